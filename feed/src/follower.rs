@@ -1,0 +1,420 @@
+//! The edge's end of the stream: what an arriving message means, given what was applied before.
+
+use crate::{Entry, Hello};
+use link::{Change, Epoch, Position, Seq};
+
+/// A message from control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields are those of linkr.v1.FollowResponse, documented there
+pub enum Event {
+    Resume { session: u64, epoch: Epoch, fork_seq: Seq, walk: bool },
+    Reset { session: u64, start: Position },
+    Batch { session: u64, epoch: Epoch, prev_seq: Seq, changes: Vec<Change> },
+    Page { session: u64, epoch: Epoch, number: u64, as_of: Seq, entries: Vec<Entry>, last: bool },
+    Pong { session: u64, id: u64, head: Seq },
+}
+
+/// What the edge has to do, before it hands in the next event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// Say hello again on a new stream: this one is no use.
+    Hello,
+    /// Everything held is unconfirmed; begin at this position.
+    Reset(Position),
+    /// Everything held stays; the history is now this one.
+    Resume(Epoch),
+    /// Apply these in order. They are contiguous, and behind everything applied before.
+    Apply(Vec<Change>),
+    /// Load these entries, true at `as_of`, and acknowledge page `number`.
+    Load {
+        /// The seq they were true at.
+        as_of: Seq,
+        /// The entries.
+        entries: Vec<Entry>,
+        /// The page's number.
+        number: u64,
+    },
+    /// A change that must be understood is not: stay here, say so, and be blind.
+    Stuck(Seq),
+}
+
+/// Where one edge stands in the stream.
+#[derive(Debug)]
+pub struct Follower {
+    edge: String,
+    incarnation: u64,
+    position: Option<Position>,
+    session: Option<u64>,
+    walk: Walk,
+    head: Seq,
+    pings: Vec<(u64, u64)>,
+    next_ping: u64,
+    fresh_as_of: Option<u64>,
+    waiting: Option<(Seq, u64)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Walk {
+    /// None was begun, or the last one was given up.
+    Wanted,
+    Under {
+        page: u64,
+        after: Vec<u8>,
+    },
+    /// The last page is in; complete once `applied` reaches its seq.
+    Done {
+        as_of: Seq,
+    },
+}
+
+/// Pings under way at once; older ones are forgotten.
+const MAX_PINGS: usize = 64;
+
+impl Follower {
+    /// An edge that has nothing yet.
+    pub fn new(edge: String, incarnation: u64) -> Self {
+        Self {
+            edge,
+            incarnation,
+            position: None,
+            session: None,
+            walk: Walk::Wanted,
+            head: 0,
+            pings: Vec::new(),
+            next_ping: 1,
+            fresh_as_of: None,
+            waiting: None,
+        }
+    }
+
+    /// The hello for a new stream; whatever still arrives on the old one is ignored. `seen` is the set's.
+    pub fn hello(&mut self, seen: Seq) -> Hello {
+        self.session = None;
+        self.pings.clear();
+        let (want_walk, walk_after) = match &self.walk {
+            Walk::Wanted => (true, Vec::new()),
+            Walk::Under { after, .. } => (true, after.clone()),
+            Walk::Done { .. } => (false, Vec::new()),
+        };
+        Hello {
+            edge: self.edge.clone(),
+            incarnation: self.incarnation,
+            position: self.position,
+            seen,
+            want_walk,
+            walk_after,
+        }
+    }
+
+    /// What `event` means. The effect must be carried out before the next call.
+    pub fn handle(&mut self, event: Event) -> Effect {
+        match event {
+            Event::Resume { session, epoch, fork_seq, walk } => self.resume(session, epoch, fork_seq, walk),
+            Event::Reset { session, start } => self.reset(session, start),
+            Event::Batch { session, epoch, prev_seq, changes } if self.session == Some(session) => {
+                self.batch(epoch, prev_seq, changes)
+            }
+            Event::Page { session, epoch, number, as_of, entries, last } if self.session == Some(session) => {
+                self.page(epoch, number, as_of, entries, last)
+            }
+            Event::Pong { session, id, head } if self.session == Some(session) => self.pong(id, head),
+            _ => Effect::Nothing, // another session
+        }
+    }
+
+    fn resume(&mut self, session: u64, epoch: Epoch, fork_seq: Seq, walk: bool) -> Effect {
+        let Some(position) = &mut self.position else { return Effect::Hello };
+        if self.session.is_some() || epoch.counter < position.epoch.counter {
+            return Effect::Hello;
+        }
+        if epoch != position.epoch {
+            if position.seq > fork_seq {
+                return Effect::Hello;
+            }
+            position.epoch = epoch;
+        }
+        self.session = Some(session);
+        if walk && !matches!(self.walk, Walk::Under { .. }) {
+            self.walk = Walk::Under { page: 0, after: Vec::new() };
+        }
+        if let Walk::Under { page, .. } = &mut self.walk {
+            *page = 0; // numbered anew on each stream
+        }
+        Effect::Resume(epoch)
+    }
+
+    fn reset(&mut self, session: u64, start: Position) -> Effect {
+        let backwards = self.position.is_some_and(|own| start.epoch.counter < own.epoch.counter);
+        if self.session.is_some() || backwards {
+            return Effect::Hello;
+        }
+        self.session = Some(session);
+        self.position = Some(start);
+        self.walk = Walk::Under { page: 0, after: Vec::new() };
+        (self.fresh_as_of, self.waiting, self.head) = (None, None, start.seq);
+        Effect::Reset(start)
+    }
+
+    fn batch(&mut self, epoch: Epoch, prev_seq: Seq, mut changes: Vec<Change>) -> Effect {
+        let Some(position) = &mut self.position else { return Effect::Hello };
+        let contiguous = changes.iter().zip(prev_seq + 1..).all(|(change, seq)| change.seq == seq);
+        if epoch != position.epoch || prev_seq > position.seq || !contiguous {
+            return Effect::Hello;
+        }
+        let known = |change: &Change| (1..=3).contains(&change.kind.0);
+        changes.retain(|change| change.seq > position.seq);
+        if let Some(strange) = changes.iter().find(|change| change.kind.must_understand() && !known(change)) {
+            return Effect::Stuck(strange.seq - 1);
+        }
+        let Some(last) = changes.last() else { return Effect::Nothing };
+        (position.seq, position.tag) = (last.seq, last.tag);
+        self.head = self.head.max(last.seq);
+        self.settle();
+        Effect::Apply(changes)
+    }
+
+    fn page(&mut self, epoch: Epoch, number: u64, as_of: Seq, entries: Vec<Entry>, last: bool) -> Effect {
+        let Some(position) = self.position else { return Effect::Hello };
+        let Walk::Under { page, after } = &mut self.walk else { return Effect::Nothing };
+        if epoch != position.epoch || number != *page + 1 {
+            return Effect::Hello;
+        }
+        *page = number;
+        if let Some(entry) = entries.last() {
+            *after = entry.key.to_vec();
+        }
+        if last {
+            self.walk = Walk::Done { as_of };
+        }
+        Effect::Load { as_of, entries, number }
+    }
+
+    fn pong(&mut self, id: u64, head: Seq) -> Effect {
+        self.head = self.head.max(head);
+        if let Some(at) = self.pings.iter().position(|&(own, _)| own == id) {
+            let sent = self.pings[at].1;
+            self.pings.drain(..=at);
+            // One that waits for its head is kept until it is reached: under steady writes a newer one would
+            // always replace it and freshness never come.
+            if self.waiting.is_none() {
+                self.waiting = Some((head, sent));
+            }
+            self.settle();
+        }
+        Effect::Nothing
+    }
+
+    /// R9: a ping's own send time becomes the freshness once everything of its pong was applied.
+    fn settle(&mut self) {
+        if let Some((head, sent)) = self.waiting
+            && self.applied() >= head
+        {
+            self.fresh_as_of = self.fresh_as_of.max(Some(sent));
+            self.waiting = None;
+        }
+    }
+
+    /// A ping to send at `now` (milliseconds of a clock that does not stand still while a machine is suspended).
+    pub fn ping(&mut self, now: u64) -> Option<u64> {
+        self.session?;
+        let id = self.next_ping;
+        self.next_ping += 1;
+        if self.pings.len() == MAX_PINGS {
+            self.pings.remove(0);
+        }
+        self.pings.push((id, now));
+        Some(id)
+    }
+
+    /// The walk came to nothing, for example because an entry was evicted: ask for a new one with the next hello.
+    pub fn want_walk(&mut self) {
+        self.walk = Walk::Wanted;
+    }
+
+    /// Whether every page is in, and everything that changed meanwhile too: R6c, but for the ask list.
+    pub fn walked(&self) -> bool {
+        matches!(self.walk, Walk::Done { as_of } if self.applied() >= as_of)
+    }
+
+    /// The last change applied; 0 before any.
+    pub fn applied(&self) -> Seq {
+        self.position.map_or(0, |position| position.seq)
+    }
+
+    /// Where this edge stands.
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Changes known to exist and not applied yet.
+    pub fn lag(&self) -> u64 {
+        self.head.saturating_sub(self.applied())
+    }
+
+    /// The `now` of the youngest ping whose head was applied.
+    pub fn fresh_as_of(&self) -> Option<u64> {
+        self.fresh_as_of
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use link::ChangeKind;
+
+    const EPOCH: Epoch = Epoch { counter: 1, random: 5 };
+
+    fn start(seq: Seq) -> Position {
+        Position { epoch: EPOCH, seq, tag: seq * 10 }
+    }
+
+    fn changes(range: std::ops::RangeInclusive<Seq>) -> Vec<Change> {
+        let change =
+            |seq| Change { seq, tag: seq * 10, kind: ChangeKind::LINK, key: "k".into(), record: "r".into() };
+        range.map(change).collect()
+    }
+
+    fn batch(prev_seq: Seq, last: Seq) -> Event {
+        Event::Batch { session: 1, epoch: EPOCH, prev_seq, changes: changes(prev_seq + 1..=last) }
+    }
+
+    fn page(number: u64, as_of: Seq, last: bool) -> Event {
+        let entry = Entry { key: format!("key{number}").into(), record: "r".into() };
+        Event::Page { session: 1, epoch: EPOCH, number, as_of, entries: vec![entry], last }
+    }
+
+    fn followed_from(seq: Seq) -> Follower {
+        let mut follower = Follower::new("e".into(), 1);
+        follower.hello(0);
+        assert_eq!(
+            follower.handle(Event::Reset { session: 1, start: start(seq) }),
+            Effect::Reset(start(seq))
+        );
+        follower
+    }
+
+    #[test]
+    fn batches_are_applied_once_and_in_order() {
+        let mut follower = followed_from(10);
+        assert_eq!(follower.handle(batch(10, 12)), Effect::Apply(changes(11..=12)));
+        assert_eq!(follower.handle(batch(10, 12)), Effect::Nothing, "a duplicate");
+        assert_eq!(
+            follower.handle(batch(11, 13)),
+            Effect::Apply(changes(13..=13)),
+            "the part not yet applied"
+        );
+        assert_eq!(follower.handle(batch(14, 15)), Effect::Hello, "a gap");
+        assert_eq!(follower.position(), Some(start(13)));
+        let mut holes = changes(14..=16);
+        holes.remove(1);
+        let event = Event::Batch { session: 1, epoch: EPOCH, prev_seq: 13, changes: holes };
+        assert_eq!(follower.handle(event), Effect::Hello, "a hole");
+    }
+
+    #[test]
+    fn another_session_is_ignored_and_another_epoch_is_not() {
+        let mut follower = followed_from(10);
+        let other = Event::Batch { session: 2, epoch: EPOCH, prev_seq: 10, changes: changes(11..=11) };
+        assert_eq!(follower.handle(other), Effect::Nothing);
+        let epoch = Epoch { counter: 1, random: 6 };
+        let other = Event::Batch { session: 1, epoch, prev_seq: 10, changes: changes(11..=11) };
+        assert_eq!(follower.handle(other), Effect::Hello);
+    }
+
+    #[test]
+    fn a_kind_that_must_be_understood_stops_the_edge_and_another_does_not() {
+        let mut follower = followed_from(10);
+        let mut strange = changes(11..=13);
+        strange[1].kind = ChangeKind(9);
+        let event = |changes: &[Change]| Event::Batch {
+            session: 1,
+            epoch: EPOCH,
+            prev_seq: 10,
+            changes: changes.to_vec(),
+        };
+        strange[2].kind = ChangeKind(0x89);
+        assert_eq!(follower.handle(event(&strange)), Effect::Stuck(12));
+        assert_eq!(follower.applied(), 10);
+        strange.pop();
+        assert_eq!(follower.handle(event(&strange)), Effect::Apply(strange.clone()));
+    }
+
+    #[test]
+    fn a_walk_is_done_when_the_last_page_and_its_changes_are_in() {
+        let mut follower = followed_from(10);
+        assert!(matches!(follower.handle(page(1, 10, false)), Effect::Load { number: 1, .. }));
+        assert_eq!(follower.handle(page(3, 11, false)), Effect::Hello, "a page is missing");
+        assert!(matches!(follower.handle(page(2, 12, true)), Effect::Load { as_of: 12, .. }));
+        assert!(!follower.walked());
+        follower.handle(batch(10, 12));
+        assert!(follower.walked());
+        assert!(!follower.hello(12).want_walk);
+    }
+
+    #[test]
+    fn a_cut_walk_goes_on_behind_its_last_key() {
+        let mut follower = followed_from(10);
+        follower.handle(page(1, 10, false));
+        let hello = follower.hello(10);
+        assert_eq!((hello.want_walk, hello.walk_after), (true, b"key1".to_vec()));
+        let resume = Event::Resume { session: 1, epoch: EPOCH, fork_seq: 0, walk: true };
+        assert_eq!(follower.handle(resume), Effect::Resume(EPOCH));
+        assert!(matches!(follower.handle(page(1, 10, true)), Effect::Load { .. }));
+        assert!(follower.walked());
+    }
+
+    #[test]
+    fn an_edge_never_goes_back_to_an_older_history() {
+        let mut follower = followed_from(10);
+        follower.hello(10);
+        let old = Epoch { counter: 0, random: 9 };
+        let start = Position { epoch: old, seq: 90, tag: 0 };
+        assert_eq!(follower.handle(Event::Reset { session: 1, start }), Effect::Hello);
+        assert_eq!(
+            follower.handle(Event::Resume { session: 1, epoch: old, fork_seq: 90, walk: false }),
+            Effect::Hello
+        );
+    }
+
+    #[test]
+    fn a_resume_across_a_fork_needs_what_both_histories_share() {
+        let new = Epoch { counter: 2, random: 1 };
+        let resume = |fork_seq| Event::Resume { session: 3, epoch: new, fork_seq, walk: false };
+        let mut follower = followed_from(10);
+        follower.hello(10);
+        assert_eq!(follower.handle(resume(9)), Effect::Hello);
+        assert_eq!(follower.handle(resume(10)), Effect::Resume(new));
+        assert_eq!(follower.position().unwrap().epoch, new);
+    }
+
+    #[test]
+    fn freshness_is_the_send_time_of_a_ping_whose_head_was_applied() {
+        let mut follower = followed_from(10);
+        let pong = |id, head| Event::Pong { session: 1, id, head };
+        let first = follower.ping(1000).unwrap();
+        let second = follower.ping(1100).unwrap();
+        follower.handle(pong(first, 12));
+        assert_eq!((follower.fresh_as_of(), follower.lag()), (None, 2));
+        follower.handle(batch(10, 12));
+        assert_eq!((follower.fresh_as_of(), follower.lag()), (Some(1000), 0));
+        follower.handle(pong(second, 12));
+        assert_eq!(follower.fresh_as_of(), Some(1100));
+        follower.handle(pong(second, 99));
+        assert_eq!(follower.fresh_as_of(), Some(1100), "a pong nobody waits for");
+    }
+
+    #[test]
+    fn steady_writes_do_not_keep_freshness_away() {
+        let mut follower = followed_from(10);
+        for step in 0..5 {
+            let id = follower.ping(step * 100).unwrap();
+            follower.handle(Event::Pong { session: 1, id, head: 12 + step });
+            if step > 0 {
+                follower.handle(batch(9 + step, 11 + step)); // always one behind the newest pong
+            }
+        }
+        assert!(follower.fresh_as_of().is_some());
+    }
+}

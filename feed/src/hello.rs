@@ -1,0 +1,127 @@
+//! The first word of an edge, and which way control lets it in (R4).
+
+use link::{Epoch, Position, Seq};
+
+/// Version of the protocol.
+pub const PROTOCOL: u32 = 1;
+
+/// Who asks, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The edge's name.
+    pub edge: String,
+    /// Random for each process start.
+    pub incarnation: u64,
+    /// The last change applied, with the proof of its history; `None` on an edge that has none.
+    pub position: Option<Position>,
+    /// The highest seq relied on in any way.
+    pub seen: Seq,
+    /// Whether a walk is wanted even if the log reaches back.
+    pub want_walk: bool,
+    /// Where a walk that was cut goes on; empty: from the start.
+    pub walk_after: Vec<u8>,
+}
+
+/// What control's log looks like when the hello arrives: read in one statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogView {
+    /// The current history and its last change.
+    pub head: Position,
+    /// The history it was forked from, and the last seq both share.
+    pub parent: Option<(Epoch, Seq)>,
+    /// The first seq that the log still holds; head + 1 when it holds none.
+    pub oldest: Seq,
+    /// The tag stored for the hello's position; `None` when no such row is held. 0 for seq 0.
+    pub tag_at_applied: Option<u64>,
+}
+
+/// Which way an edge is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Changes behind its position follow. `fork_seq` is given when its epoch was the parent.
+    Resume {
+        /// The last seq that both histories share.
+        fork_seq: Option<Seq>,
+        /// Whether a walk follows, too.
+        walk: bool,
+    },
+    /// It begins again here, with a walk.
+    Reset {
+        /// The position to begin at.
+        start: Position,
+    },
+    /// The edge has met a later history than this log holds: look again, and serve no older one.
+    Behind,
+}
+
+/// Control's answer to a hello.
+pub fn admit(hello: &Hello, log: &LogView) -> Admission {
+    let reset = Admission::Reset { start: log.head };
+    let Some(position) = hello.position else { return reset };
+    if position.epoch.counter > log.head.epoch.counter {
+        return Admission::Behind;
+    }
+    let fork_seq = match log.parent {
+        _ if position.epoch == log.head.epoch => None,
+        Some((parent, fork_seq)) if parent == position.epoch && hello.seen <= fork_seq => Some(fork_seq),
+        _ => return reset,
+    };
+    let proved = position.seq <= log.head.seq && log.tag_at_applied == Some(position.tag);
+    let reaches_back = log.oldest <= position.seq + 1;
+    if fork_seq.is_none() && !proved && hello.seen > log.head.seq {
+        return Admission::Behind; // the same epoch, yet the edge knows more: history was replaced
+    }
+    if proved && reaches_back { Admission::Resume { fork_seq, walk: hello.want_walk } } else { reset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Epoch = Epoch { counter: 1, random: 7 };
+    const NEW: Epoch = Epoch { counter: 2, random: 8 };
+
+    fn at(epoch: Epoch, seq: Seq, tag: u64) -> Position {
+        Position { epoch, seq, tag }
+    }
+
+    fn check(
+        position: Option<Position>,
+        seen: Seq,
+        tag_at_applied: Option<u64>,
+        oldest: Seq,
+        want: Admission,
+    ) {
+        let log = LogView { head: at(NEW, 100, 1), parent: Some((OLD, 50)), oldest, tag_at_applied };
+        let hello = Hello {
+            edge: "e".into(),
+            incarnation: 1,
+            position,
+            seen,
+            want_walk: false,
+            walk_after: Vec::new(),
+        };
+        assert_eq!(admit(&hello, &log), want, "{position:?} seen {seen}");
+    }
+
+    #[test]
+    fn which_way_in() {
+        let reset = Admission::Reset { start: at(NEW, 100, 1) };
+        let resume = |fork_seq| Admission::Resume { fork_seq, walk: false };
+        check(None, 0, None, 1, reset);
+        check(Some(at(NEW, 70, 5)), 70, Some(5), 1, resume(None));
+        check(Some(at(NEW, 70, 5)), 70, Some(6), 1, reset);
+        check(Some(at(NEW, 0, 0)), 0, Some(0), 1, resume(None));
+        // The log no longer reaches back.
+        check(Some(at(NEW, 70, 5)), 70, Some(5), 71, resume(None));
+        check(Some(at(NEW, 70, 5)), 70, Some(5), 72, reset);
+        check(Some(at(NEW, 70, 5)), 70, None, 90, reset);
+        // Across the fork: only what both share.
+        check(Some(at(OLD, 50, 5)), 50, Some(5), 1, resume(Some(50)));
+        check(Some(at(OLD, 50, 5)), 51, Some(5), 1, reset);
+        check(Some(at(Epoch { counter: 1, random: 9 }, 50, 5)), 50, Some(5), 1, reset);
+        // Later than we are.
+        check(Some(at(Epoch { counter: 3, random: 1 }, 5, 5)), 5, Some(5), 1, Admission::Behind);
+        check(Some(at(NEW, 170, 5)), 170, None, 1, Admission::Behind);
+    }
+}

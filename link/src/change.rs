@@ -1,0 +1,67 @@
+//! One entry of the change log, and the value it carries.
+
+use crate::{Link, Seq};
+use bytes::Bytes;
+
+/// What kind of thing a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChangeKind(pub u8);
+
+impl ChangeKind {
+    /// A link was written or deleted: `record` is its new state.
+    pub const LINK: Self = Self(1);
+    /// A domain was written.
+    pub const DOMAIN: Self = Self(2);
+    /// A key was purged: from here on its code is unknown and free.
+    pub const PURGE: Self = Self(3);
+
+    /// Whether an edge that does not know this kind must stop instead of passing it over.
+    pub fn must_understand(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+}
+
+/// One entry of the change log, its value still in the bytes that every copy shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub seq: Seq,
+    /// Drawn at random by its commit.
+    pub tag: u64,
+    /// What it is about.
+    pub kind: ChangeKind,
+    /// Of a link: see [`crate::Key`].
+    pub key: Bytes,
+    /// Record v1 (see `proto`); empty for a purge.
+    pub record: Bytes,
+}
+
+/// What a code is, at some version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is a link.
+    Live(Link),
+    /// There was one, and its tombstone still stands.
+    Deleted,
+}
+
+/// A state and the seq of the change that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// The seq.
+    pub version: Seq,
+    /// The state.
+    pub state: State,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_bit_says_must_understand() {
+        assert!(!ChangeKind::LINK.must_understand());
+        assert!(!ChangeKind(0x7f).must_understand());
+        assert!(ChangeKind(0x84).must_understand());
+    }
+}

@@ -1,0 +1,19 @@
+//! What a link is: its code, its target, how it redirects, how it changes. No I/O, no clock, no randomness here.
+
+mod change;
+mod code;
+mod domain;
+mod key;
+mod links;
+mod position;
+mod redirect;
+mod target;
+
+pub use change::{Change, ChangeKind, State, Versioned};
+pub use code::{Code, CodeFault, generated, is_code, is_reserved};
+pub use domain::{Domain, DomainFault, DomainId};
+pub use key::{Key, KeyFault};
+pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status};
+pub use position::{Epoch, Position, Seq};
+pub use redirect::{Answer, Ask, To, redirect};
+pub use target::{MAX_TARGET, Target, TargetFault};

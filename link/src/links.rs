@@ -1,0 +1,263 @@
+//! A link: a target and how to lead there.
+
+use crate::Target;
+use std::fmt;
+
+/// The status of a redirect (RFC 9110, section 15.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// 302.
+    #[default]
+    Found = 0,
+    /// 301. Heuristically cacheable: needs an explicit lifetime.
+    MovedPermanently = 1,
+    /// 303.
+    SeeOther = 2,
+    /// 307.
+    TemporaryRedirect = 3,
+    /// 308. Heuristically cacheable: needs an explicit lifetime.
+    PermanentRedirect = 4,
+}
+
+impl Status {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::Found,
+        Self::MovedPermanently,
+        Self::SeeOther,
+        Self::TemporaryRedirect,
+        Self::PermanentRedirect,
+    ];
+
+    /// The three digits.
+    pub fn code(self) -> u16 {
+        [302, 301, 303, 307, 308][self as usize]
+    }
+
+    /// The status with these digits, if a redirect may have it.
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| u32::from(status.code()) == code)
+    }
+}
+
+/// What happens to the query of a visitor's request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum QueryPolicy {
+    /// Dropped.
+    #[default]
+    Drop = 0,
+    /// The visitor's bytes behind the target's query, before its fragment.
+    Append = 1,
+    /// As append, but the target's pairs with a key that the visitor gives are left out.
+    Override = 2,
+}
+
+impl QueryPolicy {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Drop, Self::Append, Self::Override];
+}
+
+/// What a cut-off edge may do with a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// As the domain says.
+    #[default]
+    Inherit = 0,
+    /// Keep redirecting.
+    Normal = 1,
+    /// Refuse until it knows.
+    Strict = 2,
+}
+
+impl Class {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Inherit, Self::Normal, Self::Strict];
+}
+
+/// What a link is made of, before the rules between the parts were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkParts {
+    /// Where it leads.
+    pub target: Target,
+    /// How.
+    pub status: Status,
+    /// What happens to a visitor's query.
+    pub query: QueryPolicy,
+    /// What a cut-off edge may do.
+    pub class: Class,
+    /// Answers 410 while set.
+    pub disabled: bool,
+    /// Seconds a browser may keep the answer.
+    pub max_age: Option<u32>,
+    /// Unix milliseconds before which it answers 404.
+    pub not_before: Option<i64>,
+    /// Unix milliseconds from which on it answers 410.
+    pub expire: Option<i64>,
+    /// Fields of a newer record layout that this program does not know, kept byte for byte.
+    pub unknown: Box<[u8]>,
+}
+
+impl LinkParts {
+    /// A link to `target` with every default.
+    pub fn to(target: Target) -> Self {
+        Self {
+            target,
+            status: Status::default(),
+            query: QueryPolicy::default(),
+            class: Class::default(),
+            disabled: false,
+            max_age: None,
+            not_before: None,
+            expire: None,
+            unknown: Box::default(),
+        }
+    }
+}
+
+/// A link whose parts fit together: see [`Link::new`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link(LinkParts);
+
+/// Why parts do not make a link. Always the fault of whoever gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkFault {
+    /// 301 or 308 without a `max_age`: an edit could never reach a browser that kept it.
+    PermanentWithoutLifetime,
+    /// `max_age` above [`Link::MAX_AGE`].
+    MaxAgeTooLong,
+    /// `expire` is not after `not_before`.
+    NeverValid,
+}
+
+impl Link {
+    /// Seconds: one year, as far as RFC 9111 lifetimes go in practice.
+    pub const MAX_AGE: u32 = 31_536_000;
+
+    /// The one way to make a link.
+    ///
+    /// # Errors
+    /// The rule that the parts break.
+    pub fn new(parts: LinkParts) -> Result<Self, LinkFault> {
+        let permanent = matches!(parts.status, Status::MovedPermanently | Status::PermanentRedirect);
+        if permanent && parts.max_age.is_none() {
+            return Err(LinkFault::PermanentWithoutLifetime);
+        }
+        if parts.max_age.is_some_and(|seconds| seconds > Self::MAX_AGE) {
+            return Err(LinkFault::MaxAgeTooLong);
+        }
+        if parts.not_before.zip(parts.expire).is_some_and(|(from, to)| to <= from) {
+            return Err(LinkFault::NeverValid);
+        }
+        Ok(Self(parts))
+    }
+
+    /// Its parts.
+    pub fn parts(&self) -> &LinkParts {
+        &self.0
+    }
+
+    /// Its parts, to change and check again.
+    pub fn into_parts(self) -> LinkParts {
+        self.0
+    }
+
+    /// What a redirect needs of it.
+    pub fn as_ref(&self) -> LinkRef<'_> {
+        let parts = &self.0;
+        LinkRef {
+            target: parts.target.as_bytes(),
+            status: parts.status,
+            query: parts.query,
+            class: parts.class,
+            disabled: parts.disabled,
+            max_age: parts.max_age,
+            not_before: parts.not_before,
+            expire: parts.expire,
+        }
+    }
+}
+
+/// What a redirect needs of a link, wherever its bytes lie. Made only from a [`Link`], at once or after a stay in
+/// memory: holding one means that the rules of [`Link::new`] and [`Target`] hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRef<'a> {
+    /// Bytes of a [`Target`].
+    pub target: &'a [u8],
+    /// See [`LinkParts::status`].
+    pub status: Status,
+    /// See [`LinkParts::query`].
+    pub query: QueryPolicy,
+    /// See [`LinkParts::class`].
+    pub class: Class,
+    /// See [`LinkParts::disabled`].
+    pub disabled: bool,
+    /// See [`LinkParts::max_age`].
+    pub max_age: Option<u32>,
+    /// See [`LinkParts::not_before`].
+    pub not_before: Option<i64>,
+    /// See [`LinkParts::expire`].
+    pub expire: Option<i64>,
+}
+
+impl LinkFault {
+    /// The field that a caller should look at.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::PermanentWithoutLifetime | Self::MaxAgeTooLong => "max_age",
+            Self::NeverValid => "expire_time",
+        }
+    }
+}
+
+impl fmt::Display for LinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PermanentWithoutLifetime => {
+                write!(
+                    f,
+                    "is required with status 301 and 308: browsers would keep the redirect without limit"
+                )
+            }
+            Self::MaxAgeTooLong => write!(f, "is more than {} seconds", Link::MAX_AGE),
+            Self::NeverValid => write!(f, "is not after not_before"),
+        }
+    }
+}
+
+impl std::error::Error for LinkFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> LinkParts {
+        LinkParts::to(Target::stored(b"https://example.com/").unwrap())
+    }
+
+    #[test]
+    fn rules_between_the_parts() {
+        let with = |change: fn(&mut LinkParts)| {
+            let mut parts = parts();
+            change(&mut parts);
+            Link::new(parts).map(|_| ())
+        };
+        assert_eq!(with(|_| ()), Ok(()));
+        assert_eq!(with(|p| p.status = Status::PermanentRedirect), Err(LinkFault::PermanentWithoutLifetime));
+        assert_eq!(with(|p| (p.status, p.max_age) = (Status::MovedPermanently, Some(60))), Ok(()));
+        assert_eq!(with(|p| p.max_age = Some(Link::MAX_AGE + 1)), Err(LinkFault::MaxAgeTooLong));
+        assert_eq!(with(|p| (p.not_before, p.expire) = (Some(5), Some(5))), Err(LinkFault::NeverValid));
+        assert_eq!(with(|p| (p.not_before, p.expire) = (Some(5), Some(6))), Ok(()));
+    }
+
+    #[test]
+    fn status_digits() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_code(u32::from(status.code())), Some(status));
+        }
+        assert_eq!(Status::from_code(304), None);
+        assert_eq!(Status::from_code(200), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! What a link answers: the rules of RFC 9110 and RFC 9111 as docs/http.md states them.
+
+use crate::{LinkRef, QueryPolicy, Status};
+
+/// What a visitor brings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// The query of the request, without its `?`; bytes 0x21–0x7E.
+    pub query: Option<&'a [u8]>,
+}
+
+/// What a link answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// A redirect.
+    To(To<'a>),
+    /// 410: expired or disabled.
+    Gone,
+    /// 404: not yet valid.
+    NotYet,
+}
+
+/// A redirect, ready to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct To<'a> {
+    /// The status line's.
+    pub status: Status,
+    /// Seconds for `Cache-Control: private, max-age=…`.
+    pub max_age: u32,
+    target: &'a [u8],
+    query: Option<&'a [u8]>,
+    policy: QueryPolicy,
+}
+
+/// The answer of `link` to `ask` at `now`, in Unix milliseconds.
+pub fn redirect<'a>(link: &LinkRef<'a>, ask: Ask<'a>, now: i64) -> Answer<'a> {
+    if link.disabled || link.expire.is_some_and(|at| at <= now) {
+        return Answer::Gone;
+    }
+    if link.not_before.is_some_and(|at| at > now) {
+        return Answer::NotYet;
+    }
+    // Never past the expiry: a browser must not keep what the edge would refuse. Rounded down.
+    let left =
+        link.expire.map_or(u32::MAX, |at| u32::try_from(at.saturating_sub(now) / 1000).unwrap_or(u32::MAX));
+    let query = ask.query.filter(|query| link.query != QueryPolicy::Drop && !query.is_empty());
+    Answer::To(To {
+        status: link.status,
+        max_age: link.max_age.unwrap_or(0).min(left),
+        target: link.target,
+        query,
+        policy: link.query,
+    })
+}
+
+impl To<'_> {
+    /// Writes the value of the `Location` field. With nothing to add this is one copy of the stored bytes.
+    pub fn write_location(&self, out: &mut Vec<u8>) {
+        let Some(query) = self.query else {
+            return out.extend_from_slice(self.target);
+        };
+        let (rest, fragment) = split_before(self.target, b'#');
+        let (base, own) = split_before(rest, b'?');
+        out.extend_from_slice(base);
+        let mut separator = b'?';
+        let mut put = |pair: &[u8]| {
+            out.push(separator);
+            out.extend_from_slice(pair);
+            separator = b'&';
+        };
+        match own.split_first() {
+            Some((_, own)) if self.policy == QueryPolicy::Override => {
+                own.split(|&b| b == b'&').filter(|pair| !has_key(query, key_of(pair))).for_each(&mut put);
+            }
+            Some((_, own)) if !own.is_empty() => put(own),
+            _ => {}
+        }
+        put(query);
+        out.extend_from_slice(fragment);
+    }
+}
+
+/// Splits before the first `byte`: the second part starts with it or is empty.
+fn split_before(bytes: &[u8], byte: u8) -> (&[u8], &[u8]) {
+    bytes.split_at(bytes.iter().position(|&b| b == byte).unwrap_or(bytes.len()))
+}
+
+fn key_of(pair: &[u8]) -> &[u8] {
+    split_before(pair, b'=').0
+}
+
+/// Keys are compared as raw bytes, the last word on what a key is belongs to the target's own server.
+fn has_key(query: &[u8], key: &[u8]) -> bool {
+    query.split(|&b| b == b'&').any(|pair| key_of(pair) == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Link, LinkParts, Target};
+
+    fn link(target: &str, change: impl FnOnce(&mut LinkParts)) -> Link {
+        let mut parts = LinkParts::to(Target::stored(target.as_bytes()).unwrap());
+        change(&mut parts);
+        Link::new(parts).unwrap()
+    }
+
+    fn location(target: &str, policy: QueryPolicy, query: Option<&str>) -> String {
+        let link = link(target, |parts| parts.query = policy);
+        let Answer::To(to) = redirect(&link.as_ref(), Ask { query: query.map(str::as_bytes) }, 0) else {
+            panic!("no redirect")
+        };
+        let mut out = Vec::new();
+        to.write_location(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn queries() {
+        use QueryPolicy::{Append, Drop, Override};
+        let table = [
+            ("https://a/b", Drop, Some("x=1"), "https://a/b"),
+            ("https://a/b", Append, None, "https://a/b"),
+            ("https://a/b", Append, Some(""), "https://a/b"),
+            ("https://a/b", Append, Some("x=1"), "https://a/b?x=1"),
+            ("https://a/b?", Append, Some("x=1"), "https://a/b?x=1"),
+            ("https://a/b#f?g", Append, Some("x=1"), "https://a/b?x=1#f?g"),
+            ("https://a/b?y=%20#f", Append, Some("x=%2f&&"), "https://a/b?y=%20&x=%2f&&#f"),
+            ("https://a/b?x=1&y=2", Append, Some("x=3"), "https://a/b?x=1&y=2&x=3"),
+            ("https://a/b?x=1&y=2&x=4", Override, Some("x=3"), "https://a/b?y=2&x=3"),
+            ("https://a/b?x=1#f", Override, Some("x"), "https://a/b?x#f"),
+            ("https://a/b?x=1", Override, Some("X=3"), "https://a/b?x=1&X=3"),
+            ("https://a/b", Override, Some("x=3"), "https://a/b?x=3"),
+        ];
+        for (target, policy, query, want) in table {
+            assert_eq!(location(target, policy, query), want, "{target} {policy:?} {query:?}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        let link = link("https://a/", |p| {
+            (p.not_before, p.expire, p.max_age) = (Some(1000), Some(61_999), Some(90))
+        });
+        let at = |now| redirect(&link.as_ref(), Ask::default(), now);
+        let age = |now| match at(now) {
+            Answer::To(to) => to.max_age,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(at(999), Answer::NotYet);
+        assert_eq!(age(1000), 60, "never past the expiry, rounded down");
+        assert_eq!(age(61_998), 0);
+        assert_eq!(at(61_999), Answer::Gone);
+    }
+
+    #[test]
+    fn disabled_is_gone_even_before_it_is_valid() {
+        let link = link("https://a/", |p| (p.disabled, p.not_before) = (true, Some(1000)));
+        assert_eq!(redirect(&link.as_ref(), Ask::default(), 0), Answer::Gone);
+    }
+
+    #[test]
+    fn without_a_lifetime_nothing_is_kept() {
+        let link = link("https://a/", |p| p.expire = Some(i64::MAX));
+        let Answer::To(to) = redirect(&link.as_ref(), Ask::default(), i64::MIN / 2) else { panic!() };
+        assert_eq!((to.max_age, to.status.code()), (0, 302));
+    }
+}

@@ -1,0 +1,267 @@
+//! Where a link leads. A [`Target`] is the proof that its bytes may be copied into a `Location` field unchecked.
+
+use std::fmt;
+
+/// Bytes.
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// Never a target, whatever the configuration says: they run or open something in the visitor's own context.
+const NEVER: [&str; 5] = ["javascript", "data", "vbscript", "file", "blob"];
+
+/// Bytes that may stand in a `Location` field: 0x21–0x7E, at most [`MAX_TARGET`], an allowed scheme in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(Box<[u8]>);
+
+/// Why a text is no target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetFault {
+    /// Nothing there.
+    Empty,
+    /// More than [`MAX_TARGET`] bytes in the form that would be stored.
+    TooLong,
+    /// A control character (CR, LF, NUL, TAB …), at this byte: refused, never stripped.
+    ControlCharacter(usize),
+    /// No absolute URL by the URL Standard, and why.
+    NotAUrl(&'static str),
+    /// A scheme that is not allowed.
+    Scheme(String),
+    /// A user name or password in front of the host.
+    Userinfo,
+    /// Stored bytes that no write can have made.
+    Stored,
+}
+
+impl Target {
+    /// A target that comes from the log, a copy or a file: a byte check, not a parse.
+    ///
+    /// # Errors
+    /// [`TargetFault::Stored`], and nothing of it may be served.
+    pub fn stored(bytes: &[u8]) -> Result<Self, TargetFault> {
+        let printable = bytes.iter().all(|b| (0x21..=0x7e).contains(b));
+        let scheme = bytes.iter().position(|&b| b == b':').map(|end| &bytes[..end]);
+        let allowed = scheme.is_some_and(|scheme| {
+            let web = [&b"http"[..], b"https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+            let never = NEVER.iter().any(|never| scheme.eq_ignore_ascii_case(never.as_bytes()));
+            let rest = &bytes[scheme.len()..];
+            scheme.first().is_some_and(u8::is_ascii_alphabetic)
+                && scheme.iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b))
+                && if web { rest.starts_with(b"://") && rest.len() > 3 } else { !never }
+        });
+        if printable && allowed && bytes.len() <= MAX_TARGET {
+            Ok(Self(bytes.into()))
+        } else {
+            Err(TargetFault::Stored)
+        }
+    }
+
+    /// A target as an admin gives it, by the URL Standard. It is kept byte for byte when it is plain printable ASCII
+    /// and every client reads its authority alike (re-serialising breaks signed URLs); otherwise its serialisation
+    /// is stored. `more_schemes` are allowed besides http and https.
+    ///
+    /// # Errors
+    /// The first rule that `text` breaks.
+    #[cfg(feature = "given")]
+    pub fn given(text: &str, more_schemes: &[String]) -> Result<Self, TargetFault> {
+        if let Some(at) = text.bytes().position(|b| b < 0x20 || b == 0x7f) {
+            return Err(TargetFault::ControlCharacter(at));
+        }
+        if text.trim_matches(' ').is_empty() {
+            return Err(TargetFault::Empty);
+        }
+        if text.len() > 3 * MAX_TARGET {
+            return Err(TargetFault::TooLong);
+        }
+        let url = url::Url::parse(text).map_err(|fault| TargetFault::NotAUrl(reason(fault)))?;
+        let web = matches!(url.scheme(), "http" | "https");
+        if NEVER.contains(&url.scheme()) || !(web || more_schemes.iter().any(|more| more == url.scheme())) {
+            return Err(TargetFault::Scheme(url.scheme().to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(TargetFault::Userinfo);
+        }
+        let kept = if reads_alike(text) { text } else { url.as_str() };
+        if kept.len() > MAX_TARGET {
+            return Err(TargetFault::TooLong);
+        }
+        Self::stored(kept.as_bytes())
+    }
+
+    /// The bytes of the `Location` field.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default() // printable ASCII by construction
+    }
+
+    /// The host it leads to, in the compared form of [`crate::Domain`]; empty where the scheme has none.
+    pub fn host(&self) -> String {
+        let rest = self.as_str().split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    }
+}
+
+/// Whether a text that the URL Standard accepts may be kept as it is: printable ASCII, `scheme://`, and an authority
+/// that the URL Standard and RFC 3986 delimit alike (no `\`, no empty user name, no third slash).
+#[cfg(feature = "given")]
+fn reads_alike(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    text.bytes().all(|b| (0x21..=0x7e).contains(&b))
+        && !authority.is_empty()
+        && !authority.contains('@')
+        && !behind.starts_with('\\')
+}
+
+#[cfg(feature = "given")]
+fn reason(fault: url::ParseError) -> &'static str {
+    match fault {
+        url::ParseError::EmptyHost => "it has no host",
+        url::ParseError::IdnaError | url::ParseError::InvalidDomainCharacter => "its host name is not valid",
+        url::ParseError::InvalidPort => "its port is not a number up to 65535",
+        url::ParseError::InvalidIpv4Address => "its host is not a valid IPv4 address",
+        url::ParseError::InvalidIpv6Address => "its host is not a valid IPv6 address",
+        url::ParseError::RelativeUrlWithoutBase => "it has no scheme such as https://",
+        _ => "it does not parse",
+    }
+}
+
+impl fmt::Display for TargetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "is empty"),
+            Self::TooLong => write!(f, "is longer than {MAX_TARGET} bytes"),
+            Self::ControlCharacter(at) => write!(f, "has a control character at byte {at}"),
+            Self::NotAUrl(why) => write!(f, "is not an absolute URL: {why}"),
+            Self::Scheme(scheme) => write!(f, "has the scheme '{scheme}'; http and https are allowed"),
+            Self::Userinfo => write!(f, "has a user name or password in front of its host"),
+            Self::Stored => write!(f, "has bytes that may not be served"),
+        }
+    }
+}
+
+impl std::error::Error for TargetFault {}
+
+#[cfg(all(test, feature = "given"))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn given(text: &str) -> Result<String, TargetFault> {
+        Target::given(text, &[]).map(|target| target.as_str().to_owned())
+    }
+
+    #[test]
+    fn kept_byte_for_byte() {
+        for text in [
+            "https://example.com",
+            "HTTPS://Example.COM/%7Efoo/../bar?sig=a%2fb+c==#x",
+            "http://example.com:80/",
+            "https://example.com/a\\b",
+            "https://example.com/?q=a|b{c}^`\"<>",
+            "http://[::1]:8080/x",
+        ] {
+            assert_eq!(given(text).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn stored_in_the_form_of_the_url_standard() {
+        for (text, want) in [
+            ("https://example.com/a b", "https://example.com/a%20b"),
+            (" https://example.com/x ", "https://example.com/x"),
+            ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+            ("http:example.com/x", "http://example.com/x"),
+            ("http:///example.com/x", "http://example.com/x"),
+            ("https://good.example\\@evil.example/", "https://good.example/@evil.example/"),
+            ("https://@example.com/", "https://example.com/"),
+            ("https:\\\\example.com\\x", "https://example.com/x"),
+        ] {
+            assert_eq!(given(text).as_deref(), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        let table = [
+            ("", TargetFault::Empty),
+            ("  ", TargetFault::Empty),
+            ("https://a/\r\nSet-Cookie: x", TargetFault::ControlCharacter(10)),
+            ("https://a/\tb", TargetFault::ControlCharacter(10)),
+            ("\0https://a/", TargetFault::ControlCharacter(0)),
+            ("ftp://example.com/", TargetFault::Scheme("ftp".into())),
+            ("javascript:alert(1)", TargetFault::Scheme("javascript".into())),
+            ("JaVaScRiPt://example.com/%0aalert(1)", TargetFault::Scheme("javascript".into())),
+            ("data:text/html,x", TargetFault::Scheme("data".into())),
+            ("https://user@example.com/", TargetFault::Userinfo),
+            ("https://:pass@example.com/", TargetFault::Userinfo),
+            ("/relative", TargetFault::NotAUrl("it has no scheme such as https://")),
+            ("example.com", TargetFault::NotAUrl("it has no scheme such as https://")),
+            ("https://", TargetFault::NotAUrl("it has no host")),
+            ("https://a:99999/", TargetFault::NotAUrl("its port is not a number up to 65535")),
+        ];
+        for (text, want) in table {
+            assert_eq!(given(text), Err(want), "{text:?}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(MAX_TARGET));
+        assert_eq!(given(&long), Err(TargetFault::TooLong));
+        assert_eq!(given(&long[..MAX_TARGET]).as_deref(), Ok(&long[..MAX_TARGET]));
+    }
+
+    #[test]
+    fn more_schemes_by_configuration_but_never_the_dangerous_ones() {
+        let more = ["ftp".to_owned(), "javascript".to_owned(), "mailto".to_owned()];
+        assert!(Target::given("ftp://example.com/x", &more).is_ok());
+        assert!(Target::given("mailto:a%40b", &more).is_ok());
+        assert!(Target::given("javascript:alert(1)", &more).is_err());
+    }
+
+    #[test]
+    fn stored_bytes_that_no_write_made() {
+        for bytes in [
+            &b"https://a b"[..],
+            b"https://a\r\n",
+            b"https:",
+            b"https:/a",
+            b"http://",
+            b"//a",
+            b"",
+            b"\xff://a",
+        ] {
+            assert_eq!(Target::stored(bytes), Err(TargetFault::Stored));
+        }
+        assert_eq!(Target::stored(b"javascript:alert(1)"), Err(TargetFault::Stored));
+        assert_eq!(Target::stored(b"DATA:x"), Err(TargetFault::Stored));
+    }
+
+    #[test]
+    fn hosts() {
+        for (text, want) in [
+            ("https://Go.Example.COM.:8080/x", "go.example.com"),
+            ("http://[::1]:80", "[::1]"),
+            ("http://a?x:1", "a"),
+        ] {
+            assert_eq!(Target::given(text, &[]).unwrap().host(), want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_can_be_served(text in "\\PC{0,40}|https?:[/\\\\]{0,3}[ -~]{0,40}") {
+            if let Ok(target) = Target::given(&text, &[]) {
+                prop_assert_eq!(Target::stored(target.as_bytes()), Ok(target.clone()));
+                // What is stored leads where the URL Standard says the given text leads.
+                let same = url::Url::parse(target.as_str()).unwrap() == url::Url::parse(&text).unwrap();
+                prop_assert!(same || text.contains('@'));
+            }
+        }
+    }
+}

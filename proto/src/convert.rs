@@ -1,0 +1,68 @@
+//! Between the messages of the feed and the types that decide.
+
+use crate::v1;
+use link::{Change, ChangeKind, Epoch};
+
+/// A peer sent a message that the protocol does not allow: the field at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the peer sent a malformed {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// As it travels.
+pub fn epoch_to_wire(epoch: Epoch) -> v1::Epoch {
+    v1::Epoch { counter: epoch.counter, random: epoch.random }
+}
+
+/// As it arrived.
+///
+/// # Errors
+/// [`Malformed`] when it is missing.
+pub fn epoch_from_wire(epoch: Option<&v1::Epoch>) -> Result<Epoch, Malformed> {
+    epoch.map(|epoch| Epoch { counter: epoch.counter, random: epoch.random }).ok_or(Malformed("epoch"))
+}
+
+/// As it travels. The bytes are shared, not copied.
+pub fn change_to_wire(change: &Change) -> v1::Change {
+    v1::Change {
+        seq: change.seq,
+        tag: change.tag,
+        kind: u32::from(change.kind.0),
+        key: change.key.clone(),
+        record: change.record.clone(),
+    }
+}
+
+/// As it arrived.
+///
+/// # Errors
+/// [`Malformed`] when its kind is no byte.
+pub fn change_from_wire(change: v1::Change) -> Result<Change, Malformed> {
+    let kind = u8::try_from(change.kind).map_err(|_| Malformed("change.kind"))?;
+    Ok(Change {
+        seq: change.seq,
+        tag: change.tag,
+        kind: ChangeKind(kind),
+        key: change.key,
+        record: change.record,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_comes_back() {
+        let change = Change { seq: 7, tag: 9, kind: ChangeKind(0x83), key: "k".into(), record: "r".into() };
+        assert_eq!(change_from_wire(change_to_wire(&change)), Ok(change.clone()));
+        let wrong = v1::Change { kind: 256, ..change_to_wire(&change) };
+        assert_eq!(change_from_wire(wrong), Err(Malformed("change.kind")));
+    }
+}

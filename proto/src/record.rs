@@ -1,0 +1,292 @@
+//! Record v1: the bytes of a link in the log, in Redis, in an edge's file and on the wire.
+//!
+//! ```text
+//! u8   layout            1
+//! u32  required features a reader that lacks one of these bits must ask for the answer instead of computing it
+//! u48  version           the seq of the change that made this state
+//! u16  flags             bits 0–2 status, 3–4 query policy, 5–6 class, 7 disabled, 8 tombstone, 9–15 zero
+//! then, in rising order of their tags, fields of
+//! u8   tag               even: must be understood; odd: may be passed over
+//! u16  length
+//!      value             2 target · 3 max_age u32 · 4 not_before i64 · 6 expire i64 (Unix milliseconds)
+//! ```
+//!
+//! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
+
+use bytes::Bytes;
+use link::{Class, Link, LinkParts, QueryPolicy, Seq, State, Status, Target, Versioned};
+
+const LAYOUT: u8 = 1;
+const HEAD: usize = 13;
+/// Bytes.
+const MAX_RECORD: usize = 16 * 1024;
+/// Bits of `required features` that this program understands: none is given out yet.
+const FEATURES: u32 = 0;
+
+const TARGET: u8 = 2;
+const MAX_AGE: u8 = 3;
+const NOT_BEFORE: u8 = 4;
+const EXPIRE: u8 = 6;
+/// No field's tag: behind all of them.
+const END: u8 = 0;
+
+const DISABLED: u16 = 1 << 7;
+const TOMBSTONE: u16 = 1 << 8;
+const ALL_FLAGS: u16 = (1 << 9) - 1;
+
+/// Why bytes are no record that this program can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFault {
+    /// Not a record at all, or one that no writer can have made: quarantine it.
+    Malformed(&'static str),
+    /// A newer writer made it, and it says that it must not be served without understanding.
+    TooNew,
+}
+
+impl std::fmt::Display for RecordFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "record is malformed: {what}"),
+            Self::TooNew => write!(f, "record needs a newer program"),
+        }
+    }
+}
+
+impl std::error::Error for RecordFault {}
+
+/// The bytes of a state at a version (below 2⁴⁸).
+pub fn encode(version: Seq, state: &State) -> Bytes {
+    let mut out = Vec::with_capacity(160);
+    out.push(LAYOUT);
+    out.extend_from_slice(&0u32.to_be_bytes());
+    out.extend_from_slice(&version.to_be_bytes()[2..]);
+    let State::Live(link) = state else {
+        out.extend_from_slice(&TOMBSTONE.to_be_bytes());
+        return out.into();
+    };
+    let parts = link.parts();
+    let flags = parts.status as u16
+        | (parts.query as u16) << 3
+        | (parts.class as u16) << 5
+        | if parts.disabled { DISABLED } else { 0 };
+    out.extend_from_slice(&flags.to_be_bytes());
+    let mut unknown = fields(&parts.unknown).peekable();
+    let mut put = |tag: u8, value: Option<&[u8]>| {
+        let comes_first = |field: &Field<'_>| field.tag < tag || tag == END;
+        while let Some(field) = unknown.next_if(comes_first) {
+            out.extend_from_slice(field.whole);
+        }
+        if let Some(value) = value {
+            out.push(tag);
+            out.extend_from_slice(&(value.len() as u16).to_be_bytes()); // a target is the longest: 8 KiB
+            out.extend_from_slice(value);
+        }
+    };
+    put(TARGET, Some(parts.target.as_bytes()));
+    put(MAX_AGE, parts.max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    put(NOT_BEFORE, parts.not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(EXPIRE, parts.expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(END, None);
+    out.into()
+}
+
+/// The state in these bytes. Every rule of [`Link`] and [`Target`] is checked again.
+///
+/// # Errors
+/// [`RecordFault`]; nothing of the record may be served then.
+pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
+    use RecordFault::{Malformed, TooNew};
+    let (head, body) = bytes.split_at_checked(HEAD).ok_or(Malformed("head"))?;
+    if head[0] != LAYOUT {
+        return Err(if head[0] > LAYOUT { TooNew } else { Malformed("layout") });
+    }
+    let required = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    let flags = u16::from_be_bytes([head[11], head[12]]);
+    if required & !FEATURES != 0 || flags & !ALL_FLAGS != 0 {
+        return Err(TooNew);
+    }
+    if bytes.len() > MAX_RECORD {
+        return Err(Malformed("length"));
+    }
+    let version = Seq::from_be_bytes([0, 0, head[5], head[6], head[7], head[8], head[9], head[10]]);
+    if flags & TOMBSTONE != 0 {
+        let empty = flags == TOMBSTONE && body.is_empty();
+        return if empty {
+            Ok(Versioned { version, state: State::Deleted })
+        } else {
+            Err(Malformed("tombstone"))
+        };
+    }
+    let link =
+        Link::new(decode_parts(flags, body)?).map_err(|_| Malformed("fields that do not fit together"))?;
+    Ok(Versioned { version, state: State::Live(link) })
+}
+
+fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
+    use RecordFault::{Malformed, TooNew};
+    let pick = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
+    let (mut target, mut max_age, mut not_before, mut expire) = (None, None, None, None);
+    let (mut unknown, mut last) = (Vec::new(), 0);
+    let mut rest = body.len();
+    for field in fields(body) {
+        if field.tag <= last {
+            return Err(Malformed("order of fields"));
+        }
+        (last, rest) = (field.tag, rest - field.whole.len());
+        let eight = || field.value.try_into().map(i64::from_be_bytes).map_err(|_| Malformed("time"));
+        match field.tag {
+            TARGET => target = Some(Target::stored(field.value).map_err(|_| Malformed("target"))?),
+            MAX_AGE => {
+                max_age =
+                    Some(field.value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed("max_age"))?);
+            }
+            NOT_BEFORE => not_before = Some(eight()?),
+            EXPIRE => expire = Some(eight()?),
+            even if even % 2 == 0 => return Err(TooNew),
+            _ => unknown.extend_from_slice(field.whole),
+        }
+    }
+    if rest != 0 {
+        return Err(Malformed("end of a field"));
+    }
+    Ok(LinkParts {
+        target: target.ok_or(Malformed("target"))?,
+        status: *Status::ALL.get(pick(0, 7)).ok_or(Malformed("status"))?,
+        query: *QueryPolicy::ALL.get(pick(3, 3)).ok_or(Malformed("query policy"))?,
+        class: *Class::ALL.get(pick(5, 3)).ok_or(Malformed("class"))?,
+        disabled: flags & DISABLED != 0,
+        max_age,
+        not_before,
+        expire,
+        unknown: unknown.into(),
+    })
+}
+
+struct Field<'a> {
+    tag: u8,
+    value: &'a [u8],
+    whole: &'a [u8],
+}
+
+/// The whole fields at the start of `bytes`; ends before one that is cut.
+fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    std::iter::from_fn(move || {
+        let (head, _) = bytes.split_at_checked(3)?;
+        let end = 3 + usize::from(u16::from_be_bytes([head[1], head[2]]));
+        let (whole, rest) = bytes.split_at_checked(end)?;
+        bytes = rest;
+        Some(Field { tag: whole[0], value: &whole[3..], whole })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn full() -> LinkParts {
+        LinkParts {
+            status: Status::PermanentRedirect,
+            query: QueryPolicy::Override,
+            class: Class::Strict,
+            disabled: true,
+            max_age: Some(60),
+            not_before: Some(1),
+            expire: Some(1_700_000_000_000),
+            ..LinkParts::to(Target::stored(b"https://a.example/?x#y").unwrap())
+        }
+    }
+
+    fn live(parts: LinkParts) -> State {
+        State::Live(Link::new(parts).unwrap())
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Golden bytes: these may be in a database, a file and another program's memory. They never change.
+    #[test]
+    fn golden() {
+        let plain = live(LinkParts::to(Target::stored(b"https://a.example/").unwrap()));
+        let target = hex(b"https://a.example/");
+        assert_eq!(hex(&encode(1, &plain)), format!("01000000000000000000010000020012{target}"));
+        assert_eq!(hex(&encode(0x0102_0304_0506, &State::Deleted)), "01000000000102030405060100");
+        let target = hex(b"https://a.example/?x#y");
+        let want = format!(
+            "010000000000000000002a00d4020016{target}0300040000003c04000800000000000000010600080000018bcfe56800"
+        );
+        assert_eq!(hex(&encode(42, &live(full()))), want);
+    }
+
+    #[test]
+    fn every_state_comes_back() {
+        for state in [live(full()), State::Deleted] {
+            assert_eq!(decode(&encode(9, &state)), Ok(Versioned { version: 9, state }));
+        }
+        for (status, query, class) in Status::ALL
+            .into_iter()
+            .flat_map(|s| QueryPolicy::ALL.map(|q| (s, q)))
+            .flat_map(|(s, q)| Class::ALL.map(|c| (s, q, c)))
+        {
+            let state = live(LinkParts { status, query, class, ..full() });
+            assert_eq!(decode(&encode(9, &state)).unwrap().state, state);
+        }
+    }
+
+    #[test]
+    fn unknown_odd_fields_are_kept_and_even_ones_refused() {
+        let with = |tags: &[u8]| {
+            let mut bytes = encode(
+                1,
+                &live(LinkParts { max_age: None, ..LinkParts::to(Target::stored(b"http://a").unwrap()) }),
+            )
+            .to_vec();
+            for &tag in tags {
+                bytes.extend_from_slice(&[tag, 0, 2, tag, tag]);
+            }
+            bytes
+        };
+        let bytes = with(&[5, 7, 255]);
+        let versioned = decode(&bytes).unwrap();
+        assert_eq!(encode(1, &versioned.state), bytes);
+        // Known fields that come later are written in their place.
+        let State::Live(link) = versioned.state else { panic!() };
+        let parts = LinkParts { expire: Some(7), not_before: Some(3), ..link.into_parts() };
+        assert_eq!(decode(&encode(1, &live(parts.clone()))).unwrap().state, live(parts));
+        assert_eq!(decode(&with(&[8])), Err(RecordFault::TooNew));
+        assert_eq!(decode(&with(&[7, 5])), Err(RecordFault::Malformed("order of fields")));
+    }
+
+    #[test]
+    fn what_a_newer_writer_requires_is_refused() {
+        let good = encode(1, &live(full()));
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.to_vec();
+            bytes[at] = byte;
+            decode(&bytes)
+        };
+        assert_eq!(with(0, 2), Err(RecordFault::TooNew));
+        assert_eq!(with(0, 0), Err(RecordFault::Malformed("layout")));
+        assert_eq!(with(4, 1), Err(RecordFault::TooNew));
+        assert_eq!(with(11, 2), Err(RecordFault::TooNew));
+        assert_eq!(with(12, 5), Err(RecordFault::Malformed("status")));
+        assert_eq!(with(16, 9), Err(RecordFault::Malformed("target")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_fail_and_what_decodes_comes_back(
+            head in prop::collection::vec(any::<u8>(), 0..20),
+            cut in 0usize..70, at in 0usize..60, byte: u8,
+        ) {
+            let _ = decode(&head);
+            let mut bytes = encode(42, &live(full())).to_vec();
+            bytes[at] = byte;
+            bytes.truncate(bytes.len().min(cut));
+            if let Ok(versioned) = decode(&bytes) {
+                prop_assert_eq!(encode(versioned.version, &versioned.state), bytes);
+            }
+        }
+    }
+}
