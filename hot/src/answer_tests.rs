@@ -1,0 +1,197 @@
+//! Requests against a set: what comes out, whole and in pieces.
+
+use super::*;
+use crate::Stored;
+use link::{Link, LinkParts, QueryPolicy, Target};
+use proptest::prelude::*;
+
+const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
+
+fn link(target: &str) -> Stored {
+    let parts =
+        LinkParts { query: QueryPolicy::Append, ..LinkParts::to(Target::stored(target.as_bytes()).unwrap()) };
+    Stored::Live(Link::new(parts).unwrap())
+}
+
+fn set() -> Set {
+    let set = Set::new(1 << 20);
+    set.apply(b"\0\0\0\0abc", 1, Some(&link("https://a.example/")));
+    set.apply(b"\0\0\0\0gone", 2, Some(&Stored::Deleted));
+    set.apply(b"\0\0\0\0broken", 3, Some(&Stored::Quarantined));
+    set.set_complete();
+    set
+}
+
+/// Feeds the pieces one after another, as a worker would.
+fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
+    let (mut conversation, mut counts) = (Conversation::default(), Counts::default());
+    let stamp = Stamp::new(DATE);
+    let (mut buffer, mut out) = (Vec::new(), Vec::new());
+    let mut last = Step::Wait;
+    'pieces: for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            let mut turn = Turn { set, now: 0, stamp: &stamp, counts: &mut counts };
+            let (taken, step) = answer(&mut conversation, &buffer, &mut out, &mut turn);
+            buffer.drain(..taken);
+            last = match step {
+                Step::Yield => continue,
+                Step::Miss(miss) => finish(&miss, None, &mut out, &mut turn),
+                other => other,
+            };
+            match last {
+                Step::Close => break 'pieces,
+                _ if buffer.is_empty() || taken == 0 => continue 'pieces,
+                _ => {}
+            }
+        }
+    }
+    (String::from_utf8(out).unwrap(), last, counts)
+}
+
+fn statuses(text: &str) -> Vec<&str> {
+    text.split("HTTP/1.1 ").skip(1).map(|rest| &rest[..3]).collect()
+}
+
+fn get(path: &str) -> String {
+    format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[test]
+fn every_outcome() {
+    let set = set();
+    let table = [
+        ("abc", "302", Outcome::Redirect),
+        ("ABC", "404", Outcome::NotFound),
+        ("abc/d", "404", Outcome::NotFound),
+        ("", "404", Outcome::NotFound),
+        ("%61bc", "404", Outcome::NotFound),
+        ("a//b", "404", Outcome::NotFound),
+        ("gone", "410", Outcome::Gone),
+        ("broken", "503", Outcome::Unavailable),
+        ("robots.txt", "200", Outcome::Reserved),
+        ("favicon.ico", "404", Outcome::Reserved),
+        (".well-known/x", "404", Outcome::Reserved),
+    ];
+    for (path, status, outcome) in table {
+        let (text, step, counts) = talk(&set, &[get(path).as_bytes()]);
+        assert_eq!((statuses(&text), step), (vec![status], Step::Wait), "{path}");
+        assert_eq!(counts.get(outcome), 1, "{path}");
+        assert!(text.contains("\r\nCache-Control: "), "always explicit: {path}");
+    }
+}
+
+#[test]
+fn the_visitors_query_goes_along() {
+    let (text, ..) = talk(&set(), &[get("abc?x=1").as_bytes()]);
+    assert!(text.contains("\r\nLocation: https://a.example/?x=1\r\n"), "{text}");
+}
+
+#[test]
+fn head_has_the_head_of_get() {
+    let set = set();
+    for path in ["abc", "nope", "gone", "robots.txt"] {
+        let (want, ..) = talk(&set, &[get(path).as_bytes()]);
+        let (have, ..) = talk(&set, &[get(path).replace("GET", "HEAD").as_bytes()]);
+        assert_eq!(have, want[..want.find("\r\n\r\n").unwrap() + 4], "{path}");
+    }
+}
+
+#[test]
+fn methods() {
+    let set = set();
+    for (method, status) in [("OPTIONS", "204"), ("POST", "405"), ("DELETE", "405"), ("get", "405")] {
+        let (text, step, _) = talk(&set, &[get("abc").replace("GET", method).as_bytes()]);
+        assert_eq!((statuses(&text), step), (vec![status], Step::Wait), "{method}");
+        assert!(text.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"));
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_and_nothing_after_a_refusal() {
+    let set = set();
+    let text = [get("abc"), get("nope"), get("gone"), "GET / HTTP/1.1\r\n\r\n".into(), get("abc")].concat();
+    let (text, step, _) = talk(&set, &[text.as_bytes()]);
+    assert_eq!((statuses(&text), step), (vec!["302", "404", "410", "400"], Step::Close));
+    assert!(text.contains("\r\nConnection: close\r\n"));
+    let (text, step, _) =
+        talk(&set, &[[get("abc").replace("1.1\r", "1.0\r"), get("abc")].concat().as_bytes()]);
+    assert_eq!((statuses(&text), step), (vec!["302"], Step::Close));
+}
+
+#[test]
+fn a_long_pipeline_lets_others_run_and_a_connection_ends_sometime() {
+    let set = set();
+    let many = get("abc").repeat(MAX_REQUESTS_PER_TURN + 1);
+    let (mut conversation, mut counts, stamp) =
+        (Conversation::default(), Counts::default(), Stamp::new(DATE));
+    let mut turn = Turn { set: &set, now: 0, stamp: &stamp, counts: &mut counts };
+    let (taken, step) = answer(&mut conversation, many.as_bytes(), &mut Vec::new(), &mut turn);
+    assert_eq!((taken, step), (get("abc").len() * MAX_REQUESTS_PER_TURN, Step::Yield));
+    let all = get("abc").repeat(MAX_REQUESTS_PER_CONNECTION as usize + 5);
+    let (text, step, counts) = talk(&set, &[all.as_bytes()]);
+    assert_eq!(step, Step::Close);
+    assert_eq!(counts.get(Outcome::Redirect), u64::from(MAX_REQUESTS_PER_CONNECTION));
+    assert_eq!(text.matches("Connection: close").count(), 1);
+}
+
+#[test]
+fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
+    let set = Set::new(1 << 20);
+    let stamp = Stamp::new(DATE);
+    let (mut conversation, mut counts, mut out) = (Conversation::default(), Counts::default(), Vec::new());
+    let mut turn = Turn { set: &set, now: 0, stamp: &stamp, counts: &mut counts };
+    let text = [get("abc?x=1"), get("abc")].concat();
+    let (taken, step) = answer(&mut conversation, text.as_bytes(), &mut out, &mut turn);
+    let Step::Miss(miss) = step else { panic!("{step:?}") };
+    assert_eq!((taken, miss.key.code(), out.len()), (get("abc?x=1").len(), &b"abc"[..], 0));
+    let stored = link("https://a.example/");
+    assert_eq!(finish(&miss, Some(stored.found()), &mut out, &mut turn), Step::Wait);
+    assert!(String::from_utf8(out.clone()).unwrap().contains("Location: https://a.example/?x=1\r\n"));
+    for (found, status) in [
+        (Some(Found::Absent(Absence::Certain)), "404"),
+        (Some(Found::Deleted), "410"),
+        (Some(Found::Absent(Absence::Unknown)), "503"),
+        (None, "503"),
+    ] {
+        out.clear();
+        finish(&miss, found, &mut out, &mut turn);
+        assert_eq!(statuses(std::str::from_utf8(&out).unwrap()), [status]);
+    }
+}
+
+#[test]
+fn after_a_reset_old_entries_are_asked_about_and_serve_only_when_nobody_answers() {
+    let set = set();
+    set.reset(9);
+    let (text, ..) = talk(&set, &[get("abc").as_bytes()]); // `talk` answers a miss with "nobody"
+    assert_eq!(statuses(&text), ["302"]);
+    assert_eq!(set.look_up(b"\0\0\0\0abc", |found| found == Found::Absent(Absence::Unknown)), true);
+}
+
+#[test]
+fn a_legal_request_id_is_echoed_and_another_is_not() {
+    let set = set();
+    let with = |id: &str| {
+        talk(&set, &[format!("GET /abc HTTP/1.1\r\nHost: a\r\nX-Request-Id: {id}\r\n\r\n").as_bytes()]).0
+    };
+    assert!(with("a.B-1_2").contains("\r\nX-Request-Id: a.B-1_2\r\n"));
+    for bad in ["", "a b", "é", &"a".repeat(65)] {
+        assert!(!with(bad).contains("X-Request-Id"), "{bad}");
+    }
+}
+
+proptest! {
+    /// However a conversation is cut into pieces, the answers are the same bytes.
+    #[test]
+    fn splits_do_not_matter(paths in prop::collection::vec("abc|gone|nope|a b|\\PC{0,3}", 1..6), cuts in prop::collection::vec(0usize..300, 0..8)) {
+        let set = set();
+        let whole = paths.iter().map(|path| get(path)).collect::<String>();
+        let bytes = whole.as_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        prop_assert_eq!(talk(&set, &pieces), talk(&set, &[bytes]));
+    }
+}

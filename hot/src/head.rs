@@ -1,0 +1,381 @@
+//! A request head (RFC 9112), strictly: what can be read in two ways is refused.
+//!
+//! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
+//! answer does not depend on how the bytes arrived.
+
+use crate::host::{is_host, same_host};
+use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
+use crate::scan::{BLOCK, controls, controls_one_by_one};
+
+/// What the bytes so far come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed<'a> {
+    /// Not decided: more bytes are needed.
+    Incomplete,
+    /// Never a request that is served: answer and close.
+    Refused(Refusal),
+    /// A head, and how many bytes it took.
+    Head(Head<'a>, usize),
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// What is asked for.
+    pub method: Method,
+    /// The path without its leading slash, raw.
+    pub path: &'a [u8],
+    /// The query without its `?`, raw.
+    pub query: Option<&'a [u8]>,
+    /// Whether the connection ends with this request.
+    pub close: bool,
+    /// The client's own request id, if it is legal.
+    pub request_id: Option<&'a [u8]>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD: the same head, no body.
+    Head,
+    /// OPTIONS.
+    Options,
+    /// Any other: 405.
+    Other,
+}
+
+/// Why a request is not served. The connection closes after each: nothing behind it can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    /// Not the grammar of RFC 9112, or one that other parsers read differently.
+    BadRequest = 400,
+    /// It announces content: no body is ever read.
+    ContentTooLarge = 413,
+    UriTooLong = 414,
+    /// `Expect`.
+    ExpectationFailed = 417,
+    /// An absolute request target for another host than the `Host` field's.
+    Misdirected = 421,
+    HeadTooLarge = 431,
+    /// A version other than 1.0 and 1.1.
+    Version = 505,
+}
+
+/// What the bytes at the start of `buffer` come to.
+pub fn parse(buffer: &[u8]) -> Parsed<'_> {
+    // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
+    let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
+    let bytes = &buffer[skipped..];
+    let mut lines = [0u16; MAX_FIELDS + 2];
+    match find_lines(bytes, &mut lines) {
+        Lines::Incomplete => Parsed::Incomplete,
+        Lines::Refused(refusal) => Parsed::Refused(refusal),
+        Lines::Found(count, length) => match read(bytes, &lines[..count]) {
+            Ok(head) => Parsed::Head(head, skipped + length),
+            Err(refusal) => Parsed::Refused(refusal),
+        },
+    }
+}
+
+enum Lines {
+    Incomplete,
+    Refused(Refusal),
+    /// So many lines, each ended by CRLF and counted by its end in the array; the head's length.
+    Found(usize, usize),
+}
+
+/// Finds the ends of the lines up to the empty one. Any other CR or LF, and any control but HTAB, ends the search.
+fn find_lines(bytes: &[u8], ends: &mut [u16; MAX_FIELDS + 2]) -> Lines {
+    let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
+    let (mut count, mut start, mut at) = (0, 0, 0);
+    while at < window.len() {
+        let mut mask = match window[at..].first_chunk::<BLOCK>() {
+            Some(block) => controls(block),
+            None => controls_one_by_one(&window[at..]),
+        };
+        while mask != 0 {
+            let here = at + mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            match window[here] {
+                b'\t' => {}
+                b'\r' => match window.get(here + 1) {
+                    Some(b'\n') if here == start && count > 0 => return Lines::Found(count, here + 2),
+                    Some(b'\n') if here == start => return Lines::Refused(Refusal::BadRequest),
+                    Some(b'\n') if count == ends.len() - 1 => return Lines::Refused(Refusal::HeadTooLarge),
+                    Some(b'\n') => {
+                        ends[count] = here as u16; // below MAX_HEAD_BYTES
+                        (count, start) = (count + 1, here + 2);
+                    }
+                    Some(_) => return Lines::Refused(Refusal::BadRequest),
+                    None => {}
+                },
+                // The second half of a line end that was just taken.
+                b'\n' if here + 1 == start => {}
+                _ => return Lines::Refused(Refusal::BadRequest),
+            }
+        }
+        at += BLOCK;
+    }
+    match (bytes.len() >= MAX_HEAD_BYTES, count) {
+        (false, _) => Lines::Incomplete,
+        (true, 0) => Lines::Refused(Refusal::UriTooLong),
+        (true, _) => Lines::Refused(Refusal::HeadTooLarge),
+    }
+}
+
+/// Reads a whole head, given where its lines end.
+fn read<'a>(bytes: &'a [u8], ends: &[u16]) -> Result<Head<'a>, Refusal> {
+    let (first, rest) = ends.split_first().ok_or(Refusal::BadRequest)?;
+    let line = RequestLine::read(&bytes[..usize::from(*first)])?;
+    let mut fields = Fields::default();
+    let mut start = usize::from(*first) + 2;
+    for &end in rest {
+        fields.take(&bytes[start..usize::from(end)])?;
+        start = usize::from(end) + 2;
+    }
+    fields.finish(line)
+}
+
+struct RequestLine<'a> {
+    method: Method,
+    connect: bool,
+    target: &'a [u8],
+    minor: u8,
+}
+
+impl<'a> RequestLine<'a> {
+    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3).
+    fn read(line: &'a [u8]) -> Result<Self, Refusal> {
+        let (method, rest) = match line {
+            [b'G', b'E', b'T', b' ', rest @ ..] => (&line[..3], rest),
+            _ => split_at_space(line).ok_or(Refusal::BadRequest)?,
+        };
+        let (target, version) = match rest {
+            [target @ .., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => (target, &b"HTTP/1.1"[..]),
+            _ => split_at_space(rest).ok_or(Refusal::BadRequest)?,
+        };
+        if !is_token(method) || target.is_empty() || !target.iter().all(|&b| TARGET[usize::from(b)]) {
+            return Err(Refusal::BadRequest);
+        }
+        let minor = match version {
+            b"HTTP/1.1" => 1,
+            b"HTTP/1.0" => 0,
+            // The preface of HTTP/2 (RFC 9113, section 3.4): its client did not agree on it with us.
+            b"HTTP/2.0" if method == b"PRI" => return Err(Refusal::BadRequest),
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                if major.is_ascii_digit() && minor.is_ascii_digit() =>
+            {
+                return Err(Refusal::Version);
+            }
+            _ => return Err(Refusal::BadRequest),
+        };
+        if target.len() > MAX_REQUEST_TARGET_BYTES {
+            return Err(Refusal::UriTooLong);
+        }
+        let kind = match method {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"OPTIONS" => Method::Options,
+            _ => Method::Other,
+        };
+        Ok(Self { method: kind, connect: method == b"CONNECT", target, minor })
+    }
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    close: bool,
+    request_id: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: bool,
+    expect: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5).
+    fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
+        let colon = line.iter().position(|&b| !TOKEN[usize::from(b)]).ok_or(Refusal::BadRequest)?;
+        if colon == 0 || line[colon] != b':' {
+            return Err(Refusal::BadRequest);
+        }
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let is = |want: &[u8]| name.eq_ignore_ascii_case(want);
+        match name.len() {
+            4 if is(b"host") => match self.host.replace(trim(value)) {
+                None => {}
+                Some(_) => return Err(Refusal::BadRequest),
+            },
+            6 if is(b"expect") => self.expect = true,
+            10 if is(b"connection") => {
+                self.close |= value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
+            }
+            12 if is(b"x-request-id") => self.request_id = Some(trim(value)).filter(|id| is_request_id(id)),
+            14 if is_framing(name, b"content-length") => {
+                let plain = name[7] == b'-';
+                if self.content_length.replace(trim(value)).is_some() || !plain {
+                    return Err(Refusal::BadRequest);
+                }
+            }
+            17 if is_framing(name, b"transfer-encoding") => {
+                self.transfer_encoding = true;
+                if name[8] != b'-' {
+                    return Err(Refusal::BadRequest);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The rules between the fields and the request line. Framing first: it decides what may follow.
+    fn finish(self, line: RequestLine<'a>) -> Result<Head<'a>, Refusal> {
+        let content = match self.content_length {
+            // RFC 9112, section 6.3: several, or none that is a number, or both, are never repaired here.
+            Some(digits)
+                if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) =>
+            {
+                return Err(Refusal::BadRequest);
+            }
+            Some(_) if self.transfer_encoding => return Err(Refusal::BadRequest),
+            Some(digits) => digits.iter().any(|&b| b != b'0'),
+            None => self.transfer_encoding,
+        };
+        match self.host {
+            Some(host) if !is_host(host) => return Err(Refusal::BadRequest),
+            None if line.minor == 1 => return Err(Refusal::BadRequest),
+            _ => {}
+        }
+        let (path, query) = match line.method {
+            Method::Other => check_other(&line).map(|()| (&b""[..], None))?,
+            Method::Options if line.target == b"*" => (&b""[..], None),
+            _ => split_target(line.target, self.host)?,
+        };
+        if content {
+            return Err(Refusal::ContentTooLarge);
+        }
+        if self.expect {
+            return Err(Refusal::ExpectationFailed);
+        }
+        Ok(Head {
+            method: line.method,
+            path,
+            query,
+            close: self.close || line.minor == 0,
+            request_id: self.request_id,
+        })
+    }
+}
+
+/// A method that is answered with 405 must still have a target of its form (RFC 9112, section 3.2).
+fn check_other(line: &RequestLine<'_>) -> Result<(), Refusal> {
+    let good = if line.connect {
+        is_host(line.target)
+    } else {
+        line.target == b"*" || line.target[0] == b'/' || absolute(line.target).is_some()
+    };
+    if good { Ok(()) } else { Err(Refusal::BadRequest) }
+}
+
+/// Origin-form or absolute-form to path and query. The authority of an absolute one must be the `Host`'s.
+fn split_target<'a>(target: &'a [u8], host: Option<&[u8]>) -> Result<(&'a [u8], Option<&'a [u8]>), Refusal> {
+    let rest = match target {
+        [b'/', rest @ ..] => rest,
+        _ => {
+            let (authority, rest, default_port) = absolute(target).ok_or(Refusal::BadRequest)?;
+            if !is_host(authority) {
+                return Err(Refusal::BadRequest);
+            }
+            if host.is_some_and(|host| !same_host(host, authority, default_port)) {
+                return Err(Refusal::Misdirected);
+            }
+            rest.strip_prefix(b"/").unwrap_or(rest)
+        }
+    };
+    let (path, query) = match rest.iter().position(|&b| b == b'?') {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    };
+    if has_broken_escape(path) { Err(Refusal::BadRequest) } else { Ok((path, query)) }
+}
+
+/// Authority, the rest, and the scheme's default port.
+fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &'static [u8])> {
+    let end = target.iter().position(|&b| b == b':')?;
+    let default_port: &[u8] = match &target[..end] {
+        scheme if scheme.eq_ignore_ascii_case(b"http") => b"80",
+        scheme if scheme.eq_ignore_ascii_case(b"https") => b"443",
+        _ => return None,
+    };
+    let rest = target[end..].strip_prefix(b"://")?;
+    let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
+    Some((&rest[..end], &rest[end..], default_port))
+}
+
+/// A `%` without two hex digits behind it (RFC 3986, section 2.1).
+fn has_broken_escape(path: &[u8]) -> bool {
+    path.iter().enumerate().any(|(at, &b)| {
+        b == b'%' && !path.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Whether `name` is this framing field, also with `_` for `-`: some programs in front fold the two, and then the end
+/// of the message would depend on who reads it.
+fn is_framing(name: &[u8], want: &[u8]) -> bool {
+    name.iter()
+        .zip(want)
+        .all(|(&have, &want)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-'))
+}
+
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[usize::from(b)])
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+        && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+}
+
+fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&b| b == b' ')?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+/// Without the optional white space of RFC 9110, section 5.6.3.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Bytes of a token (RFC 9110, section 5.6.2).
+const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+/// Bytes that may stand in a request target: printable ASCII. Wider than RFC 3986 (quotes, braces and bars are in use, and
+/// simply are no codes), but never a space, a control or a byte that is not ASCII.
+const TARGET: [bool; 256] = table(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+
+const fn table(more: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < more.len() {
+        table[more[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+//! Cases of the request head: one line each, and the property that only the bytes count.
+
+use super::*;
+use proptest::prelude::*;
+
+fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
+    match parse(bytes) {
+        Parsed::Head(head, length) => {
+            assert_eq!(length, bytes.len(), "takes the whole head");
+            Ok(head)
+        }
+        Parsed::Refused(refusal) => Err(Some(refusal)),
+        Parsed::Incomplete => Err(None),
+    }
+}
+
+fn refused(text: &str, want: Refusal) {
+    assert_eq!(head(text.as_bytes()), Err(Some(want)), "{text:?}");
+}
+
+fn get(line: &str, fields: &str) -> String {
+    format!("{line}\r\nHost: go.test\r\n{fields}\r\n")
+}
+
+#[test]
+fn a_plain_request() {
+    let text = "GET /abc/d?x=1&y HTTP/1.1\r\nHost: go.test\r\nAccept:\t*/* \r\nX-Request-Id: a.b-c_1\r\n\r\n";
+    assert_eq!(
+        head(text.as_bytes()),
+        Ok(Head {
+            method: Method::Get,
+            path: b"abc/d",
+            query: Some(b"x=1&y"),
+            close: false,
+            request_id: Some(b"a.b-c_1"),
+        })
+    );
+}
+
+#[test]
+fn one_empty_line_in_front_is_passed_over_and_two_are_not() {
+    assert!(head(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
+    refused("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::BadRequest);
+}
+
+#[test]
+fn who_closes() {
+    let closes = |text: &str| head(text.as_bytes()).unwrap().close;
+    assert!(!closes(&get("GET / HTTP/1.1", "")));
+    assert!(closes(&get("GET / HTTP/1.0", "")));
+    assert!(closes(&get("GET / HTTP/1.0", "Connection: keep-alive\r\n")));
+    assert!(closes("GET / HTTP/1.0\r\n\r\n"));
+    assert!(closes(&get("GET / HTTP/1.1", "connection: upgrade ,\tCLOSE\r\n")));
+    assert!(!closes(&get("GET / HTTP/1.1", "connection: closed, keep-alive\r\n")));
+}
+
+#[test]
+fn targets() {
+    let path = |line: &str| {
+        head(get(line, "").as_bytes()).map(|head| (head.path.to_vec(), head.query.map(<[u8]>::to_vec)))
+    };
+    let ok = |path: &str, query: Option<&str>| {
+        Ok((path.as_bytes().to_vec(), query.map(|q| q.as_bytes().to_vec())))
+    };
+    assert_eq!(path("GET / HTTP/1.1"), ok("", None));
+    assert_eq!(path("HEAD /? HTTP/1.1"), ok("", Some("")));
+    assert_eq!(path("GET /a?b?c HTTP/1.1"), ok("a", Some("b?c")));
+    assert_eq!(path("GET //a HTTP/1.1"), ok("/a", None));
+    assert_eq!(path("GET /%61 HTTP/1.1"), ok("%61", None));
+    assert_eq!(path("GET /a?%zz HTTP/1.1"), ok("a", Some("%zz")), "a query is the target's business");
+    assert_eq!(path("GET http://GO.test/a?b HTTP/1.1"), ok("a", Some("b")));
+    assert_eq!(path("GET http://go.test:80 HTTP/1.1"), ok("", None));
+    assert_eq!(path("GET http://go.test?q HTTP/1.1"), ok("", Some("q")));
+    assert_eq!(path("GET https://go.test:443/ HTTP/1.1"), ok("", None));
+    assert_eq!(path("OPTIONS * HTTP/1.1"), ok("", None));
+    for bad in [
+        "GET * HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET /a% HTTP/1.1",
+        "GET /a%1 HTTP/1.1",
+        "GET /a%1g HTTP/1.1",
+        "GET /é HTTP/1.1",
+        "GET http:///a HTTP/1.1",
+        "GET http://u@go.test/ HTTP/1.1",
+        "GET ftp://go.test/ HTTP/1.1",
+        "GET http:/go.test HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET / / HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET /",
+        "GET",
+        "G@T / HTTP/1.1",
+        "GET / http/1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/11",
+        "GET / ICE/1.0",
+        "CONNECT / HTTP/1.1",
+        "POST x HTTP/1.1",
+        "PRI * HTTP/2.0",
+    ] {
+        assert_eq!(path(bad), Err(Some(Refusal::BadRequest)), "{bad}");
+    }
+    refused(&get("GET / HTTP/2.0", ""), Refusal::Version);
+    refused(&get("GET / HTTP/1.2", ""), Refusal::Version);
+    refused(&get("GET http://other.test/ HTTP/1.1", ""), Refusal::Misdirected);
+    refused(&get("GET http://go.test:8080/ HTTP/1.1", ""), Refusal::Misdirected);
+}
+
+#[test]
+fn other_methods_keep_their_forms() {
+    for line in ["POST / HTTP/1.1", "CONNECT go.test:443 HTTP/1.1", "PRI * HTTP/1.1", "M-SEARCH * HTTP/1.0"] {
+        assert_eq!(head(get(line, "").as_bytes()).unwrap().method, Method::Other, "{line}");
+    }
+}
+
+#[test]
+fn hosts() {
+    refused("GET / HTTP/1.1\r\n\r\n", Refusal::BadRequest);
+    refused("GET / HTTP/1.1\r\nHost:\r\n\r\n", Refusal::BadRequest);
+    refused("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Refusal::BadRequest);
+    refused("GET / HTTP/1.0\r\nHost: a\r\nhost: a\r\n\r\n", Refusal::BadRequest);
+    refused("GET / HTTP/1.0\r\nHost: a b\r\n\r\n", Refusal::BadRequest);
+}
+
+#[test]
+fn whatever_announces_content_is_refused() {
+    for fields in [
+        "Content-Length: 1\r\n",
+        "content-length:\t007 \r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "TRANSFER-ENCODING: x\r\n",
+    ] {
+        for line in ["GET / HTTP/1.1", "POST / HTTP/1.1", "OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
+            refused(&get(line, fields), Refusal::ContentTooLarge);
+        }
+    }
+    assert!(head(get("POST / HTTP/1.1", "Content-Length: 0\r\n").as_bytes()).is_ok());
+    refused(&get("GET / HTTP/1.1", "Expect: 100-continue\r\n"), Refusal::ExpectationFailed);
+}
+
+#[test]
+fn framing_that_could_be_read_in_two_ways() {
+    for fields in [
+        "Content-Length: 0\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: +1\r\n",
+        "Content-Length: 1, 1\r\n",
+        "Content-Length: 0x1\r\n",
+        "Content-Length: 1000000000000000000000\r\n",
+        "Content-Length : 0\r\n",
+        "Content_Length: 0\r\n",
+        "Transfer_Encoding: chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        " Transfer-Encoding: chunked\r\n",
+        "X: y\r\n Transfer-Encoding: chunked\r\n",
+        "X: y\r\n\tz\r\n",
+        "X: y\nTransfer-Encoding: chunked\r\n",
+        "X: y\rTransfer-Encoding: chunked\r\n",
+        "X: y\0\r\n",
+        "X: y\x7f\r\n",
+        "X: y\x0b\r\n",
+        "X\r\n",
+        ": y\r\n",
+        "X@: y\r\n",
+        "é: y\r\n",
+    ] {
+        refused(&get("GET / HTTP/1.1", fields), Refusal::BadRequest);
+    }
+    assert!(head("GET / HTTP/1.1\r\nHost: a\r\nX: caf\u{e9} \t\"\r\n\r\n".as_bytes()).is_ok());
+    refused("GET / HTTP/1.1\nHost: a\n\n", Refusal::BadRequest);
+    refused("GET / HTTP/1.1\r\nHost: a\r\n\rX", Refusal::BadRequest);
+}
+
+#[test]
+fn limits() {
+    let with_target = |length: usize| get(&format!("GET /{} HTTP/1.1", "a".repeat(length - 1)), "");
+    assert!(head(with_target(MAX_REQUEST_TARGET_BYTES).as_bytes()).is_ok());
+    refused(&with_target(MAX_REQUEST_TARGET_BYTES + 1), Refusal::UriTooLong);
+    refused(&format!("GET /{}", "a".repeat(MAX_HEAD_BYTES)), Refusal::UriTooLong);
+    refused(&get("GET / HTTP/1.1", &"X: y\r\n".repeat(MAX_FIELDS)), Refusal::HeadTooLarge);
+    assert!(head(get("GET / HTTP/1.1", &"X: y\r\n".repeat(MAX_FIELDS - 1)).as_bytes()).is_ok());
+    let fill = |length: usize| {
+        let empty = get("GET / HTTP/1.1", "X: \r\n").len();
+        get("GET / HTTP/1.1", &format!("X: {}\r\n", "y".repeat(length - empty)))
+    };
+    assert!(head(fill(MAX_HEAD_BYTES).as_bytes()).is_ok());
+    refused(&fill(MAX_HEAD_BYTES + 1), Refusal::HeadTooLarge);
+}
+
+#[test]
+fn a_browser_head() {
+    let head = head(include_bytes!("../testdata/browser-head.http")).unwrap();
+    assert_eq!((head.path, head.close), (&b"promo/2026"[..], false));
+}
+
+/// Pieces of heads, good and bad, to put together at random.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(&b"GET /abc HTTP/1.1\r\n"[..]),
+        4 => Just(&b"Host: a\r\n"[..]),
+        4 => Just(&b"\r\n"[..]),
+        1 => Just(&b"Content-Length: 5\r\n"[..]),
+        1 => Just(&b"Transfer-Encoding: chunked\r\n"[..]),
+        1 => Just(&b"\n"[..]),
+        1 => Just(&b"\r"[..]),
+        1 => Just(&b"\0"[..]),
+        1 => Just(&b" "[..]),
+        1 => Just(&b":"[..]),
+        1 => Just(&b"HEAD http://a/x?y HTTP/1.0\r\n"[..]),
+        1 => Just(&[b'a'; 9000][..]),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// What is decided on a prefix stays decided the same way however much follows.
+    #[test]
+    fn only_the_bytes_count_not_how_they_arrive(bytes in pieces()) {
+        let whole = parse(&bytes);
+        let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != Parsed::Incomplete);
+        match decided {
+            None => prop_assert_eq!(whole, Parsed::Incomplete),
+            Some(end) => {
+                prop_assert_eq!(&parse(&bytes[..end]), &whole);
+                if let Parsed::Head(_, length) = whole {
+                    prop_assert_eq!(length, end, "a head is decided at its last byte");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&bytes);
+        let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
+        head.extend_from_slice(&bytes);
+        let _ = parse(&head);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a request came to, for counting.
+
+/// What a request came to: the `outcome` label of `linkr_edge_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Outcome {
+    /// A redirect to the link's target.
+    Redirect,
+    /// 404: no such code, or not yet valid, or no code at all.
+    NotFound,
+    /// 410: expired, disabled or deleted.
+    Gone,
+    /// 204 or 405: a method that is not looked up.
+    Method,
+    /// A path that the edge answers itself.
+    Reserved,
+    /// 400, 413, 414, 417, 421, 431, 505: a request that is not served.
+    Refused,
+    /// 408: a head that did not arrive in time.
+    TimedOut,
+    /// 503: nobody who knows could be asked in time.
+    Unavailable,
+}
+
+impl Outcome {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Redirect,
+        Self::NotFound,
+        Self::Gone,
+        Self::Method,
+        Self::Reserved,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unavailable,
+    ];
+
+    /// The label.
+    pub fn label(self) -> &'static str {
+        ["redirect", "not_found", "gone", "method", "reserved", "refused", "timed_out", "unavailable"]
+            [self as usize]
+    }
+}
+
+/// How often each outcome came up. Plain numbers: one owner at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts([u64; Outcome::ALL.len()]);
+
+impl Counts {
+    /// One more.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.0[outcome as usize] += 1;
+    }
+
+    /// How often.
+    pub fn get(&self, outcome: Outcome) -> u64 {
+        self.0[outcome as usize]
+    }
+}

@@ -1,0 +1,220 @@
+//! The set against its rules, one by one, and against a model.
+
+use super::*;
+use link::{Link, LinkParts, Target};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+fn link(text: &str) -> Stored {
+    Stored::Live(
+        Link::new(LinkParts::to(Target::stored(format!("https://{text}").as_bytes()).unwrap())).unwrap(),
+    )
+}
+
+fn key(number: u32) -> Vec<u8> {
+    [&[0; 4], number.to_string().as_bytes()].concat()
+}
+
+fn target(set: &Set, key: &[u8]) -> Result<String, Absence> {
+    set.look_up(key, |found| match found {
+        Found::Live(link) => Ok(String::from_utf8(link.target.to_vec()).unwrap()),
+        Found::Absent(absence) => Err(absence),
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_later_change_wins_and_a_purge_removes() {
+    let set = Set::new(1 << 20);
+    set.apply(&key(1), 1, Some(&link("a")));
+    set.apply(&key(1), 2, Some(&link("b")));
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://b");
+    set.apply(&key(1), 3, None);
+    assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
+    assert_eq!((set.applied(), set.entries(), set.bytes()), (3, 0, 0));
+    set.validate();
+}
+
+#[test]
+fn a_fill_older_than_a_noticed_change_is_refused() {
+    let set = Set::new(1 << 20);
+    set.apply(&key(1), 5, Some(&link("new")));
+    assert_eq!(set.fill(&key(1), 0, 4, 3, Some(&link("old"))), Fill::Refused);
+    assert_eq!(
+        set.fill(&key(1), 0, 5, 5, Some(&link("new"))),
+        Fill::Refused,
+        "nothing newer than what is there"
+    );
+    set.apply(&key(1), 6, None);
+    assert_eq!(set.fill(&key(1), 0, 5, 5, Some(&link("old"))), Fill::Refused, "purged since");
+    assert_eq!(set.fill(&key(1), 0, 5, 0, None), Fill::Refused);
+    assert_eq!(set.fill(&key(1), 0, 6, 0, None), Fill::Accepted);
+    assert_eq!(set.min_seq(&key(1)), 6);
+    set.validate();
+}
+
+#[test]
+fn a_fill_ahead_of_the_stream_keeps_older_changes_out() {
+    let set = Set::new(1 << 20);
+    set.apply(&key(2), 3, Some(&link("x")));
+    assert_eq!(set.fill(&key(1), 0, 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(set.seen(), 9);
+    set.apply(&key(1), 4, Some(&link("older")));
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://ahead");
+    // Even when the value itself is gone: it was served.
+    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(0, slot.cost())).unwrap();
+    set.apply(&key(1), 5, Some(&link("older")));
+    assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
+    set.apply(&key(1), 8, Some(&link("ahead")));
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://ahead");
+    set.validate();
+}
+
+#[test]
+fn a_fill_from_before_a_reset_is_refused() {
+    let set = Set::new(1 << 20);
+    let generation = set.generation();
+    set.reset(10);
+    assert_eq!(set.fill(&key(1), generation, 10, 1, Some(&link("a"))), Fill::Refused);
+    assert_eq!(set.fill(&key(1), set.generation(), 9, 1, Some(&link("a"))), Fill::Refused, "below the start");
+    assert_eq!(set.fill(&key(1), set.generation(), 10, 1, Some(&link("a"))), Fill::Accepted);
+    set.validate();
+}
+
+#[test]
+fn unconfirmed_entries_are_replaced_or_dropped() {
+    let set = Set::new(1 << 20);
+    for number in 1..=3 {
+        set.apply(&key(number), u64::from(number), Some(&link("old")));
+    }
+    set.reset(2); // another history, where seq 3 never was
+    assert_eq!(target(&set, &key(3)), Err(Absence::Unknown));
+    assert_eq!(set.fill(&key(1), set.generation(), 2, 1, Some(&link("new"))), Fill::Accepted);
+    assert_eq!(set.fill(&key(2), set.generation(), 2, 0, None), Fill::Accepted);
+    set.set_complete();
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://new");
+    assert_eq!(target(&set, &key(2)), Err(Absence::Certain));
+    assert_eq!(target(&set, &key(3)), Err(Absence::Certain));
+    assert_eq!(set.entries(), 1);
+    set.validate();
+}
+
+#[test]
+fn the_budget_is_kept_and_what_is_asked_for_stays() {
+    let one = Slot::new(&key(10), &link("a"), 1, 1, 0).cost();
+    let set = Set::new(one * 10);
+    for number in 10..20 {
+        set.apply(&key(number), u64::from(number), Some(&link("a")));
+    }
+    set.set_complete();
+    assert_eq!((set.entries(), set.evictions()), (10, 0));
+    assert_eq!(target(&set, &key(99)), Err(Absence::Certain));
+    target(&set, &key(11)).unwrap();
+    for number in 20..29 {
+        set.apply(&key(number), u64::from(number), Some(&link("a")));
+        target(&set, &key(11)).unwrap();
+        set.validate();
+    }
+    assert_eq!((set.entries(), set.evictions()), (10, 9));
+    assert_eq!(target(&set, &key(99)), Err(Absence::Unknown), "no longer complete");
+    assert!(target(&set, &key(28)).is_ok(), "what was just put in is there");
+}
+
+#[test]
+fn an_entry_larger_than_the_budget_is_kept_alone() {
+    let set = Set::new(10);
+    set.apply(&key(1), 1, Some(&link("a")));
+    set.apply(&key(2), 2, Some(&link("b")));
+    assert_eq!(set.entries(), 0, "nothing fits");
+}
+
+#[test]
+fn readers_never_see_a_false_absence_while_one_thread_applies() {
+    let set = Set::new(1 << 24);
+    for number in 0..500 {
+        set.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
+    }
+    set.set_complete();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0u64;
+            while !stop.load(Ordering::Relaxed) || reads == 0 {
+                for number in 0..500 {
+                    assert!(target(&set, &key(number)).is_ok());
+                    reads += 1;
+                }
+            }
+        });
+        for seq in 501..50_000u64 {
+            set.apply(&key((seq % 500) as u32), seq, Some(&link("b")));
+        }
+        stop.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    set.validate();
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Write(u32, bool),
+    Fill(u32, u64),
+    Reset,
+    Complete,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        6 => (0u32..12, prop::bool::weighted(0.8)).prop_map(|(key, live)| Event::Write(key, live)),
+        6 => (0u32..12, 0u64..6).prop_map(|(key, back)| Event::Fill(key, back)),
+        1 => Just(Event::Reset),
+        2 => Just(Event::Complete),
+    ];
+    prop::collection::vec(event, 1..80)
+}
+
+proptest! {
+    /// I3: whatever the set says equals the log at some position from which it does not go back.
+    #[test]
+    fn every_entry_equals_the_log(events in events(), small: bool) {
+        let set = Set::new(if small { 700 } else { 1 << 20 });
+        // The log: for each key its states by seq; purged keys are None.
+        let mut log: HashMap<u32, Vec<(Seq, Option<String>)>> = HashMap::new();
+        let mut head = 0;
+        let at = |log: &HashMap<u32, Vec<(Seq, Option<String>)>>, key: u32, seq: Seq| {
+            log.get(&key).and_then(|states| states.iter().rev().find(|(own, _)| *own <= seq).cloned())
+        };
+        for event in events {
+            match event {
+                Event::Write(number, live) => {
+                    head += 1;
+                    let text = live.then(|| format!("{number}.{head}"));
+                    set.apply(&key(number), head, text.as_deref().map(link).as_ref());
+                    log.entry(number).or_default().push((head, text));
+                }
+                Event::Fill(number, back) => {
+                    let as_of = head.saturating_sub(back);
+                    let state = at(&log, number, as_of);
+                    let version = state.as_ref().map_or(0, |(seq, _)| *seq);
+                    let value = state.and_then(|(_, text)| text).as_deref().map(link);
+                    set.fill(&key(number), set.generation(), as_of, version, value.as_ref());
+                }
+                Event::Reset => set.reset(head),
+                Event::Complete => {
+                    // Complete only if it is: every live key of the log is present.
+                    let all = (0..12).all(|n| at(&log, n, head).is_none_or(|(_, t)| t.is_none()) || target(&set, &key(n)).is_ok());
+                    if all { set.set_complete(); }
+                }
+            }
+            set.validate();
+            for number in 0..12 {
+                let want = at(&log, number, head).and_then(|(_, text)| text).map(|text| format!("https://{text}"));
+                match target(&set, &key(number)) {
+                    Ok(have) => prop_assert_eq!(Some(have), want),
+                    Err(Absence::Certain) => prop_assert_eq!(None, want),
+                    Err(Absence::Unknown) => {}
+                }
+            }
+        }
+    }
+}
