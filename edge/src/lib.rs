@@ -1,1 +1,169 @@
-//! edge.
+//! The half that reads: redirects from memory on pinned threads, kept current by one thread that follows the log.
+//!
+//! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread.
+
+mod background;
+mod shared;
+mod sys;
+mod worker;
+
+use shared::{Question, Shared};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+pub use worker::Driver;
+
+/// Text for `/metrics` from whoever shares the process, in the classic format.
+pub type MoreMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What an edge needs to know.
+#[derive(Clone)]
+pub struct Config {
+    /// Where redirects are answered. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are. Port 0: any free one.
+    pub admin: SocketAddr,
+    /// The control instances to follow, as `http://host:port`; the next one is tried when one fails.
+    pub control: Vec<String>,
+    /// Worker threads, each pinned to a core.
+    pub workers: usize,
+    /// Bytes that the hot set may take, everything counted.
+    pub hot_set_bytes: usize,
+    /// This edge's name, for control and for people.
+    pub name: String,
+    /// Added to `/metrics`.
+    pub more_metrics: Option<MoreMetrics>,
+}
+
+/// Why an edge did not start, in one line for the person who started it.
+#[derive(Debug)]
+pub struct StartFault(String);
+
+impl std::fmt::Display for StartFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartFault {}
+
+/// A running edge. Dropped without [`Running::stop`], its threads go on until the process ends.
+pub struct Running {
+    listen: SocketAddr,
+    admin: SocketAddr,
+    driver: Driver,
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    background: background::Running,
+}
+
+/// Starts an edge: binds, starts the workers, and follows control from the background thread.
+///
+/// # Errors
+/// [`StartFault`] when an address cannot be bound or a thread cannot be started.
+pub fn start(config: Config) -> Result<Running, StartFault> {
+    sys::raise_file_limit();
+    let workers = config.workers.max(1);
+    let listeners = bind_all(config.listen, workers)?;
+    let listen = listeners[0].local_addr().map_err(|fault| cannot_bind(config.listen, &fault))?;
+    let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
+    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask));
+    let background = background::start(config, Arc::clone(&shared), questions)?;
+    let (report, reports) = mpsc::channel();
+    let mut threads = Vec::new();
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let (shared, report) = (Arc::clone(&shared), report.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || worker::run(index, listener, shared, &report))
+            .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
+        threads.push(thread);
+    }
+    drop(report);
+    let mut driver = Driver::IoUring;
+    for _ in 0..workers {
+        // Every worker reports once; one that cannot start drops its end instead.
+        let own = reports.recv().map_err(|_| StartFault("a worker could not start a runtime".into()))?;
+        let own = own.map_err(|fault| StartFault(format!("a worker could not start a runtime: {fault}")))?;
+        driver = driver.max(own);
+    }
+    shared.set_driver(driver);
+    Ok(Running { listen, admin: background.admin(), driver, shared, workers: threads, background })
+}
+
+impl Running {
+    /// Where redirects are answered.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where the admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The driver in use: `io_uring` or `epoll`, with the flags that the kernel granted.
+    pub fn driver(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// Worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Finishes what is in flight, at most [`worker::DRAIN`], and ends all threads.
+    pub fn stop(self) {
+        self.shared.stop();
+        for worker in self.workers {
+            let _ = worker.join(); // a worker that panicked has said so already
+        }
+        self.background.stop();
+    }
+}
+
+/// One listener for each worker on one address, by `SO_REUSEPORT`.
+fn bind_all(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, StartFault> {
+    // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
+    drop(listener(address, false).map_err(|fault| cannot_bind(address, &fault))?);
+    let first = listener(address, true).map_err(|fault| cannot_bind(address, &fault))?;
+    let bound = first.local_addr().map_err(|fault| cannot_bind(address, &fault))?;
+    let mut all = vec![first];
+    for _ in 1..count {
+        all.push(listener(bound, true).map_err(|fault| cannot_bind(bound, &fault))?);
+    }
+    Ok(all)
+}
+
+fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Inherited by every accepted connection: one system call less for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+fn cannot_bind(address: SocketAddr, fault: &std::io::Error) -> StartFault {
+    StartFault(match fault.kind() {
+        std::io::ErrorKind::AddrInUse => format!("cannot listen on {address}: another program does already"),
+        _ => format!("cannot listen on {address}: {fault}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_named_even_if_the_other_one_shares_it() {
+        let other = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
+        let address = other.local_addr().unwrap();
+        let fault = bind_all(address, 2).unwrap_err().to_string();
+        assert_eq!(fault, format!("cannot listen on {address}: another program does already"));
+    }
+}

@@ -35,8 +35,12 @@ pub enum Step {
     Yield,
     /// This key has to be asked for elsewhere; then [`finish`].
     Miss(Box<Miss>),
-    /// Close.
-    Close,
+    /// Close. `linger`: the client may still be sending, and a plain close would reset the connection and lose the
+    /// answer (RFC 9112, section 9.6); shut down the write side first and read what comes.
+    Close {
+        /// See above.
+        linger: bool,
+    },
 }
 
 /// A request whose answer is not known here.
@@ -70,7 +74,7 @@ pub fn answer(
             Parsed::Refused(refusal) => {
                 turn.counts.add(Outcome::Refused);
                 response::write_refusal(out, refusal, turn.stamp);
-                return (input.len(), Step::Close);
+                return (input.len(), Step::Close { linger: true });
             }
             Parsed::Head(head, length) => (head, length),
         };
@@ -81,7 +85,8 @@ pub fn answer(
             return (taken, Step::Miss(miss));
         }
         if close {
-            return (taken, Step::Close);
+            // A client that said so itself sends nothing more.
+            return (taken, Step::Close { linger: !head.close || taken < input.len() });
         }
     }
     (taken, Step::Yield)
@@ -195,7 +200,7 @@ pub fn finish(miss: &Miss, found: Option<Found<'_>>, out: &mut Vec<u8>, turn: &m
         response::write_unavailable(out, stamp, &extra);
         Outcome::Unavailable
     }));
-    if reply.close { Step::Close } else { Step::Wait }
+    if reply.close { Step::Close { linger: true } } else { Step::Wait }
 }
 
 /// The answer to a head that did not arrive in time.

@@ -40,7 +40,7 @@ fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
                 other => other,
             };
             match last {
-                Step::Close => break 'pieces,
+                Step::Close { .. } => break 'pieces,
                 _ if buffer.is_empty() || taken == 0 => continue 'pieces,
                 _ => {}
             }
@@ -112,11 +112,18 @@ fn pipelined_requests_are_answered_in_order_and_nothing_after_a_refusal() {
     let set = set();
     let text = [get("abc"), get("nope"), get("gone"), "GET / HTTP/1.1\r\n\r\n".into(), get("abc")].concat();
     let (text, step, _) = talk(&set, &[text.as_bytes()]);
-    assert_eq!((statuses(&text), step), (vec!["302", "404", "410", "400"], Step::Close));
+    assert_eq!((statuses(&text), step), (vec!["302", "404", "410", "400"], Step::Close { linger: true }));
     assert!(text.contains("\r\nConnection: close\r\n"));
     let (text, step, _) =
         talk(&set, &[[get("abc").replace("1.1\r", "1.0\r"), get("abc")].concat().as_bytes()]);
-    assert_eq!((statuses(&text), step), (vec!["302"], Step::Close));
+    assert_eq!((statuses(&text), step), (vec!["302"], Step::Close { linger: true }));
+}
+
+#[test]
+fn a_client_that_ends_the_connection_itself_is_not_waited_for() {
+    let (_, step, _) =
+        talk(&set(), &[get("abc").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()]);
+    assert_eq!(step, Step::Close { linger: false });
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn a_long_pipeline_lets_others_run_and_a_connection_ends_sometime() {
     assert_eq!((taken, step), (get("abc").len() * MAX_REQUESTS_PER_TURN, Step::Yield));
     let all = get("abc").repeat(MAX_REQUESTS_PER_CONNECTION as usize + 5);
     let (text, step, counts) = talk(&set, &[all.as_bytes()]);
-    assert_eq!(step, Step::Close);
+    assert_eq!(step, Step::Close { linger: true });
     assert_eq!(counts.get(Outcome::Redirect), u64::from(MAX_REQUESTS_PER_CONNECTION));
     assert_eq!(text.matches("Connection: close").count(), 1);
 }
@@ -166,7 +173,7 @@ fn after_a_reset_old_entries_are_asked_about_and_serve_only_when_nobody_answers(
     set.reset(9);
     let (text, ..) = talk(&set, &[get("abc").as_bytes()]); // `talk` answers a miss with "nobody"
     assert_eq!(statuses(&text), ["302"]);
-    assert_eq!(set.look_up(b"\0\0\0\0abc", |found| found == Found::Absent(Absence::Unknown)), true);
+    assert!(set.look_up(b"\0\0\0\0abc", |found| found == Found::Absent(Absence::Unknown)));
 }
 
 #[test]

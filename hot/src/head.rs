@@ -136,7 +136,7 @@ fn read<'a>(bytes: &'a [u8], ends: &[u16]) -> Result<Head<'a>, Refusal> {
         fields.take(&bytes[start..usize::from(end)])?;
         start = usize::from(end) + 2;
     }
-    fields.finish(line)
+    fields.finish(&line)
 }
 
 struct RequestLine<'a> {
@@ -157,7 +157,7 @@ impl<'a> RequestLine<'a> {
             [target @ .., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => (target, &b"HTTP/1.1"[..]),
             _ => split_at_space(rest).ok_or(Refusal::BadRequest)?,
         };
-        if !is_token(method) || target.is_empty() || !target.iter().all(|&b| TARGET[usize::from(b)]) {
+        if !is_token(method) || target.is_empty() || !target.iter().all(|&b| is_target_byte(b)) {
             return Err(Refusal::BadRequest);
         }
         let minor = match version {
@@ -191,7 +191,8 @@ struct Fields<'a> {
     close: bool,
     request_id: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
-    transfer_encoding: bool,
+    /// A field other than a plain `Content-Length` announces content.
+    content: bool,
     expect: bool,
 }
 
@@ -215,34 +216,29 @@ impl<'a> Fields<'a> {
             }
             12 if is(b"x-request-id") => self.request_id = Some(trim(value)).filter(|id| is_request_id(id)),
             14 if is_framing(name, b"content-length") => {
-                let plain = name[7] == b'-';
-                if self.content_length.replace(trim(value)).is_some() || !plain {
+                if name[7] != b'-' {
+                    self.content = true;
+                } else if self.content_length.replace(trim(value)).is_some() {
                     return Err(Refusal::BadRequest);
                 }
             }
-            17 if is_framing(name, b"transfer-encoding") => {
-                self.transfer_encoding = true;
-                if name[8] != b'-' {
-                    return Err(Refusal::BadRequest);
-                }
-            }
+            17 if is_framing(name, b"transfer-encoding") => self.content = true,
             _ => {}
         }
         Ok(())
     }
 
     /// The rules between the fields and the request line. Framing first: it decides what may follow.
-    fn finish(self, line: RequestLine<'a>) -> Result<Head<'a>, Refusal> {
+    fn finish(self, line: &RequestLine<'a>) -> Result<Head<'a>, Refusal> {
         let content = match self.content_length {
-            // RFC 9112, section 6.3: several, or none that is a number, or both, are never repaired here.
+            // RFC 9112, section 6.3: several, or none that is a number, are never repaired here.
             Some(digits)
                 if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) =>
             {
                 return Err(Refusal::BadRequest);
             }
-            Some(_) if self.transfer_encoding => return Err(Refusal::BadRequest),
-            Some(digits) => digits.iter().any(|&b| b != b'0'),
-            None => self.transfer_encoding,
+            Some(digits) => self.content || digits.iter().any(|&b| b != b'0'),
+            None => self.content,
         };
         match self.host {
             Some(host) if !is_host(host) => return Err(Refusal::BadRequest),
@@ -250,7 +246,7 @@ impl<'a> Fields<'a> {
             _ => {}
         }
         let (path, query) = match line.method {
-            Method::Other => check_other(&line).map(|()| (&b""[..], None))?,
+            Method::Other => check_other(line).map(|()| (&b""[..], None))?,
             Method::Options if line.target == b"*" => (&b""[..], None),
             _ => split_target(line.target, self.host)?,
         };
@@ -323,7 +319,7 @@ fn has_broken_escape(path: &[u8]) -> bool {
 }
 
 /// Whether `name` is this framing field, also with `_` for `-`: some programs in front fold the two, and then the end
-/// of the message would depend on who reads it.
+/// of the message would depend on who reads it. So both announce content.
 fn is_framing(name: &[u8], want: &[u8]) -> bool {
     name.iter()
         .zip(want)
@@ -357,9 +353,11 @@ fn trim(mut value: &[u8]) -> &[u8] {
 
 /// Bytes of a token (RFC 9110, section 5.6.2).
 const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
-/// Bytes that may stand in a request target: printable ASCII. Wider than RFC 3986 (quotes, braces and bars are in use, and
-/// simply are no codes), but never a space, a control or a byte that is not ASCII.
-const TARGET: [bool; 256] = table(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+/// Whether a byte may stand in a request target. Wider than RFC 3986 (quotes, braces and raw UTF-8 are in use, and
+/// simply are no codes), but never a space or a control.
+fn is_target_byte(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
+}
 
 const fn table(more: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];

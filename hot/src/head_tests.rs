@@ -67,6 +67,7 @@ fn targets() {
     assert_eq!(path("GET /a?b?c HTTP/1.1"), ok("a", Some("b?c")));
     assert_eq!(path("GET //a HTTP/1.1"), ok("/a", None));
     assert_eq!(path("GET /%61 HTTP/1.1"), ok("%61", None));
+    assert_eq!(path("GET /é HTTP/1.1"), ok("é", None), "no code, but not refused");
     assert_eq!(path("GET /a?%zz HTTP/1.1"), ok("a", Some("%zz")), "a query is the target's business");
     assert_eq!(path("GET http://GO.test/a?b HTTP/1.1"), ok("a", Some("b")));
     assert_eq!(path("GET http://go.test:80 HTTP/1.1"), ok("", None));
@@ -79,7 +80,6 @@ fn targets() {
         "GET /a% HTTP/1.1",
         "GET /a%1 HTTP/1.1",
         "GET /a%1g HTTP/1.1",
-        "GET /é HTTP/1.1",
         "GET http:///a HTTP/1.1",
         "GET http://u@go.test/ HTTP/1.1",
         "GET ftp://go.test/ HTTP/1.1",
@@ -128,6 +128,9 @@ fn hosts() {
 #[test]
 fn whatever_announces_content_is_refused() {
     for fields in [
+        "Content_Length: 0\r\n",
+        "transfer_encoding: x\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 1\r\n",
         "content-length:\t007 \r\n",
         "Transfer-Encoding: chunked\r\n",
@@ -145,15 +148,12 @@ fn whatever_announces_content_is_refused() {
 fn framing_that_could_be_read_in_two_ways() {
     for fields in [
         "Content-Length: 0\r\nContent-Length: 0\r\n",
-        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length:\r\n",
         "Content-Length: +1\r\n",
         "Content-Length: 1, 1\r\n",
         "Content-Length: 0x1\r\n",
         "Content-Length: 1000000000000000000000\r\n",
         "Content-Length : 0\r\n",
-        "Content_Length: 0\r\n",
-        "Transfer_Encoding: chunked\r\n",
         "Transfer-Encoding : chunked\r\n",
         " Transfer-Encoding: chunked\r\n",
         "X: y\r\n Transfer-Encoding: chunked\r\n",

@@ -21,7 +21,7 @@ fn is_ipv6(address: &[u8]) -> bool {
     std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// Unreserved characters of RFC 3986 in labels; one trailing dot is the root and allowed.
+/// A registered name of RFC 3986, section 3.2.2, in labels; one trailing dot is the root and allowed.
 fn is_name(name: &[u8]) -> bool {
     let mut label = 0;
     for (at, &byte) in name.iter().enumerate() {
@@ -29,8 +29,7 @@ fn is_name(name: &[u8]) -> bool {
             b'.' if label == 0 => return false,
             b'.' if at + 1 == name.len() => return true,
             b'.' => label = 0,
-            b'-' | b'_' | b'~' => label += 1,
-            _ if byte.is_ascii_alphanumeric() => label += 1,
+            _ if byte.is_ascii_alphanumeric() || b"-_~!$&'()*+,;=%".contains(&byte) => label += 1,
             _ => return false,
         }
     }
@@ -78,6 +77,7 @@ mod tests {
             "example.com:",
             "example.com:80",
             "127.0.0.1:65535",
+            "0.0.0.0=5000",
             "[::1]",
             "[::ffff:12.30.67.89]:4321",
         ] {
@@ -85,7 +85,7 @@ mod tests {
         }
         for bad in [
             "", ".", "..a", "a..b", "a..", ":80", "a:65536", "a:123456", "a:1:2", "a:1.2", "a/b", "a\\b",
-            "a b", "a@b", "[::1", "[::1].", "x[::1]", "[]", "[::g]", "a,b", "é", "[::1]x:1",
+            "a b", "a@b", "[::1", "[::1].", "x[::1]", "[]", "[::g]", "a\"b", "é", "[::1]x:1",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }

@@ -52,6 +52,16 @@ impl Counts {
         self.0[outcome as usize] += 1;
     }
 
+    /// Hands over every count that is not zero, and begins again.
+    pub fn drain(&mut self, mut take: impl FnMut(Outcome, u64)) {
+        for outcome in Outcome::ALL {
+            match std::mem::take(&mut self.0[outcome as usize]) {
+                0 => {}
+                count => take(outcome, count),
+            }
+        }
+    }
+
     /// How often.
     pub fn get(&self, outcome: Outcome) -> u64 {
         self.0[outcome as usize]

@@ -163,7 +163,7 @@ pub fn write_refusal(out: &mut Vec<u8>, refusal: Refusal, stamp: &Stamp) {
         Refusal::ExpectationFailed => "Expectations are not met.\n",
         Refusal::Misdirected => "The request target and the Host field name different hosts.\n",
         Refusal::HeadTooLarge => "The request head is too large.\n",
-        Refusal::Version => "HTTP/1.0 and HTTP/1.1 are spoken here.\n",
+        Refusal::Version => "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n",
     };
     let status = StatusCode::from_u16(refusal as u16).unwrap_or(StatusCode::BAD_REQUEST);
     let extra = Extra { close: true, ..Extra::default() };

@@ -114,9 +114,14 @@ impl Set {
                 self.apply_slot(slot, seq, hash);
             }
         }
+        self.pass(seq);
+        self.shrink(hash);
+    }
+
+    /// R6 for a change that is about no link: only the position moves.
+    pub fn pass(&self, seq: Seq) {
         self.applied.store(seq, Ordering::Release);
         self.seen.fetch_max(seq, Ordering::AcqRel);
-        self.shrink(hash);
     }
 
     fn apply_slot(&self, slot: Slot, seq: Seq, hash: u64) {
@@ -286,6 +291,20 @@ impl Set {
     /// The highest seq relied on in any way.
     pub fn seen(&self) -> Seq {
         self.seen.load(Ordering::Acquire)
+    }
+
+    /// Whether the entry of this key is confirmed and of exactly this version.
+    pub fn holds(&self, key: &[u8], version: Seq) -> bool {
+        let number = self.generation_number();
+        self.map
+            .get(key)
+            .is_some_and(|entry| entry.key().generation() == number && entry.key().version() == version)
+    }
+
+    /// Whether there is a confirmed entry of this key.
+    pub fn holds_any(&self, key: &[u8]) -> bool {
+        let number = self.generation_number();
+        self.map.get(key).is_some_and(|entry| entry.key().generation() == number)
     }
 
     /// The least seq that a fill of this key must be current at.

@@ -5,7 +5,7 @@ use crate::{LinkRef, QueryPolicy, Status};
 /// What a visitor brings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
-    /// The query of the request, without its `?`; bytes 0x21–0x7E.
+    /// The query of the request, without its `?`: no space, no control.
     pub query: Option<&'a [u8]>,
 }
 
@@ -76,7 +76,23 @@ impl To<'_> {
             _ => {}
         }
         put(query);
+        if !query.is_ascii() {
+            escape_behind(out, query.len());
+        }
         out.extend_from_slice(fragment);
+    }
+}
+
+/// Escapes what is not ASCII in the last `length` bytes (RFC 3986, section 2.1): a `Location` may not carry it raw.
+#[cold]
+fn escape_behind(out: &mut Vec<u8>, length: usize) {
+    let raw = out.split_off(out.len() - length);
+    for byte in raw {
+        if byte.is_ascii() {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
     }
 }
 
@@ -131,6 +147,7 @@ mod tests {
             ("https://a/b?x=1#f", Override, Some("x"), "https://a/b?x#f"),
             ("https://a/b?x=1", Override, Some("X=3"), "https://a/b?x=1&X=3"),
             ("https://a/b", Override, Some("x=3"), "https://a/b?x=3"),
+            ("https://a/b#f", Append, Some("x=ü&y"), "https://a/b?x=%C3%BC&y#f"),
         ];
         for (target, policy, query, want) in table {
             assert_eq!(location(target, policy, query), want, "{target} {policy:?} {query:?}");

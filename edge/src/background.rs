@@ -1,0 +1,67 @@
+//! Everything of an edge that is not a request, on one thread: following the log, asking the origin, the admin
+//! listener. Never monoio; nothing here runs longer than a few milliseconds at a stretch.
+
+mod admin;
+mod follow;
+mod metrics;
+mod origin;
+mod records;
+
+use crate::shared::{Question, Shared};
+use crate::{Config, StartFault};
+use futures_channel::mpsc::Receiver;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// The background thread of a running edge.
+pub struct Running {
+    admin: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// Starts the thread, once the admin address is bound.
+pub fn start(
+    config: Config,
+    shared: Arc<Shared>,
+    questions: Receiver<Question>,
+) -> Result<Running, StartFault> {
+    let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
+    let endpoints = origin::endpoints(&config.control)?;
+    let listener = std::net::TcpListener::bind(config.admin)
+        .map_err(|fault| crate::cannot_bind(config.admin, &fault))?;
+    let admin = listener.local_addr().map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    let (stop, stopped) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+    let thread = std::thread::Builder::new()
+        .name("background".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                let origin = origin::Origin::new(endpoints, Arc::clone(&shared));
+                tokio::spawn(admin::serve(listener, Arc::clone(&shared), config.more_metrics.clone()));
+                tokio::spawn(origin::answer(origin.clone(), questions));
+                tokio::spawn(follow::follow(config.name, shared, origin));
+                let _ = stopped.await;
+            });
+            // Whatever is still under way here holds nothing that anyone waits for.
+            runtime.shutdown_background();
+        })
+        .map_err(cannot)?;
+    Ok(Running { admin, stop, thread })
+}
+
+impl Running {
+    /// Where the admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Ends the thread.
+    pub fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}

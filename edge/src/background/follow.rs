@@ -1,0 +1,291 @@
+//! Follows the log: drives `feed::Follower` over a gRPC stream and carries its effects out on the set.
+
+use super::origin::Origin;
+use super::records;
+use crate::shared::Shared;
+use crate::sys;
+use feed::{Effect, Entry, Event, Follower};
+use hot::Fill;
+use link::{Change, ChangeKind, Key, Position};
+use proto::v1;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use v1::follow_request::Message as Say;
+use v1::follow_response::Message as Hear;
+
+/// How often the edge asks for the head: its knowledge of its own staleness is at most this much older.
+const PING: Duration = Duration::from_millis(100);
+/// Pause before a stream is opened again; the first attempt has none.
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// A walk that did not end with a complete set is begun anew at most this often.
+const WALK_AGAIN: Duration = Duration::from_secs(600);
+/// Keys in one question for what a walk could not load.
+const ASK_AT_ONCE: usize = 256;
+
+/// Follows for as long as the edge runs.
+pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
+    let incarnation = getrandom::u64().unwrap_or_else(|_| sys::boottime_ms());
+    let mut driver = Driver {
+        follower: Follower::new(name, incarnation),
+        shared,
+        origin,
+        ask_list: Vec::new(),
+        evictions_before: 0,
+        asked_again: tokio::time::Instant::now(),
+    };
+    let mut backoff = Duration::ZERO;
+    loop {
+        tokio::time::sleep(backoff).await;
+        let heard = driver.stream().await;
+        driver.shared.feed.connected.store(false, Ordering::Release);
+        backoff = match heard {
+            Heard::Something => Duration::ZERO,
+            Heard::Nothing => {
+                driver.origin.next();
+                (backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF)
+            }
+        };
+    }
+}
+
+/// Whether a stream was of any use before it ended.
+enum Heard {
+    Something,
+    Nothing,
+}
+
+struct Driver {
+    follower: Follower,
+    shared: Arc<Shared>,
+    origin: Origin,
+    /// R6c: keys that a walk brought too late, behind a newer change to their slot.
+    ask_list: Vec<Key>,
+    evictions_before: u64,
+    asked_again: tokio::time::Instant,
+}
+
+impl Driver {
+    /// One stream, from hello to its end.
+    async fn stream(&mut self) -> Heard {
+        let mut client = match self.origin.connect().await {
+            Ok(client) => client,
+            Err(fault) => {
+                tracing::debug!(%fault, "control cannot be reached");
+                return Heard::Nothing;
+            }
+        };
+        let (say, said) = mpsc::channel(64);
+        if say.send(request(Say::Hello(self.hello()))).await.is_err() {
+            return Heard::Nothing;
+        }
+        let mut hear = match client.follow(ReceiverStream::new(said)).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => {
+                tracing::warn!(%status, "control does not let this edge follow");
+                return Heard::Nothing;
+            }
+        };
+        let mut heard = Heard::Nothing;
+        let mut ping = tokio::time::interval(PING);
+        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                message = hear.message() => match message {
+                    Ok(Some(message)) => {
+                        heard = Heard::Something;
+                        let Ok(answer) = self.take(message).await else { return heard };
+                        if answer.is_some_and(|answer| say.try_send(request(answer)).is_err()) {
+                            return heard; // control does not read: it is as good as gone
+                        }
+                    }
+                    Ok(None) => return heard,
+                    Err(status) => {
+                        tracing::debug!(%status, "the stream was cut");
+                        return heard;
+                    }
+                },
+                _ = ping.tick() => {
+                    if let Some(id) = self.follower.ping(sys::boottime_ms())
+                        && say.try_send(request(Say::Ping(v1::Ping { id }))).is_err() {
+                        return heard;
+                    }
+                    if self.walk_again() {
+                        return Heard::Something;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hello(&mut self) -> v1::Hello {
+        let hello = self.follower.hello(self.shared.set.seen());
+        v1::Hello {
+            protocol: feed::PROTOCOL,
+            features: 0,
+            edge: hello.edge,
+            incarnation: hello.incarnation,
+            epoch: hello.position.map(|position| proto::epoch_to_wire(position.epoch)),
+            applied: hello.position.map_or(0, |position| position.seq),
+            tag: hello.position.map_or(0, |position| position.tag),
+            seen: hello.seen,
+            want_walk: hello.want_walk,
+            walk_after: hello.walk_after.into(),
+        }
+    }
+
+    /// Carries out what a message means. `Err`: this stream is no use any more.
+    async fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, ()> {
+        let event =
+            event(message).map_err(|fault| tracing::error!(%fault, "control and this edge disagree"))?;
+        let answer = match self.follower.handle(event) {
+            Effect::Nothing => None,
+            Effect::Hello => {
+                self.shared.feed.gaps.fetch_add(1, Ordering::Relaxed);
+                return Err(());
+            }
+            Effect::Reset(start) => {
+                self.reset(start);
+                None
+            }
+            Effect::Resume(epoch) => {
+                self.shared.feed.set_epoch(epoch);
+                self.shared.feed.connected.store(true, Ordering::Release);
+                None
+            }
+            Effect::Apply(changes) => {
+                changes.iter().for_each(|change| apply(&self.shared, change));
+                Some(v1::Applied { seq: self.follower.applied(), page: 0 })
+            }
+            Effect::Load { as_of, entries, number } => {
+                self.load(as_of, &entries);
+                Some(v1::Applied { seq: self.follower.applied(), page: number })
+            }
+            Effect::Stuck(seq) => {
+                tracing::error!(
+                    behind = seq,
+                    "the next change needs a newer edge: this one stays where it is"
+                );
+                return Err(());
+            }
+        };
+        self.complete().await;
+        let feed = &self.shared.feed;
+        feed.lag.store(self.follower.lag(), Ordering::Release);
+        feed.fresh_as_of.store(self.follower.fresh_as_of().unwrap_or(0), Ordering::Release);
+        Ok(answer.map(Say::Applied))
+    }
+
+    fn reset(&mut self, start: Position) {
+        tracing::info!(seq = start.seq, "begins anew");
+        self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
+        self.shared.set.reset(start.seq);
+        self.shared.feed.set_epoch(start.epoch);
+        self.shared.feed.connected.store(true, Ordering::Release);
+        self.ask_list.clear();
+        self.evictions_before = self.shared.set.evictions();
+    }
+
+    fn load(&mut self, as_of: u64, entries: &[Entry]) {
+        let set = &self.shared.set;
+        let generation = set.generation();
+        for entry in entries {
+            let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
+            let (stored, version) = records::stored(&self.shared, &entry.key, &entry.record, as_of);
+            let filled = set.fill(&entry.key, generation, as_of, version, Some(&stored));
+            if filled == Fill::Refused && !set.holds_any(&entry.key) {
+                self.ask_list.push(key);
+            }
+        }
+    }
+
+    /// R6c: once every page is in and nothing is left to ask, an absent key is an honest absence.
+    async fn complete(&mut self) {
+        if !self.follower.walked() {
+            return;
+        }
+        self.shared.feed.loaded.store(true, Ordering::Release);
+        let set = &self.shared.set;
+        while !self.ask_list.is_empty() {
+            let keys = self.ask_list.split_off(self.ask_list.len().saturating_sub(ASK_AT_ONCE));
+            let told = self.origin.fetch(&keys).await;
+            if told.iter().any(|told| matches!(told, crate::shared::Told::Unavailable)) {
+                self.ask_list.extend(keys);
+                return; // with the next message
+            }
+        }
+        if !set.is_complete() && set.evictions() == self.evictions_before {
+            set.set_complete();
+            tracing::info!(entries = set.entries(), "the set is complete");
+        }
+    }
+
+    /// A set that has room again asks for a new walk, now and then.
+    fn walk_again(&mut self) -> bool {
+        let set = &self.shared.set;
+        let has_room = set.bytes() < set.budget() / 10 * 9;
+        if !self.follower.walked()
+            || set.is_complete()
+            || !has_room
+            || self.asked_again.elapsed() < WALK_AGAIN
+        {
+            return false;
+        }
+        self.asked_again = tokio::time::Instant::now();
+        self.evictions_before = set.evictions();
+        self.follower.want_walk();
+        true
+    }
+}
+
+/// R6 for one change.
+fn apply(shared: &Shared, change: &Change) {
+    match change.kind {
+        ChangeKind::LINK => {
+            let (stored, _) = records::stored(shared, &change.key, &change.record, change.seq);
+            shared.set.apply(&change.key, change.seq, Some(&stored));
+        }
+        ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),
+        _ => shared.set.pass(change.seq),
+    }
+}
+
+fn request(message: Say) -> v1::FollowRequest {
+    v1::FollowRequest { message: Some(message) }
+}
+
+fn event(message: v1::FollowResponse) -> Result<Event, proto::Malformed> {
+    let epoch = |epoch: &Option<v1::Epoch>| proto::epoch_from_wire(epoch.as_ref());
+    Ok(match message.message.ok_or(proto::Malformed("message"))? {
+        Hear::Resume(m) => {
+            Event::Resume { session: m.session, epoch: epoch(&m.epoch)?, fork_seq: m.fork_seq, walk: m.walk }
+        }
+        Hear::Reset(m) => Event::Reset {
+            session: m.session,
+            start: Position { epoch: epoch(&m.epoch)?, seq: m.start, tag: m.tag },
+        },
+        Hear::Batch(m) => Event::Batch {
+            session: m.session,
+            epoch: epoch(&m.epoch)?,
+            prev_seq: m.prev_seq,
+            changes: m.changes.into_iter().map(proto::change_from_wire).collect::<Result<_, _>>()?,
+        },
+        Hear::Page(m) => Event::Page {
+            session: m.session,
+            epoch: epoch(&m.epoch)?,
+            number: m.number,
+            as_of: m.as_of,
+            entries: m
+                .entries
+                .into_iter()
+                .map(|entry| Entry { key: entry.key, record: entry.record })
+                .collect(),
+            last: m.last,
+        },
+        Hear::Pong(m) => Event::Pong { session: m.session, id: m.id, head: m.head },
+    })
+}

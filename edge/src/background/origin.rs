@@ -1,0 +1,176 @@
+//! Asks control for single links: what workers miss, batched, one question for each key at a time.
+
+use super::records;
+use crate::StartFault;
+use crate::shared::{Question, Shared, Told};
+use futures_channel::{mpsc, oneshot};
+use hot::Fill;
+use link::Key;
+use proto::v1::feed_client::FeedClient;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_stream::StreamExt;
+use tonic::transport::{Channel, Endpoint};
+
+/// A question that takes longer is answered with 503.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// Keys in one call.
+const MAX_KEYS: usize = 256;
+/// Snapshot pages are at most 1 MiB of records; this leaves room for the rest of a message.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The control instances, in the order given.
+pub fn endpoints(urls: &[String]) -> Result<Vec<Endpoint>, StartFault> {
+    let endpoint = |url: &String| {
+        let endpoint = Endpoint::from_shared(url.clone()).ok().filter(|_| url.starts_with("http://"));
+        let endpoint = endpoint
+            .ok_or_else(|| StartFault(format!("'{url}' is no address of control: http://host:port")))?;
+        Ok(endpoint
+            .connect_timeout(Duration::from_secs(2))
+            .tcp_nodelay(true)
+            // Without this a half-open stream would hang for ever.
+            .http2_keep_alive_interval(Duration::from_secs(5))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true))
+    };
+    let all: Vec<_> = urls.iter().map(endpoint).collect::<Result<_, _>>()?;
+    if all.is_empty() {
+        Err(StartFault("no control to follow: give --control http://host:port".into()))
+    } else {
+        Ok(all)
+    }
+}
+
+/// The way to control: one connection for the stream and the questions, made anew when it fails.
+#[derive(Clone)]
+pub struct Origin(Arc<Inner>);
+
+struct Inner {
+    endpoints: Vec<Endpoint>,
+    current: AtomicUsize,
+    channel: Mutex<Option<Channel>>,
+    shared: Arc<Shared>,
+}
+
+type Waiting = HashMap<Key, Vec<oneshot::Sender<Told>>>;
+
+impl Origin {
+    pub fn new(endpoints: Vec<Endpoint>, shared: Arc<Shared>) -> Self {
+        let (current, channel) = (AtomicUsize::new(0), Mutex::new(None));
+        Self(Arc::new(Inner { endpoints, current, channel, shared }))
+    }
+
+    /// Connects to the current instance, for the stream; the questions go the same way from now on.
+    pub async fn connect(&self) -> Result<FeedClient<Channel>, tonic::transport::Error> {
+        let at = self.0.current.load(Ordering::Relaxed) % self.0.endpoints.len();
+        let channel = self.0.endpoints[at].connect().await?;
+        *self.0.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
+        Ok(client(channel))
+    }
+
+    /// The current instance is no good: the next one is tried.
+    pub fn next(&self) {
+        self.0.current.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What control says of these keys (at most [`MAX_KEYS`]), filled into the set; `Unavailable` when it says
+    /// nothing in time.
+    pub async fn fetch(&self, keys: &[Key]) -> Vec<Told> {
+        let shared = &self.0.shared;
+        let channel = self.0.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (Some(channel), Some(epoch)) = (channel, shared.feed.epoch()) else {
+            return vec![Told::Unavailable; keys.len()];
+        };
+        let generation = shared.set.generation();
+        let request = proto::v1::FetchRequest {
+            keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
+            min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).max().unwrap_or(0),
+        };
+        let response = match tokio::time::timeout(DEADLINE, client(channel).fetch(request)).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => {
+                tracing::debug!(%status, "origin does not answer");
+                return vec![Told::Unavailable; keys.len()];
+            }
+            Err(_) => return vec![Told::Unavailable; keys.len()],
+        };
+        let same_history = proto::epoch_from_wire(response.epoch.as_ref()).is_ok_and(|own| own == epoch);
+        let in_order = response.entries.iter().map(|entry| &entry.key[..]).eq(keys.iter().map(Key::as_bytes));
+        if !same_history || !in_order {
+            return vec![Told::Unavailable; keys.len()];
+        }
+        let tell = |(key, entry): (&Key, &proto::v1::Entry)| {
+            fill(shared, key, generation, response.as_of, &entry.record)
+        };
+        keys.iter().zip(&response.entries).map(tell).collect()
+    }
+}
+
+/// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either.
+fn fill(shared: &Shared, key: &Key, generation: u64, as_of: u64, record: &[u8]) -> Told {
+    let bytes = key.as_bytes();
+    if record.is_empty() {
+        return match shared.set.fill(bytes, generation, as_of, 0, None) {
+            Fill::Accepted => Told::Absent,
+            Fill::Refused => Told::Unavailable,
+        };
+    }
+    let (stored, version) = records::stored(shared, bytes, record, as_of);
+    match shared.set.fill(bytes, generation, as_of, version, Some(&stored)) {
+        Fill::Accepted => Told::Known(Arc::new(stored)),
+        // Something as new is there already, and by then it may be looked up.
+        Fill::Refused if shared.set.holds(bytes, version) => Told::Known(Arc::new(stored)),
+        Fill::Refused => Told::Unavailable,
+    }
+}
+
+fn client(channel: Channel) -> FeedClient<Channel> {
+    FeedClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+/// Answers the workers' questions until they are gone: as many calls as it takes, none for a key that is asked for
+/// already.
+pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
+    let waiting = Arc::new(Mutex::new(Waiting::new()));
+    let mut next = questions.next().await;
+    while let Some(question) = next {
+        let mut keys = Vec::new();
+        enlist(&waiting, question, &mut keys);
+        // Whatever else waits now goes along.
+        next = loop {
+            match questions.try_recv() {
+                Ok(question) if keys.len() < MAX_KEYS => enlist(&waiting, question, &mut keys),
+                Ok(question) => break Some(question),
+                Err(_) => break None,
+            }
+        };
+        if !keys.is_empty() {
+            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys));
+        }
+        if next.is_none() {
+            next = questions.next().await;
+        }
+    }
+}
+
+/// Notes who waits; the key is asked for only if nobody waited for it before.
+fn enlist(waiting: &Mutex<Waiting>, question: Question, keys: &mut Vec<Key>) {
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = waiting.entry(question.key.clone()).or_default();
+    if own.is_empty() {
+        keys.push(question.key);
+    }
+    own.push(question.answer);
+}
+
+async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>) {
+    let told = origin.fetch(&keys).await;
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    for (key, told) in keys.iter().zip(told) {
+        for answer in waiting.remove(key).unwrap_or_default() {
+            let _ = answer.send(told.clone()); // whoever gave up needs no answer
+        }
+    }
+}

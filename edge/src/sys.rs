@@ -1,0 +1,116 @@
+//! The few system calls that no library here makes for us. The only `unsafe` of this crate.
+#![allow(unsafe_code)]
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+/// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
+pub fn pin_to_core(core: usize) -> bool {
+    // SAFETY: `set` is a plain bit set, zero is a valid value of it, and both calls only use it during the call.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core % (8 * size_of::<libc::cpu_set_t>()), &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
+    }
+}
+
+/// The cores that this process may run on, in rising order; empty when the system does not say.
+pub fn allowed_cores() -> Vec<usize> {
+    // SAFETY: as above; the kernel fills `set` up to the size it is given.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        match libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) {
+            0 => set,
+            _ => return Vec::new(),
+        }
+    };
+    // SAFETY: every index is below the size of the set in bits.
+    (0..8 * size_of::<libc::cpu_set_t>()).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect()
+}
+
+/// Which half of a connection to end.
+#[derive(Clone, Copy)]
+pub enum Half {
+    /// A pending read returns "end".
+    Read,
+    /// Pending reads and writes end.
+    Both,
+}
+
+/// Ends a half of a connection whose descriptor is open. What it returns does not matter: a connection that is gone
+/// already is what was wanted.
+pub fn end(fd: RawFd, half: Half) {
+    // SAFETY: the caller's table holds descriptors of connections that are still open (a guard takes them out before
+    // the stream is dropped, on the same thread), so the borrow lives as long as the descriptor.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let how = match half {
+        Half::Read => std::net::Shutdown::Read,
+        Half::Both => std::net::Shutdown::Both,
+    };
+    let _ = socket2::SockRef::from(&borrowed).shutdown(how);
+}
+
+/// Milliseconds of a clock that goes on while the machine is suspended, as `Instant` does not.
+pub fn boottime_ms() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the struct it is given; CLOCK_BOOTTIME has been there since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Lets this process have as many open descriptors as its hard limit allows: each connection is one.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only use the struct during the call.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_thread_can_be_pinned_to_a_core_it_may_use() {
+        let cores = allowed_cores();
+        assert!(!cores.is_empty());
+        std::thread::spawn(move || {
+            assert!(pin_to_core(cores[0]));
+            assert_eq!(allowed_cores(), [cores[0]]);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn ending_the_read_half_wakes_a_reader() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let fd = server.as_raw_fd();
+        let reader = std::thread::spawn(move || (server.read(&mut [0; 8]).unwrap(), server));
+        end(fd, Half::Read);
+        assert_eq!(reader.join().unwrap().0, 0);
+    }
+
+    #[test]
+    fn the_boot_clock_moves() {
+        let before = boottime_ms();
+        while boottime_ms() == before {}
+        assert!(boottime_ms() > before);
+    }
+
+    #[test]
+    fn the_file_limit_is_the_hard_one() {
+        raise_file_limit();
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the kernel fills the struct.
+        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+        assert_eq!(limit.rlim_cur, limit.rlim_max);
+    }
+}

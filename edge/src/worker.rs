@@ -1,0 +1,144 @@
+//! What runs on a worker thread: one core, one monoio runtime, one listener, its connections. Never tokio.
+
+mod clock;
+mod connection;
+mod deadlines;
+mod driver;
+
+use crate::shared::{Meters, Question, Shared, Told};
+use crate::sys;
+use clock::Clock;
+use deadlines::Connections;
+use futures_channel::{mpsc as questions, oneshot};
+use link::Key;
+use monoio::io::Canceller;
+use monoio::net::TcpListener;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+pub use driver::Driver;
+
+/// A stopping worker waits at most this long for its connections.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// How often deadlines are looked at: they are kept to within one of these.
+const TICK: Duration = Duration::from_millis(100);
+/// Answer buffers kept for the next turn; more are given back to the allocator.
+const KEPT_BUFFERS: usize = 64;
+/// An answer buffer that grew beyond this is given back.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Everything on this thread that connections share.
+struct Worker {
+    index: usize,
+    shared: Arc<Shared>,
+    clock: RefCell<Clock>,
+    connections: Connections,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    ask: RefCell<questions::Sender<Question>>,
+}
+
+/// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
+pub fn run(
+    index: usize,
+    listener: std::net::TcpListener,
+    shared: Arc<Shared>,
+    report: &mpsc::Sender<std::io::Result<Driver>>,
+) {
+    let cores = sys::allowed_cores();
+    if !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
+        tracing::warn!(worker = index, "cannot be pinned to a core");
+    }
+    let ask = RefCell::new(shared.ask());
+    driver::run(report, move || async move {
+        let worker = Rc::new(Worker {
+            index,
+            shared,
+            clock: RefCell::new(Clock::new()),
+            connections: Connections::default(),
+            buffers: RefCell::default(),
+            ask,
+        });
+        match TcpListener::from_std(listener) {
+            Ok(listener) => worker.serve(listener).await,
+            Err(fault) => tracing::error!(worker = index, %fault, "cannot use its listener"),
+        }
+    });
+}
+
+impl Worker {
+    /// Accepts until the edge stops, then drains.
+    async fn serve(self: Rc<Self>, listener: TcpListener) {
+        let canceller = Canceller::new();
+        let accepting = monoio::spawn(accept(Rc::clone(&self), listener, canceller.handle()));
+        while !self.shared.is_stopping() {
+            monoio::time::sleep(TICK).await;
+            self.tick();
+        }
+        drop(canceller.cancel());
+        accepting.await;
+        self.connections.drain();
+        for _ in 0..DRAIN.as_millis() / TICK.as_millis() {
+            if self.connections.is_empty() {
+                return;
+            }
+            monoio::time::sleep(TICK).await;
+            self.tick();
+            self.connections.drain();
+        }
+        tracing::warn!(
+            worker = self.index,
+            left = self.connections.len(),
+            "connections cut: they did not end in time"
+        );
+    }
+
+    fn tick(&self) {
+        self.clock.borrow_mut().anchor();
+        self.connections.tick();
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.shared.meters[self.index]
+    }
+
+    /// An empty buffer for answers.
+    fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.buffers.borrow_mut();
+        if kept.len() < KEPT_BUFFERS && buffer.capacity() <= KEPT_BUFFER_BYTES {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+
+    /// Asks the origin for a link, by way of the background thread.
+    async fn ask(&self, key: Key) -> Told {
+        let (answer, told) = oneshot::channel();
+        self.meters().missed();
+        if self.ask.borrow_mut().try_send(Question { key, answer }).is_err() {
+            return Told::Unavailable; // too many wait already
+        }
+        told.await.unwrap_or(Told::Unavailable)
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::CancelHandle) {
+    loop {
+        match listener.cancelable_accept(cancel.clone()).await {
+            Ok((stream, _)) => {
+                monoio::spawn(connection::serve(Rc::clone(&worker), stream));
+            }
+            Err(_) if worker.shared.is_stopping() => return,
+            Err(fault) => {
+                // Out of descriptors, most likely: the queue keeps those who wait.
+                tracing::warn!(worker = worker.index, %fault, "cannot accept");
+                monoio::time::sleep(TICK).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One connection: read, answer every whole request, write once, again.
+
+use super::Worker;
+use super::deadlines::{Phase, Watch};
+use crate::shared::Told;
+use hot::limits::MAX_HEAD_BYTES;
+use hot::{Absence, Conversation, Counts, Found, Miss, Step, Turn};
+use monoio::buf::{IoBufMut, SliceMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+use monoio::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+/// Room for a request head, to begin with: a browser's takes about 700 bytes.
+const FIRST_BUFFER_BYTES: usize = 2 * 1024;
+/// Bytes that are read and dropped after the last answer.
+const MAX_LINGER_BYTES: usize = 64 * 1024;
+
+/// Serves one connection until it ends.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream) {
+    let watch = worker.connections.enter(stream.as_raw_fd());
+    worker.meters().accepted();
+    let mut connection = Connection {
+        worker: &worker,
+        watch: &watch,
+        stream,
+        input: Vec::with_capacity(FIRST_BUFFER_BYTES),
+        conversation: Conversation::default(),
+    };
+    if connection.converse().await.is_some() {
+        connection.linger().await;
+    }
+    worker.meters().closed();
+    worker.connections.leave(&watch);
+}
+
+struct Connection<'a> {
+    worker: &'a Worker,
+    watch: &'a Watch,
+    stream: TcpStream,
+    input: Vec<u8>,
+    conversation: Conversation,
+}
+
+/// The last answer is out, and the client may still be sending.
+struct Linger;
+
+impl Connection<'_> {
+    /// Ends with `None` when the connection can be closed at once.
+    async fn converse(&mut self) -> Option<Linger> {
+        loop {
+            if self.read().await == 0 {
+                return if self.watch.timed_out() { self.time_out().await } else { None };
+            }
+            loop {
+                let mut out = self.worker.take_buffer();
+                let (taken, step) = self.answer(&mut out);
+                self.input.drain(..taken);
+                let mut written = self.write(out).await;
+                let step = match step {
+                    Step::Miss(miss) => {
+                        let (step, more) = self.ask(&miss).await;
+                        written = written.and(more);
+                        step
+                    }
+                    step => step,
+                };
+                written?;
+                match step {
+                    Step::Close { linger } => return linger.then_some(Linger),
+                    Step::Wait if taken == 0 || self.input.is_empty() => break,
+                    // On epoll a socket that is always ready would never let others run.
+                    Step::Yield if monoio::utils::is_legacy() => yield_now().await,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Reads behind what is there. 0: the client, or a deadline, ended it.
+    async fn read(&mut self) -> usize {
+        let phase = if self.input.is_empty() { Phase::Idle } else { Phase::Head };
+        self.worker.connections.turn(self.watch, phase);
+        let mut input = std::mem::take(&mut self.input);
+        let start = input.len();
+        if input.capacity() - start < FIRST_BUFFER_BYTES / 4 {
+            // At most twice a head: the parser decides at the latest when one is full.
+            input.reserve_exact((input.capacity() * 2).min(MAX_HEAD_BYTES + FIRST_BUFFER_BYTES) - start);
+        }
+        let end = input.bytes_total();
+        let (result, slice) = self.stream.read(SliceMut::new(input, start, end)).await;
+        self.input = slice.into_inner();
+        result.unwrap_or(0)
+    }
+
+    fn answer(&mut self, out: &mut Vec<u8>) -> (usize, Step) {
+        self.conversation.draining = self.watch.draining();
+        let conversation = &mut self.conversation;
+        in_turn(self.worker, |turn| hot::answer(conversation, &self.input, out, turn))
+    }
+
+    /// `None` when the client is gone.
+    async fn write(&mut self, out: Vec<u8>) -> Option<()> {
+        if out.is_empty() {
+            self.worker.give_buffer(out);
+            return Some(());
+        }
+        self.worker.connections.turn(self.watch, Phase::Write);
+        let (result, out) = self.stream.write_all(out).await;
+        self.worker.give_buffer(out);
+        result.ok().map(|_| ())
+    }
+
+    async fn ask(&mut self, miss: &Miss) -> (Step, Option<()>) {
+        self.worker.connections.turn(self.watch, Phase::Asking);
+        let told = self.worker.ask(miss.key.clone()).await;
+        let found = match &told {
+            Told::Known(stored) => Some(stored.found()),
+            Told::Absent => Some(Found::Absent(Absence::Certain)),
+            Told::Unavailable => None,
+        };
+        let mut out = self.worker.take_buffer();
+        let step = in_turn(self.worker, |turn| hot::finish(miss, found, &mut out, turn));
+        (step, self.write(out).await)
+    }
+
+    async fn time_out(&mut self) -> Option<Linger> {
+        let mut out = self.worker.take_buffer();
+        in_turn(self.worker, |turn| hot::time_out(&mut out, turn));
+        self.write(out).await.map(|()| Linger)
+    }
+
+    /// Shuts down the write side and reads what still comes, so that no reset overtakes the answer.
+    async fn linger(&mut self) {
+        self.worker.connections.turn(self.watch, Phase::Linger);
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let (mut buffer, mut left) = (std::mem::take(&mut self.input), MAX_LINGER_BYTES);
+        while left > 0 {
+            buffer.clear();
+            let (result, back) = self.stream.read(buffer).await;
+            buffer = back;
+            match result {
+                Ok(count) if count > 0 => left = left.saturating_sub(count),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// One reading of the clock, one turn, and its counts handed over.
+fn in_turn<R>(worker: &Worker, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+    let mut counts = Counts::default();
+    let mut clock = worker.clock.borrow_mut();
+    let (now, stamp) = clock.now();
+    let done = then(&mut Turn { set: &worker.shared.set, now, stamp, counts: &mut counts });
+    worker.meters().turned(&mut counts);
+    done
+}
+
+/// Lets every other runnable task and the driver have a turn. Only for epoll, where the runtime polls the driver
+/// between rounds; on io_uring every operation waits for the ring by itself.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}

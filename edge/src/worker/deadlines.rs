@@ -1,0 +1,205 @@
+//! Which connections this worker has, what each waits for and since when: deadlines are looked at in one coarse sweep,
+//! never by a timer for each read.
+//!
+//! A connection past its deadline has a half of its socket ended: its pending operation returns, and its own code
+//! closes it. Nothing is cancelled, so no byte is lost in a cancelled read.
+
+use crate::sys::{Half, end};
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a request head.
+    Head,
+    /// An answer from elsewhere; that has a deadline of its own.
+    Asking,
+    /// The client, to take an answer.
+    Write,
+    /// The client, to close after the last answer.
+    Linger,
+}
+
+impl Phase {
+    /// In [`super::TICK`]s.
+    fn limit(self) -> u32 {
+        let limit = match self {
+            Self::Idle => Duration::from_secs(30),
+            Self::Head => Duration::from_secs(5),
+            Self::Asking => return u32::MAX,
+            Self::Write => Duration::from_secs(10),
+            Self::Linger => Duration::from_secs(1),
+        };
+        (limit.as_millis() / super::TICK.as_millis()) as u32
+    }
+}
+
+/// The state of one connection.
+pub struct Watch {
+    fd: RawFd,
+    phase: Cell<Phase>,
+    since: Cell<u32>,
+    expired: Cell<bool>,
+    draining: Cell<bool>,
+    place: usize,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Connections {
+    table: RefCell<Vec<Option<Rc<Watch>>>>,
+    free: RefCell<Vec<usize>>,
+    now: Cell<u32>,
+    draining: Cell<bool>,
+}
+
+impl Connections {
+    /// Watches a connection until [`Connections::leave`].
+    pub fn enter(&self, fd: RawFd) -> Rc<Watch> {
+        let mut table = self.table.borrow_mut();
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            table.push(None);
+            table.len() - 1
+        });
+        let watch = Rc::new(Watch {
+            fd,
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(self.now.get()),
+            expired: Cell::new(false),
+            draining: Cell::new(self.draining.get()),
+            place,
+        });
+        table[place] = Some(Rc::clone(&watch));
+        watch
+    }
+
+    /// Before the descriptor is closed.
+    pub fn leave(&self, watch: &Watch) {
+        self.table.borrow_mut()[watch.place] = None;
+        self.free.borrow_mut().push(watch.place);
+    }
+
+    /// The connection waits for something else from now on.
+    #[inline]
+    pub fn turn(&self, watch: &Watch, phase: Phase) {
+        // A head has five seconds from its first byte, however many reads it takes.
+        if watch.phase.replace(phase) != phase || phase != Phase::Head {
+            watch.since.set(self.now.get());
+        }
+    }
+
+    /// Ends what is past its deadline.
+    pub fn tick(&self) {
+        self.now.set(self.now.get().wrapping_add(1));
+        for watch in self.table.borrow().iter().flatten() {
+            let waited = self.now.get().wrapping_sub(watch.since.get());
+            if waited > watch.phase.get().limit() && !watch.expired.replace(true) {
+                let half = if watch.phase.get() == Phase::Head { Half::Read } else { Half::Both };
+                end(watch.fd, half);
+            }
+        }
+    }
+
+    /// Asks every connection to end: idle ones now, the others with their next answer.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        for watch in self.table.borrow().iter().flatten() {
+            if !watch.draining.replace(true) && watch.phase.get() == Phase::Idle {
+                end(watch.fd, Half::Read);
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.borrow().len() - self.free.borrow().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Watch {
+    /// Whether its read was ended because a head did not arrive in time.
+    pub fn timed_out(&self) -> bool {
+        self.expired.get() && self.phase.get() == Phase::Head
+    }
+
+    /// Whether the next answer is the last.
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_head_has_five_seconds_from_its_first_byte() {
+        let (_client, mut server) = pair();
+        let connections = Connections::default();
+        let watch = connections.enter(server.as_raw_fd());
+        for tick in 0..=50 {
+            assert!(!watch.timed_out(), "{tick}");
+            connections.turn(&watch, Phase::Head); // another byte came
+            connections.tick();
+        }
+        assert!(watch.timed_out());
+        assert_eq!(server.read(&mut [0]).unwrap(), 0, "its read returns");
+    }
+
+    #[test]
+    fn progress_starts_the_other_deadlines_anew() {
+        let (_client, server) = pair();
+        let connections = Connections::default();
+        let watch = connections.enter(server.as_raw_fd());
+        for _ in 0..1000 {
+            connections.turn(&watch, Phase::Idle);
+            connections.tick();
+        }
+        assert!(!watch.expired.get());
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let (_client, server) = pair();
+        let connections = Connections::default();
+        for _ in 0..3 {
+            let watch = connections.enter(server.as_raw_fd());
+            assert_eq!(connections.len(), 1);
+            connections.leave(&watch);
+        }
+        assert!(connections.is_empty());
+        assert_eq!(connections.table.borrow().len(), 1);
+    }
+
+    #[test]
+    fn draining_ends_idle_connections_and_warns_the_others() {
+        let (_a, mut idle) = pair();
+        let (_b, busy) = pair();
+        let connections = Connections::default();
+        let _idle = connections.enter(idle.as_raw_fd());
+        let watch = connections.enter(busy.as_raw_fd());
+        connections.turn(&watch, Phase::Write);
+        connections.drain();
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+        assert!(watch.draining());
+        let (_c, late) = pair();
+        assert!(connections.enter(late.as_raw_fd()).draining());
+    }
+}
