@@ -12,5 +12,5 @@ mod set;
 pub use answer::{Conversation, Miss, Reply, Step, Turn, answer, finish, time_out};
 pub use head::{Head, Method, Parsed, Refusal, parse};
 pub use outcome::{Counts, Outcome};
-pub use response::Stamp;
+pub use response::{Extra, Stamp, write_redirect};
 pub use set::{Absence, Fill, Found, Set, Stored};
