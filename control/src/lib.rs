@@ -1,1 +1,19 @@
-//! control.
+//! The half that writes: links over gRPC and REST into a store, every change into one log, the log to every edge.
+//! Nothing here answers a visitor's request.
+
+pub mod adapter;
+mod fault;
+pub mod journal;
+mod metrics;
+pub mod port;
+mod random;
+mod server;
+mod service;
+mod tail;
+mod transport;
+mod wire;
+mod writer;
+
+pub use fault::{Fault, Names};
+pub use metrics::Metrics;
+pub use server::{Config, Running, StartFault, start, start_on};

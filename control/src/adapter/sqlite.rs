@@ -1,0 +1,134 @@
+//! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
+
+mod open;
+mod pool;
+mod read;
+mod row;
+mod write;
+
+pub use open::{OpenFault, Options};
+
+use crate::journal::Item;
+use crate::port::{Committed, Limit, Listed, Repository, Row, StoreFault, Walked};
+use bytes::Bytes;
+use feed::{Entry, LogView};
+use link::{Change, Epoch, Key, Position, Seq};
+use pool::Pool;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// An SQLite file that belongs to this process alone.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    readers: Pool,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// Fields are dropped in this order: the lock goes last.
+#[derive(Debug)]
+struct Writer {
+    connection: Connection,
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens or makes the file, brings its tables up to date and claims it.
+    ///
+    /// # Errors
+    /// [`OpenFault`] says what to do about it.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenFault> {
+        let (connection, lock) = open::open(path, options)?;
+        let writer = Mutex::new(Some(Writer { connection, _lock: lock }));
+        Ok(Self { path: path.to_owned(), readers: Pool::new(path.to_owned()), writer })
+    }
+
+    /// One snapshot on a read connection: reads go on while something is written, and when nothing can be.
+    fn read<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+        let connection = self.readers.take()?;
+        let snapshot = connection.unchecked_transaction().map_err(|e| fault(&e))?;
+        let answer = f(&snapshot)?;
+        snapshot.commit().map_err(|e| fault(&e))?;
+        Ok(answer)
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+        let mut writer = locked(&self.writer);
+        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        // Immediate: a writer that begins as a reader could fail in the middle of its work.
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| fault(&e))?;
+        let answer = f(&transaction)?; // dropped on an error, which rolls back
+        transaction.commit().map_err(|e| fault(&e))?;
+        Ok(answer)
+    }
+}
+
+impl Repository for Sqlite {
+    fn name(&self) -> String {
+        format!("sqlite {}", self.path.display())
+    }
+
+    fn head(&self) -> Result<Position, StoreFault> {
+        self.read(|snapshot| read::head(snapshot))
+    }
+
+    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+        self.write(|transaction| write::commit(transaction, group, now))
+    }
+
+    fn fork(&self, counter: u32) -> Result<Position, StoreFault> {
+        self.write(|transaction| write::fork(transaction, counter))
+    }
+
+    fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+        self.read(|snapshot| Ok((read::head(snapshot)?.epoch, row::one(snapshot, key)?)))
+    }
+
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
+    }
+
+    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault> {
+        self.read(|snapshot| read::log_view(snapshot, applied))
+    }
+
+    fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+        self.read(|snapshot| read::changes(snapshot, after, limit))
+    }
+
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+        self.read(|snapshot| read::walk(snapshot, after, limit))
+    }
+
+    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+        self.read(|snapshot| read::records(snapshot, keys))
+    }
+
+    fn close(&self) {
+        // Readers first: the last connection to go folds the write-ahead log into the file.
+        self.readers.close();
+        locked(&self.writer).take();
+    }
+}
+
+/// A panic while the lock was held left no transaction behind: dropping one rolls it back.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> StoreFault {
+    StoreFault::Unavailable("it is closed".into())
+}
+
+fn fault(error: &rusqlite::Error) -> StoreFault {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DiskFull) => StoreFault::Full,
+        Some(DatabaseCorrupt | NotADatabase) => StoreFault::Corrupt(error.to_string()),
+        Some(_) => StoreFault::Unavailable(error.to_string()),
+        None => StoreFault::Corrupt(error.to_string()), // a column of another type than the tables say
+    }
+}

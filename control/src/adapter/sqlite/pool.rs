@@ -1,0 +1,82 @@
+//! The read connections: a few, opened when they are first needed. Nothing is read here.
+
+use super::{closed, fault, locked, open};
+use crate::port::StoreFault;
+use rusqlite::Connection;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Read connections at once. A read takes well under a millisecond and runs on a core: more would only take turns.
+const READERS: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    path: PathBuf,
+    state: Mutex<State>,
+    given_back: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Connection>,
+    in_use: usize,
+    closed: bool,
+}
+
+impl Pool {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, state: Mutex::default(), given_back: Condvar::new() }
+    }
+
+    /// A connection, as soon as one is free.
+    pub(super) fn take(&self) -> Result<Reader<'_>, StoreFault> {
+        let full = |state: &mut State| !state.closed && state.in_use >= READERS;
+        let waited = self.given_back.wait_while(locked(&self.state), full);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(closed());
+        }
+        let connection = match state.idle.pop() {
+            Some(connection) => connection,
+            None => open::reader(&self.path).map_err(|e| fault(&e))?,
+        };
+        state.in_use += 1;
+        Ok(Reader { pool: self, connection: Some(connection) })
+    }
+
+    /// Waits for the reads under way, and closes all connections.
+    pub(super) fn close(&self) {
+        let mut state = locked(&self.state);
+        state.closed = true;
+        self.given_back.notify_all();
+        let waited = self.given_back.wait_while(state, |state| state.in_use > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).idle.clear();
+    }
+}
+
+/// A connection that goes back when it is dropped.
+pub(super) struct Reader<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Deref for Reader<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a connection is there until the drop")
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut state = locked(&self.pool.state);
+        state.in_use -= 1;
+        // One whose snapshot could not be ended would show its old moment for ever.
+        state.idle.extend(self.connection.take().filter(Connection::is_autocommit));
+        drop(state);
+        // All: one waits for a connection, another may wait for the end.
+        self.pool.given_back.notify_all();
+    }
+}

@@ -1,0 +1,145 @@
+//! Everything that is read, each in the snapshot it is given. Nothing is written here.
+
+use super::{fault, row};
+use crate::port::{Limit, Listed, StoreFault, Walked};
+use bytes::Bytes;
+use feed::{Entry, LogView};
+use link::{Change, ChangeKind, Epoch, Position, Seq};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+
+pub(super) fn head(db: &Connection) -> Result<Position, StoreFault> {
+    let sql = "SELECT epoch_counter, epoch_random, head, tag FROM log_head";
+    let read = |row: &Row<'_>| {
+        Ok(Position {
+            epoch: Epoch { counter: row.get(0)?, random: row.get(1)? },
+            seq: row.get(2)?,
+            tag: row.get::<_, i64>(3)?.cast_unsigned(),
+        })
+    };
+    db.prepare_cached(sql).and_then(|mut s| s.query_row([], read)).map_err(|e| fault(&e))
+}
+
+pub(super) fn list(
+    db: &Connection,
+    prefix: &[u8],
+    after: &[u8],
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, StoreFault> {
+    let epoch = head(db)?.epoch;
+    let sql = row::select(" WHERE key > ?1 AND (?2 OR delete_time IS NULL) ORDER BY key");
+    let read = || {
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query(params![after.max(prefix), deleted])?;
+        bounded(rows, limit, |row| {
+            let raw = row::raw(row)?;
+            let size = raw.size();
+            Ok((raw, size))
+        })
+    };
+    let (raws, mut more) = read().map_err(|e| fault(&e))?;
+    let mut rows = raws.into_iter().map(row::Raw::parse).collect::<Result<Vec<_>, _>>()?;
+    let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
+    more &= inside == rows.len();
+    rows.truncate(inside);
+    Ok(Listed { epoch, rows, more })
+}
+
+pub(super) fn log_view(db: &Connection, applied: Seq) -> Result<LogView, StoreFault> {
+    let head = head(db)?;
+    let parent = |row: &Row<'_>| {
+        let (counter, random, fork_seq) =
+            (row.get::<_, Option<u32>>(0)?, row.get::<_, Option<u32>>(1)?, row.get::<_, Option<Seq>>(2)?);
+        Ok(counter
+            .zip(random)
+            .zip(fork_seq)
+            .map(|((counter, random), fork_seq)| (Epoch { counter, random }, fork_seq)))
+    };
+    let read = || {
+        let parent =
+            db.query_row("SELECT parent_counter, parent_random, fork_seq FROM log_head", [], parent)?;
+        let oldest: Option<Seq> = db.query_row("SELECT min(seq) FROM change_log", [], |row| row.get(0))?;
+        let tag: Option<i64> = db
+            .prepare_cached("SELECT tag FROM change_log WHERE seq = ?1")?
+            .query_row([applied], |row| row.get(0))
+            .optional()?;
+        let tag_at_applied = if applied == 0 { Some(0) } else { tag.map(i64::cast_unsigned) };
+        Ok(LogView { head, parent, oldest: oldest.unwrap_or(head.seq + 1), tag_at_applied })
+    };
+    read().map_err(|e| fault(&e))
+}
+
+pub(super) fn changes(
+    db: &Connection,
+    after: Seq,
+    limit: Limit,
+) -> Result<(Position, Vec<Change>), StoreFault> {
+    let head = head(db)?;
+    let read = || {
+        let mut statement = db.prepare_cached(
+            "SELECT seq, tag, kind, key, record FROM change_log WHERE seq > ?1 ORDER BY seq",
+        )?;
+        bounded(statement.query([after])?, limit, |row| {
+            let change = Change {
+                seq: row.get(0)?,
+                tag: row.get::<_, i64>(1)?.cast_unsigned(),
+                kind: ChangeKind(row.get(2)?),
+                key: row.get::<_, Vec<u8>>(3)?.into(),
+                record: row.get::<_, Vec<u8>>(4)?.into(),
+            };
+            let size = change.key.len() + change.record.len();
+            Ok((change, size))
+        })
+    };
+    let (changes, _) = read().map_err(|e| fault(&e))?;
+    Ok((head, changes))
+}
+
+pub(super) fn walk(db: &Connection, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+    let head = head(db)?;
+    let read = || {
+        let mut statement = db.prepare_cached("SELECT key, record FROM links WHERE key > ?1 ORDER BY key")?;
+        bounded(statement.query([after])?, limit, |row| {
+            let (key, record) = (row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?);
+            let size = key.len() + record.len();
+            Ok((Entry { key: key.into(), record: record.into() }, size))
+        })
+    };
+    let (entries, more) = read().map_err(|e| fault(&e))?;
+    Ok(Walked { head, entries, more })
+}
+
+pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+    let head = head(db)?;
+    let read = || {
+        let mut statement = db.prepare_cached("SELECT record FROM links WHERE key = ?1")?;
+        keys.iter()
+            .map(|key| {
+                let record: Option<Vec<u8>> = statement.query_row([&key[..]], |row| row.get(0)).optional()?;
+                Ok(Entry { key: key.clone(), record: record.unwrap_or_default().into() })
+            })
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    Ok((head, read().map_err(|e| fault(&e))?))
+}
+
+/// The rows up to the limit, and whether there are more. Stops stepping there: rows are read as they are needed.
+fn bounded<T>(
+    mut rows: Rows<'_>,
+    limit: Limit,
+    mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<(T, usize)>,
+) -> rusqlite::Result<(Vec<T>, bool)> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        if taken.len() >= limit.rows {
+            return Ok((taken, true));
+        }
+        let (item, size) = read(row)?;
+        bytes += size;
+        if bytes > limit.bytes && !taken.is_empty() {
+            return Ok((taken, true));
+        }
+        taken.push(item);
+    }
+    Ok((taken, false))
+}

@@ -1,0 +1,108 @@
+//! The two writes: a group of items, and a new history. Which items are accepted is decided by `journal`.
+
+use super::{fault, read, row};
+use crate::journal::{Answer, Found, Item, Retry, Write, decide};
+use crate::port::{Committed, StoreFault};
+use bytes::Bytes;
+use link::{ChangeKind, Position, Seq};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Milliseconds for which a retry is answered like the first try.
+const ANSWERS_KEPT: i64 = 48 * 60 * 60 * 1000;
+/// Old answers cleared away by one commit: more than one commit usually adds, less than anyone waits for.
+const CLEARED_AT_ONCE: u32 = 512;
+
+pub(super) fn commit(db: &Connection, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    let start = read::head(db)?;
+    let tag = crate::random::u64();
+    let found = find(db, group, now)?;
+    let (head, verdicts, writes) = decide(group, found, start, tag, now);
+    if head.seq > start.seq {
+        store(db, &writes, head, now).map_err(|e| fault(&e))?;
+    }
+    Ok(Committed { head, verdicts })
+}
+
+/// What the group needs to know, by lookups: no verdict is ever an SQL error, which would end the whole group.
+fn find(db: &Connection, group: &[Item], now: i64) -> Result<Found, StoreFault> {
+    let mut found = Found::default();
+    for item in group {
+        if !found.rows.contains_key(&item.key)
+            && let Some(row) = row::one(db, &item.key)?
+        {
+            found.rows.insert(item.key.clone(), row);
+        }
+        if let Some(retry) = &item.retry
+            && let Some(answer) = answer(db, retry, now).map_err(|e| fault(&e))?
+        {
+            found.answers.insert((retry.principal.clone(), retry.method, retry.id.clone()), answer);
+        }
+    }
+    Ok(found)
+}
+
+fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<Answer>> {
+    db.prepare_cached(
+        "SELECT request_hash, response FROM idempotency \
+         WHERE principal = ?1 AND method = ?2 AND key = ?3 AND created > ?4",
+    )?
+    .query_row(params![retry.principal, retry.method, retry.id, now - ANSWERS_KEPT], |row| {
+        Ok(Answer { hash: row.get(0)?, response: Bytes::from(row.get::<_, Vec<u8>>(1)?) })
+    })
+    .optional()
+}
+
+fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlite::Result<()> {
+    for write in writes {
+        let (row, record) = (&write.row, write.row.record());
+        row::put(db, row, &record)?;
+        db.prepare_cached(
+            "INSERT INTO change_log (seq, tag, epoch_counter, epoch_random, kind, key, record, committed_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            row.version,
+            head.tag.cast_signed(),
+            head.epoch.counter,
+            head.epoch.random,
+            ChangeKind::LINK.0,
+            row.key.as_bytes(),
+            &record[..],
+            now
+        ])?;
+        if let Some((retry, response)) = &write.answer {
+            put_answer(db, retry, response, row.version, now)?;
+        }
+    }
+    db.prepare_cached("UPDATE log_head SET head = ?1, tag = ?2")?
+        .execute(params![head.seq, head.tag.cast_signed()])?;
+    Ok(())
+}
+
+fn put_answer(db: &Connection, retry: &Retry, response: &[u8], seq: Seq, now: i64) -> rusqlite::Result<()> {
+    // Replaces one that is too old to count.
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO idempotency (principal, method, key, request_hash, response, seq, created) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![retry.principal, retry.method, retry.id, retry.hash, response, seq, now])?;
+    db.prepare_cached(
+        "DELETE FROM idempotency WHERE (principal, method, key) IN \
+         (SELECT principal, method, key FROM idempotency WHERE created <= ?1 ORDER BY created LIMIT ?2)",
+    )?
+    .execute(params![now - ANSWERS_KEPT, CLEARED_AT_ONCE])?;
+    Ok(())
+}
+
+pub(super) fn fork(db: &Connection, counter: u32) -> Result<Position, StoreFault> {
+    let old = read::head(db)?;
+    let counter = counter.max(old.epoch.counter).checked_add(1);
+    let counter = counter.ok_or_else(|| StoreFault::Unavailable("histories are used up".into()))?;
+    db.execute(
+        "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = 0, \
+         epoch_counter = ?1, epoch_random = ?2",
+        params![counter, crate::random::u32()],
+    )
+    .map_err(|e| fault(&e))?;
+    read::head(db)
+}

@@ -1,0 +1,154 @@
+//! Why a call is refused, and the one table of what that is called on every transport. No I/O here.
+
+use crate::port::StoreFault;
+use http::StatusCode;
+use std::borrow::Cow;
+use tonic::Code;
+
+/// Why a call is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller gave something that breaks a rule.
+    Invalid {
+        /// The field at fault, as a link or request names it.
+        field: Cow<'static, str>,
+        /// The rule, worded so that it follows the field's name.
+        why: String,
+    },
+    /// No such link, or none that lives.
+    NotFound(String),
+    /// No such domain.
+    DomainNotFound(String),
+    /// The code is taken.
+    Exists(String),
+    /// The code belongs to a deleted link.
+    CodeDeleted(String),
+    /// The link is no longer at the version that the caller named.
+    EtagMismatch,
+    /// The same request id came with another request before.
+    IdempotencyMismatch,
+    /// More than a request may carry.
+    TooLarge(&'static str),
+    /// More waits to be written than may wait.
+    Overloaded,
+    /// The store failed.
+    Store(StoreFault),
+    /// REST: nothing is at this path.
+    NoRoute,
+    /// REST: something is at this path, but not with this method.
+    NoMethod,
+    /// REST: the body is not announced as JSON.
+    NotJson,
+}
+
+/// What a fault is called on each transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// In gRPC.
+    pub grpc: Code,
+    /// In REST.
+    pub http: StatusCode,
+    /// For machines, on both.
+    pub reason: &'static str,
+    /// A few words for people that are the same for every occurrence.
+    pub title: &'static str,
+}
+
+impl Fault {
+    /// A broken rule of one field.
+    #[allow(clippy::needless_pass_by_value)] // callers hand in what they have just made
+    pub fn invalid(field: impl Into<Cow<'static, str>>, why: impl ToString) -> Self {
+        Self::Invalid { field: field.into(), why: why.to_string() }
+    }
+
+    /// The table.
+    pub fn names(&self) -> Names {
+        use StatusCode as S;
+        let (grpc, http, reason, title) = match self {
+            Self::Invalid { .. } => {
+                (Code::InvalidArgument, S::BAD_REQUEST, "INVALID", "a field breaks a rule")
+            }
+            Self::NotFound(_) => (Code::NotFound, S::NOT_FOUND, "NOT_FOUND", "no such link"),
+            Self::DomainNotFound(_) => (Code::NotFound, S::NOT_FOUND, "DOMAIN_NOT_FOUND", "no such domain"),
+            Self::Exists(_) => (Code::AlreadyExists, S::CONFLICT, "EXISTS", "the code is taken"),
+            Self::CodeDeleted(_) => {
+                (Code::AlreadyExists, S::CONFLICT, "CODE_DELETED", "the code belongs to a deleted link")
+            }
+            Self::EtagMismatch => {
+                let title = "the link has changed";
+                (Code::FailedPrecondition, S::PRECONDITION_FAILED, "ETAG_MISMATCH", title)
+            }
+            Self::IdempotencyMismatch => {
+                let title = "the request id was used for another request";
+                (Code::InvalidArgument, S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_MISMATCH", title)
+            }
+            // OutOfRange is what tonic itself answers to a message above its limit.
+            Self::TooLarge(_) => {
+                (Code::OutOfRange, S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "the request is too large")
+            }
+            Self::Overloaded => {
+                let title = "too many writes are waiting";
+                (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "OVERLOADED", title)
+            }
+            Self::Store(StoreFault::Unavailable(_)) => {
+                let title = "the store does not answer";
+                (Code::Unavailable, S::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", title)
+            }
+            Self::Store(StoreFault::Full) => {
+                let title = "the disk of the store is full";
+                (Code::ResourceExhausted, S::INSUFFICIENT_STORAGE, "DISK_FULL", title)
+            }
+            Self::Store(StoreFault::Corrupt(_)) => {
+                let title = "the store holds what it should not";
+                (Code::DataLoss, S::INTERNAL_SERVER_ERROR, "STORE_CORRUPT", title)
+            }
+            Self::NoRoute => {
+                (Code::Unimplemented, S::NOT_FOUND, "NO_SUCH_RESOURCE", "nothing is at this path")
+            }
+            Self::NoMethod => {
+                let title = "this path has no such method";
+                (Code::Unimplemented, S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", title)
+            }
+            Self::NotJson => {
+                let title = "the body is not announced as JSON";
+                (Code::InvalidArgument, S::UNSUPPORTED_MEDIA_TYPE, "NOT_JSON", title)
+            }
+        };
+        Names { grpc, http, reason, title }
+    }
+
+    /// The field at fault, if one is.
+    pub fn field(&self) -> Option<&str> {
+        if let Self::Invalid { field, .. } = self { Some(field) } else { None }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Invalid { field, why } => write!(f, "{field} {why}"),
+            Self::NotFound(name) => write!(f, "there is no link {name}"),
+            Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
+            Self::Exists(name) => write!(f, "{name} exists already"),
+            Self::CodeDeleted(name) => write!(f, "{name} is deleted and its code stays taken"),
+            Self::EtagMismatch => write!(f, "the link has changed since the version that the etag names"),
+            Self::IdempotencyMismatch => {
+                write!(f, "the same request id came with another request in the last 48 hours")
+            }
+            Self::TooLarge(limit) => write!(f, "at most {limit}"),
+            Self::Overloaded => write!(f, "too many writes are waiting: try again in a moment"),
+            Self::Store(fault) => fault.fmt(f),
+            Self::NoRoute => write!(f, "nothing is at this path; links are at /v1/links"),
+            Self::NoMethod => write!(f, "this path does not know this method"),
+            Self::NotJson => write!(f, "send the body with Content-Type: application/json"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<StoreFault> for Fault {
+    fn from(fault: StoreFault) -> Self {
+        Self::Store(fault)
+    }
+}

@@ -1,0 +1,139 @@
+//! What the service and the feed need of a store. No driver and no transport is named here.
+
+use crate::journal::{Item, Verdict};
+use bytes::Bytes;
+use feed::{Entry, LogView};
+use link::{Change, Epoch, Key, Link, Position, Seq, State};
+
+/// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
+///
+/// Answers that hold a position and values read both in one snapshot. After a failed call nothing has changed.
+pub trait Repository: Send + Sync + 'static {
+    /// What and where it is, for people.
+    fn name(&self) -> String;
+    /// The current end of the log.
+    fn head(&self) -> Result<Position, StoreFault>;
+    /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk.
+    /// `now` is in Unix milliseconds.
+    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault>;
+    /// Begins a new history above `counter` that shares nothing with the one before (R2).
+    fn fork(&self, counter: u32) -> Result<Position, StoreFault>;
+    /// One link, deleted or not.
+    fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
+    /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault>;
+    /// The log as a hello needs to see it.
+    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault>;
+    /// The changes behind `after`, at least one if there is one, and the end of the log.
+    fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault>;
+    /// The next records behind the key `after`, tombstones included (R4b).
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault>;
+    /// The records of these keys, in their order; empty for one that does not exist.
+    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault>;
+    /// Gives everything back; later calls fail.
+    fn close(&self);
+}
+
+/// Bounds of one read. It ends at the first that is reached, but holds at least one row.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of keys and records.
+    pub bytes: usize,
+}
+
+/// What a commit did.
+#[derive(Debug)]
+pub struct Committed {
+    /// The end of the log after it.
+    pub head: Position,
+    /// One for each item.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// The current history.
+    pub epoch: Epoch,
+    /// In the order of their keys.
+    pub rows: Vec<Row>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A part of a walk.
+#[derive(Debug)]
+pub struct Walked {
+    /// The end of the log in the same snapshot.
+    pub head: Position,
+    /// In the order of their keys.
+    pub entries: Vec<Entry>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// What people note about a link; it never travels to an edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// At most 512 bytes.
+    pub title: String,
+    /// At most 32 of at most 64 bytes.
+    pub tags: Vec<String>,
+    /// At most 4,096 bytes.
+    pub note: String,
+}
+
+/// A stored link. Times are in Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its key.
+    pub key: Key,
+    /// The seq of the change that made this state.
+    pub version: Seq,
+    /// The link; of a deleted one, as it was.
+    pub link: Link,
+    /// What people note about it.
+    pub info: Info,
+    /// When it was made.
+    pub create_time: i64,
+    /// When it last changed.
+    pub update_time: i64,
+    /// When it was deleted.
+    pub delete_time: Option<i64>,
+}
+
+impl Row {
+    /// What travels.
+    pub fn record(&self) -> Bytes {
+        let state = match self.delete_time {
+            None => State::Live(self.link.clone()),
+            Some(_) => State::Deleted,
+        };
+        proto::encode(self.version, &state)
+    }
+}
+
+/// Why a store could not do what it was asked. Never the fault of the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// It does not answer now; why.
+    Unavailable(String),
+    /// Its disk is full.
+    Full,
+    /// It holds something that this program cannot have written; what.
+    Corrupt(String),
+}
+
+impl std::fmt::Display for StoreFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unavailable(why) => write!(f, "the store does not answer: {why}"),
+            Self::Full => write!(f, "the disk of the store is full: make room, nothing was written"),
+            Self::Corrupt(what) => write!(f, "the store holds what it should not: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreFault {}

@@ -1,0 +1,181 @@
+//! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
+
+use crate::adapter::sqlite::{Options, Sqlite};
+use crate::metrics::Metrics;
+use crate::port::Repository;
+use crate::service::Service;
+use crate::tail::Tail;
+use crate::transport::{feed, grpc, rest};
+use crate::writer::Writer;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+mod connection;
+
+use connection::{Entrance, accept};
+
+/// How long calls that are under way may still take when control stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How control is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The SQLite file; it and its folder are made if they are not there.
+    pub store: PathBuf,
+    /// Where gRPC and REST are bound; port 0 picks a free one.
+    pub api: SocketAddr,
+    /// Whether the API may be bound to more than loopback although it has no keys and no TLS.
+    pub insecure: bool,
+    /// Schemes that targets may have besides http and https.
+    pub more_schemes: Vec<String>,
+    /// Hosts that targets must not lead to: those of our own edges, which would be loops.
+    pub own_hosts: Vec<String>,
+}
+
+/// Why control does not start: one line that says what and how to mend it.
+#[derive(Debug)]
+pub struct StartFault(String);
+
+impl std::fmt::Display for StartFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartFault {}
+
+/// A control that runs. Dropping it ends it without waiting for anything: use [`Running::stop`].
+pub struct Running {
+    api: SocketAddr,
+    metrics: Arc<Metrics>,
+    store: Arc<dyn Repository>,
+    writer: Arc<Writer>,
+    stop: watch::Sender<bool>,
+    tasks: [JoinHandle<()>; 3],
+}
+
+/// Opens the store, brings its tables up to date, binds the API and serves it.
+///
+/// # Errors
+/// [`StartFault`]
+pub async fn start(config: Config) -> Result<Running, StartFault> {
+    check_bind(&config)?; // before a file is made
+    let path = config.store.clone();
+    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path, Options::default())).await;
+    let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(|e| StartFault(e.to_string()))?;
+    start_on(config, Arc::new(store)).await
+}
+
+/// The same on a store that is open already; `config.store` is not looked at.
+///
+/// # Errors
+/// [`StartFault`]
+pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
+    check_bind(&config)?;
+    let first = crate::service::blocking(&store, Repository::head).await;
+    let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
+    let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
+    let writer = Writer::start(store.clone(), first)
+        .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
+
+    let (writer, metrics) = (Arc::new(writer), Arc::new(Metrics::default()));
+    let tail = Arc::new(Tail::new(store.clone(), first));
+    let (stop, stopped) = watch::channel(false);
+    let service =
+        Service::new(store.clone(), writer.clone(), metrics.clone(), config.more_schemes, &config.own_hosts);
+    let feeder = feed::Feeder {
+        store: store.clone(),
+        writer: writer.clone(),
+        tail: tail.clone(),
+        metrics: metrics.clone(),
+        stop: stopped.clone(),
+    };
+    let service = Arc::new(service);
+    let calls = grpc::router(service.clone(), Arc::new(feeder))
+        .await
+        .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
+    let entrance = Entrance::new(calls, rest::router(service));
+
+    let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
+    let tasks = [
+        tokio::spawn({
+            let hint = hint.clone();
+            async move { tail.run(hint, until).await }
+        }),
+        tokio::spawn(show_head(hint, numbers, stopped.clone())),
+        tokio::spawn(accept(listener, entrance, stopped, GRACE)),
+    ];
+    Ok(Running { api, metrics, store, writer, stop, tasks })
+}
+
+fn check_bind(config: &Config) -> Result<(), StartFault> {
+    if config.api.ip().is_loopback() || config.insecure {
+        return Ok(());
+    }
+    Err(StartFault(format!(
+        "will not bind the API to {}: it has no keys and no TLS yet, so everyone who reaches it could change every \
+         link; bind it to 127.0.0.1, or give --insecure if something else protects it",
+        config.api
+    )))
+}
+
+fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
+    StartFault(match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("{api} is in use by another process: stop that one, or give another address with --api")
+        }
+        _ => format!("cannot bind the API to {api}: {error}"),
+    })
+}
+
+async fn show_head(
+    mut head: watch::Receiver<link::Position>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        metrics.set_head(head.borrow_and_update().seq);
+        tokio::select! {
+            changed = head.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|&stop| stop) => return,
+        }
+    }
+}
+
+impl Running {
+    /// Where the API is bound.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// The numbers.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// What and where the store is, for people: `sqlite ./linkr-data/linkr.db`.
+    pub fn store_name(&self) -> String {
+        self.store.name()
+    }
+
+    /// Takes no more connections, ends the streams of the edges, lets calls that are under way finish for up to
+    /// 5 s, writes what was accepted, and closes the store.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await; // a panic in one must not keep the store open
+        }
+        let (writer, store) = (self.writer, self.store);
+        let closing = move || {
+            writer.close();
+            store.close();
+        };
+        let _ = tokio::task::spawn_blocking(closing).await; // fails only if it panicked, and then it has ended too
+    }
+}

@@ -1,0 +1,223 @@
+//! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
+
+mod draft;
+mod import;
+mod list;
+mod name;
+
+pub use import::Chunk;
+
+use crate::Fault;
+use crate::journal::{Intent, Item, Retry, Verdict, next_state};
+use crate::metrics::Metrics;
+use crate::port::{Repository, Row};
+use crate::wire;
+use crate::writer::{Writer, unix_ms};
+use draft::Rules;
+use link::{Epoch, Key, Seq};
+use prost::Message;
+use proto::v1;
+use std::sync::Arc;
+
+/// Bytes of one request that is not an import.
+const REQUEST_BYTES: usize = 1024 * 1024;
+/// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
+const DRAWS: usize = 8;
+
+/// The service.
+pub struct Service {
+    store: Arc<dyn Repository>,
+    writer: Arc<Writer>,
+    metrics: Arc<Metrics>,
+    rules: Arc<Rules>,
+}
+
+impl Service {
+    /// A service over a store and its writer.
+    pub fn new(
+        store: Arc<dyn Repository>,
+        writer: Arc<Writer>,
+        metrics: Arc<Metrics>,
+        more_schemes: Vec<String>,
+        own_hosts: &[String],
+    ) -> Self {
+        Self { store, writer, metrics, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
+    }
+
+    /// Counts a call and its outcome.
+    pub fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
+        let code = answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK");
+        self.metrics.count(method, code);
+        answer
+    }
+
+    /// See `CreateLink`.
+    pub async fn create(&self, request: v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("CreateLink", self.try_create(&request).await)
+    }
+
+    async fn try_create(&self, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
+        check_ack(request.ack)?;
+        let retry = retry("CreateLink", &request.request_id, request)?;
+        let domain = name::parent(&request.parent)?;
+        let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
+        let given = match request.link_id.as_str() {
+            "" => None,
+            code => Some(name::code(code, "code")?),
+        };
+        for _ in 0..DRAWS {
+            let key = Key::new(domain, &given.clone().unwrap_or_else(draw));
+            let item = Item { key, intent: Intent::Create(draft.clone()), retry: retry.clone() };
+            match self.write(item, request.validate_only).await {
+                Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
+                // A code that was drawn only to check is not kept for anybody.
+                Ok(link) if given.is_none() && request.validate_only => {
+                    return Ok(v1::Link { name: String::new(), code: String::new(), ..link });
+                }
+                answer => return answer,
+            }
+        }
+        Err(Fault::Exists(format!("each of {DRAWS} drawn codes")))
+    }
+
+    /// See `GetLink`.
+    pub async fn get(&self, request: v1::GetLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("GetLink", self.try_get(&request).await)
+    }
+
+    async fn try_get(&self, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
+        let (epoch, row) = self.stored(name::link(&request.name)?).await?;
+        row.map(|row| wire::link(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
+    }
+
+    /// See `UpdateLink`.
+    pub async fn update(&self, request: v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("UpdateLink", self.try_update(&request).await)
+    }
+
+    async fn try_update(&self, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
+        check_ack(request.ack)?;
+        let retry = retry("UpdateLink", &request.request_id, request)?;
+        let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
+        let key = name::link(&link.name)?;
+        let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
+        let fields = self.rules.fields(link, mask)?;
+        let intent = Intent::Update { fields, etag: etag(&link.etag) };
+        self.write(Item { key, intent, retry }, request.validate_only).await
+    }
+
+    /// See `DeleteLink`.
+    pub async fn delete(&self, request: v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("DeleteLink", self.try_delete(&request).await)
+    }
+
+    async fn try_delete(&self, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
+        check_ack(request.ack)?;
+        let retry = retry("DeleteLink", &request.request_id, request)?;
+        let key = name::link(&request.name)?;
+        let intent = Intent::Delete { etag: etag(&request.etag) };
+        self.write(Item { key, intent, retry }, request.validate_only).await
+    }
+
+    async fn write(&self, item: Item, validate_only: bool) -> Result<v1::Link, Fault> {
+        if validate_only {
+            return self.only_check(&item).await;
+        }
+        let done = self.writer.submit(vec![item], false)?.answer().await?;
+        match done.verdicts.into_iter().next() {
+            Some(Verdict::Created(row) | Verdict::Changed(row)) => Ok(wire::link(&row, done.epoch)),
+            Some(Verdict::Before(bytes)) => v1::Link::decode(bytes)
+                .map_err(|e| crate::port::StoreFault::Corrupt(format!("a stored answer: {e}")).into()),
+            Some(Verdict::Refused(fault)) => Err(fault),
+            Some(Verdict::Same) | None => unreachable!("only imports leave things as they are"),
+        }
+    }
+
+    /// The answer that the write would get now, without what only a real one has.
+    async fn only_check(&self, item: &Item) -> Result<v1::Link, Fault> {
+        let (epoch, stored) = self.stored(item.key.clone()).await?;
+        let version = stored.as_ref().map_or(0, |row| row.version);
+        let row = next_state(item, stored.as_ref(), version, unix_ms())?.or(stored);
+        let link = row.map(|row| wire::link(&row, epoch)).unwrap_or_default();
+        Ok(v1::Link { revision: String::new(), etag: String::new(), ..link })
+    }
+
+    async fn stored(&self, key: Key) -> Result<(Epoch, Option<Row>), Fault> {
+        Ok(blocking(&self.store, move |store| store.link(&key)).await?)
+    }
+}
+
+/// Runs a blocking call of the store where blocking is allowed.
+pub async fn blocking<T: Send + 'static>(
+    store: &Arc<dyn Repository>,
+    call: impl FnOnce(&dyn Repository) -> Result<T, crate::port::StoreFault> + Send + 'static,
+) -> Result<T, crate::port::StoreFault> {
+    let store = store.clone();
+    let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
+    answer.unwrap_or_else(|e| Err(crate::port::StoreFault::Unavailable(format!("a read did not end: {e}"))))
+}
+
+fn draw() -> link::Code {
+    loop {
+        if let Some(code) = link::generated(&crate::random::bytes::<16>()) {
+            return code;
+        }
+    }
+}
+
+fn check_ack(ack: i32) -> Result<(), Fault> {
+    let known = v1::Ack::try_from(ack).is_ok();
+    if known { Ok(()) } else { Err(Fault::invalid("ack", "is none that this server knows")) }
+}
+
+/// The version an etag names; 0, which no link has, for one that we cannot have given out.
+fn etag(text: &str) -> Option<Seq> {
+    let version = |text: &str| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    (!text.is_empty()).then(|| version(text).unwrap_or(0))
+}
+
+fn retry(method: &'static str, id: &str, request: &impl Message) -> Result<Option<Retry>, Fault> {
+    if request.encoded_len() > REQUEST_BYTES {
+        return Err(Fault::TooLarge("1 MiB in a request"));
+    }
+    if id.len() > 128 || !id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Err(Fault::invalid("request_id", "is not at most 128 printable ASCII characters"));
+    }
+    // No principal yet: without keys there is one name space of request ids.
+    let retry = || Retry {
+        principal: String::new(),
+        method,
+        id: id.to_owned(),
+        hash: fnv(&request.encode_to_vec()).to_be_bytes(),
+    };
+    Ok((!id.is_empty()).then(retry))
+}
+
+/// FNV-1a of 128 bits: it tells a client's own requests apart, and is the same in every release, which a stored
+/// hash has to be. It keeps nobody out.
+fn fnv(bytes: &[u8]) -> u128 {
+    bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
+        (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags() {
+        assert_eq!(etag(""), None);
+        assert_eq!(etag("\"17\""), Some(17));
+        for foreign in ["17", "\"", "\"x\"", "W/\"17\"", "\"17\", \"18\""] {
+            assert_eq!(etag(foreign), Some(0), "{foreign}");
+        }
+    }
+
+    /// Test vectors of the FNV draft (draft-eastlake-fnv, appendix).
+    #[test]
+    fn fnv_vectors() {
+        assert_eq!(fnv(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fnv(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
+}

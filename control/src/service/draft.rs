@@ -1,0 +1,178 @@
+//! What a caller may say in a link: every field of `linkr.v1.Link` is parsed here, once. Nothing is stored here.
+
+use crate::Fault;
+use crate::journal::{Draft, Field, set};
+use crate::port::Info;
+use crate::wire;
+use link::{Class, Domain, Link, LinkParts, QueryPolicy, Status, Target};
+use prost_types::Timestamp;
+use proto::v1;
+
+/// Bytes.
+const TITLE: usize = 512;
+/// Bytes.
+const NOTE: usize = 4_096;
+/// Tags of one link.
+const TAGS: usize = 32;
+/// Bytes of one tag.
+const TAG: usize = 64;
+
+/// The fields that a caller may set, in the order in which they are checked.
+const FIELDS: [&str; 11] = [
+    "target",
+    "status",
+    "max_age",
+    "not_before",
+    "expire_time",
+    "query",
+    "class",
+    "disabled",
+    "title",
+    "tags",
+    "note",
+];
+
+/// What targets this installation allows.
+pub struct Rules {
+    more_schemes: Vec<String>,
+    own_hosts: Vec<String>,
+}
+
+impl Rules {
+    pub fn new(more_schemes: Vec<String>, own_hosts: &[String]) -> Self {
+        let compared = |host: &String| {
+            Domain::new(host).map_or_else(|_| host.to_ascii_lowercase(), |domain| domain.as_str().to_owned())
+        };
+        Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect() }
+    }
+
+    /// The whole link.
+    pub fn draft(&self, given: &v1::Link) -> Result<Draft, Fault> {
+        let mut parts = LinkParts::to(self.target(&given.target)?);
+        let mut info = Info::default();
+        for name in &FIELDS[1..] {
+            set(&mut parts, &mut info, self.field(given, name)?);
+        }
+        let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
+        Ok(Draft { link, info })
+    }
+
+    /// The fields that a mask names; all of them for none or `*`.
+    pub fn fields(&self, given: &v1::Link, mask: &[String]) -> Result<Vec<Field>, Fault> {
+        if mask.is_empty() || mask.iter().any(|path| path == "*") {
+            return FIELDS.iter().map(|name| self.field(given, name)).collect();
+        }
+        mask.iter().map(|path| self.field(given, path)).collect()
+    }
+
+    fn field(&self, given: &v1::Link, name: &str) -> Result<Field, Fault> {
+        Ok(match name {
+            "target" => Field::Target(self.target(&given.target)?),
+            "status" => Field::Status(status(given.status)?),
+            "max_age" => Field::MaxAge(given.max_age),
+            "not_before" => Field::NotBefore(time("not_before", given.not_before.as_ref())?),
+            "expire_time" => Field::Expire(time("expire_time", given.expire_time.as_ref())?),
+            "query" => Field::Query(query(given.query)?),
+            "class" => Field::Class(class(given.class)?),
+            "disabled" => Field::Disabled(given.disabled),
+            "title" => Field::Title(text("title", &given.title, TITLE)?),
+            "tags" => Field::Tags(tags(&given.tags)?),
+            "note" => Field::Note(text("note", &given.note, NOTE)?),
+            other => {
+                return Err(Fault::invalid("update_mask", format!("names {other:?}, which cannot be set")));
+            }
+        })
+    }
+
+    fn target(&self, text: &str) -> Result<Target, Fault> {
+        let target =
+            Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid("target", fault))?;
+        let host = target.host();
+        if self.own_hosts.contains(&host) {
+            return Err(Fault::invalid("target", format!("leads back to {host}, which would be a loop")));
+        }
+        Ok(target)
+    }
+}
+
+fn status(given: u32) -> Result<Status, Fault> {
+    if given == 0 {
+        return Ok(Status::default());
+    }
+    Status::from_code(given).ok_or_else(|| Fault::invalid("status", "is none of 301, 302, 303, 307, 308"))
+}
+
+pub fn time(field: &'static str, given: Option<&Timestamp>) -> Result<Option<i64>, Fault> {
+    let parse =
+        |time| wire::milliseconds(time).ok_or_else(|| Fault::invalid(field, "is not in the years 1 to 9999"));
+    given.map(parse).transpose()
+}
+
+fn query(given: i32) -> Result<QueryPolicy, Fault> {
+    match v1::QueryPolicy::try_from(given) {
+        Ok(v1::QueryPolicy::Unspecified | v1::QueryPolicy::Drop) => Ok(QueryPolicy::Drop),
+        Ok(v1::QueryPolicy::Append) => Ok(QueryPolicy::Append),
+        Ok(v1::QueryPolicy::Override) => Ok(QueryPolicy::Override),
+        Err(_) => Err(Fault::invalid("query", "is none of drop, append, override")),
+    }
+}
+
+fn class(given: i32) -> Result<Class, Fault> {
+    match v1::LinkClass::try_from(given) {
+        Ok(v1::LinkClass::Unspecified) => Ok(Class::Inherit),
+        Ok(v1::LinkClass::Normal) => Ok(Class::Normal),
+        Ok(v1::LinkClass::Strict) => Ok(Class::Strict),
+        Err(_) => Err(Fault::invalid("class", "is none of normal, strict")),
+    }
+}
+
+fn text(field: &'static str, given: &str, most: usize) -> Result<String, Fault> {
+    if given.len() > most {
+        return Err(Fault::invalid(field, format!("is longer than {most} bytes")));
+    }
+    Ok(given.to_owned())
+}
+
+fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
+    if given.len() > TAGS || given.iter().any(|tag| tag.is_empty() || tag.len() > TAG) {
+        return Err(Fault::invalid("tags", format!("are not at most {TAGS} of 1 to {TAG} bytes")));
+    }
+    Ok(given.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut v1::Link)) -> Option<String> {
+        let mut link = v1::Link { target: "https://a.example/".into(), ..v1::Link::default() };
+        change(&mut link);
+        let rules = Rules::new(vec!["myapp".into()], &["Go.Example.com.".into(), "127.0.0.1".into()]);
+        rules.draft(&link).err().map(|fault| fault.field().unwrap().to_owned())
+    }
+
+    #[test]
+    fn rules_of_each_field() {
+        let long = |len| "x".repeat(len);
+        assert_eq!(fault(|_| ()), None);
+        assert_eq!(fault(|l| l.target = "myapp://open".into()), None);
+        for target in ["", "ftp://a.example/", "https://go.example.com/x", "http://127.0.0.1:8080/x", "a b"] {
+            assert_eq!(fault(|l| l.target = target.into()).as_deref(), Some("target"), "{target}");
+        }
+        assert_eq!(fault(|l| l.status = 304).as_deref(), Some("status"));
+        assert_eq!(fault(|l| l.status = 301).as_deref(), Some("max_age"));
+        assert_eq!(fault(|l| (l.status, l.max_age) = (301, Some(60))), None);
+        let time = Some(Timestamp { seconds: i64::MAX, nanos: 0 });
+        assert_eq!(fault(|l| l.not_before = time).as_deref(), Some("not_before"));
+        assert_eq!(fault(|l| l.expire_time = time).as_deref(), Some("expire_time"));
+        assert_eq!(fault(|l| l.query = 9).as_deref(), Some("query"));
+        assert_eq!(fault(|l| l.class = 9).as_deref(), Some("class"));
+        assert_eq!(fault(|l| l.title = long(512)), None);
+        assert_eq!(fault(|l| l.title = long(513)).as_deref(), Some("title"));
+        assert_eq!(fault(|l| l.note = long(4097)).as_deref(), Some("note"));
+        assert_eq!(fault(|l| l.tags = vec![long(64); 32]), None);
+        for tags in [vec![long(65)], vec![long(1); 33], vec![String::new()]] {
+            assert_eq!(fault(|l| l.tags = tags).as_deref(), Some("tags"));
+        }
+    }
+}

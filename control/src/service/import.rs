@@ -1,0 +1,110 @@
+//! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
+
+use super::{Service, draft, name};
+use crate::Fault;
+use crate::journal::{Intent, Item, Verdict};
+use crate::writer::{Done, Waiting};
+use link::{DomainId, Key};
+use proto::v1::{self, ImportOutcome};
+
+/// Rows of one chunk.
+const CHUNK_ROWS: usize = 5_000;
+
+/// What the first message of an import says about all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Import {
+    domain: DomainId,
+    update: bool,
+}
+
+/// A chunk whose good rows are with the writer.
+pub struct Chunk {
+    /// For each row: why it went no further, or nothing if it did.
+    refused: Vec<Option<Fault>>,
+    waiting: Option<Waiting<Done>>,
+}
+
+impl Service {
+    /// Begins an import with its first message.
+    pub fn begin_import(&self, first: &v1::ImportLinksRequest) -> Result<Import, Fault> {
+        Ok(Import { domain: name::parent(&first.parent)?, update: first.update })
+    }
+
+    /// Checks the rows of one message and hands the good ones to the writer as one request.
+    ///
+    /// # Errors
+    /// Those that end the import.
+    pub async fn import(&self, import: Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
+        if rows.len() > CHUNK_ROWS {
+            return Err(Fault::TooLarge("5,000 links in a message of an import"));
+        }
+        let rules = self.rules.clone();
+        // Thousands of URLs to parse: not on a thread that others wait for.
+        let parse = move || rows.iter().map(|row| item(&rules, import, row)).collect::<Vec<_>>();
+        let parsed = tokio::task::spawn_blocking(parse).await;
+        let parsed =
+            parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
+        let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
+        for row in parsed {
+            match row {
+                Ok(item) => {
+                    items.push(item);
+                    refused.push(None);
+                }
+                Err(fault) => refused.push(Some(fault)),
+            }
+        }
+        let waiting = if items.is_empty() { None } else { Some(self.writer.submit(items, true)?) };
+        Ok(Chunk { refused, waiting })
+    }
+
+    /// Counts an import that ended.
+    pub fn ended_import(&self, answer: Result<(), Fault>) -> Result<(), Fault> {
+        self.counted("ImportLinks", answer)
+    }
+}
+
+impl Chunk {
+    /// The results, once they are on disk.
+    ///
+    /// # Errors
+    /// Those of the store: nothing of the chunk was written.
+    pub async fn results(self) -> Result<v1::ImportLinksResponse, Fault> {
+        let verdicts = match self.waiting {
+            Some(waiting) => waiting.answer().await?.verdicts,
+            None => Vec::new(),
+        };
+        let mut verdicts = verdicts.into_iter();
+        let results = self.refused.into_iter().map(|refused| match refused {
+            Some(fault) => rejected(&fault),
+            None => verdicts.next().map_or_else(v1::ImportResult::default, result),
+        });
+        Ok(v1::ImportLinksResponse { results: results.collect() })
+    }
+}
+
+fn item(rules: &draft::Rules, import: Import, row: &v1::Link) -> Result<Item, Fault> {
+    let key = Key::new(import.domain, &name::code(&row.code, "code")?);
+    let draft = rules.draft(row)?;
+    let create_time = draft::time("create_time", row.create_time.as_ref())?;
+    Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update }, retry: None })
+}
+
+fn result(verdict: Verdict) -> v1::ImportResult {
+    let outcome = match verdict {
+        Verdict::Created(_) => ImportOutcome::Created,
+        Verdict::Changed(_) => ImportOutcome::Updated,
+        Verdict::Same | Verdict::Before(_) => ImportOutcome::Skipped,
+        Verdict::Refused(fault) => return rejected(&fault),
+    };
+    v1::ImportResult { outcome: outcome.into(), ..v1::ImportResult::default() }
+}
+
+fn rejected(fault: &Fault) -> v1::ImportResult {
+    v1::ImportResult {
+        outcome: ImportOutcome::Rejected.into(),
+        reason: fault.names().reason.into(),
+        message: fault.to_string(),
+        field: fault.field().unwrap_or_default().into(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The end of the log in memory, read once for all sessions (R3). Nothing is sent here.
+
+use crate::port::{Limit, Repository, StoreFault};
+use crate::service::blocking;
+use link::{Change, Position, Seq};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// One batch: what a session sends at once, and what the tail reads at once.
+pub const BATCH: Limit = Limit { rows: 1_000, bytes: 1024 * 1024 };
+/// Changes kept in memory. A session that is further behind reads the store.
+const KEPT_CHANGES: usize = 65_536;
+/// Bytes of keys and records kept in memory.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// A lost hint costs this much.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// The last changes.
+pub struct Tail {
+    store: Arc<dyn Repository>,
+    recent: RwLock<Recent>,
+    read: watch::Sender<Position>,
+}
+
+#[derive(Default)]
+struct Recent {
+    changes: VecDeque<Change>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// A tail that begins behind `head`: older changes are in the store.
+    pub fn new(store: Arc<dyn Repository>, head: Position) -> Self {
+        Self { store, recent: RwLock::default(), read: watch::channel(head).0 }
+    }
+
+    /// How far it has read.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.read.subscribe()
+    }
+
+    /// Reads on at each hint, and at least every 100 ms, until `stop`. A hole ends it: changes behind one would be
+    /// applied by edges that never heard of those in it, so edges rather learn that they are blind.
+    pub async fn run(&self, mut hint: watch::Receiver<Position>, mut stop: watch::Receiver<bool>) {
+        loop {
+            match self.read_on().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(fault) => tracing::warn!(%fault, "the log cannot be read now"),
+            }
+            tokio::select! {
+                _ = hint.changed() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+        }
+    }
+
+    /// Reads up to the end of the log; `false` at a hole.
+    async fn read_on(&self) -> Result<bool, StoreFault> {
+        loop {
+            let last = *self.read.borrow();
+            let (head, changes) = blocking(&self.store, move |store| store.changes(last.seq, BATCH)).await?;
+            if let Some((change, want)) = changes.iter().zip(last.seq + 1..).find(|(c, want)| c.seq != *want)
+            {
+                tracing::error!(
+                    missing = want,
+                    found = change.seq,
+                    "the log has a hole: no edge is sent more"
+                );
+                return Ok(false);
+            }
+            let Some(end) =
+                changes.last().map(|last| Position { epoch: head.epoch, seq: last.seq, tag: last.tag })
+            else {
+                if head.seq > last.seq {
+                    tracing::error!(
+                        missing = last.seq + 1,
+                        "the log ends before its head: no edge is sent more"
+                    );
+                    return Ok(false);
+                }
+                // Nothing new, but perhaps a new history.
+                self.read.send_if_modified(|read| std::mem::replace(read, head) != head);
+                return Ok(true);
+            };
+            self.keep(changes);
+            self.read.send_replace(end);
+            if end.seq >= head.seq {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn keep(&self, changes: Vec<Change>) {
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.bytes += changes.iter().map(size).sum::<usize>();
+        recent.changes.extend(changes);
+        while recent.changes.len() > KEPT_CHANGES || recent.bytes > KEPT_BYTES {
+            let Some(oldest) = recent.changes.pop_front() else { break };
+            recent.bytes -= size(&oldest);
+        }
+    }
+
+    /// The changes behind `after`, one batch at most, from memory or from the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn changes(&self, after: Seq) -> Result<Vec<Change>, StoreFault> {
+        match self.recent(after) {
+            Some(changes) => Ok(changes),
+            None => Ok(blocking(&self.store, move |store| store.changes(after, BATCH)).await?.1),
+        }
+    }
+
+    fn recent(&self, after: Seq) -> Option<Vec<Change>> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let first = recent.changes.front()?.seq;
+        let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
+        let mut bytes = 0;
+        let fits = |change: &&Change| {
+            let alone = bytes == 0;
+            bytes += size(change);
+            alone || bytes <= BATCH.bytes
+        };
+        Some(recent.changes.iter().skip(skip).take(BATCH.rows).take_while(fits).cloned().collect())
+    }
+}
+
+fn size(change: &Change) -> usize {
+    change.key.len() + change.record.len()
+}

@@ -1,0 +1,195 @@
+//! `linkr.v1.Links` over gRPC, and how a fault looks there. Nothing is decided here.
+
+use crate::Fault;
+use crate::service::{Chunk, Service};
+use proto::v1::{self, links_server::Links};
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Bytes of one message. Only imports need that many; other calls have a limit of their own in the service.
+pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Import chunks under way: one with the writer while the next is parsed.
+const CHUNKS: usize = 1;
+
+type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The calls.
+pub struct Calls(pub Arc<Service>);
+
+#[tonic::async_trait]
+impl Links for Calls {
+    async fn create_link(&self, call: Request<v1::CreateLinkRequest>) -> Result<Response<v1::Link>, Status> {
+        answer(self.0.create(call.into_inner()).await)
+    }
+
+    async fn get_link(&self, call: Request<v1::GetLinkRequest>) -> Result<Response<v1::Link>, Status> {
+        answer(self.0.get(call.into_inner()).await)
+    }
+
+    async fn update_link(&self, call: Request<v1::UpdateLinkRequest>) -> Result<Response<v1::Link>, Status> {
+        answer(self.0.update(call.into_inner()).await)
+    }
+
+    async fn delete_link(&self, call: Request<v1::DeleteLinkRequest>) -> Result<Response<v1::Link>, Status> {
+        answer(self.0.delete(call.into_inner()).await)
+    }
+
+    async fn list_links(
+        &self,
+        call: Request<v1::ListLinksRequest>,
+    ) -> Result<Response<v1::ListLinksResponse>, Status> {
+        answer(self.0.list(call.into_inner()).await)
+    }
+
+    type ImportLinksStream = Out<v1::ImportLinksResponse>;
+
+    async fn import_links(
+        &self,
+        call: Request<Streaming<v1::ImportLinksRequest>>,
+    ) -> Result<Response<Self::ImportLinksStream>, Status> {
+        let (out, results) = mpsc::channel(CHUNKS);
+        let (chunks, written) = mpsc::channel(CHUNKS);
+        let service = self.0.clone();
+        tokio::spawn(async move { read_chunks(&service, call.into_inner(), chunks).await });
+        let service = self.0.clone();
+        tokio::spawn(async move { send_results(&service, written, out).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(results))))
+    }
+
+    type ExportLinksStream = Out<v1::ExportLinksResponse>;
+
+    async fn export_links(
+        &self,
+        call: Request<v1::ExportLinksRequest>,
+    ) -> Result<Response<Self::ExportLinksStream>, Status> {
+        let (out, parts) = mpsc::channel(CHUNKS);
+        let (service, request) = (self.0.clone(), call.into_inner());
+        tokio::spawn(async move {
+            let ended = export(&service, &request, &out).await;
+            if let Err(fault) = service.counted("ExportLinks", ended) {
+                let _ = out.send(Err(status(&fault))).await; // the caller may have gone
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
+    }
+}
+
+fn answer<T>(answer: Result<T, Fault>) -> Result<Response<T>, Status> {
+    answer.map(Response::new).map_err(|fault| status(&fault))
+}
+
+/// A chunk with the writer, or why there is none.
+type Sent = Result<Chunk, Result<Fault, Status>>;
+
+async fn read_chunks(
+    service: &Service,
+    mut messages: Streaming<v1::ImportLinksRequest>,
+    chunks: mpsc::Sender<Sent>,
+) {
+    let mut import = None;
+    loop {
+        let sent = match messages.message().await {
+            Ok(None) => return,
+            Err(broken) => Err(Err(broken)),
+            Ok(Some(message)) => {
+                let begun = match import {
+                    Some(begun) => Ok(begun),
+                    None => service.begin_import(&message),
+                };
+                match begun {
+                    Ok(begun) => {
+                        import = Some(begun);
+                        service.import(begun, message.links).await.map_err(Ok)
+                    }
+                    Err(fault) => Err(Ok(fault)),
+                }
+            }
+        };
+        let last = sent.is_err();
+        if chunks.send(sent).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn send_results(
+    service: &Service,
+    mut chunks: mpsc::Receiver<Sent>,
+    out: mpsc::Sender<Result<v1::ImportLinksResponse, Status>>,
+) {
+    while let Some(sent) = chunks.recv().await {
+        let result = match sent {
+            Ok(chunk) => chunk.results().await,
+            Err(Ok(fault)) => Err(fault),
+            Err(Err(broken)) => {
+                let _ = out.send(Err(broken)).await; // the caller may have gone
+                return;
+            }
+        };
+        let sent = match result {
+            Ok(results) => out.send(Ok(results)).await.is_ok(),
+            Err(fault) => {
+                let _ = service.ended_import(Err(fault.clone()));
+                let _ = out.send(Err(status(&fault))).await;
+                return;
+            }
+        };
+        if !sent {
+            return;
+        }
+    }
+    let _ = service.ended_import(Ok(()));
+}
+
+async fn export(
+    service: &Service,
+    request: &v1::ExportLinksRequest,
+    out: &mpsc::Sender<Result<v1::ExportLinksResponse, Status>>,
+) -> Result<(), Fault> {
+    let mut after = Vec::new();
+    loop {
+        let (part, next) = service.export(request, after).await?;
+        if out.send(Ok(part)).await.is_err() {
+            return Ok(());
+        }
+        match next {
+            Some(key) => after = key,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// As gRPC says it: the code of the table, with `ErrorInfo` and, for a field, `BadRequest`.
+pub fn status(fault: &Fault) -> Status {
+    let names = fault.names();
+    let mut details = ErrorDetails::with_error_info(names.reason, "linkr", []);
+    if let Some(field) = fault.field() {
+        details.add_bad_request_violation(field, fault.to_string());
+    }
+    Status::with_error_details(names.grpc, fault.to_string(), details)
+}
+
+/// Every gRPC service of the port: links, the feed, health, reflection.
+///
+/// # Errors
+/// When the descriptors that were compiled in cannot be read.
+pub async fn router(
+    service: Arc<Service>,
+    feeder: Arc<super::feed::Feeder>,
+) -> Result<axum::Router, tonic_reflection::server::Error> {
+    let links = v1::links_server::LinksServer::new(Calls(service)).max_decoding_message_size(MESSAGE_BYTES);
+    let feed = v1::feed_server::FeedServer::new(super::feed::Calls(feeder));
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
+    health.set_serving::<v1::feed_server::FeedServer<super::feed::Calls>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let routes = tonic::service::Routes::new(links).add_service(feed);
+    Ok(routes.add_service(health_service).add_service(reflection).into_axum_router())
+}

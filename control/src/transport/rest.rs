@@ -1,0 +1,255 @@
+//! The same calls as JSON over HTTP. Nothing is decided here.
+
+mod json;
+mod problem;
+
+pub use problem::problem;
+
+use crate::Fault;
+use crate::service::Service;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prost_types::FieldMask;
+use proto::v1;
+use std::sync::Arc;
+
+/// Bytes of a body.
+const BODY_BYTES: usize = 1024 * 1024;
+
+type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
+type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// The routes. `/v1/links…` is short for the default domain.
+pub fn router(service: Arc<Service>) -> Router {
+    let many = get(list).post(create);
+    let one = get(read).patch(update).delete(delete);
+    Router::new()
+        .route("/v1/links", many.clone())
+        .route("/v1/domains/{domain}/links", many)
+        .route("/v1/links/{*code}", one.clone())
+        .route("/v1/domains/{domain}/links/{*code}", one)
+        .fallback(async || problem(&Fault::NoRoute))
+        .method_not_allowed_fallback(async || problem(&Fault::NoMethod))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(service)
+}
+
+async fn list(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
+    let request = || {
+        let mut request = v1::ListLinksRequest { parent: parent(path)?, ..v1::ListLinksRequest::default() };
+        for (name, value) in pairs(asked)? {
+            match name.as_str() {
+                "page_size" => request.page_size = parse("page_size", &value)?,
+                "page_token" => request.page_token = value,
+                "show_deleted" => request.show_deleted = parse("show_deleted", &value)?,
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(request)
+    };
+    match request() {
+        Ok(request) => match service.list(request).await {
+            Ok(page) => axum::Json(json::page(&page)).into_response(),
+            Err(fault) => problem(&fault),
+        },
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn create(
+    State(service): State<Arc<Service>>,
+    path: Parts,
+    asked: Asked,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request = || {
+        let options = options(asked, &headers)?;
+        let (link, _) = json::parse(&json_body(&headers, body)?)?;
+        Ok(v1::CreateLinkRequest {
+            parent: parent(path)?,
+            link_id: link.code.clone(),
+            link: Some(link),
+            request_id: options.request_id,
+            validate_only: options.validate_only,
+            ack: 0,
+        })
+    };
+    match request() {
+        Ok(request) => {
+            let only_checked = request.validate_only;
+            match service.create(request).await {
+                Ok(link) if only_checked => one(&link, StatusCode::OK),
+                Ok(link) => {
+                    let mut response = one(&link, StatusCode::CREATED);
+                    if let Ok(location) = HeaderValue::from_str(&format!("/v1/{}", link.name)) {
+                        response.headers_mut().insert(header::LOCATION, location);
+                    }
+                    response
+                }
+                Err(fault) => problem(&fault),
+            }
+        }
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn read(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
+    let request = || {
+        pairs(asked)?.into_iter().next().map_or(Ok(()), |(name, _)| Err(unknown(name)))?;
+        Ok(v1::GetLinkRequest { name: name(path)? })
+    };
+    match request() {
+        Ok(request) => answer(service.get(request).await),
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn update(
+    State(service): State<Arc<Service>>,
+    path: Parts,
+    asked: Asked,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request = || {
+        let options = options(asked, &headers)?;
+        let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
+        if paths.is_empty() {
+            return Err(Fault::invalid("body", "names no field that can be set"));
+        }
+        link.name = name(path)?;
+        if !options.etag.is_empty() {
+            link.etag = options.etag;
+        }
+        Ok(v1::UpdateLinkRequest {
+            link: Some(link),
+            update_mask: Some(FieldMask { paths }),
+            request_id: options.request_id,
+            validate_only: options.validate_only,
+            ack: 0,
+        })
+    };
+    match request() {
+        Ok(request) => answer(service.update(request).await),
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn delete(
+    State(service): State<Arc<Service>>,
+    path: Parts,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Response {
+    let request = || {
+        let options = options(asked, &headers)?;
+        Ok(v1::DeleteLinkRequest {
+            name: name(path)?,
+            etag: options.etag,
+            request_id: options.request_id,
+            validate_only: options.validate_only,
+            ack: 0,
+        })
+    };
+    match request() {
+        Ok(request) => answer(service.delete(request).await),
+        Err(fault) => problem(&fault),
+    }
+}
+
+fn answer(answer: Result<v1::Link, Fault>) -> Response {
+    match answer {
+        Ok(link) => one(&link, StatusCode::OK),
+        Err(fault) => problem(&fault),
+    }
+}
+
+fn one(link: &v1::Link, status: StatusCode) -> Response {
+    let mut response = (status, axum::Json(json::link(link))).into_response();
+    if let (false, Ok(etag)) = (link.etag.is_empty(), HeaderValue::from_str(&link.etag)) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// What the writes share.
+struct Options {
+    request_id: String,
+    validate_only: bool,
+    etag: String,
+}
+
+fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
+    let mut options = Options {
+        request_id: text(headers, "idempotency-key")?,
+        validate_only: false,
+        etag: text(headers, "if-match")?,
+    };
+    if options.etag == "*" {
+        options.etag.clear(); // any version (RFC 9110, section 13.1.1); that there is one is checked anyway
+    }
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "validate_only" => options.validate_only = parse("validate_only", &value)?,
+            "ack" if value == "durable" => {}
+            "ack" => return Err(Fault::invalid("ack", "is none that this server knows")),
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(options)
+}
+
+fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
+    let value = headers.get(name).map_or(Ok(""), HeaderValue::to_str);
+    value.map(str::to_owned).map_err(|_| Fault::invalid(name, "is not printable ASCII"))
+}
+
+/// Only a body announced as JSON is read: a page of another site can make a visitor's browser send any other kind
+/// here without asking first.
+fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Fault::NotJson);
+    }
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge("1 MiB in a body"),
+        _ => Fault::invalid("body", "did not arrive whole"),
+    })
+}
+
+fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Fault> {
+    asked.map(|Query(pairs)| pairs).map_err(|_| Fault::invalid("query", "is malformed"))
+}
+
+fn unknown(name: String) -> Fault {
+    Fault::invalid(name, "is no parameter of this call")
+}
+
+fn parse<T: std::str::FromStr>(name: &'static str, value: &str) -> Result<T, Fault> {
+    value.parse().map_err(|_| Fault::invalid(name, "is not of its kind"))
+}
+
+fn parent(path: Parts) -> Result<String, Fault> {
+    Ok(format!("domains/{}", part(&parts(path)?, "domain")))
+}
+
+fn name(path: Parts) -> Result<String, Fault> {
+    let parts = parts(path)?;
+    Ok(format!("domains/{}/links/{}", part(&parts, "domain"), part(&parts, "code")))
+}
+
+fn parts(path: Parts) -> Result<Vec<(String, String)>, Fault> {
+    path.map(|Path(parts)| parts).map_err(|_| Fault::invalid("name", "is not UTF-8"))
+}
+
+fn part<'a>(parts: &'a [(String, String)], name: &str) -> &'a str {
+    parts.iter().find(|(own, _)| own == name).map_or("-", |(_, value)| value)
+}

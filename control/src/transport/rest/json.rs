@@ -1,0 +1,172 @@
+//! A link as JSON: the fields of `linkr.v1.Link` by the same names, times in RFC 3339, enums in lower case.
+
+use crate::Fault;
+use prost_types::Timestamp;
+use proto::v1;
+use serde_json::{Map, Value, json};
+
+const QUERIES: [(&str, v1::QueryPolicy); 3] = [
+    ("drop", v1::QueryPolicy::Drop),
+    ("append", v1::QueryPolicy::Append),
+    ("override", v1::QueryPolicy::Override),
+];
+const CLASSES: [(&str, v1::LinkClass); 2] =
+    [("normal", v1::LinkClass::Normal), ("strict", v1::LinkClass::Strict)];
+
+/// As an answer carries it; what is not set is left out.
+pub fn link(link: &v1::Link) -> Value {
+    let query = QUERIES.iter().find(|(_, query)| *query as i32 == link.query).map(|(name, _)| *name);
+    let class = CLASSES.iter().find(|(_, class)| *class as i32 == link.class).map(|(name, _)| *name);
+    let time = |time: &Option<Timestamp>| time.as_ref().map(ToString::to_string);
+    let mut value = json!({
+        "name": link.name,
+        "code": link.code,
+        "domain": link.domain,
+        "target": link.target,
+        "status": link.status,
+        "max_age": link.max_age,
+        "not_before": time(&link.not_before),
+        "expire_time": time(&link.expire_time),
+        "query": query,
+        "class": class,
+        "disabled": link.disabled,
+        "title": link.title,
+        "tags": link.tags,
+        "note": link.note,
+        "create_time": time(&link.create_time),
+        "update_time": time(&link.update_time),
+        "delete_time": time(&link.delete_time),
+        "revision": Some(&link.revision).filter(|text| !text.is_empty()),
+        "etag": Some(&link.etag).filter(|text| !text.is_empty()),
+    });
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
+}
+
+/// A page of a list.
+pub fn page(page: &v1::ListLinksResponse) -> Value {
+    json!({ "links": page.links.iter().map(link).collect::<Vec<_>>(), "next_page_token": page.next_page_token })
+}
+
+/// A link that a caller gives, and the fields in it that can be set. `null` is the default of its field.
+///
+/// # Errors
+/// Malformed JSON, a field that no link has, a value of the wrong kind.
+pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
+    let fields: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
+    let (mut link, mut paths) = (v1::Link::default(), Vec::new());
+    for (name, value) in fields {
+        if set(&mut link, &name, &value)? {
+            paths.push(name);
+        }
+    }
+    Ok((link, paths))
+}
+
+/// Sets one field; `false` for one that only answers carry.
+fn set(link: &mut v1::Link, name: &str, value: &Value) -> Result<bool, Fault> {
+    match name {
+        "target" => link.target = text(name, value)?,
+        "status" => link.status = number(name, value)?.unwrap_or(0),
+        "max_age" => link.max_age = number(name, value)?,
+        "not_before" => link.not_before = time(name, value)?,
+        "expire_time" => link.expire_time = time(name, value)?,
+        "query" => link.query = choice(name, value, &QUERIES)?.map_or(0, Into::into),
+        "class" => link.class = choice(name, value, &CLASSES)?.map_or(0, Into::into),
+        "disabled" => {
+            link.disabled = nullable(name, value, "true or false", Value::as_bool)?.unwrap_or(false);
+        }
+        "title" => link.title = text(name, value)?,
+        "tags" => link.tags = tags(name, value)?,
+        "note" => link.note = text(name, value)?,
+        "code" | "etag" => {
+            let field = if name == "code" { &mut link.code } else { &mut link.etag };
+            *field = text(name, value)?;
+            return Ok(false);
+        }
+        // What a link was read with may come back with it.
+        "name" | "domain" | "create_time" | "update_time" | "delete_time" | "revision" => return Ok(false),
+        _ => return Err(Fault::invalid(name.to_owned(), "is no field of a link")),
+    }
+    Ok(true)
+}
+
+fn nullable<'a, T>(
+    name: &str,
+    value: &'a Value,
+    kind: &str,
+    read: impl FnOnce(&'a Value) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    read(value).map(Some).ok_or_else(|| Fault::invalid(name.to_owned(), format!("is not {kind}")))
+}
+
+fn text(name: &str, value: &Value) -> Result<String, Fault> {
+    Ok(nullable(name, value, "a text", Value::as_str)?.unwrap_or_default().to_owned())
+}
+
+fn number(name: &str, value: &Value) -> Result<Option<u32>, Fault> {
+    nullable(name, value, "a whole number", |value| value.as_u64().and_then(|number| number.try_into().ok()))
+}
+
+fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
+    nullable(name, value, "a time as in RFC 3339", |value| value.as_str()?.parse().ok())
+}
+
+fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
+    let read = |value: &Value| value.as_array()?.iter().map(|tag| tag.as_str().map(str::to_owned)).collect();
+    Ok(nullable(name, value, "a list of texts", read)?.unwrap_or_default())
+}
+
+fn choice<T: Copy>(name: &str, value: &Value, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
+    let kind = || choices.iter().map(|(text, _)| *text).collect::<Vec<_>>().join(" or ");
+    nullable(name, value, &kind(), |value| {
+        choices.iter().find(|(text, _)| Some(*text) == value.as_str()).map(|(_, choice)| *choice)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_comes_back() {
+        let given = json!({
+            "code": "a", "target": "https://a.example/", "status": 301, "max_age": 60,
+            "not_before": "2026-01-02T03:04:05.678Z", "expire_time": "2027-01-02T03:04:05Z", "query": "append",
+            "class": "strict", "disabled": true, "title": "t", "tags": ["x"], "note": "n", "etag": "\"3\"",
+        });
+        let (parsed, paths) = parse(given.to_string().as_bytes()).unwrap();
+        assert_eq!(paths.len(), 11);
+        let Value::Object(given) = given else { unreachable!() };
+        for (name, value) in given {
+            assert_eq!(link(&parsed)[&name], value, "{name}");
+        }
+        assert_eq!(parse(br#"{"max_age":null,"revision":"1"}"#).unwrap().1, ["max_age"]);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        for (body, field) in [
+            ("", "body"),
+            ("[]", "body"),
+            ("{", "body"),
+            (r#"{"max_ago":1}"#, "max_ago"),
+            (r#"{"max_age":-1}"#, "max_age"),
+            (r#"{"status":"302"}"#, "status"),
+            (r#"{"target":7}"#, "target"),
+            (r#"{"tags":["x",1]}"#, "tags"),
+            (r#"{"query":"DROP"}"#, "query"),
+            (r#"{"class":"lax"}"#, "class"),
+            (r#"{"disabled":"yes"}"#, "disabled"),
+            (r#"{"not_before":"soon"}"#, "not_before"),
+        ] {
+            assert_eq!(parse(body.as_bytes()).unwrap_err().field(), Some(field), "{body}");
+        }
+    }
+}

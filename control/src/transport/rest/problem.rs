@@ -1,0 +1,28 @@
+//! How a fault looks in REST: RFC 9457. Nothing is decided here.
+
+use crate::Fault;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// The answer to a refused call: the status of the table and its reason, for people and for machines.
+pub fn problem(fault: &Fault) -> Response {
+    let names = fault.names();
+    let mut body = json!({
+        "type": "about:blank",
+        "title": names.title,
+        "status": names.http.as_u16(),
+        "detail": fault.to_string(),
+        "reason": names.reason,
+    });
+    if let Some(field) = fault.field() {
+        body["field"] = field.into();
+    }
+    let mut response = (names.http, body.to_string()).into_response();
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if matches!(names.http.as_u16(), 429 | 503) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,83 @@
+//! How a stored link looks in `linkr.v1`, and its resource name. Nothing is decided here.
+
+use crate::port::Row;
+use link::{Class, Epoch, Key, Position, QueryPolicy};
+use prost_types::Timestamp;
+use proto::v1;
+
+/// `domains/{domain}/links/{code}`. Domain 0 is the only one there is.
+pub fn name(key: &Key) -> String {
+    format!("domains/-/links/{}", code(key))
+}
+
+fn code(key: &Key) -> String {
+    String::from_utf8_lossy(key.code()).into_owned()
+}
+
+/// The version, quoted.
+pub fn etag(row: &Row) -> String {
+    format!("\"{}\"", row.version)
+}
+
+/// As an answer carries it.
+pub fn link(row: &Row, epoch: Epoch) -> v1::Link {
+    let (parts, info) = (row.link.parts(), row.info.clone());
+    let query = match parts.query {
+        QueryPolicy::Drop => v1::QueryPolicy::Drop,
+        QueryPolicy::Append => v1::QueryPolicy::Append,
+        QueryPolicy::Override => v1::QueryPolicy::Override,
+    };
+    let class = match parts.class {
+        Class::Inherit => v1::LinkClass::Unspecified,
+        Class::Normal => v1::LinkClass::Normal,
+        Class::Strict => v1::LinkClass::Strict,
+    };
+    v1::Link {
+        name: name(&row.key),
+        code: code(&row.key),
+        domain: "-".into(),
+        target: parts.target.as_str().into(),
+        status: parts.status.code().into(),
+        max_age: parts.max_age,
+        not_before: parts.not_before.map(timestamp),
+        expire_time: parts.expire.map(timestamp),
+        query: query.into(),
+        class: class.into(),
+        disabled: parts.disabled,
+        title: info.title,
+        tags: info.tags,
+        note: info.note,
+        create_time: Some(timestamp(row.create_time)),
+        update_time: Some(timestamp(row.update_time)),
+        delete_time: row.delete_time.map(timestamp),
+        revision: Position::revision(epoch, row.version),
+        etag: etag(row),
+    }
+}
+
+/// From Unix milliseconds.
+pub fn timestamp(ms: i64) -> Timestamp {
+    Timestamp { seconds: ms.div_euclid(1000), nanos: (ms.rem_euclid(1000) * 1_000_000) as i32 }
+}
+
+/// Unix milliseconds of a time in the years 1 to 9999, which is what RFC 3339 can write; `None` outside of them.
+pub fn milliseconds(time: &Timestamp) -> Option<i64> {
+    let good = (-62_135_596_800..=253_402_300_799).contains(&time.seconds)
+        && (0..1_000_000_000).contains(&time.nanos);
+    good.then(|| time.seconds * 1000 + i64::from(time.nanos / 1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_come_back_at_millisecond_grain() {
+        for ms in [0, 1, -1, -62_135_596_800_000, 253_402_300_799_999, 1_700_000_000_123] {
+            assert_eq!(milliseconds(&timestamp(ms)), Some(ms));
+        }
+        assert_eq!(milliseconds(&Timestamp { seconds: 1, nanos: 999_999 }), Some(1000));
+        assert_eq!(milliseconds(&Timestamp { seconds: 1, nanos: -1 }), None);
+        assert_eq!(milliseconds(&Timestamp { seconds: 253_402_300_800, nanos: 0 }), None);
+    }
+}

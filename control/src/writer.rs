@@ -1,0 +1,332 @@
+//! The one thread that writes: what queued while the last commit ran becomes the next one. No rule of a link is here.
+
+use crate::Fault;
+use crate::journal::{Item, Verdict};
+use crate::port::{Repository, StoreFault};
+use link::{Epoch, Position};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{oneshot, watch};
+
+/// Items of small writes in one commit.
+const GROUP_ITEMS: usize = 256;
+/// Small writes that may wait.
+const WAITING_WRITES: usize = 2_048;
+/// Import chunks that may wait: each import keeps at most two under way.
+const WAITING_CHUNKS: usize = 256;
+
+/// What a commit made of one request.
+#[derive(Debug)]
+pub struct Done {
+    /// The history.
+    pub epoch: Epoch,
+    /// One for each item.
+    pub verdicts: Vec<Verdict>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
+
+enum Job {
+    Items(Vec<Item>, Reply<Done>),
+    Fork(u32, Reply<Position>),
+}
+
+#[derive(Default)]
+struct Queue {
+    small: VecDeque<Job>,
+    chunks: VecDeque<Job>,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+}
+
+/// The way to the writing thread.
+pub struct Writer {
+    shared: Arc<Shared>,
+    head: watch::Receiver<Position>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. `head` is where the log ends now.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(store: Arc<dyn Repository>, head: Position) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (committed, head) = watch::channel(head);
+        let own = Closing(shared.clone());
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || run(&own.0, &*store, &committed))?;
+        Ok(Self { shared, head, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The end of the log after the last commit. It is set before that commit is acknowledged to anybody.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.head.clone()
+    }
+
+    /// Queues a request; it is committed as one. The answer comes when it is on disk.
+    ///
+    /// # Errors
+    /// [`Fault::Overloaded`] when too much waits already.
+    pub fn submit(&self, items: Vec<Item>, chunk: bool) -> Result<Waiting<Done>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Items(items, reply), chunk)?;
+        Ok(Waiting(answer))
+    }
+
+    /// Begins a new history above `counter`.
+    ///
+    /// # Errors
+    /// As for any write.
+    pub async fn fork(&self, counter: u32) -> Result<Position, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Fork(counter, reply), false)?;
+        Waiting(answer).answer().await
+    }
+
+    fn push(&self, job: Job, chunk: bool) -> Result<(), Fault> {
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return Err(stopping().into());
+        }
+        let (line, most) = match chunk {
+            true => (&mut queue.chunks, WAITING_CHUNKS),
+            false => (&mut queue.small, WAITING_WRITES),
+        };
+        if line.len() >= most {
+            return Err(Fault::Overloaded);
+        }
+        line.push_back(job);
+        drop(queue);
+        self.shared.filled.notify_one();
+        Ok(())
+    }
+
+    /// Takes nothing more, finishes what waits, and ends the thread. Blocks.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.filled.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writing thread panicked");
+        }
+    }
+}
+
+/// An answer that comes when the write is on disk.
+pub struct Waiting<T>(oneshot::Receiver<Result<T, StoreFault>>);
+
+impl<T> Waiting<T> {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn answer(self) -> Result<T, Fault> {
+        Ok(self.0.await.map_err(|_| stopping())??)
+    }
+}
+
+fn stopping() -> StoreFault {
+    StoreFault::Unavailable("this process is stopping".into())
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whatever ends the thread, a panic too: nobody may go on waiting for it.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        queue.small.clear();
+        queue.chunks.clear();
+    }
+}
+
+fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Position>) {
+    loop {
+        let mut queue = shared.lock();
+        while queue.small.is_empty() && queue.chunks.is_empty() {
+            if queue.closed {
+                return;
+            }
+            queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Small writes first, then one chunk: a person never waits for a whole import, and an import never starves.
+        let small = group(&mut queue.small);
+        let chunk: Vec<Job> = queue.chunks.pop_front().into_iter().collect();
+        drop(queue);
+        perform(store, committed, small);
+        perform(store, committed, chunk);
+    }
+}
+
+/// The next requests up to the limit, none of them split; a fork goes alone.
+fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
+    let (mut taken, mut items) = (Vec::new(), 0);
+    while let Some(job) = line.front() {
+        let more = if let Job::Items(more, _) = job { more.len() } else { GROUP_ITEMS };
+        if items > 0 && items + more > GROUP_ITEMS {
+            break;
+        }
+        items += more;
+        taken.extend(line.pop_front());
+    }
+    taken
+}
+
+fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
+    let (mut items, mut replies) = (Vec::new(), Vec::new());
+    for job in jobs {
+        match job {
+            Job::Items(more, reply) => {
+                replies.push((more.len(), reply));
+                items.extend(more);
+            }
+            Job::Fork(counter, reply) => {
+                let answer = store.fork(counter);
+                if let Ok(head) = answer {
+                    committed.send_replace(head);
+                }
+                let _ = reply.send(answer); // whoever asked may have gone
+            }
+        }
+    }
+    if items.is_empty() {
+        return;
+    }
+    match store.commit(&items, unix_ms()) {
+        Ok(done) => {
+            committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
+            let mut verdicts = done.verdicts.into_iter();
+            for (count, reply) in replies {
+                let verdicts = verdicts.by_ref().take(count).collect();
+                let _ = reply.send(Ok(Done { epoch: done.head.epoch, verdicts }));
+            }
+        }
+        Err(fault) => {
+            tracing::error!(%fault, items = items.len(), "a commit failed; nothing of it was written");
+            for (_, reply) in replies {
+                let _ = reply.send(Err(fault.clone()));
+            }
+        }
+    }
+}
+
+/// Now, by the wall clock, in Unix milliseconds.
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Intent;
+    use crate::port::{Committed, Limit, Listed, Row, Walked};
+    use bytes::Bytes;
+    use link::{Change, Key, Seq};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// Notes the size of each group; the first commit waits until the test has queued everything.
+    struct Noting {
+        groups: Mutex<Sender<usize>>,
+        go: Mutex<Option<Receiver<()>>>,
+    }
+
+    impl Repository for Noting {
+        fn commit(&self, group: &[Item], _: i64) -> Result<Committed, StoreFault> {
+            if let Some(go) = self.go.lock().unwrap().take() {
+                go.recv().unwrap();
+            }
+            self.groups.lock().unwrap().send(group.len()).unwrap();
+            if group.len() == 44 {
+                return Err(StoreFault::Full);
+            }
+            Ok(Committed { head: Position::default(), verdicts: vec![Verdict::Same; group.len()] })
+        }
+
+        fn fork(&self, _: u32) -> Result<Position, StoreFault> {
+            self.groups.lock().unwrap().send(0).unwrap();
+            Ok(Position::default())
+        }
+
+        fn name(&self) -> String {
+            unreachable!()
+        }
+        fn head(&self) -> Result<Position, StoreFault> {
+            unreachable!()
+        }
+        fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+            unreachable!()
+        }
+        fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn log_view(&self, _: Seq) -> Result<feed::LogView, StoreFault> {
+            unreachable!()
+        }
+        fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+            unreachable!()
+        }
+        fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
+            unreachable!()
+        }
+        fn records(&self, _: &[Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
+            unreachable!()
+        }
+        fn close(&self) {}
+    }
+
+    fn items(count: usize) -> Vec<Item> {
+        let key = Key::from_bytes(b"\0\0\0\0a").unwrap();
+        vec![Item { key, intent: Intent::Delete { etag: None }, retry: None }; count]
+    }
+
+    #[tokio::test]
+    async fn small_writes_go_between_any_two_chunks_and_a_failed_group_stops_nobody_else() {
+        let (note, noted) = channel();
+        let (go, wait) = channel();
+        let store = Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) };
+        let writer = Writer::start(Arc::new(store), Position::default()).unwrap();
+        let first = writer.submit(items(7), false).unwrap();
+        while !writer.shared.lock().small.is_empty() {
+            std::thread::yield_now();
+        }
+        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(5_000), true).unwrap()).collect();
+        let small: Vec<_> = (0..300).map(|_| writer.submit(items(1), false).unwrap()).collect();
+        let fork = {
+            let (reply, answer) = oneshot::channel();
+            writer.push(Job::Fork(1, reply), false).unwrap();
+            answer
+        };
+        go.send(()).unwrap();
+        assert_eq!(first.answer().await.unwrap().verdicts.len(), 7);
+        fork.await.unwrap().unwrap();
+        let mut failed = 0;
+        for one in small {
+            failed += usize::from(one.answer().await.is_err());
+        }
+        for chunk in chunks {
+            assert_eq!(chunk.answer().await.unwrap().verdicts.len(), 5_000);
+        }
+        writer.close();
+        assert_eq!(failed, 44);
+        let groups: Vec<usize> = noted.try_iter().collect();
+        assert_eq!(groups, [7, 256, 5_000, 44, 5_000, 0, 5_000]);
+        assert!(matches!(writer.submit(items(1), false), Err(Fault::Store(_))));
+    }
+}

@@ -1,0 +1,196 @@
+//! Every row of the table of faults, provoked over gRPC and over REST, must look as the table says on both.
+
+use super::world::{Folder, Mood, Moody, World, create, name};
+use control::Fault;
+use control::port::StoreFault;
+use proto::v1;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Code, reason and field.
+type OverGrpc = (Code, String, Option<String>);
+/// Status, reason and field.
+type OverRest = (u16, String, Option<String>);
+
+struct Bench {
+    world: World,
+    store: Arc<Moody>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = Folder::new();
+        let store = Moody::new(&folder);
+        Self { world: World::on(folder, store.clone()).await, store }
+    }
+
+    fn fails(&self, fault: StoreFault) {
+        self.store.set(Mood { fault: Some(fault), ..Mood::default() });
+    }
+
+    /// Over REST: its status, reason and field.
+    async fn rest(&self, call: &str, headers: &[(&str, &str)], body: Value) -> OverRest {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into() };
+        rendered(&self.world.raw(call, &all, body).await)
+    }
+}
+
+fn rendered(reply: &super::world::Reply) -> OverRest {
+    assert_eq!(reply.headers["content-type"], "application/problem+json");
+    assert_eq!(reply.body["status"], reply.status.as_u16());
+    assert!(reply.body["title"].is_string() && reply.body["detail"].is_string(), "{:?}", reply.body);
+    let text = |name: &str| reply.body[name].as_str().map(str::to_owned);
+    (reply.status.as_u16(), text("reason").unwrap(), text("field"))
+}
+
+/// Over gRPC: its code, reason and field.
+fn shown(status: &Status) -> OverGrpc {
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
+    let field = details.bad_request().map(|bad| bad.field_violations[0].field.clone());
+    (status.code(), reason, field)
+}
+
+fn want(fault: &Fault) -> (OverGrpc, OverRest) {
+    let (names, field) = (fault.names(), fault.field().map(str::to_owned));
+    ((names.grpc, names.reason.into(), field.clone()), (names.http.as_u16(), names.reason.into(), field))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_of_the_table() {
+    for fault in [
+        Fault::invalid("target", "x"),
+        Fault::NotFound(String::new()),
+        Fault::DomainNotFound(String::new()),
+        Fault::Exists(String::new()),
+        Fault::CodeDeleted(String::new()),
+        Fault::EtagMismatch,
+        Fault::IdempotencyMismatch,
+        Fault::TooLarge(""),
+        Fault::Overloaded,
+        Fault::Store(StoreFault::Unavailable(String::new())),
+        Fault::Store(StoreFault::Full),
+        Fault::Store(StoreFault::Corrupt(String::new())),
+        Fault::NoRoute,
+        Fault::NoMethod,
+        Fault::NotJson,
+    ] {
+        check(&fault).await;
+    }
+}
+
+async fn check(fault: &Fault) {
+    let bench = Bench::new().await;
+    let (grpc, rest) = want(fault);
+    let good = json!({"code": "a", "target": "https://a.example/"});
+    let mut links = bench.world.links().await;
+    for code in ["taken", "deleted"] {
+        links.create_link(create(code, "https://a.example/")).await.unwrap();
+    }
+    let gone = v1::DeleteLinkRequest { name: name("deleted"), ..v1::DeleteLinkRequest::default() };
+    links.delete_link(gone).await.unwrap();
+    // No arm for "everything else": a new fault must be provoked here before this compiles.
+    let (over_grpc, over_rest) = match fault {
+        Fault::Invalid { .. } => (
+            links.create_link(create("a", "javascript:alert(1)")).await.unwrap_err(),
+            bench.rest("POST /v1/links", &[], json!({"target": "javascript:alert(1)"})).await,
+        ),
+        Fault::NotFound(_) => (
+            links.get_link(v1::GetLinkRequest { name: name("none") }).await.unwrap_err(),
+            bench.rest("GET /v1/links/none", &[], Value::Null).await,
+        ),
+        Fault::DomainNotFound(_) => {
+            let name = "domains/other.example/links/a".to_owned();
+            (
+                links.get_link(v1::GetLinkRequest { name }).await.unwrap_err(),
+                bench.rest("GET /v1/domains/other.example/links/a", &[], Value::Null).await,
+            )
+        }
+        Fault::Exists(_) => (
+            links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),
+            bench.rest("POST /v1/links", &[], json!({"code": "taken", "target": "https://b.example/"})).await,
+        ),
+        Fault::CodeDeleted(_) => (
+            links.create_link(create("deleted", "https://b.example/")).await.unwrap_err(),
+            bench
+                .rest("POST /v1/links", &[], json!({"code": "deleted", "target": "https://b.example/"}))
+                .await,
+        ),
+        Fault::EtagMismatch => {
+            let request =
+                v1::DeleteLinkRequest { name: name("taken"), etag: "\"9\"".into(), ..Default::default() };
+            (
+                links.delete_link(request).await.unwrap_err(),
+                bench.rest("DELETE /v1/links/taken", &[("if-match", "\"9\"")], Value::Null).await,
+            )
+        }
+        Fault::IdempotencyMismatch => {
+            let request = |code| v1::CreateLinkRequest {
+                request_id: "one".into(),
+                ..create(code, "https://b.example/")
+            };
+            links.create_link(request("b")).await.unwrap();
+            let other = links.create_link(request("c")).await.unwrap_err();
+            (other, bench.rest("POST /v1/links", &[("idempotency-key", "one")], good).await)
+        }
+        Fault::TooLarge(_) => {
+            let request = create("a", &"x".repeat(1 << 20));
+            (
+                links.create_link(request).await.unwrap_err(),
+                bench.rest("POST /v1/links", &[], json!({"target": "x".repeat(1 << 20)})).await,
+            )
+        }
+        Fault::Overloaded => overloaded(&bench).await,
+        Fault::Store(store) => {
+            bench.fails(store.clone());
+            let read = links.get_link(v1::GetLinkRequest { name: name("taken") }).await.unwrap_err();
+            assert_eq!(shown(&read), grpc);
+            (
+                links.create_link(create("a", "https://a.example/")).await.unwrap_err(),
+                bench.rest("POST /v1/links", &[], good).await,
+            )
+        }
+        Fault::NoRoute | Fault::NoMethod | Fault::NotJson => {
+            let reply = match fault {
+                Fault::NoRoute => bench.rest("GET /v2/links", &[], Value::Null).await,
+                Fault::NoMethod => bench.rest("PUT /v1/links/a", &[], Value::Null).await,
+                _ => rendered(&bench.world.raw("POST /v1/links", &[], b"{}".to_vec()).await),
+            };
+            assert_eq!(reply, rest, "{fault:?}");
+            bench.world.stop().await;
+            return; // gRPC has no such thing
+        }
+    };
+    assert_eq!(shown(&over_grpc), grpc, "{fault:?} over gRPC");
+    assert_eq!(over_rest, rest, "{fault:?} over REST");
+    bench.world.stop().await;
+}
+
+/// The writer is held in a commit, and more writes come than may wait.
+async fn overloaded(bench: &Bench) -> (Status, OverRest) {
+    bench.store.set(Mood { writes_wait: true, ..Mood::default() });
+    let (first, mut failed) = tokio::sync::mpsc::channel(4_096);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let links = bench.world.links().await;
+        for _ in 0..120 {
+            let (mut links, first) = (links.clone(), first.clone());
+            calls.spawn(async move {
+                if let Err(status) = links.create_link(create("", "https://a.example/")).await {
+                    first.send(status).await.unwrap();
+                }
+            });
+        }
+    }
+    let status = failed.recv().await.unwrap();
+    let over_rest = bench.rest("POST /v1/links", &[], json!({"target": "https://a.example/"})).await;
+    bench.store.set(Mood::default());
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+    (status, over_rest)
+}

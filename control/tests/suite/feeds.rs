@@ -1,0 +1,342 @@
+//! The feed as an edge lives it: the edge's own state machine at one end, a running control at the other.
+
+use super::world::{Folder, Mood, Moody, World, create, name, to};
+use bytes::Bytes;
+use feed::{Effect, Entry, Event, Follower};
+use link::{Position, State};
+use proto::v1::{self, follow_request, follow_response};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Streaming};
+
+/// An edge without its set: what it was told, by key.
+struct Edge {
+    follower: Follower,
+    held: BTreeMap<Bytes, Bytes>,
+    resets: usize,
+    pages: usize,
+}
+
+struct Stream {
+    out: mpsc::Sender<v1::FollowRequest>,
+    inbound: Streaming<v1::FollowResponse>,
+}
+
+impl Stream {
+    async fn open(world: &World, hello: v1::Hello) -> Self {
+        let (out, messages) = mpsc::channel(64);
+        Self::say(&out, follow_request::Message::Hello(hello)).await;
+        let inbound = world.feed().await.follow(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        Self { out, inbound }
+    }
+
+    async fn say(out: &mpsc::Sender<v1::FollowRequest>, message: follow_request::Message) {
+        let _ = out.send(v1::FollowRequest { message: Some(message) }).await;
+    }
+}
+
+/// What never comes fails a test instead of holding it for ever.
+async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.expect("something comes")
+}
+
+impl Edge {
+    fn new() -> Self {
+        Self { follower: Follower::new("e".into(), 1), held: BTreeMap::new(), resets: 0, pages: 0 }
+    }
+
+    fn hello(&mut self) -> v1::Hello {
+        let hello = self.follower.hello(self.follower.applied());
+        v1::Hello {
+            protocol: feed::PROTOCOL,
+            edge: hello.edge,
+            epoch: hello.position.map(|position| proto::epoch_to_wire(position.epoch)),
+            applied: hello.position.map_or(0, |position| position.seq),
+            tag: hello.position.map_or(0, |position| position.tag),
+            seen: hello.seen,
+            want_walk: hello.want_walk,
+            walk_after: hello.walk_after.into(),
+            ..v1::Hello::default()
+        }
+    }
+
+    async fn connect(&mut self, world: &World) -> Stream {
+        Stream::open(world, self.hello()).await
+    }
+
+    /// Handles messages until `done`.
+    async fn until(&mut self, stream: &mut Stream, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            let message = soon(stream.inbound.message()).await.unwrap().expect("the stream goes on");
+            self.handle(stream, message.message.unwrap()).await;
+        }
+    }
+
+    async fn handle(&mut self, stream: &Stream, message: follow_response::Message) {
+        let page = match self.follower.handle(event(message)) {
+            Effect::Reset(_) => {
+                self.held.clear();
+                self.resets += 1;
+                return;
+            }
+            Effect::Apply(changes) => {
+                self.held.extend(changes.into_iter().map(|change| (change.key, change.record)));
+                self.pages as u64
+            }
+            Effect::Load { entries, number, .. } => {
+                for entry in entries {
+                    // As the set does: an older value never replaces a newer one.
+                    let version = |record: &Bytes| proto::decode(record).unwrap().version;
+                    if self.held.get(&entry.key).is_none_or(|own| version(own) < version(&entry.record)) {
+                        self.held.insert(entry.key, entry.record);
+                    }
+                }
+                self.pages = usize::try_from(number).unwrap();
+                number
+            }
+            Effect::Nothing | Effect::Resume(_) => return,
+            other => panic!("{other:?}"),
+        };
+        let applied = v1::Applied { seq: self.follower.applied(), page };
+        Stream::say(&stream.out, follow_request::Message::Applied(applied)).await;
+    }
+}
+
+fn event(message: follow_response::Message) -> Event {
+    use follow_response::Message;
+    let epoch = |epoch: Option<v1::Epoch>| proto::epoch_from_wire(epoch.as_ref()).unwrap();
+    match message {
+        Message::Resume(m) => {
+            Event::Resume { session: m.session, epoch: epoch(m.epoch), fork_seq: m.fork_seq, walk: m.walk }
+        }
+        Message::Reset(m) => Event::Reset {
+            session: m.session,
+            start: Position { epoch: epoch(m.epoch), seq: m.start, tag: m.tag },
+        },
+        Message::Batch(m) => Event::Batch {
+            session: m.session,
+            epoch: epoch(m.epoch),
+            prev_seq: m.prev_seq,
+            changes: m.changes.into_iter().map(|change| proto::change_from_wire(change).unwrap()).collect(),
+        },
+        Message::Page(m) => Event::Page {
+            session: m.session,
+            epoch: epoch(m.epoch),
+            number: m.number,
+            as_of: m.as_of,
+            entries: m.entries.into_iter().map(|e| Entry { key: e.key, record: e.record }).collect(),
+            last: m.last,
+        },
+        Message::Pong(m) => Event::Pong { session: m.session, id: m.id, head: m.head },
+    }
+}
+
+async fn write(world: &World, codes: impl Iterator<Item = String>) {
+    let mut links = world.links().await;
+    let rows = codes.map(|code| v1::Link { code, ..to("https://a.example/") }).collect();
+    let message = v1::ImportLinksRequest { links: rows, ..Default::default() };
+    let mut answer = links.import_links(tokio_stream::iter([message])).await.unwrap().into_inner();
+    while answer.message().await.unwrap().is_some() {}
+}
+
+async fn delete(world: &World, code: &str) {
+    let request = v1::DeleteLinkRequest { name: name(code), ..Default::default() };
+    world.links().await.delete_link(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_then_the_tail_then_a_resume() {
+    let world = World::new().await;
+    write(&world, (0..4_500).map(|n| format!("c{n}"))).await;
+    delete(&world, "c7").await;
+    let mut edge = Edge::new();
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    assert_eq!((edge.held.len(), edge.pages, edge.resets), (4_500, 3, 1));
+    let tombstones = edge.held.values().filter(|r| proto::decode(r).unwrap().state == State::Deleted);
+    assert_eq!(tombstones.count(), 1, "a walk carries tombstones");
+
+    write(&world, (0..2_500).map(|n| format!("d{n}"))).await;
+    delete(&world, "d0").await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 7_002).await;
+    assert_eq!(edge.held.len(), 7_000);
+
+    // A ping after an acknowledged write: fresh only once that write is applied.
+    world.links().await.create_link(create("late", "https://a.example/")).await.unwrap();
+    let id = edge.follower.ping(1).unwrap();
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
+    edge.until(&mut stream, |edge| edge.follower.fresh_as_of() == Some(1)).await;
+    assert_eq!(edge.follower.applied(), 7_003);
+    assert!(world.running.metrics().encode().contains("linkr_control_feed_sessions 1\n"));
+
+    drop(stream);
+    write(&world, (0..10).map(|n| format!("e{n}"))).await;
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 7_013).await;
+    assert_eq!((edge.held.len(), edge.resets), (7_011, 1), "resumed, not reset");
+
+    // The same after control itself was restarted: the proof is on disk.
+    drop(stream);
+    let world = World::at(world.stop().await).await;
+    write(&world, std::iter::once("f".to_owned())).await;
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 7_014).await;
+    assert_eq!((edge.held.len(), edge.resets), (7_012, 1));
+    drop(stream);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_was_cut_goes_on_behind_its_last_key() {
+    let world = World::new().await;
+    write(&world, (0..4_500).map(|n| format!("c{n:04}"))).await;
+    let mut edge = Edge::new();
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.pages == 1).await;
+    drop(stream);
+    let mut stream = edge.connect(&world).await;
+    edge.pages = 0;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    assert_eq!((edge.held.len(), edge.pages, edge.resets), (4_500, 2, 1));
+    drop(stream);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_and_a_walk_at_the_same_time_end_at_the_same_state() {
+    let world = World::new().await;
+    write(&world, (0..5_000).map(|n| format!("c{n}"))).await;
+    let mut edge = Edge::new();
+    let mut stream = edge.connect(&world).await;
+    let writes = async {
+        for n in (0..5_000).step_by(50) {
+            delete(&world, &format!("c{n}")).await;
+        }
+    };
+    let done = |edge: &Edge| edge.follower.applied() == 5_100 && edge.follower.walked();
+    tokio::join!(writes, edge.until(&mut stream, done));
+    let dead = edge.held.values().filter(|r| proto::decode(r).unwrap().state == State::Deleted).count();
+    assert_eq!((edge.held.len(), dead), (5_000, 100));
+    drop(stream);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_history_resets_every_edge() {
+    let world = World::new().await;
+    write(&world, (0..30).map(|n| format!("c{n}"))).await;
+    let mut edge = Edge::new();
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    drop(stream);
+    let folder = world.stop().await;
+
+    // A backup is restored: the same epoch, but it ends earlier and goes on differently.
+    let backup = std::fs::read(folder.db()).unwrap();
+    let world = World::at(folder).await;
+    write(&world, (0..20).map(|n| format!("d{n}"))).await;
+    let mut ahead = Edge::new();
+    let mut stream = ahead.connect(&world).await;
+    ahead.until(&mut stream, |edge| edge.follower.walked()).await;
+    drop(stream);
+    let folder = world.stop().await;
+    std::fs::write(folder.db(), backup).unwrap();
+    let world = World::at(folder).await;
+    write(&world, (0..5).map(|n| format!("x{n}"))).await;
+
+    // This one is at a seq that the restored log does not reach: a new history begins.
+    let mut stream = ahead.connect(&world).await;
+    ahead.until(&mut stream, |edge| edge.resets == 2 && edge.follower.walked()).await;
+    assert_eq!((ahead.held.len(), ahead.follower.applied()), (35, 35));
+    assert_eq!(ahead.follower.position().unwrap().epoch.counter, 2);
+
+    // And this one, that could have gone on with what it has, is reset too.
+    let mut second = edge.connect(&world).await;
+    edge.until(&mut second, |edge| edge.resets == 2 && edge.follower.walked()).await;
+    assert_eq!(edge.held, ahead.held);
+
+    // An edge that comes with a still later history ends the streams of the others, who then say hello again.
+    let later = v1::Hello {
+        protocol: feed::PROTOCOL,
+        epoch: Some(v1::Epoch { counter: 9, random: 1 }),
+        applied: 5,
+        tag: 5,
+        seen: 5,
+        ..v1::Hello::default()
+    };
+    let mut third = Stream::open(&world, later).await;
+    let Some(follow_response::Message::Reset(reset)) =
+        third.inbound.message().await.unwrap().unwrap().message
+    else {
+        panic!("no reset")
+    };
+    assert_eq!(reset.epoch.unwrap().counter, 10);
+    assert_eq!(soon(second.inbound.message()).await.unwrap_err().code(), Code::Aborted);
+    drop((stream, second, third));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_a_hole_is_sent_and_edges_learn_that_they_are_behind() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let world = World::on(folder, store.clone()).await;
+    let mut edge = Edge::new();
+    let mut stream = edge.connect(&world).await;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    store.set(Mood { hole: Some(2), ..Mood::default() });
+    write(&world, (0..3).map(|n| format!("c{n}"))).await;
+    let id = edge.follower.ping(1).unwrap();
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
+    edge.until(&mut stream, |edge| edge.follower.lag() > 0).await;
+    assert_eq!((edge.follower.applied(), edge.follower.lag(), edge.follower.fresh_as_of()), (0, 3, None));
+    drop(stream);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_edge_of_ours_says_ends_the_stream() {
+    let world = World::new().await;
+    let mut old = Stream::open(&world, v1::Hello { protocol: 7, ..v1::Hello::default() }).await;
+    assert_eq!(old.inbound.message().await.unwrap_err().code(), Code::FailedPrecondition);
+    let mut liar = Stream::open(&world, Edge::new().hello()).await;
+    let applied = v1::Applied { seq: 99, page: 0 };
+    Stream::say(&liar.out, follow_request::Message::Applied(applied)).await;
+    let ended = loop {
+        if let Err(status) = liar.inbound.message().await {
+            break status;
+        }
+    };
+    assert_eq!(ended.code(), Code::InvalidArgument);
+    let mut open = Stream::open(&world, Edge::new().hello()).await;
+    open.inbound.message().await.unwrap();
+    world.stop().await;
+    let ended = loop {
+        match open.inbound.message().await {
+            Err(status) => break status,
+            Ok(message) => assert!(message.is_some(), "an end without a word"),
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn fetches_hold_position_and_values_of_one_moment() {
+    let world = World::new().await;
+    write(&world, ["a", "b"].map(str::to_owned).into_iter()).await;
+    delete(&world, "b").await;
+    let mut feed = world.feed().await;
+    let keys = ["b", "none", "a"].map(|code| Bytes::from([&[0; 4], code.as_bytes()].concat()));
+    let ask = v1::FetchRequest { keys: keys.to_vec(), min_seq: 3 };
+    let answer = feed.fetch(ask).await.unwrap().into_inner();
+    let versions: Vec<_> =
+        answer.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
+    assert_eq!((answer.as_of, versions), (3, vec![Some(3), None, Some(1)]));
+    assert_eq!(answer.entries.iter().map(|e| e.key.clone()).collect::<Vec<_>>(), keys);
+    let ahead = v1::FetchRequest { keys: keys.to_vec(), min_seq: 4 };
+    assert_eq!(feed.fetch(ahead.clone()).await.unwrap_err().code(), Code::Unavailable);
+    let many = v1::FetchRequest { keys: vec![keys[0].clone(); 257], min_seq: 0 };
+    assert_eq!(feed.fetch(many).await.unwrap_err().code(), Code::InvalidArgument);
+    world.stop().await;
+}

@@ -1,0 +1,12 @@
+//! Control as its callers see it, over real sockets and real SQLite files. Nothing is faked but a failing store.
+
+mod contract;
+mod disk;
+mod faults;
+mod feeds;
+mod imports;
+mod links;
+mod rest;
+mod server;
+mod world;
+mod writes;

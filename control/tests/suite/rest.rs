@@ -1,0 +1,93 @@
+//! The same calls over REST: statuses, headers, JSON.
+
+use super::world::World;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_link_through_its_life() {
+    let world = World::new().await;
+    let made = world.rest("POST /v1/links", json!({"code": "a/b", "target": "https://a.example/"})).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(made.headers["location"], "/v1/domains/-/links/a/b");
+    assert_eq!(made.headers["etag"], "\"1\"");
+    assert_eq!(made.body["etag"], "\"1\"");
+    assert_eq!((&made.body["status"], &made.body["query"]), (&json!(302), &json!("drop")));
+    assert!(made.body.get("max_age").is_none() && made.body.get("class").is_none());
+    for path in ["/v1/links/a/b", "/v1/domains/-/links/a/b"] {
+        let got = world.rest(&format!("GET {path}"), Value::Null).await;
+        assert_eq!((got.status.as_u16(), got.body), (200, made.body.clone()));
+    }
+    let patch = json!({"max_age": 60, "status": 308, "title": "t", "etag": "\"1\"", "revision": "x"});
+    let changed = world.rest("PATCH /v1/links/a/b", patch.clone()).await;
+    assert_eq!((changed.status.as_u16(), &changed.body["max_age"]), (200, &json!(60)));
+    assert_eq!(changed.body["target"], "https://a.example/");
+    assert_eq!(world.rest("PATCH /v1/links/a/b", patch).await.status, 412);
+    let cleared = world.rest("PATCH /v1/links/a/b", json!({"max_age": null, "status": null})).await;
+    assert!(cleared.body.get("max_age").is_none() && cleared.body["status"] == 302);
+    let wrong = world.rest("PATCH /v1/links/a/b", json!({"tittle": "x"})).await;
+    assert_eq!((wrong.status.as_u16(), &wrong.body["field"]), (400, &json!("tittle")));
+    assert_eq!(world.rest("PATCH /v1/links/a/b", json!({})).await.body["field"], "body");
+    let stale = world.raw("DELETE /v1/links/a/b", &[("if-match", "\"1\"")], Vec::new()).await;
+    assert_eq!(stale.status, 412);
+    let gone = world.raw("DELETE /v1/links/a/b", &[("if-match", "*")], Vec::new()).await;
+    assert_eq!(gone.status, 200);
+    assert!(gone.body["delete_time"].is_string());
+    let list = world.rest("GET /v1/links", Value::Null).await;
+    assert_eq!(list.body, json!({"links": [], "next_page_token": ""}));
+    let list = world.rest("GET /v1/domains/-/links?show_deleted=true&page_size=1", Value::Null).await;
+    assert_eq!(list.body["links"][0], gone.body);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn options_of_a_write() {
+    let world = World::new().await;
+    let body = json!({"target": "https://a.example/"}).to_string().into_bytes();
+    let kind = ("content-type", "application/json; charset=utf-8");
+    let headers = [kind, ("idempotency-key", "k")];
+    let first = world.raw("POST /v1/links", &headers, body.clone()).await;
+    let again = world.raw("POST /v1/links", &headers, body.clone()).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201));
+    assert_eq!(first.body, again.body);
+    let only = world.raw("POST /v1/links?validate_only=true&ack=durable", &[kind], body.clone()).await;
+    assert_eq!(only.status, 200);
+    assert!(only.headers.get("etag").is_none() && only.headers.get("location").is_none());
+    assert_eq!(world.head().await, 1);
+    for (call, field) in [
+        ("POST /v1/links?ack=never", "ack"),
+        ("POST /v1/links?validate_only=maybe", "validate_only"),
+        ("POST /v1/links?wait=1", "wait"),
+        ("POST /v1/domains/a%20b/links", "parent"),
+        ("GET /v1/links?page_size=x", "page_size"),
+        ("GET /v1/links?page_token=x", "page_token"),
+        ("GET /v1/links/%FF", "name"),
+        ("GET /v1/links/a%20b", "name"),
+        ("GET /v1/links/a?x=1", "x"),
+    ] {
+        let reply = world.raw(call, &[kind], body.clone()).await;
+        assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!(field)), "{call}");
+    }
+    let broken = world.raw("POST /v1/links", &[kind], b"{\"target\":".to_vec()).await;
+    assert_eq!((broken.status.as_u16(), &broken.body["field"]), (400, &json!("body")));
+    let loops = world.rest("POST /v1/links", json!({"target": "https://GO.example.com/x"})).await;
+    assert_eq!((loops.status.as_u16(), &loops.body["field"]), (400, &json!("target")));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn request_ids_and_methods() {
+    let world = World::new().await;
+    let id = async |given: &str| {
+        let reply = world.raw("GET /v1/links", &[("x-request-id", given)], Vec::new()).await;
+        reply.headers["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(id("Abc.1_2-3").await, "Abc.1_2-3");
+    for illegal in ["a b", "", "<x>", &"a".repeat(65)] {
+        let own = id(illegal).await;
+        assert!(own.len() == 16 && own.bytes().all(|b| b.is_ascii_hexdigit()), "{own}");
+    }
+    let wrong = world.rest("PUT /v1/links/a", Value::Null).await;
+    let allow = wrong.headers["allow"].to_str().unwrap();
+    assert!(["GET", "PATCH", "DELETE"].iter().all(|method| allow.contains(method)), "{allow}");
+    world.stop().await;
+}

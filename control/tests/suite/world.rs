@@ -1,0 +1,223 @@
+//! A running control in a folder of its own, and ways to call it. No test is here.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use control::adapter::sqlite::{Options, Sqlite};
+use control::journal::Item;
+use control::port::{Committed, Limit, Listed, Repository, Row, StoreFault, Walked};
+use control::{Config, Running};
+use feed::{Entry, LogView};
+use hyper_util::rt::TokioIo;
+use link::{Change, Epoch, Key, Position, Seq};
+use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use tonic::transport::Channel;
+
+/// A folder that goes when the test does.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("control-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn db(&self) -> PathBuf {
+        self.0.join("linkr.db")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn config(store: PathBuf) -> Config {
+    Config {
+        store,
+        api: SocketAddr::from(([127, 0, 0, 1], 0)),
+        insecure: false,
+        more_schemes: Vec::new(),
+        own_hosts: vec!["go.example.com".into()],
+    }
+}
+
+pub struct World {
+    pub running: Running,
+    pub folder: Folder,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::at(Folder::new()).await
+    }
+
+    pub async fn at(folder: Folder) -> Self {
+        let running = control::start(config(folder.db())).await.unwrap();
+        Self { running, folder }
+    }
+
+    pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        Self { running, folder }
+    }
+
+    /// Stops it and keeps the folder.
+    pub async fn stop(self) -> Folder {
+        self.running.stop().await;
+        self.folder
+    }
+
+    pub async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.running.api())).unwrap().connect().await.unwrap()
+    }
+
+    pub async fn links(&self) -> LinksClient<Channel> {
+        LinksClient::new(self.channel().await).max_decoding_message_size(16 << 20)
+    }
+
+    pub async fn feed(&self) -> FeedClient<Channel> {
+        FeedClient::new(self.channel().await)
+    }
+
+    /// One REST call with a JSON body (none if it is null), on a connection of its own.
+    pub async fn rest(&self, call: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.raw(call, &[("content-type", "application/json")], body.into()).await
+    }
+
+    pub async fn raw(&self, call: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
+        let (method, path) = call.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let stream = tokio::net::TcpStream::connect(self.running.api()).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();
+        drop(sender);
+        let _ = connection.await;
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        Reply { status: head.status, headers: head.headers, body }
+    }
+
+    /// The last seq, as the metrics say it; a write that was acknowledged may not be counted yet.
+    pub async fn head(&self) -> Seq {
+        let reply = self.feed().await.fetch(v1::FetchRequest::default()).await.unwrap();
+        reply.into_inner().as_of
+    }
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+pub fn create(code: &str, target: &str) -> v1::CreateLinkRequest {
+    v1::CreateLinkRequest { link_id: code.into(), link: Some(to(target)), ..v1::CreateLinkRequest::default() }
+}
+
+pub fn to(target: &str) -> v1::Link {
+    v1::Link { target: target.into(), ..v1::Link::default() }
+}
+
+pub fn name(code: &str) -> String {
+    format!("domains/-/links/{code}")
+}
+
+/// A store that fails or waits when it is told to, and is SQLite otherwise.
+pub struct Moody {
+    inner: Sqlite,
+    mood: Mutex<Mood>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Default)]
+pub struct Mood {
+    pub fault: Option<StoreFault>,
+    pub writes_wait: bool,
+    /// A change that is missing from the log.
+    pub hole: Option<Seq>,
+}
+
+impl Moody {
+    pub fn new(folder: &Folder) -> Arc<Self> {
+        let inner = Sqlite::open(&folder.db(), Options::default()).unwrap();
+        Arc::new(Self { inner, mood: Mutex::default(), changed: Condvar::new() })
+    }
+
+    pub fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+        self.changed.notify_all();
+    }
+
+    fn check(&self) -> Result<(), StoreFault> {
+        self.mood.lock().unwrap().fault.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Repository for Moody {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn head(&self) -> Result<Position, StoreFault> {
+        self.inner.head()
+    }
+
+    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+        drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
+        self.check()?;
+        self.inner.commit(group, now)
+    }
+
+    fn fork(&self, counter: u32) -> Result<Position, StoreFault> {
+        self.inner.fork(counter)
+    }
+
+    fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+        self.check()?;
+        self.inner.link(key)
+    }
+
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.inner.list(prefix, after, deleted, limit)
+    }
+
+    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault> {
+        self.inner.log_view(applied)
+    }
+
+    fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+        let (head, mut changes) = self.inner.changes(after, limit)?;
+        let hole = self.mood.lock().unwrap().hole;
+        changes.retain(|change| Some(change.seq) != hole);
+        Ok((head, changes))
+    }
+
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+        self.inner.walk(after, limit)
+    }
+
+    fn records(&self, keys: &[bytes::Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+        self.inner.records(keys)
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+}
