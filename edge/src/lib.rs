@@ -11,6 +11,7 @@ use shared::{Question, Shared};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub use worker::Driver;
 
@@ -113,11 +114,13 @@ impl Running {
         self.workers.len()
     }
 
-    /// Finishes what is in flight, at most [`worker::DRAIN`], and ends all threads.
+    /// Finishes what is in flight, at most 11 seconds, and ends all threads.
     pub fn stop(self) {
         self.shared.stop();
-        for worker in self.workers {
-            let _ = worker.join(); // a worker that panicked has said so already
+        // A worker that is stuck must not keep the process: everything it holds ends with it.
+        let deadline = Instant::now() + worker::DRAIN + Duration::from_secs(1);
+        while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(5));
         }
         self.background.stop();
     }

@@ -60,7 +60,9 @@ pub fn run(
             buffers: RefCell::default(),
             ask,
         });
-        match TcpListener::from_std(listener) {
+        // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
+        let ready = listener.set_nonblocking(monoio::utils::is_legacy());
+        match ready.and_then(|()| TcpListener::from_std(listener)) {
             Ok(listener) => worker.serve(listener).await,
             Err(fault) => tracing::error!(worker = index, %fault, "cannot use its listener"),
         }
