@@ -1,2 +1,43 @@
-//! cli.
-fn main() {}
+//! `linkr`: the one binary people start. Reads what was asked, does it, and says a fault in one line.
+
+mod args;
+mod client;
+mod fault;
+mod health;
+mod out;
+mod serve;
+mod settings;
+
+use args::{Command, ConfigCommand};
+use clap::CommandFactory;
+use fault::Fault;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match args::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Fault> {
+    match command {
+        Command::Up(args) => serve::up(args),
+        Command::Edge(args) => serve::edge(args),
+        Command::Control(args) => serve::control(args),
+        Command::Link { command } => client::run(client::links(command)),
+        Command::Import(args) => client::run(client::import(args)),
+        Command::Export(args) => client::run(client::export(args)),
+        Command::Healthcheck(args) => health::check(&args.admin),
+        Command::Config { command: ConfigCommand::Check } => settings::check(),
+        Command::Config { command: ConfigCommand::Print } => settings::print(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut args::Linkr::command(), "linkr", &mut script);
+            out::write(&script)
+        }
+    }
+}

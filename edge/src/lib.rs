@@ -9,6 +9,7 @@ mod worker;
 
 use shared::{Question, Shared};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -112,6 +113,18 @@ impl Running {
     /// Worker threads.
     pub fn workers(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Waits until this edge has loaded all links, at most so long; `false` if it still has not.
+    pub fn wait_ready(&self, at_most: Duration) -> bool {
+        let deadline = Instant::now() + at_most;
+        while !self.shared.feed.loaded.load(Ordering::Acquire) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     /// Finishes what is in flight, at most 11 seconds, and ends all threads.

@@ -282,6 +282,10 @@ fn split_target<'a>(target: &'a [u8], host: Option<&[u8]>) -> Result<(&'a [u8], 
         [b'/', rest @ ..] => rest,
         _ => {
             let (authority, rest, default_port) = absolute(target).ok_or(Refusal::BadRequest)?;
+            // RFC 9110, section 4.2.4: user information is an error; it is there to obscure whose authority it is.
+            if authority.contains(&b'@') {
+                return Err(Refusal::Misdirected);
+            }
             if !is_host(authority) {
                 return Err(Refusal::BadRequest);
             }

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn times() {
         let link = link("https://a/", |p| {
-            (p.not_before, p.expire, p.max_age) = (Some(1000), Some(61_999), Some(90))
+            (p.not_before, p.expire, p.max_age) = (Some(1000), Some(61_999), Some(90));
         });
         let at = |now| redirect(&link.as_ref(), Ask::default(), now);
         let age = |now| match at(now) {

@@ -1,2 +1,53 @@
-//! xtask.
-fn main() {}
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `lint`, `bench`, `image-root`.
+
+mod image;
+mod tools;
+
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: xtask test [ARGS…] | lint | bench [ARGS…] | image-root DIR --binary PATH";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = words.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
+    let done = match task {
+        "test" => test(rest),
+        "lint" => lint(),
+        "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
+        "image-root" => match rest {
+            [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything a change must pass. `link/given`: also the half of link that only the write side uses.
+fn test(more: &[String]) -> Result<(), String> {
+    tools::install_what_is_missing();
+    cargo(&["test", "--workspace", "--locked", "--features", "link/given"], more)
+}
+
+fn lint() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    cargo(&["test", "--quiet", "--locked", "--package", "xtask"], &[])
+}
+
+fn cargo(words: &[&str], more: &[String]) -> Result<(), String> {
+    println!("+ cargo {} {}", words.join(" "), more.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(words).args(more).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo {} failed: {status}", words[0])),
+        Err(fault) => Err(format!("cannot run cargo: {fault}")),
+    }
+}

@@ -79,8 +79,10 @@ impl Connection<'_> {
 
     /// Reads behind what is there. 0: the client, or a deadline, ended it.
     async fn read(&mut self) -> usize {
-        let phase = if self.input.is_empty() { Phase::Idle } else { Phase::Head };
-        self.worker.connections.turn(self.watch, phase);
+        match self.input.len() {
+            0 => self.worker.connections.turn(self.watch, Phase::Idle),
+            received => self.worker.connections.turn_to_head(self.watch, received),
+        }
         let mut input = std::mem::take(&mut self.input);
         let start = input.len();
         if input.capacity() - start < FIRST_BUFFER_BYTES / 4 {

@@ -25,12 +25,16 @@ pub enum Phase {
     Linger,
 }
 
+/// A head that keeps coming gets more time, at this rate: its sender is slow, not stalling. The longest head (16 KiB)
+/// gets 38 seconds.
+const HEAD_BYTES_PER_SECOND: u32 = 500;
+
 impl Phase {
-    /// In [`super::TICK`]s.
-    fn limit(self) -> u32 {
+    /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
+    fn limit(self, received: u32) -> u32 {
         let limit = match self {
             Self::Idle => Duration::from_secs(30),
-            Self::Head => Duration::from_secs(5),
+            Self::Head => Duration::from_secs(5) + Duration::from_secs(1) * received / HEAD_BYTES_PER_SECOND,
             Self::Asking => return u32::MAX,
             Self::Write => Duration::from_secs(10),
             Self::Linger => Duration::from_secs(1),
@@ -44,6 +48,7 @@ pub struct Watch {
     fd: RawFd,
     phase: Cell<Phase>,
     since: Cell<u32>,
+    received: Cell<u32>,
     expired: Cell<bool>,
     draining: Cell<bool>,
     place: usize,
@@ -70,6 +75,7 @@ impl Connections {
             fd,
             phase: Cell::new(Phase::Idle),
             since: Cell::new(self.now.get()),
+            received: Cell::new(0),
             expired: Cell::new(false),
             draining: Cell::new(self.draining.get()),
             place,
@@ -87,10 +93,17 @@ impl Connections {
     /// The connection waits for something else from now on.
     #[inline]
     pub fn turn(&self, watch: &Watch, phase: Phase) {
-        // A head has five seconds from its first byte, however many reads it takes.
+        // A head's time runs from its first byte, however many reads it takes.
         if watch.phase.replace(phase) != phase || phase != Phase::Head {
             watch.since.set(self.now.get());
         }
+    }
+
+    /// The connection waits for the rest of a head of which it has so many bytes.
+    #[inline]
+    pub fn turn_to_head(&self, watch: &Watch, received: usize) {
+        watch.received.set(received as u32); // at most a head's worth and one read
+        self.turn(watch, Phase::Head);
     }
 
     /// Ends what is past its deadline.
@@ -98,7 +111,7 @@ impl Connections {
         self.now.set(self.now.get().wrapping_add(1));
         for watch in self.table.borrow().iter().flatten() {
             let waited = self.now.get().wrapping_sub(watch.since.get());
-            if waited > watch.phase.get().limit() && !watch.expired.replace(true) {
+            if waited > watch.phase.get().limit(watch.received.get()) && !watch.expired.replace(true) {
                 let half = if watch.phase.get() == Phase::Head { Half::Read } else { Half::Both };
                 end(watch.fd, half);
             }
@@ -156,11 +169,24 @@ mod tests {
         let watch = connections.enter(server.as_raw_fd());
         for tick in 0..=50 {
             assert!(!watch.timed_out(), "{tick}");
-            connections.turn(&watch, Phase::Head); // another byte came
+            connections.turn_to_head(&watch, 1 + tick / 10); // a byte a second
             connections.tick();
         }
         assert!(watch.timed_out());
         assert_eq!(server.read(&mut [0]).unwrap(), 0, "its read returns");
+    }
+
+    #[test]
+    fn a_head_that_keeps_coming_gets_more_time_but_not_for_ever() {
+        let (_client, server) = pair();
+        let connections = Connections::default();
+        let watch = connections.enter(server.as_raw_fd());
+        let ticks = (1..1000).find(|tick| {
+            connections.turn_to_head(&watch, (tick * 100).min(16 * 1024)); // 1,000 bytes a second
+            connections.tick();
+            watch.timed_out()
+        });
+        assert_eq!(ticks, Some(50 + 16 * 1024 / 50 + 1));
     }
 
     #[test]

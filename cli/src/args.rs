@@ -1,0 +1,319 @@
+//! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
+
+mod links;
+
+pub use links::{LinkCommand, Update};
+
+use crate::fault::Fault;
+use crate::{out, settings};
+use clap::error::ErrorKind;
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A URL shortener: redirects from memory, and links that change everywhere at once.
+///
+/// Without a command: `up`.
+#[derive(Parser)]
+#[command(name = "linkr", version, disable_help_subcommand = true, subcommand_required = true)]
+pub struct Linkr {
+    /// The settings file [default: linkr.toml here, if there is one]
+    #[arg(long, global = true, env = "LINKR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Runs both halves in one process, with its data in one directory
+    Up(Up),
+    /// Runs the reading half: answers redirects from memory
+    Edge(Edge),
+    /// Runs the writing half: keeps the links, serves the API
+    Control(Control),
+    /// Creates, reads, changes, deletes and lists links
+    Link {
+        /// What to do with links.
+        #[command(subcommand)]
+        command: LinkCommand,
+    },
+    /// Takes many links from a file
+    Import(Import),
+    /// Writes every link, in the order of their codes
+    Export(Export),
+    /// Asks an admin listener whether linkr is ready: exit status 0 or 1
+    Healthcheck(Healthcheck),
+    /// Checks or prints the settings
+    Config {
+        /// What to do with the settings.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Writes a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to do with the settings.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Reads the settings file and says whether it is good
+    Check,
+    /// Prints every setting with the value that would be used, as a settings file
+    Print,
+}
+
+/// Where redirects are answered.
+#[derive(Args)]
+pub struct Front {
+    /// Where redirects are answered
+    #[arg(long, env = "LINKR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where health and metrics are served
+    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// Threads that answer redirects; 0: one for each core
+    #[arg(long, env = "LINKR_WORKERS", default_value_t = 0, value_name = "N")]
+    pub workers: usize,
+    /// Bytes of memory for links, such as 512MiB
+    #[arg(long, env = "LINKR_HOT_SET_BYTES", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
+    pub hot_set_bytes: usize,
+}
+
+/// Where and how links are written.
+#[derive(Args)]
+pub struct Back {
+    /// Where the API (gRPC and REST) is served
+    #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR")]
+    pub api: SocketAddr,
+    /// Serve the API on an address that others can reach, although it asks for no key
+    #[arg(long, env = "LINKR_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub insecure: bool,
+    /// Schemes that a target may have besides http and https
+    #[arg(long, env = "LINKR_MORE_SCHEMES", value_delimiter = ',', value_name = "SCHEME")]
+    pub more_schemes: Vec<String>,
+    /// Host names of your own short links: no target may lead to them
+    #[arg(long, env = "LINKR_OWN_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    pub own_hosts: Vec<String>,
+}
+
+/// `linkr up`.
+#[derive(Args)]
+pub struct Up {
+    /// The directory that holds everything
+    #[arg(long, env = "LINKR_DATA_DIR", default_value = "./linkr-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The reading half.
+    #[command(flatten)]
+    pub front: Front,
+    /// The writing half.
+    #[command(flatten)]
+    pub back: Back,
+}
+
+/// `linkr edge`.
+#[derive(Args)]
+pub struct Edge {
+    /// The API of control, or several of one store
+    #[arg(
+        long,
+        env = "LINKR_CONTROL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:8081",
+        value_name = "URL"
+    )]
+    pub control: Vec<String>,
+    /// The name of this edge in control's metrics [default: the host's name]
+    #[arg(long, env = "LINKR_NAME")]
+    pub name: Option<String>,
+    /// The reading half.
+    #[command(flatten)]
+    pub front: Front,
+}
+
+/// `linkr control`.
+#[derive(Args)]
+pub struct Control {
+    /// Where the links are kept: sqlite:PATH
+    #[arg(long, env = "LINKR_STORE", default_value = "sqlite:linkr-data/linkr.db")]
+    pub store: String,
+    /// Where health and metrics are served
+    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// The writing half.
+    #[command(flatten)]
+    pub back: Back,
+}
+
+/// Which server a client asks.
+#[derive(Args)]
+pub struct Server {
+    /// The API of a running linkr
+    #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL")]
+    pub server: String,
+    /// The domain of the links; `-` is the default one
+    #[arg(long, default_value = "-")]
+    pub domain: String,
+    /// How results are printed
+    #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// For machines: the fields of the REST API
+    Json,
+}
+
+/// How links stand in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A header, then one link a line
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// `linkr import`.
+#[derive(Args)]
+pub struct Import {
+    /// The file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The form of the file [default: by its ending]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Replace links that differ, instead of rejecting the row
+    #[arg(long)]
+    pub update: bool,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `linkr export`.
+#[derive(Args)]
+pub struct Export {
+    /// The file [default: standard output]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The form [default: by the file's ending, else csv]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Deleted links too
+    #[arg(long)]
+    pub show_deleted: bool,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `linkr healthcheck`.
+#[derive(Args)]
+pub struct Healthcheck {
+    /// The admin listener to ask
+    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
+    pub admin: String,
+}
+
+/// What the command line asks for; `None` when it asked for a text that is now printed.
+pub fn asked() -> Result<Option<Command>, Fault> {
+    let words = with_up(std::env::args_os().collect());
+    let parsed = settings::command(&words)?
+        .try_get_matches_from(words)
+        .and_then(|matches| Linkr::from_arg_matches(&matches));
+    match parsed {
+        Ok(linkr) => Ok(Some(linkr.command)),
+        Err(text) if !text.use_stderr() => out::write(text.render().to_string().as_bytes()).map(|()| None),
+        Err(fault) => Err(one_line(&fault)),
+    }
+}
+
+/// No command means `up`, also with flags of `up` right behind the program's name.
+fn with_up(mut words: Vec<OsString>) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
+        match word {
+            "--config" => at += 2,
+            _ if word.starts_with("--config=") => at += 1,
+            "-h" | "--help" | "-V" | "--version" => return words,
+            _ => break,
+        }
+    }
+    if words.get(at).is_none_or(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        words.insert(at.min(words.len()), "up".into());
+    }
+    words
+}
+
+/// The first paragraph of clap's text, as one line.
+fn one_line(fault: &clap::Error) -> Fault {
+    if fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Fault::new("a command is missing: add --help to see which there are");
+    }
+    let text = fault.render().to_string();
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let words: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = words.join(" ");
+    Fault::new(format_args!("{}; --help shows what is possible", line.trim_start_matches("error: ")))
+}
+
+/// Bytes: a number, alone or with KiB, MiB or GiB (kB, MB, GB: powers of ten).
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit: usize = match text[digits..].trim() {
+        "" | "B" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("is not a size such as 512MiB".to_owned()),
+    };
+    let number: usize = text[..digits].parse().map_err(|_| "is not a size such as 512MiB")?;
+    number.checked_mul(unit).ok_or_else(|| "is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Linkr::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_up() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (given, want) in [
+            ("linkr", "linkr up"),
+            ("linkr --insecure", "linkr up --insecure"),
+            ("linkr --config x", "linkr --config x up"),
+            ("linkr --config=x --listen a", "linkr --config=x up --listen a"),
+            ("linkr --version", "linkr --version"),
+            ("linkr link list", "linkr link list"),
+        ] {
+            assert_eq!(with_up(words(given)), words(want));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(size("512 MiB"), Ok(512 << 20));
+        assert_eq!(size("7"), Ok(7));
+        assert!(size("GiB").is_err() && size("1XB").is_err() && size("99999999999GiB").is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! The flags of `linkr link …`.
+
+use super::Server;
+use clap::{Args, Subcommand};
+
+const CLEARABLE: [&str; 10] =
+    ["status", "max_age", "not_before", "expire_time", "query", "class", "disabled", "title", "tags", "note"];
+
+/// What to do with links.
+#[derive(Subcommand)]
+pub enum LinkCommand {
+    /// Creates a link
+    Create {
+        /// Where it leads: an http or https URL
+        target: String,
+        /// Its code [default: a random one]
+        #[arg(long)]
+        code: Option<String>,
+        /// Its other fields.
+        #[command(flatten)]
+        changes: Box<Changes>,
+        /// Makes a retry safe: the same id answers as the first time
+        #[arg(long, value_name = "ID")]
+        request_id: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Shows a link
+    Get {
+        /// Its code
+        code: String,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Changes the given fields of a link
+    Update(Box<Update>),
+    /// Deletes a link: its code answers 410 and stays taken
+    Delete {
+        /// Its code
+        code: String,
+        /// Only if the link still has this etag
+        #[arg(long)]
+        etag: Option<String>,
+        /// Makes a retry safe: the same id answers as the first time
+        #[arg(long, value_name = "ID")]
+        request_id: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Lists links in the order of their codes
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
+        page_size: i32,
+        /// Goes on behind an earlier page
+        #[arg(long, value_name = "TOKEN")]
+        page_token: Option<String>,
+        /// Every page
+        #[arg(long)]
+        all: bool,
+        /// Deleted links too
+        #[arg(long)]
+        show_deleted: bool,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// `linkr link update`.
+#[derive(Args)]
+pub struct Update {
+    /// Its code
+    pub code: String,
+    /// The new target
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Disabled links answer 410
+    #[arg(long, value_parser = ["true", "false"])]
+    pub disabled: Option<String>,
+    /// Its other fields.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// Fields to set back to their defaults
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "FIELD", value_parser = CLEARABLE)]
+    pub clear: Vec<String>,
+    /// Only if the link still has this etag
+    #[arg(long)]
+    pub etag: Option<String>,
+    /// Makes a retry safe: the same id answers as the first time
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Fields that may be given when a link is created and when it is changed.
+#[derive(Args)]
+pub struct Changes {
+    /// 301, 302 (default), 303, 307 or 308; 301 and 308 need --max-age
+    #[arg(long)]
+    status: Option<String>,
+    /// From then on it answers 410, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expire_time: Option<String>,
+    /// Before then it answers 404
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// How long a browser may keep the redirect
+    #[arg(long, value_name = "SECONDS")]
+    max_age: Option<String>,
+    /// A visitor's query: drop it, append it to the target's, or override that
+    #[arg(long, value_parser = ["drop", "append", "override"])]
+    query: Option<String>,
+    /// An edge that cannot know whether the link is current redirects (normal) or refuses (strict)
+    #[arg(long, value_parser = ["normal", "strict"])]
+    class: Option<String>,
+    /// For people
+    #[arg(long)]
+    title: Option<String>,
+    /// For people; may be given more than once
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// For people
+    #[arg(long)]
+    note: Option<String>,
+}
+
+impl Changes {
+    /// The fields that were given, by name.
+    pub fn into_given(self) -> impl Iterator<Item = (&'static str, String)> {
+        let tags = Some(self.tags).filter(|tags| !tags.is_empty());
+        let fields = [
+            ("status", self.status),
+            ("expire_time", self.expire_time),
+            ("not_before", self.not_before),
+            ("max_age", self.max_age),
+            ("query", self.query),
+            ("class", self.class),
+            ("title", self.title),
+            ("tags", tags.map(|tags| serde_json::Value::from(tags).to_string())),
+            ("note", self.note),
+        ];
+        fields.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)))
+    }
+}

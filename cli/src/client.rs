@@ -1,0 +1,103 @@
+//! The client half: asks a running linkr over gRPC, and says its refusals in one line.
+
+mod export;
+mod fields;
+mod import;
+mod links;
+mod show;
+
+pub use export::export;
+pub use import::import;
+pub use links::links;
+
+use crate::args::Server;
+use crate::fault::Fault;
+use proto::v1::links_client::LinksClient;
+use std::error::Error;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// Bytes of one answer: exports come in large parts.
+const MAX_ANSWER: usize = 64 << 20;
+
+type Client = LinksClient<Channel>;
+
+/// Runs one client command to its end.
+pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+    runtime.block_on(command)
+}
+
+async fn connect(server: &Server) -> Result<Client, Fault> {
+    let url = if server.server.contains("://") {
+        server.server.clone()
+    } else {
+        format!("http://{}", server.server)
+    };
+    let wrong =
+        |why: &str| Fault::new(format_args!("--server {url} {why}: give one such as http://127.0.0.1:8081"));
+    if url.starts_with("https://") {
+        return Err(wrong("asks for TLS, which this version does not speak"));
+    }
+    let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| wrong("is not a URL"))?;
+    let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
+        Fault::new(format_args!(
+            "nothing answers at {url} ({}): start it with 'linkr up', or name another with --server",
+            deepest(&fault)
+        ))
+    })?;
+    Ok(LinksClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+}
+
+/// The refusal of a server as one line: what it says, and which field and rule it means.
+fn refused(status: &Status) -> Fault {
+    let details = status.get_error_details();
+    let mut text = match status.code() {
+        Code::Unavailable => format!("the server went away ({}): try again", status.message()),
+        Code::Unimplemented => "the server does not know this request: is it an older linkr?".to_owned(),
+        _ => status.message().to_owned(),
+    };
+    let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+    for field in fields {
+        if !text.contains(field.description.as_str()) {
+            text = format!("{text}: {} {}", field.field, field.description);
+        }
+    }
+    let mut notes: Vec<String> = fields
+        .iter()
+        .filter(|v| !text.contains(v.field.as_str()))
+        .map(|v| format!("field {}", v.field))
+        .collect();
+    notes.extend(details.error_info().map(|info| info.reason.clone()).filter(|reason| !reason.is_empty()));
+    if text.is_empty() {
+        text = format!("refused: {}", status.code());
+    }
+    if notes.is_empty() {
+        Fault::new(text)
+    } else {
+        Fault::new(format_args!("{text} ({})", notes.join(", ")))
+    }
+}
+
+/// The last cause says most: "Connection refused", not "transport error".
+fn deepest(fault: &dyn Error) -> String {
+    let mut fault = fault;
+    while let Some(cause) = fault.source() {
+        fault = cause;
+    }
+    fault.to_string()
+}
+
+fn parent(domain: &str) -> String {
+    format!("domains/{domain}")
+}
+
+fn name(domain: &str, code: &str) -> String {
+    format!("domains/{domain}/links/{code}")
+}

@@ -1,0 +1,191 @@
+//! The fields of a link as text and as JSON: the names and forms of the REST API, in output, export and import.
+
+use proto::v1::{Link, LinkClass, QueryPolicy};
+use serde_json::{Map, Value};
+
+/// What an export writes and an import takes, in this order. A deleted link has `delete_time` behind them.
+pub const FIELDS: [&str; 13] = [
+    "code",
+    "target",
+    "status",
+    "max_age",
+    "not_before",
+    "expire_time",
+    "query",
+    "class",
+    "disabled",
+    "title",
+    "tags",
+    "note",
+    "create_time",
+];
+/// What only a server writes.
+pub const OUTPUT_ONLY: [&str; 6] = ["name", "domain", "update_time", "delete_time", "revision", "etag"];
+
+/// The default stands for itself: an export leaves it out.
+const QUERIES: [(&str, QueryPolicy); 4] = [
+    ("", QueryPolicy::Drop),
+    ("drop", QueryPolicy::Drop),
+    ("append", QueryPolicy::Append),
+    ("override", QueryPolicy::Override),
+];
+const CLASSES: [(&str, LinkClass); 2] = [("normal", LinkClass::Normal), ("strict", LinkClass::Strict)];
+
+fn name_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
+    table.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
+}
+
+fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
+    let found = table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let names = || table.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect::<Vec<_>>();
+    found.ok_or_else(|| format!("is none of {}", names().join(", ")))
+}
+
+/// A field as JSON; `None` where the link has no such value.
+pub fn json(link: &Link, field: &str) -> Option<Value> {
+    let text = |text: &str| Some(Value::from(text)).filter(|_| !text.is_empty());
+    let time = |time: Option<prost_types::Timestamp>| time.map(|time| Value::from(time.to_string()));
+    match field {
+        "name" => text(&link.name),
+        "code" => text(&link.code),
+        "domain" => text(&link.domain),
+        "target" => text(&link.target),
+        "status" => Some(Value::from(if link.status == 0 { 302 } else { link.status })),
+        "max_age" => link.max_age.map(Value::from),
+        "not_before" => time(link.not_before),
+        "expire_time" => time(link.expire_time),
+        "query" => text(name_of(&QUERIES, link.query())),
+        "class" => text(name_of(&CLASSES, link.class())),
+        "disabled" => link.disabled.then(|| Value::from(true)),
+        "title" => text(&link.title),
+        "tags" => Some(Value::from(link.tags.clone())).filter(|_| !link.tags.is_empty()),
+        "note" => text(&link.note),
+        "create_time" => time(link.create_time),
+        "update_time" => time(link.update_time),
+        "delete_time" => time(link.delete_time),
+        "revision" => text(&link.revision),
+        "etag" => text(&link.etag),
+        _ => None,
+    }
+}
+
+/// Everything that the link has, as an object.
+pub fn object<'a>(link: &Link, fields: impl IntoIterator<Item = &'a str>) -> Map<String, Value> {
+    fields.into_iter().filter_map(|field| json(link, field).map(|value| (field.to_owned(), value))).collect()
+}
+
+/// A field as the text of a cell; empty where the link has no such value.
+pub fn cell(link: &Link, field: &str) -> String {
+    match json(link, field) {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        // A list in one cell: joined by commas, or JSON where that could be read in two ways.
+        Some(Value::Array(_)) if link.tags.iter().all(|tag| plain(tag)) => link.tags.join(","),
+        Some(value) => value.to_string(),
+    }
+}
+
+fn plain(tag: &str) -> bool {
+    !tag.is_empty() && !tag.contains(',') && !tag.starts_with('[') && tag.trim() == tag
+}
+
+/// Reads a cell into a field. An empty cell is an absent value.
+///
+/// # Errors
+/// Why the text is no value of this field; the server checks the rest.
+pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let time = || text.parse().map(Some).map_err(|_| "is not a time such as 2030-01-31T12:00:00Z".to_owned());
+    let number = || text.parse().map_err(|_| "is not a whole number".to_owned());
+    match field {
+        "code" => text.clone_into(&mut link.code),
+        "target" => text.clone_into(&mut link.target),
+        "status" => link.status = number()?,
+        "max_age" => link.max_age = Some(number()?),
+        "not_before" => link.not_before = time()?,
+        "expire_time" => link.expire_time = time()?,
+        "create_time" => link.create_time = time()?,
+        "query" => link.set_query(by_name(&QUERIES, text)?),
+        "class" => link.set_class(by_name(&CLASSES, text)?),
+        "disabled" => link.disabled = text.parse().map_err(|_| "is neither true nor false".to_owned())?,
+        "title" => text.clone_into(&mut link.title),
+        "note" => text.clone_into(&mut link.note),
+        "tags" if text.starts_with('[') => {
+            link.tags = serde_json::from_str(text).map_err(|_| "is not a list of texts".to_owned())?;
+        }
+        "tags" => link.tags = text.split(',').map(|tag| tag.trim().to_owned()).collect(),
+        "domain" => text.clone_into(&mut link.domain),
+        "delete_time" => link.delete_time = time()?,
+        _ => {} // output only: nothing to set
+    }
+    Ok(())
+}
+
+/// Reads a JSON value into a field.
+///
+/// # Errors
+/// As [`set_cell`].
+pub fn set_json(link: &mut Link, field: &str, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Null => Ok(()),
+        Value::String(text) if field != "tags" => set_cell(link, field, text),
+        Value::Number(_) if matches!(field, "status" | "max_age") => {
+            set_cell(link, field, &value.to_string())
+        }
+        Value::Bool(_) if field == "disabled" => set_cell(link, field, &value.to_string()),
+        Value::Array(_) if field == "tags" => set_cell(link, field, &value.to_string()),
+        _ => Err("has the wrong type".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Link {
+        let mut link =
+            Link { code: "a/b".into(), target: "https://x/?a=1,\"2\"".into(), ..Default::default() };
+        (link.status, link.max_age) = (308, Some(0));
+        (link.not_before, link.expire_time) =
+            ("2020-01-02T03:04:05.678Z".parse().ok(), "2030-01-01T00:00:00Z".parse().ok());
+        link.set_query(QueryPolicy::Override);
+        link.set_class(LinkClass::Strict);
+        (link.disabled, link.title, link.note) = (true, "ü \"t\"".into(), "two\nlines".into());
+        (link.tags, link.create_time) = (vec!["x".into(), "y z".into()], "1999-12-31T23:59:59Z".parse().ok());
+        link
+    }
+
+    #[test]
+    fn a_link_comes_back_from_cells_and_from_json() {
+        let odd = Link { tags: vec!["a,b".into(), " [x".into()], ..full() };
+        for link in [full(), odd, Link { status: 302, ..Default::default() }] {
+            let (mut from_cells, mut from_json) = (Link::default(), Link::default());
+            for field in FIELDS {
+                set_cell(&mut from_cells, field, &cell(&link, field)).unwrap();
+                if let Some(value) = json(&link, field) {
+                    set_json(&mut from_json, field, &value).unwrap();
+                }
+            }
+            assert_eq!(from_cells, link);
+            assert_eq!(from_json, link);
+        }
+    }
+
+    #[test]
+    fn what_is_no_value() {
+        let mut link = Link::default();
+        for (field, text) in [
+            ("status", "x"),
+            ("max_age", "-1"),
+            ("expire_time", "soon"),
+            ("query", "keep"),
+            ("disabled", "yes"),
+        ] {
+            assert!(set_cell(&mut link, field, text).is_err(), "{field}");
+        }
+        assert!(set_json(&mut link, "target", &Value::from(7)).is_err());
+        assert!(set_json(&mut link, "tags", &Value::from(vec![7])).is_err());
+    }
+}

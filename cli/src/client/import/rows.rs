@@ -1,0 +1,284 @@
+//! The rows of a file, CSV or JSON lines: each becomes a link or the reason why it is none.
+
+use super::lines::{Ends, Lines};
+use crate::args::Format;
+use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_cell, set_json};
+use crate::fault::Fault;
+use proto::v1::Link;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a JSON line: as much as the longest fields need, with every byte escaped.
+const MAX_LINE: u64 = 256 << 10;
+
+/// One row.
+pub struct Row {
+    /// Where it begins in the file, from 1.
+    pub line: u64,
+    /// As it was read.
+    pub cells: Vec<String>,
+    /// The link, or a reason for programs and for people.
+    pub link: Result<Option<Link>, (&'static str, String)>,
+}
+
+impl Row {
+    /// The link, once; the row remembers that there was one.
+    pub fn take_link(&mut self) -> Option<Link> {
+        self.link.as_mut().ok().and_then(Option::take)
+    }
+}
+
+/// The rows of a file, in its order.
+pub struct Rows {
+    name: String,
+    domain: String,
+    read: Arc<AtomicU64>,
+    header: Vec<String>,
+    source: Source,
+}
+
+enum Source {
+    Csv { reader: Box<csv::Reader<Ends>>, lines: Lines },
+    Jsonl { lines: Box<dyn BufRead + Send>, line: u64 },
+}
+
+impl Rows {
+    /// Looks at the first bytes: compressed files are refused, and a header must name known fields.
+    pub fn open(
+        source: Box<dyn Read + Send>,
+        name: &str,
+        domain: &str,
+        format: Result<Format, Fault>,
+    ) -> Result<Self, Fault> {
+        let read = Arc::new(AtomicU64::new(0));
+        let mut source = BufReader::with_capacity(64 << 10, Counted { source, read: Arc::clone(&read) });
+        let file = name;
+        let unreadable =
+            |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {file}: {fault}"));
+        let start = source.fill_buf().map_err(|fault| unreadable(&fault))?;
+        for (magic, tool) in
+            [(&b"\x28\xb5\x2f\xfd"[..], "zstdcat"), (b"\x1f\x8b", "zcat"), (b"\xfd7zXZ", "xzcat")]
+        {
+            if start.starts_with(magic) {
+                return Err(Fault::new(format_args!(
+                    "{name} is compressed: {tool} {name} | linkr import - --format csv"
+                )));
+            }
+        }
+        let source = match format? {
+            Format::Jsonl => Source::Jsonl { lines: Box::new(source), line: 0 },
+            Format::Csv => {
+                let (source, lines) = Lines::of(Box::new(source));
+                let reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+                Source::Csv { reader: Box::new(reader), lines }
+            }
+        };
+        let (name, domain) = (name.to_owned(), domain.to_owned());
+        let mut rows = Self { name, domain, read, header: Vec::new(), source };
+        rows.header = match &mut rows.source {
+            Source::Jsonl { .. } => vec!["row".to_owned()],
+            Source::Csv { reader, .. } => {
+                let header = reader.headers().map_err(|fault| unreadable(&fault))?;
+                let header: Vec<String> = header.iter().map(|cell| cell.trim().to_owned()).collect();
+                check_header(&header).map_err(|why| unreadable(&why))?;
+                header
+            }
+        };
+        Ok(rows)
+    }
+
+    /// The columns of the file.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// Bytes so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The next row.
+    ///
+    /// # Errors
+    /// The file cannot be read on.
+    pub fn next(&mut self) -> Result<Option<Row>, Fault> {
+        let broken =
+            |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {} on: {fault}", self.name));
+        let row = match &mut self.source {
+            Source::Csv { reader, lines } => {
+                let mut record = csv::ByteRecord::new();
+                if !reader.read_byte_record(&mut record).map_err(|fault| broken(&fault))? {
+                    return Ok(None);
+                }
+                let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
+                let line = lines.first(reader.position().byte(), inside as u64);
+                csv_row(line, &record, &self.header)
+            }
+            Source::Jsonl { lines, line } => {
+                let mut text = Vec::new();
+                while text.trim_ascii().is_empty() {
+                    text.clear();
+                    *line += 1;
+                    if lines.take(MAX_LINE).read_until(b'\n', &mut text).map_err(|fault| broken(&fault))? == 0
+                    {
+                        return Ok(None);
+                    }
+                }
+                let whole = text.ends_with(b"\n") || (text.len() as u64) < MAX_LINE;
+                if !whole {
+                    lines.skip_until(b'\n').map_err(|fault| broken(&fault))?;
+                }
+                json_row(*line, &text, whole)
+            }
+        };
+        Ok(Some(self.check(row)))
+    }
+
+    /// What an import cannot do, whatever the server says.
+    fn check(&self, mut row: Row) -> Row {
+        let Ok(Some(link)) = &mut row.link else { return row };
+        let domain = std::mem::take(&mut link.domain);
+        if link.delete_time.take().is_some() {
+            row.link = Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
+        } else if !domain.is_empty() && domain != self.domain {
+            row.link = Err(("DOMAIN", format!("its domain is not {}: see --domain", self.domain)));
+        }
+        row
+    }
+}
+
+fn check_header(header: &[String]) -> Result<(), String> {
+    for needed in ["code", "target"] {
+        if !header.iter().any(|column| column == needed) {
+            return Err(format!("its first line does not name the column '{needed}'"));
+        }
+    }
+    for (at, column) in header.iter().enumerate() {
+        if !known(column) {
+            return Err(format!("its column '{column}' is unknown; there are {}", FIELDS.join(", ")));
+        }
+        if header[..at].contains(column) {
+            return Err(format!("its column '{column}' is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn known(field: &str) -> bool {
+    FIELDS.contains(&field) || OUTPUT_ONLY.contains(&field)
+}
+
+fn csv_row(line: u64, record: &csv::ByteRecord, header: &[String]) -> Row {
+    let cells: Vec<String> = record.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+    let link = if record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
+        Err(("NOT_UTF8", "is not UTF-8".to_owned()))
+    } else if cells.len() != header.len() {
+        Err(("COLUMNS", format!("has {} columns, the first line has {}", cells.len(), header.len())))
+    } else {
+        let mut link = Link::default();
+        let set = header.iter().zip(&cells).try_for_each(|(field, cell)| {
+            set_cell(&mut link, field, cell).map_err(|why| ("INVALID", format!("{field} {why}")))
+        });
+        set.map(|()| Some(link))
+    };
+    Row { line, cells, link }
+}
+
+fn json_row(line: u64, text: &[u8], whole: bool) -> Row {
+    let link = if whole { json_link(text) } else { Err(format!("is longer than {MAX_LINE} bytes")) };
+    let cells = vec![String::from_utf8_lossy(text).trim_end().to_owned()];
+    Row { line, cells, link: link.map(Some).map_err(|why| ("INVALID", why)) }
+}
+
+fn json_link(text: &[u8]) -> Result<Link, String> {
+    let value: Value = serde_json::from_slice(text).map_err(|fault| format!("is not JSON: {fault}"))?;
+    let object = value.as_object().ok_or("is not a JSON object")?;
+    let mut link = Link::default();
+    for (field, value) in object {
+        if !known(field) {
+            return Err(format!("its field '{field}' is unknown"));
+        }
+        set_json(&mut link, field, value).map_err(|why| format!("{field} {why}"))?;
+    }
+    Ok(link)
+}
+
+/// Counts what is read, for the progress bar.
+struct Counted {
+    source: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &'static [u8], format: Format) -> Result<Vec<Row>, Fault> {
+        let mut rows = Rows::open(Box::new(text), "FILE", "-", Ok(format))?;
+        std::iter::from_fn(|| rows.next().transpose()).collect()
+    }
+
+    fn reason(row: &Row) -> &str {
+        row.link.as_ref().map_or_else(|(_, why)| why.as_str(), |_| "")
+    }
+
+    #[test]
+    fn good_and_bad_rows_of_csv() {
+        let text = b"\xef\xbb\xbfcode,target,max_age\na,https://x,1\nb,\"https://y\nz\",\nc,https://x\nd,\xff,\n\ne,https://x,-1\n";
+        let rows = rows(text, Format::Csv).unwrap();
+        let seen: Vec<(u64, &str)> = rows.iter().map(|row| (row.line, reason(row))).collect();
+        let want = [
+            (2, ""),
+            (3, ""),
+            (5, "has 2 columns, the first line has 3"),
+            (6, "is not UTF-8"),
+            (8, "max_age is not a whole number"),
+        ];
+        assert_eq!(seen, want);
+        assert_eq!(rows[0].link.as_ref().unwrap().as_ref().unwrap().max_age, Some(1));
+    }
+
+    #[test]
+    fn lines_of_a_file_from_windows() {
+        let text = b"code,target\r\na,b\r\nc\r\n\r\n\r\nd\r\n";
+        let rows = rows(text, Format::Csv).unwrap();
+        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3, 6]);
+    }
+
+    #[test]
+    fn good_and_bad_rows_of_json_lines() {
+        let text = b"{\"code\":\"a\",\"target\":\"https://x\",\"tags\":[\"t\"]}\nno\n{\"kode\":1}\n[]\n\
+            {\"code\":\"a\",\"domain\":\"go.example.com\"}\n{\"code\":\"a\",\"domain\":\"-\"}\n\
+            {\"code\":\"a\",\"delete_time\":\"2020-01-01T00:00:00Z\"}";
+        let rows = rows(text, Format::Jsonl).unwrap();
+        let good: Vec<bool> = rows.iter().map(|row| row.link.is_ok()).collect();
+        assert_eq!(good, [true, false, false, false, false, true, false]);
+        assert_eq!((rows[1].line, rows[1].cells[0].as_str()), (2, "no"));
+        assert_eq!(reason(&rows[2]), "its field 'kode' is unknown");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_imported_at_all() {
+        for (text, want) in [
+            (&b"\x28\xb5\x2f\xfdrest"[..], "FILE is compressed: zstdcat FILE | linkr import - --format csv"),
+            (b"code,url\n", "cannot read FILE: its first line does not name the column 'target'"),
+            (b"", "cannot read FILE: its first line does not name the column 'code'"),
+            (b"code,target,code\n", "cannot read FILE: its column 'code' is there twice"),
+        ] {
+            let fault = rows(text, Format::Csv).err().unwrap();
+            assert_eq!(fault.message(), want);
+        }
+        let fault = rows(b"code,target,x\n", Format::Csv).err().unwrap();
+        assert!(fault.message().contains("its column 'x' is unknown"));
+    }
+}

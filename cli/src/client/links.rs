@@ -1,0 +1,108 @@
+//! `linkr link …`: one request each, but for `list --all`.
+
+use super::fields::set_cell;
+use super::{connect, name, parent, refused, show};
+use crate::args::{LinkCommand, Update};
+use crate::fault::Fault;
+use prost_types::FieldMask;
+use proto::v1;
+
+/// Runs one of them.
+pub async fn links(command: LinkCommand) -> Result<(), Fault> {
+    match command {
+        LinkCommand::Create { target, code, changes, request_id, server } => {
+            let mut link = v1::Link { target, ..Default::default() };
+            set(&mut link, changes.into_given())?;
+            let request = v1::CreateLinkRequest {
+                parent: parent(&server.domain),
+                link_id: code.unwrap_or_default(),
+                link: Some(link),
+                request_id: request_id.unwrap_or_default(),
+                ..Default::default()
+            };
+            let answer = connect(&server).await?.create_link(request).await.map_err(|s| refused(&s))?;
+            show::link(&answer.into_inner(), server.output)
+        }
+        LinkCommand::Get { code, server } => {
+            let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
+            let answer = connect(&server).await?.get_link(request).await.map_err(|s| refused(&s))?;
+            show::link(&answer.into_inner(), server.output)
+        }
+        LinkCommand::Update(update) => change(*update).await,
+        LinkCommand::Delete { code, etag, request_id, server } => {
+            let request = v1::DeleteLinkRequest {
+                name: name(&server.domain, &code),
+                etag: quoted(etag),
+                request_id: request_id.unwrap_or_default(),
+                ..Default::default()
+            };
+            let answer = connect(&server).await?.delete_link(request).await.map_err(|s| refused(&s))?;
+            show::link(&answer.into_inner(), server.output)
+        }
+        LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
+            let mut client = connect(&server).await?;
+            let mut request = v1::ListLinksRequest {
+                parent: parent(&server.domain),
+                page_size: if all { 1000 } else { page_size },
+                page_token: page_token.unwrap_or_default(),
+                show_deleted,
+            };
+            let mut found = Vec::new();
+            loop {
+                let page = client.list_links(request.clone()).await.map_err(|s| refused(&s))?.into_inner();
+                found.extend(page.links);
+                request.page_token = page.next_page_token;
+                if !all || request.page_token.is_empty() {
+                    return show::links(&found, &request.page_token, server.output);
+                }
+            }
+        }
+    }
+}
+
+async fn change(update: Update) -> Result<(), Fault> {
+    let Update { code, target, disabled, changes, clear, etag, request_id, server } = update;
+    let more = [("target", target), ("disabled", disabled)];
+    let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
+    let mut link = v1::Link::default();
+    let mut mask = set(&mut link, changes.into_given().chain(more))?;
+    for field in clear {
+        if mask.contains(&field) {
+            return Err(Fault::new(format_args!("{field} is both given and cleared: choose one")));
+        }
+        mask.push(field);
+    }
+    if mask.is_empty() {
+        return Err(Fault::new("nothing to change: give a field such as --target, or --clear FIELD"));
+    }
+    (link.name, link.etag) = (name(&server.domain, &code), quoted(etag));
+    let request = v1::UpdateLinkRequest {
+        link: Some(link),
+        update_mask: Some(FieldMask { paths: mask }),
+        request_id: request_id.unwrap_or_default(),
+        ..Default::default()
+    };
+    let answer = connect(&server).await?.update_link(request).await.map_err(|s| refused(&s))?;
+    show::link(&answer.into_inner(), server.output)
+}
+
+/// Sets the given fields, and returns their names.
+fn set(
+    link: &mut v1::Link,
+    given: impl Iterator<Item = (&'static str, String)>,
+) -> Result<Vec<String>, Fault> {
+    let mut mask = Vec::new();
+    for (field, text) in given {
+        set_cell(link, field, &text).map_err(|why| Fault::new(format_args!("{field} {text} {why}")))?;
+        mask.push(field.to_owned());
+    }
+    Ok(mask)
+}
+
+/// Shells eat quotes: an etag without them is meant with them.
+fn quoted(etag: Option<String>) -> String {
+    match etag {
+        Some(etag) if !etag.starts_with('"') => format!("\"{etag}\""),
+        etag => etag.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,205 @@
+//! The servers: build from the settings, say where they listen, run until a signal, stop in order.
+
+mod admin;
+mod data;
+
+use crate::args::{Back, Control, Edge, Front, Up};
+use crate::fault::Fault;
+use crate::out;
+use data::Locked;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What the logs hold unless `RUST_LOG` or `LINKR_LOG` says something else.
+const LOG: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,refinery_core=warn";
+
+/// `up` announces itself when all links are loaded, or after so long: then it goes on loading.
+const LOAD: Duration = Duration::from_secs(5);
+
+/// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
+pub fn up(args: Up) -> Result<(), Fault> {
+    run(async {
+        let mut signals = Signals::new()?;
+        data::directory(&args.data_dir)?;
+        let _locked = Locked::new(&args.data_dir)?;
+        let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
+        let metrics = control.metrics();
+        let api = control.api();
+        let edge =
+            start_edge(edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
+                Some(Arc::new(move || metrics.encode()))
+            }));
+        let edge = match edge {
+            Ok(edge) => edge,
+            Err(fault) => {
+                control.stop().await;
+                return Err(fault);
+            }
+        };
+        // Half of this process waits for the other: whoever reads the lines below can rely on them.
+        let edge = tokio::task::spawn_blocking(move || {
+            edge.wait_ready(LOAD);
+            edge
+        });
+        let edge = edge.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+        let redirects = reachable(edge.listen());
+        announce(&format!(
+            "store    {}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
+             curl -i http://{redirects}/hello",
+            control.store_name(),
+            edge_lines(&edge),
+            api_line(api),
+            own_name(),
+            if api.port() == 8081 { String::new() } else { format!(" --server http://{}", reachable(api)) },
+        ));
+        signals.wait().await;
+        stop_edge(edge, &mut signals).await;
+        control.stop().await;
+        Ok(())
+    })
+}
+
+/// `linkr edge`.
+pub fn edge(args: Edge) -> Result<(), Fault> {
+    run(async {
+        let mut signals = Signals::new()?;
+        let control = args.control.join(", ");
+        let name = args.name.unwrap_or_else(host_name);
+        let edge = start_edge(edge_config(&args.front, args.control, name, None))?;
+        announce(&format!("control  {control}\n{}", edge_lines(&edge)));
+        signals.wait().await;
+        stop_edge(edge, &mut signals).await;
+        Ok(())
+    })
+}
+
+/// `linkr control`.
+pub fn control(args: Control) -> Result<(), Fault> {
+    run(async {
+        let mut signals = Signals::new()?;
+        let store = data::store(&args.store)?;
+        let admin = admin::bind(args.admin).await?;
+        let control = start_control(store, args.back).await?;
+        let address = admin::serve(admin, control.metrics());
+        announce(&format!(
+            "store    {}\n{}\nadmin    http://{address}",
+            control.store_name(),
+            api_line(control.api())
+        ));
+        signals.wait().await;
+        control.stop().await;
+        Ok(())
+    })
+}
+
+fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG)).map_err(|fault| {
+        Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}"))
+    })?;
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+    runtime.block_on(server)
+}
+
+async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
+    let Back { api, insecure, more_schemes, own_hosts } = back;
+    control::start(control::Config { store, api, insecure, more_schemes, own_hosts })
+        .await
+        .map_err(Fault::new)
+}
+
+type MoreMetrics = Option<Arc<dyn Fn() -> String + Send + Sync>>;
+
+fn edge_config(front: &Front, control: Vec<String>, name: String, more_metrics: MoreMetrics) -> edge::Config {
+    let Front { listen, admin, workers, hot_set_bytes } = *front;
+    let workers = match workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    };
+    edge::Config { listen, admin, control, workers, hot_set_bytes, name, more_metrics }
+}
+
+fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
+    edge::start(config).map_err(Fault::new)
+}
+
+/// Blocks on what is in flight, so it does so on a thread of its own. A second signal does not wait for it.
+async fn stop_edge(edge: edge::Running, signals: &mut Signals) {
+    let stopped = tokio::task::spawn_blocking(move || edge.stop());
+    tokio::select! {
+        _ = stopped => {}
+        () = signals.wait() => out::note("stopped at once: requests in flight were cut"),
+    }
+}
+
+/// As it was called, so that the command to try works as it stands.
+fn own_name() -> String {
+    std::env::args().next().filter(|name| !name.contains(' ')).unwrap_or_else(|| "linkr".to_owned())
+}
+
+/// A server runs on when nobody reads what it prints.
+fn announce(text: &str) {
+    let _ = out::line(text);
+}
+
+fn edge_lines(edge: &edge::Running) -> String {
+    let (workers, driver) = (edge.workers(), edge.driver());
+    let plural = if workers == 1 { "" } else { "s" };
+    format!(
+        "edge     http://{}  ({workers} worker{plural}, {driver})\nadmin    http://{}",
+        edge.listen(),
+        edge.admin()
+    )
+}
+
+fn api_line(api: SocketAddr) -> String {
+    format!("api      http://{api}")
+}
+
+/// The address by which this machine reaches a listener: loopback where it listens on every address.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "edge".to_owned() } else { name.trim().to_owned() }
+}
+
+/// SIGTERM and SIGINT, watched from the first moment: a signal during the start is not lost.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Fault> {
+        let watch =
+            |kind| signal(kind).map_err(|fault| Fault::new(format_args!("cannot watch signals: {fault}")));
+        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

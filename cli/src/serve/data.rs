@@ -1,0 +1,54 @@
+//! Where the store lies on disk, and the lock that keeps a second process away from its directory.
+
+use crate::fault::Fault;
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A data directory, made for this user alone.
+pub fn directory(dir: &Path) -> Result<(), Fault> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|fault| {
+        Fault::new(format_args!("cannot make the data directory {}: {fault}: see --data-dir", dir.display()))
+    })
+}
+
+/// The path of `sqlite:PATH`. Its directory is made.
+pub fn store(text: &str) -> Result<PathBuf, Fault> {
+    let path = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| {
+        Fault::new(format_args!("--store {text} is not known: this version keeps links in sqlite:PATH"))
+    })?;
+    let path = PathBuf::from(path);
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        directory(dir)?;
+    }
+    Ok(path)
+}
+
+/// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends.
+pub struct Locked {
+    _file: File,
+}
+
+impl Locked {
+    /// Takes `lock` in it.
+    ///
+    /// # Errors
+    /// Another process has it.
+    pub fn new(dir: &Path) -> Result<Self, Fault> {
+        let cannot = |fault: std::io::Error| {
+            Fault::new(format_args!(
+                "cannot use the data directory {}: {fault}: see --data-dir",
+                dir.display()
+            ))
+        };
+        let file = File::options().create(true).append(true).open(dir.join("lock")).map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Fault::new(format_args!(
+                "another linkr uses {}: stop it, or give this one another directory",
+                dir.display()
+            ))),
+            Err(TryLockError::Error(fault)) => Err(cannot(fault)),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `linkr.toml`: read into the defaults of the command line, so that flags and `LINKR_…` win over it by themselves.
+
+use crate::args::Linkr;
+use crate::fault::Fault;
+use crate::out;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Command, CommandFactory};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+const USUAL: &str = "linkr.toml";
+/// Settings of every command that asks a server.
+const CLIENT_KEYS: [&str; 3] = ["server", "domain", "output"];
+const CLIENT_COMMANDS: [&str; 3] = ["link", "import", "export"];
+
+/// The command line with the settings file's values as defaults.
+pub fn command(words: &[OsString]) -> Result<Command, Fault> {
+    match file_of(words) {
+        Some(file) => with_file(&file),
+        None => Ok(Linkr::command()),
+    }
+}
+
+/// `linkr config check`. A bad file has stopped the program before this.
+pub fn check() -> Result<(), Fault> {
+    match file_of(&std::env::args_os().collect::<Vec<_>>()) {
+        Some(file) => out::line(&format!("{} is good", file.display())),
+        None => out::line("there is no linkr.toml here: the defaults apply"),
+    }
+}
+
+/// `linkr config print`.
+pub fn print() -> Result<(), Fault> {
+    let command = command(&std::env::args_os().collect::<Vec<_>>())?;
+    let in_order = Linkr::command(); // setting a default moves an argument behind the others
+    let mut text = String::new();
+    for (table, path) in
+        [("up", &["up"][..]), ("edge", &["edge"]), ("control", &["control"]), ("client", &["link", "list"])]
+    {
+        text.push_str(&format!("[{table}]\n"));
+        let words = ["linkr"].iter().chain(path);
+        let matches = command
+            .clone()
+            .try_get_matches_from(words)
+            .map_err(|fault| Fault::new(fault.render().to_string().lines().next().unwrap_or_default()))?;
+        let matches = path.iter().try_fold(&matches, |matches, name| matches.subcommand_matches(name));
+        let args = path.iter().try_fold(&in_order, |command, name| command.find_subcommand(name));
+        for arg in args.into_iter().flat_map(Command::get_arguments) {
+            let Some(key) = arg.get_long().filter(|key| is_key(table, key)) else { continue };
+            let values = matches.and_then(|matches| matches.get_raw(arg.get_id().as_str()));
+            let values: Vec<String> =
+                values.into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect();
+            let value = match (arg.get_action(), arg.get_value_delimiter(), values.as_slice()) {
+                (ArgAction::SetTrue, _, [value]) => value.clone(),
+                (_, Some(_), values) => format!("{values:?}"),
+                (_, _, [value]) if value.parse::<i64>().is_ok() => value.clone(),
+                (_, _, [value]) => format!("{value:?}"),
+                _ => continue,
+            };
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text.push('\n');
+    }
+    out::write(text.trim_end().as_bytes()).and_then(|()| out::line(""))
+}
+
+/// `--config`, `LINKR_CONFIG`, or `linkr.toml` here if it exists. Looked for by hand: the file has to be known before
+/// the command line can be read.
+fn file_of(words: &[OsString]) -> Option<PathBuf> {
+    for (at, word) in words.iter().enumerate().take_while(|(_, word)| *word != "--") {
+        if word == "--config" {
+            return words.get(at + 1).map(PathBuf::from);
+        }
+        if let Some(file) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
+            return Some(file.into());
+        }
+    }
+    let named = std::env::var_os("LINKR_CONFIG").map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(USUAL)).filter(|usual| usual.exists()))
+}
+
+fn with_file(file: &Path) -> Result<Command, Fault> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|fault| Fault::new(format_args!("cannot read {name}: {fault}")))?;
+    let settings: Table = text.parse().map_err(|fault: toml::de::Error| {
+        let line = fault.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        Fault::new(format_args!("{name}, line {line}: {}", fault.message()))
+    })?;
+    apply(&settings).map_err(|why| Fault::new(format_args!("{name}: {why}")))
+}
+
+fn apply(settings: &Table) -> Result<Command, String> {
+    let mut command = Linkr::command();
+    for (table, values) in settings {
+        let values =
+            values.as_table().filter(|_| ["up", "edge", "control", "client"].contains(&table.as_str()));
+        let values = values.ok_or_else(|| {
+            format!("unknown key '{table}': settings stand in [up], [edge], [control] and [client]")
+        })?;
+        for (key, value) in values {
+            let words =
+                words_of(value).ok_or_else(|| format!("[{table}] {key} must be one value or a list"))?;
+            command = match table.as_str() {
+                "client" => {
+                    let mut known = command;
+                    for name in CLIENT_COMMANDS {
+                        known = in_subcommand(known, name, |sub| set_deep(sub, table, key, &words))?;
+                    }
+                    known
+                }
+                name => in_subcommand(command, name, |sub| set(sub, table, key, &words))?,
+            };
+        }
+    }
+    Ok(command)
+}
+
+/// Sets a default in a command, or in everything below one that only groups others.
+fn set_deep(mut command: Command, table: &str, key: &str, words: &[String]) -> Result<Command, String> {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    if names.is_empty() {
+        return set(command, table, key, words);
+    }
+    for name in names {
+        command = in_subcommand(command, &name, |sub| set(sub, table, key, words))?;
+    }
+    Ok(command)
+}
+
+fn set(command: Command, table: &str, key: &str, words: &[String]) -> Result<Command, String> {
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(key) && is_key(table, key));
+    let arg = arg.ok_or_else(|| {
+        let known: Vec<&str> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .filter(|key| is_key(table, key))
+            .collect();
+        format!("unknown key '{key}' in [{table}]; there are {}", known.join(", "))
+    })?;
+    let flag = matches!(arg.get_action(), ArgAction::SetTrue);
+    if words.len() != 1 && arg.get_value_delimiter().is_none() {
+        return Err(format!("[{table}] {key} takes one value"));
+    }
+    // clap would panic over a default that does not parse: try it as a flag first.
+    let good = if flag { matches!(words, [word] if word == "true" || word == "false") } else { true };
+    let given = words.iter().map(|word| format!("--{key}={word}"));
+    let tried = command.clone().try_get_matches_from(std::iter::once("linkr".to_owned()).chain(given));
+    let bad = tried.err().filter(|fault| {
+        !flag && matches!(fault.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
+    });
+    if !good || bad.is_some() {
+        return Err(format!("[{table}] {key} cannot be {}", words.join(", ")));
+    }
+    let id = arg.get_id().clone();
+    // Read once at the start and needed until the end: clap keeps defaults as static texts.
+    let words: Vec<&'static str> = words.iter().map(|word| &*word.clone().leak()).collect();
+    Ok(command.mut_arg(id, |arg| arg.default_values(words)))
+}
+
+fn is_key(table: &str, key: &str) -> bool {
+    if table == "client" { CLIENT_KEYS.contains(&key) } else { !["help", "version", "config"].contains(&key) }
+}
+
+fn words_of(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Integer(number) => Some(vec![number.to_string()]),
+        Value::Boolean(flag) => Some(vec![flag.to_string()]),
+        Value::Array(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+/// What clap lacks: changing a subcommand by something that can fail.
+fn in_subcommand(
+    command: Command,
+    name: &str,
+    change: impl FnOnce(Command) -> Result<Command, String>,
+) -> Result<Command, String> {
+    let mut fault = None;
+    let changed = command.mut_subcommand(name, |sub| {
+        change(sub.clone()).unwrap_or_else(|why| {
+            fault = Some(why);
+            sub
+        })
+    });
+    fault.map_or(Ok(changed), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(settings: &str, words: &[&str], id: &str) -> Result<String, String> {
+        let matches = apply(&settings.parse().unwrap())?.try_get_matches_from(words).unwrap();
+        let (mut name, mut matches) = matches.subcommand().unwrap();
+        while let Some((below, more)) = matches.subcommand() {
+            (name, matches) = (below, more);
+        }
+        assert!(words.contains(&name));
+        let values = matches.get_raw(id).unwrap();
+        Ok(values.map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("+"))
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = "[up]\nworkers = 3\ninsecure = true\n[client]\nserver = \"http://x\"\n\
+                    [edge]\ncontrol = [\"http://a\", \"http://b\"]\n";
+        let value = |words: &[&str], id: &str| value(file, words, id).unwrap();
+        assert_eq!(value(&["linkr", "up"], "workers"), "3");
+        assert_eq!(value(&["linkr", "up", "--workers", "5"], "workers"), "5");
+        assert_eq!(value(&["linkr", "up"], "insecure"), "true");
+        assert_eq!(value(&["linkr", "up"], "admin"), "127.0.0.1:8082");
+        assert_eq!(value(&["linkr", "edge"], "control"), "http://a+http://b");
+        assert_eq!(value(&["linkr", "link", "get", "x"], "server"), "http://x");
+        assert_eq!(value(&["linkr", "export"], "server"), "http://x");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (file, want) in [
+            ("[up]\nworker = 3", "unknown key 'worker' in [up]"),
+            ("workers = 3", "unknown key 'workers'"),
+            ("[down]\nx = 1", "unknown key 'down'"),
+            ("[up]\nworkers = \"many\"", "[up] workers cannot be many"),
+            ("[up]\ninsecure = 1", "[up] insecure cannot be 1"),
+            ("[up]\nlisten = [\"a\", \"b\"]", "[up] listen takes one value"),
+            ("[client]\npage-size = 3", "unknown key 'page-size' in [client]"),
+            ("[client]\noutput = \"yaml\"", "[client] output cannot be yaml"),
+        ] {
+            let why = apply(&file.parse().unwrap()).unwrap_err();
+            assert!(why.contains(want), "{why}");
+        }
+    }
+}

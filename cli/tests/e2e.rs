@@ -1,0 +1,22 @@
+//! The real binary in real processes: what people and machines see of linkr, from the outside.
+
+#[path = "e2e/bad_input.rs"]
+mod bad_input;
+#[path = "e2e/corpora.rs"]
+mod corpora;
+#[path = "e2e/durability.rs"]
+mod durability;
+#[path = "e2e/files.rs"]
+mod files;
+#[path = "e2e/first.rs"]
+mod first;
+#[path = "e2e/halves.rs"]
+mod halves;
+#[path = "e2e/image.rs"]
+mod image;
+#[path = "e2e/propagation.rs"]
+mod propagation;
+#[path = "e2e/stopping.rs"]
+mod stopping;
+#[path = "e2e/support.rs"]
+mod support;

@@ -1,0 +1,143 @@
+//! What people get wrong: one line that says what and how to mend it, exit status 2, nothing broken.
+
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, text};
+use std::net::TcpListener;
+use std::process::Output;
+
+#[track_caller]
+fn refused(done: &Output, wanted: &[&str]) {
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert_eq!(text(&done.stdout), "", "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in wanted {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn words_that_make_no_sense() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let run = |words: &[&str]| command(LINKR, dir.path()).args(words).output().unwrap();
+    refused(&run(&["lnk"]), &["unrecognized subcommand 'lnk'", "--help"]);
+    refused(&run(&["link", "create"]), &["<TARGET>", "--help"]);
+    refused(&run(&["link"]), &["--help"]);
+    refused(&run(&["up", "--workers", "many"]), &["many", "--workers"]);
+    refused(&run(&["up", "--hot-set-bytes", "1XB"]), &["1XB", "512MiB"]);
+    refused(
+        &run(&["link", "create", "https://a", "--expire-time", "soon"]),
+        &["soon", "2030-01-31T12:00:00Z"],
+    );
+    refused(&run(&["link", "update", "a"]), &["nothing to change", "--clear"]);
+    refused(&run(&["link", "update", "a", "--title", "x", "--clear", "title"]), &["title"]);
+    refused(&run(&["control", "--store", "postgres://x"]), &["postgres://x", "sqlite:PATH"]);
+    refused(&run(&["import", "links.txt"]), &["links.txt"]);
+    refused(&run(&["import", "none.csv"]), &["none.csv", "No such file"]);
+    refused(&run(&["link", "list", "--server", "https://x"]), &["TLS"]);
+    let health = run(&["healthcheck", "--admin", "127.0.0.1:1"]);
+    assert_eq!(health.status.code(), Some(1));
+    assert!(text(&health.stderr).contains("127.0.0.1:1"), "{}", text(&health.stderr));
+}
+
+#[test]
+fn settings_that_make_no_sense() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let run = |words: &[&str]| command(LINKR, dir.path()).args(words).output().unwrap();
+    refused(&run(&["--config", "none.toml", "config", "check"]), &["none.toml", "No such file"]);
+    for (file, wanted) in [
+        ("[up]\nworker = 3\n", &["unknown key 'worker'", "workers"][..]),
+        ("[up\n", &["line 1"]),
+        ("[edge]\nadmin = \"here\"\n", &["[edge] admin cannot be here"]),
+    ] {
+        dir.write("linkr.toml", file);
+        for words in [&["config", "check"][..], &["up"], &["link", "list"]] {
+            refused(&run(words), &[wanted, &["linkr.toml"]].concat());
+        }
+    }
+}
+
+#[test]
+fn no_server() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let file = dir.write("links.csv", "code,target\na,https://example.com\n");
+    // Bound, and closed at once: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for words in [&["link", "get", "x"][..], &["export"], &["import", &file]] {
+        let server = format!("http://{address}");
+        let done = command(LINKR, dir.path()).args(words).args(["--server", &server]).output().unwrap();
+        refused(&done, &[&address, "linkr up", "--server", "refused"]);
+    }
+}
+
+#[test]
+fn links_that_break_a_rule() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let create = |words: &[&str]| linkr.run(&dir, &[&["link", "create"], words].concat());
+    refused(&create(&["javascript:alert(1)"]), &["target", "javascript", "INVALID"]);
+    refused(&create(&["example.com"]), &["target", "no scheme such as https://"]);
+    refused(&create(&["https://a\r\nb"]), &["target", "control character"]);
+    refused(&create(&["https://a", "--code", "a b"]), &["at byte 1"]);
+    refused(&create(&["https://a", "--code", "robots.txt"]), &["itself"]);
+    refused(&create(&["https://a", "--status", "301"]), &["max_age"]);
+    refused(&create(&["https://a", "--status", "304"]), &["status"]);
+    refused(&create(&["https://a", "--domain", "none.example"]), &["none.example"]);
+    refused(&linkr.run(&dir, &["link", "get", "none"]), &["none", "NOT_FOUND"]);
+    linkr.ok(&dir, &["link", "create", "https://a", "--code", "taken"]);
+    refused(&create(&["https://b", "--code", "taken"]), &["taken", "EXISTS"]);
+
+    let mut api = Connection::to(linkr.api());
+    for (method, path, body, status, reason) in [
+        ("POST", "/v1/links", r#"{"target":"javascript:x"}"#, 400, "INVALID"),
+        ("POST", "/v1/links", r#"{"target":"https://b","code":"taken"}"#, 409, "EXISTS"),
+        ("POST", "/v1/links", r#"{"targett":"https://b"}"#, 400, "INVALID"),
+        ("POST", "/v1/links", "{", 400, "INVALID"),
+        ("GET", "/v1/links/none", "", 404, "NOT_FOUND"),
+        ("GET", "/v1/nothing", "", 404, "NO_SUCH_RESOURCE"),
+        ("PUT", "/v1/links", "{}", 405, "METHOD_NOT_ALLOWED"),
+    ] {
+        let answer = api.call(method, path, body).unwrap().unwrap();
+        assert_eq!(answer.status, status, "{method} {path} {body}: {}", answer.body);
+        assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{method} {path}");
+        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((&problem["status"], &problem["reason"]), (&status.into(), &reason.into()));
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+    }
+}
+
+#[test]
+fn places_that_are_taken() {
+    let _turn = beside_others();
+    let (dir, other) = (Dir::new(), Dir::new());
+    let linkr = Linkr::up(&dir);
+    let up = |dir: &Dir, words: &[&str]| {
+        let usual = [
+            "--data-dir",
+            "data",
+            "--listen",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ];
+        let mut all: Vec<&str> = vec!["up"];
+        for pair in usual.chunks(2).filter(|pair| !words.contains(&pair[0])) {
+            all.extend(pair);
+        }
+        all.extend(words);
+        command(LINKR, dir.path()).args(all).env("LINKR_LOG", "off").output().unwrap()
+    };
+    refused(&up(&dir, &[]), &["another linkr uses data"]);
+    for (flag, taken) in [("--listen", linkr.edge()), ("--api", linkr.api()), ("--admin", linkr.admin())] {
+        refused(&up(&other, &[flag, &taken.to_string()]), &[&taken.to_string()]);
+    }
+    refused(&up(&other, &["--api", "0.0.0.0:0"]), &["--insecure", "0.0.0.0:0"]);
+    let file = other.write("file", "");
+    refused(&up(&other, &["--data-dir", &file]), &[&file]);
+    assert_eq!(linkr.get("/none").status, 404, "the first one goes on");
+}

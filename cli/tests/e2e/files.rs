@@ -1,0 +1,127 @@
+//! Import and export: what goes in comes out, bad rows never stop good ones.
+
+use crate::support::{Dir, LINKR, Linkr, beside_others, command, text};
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+const CSV: &str = "code,target,status,max_age,title,tags,create_time\n\
+    b/c,https://example.com/b,301,60,\"a, \"\"b\"\"\",\"x,y\",2013-01-02T03:04:05Z\n\
+    a,https://example.com/a b,,,,,\n\
+    bad,ftp://example.com/,,,,,\n\
+    robots.txt,https://example.com/,,,,,\n\
+    short,https://example.com/\n\
+    late,https://example.com/,,,,,yesterday\n\
+    a,https://example.com/other,,,,,\n\
+    last,https://example.com/z,308,0,,,1999-12-31T23:59:59.5Z\n";
+
+#[test]
+fn csv_with_bad_rows_and_again() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let file = dir.write("links.csv", CSV);
+    let done = linkr.run(&dir, &["import", &file]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let said = text(&done.stdout);
+    assert!(said.starts_with("created 3, updated 0, skipped 0, rejected 5 in "), "{said}");
+    let said = text(&done.stderr);
+    assert!(said.lines().count() == 1 && said.contains("5 rows") && said.contains(".rejected.csv"), "{said}");
+    let rejected = fs::read_to_string(dir.file("links.csv.rejected.csv")).unwrap();
+    let mut lines = rejected.lines();
+    assert_eq!(lines.next(), Some("line,reason,message,code,target,status,max_age,title,tags,create_time"));
+    for (line, reason, part) in [
+        ("4,", "INVALID,", "ftp"),
+        ("5,", "INVALID,", "robots.txt"),
+        ("6,", "COLUMNS,", "2 columns"),
+        ("7,", "INVALID,", "yesterday"),
+        ("8,", "EXISTS,", "/other"),
+    ] {
+        let got = lines.next().unwrap();
+        let rest = got.strip_prefix(line).unwrap_or_else(|| panic!("{got}"));
+        assert!(rest.starts_with(reason) && rest.contains(part), "{got}");
+    }
+
+    let export = linkr.ok(&dir, &["export"]);
+    let codes: Vec<&str> = export.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(codes, ["code", "a", "b/c", "last"]);
+    assert!(export.contains("https://example.com/a%20b"), "{export}");
+    assert!(export.contains("\"a, \"\"b\"\"\",\"x,y\",,2013-01-02T03:04:05Z"), "{export}");
+
+    // The same file again changes nothing at all.
+    let head = linkr.metric("linkr_control_log_head").unwrap();
+    let again = linkr.ok(&dir, &["import", &file]);
+    assert!(again.starts_with("created 0, updated 0, skipped 3, rejected 5 in "), "{again}");
+    assert_eq!(linkr.ok(&dir, &["export"]), export);
+    assert_eq!(linkr.metric("linkr_control_log_head"), Some(head));
+
+    // With --update the row that differs wins, and only it is written.
+    let changed =
+        dir.write("changed.csv", "code,target\na,https://example.com/new\nb/c,https://example.com/b\n");
+    let said = linkr.ok(&dir, &["import", &changed, "--update"]);
+    assert!(said.starts_with("created 0, updated 2, skipped 0, rejected 0 in "), "{said}");
+    assert!(linkr.ok(&dir, &["link", "get", "a"]).contains("https://example.com/new"));
+}
+
+#[test]
+fn an_export_makes_the_same_server_again() {
+    let _turn = beside_others();
+    let (dir, other) = (Dir::new(), Dir::new());
+    let (one, two) = (Linkr::up(&dir), Linkr::up(&other));
+    let lines = [
+        r#"{"code":"a","target":"https://example.com/ü","tags":["x","y,z"],"note":"two\nlines","class":"strict"}"#,
+        r#"{"code":"b","target":"https://example.com/","query":"override","disabled":true,"expire_time":"2099-01-01T00:00:00Z"}"#,
+        r#"{"code":"c","target":7}"#,
+        "not json",
+        r#"{"code":"d","target":"https://example.com/","not_before":"2020-01-01T00:00:00.001Z","title":"t"}"#,
+    ];
+    let file = dir.write("links.jsonl", lines.join("\n"));
+    let done = one.run(&dir, &["import", &file]);
+    assert!(text(&done.stdout).starts_with("created 3, updated 0, skipped 0, rejected 2 in "), "{done:?}");
+    let rejected = fs::read_to_string(dir.file("links.jsonl.rejected.csv")).unwrap();
+    assert!(rejected.starts_with("line,reason,message,row\n3,INVALID,target"), "{rejected}");
+    for format in ["csv", "jsonl"] {
+        let name = format!("export.{format}");
+        one.ok(&dir, &["export", &name]);
+        let export = fs::read(dir.file(&name)).unwrap();
+        assert_eq!(text(&export), one.ok(&dir, &["export", "--format", format]));
+        two.ok(&other, &["import", &dir.file(&name)]);
+        assert_eq!(text(&export), two.ok(&other, &["export", "--format", format]));
+    }
+    one.ok(&dir, &["link", "delete", "a"]);
+    assert!(!one.ok(&dir, &["export"]).contains("\na,"));
+    let all = one.ok(&dir, &["export", "--show-deleted"]);
+    assert!(
+        all.starts_with("code,")
+            && all.lines().next().unwrap().ends_with(",delete_time")
+            && all.contains("\na,")
+    );
+}
+
+#[test]
+fn from_a_pipe_and_what_is_compressed() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let mut child = command(LINKR, dir.path())
+        .args(["import", "-", "--format", "csv", "--server", &format!("http://{}", linkr.api())])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut rows = String::from("target,code\n");
+    for row in 0..12_000 {
+        rows.push_str(&format!("https://example.com/{row},p/{row}\n"));
+    }
+    child.stdin.take().unwrap().write_all(rows.as_bytes()).unwrap();
+    let said = text(&child.wait_with_output().unwrap().stdout);
+    assert!(said.starts_with("created 12000, updated 0, skipped 0, rejected 0 in "), "{said}");
+    linkr.catch_up();
+    assert_eq!(linkr.get("/p/11999").location(), "https://example.com/11999");
+
+    let packed = dir.write("links.csv.zst", b"\x28\xb5\x2f\xfdrest");
+    let done = linkr.run(&dir, &["import", &packed]);
+    assert_eq!(done.status.code(), Some(2));
+    let line = format!("zstdcat {packed} | linkr import - --format csv");
+    assert!(text(&done.stderr).contains(&line), "{}", text(&done.stderr));
+}

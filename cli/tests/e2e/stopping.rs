@@ -1,0 +1,78 @@
+//! SIGTERM: everything that was asked is answered whole, and the process exits with 0.
+
+use crate::support::{Connection, Dir, Linkr, beside_others, until};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How a client saw its connection end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut(String),
+}
+
+/// Keeps asking on one connection until it ends.
+fn visit(edge: SocketAddr, answered: &AtomicUsize) -> End {
+    let mut connection = Connection::to(edge);
+    loop {
+        // A connection that has ended between two answers takes no more requests: that is no cut.
+        if connection.send("GET", "/x", "").is_err() {
+            return End::Whole;
+        }
+        match connection.answer(false) {
+            Ok(Some(answer)) if answer.location() != "https://example.com/" => {
+                return End::Cut(format!("{answer:?}"));
+            }
+            Ok(Some(answer)) => {
+                answered.fetch_add(1, Ordering::Relaxed);
+                if answer.field("connection") == Some("close") {
+                    return End::Whole;
+                }
+            }
+            Ok(None) => return End::Whole,
+            Err(fault) if fault.kind() == std::io::ErrorKind::ConnectionReset => return End::Whole,
+            Err(fault) => return End::Cut(fault.to_string()),
+        }
+    }
+}
+
+fn stops_cleanly(env: &[(&str, &str)]) {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut linkr = Linkr::up_with(&dir, env);
+    linkr.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);
+    until("the link", || (linkr.get("/x").status == 302).then_some(()));
+    let (edge, answered) = (linkr.edge(), AtomicUsize::new(0));
+    let ends: Vec<End> = std::thread::scope(|scope| {
+        let visitors: Vec<_> = (0..8).map(|_| scope.spawn(|| visit(edge, &answered))).collect();
+        until("the visitors to be busy", || (answered.load(Ordering::Relaxed) > 500).then_some(()));
+        linkr.ask_to_stop();
+        visitors.into_iter().map(|visitor| visitor.join().unwrap()).collect()
+    });
+    assert_eq!(ends.iter().filter(|end| **end != End::Whole).collect::<Vec<_>>(), Vec::<&End>::new());
+    assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+    // And what was written is there again.
+    let linkr = Linkr::up_with(&dir, env);
+    until("the link again", || (linkr.get("/x").status == 302).then_some(()));
+}
+
+#[test]
+fn nothing_in_flight_is_cut() {
+    stops_cleanly(&[]);
+}
+
+#[test]
+fn nothing_in_flight_is_cut_epoll() {
+    stops_cleanly(&[("MONOIO_FORCE_LEGACY_DRIVER", "1")]);
+}
+
+#[test]
+fn an_idle_caller_of_the_api_does_not_hold_it_up() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut linkr = Linkr::up(&dir);
+    let mut api = Connection::to(linkr.api());
+    assert_eq!(api.call("POST", "/v1/links", r#"{"target":"https://a"}"#).unwrap().unwrap().status, 201);
+    linkr.ask_to_stop();
+    assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+}

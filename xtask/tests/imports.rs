@@ -1,0 +1,227 @@
+//! The import table of docs/architecture.md, and the form of every file, as a program that runs with the tests.
+
+#[path = "imports/paths.rs"]
+mod paths;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A rule: files whose path starts with `within` name none of `never`. A name is a path from its crate on (`std::net`),
+/// or `::Name` for a segment anywhere.
+struct Rule {
+    within: &'static str,
+    never: &'static [&'static str],
+}
+
+const CLOCKS: [&str; 2] = ["::Instant", "::SystemTime"];
+const WAITING: [&str; 8] = [
+    "::TcpStream",
+    "::TcpListener",
+    "::UdpSocket",
+    "::ToSocketAddrs",
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "std::env",
+];
+const RUNTIMES: [&str; 5] = ["tokio", "monoio", "tonic", "axum", "hyper"];
+const STORES: [&str; 3] = ["rusqlite", "refinery", "redis"];
+
+const RULES: [Rule; 12] = [
+    Rule { within: "link/src", never: &CLOCKS },
+    Rule { within: "link/src", never: &WAITING },
+    Rule {
+        within: "link/src",
+        never: &["serde", "prost", "tokio", "monoio", "tracing", "quanta", "getrandom"],
+    },
+    Rule { within: "feed/src", never: &CLOCKS },
+    Rule { within: "feed/src", never: &WAITING },
+    Rule { within: "feed/src", never: &["tokio", "monoio", "tracing", "tonic", "quanta", "prost"] },
+    Rule { within: "hot/src", never: &CLOCKS },
+    Rule { within: "hot/src", never: &WAITING },
+    Rule { within: "hot/src", never: &["tokio", "monoio", "tracing", "tonic", "quanta", "socket2", "libc"] },
+    Rule { within: "edge/src/worker", never: &["tokio", "tonic", "axum", "proto"] },
+    Rule { within: "edge/src/background", never: &["monoio"] },
+    Rule {
+        within: "control/src/service",
+        never: &["rusqlite", "tonic", "axum", "refinery", "hyper", "crate::adapter", "crate::transport"],
+    },
+];
+
+/// Of our own crates, those that a crate may name.
+const MAY: [(&str, &[&str]); 6] = [
+    ("link", &[]),
+    ("feed", &["link"]),
+    ("hot", &["link", "feed"]),
+    ("proto", &["link", "feed"]),
+    ("edge", &["link", "feed", "hot", "proto"]),
+    ("control", &["link", "feed", "proto"]),
+];
+const OURS: [&str; 7] = ["link", "feed", "hot", "proto", "edge", "control", "cli"];
+/// Dependencies of the pure crates, whatever they would be used for.
+const PURE: [&str; 3] = ["link", "feed", "hot"];
+
+const MOST_LINES: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// What is wrong with one source file.
+fn faults_of_source(file: &str, text: &str) -> Vec<String> {
+    if file.ends_with("tests.rs") {
+        return Vec::new();
+    }
+    let named = paths::named(text);
+    let mut faults = Vec::new();
+    let mut check = |never: &str| {
+        if let Some(path) = named.iter().find(|path| paths::is_below(path, never)) {
+            faults.push(format!("{file} names {path}: {never} is not allowed here"));
+        }
+    };
+    for rule in RULES.iter().filter(|rule| file.starts_with(rule.within)) {
+        rule.never.iter().for_each(|never| check(never));
+    }
+    for (_, may) in MAY.iter().filter(|(name, _)| file.starts_with(&format!("{name}/src/"))) {
+        let own = file.split('/').next().unwrap_or_default();
+        OURS.iter().filter(|other| **other != own && !may.contains(other)).for_each(|other| check(other));
+    }
+    faults
+}
+
+/// What is wrong with the `[dependencies]` of one crate.
+fn faults_of_manifest(name: &str, text: &str) -> Vec<String> {
+    let mut section = "";
+    let mut dependencies = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        } else if section == "[dependencies]" && !line.starts_with('#') {
+            dependencies.extend(line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty()));
+        }
+    }
+    let may = MAY.iter().find(|(known, _)| *known == name).map(|(_, may)| *may);
+    let mut faults = Vec::new();
+    for dependency in dependencies {
+        let ours = OURS.contains(&dependency) && may.is_some_and(|may| !may.contains(&dependency));
+        let impure = PURE.contains(&name) && (RUNTIMES.contains(&dependency) || STORES.contains(&dependency));
+        if ours || impure {
+            faults.push(format!("{name}/Cargo.toml depends on {dependency}"));
+        }
+    }
+    faults
+}
+
+/// What is wrong with the form of a source file.
+fn faults_of_form(file: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if file.ends_with("/mod.rs") {
+        faults.push(format!("{file}: name it after its folder, beside it"));
+    }
+    if !text.starts_with("//!") {
+        faults.push(format!("{file} does not open with a //! sentence"));
+    }
+    if text.lines().count() > MOST_LINES {
+        faults.push(format!("{file} is longer than {MOST_LINES} lines"));
+    }
+    faults
+}
+
+/// Paths of one machine have no place in the repository. (Spelled so that this file is none of them.)
+fn faults_of_text(file: &str, text: &str) -> Vec<String> {
+    let homes = ["home", "root", "work", "Users"].map(|dir| format!("/{dir}/"));
+    let named = homes.iter().find(|home| {
+        text.match_indices(home.as_str()).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            before.is_none_or(|c| c.is_whitespace() || "\"'`(=".contains(c))
+        })
+    });
+    named.map(|home| format!("{file} names a path under {home}")).into_iter().collect()
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    for path in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && !["target", ".git", "linkr-data"].contains(&name.as_str()) {
+            files(&path, found);
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_repository_keeps_the_rules() {
+    let root = root();
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    files(&root, &mut all);
+    for path in all {
+        let Ok(text) = fs::read_to_string(&path) else { continue }; // not text
+        let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        faults.extend(faults_of_text(&file, &text));
+        if file.ends_with(".rs") {
+            faults.extend(faults_of_form(&file, &text));
+            faults.extend(faults_of_source(&file, &text));
+        }
+        if let Some(name) = file.strip_suffix("/Cargo.toml") {
+            faults.extend(faults_of_manifest(name, &text));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_planted_violation_is_found() {
+    for (file, text) in [
+        ("link/src/x.rs", "use std::time::{Duration, Instant};"),
+        ("link/src/x.rs", "fn f() { let _ = std::fs::read(\"x\"); }"),
+        ("link/src/x.rs", "use feed::Hello;"),
+        ("feed/src/x.rs", "use std::{net::{IpAddr, UdpSocket}, fmt};"),
+        ("feed/src/a/b.rs", "use hot::Set;"),
+        ("hot/src/x.rs", "fn f() { tracing::info!(\"x\"); }"),
+        ("hot/src/x.rs", "use std::{collections::HashMap, time::SystemTime};"),
+        ("proto/src/x.rs", "use edge::Config;"),
+        ("edge/src/x.rs", "fn f(_: control::Config) {}"),
+        ("edge/src/worker.rs", "use tokio::sync::mpsc;"),
+        ("edge/src/worker/x.rs", "async fn f() { ::tokio::spawn(g()); }"),
+        ("edge/src/background/x.rs", "use monoio::net;"),
+        ("control/src/x.rs", "use hot as h;"),
+        ("control/src/service/x.rs", "use tonic::Status;"),
+        ("control/src/service.rs", "use crate::adapter::Sqlite;"),
+    ] {
+        assert_eq!(faults_of_source(file, text).len(), 1, "{file}: {text}");
+    }
+    for (name, text) in [
+        ("link", "[dependencies]\nfeed.workspace = true"),
+        ("hot", "[dependencies]\ntokio = \"1\""),
+        ("edge", "[dependencies]\ncontrol = { workspace = true }"),
+    ] {
+        assert_eq!(faults_of_manifest(name, text).len(), 1, "{name}");
+    }
+    assert_eq!(faults_of_form("x/src/mod.rs", "fn f() {}").len(), 2);
+    assert_eq!(faults_of_form("x/src/y.rs", &format!("//! Long.\n{}", "\n".repeat(600))).len(), 1);
+    assert_eq!(faults_of_text("x", &["see /ho", "me/me/x"].concat()).len(), 1);
+}
+
+#[test]
+fn what_is_allowed_is_not_found() {
+    for (file, text) in [
+        ("link/src/x.rs", "//! Not std::fs::read, not Instant::now().\nuse std::time::Duration;"),
+        ("hot/src/x.rs", "use link::Link; const T: &str = \"tokio::spawn\"; /* monoio::x */"),
+        ("edge/src/background/x.rs", "use tokio::net::TcpStream;"),
+        (
+            "edge/src/worker/x.rs",
+            "use super::background_view; struct Edge; impl Edge { fn control(&self) {} }",
+        ),
+        ("control/src/adapter/x.rs", "use rusqlite::Connection; use crate::service;"),
+        ("hot/src/x.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::thread; }"),
+    ] {
+        assert_eq!(faults_of_source(file, text), Vec::<String>::new(), "{file}: {text}");
+    }
+    assert!(
+        faults_of_manifest("link", "[dependencies]\nbytes = \"1\"\n[dev-dependencies]\ntokio = \"1\"")
+            .is_empty()
+    );
+    assert!(faults_of_text("x", "https://example.com/home/page").is_empty());
+}
