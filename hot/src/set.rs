@@ -13,7 +13,7 @@ use eviction::Eviction;
 use fences::Fences;
 use link::{LinkRef, Seq};
 use slot::{Mark, Slot};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub use slot::Stored;
 
@@ -29,7 +29,10 @@ pub struct Set {
     applied: AtomicU64,
     seen: AtomicU64,
     bytes: AtomicUsize,
+    entries: AtomicUsize,
     budget: usize,
+    /// Entries of an older generation may be there.
+    unconfirmed: AtomicBool,
 }
 
 /// What a look-up found.
@@ -77,7 +80,9 @@ impl Set {
             applied: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
             budget,
+            unconfirmed: AtomicBool::new(false),
         }
     }
 
@@ -103,19 +108,24 @@ impl Set {
         }
     }
 
-    /// R6: carries out one change, in order; `None` purges the key. Only one thread applies.
-    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&Stored>) {
+    /// R6: carries out one change, in order; `None` purges the key. Only one thread applies. A refused change must be
+    /// asked for: the set is not complete until then.
+    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&Stored>) -> Fill {
         let hash = self.hash(key);
         self.fences.raise(hash, seq);
-        match value {
-            None => self.remove_older(key, seq),
+        let applied = match value {
+            None => {
+                self.remove_older(key, seq);
+                Fill::Accepted
+            }
             Some(value) => {
                 let slot = Slot::new(key, value, seq, seq, self.generation_number());
-                self.apply_slot(slot, seq, hash);
+                self.apply_slot(slot, seq, hash)
             }
-        }
+        };
         self.pass(seq);
         self.shrink(hash);
+        applied
     }
 
     /// R6 for a change that is about no link: only the position moves.
@@ -124,7 +134,7 @@ impl Set {
         self.seen.fetch_max(seq, Ordering::AcqRel);
     }
 
-    fn apply_slot(&self, slot: Slot, seq: Seq, hash: u64) {
+    fn apply_slot(&self, slot: Slot, seq: Seq, hash: u64) -> Fill {
         let (generation, cost) = (slot.generation(), slot.cost());
         match self.map.entry(slot) {
             Entry::Occupied(old) if old.key().generation() != generation || old.key().as_of() < seq => {
@@ -140,8 +150,13 @@ impl Set {
                 self.eviction.joined(hash);
                 self.recount(cost, 0);
             }
-            Entry::Vacant(_) => {}
+            // Something newer was seen in this slot, of this key or of another: whoever looks meanwhile must ask.
+            Entry::Vacant(_) => {
+                self.incomplete();
+                return Fill::Refused;
+            }
         }
+        Fill::Accepted
     }
 
     /// R7: takes a value that a tier knew to be current at `as_of`, asked for while the set was at `generation`.
@@ -196,7 +211,7 @@ impl Set {
         if !current() {
             return Fill::Refused;
         }
-        self.relied_on(hash, as_of, 0);
+        self.relied_on(hash, as_of, as_of);
         Fill::Accepted
     }
 
@@ -219,6 +234,7 @@ impl Set {
     /// R5: everything held becomes unconfirmed, and the stream begins again at `start`.
     pub fn reset(&self, start: Seq) {
         self.incomplete();
+        self.unconfirmed.store(self.entries() > 0, Ordering::Release);
         self.fences.new_epoch(start);
         self.generation.fetch_add(1, Ordering::AcqRel);
         for shard in self.map.shards() {
@@ -230,14 +246,16 @@ impl Set {
 
     /// R6c: every key is here. Entries that a walk did not confirm are gone for good.
     pub fn set_complete(&self) {
-        let number = self.generation_number();
-        self.map.retain(|slot, _| {
-            let keep = slot.generation() == number;
-            if !keep {
-                self.recount(0, slot.cost());
-            }
-            keep
-        });
+        if self.unconfirmed.swap(false, Ordering::AcqRel) {
+            let number = self.generation_number();
+            self.map.retain(|slot, _| {
+                let keep = slot.generation() == number;
+                if !keep {
+                    self.recount(0, slot.cost());
+                }
+                keep
+            });
+        }
         let now = self.complete.load(Ordering::Acquire);
         if now.is_multiple_of(2) {
             self.complete.store(now + 1, Ordering::Release);
@@ -265,8 +283,14 @@ impl Set {
         }
     }
 
+    /// An entry of so many bytes came, one of so many went; 0: none did.
     fn recount(&self, more: usize, less: usize) {
-        self.bytes.fetch_add(more.wrapping_sub(less), Ordering::Relaxed); // wraps back: never below zero in sum
+        // Both wrap back: never below zero in sum.
+        self.bytes.fetch_add(more.wrapping_sub(less), Ordering::Relaxed);
+        let (came, went) = (usize::from(more > 0), usize::from(less > 0));
+        if came != went {
+            self.entries.fetch_add(came.wrapping_sub(went), Ordering::Relaxed);
+        }
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
@@ -317,9 +341,9 @@ impl Set {
         self.complete.load(Ordering::Acquire) % 2 == 1
     }
 
-    /// Entries held, unconfirmed ones included. Takes every shard's lock in turn.
+    /// Entries held, unconfirmed ones included, by our own count.
     pub fn entries(&self) -> usize {
-        self.map.len()
+        self.entries.load(Ordering::Relaxed)
     }
 
     /// Bytes held, by our own count.
@@ -344,6 +368,7 @@ impl Set {
     pub fn validate(&self) {
         let counted: usize = self.map.iter().map(|entry| entry.key().cost()).sum();
         assert_eq!(counted, self.bytes(), "bytes are counted");
+        assert_eq!(self.map.len(), self.entries(), "entries are counted");
         assert!(self.bytes() <= self.budget || self.entries() <= 1, "the budget is kept");
         assert!(self.seen() >= self.applied(), "what was applied was seen");
         let number = self.generation_number();

@@ -70,6 +70,42 @@ fn a_fill_ahead_of_the_stream_keeps_older_changes_out() {
     set.validate();
 }
 
+/// Two keys in one slot of the fences.
+fn neighbours(set: &Set) -> (Vec<u8>, Vec<u8>) {
+    let slot = |key: &[u8]| set.hash(key) >> 24 & (crate::limits::FENCE_SLOTS as u64 - 1);
+    let first = key(0);
+    let second = (1..10_000_000).map(key).find(|key| slot(key) == slot(&first)).expect("one in 65,536");
+    (first, second)
+}
+
+/// Found in review: a change refused because of another key's fill was forgotten, and a complete set answered 404.
+#[test]
+fn a_refused_change_is_never_a_certain_absence() {
+    for complete_first in [true, false] {
+        let set = Set::new(1 << 20);
+        set.reset(95);
+        let (ahead, late) = neighbours(&set);
+        if complete_first {
+            set.set_complete();
+        }
+        assert_eq!(set.fill(&ahead, set.generation(), 100, 100, Some(&link("a"))), Fill::Accepted);
+        assert_eq!(set.apply(&late, 97, Some(&link("b"))), Fill::Refused);
+        assert_eq!(target(&set, &late), Err(Absence::Unknown), "complete first: {complete_first}");
+        assert_eq!(set.fill(&late, set.generation(), 100, 97, Some(&link("b"))), Fill::Accepted, "asked for");
+        set.set_complete();
+        assert_eq!(target(&set, &late).unwrap(), "https://b");
+        set.validate();
+    }
+}
+
+#[test]
+fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
+    let set = Set::new(1 << 20);
+    assert_eq!(set.fill(&key(1), 0, 9, 0, None), Fill::Accepted);
+    assert_eq!(set.apply(&key(1), 4, Some(&link("purged"))), Fill::Refused);
+    assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
+}
+
 #[test]
 fn a_fill_from_before_a_reset_is_refused() {
     let set = Set::new(1 << 20);

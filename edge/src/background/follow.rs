@@ -35,6 +35,8 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
         origin,
         ask_list: Vec::new(),
         evictions_before: 0,
+        pages: 0,
+        stuck_at: None,
         asked_again: tokio::time::Instant::now(),
     };
     let mut backoff = Duration::ZERO;
@@ -43,53 +45,69 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
         let heard = driver.stream().await;
         driver.shared.feed.connected.store(false, Ordering::Release);
         backoff = match heard {
-            Heard::Something => Duration::ZERO,
+            Heard::Progress => Duration::ZERO,
             Heard::Nothing => {
                 driver.origin.next();
-                (backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF)
+                // A part of it by chance, so that edges cut together do not come back together.
+                let backoff = (backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF);
+                backoff.mul_f64(0.75 + f64::from(getrandom::u32().unwrap_or(0) % 512) / 1024.0)
             }
         };
     }
 }
 
-/// Whether a stream was of any use before it ended.
+/// Whether a stream was of any use before it ended: something was applied or loaded, or it lived for a while. A stream
+/// that is let in and ends at once, again and again, is not.
+#[derive(PartialEq)]
 enum Heard {
-    Something,
+    Progress,
     Nothing,
 }
+
+/// A stream that lived this long was of use.
+const LIVED: Duration = Duration::from_secs(1);
 
 struct Driver {
     follower: Follower,
     shared: Arc<Shared>,
     origin: Origin,
-    /// R6c: keys that a walk brought too late, behind a newer change to their slot.
+    /// R6c: keys that a walk or the stream brought too late, behind something newer in their slot.
     ask_list: Vec<Key>,
     evictions_before: u64,
+    pages: u64,
+    stuck_at: Option<u64>,
     asked_again: tokio::time::Instant,
 }
 
 impl Driver {
-    /// One stream, from hello to its end.
+    /// One stream, from hello to its end, and whether it was of use.
     async fn stream(&mut self) -> Heard {
+        let (began, applied, pages) = (tokio::time::Instant::now(), self.follower.applied(), self.pages);
+        let wants_another = self.one_stream().await;
+        let moved = self.follower.applied() != applied || self.pages != pages;
+        if wants_another || moved || began.elapsed() >= LIVED { Heard::Progress } else { Heard::Nothing }
+    }
+
+    /// `true`: it ended because this edge wants another one.
+    async fn one_stream(&mut self) -> bool {
         let mut client = match self.origin.connect().await {
             Ok(client) => client,
             Err(fault) => {
                 tracing::debug!(%fault, "control cannot be reached");
-                return Heard::Nothing;
+                return false;
             }
         };
         let (say, said) = mpsc::channel(64);
         if say.send(request(Say::Hello(self.hello()))).await.is_err() {
-            return Heard::Nothing;
+            return false;
         }
         let mut hear = match client.follow(ReceiverStream::new(said)).await {
             Ok(response) => response.into_inner(),
             Err(status) => {
                 tracing::warn!(%status, "control does not let this edge follow");
-                return Heard::Nothing;
+                return false;
             }
         };
-        let mut heard = Heard::Nothing;
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -97,25 +115,24 @@ impl Driver {
                 biased;
                 message = hear.message() => match message {
                     Ok(Some(message)) => {
-                        heard = Heard::Something;
-                        let Ok(answer) = self.take(message).await else { return heard };
+                        let Ok(answer) = self.take(message).await else { return false };
                         if answer.is_some_and(|answer| say.try_send(request(answer)).is_err()) {
-                            return heard; // control does not read: it is as good as gone
+                            return false; // control does not read: it is as good as gone
                         }
                     }
-                    Ok(None) => return heard,
+                    Ok(None) => return false,
                     Err(status) => {
                         tracing::debug!(%status, "the stream was cut");
-                        return heard;
+                        return false;
                     }
                 },
                 _ = ping.tick() => {
                     if let Some(id) = self.follower.ping(sys::boottime_ms())
                         && say.try_send(request(Say::Ping(v1::Ping { id }))).is_err() {
-                        return heard;
+                        return false;
                     }
                     if self.walk_again() {
-                        return Heard::Something;
+                        return true;
                     }
                 }
             }
@@ -158,18 +175,27 @@ impl Driver {
                 None
             }
             Effect::Apply(changes) => {
-                changes.iter().for_each(|change| apply(&self.shared, change));
+                for change in &changes {
+                    if apply(&self.shared, change) == Fill::Refused
+                        && let Ok(key) = Key::from_bytes(&change.key)
+                    {
+                        self.ask_list.push(key);
+                    }
+                }
                 Some(v1::Applied { seq: self.follower.applied(), page: 0 })
             }
             Effect::Load { as_of, entries, number } => {
                 self.load(as_of, &entries);
+                self.pages += 1;
                 Some(v1::Applied { seq: self.follower.applied(), page: number })
             }
             Effect::Stuck(seq) => {
-                tracing::error!(
-                    behind = seq,
-                    "the next change needs a newer edge: this one stays where it is"
-                );
+                if self.stuck_at.replace(seq) != Some(seq) {
+                    tracing::error!(
+                        behind = seq,
+                        "the next change needs a newer edge: this one stays where it is"
+                    );
+                }
                 return Err(());
             }
         };
@@ -243,14 +269,17 @@ impl Driver {
 }
 
 /// R6 for one change.
-fn apply(shared: &Shared, change: &Change) {
+fn apply(shared: &Shared, change: &Change) -> Fill {
     match change.kind {
         ChangeKind::LINK => {
             let (stored, _) = records::stored(shared, &change.key, &change.record, change.seq);
-            shared.set.apply(&change.key, change.seq, Some(&stored));
+            shared.set.apply(&change.key, change.seq, Some(&stored))
         }
         ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),
-        _ => shared.set.pass(change.seq),
+        _ => {
+            shared.set.pass(change.seq);
+            Fill::Accepted
+        }
     }
 }
 

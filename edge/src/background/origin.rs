@@ -16,6 +16,10 @@ use tonic::transport::{Channel, Endpoint};
 
 /// A question that takes longer is answered with 503.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// After a call that failed, so long nobody is asked: those who wait would only wait in vain. Then one call tries.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Questions whose answers are awaited at once; one more is answered with 503.
+const MAX_WAITING: usize = 4 * crate::shared::MAX_QUESTIONS;
 /// Keys in one call.
 const MAX_KEYS: usize = 256;
 /// Snapshot pages are at most 1 MiB of records; this leaves room for the rest of a message.
@@ -51,6 +55,7 @@ struct Inner {
     endpoints: Vec<Endpoint>,
     current: AtomicUsize,
     channel: Mutex<Option<Channel>>,
+    paused_until: Mutex<Option<tokio::time::Instant>>,
     shared: Arc<Shared>,
 }
 
@@ -58,8 +63,8 @@ type Waiting = HashMap<Key, Vec<oneshot::Sender<Told>>>;
 
 impl Origin {
     pub fn new(endpoints: Vec<Endpoint>, shared: Arc<Shared>) -> Self {
-        let (current, channel) = (AtomicUsize::new(0), Mutex::new(None));
-        Self(Arc::new(Inner { endpoints, current, channel, shared }))
+        let (current, channel, paused_until) = (AtomicUsize::new(0), Mutex::new(None), Mutex::new(None));
+        Self(Arc::new(Inner { endpoints, current, channel, paused_until, shared }))
     }
 
     /// Connects to the current instance, for the stream; the questions go the same way from now on.
@@ -68,6 +73,10 @@ impl Origin {
         let channel = self.0.endpoints[at].connect().await?;
         *self.0.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
         Ok(client(channel))
+    }
+
+    fn paused(&self) -> Option<tokio::time::Instant> {
+        *self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current instance is no good: the next one is tried.
@@ -83,6 +92,9 @@ impl Origin {
         let (Some(channel), Some(epoch)) = (channel, shared.feed.epoch()) else {
             return vec![Told::Unavailable; keys.len()];
         };
+        if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
+            return vec![Told::Unavailable; keys.len()];
+        }
         let generation = shared.set.generation();
         let request = proto::v1::FetchRequest {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
@@ -90,11 +102,12 @@ impl Origin {
         };
         let response = match tokio::time::timeout(DEADLINE, client(channel).fetch(request)).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => {
-                tracing::debug!(%status, "origin does not answer");
+            failed => {
+                tracing::debug!(?failed, "origin does not answer");
+                *self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(tokio::time::Instant::now() + PAUSE);
                 return vec![Told::Unavailable; keys.len()];
             }
-            Err(_) => return vec![Told::Unavailable; keys.len()],
         };
         let same_history = proto::epoch_from_wire(response.epoch.as_ref()).is_ok_and(|own| own == epoch);
         let in_order = response.entries.iter().map(|entry| &entry.key[..]).eq(keys.iter().map(Key::as_bytes));
@@ -158,6 +171,10 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
 /// Notes who waits; the key is asked for only if nobody waited for it before.
 fn enlist(waiting: &Mutex<Waiting>, question: Question, keys: &mut Vec<Key>) {
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    if waiting.len() >= MAX_WAITING {
+        let _ = question.answer.send(Told::Unavailable); // whoever gave up needs no answer
+        return;
+    }
     let own = waiting.entry(question.key.clone()).or_default();
     if own.is_empty() {
         keys.push(question.key);

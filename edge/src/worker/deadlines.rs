@@ -122,7 +122,9 @@ impl Connections {
     pub fn drain(&self) {
         self.draining.set(true);
         for watch in self.table.borrow().iter().flatten() {
-            if !watch.draining.replace(true) && watch.phase.get() == Phase::Idle {
+            watch.draining.set(true);
+            // Again at every call: what was busy before may be idle now.
+            if watch.phase.get() == Phase::Idle {
                 end(watch.fd, Half::Read);
             }
         }
@@ -225,6 +227,10 @@ mod tests {
         connections.drain();
         assert_eq!(idle.read(&mut [0]).unwrap(), 0);
         assert!(watch.draining());
+        connections.turn(&watch, Phase::Idle); // its last answer was taken after the first call
+        connections.drain();
+        let mut busy = busy;
+        assert_eq!(busy.read(&mut [0]).unwrap(), 0);
         let (_c, late) = pair();
         assert!(connections.enter(late.as_raw_fd()).draining());
     }
