@@ -6,11 +6,13 @@ pub use links::{LinkCommand, Update};
 
 use crate::fault::Fault;
 use crate::{out, settings};
+use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tonic::transport::Endpoint;
 
 /// A URL shortener: redirects from memory, and links that change everywhere at once.
 ///
@@ -79,15 +81,15 @@ pub struct Front {
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// Threads that answer redirects; 0: one for each core
-    #[arg(long, env = "LINKR_WORKERS", default_value_t = 0, value_name = "N")]
+    #[arg(long, env = "LINKR_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers())]
     pub workers: usize,
-    /// Bytes of memory for links, such as 512MiB
+    /// Bytes of memory for links, such as 512MiB or 2GB
     #[arg(long, env = "LINKR_HOT_SET_BYTES", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
     pub hot_set_bytes: usize,
 }
 
 /// Where and how links are written.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Back {
     /// Where the API (gRPC and REST) is served
     #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR")]
@@ -126,7 +128,8 @@ pub struct Edge {
         env = "LINKR_CONTROL",
         value_delimiter = ',',
         default_value = "http://127.0.0.1:8081",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = control_url
     )]
     pub control: Vec<String>,
     /// The name of this edge in control's metrics [default: the host's name]
@@ -141,7 +144,7 @@ pub struct Edge {
 #[derive(Args)]
 pub struct Control {
     /// Where the links are kept: sqlite:PATH
-    #[arg(long, env = "LINKR_STORE", default_value = "sqlite:linkr-data/linkr.db")]
+    #[arg(long, env = "LINKR_STORE", default_value = "sqlite:linkr-data/linkr.db", value_parser = store)]
     pub store: String,
     /// Where health and metrics are served
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR")]
@@ -155,7 +158,7 @@ pub struct Control {
 #[derive(Args)]
 pub struct Server {
     /// The API of a running linkr
-    #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL")]
+    #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL", value_parser = server_url)]
     pub server: String,
     /// The domain of the links; `-` is the default one
     #[arg(long, default_value = "-")]
@@ -238,13 +241,17 @@ pub fn asked() -> Result<Option<Command>, Fault> {
     }
 }
 
-/// No command means `up`, also with flags of `up` right behind the program's name.
+/// No command means `up`, also with flags of `up` right behind the program's name. `-o` may stand in front of a command:
+/// it is moved behind it.
 fn with_up(mut words: Vec<OsString>) -> Vec<OsString> {
     let mut at = 1;
+    let mut output = Vec::new();
     while let Some(word) = words.get(at).and_then(|word| word.to_str()) {
         match word {
             "--config" => at += 2,
             _ if word.starts_with("--config=") => at += 1,
+            "-o" | "--output" => output.extend(words.drain(at..words.len().min(at + 2))),
+            _ if word.starts_with("-o") || word.starts_with("--output=") => output.push(words.remove(at)),
             "-h" | "--help" | "-V" | "--version" => return words,
             _ => break,
         }
@@ -252,7 +259,17 @@ fn with_up(mut words: Vec<OsString>) -> Vec<OsString> {
     if words.get(at).is_none_or(|word| word.as_encoded_bytes().starts_with(b"-")) {
         words.insert(at.min(words.len()), "up".into());
     }
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words.splice(end..end, output);
     words
+}
+
+/// The command that a server or client would be started with if nothing was said but its name.
+pub fn with_defaults(command: &clap::Command, names: &[&str]) -> Result<Command, Fault> {
+    let words = std::iter::once(&"linkr").chain(names);
+    let matches = command.clone().try_get_matches_from(words);
+    let parsed = matches.and_then(|matches| Linkr::from_arg_matches(&matches));
+    parsed.map(|linkr| linkr.command).map_err(|fault| one_line(&fault))
 }
 
 /// The first paragraph of clap's text, as one line.
@@ -267,21 +284,51 @@ fn one_line(fault: &clap::Error) -> Fault {
     Fault::new(format_args!("{}; --help shows what is possible", line.trim_start_matches("error: ")))
 }
 
-/// Bytes: a number, alone or with KiB, MiB or GiB (kB, MB, GB: powers of ten).
+/// More threads than any machine has cores for.
+fn workers() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=1024)
+}
+
+/// Bytes: a number, alone or with KiB, MiB or GiB (KB, MB, GB: powers of ten).
 fn size(text: &str) -> Result<usize, String> {
+    let unknown = "is not a size such as 512MiB or 2GB: the units are KiB, MiB, GiB, KB, MB and GB";
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit: usize = match text[digits..].trim() {
         "" | "B" => 1,
-        "kB" => 1_000,
+        "kB" | "KB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err("is not a size such as 512MiB".to_owned()),
+        _ => return Err(unknown.to_owned()),
     };
-    let number: usize = text[..digits].parse().map_err(|_| "is not a size such as 512MiB")?;
-    number.checked_mul(unit).ok_or_else(|| "is too large".to_owned())
+    match text[..digits].parse::<usize>().map_err(|_| unknown)?.checked_mul(unit) {
+        Some(0) => Err("leaves no memory for links".to_owned()),
+        Some(size) => Ok(size),
+        None => Err("is too large".to_owned()),
+    }
+}
+
+fn store(text: &str) -> Result<String, String> {
+    let known = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
+    if known { Ok(text.to_owned()) } else { Err("this version keeps links in sqlite:PATH".to_owned()) }
+}
+
+/// As the edge takes it.
+fn control_url(text: &str) -> Result<String, String> {
+    let good = text.starts_with("http://") && Endpoint::from_shared(text.to_owned()).is_ok();
+    if good { Ok(text.to_owned()) } else { Err("is no address of control: http://host:port".to_owned()) }
+}
+
+/// With the scheme that may be left out.
+fn server_url(text: &str) -> Result<String, String> {
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    if url.starts_with("https://") {
+        return Err("asks for TLS, which this version does not speak".to_owned());
+    }
+    let good = url.starts_with("http://") && Endpoint::from_shared(url.clone()).is_ok();
+    if good { Ok(url) } else { Err("is not a URL such as http://127.0.0.1:8081".to_owned()) }
 }
 
 #[cfg(test)]
@@ -304,6 +351,11 @@ mod tests {
             ("linkr --config=x --listen a", "linkr --config=x up --listen a"),
             ("linkr --version", "linkr --version"),
             ("linkr link list", "linkr link list"),
+            ("linkr -o json link list", "linkr link list -o json"),
+            (
+                "linkr --output=json --config x link get -- -a",
+                "linkr --config x link get --output=json -- -a",
+            ),
         ] {
             assert_eq!(with_up(words(given)), words(want));
         }
@@ -314,6 +366,8 @@ mod tests {
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size("512 MiB"), Ok(512 << 20));
         assert_eq!(size("7"), Ok(7));
+        assert_eq!((size("2KB"), size("2kB"), size("1MB")), (Ok(2_000), Ok(2_000), Ok(1_000_000)));
+        assert!(size("0").is_err() && size("0GiB").is_err());
         assert!(size("GiB").is_err() && size("1XB").is_err() && size("99999999999GiB").is_err());
     }
 }

@@ -23,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// Bytes of one answer: exports come in large parts.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// What h2 says when something else than HTTP/2 comes back.
+const NOT_HTTP2: &str = "h2 protocol error: http2 error";
+
 type Client = LinksClient<Channel>;
 
 /// Runs one client command to its end.
@@ -35,17 +38,9 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault
 }
 
 async fn connect(server: &Server) -> Result<Client, Fault> {
-    let url = if server.server.contains("://") {
-        server.server.clone()
-    } else {
-        format!("http://{}", server.server)
-    };
-    let wrong =
-        |why: &str| Fault::new(format_args!("--server {url} {why}: give one such as http://127.0.0.1:8081"));
-    if url.starts_with("https://") {
-        return Err(wrong("asks for TLS, which this version does not speak"));
-    }
-    let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| wrong("is not a URL"))?;
+    let url = &server.server;
+    let endpoint = Endpoint::from_shared(url.clone())
+        .map_err(|_| Fault::new(format_args!("--server {url} is not a URL such as http://127.0.0.1:8081")))?;
     let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
         Fault::new(format_args!(
             "nothing answers at {url} ({}): start it with 'linkr up', or name another with --server",
@@ -56,11 +51,17 @@ async fn connect(server: &Server) -> Result<Client, Fault> {
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.
-fn refused(status: &Status) -> Fault {
+fn refused(status: &Status, server: &Server) -> Fault {
+    let url = &server.server;
+    if status.message() == NOT_HTTP2 {
+        return Fault::new(format_args!("{url} is not a linkr API: is it the redirect port? See --server"));
+    }
     let details = status.get_error_details();
     let mut text = match status.code() {
         Code::Unavailable => format!("the server went away ({}): try again", status.message()),
-        Code::Unimplemented => "the server does not know this request: is it an older linkr?".to_owned(),
+        Code::Unimplemented => {
+            format!("{url} does not know this request: is it the API, and of no older linkr?")
+        }
         _ => status.message().to_owned(),
     };
     let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();

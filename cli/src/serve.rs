@@ -3,14 +3,13 @@
 mod admin;
 mod data;
 
-use crate::args::{Back, Control, Edge, Front, Up};
+use crate::args::{Back, Command, Control, Edge, Front, Up};
 use crate::fault::Fault;
 use crate::out;
 use data::Locked;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -32,7 +31,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let api = control.api();
         let edge =
             start_edge(edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
-                Some(Arc::new(move || metrics.encode()))
+                Some(metrics as edge::MoreMetrics)
             }));
         let edge = match edge {
             Ok(edge) => edge,
@@ -58,8 +57,9 @@ pub fn up(args: Up) -> Result<(), Fault> {
             if api.port() == 8081 { String::new() } else { format!(" --server http://{}", reachable(api)) },
         ));
         signals.wait().await;
-        stop_edge(edge, &mut signals).await;
-        control.stop().await;
+        if stop_edge(edge, &mut signals).await {
+            stop_control(control, &mut signals).await;
+        }
         Ok(())
     })
 }
@@ -92,16 +92,13 @@ pub fn control(args: Control) -> Result<(), Fault> {
             api_line(control.api())
         ));
         signals.wait().await;
-        control.stop().await;
+        stop_control(control, &mut signals).await;
         Ok(())
     })
 }
 
 fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
-    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG)).map_err(|fault| {
-        Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}"))
-    })?;
+    let filter = log_filter()?;
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -109,19 +106,43 @@ fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
         .enable_all()
         .build()
         .map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
-    runtime.block_on(server)
+    let ended = runtime.block_on(server);
+    runtime.shutdown_background(); // what was cut is not waited for
+    ended
+}
+
+fn log_filter() -> Result<EnvFilter, Fault> {
+    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG))
+        .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
+}
+
+/// What a start would say of its settings before it touches anything.
+pub fn check(asked: &Command) -> Result<(), Fault> {
+    let back = match asked {
+        Command::Up(Up { back, .. }) | Command::Control(Control { back, .. }) => Some(back),
+        Command::Edge(_) => None,
+        _ => return Ok(()),
+    };
+    log_filter()?;
+    back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
 }
 
 async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
-    let Back { api, insecure, more_schemes, own_hosts } = back;
-    control::start(control::Config { store, api, insecure, more_schemes, own_hosts })
-        .await
-        .map_err(Fault::new)
+    control::start(control_config(store, back)).await.map_err(Fault::new)
 }
 
-type MoreMetrics = Option<Arc<dyn Fn() -> String + Send + Sync>>;
+fn control_config(store: PathBuf, back: Back) -> control::Config {
+    let Back { api, insecure, more_schemes, own_hosts } = back;
+    control::Config { store, api, insecure, more_schemes, own_hosts }
+}
 
-fn edge_config(front: &Front, control: Vec<String>, name: String, more_metrics: MoreMetrics) -> edge::Config {
+fn edge_config(
+    front: &Front,
+    control: Vec<String>,
+    name: String,
+    more_metrics: Option<edge::MoreMetrics>,
+) -> edge::Config {
     let Front { listen, admin, workers, hot_set_bytes } = *front;
     let workers = match workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -134,12 +155,23 @@ fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
     edge::start(config).map_err(Fault::new)
 }
 
-/// Blocks on what is in flight, so it does so on a thread of its own. A second signal does not wait for it.
-async fn stop_edge(edge: edge::Running, signals: &mut Signals) {
+/// Blocks on what is in flight, so it does so on a thread of its own. A second signal does not wait for it: `false`.
+async fn stop_edge(edge: edge::Running, signals: &mut Signals) -> bool {
     let stopped = tokio::task::spawn_blocking(move || edge.stop());
     tokio::select! {
-        _ = stopped => {}
-        () = signals.wait() => out::note("stopped at once: requests in flight were cut"),
+        _ = stopped => true,
+        () = signals.wait() => {
+            out::note("stopped at once: requests in flight were cut");
+            false
+        }
+    }
+}
+
+/// A second signal does not wait for the calls under way. What was acknowledged is on disk either way.
+async fn stop_control(control: control::Running, signals: &mut Signals) {
+    tokio::select! {
+        () = control.stop() => {}
+        () = signals.wait() => out::note("stopped at once: calls in flight were cut"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! `linkr.toml`: read into the defaults of the command line, so that flags and `LINKR_…` win over it by themselves.
 
-use crate::args::Linkr;
+use crate::args::{self, Linkr};
 use crate::fault::Fault;
-use crate::out;
+use crate::{out, serve};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory};
 use std::ffi::OsString;
@@ -22,8 +22,14 @@ pub fn command(words: &[OsString]) -> Result<Command, Fault> {
     }
 }
 
-/// `linkr config check`. A bad file has stopped the program before this.
+/// `linkr config check`. A bad file has stopped the program before this; what is left are the environment and what
+/// only a start would say.
 pub fn check() -> Result<(), Fault> {
+    let command = command(&std::env::args_os().collect::<Vec<_>>())?;
+    for names in [&["up"][..], &["edge"], &["control"], &["link", "list"]] {
+        let checked = args::with_defaults(&command, names).and_then(|asked| serve::check(&asked));
+        checked.map_err(|fault| Fault::new(format_args!("linkr {}: {}", names[0], fault.message())))?;
+    }
     match file_of(&std::env::args_os().collect::<Vec<_>>()) {
         Some(file) => out::line(&format!("{} is good", file.display())),
         None => out::line("there is no linkr.toml here: the defaults apply"),
@@ -151,7 +157,9 @@ fn set(command: Command, table: &str, key: &str, words: &[String]) -> Result<Com
         !flag && matches!(fault.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue)
     });
     if !good || bad.is_some() {
-        return Err(format!("[{table}] {key} cannot be {}", words.join(", ")));
+        let why = bad.as_ref().and_then(std::error::Error::source);
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        return Err(format!("[{table}] {key} cannot be {}{why}", words.join(", ")));
     }
     let id = arg.get_id().clone();
     // Read once at the start and needed until the end: clap keeps defaults as static texts.

@@ -14,6 +14,8 @@ mod first;
 mod halves;
 #[path = "e2e/image.rs"]
 mod image;
+#[path = "e2e/metrics.rs"]
+mod metrics;
 #[path = "e2e/propagation.rs"]
 mod propagation;
 #[path = "e2e/stopping.rs"]

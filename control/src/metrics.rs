@@ -1,7 +1,8 @@
-//! What control counts, as classic Prometheus text 0.0.4. Nothing is served here.
+//! What control counts, as families for `proto::exposition`. Nothing is served here.
 
+use proto::exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -29,28 +30,25 @@ impl Metrics {
         self.sessions.fetch_add(1, Relaxed);
         SessionGuard(self.clone())
     }
+}
 
-    /// Everything, as text.
-    pub fn encode(&self) -> String {
-        let mut out = String::from(
-            "# HELP linkr_control_requests_total Calls answered, over gRPC and REST.\n\
-             # TYPE linkr_control_requests_total counter\n",
-        );
+impl Collector for Metrics {
+    fn encode(&self, encoder: Encoder<'_>) -> fmt::Result {
+        let mut families = Families::new(encoder);
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for ((method, code), count) in requests {
-            let labels = format!("method=\"{method}\",code=\"{code}\"");
-            let _ = writeln!(out, "linkr_control_requests_total{{{labels}}} {count}"); // a String takes all
-        }
-        let _ = write!(
-            out,
-            "# HELP linkr_control_log_head The number of the last change in the log.\n\
-             # TYPE linkr_control_log_head gauge\nlinkr_control_log_head {}\n\
-             # HELP linkr_control_feed_sessions Edges that follow the log here.\n\
-             # TYPE linkr_control_feed_sessions gauge\nlinkr_control_feed_sessions {}\n",
-            self.head.load(Relaxed),
-            self.sessions.load(Relaxed),
-        );
-        out
+        families.counters(
+            "linkr_control_requests_total",
+            "Calls answered, over gRPC and REST.",
+            |series| {
+                requests.iter().try_for_each(|((method, code), count)| {
+                    series(&[("method", *method), ("code", *code)], *count)
+                })
+            },
+        )?;
+        let head = self.head.load(Relaxed) as f64;
+        families.gauge("linkr_control_log_head", "The number of the last change in the log.", head)?;
+        let sessions = self.sessions.load(Relaxed) as f64;
+        families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)
     }
 }
 
@@ -67,6 +65,7 @@ impl Drop for SessionGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::exposition::{Format, Registry};
 
     #[test]
     fn text() {
@@ -75,7 +74,10 @@ mod tests {
         metrics.count("GetLink", "OK");
         metrics.set_head(7);
         let guard = metrics.session();
-        let text = metrics.encode();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        let encode = || String::from_utf8(Format::Classic.encode(&registry).unwrap()).unwrap();
+        let text = encode();
         for line in [
             "linkr_control_requests_total{method=\"GetLink\",code=\"OK\"} 2\n",
             "linkr_control_log_head 7\n",
@@ -84,6 +86,6 @@ mod tests {
             assert!(text.contains(line), "{text}");
         }
         drop(guard);
-        assert!(metrics.encode().contains("feed_sessions 0"));
+        assert!(encode().contains("feed_sessions 0"));
     }
 }

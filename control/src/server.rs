@@ -37,6 +37,23 @@ pub struct Config {
     pub own_hosts: Vec<String>,
 }
 
+impl Config {
+    /// What can be said without touching anything: [`start`] says the same.
+    ///
+    /// # Errors
+    /// [`StartFault`]
+    pub fn check(&self) -> Result<(), StartFault> {
+        if self.api.ip().is_loopback() || self.insecure {
+            return Ok(());
+        }
+        Err(StartFault(format!(
+            "will not bind the API to {}: it has no keys and no TLS yet, so everyone who reaches it could change \
+             every link; bind it to 127.0.0.1, or give --insecure if something else protects it",
+            self.api
+        )))
+    }
+}
+
 /// Why control does not start: one line that says what and how to mend it.
 #[derive(Debug)]
 pub struct StartFault(String);
@@ -64,7 +81,7 @@ pub struct Running {
 /// # Errors
 /// [`StartFault`]
 pub async fn start(config: Config) -> Result<Running, StartFault> {
-    check_bind(&config)?; // before a file is made
+    config.check()?; // before a file is made
     let path = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path, Options::default())).await;
     let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(|e| StartFault(e.to_string()))?;
@@ -76,7 +93,7 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 /// # Errors
 /// [`StartFault`]
 pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
-    check_bind(&config)?;
+    config.check()?;
     let first = crate::service::blocking(&store, Repository::head).await;
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
@@ -95,6 +112,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         tail: tail.clone(),
         metrics: metrics.clone(),
         stop: stopped.clone(),
+        forks: feed::Forks::default(),
     };
     let service = Arc::new(service);
     let calls = grpc::router(service.clone(), Arc::new(feeder))
@@ -112,17 +130,6 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         tokio::spawn(accept(listener, entrance, stopped, GRACE)),
     ];
     Ok(Running { api, metrics, store, writer, stop, tasks })
-}
-
-fn check_bind(config: &Config) -> Result<(), StartFault> {
-    if config.api.ip().is_loopback() || config.insecure {
-        return Ok(());
-    }
-    Err(StartFault(format!(
-        "will not bind the API to {}: it has no keys and no TLS yet, so everyone who reaches it could change every \
-         link; bind it to 127.0.0.1, or give --insecure if something else protects it",
-        config.api
-    )))
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {

@@ -44,6 +44,7 @@ impl Tail {
     /// Reads on at each hint, and at least every 100 ms, until `stop`. A hole ends it: changes behind one would be
     /// applied by edges that never heard of those in it, so edges rather learn that they are blind.
     pub async fn run(&self, mut hint: watch::Receiver<Position>, mut stop: watch::Receiver<bool>) {
+        let mut hinted = true;
         loop {
             match self.read_on().await {
                 Ok(true) => {}
@@ -51,7 +52,8 @@ impl Tail {
                 Err(fault) => tracing::warn!(%fault, "the log cannot be read now"),
             }
             tokio::select! {
-                _ = hint.changed() => {}
+                // Once the writer has gone this is ready at once, for ever: the timer is enough then.
+                changed = hint.changed(), if hinted => hinted = changed.is_ok(),
                 () = tokio::time::sleep(PERIOD) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
@@ -131,4 +133,66 @@ impl Tail {
 
 fn size(change: &Change) -> usize {
     change.key.len() + change.record.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Item;
+    use crate::port::{Committed, Listed, Row, Walked};
+    use link::{Epoch, Key};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts how often the log is read; far too often ends the tail with a hole.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Repository for Counting {
+        fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+            let far_too_often = self.0.fetch_add(1, Ordering::Relaxed) > 500;
+            let seq = if far_too_often { 7 } else { 0 };
+            Ok((Position { seq, ..Position::default() }, Vec::new()))
+        }
+
+        fn name(&self) -> String {
+            unreachable!()
+        }
+        fn head(&self) -> Result<Position, StoreFault> {
+            unreachable!()
+        }
+        fn commit(&self, _: &[Item], _: i64) -> Result<Committed, StoreFault> {
+            unreachable!()
+        }
+        fn fork(&self, _: u32) -> Result<Position, StoreFault> {
+            unreachable!()
+        }
+        fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+            unreachable!()
+        }
+        fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn log_view(&self, _: Seq) -> Result<feed::LogView, StoreFault> {
+            unreachable!()
+        }
+        fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
+            unreachable!()
+        }
+        fn records(&self, _: &[bytes::Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
+            unreachable!()
+        }
+        fn close(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_that_died_does_not_make_the_tail_spin() {
+        let store = Arc::new(Counting::default());
+        let tail = Tail::new(store.clone(), Position::default());
+        let (writer, hint) = watch::channel(Position::default());
+        let (_stop, stopped) = watch::channel(false);
+        drop(writer);
+        let ended = tokio::time::timeout(PERIOD * 10, tail.run(hint, stopped)).await;
+        let reads = store.0.load(Ordering::Relaxed);
+        assert!(ended.is_err() && (5..=12).contains(&reads), "{reads} reads");
+    }
 }

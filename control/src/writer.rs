@@ -37,6 +37,7 @@ struct Queue {
     small: VecDeque<Job>,
     chunks: VecDeque<Job>,
     closed: bool,
+    dead: bool,
 }
 
 #[derive(Default)]
@@ -94,6 +95,9 @@ impl Writer {
 
     fn push(&self, job: Job, chunk: bool) -> Result<(), Fault> {
         let mut queue = self.shared.lock();
+        if queue.dead {
+            return Err(died().into());
+        }
         if queue.closed {
             return Err(stopping().into());
         }
@@ -115,9 +119,7 @@ impl Writer {
         self.shared.lock().closed = true;
         self.shared.filled.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the writing thread panicked");
-        }
+        let _ = thread.map(std::thread::JoinHandle::join); // of a panic its own end has told
     }
 }
 
@@ -130,12 +132,17 @@ impl<T> Waiting<T> {
     /// # Errors
     /// Those of the store.
     pub async fn answer(self) -> Result<T, Fault> {
-        Ok(self.0.await.map_err(|_| stopping())??)
+        Ok(self.0.await.map_err(|_| died())??)
     }
 }
 
 fn stopping() -> StoreFault {
     StoreFault::Unavailable("this process is stopping".into())
+}
+
+/// A thread that stops answers everything first: only one that panicked leaves somebody without an answer.
+fn died() -> StoreFault {
+    StoreFault::Unavailable("the writing thread has died: restart control".into())
 }
 
 impl Shared {
@@ -151,6 +158,10 @@ impl Drop for Closing {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.closed = true;
+        if std::thread::panicking() {
+            queue.dead = true;
+            tracing::error!("the writing thread has died: every write is refused until control is restarted");
+        }
         queue.small.clear();
         queue.chunks.clear();
     }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 pub use worker::Driver;
 
-/// Text for `/metrics` from whoever shares the process, in the classic format.
-pub type MoreMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Families for `/metrics` from whoever shares the process.
+pub type MoreMetrics = Arc<dyn proto::exposition::Collector>;
 
 /// What an edge needs to know.
 #[derive(Clone)]

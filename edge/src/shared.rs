@@ -1,12 +1,16 @@
 //! The little that the threads of an edge share: the set, the state of the feed, counters that each has one writer,
 //! and the way by which a worker asks the background thread.
 
+mod latency;
+
 use crate::worker::Driver;
 use futures_channel::{mpsc, oneshot};
 use hot::{Counts, Outcome, Set, Stored};
 use link::{Epoch, Key};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use latency::{Durations, Published};
 
 /// Questions that wait for the background thread; one more is answered with 503.
 pub const MAX_QUESTIONS: usize = 1_024;
@@ -19,6 +23,8 @@ pub struct Shared {
     pub feed: Feed,
     /// One for each worker.
     pub meters: Box<[Meters]>,
+    /// How long answers took, up to each worker's last tick.
+    pub durations: Box<[Published]>,
     ask: mpsc::Sender<Question>,
     stopping: AtomicBool,
     driver: AtomicU8,
@@ -49,6 +55,7 @@ impl Shared {
             set: Set::new(hot_set_bytes),
             feed: Feed::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
+            durations: (0..workers).map(|_| Published::default()).collect(),
             ask,
             stopping: AtomicBool::new(false),
             driver: AtomicU8::new(Driver::IoUring as u8),
@@ -108,12 +115,45 @@ impl Feed {
     }
 }
 
+/// Where the answer to a request came from: the `tier` label of `linkr_edge_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Tier {
+    /// Memory: nobody was asked.
+    Hot,
+    /// Control was asked; with [`Outcome::Unavailable`], and did not say.
+    Origin,
+    /// Memory from before a reset, because control was asked and did not say.
+    Stale,
+    /// Nothing was looked up.
+    None,
+}
+
+impl Tier {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Hot, Self::Origin, Self::Stale, Self::None];
+
+    /// The label.
+    pub fn label(self) -> &'static str {
+        ["hot", "origin", "stale", "none"][self as usize]
+    }
+
+    /// Where an answer of this outcome counts, if it came up while requests were answered from here.
+    pub fn of(self, outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Method | Outcome::Reserved | Outcome::Refused | Outcome::TimedOut => Self::None,
+            Outcome::Unavailable if self == Self::Stale => Self::Origin,
+            Outcome::Unavailable | Outcome::Redirect | Outcome::NotFound | Outcome::Gone => self,
+        }
+    }
+}
+
 /// What one worker counts. It alone writes, so an update is a load and a store; others read at any time. Padded, so
 /// that no two workers write the same cache line (two lines: processors fetch pairs).
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Meters {
-    outcomes: [AtomicU64; Outcome::ALL.len()],
+    outcomes: [[AtomicU64; Outcome::ALL.len()]; Tier::ALL.len()],
     misses: AtomicU64,
     turns: AtomicU64,
     accepted: AtomicU64,
@@ -125,10 +165,15 @@ fn add(counter: &AtomicU64, more: u64) {
 }
 
 impl Meters {
-    /// Takes over what a turn counted.
-    pub fn turned(&self, counts: &mut Counts) {
+    /// Takes over what a turn counted, and returns how many answers it gave.
+    pub fn turned(&self, tier: Tier, counts: &mut Counts) -> u64 {
         add(&self.turns, 1);
-        counts.drain(|outcome, count| add(&self.outcomes[outcome as usize], count));
+        let mut answers = 0;
+        counts.drain(|outcome, count| {
+            answers += count;
+            add(&self.outcomes[tier.of(outcome) as usize][outcome as usize], count);
+        });
+        answers
     }
 
     pub fn missed(&self) {
@@ -143,9 +188,9 @@ impl Meters {
         add(&self.closed, 1);
     }
 
-    /// Requests that came to this outcome.
-    pub fn outcome(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize].load(Ordering::Relaxed)
+    /// Requests that came to this outcome from this tier.
+    pub fn outcome(&self, tier: Tier, outcome: Outcome) -> u64 {
+        self.outcomes[tier as usize][outcome as usize].load(Ordering::Relaxed)
     }
 
     /// Requests that had to ask the origin.
@@ -159,12 +204,38 @@ impl Meters {
     }
 
     /// Connections so far.
-    pub fn connections_total(&self) -> u64 {
+    pub fn accepted_total(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
     /// Connections now.
     pub fn connections(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed).saturating_sub(self.closed.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_counts_once_under_its_tier() {
+        let meters = Meters::default();
+        for tier in [Tier::Hot, Tier::Origin, Tier::Stale] {
+            let mut counts = Counts::default();
+            Outcome::ALL.into_iter().for_each(|outcome| counts.add(outcome));
+            assert_eq!(meters.turned(tier, &mut counts), 8);
+        }
+        for tier in Tier::ALL {
+            let counted = Outcome::ALL.map(|outcome| meters.outcome(tier, outcome));
+            // redirect, not_found, gone, method, reserved, refused, timed_out, unavailable
+            let expected = match tier {
+                Tier::Hot => [1, 1, 1, 0, 0, 0, 0, 1],
+                Tier::Origin => [1, 1, 1, 0, 0, 0, 0, 2],
+                Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 0],
+                Tier::None => [0, 0, 0, 3, 3, 3, 3, 0],
+            };
+            assert_eq!(counted, expected, "{}", tier.label());
+        }
     }
 }

@@ -5,7 +5,7 @@ mod connection;
 mod deadlines;
 mod driver;
 
-use crate::shared::{Meters, Question, Shared, Told};
+use crate::shared::{Durations, Meters, Question, Shared, Told};
 use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
@@ -34,6 +34,7 @@ struct Worker {
     index: usize,
     shared: Arc<Shared>,
     clock: RefCell<Clock>,
+    durations: RefCell<Durations>,
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<Question>>,
@@ -56,6 +57,7 @@ pub fn run(
             index,
             shared,
             clock: RefCell::new(Clock::new()),
+            durations: RefCell::default(),
             connections: Connections::default(),
             buffers: RefCell::default(),
             ask,
@@ -99,6 +101,13 @@ impl Worker {
     fn tick(&self) {
         self.clock.borrow_mut().anchor();
         self.connections.tick();
+        self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
+    }
+
+    /// So many answers are with the kernel, whose requests were here at `began`.
+    fn handed_over(&self, began: quanta::Instant, answers: u64) {
+        let ns = self.clock.borrow().ns_since(began);
+        self.durations.borrow_mut().record(ns, answers);
     }
 
     fn meters(&self) -> &Meters {

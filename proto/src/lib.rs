@@ -1,6 +1,8 @@
-//! Every byte layout that crosses a process boundary: the `linkr.v1` services, record v1, and their conversions.
+//! Every byte layout that crosses a process boundary: the `linkr.v1` services, record v1, their conversions, and what
+//! `/metrics` says.
 
 mod convert;
+pub mod exposition;
 mod record;
 
 pub use convert::{Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire};

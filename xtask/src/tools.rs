@@ -1,16 +1,24 @@
 //! The programs that some tests need besides Rust, and how they come here.
 
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 5] = [
+const TOOLS: [(&str, &str, &str); 7] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
     ("setpriv", "util-linux", "image root"),
     ("unshare", "util-linux", "image root"),
+    ("prometheus", "prometheus", "metrics: a real Prometheus reads them"),
+    ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];
+
+/// Of these packages, the services that would start with the machine from then on. Tests start their own.
+const SERVICES: [&str; 1] = ["prometheus"];
 
 /// Asks apt for what is missing, as root; otherwise says which tests will be skipped. Never fails: a test that lacks
 /// its program says so itself.
@@ -19,11 +27,46 @@ pub fn install_what_is_missing() {
     let mut packages: Vec<&str> = missing().map(|(_, package, _)| *package).collect();
     packages.dedup();
     if !packages.is_empty() && is_root() && is_there("apt-get") {
-        run("apt-get", &["update", "-qq"]);
-        run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat());
+        install(&packages);
     }
     for (program, package, tests) in missing() {
         println!("{program} is missing (apt-get install {package}): skipped: {tests}");
+    }
+}
+
+fn install(packages: &[&str]) {
+    let _held = NoServices::new();
+    run("apt-get", &["update", "-qq"]);
+    run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat());
+    for service in SERVICES.iter().filter(|service| packages.contains(service)) {
+        if is_there("systemctl") {
+            run("systemctl", &["disable", "--quiet", service]);
+        }
+    }
+}
+
+/// While it is held, no package starts a service (Debian's policy-rc.d). If there is a policy already, it stays.
+struct NoServices {
+    own: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn new() -> Self {
+        let write = |mut file: File| {
+            file.write_all(b"#!/bin/sh\nexit 101\n")?;
+            file.set_permissions(Permissions::from_mode(0o755))
+        };
+        Self { own: File::create_new(Self::POLICY).and_then(write).is_ok() }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.own {
+            let _ = fs::remove_file(Self::POLICY);
+        }
     }
 }
 
@@ -42,5 +85,5 @@ fn is_there(program: &str) -> bool {
 
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(Path::new("/proc/self")).is_ok_and(|process| process.uid() == 0)
+    fs::metadata(Path::new("/proc/self")).is_ok_and(|process| process.uid() == 0)
 }

@@ -79,7 +79,7 @@ pub struct Update {
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// Disabled links answer 410
-    #[arg(long, value_parser = ["true", "false"])]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = ["true", "false"])]
     pub disabled: Option<String>,
     /// Its other fields.
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::out;
 use proto::v1::{ExportLinksRequest, Link};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Runs it. A file appears only when it is whole.
@@ -16,38 +16,93 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     let format = args.format.or_else(|| args.file.as_deref().and_then(Format::of)).unwrap_or(Format::Csv);
     let request = ExportLinksRequest { parent: parent(&args.server.domain), show_deleted: args.show_deleted };
     let mut client = connect(&args.server).await?;
-    let mut parts = client.export_links(request).await.map_err(|s| refused(&s))?.into_inner();
-    let (mut sink, place) = open(args.file.as_deref())?;
+    let mut parts = client.export_links(request).await.map_err(|s| refused(&s, &args.server))?.into_inner();
+    let mut sink = Sink::open(args.file.as_deref())?;
+    let place = args.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
     let fields: Vec<&str> = FIELDS.into_iter().chain(args.show_deleted.then_some("delete_time")).collect();
     if format == Format::Csv {
         sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))).map_err(to_sink)?;
     }
-    while let Some(part) = parts.message().await.map_err(|s| refused(&s))? {
+    while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server))? {
         for link in part.links {
             sink.write_all(&bytes(&link, format, &fields)).map_err(to_sink)?;
         }
     }
-    sink.flush().map_err(to_sink)?;
-    match args.file {
-        Some(file) => std::fs::rename(partial(&file), file).map_err(to_sink),
-        None => Ok(()),
+    sink.finish().map_err(to_sink)
+}
+
+/// Where an export goes.
+enum Sink {
+    /// Straight there: standard output, or what is no regular file (a pipe, a link to a file, a device).
+    Through(Box<dyn Write>),
+    /// Into a file beside the one it becomes when it is whole.
+    Aside { sink: BufWriter<File>, partial: Partial, file: PathBuf },
+}
+
+impl Sink {
+    fn open(file: Option<&Path>) -> Result<Self, Fault> {
+        let Some(file) = file else { return Ok(Self::Through(Box::new(BufWriter::new(std::io::stdout())))) };
+        let to_file = |fault: std::io::Error| out::from_io(&file.display().to_string(), &fault);
+        // What a name leads to is not looked at: a rename would replace the name itself.
+        let mode = match file.symlink_metadata() {
+            Ok(there) if there.is_file() => Some(there.permissions()),
+            Ok(_) => {
+                let file = File::create(file).map_err(to_file)?;
+                return Ok(Self::Through(Box::new(BufWriter::new(file))));
+            }
+            Err(fault) if fault.kind() == ErrorKind::NotFound => None,
+            Err(fault) => return Err(to_file(fault)),
+        };
+        let mut name = OsString::from(file);
+        name.push(".partial");
+        let name = PathBuf::from(name);
+        // Of an export that was killed.
+        if name.symlink_metadata().is_ok_and(|left| left.is_file()) {
+            std::fs::remove_file(&name).map_err(to_file)?;
+        }
+        let sink =
+            File::create_new(&name).map_err(|fault| out::from_io(&name.display().to_string(), &fault))?;
+        let partial = Partial { name, renamed: false };
+        if let Some(mode) = mode {
+            sink.set_permissions(mode).map_err(to_file)?; // before there is anything to be read in it
+        }
+        Ok(Self::Aside { sink: BufWriter::new(sink), partial, file: file.to_owned() })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Through(sink) => sink.write_all(bytes),
+            Self::Aside { sink, .. } => sink.write_all(bytes),
+        }
+    }
+
+    fn finish(self) -> std::io::Result<()> {
+        match self {
+            Self::Through(mut sink) => sink.flush(),
+            Self::Aside { sink, mut partial, file } => {
+                let sink = sink.into_inner()?;
+                sink.sync_all()?;
+                std::fs::rename(&partial.name, file)?;
+                partial.renamed = true;
+                Ok(())
+            }
+        }
     }
 }
 
-fn open(file: Option<&Path>) -> Result<(Box<dyn Write>, String), Fault> {
-    let Some(file) = file else {
-        return Ok((Box::new(BufWriter::new(std::io::stdout())), "standard output".to_owned()));
-    };
-    let place = file.display().to_string();
-    let sink = File::create(partial(file)).map_err(|fault| out::from_io(&place, &fault))?;
-    Ok((Box::new(BufWriter::new(sink)), place))
+/// A file that goes unless it was renamed.
+struct Partial {
+    name: PathBuf,
+    renamed: bool,
 }
 
-fn partial(file: &Path) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(".partial");
-    name.into()
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.renamed {
+            let _ = std::fs::remove_file(&self.name); // nobody asked for it
+        }
+    }
 }
 
 fn bytes(link: &Link, format: Format, fields: &[&str]) -> Vec<u8> {
@@ -76,5 +131,85 @@ impl Format {
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A directory that goes when the test does.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("linkr-export-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn names(&self) -> usize {
+            std::fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn export(file: &Path) {
+        let mut sink = Sink::open(Some(file)).unwrap();
+        sink.write_all(b"new").unwrap();
+        sink.finish().unwrap();
+    }
+
+    #[test]
+    fn an_export_replaces_no_link_and_keeps_the_mode() {
+        let dir = Dir::new("names");
+        let (file, link) = (dir.0.join("file"), dir.0.join("link"));
+        std::fs::write(&file, "something long").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        export(&link);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        std::fs::write(&file, "something long").unwrap();
+        export(&file);
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        export(&dir.0.join("fresh"));
+        assert_eq!(dir.names(), 3);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_written_to() {
+        use std::os::unix::fs::FileTypeExt;
+        let dir = Dir::new("pipe");
+        let pipe = dir.0.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        export(&pipe);
+        assert_eq!(reader.join().unwrap(), b"new");
+        assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+        assert_eq!(dir.names(), 1);
+    }
+
+    #[test]
+    fn an_export_that_fails_leaves_nothing_beside() {
+        let dir = Dir::new("partial");
+        let file = dir.0.join("file");
+        std::fs::write(&file, "old").unwrap();
+        std::fs::write(dir.0.join("file.partial"), "of one that was killed").unwrap();
+        let mut sink = Sink::open(Some(&file)).unwrap();
+        sink.write_all(b"new").unwrap();
+        drop(sink);
+        assert_eq!((std::fs::read(&file).unwrap(), dir.names()), (b"old".to_vec(), 1));
     }
 }

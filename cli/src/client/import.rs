@@ -53,13 +53,13 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     let reader = std::thread::spawn(move || read(rows, &head, &send, &remember));
     let mut counts = Counts::default();
     let ask = client.import_links(ReceiverStream::new(requests)).await;
-    let mut answers = ask.map_err(|s| cut(&refused(&s), &counts))?.into_inner();
+    let mut answers = ask.map_err(|s| cut(&refused(&s, &args.server), &counts))?.into_inner();
     while let Some(chunk) = sent.recv().await {
         let good = chunk.rows.iter().filter(|row| row.link.is_ok()).count();
         let results = if good == 0 {
             Vec::new()
         } else {
-            match answers.message().await.map_err(|s| cut(&refused(&s), &counts))? {
+            match answers.message().await.map_err(|s| cut(&refused(&s, &args.server), &counts))? {
                 Some(answer) if answer.results.len() == good => answer.results,
                 _ => return Err(cut(&Fault::new("the server's answer does not fit the rows"), &counts)),
             }
@@ -75,10 +75,13 @@ pub async fn import(args: Import) -> Result<(), Fault> {
         "created {created}, updated {updated}, skipped {skipped}, rejected {rejected} in {:.1} s",
         began.elapsed().as_secs_f64()
     ))?;
-    if let Some(file) = file {
-        let rows = if rejected == 1 { "1 row was" } else { &format!("{rejected} rows were") };
-        out::note(&format!("{rows} rejected: {file} says why"));
+    let Some(file) = file else { return read };
+    let rows = if rejected == 1 { "1 row was" } else { &format!("{rejected} rows were") };
+    let said = format!("{rows} rejected: {file} says why");
+    if read.is_ok() && created + updated + skipped == 0 {
+        return Err(Fault::no(format_args!("no row was taken, {said}")));
     }
+    out::note(&said);
     read
 }
 

@@ -20,12 +20,13 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 request_id: request_id.unwrap_or_default(),
                 ..Default::default()
             };
-            let answer = connect(&server).await?.create_link(request).await.map_err(|s| refused(&s))?;
+            let answer =
+                connect(&server).await?.create_link(request).await.map_err(|s| refused(&s, &server))?;
             show::link(&answer.into_inner(), server.output)
         }
         LinkCommand::Get { code, server } => {
             let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
-            let answer = connect(&server).await?.get_link(request).await.map_err(|s| refused(&s))?;
+            let answer = connect(&server).await?.get_link(request).await.map_err(|s| refused(&s, &server))?;
             show::link(&answer.into_inner(), server.output)
         }
         LinkCommand::Update(update) => change(*update).await,
@@ -36,7 +37,8 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 request_id: request_id.unwrap_or_default(),
                 ..Default::default()
             };
-            let answer = connect(&server).await?.delete_link(request).await.map_err(|s| refused(&s))?;
+            let answer =
+                connect(&server).await?.delete_link(request).await.map_err(|s| refused(&s, &server))?;
             show::link(&answer.into_inner(), server.output)
         }
         LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
@@ -49,7 +51,8 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             };
             let mut found = Vec::new();
             loop {
-                let page = client.list_links(request.clone()).await.map_err(|s| refused(&s))?.into_inner();
+                let page =
+                    client.list_links(request.clone()).await.map_err(|s| refused(&s, &server))?.into_inner();
                 found.extend(page.links);
                 request.page_token = page.next_page_token;
                 if !all || request.page_token.is_empty() {
@@ -82,7 +85,7 @@ async fn change(update: Update) -> Result<(), Fault> {
         request_id: request_id.unwrap_or_default(),
         ..Default::default()
     };
-    let answer = connect(&server).await?.update_link(request).await.map_err(|s| refused(&s))?;
+    let answer = connect(&server).await?.update_link(request).await.map_err(|s| refused(&s, &server))?;
     show::link(&answer.into_inner(), server.output)
 }
 

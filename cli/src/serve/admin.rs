@@ -2,9 +2,12 @@
 
 use crate::fault::Fault;
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use control::Metrics;
+use proto::exposition::{Build, Format, Registry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -23,14 +26,23 @@ pub async fn bind(address: SocketAddr) -> Result<Bound, Fault> {
 /// Answers on it until the process ends. Control has started before this: it is alive and ready.
 pub fn serve(Bound(listener, address): Bound, metrics: Arc<Metrics>) -> SocketAddr {
     let version = format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION"));
-    let text = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(metrics));
+    registry.register_collector(Box::new(Build(env!("CARGO_PKG_VERSION"))));
+    let registry = Arc::new(registry);
     let json = [(CONTENT_TYPE, "application/json")];
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/startupz", get(|| async { "ok\n" }))
-        .route("/metrics", get(async move || (text, metrics.encode())))
+        .route("/metrics", get(async move |fields: HeaderMap| scrape(&registry, &fields)))
         .route("/version", get(async move || (json, version.clone())));
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
+}
+
+fn scrape(registry: &Registry, fields: &HeaderMap) -> impl IntoResponse + use<> {
+    let format = Format::accepted(fields.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()));
+    let body = format.encode(registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);
+    body.map(|body| ([(CONTENT_TYPE, format.content_type())], body))
 }

@@ -24,7 +24,10 @@ fn words_that_make_no_sense() {
     refused(&run(&["link", "create"]), &["<TARGET>", "--help"]);
     refused(&run(&["link"]), &["--help"]);
     refused(&run(&["up", "--workers", "many"]), &["many", "--workers"]);
-    refused(&run(&["up", "--hot-set-bytes", "1XB"]), &["1XB", "512MiB"]);
+    refused(&run(&["up", "--workers", "99999"]), &["99999", "1024", "--workers"]);
+    refused(&run(&["up", "--hot-set-bytes", "1XB"]), &["1XB", "512MiB", "GB"]);
+    refused(&run(&["up", "--hot-set-bytes", "0"]), &["no memory", "--hot-set-bytes"]);
+    refused(&run(&["edge", "--control", "here"]), &["here", "http://host:port"]);
     refused(
         &run(&["link", "create", "https://a", "--expire-time", "soon"]),
         &["soon", "2030-01-31T12:00:00Z"],
@@ -59,6 +62,33 @@ fn settings_that_make_no_sense() {
 }
 
 #[test]
+fn config_check_says_what_a_start_would_say() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let check = |env: &[(&str, &str)]| {
+        command(LINKR, dir.path()).args(["config", "check"]).envs(env.iter().copied()).output().unwrap()
+    };
+    for (file, env, wanted) in [
+        ("[up]\napi = \"0.0.0.0:8081\"\n", &[][..], &["linkr up", "0.0.0.0:8081", "--insecure"][..]),
+        ("[control]\napi = \"0.0.0.0:8081\"\n", &[], &["linkr control", "--insecure"]),
+        ("[control]\nstore = \"postgres://x\"\n", &[], &["postgres://x", "sqlite:PATH"]),
+        ("[edge]\ncontrol = \"http//typo\"\n", &[], &["http//typo", "http://host:port"]),
+        ("[client]\nserver = \"https://x\"\n", &[], &["https://x", "TLS"]),
+        ("[client]\nserver = \"ht tp\"\n", &[], &["ht tp", "URL"]),
+        ("", &[("LINKR_API", "0.0.0.0:8081")], &["0.0.0.0:8081", "--insecure"]),
+        ("", &[("LINKR_CONTROL", "typo")], &["linkr edge", "typo"]),
+        ("", &[("LINKR_SERVER", "https://x")], &["linkr link", "TLS"]),
+        ("", &[("LINKR_WORKERS", "many")], &["linkr up", "many"]),
+        ("", &[("LINKR_LOG", "a=b=c")], &["LINKR_LOG"]),
+    ] {
+        dir.write("linkr.toml", file);
+        refused(&check(env), wanted);
+    }
+    dir.write("linkr.toml", "[up]\napi = \"0.0.0.0:8081\"\ninsecure = true\n");
+    assert_eq!(text(&check(&[]).stdout), "linkr.toml is good\n");
+}
+
+#[test]
 fn no_server() {
     let _turn = beside_others();
     let dir = Dir::new();
@@ -87,6 +117,13 @@ fn links_that_break_a_rule() {
     refused(&create(&["https://a", "--status", "304"]), &["status"]);
     refused(&create(&["https://a", "--domain", "none.example"]), &["none.example"]);
     refused(&linkr.run(&dir, &["link", "get", "none"]), &["none", "NOT_FOUND"]);
+    for (server, wanted) in [
+        (linkr.edge(), "is not a linkr API: is it the redirect port?"),
+        (linkr.admin(), "does not know this request: is it the API"),
+    ] {
+        let server = server.to_string();
+        refused(&linkr.run(&dir, &["link", "list", "--server", &server]), &[&server, wanted]);
+    }
     linkr.ok(&dir, &["link", "create", "https://a", "--code", "taken"]);
     refused(&create(&["https://b", "--code", "taken"]), &["taken", "EXISTS"]);
 
@@ -96,6 +133,7 @@ fn links_that_break_a_rule() {
         ("POST", "/v1/links", r#"{"target":"https://b","code":"taken"}"#, 409, "EXISTS"),
         ("POST", "/v1/links", r#"{"targett":"https://b"}"#, 400, "INVALID"),
         ("POST", "/v1/links", "{", 400, "INVALID"),
+        ("POST", "/v1/links", r#"{"target":"https://a","target":"https://b"}"#, 400, "INVALID"),
         ("GET", "/v1/links/none", "", 404, "NOT_FOUND"),
         ("GET", "/v1/nothing", "", 404, "NO_SUCH_RESOURCE"),
         ("PUT", "/v1/links", "{}", 405, "METHOD_NOT_ALLOWED"),

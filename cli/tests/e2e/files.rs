@@ -99,6 +99,27 @@ fn an_export_makes_the_same_server_again() {
 }
 
 #[test]
+fn an_import_of_which_nothing_is_taken_says_no_and_its_rejects_can_be_mended() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let file = dir.write("links.csv", "code,target\na,ftp://example.com/\nb,\"https://example.com/cut");
+    let done = linkr.run(&dir, &["import", &file]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stdout).starts_with("created 0, updated 0, skipped 0, rejected 2 in "), "{done:?}");
+    let said = text(&done.stderr);
+    assert!(said.lines().count() == 1 && said.contains("links.csv.rejected.csv"), "{said}");
+    let rejected = fs::read_to_string(dir.file("links.csv.rejected.csv")).unwrap();
+    assert!(rejected.contains("3,UNCLOSED_QUOTE,") && rejected.contains("/cut\n"), "{rejected}");
+    let mended = rejected.replace("ftp:", "https:").replace("/cut", "/whole");
+    dir.write("links.csv.rejected.csv", mended);
+    let said = linkr.ok(&dir, &["import", &dir.file("links.csv.rejected.csv")]);
+    assert!(said.starts_with("created 2, updated 0, skipped 0, rejected 0 in "), "{said}");
+    let empty = dir.write("empty.csv", "code,target\n");
+    assert!(linkr.ok(&dir, &["import", &empty]).contains("rejected 0"));
+}
+
+#[test]
 fn from_a_pipe_and_what_is_compressed() {
     let _turn = beside_others();
     let dir = Dir::new();

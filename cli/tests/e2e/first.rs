@@ -119,6 +119,10 @@ fn a_link_from_its_creation_to_its_deletion() {
     answers("/a/b.html", 410, "");
     json(&["link", "update", "a/b.html", "--disabled", "false"]);
     answers("/a/b.html", 302, "https://example.com/2");
+    json(&["link", "update", "a/b.html", "--disabled"]); // alone: true
+    answers("/a/b.html", 410, "");
+    json(&["link", "update", "a/b.html", "--disabled", "false"]);
+    answers("/a/b.html", 302, "https://example.com/2");
     let deleted = json(&["link", "delete", "a/b.html"]);
     assert!(deleted["delete_time"].is_string());
     answers("/a/b.html", 410, "");

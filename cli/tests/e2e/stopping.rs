@@ -1,7 +1,8 @@
 //! SIGTERM: everything that was asked is answered whole, and the process exits with 0.
 
-use crate::support::{Connection, Dir, Linkr, beside_others, until};
-use std::net::SocketAddr;
+use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, until};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How a client saw its connection end.
@@ -51,6 +52,7 @@ fn stops_cleanly(env: &[(&str, &str)]) {
     });
     assert_eq!(ends.iter().filter(|end| **end != End::Whole).collect::<Vec<_>>(), Vec::<&End>::new());
     assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+    assert!(!linkr.stderr().contains("stream ended"), "a stop that looks like a fault: {}", linkr.stderr());
     // And what was written is there again.
     let linkr = Linkr::up_with(&dir, env);
     until("the link again", || (linkr.get("/x").status == 302).then_some(()));
@@ -75,4 +77,26 @@ fn an_idle_caller_of_the_api_does_not_hold_it_up() {
     assert_eq!(api.call("POST", "/v1/links", r#"{"target":"https://a"}"#).unwrap().unwrap().status, 201);
     linkr.ask_to_stop();
     assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+}
+
+#[test]
+fn a_second_signal_ends_control_at_once() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut command = command(LINKR, dir.path());
+    command.arg("control").args(FREE_PORTS);
+    let mut linkr = Linkr::start(command, &dir, &["api", "admin"]);
+    // A call under way, whose body never comes: once control asks for the body, it waits for it.
+    let mut call = TcpStream::connect(linkr.api()).unwrap();
+    let head = "POST /v1/links HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+        Expect: 100-continue\r\n\r\n";
+    call.write_all(head.as_bytes()).unwrap();
+    let mut asked = [0; 12];
+    call.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    linkr.ask_to_stop();
+    until("the first signal to be heard", || TcpStream::connect(linkr.api()).err());
+    linkr.ask_to_stop();
+    assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+    assert!(linkr.stderr().contains("stopped at once"), "{}", linkr.stderr());
 }

@@ -134,8 +134,11 @@ fn text(field: &'static str, given: &str, most: usize) -> Result<String, Fault> 
 }
 
 fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
-    if given.len() > TAGS || given.iter().any(|tag| tag.is_empty() || tag.len() > TAG) {
-        return Err(Fault::invalid("tags", format!("are not at most {TAGS} of 1 to {TAG} bytes")));
+    if given.len() > TAGS {
+        return Err(Fault::invalid("tags", format!("has more than {TAGS} tags")));
+    }
+    if given.iter().any(|tag| tag.is_empty() || tag.len() > TAG) {
+        return Err(Fault::invalid("tags", format!("has a tag that is empty or longer than {TAG} bytes")));
     }
     Ok(given.to_vec())
 }
@@ -174,5 +177,12 @@ mod tests {
         for tags in [vec![long(65)], vec![long(1); 33], vec![String::new()]] {
             assert_eq!(fault(|l| l.tags = tags).as_deref(), Some("tags"));
         }
+    }
+
+    #[test]
+    fn a_fault_of_tags_says_which_rule() {
+        let why = |tags: &[String]| super::tags(tags).unwrap_err().to_string();
+        assert_eq!(why(&vec!["x".to_owned(); 33]), "tags has more than 32 tags");
+        assert_eq!(why(&[String::new()]), "tags has a tag that is empty or longer than 64 bytes");
     }
 }

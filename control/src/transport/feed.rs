@@ -11,11 +11,12 @@ use ::feed::{Admission, Hello, Next, PROTOCOL, Session, admit};
 use link::{Epoch, Position, Seq};
 use proto::v1::{self, feed_server::Feed, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// One page of a walk.
 const PAGE: Limit = Limit { rows: 2_000, bytes: 1024 * 1024 };
@@ -29,6 +30,11 @@ const UNDER_WAY: usize = 4;
 const STALL: Duration = Duration::from_secs(10);
 /// For the first message of a stream.
 const GREETING: Duration = Duration::from_secs(5);
+/// How far the number of a history may jump. There are 2³² of them, and none comes back: one mistaken or forged hello
+/// must not use them up.
+const FORK_JUMP: u32 = 1_000;
+/// Between two new histories.
+const FORK_PAUSE: Duration = Duration::from_secs(10);
 
 /// What every session works with.
 pub struct Feeder {
@@ -42,6 +48,35 @@ pub struct Feeder {
     pub metrics: Arc<Metrics>,
     /// Turns true when control stops.
     pub stop: watch::Receiver<bool>,
+    /// Who may make a new history begin.
+    pub forks: Forks,
+}
+
+/// Keeps hellos from using up the histories.
+#[derive(Default)]
+pub struct Forks {
+    last: Mutex<Option<Instant>>,
+    told: AtomicBool,
+}
+
+impl Forks {
+    /// Whether an edge of the history `theirs` may make the one above it begin after `own`, now.
+    fn allow(&self, own: u32, theirs: u32, now: Instant) -> Result<(), Status> {
+        if theirs > own.saturating_add(FORK_JUMP) {
+            if !self.told.swap(true, Ordering::Relaxed) {
+                let why = "an edge names a history too far ahead: it follows another store, or lies";
+                tracing::error!(own, theirs, "{why}");
+            }
+            let text = format!("history {theirs} is too far ahead of {own}: this edge follows another store");
+            return Err(Status::failed_precondition(text));
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.saturating_duration_since(last) < FORK_PAUSE) {
+            return Err(Status::unavailable("a new history has only just begun: say hello again later"));
+        }
+        *last = Some(now);
+        Ok(())
+    }
 }
 
 /// The calls.
@@ -66,7 +101,13 @@ impl Feed for Calls {
                 _ = stop.wait_for(|&stop| stop) => Err(Status::unavailable("control is stopping")),
             };
             if let Err(status) = ended {
-                tracing::info!(code = ?status.code(), why = status.message(), "an edge's stream ended");
+                let (code, why) = (status.code(), status.message());
+                // Unknown is what h2 makes of a connection that ended, Cancelled what we make of a stream.
+                if matches!(code, Code::Unknown | Code::Cancelled) || *feeder.stop.borrow() {
+                    tracing::debug!(?code, why, "an edge has gone");
+                } else {
+                    tracing::info!(?code, why, "an edge's stream ended");
+                }
                 let _ = out.try_send(Err(status)); // the edge may have gone
             }
         });
@@ -100,22 +141,27 @@ impl Feeder {
     /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)
     /// makes a new history begin at once: the store belongs to this process alone, so nobody else can know better
     /// (R2). Without it such an edge would wait for ever, and others would keep what is no longer true.
-    async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Fault> {
+    async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Status> {
         let applied = hello.position.map_or(0, |position| position.seq);
-        let mut log = blocking(&self.store, move |store| store.log_view(applied)).await?;
+        let view = async || {
+            let log = blocking(&self.store, move |store| store.log_view(applied)).await;
+            log.map_err(|fault| status(&fault.into()))
+        };
+        let mut log = view().await?;
         if let Some(own) = hello.position {
             let same = own.epoch == log.head.epoch;
             let other_tag = log.tag_at_applied.is_some_and(|tag| tag != own.tag);
             let beyond = own.seq.max(hello.seen) > log.head.seq;
             if own.epoch.counter > log.head.epoch.counter || (same && (other_tag || beyond)) {
+                self.forks.allow(log.head.epoch.counter, own.epoch.counter, Instant::now())?;
                 tracing::warn!(
                     edge = hello.edge,
                     seq = own.seq,
                     head = log.head.seq,
                     "an edge has seen another history than this store holds: a new one begins"
                 );
-                self.writer.fork(own.epoch.counter).await?;
-                log = blocking(&self.store, move |store| store.log_view(applied)).await?;
+                self.writer.fork(own.epoch.counter).await.map_err(|fault| status(&fault))?;
+                log = view().await?;
             }
         }
         Ok((admit(hello, &log), log.head.epoch))
@@ -174,7 +220,7 @@ impl Stream<'_> {
             return Err(Status::failed_precondition(text));
         }
         let hello = parsed(hello);
-        let (admission, epoch) = self.feeder.admit(&hello).await.map_err(|fault| status(&fault))?;
+        let (admission, epoch) = self.feeder.admit(&hello).await?;
         let id = crate::random::u64();
         let wire_epoch = Some(epoch_to_wire(epoch));
         tracing::info!(edge = hello.edge, ?admission, "an edge says hello");
@@ -291,4 +337,20 @@ fn parsed(hello: v1::Hello) -> Hello {
 
 fn entry(entry: ::feed::Entry) -> v1::Entry {
     v1::Entry { key: entry.key, record: entry.record }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_hello_uses_up_the_histories() {
+        let (forks, now) = (Forks::default(), Instant::now());
+        let code = |own, theirs, now| forks.allow(own, theirs, now).map_err(|status| status.code());
+        assert_eq!(code(1, u32::MAX - 1, now), Err(Code::FailedPrecondition));
+        assert_eq!(code(1, 1_002, now), Err(Code::FailedPrecondition));
+        assert_eq!(code(1, 1_001, now), Ok(()), "what was refused does not count");
+        assert_eq!(code(1_002, 1_003, now + FORK_PAUSE / 2), Err(Code::Unavailable));
+        assert_eq!(code(1_002, 1_003, now + FORK_PAUSE), Ok(()));
+    }
 }

@@ -194,6 +194,8 @@ fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
     };
     if options.etag == "*" {
         options.etag.clear(); // any version (RFC 9110, section 13.1.1); that there is one is checked anyway
+    } else if !options.etag.is_empty() && !entity_tags(&options.etag) {
+        return Err(Fault::invalid("if-match", "is neither * nor an etag in quotes such as \"17\""));
     }
     for (name, value) in pairs(asked)? {
         match name.as_str() {
@@ -204,6 +206,24 @@ fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
         }
     }
     Ok(options)
+}
+
+/// One or more entity tags. Which versions they name is not asked here: a tag that is not ours matches none.
+fn entity_tags(text: &str) -> bool {
+    let mut rest = text;
+    loop {
+        let tag = rest.trim_start_matches([' ', '\t']);
+        let Some(tag) = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"') else { return false };
+        let Some((inside, behind)) = tag.split_once('"') else { return false };
+        if inside.contains(' ') {
+            return false;
+        }
+        let behind = behind.trim_start_matches([' ', '\t']);
+        match behind.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return behind.is_empty(),
+        }
+    }
 }
 
 fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {

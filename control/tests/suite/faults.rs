@@ -194,3 +194,20 @@ async fn overloaded(bench: &Bench) -> (Status, OverRest) {
     }
     (status, over_rest)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_died_refuses_writes_at_once_and_reads_go_on() {
+    let bench = Bench::new().await;
+    let mut links = bench.world.links().await;
+    links.create_link(create("before", "https://a.example/")).await.unwrap();
+    bench.store.set(Mood { panics: true, ..Mood::default() });
+    let first = links.create_link(create("a", "https://a.example/")).await.unwrap_err();
+    bench.store.set(Mood::default());
+    let second = links.create_link(create("b", "https://a.example/")).await.unwrap_err();
+    for status in [first, second] {
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.message().contains("restart control"), "{}", status.message());
+    }
+    links.get_link(v1::GetLinkRequest { name: name("before") }).await.unwrap();
+    bench.world.stop().await;
+}

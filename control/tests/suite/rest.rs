@@ -91,3 +91,20 @@ async fn request_ids_and_methods() {
     assert!(["GET", "PATCH", "DELETE"].iter().all(|method| allow.contains(method)), "{allow}");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_malformed_if_match_is_named() {
+    let world = World::new().await;
+    world.rest("POST /v1/links", json!({"code": "a", "target": "https://a.example/"})).await;
+    for (given, status) in [("1", 400), ("\"1", 400), ("\"1\" x", 400), ("\"1\",", 400), ("*, \"1\"", 400)]
+        .into_iter()
+        .chain([("\"x\"", 412), ("W/\"1\"", 412), ("\"8\", \"9\"", 412), ("\"1\"", 200)])
+    {
+        let reply = world.raw("DELETE /v1/links/a", &[("if-match", given)], Vec::new()).await;
+        assert_eq!(reply.status, status, "{given}");
+        if status == 400 {
+            assert_eq!(reply.body["field"], "if-match", "{given}");
+        }
+    }
+    world.stop().await;
+}

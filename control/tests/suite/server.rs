@@ -1,6 +1,6 @@
 //! Starting, stopping, and what else is on the port.
 
-use super::world::{Folder, World, config, create};
+use super::world::{self, Folder, World, config, create};
 use std::net::SocketAddr;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
@@ -43,12 +43,14 @@ async fn stopping_keeps_what_was_acknowledged_and_frees_port_and_store() {
     let mut links = world.links().await;
     links.create_link(create("a", "https://a.example/")).await.unwrap();
     let folder = world.stop().await;
-    assert!(metrics.encode().contains("linkr_control_requests_total{method=\"CreateLink\",code=\"OK\"} 1\n"));
+    assert!(
+        world::text(metrics).contains("linkr_control_requests_total{method=\"CreateLink\",code=\"OK\"} 1\n")
+    );
     assert!(links.create_link(create("b", "https://a.example/")).await.is_err());
     assert!(tokio::net::TcpStream::connect(api).await.is_err());
     let again = World::at(folder).await;
     assert_eq!(again.head().await, 1);
-    assert!(again.running.metrics().encode().contains("linkr_control_log_head 1\n"));
+    assert!(world::text(again.running.metrics()).contains("linkr_control_log_head 1\n"));
     again.stop().await;
 }
 

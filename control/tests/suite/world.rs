@@ -5,10 +5,11 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
 use control::port::{Committed, Limit, Listed, Repository, Row, StoreFault, Walked};
-use control::{Config, Running};
+use control::{Config, Metrics, Running};
 use feed::{Entry, LogView};
 use hyper_util::rt::TokioIo;
 use link::{Change, Epoch, Key, Position, Seq};
+use proto::exposition::{Format, Registry};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -135,6 +136,13 @@ pub fn to(target: &str) -> v1::Link {
     v1::Link { target: target.into(), ..v1::Link::default() }
 }
 
+/// What a control counts, as classic text.
+pub fn text(metrics: Arc<Metrics>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(metrics));
+    String::from_utf8(Format::Classic.encode(&registry).unwrap()).unwrap()
+}
+
 pub fn name(code: &str) -> String {
     format!("domains/-/links/{code}")
 }
@@ -150,6 +158,8 @@ pub struct Moody {
 pub struct Mood {
     pub fault: Option<StoreFault>,
     pub writes_wait: bool,
+    /// Commits panic.
+    pub panics: bool,
     /// A change that is missing from the log.
     pub hole: Option<Seq>,
 }
@@ -181,6 +191,8 @@ impl Repository for Moody {
 
     fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
         drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
+        let panics = self.mood.lock().unwrap().panics;
+        assert!(!panics, "as it was told to");
         self.check()?;
         self.inner.commit(group, now)
     }

@@ -1,14 +1,16 @@
 //! The admin listener: is this edge alive, is it ready, what does it count.
 
-use super::metrics;
+use super::metrics::Edge;
 use crate::MoreMetrics;
 use crate::shared::Shared;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use proto::exposition::{Build, Collector, Encoder, Format, Registry};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::Mutex;
 
 /// Serves until the runtime ends.
 pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, more: Option<MoreMetrics>) {
@@ -23,10 +25,9 @@ pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, more: O
         .route("/version", get(|| async { concat!("linkr ", env!("CARGO_PKG_VERSION"), "\n") }))
         .route(
             "/metrics",
-            get(move || async move {
-                let mut text = metrics::encode(&shared);
-                text.extend(more.iter().map(|more| more()));
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            get({
+                let registry = registry(shared, more);
+                move |fields: HeaderMap| scrape(Arc::clone(&registry), fields)
             }),
         );
     let served = match tokio::net::TcpListener::from_std(listener) {
@@ -35,6 +36,38 @@ pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, more: O
     };
     if let Err(fault) = served {
         tracing::error!(%fault, "the admin listener ended");
+    }
+}
+
+/// Everything that this process counts. Its lock lets one scrape through at a time.
+fn registry(shared: Arc<Shared>, more: Option<MoreMetrics>) -> Arc<Mutex<Registry>> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Edge(shared)));
+    if let Some(more) = more {
+        registry.register_collector(Box::new(More(more)));
+    }
+    registry.register_collector(Box::new(Build(env!("CARGO_PKG_VERSION"))));
+    Arc::new(Mutex::new(registry))
+}
+
+/// What shares the process.
+#[derive(Debug)]
+struct More(MoreMetrics);
+
+impl Collector for More {
+    fn encode(&self, encoder: Encoder<'_>) -> std::fmt::Result {
+        self.0.encode(encoder)
+    }
+}
+
+/// Encodes on a thread of its own: this one has a log to follow.
+async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoResponse {
+    let registry = registry.lock_owned().await;
+    let accept = fields.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(accept);
+    match tokio::task::spawn_blocking(move || format.encode(&registry)).await {
+        Ok(Ok(body)) => Ok(([(header::CONTENT_TYPE, format.content_type())], body)),
+        _ => Err(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 

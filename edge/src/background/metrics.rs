@@ -1,150 +1,221 @@
-//! What this edge counts, in the classic text format of Prometheus (version 0.0.4).
+//! What this edge counts, as families for `proto::exposition`. docs/metrics.md says what each means.
 
 use super::records::staleness;
-use crate::shared::{Meters, Shared};
+use crate::shared::{Durations, Meters, Shared, Tier};
 use hot::Outcome;
-use std::fmt::Write;
-use std::sync::atomic::Ordering;
+use proto::exposition::{Collector, Encoder, Families, Histogram};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Upper bounds of the classic buckets, in seconds.
+const LADDER: [f64; 15] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0,
+];
 
 /// All families of the edge.
-pub fn encode(shared: &Shared) -> String {
-    let mut text = Text(String::with_capacity(8 * 1024));
-    requests(&mut text, shared);
-    workers(&mut text, shared);
-    set(&mut text, shared);
-    feed(&mut text, shared);
-    text.family("linkr_runtime_info", "gauge", "The driver that the workers run on.");
-    text.sample("linkr_runtime_info", &[("driver", shared.driver().name())], 1);
-    text.family("linkr_build_info", "gauge", "The version of this program.");
-    text.sample("linkr_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.0
+pub struct Edge(pub Arc<Shared>);
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Edge")
+    }
+}
+
+impl Collector for Edge {
+    fn encode(&self, encoder: Encoder<'_>) -> fmt::Result {
+        let (shared, mut families) = (&*self.0, Families::new(encoder));
+        requests(&mut families, shared)?;
+        durations(&mut families, shared)?;
+        workers(&mut families, shared)?;
+        set(&mut families, shared)?;
+        feed(&mut families, shared)?;
+        let driver = shared.driver().name();
+        families.info("linkr_runtime_info", "The driver that the workers run on.", &[("driver", driver)])
+    }
 }
 
 fn sum(shared: &Shared, of: impl Fn(&Meters) -> u64) -> u64 {
     shared.meters.iter().map(of).sum()
 }
 
-fn requests(text: &mut Text, shared: &Shared) {
-    const NAME: &str = "linkr_edge_requests_total";
-    text.family(NAME, "counter", "Requests by what they came to.");
-    for outcome in Outcome::ALL {
-        let count = sum(shared, |meters| meters.outcome(outcome));
-        text.sample(NAME, &[("outcome", outcome.label())], count);
-    }
-    text.single(
-        "linkr_edge_misses_total",
-        "counter",
-        "Requests that had to ask control.",
-        sum(shared, Meters::misses),
-    );
-    let turns = sum(shared, Meters::turns);
-    text.single(
-        "linkr_edge_turns_total",
-        "counter",
-        "Times that bytes of a connection were answered.",
-        turns,
-    );
-}
-
-fn workers(text: &mut Text, shared: &Shared) {
-    let mut each = |name, kind, help, of: &dyn Fn(&Meters) -> u64| {
-        text.family(name, kind, help);
-        for (worker, meters) in shared.meters.iter().enumerate() {
-            text.sample(name, &[("worker", &worker.to_string())], of(meters));
+fn requests(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let help = "Requests by what they came to and where the answer came from.";
+    families.counters("linkr_edge_requests_total", help, |series| {
+        for (tier, outcome) in
+            Tier::ALL.into_iter().flat_map(|tier| Outcome::ALL.map(|outcome| (tier, outcome)))
+        {
+            let count = sum(shared, |meters| meters.outcome(tier, outcome));
+            if can_be(tier, outcome) {
+                series(&[("outcome", outcome.label()), ("tier", tier.label())], count)?;
+            }
         }
-    };
-    each("linkr_edge_connections", "gauge", "Open connections by worker.", &Meters::connections);
-    let total = "linkr_edge_connections_total";
-    each(total, "counter", "Connections accepted by worker.", &Meters::connections_total);
+        Ok(())
+    })?;
+    let misses = sum(shared, Meters::misses);
+    families.counter("linkr_edge_misses_total", "Requests that had to ask control.", misses)?;
+    let turns = sum(shared, Meters::turns);
+    families.counter("linkr_edge_turns_total", "Times that bytes of a connection were answered.", turns)
 }
 
-fn set(text: &mut Text, shared: &Shared) {
+/// Whether a request can come to this at all: the other pairs are no series.
+fn can_be(tier: Tier, outcome: Outcome) -> bool {
+    tier.of(outcome) == tier && (tier != Tier::None || Tier::Hot.of(outcome) == Tier::None)
+}
+
+fn durations(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let mut all = Durations::default();
+    shared.durations.iter().for_each(|published| published.add_to(&mut all));
+    let help = "From the first look at a request's bytes to the kernel's taking of the answer.";
+    families.histogram("linkr_edge_request_duration_seconds", help, &histogram(&all))
+}
+
+/// Each value counts as the longest of those that are not told apart from it (less than 0.8 % longer): no bucket
+/// claims that an answer was quicker than it was.
+fn histogram(durations: &Durations) -> Histogram {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let values = durations.histogram.iter_recorded();
+    let values = values.map(|at| (seconds(at.value_iterated_to()), at.count_at_value()));
+    Histogram::new(&LADDER, seconds(durations.sum_ns), values)
+}
+
+fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let names: Vec<String> = (0..shared.meters.len()).map(|worker| worker.to_string()).collect();
+    let each = || names.iter().zip(&shared.meters);
+    families.gauges("linkr_edge_connections", "Open connections by worker.", |series| {
+        each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.connections() as f64))
+    })?;
+    families.counters("linkr_edge_accepted_total", "Connections accepted by worker.", |series| {
+        each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.accepted_total()))
+    })
+}
+
+fn set(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let set = &shared.set;
-    text.single("linkr_hot_set_entries", "gauge", "Links in memory.", set.entries());
-    text.single("linkr_hot_set_bytes", "gauge", "Bytes that they take, everything counted.", set.bytes());
-    text.single("linkr_hot_set_budget_bytes", "gauge", "The bound of linkr_hot_set_bytes.", set.budget());
-    let evictions = set.evictions();
-    text.single(
-        "linkr_hot_set_evictions_total",
-        "counter",
-        "Links evicted because the budget was full.",
-        evictions,
-    );
-    let complete = u8::from(set.is_complete());
-    text.single(
-        "linkr_hot_set_complete",
-        "gauge",
-        "1: every link is in memory, so an absent one is a 404.",
-        complete,
-    );
+    families.gauge("linkr_hot_set_entries", "Links in memory.", set.entries() as f64)?;
+    let help = "Bytes that they take, everything counted.";
+    families.gauge("linkr_hot_set_bytes", help, set.bytes() as f64)?;
+    families.gauge("linkr_hot_set_budget_bytes", "The bound of linkr_hot_set_bytes.", set.budget() as f64)?;
+    let help = "Links evicted because the budget was full.";
+    families.counter("linkr_hot_set_evictions_total", help, set.evictions())?;
+    let help = "1: every link is in memory, so an absent one is a 404.";
+    families.gauge("linkr_hot_set_complete", help, flag(set.is_complete()))
 }
 
-fn feed(text: &mut Text, shared: &Shared) {
+fn feed(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let feed = &shared.feed;
-    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let applied = shared.set.applied();
-    text.single("linkr_feed_applied_seq", "gauge", "The last change applied.", applied);
-    text.single(
-        "linkr_feed_lag_changes",
-        "gauge",
-        "Changes that exist and are not applied yet.",
-        load(&feed.lag),
-    );
-    let connected = u8::from(feed.connected.load(Ordering::Relaxed));
-    text.single("linkr_feed_connected", "gauge", "1: a stream from control is up.", connected);
-    text.single(
-        "linkr_feed_gaps_total",
-        "counter",
-        "Streams begun again because a message was missing.",
-        load(&feed.gaps),
-    );
-    text.single("linkr_feed_resets_total", "counter", "Times that the edge began anew.", load(&feed.resets));
-    let quarantined = load(&feed.quarantined);
-    text.single(
-        "linkr_feed_quarantined_total",
-        "counter",
-        "Records that could not be understood.",
-        quarantined,
-    );
-    let staleness = staleness(shared).map_or("+Inf".to_owned(), |seconds| format!("{seconds:.3}"));
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    families.gauge("linkr_feed_applied_seq", "The last change applied.", shared.set.applied() as f64)?;
+    let lag = load(&feed.lag);
+    let help = "Changes that are known to exist and are not applied yet.";
+    families.gauge("linkr_feed_lag_changes", help, lag as f64)?;
+    let staleness = staleness(shared).unwrap_or(f64::INFINITY);
+    let help = "0 without such changes; otherwise seconds since there were none.";
+    families.gauge("linkr_feed_lag_seconds", help, lag_seconds(lag, staleness))?;
+    let connected = feed.connected.load(Ordering::Relaxed);
+    families.gauge("linkr_feed_connected", "1: a stream from control is up.", flag(connected))?;
+    let help = "Streams begun again because a message was missing.";
+    families.counter("linkr_feed_gaps_total", help, load(&feed.gaps))?;
+    families.counter("linkr_feed_resets_total", "Times that the edge began anew.", load(&feed.resets))?;
+    let help = "Records that could not be understood.";
+    families.counter("linkr_feed_quarantined_total", help, load(&feed.quarantined))?;
     let help = "Seconds since everything acknowledged was known to be applied.";
-    text.single("linkr_edge_staleness_seconds", "gauge", help, staleness);
+    families.gauge("linkr_edge_staleness_seconds", help, staleness)
 }
 
-struct Text(String);
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
 
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}"); // a String takes everything
-    }
-
-    /// Label values are ours: none needs escaping.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        let _ = writeln!(self.0, "{name}{{{}}} {value}", labels.join(","));
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-        self.family(name, kind, help);
-        let _ = writeln!(self.0, "{name} {value}");
-    }
+fn lag_seconds(lag: u64, staleness: f64) -> f64 {
+    if lag == 0 { 0.0 } else { staleness }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hot::Counts;
+    use proto::exposition::{Format, Registry};
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0))
+    }
+
+    fn text(shared: &Arc<Shared>, format: Format) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Edge(Arc::clone(shared))));
+        String::from_utf8(format.encode(&registry).unwrap()).unwrap()
+    }
 
     #[test]
-    fn every_line_is_a_comment_or_a_sample_and_no_series_stands_twice() {
-        let shared = Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0);
-        let text = encode(&shared);
-        let mut series = std::collections::HashSet::new();
-        for line in text.lines().filter(|line| !line.starts_with("# ")) {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            assert!(name.starts_with("linkr_") && value.parse::<f64>().is_ok(), "{line}");
-            assert!(series.insert(name), "{line}");
+    fn every_line_is_a_comment_or_a_sample_and_nothing_stands_twice() {
+        for format in [Format::Classic, Format::OpenMetrics] {
+            let text = text(&shared(), format);
+            let mut seen = std::collections::HashSet::new();
+            for line in text.lines().filter(|line| !line.starts_with("# ")) {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert!(name.starts_with("linkr_") && value.parse::<f64>().is_ok(), "{line}");
+                assert!(seen.insert(name), "{line}");
+            }
+            for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+                assert!(seen.insert(line.rsplit_once(' ').unwrap().0), "{line}");
+            }
+            assert!(text.contains("\nlinkr_edge_staleness_seconds +Inf\n"), "never fresh yet: {text}");
+            assert!(text.contains("\nlinkr_feed_lag_seconds 0"), "and nothing known to be missing");
         }
-        assert!(series.contains("linkr_edge_requests_total{outcome=\"redirect\"}"));
-        assert!(text.contains("\nlinkr_edge_staleness_seconds +Inf\n"), "never fresh yet");
+    }
+
+    #[test]
+    fn requests_have_a_series_for_what_can_be_and_no_other() {
+        let shared = shared();
+        let mut counts = Counts::default();
+        counts.add(Outcome::Redirect);
+        counts.add(Outcome::Redirect);
+        counts.add(Outcome::Refused);
+        shared.meters[1].turned(Tier::Hot, &mut counts);
+        let text = text(&shared, Format::Classic);
+        for line in [
+            "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"} 2\n",
+            "linkr_edge_requests_total{outcome=\"refused\",tier=\"none\"} 1\n",
+            "linkr_edge_requests_total{outcome=\"gone\",tier=\"stale\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 3 + 4);
+    }
+
+    #[test]
+    fn durations_of_all_workers_are_one_histogram() {
+        let shared = shared();
+        let mut own = Durations::default();
+        for (worker, ns) in [(0, 6_000), (1, 6_000), (1, 200_000)] {
+            own.record(ns, 5);
+            shared.durations[worker].take(&mut own);
+        }
+        let text = text(&shared, Format::Classic);
+        for (le, count) in [("0.000025", 10), ("0.0001", 10), ("0.00025", 15), ("+Inf", 15)] {
+            let line = format!("linkr_edge_request_duration_seconds_bucket{{le=\"{le}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        assert!(text.contains("linkr_edge_request_duration_seconds_sum 0.00106\n"), "{text}");
+        assert!(text.contains("linkr_edge_request_duration_seconds_count 15\n"), "{text}");
+    }
+
+    #[test]
+    fn no_answer_is_said_to_be_quicker_than_it_was() {
+        for ns in [1, 24_999, 25_000, 25_001, 999_999, 1_000_000_000, u64::from(u32::MAX)] {
+            let mut own = Durations::default();
+            own.record(ns, 1);
+            let le = own.histogram.iter_recorded().next().unwrap().value_iterated_to();
+            assert!((ns..=ns + ns / 128).contains(&le), "{ns}: {le}");
+        }
+    }
+
+    #[test]
+    fn lag_in_seconds() {
+        assert_eq!(lag_seconds(0, 12.0), 0.0);
+        assert_eq!(lag_seconds(3, 12.0), 12.0);
+        assert_eq!(lag_seconds(3, f64::INFINITY), f64::INFINITY);
     }
 }

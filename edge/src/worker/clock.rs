@@ -10,13 +10,15 @@ pub struct Clock {
     anchor_ms: i64,
     second: i64,
     stamp: Stamp,
+    last: quanta::Instant,
 }
 
 impl Clock {
     pub fn new() -> Self {
         let counter = quanta::Clock::new();
         let anchor = counter.now();
-        let mut clock = Self { counter, anchor, anchor_ms: 0, second: i64::MIN, stamp: Stamp::new("") };
+        let mut clock =
+            Self { counter, anchor, anchor_ms: 0, second: i64::MIN, stamp: Stamp::new(""), last: anchor };
         clock.anchor();
         clock.now();
         clock
@@ -31,7 +33,8 @@ impl Clock {
 
     /// Unix milliseconds, and the parts of a response that change with the second.
     pub fn now(&mut self) -> (i64, &Stamp) {
-        let since = self.counter.now().saturating_duration_since(self.anchor);
+        self.last = self.counter.now();
+        let since = self.last.saturating_duration_since(self.anchor);
         let now = self.anchor_ms + since.as_millis() as i64; // an anchor is a tenth of a second old
         let second = now.div_euclid(1000);
         if second != self.second {
@@ -40,6 +43,16 @@ impl Clock {
             self.stamp = Stamp::new(&httpdate::fmt_http_date(time));
         }
         (now, &self.stamp)
+    }
+
+    /// The reading of the last [`Clock::now`].
+    pub fn last(&self) -> quanta::Instant {
+        self.last
+    }
+
+    /// Nanoseconds since an earlier reading: a reading of its own.
+    pub fn ns_since(&self, earlier: quanta::Instant) -> u64 {
+        self.counter.now().saturating_duration_since(earlier).as_nanos() as u64 // 584 years
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
-use crate::shared::Told;
+use crate::shared::{Tier, Told};
 use hot::limits::MAX_HEAD_BYTES;
 use hot::{Absence, Conversation, Counts, Found, Miss, Step, Turn};
 use monoio::buf::{IoBufMut, SliceMut};
@@ -26,6 +26,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream) {
         stream,
         input: Vec::with_capacity(FIRST_BUFFER_BYTES),
         conversation: Conversation::default(),
+        batch: Batch::default(),
     };
     if connection.converse().await.is_some() {
         connection.linger().await;
@@ -40,6 +41,14 @@ struct Connection<'a> {
     stream: TcpStream,
     input: Vec<u8>,
     conversation: Conversation,
+    batch: Batch,
+}
+
+/// What is timed: from the first look at the bytes of a read to the kernel's taking of each answer to them.
+#[derive(Default)]
+struct Batch {
+    began: Option<quanta::Instant>,
+    answers: u64,
 }
 
 /// The last answer is out, and the client may still be sending.
@@ -52,6 +61,7 @@ impl Connection<'_> {
             if self.read().await == 0 {
                 return if self.watch.timed_out() { self.time_out().await } else { None };
             }
+            self.batch = Batch::default();
             loop {
                 let mut out = self.worker.take_buffer();
                 let (taken, step) = self.answer(&mut out);
@@ -97,8 +107,8 @@ impl Connection<'_> {
 
     fn answer(&mut self, out: &mut Vec<u8>) -> (usize, Step) {
         self.conversation.draining = self.watch.draining();
-        let conversation = &mut self.conversation;
-        in_turn(self.worker, |turn| hot::answer(conversation, &self.input, out, turn))
+        let (conversation, batch) = (&mut self.conversation, &mut self.batch);
+        in_turn(self.worker, Tier::Hot, batch, |turn| hot::answer(conversation, &self.input, out, turn))
     }
 
     /// `None` when the client is gone.
@@ -110,7 +120,11 @@ impl Connection<'_> {
         self.worker.connections.turn(self.watch, Phase::Write);
         let (result, out) = self.stream.write_all(out).await;
         self.worker.give_buffer(out);
-        result.ok().map(|_| ())
+        result.ok()?;
+        if let Batch { began: Some(began), answers: 1.. } = self.batch {
+            self.worker.handed_over(began, std::mem::take(&mut self.batch.answers));
+        }
+        Some(())
     }
 
     async fn ask(&mut self, miss: &Miss) -> (Step, Option<()>) {
@@ -121,14 +135,17 @@ impl Connection<'_> {
             Told::Absent => Some(Found::Absent(Absence::Certain)),
             Told::Unavailable => None,
         };
+        let tier = if found.is_some() { Tier::Origin } else { Tier::Stale };
         let mut out = self.worker.take_buffer();
-        let step = in_turn(self.worker, |turn| hot::finish(miss, found, &mut out, turn));
+        let step =
+            in_turn(self.worker, tier, &mut self.batch, |turn| hot::finish(miss, found, &mut out, turn));
         (step, self.write(out).await)
     }
 
     async fn time_out(&mut self) -> Option<Linger> {
         let mut out = self.worker.take_buffer();
-        in_turn(self.worker, |turn| hot::time_out(&mut out, turn));
+        let mut untimed = Batch::default(); // nothing arrived that it answers
+        in_turn(self.worker, Tier::Hot, &mut untimed, |turn| hot::time_out(&mut out, turn));
         self.write(out).await.map(|()| Linger)
     }
 
@@ -152,12 +169,13 @@ impl Connection<'_> {
 }
 
 /// One reading of the clock, one turn, and its counts handed over.
-fn in_turn<R>(worker: &Worker, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+fn in_turn<R>(worker: &Worker, tier: Tier, batch: &mut Batch, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
     let mut counts = Counts::default();
     let mut clock = worker.clock.borrow_mut();
     let (now, stamp) = clock.now();
     let done = then(&mut Turn { set: &worker.shared.set, now, stamp, counts: &mut counts });
-    worker.meters().turned(&mut counts);
+    batch.answers += worker.meters().turned(tier, &mut counts);
+    batch.began.get_or_insert(clock.last());
     done
 }
 

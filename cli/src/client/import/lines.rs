@@ -1,46 +1,69 @@
-//! In which line of a file a record begins: the CSV reader itself is off by some with CRLF and with empty lines.
+//! In which line of a file a record begins, and whether a quote is open at its end. The CSV reader itself is off by
+//! some lines with CRLF and with empty ones, and says nothing of quotes.
 
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Hands bytes through and remembers where their lines end.
+/// What stands behind the last byte: the first ends a last record without a line end. Only an open quote takes both.
+pub const BEHIND: &[u8] = b"\n\n";
+
+/// Hands bytes through and remembers where their lines end. Behind them come [`BEHIND`].
 pub struct Ends {
     source: Box<dyn Read + Send>,
     at: u64,
-    ends: Arc<Mutex<VecDeque<u64>>>,
+    behind: &'static [u8],
+    known: Arc<Mutex<Known>>,
 }
 
 /// Asks for lines while somebody else reads.
 pub struct Lines {
-    ends: Arc<Mutex<VecDeque<u64>>>,
+    known: Arc<Mutex<Known>>,
     passed: u64,
+}
+
+#[derive(Default)]
+struct Known {
+    ends: VecDeque<u64>,
+    /// The bytes of the file, once all are read.
+    length: Option<u64>,
 }
 
 impl Lines {
     /// The bytes of `source`, and the lines of these bytes.
     pub fn of(source: Box<dyn Read + Send>) -> (Ends, Self) {
-        let ends = Arc::default();
-        (Ends { source, at: 0, ends: Arc::clone(&ends) }, Self { ends, passed: 0 })
+        let known = Arc::default();
+        (Ends { source, at: 0, behind: BEHIND, known: Arc::clone(&known) }, Self { known, passed: 0 })
     }
 
     /// The first line of a record that ended just before byte `end` (with the first byte of its line end, or with the
     /// file) and holds `inside` line ends itself. To be asked in the order of the records.
     pub fn first(&mut self, end: u64, inside: u64) -> u64 {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = &mut self.known.lock().unwrap_or_else(PoisonError::into_inner).ends;
         while ends.front().is_some_and(|&at| at + 1 < end) {
             ends.pop_front();
             self.passed += 1;
         }
         (self.passed + 1).saturating_sub(inside)
     }
+
+    /// Whether a quote is still open where a record ended at byte `end`, which then is the end of the file.
+    pub fn open(&self, end: u64) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.length.is_some_and(|length| end == length + BEHIND.len() as u64)
+    }
 }
 
 impl Read for Ends {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.source.read(buffer)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if count == 0 && !buffer.is_empty() {
+            known.length = Some(self.at);
+            return self.behind.read(buffer);
+        }
         let ends = (self.at..).zip(&buffer[..count]).filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at);
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+        known.ends.extend(ends);
         self.at += count as u64;
         Ok(count)
     }

@@ -1,6 +1,6 @@
 //! The rows that were not imported: `FILE.rejected.csv`, made when the first one comes.
 
-use super::rows::Row;
+use super::rows::{REJECT_COLUMNS, Row};
 use crate::client::export::csv_line;
 use crate::fault::Fault;
 use crate::out;
@@ -29,7 +29,7 @@ impl Rejects {
             none => {
                 let file = File::create(&self.name).map_err(|fault| out::from_io(&self.name, &fault))?;
                 let mut sink = BufWriter::new(file);
-                let header = ["line", "reason", "message"].map(str::to_owned).into_iter();
+                let header = REJECT_COLUMNS.map(str::to_owned).into_iter();
                 write(&mut sink, &self.name, &csv_line(header.chain(self.header.iter().cloned())))?;
                 none.insert(sink)
             }

@@ -1,6 +1,6 @@
 //! The rows of a file, CSV or JSON lines: each becomes a link or the reason why it is none.
 
-use super::lines::{Ends, Lines};
+use super::lines::{BEHIND, Ends, Lines};
 use crate::args::Format;
 use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_cell, set_json};
 use crate::fault::Fault;
@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a JSON line: as much as the longest fields need, with every byte escaped.
 const MAX_LINE: u64 = 256 << 10;
+/// What a file of rejected rows has besides the columns of the file they came from: it can be imported once it is mended.
+pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
+/// The column of such a file for the lines of a JSON lines file.
+const JSON_COLUMN: &str = "row";
 
 /// One row.
 pub struct Row {
@@ -36,6 +40,8 @@ pub struct Rows {
     domain: String,
     read: Arc<AtomicU64>,
     header: Vec<String>,
+    /// Whether a column of a CSV file means something.
+    meant: Vec<bool>,
     source: Source,
 }
 
@@ -76,12 +82,15 @@ impl Rows {
             }
         };
         let (name, domain) = (name.to_owned(), domain.to_owned());
-        let mut rows = Self { name, domain, read, header: Vec::new(), source };
+        let mut rows = Self { name, domain, read, header: Vec::new(), meant: Vec::new(), source };
         rows.header = match &mut rows.source {
-            Source::Jsonl { .. } => vec!["row".to_owned()],
+            Source::Jsonl { .. } => vec![JSON_COLUMN.to_owned()],
             Source::Csv { reader, .. } => {
                 let header = reader.headers().map_err(|fault| unreadable(&fault))?;
-                let header: Vec<String> = header.iter().map(|cell| cell.trim().to_owned()).collect();
+                let meant = |column: &str| !REJECT_COLUMNS.contains(&column);
+                let header = header.iter().map(str::trim);
+                rows.meant = header.clone().map(meant).collect();
+                let header: Vec<String> = header.filter(|column| meant(column)).map(str::to_owned).collect();
                 check_header(&header).map_err(|why| unreadable(&why))?;
                 header
             }
@@ -112,9 +121,16 @@ impl Rows {
                 if !reader.read_byte_record(&mut record).map_err(|fault| broken(&fault))? {
                     return Ok(None);
                 }
-                let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
-                let line = lines.first(reader.position().byte(), inside as u64);
-                csv_row(line, &record, &self.header)
+                let (end, inside) = (reader.position().byte(), record.as_slice());
+                let open = lines.open(end);
+                let inside = inside.iter().filter(|&&byte| byte == b'\n').count();
+                let inside = if open { inside - BEHIND.len() } else { inside };
+                let line = lines.first(end, inside as u64);
+                if open {
+                    open_row(line, &record, &self.meant)
+                } else {
+                    csv_row(line, &record, &self.header, &self.meant)
+                }
             }
             Source::Jsonl { lines, line } => {
                 let mut text = Vec::new();
@@ -150,6 +166,9 @@ impl Rows {
 }
 
 fn check_header(header: &[String]) -> Result<(), String> {
+    if is_json(header) {
+        return Ok(());
+    }
     for needed in ["code", "target"] {
         if !header.iter().any(|column| column == needed) {
             return Err(format!("its first line does not name the column '{needed}'"));
@@ -170,12 +189,26 @@ fn known(field: &str) -> bool {
     FIELDS.contains(&field) || OUTPUT_ONLY.contains(&field)
 }
 
-fn csv_row(line: u64, record: &csv::ByteRecord, header: &[String]) -> Row {
-    let cells: Vec<String> = record.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+fn is_json(header: &[String]) -> bool {
+    header == [JSON_COLUMN]
+}
+
+/// The cells that mean something, as texts.
+fn cells(record: &csv::ByteRecord, meant: &[bool]) -> Vec<String> {
+    let known = meant.iter().copied().chain(std::iter::repeat(true));
+    let cells = record.iter().zip(known).filter(|(_, meant)| *meant);
+    cells.map(|(cell, _)| String::from_utf8_lossy(cell).into_owned()).collect()
+}
+
+fn csv_row(line: u64, record: &csv::ByteRecord, header: &[String], meant: &[bool]) -> Row {
+    let cells = cells(record, meant);
     let link = if record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
         Err(("NOT_UTF8", "is not UTF-8".to_owned()))
-    } else if cells.len() != header.len() {
-        Err(("COLUMNS", format!("has {} columns, the first line has {}", cells.len(), header.len())))
+    } else if record.len() != meant.len() {
+        let (count, plural) = (record.len(), if record.len() == 1 { "" } else { "s" });
+        Err(("COLUMNS", format!("has {count} column{plural}, the first line has {}", meant.len())))
+    } else if is_json(header) {
+        json_link(cells[0].as_bytes()).map(Some).map_err(|why| ("INVALID", why))
     } else {
         let mut link = Link::default();
         let set = header.iter().zip(&cells).try_for_each(|(field, cell)| {
@@ -186,6 +219,16 @@ fn csv_row(line: u64, record: &csv::ByteRecord, header: &[String]) -> Row {
     Row { line, cells, link }
 }
 
+/// The end of a file that was cut, or everything behind a quote too many: never a link.
+fn open_row(line: u64, record: &csv::ByteRecord, meant: &[bool]) -> Row {
+    let mut cells = cells(record, meant);
+    if let Some(last) = cells.last_mut() {
+        last.truncate(last.len() - BEHIND.len());
+    }
+    let why = "has a quote that is still open at the end of the file: is the file whole?".to_owned();
+    Row { line, cells, link: Err(("UNCLOSED_QUOTE", why)) }
+}
+
 fn json_row(line: u64, text: &[u8], whole: bool) -> Row {
     let link = if whole { json_link(text) } else { Err(format!("is longer than {MAX_LINE} bytes")) };
     let cells = vec![String::from_utf8_lossy(text).trim_end().to_owned()];
@@ -193,7 +236,11 @@ fn json_row(line: u64, text: &[u8], whole: bool) -> Row {
 }
 
 fn json_link(text: &[u8]) -> Result<Link, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|fault| format!("is not JSON: {fault}"))?;
+    let value: Value = serde_json::from_slice(text).map_err(|fault| {
+        let fault = fault.to_string();
+        // Where it is in this one line would be read as a line of the file.
+        format!("is not JSON: {}", fault.rsplit_once(" at line ").map_or(&*fault, |(what, _)| what))
+    })?;
     let object = value.as_object().ok_or("is not a JSON object")?;
     let mut link = Link::default();
     for (field, value) in object {
@@ -265,6 +312,56 @@ mod tests {
         assert_eq!(good, [true, false, false, false, false, true, false]);
         assert_eq!((rows[1].line, rows[1].cells[0].as_str()), (2, "no"));
         assert_eq!(reason(&rows[2]), "its field 'kode' is unknown");
+    }
+
+    #[test]
+    fn a_quote_that_is_open_at_the_end_of_the_file_makes_no_link() {
+        for (end, line, cell) in [
+            ("b,\"https://y", 3, "https://y"),
+            ("b,\"https://y\r\nc,d\n", 3, "https://y\r\nc,d\n"),
+            ("\"b,c\"\"", 3, "b,c\""),
+            ("\"", 3, ""),
+        ] {
+            for start in ["", "\u{feff}"] {
+                let text = format!("{start}code,target\na,https://x\n{end}");
+                let rows = rows(text.leak().as_bytes(), Format::Csv).unwrap();
+                assert_eq!((rows.len(), rows[0].link.is_ok()), (2, true), "{end:?}");
+                let reason = rows[1].link.as_ref().err().map(|(reason, _)| *reason);
+                assert_eq!((rows[1].line, reason), (line, Some("UNCLOSED_QUOTE")), "{end:?}");
+                assert_eq!(rows[1].cells.last().unwrap(), cell);
+            }
+        }
+        for end in [
+            "b,\"https://y\"",
+            "b,\"https://y\"\n",
+            "b,\"https://y\"\r\n\r\n",
+            "b,https\"://y",
+            "b,\"https://y\"\"\"\r",
+        ] {
+            let text = format!("code,target\na,https://x\n{end}");
+            let rows = rows(text.leak().as_bytes(), Format::Csv).unwrap();
+            assert!(rows.len() == 2 && rows[1].link.is_ok() && rows[1].line == 3, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_rejected_rows_can_be_imported() {
+        let text = b"line,reason,message,code,target\n4,INVALID,no,a,https://x\n5,COLUMNS,no,b\n";
+        let good = rows(text, Format::Csv).unwrap();
+        assert_eq!(good[0].cells, ["a", "https://x"]);
+        assert_eq!(good[0].link.as_ref().unwrap().as_ref().unwrap().target, "https://x");
+        assert_eq!((good[1].cells.len(), reason(&good[1])), (1, "has 4 columns, the first line has 5"));
+        let text = b"line,reason,message,row\n4,INVALID,no,\"{\"\"code\"\":\"\"a\"\",\"\"target\"\":\"\"https://x\"\"}\"\n";
+        let good = rows(text, Format::Csv).unwrap();
+        assert_eq!(good[0].link.as_ref().unwrap().as_ref().unwrap().code, "a");
+    }
+
+    #[test]
+    fn a_reason_is_worded_well() {
+        let rows = rows(b"code,target\na\n", Format::Csv).unwrap();
+        assert_eq!(reason(&rows[0]), "has 1 column, the first line has 2");
+        let rows = self::rows(b"{\"code\":\n", Format::Jsonl).unwrap();
+        assert_eq!(reason(&rows[0]), "is not JSON: EOF while parsing a value");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::Fault;
 use prost_types::Timestamp;
 use proto::v1;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
 
 const QUERIES: [(&str, v1::QueryPolicy); 3] = [
     ("drop", v1::QueryPolicy::Drop),
@@ -55,15 +57,45 @@ pub fn page(page: &v1::ListLinksResponse) -> Value {
 /// # Errors
 /// Malformed JSON, a field that no link has, a value of the wrong kind.
 pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
-    let fields: Map<String, Value> = serde_json::from_slice(body)
+    let Members(fields) = serde_json::from_slice(body)
         .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
     let (mut link, mut paths) = (v1::Link::default(), Vec::new());
-    for (name, value) in fields {
-        if set(&mut link, &name, &value)? {
-            paths.push(name);
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if fields[..at].iter().any(|(before, _)| before == name) {
+            return Err(Fault::invalid(name.clone(), "is there twice"));
+        }
+        if set(&mut link, name, value)? {
+            paths.push(name.clone());
         }
     }
     Ok((link, paths))
+}
+
+/// The members of an object as they stand: a map would keep the last of two by the same name and not say so.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Collect)
+    }
+}
+
+struct Collect;
+
+impl<'de> Visitor<'de> for Collect {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
 }
 
 /// Sets one field; `false` for one that only answers carry.
@@ -148,6 +180,17 @@ mod tests {
             assert_eq!(link(&parsed)[&name], value, "{name}");
         }
         assert_eq!(parse(br#"{"max_age":null,"revision":"1"}"#).unwrap().1, ["max_age"]);
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        for (body, field) in [
+            (r#"{"target":"https://a","target":"https://b"}"#, "target"),
+            (r#"{"title":"a","code":"x","code":"x"}"#, "code"),
+            (r#"{"title":"a","t\u0069tle":"a"}"#, "title"),
+        ] {
+            assert_eq!(parse(body.as_bytes()).unwrap_err().field(), Some(field), "{body}");
+        }
     }
 
     #[test]

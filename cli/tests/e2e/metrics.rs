@@ -1,0 +1,297 @@
+//! What `/metrics` says: exact counts, in every format, as promtool and a real Prometheus read it.
+
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, text, until};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+/// What the requests of [`drive`] come to.
+const DRIVEN: [(&str, &str, u64); 7] = [
+    ("redirect", "hot", 7),
+    ("not_found", "hot", 3),
+    ("gone", "hot", 2),
+    ("method", "none", 2),
+    ("reserved", "none", 1),
+    ("refused", "none", 1),
+    ("timed_out", "none", 0),
+];
+
+/// `/metrics` for this `Accept`: the content type and the body.
+fn scrape(admin: SocketAddr, accept: &str) -> (String, Vec<u8>) {
+    let answer = raw(
+        admin,
+        &format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"),
+    );
+    let end = answer.windows(4).position(|at| at == b"\r\n\r\n").expect("a whole head");
+    let head = text(&answer[..end]).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+    (kind.to_owned(), answer[end + 4..].to_vec())
+}
+
+/// Sends bytes and reads until the other side closes.
+fn raw(address: SocketAddr, request: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+/// The value of a series in the text of either text format.
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?.parse().ok()
+}
+
+fn classic(linkr: &Linkr) -> String {
+    text(&scrape(linkr.admin(), "*/*").1)
+}
+
+/// A link `x`, a deleted one `gone`, and nothing asked of the edge yet.
+fn start(dir: &Dir) -> Linkr {
+    let linkr = Linkr::up(dir);
+    linkr.ok(dir, &["link", "create", "https://example.com/x", "--code", "x"]);
+    linkr.ok(dir, &["link", "create", "https://example.com/gone", "--code", "gone"]);
+    linkr.ok(dir, &["link", "delete", "gone"]);
+    linkr.catch_up();
+    until("the whole set", || linkr.metric("linkr_hot_set_complete").filter(|complete| *complete == 1.0));
+    linkr
+}
+
+/// [`DRIVEN`], over one connection with pipelining, and others.
+fn drive(linkr: &Linkr) {
+    let mut kept = Connection::to(linkr.edge());
+    for (method, path, status) in [
+        ("GET", "/x", 302),
+        ("HEAD", "/x", 302),
+        ("GET", "/x?q=1", 302),
+        ("GET", "/none", 404),
+        ("GET", "/not//a/code", 404),
+        ("GET", "/gone", 410),
+        ("OPTIONS", "/x", 204),
+        ("POST", "/x", 405),
+        ("GET", "/robots.txt", 200),
+    ] {
+        let status = (status, path);
+        assert_eq!((kept.ask(method, path).status, path), status);
+    }
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: go.test\r\n\r\n");
+    let last = "GET /x HTTP/1.1\r\nHost: go.test\r\nConnection: close\r\n\r\n";
+    let batch = [&one("/x"), &one("/none"), &one("/x"), &one("/gone"), &one("/x"), last].map(String::from);
+    assert_eq!(text(&raw(linkr.edge(), &batch.concat())).matches("HTTP/1.1 ").count(), 6);
+    assert!(text(&raw(linkr.edge(), "GET /x HTTP/1.1\r\n\r\n")).starts_with("HTTP/1.1 400 "));
+}
+
+fn series(outcome: &str, tier: &str) -> String {
+    format!("linkr_edge_requests_total{{outcome=\"{outcome}\",tier=\"{tier}\"}}")
+}
+
+/// Waits until the durations, which come a tick later than the counts, are there.
+fn durations(linkr: &Linkr, count: u64) -> String {
+    until("all durations", || {
+        let text = classic(linkr);
+        let counted = value(&text, "linkr_edge_request_duration_seconds_count")?;
+        assert!(counted <= count as f64, "{text}");
+        (counted == count as f64).then_some(text)
+    })
+}
+
+#[test]
+fn counts_are_exact_in_every_format() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = start(&dir);
+    drive(&linkr);
+    let all = DRIVEN.iter().map(|(.., count)| count).sum();
+    let classic = durations(&linkr, all);
+    let openmetrics = scrape(linkr.admin(), OPENMETRICS);
+    assert!(openmetrics.0.starts_with("application/openmetrics-text; version=1.0.0"), "{}", openmetrics.0);
+    let openmetrics = text(&openmetrics.1);
+    assert!(openmetrics.ends_with("\n# EOF\n"));
+    for text in [&classic, &openmetrics] {
+        for (outcome, tier, count) in DRIVEN {
+            assert_eq!(value(text, &series(outcome, tier)), Some(count as f64), "{outcome} {tier}\n{text}");
+        }
+        let total: f64 = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("linkr_edge_requests_total{")?.rsplit_once(' '))
+            .map(|(_, count)| count.parse::<f64>().unwrap())
+            .sum();
+        assert_eq!(total, all as f64, "and nothing else");
+        let infinite = "linkr_edge_request_duration_seconds_bucket{le=\"+Inf\"}";
+        assert_eq!(value(text, infinite), Some(all as f64));
+        assert!(value(text, "linkr_edge_request_duration_seconds_sum").unwrap() > 0.0);
+        assert_eq!(value(text, "linkr_feed_lag_seconds"), Some(0.0));
+        // Of the other half, by way of the same listener.
+        assert_eq!(value(text, "linkr_control_log_head"), Some(3.0));
+        assert!(text.contains("linkr_control_requests_total{method=\""), "{text}");
+    }
+    let (kind, body) = scrape(linkr.admin(), PROTOBUF);
+    assert!(kind.starts_with("application/vnd.google.protobuf"), "{kind}");
+    for name in ["linkr_edge_request_duration_seconds", "linkr_control_log_head", "linkr_build_info"] {
+        assert!(body.windows(name.len()).any(|at| at == name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
+fn what_control_had_to_be_asked_for_counts_as_origin() {
+    const LINKS: usize = 6_000;
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut control = command(LINKR, dir.path());
+    control.args(["control", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store", "sqlite:links.db"]);
+    let control = Linkr::start(control, &dir, &["store", "api", "admin"]);
+    let mut csv = String::from("code,target\n");
+    for number in 0..LINKS {
+        let _ = writeln!(csv, "c{number},https://example.com/a/target/of/some/length/{number}");
+    }
+    let file = dir.write("links.csv", csv);
+    control.ok(&dir, &["import", &file]);
+    assert!(classic(&control).contains("linkr_build_info{version="), "also without an edge");
+    let kind = scrape(control.admin(), PROTOBUF).0;
+    assert!(kind.starts_with("application/vnd.google.protobuf"), "{kind}");
+
+    let other = Dir::new();
+    let mut edge = command(LINKR, other.path());
+    edge.args(["edge", "--control", &format!("http://{}", control.api()), "--workers", "2"]);
+    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--hot-set-bytes", "256KiB"]);
+    let edge = Linkr::start(edge, &other, &["edge", "admin"]);
+    until("it to have seen all links", || {
+        let seen = Connection::to(edge.admin()).ask("GET", "/readyz").status == 200;
+        (seen && edge.metric("linkr_feed_applied_seq")? == LINKS as f64).then_some(())
+    });
+    assert_eq!(edge.metric("linkr_hot_set_complete"), Some(0.0));
+    let mut kept = Connection::to(edge.edge());
+    for number in 0..LINKS {
+        assert_eq!(kept.ask("GET", &format!("/c{number}")).status, 302, "{number}");
+    }
+    assert_eq!(kept.ask("GET", "/none").status, 404);
+    drop(control);
+    until("an answer without control", || (kept.ask("GET", "/none").status == 503).then_some(()));
+    let text = classic(&edge);
+    let get = |outcome: &str, tier: &str| value(&text, &series(outcome, tier)).unwrap();
+    let (hot, origin) = (get("redirect", "hot"), get("redirect", "origin"));
+    assert_eq!(hot + origin, LINKS as f64);
+    assert!(origin > LINKS as f64 / 2.0, "{origin} of them do not fit");
+    assert!(get("not_found", "origin") >= 1.0);
+    assert_eq!(get("not_found", "hot"), 0.0, "nothing is certain in a set that is not complete");
+    assert_eq!((get("unavailable", "origin"), get("unavailable", "hot")), (1.0, 0.0));
+    let asked = get("redirect", "origin") + get("not_found", "origin") + get("unavailable", "origin");
+    assert_eq!(value(&text, "linkr_edge_misses_total"), Some(asked));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    if !has("promtool") {
+        return skip("promtool_has_nothing_to_say", "promtool is not installed");
+    }
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = start(&dir);
+    drive(&linkr);
+    let file = dir.write("metrics", scrape(linkr.admin(), "text/plain;version=0.0.4").1);
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(std::fs::File::open(file).unwrap());
+    let done = promtool.output().unwrap();
+    let said = [text(&done.stdout), text(&done.stderr)].concat();
+    assert!(done.status.success() && said.is_empty(), "{said}");
+}
+
+/// A Prometheus of our own, gone with its test.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Prometheus {
+    fn start(dir: &Dir, target: SocketAddr, features: &[&str]) -> Self {
+        let config = dir.write(
+            "prometheus.yml",
+            format!(
+                "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+                 scrape_configs: [{{job_name: linkr, static_configs: [{{targets: ['{target}']}}]}}]\n"
+            ),
+        );
+        // Free a moment ago; its own listener cannot say which port it got.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = std::fs::File::create(dir.file("prometheus.log")).unwrap();
+        let mut prometheus = command("prometheus", dir.path());
+        prometheus.arg(format!("--config.file={config}"));
+        prometheus.arg(format!("--storage.tsdb.path={}", dir.file("tsdb")));
+        prometheus.arg(format!("--web.listen-address={address}"));
+        prometheus.args(features).stdout(Stdio::null()).stderr(log);
+        let own = Self { child: prometheus.spawn().unwrap(), address };
+        until("Prometheus", || {
+            TcpStream::connect(address).ok()?;
+            (Connection::to(address).ask("GET", "/-/ready").status == 200).then_some(())
+        });
+        own
+    }
+
+    /// The one value of an instant query, if there is one.
+    fn query(&self, query: &str) -> Option<f64> {
+        let escaped: String = query.bytes().fold(String::new(), |mut out, byte| {
+            let _ = write!(out, "%{byte:02X}");
+            out
+        });
+        let body = Connection::to(self.address).ask("GET", &format!("/api/v1/query?query={escaped}")).body;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
+        assert_eq!(answer["status"], "success", "{body}");
+        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
+    /// Waits until a query gives this value.
+    fn gives(&self, query: &str, expected: f64) {
+        until(query, || (self.query(query)? == expected).then_some(()));
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_reads_every_format() {
+    if !has("prometheus") {
+        return skip("a_real_prometheus_reads_every_format", "prometheus is not installed");
+    }
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = start(&dir);
+    drive(&linkr);
+    let all: u64 = DRIVEN.iter().map(|(.., count)| count).sum();
+    durations(&linkr, all);
+    const DURATION: &str = "linkr_edge_request_duration_seconds";
+    {
+        // It asks for OpenMetrics first.
+        let prometheus = Prometheus::start(&dir, linkr.admin(), &[]);
+        prometheus.gives("up", 1.0);
+        prometheus.gives("sum(linkr_edge_requests_total)", all as f64);
+        prometheus.gives(&series("redirect", "hot"), 7.0);
+        prometheus.gives(&format!("{DURATION}_bucket{{le=\"+Inf\"}}"), all as f64);
+        prometheus.gives("linkr_control_log_head", 3.0);
+    }
+    let other = Dir::new();
+    // And now for protobuf.
+    let native = Prometheus::start(&other, linkr.admin(), &["--enable-feature=native-histograms"]);
+    native.gives("up", 1.0);
+    native.gives("sum(linkr_edge_requests_total)", all as f64);
+    native.gives(&format!("histogram_count({DURATION})"), all as f64);
+    let (sum, median) = (
+        native.query(&format!("histogram_sum({DURATION})")),
+        native.query(&format!("histogram_quantile(0.5, {DURATION})")),
+    );
+    let (sum, median) = (sum.unwrap(), median.unwrap());
+    assert!(sum > 0.0 && median > 0.000_000_5 && median < sum, "{median} of {sum}");
+    // What is driven now is seen too.
+    drive(&linkr);
+    native.gives("sum(linkr_edge_requests_total{tier=\"hot\"})", 24.0);
+    native.gives(&format!("histogram_count({DURATION})"), 2.0 * all as f64);
+}

@@ -1,0 +1,114 @@
+//! Sends what the plan says and measures what comes back: threads that share nothing while they run.
+
+mod connection;
+mod response;
+mod schedule;
+mod sender;
+mod transport;
+
+use crate::keys::{Keys, Stream};
+use crate::measure::Measured;
+use crate::plan::Plan;
+use schedule::Schedule;
+use sender::Sender;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+pub use schedule::Clicks;
+
+/// The phases of a run.
+pub struct Done {
+    /// The warm-up.
+    pub cold: Measured,
+    /// The rest.
+    pub warm: Measured,
+    /// How long the rest took.
+    pub took: Duration,
+}
+
+/// Counts while a run is under way.
+#[derive(Default)]
+pub struct Live {
+    /// Right answers.
+    pub right: AtomicU64,
+    /// Everything else.
+    pub wrong: AtomicU64,
+    /// Due and not sent yet.
+    pub behind: AtomicU64,
+    /// Set to end the run early.
+    pub stop: std::sync::atomic::AtomicBool,
+}
+
+/// Runs `plan`. `clicks`: the recorded times, with [`crate::plan::Pace::Recorded`]. `watch` is called ten times a
+/// second, and at the moment when the warm-up ends.
+///
+/// # Errors
+/// One line when the load cannot even begin: no connection, a bad certificate.
+pub fn run(
+    plan: &Plan,
+    keys: &Arc<Keys>,
+    clicks: Option<&Clicks>,
+    seed: u64,
+    mut watch: impl FnMut(&Live, Duration, Moment),
+) -> Result<Done, String> {
+    let threads = plan.threads.clamp(1, plan.connections.max(1));
+    let (live, barrier) = (Arc::new(Live::default()), Arc::new(Barrier::new(threads + 1)));
+    let tls = if plan.url.tls { Some(transport::config(plan)?) } else { None };
+    let mut handles = Vec::new();
+    for at in 0..threads {
+        let connections = plan.connections / threads + usize::from(at < plan.connections % threads);
+        let stream = Stream::new(Arc::clone(keys), seed, at, threads);
+        let schedule = Schedule::new(plan, clicks, at, threads);
+        let (plan, live, barrier, tls) = (plan.clone(), Arc::clone(&live), Arc::clone(&barrier), tls.clone());
+        handles.push(std::thread::spawn(move || {
+            if let Some(core) = plan.core {
+                crate::sys::pin_to_core(core + at);
+            }
+            let sender = Sender::new(plan, connections, stream, schedule, tls, live);
+            let ready = sender.and_then(|mut sender| sender.connect().map(|()| sender));
+            barrier.wait();
+            // Whoever is not ready lets the others begin all the same, and says so at the end.
+            ready.and_then(Sender::run)
+        }));
+    }
+    barrier.wait();
+    let (began, mut warm) = (Instant::now(), plan.warmup.is_zero());
+    watch(&live, Duration::ZERO, Moment::Begin);
+    if warm {
+        watch(&live, Duration::ZERO, Moment::Warm);
+    }
+    while !handles.iter().all(std::thread::JoinHandle::is_finished) {
+        let next =
+            if warm { Duration::from_millis(100) } else { plan.warmup.saturating_sub(began.elapsed()) };
+        std::thread::sleep(next.clamp(Duration::from_millis(1), Duration::from_millis(100)));
+        if !warm && began.elapsed() >= plan.warmup {
+            warm = true;
+            watch(&live, began.elapsed(), Moment::Warm);
+        }
+        watch(&live, began.elapsed(), Moment::Tick);
+    }
+    watch(&live, began.elapsed(), Moment::End);
+    let mut done = Done { cold: Measured::default(), warm: Measured::default(), took: Duration::ZERO };
+    for handle in handles {
+        let (cold, warm, took) = handle.join().map_err(|_| "a sending thread panicked".to_owned())??;
+        done.cold.add(&cold);
+        done.warm.add(&warm);
+        done.took = done.took.max(took);
+    }
+    live.behind.store(0, Ordering::Relaxed);
+    Ok(done)
+}
+
+/// When [`run`] calls its watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Connections are made, nothing is sent yet.
+    Begin,
+    /// The warm-up is over.
+    Warm,
+    /// A tenth of a second has passed.
+    Tick,
+    /// Everything has ended.
+    End,
+}

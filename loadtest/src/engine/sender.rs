@@ -1,0 +1,352 @@
+//! One thread's loop: send what is due, take what came, wait for whichever is next.
+
+use super::Live;
+use super::connection::{After, Connection, Flight, Parts};
+use super::schedule::Schedule;
+use super::transport::Transport;
+use crate::keys::{Ask, Stream};
+use crate::measure::{Fate, Measured};
+use crate::plan::{Connections, Plan};
+use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Below this the thread spins instead of sleeping: the kernel's timers wake it too late.
+const SPIN: Duration = Duration::from_millis(2);
+/// How often timeouts are looked at and counts are published.
+const TICK: u64 = 50_000_000;
+
+/// A server has so long to close a connection that it said is the last.
+const SLOW_CLOSE: u64 = 1_000_000_000;
+
+/// See the module. Times are nanoseconds from the start of the run.
+pub struct Sender {
+    plan: Plan,
+    stream: Stream,
+    schedule: Schedule,
+    parts: Parts,
+    tls: Option<Arc<ClientConfig>>,
+    poll: Poll,
+    connections: Vec<Connection>,
+    /// Places that can take a request, longest free first. One with room for several stands here several times.
+    free: VecDeque<usize>,
+    /// Sent behind the request that a server had announced to be the last: sent again, as RFC 9112, section 9.3.1,
+    /// lets a client. They keep their intended times.
+    again: VecDeque<(u64, Ask)>,
+    clock: quanta::Clock,
+    start: quanta::Instant,
+    warm_from: u64,
+    cold: Measured,
+    warm: Measured,
+    under_way: usize,
+    live: Arc<Live>,
+    published: (u64, u64),
+}
+
+impl Sender {
+    pub fn new(
+        plan: Plan,
+        connections: usize,
+        stream: Stream,
+        schedule: Schedule,
+        tls: Option<Arc<ClientConfig>>,
+        live: Arc<Live>,
+    ) -> Result<Self, String> {
+        let clock = quanta::Clock::new();
+        Ok(Self {
+            parts: Parts::new(&plan),
+            warm_from: plan.warmup.as_nanos() as u64,
+            plan,
+            stream,
+            schedule,
+            tls,
+            poll: Poll::new().map_err(|fault| format!("cannot poll: {fault}"))?,
+            connections: (0..connections).map(|_| Connection::new()).collect(),
+            free: VecDeque::new(),
+            again: VecDeque::new(),
+            start: clock.now(),
+            clock,
+            cold: Measured::default(),
+            warm: Measured::default(),
+            under_way: 0,
+            live,
+            published: (0, 0),
+        })
+    }
+
+    /// Makes all connections before the run begins, if they are kept. Not measured.
+    pub fn connect(&mut self) -> Result<(), String> {
+        for _ in 0..self.plan.pipeline {
+            self.free.extend(0..self.connections.len());
+        }
+        if self.plan.keep == Connections::One {
+            return Ok(());
+        }
+        let url = self.plan.url.text.clone();
+        let cannot = |why: &dyn std::fmt::Display| format!("cannot connect to {url}: {why}");
+        (0..self.connections.len()).try_for_each(|at| self.open(at).map_err(|fault| cannot(&fault)))?;
+        let mut events = Events::with_capacity(1024);
+        let deadline = std::time::Instant::now() + self.plan.timeout;
+        let mut waiting: Vec<usize> = (0..self.connections.len()).collect();
+        while !waiting.is_empty() {
+            if std::time::Instant::now() > deadline {
+                return Err(cannot(&"no answer in time"));
+            }
+            let _ = self.poll.poll(&mut events, Some(Duration::from_millis(10)));
+            for event in &events {
+                let at = event.token().0;
+                let keys = self.stream.keys();
+                let connection = &mut self.connections[at];
+                let gone = connection.write().is_err()
+                    || matches!(connection.read(keys, true, |_, _, _| {}), After::Gone(_));
+                if gone {
+                    return Err(cannot(&"connection refused or closed"));
+                }
+            }
+            waiting.retain(|&at| {
+                self.connections[at].transport.as_mut().is_some_and(|transport| {
+                    !(transport.is_ready() && transport.socket().peer_addr().is_ok())
+                })
+            });
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, at: usize) -> std::io::Result<()> {
+        let mut transport = Transport::connect(&self.plan.url, self.tls.as_ref())?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(transport.socket(), Token(at), interest)?;
+        self.connections[at].open(transport);
+        self.warm.connections += 1;
+        Ok(())
+    }
+
+    /// Runs the schedule to its end, then waits for what is under way: warm-up, the rest, and how long the rest took.
+    pub fn run(mut self) -> Result<(Measured, Measured, Duration), String> {
+        self.start = self.clock.now();
+        let mut events = Events::with_capacity(1024);
+        let (mut next_tick, mut ended_at) = (TICK, None);
+        loop {
+            let now = self.now();
+            self.send_due(now);
+            if self.live.stop.load(Ordering::Relaxed) || self.schedule.due(now).is_none() {
+                let ended = *ended_at.get_or_insert(now);
+                if self.under_way == 0 || now - ended > self.plan.timeout.as_nanos() as u64 {
+                    break;
+                }
+            }
+            if now >= next_tick {
+                self.tick(now);
+                next_tick = now + TICK;
+            }
+            let wait = self.wait(now, next_tick);
+            if let Err(fault) = self.poll.poll(&mut events, Some(wait))
+                && fault.kind() != std::io::ErrorKind::Interrupted
+            {
+                return Err(format!("cannot poll: {fault}"));
+            }
+            if !events.is_empty() {
+                let woke = self.now();
+                for event in &events {
+                    self.on_event(event.token().0, event.is_read_closed() || event.is_error(), woke);
+                }
+            }
+        }
+        let now = self.now();
+        self.give_up(now);
+        self.publish(now);
+        let took = Duration::from_nanos(ended_at.unwrap_or(now).saturating_sub(self.warm_from));
+        Ok((self.cold, self.warm, took))
+    }
+
+    /// How long to wait for an event at most.
+    fn wait(&self, now: u64, next_tick: u64) -> Duration {
+        let until_due = match self.schedule.due(now) {
+            _ if !self.again.is_empty() && !self.free.is_empty() => 0,
+            Some(due) if !self.free.is_empty() => due.saturating_sub(now),
+            _ => u64::MAX,
+        };
+        let wait = Duration::from_nanos(until_due.min(next_tick.saturating_sub(now)));
+        if until_due != u64::MAX && wait < SPIN {
+            Duration::ZERO
+        } else {
+            wait.min(Duration::from_millis(50))
+        }
+    }
+
+    fn send_due(&mut self, now: u64) {
+        if self.live.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        while !self.again.is_empty() {
+            let Some(at) = self.free.pop_front() else { return };
+            let (intended, ask) = self.again.pop_front().unwrap_or((now, Ask::Unknown(0)));
+            self.send(at, intended, ask);
+        }
+        while let Some(due) = self.schedule.due(now).filter(|&due| due <= now) {
+            let Some(at) = self.free.pop_front() else { return };
+            self.send_next(at, due);
+        }
+    }
+
+    /// Sends the next request of the schedule.
+    fn send_next(&mut self, at: usize, due: u64) {
+        let ask = self.schedule.take().map_or_else(|| self.stream.draw(), Ask::Known);
+        self.under_way += 1;
+        self.send(at, due, ask);
+    }
+
+    /// Sends one request on the connection at this place, which is made first if there is none.
+    fn send(&mut self, at: usize, due: u64, ask: Ask) {
+        if self.connections[at].closing && self.connections[at].flights.is_empty() {
+            self.drop_transport(at); // the server is about to close it
+        }
+        let opened = if self.connections[at].transport.is_none() { self.open(at) } else { Ok(()) };
+        let sent = self.now();
+        let due = if self.schedule.is_closed_loop() { sent } else { due };
+        let late = sent.saturating_sub(due.max(self.connections[at].free_since));
+        self.phase(due).lateness.saturating_record(late);
+        let connection = &mut self.connections[at];
+        connection.enqueue(Flight { intended: due, sent, ask }, self.stream.keys(), &self.parts);
+        match opened {
+            Err(_) => self.lose(at, Fate::Refused, sent),
+            Ok(()) => {
+                if let Err(fate) = self.connections[at].write() {
+                    self.lose(at, fate, sent);
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, at: usize, closed: bool, now: u64) {
+        if let Err(fate) = self.connections[at].write() {
+            return self.lose(at, fate, now);
+        }
+        let (warm_from, mut answered) = (self.warm_from, 0);
+        let (cold, warm) = (&mut self.cold, &mut self.warm);
+        let after = self.connections[at].read(self.stream.keys(), closed, |flight, fate, status| {
+            let phase = if flight.intended < warm_from { &mut *cold } else { &mut *warm };
+            let from = if flight.intended < warm_from { 0 } else { warm_from };
+            phase.statuses[usize::from(status / 100).min(5)] += 1;
+            phase.ended(
+                fate,
+                flight.intended - from,
+                flight.sent.saturating_sub(from),
+                now.saturating_sub(from),
+            );
+            answered += 1;
+        });
+        self.under_way -= answered;
+        if answered > 0 {
+            self.connections[at].free_since = now;
+        }
+        match after {
+            After::Gone(fate) => {
+                self.connections[at].owed += answered;
+                self.lose(at, fate, now);
+            }
+            // The server ends this connection: its places are free when it has.
+            After::Open if self.connections[at].closing || self.plan.keep == Connections::One => {
+                self.connections[at].owed += answered;
+            }
+            After::Open => {
+                for _ in 0..answered {
+                    // Flat out, the next one goes at once on the same connection.
+                    let flat = self.schedule.is_closed_loop() && self.schedule.due(now).is_some();
+                    if flat && !self.live.stop.load(Ordering::Relaxed) {
+                        self.send_next(at, now);
+                    } else {
+                        self.free.push_back(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection is gone, and with it what was under way on it. Its places take the next requests.
+    fn lose(&mut self, at: usize, fate: Fate, now: u64) {
+        let announced = self.connections[at].closing && matches!(fate, Fate::Closed);
+        let mut places = std::mem::take(&mut self.connections[at].owed);
+        while let Some(flight) = self.connections[at].flights.pop_front() {
+            if announced {
+                self.again.push_back((flight.intended, flight.ask));
+            } else {
+                self.record(flight, fate, now);
+            }
+            places += 1;
+        }
+        self.drop_transport(at);
+        self.connections[at].free_since = now;
+        self.free.extend(std::iter::repeat_n(at, places));
+    }
+
+    fn drop_transport(&mut self, at: usize) {
+        if let Some(mut transport) = self.connections[at].transport.take() {
+            let _ = self.poll.registry().deregister(transport.socket()); // closed with its socket anyway
+        }
+        self.connections[at].closing = false;
+    }
+
+    fn record(&mut self, flight: Flight, fate: Fate, now: u64) {
+        self.under_way -= 1;
+        let from = if flight.intended < self.warm_from { 0 } else { self.warm_from };
+        let phase = self.phase(flight.intended);
+        phase.ended(fate, flight.intended - from, flight.sent.saturating_sub(from), now.saturating_sub(from));
+    }
+
+    fn phase(&mut self, intended: u64) -> &mut Measured {
+        if intended < self.warm_from { &mut self.cold } else { &mut self.warm }
+    }
+
+    fn tick(&mut self, now: u64) {
+        let timeout = self.plan.timeout.as_nanos() as u64;
+        for at in 0..self.connections.len() {
+            let oldest = self.connections[at].flights.front();
+            if oldest.is_some_and(|flight| now.saturating_sub(flight.sent) > timeout) {
+                self.connections[at].closing = false;
+                self.lose(at, Fate::Timeout, now);
+            }
+            // A server that says it closes and does not would hold the place for ever.
+            let idle = now.saturating_sub(self.connections[at].free_since) > SLOW_CLOSE;
+            if self.connections[at].owed > 0 && self.connections[at].flights.is_empty() && idle {
+                self.lose(at, Fate::Closed, now);
+            }
+        }
+        self.publish(now);
+    }
+
+    /// What never got an answer, and what was due and never even sent, has waited until now.
+    fn give_up(&mut self, now: u64) {
+        for at in 0..self.connections.len() {
+            self.connections[at].closing = false;
+            self.lose(at, Fate::Timeout, now);
+        }
+        while let Some((intended, ask)) = self.again.pop_front() {
+            self.record(Flight { intended, sent: intended, ask }, Fate::Timeout, now);
+        }
+        while let Some(due) = self.schedule.due(now).filter(|_| !self.schedule.is_closed_loop()) {
+            if due > now {
+                break;
+            }
+            self.schedule.take();
+            self.under_way += 1;
+            self.record(Flight { intended: due, sent: due, ask: Ask::Unknown(0) }, Fate::Timeout, now);
+        }
+    }
+
+    fn publish(&mut self, now: u64) {
+        let right = self.cold.right() + self.warm.right();
+        let wrong = self.cold.all() + self.warm.all() - right;
+        self.live.right.fetch_add(right - self.published.0, Ordering::Relaxed);
+        self.live.wrong.fetch_add(wrong - self.published.1, Ordering::Relaxed);
+        self.live.behind.store(self.schedule.behind(now), Ordering::Relaxed);
+        self.published = (right, wrong);
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().saturating_duration_since(self.start).as_nanos() as u64
+    }
+}

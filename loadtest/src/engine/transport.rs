@@ -1,0 +1,179 @@
+//! Bytes in and out of one socket, plain or through TLS. Never blocks.
+
+use crate::plan::{Plan, Sessions, Url};
+use mio::net::TcpStream;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+/// See the module.
+pub enum Transport {
+    /// No TLS.
+    Plain(TcpStream),
+    /// TLS on top.
+    Tls(Box<Tls>),
+}
+
+/// A socket and the session on top of it.
+pub struct Tls {
+    socket: TcpStream,
+    session: ClientConnection,
+}
+
+impl Transport {
+    /// Begins to connect.
+    pub fn connect(url: &Url, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
+        let socket = TcpStream::connect(url.address)?;
+        socket.set_nodelay(true)?;
+        let Some(config) = tls else { return Ok(Self::Plain(socket)) };
+        let name = url.host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let name = name.map_or(&*url.host, |(name, _)| name).trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        Ok(Self::Tls(Box::new(Tls { socket, session })))
+    }
+
+    /// The socket, to be polled.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => &mut tls.socket,
+        }
+    }
+
+    /// Whether requests can be sent: with TLS, when the handshake is done.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(tls) => !tls.session.is_handshaking(),
+        }
+    }
+
+    /// As `Read::read`.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+
+    /// As `Write::write`.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => {
+                let taken = tls.session.writer().write(bytes)?;
+                tls.flush()?;
+                Ok(taken)
+            }
+        }
+    }
+
+    /// Sends what TLS itself has to say.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
+impl Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(buffer) {
+                Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => {}
+                // A server that just closes, as after `Connection: close`, is believed: lengths are checked above.
+                Err(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                done => return done,
+            }
+            let count = self.session.read_tls(&mut self.socket)?;
+            self.session
+                .process_new_packets()
+                .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+            self.flush()?;
+            if count == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(fault)
+                    if matches!(fault.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) =>
+                {
+                    break;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What all TLS connections of a run share: with resumption, the tickets.
+///
+/// # Errors
+/// One line when there is no provider.
+pub fn config(plan: &Plan) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|fault| format!("TLS: {fault}"))?;
+    if !plan.trust_any {
+        return Err("https: certificates are not checked by a load test, say so with --trust-any".into());
+    }
+    let verifier = Arc::new(Anyone(provider));
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = match plan.sessions {
+        Sessions::Full => Resumption::disabled(),
+        Sessions::Resumed => Resumption::in_memory_sessions(4096),
+    };
+    Ok(Arc::new(config))
+}
+
+/// Believes any certificate: the server under test is one's own.
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

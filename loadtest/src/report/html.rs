@@ -1,0 +1,172 @@
+//! One page with everything in it: opens in a browser from a file, loads nothing.
+
+use super::{Report, print};
+use plotters::prelude::*;
+use std::fmt::Write;
+
+type Point = (f64, f64);
+type Line<'a> = (&'a str, RGBColor, Vec<Point>);
+
+const BLUE_LINE: RGBColor = RGBColor(31, 92, 190);
+const ORANGE_LINE: RGBColor = RGBColor(214, 106, 18);
+const GREY_LINE: RGBColor = RGBColor(120, 120, 120);
+const GREEN_LINE: RGBColor = RGBColor(34, 139, 82);
+
+/// The page.
+///
+/// # Errors
+/// When a plot cannot be drawn.
+pub fn page(report: &Report) -> Result<String, String> {
+    let mut html = String::from(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>linkr-loadtest</title><style>\
+         body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}\
+         pre{background:#f5f5f5;padding:1em;overflow-x:auto}svg{width:100%;height:auto}h2{margin-top:2em}\
+         .void{background:#fff0e0;border-left:4px solid #d66a12;padding:.6em 1em}</style></head><body>",
+    );
+    let _ = write!(html, "<h1>{}</h1>", escape(&report.target));
+    if let Some(void) = &report.void {
+        let _ = write!(html, "<p class=\"void\"><b>Void.</b> {}</p>", escape(void));
+    }
+    let _ = write!(html, "<pre>{}</pre>", escape(&print(report)));
+    for (id, title, svg) in plots(report).map_err(|fault| format!("cannot draw: {fault}"))? {
+        let _ = write!(html, "<h2>{title}</h2><figure id=\"{id}\">{svg}</figure>");
+    }
+    html.push_str("</body></html>\n");
+    Ok(html)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+type Plots = Vec<(&'static str, &'static str, String)>;
+
+fn plots(report: &Report) -> Result<Plots, Box<dyn std::error::Error>> {
+    let warm = &report.warm;
+    // The usual axis of latency plots: 1 ÷ (1 − quantile), so that each nine takes the same room.
+    let curve = |curve: &[Point]| curve.iter().map(|&(q, us)| (1.0 / (1.0 - q), us.max(1.0))).collect();
+    let mut plots = vec![(
+        "percentiles",
+        "Latency by percentile",
+        percentile_plot(&[
+            ("corrected", BLUE_LINE, curve(&warm.corrected.curve)),
+            ("uncorrected", ORANGE_LINE, curve(&warm.uncorrected.curve)),
+            ("own lateness", GREY_LINE, curve(&warm.lateness.curve)),
+        ])?,
+    )];
+    let seconds = |of: fn(&(u64, u64, f64)) -> f64| {
+        warm.each_second.iter().enumerate().map(|(at, second)| (at as f64, of(second))).collect::<Vec<_>>()
+    };
+    let rates = [
+        ("right answers a second", GREEN_LINE, seconds(|s| s.0 as f64)),
+        ("others a second", ORANGE_LINE, seconds(|s| s.1 as f64)),
+    ];
+    plots.push(("timeline", "Answers over time", time_plot(&rates, "requests a second")?));
+    let longest = [("longest latency, µs", BLUE_LINE, seconds(|s| s.2))];
+    plots.push(("longest", "Longest latency of each second", time_plot(&longest, "µs")?));
+    if warm.hit_rate().is_some() {
+        plots.push(("hit-rate", "Answers by tier", tier_plot(report)?));
+    }
+    Ok(plots)
+}
+
+fn percentile_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Error>> {
+    let points = || lines.iter().flat_map(|(_, _, points)| points);
+    let right = points().map(|p| p.0).fold(10.0, f64::max);
+    let top = points().map(|p| p.1).fold(10.0, f64::max) * 1.2;
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (900, 380)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d((1.0..right).log_scale(), (1.0..top).log_scale())?;
+        let percent = |x: &f64| format!("{}%", ((1.0 - 1.0 / x) * 1e6).round() / 1e4);
+        chart.configure_mesh().x_label_formatter(&percent).y_desc("µs").x_desc("percentile").draw()?;
+        for (name, color, points) in lines {
+            let color = *color;
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .border_style(BLACK)
+            .draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let points = || lines.iter().flat_map(|(_, _, points)| points);
+    let right = points().map(|p| p.0).fold(1.0, f64::max);
+    let top = points().map(|p| p.1).fold(1.0, f64::max) * 1.1;
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (900, 300)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(0.0..right, 0.0..top)?;
+        chart.configure_mesh().x_desc("seconds").y_desc(unit).draw()?;
+        for (name, color, points) in lines {
+            let color = *color;
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .border_style(BLACK)
+            .draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+/// One bar for each phase, cut into tiers.
+fn tier_plot(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
+    let phases: Vec<_> =
+        report.cold.iter().map(|p| ("warm-up", p)).chain([("measured", &report.warm)]).collect();
+    let mut svg = String::new();
+    {
+        let height = 90 + 60 * phases.len() as u32;
+        let root = SVGBackend::with_string(&mut svg, (900, height)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(0.0..100.0, 0.0..phases.len() as f64)?;
+        chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("% of the answers about links").draw()?;
+        for (at, (name, phase)) in phases.iter().enumerate() {
+            let all = phase.tiers.values().sum::<u64>().max(1) as f64;
+            let (mut from, bottom) = (0.0, at as f64);
+            for (tier, count) in &phase.tiers {
+                let color = match tier.as_str() {
+                    "hot" => GREEN_LINE,
+                    "redis" => BLUE_LINE,
+                    "origin" => ORANGE_LINE,
+                    _ => GREY_LINE,
+                };
+                let to = from + *count as f64 / all * 100.0;
+                chart.draw_series([Rectangle::new(
+                    [(from, bottom + 0.2), (to, bottom + 0.8)],
+                    color.filled(),
+                )])?;
+                let label = format!("{name}: {tier} {:.2}%", to - from);
+                let style = ("sans-serif", 14).into_font().color(&BLACK);
+                chart.draw_series([Text::new(label, (from + 1.0, bottom + 0.98), style)])?;
+                from = to;
+            }
+        }
+        root.present()?;
+    }
+    Ok(svg)
+}

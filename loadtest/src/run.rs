@@ -1,0 +1,133 @@
+//! `run` and `replay`: one load, one report.
+
+use crate::args::{LoadArgs, Replay, Run, WatchArgs};
+use crate::engine::{self, Clicks, Done, Live, Moment};
+use crate::keys::{Keys, read_clicks};
+use crate::plan::{Pace, Plan};
+use crate::report::{self, Phase, Report};
+use crate::server::{Reading, Server, Syscalls};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// `run`.
+pub fn run(args: &Run) -> Result<ExitCode, String> {
+    let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
+    let plan = args.load.plan(url(args)?, pace)?;
+    let keys = args.load.mix(args.load.read()?)?;
+    finish(&plan, &args.load, &args.watch, &keys, None)
+}
+
+/// The server of a run.
+pub fn url(args: &Run) -> Result<&str, String> {
+    args.url.as_deref().ok_or_else(|| "which server? give its URL: http://HOST:PORT".to_owned())
+}
+
+/// `replay`.
+pub fn replay(args: &Replay) -> Result<ExitCode, String> {
+    let mut keys = args.load.read()?;
+    let clicks = read_clicks(&args.clicks, &mut keys)?;
+    let speed = args.speed.unwrap_or(f64::INFINITY);
+    let plan = args.load.plan(&args.url, Pace::Recorded(speed))?;
+    let first = clicks.first().map_or(0.0, |click| click.0);
+    let at = |time: f64| if speed.is_finite() { ((time - first) / speed * 1e9) as u64 } else { 0 };
+    let clicks: Clicks = Arc::new(clicks.into_iter().map(|(time, key)| (at(time), key)).collect());
+    // Codes come in the recorded order: how they would be drawn plays no part.
+    let load = LoadArgs { draw: "order".into(), ..args.load.clone() };
+    let keys = load.mix(keys)?;
+    let best = best_on_demand(&clicks);
+    let status = finish(&plan, &load, &args.watch, &keys, Some(&clicks))?;
+    println!(
+        "a cache of any size that fills on demand could answer {:.2} % of these clicks from memory",
+        best * 100.0
+    );
+    Ok(status)
+}
+
+/// The part of the clicks that are not the first on their key: what the best cache that fills on demand could hit.
+fn best_on_demand(clicks: &Clicks) -> f64 {
+    let mut seen = std::collections::HashSet::new();
+    let again = clicks.iter().filter(|(_, key)| !seen.insert(*key)).count();
+    again as f64 / clicks.len().max(1) as f64
+}
+
+fn finish(
+    plan: &Plan,
+    load: &LoadArgs,
+    watch: &WatchArgs,
+    keys: &Arc<Keys>,
+    clicks: Option<&Clicks>,
+) -> Result<ExitCode, String> {
+    let (report, done) = measure(plan, load, watch, keys, clicks, true)?;
+    print!("{}", report::print(&report));
+    if let Some(dir) = &watch.out {
+        report::write_all(dir, &report, &done)?;
+        println!("written        {}", dir.join("report.html").display());
+    }
+    let all_right = report.warm.right == report.warm.requests;
+    Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Runs a plan and makes its report.
+///
+/// # Errors
+/// As [`engine::run`].
+pub fn measure(
+    plan: &Plan,
+    load: &LoadArgs,
+    watch: &WatchArgs,
+    keys: &Arc<Keys>,
+    clicks: Option<&Clicks>,
+    show: bool,
+) -> Result<(Report, Done), String> {
+    let server = Server::find(plan.url.address, watch.admin);
+    let bar = if show { bar(plan) } else { ProgressBar::hidden() };
+    let mut readings: Vec<Reading> = Vec::new();
+    let mut syscalls = None;
+    let done = engine::run(plan, keys, clicks, load.seed, |live, since, moment| match moment {
+        Moment::Begin | Moment::End => readings.push(server.read()),
+        Moment::Warm => {
+            readings.push(server.read());
+            syscalls = (watch.syscalls && !server.pids.is_empty()).then(|| Syscalls::start(&server.pids));
+        }
+        Moment::Tick => say(&bar, live, since),
+    })?;
+    bar.finish_and_clear();
+    let [begin, warm_from, end] = &readings[..] else { return Err("the run ended before it began".into()) };
+    let took = done.took.as_secs_f64();
+    let mut warm = Phase::of(&done.warm, took, warm_from, end);
+    warm.syscalls = syscalls.and_then(Syscalls::stop).map(|calls| calls as f64 / warm.requests.max(1) as f64);
+    let cold =
+        (!plan.warmup.is_zero()).then(|| Phase::of(&done.cold, plan.warmup.as_secs_f64(), begin, warm_from));
+    let open = !matches!(plan.pace, Pace::Flat)
+        && !matches!(plan.pace, Pace::Recorded(speed) if speed.is_infinite());
+    let report = Report {
+        layout: 1,
+        version: env!("CARGO_PKG_VERSION").into(),
+        target: plan.url.text.clone(),
+        load: load.describe(plan.pace),
+        offered: if let Pace::Rate(rate) = plan.pace { Some(rate) } else { None },
+        cold,
+        void: report::void(open, &warm),
+        warm,
+    };
+    Ok((report, done))
+}
+
+fn bar(plan: &Plan) -> ProgressBar {
+    let bar = ProgressBar::new((plan.warmup + plan.time).as_millis() as u64);
+    let style =
+        ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar
+}
+
+fn say(bar: &ProgressBar, live: &Live, since: Duration) {
+    let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
+    let behind = live.behind.load(Ordering::Relaxed);
+    let rate = right as f64 / since.as_secs_f64().max(0.001);
+    bar.set_position(since.as_millis() as u64);
+    bar.set_message(format!("{rate:.0} /s  right {right}  wrong {wrong}  waiting {behind}"));
+}

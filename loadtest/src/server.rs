@@ -1,0 +1,191 @@
+//! What the server under test says and costs, when it is on this machine: its processes by the port they listen on,
+//! their CPU time, their system calls, and an edge's own metrics.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// What is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Server {
+    /// Processes that listen on the port; empty when it is not on this machine.
+    pub pids: Vec<u32>,
+    /// Where an edge's `/metrics` is.
+    pub admin: Option<SocketAddr>,
+}
+
+/// A moment's readings.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// CPU seconds of all threads of all processes so far.
+    pub cpu: f64,
+    /// Samples of `/metrics`, by series.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Server {
+    /// The server behind an address.
+    pub fn find(address: SocketAddr, admin: Option<SocketAddr>) -> Self {
+        let pids = if address.ip().is_loopback() { listeners(address.port()) } else { Vec::new() };
+        Self { pids, admin }
+    }
+
+    /// Now.
+    pub fn read(&self) -> Reading {
+        let cpu = self.pids.iter().map(|&pid| cpu_seconds(pid)).sum();
+        Reading { cpu, metrics: self.admin.and_then(scrape).unwrap_or_default() }
+    }
+}
+
+/// Processes that hold a socket which listens on this port.
+fn listeners(port: u16) -> Vec<u32> {
+    let mut inodes = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in std::fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if words.len() > 9 && words[1].ends_with(&format!(":{port:04X}")) && words[3] == "0A" {
+                inodes.push(format!("socket:[{}]", words[9]));
+            }
+        }
+    }
+    let holds = |pid: &u32| {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str()))
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+        .filter(holds)
+        .collect()
+}
+
+/// Nanosecond counts of the scheduler where there are some, ticks otherwise.
+fn cpu_seconds(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos: u64 = tasks
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()))
+        .sum();
+    if nanos > 0 {
+        return nanos as f64 / 1e9;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / crate::sys::clock_ticks()
+}
+
+/// The classic text of `/metrics`, by series.
+fn scrape(admin: SocketAddr) -> Option<BTreeMap<String, f64>> {
+    let mut socket = TcpStream::connect_timeout(&admin, Duration::from_secs(2)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(socket, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text).ok()?;
+    let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        Some((series.to_owned(), value.parse().ok()?))
+    });
+    Some(samples.collect())
+}
+
+/// Redirects, 404s and 410s by tier: what the hit rate is made of.
+pub fn tiers(before: &Reading, after: &Reading) -> BTreeMap<String, u64> {
+    let mut tiers = BTreeMap::new();
+    for (series, value) in &after.metrics {
+        let counts =
+            ["redirect", "not_found", "gone"].iter().any(|o| series.contains(&format!("outcome=\"{o}\"")));
+        if !(series.starts_with("linkr_edge_requests_total{") && counts) {
+            continue;
+        }
+        let tier = series.split("tier=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("all");
+        let more = value - before.metrics.get(series).copied().unwrap_or(0.0);
+        if more > 0.0 && tier != "none" {
+            *tiers.entry(tier.to_owned()).or_default() += more as u64;
+        }
+    }
+    tiers
+}
+
+/// Connections and requests of each worker, as the edge counts them.
+pub fn workers(before: &Reading, after: &Reading) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut workers: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (series, value) in &after.metrics {
+        let Some((name, labels)) = series.split_once('{') else { continue };
+        let Some(worker) = labels.strip_prefix("worker=\"").and_then(|rest| rest.split('"').next()) else {
+            continue;
+        };
+        let more = if name.ends_with("_total") {
+            value - before.metrics.get(series).copied().unwrap_or(0.0)
+        } else {
+            *value
+        };
+        let short = name.trim_start_matches("linkr_edge_").to_owned();
+        workers.entry(worker.to_owned()).or_default().insert(short, more.max(0.0) as u64);
+    }
+    workers
+}
+
+/// Counts the system calls of some processes while it lives. It slows them: never in a run whose times matter.
+pub struct Syscalls(Option<Child>);
+
+impl Syscalls {
+    /// Starts `perf`; counts nothing where there is none.
+    pub fn start(pids: &[u32]) -> Self {
+        let list = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let mut perf = Command::new("perf");
+        perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", &list]);
+        Self(perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok())
+    }
+
+    /// System calls since the start.
+    pub fn stop(self) -> Option<u64> {
+        let mut child = self.0?;
+        let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        if !interrupted.is_ok_and(|status| status.success()) {
+            let _ = child.kill();
+        }
+        let output = child.wait_with_output().ok()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        text.lines()
+            .find(|line| line.contains("sys_enter"))
+            .and_then(|line| line.split(',').next()?.parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_and_its_cpu_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Server::find(listener.local_addr().unwrap(), None);
+        assert_eq!(server.pids, [std::process::id()]);
+        let before = server.read().cpu;
+        let until = std::time::Instant::now() + Duration::from_millis(30);
+        while std::time::Instant::now() < until {}
+        assert!(server.read().cpu > before);
+    }
+
+    #[test]
+    fn tiers_count_answers_about_links_only() {
+        let reading = |numbers: [f64; 4]| Reading {
+            cpu: 0.0,
+            metrics: [
+                "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"}",
+                "linkr_edge_requests_total{outcome=\"gone\",tier=\"hot\"}",
+                "linkr_edge_requests_total{outcome=\"redirect\",tier=\"origin\"}",
+                "linkr_edge_requests_total{outcome=\"refused\",tier=\"none\"}",
+            ]
+            .into_iter()
+            .map(str::to_owned)
+            .zip(numbers)
+            .collect(),
+        };
+        let tiers = tiers(&reading([5.0, 0.0, 1.0, 7.0]), &reading([15.0, 2.0, 4.0, 9.0]));
+        assert_eq!(tiers, BTreeMap::from([("hot".into(), 12), ("origin".into(), 3)]));
+    }
+}
