@@ -1,5 +1,5 @@
 # Thin names; the logic is in xtask/ and the crates.
-.PHONY: run test bench lint image-root
+.PHONY: run test bench load compare lint image-root
 
 run:
 	cargo run --release --locked
@@ -9,6 +9,14 @@ test:
 
 bench:
 	cargo run --quiet --locked --package xtask -- bench
+
+# Finds linkr's maximum and measures at 10 to 100 % of it: target/load/sweep.json. ARGS go to linkr-loadtest.
+load:
+	cargo run --quiet --locked --package xtask -- load $(ARGS)
+
+# linkr, nginx, HAProxy and the floor in turn, round by round: target/compare.
+compare:
+	cargo run --quiet --locked --package xtask -- compare $(ARGS)
 
 lint:
 	cargo run --quiet --locked --package xtask -- lint

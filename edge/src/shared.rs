@@ -208,6 +208,11 @@ impl Meters {
         self.accepted.load(Ordering::Relaxed)
     }
 
+    /// Requests so far, whatever they came to.
+    pub fn answered(&self) -> u64 {
+        self.outcomes.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Connections now.
     pub fn connections(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed).saturating_sub(self.closed.load(Ordering::Relaxed))

@@ -35,8 +35,9 @@ pub enum Command {
 
 #[derive(Args, Clone)]
 pub struct Run {
-    /// http://HOST:PORT or https://HOST:PORT.
-    pub url: Option<String>,
+    /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx, haproxy, floor,
+    /// floor-epoll.
+    pub url: String,
     #[command(flatten)]
     pub load: LoadArgs,
     /// Requests a second over all connections; without it each connection sends when it has its answer.
@@ -74,12 +75,6 @@ pub struct Compare {
     /// Requests a second, the same for all; without it all at saturation.
     #[arg(long)]
     pub rate: Option<f64>,
-    /// Links to make, when no file is given.
-    #[arg(long, default_value_t = 100_000)]
-    pub make_links: usize,
-    /// The core to pin servers to that are started here.
-    #[arg(long, default_value_t = 0)]
-    pub server_core: usize,
     #[command(flatten)]
     pub load: LoadArgs,
     /// Writes NAME.json for each server into this folder.
@@ -166,6 +161,12 @@ pub struct LoadArgs {
     /// CSV with `code` and `location` or `target`: what to ask for, and what must come back.
     #[arg(long)]
     pub links: Option<String>,
+    /// Links to make for a server that is started here, when no file is given.
+    #[arg(long, default_value_t = 100_000)]
+    pub make_links: usize,
+    /// The core to pin servers to that are started here.
+    #[arg(long, default_value_t = 0)]
+    pub server_core: usize,
     /// A code to ask for, when there is no file; any answer below 500 is right.
     #[arg(long)]
     pub code: Vec<String>,
@@ -227,14 +228,24 @@ impl LoadArgs {
 
     /// What to ask for, before it is mixed.
     pub fn read(&self) -> Result<Vec<Key>, String> {
+        let anything = |code: &String| Key { code: code.as_str().into(), expect: Expect::Anything };
         match &self.links {
             Some(path) => read_links(path),
-            None => Ok(self
-                .code
-                .iter()
-                .map(|code| Key { code: code.as_str().into(), expect: Expect::Anything })
-                .collect()),
+            None => Ok(self.code.iter().map(anything).collect()),
         }
+    }
+
+    /// The same for a server that is started here: links are made when none are given. 107 bytes of code and target
+    /// each, as usual.
+    pub fn read_or_make(&self) -> Result<Vec<Key>, String> {
+        let key = |n: usize| {
+            let target = format!(
+                "https://www.example.com/articles/2026/{n:07}/some-title-of-medium-length-here?utm_source=linkr&id=1"
+            );
+            Key { code: format!("c{n:07}").into(), expect: Expect::To(target.into()) }
+        };
+        let given = self.read()?;
+        Ok(if given.is_empty() { (0..self.make_links.max(1)).map(key).collect() } else { given })
     }
 
     /// The keys, mixed as asked.

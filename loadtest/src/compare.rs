@@ -1,7 +1,7 @@
 //! `compare`: servers in turn, round by round, so that what the machine does meanwhile happens to all of them.
 
 use crate::args::{Compare, WatchArgs};
-use crate::keys::{Expect, Key};
+use crate::keys::Key;
 use crate::peers::{self, Peer};
 use crate::plan::Pace;
 use crate::run::measure;
@@ -48,7 +48,7 @@ impl Server {
 
     fn url(&self) -> String {
         match self {
-            Self::Started(peer) => format!("http://{}", peer.address),
+            Self::Started(peer) => peer.url(),
             Self::Running { url, .. } => url.clone(),
         }
     }
@@ -56,13 +56,12 @@ impl Server {
 
 /// `compare`.
 pub fn compare(args: &Compare) -> Result<ExitCode, String> {
-    let keys = if args.load.links.is_some() { args.load.read()? } else { made(args.make_links) };
-    let links: Vec<peers::Link<'_>> = keys.iter().filter_map(link).collect();
+    let keys = args.load.read_or_make()?;
     let mut servers = Vec::new();
     for word in &args.servers {
         servers.push(match word.split_once('=') {
             Some((name, url)) => Server::Running { name: name.into(), url: url.into() },
-            None => match peers::start(word, &links, args.server_core) {
+            None => match peers::start(word, &keys, args.load.server_core) {
                 Ok(peer) => Server::Started(peer),
                 Err(why) => {
                     println!("left out: {word}: {why}");
@@ -86,24 +85,6 @@ pub fn compare(args: &Compare) -> Result<ExitCode, String> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Links of the usual length: 107 bytes of code and target.
-fn made(count: usize) -> Vec<Key> {
-    let key = |n: usize| {
-        let target = format!(
-            "https://www.example.com/articles/2026/{n:07}/some-title-of-medium-length-here?utm_source=linkr&id=1"
-        );
-        Key { code: format!("c{n:07}").into(), expect: Expect::To(target.into()) }
-    };
-    (0..count.max(1)).map(key).collect()
-}
-
-fn link(key: &Key) -> Option<peers::Link<'_>> {
-    match &key.expect {
-        Expect::To(target) => Some((&key.code, target)),
-        _ => None,
-    }
-}
-
 fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series>, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
     let comparison =
@@ -112,11 +93,10 @@ fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series
         servers.iter().map(|s| Series { name: s.name().into(), comparison, rounds: Vec::new() }).collect();
     let mut mixed = Vec::new();
     for server in servers {
-        let mut own = keys.to_vec();
-        if let Server::Started(Peer { fixed: true, .. }) = server {
-            own.iter_mut().for_each(|key| key.expect = Expect::To(crate::floor::TARGET.into()));
-        }
-        mixed.push(args.load.mix(own)?);
+        mixed.push(args.load.mix(match server {
+            Server::Started(peer) => peer.keys(keys.to_vec()),
+            Server::Running { .. } => keys.to_vec(),
+        })?);
     }
     for round in 0..=args.rounds {
         for ((server, keys), own) in servers.iter().zip(&mixed).zip(&mut series) {

@@ -67,17 +67,20 @@ pub fn run(
             }
             let sender = Sender::new(plan, connections, stream, schedule, tls, live);
             let ready = sender.and_then(|mut sender| sender.connect().map(|()| sender));
-            barrier.wait();
+            barrier.wait(); // connected
+            barrier.wait(); // the server was read
             // Whoever is not ready lets the others begin all the same, and says so at the end.
             ready.and_then(Sender::run)
         }));
     }
     barrier.wait();
-    let (began, mut warm) = (Instant::now(), plan.warmup.is_zero());
+    let mut warm = plan.warmup.is_zero();
     watch(&live, Duration::ZERO, Moment::Begin);
     if warm {
         watch(&live, Duration::ZERO, Moment::Warm);
     }
+    barrier.wait();
+    let began = Instant::now();
     while !handles.iter().all(std::thread::JoinHandle::is_finished) {
         let next =
             if warm { Duration::from_millis(100) } else { plan.warmup.saturating_sub(began.elapsed()) };

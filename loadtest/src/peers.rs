@@ -1,5 +1,6 @@
 //! Servers to compare with, started from what is installed, over the same links, and stopped again.
 
+use crate::keys::{Expect, Key};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -11,11 +12,11 @@ pub struct Peer {
     /// What it is called in the report.
     pub name: String,
     /// Where it answers.
-    pub address: SocketAddr,
+    address: SocketAddr,
     /// Where an edge's metrics are.
     pub admin: Option<SocketAddr>,
     /// It answers the floor's fixed redirect, whatever it is asked.
-    pub fixed: bool,
+    fixed: bool,
     children: Vec<Child>,
     dir: PathBuf,
 }
@@ -36,14 +37,23 @@ impl Drop for Peer {
     }
 }
 
-/// A link as all servers get it.
-pub type Link<'a> = (&'a str, &'a str);
+/// A link as all servers get it: code and target.
+type Link<'a> = (&'a str, &'a str);
+
+fn link(key: &Key) -> Option<Link<'_>> {
+    match &key.expect {
+        Expect::To(target) => Some((&key.code, target)),
+        _ => None,
+    }
+}
 
 /// Starts a server by its name: `floor`, `floor-epoll`, `linkr`, `linkr-epoll`, `nginx`, `haproxy`.
 ///
 /// # Errors
 /// One line: not installed, or it does not come up.
-pub fn start(name: &str, links: &[Link<'_>], core: usize) -> Result<Peer, String> {
+pub fn start(name: &str, keys: &[Key], core: usize) -> Result<Peer, String> {
+    let links: Vec<Link<'_>> = keys.iter().filter_map(link).collect();
+    let links = &links[..];
     let dir = std::env::temp_dir().join(format!("linkr-loadtest-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).map_err(|fault| format!("cannot make {}: {fault}", dir.display()))?;
     let address = free_port()?;
@@ -64,6 +74,19 @@ pub fn start(name: &str, links: &[Link<'_>], core: usize) -> Result<Peer, String
 }
 
 impl Peer {
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What must come back from it for these keys.
+    pub fn keys(&self, mut keys: Vec<Key>) -> Vec<Key> {
+        if self.fixed {
+            keys.iter_mut().for_each(|key| key.expect = Expect::To(crate::floor::TARGET.into()));
+        }
+        keys
+    }
+
     fn spawn(&mut self, core: usize, command: &mut Command) -> Result<(), String> {
         let program = command.get_program().to_owned();
         let mut pinned = Command::new("taskset");

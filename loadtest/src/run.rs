@@ -3,6 +3,7 @@
 use crate::args::{LoadArgs, Replay, Run, WatchArgs};
 use crate::engine::{self, Clicks, Done, Live, Moment};
 use crate::keys::{Keys, read_clicks};
+use crate::peers::{self, Peer};
 use crate::plan::{Pace, Plan};
 use crate::report::{self, Phase, Report};
 use crate::server::{Reading, Server, Syscalls};
@@ -15,14 +16,38 @@ use std::time::Duration;
 /// `run`.
 pub fn run(args: &Run) -> Result<ExitCode, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
-    let plan = args.load.plan(url(args)?, pace)?;
-    let keys = args.load.mix(args.load.read()?)?;
-    finish(&plan, &args.load, &args.watch, &keys, None)
+    let target = Target::new(args)?;
+    let plan = args.load.plan(&target.url, pace)?;
+    finish(&plan, &args.load, &target.watch, &target.keys, None)
 }
 
-/// The server of a run.
-pub fn url(args: &Run) -> Result<&str, String> {
-    args.url.as_deref().ok_or_else(|| "which server? give its URL: http://HOST:PORT".to_owned())
+/// The server of a run, which may have to be started.
+pub struct Target {
+    /// Where it answers.
+    pub url: String,
+    /// What to ask it for.
+    pub keys: Arc<Keys>,
+    /// Where to look meanwhile.
+    pub watch: WatchArgs,
+    _peer: Option<Peer>,
+}
+
+impl Target {
+    /// As the words say.
+    ///
+    /// # Errors
+    /// One line: it does not start, or there is nothing to ask for.
+    pub fn new(args: &Run) -> Result<Self, String> {
+        let mut watch = args.watch.clone();
+        if args.url.contains(':') {
+            let keys = args.load.mix(args.load.read()?)?;
+            return Ok(Self { url: args.url.clone(), keys, watch, _peer: None });
+        }
+        let keys = args.load.read_or_make()?;
+        let peer = peers::start(&args.url, &keys, args.load.server_core)?;
+        watch.admin = watch.admin.or(peer.admin);
+        Ok(Self { url: peer.url(), keys: args.load.mix(peer.keys(keys))?, watch, _peer: Some(peer) })
+    }
 }
 
 /// `replay`.

@@ -3,7 +3,7 @@
 use crate::args::Run;
 use crate::plan::Pace;
 use crate::report::Report;
-use crate::run::{measure, url};
+use crate::run::{Target, measure};
 use std::process::ExitCode;
 
 /// Percent of the maximum.
@@ -13,10 +13,10 @@ const CLIMB: f64 = 5.0;
 
 /// `sweep`.
 pub fn sweep(args: &Run) -> Result<ExitCode, String> {
-    let keys = args.load.mix(args.load.read()?)?;
+    let target = Target::new(args)?;
     let one = |pace| {
-        let plan = args.load.plan(url(args)?, pace)?;
-        measure(&plan, &args.load, &args.watch, &keys, None, true).map(|(report, _)| report)
+        let plan = args.load.plan(&target.url, pace)?;
+        measure(&plan, &args.load, &target.watch, &target.keys, None, true).map(|(report, _)| report)
     };
     let most = one(Pace::Flat)?.warm.rate;
     println!("maximum        {most:.0} /s, each connection waiting for its answer");

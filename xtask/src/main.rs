@@ -5,7 +5,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test [ARGS…] | lint | bench [ARGS…] | image-root DIR --binary PATH";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | lint | image-root DIR --binary PATH";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +14,10 @@ fn main() -> ExitCode {
         "test" => test(rest),
         "lint" => lint(),
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
+        "load" => {
+            measure(&["sweep", "linkr", "--make-links", "1000000", "--browser", "--out", "target/load"], rest)
+        }
+        "compare" => measure(&COMPARE, rest),
         "image-root" => match rest {
             [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
             _ => Err(USAGE.to_owned()),
@@ -26,6 +30,39 @@ fn main() -> ExitCode {
             eprintln!("xtask: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// All that are there, at saturation: the floor first, which the others are divided by.
+const COMPARE: [&str; 15] = [
+    "compare",
+    "--server",
+    "floor",
+    "--server",
+    "linkr",
+    "--server",
+    "linkr-epoll",
+    "--server",
+    "nginx",
+    "--server",
+    "haproxy",
+    "--make-links",
+    "1000000",
+    "--out",
+    "target/compare",
+];
+
+/// The load test on what is shipped: servers on the first core, the generator on the second.
+fn measure(words: &[&str], more: &[String]) -> Result<(), String> {
+    tools::install_peers();
+    cargo(&["build", "--profile", "dist", "--locked", "--package", "cli", "--package", "loadtest"], &[])?;
+    println!("+ linkr-loadtest {} {}", words.join(" "), more.join(" "));
+    let status =
+        Command::new("target/dist/linkr-loadtest").args(words).args(["--core", "1"]).args(more).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("linkr-loadtest failed: {status}")),
+        Err(fault) => Err(format!("cannot run linkr-loadtest: {fault}")),
     }
 }
 

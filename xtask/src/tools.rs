@@ -7,18 +7,21 @@ use std::path::Path;
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 7] = [
+const TOOLS: [(&str, &str, &str); 8] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
     ("setpriv", "util-linux", "image root"),
     ("unshare", "util-linux", "image root"),
     ("prometheus", "prometheus", "metrics: a real Prometheus reads them"),
+    ("chromium", "chromium", "load test: its page opens in a browser"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];
 
 /// Of these packages, the services that would start with the machine from then on. Tests start their own.
-const SERVICES: [&str; 1] = ["prometheus"];
+const SERVICES: [&str; 3] = ["prometheus", "nginx", "haproxy"];
+/// What `compare` measures beside linkr, by program and package.
+const PEERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
 
 /// Asks apt for what is missing, as root; otherwise says which tests will be skipped. Never fails: a test that lacks
 /// its program says so itself.
@@ -34,11 +37,23 @@ pub fn install_what_is_missing() {
     }
 }
 
+/// Asks apt for the servers that linkr is compared with; without them the comparison says that it leaves them out.
+pub fn install_peers() {
+    let there = |program: &str| is_there(program) || Path::new("/usr/sbin").join(program).is_file();
+    let missing: Vec<&str> =
+        PEERS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() && is_root() && is_there("apt-get") {
+        install(&missing);
+    }
+}
+
 fn install(packages: &[&str]) {
     let _held = NoServices::new();
     run("apt-get", &["update", "-qq"]);
     run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat());
-    for service in SERVICES.iter().filter(|service| packages.contains(service)) {
+    for service in
+        SERVICES.iter().filter(|service| packages.iter().any(|package| package.starts_with(**service)))
+    {
         if is_there("systemctl") {
             run("systemctl", &["disable", "--quiet", service]);
         }

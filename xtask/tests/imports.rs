@@ -49,15 +49,16 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 6] = [
+const MAY: [(&str, &[&str]); 7] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
     ("proto", &["link", "feed"]),
     ("edge", &["link", "feed", "hot", "proto"]),
     ("control", &["link", "feed", "proto"]),
+    ("loadtest", &[]),
 ];
-const OURS: [&str; 7] = ["link", "feed", "hot", "proto", "edge", "control", "cli"];
+const OURS: [&str; 8] = ["link", "feed", "hot", "proto", "edge", "control", "cli", "loadtest"];
 /// Dependencies of the pure crates, whatever they would be used for.
 const PURE: [&str; 3] = ["link", "feed", "hot"];
 

@@ -88,6 +88,9 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     })?;
     families.counters("linkr_edge_accepted_total", "Connections accepted by worker.", |series| {
         each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.accepted_total()))
+    })?;
+    families.counters("linkr_edge_answered_total", "Requests answered by worker.", |series| {
+        each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.answered()))
     })
 }
 
