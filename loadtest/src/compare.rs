@@ -4,6 +4,7 @@ use crate::args::{Compare, WatchArgs};
 use crate::keys::Key;
 use crate::peers::{self, Peer};
 use crate::plan::Pace;
+use crate::report::Report;
 use crate::run::measure;
 use crate::stats::{interval, median};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,22 @@ pub struct Round {
     pub p99: f64,
     pub p999: f64,
     pub void: bool,
+}
+
+impl Round {
+    /// What a report says in short.
+    pub fn of(report: &Report) -> Self {
+        let warm = &report.warm;
+        Self {
+            rate: warm.rate,
+            wrong: warm.requests - warm.right,
+            cpu_us: warm.cpu_us,
+            p50: warm.corrected.p50,
+            p99: warm.corrected.p99,
+            p999: warm.corrected.p999,
+            void: report.void.is_some(),
+        }
+    }
 }
 
 enum Server {
@@ -104,18 +121,9 @@ fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series
             let watch = WatchArgs { admin, syscalls: false, out: None };
             let plan = args.load.plan(&server.url(), pace)?;
             let (report, _) = measure(&plan, &args.load, &watch, keys, None, false)?;
-            let warm = &report.warm;
             if round > 0 {
                 // The first round warms caches and branch predictors, and is not counted.
-                own.rounds.push(Round {
-                    rate: warm.rate,
-                    wrong: warm.requests - warm.right,
-                    cpu_us: warm.cpu_us,
-                    p50: warm.corrected.p50,
-                    p99: warm.corrected.p99,
-                    p999: warm.corrected.p999,
-                    void: report.void.is_some(),
-                });
+                own.rounds.push(Round::of(&report));
             }
         }
         eprint!("\rround {round} of {}", args.rounds);

@@ -66,16 +66,7 @@ fn read(path: &Path) -> Result<Series, String> {
     }
     let report: Report = serde_json::from_str(&text)
         .map_err(|fault| format!("{} is no result of this program: {fault}", path.display()))?;
-    let warm = &report.warm;
-    let round = Round {
-        rate: warm.rate,
-        wrong: warm.requests - warm.right,
-        cpu_us: warm.cpu_us,
-        p50: warm.corrected.p50,
-        p99: warm.corrected.p99,
-        p999: warm.corrected.p999,
-        void: report.void.is_some(),
-    };
+    let round = Round::of(&report);
     Ok(Series { name: report.target, comparison: 0, rounds: vec![round] })
 }
 
