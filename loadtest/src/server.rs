@@ -34,7 +34,7 @@ impl Server {
 
     /// Now.
     pub fn read(&self) -> Reading {
-        let cpu = self.pids.iter().map(|&pid| cpu_seconds(pid)).sum();
+        let cpu = self.pids.iter().map(|&pid| crate::sys::cpu_seconds(pid)).sum();
         Reading { cpu, metrics: self.admin.and_then(scrape).unwrap_or_default() }
     }
 }
@@ -59,22 +59,6 @@ fn listeners(port: u16) -> Vec<u32> {
     all.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
         .filter(holds)
         .collect()
-}
-
-/// Nanosecond counts of the scheduler where there are some, ticks otherwise.
-fn cpu_seconds(pid: u32) -> f64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let nanos: u64 = tasks
-        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
-        .filter_map(|text| text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()))
-        .sum();
-    if nanos > 0 {
-        return nanos as f64 / 1e9;
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / crate::sys::clock_ticks()
 }
 
 /// The classic text of `/metrics`, by series.

@@ -11,8 +11,35 @@ pub fn pin_to_core(core: usize) -> bool {
     }
 }
 
-/// Clock ticks a second, the unit of CPU times in /proc.
-pub fn clock_ticks() -> f64 {
-    // SAFETY: no memory is involved.
-    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
+/// CPU seconds of a process: user and system, all threads, those that have ended too. 0 when it is gone.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: both calls only write to the variables they are given, during the call.
+    let read = unsafe {
+        libc::clock_getcpuclockid(pid as libc::pid_t, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    if read { time.tv_sec as f64 + time.tv_nsec as f64 / 1e9 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_thread_that_has_ended_still_counts() {
+        let burn = || {
+            let until = std::time::Instant::now() + std::time::Duration::from_millis(30);
+            while std::time::Instant::now() < until {}
+        };
+        let before = cpu_seconds(std::process::id());
+        std::thread::spawn(burn).join().unwrap();
+        assert!(cpu_seconds(std::process::id()) > before + 0.005);
+        assert_eq!(cpu_seconds(u32::MAX >> 1), 0.0);
+    }
+
+    #[test]
+    fn a_thread_can_be_pinned() {
+        assert!(std::thread::spawn(|| pin_to_core(0)).join().unwrap());
+    }
 }
