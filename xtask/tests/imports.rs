@@ -226,3 +226,19 @@ fn what_is_allowed_is_not_found() {
     );
     assert!(faults_of_text("x", "https://example.com/home/page").is_empty());
 }
+
+/// Found by reading: a member that the image's build does not get breaks it, and no engine runs here to say so.
+#[test]
+fn the_image_is_built_from_every_member() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let ignore = fs::read_to_string(root().join(".dockerignore")).unwrap();
+    let members = manifest.lines().find(|line| line.starts_with("members = [")).unwrap();
+    let names: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() > 5, "{members}");
+    for name in names {
+        assert!(
+            ignore.lines().any(|line| line == format!("!{name}")),
+            "{name} is not in the build's context"
+        );
+    }
+}
