@@ -213,7 +213,7 @@ fn a_planted_stall_shows_in_p99_where_the_hand_puts_it() {
 fn compare(a: SocketAddr, b: SocketAddr, dir: &Dir, rounds: &str) -> Output {
     let mut command = loadtest();
     command.args(["compare", "--server", &format!("a=http://{a}"), "--server", &format!("b=http://{b}")]);
-    command.args(["--code", "x", "--make-links", "1", "--rounds", rounds, "--time", "0.4", "--core", "1"]);
+    command.args(["--code", "x", "--make-links", "1", "--rounds", rounds, "--time", "0.3", "--core", "1"]);
     command.arg("--out").arg(&dir.0).output().unwrap()
 }
 
@@ -226,9 +226,9 @@ fn gate(dir: &Dir) -> Output {
 fn the_same_server_twice_raises_no_alarm_and_five_percent_does() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let long = std::env::var_os("LINKR_LONG").is_some();
-    let (pairs, rounds) = if long { (20, "15") } else { (1, "9") };
+    let (pairs, rounds) = if long { (20, "45") } else { (1, "9") };
     // In a debug build, beside other tests, only a gross difference can be asked for.
-    let burn = if long { std::env::var("LINKR_BURN_NS").unwrap_or("280".into()) } else { "5000".to_owned() };
+    let burn = if long { std::env::var("LINKR_BURN_NS").unwrap_or("500".into()) } else { "5000".to_owned() };
     let (mut alarms, mut found) = (0, 0);
     for pair in 0..pairs {
         let dir = Dir::new(&format!("pair{pair}"));
