@@ -319,16 +319,17 @@ impl Set {
 
     /// Whether the entry of this key is confirmed and of exactly this version.
     pub fn holds(&self, key: &[u8], version: Seq) -> bool {
-        let number = self.generation_number();
-        self.map
-            .get(key)
-            .is_some_and(|entry| entry.key().generation() == number && entry.key().version() == version)
+        self.confirmed_version(key) == Some(version)
     }
 
     /// Whether there is a confirmed entry of this key.
     pub fn holds_any(&self, key: &[u8]) -> bool {
-        let number = self.generation_number();
-        self.map.get(key).is_some_and(|entry| entry.key().generation() == number)
+        self.confirmed_version(key).is_some()
+    }
+
+    fn confirmed_version(&self, key: &[u8]) -> Option<Seq> {
+        let entry = self.map.get(key)?;
+        (entry.key().generation() == self.generation_number()).then(|| entry.key().version())
     }
 
     /// The least seq that a fill of this key must be current at.

@@ -1,6 +1,6 @@
 //! Follows the log: drives `feed::Follower` over a gRPC stream and carries its effects out on the set.
 
-use super::origin::Origin;
+use super::origin::{MAX_KEYS, Origin};
 use super::records;
 use crate::shared::Shared;
 use crate::sys;
@@ -23,8 +23,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// A walk that did not end with a complete set is begun anew at most this often.
 const WALK_AGAIN: Duration = Duration::from_secs(600);
-/// Keys in one question for what a walk could not load.
-const ASK_AT_ONCE: usize = 256;
 
 /// Follows for as long as the edge runs.
 pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
@@ -58,7 +56,6 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
 
 /// Whether a stream was of any use before it ended: something was applied or loaded, or it lived for a while. A stream
 /// that is let in and ends at once, again and again, is not.
-#[derive(PartialEq)]
 enum Heard {
     Progress,
     Nothing,
@@ -237,7 +234,7 @@ impl Driver {
         self.shared.feed.loaded.store(true, Ordering::Release);
         let set = &self.shared.set;
         while !self.ask_list.is_empty() {
-            let keys = self.ask_list.split_off(self.ask_list.len().saturating_sub(ASK_AT_ONCE));
+            let keys = self.ask_list.split_off(self.ask_list.len().saturating_sub(MAX_KEYS));
             let told = self.origin.fetch(&keys).await;
             if told.iter().any(|told| matches!(told, crate::shared::Told::Unavailable)) {
                 self.ask_list.extend(keys);

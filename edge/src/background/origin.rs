@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Questions whose answers are awaited at once; one more is answered with 503.
 const MAX_WAITING: usize = 4 * crate::shared::MAX_QUESTIONS;
 /// Keys in one call.
-const MAX_KEYS: usize = 256;
+pub const MAX_KEYS: usize = 256;
 /// Snapshot pages are at most 1 MiB of records; this leaves room for the rest of a message.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 //! One page with everything in it: opens in a browser from a file, loads nothing.
 
 use super::{Report, print};
+use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use std::fmt::Write;
 
@@ -84,18 +85,7 @@ fn percentile_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Err
             .build_cartesian_2d((1.0..right).log_scale(), (1.0..top).log_scale())?;
         let percent = |x: &f64| format!("{}%", ((1.0 - 1.0 / x) * 1e6).round() / 1e4);
         chart.configure_mesh().x_label_formatter(&percent).y_desc("µs").x_desc("percentile").draw()?;
-        for (name, color, points) in lines {
-            let color = *color;
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .border_style(BLACK)
-            .draw()?;
+        draw_lines(&mut chart, lines, SeriesLabelPosition::UpperLeft)?;
         root.present()?;
     }
     Ok(svg)
@@ -114,21 +104,31 @@ fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::erro
             .y_label_area_size(80)
             .build_cartesian_2d(0.0..right, 0.0..top)?;
         chart.configure_mesh().x_desc("seconds").y_desc(unit).draw()?;
-        for (name, color, points) in lines {
-            let color = *color;
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
-            .border_style(BLACK)
-            .draw()?;
+        draw_lines(&mut chart, lines, SeriesLabelPosition::LowerLeft)?;
         root.present()?;
     }
     Ok(svg)
+}
+
+/// The lines of a plot, and the names that belong to them.
+fn draw_lines<'a, X, Y>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
+    lines: &[Line<'_>],
+    labels: SeriesLabelPosition,
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    for (name, color, points) in lines {
+        let color = *color;
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
+            .label(*name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    }
+    chart.configure_series_labels().position(labels).border_style(BLACK).draw()?;
+    Ok(())
 }
 
 /// One bar for each phase, cut into tiers.
