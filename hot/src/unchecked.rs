@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn every_key_is_in_one_shard() {
         let map = DashMap::with_shard_amount(4);
-        (0..100).for_each(|number| drop(map.insert(number, ())));
+        (0..100).for_each(|number| assert_eq!(map.insert(number, number), None));
         let mut seen = Vec::new();
         (0..4).for_each(|shard| each_key(&map, shard, |key| seen.push(*key)));
         seen.sort_unstable();
