@@ -154,7 +154,7 @@ struct Part {
 impl Default for Parts {
     fn default() -> Self {
         let part = |share| Part { queue: Queue::default(), ghosts: Ghosts::default(), share };
-        Self([part(0.1), part(0.1), part(0.8)], 0)
+        Self([part(0.3), part(0.1), part(0.6)], 0)
     }
 }
 

@@ -85,7 +85,7 @@ fn an_import_into_a_set_that_had_room_leaves_what_is_hot() {
     assert!(world.holds(0..600) >= 540, "{}", world.holds(0..600));
 }
 
-/// Each new link is first asked for when 400 more were made: far more than the tenth of the set that they begin with.
+/// Each new link is first asked for when 400 more were made: more than the three tenths of the set that they begin with.
 #[test]
 fn links_that_are_asked_for_late_are_kept_longer() {
     let mut world = World::new(1000);
