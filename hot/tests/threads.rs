@@ -107,6 +107,24 @@ fn an_older_answer_never_takes_the_place_of_a_newer_change() {
 }
 
 #[test]
+fn a_purge_leaves_no_room_for_what_came_before_it() {
+    check(|| {
+        let set = set_at(1);
+        let filler = thread::spawn({
+            let set = Arc::clone(&set);
+            move || {
+                let generation = set.generation();
+                fill(&set, generation, OLD, 2, 1);
+            }
+        });
+        set.apply(KEY, 3, None);
+        filler.join().unwrap();
+        assert_eq!(version(&set, KEY), Err(Absence::Unknown));
+        set.validate();
+    });
+}
+
+#[test]
 fn an_answer_ahead_of_the_stream_is_never_taken_back() {
     check(|| {
         let set = set_at(1);
@@ -143,7 +161,15 @@ fn no_answer_meets_half_of_a_reset() {
                     })
                 },
             );
+            let reader = thread::spawn({
+                let set = Arc::clone(&set);
+                move || {
+                    let found = version(&set, KEY);
+                    assert!(epoch == OLD || found != Ok(start - 1), "from before the new history's start");
+                }
+            });
             set.reset(at(epoch, start));
+            reader.join().unwrap();
             for filler in fillers {
                 filler.join().unwrap();
             }
