@@ -77,20 +77,23 @@ impl Sender {
         })
     }
 
-    /// Makes all connections before the run begins, if they are kept. Not measured.
+    /// Makes all connections before the run begins, if they are kept. If they are not, tries one with TLS: whether it
+    /// can be made at all is known before the first request. Not measured.
     pub fn connect(&mut self) -> Result<(), String> {
         for _ in 0..self.plan.pipeline {
             self.free.extend(0..self.connections.len());
         }
-        if self.plan.keep == Connections::One {
-            return Ok(());
-        }
+        let count = match (self.plan.keep, &self.tls) {
+            (Connections::Keep, _) => self.connections.len(),
+            (Connections::One, Some(_)) => 1,
+            (Connections::One, None) => return Ok(()),
+        };
         let url = self.plan.url.text.clone();
         let cannot = |why: &dyn std::fmt::Display| format!("cannot connect to {url}: {why}");
-        (0..self.connections.len()).try_for_each(|at| self.open(at).map_err(|fault| cannot(&fault)))?;
+        (0..count).try_for_each(|at| self.open(at).map_err(|fault| cannot(&fault)))?;
         let mut events = Events::with_capacity(1024);
         let deadline = std::time::Instant::now() + self.plan.timeout;
-        let mut waiting: Vec<usize> = (0..self.connections.len()).collect();
+        let mut waiting: Vec<usize> = (0..count).collect();
         while !waiting.is_empty() {
             if std::time::Instant::now() > deadline {
                 return Err(cannot(&"no answer in time"));
@@ -103,7 +106,8 @@ impl Sender {
                 let gone = connection.write().is_err()
                     || matches!(connection.read(keys, true, |_, _, _| {}), After::Gone(_));
                 if gone {
-                    return Err(cannot(&"connection refused or closed"));
+                    let complaint = connection.transport.as_mut().and_then(Transport::complaint);
+                    return Err(cannot(&complaint.as_deref().unwrap_or("connection refused or closed")));
                 }
             }
             waiting.retain(|&at| {
@@ -111,6 +115,9 @@ impl Sender {
                     !(transport.is_ready() && transport.socket().peer_addr().is_ok())
                 })
             });
+        }
+        if self.plan.keep == Connections::One {
+            self.connections[0].transport = None;
         }
         Ok(())
     }
@@ -120,7 +127,6 @@ impl Sender {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(transport.socket(), Token(at), interest)?;
         self.connections[at].open(transport);
-        self.warm.connections += 1;
         Ok(())
     }
 
@@ -202,7 +208,7 @@ impl Sender {
     /// Sends one request on the connection at this place, which is made first if there is none.
     fn send(&mut self, at: usize, due: u64, ask: Ask) {
         if self.connections[at].closing && self.connections[at].flights.is_empty() {
-            self.drop_transport(at); // the server is about to close it
+            self.drop_transport(at, due); // the server is about to close it
         }
         let opened = if self.connections[at].transport.is_none() { self.open(at) } else { Ok(()) };
         let sent = self.now();
@@ -246,7 +252,7 @@ impl Sender {
         match after {
             After::Gone(fate) => {
                 self.connections[at].owed += answered;
-                self.lose(at, fate, now);
+                return self.lose(at, fate, now);
             }
             // The server ends this connection: its places are free when it has.
             After::Open if self.connections[at].closing || self.plan.keep == Connections::One => {
@@ -264,6 +270,12 @@ impl Sender {
                 }
             }
         }
+        // The handshake ended with what was just read: nothing else will wake what waited for it.
+        if self.connections[at].has_to_write()
+            && let Err(fate) = self.connections[at].write()
+        {
+            self.lose(at, fate, now);
+        }
     }
 
     /// The connection is gone, and with it what was under way on it. Its places take the next requests.
@@ -278,13 +290,16 @@ impl Sender {
             }
             places += 1;
         }
-        self.drop_transport(at);
+        self.drop_transport(at, now);
         self.connections[at].free_since = now;
         self.free.extend(std::iter::repeat_n(at, places));
     }
 
-    fn drop_transport(&mut self, at: usize) {
+    fn drop_transport(&mut self, at: usize, now: u64) {
         if let Some(mut transport) = self.connections[at].transport.take() {
+            let phase = self.phase(now);
+            phase.connections += 1;
+            phase.resumed += u64::from(transport.is_resumed());
             let _ = self.poll.registry().deregister(transport.socket()); // closed with its socket anyway
         }
         self.connections[at].closing = false;
