@@ -105,7 +105,7 @@ pub fn measure(
     show: bool,
 ) -> Result<(Report, Done), String> {
     let server = Server::find(plan.url.address, watch.admin);
-    let bar = if show { bar(plan, clicks) } else { ProgressBar::hidden() };
+    let mut line = show.then(|| Line::new(plan, clicks));
     let (mut readings, mut history) = (Vec::<Reading>::new(), History::new());
     let mut syscalls = None;
     // Only where it is kept: a scrape now and then would show in the CPU time of short rounds.
@@ -126,12 +126,14 @@ pub fn measure(
             if looks && history.is_due(since) {
                 history.take(since, &server.read());
             }
-            say(&bar, live, since, clicks.is_some());
+            line.iter_mut().for_each(|line| line.say(live, since));
         }
     })?;
-    bar.finish_and_clear();
+    line.iter().for_each(|line| line.bar.finish_and_clear());
     let [begin, warm_from, end] = &readings[..] else { return Err("the run ended before it began".into()) };
-    let took = done.took.as_secs_f64();
+    // Requests are due over the whole time of a rate; the last one is sent a little before its end.
+    let least = if let Pace::Rate(_) = plan.pace { plan.time } else { Duration::ZERO };
+    let took = done.took.max(least).as_secs_f64();
     let [cold_tiers, warm_tiers] = history.phases();
     let mut warm = Phase::of(&done.warm, took, warm_from, end);
     warm.tiers_over_time = warm_tiers;
@@ -155,20 +157,35 @@ pub fn measure(
     Ok((report, done))
 }
 
-/// Over time; over recorded clicks, which take as long as they take, over their number.
-fn bar(plan: &Plan, clicks: Option<&Clicks>) -> ProgressBar {
-    let whole = clicks.map_or((plan.warmup + plan.time).as_millis() as u64, |clicks| clicks.len() as u64);
-    let bar = ProgressBar::new(whole);
-    let style =
-        ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style);
-    bar
+/// What is said while a run is under way.
+struct Line {
+    bar: ProgressBar,
+    /// The bar counts answers, not time: recorded clicks take as long as they take.
+    counts: bool,
+    /// When the rate was looked at last, what had been answered by then, and the rate.
+    last: (Duration, u64, f64),
 }
 
-fn say(bar: &ProgressBar, live: &Live, since: Duration, counts: bool) {
-    let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
-    let behind = live.behind.load(Ordering::Relaxed);
-    let rate = right as f64 / since.as_secs_f64().max(0.001);
-    bar.set_position(if counts { right + wrong } else { since.as_millis() as u64 });
-    bar.set_message(format!("{rate:.0} /s  right {right}  wrong {wrong}  waiting {behind}"));
+impl Line {
+    fn new(plan: &Plan, clicks: Option<&Clicks>) -> Self {
+        let whole = clicks.map_or((plan.warmup + plan.time).as_millis() as u64, |clicks| clicks.len() as u64);
+        let bar = ProgressBar::new(whole);
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, counts: clicks.is_some(), last: (Duration::ZERO, 0, 0.0) }
+    }
+
+    fn say(&mut self, live: &Live, since: Duration) {
+        let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
+        let behind = live.behind.load(Ordering::Relaxed);
+        let (then, before, rate) = self.last;
+        let passed = (since - then).as_secs_f64();
+        // The rate of now: an average since the start would hide a server that has stopped.
+        if passed >= 0.5 || rate == 0.0 {
+            self.last = (since, right, (right - before) as f64 / passed.max(0.001));
+        }
+        self.bar.set_position(if self.counts { right + wrong } else { since.as_millis() as u64 });
+        self.bar
+            .set_message(format!("{:.0} /s  right {right}  wrong {wrong}  waiting {behind}", self.last.2));
+    }
 }

@@ -213,6 +213,23 @@ fn a_planted_stall_shows_in_p99_where_the_hand_puts_it() {
     assert!(within);
 }
 
+/// Between two requests of a slow rate the generator sleeps: it must be awake again when the next one is due.
+#[test]
+fn a_slow_rate_is_sent_in_time() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (dir, floor) = (Dir::new("slow"), Floor::start(&["--epoll"]));
+    for rate in ["100", "400"] {
+        // What else the machine does can only add to it: one of three undisturbed tries is enough.
+        let in_time = (0..3).any(|_| {
+            let (report, _) = run(&dir, floor.1, &["--rate", rate, "--time", "1"]);
+            let late = report["warm"]["lateness"]["p90"].as_f64().unwrap();
+            println!("{rate} a second, late by {late} µs at p90");
+            late < 200.0
+        });
+        assert!(in_time, "{rate} a second");
+    }
+}
+
 fn compare(a: SocketAddr, b: SocketAddr, dir: &Dir, rounds: &str) -> Output {
     let mut command = loadtest();
     command.args(["compare", "--server", &format!("a=http://{a}"), "--server", &format!("b=http://{b}")]);

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Below this the thread spins instead of sleeping: the kernel's timers wake it too late.
-const SPIN: Duration = Duration::from_millis(2);
+/// So long before a request is due the thread stops sleeping and spins: the kernel wakes it a millisecond too late, or
+/// more.
+const SPIN: u64 = 2_000_000;
 /// How often timeouts are looked at and counts are published.
 const TICK: u64 = 50_000_000;
 
@@ -43,7 +44,7 @@ pub struct Sender {
     warm: Measured,
     under_way: usize,
     live: Arc<Live>,
-    published: (u64, u64),
+    published: (u64, u64, u64),
 }
 
 impl Sender {
@@ -73,7 +74,7 @@ impl Sender {
             warm: Measured::default(),
             under_way: 0,
             live,
-            published: (0, 0),
+            published: (0, 0, 0),
         })
     }
 
@@ -138,7 +139,7 @@ impl Sender {
         loop {
             let now = self.now();
             self.send_due(now);
-            if self.live.stop.load(Ordering::Relaxed) || self.schedule.due(now).is_none() {
+            if self.schedule.due(now).is_none() {
                 let ended = *ended_at.get_or_insert(now);
                 if self.under_way == 0 || now - ended > self.plan.timeout.as_nanos() as u64 {
                     break;
@@ -175,18 +176,10 @@ impl Sender {
             Some(due) if !self.free.is_empty() => due.saturating_sub(now),
             _ => u64::MAX,
         };
-        let wait = Duration::from_nanos(until_due.min(next_tick.saturating_sub(now)));
-        if until_due != u64::MAX && wait < SPIN {
-            Duration::ZERO
-        } else {
-            wait.min(Duration::from_millis(50))
-        }
+        Duration::from_nanos(until_due.saturating_sub(SPIN).min(next_tick.saturating_sub(now)))
     }
 
     fn send_due(&mut self, now: u64) {
-        if self.live.stop.load(Ordering::Relaxed) {
-            return;
-        }
         while !self.again.is_empty() {
             let Some(at) = self.free.pop_front() else { return };
             let (intended, ask) = self.again.pop_front().unwrap_or((now, Ask::Unknown(0)));
@@ -261,8 +254,7 @@ impl Sender {
             After::Open => {
                 for _ in 0..answered {
                     // Flat out, the next one goes at once on the same connection.
-                    let flat = self.schedule.is_closed_loop() && self.schedule.due(now).is_some();
-                    if flat && !self.live.stop.load(Ordering::Relaxed) {
+                    if self.schedule.is_closed_loop() && self.schedule.due(now).is_some() {
                         self.send_next(at, now);
                     } else {
                         self.free.push_back(at);
@@ -357,8 +349,9 @@ impl Sender {
         let wrong = self.cold.all() + self.warm.all() - right;
         self.live.right.fetch_add(right - self.published.0, Ordering::Relaxed);
         self.live.wrong.fetch_add(wrong - self.published.1, Ordering::Relaxed);
-        self.live.behind.store(self.schedule.behind(now), Ordering::Relaxed);
-        self.published = (right, wrong);
+        let behind = self.schedule.behind(now);
+        self.live.behind.fetch_add(behind.wrapping_sub(self.published.2), Ordering::Relaxed); // less: it wraps
+        self.published = (right, wrong, behind);
     }
 
     fn now(&self) -> u64 {

@@ -36,7 +36,9 @@ fn phase(text: &mut String, phase: &Phase) {
         0 => String::new(),
         some => format!(", {some} with a resumed TLS session"),
     };
-    let _ = writeln!(text, "connections    {}{resumed}", phase.connections);
+    if phase.connections > 0 {
+        let _ = writeln!(text, "connections    {}{resumed}", phase.connections);
+    }
     let _ = writeln!(
         text,
         "µs             {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
