@@ -169,11 +169,9 @@ pub fn workers(before: &Reading, after: &Reading) -> BTreeMap<String, BTreeMap<S
         let Some(worker) = labels.strip_prefix("worker=\"").and_then(|rest| rest.split('"').next()) else {
             continue;
         };
-        let more = if name.ends_with("_total") {
-            value - before.metrics.get(series).copied().unwrap_or(0.0)
-        } else {
-            *value
-        };
+        let earlier = before.metrics.get(series).copied().unwrap_or(0.0);
+        // What is a level and no count is over when the run is: the connections of the start say more.
+        let more = if name.ends_with("_total") { value - earlier } else { value.max(earlier) };
         let short = name.trim_start_matches("linkr_edge_").to_owned();
         workers.entry(worker.to_owned()).or_default().insert(short, more.max(0.0) as u64);
     }

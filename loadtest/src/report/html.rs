@@ -56,15 +56,22 @@ fn plots(report: &Report) -> Result<Plots, Box<dyn std::error::Error>> {
             ("own lateness", GREY_LINE, curve(&warm.lateness.curve)),
         ])?,
     )];
-    let seconds = |of: fn(&(u64, u64, f64)) -> f64| {
-        warm.each_second.iter().enumerate().map(|(at, second)| (at as f64, of(second))).collect::<Vec<_>>()
+    // Level over each second. What came behind the end has no second of its own, and the last one may be a short one.
+    let seconds = |of: fn(&(u64, u64, f64), f64) -> f64| {
+        let all = warm.each_second.iter().enumerate().map(|(at, second)| (at as f64, second));
+        let levels = all.filter(|(from, _)| *from < warm.seconds).flat_map(|(from, second)| {
+            let until = warm.seconds.min(from + 1.0);
+            let level = of(second, until - from);
+            [(from, level), (until, level)]
+        });
+        levels.collect::<Vec<Point>>()
     };
     let rates = [
-        ("right answers a second", GREEN_LINE, seconds(|s| s.0 as f64)),
-        ("others a second", ORANGE_LINE, seconds(|s| s.1 as f64)),
+        ("right answers a second", GREEN_LINE, seconds(|second, length| second.0 as f64 / length)),
+        ("others a second", ORANGE_LINE, seconds(|second, length| second.1 as f64 / length)),
     ];
     plots.push(("timeline", "Answers over time", time_plot(&rates, "requests a second")?));
-    let longest = [("longest latency, µs", BLUE_LINE, seconds(|s| s.2))];
+    let longest = [("longest latency, µs", BLUE_LINE, seconds(|second, _| second.2))];
     plots.push(("longest", "Longest latency of each second", time_plot(&longest, "µs")?));
     if warm.hit_rate().is_some() {
         plots.push(("hit-rate", "Answers by tier", tier_plot(report)?));
@@ -105,7 +112,7 @@ fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::erro
             .x_label_area_size(40)
             .y_label_area_size(80)
             .build_cartesian_2d(0.0..right, 0.0..top)?;
-        chart.configure_mesh().x_desc("seconds").y_desc(unit).draw()?;
+        chart.configure_mesh().max_light_lines(2).x_desc("seconds").y_desc(unit).draw()?;
         draw_lines(&mut chart, lines, SeriesLabelPosition::LowerLeft)?;
         root.present()?;
     }
@@ -146,7 +153,13 @@ fn tier_plot(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
             .x_label_area_size(40)
             .y_label_area_size(80)
             .build_cartesian_2d(0.0..100.0, 0.0..phases.len() as f64)?;
-        chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("% of the answers about links").draw()?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .max_light_lines(2)
+            .y_labels(0)
+            .x_desc("% of the answers about links")
+            .draw()?;
         for (at, (name, phase)) in phases.iter().enumerate() {
             let all = phase.tiers.values().sum::<u64>().max(1) as f64;
             let (mut from, bottom) = (0.0, at as f64);
@@ -195,7 +208,8 @@ fn tiers_over_time(report: &Report) -> Result<String, Box<dyn std::error::Error>
             .build_cartesian_2d(0.0..right, 0.0..105.0)?;
         let shade = Rectangle::new([(0.0, 0.0), (cold_seconds, 105.0)], GREY_LINE.mix(0.15).filled());
         chart.draw_series([shade])?;
-        chart.configure_mesh().x_desc("seconds, the warm-up shaded").y_desc("% of the answers").draw()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.max_light_lines(2).x_desc("seconds, the warm-up shaded").y_desc("% of the answers").draw()?;
         for tier in tiers {
             let color = color_of_tier(tier);
             for (at, (start, phase)) in phases.iter().enumerate() {
