@@ -243,7 +243,7 @@ fn a_file_is_put_back_as_it_was_left() {
 #[test]
 fn the_budget_is_kept_and_what_is_asked_for_stays() {
     let one = Slot::new(&key(10), &link("a"), 1, 1, 0).cost();
-    let set = new(one * 11); // a sixteenth is for known-absent keys, and the queues take what one link would
+    let set = new(one * 11); // a share is for known-absent keys, and the queues take what one link would
     for number in 10..20 {
         set.apply(&key(number), u64::from(number), Some(&link("a")));
     }

@@ -20,7 +20,7 @@ struct World(Set, Seq);
 impl World {
     fn new(links: usize) -> Self {
         let one = Slot::new(&key(0), &link(), 1, 1, 0).cost() + 12;
-        let set = Set::new(one * links * 16 / 15); // a sixteenth is for known-absent keys
+        let set = Set::new(one * links * 64 / 63 + 63); // a share is for known-absent keys
         set.reset(Position { epoch: EPOCH, seq: 0, tag: 0 });
         Self(set, 0)
     }
