@@ -9,6 +9,7 @@ pub mod port;
 mod random;
 mod server;
 mod service;
+mod sessions;
 mod tail;
 mod transport;
 mod wire;

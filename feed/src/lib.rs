@@ -9,6 +9,9 @@ pub use follower::{Effect, Event, Follower};
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit};
 pub use session::{Next, Overrun, Session};
 
+/// B, in milliseconds: an edge that has had no answer to a ping for this long no longer knows that it is current.
+pub const BOUND_MS: u64 = 1_000;
+
 /// A key and the bytes of its record, as a snapshot page carries them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
