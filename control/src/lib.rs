@@ -18,3 +18,4 @@ mod writer;
 pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use server::{Config, Running, StartFault, start, start_on};
+pub use transport::rest::{edges_json, propagation_json};

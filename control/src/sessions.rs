@@ -122,7 +122,7 @@ impl Sessions {
                     self.written.send_replace(upto);
                 }
                 Err(fault) => {
-                    tracing::warn!(%fault, "new edges are not answered: cannot note that they are there")
+                    tracing::warn!(%fault, "new edges are not answered: cannot note that they are there");
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod json;
 mod problem;
 
+pub use json::{edges as edges_json, propagation as propagation_json};
 pub use problem::problem;
 
 use crate::Fault;

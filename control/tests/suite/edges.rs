@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const BOUND: Duration = Duration::from_millis(feed::BOUND_MS);
 
 /// An edge that follows, pings and applies on a task of its own, until it is stopped.
@@ -256,12 +257,20 @@ async fn an_edge_behind_the_kept_log_begins_anew_in_the_same_history() {
     drop(stream);
     write(&world, (0..5).map(|n| format!("d{n}"))).await;
     let folder = world.stop().await;
-    let store = Sqlite::open(&folder.db(), Options::default()).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    store.tidy(now as i64 + 8 * 24 * 60 * 60 * 1000).unwrap();
-    store.close();
-    drop(store);
+    let db = rusqlite::Connection::open(folder.db()).unwrap();
+    let (then, day) = (std::time::SystemTime::now() - 8 * DAY, std::time::UNIX_EPOCH);
+    let then = then.duration_since(day).unwrap().as_millis() as i64;
+    assert_eq!(db.execute("UPDATE change_log SET committed_at = ?1", [then]).unwrap(), 11);
+    db.close().unwrap();
+    // It forgets by itself.
     let world = World::at(folder).await;
+    let mut client = EdgesClient::new(world.channel().await);
+    let forgotten = soon(async {
+        while client.list_edges(v1::ListEdgesRequest {}).await.unwrap().into_inner().log.unwrap().oldest != 11
+        {
+        }
+    });
+    forgotten.await;
     let mut stream = edge.connect(&world).await;
     edge.until(&mut stream, |edge| edge.resets == 2 && edge.follower.walked()).await;
     assert_eq!((edge.held.len(), edge.follower.position().unwrap().epoch.counter), (10, 1));
@@ -274,6 +283,29 @@ async fn an_edge_behind_the_kept_log_begins_anew_in_the_same_history() {
     assert_eq!(edge.resets, 2);
     drop(stream);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_acknowledges_nothing_gives_its_turn_back() {
+    // Not a world: this one waits, beside those that measure.
+    let folder = Folder::new();
+    let running = control::start(world::config(folder.db())).await.unwrap();
+    let channel = Channel::from_shared(format!("http://{}", running.api())).unwrap().connect().await.unwrap();
+    let mut stream = Stream::open_on(channel, Edge::named("one", 1).hello()).await;
+    let (began, mut pages) = (Instant::now(), 0);
+    let ended = loop {
+        match soon(stream.inbound.message()).await {
+            Err(status) => break status,
+            Ok(message) => {
+                let message = message.unwrap().message.unwrap();
+                pages += usize::from(matches!(message, follow_response::Message::Page(_)));
+            }
+        }
+    };
+    assert_eq!((pages, ended.code()), (1, tonic::Code::ResourceExhausted), "{ended}");
+    assert!(began.elapsed() > Duration::from_secs(9), "{:?}", began.elapsed());
+    drop(stream);
+    running.stop().await;
 }
 
 /// Pages that are under way to all edges: now, and at most.
@@ -299,7 +331,7 @@ async fn comes_back(channel: Channel, number: u64, count: usize, pages: Arc<Page
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_edges_that_come_back_at_once_take_turns() {
     const EDGES: u64 = 500;
-    const LINKS: usize = 2_500;
+    const LINKS: usize = 1_500; // one page
     let world = World::alone(Folder::new()).await;
     write(&world, (0..LINKS).map(|n| format!("c{n}"))).await;
     let mut channels = Vec::new();
@@ -317,7 +349,10 @@ async fn five_hundred_edges_that_come_back_at_once_take_turns() {
     let (mut took, mut done, mut number) = (Vec::new(), 0, 0);
     while done < EDGES {
         let before = Instant::now();
-        links.create_link(create(&format!("w{number}"), "https://a.example/")).await.unwrap();
+        let link = v1::Link { name: name("c0"), title: number.to_string(), ..Default::default() };
+        let update_mask = Some(FieldMask { paths: vec!["title".into()] });
+        let update = v1::UpdateLinkRequest { link: Some(link), update_mask, ..Default::default() };
+        links.update_link(update).await.unwrap();
         took.push(before.elapsed());
         number += 1;
         while let Some(edge) = edges.try_join_next() {

@@ -111,7 +111,9 @@ impl<'a> Stream<'a> {
                 Next::Changes { after } => !self.feeder.tail.holds(after),
                 Next::Page { .. } => true,
             };
-            if from_store && course.turn.is_none() {
+            if next == Next::Nothing {
+                course.turn = None; // others wait for it
+            } else if from_store && course.turn.is_none() {
                 course.turn = Some(Box::pin(self.feeder.turns.parts.clone().acquire_owned()));
             }
             let stalled = (!course.parts.is_empty()).then(|| course.progress + STALL);

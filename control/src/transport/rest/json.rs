@@ -51,7 +51,8 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-fn propagation(told: &v1::Propagation) -> Value {
+/// Who has a write, and who may not.
+pub fn propagation(told: &v1::Propagation) -> Value {
     let by = told.applied_by.iter().map(|by| json!({ "edge": by.edge, "after_ms": by.after_ms }));
     let blind =
         told.blind.iter().map(|blind| json!({ "edge": blind.edge, "last_seen": time_of(&blind.last_seen) }));
