@@ -43,7 +43,7 @@ pub enum Pong {
     Give,
     /// It has to wait until its edge is known on disk ([`Sessions::written`]).
     Later,
-    /// Another process of that name has taken its place: it has to say hello again.
+    /// It was given up for lost: it has to say hello again.
     Never,
 }
 

@@ -115,11 +115,12 @@ impl Table {
         self.rows.len() < before
     }
 
-    /// An old process may go on serving while a new one starts (and two edges may share a name by mistake): only a
-    /// blind one is replaced.
+    /// An old process may go on serving while a new one starts, and two edges may share a name by mistake: only one
+    /// that is blind and whose stream has ended is replaced.
     fn gone(&self, number: u64, now: u64) -> bool {
         let row = &self.rows[&number];
-        let replaced = || self.rows.range(number + 1..).any(|(_, later)| later.edge == row.edge);
+        let later = || self.rows.range(number + 1..).any(|(_, later)| later.edge == row.edge);
+        let replaced = || row.since.is_none() && later();
         row.blind(now) && (now - row.last_pong > MAX_STALE_MS || replaced())
     }
 
@@ -189,6 +190,9 @@ mod tests {
         let mut table = Table::default();
         let old = join(&mut table, ("a", 1), 1, None, 0);
         let new = join(&mut table, ("a", 2), 2, Some(5), 300);
+        assert!(!table.clean(PATIENCE_MS + 1), "its stream is up: it may be another edge of that name");
+        assert_eq!(table.judge(EPOCH, 5, PATIENCE_MS + 1).blind, [old]);
+        table.left(old, 1);
         assert!(!table.clean(PATIENCE_MS));
         assert_eq!(table.judge(EPOCH, 5, PATIENCE_MS).waiting, [old]);
         assert_eq!(
@@ -284,6 +288,7 @@ mod tests {
                     }
                     Step::Restart(at) => {
                         old.push((at, edges[at].clone())); // it may go on answering until it is blind
+                        if let Some(number) = edges[at].number { table.left(number, edges[at].id); }
                         edges[at] = Edge { incarnation: edges[at].incarnation + 1, ..Edge::default() };
                     }
                     Step::Ping(at) => {

@@ -210,7 +210,7 @@ impl<'a> Stream<'a> {
         let Some(id) = course.asked else { return Ok(()) };
         match course.membership.pong() {
             Pong::Later => return Ok(()),
-            Pong::Never => return Err(Status::aborted("another edge has this name now: say hello again")),
+            Pong::Never => return Err(Status::aborted("this edge was given up for lost: say hello again")),
             Pong::Give => course.asked = None,
         }
         let head = self.feeder.writer.head().borrow().seq;
