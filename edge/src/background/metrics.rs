@@ -201,7 +201,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 3 + 4);
+        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 4 + 4);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Snapshot, beside, unix_ms};
 use crate::shared::Shared;
 use crate::sys;
-use hot::Found;
+use hot::{Dump, Found};
 use link::{Epoch, Seq};
 use proto::snapshot::{Header, Writer};
 use std::fs::{File, OpenOptions, remove_file, rename};
@@ -117,16 +117,14 @@ pub(super) fn write(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Wri
 
 fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Written> {
     let (began, set) = (Instant::now(), &shared.set);
-    let Some(start) = shared.feed.standing() else { return Ok(Written::Overtaken) };
-    let same = || set.generation() == start.generation && set.epoch() == Some(start.position.epoch);
-    if !same() {
+    let standing = shared.feed.standing().map(|at| (at.generation, at.position));
+    let Some(dump) = standing.and_then(|standing| Dump::begin(set, standing)) else {
         return Ok(Written::Overtaken);
-    }
-    let completeness = set.completeness();
+    };
     let stale_ms = set.freshness(sys::boottime_ms()).stale_ms();
     let fresh_at = stale_ms.map(|ms| unix_ms().saturating_sub_unsigned(ms));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
-    let header = Header { position: start.position, fresh_at };
+    let header = Header { position: dump.position, fresh_at };
     let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, file), &header)?;
     let mut all = true;
     for shard in 0..set.shards() {
@@ -138,12 +136,8 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
         });
         writer.flush()?;
     }
-    let seen = set.seen();
-    let complete = all && completeness % 2 == 1 && set.completeness() == completeness;
-    if !same() {
-        return Ok(Written::Overtaken);
-    }
-    let (out, bytes) = writer.finish(seen, complete)?;
+    let Some(dumped) = dump.end(set, all) else { return Ok(Written::Overtaken) };
+    let (out, bytes) = writer.finish(dumped.seen, dumped.complete)?;
     out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
     rename(new, &snapshot.path)?;
     let dir = snapshot.path.parent().filter(|dir| !dir.as_os_str().is_empty());
