@@ -2,7 +2,7 @@
 
 use benches::{bare, browser, key, link, set};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hot::{Conversation, Counts, Set, Stamp, Turn, answer, parse};
+use hot::{Conversation, Counts, Policy, Set, Stamp, Turn, answer, parse};
 use link::{Ask, redirect};
 use std::hint::black_box;
 
@@ -27,7 +27,7 @@ fn parts(criterion: &mut Criterion) {
     criterion.bench_function("set/lookup", |bench| {
         bench.iter(|| {
             let key = &keys[shuffled(&mut step) as usize];
-            set.look_up(key.as_bytes(), |found| matches!(found, hot::Found::Live(_)))
+            set.look_up(key.as_bytes(), |held| matches!(held.found, hot::Found::Live(_)))
         });
     });
     let stored = link(7);
@@ -57,7 +57,9 @@ fn whole(criterion: &mut Criterion) {
         group.bench_function("hit", |bench| {
             bench.iter(|| {
                 out.clear();
-                let mut turn = Turn { set: &set, now: 0, stamp: &stamp, counts: &mut counts };
+                let (set, stamp, counts) = (&set, &stamp, &mut counts);
+                let policy = Policy::default();
+                let mut turn = Turn { set, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
                 answer(&mut Conversation::default(), black_box(&head), &mut out, &mut turn).0
             });
         });

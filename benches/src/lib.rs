@@ -30,6 +30,7 @@ pub fn set(links: u32) -> Set {
         set.apply(key(number).as_bytes(), u64::from(number) + 1, Some(&link(number)));
     }
     set.set_complete();
+    set.freshen(1000);
     set
 }
 

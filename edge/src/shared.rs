@@ -5,10 +5,10 @@ mod latency;
 
 use crate::worker::Driver;
 use futures_channel::{mpsc, oneshot};
-use hot::{Counts, Outcome, Set, Stored};
-use link::{Epoch, Key};
+use hot::{Counts, Outcome, Set, Stored, Tier};
+use link::{Epoch, Key, Seq};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 pub use latency::{Durations, Published};
 
@@ -34,6 +34,8 @@ pub struct Shared {
 pub struct Question {
     /// Which link.
     pub key: Key,
+    /// The answer must be current at this seq or later.
+    pub token: Seq,
     /// Where the answer goes; the worker may have given up.
     pub answer: oneshot::Sender<Told>,
 }
@@ -41,12 +43,31 @@ pub struct Question {
 /// What the origin says of a link.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// Its state.
-    Known(Arc<Stored>),
-    /// There is none.
-    Absent,
+    /// Its state, or that there is none: current when it was asked for.
+    Known(Arc<Answer>),
     /// Nobody could say in time.
     Unavailable,
+}
+
+/// An answer of the origin that the set took, or that agrees with what the set holds.
+#[derive(Debug)]
+pub struct Answer {
+    /// The history that it speaks of.
+    pub epoch: Epoch,
+    /// It was current at this seq.
+    pub as_of: Seq,
+    /// The seq of the change that made the value.
+    pub version: Seq,
+    /// `None`: there is no such link.
+    pub value: Option<Stored>,
+}
+
+impl Answer {
+    /// As the set takes it.
+    pub fn told(&self) -> hot::Told<'_> {
+        let (epoch, as_of, version) = (self.epoch, self.as_of, self.version);
+        hot::Told { epoch, as_of, version, value: self.value.as_ref() }
+    }
 }
 
 impl Shared {
@@ -89,8 +110,6 @@ impl Shared {
 pub struct Feed {
     /// Changes that control has and this edge has not applied.
     pub lag: AtomicU64,
-    /// Boot-clock milliseconds as of which everything acknowledged was applied; 0: never.
-    pub fresh_as_of: AtomicU64,
     /// Streams that had to begin again because a message was missing.
     pub gaps: AtomicU64,
     /// Times that control said to begin again.
@@ -101,51 +120,6 @@ pub struct Feed {
     pub connected: AtomicBool,
     /// A walk was finished at least once, so that this edge can answer.
     pub loaded: AtomicBool,
-    epoch: Mutex<Option<Epoch>>,
-}
-
-impl Feed {
-    /// The history that the set follows.
-    pub fn epoch(&self) -> Option<Epoch> {
-        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn set_epoch(&self, epoch: Epoch) {
-        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = Some(epoch);
-    }
-}
-
-/// Where the answer to a request came from: the `tier` label of `linkr_edge_requests_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Tier {
-    /// Memory: nobody was asked.
-    Hot,
-    /// Control was asked; with [`Outcome::Unavailable`], and did not say.
-    Origin,
-    /// Memory from before a reset, because control was asked and did not say.
-    Stale,
-    /// Nothing was looked up.
-    None,
-}
-
-impl Tier {
-    /// In the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Hot, Self::Origin, Self::Stale, Self::None];
-
-    /// The label.
-    pub fn label(self) -> &'static str {
-        ["hot", "origin", "stale", "none"][self as usize]
-    }
-
-    /// Where an answer of this outcome counts, if it came up while requests were answered from here.
-    pub fn of(self, outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Method | Outcome::Reserved | Outcome::Refused | Outcome::TimedOut => Self::None,
-            Outcome::Unavailable if self == Self::Stale => Self::Origin,
-            Outcome::Unavailable | Outcome::Redirect | Outcome::NotFound | Outcome::Gone => self,
-        }
-    }
 }
 
 /// What one worker counts. It alone writes, so an update is a load and a store; others read at any time. Padded, so
@@ -166,8 +140,9 @@ fn add(counter: &AtomicU64, more: u64) {
 
 impl Meters {
     /// Takes over what a turn counted, and returns how many answers it gave.
-    pub fn turned(&self, tier: Tier, counts: &mut Counts) -> u64 {
+    pub fn turned(&self, counts: &mut Counts) -> u64 {
         add(&self.turns, 1);
+        let tier = counts.tier;
         let mut answers = 0;
         counts.drain(|outcome, count| {
             answers += count;
@@ -228,16 +203,16 @@ mod tests {
         let meters = Meters::default();
         for tier in [Tier::Hot, Tier::Origin, Tier::Stale] {
             let mut counts = Counts::default();
+            counts.tier = tier;
             Outcome::ALL.into_iter().for_each(|outcome| counts.add(outcome));
-            assert_eq!(meters.turned(tier, &mut counts), 8);
+            assert_eq!(meters.turned(&mut counts), 8);
         }
         for tier in Tier::ALL {
             let counted = Outcome::ALL.map(|outcome| meters.outcome(tier, outcome));
             // redirect, not_found, gone, method, reserved, refused, timed_out, unavailable
             let expected = match tier {
                 Tier::Hot => [1, 1, 1, 0, 0, 0, 0, 1],
-                Tier::Origin => [1, 1, 1, 0, 0, 0, 0, 2],
-                Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 0],
+                Tier::Origin | Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 1],
                 Tier::None => [0, 0, 0, 3, 3, 3, 3, 0],
             };
             assert_eq!(counted, expected, "{}", tier.label());

@@ -10,7 +10,7 @@ use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
-use link::Key;
+use hot::Miss;
 use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use std::cell::RefCell;
@@ -128,10 +128,11 @@ impl Worker {
     }
 
     /// Asks the origin for a link, by way of the background thread.
-    async fn ask(&self, key: Key) -> Told {
+    async fn ask(&self, miss: &Miss) -> Told {
         let (answer, told) = oneshot::channel();
         self.meters().missed();
-        if self.ask.borrow_mut().try_send(Question { key, answer }).is_err() {
+        let question = Question { key: miss.key.clone(), token: miss.token, answer };
+        if self.ask.borrow_mut().try_send(question).is_err() {
             return Told::Unavailable; // too many wait already
         }
         told.await.unwrap_or(Told::Unavailable)
@@ -141,8 +142,8 @@ impl Worker {
 async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::CancelHandle) {
     loop {
         match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, _)) => {
-                monoio::spawn(connection::serve(Rc::clone(&worker), stream));
+            Ok((stream, peer)) => {
+                monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer));
             }
             Err(_) if worker.shared.is_stopping() => return,
             Err(fault) => {

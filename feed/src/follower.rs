@@ -1,6 +1,7 @@
 //! The edge's end of the stream: what an arriving message means, given what was applied before.
 
 use crate::{Entry, Hello};
+use link::rule::{Rule, off};
 use link::{Change, Epoch, Position, Seq};
 
 /// A message from control.
@@ -23,8 +24,14 @@ pub enum Effect {
     Hello,
     /// Everything held is unconfirmed; begin at this position.
     Reset(Position),
-    /// Everything held stays; the history is now this one.
-    Resume(Epoch),
+    /// Everything held stays; the history is this one.
+    Resume {
+        /// The history.
+        epoch: Epoch,
+        /// It is another one than before, and this the last seq that both share: the set has to check that it relied
+        /// on nothing behind it. If it did, [`Follower::beyond_fork`].
+        fork_seq: Option<Seq>,
+    },
     /// Apply these in order. They are contiguous, and behind everything applied before.
     Apply(Vec<Change>),
     /// Load these entries, true at `as_of`, and acknowledge page `number`.
@@ -53,6 +60,7 @@ pub struct Follower {
     next_ping: u64,
     fresh_as_of: Option<u64>,
     waiting: Option<(Seq, u64)>,
+    before_fork: Option<(Position, Option<u64>)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +94,14 @@ impl Follower {
             next_ping: 1,
             fresh_as_of: None,
             waiting: None,
+            before_fork: None,
         }
+    }
+
+    /// An edge that starts from its own file (R8b), which stands at `position` and holds every link, or not.
+    pub fn restored(edge: String, incarnation: u64, position: Position, complete: bool) -> Self {
+        let walk = if complete { Walk::Done { as_of: position.seq } } else { Walk::Wanted };
+        Self { position: Some(position), head: position.seq, walk, ..Self::new(edge, incarnation) }
     }
 
     /// The hello for a new stream; whatever still arrives on the old one is ignored. `seen` is the set's.
@@ -113,27 +128,37 @@ impl Follower {
         match event {
             Event::Resume { session, epoch, fork_seq, walk } => self.resume(session, epoch, fork_seq, walk),
             Event::Reset { session, start } => self.reset(session, start),
-            Event::Batch { session, epoch, prev_seq, changes } if self.session == Some(session) => {
+            Event::Batch { session, epoch, prev_seq, changes } if self.is_own(session) => {
                 self.batch(epoch, prev_seq, changes)
             }
-            Event::Page { session, epoch, number, as_of, entries, last } if self.session == Some(session) => {
+            Event::Page { session, epoch, number, as_of, entries, last } if self.is_own(session) => {
                 self.page(epoch, number, as_of, entries, last)
             }
-            Event::Pong { session, id, head } if self.session == Some(session) => self.pong(id, head),
+            Event::Pong { session, id, head } if self.is_own(session) => self.pong(id, head),
             _ => Effect::Nothing, // another session
         }
     }
 
+    fn is_own(&self, session: u64) -> bool {
+        self.session == Some(session) || (self.session.is_some() && off(Rule::SessionCheck))
+    }
+
     fn resume(&mut self, session: u64, epoch: Epoch, fork_seq: Seq, walk: bool) -> Effect {
         let Some(position) = &mut self.position else { return Effect::Hello };
-        if self.session.is_some() || epoch.counter < position.epoch.counter {
+        let backwards = epoch.counter < position.epoch.counter && !off(Rule::LowerEpoch);
+        if self.session.is_some() || backwards {
             return Effect::Hello;
         }
+        let mut forked = None;
         if epoch != position.epoch {
-            if position.seq > fork_seq {
+            if position.seq > fork_seq && !off(Rule::ForkRecheck) {
                 return Effect::Hello;
             }
+            self.before_fork = Some((*position, self.fresh_as_of));
             position.epoch = epoch;
+            forked = Some(fork_seq);
+            // What a pong said of the old history's head means nothing in this one.
+            (self.waiting, self.head) = (None, position.seq);
         }
         self.session = Some(session);
         if walk && !matches!(self.walk, Walk::Under { .. }) {
@@ -142,30 +167,45 @@ impl Follower {
         if let Walk::Under { page, .. } = &mut self.walk {
             *page = 0; // numbered anew on each stream
         }
-        Effect::Resume(epoch)
+        Effect::Resume { epoch, fork_seq: forked }
+    }
+
+    /// The set relied on something behind the fork, for example on an answer that arrived after the hello: back to the
+    /// old history, and a hello with a wish for a walk, which will be answered with a reset.
+    pub fn beyond_fork(&mut self) -> Effect {
+        if let Some((position, fresh_as_of)) = self.before_fork.take() {
+            (self.position, self.fresh_as_of) = (Some(position), fresh_as_of);
+        }
+        self.walk = Walk::Wanted;
+        Effect::Hello
     }
 
     fn reset(&mut self, session: u64, start: Position) -> Effect {
         let backwards = self.position.is_some_and(|own| start.epoch.counter < own.epoch.counter);
+        let backwards = backwards && !off(Rule::LowerEpoch);
+        let same = self.position.filter(|own| own.epoch == start.epoch);
+        let backwards = backwards || same.is_some_and(|own| start.seq < own.seq && !off(Rule::StartAtSeen));
         if self.session.is_some() || backwards {
             return Effect::Hello;
         }
         self.session = Some(session);
         self.position = Some(start);
         self.walk = Walk::Under { page: 0, after: Vec::new() };
-        (self.fresh_as_of, self.waiting, self.head) = (None, None, start.seq);
+        (self.waiting, self.head) = (None, start.seq);
         Effect::Reset(start)
     }
 
     fn batch(&mut self, epoch: Epoch, prev_seq: Seq, mut changes: Vec<Change>) -> Effect {
         let Some(position) = &mut self.position else { return Effect::Hello };
-        let contiguous = changes.iter().zip(prev_seq + 1..).all(|(change, seq)| change.seq == seq);
-        if epoch != position.epoch || prev_seq > position.seq || !contiguous {
+        let dense = changes.iter().zip(prev_seq + 1..).all(|(change, seq)| change.seq == seq);
+        let contiguous = dense && prev_seq <= position.seq || off(Rule::Contiguous);
+        if (epoch != position.epoch && !off(Rule::EpochCheck)) || !contiguous {
             return Effect::Hello;
         }
         let known = |change: &Change| (1..=3).contains(&change.kind.0);
-        changes.retain(|change| change.seq > position.seq);
-        if let Some(strange) = changes.iter().find(|change| change.kind.must_understand() && !known(change)) {
+        changes.retain(|change| change.seq > position.seq || off(Rule::SkipApplied));
+        let strange = |change: &&Change| change.kind.must_understand() && !known(change);
+        if let Some(strange) = changes.iter().find(strange).filter(|_| !off(Rule::MustUnderstand)) {
             return Effect::Stuck(strange.seq - 1);
         }
         let Some(last) = changes.last() else { return Effect::Nothing };
@@ -209,7 +249,7 @@ impl Follower {
     /// R9: a ping's own send time becomes the freshness once everything of its pong was applied.
     fn settle(&mut self) {
         if let Some((head, sent)) = self.waiting
-            && self.applied() >= head
+            && (self.applied() >= head || off(Rule::FreshHead))
         {
             self.fresh_as_of = self.fresh_as_of.max(Some(sent));
             self.waiting = None;
@@ -235,7 +275,8 @@ impl Follower {
 
     /// Whether every page is in, and everything that changed meanwhile too: R6c, but for the ask list.
     pub fn walked(&self) -> bool {
-        matches!(self.walk, Walk::Done { as_of } if self.applied() >= as_of)
+        let caught_up = |as_of| self.applied() >= as_of || off(Rule::WalkAppliedBeforeComplete);
+        matches!(self.walk, Walk::Done { as_of } if caught_up(as_of))
     }
 
     /// The last change applied; 0 before any.
@@ -360,7 +401,7 @@ mod tests {
         let hello = follower.hello(10);
         assert_eq!((hello.want_walk, hello.walk_after), (true, b"key1".to_vec()));
         let resume = Event::Resume { session: 1, epoch: EPOCH, fork_seq: 0, walk: true };
-        assert_eq!(follower.handle(resume), Effect::Resume(EPOCH));
+        assert_eq!(follower.handle(resume), Effect::Resume { epoch: EPOCH, fork_seq: None });
         assert!(matches!(follower.handle(page(1, 10, true)), Effect::Load { .. }));
         assert!(follower.walked());
     }
@@ -385,7 +426,7 @@ mod tests {
         let mut follower = followed_from(10);
         follower.hello(10);
         assert_eq!(follower.handle(resume(9)), Effect::Hello);
-        assert_eq!(follower.handle(resume(10)), Effect::Resume(new));
+        assert_eq!(follower.handle(resume(10)), Effect::Resume { epoch: new, fork_seq: Some(10) });
         assert_eq!(follower.position().unwrap().epoch, new);
     }
 

@@ -1,5 +1,6 @@
 //! The first word of an edge, and which way control lets it in (R4).
 
+use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
 /// Version of the protocol.
@@ -61,15 +62,18 @@ pub fn admit(hello: &Hello, log: &LogView) -> Admission {
     if position.epoch.counter > log.head.epoch.counter {
         return Admission::Behind;
     }
+    let shared = |fork_seq| hello.seen <= fork_seq || off(Rule::ForkSeen);
     let fork_seq = match log.parent {
         _ if position.epoch == log.head.epoch => None,
-        Some((parent, fork_seq)) if parent == position.epoch && hello.seen <= fork_seq => Some(fork_seq),
+        Some((parent, fork_seq)) if parent == position.epoch && shared(fork_seq) => Some(fork_seq),
         _ => return reset,
     };
-    let proved = position.seq <= log.head.seq && log.tag_at_applied == Some(position.tag);
+    let same_tag = log.tag_at_applied == Some(position.tag) || off(Rule::HolderTag);
+    let proved = position.seq <= log.head.seq && same_tag;
     let reaches_back = log.oldest <= position.seq + 1;
-    if fork_seq.is_none() && !proved && hello.seen > log.head.seq {
-        return Admission::Behind; // the same epoch, yet the edge knows more: history was replaced
+    // Within one history an edge never goes back: either this log has not read so far yet, or history was replaced.
+    if fork_seq.is_none() && hello.seen > log.head.seq && !off(Rule::StartAtSeen) {
+        return Admission::Behind;
     }
     if proved && reaches_back { Admission::Resume { fork_seq, walk: hello.want_walk } } else { reset }
 }

@@ -9,6 +9,10 @@ pub use follower::{Effect, Event, Follower};
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit};
 pub use session::{Next, Overrun, Session};
 
+/// B, in milliseconds: an answer marked fresh reflects every write acknowledged longer ago than this. An edge whose last
+/// proof of freshness is as old is blind.
+pub const BOUND_MS: u64 = 1_000;
+
 /// A key and the bytes of its record, as a snapshot page carries them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -2,9 +2,11 @@
 
 use crate::head::{Head, Method, Parsed, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
-use crate::response::{self, Extra, Stamp};
-use crate::{Absence, Counts, Found, Outcome, Set};
-use link::{Answer, Ask, DomainId, Key, is_code, is_reserved, redirect};
+use crate::miss::{Judgement, Policy, judge, last_resort};
+use crate::response::{self, Debug, Extra, Stamp};
+use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Set, Tier, Told};
+use link::rule::{Rule, off};
+use link::{Answer, Ask, DomainId, Key, Position, Seq, is_code, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -12,6 +14,12 @@ pub struct Turn<'a> {
     pub set: &'a Set,
     /// Unix milliseconds.
     pub now: i64,
+    /// Milliseconds of the clock that freshness is told by, read after the bytes of this turn were here.
+    pub boot_ms: u64,
+    /// What a cut-off edge may do.
+    pub policy: Policy,
+    /// Whether the client may ask where an answer came from.
+    pub debug: bool,
     /// The parts of a response that change with the second.
     pub stamp: &'a Stamp,
     /// Counts what the requests came to.
@@ -48,6 +56,8 @@ pub enum Step {
 pub struct Miss {
     /// What to ask for.
     pub key: Key,
+    /// The answer must be current at this seq or later (`X-Linkr-Min-Revision`); 0: at any.
+    pub token: Seq,
     reply: Reply,
 }
 
@@ -58,6 +68,7 @@ pub struct Reply {
     request_id: Option<Vec<u8>>,
     head_only: bool,
     close: bool,
+    debug: bool,
 }
 
 /// Answers every whole request at the start of `input`, in order, up to a turn's worth. Returns the bytes taken.
@@ -68,6 +79,9 @@ pub fn answer(
     turn: &mut Turn<'_>,
 ) -> (usize, Step) {
     let mut taken = 0;
+    // Before any look-up of this turn: see `Set::freshness`.
+    let freshness = turn.set.freshness(turn.boot_ms);
+    turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
         let (head, length) = match parse(&input[taken..]) {
             Parsed::Incomplete => return (taken, Step::Wait),
@@ -81,7 +95,7 @@ pub fn answer(
         taken += length;
         conversation.served += 1;
         let close = head.close || conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
-        if let Some(miss) = answer_one(&head, close, out, turn) {
+        if let Some(miss) = answer_one(&head, close, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
         if close {
@@ -94,25 +108,82 @@ pub fn answer(
 
 /// Answers one request, or says what has to be asked for.
 #[inline]
-fn answer_one(head: &Head<'_>, close: bool, out: &mut Vec<u8>, turn: &mut Turn<'_>) -> Option<Box<Miss>> {
-    let extra = Extra { head_only: head.method == Method::Head, close, request_id: head.request_id };
+fn answer_one(
+    head: &Head<'_>,
+    close: bool,
+    freshness: Freshness,
+    out: &mut Vec<u8>,
+    turn: &mut Turn<'_>,
+) -> Option<Box<Miss>> {
+    let (head_only, debug) = (head.method == Method::Head, head.debug && turn.debug);
+    let mut extra = Extra { head_only, close, request_id: head.request_id, debug: None };
     if !matches!(head.method, Method::Get | Method::Head) || !is_code(head.path) || is_reserved(head.path) {
         answer_without_link(head, out, turn, &extra);
         return None;
     }
     let mut buffer = [0; Key::MAX_LEN];
     let key = write_key(&mut buffer, DomainId::DEFAULT, head.path);
-    let (now, stamp) = (turn.now, turn.stamp);
-    let outcome = turn.set.look_up(key, |found| write_found(found, head.query, out, now, stamp, &extra));
+    let token = head.min_revision.map_or(Token::None, |text| Token::read(text, turn.set));
+    let (set, now, stamp, policy) = (turn.set, turn.now, turn.stamp, turn.policy);
+    let outcome = set.look_up(key, |held| {
+        let judgement =
+            if token.allows(&held, set) { judge(&held, freshness, policy) } else { Judgement::Ask };
+        if debug {
+            extra.debug = Some(described(judgement, &held, freshness, set));
+        }
+        let page = Page { query: head.query, now, stamp, extra: &extra };
+        (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
+    });
     match outcome {
         Some(outcome) => turn.counts.add(outcome),
         None => {
-            return Key::from_bytes(key)
-                .ok()
-                .map(|key| Box::new(Miss { key, reply: Reply::to(head, close) }));
+            let (reply, token) = (Reply::to(head, close, debug), token.seq());
+            return Key::from_bytes(key).ok().map(|key| Box::new(Miss { key, token, reply }));
         }
     }
     None
+}
+
+/// R11: what the client has seen already, and no answer may be older than.
+#[derive(Clone, Copy)]
+enum Token {
+    None,
+    /// A seq of the history that this edge follows.
+    Own(Seq),
+    /// Of another one, or nothing that we gave out: only who knows the newest history can say.
+    Other,
+}
+
+impl Token {
+    #[cold]
+    fn read(text: &[u8], set: &Set) -> Self {
+        if off(Rule::Token) {
+            return Self::None;
+        }
+        match std::str::from_utf8(text).ok().and_then(Position::parse_revision) {
+            Some((epoch, seq)) if set.epoch() == Some(epoch) => Self::Own(seq),
+            _ => Self::Other,
+        }
+    }
+
+    fn allows(self, held: &Held<'_>, set: &Set) -> bool {
+        match self {
+            Self::None => true,
+            Self::Own(seq) => held.as_of >= seq || set.applied() >= seq,
+            Self::Other => false,
+        }
+    }
+
+    fn seq(self) -> Seq {
+        if let Self::Own(seq) = self { seq } else { 0 }
+    }
+}
+
+#[cold]
+fn described(judgement: Judgement, held: &Held<'_>, freshness: Freshness, set: &Set) -> Debug {
+    let tier = if judgement == Judgement::Fresh { Tier::Hot } else { Tier::Stale };
+    let revision = set.epoch().filter(|_| held.version > 0).map(|epoch| (epoch, held.version));
+    Debug { tier, revision, staleness_ms: freshness.stale_ms() }
 }
 
 /// The key's bytes on the stack: domain id, then the code.
@@ -123,40 +194,44 @@ fn write_key<'a>(buffer: &'a mut [u8; Key::MAX_LEN], domain: DomainId, code: &[u
     &buffer[..length]
 }
 
-/// Writes what was found; `None` when somebody else has to be asked.
-#[inline]
-fn write_found(
-    found: Found<'_>,
-    query: Option<&[u8]>,
-    out: &mut Vec<u8>,
+/// What an answer from a link is written with.
+struct Page<'a> {
+    query: Option<&'a [u8]>,
     now: i64,
-    stamp: &Stamp,
-    extra: &Extra<'_>,
-) -> Option<Outcome> {
-    let answer = match found {
-        Found::Live(link) => redirect(&link, Ask { query }, now),
-        Found::Deleted => Answer::Gone,
-        Found::Absent(Absence::Certain) => Answer::NotYet,
-        Found::Absent(Absence::Unknown) => return None,
-        Found::Quarantined => {
-            response::write_unavailable(out, stamp, extra);
-            return Some(Outcome::Unavailable);
+    stamp: &'a Stamp,
+    extra: &'a Extra<'a>,
+}
+
+impl Page<'_> {
+    #[inline]
+    fn write(&self, found: Found<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
+        let answer = match found {
+            Found::Live(link) => redirect(&link, Ask { query: self.query }, self.now),
+            Found::Deleted => Answer::Gone,
+            Found::Absent(Absence::Certain) => Answer::NotYet,
+            Found::Quarantined | Found::Absent(Absence::Unknown) => return self.write_unavailable(out),
+        };
+        match answer {
+            Answer::To(to) => {
+                response::write_redirect(out, &to, self.stamp, self.extra);
+                Outcome::Redirect
+            }
+            Answer::Gone => {
+                response::write_gone(out, self.stamp, self.extra);
+                Outcome::Gone
+            }
+            Answer::NotYet => {
+                response::write_not_found(out, stale, self.stamp, self.extra);
+                Outcome::NotFound
+            }
         }
-    };
-    Some(match answer {
-        Answer::To(to) => {
-            response::write_redirect(out, &to, stamp, extra);
-            Outcome::Redirect
-        }
-        Answer::Gone => {
-            response::write_gone(out, stamp, extra);
-            Outcome::Gone
-        }
-        Answer::NotYet => {
-            response::write_not_found(out, stamp, extra);
-            Outcome::NotFound
-        }
-    })
+    }
+
+    #[cold]
+    fn write_unavailable(&self, out: &mut Vec<u8>) -> Outcome {
+        response::write_unavailable(out, self.stamp, self.extra);
+        Outcome::Unavailable
+    }
 }
 
 /// Other methods, paths that the edge answers itself, and paths that cannot be codes.
@@ -176,30 +251,67 @@ fn answer_without_link(head: &Head<'_>, out: &mut Vec<u8>, turn: &mut Turn<'_>, 
             Outcome::Reserved
         }
         Method::Get | Method::Head => {
-            response::write_not_found(out, turn.stamp, extra);
+            response::write_not_found(out, false, turn.stamp, extra);
             Outcome::NotFound
         }
     };
     turn.counts.add(outcome);
 }
 
-/// Answers a miss with what a tier said; `None` when nobody could say. Then what is still in memory from before a
-/// reset is better than nothing (class `normal`).
-pub fn finish(miss: &Miss, found: Option<Found<'_>>, out: &mut Vec<u8>, turn: &mut Turn<'_>) -> Step {
+/// What a miss came to, as far as others were asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// A tier answered, and the set took it or knows the same: it was current when it was asked for.
+    Told(&'a Told<'a>),
+    /// Nobody answered in time. What memory holds may still be better than nothing.
+    Nobody,
+}
+
+/// Answers a miss.
+pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<'_>) -> Step {
     let reply = &miss.reply;
-    let extra =
-        Extra { head_only: reply.head_only, close: reply.close, request_id: reply.request_id.as_deref() };
-    let (now, stamp, query) = (turn.now, turn.stamp, reply.query.as_deref());
-    let written = match found {
-        Some(found) => write_found(found, query, out, now, stamp, &extra),
-        None => turn.set.look_up_unconfirmed(miss.key.as_bytes(), |found| {
-            write_found(found, query, out, now, stamp, &extra)
-        }),
+    let freshness = turn.set.freshness(turn.boot_ms);
+    let mut extra = Extra {
+        head_only: reply.head_only,
+        close: reply.close,
+        request_id: reply.request_id.as_deref(),
+        debug: None,
     };
-    turn.counts.add(written.unwrap_or_else(|| {
-        response::write_unavailable(out, stamp, &extra);
-        Outcome::Unavailable
-    }));
+    let (now, stamp, query) = (turn.now, turn.stamp, reply.query.as_deref());
+    turn.counts.tier = Tier::Origin;
+    let outcome = match asked {
+        Asked::Told(told) => {
+            let found = told.value.map_or(Found::Absent(Absence::Certain), |value| value.found());
+            let revision = told.value.map(|_| (told.epoch, told.version));
+            extra.debug =
+                reply.debug.then_some(Debug { tier: Tier::Origin, revision, staleness_ms: Some(0) });
+            Page { query, now, stamp, extra: &extra }.write(found, false, out)
+        }
+        // The set may know by now what it did not when it was asked.
+        Asked::Nobody => {
+            let (set, policy) = (turn.set, turn.policy);
+            let (outcome, tier) = set.look_up(miss.key.as_bytes(), |held| {
+                let known = miss.token == 0 || held.as_of >= miss.token || set.applied() >= miss.token;
+                let judgement = if known { last_resort(&held, freshness, policy) } else { Judgement::Ask };
+                let tier = match judgement {
+                    Judgement::Fresh => Tier::Hot,
+                    Judgement::Stale => Tier::Stale,
+                    Judgement::Ask => Tier::Origin,
+                };
+                extra.debug =
+                    reply.debug.then(|| Debug { tier, ..described(judgement, &held, freshness, set) });
+                let page = Page { query, now, stamp, extra: &extra };
+                let outcome = match judgement {
+                    Judgement::Ask => page.write_unavailable(out),
+                    _ => page.write(held.found, judgement == Judgement::Stale, out),
+                };
+                (outcome, tier)
+            });
+            turn.counts.tier = tier;
+            outcome
+        }
+    };
+    turn.counts.add(outcome);
     if reply.close { Step::Close { linger: true } } else { Step::Wait }
 }
 
@@ -210,12 +322,13 @@ pub fn time_out(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
 }
 
 impl Reply {
-    fn to(head: &Head<'_>, close: bool) -> Self {
+    fn to(head: &Head<'_>, close: bool, debug: bool) -> Self {
         Self {
             query: head.query.map(<[u8]>::to_vec),
             request_id: head.request_id.map(<[u8]>::to_vec),
             head_only: head.method == Method::Head,
             close,
+            debug,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Stored;
-use link::{Link, LinkParts, QueryPolicy, Target};
+use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Target};
 use proptest::prelude::*;
 
 const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
@@ -13,11 +13,33 @@ fn link(target: &str) -> Stored {
     Stored::Live(Link::new(parts).unwrap())
 }
 
-fn set() -> Set {
+const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
+/// Boot-clock milliseconds of every turn here, and of the newest proof of freshness unless a test says otherwise.
+const NOW: u64 = 1_000_000;
+
+fn at(seq: Seq) -> Position {
+    Position { epoch: EPOCH, seq, tag: seq }
+}
+
+fn empty() -> Set {
     let set = Set::new(1 << 20);
+    set.reset(at(0));
+    set.freshen(NOW);
+    set
+}
+
+fn turn<'a>(set: &'a Set, stamp: &'a Stamp, counts: &'a mut Counts) -> Turn<'a> {
+    Turn { set, now: 0, boot_ms: NOW, policy: Policy::default(), debug: true, stamp, counts }
+}
+
+fn set() -> Set {
+    let set = empty();
     set.apply(b"\0\0\0\0abc", 1, Some(&link("https://a.example/")));
     set.apply(b"\0\0\0\0gone", 2, Some(&Stored::Deleted));
     set.apply(b"\0\0\0\0broken", 3, Some(&Stored::Quarantined));
+    let target = Target::stored(b"https://s.example/").unwrap();
+    let strict = LinkParts { class: Class::Strict, ..LinkParts::to(target) };
+    set.apply(b"\0\0\0\0strict", 4, Some(&Stored::Live(Link::new(strict).unwrap())));
     set.set_complete();
     set
 }
@@ -31,12 +53,12 @@ fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
     'pieces: for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            let mut turn = Turn { set, now: 0, stamp: &stamp, counts: &mut counts };
+            let mut turn = turn(set, &stamp, &mut counts);
             let (taken, step) = answer(&mut conversation, &buffer, &mut out, &mut turn);
             buffer.drain(..taken);
             last = match step {
                 Step::Yield => continue,
-                Step::Miss(miss) => finish(&miss, None, &mut out, &mut turn),
+                Step::Miss(miss) => finish(&miss, Asked::Nobody, &mut out, &mut turn),
                 other => other,
             };
             match last {
@@ -132,7 +154,7 @@ fn a_long_pipeline_lets_others_run_and_a_connection_ends_sometime() {
     let many = get("abc").repeat(MAX_REQUESTS_PER_TURN + 1);
     let (mut conversation, mut counts, stamp) =
         (Conversation::default(), Counts::default(), Stamp::new(DATE));
-    let mut turn = Turn { set: &set, now: 0, stamp: &stamp, counts: &mut counts };
+    let mut turn = turn(&set, &stamp, &mut counts);
     let (taken, step) = answer(&mut conversation, many.as_bytes(), &mut Vec::new(), &mut turn);
     assert_eq!((taken, step), (get("abc").len() * MAX_REQUESTS_PER_TURN, Step::Yield));
     let all = get("abc").repeat(MAX_REQUESTS_PER_CONNECTION as usize + 5);
@@ -144,36 +166,127 @@ fn a_long_pipeline_lets_others_run_and_a_connection_ends_sometime() {
 
 #[test]
 fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
-    let set = Set::new(1 << 20);
+    let set = empty();
     let stamp = Stamp::new(DATE);
     let (mut conversation, mut counts, mut out) = (Conversation::default(), Counts::default(), Vec::new());
-    let mut turn = Turn { set: &set, now: 0, stamp: &stamp, counts: &mut counts };
+    let mut turn = turn(&set, &stamp, &mut counts);
     let text = [get("abc?x=1"), get("abc")].concat();
     let (taken, step) = answer(&mut conversation, text.as_bytes(), &mut out, &mut turn);
     let Step::Miss(miss) = step else { panic!("{step:?}") };
     assert_eq!((taken, miss.key.code(), out.len()), (get("abc?x=1").len(), &b"abc"[..], 0));
     let stored = link("https://a.example/");
-    assert_eq!(finish(&miss, Some(stored.found()), &mut out, &mut turn), Step::Wait);
+    let told = |value| Told { epoch: EPOCH, as_of: 5, version: 5, value };
+    assert_eq!(finish(&miss, Asked::Told(&told(Some(&stored))), &mut out, &mut turn), Step::Wait);
     assert!(String::from_utf8(out.clone()).unwrap().contains("Location: https://a.example/?x=1\r\n"));
-    for (found, status) in [
-        (Some(Found::Absent(Absence::Certain)), "404"),
-        (Some(Found::Deleted), "410"),
-        (Some(Found::Absent(Absence::Unknown)), "503"),
-        (None, "503"),
+    for (asked, status, tier) in [
+        (Asked::Told(&told(None)), "404", Tier::Origin),
+        (Asked::Told(&told(Some(&Stored::Deleted))), "410", Tier::Origin),
+        (Asked::Told(&told(Some(&Stored::Quarantined))), "503", Tier::Origin),
+        (Asked::Nobody, "503", Tier::Origin),
     ] {
         out.clear();
-        finish(&miss, found, &mut out, &mut turn);
-        assert_eq!(statuses(std::str::from_utf8(&out).unwrap()), [status]);
+        finish(&miss, asked, &mut out, &mut turn);
+        assert_eq!((statuses(std::str::from_utf8(&out).unwrap()), turn.counts.tier), (vec![status], tier));
     }
+    // By the time that nobody answered, the stream brought it.
+    out.clear();
+    set.apply(miss.key.as_bytes(), 6, Some(&stored));
+    finish(&miss, Asked::Nobody, &mut out, &mut turn);
+    assert_eq!((statuses(std::str::from_utf8(&out).unwrap()), turn.counts.tier), (vec!["302"], Tier::Hot));
 }
 
 #[test]
 fn after_a_reset_old_entries_are_asked_about_and_serve_only_when_nobody_answers() {
     let set = set();
-    set.reset(9);
-    let (text, ..) = talk(&set, &[get("abc").as_bytes()]); // `talk` answers a miss with "nobody"
-    assert_eq!(statuses(&text), ["302"]);
-    assert!(set.look_up(b"\0\0\0\0abc", |found| found == Found::Absent(Absence::Unknown)));
+    set.reset(at(9));
+    let (text, _, counts) = talk(&set, &[get("abc").as_bytes()]); // `talk` answers a miss with "nobody"
+    assert_eq!((statuses(&text), counts.tier), (vec!["302"], Tier::Stale));
+    let (text, ..) = talk(&set, &[get("strict").as_bytes()]);
+    assert_eq!(statuses(&text), ["503"]);
+}
+
+#[test]
+fn a_cut_off_edge_goes_on_with_normal_links_and_not_with_strict_ones() {
+    let set = set();
+    let cases = ["abc", "strict", "gone", "nope"];
+    for (age, statuses_then, tier) in [
+        (999, ["302", "302", "410", "404"], Tier::Hot),
+        (1000, ["302", "503", "410", "404"], Tier::Stale),
+        (24 * 3600 * 1000, ["302", "503", "410", "404"], Tier::Stale),
+        (24 * 3600 * 1000 + 1, ["503", "503", "503", "503"], Tier::Origin),
+    ] {
+        set.freshen(NOW - age.min(NOW));
+        if age > NOW {
+            set.stale_since(NOW, age);
+        }
+        for (path, status) in cases.iter().zip(statuses_then) {
+            let (text, _, counts) = talk(&set, &[get(path).as_bytes()]);
+            let tier = if status == "503" { Tier::Origin } else { tier };
+            assert_eq!((statuses(&text), counts.tier), (vec![status], tier), "{path} at {age}");
+            let unkept = status == "404" && tier == Tier::Stale || status == "503";
+            assert_eq!(text.contains("Cache-Control: no-store"), unkept, "{text}");
+        }
+    }
+}
+
+#[test]
+fn freshness_does_not_survive_a_restart() {
+    let set = set();
+    set.stale_since(NOW, 5);
+    assert_eq!(set.freshness(NOW).stale_ms(), Some(1000));
+    set.stale_since(10, 5_000_000); // before this machine was started
+    assert_eq!(set.freshness(20).stale_ms(), Some(5_000_010));
+}
+
+fn with(path: &str, field: &str) -> String {
+    get(path).replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"))
+}
+
+#[test]
+fn a_client_is_never_told_something_older_than_its_token() {
+    let set = set(); // at seq 4
+    for (token, status) in [
+        ("1-00000007-1", "302"),
+        ("1-00000007-4", "302"),
+        ("1-00000007-5", "503"), // `talk` answers a miss with "nobody"
+        ("2-00000007-1", "503"),
+        ("1-00000008-1", "503"),
+        ("nonsense", "503"),
+    ] {
+        let (text, ..) = talk(&set, &[with("abc", &format!("X-Linkr-Min-Revision: {token}")).as_bytes()]);
+        // What is not of this history can only be asked about, and memory is the last resort.
+        let status = if token.ends_with("-5") || status == "302" { status } else { "302" };
+        assert_eq!(statuses(&text), [status], "{token}");
+    }
+    let (mut counts, stamp) = (Counts::default(), Stamp::new(DATE));
+    let request = with("abc", "X-Linkr-Min-Revision: 1-00000007-5");
+    let mut turn = turn(&set, &stamp, &mut counts);
+    let (_, step) = answer(&mut Conversation::default(), request.as_bytes(), &mut Vec::new(), &mut turn);
+    assert!(matches!(step, Step::Miss(miss) if miss.token == 5));
+}
+
+#[test]
+fn who_may_ask_is_told_where_an_answer_came_from() {
+    let set = set();
+    set.freshen(NOW - 40);
+    let debug = "X-Linkr-Debug: 1";
+    let (text, ..) = talk(&set, &[with("abc", debug).as_bytes()]);
+    let fields = "X-Linkr-Tier: hot\r\nX-Linkr-Revision: 1-00000007-1\r\nX-Linkr-Staleness-Ms: 40\r\n";
+    assert!(text.contains(fields), "{text}");
+    // The very bytes of the fast path, and these.
+    assert_eq!(text.replace(fields, ""), talk(&set, &[get("abc").as_bytes()]).0);
+    let (text, ..) = talk(&set, &[with("nope", debug).as_bytes()]);
+    assert!(text.contains("X-Linkr-Tier: hot\r\nX-Linkr-Staleness-Ms: 40\r\n"), "{text}");
+    set.freshen(NOW - 5000);
+    let (text, ..) = talk(&set, &[with("abc", debug).as_bytes()]);
+    assert!(text.contains("X-Linkr-Tier: stale\r\n") && text.contains("Staleness-Ms: 5000\r\n"), "{text}");
+    let (text, ..) = talk(&set, &[with("strict", debug).as_bytes()]);
+    assert!(text.contains("X-Linkr-Tier: origin\r\n"), "{text}");
+
+    let (mut counts, stamp, mut out) = (Counts::default(), Stamp::new(DATE), Vec::new());
+    let mut turn = Turn { debug: false, ..turn(&set, &stamp, &mut counts) };
+    answer(&mut Conversation::default(), with("abc", debug).as_bytes(), &mut out, &mut turn);
+    assert!(!String::from_utf8(out).unwrap().contains("X-Linkr"), "not for everybody");
 }
 
 #[test]

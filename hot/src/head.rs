@@ -31,6 +31,10 @@ pub struct Head<'a> {
     pub close: bool,
     /// The client's own request id, if it is legal.
     pub request_id: Option<&'a [u8]>,
+    /// `X-Linkr-Min-Revision`: the answer must be at least this new. Opaque here.
+    pub min_revision: Option<&'a [u8]>,
+    /// `X-Linkr-Debug: 1`.
+    pub debug: bool,
 }
 
 /// What is asked for.
@@ -190,6 +194,8 @@ struct Fields<'a> {
     host: Option<&'a [u8]>,
     close: bool,
     request_id: Option<&'a [u8]>,
+    min_revision: Option<&'a [u8]>,
+    debug: bool,
     content_length: Option<&'a [u8]>,
     /// A field other than a plain `Content-Length` announces content.
     content: bool,
@@ -215,6 +221,7 @@ impl<'a> Fields<'a> {
                 self.close |= value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
             12 if is(b"x-request-id") => self.request_id = Some(trim(value)).filter(|id| is_request_id(id)),
+            13 if is(b"x-linkr-debug") => self.debug = trim(value) == b"1",
             14 if is_framing(name, b"content-length") => {
                 if name[7] != b'-' {
                     self.content = true;
@@ -223,6 +230,7 @@ impl<'a> Fields<'a> {
                 }
             }
             17 if is_framing(name, b"transfer-encoding") => self.content = true,
+            20 if is(b"x-linkr-min-revision") => self.min_revision = Some(trim(value)),
             _ => {}
         }
         Ok(())
@@ -262,6 +270,8 @@ impl<'a> Fields<'a> {
             query,
             close: self.close || line.minor == 0,
             request_id: self.request_id,
+            min_revision: self.min_revision,
+            debug: self.debug,
         })
     }
 }

@@ -33,6 +33,8 @@ fn a_plain_request() {
             query: Some(b"x=1&y"),
             close: false,
             request_id: Some(b"a.b-c_1"),
+            min_revision: None,
+            debug: false,
         })
     );
 }

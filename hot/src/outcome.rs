@@ -1,4 +1,4 @@
-//! What a request came to, for counting.
+//! What a request came to, and where its answer came from: for counting.
 
 /// What a request came to: the `outcome` label of `linkr_edge_requests_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +42,57 @@ impl Outcome {
     }
 }
 
+/// Where the answer to a request came from: the `tier` label of `linkr_edge_requests_total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Tier {
+    /// Memory, and this edge knew that it was current up to the bound.
+    #[default]
+    Hot,
+    /// Control was asked; with [`Outcome::Unavailable`], and did not say.
+    Origin,
+    /// Memory that may be old: the edge is cut off, or its history was replaced and nobody confirmed the entry yet.
+    Stale,
+    /// Nothing was looked up.
+    None,
+}
+
+impl Tier {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Hot, Self::Origin, Self::Stale, Self::None];
+
+    /// The label.
+    pub fn label(self) -> &'static str {
+        ["hot", "origin", "stale", "none"][self as usize]
+    }
+
+    /// Where an answer of this outcome counts, if it came up while requests were answered from here.
+    pub fn of(self, outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Method | Outcome::Reserved | Outcome::Refused | Outcome::TimedOut => Self::None,
+            Outcome::Unavailable | Outcome::Redirect | Outcome::NotFound | Outcome::Gone => self,
+        }
+    }
+}
+
 /// How often each outcome came up. Plain numbers: one owner at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts([u64; Outcome::ALL.len()]);
+pub struct Counts {
+    outcomes: [u64; Outcome::ALL.len()],
+    /// Where the answers came from: the same for all of one turn.
+    pub tier: Tier,
+}
 
 impl Counts {
     /// One more.
     pub fn add(&mut self, outcome: Outcome) {
-        self.0[outcome as usize] += 1;
+        self.outcomes[outcome as usize] += 1;
     }
 
     /// Hands over every count that is not zero, and begins again.
     pub fn drain(&mut self, mut take: impl FnMut(Outcome, u64)) {
         for outcome in Outcome::ALL {
-            match std::mem::take(&mut self.0[outcome as usize]) {
+            match std::mem::take(&mut self.outcomes[outcome as usize]) {
                 0 => {}
                 count => take(outcome, count),
             }
@@ -64,6 +101,6 @@ impl Counts {
 
     /// How often.
     pub fn get(&self, outcome: Outcome) -> u64 {
-        self.0[outcome as usize]
+        self.outcomes[outcome as usize]
     }
 }

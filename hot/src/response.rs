@@ -1,8 +1,8 @@
 //! Writes response heads. The common redirect is three copies: a status line, the target, and a tail made once a second.
 
-use crate::Refusal;
+use crate::{Refusal, Tier};
 use http::StatusCode;
-use link::{Status, To};
+use link::{Epoch, Position, Seq, Status, To};
 
 /// The parts of a response that change with the second, made ready.
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ impl Stamp {
                 out.extend_from_slice(part);
             }
         }
+        if let Some(debug) = &extra.debug {
+            debug.write(out);
+        }
         if extra.close {
             out.extend_from_slice(b"Connection: close\r\n");
         }
@@ -53,6 +56,45 @@ pub struct Extra<'a> {
     pub close: bool,
     /// Echoed.
     pub request_id: Option<&'a [u8]>,
+    /// Where the answer came from, for those who asked and may know.
+    pub debug: Option<Debug>,
+}
+
+impl Extra<'_> {
+    /// Nothing but what every response has.
+    fn is_plain(&self) -> bool {
+        !self.close && self.request_id.is_none() && self.debug.is_none()
+    }
+}
+
+/// `X-Linkr-Tier`, `X-Linkr-Revision` and `X-Linkr-Staleness-Ms`.
+#[derive(Clone, Copy, Debug)]
+pub struct Debug {
+    /// Where the answer came from.
+    pub tier: Tier,
+    /// The change that made it; `None` when no link did.
+    pub revision: Option<(Epoch, Seq)>,
+    /// Milliseconds since the edge knew that it had everything; `None`: it never did.
+    pub staleness_ms: Option<u64>,
+}
+
+impl Debug {
+    #[cold]
+    fn write(&self, out: &mut Vec<u8>) {
+        let revision = self.revision.map(|(epoch, seq)| Position::revision(epoch, seq));
+        let staleness = self.staleness_ms.map(|ms| ms.to_string());
+        let fields = [
+            ("X-Linkr-Tier: ", Some(self.tier.label().to_owned())),
+            ("X-Linkr-Revision: ", revision),
+            ("X-Linkr-Staleness-Ms: ", staleness),
+        ];
+        for (name, value) in fields {
+            let Some(value) = value else { continue };
+            for part in [name, &value, "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
 }
 
 /// A redirect.
@@ -66,7 +108,7 @@ pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Ext
         Status::PermanentRedirect => b"HTTP/1.1 308 Permanent Redirect\r\nLocation: ",
     });
     to.write_location(out);
-    if to.max_age == 0 && !extra.close && extra.request_id.is_none() {
+    if to.max_age == 0 && extra.is_plain() {
         out.extend_from_slice(&stamp.plain_tail);
     } else {
         stamp.write_tail(out, to.max_age, extra);
@@ -107,9 +149,10 @@ fn write_page(out: &mut Vec<u8>, page: &Page, stamp: &Stamp, extra: &Extra<'_>) 
 
 const UNKEPT: &str = "Cache-Control: private, max-age=0\r\nX-Robots-Tag: noindex\r\n";
 
-/// 404.
-pub fn write_not_found(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
-    let page = Page { status: StatusCode::NOT_FOUND, fields: UNKEPT, text: "There is no link here.\n" };
+/// 404. From an edge that may not know yet, nobody may keep it.
+pub fn write_not_found(out: &mut Vec<u8>, stale: bool, stamp: &Stamp, extra: &Extra<'_>) {
+    let fields = if stale { "Cache-Control: no-store\r\nX-Robots-Tag: noindex\r\n" } else { UNKEPT };
+    let page = Page { status: StatusCode::NOT_FOUND, fields, text: "There is no link here.\n" };
     write_page(out, &page, stamp, extra);
 }
 
@@ -213,7 +256,7 @@ mod tests {
         let want = "HTTP/1.1 302 Found\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=0\r\nX-Robots-Tag: noindex\r\nDate: Sun, 22 Nov 2026 13:06:42 GMT\r\n\r\n";
         assert_eq!(plain, want);
-        let extra = Extra { close: true, request_id: Some(b"r1"), head_only: true };
+        let extra = Extra { close: true, request_id: Some(b"r1"), head_only: true, debug: None };
         let kept = redirected(|p| (p.status, p.max_age) = (Status::PermanentRedirect, Some(3600)), &extra);
         let want = "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=3600\r\nX-Robots-Tag: noindex\r\nX-Request-Id: r1\r\n\

@@ -1,41 +1,79 @@
 //! The hot set: every link that this edge holds, one shared, sharded map bounded in bytes.
 //!
 //! Workers look up and fill while one thread applies. The orders in which each touches the words below are part of
-//! the protocol (R5, R6, R7 in docs/architecture.md).
+//! the protocol ("Threads" in docs/propagation.md); `tests/threads.rs` runs them in every order.
 
+mod check;
 mod eviction;
 mod fences;
+mod history;
 mod slot;
+mod store;
 
-use crate::limits::SET_SHARDS;
-use dashmap::{DashMap, Entry};
+use crate::Freshness;
+use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Turn, Turns};
+use crate::unchecked;
+use dashmap::DashMap;
 use eviction::Eviction;
 use fences::Fences;
-use link::{LinkRef, Seq};
+use link::rule::{Rule, off};
+use link::{Epoch, LinkRef, Seq};
 use slot::{Mark, Slot};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
+pub use history::Fork;
 pub use slot::Stored;
+pub use store::{Fill, Told};
+
+#[cfg(not(feature = "rules"))]
+type Hasher = foldhash::fast::RandomState;
+/// A simulation must do the same again from the same seed.
+#[cfg(feature = "rules")]
+type Hasher = foldhash::fast::FixedState;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Set {
-    map: DashMap<Slot, Mark, foldhash::fast::RandomState>,
+    map: DashMap<Slot, Mark, Hasher>,
+    turns: Turns,
     fences: Fences,
+    /// Who goes first when links need room, and when known-absent keys do.
     eviction: Eviction,
+    absent_eviction: Eviction,
+    /// Counts the resets, by two: odd while one is under way.
     generation: AtomicU64,
+    /// Counter and random part of the history, in one word; 0 while it changes.
+    epoch: AtomicU64,
     /// Odd: complete. Counted up at every change, so that a reader can tell that it stayed so.
     complete: AtomicU64,
     applied: AtomicU64,
     seen: AtomicU64,
+    /// Boot-clock milliseconds (and [`BEFORE_BOOT_MS`]) as of which everything acknowledged was applied; 0: never.
+    fresh_as_of: AtomicU64,
+    /// Of links, and of known-absent keys.
     bytes: AtomicUsize,
+    absent_bytes: AtomicUsize,
     entries: AtomicUsize,
     budget: usize,
     /// Entries of an older generation may be there.
     unconfirmed: AtomicBool,
 }
 
-/// What a look-up found.
+/// What a look-up found, and how much is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// The entry.
+    pub found: Found<'a>,
+    /// Whether it was confirmed since the last reset; what was not is asked for again.
+    pub confirmed: bool,
+    /// The seq of the change that made it; 0 for an absence.
+    pub version: Seq,
+    /// The seq that it is known to have been unchanged at. What the stream applied since did not touch it.
+    pub as_of: Seq,
+}
+
+/// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
     /// A link.
@@ -57,254 +95,126 @@ pub enum Absence {
     Unknown,
 }
 
-/// What became of a fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// The set now says what was filled in.
-    Accepted,
-    /// A change that the filled value may not know was noticed, or a newer value is there: ask again.
-    Refused,
-}
-
 impl Set {
     /// An empty set that holds at most `budget` bytes, everything counted.
     pub fn new(budget: usize) -> Self {
+        Self::sized(budget, FENCE_SLOTS, SET_SHARDS)
+    }
+
+    /// One with so few fences (a power of two) and shards that keys meet in them.
+    #[cfg(any(test, feature = "rules"))]
+    pub fn with_fences(budget: usize, fences: usize) -> Self {
+        Self::sized(budget, fences, 4)
+    }
+
+    fn sized(budget: usize, fences: usize, shards: usize) -> Self {
         let capacity = (budget / 256).min(1 << 20); // more grows shard by shard, a few microseconds each
-        let hasher = foldhash::fast::RandomState::default();
         Self {
-            map: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, hasher, SET_SHARDS),
-            fences: Fences::new(),
+            map: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, Hasher::default(), shards),
+            turns: Turns::new(shards),
+            fences: Fences::new(fences),
             eviction: Eviction::default(),
+            absent_eviction: Eviction::default(),
             generation: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
             complete: AtomicU64::new(0),
             applied: AtomicU64::new(0),
             seen: AtomicU64::new(0),
+            fresh_as_of: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
+            absent_bytes: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
             budget,
             unconfirmed: AtomicBool::new(false),
         }
     }
 
-    /// Looks `key` up and hands what is there to `then`, under the shard's read lock: copy, never wait.
+    /// Looks `key` up and hands what is there to `then`, under the shard's read lock: copy, never wait. Whoever judges
+    /// by freshness takes it before ([`Set::freshness`]).
     #[inline]
-    pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Found<'_>) -> R) -> R {
+    pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
         let before = self.complete.load(Ordering::Acquire);
-        if let Some(entry) = self.map.get(key)
-            && u64::from(entry.key().generation()) == self.generation.load(Ordering::Acquire)
-        {
-            entry.value().touch();
-            return then(entry.key().found());
+        let _turn = self.turn(key);
+        if let Some(entry) = self.map.get(key) {
+            let slot = entry.key();
+            let confirmed =
+                u64::from(slot.generation()) == self.generation.load(Ordering::Acquire) & SLOT_BITS;
+            if confirmed {
+                entry.value().touch();
+            }
+            let (version, as_of) = (slot.version(), slot.as_of());
+            return then(Held { found: slot.found(), confirmed, version, as_of });
         }
+        // Read between the two: a position that the absence is known at.
+        let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
-        then(Found::Absent(if certain { Absence::Certain } else { Absence::Unknown }))
+        let absence = if certain { Absence::Certain } else { Absence::Unknown };
+        then(Held { found: Found::Absent(absence), confirmed: true, version: 0, as_of })
     }
 
-    /// What is there whether or not it was confirmed since the last reset: for when nobody can be asked.
-    pub fn look_up_unconfirmed<R>(&self, key: &[u8], then: impl FnOnce(Found<'_>) -> R) -> R {
-        match self.map.get(key) {
-            Some(entry) => then(entry.key().found()),
-            None => then(Found::Absent(Absence::Unknown)),
+    /// How old this edge's newest proof is that it knew everything acknowledged, at `now` (boot-clock milliseconds).
+    /// Read before the look-up that is judged by it: read after, it could vouch for an entry from before.
+    #[inline]
+    pub fn freshness(&self, now: u64) -> Freshness {
+        match self.fresh_as_of.load(Ordering::Acquire) {
+            0 => Freshness::NEVER,
+            at => Freshness::aged((now + BEFORE_BOOT_MS).saturating_sub(at)),
         }
     }
 
-    /// R6: carries out one change, in order; `None` purges the key. Only one thread applies. A refused change must be
-    /// asked for: the set is not complete until then.
-    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&Stored>) -> Fill {
-        let hash = self.hash(key);
-        self.fences.raise(hash, seq);
-        let applied = match value {
-            None => {
-                self.remove_older(key, seq);
-                Fill::Accepted
+    /// R9: everything acknowledged before `at` (boot-clock milliseconds) was applied.
+    pub fn freshen(&self, at: u64) {
+        self.fresh_as_of.store(at + BEFORE_BOOT_MS, Ordering::Release);
+    }
+
+    /// R8b: a proof of freshness of an earlier process, `age_ms` old by now. It only says how old what is held may be:
+    /// freshness does not survive a restart.
+    pub fn stale_since(&self, now: u64, age_ms: u64) {
+        let age_ms = if off(Rule::FreshRestart) { age_ms } else { age_ms.max(feed::BOUND_MS) };
+        self.fresh_as_of.store((now + BEFORE_BOOT_MS).saturating_sub(age_ms).max(1), Ordering::Release);
+    }
+
+    /// Entries of one shard that are confirmed and no mere absences, as (key, version, as_of, entry), under its read
+    /// lock: copy, never wait.
+    pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], Seq, Seq, Found<'_>)) {
+        let _turn = self.turns.of(|| shard);
+        let generation = self.slot_generation();
+        unchecked::each_key(&self.map, shard, |slot| {
+            if slot.generation() == generation && !slot.is_absent() {
+                each(slot.key(), slot.version(), slot.as_of(), slot.found());
             }
-            Some(value) => {
-                let slot = Slot::new(key, value, seq, seq, self.generation_number());
-                self.apply_slot(slot, seq, hash)
-            }
-        };
-        self.pass(seq);
-        self.shrink(hash);
-        applied
+        });
     }
 
-    /// R6 for a change that is about no link: only the position moves.
-    pub fn pass(&self, seq: Seq) {
-        self.applied.store(seq, Ordering::Release);
-        self.seen.fetch_max(seq, Ordering::AcqRel);
-    }
-
-    fn apply_slot(&self, slot: Slot, seq: Seq, hash: u64) -> Fill {
-        let (generation, cost) = (slot.generation(), slot.cost());
-        match self.map.entry(slot) {
-            Entry::Occupied(old) if old.key().generation() != generation || old.key().as_of() < seq => {
-                let freed = old.key().cost();
-                let (old, _) = old.replace_entry(Mark::touched());
-                drop(old);
-                self.recount(cost, freed);
-            }
-            Entry::Occupied(_) => {}
-            // An older change must not bring back a key whose newer value was served and evicted.
-            Entry::Vacant(place) if self.fences.get(hash) <= seq => {
-                drop(place.insert(Mark::default()));
-                self.eviction.joined(hash);
-                self.recount(cost, 0);
-            }
-            // Something newer was seen in this slot, of this key or of another: whoever looks meanwhile must ask.
-            Entry::Vacant(_) => {
-                self.incomplete();
-                return Fill::Refused;
-            }
-        }
-        Fill::Accepted
-    }
-
-    /// R7: takes a value that a tier knew to be current at `as_of`, asked for while the set was at `generation`.
-    pub fn fill(
-        &self,
-        key: &[u8],
-        generation: u64,
-        as_of: Seq,
-        version: Seq,
-        value: Option<&Stored>,
-    ) -> Fill {
-        let hash = self.hash(key);
-        let number = self.generation_number();
-        let Some(value) = value else { return self.fill_absent(key, hash, generation, as_of) };
-        let slot = Slot::new(key, value, version, as_of, number);
-        let cost = slot.cost();
-        let entry = self.map.entry(slot);
-        if self.generation.load(Ordering::Acquire) != generation || as_of < self.fences.get(hash) {
-            return Fill::Refused;
-        }
-        let freed = match entry {
-            Entry::Occupied(old) if old.key().generation() == number && old.key().as_of() >= as_of => {
-                return Fill::Refused;
-            }
-            Entry::Occupied(old) => {
-                self.relied_on(hash, as_of, version);
-                let freed = old.key().cost();
-                drop(old.replace_entry(Mark::touched()));
-                freed
-            }
-            Entry::Vacant(place) => {
-                self.relied_on(hash, as_of, version);
-                drop(place.insert(Mark::default()));
-                self.eviction.joined(hash);
-                0
-            }
-        };
-        self.recount(cost, freed);
-        self.shrink(hash);
-        Fill::Accepted
-    }
-
-    /// Absence is not stored, but it removes what it is newer than. Everything is checked under the shard's lock.
-    fn fill_absent(&self, key: &[u8], hash: u64, generation: u64, as_of: Seq) -> Fill {
-        let current =
-            || self.generation.load(Ordering::Acquire) == generation && as_of >= self.fences.get(hash);
-        let number = self.generation_number();
-        let older = |slot: &Slot| slot.generation() != number || slot.as_of() < as_of;
-        if let Some((slot, _)) = self.map.remove_if(key, |slot, _| current() && older(slot)) {
-            self.recount(0, slot.cost());
-        }
-        if !current() {
-            return Fill::Refused;
-        }
-        self.relied_on(hash, as_of, as_of);
-        Fill::Accepted
-    }
-
-    /// A fill may run ahead of the stream: then nothing older may be stored for that slot any more.
-    fn relied_on(&self, hash: u64, as_of: Seq, version: Seq) {
-        self.seen.fetch_max(as_of, Ordering::AcqRel);
-        if version > self.applied() {
-            self.fences.raise(hash, version);
-        }
-    }
-
-    fn remove_older(&self, key: &[u8], seq: Seq) {
-        let number = self.generation_number();
-        let older = |slot: &Slot, _: &Mark| slot.generation() != number || slot.as_of() < seq;
-        if let Some((slot, _)) = self.map.remove_if(key, older) {
-            self.recount(0, slot.cost());
-        }
-    }
-
-    /// R5: everything held becomes unconfirmed, and the stream begins again at `start`.
-    pub fn reset(&self, start: Seq) {
-        self.incomplete();
-        self.unconfirmed.store(self.entries() > 0, Ordering::Release);
-        self.fences.new_epoch(start);
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        for shard in self.map.shards() {
-            drop(shard.write()); // whoever still held one under the old generation is through
-        }
-        self.applied.store(start, Ordering::Release);
-        self.seen.store(start, Ordering::Release);
-    }
-
-    /// R6c: every key is here. Entries that a walk did not confirm are gone for good.
-    pub fn set_complete(&self) {
-        if self.unconfirmed.swap(false, Ordering::AcqRel) {
-            let number = self.generation_number();
-            self.map.retain(|slot, _| {
-                let keep = slot.generation() == number;
-                if !keep {
-                    self.recount(0, slot.cost());
-                }
-                keep
-            });
-        }
-        let now = self.complete.load(Ordering::Acquire);
-        if now.is_multiple_of(2) {
-            self.complete.store(now + 1, Ordering::Release);
-        }
-    }
-
-    /// An absent key means nothing any more.
-    fn incomplete(&self) {
-        let now = self.complete.load(Ordering::Acquire);
-        if now % 2 == 1 {
-            // Lost only to another thread that does the same.
-            let _ = self.complete.compare_exchange(now, now + 1, Ordering::AcqRel, Ordering::Acquire);
-        }
-    }
-
-    /// Evicts until the budget is kept. What was just put in (`spare`) is the last to go.
-    fn shrink(&self, spare: u64) {
-        if self.bytes() <= self.budget {
-            return;
-        }
-        self.incomplete(); // before anything is removed
-        while self.bytes() > self.budget {
-            let Some(slot) = self.eviction.pick(&self.map, spare) else { return };
-            self.recount(0, slot.cost());
-        }
-    }
-
-    /// An entry of so many bytes came, one of so many went; 0: none did.
-    fn recount(&self, more: usize, less: usize) {
-        // Both wrap back: never below zero in sum.
-        self.bytes.fetch_add(more.wrapping_sub(less), Ordering::Relaxed);
-        let (came, went) = (usize::from(more > 0), usize::from(less > 0));
-        if came != went {
-            self.entries.fetch_add(came.wrapping_sub(went), Ordering::Relaxed);
-        }
+    /// How many there are for [`Set::dump`].
+    pub fn shards(&self) -> usize {
+        self.map.shards().len()
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
         slot::hash(self.map.hasher(), key)
     }
 
-    /// The part of the generation that an entry carries; entries live for far fewer than 2³² resets.
-    fn generation_number(&self) -> u32 {
+    /// See [`Turns`].
+    #[inline(always)]
+    fn turn(&self, key: &[u8]) -> Turn<'_> {
+        self.turns.of(|| self.map.determine_shard(self.hash(key) as usize))
+    }
+
+    /// The part of the generation that an entry carries; entries live for far fewer than 2³¹ resets.
+    fn slot_generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire) as u32
     }
 
-    /// Counts the resets: a fill carries the one from when it asked.
+    /// What a fill carries from when it asked: see [`Set::fill`].
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// The history that the entries belong to; `None` before the first, and while it changes.
+    pub fn epoch(&self) -> Option<Epoch> {
+        let word = self.epoch.load(Ordering::Acquire);
+        (word != 0).then_some(Epoch { counter: (word >> 32) as u32, random: word as u32 })
     }
 
     /// The last change applied.
@@ -317,24 +227,17 @@ impl Set {
         self.seen.load(Ordering::Acquire)
     }
 
-    /// Whether the entry of this key is confirmed and of exactly this version.
-    pub fn holds(&self, key: &[u8], version: Seq) -> bool {
-        self.confirmed_version(key) == Some(version)
-    }
-
-    /// Whether there is a confirmed entry of this key.
-    pub fn holds_any(&self, key: &[u8]) -> bool {
-        self.confirmed_version(key).is_some()
-    }
-
-    fn confirmed_version(&self, key: &[u8]) -> Option<Seq> {
-        let entry = self.map.get(key)?;
-        (entry.key().generation() == self.generation_number()).then(|| entry.key().version())
+    /// The version of the confirmed entry of this key, if there is one.
+    pub fn version(&self, key: &[u8]) -> Option<Seq> {
+        self.look_up(key, |held| {
+            let entry = held.confirmed && !matches!(held.found, Found::Absent(_));
+            entry.then_some(held.version)
+        })
     }
 
     /// The least seq that a fill of this key must be current at.
     pub fn min_seq(&self, key: &[u8]) -> Seq {
-        self.applied().max(self.fences.get(self.hash(key)))
+        if off(Rule::MinSeq) { 0 } else { self.applied().max(self.fences.get(self.hash(key))) }
     }
 
     /// Whether an absent key is an honest absence.
@@ -342,14 +245,28 @@ impl Set {
         self.complete.load(Ordering::Acquire) % 2 == 1
     }
 
-    /// Entries held, unconfirmed ones included, by our own count.
+    /// Odd while complete, and another number after each change: equal and odd twice is complete all the time between.
+    pub fn completeness(&self) -> u64 {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// Entries held, unconfirmed and known-absent ones included, by our own count.
     pub fn entries(&self) -> usize {
-        self.entries.load(Ordering::Relaxed)
+        count(&self.entries)
     }
 
     /// Bytes held, by our own count.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.link_bytes() + self.known_absent_bytes()
+    }
+
+    fn link_bytes(&self) -> usize {
+        count(&self.bytes) + self.eviction.bytes()
+    }
+
+    /// The part of [`Set::bytes`] that keys known to be absent take.
+    pub fn known_absent_bytes(&self) -> usize {
+        count(&self.absent_bytes) + self.absent_eviction.bytes()
     }
 
     /// The bound of [`Set::bytes`].
@@ -357,32 +274,27 @@ impl Set {
         self.budget
     }
 
-    /// Entries evicted so far.
+    /// The part of the budget that known-absent keys may take, so that random codes never push out links.
+    fn absent_budget(&self) -> usize {
+        self.budget / ABSENT_SHARE
+    }
+
+    /// Links evicted so far.
     pub fn evictions(&self) -> u64 {
         self.eviction.count()
     }
-
-    /// States what must hold when nothing is under way.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn validate(&self) {
-        let counted: usize = self.map.iter().map(|entry| entry.key().cost()).sum();
-        assert_eq!(counted, self.bytes(), "bytes are counted");
-        assert_eq!(self.map.len(), self.entries(), "entries are counted");
-        assert!(self.bytes() <= self.budget || self.entries() <= 1, "the budget is kept");
-        assert!(self.seen() >= self.applied(), "what was applied was seen");
-        let number = self.generation_number();
-        for entry in &self.map {
-            let slot = entry.key();
-            assert!(slot.version() <= slot.as_of(), "no value is from the future");
-            assert!(slot.generation() <= number);
-            if self.is_complete() {
-                assert_eq!(slot.generation(), number, "a complete set holds nothing unconfirmed");
-            }
-        }
-    }
 }
+
+/// What went may be counted before what it took the place of: never below zero for long.
+fn count(word: &AtomicUsize) -> usize {
+    word.load(Ordering::Relaxed).cast_signed().max(0).cast_unsigned()
+}
+
+/// Added to every boot-clock time that is kept, so that one before the boot can be: some 35 years.
+const BEFORE_BOOT_MS: u64 = 1 << 40;
+
+/// See [`Set::slot_generation`].
+const SLOT_BITS: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 #[path = "set_tests.rs"]

@@ -1,7 +1,7 @@
 //! The set against its rules, one by one, and against a model.
 
 use super::*;
-use link::{Link, LinkParts, Target};
+use link::{Link, LinkParts, Position, Target};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -15,8 +15,26 @@ fn key(number: u32) -> Vec<u8> {
     [&[0; 4], number.to_string().as_bytes()].concat()
 }
 
+const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
+
+fn at(seq: Seq) -> Position {
+    Position { epoch: EPOCH, seq, tag: seq }
+}
+
+/// A set that follows a history from its beginning.
+fn new(budget: usize) -> Set {
+    let set = Set::new(budget);
+    set.reset(at(0));
+    set
+}
+
+fn fill(set: &Set, key: &[u8], as_of: Seq, version: Seq, value: Option<&Stored>) -> Fill {
+    set.fill(key, set.generation(), &Told { epoch: EPOCH, as_of, version, value })
+}
+
 fn target(set: &Set, key: &[u8]) -> Result<String, Absence> {
-    set.look_up(key, |found| match found {
+    set.look_up(key, |held| match held.found {
+        _ if !held.confirmed => Err(Absence::Unknown),
         Found::Live(link) => Ok(String::from_utf8(link.target.to_vec()).unwrap()),
         Found::Absent(absence) => Err(absence),
         other => panic!("{other:?}"),
@@ -25,7 +43,7 @@ fn target(set: &Set, key: &[u8]) -> Result<String, Absence> {
 
 #[test]
 fn a_later_change_wins_and_a_purge_removes() {
-    let set = Set::new(1 << 20);
+    let set = new(1 << 20);
     set.apply(&key(1), 1, Some(&link("a")));
     set.apply(&key(1), 2, Some(&link("b")));
     assert_eq!(target(&set, &key(1)).unwrap(), "https://b");
@@ -37,32 +55,32 @@ fn a_later_change_wins_and_a_purge_removes() {
 
 #[test]
 fn a_fill_older_than_a_noticed_change_is_refused() {
-    let set = Set::new(1 << 20);
+    let set = new(1 << 20);
     set.apply(&key(1), 5, Some(&link("new")));
-    assert_eq!(set.fill(&key(1), 0, 4, 3, Some(&link("old"))), Fill::Refused);
+    assert_eq!(fill(&set, &key(1), 4, 3, Some(&link("old"))), Fill::Refused);
     assert_eq!(
-        set.fill(&key(1), 0, 5, 5, Some(&link("new"))),
+        fill(&set, &key(1), 5, 5, Some(&link("new"))),
         Fill::Refused,
         "nothing newer than what is there"
     );
     set.apply(&key(1), 6, None);
-    assert_eq!(set.fill(&key(1), 0, 5, 5, Some(&link("old"))), Fill::Refused, "purged since");
-    assert_eq!(set.fill(&key(1), 0, 5, 0, None), Fill::Refused);
-    assert_eq!(set.fill(&key(1), 0, 6, 0, None), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 5, 5, Some(&link("old"))), Fill::Refused, "purged since");
+    assert_eq!(fill(&set, &key(1), 5, 0, None), Fill::Refused);
+    assert_eq!(fill(&set, &key(1), 6, 0, None), Fill::Accepted);
     assert_eq!(set.min_seq(&key(1)), 6);
     set.validate();
 }
 
 #[test]
 fn a_fill_ahead_of_the_stream_keeps_older_changes_out() {
-    let set = Set::new(1 << 20);
+    let set = new(1 << 20);
     set.apply(&key(2), 3, Some(&link("x")));
-    assert_eq!(set.fill(&key(1), 0, 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
     assert_eq!(set.seen(), 9);
     set.apply(&key(1), 4, Some(&link("older")));
     assert_eq!(target(&set, &key(1)).unwrap(), "https://ahead");
     // Even when the value itself is gone: it was served.
-    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(0, slot.cost())).unwrap();
+    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(None, Some(slot.measure()))).unwrap();
     set.apply(&key(1), 5, Some(&link("older")));
     assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
     set.apply(&key(1), 8, Some(&link("ahead")));
@@ -82,16 +100,16 @@ fn neighbours(set: &Set) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_refused_change_is_never_a_certain_absence() {
     for complete_first in [true, false] {
-        let set = Set::new(1 << 20);
-        set.reset(95);
+        let set = new(1 << 20);
+        set.reset(at(95));
         let (ahead, late) = neighbours(&set);
         if complete_first {
             set.set_complete();
         }
-        assert_eq!(set.fill(&ahead, set.generation(), 100, 100, Some(&link("a"))), Fill::Accepted);
+        assert_eq!(fill(&set, &ahead, 100, 100, Some(&link("a"))), Fill::Accepted);
         assert_eq!(set.apply(&late, 97, Some(&link("b"))), Fill::Refused);
         assert_eq!(target(&set, &late), Err(Absence::Unknown), "complete first: {complete_first}");
-        assert_eq!(set.fill(&late, set.generation(), 100, 97, Some(&link("b"))), Fill::Accepted, "asked for");
+        assert_eq!(fill(&set, &late, 100, 97, Some(&link("b"))), Fill::Accepted, "asked for");
         set.set_complete();
         assert_eq!(target(&set, &late).unwrap(), "https://b");
         set.validate();
@@ -100,45 +118,132 @@ fn a_refused_change_is_never_a_certain_absence() {
 
 #[test]
 fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
-    let set = Set::new(1 << 20);
-    assert_eq!(set.fill(&key(1), 0, 9, 0, None), Fill::Accepted);
-    assert_eq!(set.apply(&key(1), 4, Some(&link("purged"))), Fill::Refused);
+    let set = new(1 << 20);
+    assert_eq!(fill(&set, &key(1), 9, 0, None), Fill::Accepted);
+    set.apply(&key(1), 4, Some(&link("purged")));
+    assert_eq!(target(&set, &key(1)), Err(Absence::Certain), "known, though the set is not complete");
+    // Even when the knowledge itself is gone: it was given out.
+    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(None, Some(slot.measure()))).unwrap();
+    assert_eq!(set.apply(&key(1), 5, Some(&link("purged"))), Fill::Refused);
     assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
+    set.validate();
 }
 
 #[test]
 fn a_fill_from_before_a_reset_is_refused() {
-    let set = Set::new(1 << 20);
+    let set = new(1 << 20);
     let generation = set.generation();
-    set.reset(10);
-    assert_eq!(set.fill(&key(1), generation, 10, 1, Some(&link("a"))), Fill::Refused);
-    assert_eq!(set.fill(&key(1), set.generation(), 9, 1, Some(&link("a"))), Fill::Refused, "below the start");
-    assert_eq!(set.fill(&key(1), set.generation(), 10, 1, Some(&link("a"))), Fill::Accepted);
+    set.reset(at(10));
+    let told = Told { epoch: EPOCH, as_of: 10, version: 1, value: Some(&link("a")) };
+    assert_eq!(set.fill(&key(1), generation, &told), Fill::Refused);
+    assert_eq!(fill(&set, &key(1), 9, 1, Some(&link("a"))), Fill::Refused, "below the start");
+    assert_eq!(fill(&set, &key(1), 10, 1, Some(&link("a"))), Fill::Accepted);
     set.validate();
 }
 
 #[test]
 fn unconfirmed_entries_are_replaced_or_dropped() {
-    let set = Set::new(1 << 20);
+    let set = new(1 << 20);
     for number in 1..=3 {
         set.apply(&key(number), u64::from(number), Some(&link("old")));
     }
-    set.reset(2); // another history, where seq 3 never was
+    let epoch = Epoch { counter: 2, random: 1 }; // another history, where seq 3 never was
+    set.reset(Position { epoch, seq: 2, tag: 9 });
     assert_eq!(target(&set, &key(3)), Err(Absence::Unknown));
-    assert_eq!(set.fill(&key(1), set.generation(), 2, 1, Some(&link("new"))), Fill::Accepted);
-    assert_eq!(set.fill(&key(2), set.generation(), 2, 0, None), Fill::Accepted);
+    let told = |version, value| Told { epoch, as_of: 2, version, value };
+    let new = link("new");
+    assert_eq!(set.fill(&key(1), set.generation(), &told(1, Some(&new))), Fill::Accepted);
+    assert_eq!(set.fill(&key(2), set.generation(), &told(0, None)), Fill::Accepted);
+    // An older change than what was seen in its slot must not take the place of an unconfirmed entry either.
+    assert_eq!(set.apply(&key(3), 1, Some(&link("x"))), Fill::Refused);
+    set.pass(2);
     set.set_complete();
     assert_eq!(target(&set, &key(1)).unwrap(), "https://new");
     assert_eq!(target(&set, &key(2)), Err(Absence::Certain));
     assert_eq!(target(&set, &key(3)), Err(Absence::Certain));
-    assert_eq!(set.entries(), 1);
+    assert_eq!(set.entries(), 2, "a link, and one that is known to be absent");
+    set.validate();
+}
+
+#[test]
+fn a_reset_within_one_history_never_goes_behind_what_was_seen() {
+    let set = new(1 << 20);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    set.reset(at(5)); // control read its head before that answer
+    assert_eq!((set.applied(), set.seen(), set.min_seq(&key(1))), (5, 9, 9));
+    assert_eq!(fill(&set, &key(1), 7, 3, Some(&link("older"))), Fill::Refused);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    set.validate();
+}
+
+#[test]
+fn a_fork_keeps_what_both_histories_share() {
+    let (set, epoch) = (new(1 << 20), Epoch { counter: 2, random: 1 });
+    set.apply(&key(1), 3, Some(&link("a")));
+    set.set_complete();
+    let generation = set.generation();
+    assert_eq!(set.fork(epoch, 2), Fork::Beyond);
+    assert_eq!((set.epoch(), target(&set, &key(1))), (Some(EPOCH), Err(Absence::Unknown)));
+    assert_ne!(set.generation(), generation);
+
+    let set = new(1 << 20);
+    set.apply(&key(1), 3, Some(&link("a")));
+    set.set_complete();
+    assert_eq!(set.fork(epoch, 7), Fork::Clean);
+    assert_eq!((set.epoch(), set.is_complete()), (Some(epoch), true));
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://a");
+    assert_eq!(set.min_seq(&key(2)), 7, "what was seen before the fork may be as new as the fork");
+    set.validate();
+}
+
+#[test]
+fn an_answer_of_another_history_is_refused() {
+    let set = new(1 << 20);
+    let value = link("a");
+    let told = Told { epoch: Epoch { counter: 2, random: 1 }, as_of: 5, version: 1, value: Some(&value) };
+    assert_eq!(set.fill(&key(1), set.generation(), &told), Fill::Refused);
+    assert_eq!(set.fill(&key(1), set.generation(), &Told { value: None, ..told }), Fill::Refused);
+    assert_eq!(set.fill(&key(1), set.generation(), &Told { epoch: EPOCH, ..told }), Fill::Accepted);
+}
+
+#[test]
+fn random_codes_never_push_out_links() {
+    let set = new(40_000);
+    for number in 0..100 {
+        set.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
+    }
+    for number in 1000..9000 {
+        assert_eq!(fill(&set, &key(number), 100, 0, None), Fill::Accepted);
+    }
+    set.validate();
+    assert!((0..100).all(|number| target(&set, &key(number)).is_ok()));
+    assert_eq!(target(&set, &key(8999)), Err(Absence::Certain), "the last of them are known");
+    assert_eq!(target(&set, &key(1000)), Err(Absence::Unknown), "the first are not any more");
+    assert_eq!(set.evictions(), 0);
+}
+
+#[test]
+fn a_file_is_put_back_as_it_was_left() {
+    let set = Set::new(1 << 20);
+    set.restore(at(5), 9);
+    set.put_back(&key(1), 3, 5, &link("a"));
+    set.set_complete();
+    assert_eq!((set.epoch(), set.applied(), set.seen(), set.min_seq(&key(2))), (Some(EPOCH), 5, 9, 9));
+    assert_eq!((target(&set, &key(1)).unwrap(), set.version(&key(1))), ("https://a".into(), Some(3)));
+    let mut dumped = Vec::new();
+    for shard in 0..set.shards() {
+        set.dump(shard, |key, version, as_of, found| {
+            dumped.push((key.to_vec(), version, as_of, matches!(found, Found::Live(_))));
+        });
+    }
+    assert_eq!(dumped, [(key(1), 3, 5, true)]);
     set.validate();
 }
 
 #[test]
 fn the_budget_is_kept_and_what_is_asked_for_stays() {
     let one = Slot::new(&key(10), &link("a"), 1, 1, 0).cost();
-    let set = Set::new(one * 10);
+    let set = new(one * 11); // a sixteenth is for known-absent keys
     for number in 10..20 {
         set.apply(&key(number), u64::from(number), Some(&link("a")));
     }
@@ -158,7 +263,7 @@ fn the_budget_is_kept_and_what_is_asked_for_stays() {
 
 #[test]
 fn an_entry_larger_than_the_budget_is_kept_alone() {
-    let set = Set::new(10);
+    let set = new(10);
     set.apply(&key(1), 1, Some(&link("a")));
     set.apply(&key(2), 2, Some(&link("b")));
     assert_eq!(set.entries(), 0, "nothing fits");
@@ -166,7 +271,7 @@ fn an_entry_larger_than_the_budget_is_kept_alone() {
 
 #[test]
 fn readers_never_see_a_false_absence_while_one_thread_applies() {
-    let set = Set::new(1 << 24);
+    let set = new(1 << 24);
     for number in 0..500 {
         set.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
     }
@@ -213,11 +318,11 @@ proptest! {
     /// I3: whatever the set says equals the log at some position from which it does not go back.
     #[test]
     fn every_entry_equals_the_log(events in events(), small: bool) {
-        let set = Set::new(if small { 700 } else { 1 << 20 });
+        let set = new(if small { 700 } else { 1 << 20 });
         // The log: for each key its states by seq; purged keys are None.
         let mut log: HashMap<u32, Vec<(Seq, Option<String>)>> = HashMap::new();
         let mut head = 0;
-        let at = |log: &HashMap<u32, Vec<(Seq, Option<String>)>>, key: u32, seq: Seq| {
+        let state_at = |log: &HashMap<u32, Vec<(Seq, Option<String>)>>, key: u32, seq: Seq| {
             log.get(&key).and_then(|states| states.iter().rev().find(|(own, _)| *own <= seq).cloned())
         };
         for event in events {
@@ -230,21 +335,21 @@ proptest! {
                 }
                 Event::Fill(number, back) => {
                     let as_of = head.saturating_sub(back);
-                    let state = at(&log, number, as_of);
+                    let state = state_at(&log, number, as_of);
                     let version = state.as_ref().map_or(0, |(seq, _)| *seq);
                     let value = state.and_then(|(_, text)| text).as_deref().map(link);
-                    set.fill(&key(number), set.generation(), as_of, version, value.as_ref());
+                    fill(&set, &key(number), as_of, version, value.as_ref());
                 }
-                Event::Reset => set.reset(head),
+                Event::Reset => set.reset(at(head)),
                 Event::Complete => {
                     // Complete only if it is: every live key of the log is present.
-                    let all = (0..12).all(|n| at(&log, n, head).is_none_or(|(_, t)| t.is_none()) || target(&set, &key(n)).is_ok());
+                    let all = (0..12).all(|n| state_at(&log, n, head).is_none_or(|(_, t)| t.is_none()) || target(&set, &key(n)).is_ok());
                     if all { set.set_complete(); }
                 }
             }
             set.validate();
             for number in 0..12 {
-                let want = at(&log, number, head).and_then(|(_, text)| text).map(|text| format!("https://{text}"));
+                let want = state_at(&log, number, head).and_then(|(_, text)| text).map(|text| format!("https://{text}"));
                 match target(&set, &key(number)) {
                     Ok(have) => prop_assert_eq!(Some(have), want),
                     Err(Absence::Certain) => prop_assert_eq!(None, want),

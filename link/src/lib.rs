@@ -7,6 +7,7 @@ mod key;
 mod links;
 mod position;
 mod redirect;
+pub mod rule;
 mod target;
 
 pub use change::{Change, ChangeKind, State, Versioned};

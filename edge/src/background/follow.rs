@@ -5,8 +5,8 @@ use super::records;
 use crate::shared::Shared;
 use crate::sys;
 use feed::{Effect, Entry, Event, Follower};
-use hot::Fill;
-use link::{Change, ChangeKind, Key, Position};
+use hot::{Fill, Fork, Loading};
+use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
 use proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,8 +31,7 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
         follower: Follower::new(name, incarnation),
         shared,
         origin,
-        ask_list: Vec::new(),
-        evictions_before: 0,
+        loading: Loading::default(),
         pages: 0,
         stuck_at: None,
         asked_again: tokio::time::Instant::now(),
@@ -68,9 +67,7 @@ struct Driver {
     follower: Follower,
     shared: Arc<Shared>,
     origin: Origin,
-    /// R6c: keys that a walk or the stream brought too late, behind something newer in their slot.
-    ask_list: Vec<Key>,
-    evictions_before: u64,
+    loading: Loading,
     pages: u64,
     stuck_at: Option<u64>,
     asked_again: tokio::time::Instant,
@@ -166,17 +163,13 @@ impl Driver {
                 self.reset(start);
                 None
             }
-            Effect::Resume(epoch) => {
-                self.shared.feed.set_epoch(epoch);
-                self.shared.feed.connected.store(true, Ordering::Release);
-                None
-            }
+            Effect::Resume { epoch, fork_seq } => self.resume(epoch, fork_seq)?,
             Effect::Apply(changes) => {
                 for change in &changes {
                     if apply(&self.shared, change) == Fill::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
                     {
-                        self.ask_list.push(key);
+                        self.loading.refused(key);
                     }
                 }
                 Some(v1::Applied { seq: self.follower.applied(), page: 0 })
@@ -197,31 +190,45 @@ impl Driver {
             }
         };
         self.complete().await;
-        let feed = &self.shared.feed;
-        feed.lag.store(self.follower.lag(), Ordering::Release);
-        feed.fresh_as_of.store(self.follower.fresh_as_of().unwrap_or(0), Ordering::Release);
+        self.shared.feed.lag.store(self.follower.lag(), Ordering::Release);
+        if let Some(at) = self.follower.fresh_as_of() {
+            self.shared.set.freshen(at);
+        }
         Ok(answer.map(Say::Applied))
     }
 
     fn reset(&mut self, start: Position) {
         tracing::info!(seq = start.seq, "begins anew");
         self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
-        self.shared.set.reset(start.seq);
-        self.shared.feed.set_epoch(start.epoch);
+        self.shared.set.reset(start);
         self.shared.feed.connected.store(true, Ordering::Release);
-        self.ask_list.clear();
-        self.evictions_before = self.shared.set.evictions();
+        self.loading.begin(&self.shared.set);
+    }
+
+    /// `Err`: what this edge relied on is not part of the new history; it says hello again and will be reset.
+    fn resume(&mut self, epoch: Epoch, fork_seq: Option<Seq>) -> Result<Option<v1::Applied>, ()> {
+        if let Some(fork_seq) = fork_seq {
+            tracing::info!(epoch = epoch.counter, fork_seq, "goes on in another history");
+            if self.shared.set.fork(epoch, fork_seq) == Fork::Beyond {
+                self.follower.beyond_fork();
+                return Err(());
+            }
+        }
+        self.shared.feed.connected.store(true, Ordering::Release);
+        Ok(None)
     }
 
     fn load(&mut self, as_of: u64, entries: &[Entry]) {
-        let set = &self.shared.set;
-        let generation = set.generation();
+        let (generation, epoch) = (self.shared.set.generation(), self.shared.set.epoch());
+        let Some(epoch) = epoch else { return };
         for entry in entries {
             let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
-            let (stored, version) = records::stored(&self.shared, &entry.key, &entry.record, as_of);
-            let filled = set.fill(&entry.key, generation, as_of, version, Some(&stored));
-            if filled == Fill::Refused && !set.holds_any(&entry.key) {
-                self.ask_list.push(key);
+            let stored = records::stored(&self.shared, &entry.key, &entry.record, as_of);
+            let Some((stored, version)) = stored else { continue };
+            let told = hot::Told { epoch, as_of, version, value: Some(&stored) };
+            let set = &self.shared.set;
+            if set.load(&entry.key, generation, &told) == Fill::Refused && set.version(&entry.key).is_none() {
+                self.loading.refused(key);
             }
         }
     }
@@ -233,16 +240,19 @@ impl Driver {
         }
         self.shared.feed.loaded.store(true, Ordering::Release);
         let set = &self.shared.set;
-        while !self.ask_list.is_empty() {
-            let keys = self.ask_list.split_off(self.ask_list.len().saturating_sub(MAX_KEYS));
-            let told = self.origin.fetch(&keys).await;
-            if told.iter().any(|told| matches!(told, crate::shared::Told::Unavailable)) {
-                self.ask_list.extend(keys);
-                return; // with the next message
+        loop {
+            let keys = self.loading.questions(set, MAX_KEYS);
+            if keys.is_empty() {
+                break;
             }
+            let told = self.origin.fetch(keys, 0).await;
+            if told.iter().any(|told| matches!(told, crate::shared::Told::Unavailable)) {
+                return; // again with the next message
+            }
+            let count = keys.len();
+            self.loading.answered(count);
         }
-        if !set.is_complete() && set.evictions() == self.evictions_before {
-            set.set_complete();
+        if self.loading.finish(set, true) {
             tracing::info!(entries = set.entries(), "the set is complete");
         }
     }
@@ -259,7 +269,7 @@ impl Driver {
             return false;
         }
         self.asked_again = tokio::time::Instant::now();
-        self.evictions_before = set.evictions();
+        self.loading.begin(set);
         self.follower.want_walk();
         true
     }
@@ -268,10 +278,10 @@ impl Driver {
 /// R6 for one change.
 fn apply(shared: &Shared, change: &Change) -> Fill {
     match change.kind {
-        ChangeKind::LINK => {
-            let (stored, _) = records::stored(shared, &change.key, &change.record, change.seq);
-            shared.set.apply(&change.key, change.seq, Some(&stored))
-        }
+        ChangeKind::LINK => match records::stored(shared, &change.key, &change.record, change.seq) {
+            Some((stored, _)) => shared.set.apply(&change.key, change.seq, Some(&stored)),
+            None => Fill::Accepted,
+        },
         ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),
         _ => {
             shared.set.pass(change.seq);

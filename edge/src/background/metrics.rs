@@ -1,8 +1,8 @@
 //! What this edge counts, as families for `proto::exposition`. docs/metrics.md says what each means.
 
 use super::records::staleness;
-use crate::shared::{Durations, Meters, Shared, Tier};
-use hot::Outcome;
+use crate::shared::{Durations, Meters, Shared};
+use hot::{Outcome, Tier};
 use proto::exposition::{Collector, Encoder, Families, Histogram};
 use std::fmt;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ mod tests {
         counts.add(Outcome::Redirect);
         counts.add(Outcome::Redirect);
         counts.add(Outcome::Refused);
-        shared.meters[1].turned(Tier::Hot, &mut counts);
+        shared.meters[1].turned(&mut counts);
         let text = text(&shared, Format::Classic);
         for line in [
             "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"} 2\n",
@@ -185,7 +185,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 3 + 4);
+        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 4 + 4);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::records;
 use crate::StartFault;
-use crate::shared::{Question, Shared, Told};
+use crate::shared::{Answer, Question, Shared, Told};
 use futures_channel::{mpsc, oneshot};
-use hot::Fill;
-use link::Key;
+use hot::{Absence, Fill, Found};
+use link::{Key, Seq};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 
-/// A question that takes longer is answered with 503.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// A question that takes longer is answered with 503. Below B: whoever joins a question that is under way gets an
+/// answer that may miss what was acknowledged since it was asked.
+const DEADLINE: Duration = Duration::from_millis(900);
 /// After a call that failed, so long nobody is asked: those who wait would only wait in vain. Then one call tries.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Questions whose answers are awaited at once; one more is answered with 503.
@@ -59,7 +60,8 @@ struct Inner {
     shared: Arc<Shared>,
 }
 
-type Waiting = HashMap<Key, Vec<oneshot::Sender<Told>>>;
+/// By key and token: an answer for somebody who has seen less is no answer.
+type Waiting = HashMap<(Key, Seq), Vec<oneshot::Sender<Told>>>;
 
 impl Origin {
     pub fn new(endpoints: Vec<Endpoint>, shared: Arc<Shared>) -> Self {
@@ -84,21 +86,19 @@ impl Origin {
         self.0.current.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What control says of these keys (at most [`MAX_KEYS`]), filled into the set; `Unavailable` when it says
-    /// nothing in time.
-    pub async fn fetch(&self, keys: &[Key]) -> Vec<Told> {
+    /// What control says of these keys (at most [`MAX_KEYS`]) at `token` or later, filled into the set; `Unavailable`
+    /// when it says nothing in time.
+    pub async fn fetch(&self, keys: &[Key], token: Seq) -> Vec<Told> {
         let shared = &self.0.shared;
         let channel = self.0.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (Some(channel), Some(epoch)) = (channel, shared.feed.epoch()) else {
-            return vec![Told::Unavailable; keys.len()];
-        };
+        let Some(channel) = channel else { return vec![Told::Unavailable; keys.len()] };
         if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
             return vec![Told::Unavailable; keys.len()];
         }
         let generation = shared.set.generation();
         let request = proto::v1::FetchRequest {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
-            min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).max().unwrap_or(0),
+            min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).fold(token, Seq::max),
         };
         let response = match tokio::time::timeout(DEADLINE, client(channel).fetch(request)).await {
             Ok(Ok(response)) => response.into_inner(),
@@ -109,32 +109,38 @@ impl Origin {
                 return vec![Told::Unavailable; keys.len()];
             }
         };
-        let same_history = proto::epoch_from_wire(response.epoch.as_ref()).is_ok_and(|own| own == epoch);
         let in_order = response.entries.iter().map(|entry| &entry.key[..]).eq(keys.iter().map(Key::as_bytes));
-        if !same_history || !in_order {
+        let Some(epoch) = proto::epoch_from_wire(response.epoch.as_ref()).ok().filter(|_| in_order) else {
             return vec![Told::Unavailable; keys.len()];
-        }
+        };
         let tell = |(key, entry): (&Key, &proto::v1::Entry)| {
-            fill(shared, key, generation, response.as_of, &entry.record)
+            let (as_of, record) = (response.as_of, &entry.record);
+            let (value, version) = match record.is_empty() {
+                true => (None, 0),
+                false => match records::stored(shared, key.as_bytes(), record, as_of) {
+                    Some((stored, version)) => (Some(stored), version),
+                    None => return Told::Unavailable,
+                },
+            };
+            fill(shared, key, generation, Answer { epoch, as_of, version, value })
         };
         keys.iter().zip(&response.entries).map(tell).collect()
     }
 }
 
-/// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either.
-fn fill(shared: &Shared, key: &Key, generation: u64, as_of: u64, record: &[u8]) -> Told {
-    let bytes = key.as_bytes();
-    if record.is_empty() {
-        return match shared.set.fill(bytes, generation, as_of, 0, None) {
-            Fill::Accepted => Told::Absent,
-            Fill::Refused => Told::Unavailable,
-        };
-    }
-    let (stored, version) = records::stored(shared, bytes, record, as_of);
-    match shared.set.fill(bytes, generation, as_of, version, Some(&stored)) {
-        Fill::Accepted => Told::Known(Arc::new(stored)),
-        // Something as new is there already, and by then it may be looked up.
-        Fill::Refused if shared.set.holds(bytes, version) => Told::Known(Arc::new(stored)),
+/// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either,
+/// unless the set says the same.
+fn fill(shared: &Shared, key: &Key, generation: u64, answer: Answer) -> Told {
+    let set = &shared.set;
+    let agrees = || {
+        set.look_up(key.as_bytes(), |held| match held.found {
+            Found::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
+            _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
+        })
+    };
+    match set.fill(key.as_bytes(), generation, &answer.told()) {
+        Fill::Accepted => Told::Known(Arc::new(answer)),
+        Fill::Refused if set.epoch() == Some(answer.epoch) && agrees() => Told::Known(Arc::new(answer)),
         Fill::Refused => Told::Unavailable,
     }
 }
@@ -150,17 +156,17 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
     let mut next = questions.next().await;
     while let Some(question) = next {
         let mut keys = Vec::new();
-        enlist(&waiting, question, &mut keys);
+        enlist(&origin, &waiting, question, &mut keys);
         // Whatever else waits now goes along.
         next = loop {
             match questions.try_recv() {
-                Ok(question) if keys.len() < MAX_KEYS => enlist(&waiting, question, &mut keys),
+                Ok(question) if keys.len() < MAX_KEYS => enlist(&origin, &waiting, question, &mut keys),
                 Ok(question) => break Some(question),
                 Err(_) => break None,
             }
         };
         if !keys.is_empty() {
-            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys));
+            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys, 0));
         }
         if next.is_none() {
             next = questions.next().await;
@@ -168,25 +174,30 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
     }
 }
 
-/// Notes who waits; the key is asked for only if nobody waited for it before.
-fn enlist(waiting: &Mutex<Waiting>, question: Question, keys: &mut Vec<Key>) {
-    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    if waiting.len() >= MAX_WAITING {
+/// Notes who waits; the key is asked for only if nobody waited for it before. One with a token goes alone: control may
+/// have to wait until its log reaches that far.
+fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiting>>, question: Question, keys: &mut Vec<Key>) {
+    let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= MAX_WAITING {
         let _ = question.answer.send(Told::Unavailable); // whoever gave up needs no answer
         return;
     }
-    let own = waiting.entry(question.key.clone()).or_default();
-    if own.is_empty() {
-        keys.push(question.key);
-    }
+    let own = all.entry((question.key.clone(), question.token)).or_default();
     own.push(question.answer);
+    match (own.len(), question.token) {
+        (1, 0) => keys.push(question.key),
+        (1, token) => {
+            tokio::spawn(ask(origin.clone(), Arc::clone(waiting), vec![question.key], token));
+        }
+        _ => {}
+    }
 }
 
-async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>) {
-    let told = origin.fetch(&keys).await;
+async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>, token: Seq) {
+    let told = origin.fetch(&keys, token).await;
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    for (key, told) in keys.iter().zip(told) {
-        for answer in waiting.remove(key).unwrap_or_default() {
+    for (key, told) in keys.into_iter().zip(told) {
+        for answer in waiting.remove(&(key, token)).unwrap_or_default() {
             let _ = answer.send(told.clone()); // whoever gave up needs no answer
         }
     }

@@ -2,12 +2,14 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
-use crate::shared::{Tier, Told};
+use crate::shared::Told;
+use crate::sys;
 use hot::limits::MAX_HEAD_BYTES;
-use hot::{Absence, Conversation, Counts, Found, Miss, Step, Turn};
+use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
 use monoio::buf::{IoBufMut, SliceMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
@@ -17,7 +19,7 @@ const FIRST_BUFFER_BYTES: usize = 2 * 1024;
 const MAX_LINGER_BYTES: usize = 64 * 1024;
 
 /// Serves one connection until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream) {
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let watch = worker.connections.enter(stream.as_raw_fd());
     worker.meters().accepted();
     let mut connection = Connection {
@@ -26,6 +28,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream) {
         stream,
         input: Vec::with_capacity(FIRST_BUFFER_BYTES),
         conversation: Conversation::default(),
+        debug: peer.ip().is_loopback(),
         batch: Batch::default(),
     };
     if connection.converse().await.is_some() {
@@ -41,6 +44,8 @@ struct Connection<'a> {
     stream: TcpStream,
     input: Vec<u8>,
     conversation: Conversation,
+    /// Who is on this machine may ask where an answer came from.
+    debug: bool,
     batch: Batch,
 }
 
@@ -108,7 +113,7 @@ impl Connection<'_> {
     fn answer(&mut self, out: &mut Vec<u8>) -> (usize, Step) {
         self.conversation.draining = self.watch.draining();
         let (conversation, batch) = (&mut self.conversation, &mut self.batch);
-        in_turn(self.worker, Tier::Hot, batch, |turn| hot::answer(conversation, &self.input, out, turn))
+        in_turn(self.worker, self.debug, batch, |turn| hot::answer(conversation, &self.input, out, turn))
     }
 
     /// `None` when the client is gone.
@@ -129,23 +134,19 @@ impl Connection<'_> {
 
     async fn ask(&mut self, miss: &Miss) -> (Step, Option<()>) {
         self.worker.connections.turn(self.watch, Phase::Asking);
-        let told = self.worker.ask(miss.key.clone()).await;
-        let found = match &told {
-            Told::Known(stored) => Some(stored.found()),
-            Told::Absent => Some(Found::Absent(Absence::Certain)),
-            Told::Unavailable => None,
-        };
-        let tier = if found.is_some() { Tier::Origin } else { Tier::Stale };
+        let told = self.worker.ask(miss).await;
         let mut out = self.worker.take_buffer();
-        let step =
-            in_turn(self.worker, tier, &mut self.batch, |turn| hot::finish(miss, found, &mut out, turn));
+        let step = in_turn(self.worker, self.debug, &mut self.batch, |turn| match &told {
+            Told::Known(answer) => hot::finish(miss, Asked::Told(&answer.told()), &mut out, turn),
+            Told::Unavailable => hot::finish(miss, Asked::Nobody, &mut out, turn),
+        });
         (step, self.write(out).await)
     }
 
     async fn time_out(&mut self) -> Option<Linger> {
         let mut out = self.worker.take_buffer();
         let mut untimed = Batch::default(); // nothing arrived that it answers
-        in_turn(self.worker, Tier::Hot, &mut untimed, |turn| hot::time_out(&mut out, turn));
+        in_turn(self.worker, false, &mut untimed, |turn| hot::time_out(&mut out, turn));
         self.write(out).await.map(|()| Linger)
     }
 
@@ -168,13 +169,14 @@ impl Connection<'_> {
     }
 }
 
-/// One reading of the clock, one turn, and its counts handed over.
-fn in_turn<R>(worker: &Worker, tier: Tier, batch: &mut Batch, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+/// One reading of the clocks, one turn, and its counts handed over. The bytes of the turn are here already.
+fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
     let mut counts = Counts::default();
     let mut clock = worker.clock.borrow_mut();
     let (now, stamp) = clock.now();
-    let done = then(&mut Turn { set: &worker.shared.set, now, stamp, counts: &mut counts });
-    batch.answers += worker.meters().turned(tier, &mut counts);
+    let (set, policy, boot_ms) = (&worker.shared.set, Policy::default(), sys::boottime_ms());
+    let done = then(&mut Turn { set, now, boot_ms, policy, debug, stamp, counts: &mut counts });
+    batch.answers += worker.meters().turned(&mut counts);
     batch.began.get_or_insert(clock.last());
     done
 }

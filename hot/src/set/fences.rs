@@ -1,9 +1,9 @@
 //! For each slot of keys, the highest seq of a change that this edge has noticed: what a slow fill must not be older
 //! than. One array for all keys; a collision only refuses a fill that would have been right.
 
-use crate::limits::FENCE_SLOTS;
+use crate::sync::AtomicU64;
 use link::Seq;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 const SEQ_BITS: u32 = 48;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
@@ -18,8 +18,9 @@ pub(super) struct Fences {
 }
 
 impl Fences {
-    pub fn new() -> Self {
-        let words = (0..FENCE_SLOTS).map(|_| AtomicU64::new(0)).collect();
+    /// So many words, a power of two.
+    pub fn new(slots: usize) -> Self {
+        let words = (0..slots).map(|_| AtomicU64::new(0)).collect();
         Self { words, epoch: AtomicU64::new(0), base: AtomicU64::new(0) }
     }
 
@@ -33,8 +34,9 @@ impl Fences {
         }
     }
 
-    /// Raises it to at least `seq`.
+    /// Raises it to at least `seq`: never below what it reads as now, were it of an older epoch.
     pub fn raise(&self, hash: u64, seq: Seq) {
+        let seq = seq.max(self.base.load(Ordering::Acquire));
         let word = self.epoch.load(Ordering::Acquire) << SEQ_BITS | seq & SEQ_MASK;
         self.word(hash).fetch_max(word, Ordering::AcqRel);
     }
@@ -56,7 +58,7 @@ impl Fences {
 
     fn word(&self, hash: u64) -> &AtomicU64 {
         // Not the bits that choose the shard or the bucket.
-        &self.words[(hash >> 24) as usize & (FENCE_SLOTS - 1)]
+        &self.words[(hash >> 24) as usize & (self.words.len() - 1)]
     }
 }
 
@@ -66,19 +68,21 @@ mod tests {
 
     #[test]
     fn a_fence_only_rises_and_an_older_epoch_reads_as_the_base() {
-        let fences = Fences::new();
+        let fences = Fences::new(1 << 16);
         fences.raise(1 << 24, 7);
         fences.raise(1 << 24, 5);
         assert_eq!((fences.get(1 << 24), fences.get(2 << 24)), (7, 0));
         fences.new_epoch(3);
         assert_eq!((fences.get(1 << 24), fences.get(2 << 24)), (3, 3));
+        fences.raise(1 << 24, 2);
+        assert_eq!(fences.get(1 << 24), 3, "a raise never lowers");
         fences.raise(1 << 24, 4);
         assert_eq!((fences.get(1 << 24), fences.get(2 << 24)), (4, 3));
     }
 
     #[test]
     fn the_round_of_local_epochs_closes() {
-        let fences = Fences::new();
+        let fences = Fences::new(1 << 16);
         for base in 0..70_000 {
             fences.new_epoch(base);
             assert_eq!(fences.get(9), base);

@@ -5,8 +5,9 @@
 //! 24 key · max_age u32? · not_before i64? · expire i64? · target
 //! ```
 
-use super::Found;
-use link::{Class, Key, Link, LinkRef, QueryPolicy, Seq, Status};
+use super::{Absence, Found};
+use link::rule::{Rule, off};
+use link::{Class, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,21 @@ pub enum Stored {
 }
 
 impl Stored {
+    /// What to hold for a record and its version, as decoded from what a source gave out at `as_of`. One that cannot be
+    /// understood is quarantined (R12): its code answers 503, and everything else goes on. `None`: pass it over.
+    pub fn of<E>(decoded: Result<Versioned, E>, as_of: Seq) -> Option<(Self, Seq)> {
+        match decoded {
+            Ok(Versioned { version, state: State::Live(link) }) if version <= as_of => {
+                Some((Self::Live(link), version))
+            }
+            Ok(Versioned { version, state: State::Deleted }) if version <= as_of => {
+                Some((Self::Deleted, version))
+            }
+            _ if off(Rule::QuarantineOnBad) => None,
+            _ => Some((Self::Quarantined, as_of)),
+        }
+    }
+
     /// As a look-up would find it.
     pub fn found(&self) -> Found<'_> {
         match self {
@@ -41,6 +57,7 @@ const HEAD: usize = 24;
 const LIVE: u8 = 0;
 const DELETED: u8 = 1;
 const QUARANTINED: u8 = 2;
+const ABSENT: u8 = 3;
 const DISABLED: u16 = 1 << 7;
 const MAX_AGE: u16 = 1 << 8;
 const NOT_BEFORE: u16 = 1 << 9;
@@ -50,7 +67,31 @@ const EXPIRE: u16 = 1 << 10;
 /// rounds up. Measured on a million links; see docs/perf.md.
 const OVERHEAD: usize = 48;
 
+/// What an entry counts as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Bytes, everything counted.
+    pub cost: usize,
+    /// A key known to be absent has a budget of its own.
+    pub absent: bool,
+}
+
 impl Slot {
+    /// The knowledge that there is no such link.
+    pub fn absent(key: &[u8], as_of: Seq, generation: u32) -> Self {
+        let mut slot = Self::new(key, &Stored::Deleted, 0, as_of, generation);
+        slot.0[21] = ABSENT;
+        slot
+    }
+
+    pub fn is_absent(&self) -> bool {
+        self.0[21] == ABSENT
+    }
+
+    pub fn measure(&self) -> Measure {
+        Measure { cost: self.cost(), absent: self.is_absent() }
+    }
+
     pub fn new(key: &[u8], value: &Stored, version: Seq, as_of: Seq, generation: u32) -> Self {
         debug_assert!(key.len() <= Key::MAX_LEN);
         let mut bytes = Vec::with_capacity(HEAD + key.len() + 20 + 96);
@@ -112,6 +153,7 @@ impl Slot {
         match self.0[21] {
             LIVE => Found::Live(self.link()),
             DELETED => Found::Deleted,
+            ABSENT => Found::Absent(Absence::Certain),
             _ => Found::Quarantined,
         }
     }
@@ -181,6 +223,11 @@ pub(super) struct Mark(AtomicBool);
 impl Mark {
     pub fn touched() -> Self {
         Self(AtomicBool::new(true))
+    }
+
+    /// For the value that takes this one's place: a change does not make a key asked for.
+    pub fn again(&self) -> Self {
+        Self(AtomicBool::new(self.0.load(Ordering::Relaxed)))
     }
 
     /// Reads before it writes: a hit on a hot key must not dirty a line that every core reads.

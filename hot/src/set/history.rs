@@ -1,0 +1,142 @@
+//! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
+
+use super::eviction::Entrance;
+use super::slot::{Mark, Slot};
+use super::{Set, Stored};
+use crate::sync::AtomicU64;
+use link::rule::{Rule, off};
+use link::{Epoch, Position, Seq};
+use std::sync::atomic::Ordering;
+
+/// What a resume across a fork came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// Everything held belongs to both histories.
+    Clean,
+    /// Something behind the fork was relied on: everything is unconfirmed, in the old history.
+    Beyond,
+}
+
+impl Set {
+    /// R5: everything held becomes unconfirmed, and the stream begins again at `start`.
+    ///
+    /// While the generation is odd no fill is taken: one that asked under the new generation must find its fences,
+    /// and one that asked under the old must not see them.
+    pub fn reset(&self, start: Position) {
+        self.incomplete();
+        if self.entries() > 0 {
+            self.unconfirmed.store(true, Ordering::Release);
+        }
+        // Within one history a fill may have been accepted since the hello: behind it, too, nothing is known.
+        let same = self.epoch() == Some(start.epoch);
+        let base = if same && !off(Rule::StartAtSeen) { start.seq.max(self.seen()) } else { start.seq };
+        self.unconfirm();
+        self.epoch.store(word(start.epoch), Ordering::Release);
+        self.fences.new_epoch(base);
+        self.applied.store(start.seq, Ordering::Release);
+        self.seen.store(base, Ordering::Release);
+        self.settle();
+    }
+
+    /// R4: the history is `epoch` now, which shares everything up to `fork_seq` with the one so far. The generation
+    /// stays: a clean failover must not turn hits into misses.
+    pub fn fork(&self, epoch: Epoch, fork_seq: Seq) -> Fork {
+        let before = self.epoch.swap(0, Ordering::AcqRel); // no fill is taken meanwhile
+        self.pass_every_shard();
+        if self.seen() > fork_seq && !off(Rule::ForkRecheck) {
+            self.incomplete();
+            self.unconfirmed.store(true, Ordering::Release);
+            self.unconfirm();
+            self.settle();
+            self.epoch.store(before, Ordering::Release);
+            return Fork::Beyond;
+        }
+        if !off(Rule::ForkFence) {
+            self.fences.new_epoch(fork_seq);
+        }
+        self.epoch.store(word(epoch), Ordering::Release);
+        Fork::Clean
+    }
+
+    /// New generation first, then every shard's lock once: whoever still held one under the old is through.
+    fn unconfirm(&self) {
+        if !off(Rule::ResetGeneration) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        self.pass_every_shard();
+    }
+
+    /// Fills are taken again.
+    fn settle(&self) {
+        if !off(Rule::ResetGeneration) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn pass_every_shard(&self) {
+        for (index, shard) in self.map.shards().iter().enumerate() {
+            let _turn = self.turns.of(|| index);
+            drop(shard.write());
+        }
+    }
+
+    /// R6c: every key is here. Entries that a walk did not confirm are gone for good.
+    pub fn set_complete(&self) {
+        if self.unconfirmed.swap(false, Ordering::AcqRel) && !off(Rule::CompleteDropsUnconfirmed) {
+            self.drop_unconfirmed();
+        }
+        add_to(&self.complete, 0);
+    }
+
+    fn drop_unconfirmed(&self) {
+        let _turns: Vec<_> = (0..self.shards()).map(|shard| self.turns.of(move || shard)).collect();
+        let number = self.slot_generation();
+        self.map.retain(|slot, _| {
+            let keep = slot.generation() == number;
+            if !keep {
+                self.recount(None, Some(slot.measure()));
+            }
+            keep
+        });
+    }
+
+    /// An absent key means nothing any more.
+    pub(super) fn incomplete(&self) {
+        add_to(&self.complete, 1);
+    }
+
+    /// R8b: as the file was left, before any thread uses the set. What the file relied on in any way, up to `seen`, is
+    /// what every fill must be as new as.
+    pub fn restore(&self, at: Position, seen: Seq) {
+        self.epoch.store(word(at.epoch), Ordering::Release);
+        if !off(Rule::RestoreFences) {
+            self.fences.new_epoch(seen);
+        }
+        self.applied.store(at.seq, Ordering::Release);
+        self.seen.store(seen, Ordering::Release);
+    }
+
+    /// R8b: one entry of the file. Still before any thread uses the set, but several may do this.
+    pub fn put_back(&self, key: &[u8], version: Seq, as_of: Seq, value: &Stored) {
+        let slot = Slot::new(key, value, version, as_of, self.slot_generation());
+        let (new, hash) = (slot.measure(), self.hash(key));
+        if self.map.insert(slot, Mark::default()).is_none() {
+            self.recount(Some(new), None);
+            self.eviction.joined(hash, Entrance::Known);
+            self.shrink(hash);
+        }
+    }
+}
+
+/// Counts the word up if it is even (`parity` 0) or odd (1). Lost only to another thread that does the same.
+fn add_to(word: &AtomicU64, parity: u64) {
+    let now = word.load(Ordering::Acquire);
+    if now % 2 == parity {
+        let _ = word.compare_exchange(now, now + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// Never 0: counters begin at 1.
+fn word(epoch: Epoch) -> u64 {
+    u64::from(epoch.counter) << 32 | u64::from(epoch.random)
+}

@@ -1,0 +1,247 @@
+//! How entries come and go: changes of the stream (R6), answers of the tiers (R7), and eviction.
+
+use super::eviction::{Entrance, Eviction};
+use super::slot::{Mark, Measure, Slot};
+use super::{Set, Stored};
+use dashmap::{Entry, OccupiedEntry, VacantEntry};
+use link::rule::{Rule, off};
+use link::{Epoch, Seq};
+use std::sync::atomic::Ordering;
+
+/// What a tier says of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The history that it speaks of.
+    pub epoch: Epoch,
+    /// It knows the value to have been current at this seq.
+    pub as_of: Seq,
+    /// The seq of the change that made the value.
+    pub version: Seq,
+    /// `None`: there is none.
+    pub value: Option<&'a Stored>,
+}
+
+/// What became of a fill or a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The set now says this, or something that knows more.
+    Accepted,
+    /// A change that the value may not know was noticed, or something newer is there: ask again.
+    Refused,
+}
+
+impl Set {
+    /// R6: carries out one change, in order; `None` purges the key. Only one thread applies. A refused change must be
+    /// asked for: the set is not complete until then.
+    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&Stored>) -> Fill {
+        let hash = self.hash(key);
+        if !off(Rule::FenceRaise) {
+            self.fences.raise(hash, seq);
+        }
+        let applied = match value {
+            None => {
+                self.remove_older(key, seq);
+                Fill::Accepted
+            }
+            Some(value) => self.apply_slot(Slot::new(key, value, seq, seq, self.slot_generation()), hash),
+        };
+        self.pass(seq);
+        self.shrink(hash);
+        applied
+    }
+
+    /// R6 for a change that is about no link: only the position moves.
+    pub fn pass(&self, seq: Seq) {
+        self.applied.store(seq, Ordering::Release);
+        self.seen.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    fn apply_slot(&self, slot: Slot, hash: u64) -> Fill {
+        let (seq, new) = (slot.as_of(), slot.measure());
+        let passes = |set: &Self| set.fences.get(hash) <= seq || off(Rule::FenceOnStore);
+        let _turn = self.turn(slot.key());
+        match self.map.entry(slot) {
+            Entry::Occupied(old) if self.confirmed(old.key()) => {
+                if old.key().as_of() < seq || off(Rule::ApplyOlder) {
+                    let mark = old.get().again();
+                    self.replace(old, new, mark, hash);
+                }
+            }
+            // An older change must not bring back a key whose newer value was served and evicted.
+            Entry::Occupied(old) if passes(self) => {
+                let mark = old.get().again();
+                self.replace(old, new, mark, hash);
+            }
+            Entry::Vacant(place) if passes(self) => self.insert(place, new, hash, Entrance::Pushed),
+            // Something newer was seen in this slot, of this key or of another: whoever looks meanwhile must ask.
+            Entry::Occupied(_) | Entry::Vacant(_) => {
+                if !off(Rule::RefusedIncomplete) {
+                    self.incomplete();
+                }
+                return Fill::Refused;
+            }
+        }
+        Fill::Accepted
+    }
+
+    /// R7: takes what a tier said, asked for while the set was at `generation`.
+    pub fn fill(&self, key: &[u8], generation: u64, told: &Told<'_>) -> Fill {
+        self.take(key, generation, told, Entrance::Demand)
+    }
+
+    /// R7 for an entry of a walk: nobody asked for it here.
+    pub fn load(&self, key: &[u8], generation: u64, told: &Told<'_>) -> Fill {
+        self.take(key, generation, told, Entrance::Known)
+    }
+
+    fn take(&self, key: &[u8], generation: u64, told: &Told<'_>, entrance: Entrance) -> Fill {
+        let hash = self.hash(key);
+        let number = self.slot_generation();
+        let Some(value) = told.value else { return self.take_absence(key, hash, generation, told) };
+        let slot = Slot::new(key, value, told.version, told.as_of, number);
+        let new = slot.measure();
+        let turn = self.turn(key);
+        let entry = self.map.entry(slot);
+        if !self.is_current(hash, generation, told) {
+            return Fill::Refused;
+        }
+        match entry {
+            Entry::Occupied(old) if self.knows_as_much(old.key(), told.as_of) => return Fill::Refused,
+            Entry::Occupied(old) => {
+                self.relied_on(hash, told.as_of, told.version);
+                let mark = if entrance == Entrance::Demand { Mark::touched() } else { old.get().again() };
+                self.replace(old, new, mark, hash);
+            }
+            Entry::Vacant(place) => {
+                self.relied_on(hash, told.as_of, told.version);
+                self.insert(place, new, hash, entrance);
+            }
+        }
+        drop(turn);
+        self.shrink(hash);
+        Fill::Accepted
+    }
+
+    /// An absence. It takes the place of what it is newer than; a complete set knows it without an entry.
+    fn take_absence(&self, key: &[u8], hash: u64, generation: u64, told: &Told<'_>) -> Fill {
+        let slot = Slot::absent(key, told.as_of, self.slot_generation());
+        let new = slot.measure();
+        let turn = self.turn(key);
+        let entry = self.map.entry(slot);
+        if !self.is_current(hash, generation, told) {
+            return Fill::Refused;
+        }
+        if let Entry::Occupied(old) = &entry
+            && self.knows_as_much(old.key(), told.as_of)
+        {
+            return Fill::Refused;
+        }
+        // Which change made it absent is not known: it may be any up to as_of.
+        self.relied_on(hash, told.as_of, told.as_of);
+        match (entry, self.is_complete()) {
+            (Entry::Occupied(old), true) => {
+                let (old, _) = old.remove_entry();
+                self.recount(None, Some(old.measure()));
+            }
+            (Entry::Occupied(old), false) => self.replace(old, new, Mark::default(), hash),
+            (Entry::Vacant(_), true) => {}
+            (Entry::Vacant(place), false) => self.insert(place, new, hash, Entrance::Demand),
+        }
+        drop(turn);
+        self.shrink(hash);
+        Fill::Accepted
+    }
+
+    /// R7, asked under the lock of the key's shard.
+    fn is_current(&self, hash: u64, generation: u64, told: &Told<'_>) -> bool {
+        let now = self.generation.load(Ordering::Acquire);
+        let settled = now.is_multiple_of(2) && (now == generation || off(Rule::FillGeneration));
+        let history = self.epoch() == Some(told.epoch) || off(Rule::FillEpoch);
+        settled && history && (told.as_of >= self.fences.get(hash) || off(Rule::FillFence))
+    }
+
+    fn knows_as_much(&self, old: &Slot, as_of: Seq) -> bool {
+        self.confirmed(old) && old.as_of() >= as_of && !off(Rule::FillNewer)
+    }
+
+    /// R5: what was not confirmed since the last reset counts as absent.
+    fn confirmed(&self, slot: &Slot) -> bool {
+        slot.generation() == self.slot_generation() || off(Rule::UnconfirmedAbsent)
+    }
+
+    /// A fill may run ahead of the stream: then nothing older may be stored for that slot any more.
+    fn relied_on(&self, hash: u64, as_of: Seq, version: Seq) {
+        if !off(Rule::SeenOnFill) {
+            self.seen.fetch_max(as_of, Ordering::AcqRel);
+        }
+        if version > self.applied() && !off(Rule::FillAhead) {
+            self.fences.raise(hash, version);
+        }
+    }
+
+    /// The queues have a lock of their own, and whoever evicts takes shards while holding it: so the shard goes first.
+    fn insert(&self, place: VacantEntry<'_, Slot, Mark>, new: Measure, hash: u64, entrance: Entrance) {
+        let placed = place.insert(Mark::default());
+        self.recount(Some(new), None); // before anybody can take it out again
+        drop(placed);
+        self.queue(new).joined(hash, entrance);
+    }
+
+    fn replace(&self, old: OccupiedEntry<'_, Slot, Mark>, new: Measure, mark: Mark, hash: u64) {
+        let (old, _) = old.replace_entry(mark);
+        let before = old.measure();
+        self.recount(Some(new), Some(before));
+        if before.absent != new.absent {
+            self.queue(new).joined(hash, Entrance::Demand);
+        }
+    }
+
+    fn queue(&self, of: Measure) -> &Eviction {
+        if of.absent { &self.absent_eviction } else { &self.eviction }
+    }
+
+    fn remove_older(&self, key: &[u8], seq: Seq) {
+        let _turn = self.turn(key);
+        let older = |slot: &Slot, _: &Mark| !self.confirmed(slot) || slot.as_of() < seq;
+        if let Some((slot, _)) = self.map.remove_if(key, older) {
+            self.recount(None, Some(slot.measure()));
+        }
+    }
+
+    /// Evicts until both budgets are kept. What was just put in (`spare`) is the last to go.
+    pub(super) fn shrink(&self, spare: u64) {
+        while self.known_absent_bytes() > self.absent_budget() {
+            if self.is_complete() {
+                self.incomplete(); // the absence could be ahead of the stream
+            }
+            let Some(slot) = self.absent_eviction.pick(&self.map, spare, Slot::is_absent) else { break };
+            self.recount(None, Some(slot.measure()));
+        }
+        let budget = self.budget - self.absent_budget();
+        if self.link_bytes() <= budget {
+            return;
+        }
+        if !off(Rule::EvictIncomplete) {
+            self.incomplete(); // before anything is removed
+        }
+        while self.link_bytes() > budget {
+            let Some(slot) = self.eviction.pick(&self.map, spare, |slot| !slot.is_absent()) else { return };
+            self.recount(None, Some(slot.measure()));
+        }
+    }
+
+    /// An entry came, one went.
+    pub(super) fn recount(&self, came: Option<Measure>, went: Option<Measure>) {
+        for (one, there) in [(came, true), (went, false)] {
+            let Some(one) = one else { continue };
+            let bytes = if one.absent { &self.absent_bytes } else { &self.bytes };
+            if there {
+                bytes.fetch_add(one.cost, Ordering::Relaxed);
+                self.entries.fetch_add(1, Ordering::Relaxed);
+            } else {
+                bytes.fetch_sub(one.cost, Ordering::Relaxed);
+                self.entries.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
