@@ -2,7 +2,7 @@
 
 mod links;
 
-pub use links::{LinkCommand, Update};
+pub use links::{Explain, LinkCommand, Update};
 
 use crate::fault::Fault;
 use crate::{out, settings};
@@ -135,6 +135,12 @@ pub struct Edge {
     /// The name of this edge in control's metrics [default: the host's name]
     #[arg(long, env = "LINKR_NAME")]
     pub name: Option<String>,
+    /// Where the links are kept over a restart, for a start while control is away
+    #[arg(long, env = "LINKR_SNAPSHOT", value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Do not tie each worker to a core: for several edges on one machine
+    #[arg(long, env = "LINKR_UNPINNED", value_parser = clap::builder::BoolishValueParser::new())]
+    pub unpinned: bool,
     /// The reading half.
     #[command(flatten)]
     pub front: Front,

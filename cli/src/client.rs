@@ -1,11 +1,13 @@
 //! The client half: asks a running linkr over gRPC, and says its refusals in one line.
 
+mod explain;
 mod export;
 mod fields;
 mod import;
 mod links;
 mod show;
 
+pub use explain::explain;
 pub use export::export;
 pub use import::import;
 pub use links::links;

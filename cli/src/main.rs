@@ -1,5 +1,6 @@
 //! `linkr`: the one binary people start. Reads what was asked, does it, and says a fault in one line.
 
+mod admin;
 mod args;
 mod client;
 mod fault;

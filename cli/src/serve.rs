@@ -70,7 +70,9 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
         let name = args.name.unwrap_or_else(host_name);
-        let edge = start_edge(edge_config(&args.front, args.control, name, None))?;
+        let config = edge_config(&args.front, args.control, name, None);
+        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, ..config };
+        let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         signals.wait().await;
         stop_edge(edge, &mut signals).await;
@@ -148,7 +150,8 @@ fn edge_config(
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    edge::Config { listen, admin, control, workers, hot_set_bytes, name, more_metrics }
+    let (unpinned, snapshot) = (false, None);
+    edge::Config { listen, admin, control, workers, unpinned, hot_set_bytes, name, snapshot, more_metrics }
 }
 
 fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {

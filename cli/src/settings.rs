@@ -129,7 +129,13 @@ fn set_deep(mut command: Command, table: &str, key: &str, words: &[String]) -> R
     if names.is_empty() {
         return set(command, table, key, words);
     }
-    for name in names {
+    // One that asks somebody else has no use for every key; what none has is a mistake.
+    let has = |name: &String| {
+        let sub = command.find_subcommand(name);
+        sub.is_some_and(|sub| sub.get_arguments().any(|arg| arg.get_long() == Some(key)))
+    };
+    let having: Vec<String> = names.iter().filter(|name| has(name)).cloned().collect();
+    for name in if having.is_empty() { names } else { having } {
         command = in_subcommand(command, &name, |sub| set(sub, table, key, words))?;
     }
     Ok(command)
@@ -224,6 +230,13 @@ mod tests {
         assert_eq!(value(&["linkr", "edge"], "control"), "http://a+http://b");
         assert_eq!(value(&["linkr", "link", "get", "x"], "server"), "http://x");
         assert_eq!(value(&["linkr", "export"], "server"), "http://x");
+    }
+
+    #[test]
+    fn a_command_without_the_key_is_passed_over() {
+        let file = "[client]\nserver = \"http://x\"\noutput = \"json\"\n";
+        assert_eq!(value(file, &["linkr", "link", "explain", "x"], "output").unwrap(), "json");
+        assert_eq!(value(file, &["linkr", "link", "get", "x"], "server").unwrap(), "http://x");
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod bad_input;
 mod corpora;
 #[path = "e2e/durability.rs"]
 mod durability;
+#[path = "e2e/explain.rs"]
+mod explain;
 #[path = "e2e/files.rs"]
 mod files;
 #[path = "e2e/first.rs"]
@@ -18,6 +20,8 @@ mod image;
 mod metrics;
 #[path = "e2e/propagation.rs"]
 mod propagation;
+#[path = "e2e/snapshot.rs"]
+mod snapshot;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/support.rs"]

@@ -2,12 +2,14 @@
 //! listener. Never monoio; nothing here runs longer than a few milliseconds at a stretch.
 
 mod admin;
+mod explain;
 mod follow;
 mod metrics;
 mod origin;
-mod records;
+pub mod records;
 
 use crate::shared::{Question, Shared};
+use crate::snapshot::Restored;
 use crate::{Config, StartFault};
 use futures_channel::mpsc::Receiver;
 use std::net::SocketAddr;
@@ -22,11 +24,13 @@ pub struct Running {
     thread: JoinHandle<()>,
 }
 
-/// Starts the thread, once the admin address is bound.
+/// Starts the thread, once the admin address is bound. `listen`: where redirects are answered.
 pub fn start(
     config: Config,
+    listen: SocketAddr,
     shared: Arc<Shared>,
     questions: Receiver<Question>,
+    restored: Option<Restored>,
 ) -> Result<Running, StartFault> {
     let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
     let endpoints = origin::endpoints(&config.control)?;
@@ -41,9 +45,10 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let origin = origin::Origin::new(endpoints, Arc::clone(&shared));
-                tokio::spawn(admin::serve(listener, Arc::clone(&shared), config.more_metrics.clone()));
+                let more = config.more_metrics.clone();
+                tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
                 tokio::spawn(origin::answer(origin.clone(), questions));
-                tokio::spawn(follow::follow(config.name, shared, origin));
+                tokio::spawn(follow::follow(config.name, shared, origin, restored));
                 let _ = stopped.await;
             });
             // Whatever is still under way here holds nothing that anyone waits for.

@@ -1,14 +1,18 @@
 //! The half that reads: redirects from memory on pinned threads, kept current by one thread that follows the log.
 //!
-//! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread.
+//! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
+//! `snapshot` the file that keeps the links over a restart.
 
 mod background;
 mod shared;
+mod snapshot;
 mod sys;
 mod worker;
 
 use shared::{Question, Shared};
+use snapshot::{Keeper, Snapshot};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -28,12 +32,16 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The control instances to follow, as `http://host:port`; the next one is tried when one fails.
     pub control: Vec<String>,
-    /// Worker threads, each pinned to a core.
+    /// Worker threads.
     pub workers: usize,
+    /// They are not pinned to cores: for several edges on one machine.
+    pub unpinned: bool,
     /// Bytes that the hot set may take, everything counted.
     pub hot_set_bytes: usize,
     /// This edge's name, for control and for people.
     pub name: String,
+    /// The file that keeps the links over a restart.
+    pub snapshot: Option<PathBuf>,
     /// Added to `/metrics`.
     pub more_metrics: Option<MoreMetrics>,
 }
@@ -58,27 +66,36 @@ pub struct Running {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     background: background::Running,
+    keeper: Option<Keeper>,
 }
 
-/// Starts an edge: binds, starts the workers, and follows control from the background thread.
+/// Starts an edge: binds, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when an address cannot be bound or a thread cannot be started.
+/// [`StartFault`] when an address cannot be bound, the snapshot is another process's, or a thread cannot be started.
+/// A snapshot that cannot be read is none.
 pub fn start(config: Config) -> Result<Running, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     let listeners = bind_all(config.listen, workers)?;
     let listen = listeners[0].local_addr().map_err(|fault| cannot_bind(config.listen, &fault))?;
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
-    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask));
-    let background = background::start(config, Arc::clone(&shared), questions)?;
+    let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
+    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot));
+    let (mut restored, mut keeper) = (None, None);
+    if let Some(snapshot) = &shared.snapshot {
+        restored = snapshot.restore(&shared);
+        keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
+    }
+    let pinned = !config.unpinned;
+    let background = background::start(config, listen, Arc::clone(&shared), questions, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
     for (index, listener) in listeners.into_iter().enumerate() {
         let (shared, report) = (Arc::clone(&shared), report.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || worker::run(index, listener, shared, &report))
+            .spawn(move || worker::run(index, pinned, listener, shared, &report))
             .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
         threads.push(thread);
     }
@@ -91,7 +108,8 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         driver = driver.max(own);
     }
     shared.set_driver(driver);
-    Ok(Running { listen, admin: background.admin(), driver, shared, workers: threads, background })
+    let admin = background.admin();
+    Ok(Running { listen, admin, driver, shared, workers: threads, background, keeper })
 }
 
 impl Running {
@@ -127,7 +145,7 @@ impl Running {
         true
     }
 
-    /// Finishes what is in flight, at most 11 seconds, and ends all threads.
+    /// Finishes what is in flight, at most 11 seconds, ends all threads, and writes the snapshot a last time.
     pub fn stop(self) {
         self.shared.stop();
         // A worker that is stuck must not keep the process: everything it holds ends with it.
@@ -136,6 +154,9 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.background.stop();
+        if let Some(keeper) = self.keeper {
+            keeper.stop();
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 
 mod latency;
 
+use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
 use crate::worker::Driver;
 use futures_channel::{mpsc, oneshot};
 use hot::{Counts, Outcome, Set, Stored, Tier};
 use link::{Epoch, Key, Seq};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use latency::{Durations, Published};
 
@@ -21,6 +22,8 @@ pub struct Shared {
     pub set: Set,
     /// Where it stands in the log.
     pub feed: Feed,
+    /// The file that keeps the links over a restart.
+    pub snapshot: Option<Snapshot>,
     /// One for each worker.
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
@@ -71,16 +74,28 @@ impl Answer {
 }
 
 impl Shared {
-    pub fn new(hot_set_bytes: usize, workers: usize, ask: mpsc::Sender<Question>) -> Self {
+    pub fn new(
+        hot_set_bytes: usize,
+        workers: usize,
+        ask: mpsc::Sender<Question>,
+        snapshot: Option<Snapshot>,
+    ) -> Self {
         Self {
             set: Set::new(hot_set_bytes),
             feed: Feed::default(),
+            snapshot,
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| Published::default()).collect(),
             ask,
             stopping: AtomicBool::new(false),
             driver: AtomicU8::new(Driver::IoUring as u8),
         }
+    }
+
+    /// These records are going to be read, until what is returned is dropped: whatever ends the process meanwhile is
+    /// known at the next start.
+    pub fn under_way(&self, group: impl FnOnce() -> Group) -> Option<UnderWay<'_>> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.note.begin(group()))
     }
 
     /// A worker's own end of the questions.
@@ -120,6 +135,19 @@ pub struct Feed {
     pub connected: AtomicBool,
     /// A walk was finished at least once, so that this edge can answer.
     pub loaded: AtomicBool,
+    standing: Mutex<Option<Standing>>,
+}
+
+impl Feed {
+    /// Where everything in the set stands; `None` before the first load.
+    pub fn standing(&self) -> Option<Standing> {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came from the log so far is carried out on the set.
+    pub fn stands_at(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+    }
 }
 
 /// What one worker counts. It alone writes, so an update is a load and a store; others read at any time. Padded, so

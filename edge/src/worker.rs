@@ -43,12 +43,13 @@ struct Worker {
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
 pub fn run(
     index: usize,
+    pinned: bool,
     listener: std::net::TcpListener,
     shared: Arc<Shared>,
     report: &mpsc::Sender<std::io::Result<Driver>>,
 ) {
     let cores = sys::allowed_cores();
-    if !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
+    if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
         tracing::warn!(worker = index, "cannot be pinned to a core");
     }
     let ask = RefCell::new(shared.ask());

@@ -234,7 +234,8 @@ impl Follower {
     fn pong(&mut self, id: u64, head: Seq) -> Effect {
         self.head = self.head.max(head);
         if let Some(at) = self.pings.iter().position(|&(own, _)| own == id) {
-            let sent = self.pings[at].1;
+            let newest = self.pings.len() - 1;
+            let sent = self.pings[if off(Rule::FreshPingTime) { newest } else { at }].1;
             self.pings.drain(..=at);
             // One that waits for its head is kept until it is reached: under steady writes a newer one would
             // always replace it and freshness never come.

@@ -1,6 +1,7 @@
 //! How a request is answered from memory: bytes in, bytes out. No socket, no runtime, no logger, no clock here.
 
 mod answer;
+mod dump;
 mod head;
 mod host;
 pub mod limits;
@@ -14,6 +15,7 @@ mod sync;
 mod unchecked;
 
 pub use answer::{Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, time_out};
+pub use dump::{Dump, Dumped};
 pub use head::{Head, Method, Parsed, Refusal, parse};
 pub use load::Loading;
 pub use miss::{Freshness, Policy};

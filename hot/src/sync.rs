@@ -21,7 +21,7 @@ pub struct Turns {
 #[must_use]
 pub struct Turn<'a> {
     #[cfg(feature = "shuttle")]
-    _own: shuttle::sync::MutexGuard<'a, ()>,
+    _own: Vec<shuttle::sync::MutexGuard<'a, ()>>,
     _shard: PhantomData<&'a ()>,
 }
 
@@ -35,6 +35,12 @@ impl Turns {
     pub const fn of(&self, _shard: impl Fn() -> usize + Copy) -> Turn<'_> {
         Turn { _shard: PhantomData }
     }
+
+    /// Of every shard.
+    #[inline(always)]
+    pub const fn all(&self) -> Turn<'_> {
+        Turn { _shard: PhantomData }
+    }
 }
 
 #[cfg(feature = "shuttle")]
@@ -44,6 +50,10 @@ impl Turns {
     }
 
     pub fn of(&self, shard: impl Fn() -> usize + Copy) -> Turn<'_> {
-        Turn { _own: self.shards[shard()].lock().unwrap(), _shard: PhantomData }
+        Turn { _own: vec![self.shards[shard()].lock().unwrap()], _shard: PhantomData }
+    }
+
+    pub fn all(&self) -> Turn<'_> {
+        Turn { _own: self.shards.iter().map(|shard| shard.lock().unwrap()).collect(), _shard: PhantomData }
     }
 }

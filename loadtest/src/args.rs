@@ -24,7 +24,7 @@ pub enum Command {
     /// Sends recorded clicks: at their own speed, faster, or flat out.
     Replay(Replay),
     /// Finds the maximum, then measures at 10 to 100 % of it.
-    Sweep(Run),
+    Sweep(Sweep),
     /// Measures servers in turn, round by round, and says how they differ.
     Compare(Compare),
     /// Compares two results: exit status 1 when the second is worse beyond the tolerance.
@@ -35,16 +35,33 @@ pub enum Command {
 
 #[derive(Args, Clone)]
 pub struct Run {
-    /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx, haproxy, floor,
-    /// floor-epoll.
-    pub url: String,
     #[command(flatten)]
-    pub load: LoadArgs,
+    pub target: TargetArgs,
     /// Requests a second over all connections; without it each connection sends when it has its answer.
-    #[arg(long)]
+    #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
     #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
     pub watch: WatchArgs,
+}
+
+#[derive(Args, Clone)]
+pub struct Sweep {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+#[derive(Args, Clone)]
+pub struct TargetArgs {
+    /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx, haproxy, floor,
+    /// floor-epoll.
+    #[arg(value_name = "URL|SERVER")]
+    pub url: String,
 }
 
 #[derive(Args, Clone)]
@@ -52,13 +69,13 @@ pub struct Replay {
     /// http://HOST:PORT or https://HOST:PORT.
     pub url: String,
     /// CSV with `unix_time,code`, in time order.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub clicks: String,
     /// So many times as fast as they were; without it flat out.
-    #[arg(long)]
+    #[arg(long, value_name = "TIMES")]
     pub speed: Option<f64>,
     #[command(flatten)]
-    pub load: LoadArgs,
+    pub wire: WireArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
 }
@@ -67,18 +84,18 @@ pub struct Replay {
 pub struct Compare {
     /// NAME=URL of a running server, or one to start here: floor, floor-epoll, linkr, linkr-epoll, nginx, haproxy. The
     /// first is what the others are compared with.
-    #[arg(long = "server", required = true, num_args = 1)]
+    #[arg(long = "server", required = true, num_args = 1, value_name = "NAME=URL|SERVER")]
     pub servers: Vec<String>,
-    /// Rounds; each measures every server once.
+    /// Rounds; each measures every server once. One more comes before, to warm up, and is not counted.
     #[arg(long, default_value_t = 15)]
     pub rounds: usize,
     /// Requests a second, the same for all; without it all at saturation.
-    #[arg(long)]
+    #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
     #[command(flatten)]
     pub load: LoadArgs,
     /// Writes NAME.json for each server into this folder.
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
 
@@ -88,8 +105,8 @@ pub struct Gate {
     pub before: PathBuf,
     /// Another one.
     pub after: PathBuf,
-    /// How much worse is still the same.
-    #[arg(long, default_value_t = 0.02)]
+    /// How much worse is still the same: 0.02 is 2 %.
+    #[arg(long, default_value_t = 0.02, value_name = "PART")]
     pub tolerance: f64,
     /// What is compared.
     #[arg(long, value_enum, default_value = "cpu")]
@@ -109,98 +126,111 @@ pub enum Metric {
 
 #[derive(Args, Clone)]
 pub struct FloorArgs {
-    /// Where.
-    #[arg(long, default_value = "127.0.0.1:18090")]
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:18090", value_name = "HOST:PORT")]
     pub listen: SocketAddr,
     /// epoll instead of io_uring.
     #[arg(long)]
     pub epoll: bool,
+    /// End each connection behind its answer: the floor of one connection per request.
+    #[arg(long)]
+    pub close: bool,
     /// Nanoseconds of CPU time to burn for each answer: to see whether a comparison finds it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "NS")]
     pub burn_ns: u64,
     /// Milliseconds to pause at the start of each second: to see whether a latency shows it.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "MS")]
     pub stall_ms: u64,
 }
 
+// What is sent, for how long. (No doc comments on flattened groups: clap would take them for the command's own.)
 #[derive(Args, Clone)]
 pub struct LoadArgs {
-    /// Seconds.
-    #[arg(long, default_value_t = 10.0)]
+    /// How long to measure.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     pub time: f64,
-    /// Seconds before, measured apart.
-    #[arg(long, default_value_t = 0.0)]
-    pub warmup: f64,
-    /// Connections.
-    #[arg(short, long, default_value_t = 64)]
-    pub connections: usize,
-    /// Sending threads.
-    #[arg(short, long, default_value_t = 1)]
-    pub threads: usize,
-    /// The core of the first sending thread; the next one takes the next.
-    #[arg(long)]
-    pub core: Option<usize>,
-    /// A new connection for each request.
-    #[arg(long)]
-    pub new_connections: bool,
-    /// Requests under way on one connection.
-    #[arg(long, default_value_t = 1)]
-    pub pipeline: usize,
-    /// Resume TLS sessions instead of a full handshake each.
-    #[arg(long)]
-    pub resume: bool,
-    /// Believe any certificate.
-    #[arg(long)]
-    pub trust_any: bool,
-    /// Heads of about 700 bytes, as a browser sends them.
-    #[arg(long)]
-    pub browser: bool,
-    /// Seconds until a request counts as lost.
-    #[arg(long, default_value_t = 10.0)]
-    pub timeout: f64,
-    /// CSV with `code` and `location` or `target`: what to ask for, and what must come back.
-    #[arg(long)]
-    pub links: Option<String>,
-    /// Links to make for a server that is started here, when no file is given.
-    #[arg(long, default_value_t = 100_000)]
-    pub make_links: usize,
-    /// The core to pin servers to that are started here.
-    #[arg(long, default_value_t = 0)]
-    pub server_core: usize,
-    /// A code to ask for, when there is no file; any answer below 500 is right.
-    #[arg(long)]
-    pub code: Vec<String>,
-    /// `zipf` (exponent 0.99), `zipf:E`, `even` or `order`.
-    #[arg(long, default_value = "zipf")]
+    /// `zipf` (exponent 0.99), `zipf:E`, `even` or `order`: how codes are drawn.
+    #[arg(long, default_value = "zipf", value_name = "HOW")]
     pub draw: String,
     /// Part of the requests that ask for one key, from 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_name = "PART")]
     pub hot: f64,
     /// Part of the requests that ask for codes which do not exist, from 0 to 1.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_name = "PART")]
     pub unknown: f64,
     /// The same seed draws the same requests.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Links to make for a server that is started here, when no file is given.
+    #[arg(long, default_value_t = 100_000, value_name = "COUNT")]
+    pub make_links: usize,
+    /// The core to pin servers to that are started here.
+    #[arg(long, default_value_t = 0, value_name = "CORE")]
+    pub server_core: usize,
+    #[command(flatten)]
+    pub wire: WireArgs,
 }
 
+// How it is sent, and what must come back.
+#[derive(Args, Clone)]
+pub struct WireArgs {
+    /// CSV with `code` and `location` or `target`: what to ask for, and what must come back.
+    #[arg(long, value_name = "FILE")]
+    pub links: Option<String>,
+    /// A code to ask for, when there is no file; any answer below 500 is right.
+    #[arg(long)]
+    pub code: Vec<String>,
+    /// How long to send before that, measured apart.
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub warmup: f64,
+    /// How long until a request counts as lost.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Connections over all threads.
+    #[arg(short, long, default_value_t = 64, value_name = "COUNT")]
+    pub connections: usize,
+    /// Sending threads.
+    #[arg(short, long, default_value_t = 1, value_name = "COUNT")]
+    pub threads: usize,
+    /// The core to pin the first sending thread to; the next one takes the next.
+    #[arg(long)]
+    pub core: Option<usize>,
+    /// A new connection for each request.
+    #[arg(long, conflicts_with = "pipeline")]
+    pub new_connections: bool,
+    /// Requests under way on one connection.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub pipeline: usize,
+    /// Heads of about 700 bytes, as a browser sends them.
+    #[arg(long)]
+    pub browser: bool,
+    /// Resume TLS sessions of earlier connections, instead of a full handshake each.
+    #[arg(long)]
+    pub resume: bool,
+    /// Believe any certificate, not only what this machine (or SSL_CERT_FILE) believes.
+    #[arg(long)]
+    pub trust_any: bool,
+}
+
+// What is looked at besides, and kept.
 #[derive(Args, Clone)]
 pub struct WatchArgs {
-    /// HOST:PORT of the edge's admin listener: hit rates and what each worker did.
-    #[arg(long)]
+    /// The edge's admin listener: hit rates and what each worker did.
+    #[arg(long, value_name = "HOST:PORT")]
     pub admin: Option<SocketAddr>,
     /// Count the server's system calls (perf): slows it, so not for figures of time.
     #[arg(long)]
     pub syscalls: bool,
-    /// Writes report.json, report.html, *.hgrm and latency.hlog into this folder.
-    #[arg(long)]
+    /// Writes report.json, report.html, *.hgrm and latency.hlog into this folder; `sweep` writes sweep.json.
+    #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
 
 impl LoadArgs {
     /// The plan for a server.
     pub fn plan(&self, url: &str, pace: Pace) -> Result<Plan, String> {
-        if self.connections == 0 || self.threads == 0 || self.pipeline == 0 {
+        let wire = &self.wire;
+        if wire.connections == 0 || wire.threads == 0 || wire.pipeline == 0 {
             return Err("--connections, --threads and --pipeline are at least 1".into());
         }
         if matches!(pace, Pace::Rate(rate) if !(rate > 0.0 && rate.is_finite())) {
@@ -213,26 +243,17 @@ impl LoadArgs {
             url: Url::new(url)?,
             pace,
             time: seconds(self.time)?,
-            warmup: seconds(self.warmup)?,
-            connections: self.connections,
-            threads: self.threads,
-            core: self.core,
-            keep: if self.new_connections { Connections::One } else { Connections::Keep },
-            pipeline: if self.new_connections { 1 } else { self.pipeline },
-            sessions: if self.resume { Sessions::Resumed } else { Sessions::Full },
-            trust_any: self.trust_any,
-            heads: if self.browser { Heads::Browser } else { Heads::Bare },
-            timeout: seconds(self.timeout)?,
+            warmup: seconds(wire.warmup)?,
+            connections: wire.connections,
+            threads: wire.threads,
+            core: wire.core,
+            keep: if wire.new_connections { Connections::One } else { Connections::Keep },
+            pipeline: wire.pipeline,
+            sessions: if wire.resume { Sessions::Resumed } else { Sessions::Full },
+            trust_any: wire.trust_any,
+            heads: if wire.browser { Heads::Browser } else { Heads::Bare },
+            timeout: seconds(wire.timeout)?,
         })
-    }
-
-    /// What to ask for, before it is mixed.
-    pub fn read(&self) -> Result<Vec<Key>, String> {
-        let anything = |code: &String| Key { code: code.as_str().into(), expect: Expect::Anything };
-        match &self.links {
-            Some(path) => read_links(path),
-            None => Ok(self.code.iter().map(anything).collect()),
-        }
     }
 
     /// The same for a server that is started here: links are made when none are given. 107 bytes of code and target
@@ -244,7 +265,7 @@ impl LoadArgs {
             );
             Key { code: format!("c{n:07}").into(), expect: Expect::To(target.into()) }
         };
-        let given = self.read()?;
+        let given = self.wire.read()?;
         Ok(if given.is_empty() { (0..self.make_links.max(1)).map(key).collect() } else { given })
     }
 
@@ -268,13 +289,15 @@ impl LoadArgs {
     /// For the report.
     pub fn describe(&self, pace: Pace) -> BTreeMap<String, String> {
         let mut words = BTreeMap::from([
-            ("connections".to_owned(), self.connections.to_string()),
-            ("threads".to_owned(), self.threads.to_string()),
-            ("heads".to_owned(), if self.browser { "browser" } else { "bare" }.to_owned()),
-            ("draw".to_owned(), self.draw.clone()),
-            ("seed".to_owned(), self.seed.to_string()),
+            ("connections".to_owned(), self.wire.connections.to_string()),
+            ("threads".to_owned(), self.wire.threads.to_string()),
+            ("heads".to_owned(), if self.wire.browser { "browser" } else { "bare" }.to_owned()),
         ]);
         let mut add = |name: &str, value: String| words.insert(name.to_owned(), value);
+        if self.draw != "order" {
+            add("draw", self.draw.clone());
+            add("seed", self.seed.to_string());
+        }
         match pace {
             Pace::Rate(rate) => add("rate", rate.to_string()),
             Pace::Recorded(speed) if speed.is_finite() => add("speed", speed.to_string()),
@@ -285,12 +308,43 @@ impl LoadArgs {
                 add(name, part.to_string());
             }
         }
-        if self.pipeline > 1 {
-            add("pipeline", self.pipeline.to_string());
+        if self.wire.pipeline > 1 {
+            add("pipeline", self.wire.pipeline.to_string());
         }
-        if self.new_connections {
+        if self.wire.new_connections {
             add("connection", "new for each request".into());
         }
+        if self.wire.resume {
+            add("TLS sessions", "resumed".into());
+        }
         words
+    }
+}
+
+impl WireArgs {
+    /// What to ask for, before it is mixed.
+    ///
+    /// # Errors
+    /// One line about the file.
+    pub fn read(&self) -> Result<Vec<Key>, String> {
+        let anything = |code: &String| Key { code: code.as_str().into(), expect: Expect::Anything };
+        match &self.links {
+            Some(path) => read_links(path),
+            None => Ok(self.code.iter().map(anything).collect()),
+        }
+    }
+
+    /// For recorded clicks: codes come in their order, as long as there are any.
+    pub fn recorded(&self) -> LoadArgs {
+        LoadArgs {
+            time: 0.0,
+            draw: "order".into(),
+            hot: 0.0,
+            unknown: 0.0,
+            seed: 1,
+            make_links: 0,
+            server_core: 0,
+            wire: self.clone(),
+        }
     }
 }

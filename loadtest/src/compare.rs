@@ -78,7 +78,7 @@ pub fn compare(args: &Compare) -> Result<ExitCode, String> {
     for word in &args.servers {
         servers.push(match word.split_once('=') {
             Some((name, url)) => Server::Running { name: name.into(), url: url.into() },
-            None => match peers::start(word, &keys, args.load.server_core) {
+            None => match peers::start(word, &keys, &args.load) {
                 Ok(peer) => Server::Started(peer),
                 Err(why) => {
                     println!("left out: {word}: {why}");

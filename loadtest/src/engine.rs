@@ -11,7 +11,7 @@ use crate::measure::Measured;
 use crate::plan::Plan;
 use schedule::Schedule;
 use sender::Sender;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,6 @@ pub struct Live {
     pub wrong: AtomicU64,
     /// Due and not sent yet.
     pub behind: AtomicU64,
-    /// Set to end the run early.
-    pub stop: std::sync::atomic::AtomicBool,
 }
 
 /// Runs `plan`. `clicks`: the recorded times, with [`crate::plan::Pace::Recorded`]. `watch` is called ten times a
@@ -99,7 +97,6 @@ pub fn run(
         done.warm.add(&warm);
         done.took = done.took.max(took);
     }
-    live.behind.store(0, Ordering::Relaxed);
     Ok(done)
 }
 

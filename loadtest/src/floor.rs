@@ -18,6 +18,8 @@ pub const TARGET: &str =
 pub struct Floor {
     /// epoll instead of io_uring.
     pub epoll: bool,
+    /// End each connection behind its answer. Said from outside: the floor does not read what a request says.
+    pub close: bool,
     /// CPU time burnt for each answer: to see whether a comparison finds it.
     pub burn: Duration,
     /// A pause at the start of each second: to see whether a latency shows it.
@@ -82,10 +84,10 @@ mod tests {
 
     #[test]
     fn both_answer_every_request() {
-        for epoll in [true, false] {
+        for (epoll, close) in [(true, false), (true, true), (false, false), (false, true)] {
             let (tell, told) = std::sync::mpsc::channel();
             std::thread::spawn(move || {
-                let floor = Floor { epoll, ..Floor::default() };
+                let floor = Floor { epoll, close, ..Floor::default() };
                 let failed = tell.clone();
                 if serve("127.0.0.1:0".parse().unwrap(), floor, move |at| tell.send(Some(at)).unwrap())
                     .is_err()
@@ -98,7 +100,12 @@ mod tests {
             client.write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)).unwrap();
             let mut answers = vec![0; ANSWER.len() * 3];
             match client.read_exact(&mut answers) {
-                Ok(()) => assert_eq!(answers, ANSWER.repeat(3)),
+                Ok(()) => {
+                    assert_eq!(answers, ANSWER.repeat(3));
+                    let wait = if close { 10_000 } else { 50 };
+                    client.set_read_timeout(Some(Duration::from_millis(wait))).unwrap();
+                    assert_eq!(matches!(client.read(&mut [0]), Ok(0)), close, "epoll {epoll}");
+                }
                 // Where io_uring is not allowed the floor says so.
                 Err(_) => assert!(!epoll && told.recv().unwrap().is_none()),
             }

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Floor(args) => {
             let floor = floor::Floor {
                 epoll: args.epoll,
+                close: args.close,
                 burn: Duration::from_nanos(args.burn_ns),
                 stall: Duration::from_millis(args.stall_ms),
             };

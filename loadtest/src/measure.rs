@@ -74,8 +74,10 @@ pub struct Measured {
     pub statuses: [u64; 6],
     /// From the start of the phase.
     pub seconds: Vec<Second>,
-    /// Connections made.
+    /// Connections that ended in it; all that are left end with the run.
     pub connections: u64,
+    /// Those of them that began with a TLS session of an earlier one.
+    pub resumed: u64,
 }
 
 impl Default for Measured {
@@ -91,6 +93,7 @@ impl Default for Measured {
             statuses: [0; 6],
             seconds: Vec::new(),
             connections: 0,
+            resumed: 0,
         }
     }
 }
@@ -131,6 +134,7 @@ impl Measured {
             own.longest = own.longest.max(other.longest);
         }
         self.connections += other.connections;
+        self.resumed += other.resumed;
     }
 
     /// Right answers.

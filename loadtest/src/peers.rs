@@ -1,5 +1,6 @@
 //! Servers to compare with, started from what is installed, over the same links, and stopped again.
 
+use crate::args::LoadArgs;
 use crate::keys::{Expect, Key};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,7 +52,8 @@ fn link(key: &Key) -> Option<Link<'_>> {
 ///
 /// # Errors
 /// One line: not installed, or it does not come up.
-pub fn start(name: &str, keys: &[Key], core: usize) -> Result<Peer, String> {
+pub fn start(name: &str, keys: &[Key], load: &LoadArgs) -> Result<Peer, String> {
+    let core = load.server_core;
     let links: Vec<Link<'_>> = keys.iter().filter_map(link).collect();
     let links = &links[..];
     let dir = std::env::temp_dir().join(format!("linkr-loadtest-{}-{name}", std::process::id()));
@@ -59,7 +61,7 @@ pub fn start(name: &str, keys: &[Key], core: usize) -> Result<Peer, String> {
     let address = free_port()?;
     let mut peer = Peer { name: name.into(), address, admin: None, fixed: false, children: Vec::new(), dir };
     match name {
-        "floor" | "floor-epoll" => peer.floor(name == "floor-epoll", core)?,
+        "floor" | "floor-epoll" => peer.floor(name == "floor-epoll", load.wire.new_connections, core)?,
         "linkr" | "linkr-epoll" => peer.linkr(name == "linkr-epoll", links, core)?,
         "nginx" => peer.nginx(links, core)?,
         "haproxy" => peer.haproxy(links, core)?,
@@ -99,12 +101,15 @@ impl Peer {
         Ok(())
     }
 
-    fn floor(&mut self, epoll: bool, core: usize) -> Result<(), String> {
+    fn floor(&mut self, epoll: bool, close: bool, core: usize) -> Result<(), String> {
         let own = std::env::current_exe().map_err(|fault| fault.to_string())?;
         let mut command = Command::new(own);
         command.args(["floor", "--listen", &self.address.to_string()]);
         if epoll {
             command.arg("--epoll");
+        }
+        if close {
+            command.arg("--close");
         }
         self.fixed = true;
         self.spawn(core, &mut command)

@@ -41,7 +41,7 @@ pub enum Connections {
 pub enum Sessions {
     /// Every connection makes a full handshake.
     Full,
-    /// Tickets of earlier connections are used.
+    /// Tickets of earlier connections are used, as far as there are any.
     Resumed,
 }
 
@@ -98,7 +98,9 @@ impl Url {
         };
         let authority = rest.trim_end_matches('/');
         if authority.is_empty() || authority.contains('/') {
-            return Err(format!("'{text}' has a path: give the server alone, codes come from --keys"));
+            return Err(format!(
+                "'{text}' has a path: give the server alone, codes come from --links or --code"
+            ));
         }
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let with_port = if has_port {

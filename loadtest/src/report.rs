@@ -5,7 +5,7 @@ mod html;
 mod text;
 
 use crate::measure::{Fate, Measured};
-use crate::server::{self, Reading};
+use crate::server::{self, Reading, Tiers};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +49,12 @@ pub struct Phase {
     pub fates: BTreeMap<String, u64>,
     /// Answers by hundreds of the status; zeros left out.
     pub statuses: BTreeMap<String, u64>,
+    /// Connections that ended in it; all that are left end with the run.
+    #[serde(default)]
+    pub connections: u64,
+    /// Those of them that began with a TLS session of an earlier one.
+    #[serde(default)]
+    pub resumed: u64,
     /// From the intended send: what a visitor waits.
     pub corrected: Latency,
     /// From the actual send: what a load test that waits for answers would have said.
@@ -60,7 +66,10 @@ pub struct Phase {
     /// System calls of the server for each request.
     pub syscalls: Option<f64>,
     /// Answers about links by the tier that gave them.
-    pub tiers: BTreeMap<String, u64>,
+    pub tiers: Tiers,
+    /// The same over time: intervals, each with its end in seconds from the start of the phase.
+    #[serde(default)]
+    pub tiers_over_time: Vec<(f64, Tiers)>,
     /// What the edge counted for each worker.
     pub workers: BTreeMap<String, BTreeMap<String, u64>>,
     /// Right answers, others, and the longest latency (µs) of each second.
@@ -123,12 +132,15 @@ impl Phase {
             rate: if seconds > 0.0 { measured.right() as f64 / seconds } else { 0.0 },
             fates: counted(fates.collect()),
             statuses: counted(statuses.collect()),
+            connections: measured.connections,
+            resumed: measured.resumed,
             corrected: Latency::of(&measured.corrected),
             uncorrected: Latency::of(&measured.uncorrected),
             lateness: Latency::of(&measured.lateness),
             cpu_us: (cpu > 0.0 && requests > 0).then(|| cpu / requests as f64 * 1e6),
             syscalls: None,
-            tiers: server::tiers(before, after),
+            tiers: server::between(&before.tiers(), &after.tiers()),
+            tiers_over_time: Vec::new(),
             workers: server::workers(before, after),
             each_second: measured
                 .seconds

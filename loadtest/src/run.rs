@@ -1,12 +1,12 @@
 //! `run` and `replay`: one load, one report.
 
-use crate::args::{LoadArgs, Replay, Run, WatchArgs};
+use crate::args::{LoadArgs, Replay, Run, TargetArgs, WatchArgs};
 use crate::engine::{self, Clicks, Done, Live, Moment};
 use crate::keys::{Keys, read_clicks};
 use crate::peers::{self, Peer};
 use crate::plan::{Pace, Plan};
 use crate::report::{self, Phase, Report};
-use crate::server::{Reading, Server, Syscalls};
+use crate::server::{History, Reading, Server, Syscalls};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// `run`.
 pub fn run(args: &Run) -> Result<ExitCode, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
-    let target = Target::new(args)?;
+    let target = Target::new(&args.target, &args.load, &args.watch)?;
     let plan = args.load.plan(&target.url, pace)?;
     finish(&plan, &args.load, &target.watch, &target.keys, None)
 }
@@ -37,30 +37,27 @@ impl Target {
     ///
     /// # Errors
     /// One line: it does not start, or there is nothing to ask for.
-    pub fn new(args: &Run) -> Result<Self, String> {
-        let mut watch = args.watch.clone();
-        if args.url.contains(':') {
-            let keys = args.load.mix(args.load.read()?)?;
-            return Ok(Self { url: args.url.clone(), keys, watch, _peer: None });
+    pub fn new(target: &TargetArgs, load: &LoadArgs, watch: &WatchArgs) -> Result<Self, String> {
+        let (url, mut watch) = (target.url.clone(), watch.clone());
+        if url.contains(':') {
+            return Ok(Self { url, keys: load.mix(load.wire.read()?)?, watch, _peer: None });
         }
-        let keys = args.load.read_or_make()?;
-        let peer = peers::start(&args.url, &keys, args.load.server_core)?;
+        let keys = load.read_or_make()?;
+        let peer = peers::start(&url, &keys, load)?;
         watch.admin = watch.admin.or(peer.admin);
-        Ok(Self { url: peer.url(), keys: args.load.mix(peer.keys(keys))?, watch, _peer: Some(peer) })
+        Ok(Self { url: peer.url(), keys: load.mix(peer.keys(keys))?, watch, _peer: Some(peer) })
     }
 }
 
 /// `replay`.
 pub fn replay(args: &Replay) -> Result<ExitCode, String> {
-    let mut keys = args.load.read()?;
+    let (load, mut keys) = (args.wire.recorded(), args.wire.read()?);
     let clicks = read_clicks(&args.clicks, &mut keys)?;
     let speed = args.speed.unwrap_or(f64::INFINITY);
-    let plan = args.load.plan(&args.url, Pace::Recorded(speed))?;
+    let plan = load.plan(&args.url, Pace::Recorded(speed))?;
     let first = clicks.first().map_or(0.0, |click| click.0);
     let at = |time: f64| if speed.is_finite() { ((time - first) / speed * 1e9) as u64 } else { 0 };
     let clicks: Clicks = Arc::new(clicks.into_iter().map(|(time, key)| (at(time), key)).collect());
-    // Codes come in the recorded order: how they would be drawn plays no part.
-    let load = LoadArgs { draw: "order".into(), ..args.load.clone() };
     let keys = load.mix(keys)?;
     let best = best_on_demand(&clicks);
     let status = finish(&plan, &load, &args.watch, &keys, Some(&clicks))?;
@@ -108,24 +105,43 @@ pub fn measure(
     show: bool,
 ) -> Result<(Report, Done), String> {
     let server = Server::find(plan.url.address, watch.admin);
-    let bar = if show { bar(plan) } else { ProgressBar::hidden() };
-    let mut readings: Vec<Reading> = Vec::new();
+    let mut line = show.then(|| Line::new(plan, clicks));
+    let (mut readings, mut history) = (Vec::<Reading>::new(), History::new());
     let mut syscalls = None;
+    // Only where it is kept: a scrape now and then would show in the CPU time of short rounds.
+    let looks = watch.admin.is_some() && watch.out.is_some();
     let done = engine::run(plan, keys, clicks, load.seed, |live, since, moment| match moment {
-        Moment::Begin | Moment::End => readings.push(server.read()),
+        Moment::Begin | Moment::End => {
+            let reading = server.read();
+            history.take(since, &reading);
+            readings.push(reading);
+        }
         Moment::Warm => {
-            readings.push(server.read());
+            let reading = server.read();
+            history.warm(since, &reading);
+            readings.push(reading);
             syscalls = (watch.syscalls && !server.pids.is_empty()).then(|| Syscalls::start(&server.pids));
         }
-        Moment::Tick => say(&bar, live, since),
+        Moment::Tick => {
+            if looks && history.is_due(since) {
+                history.take(since, &server.read());
+            }
+            line.iter_mut().for_each(|line| line.say(live, since));
+        }
     })?;
-    bar.finish_and_clear();
+    line.iter().for_each(|line| line.bar.finish_and_clear());
     let [begin, warm_from, end] = &readings[..] else { return Err("the run ended before it began".into()) };
-    let took = done.took.as_secs_f64();
+    // Requests are due over the whole time of a rate; the last one is sent a little before its end.
+    let least = if let Pace::Rate(_) = plan.pace { plan.time } else { Duration::ZERO };
+    let took = done.took.max(least).as_secs_f64();
+    let [cold_tiers, warm_tiers] = history.phases();
     let mut warm = Phase::of(&done.warm, took, warm_from, end);
+    warm.tiers_over_time = warm_tiers;
     warm.syscalls = syscalls.and_then(Syscalls::stop).map(|calls| calls as f64 / warm.requests.max(1) as f64);
-    let cold =
-        (!plan.warmup.is_zero()).then(|| Phase::of(&done.cold, plan.warmup.as_secs_f64(), begin, warm_from));
+    let cold = (!plan.warmup.is_zero()).then(|| {
+        let cold = Phase::of(&done.cold, plan.warmup.as_secs_f64(), begin, warm_from);
+        Phase { tiers_over_time: cold_tiers, ..cold }
+    });
     let open = !matches!(plan.pace, Pace::Flat)
         && !matches!(plan.pace, Pace::Recorded(speed) if speed.is_infinite());
     let report = Report {
@@ -141,18 +157,35 @@ pub fn measure(
     Ok((report, done))
 }
 
-fn bar(plan: &Plan) -> ProgressBar {
-    let bar = ProgressBar::new((plan.warmup + plan.time).as_millis() as u64);
-    let style =
-        ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(style);
-    bar
+/// What is said while a run is under way.
+struct Line {
+    bar: ProgressBar,
+    /// The bar counts answers, not time: recorded clicks take as long as they take.
+    counts: bool,
+    /// When the rate was looked at last, what had been answered by then, and the rate.
+    last: (Duration, u64, f64),
 }
 
-fn say(bar: &ProgressBar, live: &Live, since: Duration) {
-    let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
-    let behind = live.behind.load(Ordering::Relaxed);
-    let rate = right as f64 / since.as_secs_f64().max(0.001);
-    bar.set_position(since.as_millis() as u64);
-    bar.set_message(format!("{rate:.0} /s  right {right}  wrong {wrong}  waiting {behind}"));
+impl Line {
+    fn new(plan: &Plan, clicks: Option<&Clicks>) -> Self {
+        let whole = clicks.map_or((plan.warmup + plan.time).as_millis() as u64, |clicks| clicks.len() as u64);
+        let bar = ProgressBar::new(whole);
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, counts: clicks.is_some(), last: (Duration::ZERO, 0, 0.0) }
+    }
+
+    fn say(&mut self, live: &Live, since: Duration) {
+        let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
+        let behind = live.behind.load(Ordering::Relaxed);
+        let (then, before, rate) = self.last;
+        let passed = (since - then).as_secs_f64();
+        // The rate of now: an average since the start would hide a server that has stopped.
+        if passed >= 0.5 || rate == 0.0 {
+            self.last = (since, right, (right - before) as f64 / passed.max(0.001));
+        }
+        self.bar.set_position(if self.counts { right + wrong } else { since.as_millis() as u64 });
+        self.bar
+            .set_message(format!("{:.0} /s  right {right}  wrong {wrong}  waiting {behind}", self.last.2));
+    }
 }

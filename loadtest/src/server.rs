@@ -75,22 +75,90 @@ fn scrape(admin: SocketAddr) -> Option<BTreeMap<String, f64>> {
     Some(samples.collect())
 }
 
-/// Redirects, 404s and 410s by tier: what the hit rate is made of.
-pub fn tiers(before: &Reading, after: &Reading) -> BTreeMap<String, u64> {
-    let mut tiers = BTreeMap::new();
-    for (series, value) in &after.metrics {
-        let counts =
-            ["redirect", "not_found", "gone"].iter().any(|o| series.contains(&format!("outcome=\"{o}\"")));
-        if !(series.starts_with("linkr_edge_requests_total{") && counts) {
-            continue;
+/// Answers by tier.
+pub type Tiers = BTreeMap<String, u64>;
+
+impl Reading {
+    /// Redirects, 404s and 410s by tier, from the edge's start on: what the hit rate is made of.
+    pub fn tiers(&self) -> Tiers {
+        let mut tiers = Tiers::new();
+        for (series, value) in &self.metrics {
+            let counts = ["redirect", "not_found", "gone"]
+                .iter()
+                .any(|outcome| series.contains(&format!("outcome=\"{outcome}\"")));
+            if !(series.starts_with("linkr_edge_requests_total{") && counts) {
+                continue;
+            }
+            let tier =
+                series.split("tier=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("all");
+            if tier != "none" {
+                *tiers.entry(tier.to_owned()).or_default() += *value as u64;
+            }
         }
-        let tier = series.split("tier=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("all");
-        let more = value - before.metrics.get(series).copied().unwrap_or(0.0);
-        if more > 0.0 && tier != "none" {
-            *tiers.entry(tier.to_owned()).or_default() += more as u64;
+        tiers
+    }
+}
+
+/// What came between two moments; tiers without an answer are left out.
+pub fn between(before: &Tiers, after: &Tiers) -> Tiers {
+    let more = after.iter().map(|(tier, count)| {
+        (tier.clone(), count.saturating_sub(before.get(tier).copied().unwrap_or_default()))
+    });
+    more.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Answers by tier over the time of a run. A scrape costs the server something, so there are few of them.
+pub struct History {
+    every: Duration,
+    taken: Vec<(Duration, Tiers)>,
+    /// When the warm-up ended.
+    warm_from: Duration,
+}
+
+impl History {
+    /// With more than these, every second one goes, and they come half as often from then on.
+    const MOST: usize = 200;
+
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { every: Duration::from_millis(500), taken: Vec::new(), warm_from: Duration::ZERO }
+    }
+
+    /// Whether it is time for another one.
+    pub fn is_due(&self, since: Duration) -> bool {
+        self.taken.last().is_none_or(|(last, _)| since >= *last + self.every)
+    }
+
+    /// Takes a reading.
+    pub fn take(&mut self, since: Duration, reading: &Reading) {
+        self.taken.push((since, reading.tiers()));
+        if self.taken.len() > Self::MOST {
+            let (mut number, warm_from) = (0, self.warm_from);
+            self.taken.retain(|(at, _)| {
+                number += 1;
+                number % 2 == 1 || *at == warm_from
+            });
+            self.every *= 2;
         }
     }
-    tiers
+
+    /// Takes the reading with which the warm-up ends.
+    pub fn warm(&mut self, since: Duration, reading: &Reading) {
+        self.warm_from = since;
+        self.take(since, reading);
+    }
+
+    /// The intervals of the warm-up, and those of the rest: each with its end, in seconds from the start of its phase.
+    pub fn phases(&self) -> [Vec<(f64, Tiers)>; 2] {
+        let mut phases = [Vec::new(), Vec::new()];
+        for pair in self.taken.windows(2) {
+            let [(from, before), (until, after)] = pair else { continue };
+            let warm = *from >= self.warm_from;
+            let start = if warm { self.warm_from } else { Duration::ZERO };
+            phases[usize::from(warm)].push(((*until - start).as_secs_f64(), between(before, after)));
+        }
+        phases
+    }
 }
 
 /// Connections and requests of each worker, as the edge counts them.
@@ -101,11 +169,9 @@ pub fn workers(before: &Reading, after: &Reading) -> BTreeMap<String, BTreeMap<S
         let Some(worker) = labels.strip_prefix("worker=\"").and_then(|rest| rest.split('"').next()) else {
             continue;
         };
-        let more = if name.ends_with("_total") {
-            value - before.metrics.get(series).copied().unwrap_or(0.0)
-        } else {
-            *value
-        };
+        let earlier = before.metrics.get(series).copied().unwrap_or(0.0);
+        // What is a level and no count is over when the run is: the connections of the start say more.
+        let more = if name.ends_with("_total") { value - earlier } else { value.max(earlier) };
         let short = name.trim_start_matches("linkr_edge_").to_owned();
         workers.entry(worker.to_owned()).or_default().insert(short, more.max(0.0) as u64);
     }
@@ -169,7 +235,29 @@ mod tests {
             .zip(numbers)
             .collect(),
         };
-        let tiers = tiers(&reading([5.0, 0.0, 1.0, 7.0]), &reading([15.0, 2.0, 4.0, 9.0]));
+        let (before, after) = (reading([5.0, 0.0, 1.0, 7.0]), reading([15.0, 2.0, 4.0, 9.0]));
+        let tiers = between(&before.tiers(), &after.tiers());
         assert_eq!(tiers, BTreeMap::from([("hot".into(), 12), ("origin".into(), 3)]));
+    }
+
+    #[test]
+    fn a_long_history_gets_coarser_and_loses_no_answer_and_no_phase() {
+        let series = "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"}".to_owned();
+        let reading = |n: u64| Reading { cpu: 0.0, metrics: [(series.clone(), n as f64)].into() };
+        let mut history = History::new();
+        for n in 0..=10_000u64 {
+            let since = Duration::from_millis(100 * n);
+            if n == 333 {
+                history.warm(since, &reading(n));
+            } else if history.is_due(since) || n == 10_000 {
+                history.take(since, &reading(n));
+            }
+        }
+        let [cold, warm] = history.phases();
+        let sum = |phase: &[(f64, Tiers)]| phase.iter().flat_map(|(_, tiers)| tiers.values()).sum::<u64>();
+        assert_eq!((sum(&cold), sum(&warm)), (333, 9_667));
+        assert!(cold.len() + warm.len() <= History::MOST && warm.len() > 50, "{} {}", cold.len(), warm.len());
+        assert_eq!(cold.last().map(|(until, _)| *until), Some(33.3));
+        assert_eq!(warm.last().map(|(until, _)| *until), Some(966.7));
     }
 }

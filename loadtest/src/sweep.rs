@@ -1,6 +1,6 @@
 //! `sweep`: the maximum, then open loops at parts of it, and where latency begins to climb.
 
-use crate::args::Run;
+use crate::args::{Sweep, WatchArgs};
 use crate::plan::Pace;
 use crate::report::Report;
 use crate::run::{Target, measure};
@@ -12,11 +12,12 @@ const STEPS: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
 const CLIMB: f64 = 5.0;
 
 /// `sweep`.
-pub fn sweep(args: &Run) -> Result<ExitCode, String> {
-    let target = Target::new(args)?;
+pub fn sweep(args: &Sweep) -> Result<ExitCode, String> {
+    let target = Target::new(&args.target, &args.load, &args.watch)?;
+    let watch = WatchArgs { out: None, ..target.watch.clone() }; // one file for all steps, at the end
     let one = |pace| {
         let plan = args.load.plan(&target.url, pace)?;
-        measure(&plan, &args.load, &target.watch, &target.keys, None, true).map(|(report, _)| report)
+        measure(&plan, &args.load, &watch, &target.keys, None, true).map(|(report, _)| report)
     };
     let most = one(Pace::Flat)?.warm.rate;
     println!("maximum        {most:.0} /s, each connection waiting for its answer");

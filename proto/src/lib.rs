@@ -1,12 +1,13 @@
-//! Every byte layout that crosses a process boundary: the `linkr.v1` services, record v1, their conversions, and what
-//! `/metrics` says.
+//! Every byte layout that crosses a process boundary: the `linkr.v1` services, record v1, the file
+//! of an edge, their conversions, and what `/metrics` says.
 
 mod convert;
 pub mod exposition;
 mod record;
+pub mod snapshot;
 
 pub use convert::{Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire};
-pub use record::{RecordFault, decode, encode};
+pub use record::{RecordFault, decode, encode, encode_ref};
 
 /// The `linkr.v1` messages and services, generated from `linkr/v1/*.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

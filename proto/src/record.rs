@@ -14,7 +14,7 @@
 //! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
 
 use bytes::Bytes;
-use link::{Class, Link, LinkParts, QueryPolicy, Seq, State, Status, Target, Versioned};
+use link::{Class, Link, LinkParts, LinkRef, QueryPolicy, Seq, State, Status, Target, Versioned};
 
 const LAYOUT: u8 = 1;
 const HEAD: usize = 13;
@@ -57,20 +57,33 @@ impl std::error::Error for RecordFault {}
 /// The bytes of a state at a version (below 2⁴⁸).
 pub fn encode(version: Seq, state: &State) -> Bytes {
     let mut out = Vec::with_capacity(160);
+    match state {
+        State::Deleted => write(&mut out, version, None, &[]),
+        State::Live(link) => write(&mut out, version, Some(&link.as_ref()), &link.parts().unknown),
+    }
+    out.into()
+}
+
+/// Appends the record of what is in memory: a link (as it is there, without the fields that this program does not
+/// know), or with `None` the tombstone of one.
+pub fn encode_ref(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>) {
+    write(out, version, link, &[]);
+}
+
+fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &[u8]) {
     out.push(LAYOUT);
     out.extend_from_slice(&0u32.to_be_bytes());
     out.extend_from_slice(&version.to_be_bytes()[2..]);
-    let State::Live(link) = state else {
+    let Some(link) = link else {
         out.extend_from_slice(&TOMBSTONE.to_be_bytes());
-        return out.into();
+        return;
     };
-    let parts = link.parts();
-    let flags = parts.status as u16
-        | (parts.query as u16) << 3
-        | (parts.class as u16) << 5
-        | if parts.disabled { DISABLED } else { 0 };
+    let flags = link.status as u16
+        | (link.query as u16) << 3
+        | (link.class as u16) << 5
+        | if link.disabled { DISABLED } else { 0 };
     out.extend_from_slice(&flags.to_be_bytes());
-    let mut unknown = fields(&parts.unknown).peekable();
+    let mut unknown = fields(unknown).peekable();
     let mut put = |tag: u8, value: Option<&[u8]>| {
         let comes_first = |field: &Field<'_>| field.tag < tag || tag == END;
         while let Some(field) = unknown.next_if(comes_first) {
@@ -82,12 +95,11 @@ pub fn encode(version: Seq, state: &State) -> Bytes {
             out.extend_from_slice(value);
         }
     };
-    put(TARGET, Some(parts.target.as_bytes()));
-    put(MAX_AGE, parts.max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
-    put(NOT_BEFORE, parts.not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
-    put(EXPIRE, parts.expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(TARGET, Some(link.target));
+    put(MAX_AGE, link.max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    put(NOT_BEFORE, link.not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(EXPIRE, link.expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
     put(END, None);
-    out.into()
 }
 
 /// The state in these bytes. Every rule of [`Link`] and [`Target`] is checked again.
@@ -231,6 +243,10 @@ mod tests {
         {
             let state = live(LinkParts { status, query, class, ..full() });
             assert_eq!(decode(&encode(9, &state)).unwrap().state, state);
+            let State::Live(link) = &state else { panic!() };
+            let mut bytes = Vec::new();
+            encode_ref(&mut bytes, 9, Some(&link.as_ref()));
+            assert_eq!(bytes, encode(9, &state));
         }
     }
 

@@ -3,11 +3,11 @@
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 8] = [
+const TOOLS: [(&str, &str, &str); 10] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
@@ -15,6 +15,8 @@ const TOOLS: [(&str, &str, &str); 8] = [
     ("unshare", "util-linux", "image root"),
     ("prometheus", "prometheus", "metrics: a real Prometheus reads them"),
     ("chromium", "chromium", "load test: its page opens in a browser"),
+    ("nginx", "nginx-light", "load test: TLS against a real server"),
+    ("openssl", "openssl", "load test: TLS against a real server"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];
 
@@ -39,9 +41,8 @@ pub fn install_what_is_missing() {
 
 /// Asks apt for the servers that linkr is compared with; without them the comparison says that it leaves them out.
 pub fn install_peers() {
-    let there = |program: &str| is_there(program) || Path::new("/usr/sbin").join(program).is_file();
     let missing: Vec<&str> =
-        PEERS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+        PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if !missing.is_empty() && is_root() && is_there("apt-get") {
         install(&missing);
     }
@@ -93,9 +94,11 @@ fn run(program: &str, words: &[&str]) {
     }
 }
 
+/// Servers live in a folder that is not on everybody's path.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    let mut dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    dirs.any(|dir| dir.join(program).is_file())
 }
 
 fn is_root() -> bool {

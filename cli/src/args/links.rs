@@ -1,6 +1,6 @@
 //! The flags of `linkr link …`.
 
-use super::Server;
+use super::{Output, Server};
 use clap::{Args, Subcommand};
 
 const CLEARABLE: [&str; 10] =
@@ -50,6 +50,8 @@ pub enum LinkCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Asks an edge what it would answer, and why
+    Explain(Explain),
     /// Lists links in the order of their codes
     List {
         /// How many at most
@@ -96,6 +98,19 @@ pub struct Update {
     /// Which server.
     #[command(flatten)]
     pub server: Server,
+}
+
+/// `linkr link explain`.
+#[derive(Args)]
+pub struct Explain {
+    /// The code; a query may stand behind it
+    pub code: String,
+    /// The admin listener of the edge to ask
+    #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
+    pub edge: String,
+    /// How the result is printed
+    #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
+    pub output: Output,
 }
 
 /// Fields that may be given when a link is created and when it is changed.

@@ -41,6 +41,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 connect(&server).await?.delete_link(request).await.map_err(|s| refused(&s, &server))?;
             show::link(&answer.into_inner(), server.output)
         }
+        LinkCommand::Explain(args) => super::explain(&args),
         LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
             let mut client = connect(&server).await?;
             let mut request = v1::ListLinksRequest {

@@ -95,7 +95,7 @@ impl Edge {
                 self.pages = usize::try_from(number).unwrap();
                 number
             }
-            Effect::Nothing | Effect::Resume(_) => return,
+            Effect::Nothing | Effect::Resume { .. } => return,
             other => panic!("{other:?}"),
         };
         let applied = v1::Applied { seq: self.follower.applied(), page };

@@ -1,5 +1,6 @@
-//! The admin listener: is this edge alive, is it ready, what does it count.
+//! The admin listener: is this edge alive, is it ready, what does it count, what would it answer.
 
+use super::explain::explain;
 use super::metrics::Edge;
 use crate::MoreMetrics;
 use crate::shared::Shared;
@@ -8,13 +9,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use proto::exposition::{Build, Collector, Encoder, Format, Registry};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::Mutex;
 
 /// Serves until the runtime ends.
-pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, more: Option<MoreMetrics>) {
-    let ready = Arc::clone(&shared);
+pub async fn serve(
+    listener: std::net::TcpListener,
+    listen: SocketAddr,
+    shared: Arc<Shared>,
+    more: Option<MoreMetrics>,
+) {
+    let (ready, explained) = (Arc::clone(&shared), Arc::clone(&shared));
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { readiness(&ready) }))
@@ -22,6 +29,7 @@ pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, more: O
             let shared = Arc::clone(&shared);
             get(move || async move { readiness(&shared) })
         })
+        .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), listen, words)))
         .route("/version", get(|| async { concat!("linkr ", env!("CARGO_PKG_VERSION"), "\n") }))
         .route(
             "/metrics",

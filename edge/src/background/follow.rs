@@ -3,9 +3,10 @@
 use super::origin::{MAX_KEYS, Origin};
 use super::records;
 use crate::shared::Shared;
+use crate::snapshot::{Group, Restored, Standing};
 use crate::sys;
 use feed::{Effect, Entry, Event, Follower};
-use hot::{Fill, Fork, Loading};
+use hot::{Fill, Fork, Loading, Stored};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
 use proto::v1;
 use std::sync::Arc;
@@ -25,13 +26,19 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 const WALK_AGAIN: Duration = Duration::from_secs(600);
 
 /// Follows for as long as the edge runs.
-pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin) {
+pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin, restored: Option<Restored>) {
     let incarnation = getrandom::u64().unwrap_or_else(|_| sys::boottime_ms());
+    let follower = match restored {
+        Some(Restored { position, complete }) => Follower::restored(name, incarnation, position, complete),
+        None => Follower::new(name, incarnation),
+    };
+    let mut loading = Loading::default();
+    loading.begin(&shared.set);
     let mut driver = Driver {
-        follower: Follower::new(name, incarnation),
+        follower,
         shared,
         origin,
-        loading: Loading::default(),
+        loading,
         pages: 0,
         stuck_at: None,
         asked_again: tokio::time::Instant::now(),
@@ -165,6 +172,10 @@ impl Driver {
             }
             Effect::Resume { epoch, fork_seq } => self.resume(epoch, fork_seq)?,
             Effect::Apply(changes) => {
+                let last = self.follower.applied();
+                let _under_way = self
+                    .shared
+                    .under_way(|| Group::Changes(changes.first().map_or(last, |change| change.seq), last));
                 for change in &changes {
                     if apply(&self.shared, change) == Fill::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
@@ -194,6 +205,10 @@ impl Driver {
         if let Some(at) = self.follower.fresh_as_of() {
             self.shared.set.freshen(at);
         }
+        if let Some(position) = self.follower.position() {
+            let generation = self.shared.set.generation();
+            self.shared.feed.stands_at(Standing { generation, position });
+        }
         Ok(answer.map(Say::Applied))
     }
 
@@ -221,6 +236,8 @@ impl Driver {
     fn load(&mut self, as_of: u64, entries: &[Entry]) {
         let (generation, epoch) = (self.shared.set.generation(), self.shared.set.epoch());
         let Some(epoch) = epoch else { return };
+        let keys = entries.iter().map(|entry| &entry.key[..]);
+        let _under_way = self.shared.under_way(|| Group::of_keys(keys));
         for entry in entries {
             let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
             let stored = records::stored(&self.shared, &entry.key, &entry.record, as_of);
@@ -279,7 +296,10 @@ impl Driver {
 fn apply(shared: &Shared, change: &Change) -> Fill {
     match change.kind {
         ChangeKind::LINK => match records::stored(shared, &change.key, &change.record, change.seq) {
-            Some((stored, _)) => shared.set.apply(&change.key, change.seq, Some(&stored)),
+            Some((stored, _)) => {
+                let apply = |stored: &Stored| shared.set.apply(&change.key, change.seq, Some(stored));
+                records::guarded(|| apply(&stored)).unwrap_or_else(|| apply(&Stored::Quarantined))
+            }
             None => Fill::Accepted,
         },
         ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),

@@ -31,6 +31,7 @@ impl Collector for Edge {
         workers(&mut families, shared)?;
         set(&mut families, shared)?;
         feed(&mut families, shared)?;
+        snapshot(&mut families, shared)?;
         let driver = shared.driver().name();
         families.info("linkr_runtime_info", "The driver that the workers run on.", &[("driver", driver)])
     }
@@ -127,6 +128,21 @@ fn feed(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.gauge("linkr_edge_staleness_seconds", help, staleness)
 }
 
+/// Only of an edge that keeps a file.
+fn snapshot(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let Some(counts) = shared.snapshot.as_ref().map(|snapshot| &snapshot.counts) else { return Ok(()) };
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let help = "Since the snapshot was written; +Inf: there is none.";
+    families.gauge("linkr_edge_snapshot_age_seconds", help, counts.age_seconds())?;
+    families.gauge("linkr_edge_snapshot_bytes", "What it takes on disk.", load(&counts.bytes) as f64)?;
+    let help = "What writing it took, or reading it at the start.";
+    families.gauge("linkr_edge_snapshot_duration_seconds", help, load(&counts.took_ns) as f64 / 1e9)?;
+    let help = "Times that it could not be written.";
+    families.counter("linkr_edge_snapshot_write_failures_total", help, load(&counts.write_failures))?;
+    let help = "Times that it could not be read: this edge began with nothing.";
+    families.counter("linkr_edge_snapshot_load_failures_total", help, load(&counts.load_failures))
+}
+
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
 }
@@ -142,7 +158,7 @@ mod tests {
     use proto::exposition::{Format, Registry};
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0))
+        Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0, None))
     }
 
     fn text(shared: &Arc<Shared>, format: Format) -> String {

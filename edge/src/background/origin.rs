@@ -3,6 +3,7 @@
 use super::records;
 use crate::StartFault;
 use crate::shared::{Answer, Question, Shared, Told};
+use crate::snapshot::Group;
 use futures_channel::{mpsc, oneshot};
 use hot::{Absence, Fill, Found};
 use link::{Key, Seq};
@@ -113,6 +114,7 @@ impl Origin {
         let Some(epoch) = proto::epoch_from_wire(response.epoch.as_ref()).ok().filter(|_| in_order) else {
             return vec![Told::Unavailable; keys.len()];
         };
+        let _under_way = shared.under_way(|| Group::of_keys(keys.iter().map(Key::as_bytes)));
         let tell = |(key, entry): (&Key, &proto::v1::Entry)| {
             let (as_of, record) = (response.as_of, &entry.record);
             let (value, version) = match record.is_empty() {

@@ -89,7 +89,7 @@ impl Set {
     }
 
     fn drop_unconfirmed(&self) {
-        let _turns: Vec<_> = (0..self.shards()).map(|shard| self.turns.of(move || shard)).collect();
+        let _turns = self.turns.all();
         let number = self.slot_generation();
         self.map.retain(|slot, _| {
             let keep = slot.generation() == number;

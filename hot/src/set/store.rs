@@ -214,6 +214,7 @@ impl Set {
             if self.is_complete() {
                 self.incomplete(); // the absence could be ahead of the stream
             }
+            let _turns = self.turns.all();
             let Some(slot) = self.absent_eviction.pick(&self.map, spare, Slot::is_absent) else { break };
             self.recount(None, Some(slot.measure()));
         }
@@ -225,6 +226,7 @@ impl Set {
             self.incomplete(); // before anything is removed
         }
         while self.link_bytes() > budget {
+            let _turns = self.turns.all();
             let Some(slot) = self.eviction.pick(&self.map, spare, |slot| !slot.is_absent()) else { return };
             self.recount(None, Some(slot.measure()));
         }

@@ -85,6 +85,11 @@ impl Connection {
         self.output.extend_from_slice(&parts.rest);
     }
 
+    /// Whether a part of what was enqueued still waits to be written.
+    pub fn has_to_write(&self) -> bool {
+        self.written < self.output.len()
+    }
+
     /// Writes what waits, as far as the socket takes it.
     ///
     /// # Errors

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Below this the thread spins instead of sleeping: the kernel's timers wake it too late.
-const SPIN: Duration = Duration::from_millis(2);
+/// So long before a request is due the thread stops sleeping and spins: the kernel wakes it a millisecond too late, or
+/// more.
+const SPIN: u64 = 2_000_000;
 /// How often timeouts are looked at and counts are published.
 const TICK: u64 = 50_000_000;
 
@@ -43,7 +44,7 @@ pub struct Sender {
     warm: Measured,
     under_way: usize,
     live: Arc<Live>,
-    published: (u64, u64),
+    published: (u64, u64, u64),
 }
 
 impl Sender {
@@ -73,24 +74,27 @@ impl Sender {
             warm: Measured::default(),
             under_way: 0,
             live,
-            published: (0, 0),
+            published: (0, 0, 0),
         })
     }
 
-    /// Makes all connections before the run begins, if they are kept. Not measured.
+    /// Makes all connections before the run begins, if they are kept. If they are not, tries one with TLS: whether it
+    /// can be made at all is known before the first request. Not measured.
     pub fn connect(&mut self) -> Result<(), String> {
         for _ in 0..self.plan.pipeline {
             self.free.extend(0..self.connections.len());
         }
-        if self.plan.keep == Connections::One {
-            return Ok(());
-        }
+        let count = match (self.plan.keep, &self.tls) {
+            (Connections::Keep, _) => self.connections.len(),
+            (Connections::One, Some(_)) => 1,
+            (Connections::One, None) => return Ok(()),
+        };
         let url = self.plan.url.text.clone();
         let cannot = |why: &dyn std::fmt::Display| format!("cannot connect to {url}: {why}");
-        (0..self.connections.len()).try_for_each(|at| self.open(at).map_err(|fault| cannot(&fault)))?;
+        (0..count).try_for_each(|at| self.open(at).map_err(|fault| cannot(&fault)))?;
         let mut events = Events::with_capacity(1024);
         let deadline = std::time::Instant::now() + self.plan.timeout;
-        let mut waiting: Vec<usize> = (0..self.connections.len()).collect();
+        let mut waiting: Vec<usize> = (0..count).collect();
         while !waiting.is_empty() {
             if std::time::Instant::now() > deadline {
                 return Err(cannot(&"no answer in time"));
@@ -103,7 +107,8 @@ impl Sender {
                 let gone = connection.write().is_err()
                     || matches!(connection.read(keys, true, |_, _, _| {}), After::Gone(_));
                 if gone {
-                    return Err(cannot(&"connection refused or closed"));
+                    let complaint = connection.transport.as_mut().and_then(Transport::complaint);
+                    return Err(cannot(&complaint.as_deref().unwrap_or("connection refused or closed")));
                 }
             }
             waiting.retain(|&at| {
@@ -111,6 +116,9 @@ impl Sender {
                     !(transport.is_ready() && transport.socket().peer_addr().is_ok())
                 })
             });
+        }
+        if self.plan.keep == Connections::One {
+            self.connections[0].transport = None;
         }
         Ok(())
     }
@@ -120,7 +128,6 @@ impl Sender {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(transport.socket(), Token(at), interest)?;
         self.connections[at].open(transport);
-        self.warm.connections += 1;
         Ok(())
     }
 
@@ -132,7 +139,7 @@ impl Sender {
         loop {
             let now = self.now();
             self.send_due(now);
-            if self.live.stop.load(Ordering::Relaxed) || self.schedule.due(now).is_none() {
+            if self.schedule.due(now).is_none() {
                 let ended = *ended_at.get_or_insert(now);
                 if self.under_way == 0 || now - ended > self.plan.timeout.as_nanos() as u64 {
                     break;
@@ -169,18 +176,10 @@ impl Sender {
             Some(due) if !self.free.is_empty() => due.saturating_sub(now),
             _ => u64::MAX,
         };
-        let wait = Duration::from_nanos(until_due.min(next_tick.saturating_sub(now)));
-        if until_due != u64::MAX && wait < SPIN {
-            Duration::ZERO
-        } else {
-            wait.min(Duration::from_millis(50))
-        }
+        Duration::from_nanos(until_due.saturating_sub(SPIN).min(next_tick.saturating_sub(now)))
     }
 
     fn send_due(&mut self, now: u64) {
-        if self.live.stop.load(Ordering::Relaxed) {
-            return;
-        }
         while !self.again.is_empty() {
             let Some(at) = self.free.pop_front() else { return };
             let (intended, ask) = self.again.pop_front().unwrap_or((now, Ask::Unknown(0)));
@@ -202,7 +201,7 @@ impl Sender {
     /// Sends one request on the connection at this place, which is made first if there is none.
     fn send(&mut self, at: usize, due: u64, ask: Ask) {
         if self.connections[at].closing && self.connections[at].flights.is_empty() {
-            self.drop_transport(at); // the server is about to close it
+            self.drop_transport(at, due); // the server is about to close it
         }
         let opened = if self.connections[at].transport.is_none() { self.open(at) } else { Ok(()) };
         let sent = self.now();
@@ -246,7 +245,7 @@ impl Sender {
         match after {
             After::Gone(fate) => {
                 self.connections[at].owed += answered;
-                self.lose(at, fate, now);
+                return self.lose(at, fate, now);
             }
             // The server ends this connection: its places are free when it has.
             After::Open if self.connections[at].closing || self.plan.keep == Connections::One => {
@@ -255,14 +254,19 @@ impl Sender {
             After::Open => {
                 for _ in 0..answered {
                     // Flat out, the next one goes at once on the same connection.
-                    let flat = self.schedule.is_closed_loop() && self.schedule.due(now).is_some();
-                    if flat && !self.live.stop.load(Ordering::Relaxed) {
+                    if self.schedule.is_closed_loop() && self.schedule.due(now).is_some() {
                         self.send_next(at, now);
                     } else {
                         self.free.push_back(at);
                     }
                 }
             }
+        }
+        // The handshake ended with what was just read: nothing else will wake what waited for it.
+        if self.connections[at].has_to_write()
+            && let Err(fate) = self.connections[at].write()
+        {
+            self.lose(at, fate, now);
         }
     }
 
@@ -278,13 +282,16 @@ impl Sender {
             }
             places += 1;
         }
-        self.drop_transport(at);
+        self.drop_transport(at, now);
         self.connections[at].free_since = now;
         self.free.extend(std::iter::repeat_n(at, places));
     }
 
-    fn drop_transport(&mut self, at: usize) {
+    fn drop_transport(&mut self, at: usize, now: u64) {
         if let Some(mut transport) = self.connections[at].transport.take() {
+            let phase = self.phase(now);
+            phase.connections += 1;
+            phase.resumed += u64::from(transport.is_resumed());
             let _ = self.poll.registry().deregister(transport.socket()); // closed with its socket anyway
         }
         self.connections[at].closing = false;
@@ -342,8 +349,9 @@ impl Sender {
         let wrong = self.cold.all() + self.warm.all() - right;
         self.live.right.fetch_add(right - self.published.0, Ordering::Relaxed);
         self.live.wrong.fetch_add(wrong - self.published.1, Ordering::Relaxed);
-        self.live.behind.store(self.schedule.behind(now), Ordering::Relaxed);
-        self.published = (right, wrong);
+        let behind = self.schedule.behind(now);
+        self.live.behind.fetch_add(behind.wrapping_sub(self.published.2), Ordering::Relaxed); // less: it wraps
+        self.published = (right, wrong, behind);
     }
 
     fn now(&self) -> u64 {

@@ -4,9 +4,11 @@ use crate::plan::{Plan, Sessions, Url};
 use mio::net::TcpStream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme};
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// See the module.
@@ -52,6 +54,22 @@ impl Transport {
         }
     }
 
+    /// Whether the handshake was spared by a ticket of an earlier connection.
+    pub fn is_resumed(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.session.handshake_kind() == Some(HandshakeKind::Resumed))
+    }
+
+    /// What TLS says against the other side, for people.
+    pub fn complaint(&mut self) -> Option<String> {
+        let Self::Tls(tls) = self else { return None };
+        match tls.session.process_new_packets().err()? {
+            fault @ rustls::Error::InvalidCertificate(_) => {
+                Some(format!("{fault}; --trust-any believes any certificate"))
+            }
+            fault => Some(format!("TLS: {fault}")),
+        }
+    }
+
     /// As `Read::read`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -67,7 +85,8 @@ impl Transport {
             Self::Tls(tls) => {
                 let taken = tls.session.writer().write(bytes)?;
                 tls.flush()?;
-                Ok(taken)
+                // The session holds so much and no more until the socket takes some of it.
+                if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
             }
         }
     }
@@ -91,10 +110,9 @@ impl Tls {
                 done => return done,
             }
             let count = self.session.read_tls(&mut self.socket)?;
-            self.session
-                .process_new_packets()
-                .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
-            self.flush()?;
+            let processed = self.session.process_new_packets();
+            self.flush()?; // also the alert that says why it failed
+            processed.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
             if count == 0 {
                 return Ok(0);
             }
@@ -120,23 +138,42 @@ impl Tls {
 /// What all TLS connections of a run share: with resumption, the tickets.
 ///
 /// # Errors
-/// One line when there is no provider.
+/// One line when no certificate could ever be believed.
 pub fn config(plan: &Plan) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|fault| format!("TLS: {fault}"))?;
-    if !plan.trust_any {
-        return Err("https: certificates are not checked by a load test, say so with --trust-any".into());
-    }
-    let verifier = Arc::new(Anyone(provider));
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = if plan.trust_any {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+    } else {
+        builder.with_root_certificates(roots()?)
+    };
+    let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = match plan.sessions {
         Sessions::Full => Resumption::disabled(),
         Sessions::Resumed => Resumption::in_memory_sessions(4096),
     };
     Ok(Arc::new(config))
+}
+
+/// Where distributions keep the certificates that they believe: Debian and its kin, Fedora and its kin.
+const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// What this machine believes; `SSL_CERT_FILE` names another file, as everywhere.
+fn roots() -> Result<RootCertStore, String> {
+    let given = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let file = given.or_else(|| ROOTS.iter().map(PathBuf::from).find(|path| path.is_file()));
+    let file = file.ok_or("https: this machine names no authorities: SSL_CERT_FILE=… or --trust-any")?;
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(&file)
+        .map_err(|fault| format!("https: cannot read {}: {fault}", file.display()))?;
+    roots.add_parsable_certificates(certificates.flatten());
+    if roots.is_empty() {
+        return Err(format!("https: there is no certificate in {}", file.display()));
+    }
+    Ok(roots)
 }
 
 /// Believes any certificate: the server under test is one's own.

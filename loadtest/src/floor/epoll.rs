@@ -9,6 +9,7 @@ const LISTENER: Token = Token(usize::MAX);
 
 pub(super) fn serve(listener: std::net::TcpListener, mut faults: Faults) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    let close = faults.floor.close;
     let (mut listener, mut poll) = (TcpListener::from_std(listener), Poll::new()?);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Vec<Option<TcpStream>> = Vec::new();
@@ -43,7 +44,7 @@ pub(super) fn serve(listener: std::net::TcpListener, mut faults: Faults) -> io::
             let answers = count(&input[..length]);
             faults.before(answers);
             (0..answers).for_each(|_| output.extend_from_slice(ANSWER));
-            if stream.write_all(&output).is_err() {
+            if stream.write_all(&output).is_err() || (close && answers > 0) {
                 *place = None;
             }
         }

@@ -19,9 +19,9 @@ const SEND: u64 = 3 << 60;
 pub(super) fn serve(listener: &TcpListener, mut faults: Faults) -> io::Result<()> {
     let mut ring: IoUring =
         IoUring::builder().setup_single_issuer().setup_defer_taskrun().setup_cqsize(8192).build(2048)?;
-    let mut buffers = Buffers::new(&ring)?;
+    let (mut buffers, close) = (Buffers::new(&ring)?, faults.floor.close);
     let answers = ANSWER.repeat(MOST_ANSWERS);
-    push(&mut ring, &opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build().user_data(ACCEPT))?;
+    push(&mut ring, &[opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build().user_data(ACCEPT)])?;
     let receive = |fd: i32| opcode::RecvMulti::new(Fd(fd), 0).build().user_data(RECEIVE | fd as u64);
     loop {
         ring.submit_and_wait(1)?;
@@ -34,9 +34,9 @@ pub(super) fn serve(listener: &TcpListener, mut faults: Faults) -> io::Result<()
                     // SAFETY: the descriptor was just accepted and is used nowhere else during this call.
                     let stream = unsafe { std::os::fd::BorrowedFd::borrow_raw(result) };
                     socket2::SockRef::from(&stream).set_tcp_nodelay(true)?;
-                    push(&mut ring, &receive(result))?;
+                    push(&mut ring, &[receive(result)])?;
                 }
-                RECEIVE if result == -libc::ENOBUFS => push(&mut ring, &receive(fd))?,
+                RECEIVE if result == -libc::ENOBUFS => push(&mut ring, &[receive(fd)])?,
                 RECEIVE if result <= 0 => {
                     // SAFETY: the multishot receive of this descriptor has ended, and nothing else holds it.
                     drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
@@ -50,10 +50,17 @@ pub(super) fn serve(listener: &TcpListener, mut faults: Faults) -> io::Result<()
                         let length = (asked * ANSWER.len()) as u32;
                         let send = opcode::Send::new(Fd(fd), answers.as_ptr(), length);
                         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-                        push(&mut ring, &send.flags(flags).build().user_data(SEND))?;
+                        let send = send.flags(flags).build().user_data(SEND);
+                        if close {
+                            // The receive sees the end, too, and closes the descriptor.
+                            let end = opcode::Shutdown::new(Fd(fd), libc::SHUT_RDWR).build().user_data(SEND);
+                            push(&mut ring, &[send.flags(squeue::Flags::IO_LINK), end])?;
+                        } else {
+                            push(&mut ring, &[send])?;
+                        }
                     }
                     if !cqueue::more(flags) {
-                        push(&mut ring, &receive(fd))?;
+                        push(&mut ring, &[receive(fd)])?;
                     }
                 }
                 _ => {}
@@ -63,10 +70,11 @@ pub(super) fn serve(listener: &TcpListener, mut faults: Faults) -> io::Result<()
     }
 }
 
-fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
+/// All of them or none at once: a chain must not be cut by a submission.
+fn push(ring: &mut IoUring, entries: &[squeue::Entry]) -> io::Result<()> {
     // SAFETY: what the entries point to (the answers, the buffer ring) lives as long as the ring: `serve` never returns
     // while operations are under way but by an error that ends the process.
-    while unsafe { ring.submission().push(entry) }.is_err() {
+    while unsafe { ring.submission().push_multiple(entries) }.is_err() {
         ring.submit()?;
     }
     Ok(())

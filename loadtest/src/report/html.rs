@@ -1,8 +1,9 @@
 //! One page with everything in it: opens in a browser from a file, loads nothing.
 
-use super::{Report, print};
+use super::{Phase, Report, print};
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 type Point = (f64, f64);
@@ -55,18 +56,26 @@ fn plots(report: &Report) -> Result<Plots, Box<dyn std::error::Error>> {
             ("own lateness", GREY_LINE, curve(&warm.lateness.curve)),
         ])?,
     )];
-    let seconds = |of: fn(&(u64, u64, f64)) -> f64| {
-        warm.each_second.iter().enumerate().map(|(at, second)| (at as f64, of(second))).collect::<Vec<_>>()
+    // Level over each second. What came behind the end has no second of its own, and the last one may be a short one.
+    let seconds = |of: fn(&(u64, u64, f64), f64) -> f64| {
+        let all = warm.each_second.iter().enumerate().map(|(at, second)| (at as f64, second));
+        let levels = all.filter(|(from, _)| *from < warm.seconds).flat_map(|(from, second)| {
+            let until = warm.seconds.min(from + 1.0);
+            let level = of(second, until - from);
+            [(from, level), (until, level)]
+        });
+        levels.collect::<Vec<Point>>()
     };
     let rates = [
-        ("right answers a second", GREEN_LINE, seconds(|s| s.0 as f64)),
-        ("others a second", ORANGE_LINE, seconds(|s| s.1 as f64)),
+        ("right answers a second", GREEN_LINE, seconds(|second, length| second.0 as f64 / length)),
+        ("others a second", ORANGE_LINE, seconds(|second, length| second.1 as f64 / length)),
     ];
     plots.push(("timeline", "Answers over time", time_plot(&rates, "requests a second")?));
-    let longest = [("longest latency, µs", BLUE_LINE, seconds(|s| s.2))];
+    let longest = [("longest latency, µs", BLUE_LINE, seconds(|second, _| second.2))];
     plots.push(("longest", "Longest latency of each second", time_plot(&longest, "µs")?));
     if warm.hit_rate().is_some() {
         plots.push(("hit-rate", "Answers by tier", tier_plot(report)?));
+        plots.push(("hit-rate-over-time", "Answers by tier over time", tiers_over_time(report)?));
     }
     Ok(plots)
 }
@@ -103,7 +112,7 @@ fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::erro
             .x_label_area_size(40)
             .y_label_area_size(80)
             .build_cartesian_2d(0.0..right, 0.0..top)?;
-        chart.configure_mesh().x_desc("seconds").y_desc(unit).draw()?;
+        chart.configure_mesh().max_light_lines(2).x_desc("seconds").y_desc(unit).draw()?;
         draw_lines(&mut chart, lines, SeriesLabelPosition::LowerLeft)?;
         root.present()?;
     }
@@ -144,17 +153,18 @@ fn tier_plot(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
             .x_label_area_size(40)
             .y_label_area_size(80)
             .build_cartesian_2d(0.0..100.0, 0.0..phases.len() as f64)?;
-        chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc("% of the answers about links").draw()?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .max_light_lines(2)
+            .y_labels(0)
+            .x_desc("% of the answers about links")
+            .draw()?;
         for (at, (name, phase)) in phases.iter().enumerate() {
             let all = phase.tiers.values().sum::<u64>().max(1) as f64;
             let (mut from, bottom) = (0.0, at as f64);
             for (tier, count) in &phase.tiers {
-                let color = match tier.as_str() {
-                    "hot" => GREEN_LINE,
-                    "redis" => BLUE_LINE,
-                    "origin" => ORANGE_LINE,
-                    _ => GREY_LINE,
-                };
+                let color = color_of_tier(tier);
                 let to = from + *count as f64 / all * 100.0;
                 chart.draw_series([Rectangle::new(
                     [(from, bottom + 0.2), (to, bottom + 0.8)],
@@ -169,4 +179,67 @@ fn tier_plot(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
         root.present()?;
     }
     Ok(svg)
+}
+
+fn color_of_tier(tier: &str) -> RGBColor {
+    match tier {
+        "hot" => GREEN_LINE,
+        "redis" => BLUE_LINE,
+        "origin" => ORANGE_LINE,
+        _ => GREY_LINE,
+    }
+}
+
+/// Each tier's part of the answers of each interval, the warm-up shaded and apart from the rest.
+fn tiers_over_time(report: &Report) -> Result<String, Box<dyn std::error::Error>> {
+    let cold_seconds = report.cold.as_ref().map_or(0.0, |cold| cold.seconds);
+    let phases: Vec<(f64, &Phase)> =
+        report.cold.iter().map(|cold| (0.0, cold)).chain([(cold_seconds, &report.warm)]).collect();
+    let end = |phase: &Phase| phase.tiers_over_time.last().map_or(0.0, |(until, _)| *until);
+    let right = phases.iter().map(|(start, phase)| start + end(phase)).fold(0.1, f64::max);
+    let tiers: BTreeSet<&String> = phases.iter().flat_map(|(_, phase)| phase.tiers.keys()).collect();
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (900, 300)).into_drawing_area();
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(0.0..right, 0.0..105.0)?;
+        let shade = Rectangle::new([(0.0, 0.0), (cold_seconds, 105.0)], GREY_LINE.mix(0.15).filled());
+        chart.draw_series([shade])?;
+        let mut mesh = chart.configure_mesh();
+        mesh.max_light_lines(2).x_desc("seconds, the warm-up shaded").y_desc("% of the answers").draw()?;
+        for tier in tiers {
+            let color = color_of_tier(tier);
+            for (at, (start, phase)) in phases.iter().enumerate() {
+                let line = LineSeries::new(steps(*start, phase, tier), color.stroke_width(2));
+                let drawn = chart.draw_series(line)?;
+                if at == 0 {
+                    drawn
+                        .label(tier)
+                        .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+                }
+            }
+        }
+        let mut labels = chart.configure_series_labels();
+        labels.position(SeriesLabelPosition::MiddleRight).background_style(WHITE.mix(0.8));
+        labels.border_style(BLACK).draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+/// A tier's part of each interval, in percent, level over the interval. Intervals without an answer have no part.
+fn steps(start: f64, phase: &Phase, tier: &str) -> Vec<Point> {
+    let (mut from, mut points) = (start, Vec::new());
+    for (until, counts) in &phase.tiers_over_time {
+        let all: u64 = counts.values().sum();
+        let part = counts.get(tier).copied().unwrap_or(0) as f64 / all as f64 * 100.0;
+        if all > 0 {
+            points.extend([(from, part), (start + until, part)]);
+        }
+        from = start + until;
+    }
+    points
 }

@@ -32,6 +32,13 @@ fn phase(text: &mut String, phase: &Phase) {
     for (name, count) in phase.fates.iter().filter(|(name, _)| *name != "right") {
         let _ = writeln!(text, "  wrong: {name:<24} {count}");
     }
+    let resumed = match phase.resumed {
+        0 => String::new(),
+        some => format!(", {some} with a resumed TLS session"),
+    };
+    if phase.connections > 0 {
+        let _ = writeln!(text, "connections    {}{resumed}", phase.connections);
+    }
     let _ = writeln!(
         text,
         "µs             {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",

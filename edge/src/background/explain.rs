@@ -1,0 +1,134 @@
+//! `/debug/explain`: what this edge would answer to a request, and why. The request takes the way of a real one, down to
+//! the last byte, but nobody counts it.
+
+use crate::shared::{Question, Shared, Told};
+use crate::sys;
+use axum::Json;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use futures_channel::oneshot;
+use hot::{Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Policy, Stamp, Step, Tier, Turn};
+use link::{Class, DomainId, Key, Position, Seq};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+type Refused = (StatusCode, String);
+
+/// Answers `?path=/code`, with `&host=` and `&method=` if need be.
+pub async fn explain(
+    shared: Arc<Shared>,
+    listen: SocketAddr,
+    Query(words): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, Refused> {
+    let request = request(&words, listen)?;
+    let (mut counts, mut out) = (Counts::default(), Vec::new());
+    let mut known = None;
+    let (_, step) = in_turn(&shared, &mut counts, |turn| {
+        hot::answer(&mut Conversation::default(), request.as_bytes(), &mut out, turn)
+    });
+    if let Step::Miss(miss) = step {
+        let told = ask(&shared, &miss).await;
+        in_turn(&shared, &mut counts, |turn| match &told {
+            Told::Known(answer) => {
+                let told = answer.told();
+                let class = told.value.map(|value| class(value.found()));
+                known = class.map(|class| (told.version, told.as_of, class));
+                hot::finish(&miss, Asked::Told(&told), &mut out, turn)
+            }
+            Told::Unavailable => hot::finish(&miss, Asked::Nobody, &mut out, turn),
+        });
+    }
+    Ok(Json(describe(&shared, &request, counts, &String::from_utf8_lossy(&out), known)))
+}
+
+/// The bytes of a request that asks where its answer comes from.
+fn request(words: &HashMap<String, String>, listen: SocketAddr) -> Result<String, Refused> {
+    let word = |name: &str, usual: Option<String>| {
+        let word = words.get(name).cloned().or(usual).unwrap_or_default();
+        match !word.is_empty() && word.bytes().all(|b| b > b' ' && b != 0x7f) {
+            true => Ok(word),
+            false => {
+                Err((StatusCode::BAD_REQUEST, format!("{name} is missing or cannot stand in a request\n")))
+            }
+        }
+    };
+    let (path, host) = (word("path", None)?, word("host", Some(listen.to_string()))?);
+    let method = word("method", Some("GET".into()))?;
+    Ok(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Linkr-Debug: 1\r\n\r\n"))
+}
+
+/// As a worker does it, but for the counting.
+fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+    let system = SystemTime::now();
+    let now = system.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64; // 292 million years
+    let stamp = Stamp::new(&httpdate::fmt_http_date(system));
+    let (boot_ms, policy) = (sys::boottime_ms(), Policy::default());
+    then(&mut Turn { set: &shared.set, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
+}
+
+async fn ask(shared: &Shared, miss: &Miss) -> Told {
+    let (answer, told) = oneshot::channel();
+    let question = Question { key: miss.key.clone(), token: miss.token, answer };
+    match shared.ask().try_send(question) {
+        Ok(()) => told.await.unwrap_or(Told::Unavailable),
+        Err(_) => Told::Unavailable,
+    }
+}
+
+/// `known`: version, as_of and class, if a tier was asked and said so.
+fn describe(
+    shared: &Shared,
+    request: &str,
+    mut counts: Counts,
+    answer: &str,
+    known: Option<(Seq, Seq, Class)>,
+) -> Value {
+    let mut outcome = Outcome::Refused;
+    let tier = counts.tier;
+    counts.drain(|counted, _| outcome = counted);
+    let tier = tier.of(outcome);
+    let field = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let revision = field("X-Linkr-Revision");
+    let version = revision.and_then(Position::parse_revision).map(|(_, seq)| seq);
+    let known =
+        known.or_else(|| held(shared, request)).filter(|(of, ..)| version.is_none_or(|own| own == *of));
+    let freshness = shared.set.freshness(sys::boottime_ms());
+    let staleness_ms = field("X-Linkr-Staleness-Ms").and_then(|ms| ms.parse().ok()).or(freshness.stale_ms());
+    json!({
+        "outcome": outcome.label(),
+        "tier": tier.label(),
+        "fresh": matches!(tier, Tier::Hot | Tier::Origin) && outcome != Outcome::Unavailable,
+        "blind": freshness.is_blind(),
+        "staleness_ms": staleness_ms,
+        "version": version,
+        "revision": revision,
+        "as_of": known.map(|(_, as_of, _)| as_of),
+        "class": known.map(|(.., class)| if class == Class::Strict { "strict" } else { "normal" }),
+        "response": without_debug(answer),
+    })
+}
+
+/// Version, as_of and class of what memory holds for this request's code.
+fn held(shared: &Shared, request: &str) -> Option<(Seq, Seq, Class)> {
+    let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
+    let key = Key::from_bytes(&[&DomainId::DEFAULT.0.to_be_bytes(), head.path].concat()).ok()?;
+    let of = |held: Held<'_>| (held.version, held.as_of, class(held.found));
+    Some(shared.set.look_up(key.as_bytes(), of))
+}
+
+fn class(found: Found<'_>) -> Class {
+    match found {
+        Found::Live(link) if link.class != Class::Inherit => link.class,
+        _ => Policy::default().class,
+    }
+}
+
+/// What the same request would be answered without its wish to know more.
+fn without_debug(answer: &str) -> String {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    let lines = head.split("\r\n").filter(|line| !line.starts_with("X-Linkr-"));
+    format!("{}\r\n\r\n{body}", lines.collect::<Vec<_>>().join("\r\n"))
+}

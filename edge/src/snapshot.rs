@@ -1,0 +1,136 @@
+//! The edge's own file (R8b): what it held goes to disk now and then and at a clean stop, and a start reads it back, so
+//! that an edge whose control is away comes back with its links. On a plain thread; no request ever waits for it.
+
+mod note;
+mod read;
+mod write;
+
+use crate::StartFault;
+use crate::shared::Shared;
+use crate::sys;
+use link::Position;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use note::{Group, UnderWay};
+pub use read::Restored;
+
+/// The file, the note beside it, and what happened to them.
+#[derive(Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+    /// What is under way.
+    pub note: note::Note,
+    /// Counted for `/metrics`.
+    pub counts: Counts,
+}
+
+/// See docs/metrics.md.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Boot-clock milliseconds when the file was written; 0: there is none.
+    at_ms: AtomicU64,
+    /// Its bytes.
+    pub bytes: AtomicU64,
+    /// Nanoseconds that writing it took, or reading it at the start.
+    pub took_ns: AtomicU64,
+    /// Files that could not be written.
+    pub write_failures: AtomicU64,
+    /// Files that could not be read.
+    pub load_failures: AtomicU64,
+}
+
+impl Snapshot {
+    /// Takes the file for this process. It may not be there yet.
+    ///
+    /// # Errors
+    /// [`StartFault`] when another process has it, or nothing can be written there.
+    pub fn open(path: &Path) -> Result<Self, StartFault> {
+        let note = note::Note::open(&beside(path, "note")).map_err(StartFault)?;
+        Ok(Self { path: path.to_path_buf(), note, counts: Counts::default() })
+    }
+
+    /// Reads the file into the set, before any other thread uses that. `None`: there is none that can be used, and this
+    /// edge begins with nothing.
+    pub fn restore(&self, shared: &Shared) -> Option<Restored> {
+        read::restore(self, shared)
+    }
+}
+
+impl Counts {
+    /// Since the file was written; infinite when there is none.
+    pub fn age_seconds(&self) -> f64 {
+        match self.at_ms.load(Ordering::Relaxed) {
+            0 => f64::INFINITY,
+            at => sys::boottime_ms().saturating_sub(at) as f64 / 1000.0,
+        }
+    }
+
+    /// A file of this age was written or read.
+    fn done(&self, age: Duration, bytes: u64, took: Duration) {
+        let at = sys::boottime_ms().saturating_sub(age.as_millis() as u64).max(1);
+        self.at_ms.store(at, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.took_ns.store(took.as_nanos() as u64, Ordering::Relaxed); // 584 years
+    }
+}
+
+/// The thread that writes the file.
+pub struct Keeper {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts it, before anything else touches the set. `restored`: the file holds what the set does.
+    ///
+    /// # Errors
+    /// [`StartFault`]
+    pub fn start(shared: Arc<Shared>, restored: bool) -> Result<Self, StartFault> {
+        let (stop, stopped) = mpsc::channel();
+        let content = restored.then(|| write::Content::of(&shared));
+        let thread = std::thread::Builder::new()
+            .name("snapshot".into())
+            .spawn(move || {
+                sys::let_others_go_first();
+                write::keep(&shared, content, &stopped);
+            })
+            .map_err(|fault| StartFault(format!("cannot start the snapshot thread: {fault}")))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Writes a last time, and ends the thread. What fills the set has ended before.
+    pub fn stop(self) {
+        drop(self.stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Where everything that the set says stands in the log, as the thread that follows it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The set's, when this was so.
+    pub generation: u64,
+    /// Every change up to here is applied.
+    pub position: Position,
+}
+
+/// `FILE.ending`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "snapshot/tests.rs"]
+mod tests;

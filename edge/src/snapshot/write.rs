@@ -1,0 +1,135 @@
+//! Writes the file: beside the old one, synced, and put in its place in one step.
+
+use super::{Snapshot, beside, unix_ms};
+use crate::shared::Shared;
+use crate::sys;
+use hot::{Dump, Found};
+use link::{Epoch, Seq};
+use proto::snapshot::{Header, Writer};
+use std::fs::{File, OpenOptions, remove_file, rename};
+use std::io::{BufWriter, IntoInnerError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether there is something to write.
+const LOOK: Duration = Duration::from_secs(1);
+/// A set that changed is written so often; one that cannot be written is tried again so often.
+const EVERY: Duration = Duration::from_secs(60);
+/// A set that did not change is written so often: the file also says when it was last known to be current, and a start
+/// without control goes by that.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
+/// Bytes of one write.
+const BUFFER: usize = 256 * 1024;
+
+/// Whatever of a set makes two files of it differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    generation: u64,
+    epoch: Option<Epoch>,
+    applied: Seq,
+    seen: Seq,
+    completeness: u64,
+    entries: usize,
+    evictions: u64,
+}
+
+impl Content {
+    pub fn of(shared: &Shared) -> Self {
+        let set = &shared.set;
+        Self {
+            generation: set.generation(),
+            epoch: set.epoch(),
+            applied: set.applied(),
+            seen: set.seen(),
+            completeness: set.completeness(),
+            entries: set.entries(),
+            evictions: set.evictions(),
+        }
+    }
+}
+
+/// Writes until the other end of `stopped` is gone, and then a last time. `restored`: what the file holds now.
+pub(super) fn keep(shared: &Shared, restored: Option<Content>, stopped: &Receiver<()>) {
+    let Some(snapshot) = &shared.snapshot else { return };
+    let mut last = restored.map(|content| (Instant::now(), Some(content)));
+    let mut warned = false;
+    loop {
+        let stopping = stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout);
+        let content = Some(Content::of(shared));
+        let due = last.as_ref().is_none_or(|(at, written)| {
+            let changed = *written != content;
+            match stopping {
+                true => changed || at.elapsed() >= EVERY,
+                false => at.elapsed() >= if changed { EVERY } else { AT_LEAST_EVERY },
+            }
+        });
+        if due && shared.feed.loaded.load(Ordering::Acquire) {
+            match write(snapshot, shared) {
+                Ok(Written::Whole) => (last, warned) = (Some((Instant::now(), content)), false),
+                Ok(Written::Overtaken) => {} // at the next look
+                Err(fault) => {
+                    last = Some((Instant::now(), None));
+                    snapshot.counts.write_failures.fetch_add(1, Ordering::Relaxed);
+                    if !std::mem::replace(&mut warned, true) {
+                        let file = snapshot.path.display();
+                        tracing::warn!(%file, %fault, "the snapshot cannot be written; the one before it stays");
+                    }
+                }
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// What became of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Whole,
+    /// The set began anew meanwhile, or goes on in another history: what was dumped belongs to neither.
+    Overtaken,
+}
+
+pub(super) fn write(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Written> {
+    let new = beside(&snapshot.path, "new");
+    let written = write_to(&new, snapshot, shared);
+    if !matches!(written, Ok(Written::Whole)) {
+        let _ = remove_file(&new); // a full disk gets its room back
+    }
+    written
+}
+
+fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Written> {
+    let (began, set) = (Instant::now(), &shared.set);
+    let standing = shared.feed.standing().map(|at| (at.generation, at.position));
+    let Some(dump) = standing.and_then(|standing| Dump::begin(set, standing)) else {
+        return Ok(Written::Overtaken);
+    };
+    let stale_ms = set.freshness(sys::boottime_ms()).stale_ms();
+    let fresh_at = stale_ms.map(|ms| unix_ms().saturating_sub_unsigned(ms));
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+    let header = Header { position: dump.position, fresh_at };
+    let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, file), &header)?;
+    let mut all = true;
+    for shard in 0..set.shards() {
+        set.dump(shard, |key, version, as_of, found| match found {
+            Found::Live(link) => writer.entry(key, as_of, version, Some(&link)),
+            Found::Deleted => writer.entry(key, as_of, version, None),
+            // Control is asked for it again: a newer program may understand it.
+            Found::Quarantined | Found::Absent(_) => all = false,
+        });
+        writer.flush()?;
+    }
+    let Some(dumped) = dump.end(set, all) else { return Ok(Written::Overtaken) };
+    let (out, bytes) = writer.finish(dumped.seen, dumped.complete)?;
+    out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
+    rename(new, &snapshot.path)?;
+    let dir = snapshot.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+    snapshot.counts.done(Duration::ZERO, bytes, began.elapsed());
+    Ok(Written::Whole)
+}

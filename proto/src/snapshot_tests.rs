@@ -1,0 +1,202 @@
+//! What is written comes back, and no other bytes are believed.
+
+use super::*;
+use link::{Link, LinkParts, State, Target};
+use proptest::prelude::*;
+
+const HEAD: Header = Header {
+    position: Position { epoch: Epoch { counter: 3, random: 7 }, seq: 9, tag: 0xfeed },
+    fresh_at: Some(1_700_000_000_123),
+};
+
+fn link(target: &str) -> Link {
+    Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap()
+}
+
+/// A file with these entries, flushed behind each for which `flushed` says so; the third one is a tombstone.
+fn file(targets: &[String], flushed: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &HEAD).unwrap();
+    for (number, target) in targets.iter().enumerate() {
+        let (link, seq) = (link(target), number as u64);
+        let link = (number != 2).then(|| link.as_ref());
+        writer.entry(format!("\0\0\0\0code{number}").as_bytes(), seq + 1, seq, link.as_ref());
+        if flushed(number) {
+            writer.flush().unwrap();
+        }
+    }
+    let (bytes, length) = writer.finish(17, true).unwrap();
+    assert_eq!(bytes.len() as u64, length);
+    bytes
+}
+
+fn targets(count: usize, length: usize) -> Vec<String> {
+    (0..count).map(|number| format!("https://a.example/{number}/{}", "x".repeat(length))).collect()
+}
+
+/// Every part, in order: what a careless reader would see.
+fn read(bytes: &[u8]) -> Result<(Header, Vec<(Vec<u8>, Seq, Vec<u8>)>, Footer), Fault> {
+    let mut reader = Reader::new(bytes)?;
+    let mut all = Vec::new();
+    loop {
+        match reader.part()? {
+            Part::Entries(entries) => {
+                for entry in entries {
+                    let Entry { key, as_of, record } = entry?;
+                    all.push((key.to_vec(), as_of, record.to_vec()));
+                }
+            }
+            Part::End(footer) => return Ok((reader.header(), all, footer)),
+        }
+    }
+}
+
+/// Golden bytes: another version may have to say what is wrong with them. They change only with [`LAYOUT`].
+#[test]
+fn golden() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let bytes = file(&targets(1, 0), |_| false);
+    let record = hex(&crate::encode(0, &State::Live(link(&targets(1, 0)[0]))));
+    let header =
+        "896c696e6b720d0a000100000003000000070000000000000009000000000000feed0000018bcfe5687b3756734c";
+    let entry = format!("0900000000636f6465300000000000000001{:04x}{record}", record.len() / 2);
+    let footer = "00000000000000000000001101";
+    assert_eq!(hex(&bytes[..HEADER + 4]), header);
+    assert_eq!(hex(&bytes[HEADER + 4..][..60]), format!("00000038{entry}"));
+    assert_eq!(hex(&bytes[HEADER + 68..]), format!("{footer}000000000000000119fcecfb"));
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    for (count, length) in [(0, 0), (1, 0), (5, 0), (3_000, 60), (40, 8_000)] {
+        for every in [1, 7, usize::MAX] {
+            let targets = targets(count, length);
+            let bytes = file(&targets, |number| number % every == every - 1);
+            let (header, all, footer) = read(&bytes).unwrap();
+            assert_eq!((header, footer), (HEAD, Footer { seen: 17, complete: true, count: count as u64 }));
+            assert_eq!(verify(&bytes[..]).unwrap(), (header, footer));
+            assert_eq!(all.len(), count);
+            for (number, (key, as_of, record)) in all.into_iter().enumerate() {
+                assert_eq!(key, format!("\0\0\0\0code{number}").as_bytes());
+                assert_eq!(as_of, number as u64 + 1);
+                let state = match number {
+                    2 => State::Deleted,
+                    _ => State::Live(link(&targets[number])),
+                };
+                assert_eq!(record, crate::encode(number as u64, &state));
+            }
+        }
+    }
+    let header = Header { fresh_at: None, ..HEAD };
+    let (bytes, _) = Writer::new(Vec::new(), &header).unwrap().finish(9, false).unwrap();
+    assert_eq!(verify(&bytes[..]).unwrap(), (header, Footer { seen: 9, complete: false, count: 0 }));
+}
+
+#[test]
+fn a_file_cut_at_any_length_is_found() {
+    let bytes = file(&targets(30, 20), |number| number % 10 == 0);
+    assert!(verify(&bytes[..]).is_ok());
+    for length in 0..bytes.len() {
+        match verify(&bytes[..length]) {
+            Err(Fault::Magic) => assert!(length < MAGIC.len(), "{length}"),
+            Err(Fault::Torn) => assert!(length >= MAGIC.len(), "{length}"),
+            other => panic!("{length}: {other:?}"),
+        }
+    }
+    let longer = [&bytes[..], b"x"].concat();
+    assert!(matches!(verify(&longer[..]), Err(Fault::Malformed("something is behind the end"))));
+}
+
+#[test]
+fn every_changed_byte_is_found() {
+    let bytes = file(&targets(30, 20), |number| number % 10 == 0);
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            let fault = verify(&changed[..]).expect_err("a changed bit was not found");
+            match at {
+                0..8 => assert!(matches!(fault, Fault::Magic)),
+                8..10 => assert!(matches!(fault, Fault::Layout(_))),
+                10..46 => assert!(matches!(fault, Fault::Sum)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Sums of its own do not save a block that stands where another did.
+#[test]
+fn blocks_out_of_place_are_found() {
+    let bytes = file(&targets(4, 20), |_| true);
+    let head = HEADER + 4;
+    let length = |at: usize| 8 + u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (one, two) = (length(head), length(head + length(head)));
+    assert_eq!(one, two);
+    let mut swapped = bytes.clone();
+    swapped[head..head + one].copy_from_slice(&bytes[head + one..head + one + two]);
+    swapped[head + one..head + one + two].copy_from_slice(&bytes[head..head + one]);
+    assert!(matches!(verify(&swapped[..]), Err(Fault::Sum)));
+    let missing = [&bytes[..head], &bytes[head + one..]].concat();
+    assert!(matches!(verify(&missing[..]), Err(Fault::Sum)));
+}
+
+/// What only a wrong writer can make: every sum is right.
+fn forged(block: &[u8], footer: &[u8]) -> Result<(Header, Footer), Fault> {
+    let mut writer = Writer::new(Vec::new(), &HEAD).unwrap();
+    if !block.is_empty() {
+        writer.put(&(block.len() as u32).to_be_bytes()).unwrap();
+        writer.put(block).unwrap();
+        writer.put_sum().unwrap();
+    }
+    writer.put(&[0; 4]).unwrap();
+    writer.put(footer).unwrap();
+    writer.put_sum().unwrap();
+    verify(&writer.out[..])
+}
+
+#[test]
+fn a_wrong_writer_is_found_too() {
+    let footer = |seen: u64, complete: u8, count: u64| {
+        [&seen.to_be_bytes()[..], &[complete], &count.to_be_bytes()].concat()
+    };
+    let entry = [&[1, b'k'][..], &8u64.to_be_bytes(), &[0, 2, 9, 9]].concat();
+    assert!(forged(&entry, &footer(9, 0, 1)).is_ok());
+    let two = [&entry[..], &entry[..entry.len() - 1]].concat();
+    assert!(matches!(forged(&two, &footer(9, 0, 2)), Err(Fault::Malformed("an entry is cut"))));
+    assert!(matches!(forged(&entry, &footer(9, 0, 2)), Err(Fault::Malformed("number of entries"))));
+    assert!(matches!(forged(&[], &footer(8, 0, 0)), Err(Fault::Malformed("footer"))));
+    assert!(matches!(forged(&[], &footer(9, 2, 0)), Err(Fault::Malformed("footer"))));
+    let long = vec![0; MAX_BLOCK + 1];
+    assert!(matches!(forged(&long, &footer(9, 0, 0)), Err(Fault::Malformed("length of a block"))));
+}
+
+proptest! {
+    /// Any bytes at all, also behind a beginning that is right, are read to an end without a panic.
+    #[test]
+    fn any_bytes_are_refused_or_read(
+        bytes in prop::collection::vec(any::<u8>(), 0..300), keep in 0usize..200,
+    ) {
+        let good = file(&targets(3, 5), |_| true);
+        let _ = read(&bytes);
+        let _ = read(&[&good[..keep.min(good.len())], &bytes].concat());
+    }
+
+    /// Several changes at once: cut, overwritten, doubled.
+    #[test]
+    fn what_is_believed_is_what_was_written(
+        cut in 0usize..600, at in 0usize..600, with in prop::collection::vec(any::<u8>(), 0..9), twice: bool,
+    ) {
+        let good = file(&targets(5, 5), |number| number % 2 == 0);
+        let mut bytes = good.clone();
+        let at = at.min(bytes.len());
+        let end = (at + with.len()).min(bytes.len());
+        bytes.splice(at..end, with);
+        bytes.truncate(bytes.len().saturating_sub(cut / 2));
+        if twice {
+            bytes.extend_from_slice(&good);
+        }
+        if verify(&bytes[..]).is_ok() {
+            prop_assert_eq!(bytes, good);
+        }
+    }
+}
