@@ -72,7 +72,7 @@ impl Fault {
             Self::EdgeKilled => {
                 world.kill_edge(edge);
                 sleep(length / 2).await;
-                world.restart_edge(edge).await?;
+                world.restart_edge(edge, random.chance(500)).await?;
                 sleep(length / 2).await;
             }
             Self::EdgeStopped => {
@@ -109,6 +109,12 @@ impl Fault {
         }
         // With a delay still there: what is measured inside the window has all of it.
         let unrecovered = world.recovered().await.err();
+        if let (Self::OldDatabase, Some(restore)) = (self, history.restores.last_mut()) {
+            restore.forks = world.forks().await?;
+        }
+        if world.meddled() > 0 {
+            println!("           {} messages were hit", world.meddled());
+        }
         history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         world.edges.iter().for_each(|edge| edge.wire.set(Mode::Pass));
         world.meddle(None).await?;
@@ -144,6 +150,6 @@ async fn put_back(
     world.start_control()?;
     writer.resume(Some(copied));
     sleep(length / 2).await;
-    history.restores.push(Restore { copied, dead, started, fork: None });
+    history.restores.push(Restore { copied, dead, started, forks: Vec::new() });
     Ok(())
 }

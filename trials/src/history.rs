@@ -168,7 +168,7 @@ pub struct Down {
 }
 
 /// An older database was put back: what was written in this life after the copy is gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Restore {
     /// While no write was under way.
     pub copied: Micros,
@@ -176,8 +176,8 @@ pub struct Restore {
     pub dead: Micros,
     /// Just before a control started on the older database.
     pub started: Micros,
-    /// What the new history says of the old one: its epoch, and the last seq that both share.
-    pub fork: Option<(Epoch, Seq)>,
+    /// Each history that has taken the place of another one since: the other's epoch, and the last seq both share.
+    pub forks: Vec<(Epoch, Seq)>,
 }
 
 /// One fault, from just before it was done until every edge was well and had everything again.

@@ -72,10 +72,10 @@ impl Judge<'_> {
                     continue;
                 }
                 self.verdict.seen.lost_to_restores += 1;
-                let named = restore.fork.is_some_and(|(old, fork_seq)| epoch == old && seq > fork_seq);
+                let named = restore.forks.iter().any(|(old, fork_seq)| epoch == *old && seq > *fork_seq);
                 if !named {
                     self.verdict.add(Violation::LostUnnamed, || {
-                        format!("{write:?} was taken away, the bump says {:?}", restore.fork)
+                        format!("{write:?} was taken away, the bump says {:?}", restore.forks)
                     });
                 }
             }

@@ -101,7 +101,7 @@ impl Outage {
         sleep(Duration::from_millis(200)).await;
         let restart = now();
         world.stop_edge_cleanly(0)?;
-        world.restart_edge(0).await?;
+        world.spawn_edge(0, false).await?;
         let restart_ms = (now() - restart) / 1000;
         balancer.say("set server edges/edge-0 state ready").await?;
         sleep(dead / 2).await;

@@ -61,7 +61,7 @@ impl Run {
         let seed = self.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ crate::process::unix_ms());
         println!("seed {seed}");
         let began = now();
-        let mut world = World::start(EDGES, seed, false).await?;
+        let mut world = World::start(EDGES, seed, true).await?;
         let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
         let channel = channel.tcp_nodelay(true).connect_lazy();
         let links = Arc::new(Links::new());

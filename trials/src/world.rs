@@ -5,6 +5,9 @@ use crate::http::metric;
 use crate::meddler::{Meddler, Mischief};
 use crate::process::{Dir, Process, command, linkr};
 use crate::wire::Wire;
+use link::{Epoch, Seq};
+use proto::v1::edges_client::EdgesClient;
+use proto::v1::{History, ListEdgesRequest};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,6 +145,19 @@ impl World {
         Ok(())
     }
 
+    /// Each history that has taken the place of another one, as control lists them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn forks(&self) -> Result<Vec<(Epoch, Seq)>, String> {
+        let client = EdgesClient::connect(format!("http://{}", self.control_api)).await;
+        let mut client = client.map_err(|fault| fault.to_string())?;
+        let listed = client.list_edges(ListEdgesRequest {}).await.map_err(|status| status.to_string())?;
+        let histories = listed.into_inner().log.unwrap_or_default().histories;
+        let parent = |history: &History| proto::epoch_from_wire(history.parent.as_ref()).ok();
+        Ok(histories.iter().filter_map(|history| Some((parent(history)?, history.fork_seq))).collect())
+    }
+
     /// Messages that the meddler did something to.
     pub fn meddled(&self) -> u64 {
         self.meddler.as_ref().map_or(0, Meddler::hits)
@@ -170,7 +186,7 @@ impl World {
         let (control, listen, admin) = (wire.url(), address.to_string(), admin.to_string());
         let file = format!("{name}.snapshot");
         let mut words = vec!["edge", "--control", &control, "--name", name, "--listen", &listen];
-        words.extend(["--admin", &admin, "--workers", "1", "--hot-set-bytes", "256MiB"]);
+        words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", "256MiB"]);
         if self.snapshots {
             words.extend(["--snapshot", &file]);
         }
@@ -197,6 +213,17 @@ impl World {
         Ok(())
     }
 
+    /// Waits until an edge knows that it is current.
+    async fn fresh(&self, edge: u8) -> Result<(), String> {
+        let admin = self.edges[usize::from(edge)].admin;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while metric(admin, "linkr_edge_staleness_seconds").await.is_none_or(|age| age >= BLIND_SECONDS) {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        waited.await.map_err(|_| format!("edge {edge} does not hear of control within {PATIENCE:?}"))
+    }
+
     /// kill -9 of an edge.
     pub fn kill_edge(&mut self, edge: u8) {
         self.downs.push(Down { edge, from: now(), to: u64::MAX });
@@ -212,19 +239,32 @@ impl World {
         self.edges[usize::from(edge)].process.stop()
     }
 
-    /// A new process where the old one was.
+    /// A new process where the old one was, without the file of the old one if it is to begin `cold`. Up to when it
+    /// knows that it is current it counts as down: what was made since its file was written it cannot have.
     ///
     /// # Errors
     /// It does not start.
-    pub async fn restart_edge(&mut self, edge: u8) -> Result<(), String> {
+    pub async fn restart_edge(&mut self, edge: u8, cold: bool) -> Result<(), String> {
+        self.spawn_edge(edge, cold).await?;
+        self.fresh(edge).await?;
+        self.up(edge);
+        Ok(())
+    }
+
+    /// The same, but it counts as down until it is declared [`World::up`], and control may be dead.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn spawn_edge(&mut self, edge: u8, cold: bool) -> Result<(), String> {
         let own = &self.edges[usize::from(edge)];
         let (spawned, name, wire) = (now(), own.name.clone(), own.wire.clone());
+        if cold {
+            let _ = std::fs::remove_file(self.path().join(format!("{name}.snapshot")));
+        }
         let process = self.edge_process(&name, &wire, own.address, own.admin)?;
         self.edges[usize::from(edge)].process = process;
         self.births.push(Birth { edge, spawned, ready: u64::MAX });
-        self.ready(edge).await?;
-        self.up(edge);
-        Ok(())
+        self.ready(edge).await
     }
 
     /// SIGSTOP.

@@ -7,13 +7,14 @@ use crate::random::Random;
 use link::Position;
 use prost_types::FieldMask;
 use proto::v1::links_client::LinksClient;
-use proto::v1::{self, LinkClass};
+use proto::v1::propagation::Status;
+use proto::v1::{self, Ack, LinkClass};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 /// A call that takes longer has an unknown outcome.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -240,10 +241,10 @@ impl Writer {
         }
     }
 
-    async fn call(&self, key: u32, op: Op, stored: &Stored, told: Told) -> Result<v1::Link, Status> {
+    async fn call(&self, key: u32, op: Op, stored: &Stored, told: Told) -> Result<v1::Link, tonic::Status> {
         let mut client = self.0.client.clone();
         let name = format!("domains/-/links/{}", code(key));
-        let ack = if told == Told::Durable { 0 } else { PROPAGATED };
+        let ack = if told == Told::Durable { Ack::Durable } else { Ack::Propagated }.into();
         let class = if strict(key) { LinkClass::Strict } else { LinkClass::Normal }.into();
         match (op, stored) {
             (Op::To(n), Stored::Live { etag }) => {
@@ -263,7 +264,7 @@ impl Writer {
                 let request = v1::DeleteLinkRequest { name, etag: etag.clone(), ack, ..Default::default() };
                 client.delete_link(request).await
             }
-            (Op::Delete, _) => return Err(Status::not_found("there is nothing to delete")),
+            (Op::Delete, _) => return Err(tonic::Status::not_found("there is nothing to delete")),
         }
         .map(tonic::Response::into_inner)
     }
@@ -312,17 +313,28 @@ impl Writer {
         }
     }
 
-    fn told(&self, asked: Told, _link: &v1::Link) -> Told {
-        let _ = &self.0.edges;
-        asked
+    /// What the answer promises about the edges. One that does not say, or not clearly, is noted.
+    fn told(&self, asked: Told, link: &v1::Link) -> Told {
+        if asked == Told::Durable {
+            return asked;
+        }
+        let propagation = link.propagation.clone().unwrap_or_default();
+        let number = |name: &String| self.0.edges.iter().position(|own| own == name);
+        let blind: Option<u32> =
+            propagation.blind.iter().map(|blind| number(&blind.edge).map(|at| 1 << at)).sum();
+        match (propagation.status(), blind) {
+            (Status::Propagated, Some(0)) => Told::Everywhere { but: 0 },
+            (Status::Partial, Some(but)) if but != 0 => Told::Everywhere { but },
+            _ => {
+                self.lock().strange.push(format!("an acknowledgement that does not fit: {propagation:?}"));
+                Told::Durable
+            }
+        }
     }
 }
 
-/// `ACK_PROPAGATED`.
-const PROPAGATED: i32 = 2;
-
 /// Surely not done. Anything else may have been.
-fn refused(status: &Status) -> bool {
+fn refused(status: &tonic::Status) -> bool {
     matches!(
         status.code(),
         Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument

@@ -23,7 +23,10 @@ fn every_fault_once() {
 
 #[test]
 fn no_server_is_taken_out_while_control_is_dead() {
-    if !["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"].iter().any(|path| Path::new(path).is_file()) {
+    if !["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"]
+        .iter()
+        .any(|path| Path::new(path).is_file())
+    {
         eprintln!("SKIPPED no_server_is_taken_out_while_control_is_dead: there is no haproxy");
         return;
     }

@@ -202,15 +202,20 @@ fn after_propagated_nobody_shows_less_but_the_blind_and_the_newborn() {
 
 /// The copy is from 5 s, so the second writes are gone when the old control is dead at 20 s and the new one starts
 /// at 21 s.
-fn restored(fork: Option<(Epoch, Seq)>, reads: Vec<Read>) -> History {
+fn restored(forks: &[(Epoch, Seq)], reads: Vec<Read>) -> History {
     let mut history = history(writes(), reads);
-    history.restores.push(Restore { copied: ms(5_000), dead: ms(20_000), started: ms(21_000), fork });
+    history.restores.push(Restore {
+        copied: ms(5_000),
+        dead: ms(20_000),
+        started: ms(21_000),
+        forks: forks.to_vec(),
+    });
     history
 }
 
 #[test]
 fn what_a_restore_takes_away_is_named_and_no_longer_missed() {
-    let all_named = Some((FIRST, 5));
+    let all_named = &[(FIRST, 5)];
     let after = read(NORMAL, 30_000, Answer::To(1), Mark::Fresh);
     check(&restored(all_named, vec![after.clone()]), &[]);
     let before = read(NORMAL, 15_000, Answer::To(1), Mark::Fresh);
@@ -222,15 +227,15 @@ fn what_a_restore_takes_away_is_named_and_no_longer_missed() {
     check(&restored(all_named, vec![newer, too_early]), &[Violation::WentBack]);
     assert_eq!(judge(&restored(all_named, Vec::new())).seen.lost_to_restores, 2);
     // Seq 14 is not behind 14; without any bump, and with that of another history, neither is named.
-    check(&restored(Some((FIRST, 14)), Vec::new()), &[Violation::LostUnnamed]);
-    for fork in [None, Some((Epoch { counter: 2, random: 7 }, 0))] {
+    check(&restored(&[(FIRST, 14)], Vec::new()), &[Violation::LostUnnamed]);
+    for fork in [&[][..], &[(Epoch { counter: 2, random: 7 }, 0)]] {
         assert_eq!(judge(&restored(fork, Vec::new())).violations[&Violation::LostUnnamed], 2);
     }
 }
 
 #[test]
 fn what_a_restore_took_away_is_not_fresh_after_b() {
-    let named = Some((FIRST, 5));
+    let named = &[(FIRST, 5)];
     let shown = |key, sent, mark| restored(named, vec![read(key, sent, Answer::To(2), mark)]);
     check(&shown(NORMAL, 21_000, Mark::Fresh), &[]);
     check(&shown(NORMAL, 21_001, Mark::Fresh), &[Violation::Outlived]);
