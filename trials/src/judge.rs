@@ -8,7 +8,7 @@ mod tally;
 
 pub use tally::{Ages, Verdict, Violation};
 
-use crate::history::{Answer, BOUND, Birth, History, Mark, Micros, Op, Outcome, Read, Told, strict};
+use crate::history::{Answer, BOUND, Birth, History, Mark, Micros, Op, Outcome, Read, Told, Window, strict};
 use known::{Commit, Known, Rank};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -58,8 +58,12 @@ impl Judge<'_> {
             match write.told {
                 Told::Everywhere { but: 0 } => seen.propagated += 1,
                 Told::Everywhere { .. } => seen.partial += 1,
-                Told::Durable => {}
+                Told::Durable => continue,
             }
+            let cut = |window: &&Window| ["cut", "silent"].contains(&window.fault.as_str());
+            let mut cuts = self.history.windows.iter().filter(cut);
+            seen.waited_in_cuts +=
+                u64::from(cuts.any(|window| (window.from..window.to).contains(&write.begun)));
         }
     }
 

@@ -105,20 +105,20 @@ impl Outage {
         let restart_ms = (now() - restart) / 1000;
         balancer.say("set server edges/edge-0 state ready").await?;
         sleep(dead / 2).await;
-        let mut servers = balancer.servers().await?;
+        let servers = balancer.servers().await?;
         world.start_control()?;
         let recovered = world.recovered().await;
         sleep(CALM).await;
-        servers.extend(balancer.servers().await?);
-        let _ = end.send(true);
-
         let mut report = Report { seed, restart_ms, servers, ..Report::default() };
+        report.judge();
+        report.servers = balancer.servers().await?;
+        report.judge();
+        let _ = end.send(true);
         for reader in readers {
             let reads = reader.await.map_err(|fault| fault.to_string())?;
             reads.iter().for_each(|read| report.count(read, self.links));
         }
         report.faults.extend(recovered.err());
-        report.judge();
         println!("{}", report.text());
         if let Some(file) = &self.json {
             let json = serde_json::to_string_pretty(&report).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What a trial says at its end, for people and for programs.
 
-use crate::history::{History, Micros};
+use crate::history::{History, Micros, Told};
 use crate::judge::{Ages, Verdict, Violation};
 use crate::probe::Sample;
 use serde::Serialize;
@@ -56,6 +56,7 @@ pub struct Report {
     verdict: Verdict,
     latency_ms: BTreeMap<String, Latency>,
     write_ms: Times,
+    propagated_ms: Times,
     writes_skipped: u64,
     strange: Vec<String>,
 }
@@ -71,11 +72,14 @@ impl Report {
         writes_skipped: u64,
         strange: Vec<String>,
     ) -> Self {
-        let took = history.writes.iter().filter(|write| write.told == crate::history::Told::Durable);
-        let write_ms = Times::new(took.map(|write| write.ended - write.begun).collect());
+        let took = |told: Told| {
+            let all = history.writes.iter().filter(move |write| write.told == told);
+            Times::new(all.map(|write| write.ended - write.begun).collect())
+        };
+        let (write_ms, propagated_ms) = (took(Told::Durable), took(Told::Everywhere { but: 0 }));
         let clean = verdict.clean() && strange.is_empty();
         let latency_ms = latencies(history, samples);
-        Self { seed, seconds, clean, verdict, latency_ms, write_ms, writes_skipped, strange }
+        Self { seed, seconds, clean, verdict, latency_ms, write_ms, propagated_ms, writes_skipped, strange }
     }
 
     /// Whether every promise was kept.
@@ -112,18 +116,20 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "writes {} acknowledged, {} unknown, {} refused, {} not begun; PROPAGATED {}, PARTIAL {}; \
-             taken away by restores {}",
+            "writes {} acknowledged, {} unknown, {} refused, {} not begun; taken away by restores {}\n\
+             PROPAGATED {}, PARTIAL {}; while an edge was cut off {}",
             seen.writes_acknowledged,
             seen.writes_unknown,
             seen.writes_refused,
             self.writes_skipped,
+            seen.lost_to_restores,
             seen.propagated,
             seen.partial,
-            seen.lost_to_restores
+            seen.waited_in_cuts
         );
         self.ages(&mut text);
-        let _ = writeln!(text, "writes {}", self.write_ms);
+        let _ = writeln!(text, "writes without waiting for edges {}", self.write_ms);
+        let _ = writeln!(text, "writes that were PROPAGATED {}", self.propagated_ms);
         for (fault, latency) in &self.latency_ms {
             let Latency { acknowledged_to_seen, begun_to_seen } = latency;
             let _ = writeln!(

@@ -69,6 +69,8 @@ pub struct Seen {
     pub propagated: u64,
     /// `PARTIAL`.
     pub partial: u64,
+    /// Of both, those begun while an edge was cut off.
+    pub waited_in_cuts: u64,
     /// Acknowledged writes that a restore took away.
     pub lost_to_restores: u64,
 }
