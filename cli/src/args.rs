@@ -2,7 +2,7 @@
 
 mod links;
 
-pub use links::{Explain, LinkCommand, Update};
+pub use links::{Ack, Explain, LinkCommand, Update};
 
 use crate::fault::Fault;
 use crate::{out, settings};
@@ -43,6 +43,12 @@ pub enum Command {
         #[command(subcommand)]
         command: LinkCommand,
     },
+    /// Shows the edges and the log they follow
+    Feed {
+        /// What to show.
+        #[command(subcommand)]
+        command: FeedCommand,
+    },
     /// Takes many links from a file
     Import(Import),
     /// Writes every link, in the order of their codes
@@ -59,6 +65,17 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+}
+
+/// What to show of the feed.
+#[derive(Subcommand)]
+pub enum FeedCommand {
+    /// Each edge, how far it has come and whether it is blind; the log, and every history of it
+    Status {
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
     },
 }
 
@@ -160,15 +177,23 @@ pub struct Control {
     pub back: Back,
 }
 
-/// Which server a client asks.
+/// Which server a client asks for links.
 #[derive(Args)]
 pub struct Server {
-    /// The API of a running linkr
-    #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL", value_parser = server_url)]
-    pub server: String,
+    /// The server.
+    #[command(flatten)]
+    pub api: Api,
     /// The domain of the links; `-` is the default one
     #[arg(long, default_value = "-")]
     pub domain: String,
+}
+
+/// Which server a client asks.
+#[derive(Args)]
+pub struct Api {
+    /// The API of a running linkr
+    #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL", value_parser = server_url)]
+    pub server: String,
     /// How results are printed
     #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
     pub output: Output,

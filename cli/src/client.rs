@@ -2,6 +2,7 @@
 
 mod explain;
 mod export;
+mod feed;
 mod fields;
 mod import;
 mod links;
@@ -9,10 +10,11 @@ mod show;
 
 pub use explain::explain;
 pub use export::export;
+pub use feed::feed_status;
 pub use import::import;
 pub use links::links;
 
-use crate::args::Server;
+use crate::args::Api;
 use crate::fault::Fault;
 use proto::v1::links_client::LinksClient;
 use std::error::Error;
@@ -39,22 +41,25 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault
     runtime.block_on(command)
 }
 
-async fn connect(server: &Server) -> Result<Client, Fault> {
-    let url = &server.server;
+async fn connect(api: &Api) -> Result<Client, Fault> {
+    Ok(LinksClient::new(channel(api).await?).max_decoding_message_size(MAX_ANSWER))
+}
+
+async fn channel(api: &Api) -> Result<Channel, Fault> {
+    let url = &api.server;
     let endpoint = Endpoint::from_shared(url.clone())
         .map_err(|_| Fault::new(format_args!("--server {url} is not a URL such as http://127.0.0.1:8081")))?;
-    let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
+    endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
         Fault::new(format_args!(
             "nothing answers at {url} ({}): start it with 'linkr up', or name another with --server",
             deepest(&fault)
         ))
-    })?;
-    Ok(LinksClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    })
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.
-fn refused(status: &Status, server: &Server) -> Fault {
-    let url = &server.server;
+fn refused(status: &Status, api: &Api) -> Fault {
+    let url = &api.server;
     if status.message() == NOT_HTTP2 {
         return Fault::new(format_args!("{url} is not a linkr API: is it the redirect port? See --server"));
     }

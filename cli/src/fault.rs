@@ -21,6 +21,11 @@ impl Fault {
         Self { message: message.to_string(), status: 1 }
     }
 
+    /// It is done, but not everywhere: exit status 3.
+    pub fn partial(message: impl Display) -> Self {
+        Self { message: message.to_string(), status: 3 }
+    }
+
     /// Whoever reads our output has gone (`linkr export | head`): end without a word.
     pub fn reader_gone() -> Self {
         Self { message: String::new(), status: 0 }

@@ -2,12 +2,16 @@
 
 use crate::fault::Fault;
 use crate::{admin, out};
+use std::io::ErrorKind;
 
 /// Succeeds when `/readyz` at `admin` answers 200.
 pub fn check(admin: &str) -> Result<(), Fault> {
     match admin::get(admin, "/readyz") {
         Ok((200, _)) => out::line("ready"),
         Ok((status, _)) => Err(Fault::no(format_args!("{admin} is not ready: it answers {status}"))),
+        Err(fault) if fault.kind() == ErrorKind::InvalidData => {
+            Err(Fault::no(format_args!("what answers at {admin} is not linkr's admin listener")))
+        }
         Err(fault) => Err(Fault::no(format_args!("nothing answers at {admin} ({fault}): is linkr running?"))),
     }
 }

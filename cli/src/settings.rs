@@ -12,7 +12,7 @@ use toml::{Table, Value};
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
 const CLIENT_KEYS: [&str; 3] = ["server", "domain", "output"];
-const CLIENT_COMMANDS: [&str; 3] = ["link", "import", "export"];
+const CLIENT_COMMANDS: [&str; 4] = ["link", "import", "export", "feed"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, Fault> {
@@ -111,7 +111,9 @@ fn apply(settings: &Table) -> Result<Command, String> {
             command = match table.as_str() {
                 "client" => {
                     let mut known = command;
-                    for name in CLIENT_COMMANDS {
+                    // The feed has no domain.
+                    let meant = |name: &&str| *name != "feed" || key != "domain";
+                    for name in CLIENT_COMMANDS.into_iter().filter(meant) {
                         known = in_subcommand(known, name, |sub| set_deep(sub, table, key, &words))?;
                     }
                     known
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file = "[up]\nworkers = 3\ninsecure = true\n[client]\nserver = \"http://x\"\n\
+        let file = "[up]\nworkers = 3\ninsecure = true\n[client]\nserver = \"http://x\"\ndomain = \"-\"\n\
                     [edge]\ncontrol = [\"http://a\", \"http://b\"]\n";
         let value = |words: &[&str], id: &str| value(file, words, id).unwrap();
         assert_eq!(value(&["linkr", "up"], "workers"), "3");
@@ -230,6 +232,7 @@ mod tests {
         assert_eq!(value(&["linkr", "edge"], "control"), "http://a+http://b");
         assert_eq!(value(&["linkr", "link", "get", "x"], "server"), "http://x");
         assert_eq!(value(&["linkr", "export"], "server"), "http://x");
+        assert_eq!(value(&["linkr", "feed", "status"], "server"), "http://x");
     }
 
     #[test]

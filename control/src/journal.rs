@@ -45,6 +45,11 @@ pub enum Intent {
         /// Whether a different stored link is replaced.
         update: bool,
     },
+    /// Forget its tombstone, if it was deleted at this time (Unix milliseconds) or before: the code is unknown and free.
+    Purge {
+        /// That time.
+        before: i64,
+    },
 }
 
 /// The link that a caller wants.
@@ -122,8 +127,10 @@ pub struct Found {
 /// What to write, in the order of the log: the row's version is its seq.
 #[derive(Debug)]
 pub struct Write {
-    /// The new state.
+    /// The new state; of a purge, the last one.
     pub row: Row,
+    /// Whether the link is purged.
+    pub purge: bool,
     /// For a retry.
     pub answer: Option<(Retry, Bytes)>,
 }
@@ -163,8 +170,13 @@ pub fn decide(
             found.answers.insert(id, Answer { hash: retry.hash, response: response.clone() });
             (retry, response)
         });
-        found.rows.insert(item.key.clone(), row.clone());
-        writes.push(Write { row, answer });
+        let purge = matches!(item.intent, Intent::Purge { .. });
+        if purge {
+            found.rows.remove(&item.key);
+        } else {
+            found.rows.insert(item.key.clone(), row.clone());
+        }
+        writes.push(Write { row, purge, answer });
         verdict
     };
     let verdicts = group.iter().map(&mut one).collect();
@@ -184,6 +196,10 @@ pub fn next_state(item: &Item, stored: Option<&Row>, version: Seq, now: i64) -> 
         delete_time: None,
     };
     match (&item.intent, stored) {
+        (Intent::Purge { before }, stored) => {
+            let old = stored.filter(|row| row.delete_time.is_some_and(|at| at <= *before));
+            Ok(old.map(|row| Row { version, ..row.clone() }))
+        }
         (Intent::Create(_) | Intent::Import { .. }, Some(row)) if row.delete_time.is_some() => {
             Err(Fault::CodeDeleted(name()))
         }
@@ -273,11 +289,16 @@ mod tests {
             item("a", Intent::Delete { etag: None }),
             item("a", Intent::Delete { etag: None }),
             item("a", import(true)),
+            item("a", Intent::Purge { before: 4 }),
+            item("a", Intent::Purge { before: 5 }),
+            item("a", Intent::Purge { before: 5 }),
+            item("a", Intent::Create(draft("https://c.example/"))),
         ];
         let start = Position { epoch: Epoch { counter: 1, random: 2 }, seq: 10, tag: 3 };
         let (head, verdicts, writes) = decide(&group, Found::default(), start, 99, 5);
-        assert_eq!(head, Position { seq: 14, tag: 99, ..start });
-        assert_eq!(writes.iter().map(|write| write.row.version).collect::<Vec<_>>(), [11, 12, 13, 14]);
+        assert_eq!(head, Position { seq: 16, tag: 99, ..start });
+        let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();
+        assert_eq!(numbers, [11, 12, 13, 14, 15, 16].map(|seq| (seq, seq == 15)));
         let name = || "domains/-/links/a".to_owned();
         let short: Vec<_> = verdicts
             .into_iter()
@@ -299,6 +320,10 @@ mod tests {
             Ok(14),
             Err(Fault::NotFound(name())),
             Err(Fault::CodeDeleted(name())),
+            Ok(0),
+            Ok(15),
+            Ok(0),
+            Ok(16),
         ];
         assert_eq!(short, want);
     }

@@ -12,6 +12,7 @@ pub struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     head: AtomicU64,
     sessions: AtomicI64,
+    histories: AtomicU64,
 }
 
 impl Metrics {
@@ -23,6 +24,11 @@ impl Metrics {
 
     pub(crate) fn set_head(&self, seq: u64) {
         self.head.store(seq, Relaxed);
+    }
+
+    /// A new history took the place of another one.
+    pub(crate) fn history(&self) {
+        self.histories.fetch_add(1, Relaxed);
     }
 
     /// One more session, until the guard is dropped.
@@ -47,6 +53,11 @@ impl Collector for Metrics {
         )?;
         let head = self.head.load(Relaxed) as f64;
         families.gauge("linkr_control_log_head", "The number of the last change in the log.", head)?;
+        families.counter(
+            "linkr_control_histories_total",
+            "New histories of the log since the start: the store was put back, and acknowledged writes are gone.",
+            self.histories.load(Relaxed),
+        )?;
         let sessions = self.sessions.load(Relaxed) as f64;
         families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)
     }

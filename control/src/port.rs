@@ -16,8 +16,17 @@ pub trait Repository: Send + Sync + 'static {
     /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk.
     /// `now` is in Unix milliseconds.
     fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault>;
-    /// Begins a new history above `counter` that shares nothing with the one before (R2).
-    fn fork(&self, counter: u32) -> Result<Position, StoreFault>;
+    /// Begins a new history above `counter` that is known to share the changes up to `shared` with the one whose place
+    /// it takes (R2), and notes that. `now` is in Unix milliseconds.
+    fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault>;
+    /// Every history that took the place of another one, the latest first.
+    fn histories(&self) -> Result<Vec<History>, StoreFault>;
+    /// The edges that are known to the controls of this store, in the order in which they joined. `own` replaces those
+    /// that this control has written before; without it nothing is written (R10).
+    fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault>;
+    /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
+    /// through the log the oldest tombstones (R14). `now` is in Unix milliseconds.
+    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault>;
     /// One link, deleted or not.
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
     /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
@@ -50,6 +59,45 @@ pub struct Committed {
     pub head: Position,
     /// One for each item.
     pub verdicts: Vec<Verdict>,
+}
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tidied {
+    /// The end of the log after it.
+    pub head: Position,
+    /// Whether there may be more to forget.
+    pub more: bool,
+}
+
+/// A history that took the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The history.
+    pub epoch: Epoch,
+    /// The one before it.
+    pub parent: Epoch,
+    /// The last change that both are known to share; 0: none.
+    pub fork_seq: Seq,
+    /// The last change in the store when it began.
+    pub head: Seq,
+    /// When it began, in Unix milliseconds; `None` if that was not noted.
+    pub at: Option<i64>,
+}
+
+/// One process of an edge, as the controls of a store tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The edge's name.
+    pub edge: String,
+    /// Random for each process start.
+    pub incarnation: u64,
+    /// The history that `applied` belongs to.
+    pub epoch: Epoch,
+    /// The last change it said to have applied.
+    pub applied: Option<Seq>,
+    /// When it was last answered, in Unix milliseconds.
+    pub last_pong: i64,
 }
 
 /// A part of a list.

@@ -4,6 +4,7 @@ use crate::adapter::sqlite::{Options, Sqlite};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::service::Service;
+use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
 use crate::writer::Writer;
@@ -73,7 +74,7 @@ pub struct Running {
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 /// Opens the store, brings its tables up to date, binds the API and serves it.
@@ -96,6 +97,8 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     config.check()?;
     let first = crate::service::blocking(&store, Repository::head).await;
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
+    let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
     let writer = Writer::start(store.clone(), first)
@@ -104,8 +107,15 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let (writer, metrics) = (Arc::new(writer), Arc::new(Metrics::default()));
     let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
-    let service =
-        Service::new(store.clone(), writer.clone(), metrics.clone(), config.more_schemes, &config.own_hosts);
+    let sessions = Sessions::new(known);
+    let service = Service::new(
+        store.clone(),
+        writer.clone(),
+        metrics.clone(),
+        sessions.clone(),
+        config.more_schemes,
+        &config.own_hosts,
+    );
     let feeder = feed::Feeder {
         store: store.clone(),
         writer: writer.clone(),
@@ -113,6 +123,8 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         metrics: metrics.clone(),
         stop: stopped.clone(),
         forks: feed::Forks::default(),
+        sessions: sessions.clone(),
+        turns: feed::Turns::default(),
     };
     let service = Arc::new(service);
     let calls = grpc::router(service.clone(), Arc::new(feeder))
@@ -125,6 +137,10 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         tokio::spawn({
             let hint = hint.clone();
             async move { tail.run(hint, until).await }
+        }),
+        tokio::spawn({
+            let (writer, until) = (writer.clone(), stopped.clone());
+            async move { sessions.run(writer, until).await }
         }),
         tokio::spawn(show_head(hint, numbers, stopped.clone())),
         tokio::spawn(accept(listener, entrance, stopped, GRACE)),

@@ -1,6 +1,7 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
 mod draft;
+mod edges;
 mod import;
 mod list;
 mod name;
@@ -10,11 +11,12 @@ pub use import::Chunk;
 use crate::Fault;
 use crate::journal::{Intent, Item, Retry, Verdict, next_state};
 use crate::metrics::Metrics;
-use crate::port::{Repository, Row};
+use crate::port::{Repository, Row, StoreFault};
+use crate::sessions::Sessions;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
 use draft::Rules;
-use link::{Epoch, Key, Seq};
+use link::{Epoch, Key, Position, Seq};
 use prost::Message;
 use proto::v1;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ pub struct Service {
     writer: Arc<Writer>,
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
+    sessions: Arc<Sessions>,
 }
 
 impl Service {
@@ -38,10 +41,11 @@ impl Service {
         store: Arc<dyn Repository>,
         writer: Arc<Writer>,
         metrics: Arc<Metrics>,
+        sessions: Arc<Sessions>,
         more_schemes: Vec<String>,
         own_hosts: &[String],
     ) -> Self {
-        Self { store, writer, metrics, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
+        Self { store, writer, metrics, sessions, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
     }
 
     /// Counts a call and its outcome.
@@ -57,7 +61,7 @@ impl Service {
     }
 
     async fn try_create(&self, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        check_ack(request.ack)?;
+        let ack = ack(request.ack, request.validate_only)?;
         let retry = retry("CreateLink", &request.request_id, request)?;
         let domain = name::parent(&request.parent)?;
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
@@ -68,7 +72,7 @@ impl Service {
         for _ in 0..DRAWS {
             let key = Key::new(domain, &given.clone().unwrap_or_else(draw));
             let item = Item { key, intent: Intent::Create(draft.clone()), retry: retry.clone() };
-            match self.write(item, request.validate_only).await {
+            match self.write(item, ack).await {
                 Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
                 // A code that was drawn only to check is not kept for anybody.
                 Ok(link) if given.is_none() && request.validate_only => {
@@ -96,14 +100,14 @@ impl Service {
     }
 
     async fn try_update(&self, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        check_ack(request.ack)?;
+        let ack = ack(request.ack, request.validate_only)?;
         let retry = retry("UpdateLink", &request.request_id, request)?;
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
         let key = name::link(&link.name)?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
         let fields = self.rules.fields(link, mask)?;
         let intent = Intent::Update { fields, etag: etag(&link.etag) };
-        self.write(Item { key, intent, retry }, request.validate_only).await
+        self.write(Item { key, intent, retry }, ack).await
     }
 
     /// See `DeleteLink`.
@@ -112,25 +116,30 @@ impl Service {
     }
 
     async fn try_delete(&self, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        check_ack(request.ack)?;
+        let ack = ack(request.ack, request.validate_only)?;
         let retry = retry("DeleteLink", &request.request_id, request)?;
         let key = name::link(&request.name)?;
         let intent = Intent::Delete { etag: etag(&request.etag) };
-        self.write(Item { key, intent, retry }, request.validate_only).await
+        self.write(Item { key, intent, retry }, ack).await
     }
 
-    async fn write(&self, item: Item, validate_only: bool) -> Result<v1::Link, Fault> {
-        if validate_only {
+    async fn write(&self, item: Item, ack: Ack) -> Result<v1::Link, Fault> {
+        if ack == Ack::OnlyCheck {
             return self.only_check(&item).await;
         }
         let done = self.writer.submit(vec![item], false)?.answer().await?;
-        match done.verdicts.into_iter().next() {
-            Some(Verdict::Created(row) | Verdict::Changed(row)) => Ok(wire::link(&row, done.epoch)),
-            Some(Verdict::Before(bytes)) => v1::Link::decode(bytes)
-                .map_err(|e| crate::port::StoreFault::Corrupt(format!("a stored answer: {e}")).into()),
-            Some(Verdict::Refused(fault)) => Err(fault),
+        let (mut link, seq) = match done.verdicts.into_iter().next() {
+            Some(Verdict::Created(row) | Verdict::Changed(row)) => {
+                (wire::link(&row, done.epoch), row.version)
+            }
+            Some(Verdict::Before(bytes)) => before(bytes)?,
+            Some(Verdict::Refused(fault)) => return Err(fault),
             Some(Verdict::Same) | None => unreachable!("only imports leave things as they are"),
+        };
+        if ack == Ack::Propagated {
+            link.propagation = Some(self.sessions.propagated(done.epoch, seq).await);
         }
+        Ok(link)
     }
 
     /// The answer that the write would get now, without what only a real one has.
@@ -150,11 +159,11 @@ impl Service {
 /// Runs a blocking call of the store where blocking is allowed.
 pub async fn blocking<T: Send + 'static>(
     store: &Arc<dyn Repository>,
-    call: impl FnOnce(&dyn Repository) -> Result<T, crate::port::StoreFault> + Send + 'static,
-) -> Result<T, crate::port::StoreFault> {
+    call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
     let store = store.clone();
     let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
-    answer.unwrap_or_else(|e| Err(crate::port::StoreFault::Unavailable(format!("a read did not end: {e}"))))
+    answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }
 
 fn draw() -> link::Code {
@@ -165,9 +174,29 @@ fn draw() -> link::Code {
     }
 }
 
-fn check_ack(ack: i32) -> Result<(), Fault> {
-    let known = v1::Ack::try_from(ack).is_ok();
-    if known { Ok(()) } else { Err(Fault::invalid("ack", "is none that this server knows")) }
+/// When a write is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ack {
+    OnlyCheck,
+    Durable,
+    Propagated,
+}
+
+fn ack(ack: i32, only_check: bool) -> Result<Ack, Fault> {
+    match v1::Ack::try_from(ack) {
+        Err(_) => Err(Fault::invalid("ack", "is none that this server knows")),
+        Ok(_) if only_check => Ok(Ack::OnlyCheck),
+        Ok(v1::Ack::Unspecified | v1::Ack::Durable) => Ok(Ack::Durable),
+        Ok(v1::Ack::Propagated) => Ok(Ack::Propagated),
+    }
+}
+
+/// The stored answer, and the seq of the write that it answered.
+fn before(bytes: bytes::Bytes) -> Result<(v1::Link, Seq), StoreFault> {
+    let link = v1::Link::decode(bytes).map_err(|e| StoreFault::Corrupt(format!("a stored answer: {e}")))?;
+    let wrong = || StoreFault::Corrupt(format!("a stored answer: revision {}", link.revision));
+    let (_, seq) = Position::parse_revision(&link.revision).ok_or_else(wrong)?;
+    Ok((link, seq))
 }
 
 /// The version an etag names; 0, which no link has, for one that we cannot have given out.

@@ -106,18 +106,14 @@ impl Tail {
         }
     }
 
-    /// The changes behind `after`, one batch at most, from memory or from the store.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn changes(&self, after: Seq) -> Result<Vec<Change>, StoreFault> {
-        match self.recent(after) {
-            Some(changes) => Ok(changes),
-            None => Ok(blocking(&self.store, move |store| store.changes(after, BATCH)).await?.1),
-        }
+    /// Whether the changes behind `after` are in memory.
+    pub fn holds(&self, after: Seq) -> bool {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        recent.changes.front().is_some_and(|first| first.seq <= after + 1)
     }
 
-    fn recent(&self, after: Seq) -> Option<Vec<Change>> {
+    /// The changes behind `after`, one batch at most, if they are in memory.
+    pub fn recent(&self, after: Seq) -> Option<Vec<Change>> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.changes.front()?.seq;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
@@ -139,7 +135,7 @@ fn size(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::journal::Item;
-    use crate::port::{Committed, Listed, Row, Walked};
+    use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Walked};
     use link::{Epoch, Key};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -163,7 +159,16 @@ mod tests {
         fn commit(&self, _: &[Item], _: i64) -> Result<Committed, StoreFault> {
             unreachable!()
         }
-        fn fork(&self, _: u32) -> Result<Position, StoreFault> {
+        fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
+            unreachable!()
+        }
+        fn histories(&self) -> Result<Vec<History>, StoreFault> {
+            unreachable!()
+        }
+        fn sessions(&self, _: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+            unreachable!()
+        }
+        fn tidy(&self, _: i64) -> Result<Tidied, StoreFault> {
             unreachable!()
         }
         fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {

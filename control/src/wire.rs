@@ -52,6 +52,7 @@ pub fn link(row: &Row, epoch: Epoch) -> v1::Link {
         delete_time: row.delete_time.map(timestamp),
         revision: Position::revision(epoch, row.version),
         etag: etag(row),
+        propagation: None,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::Fault;
 use crate::journal::{Item, Verdict};
-use crate::port::{Repository, StoreFault};
-use link::{Epoch, Position};
+use crate::port::{Repository, SessionRow, StoreFault};
+use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
 /// Items of small writes in one commit.
@@ -15,6 +15,11 @@ const GROUP_ITEMS: usize = 256;
 const WAITING_WRITES: usize = 2_048;
 /// Import chunks that may wait: each import keeps at most two under way.
 const WAITING_CHUNKS: usize = 256;
+
+/// Between two looks for what is too old to be kept.
+const TIDY: Duration = Duration::from_secs(60);
+/// Between two steps of forgetting while there is more: others want the disk, too.
+const TIDY_STEP: Duration = Duration::from_millis(50);
 
 /// What a commit made of one request.
 #[derive(Debug)]
@@ -29,7 +34,8 @@ type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
 
 enum Job {
     Items(Vec<Item>, Reply<Done>),
-    Fork(u32, Reply<Position>),
+    Fork(u32, Seq, Reply<Position>),
+    Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
 }
 
 #[derive(Default)]
@@ -83,13 +89,23 @@ impl Writer {
         Ok(Waiting(answer))
     }
 
-    /// Begins a new history above `counter`.
+    /// Begins a new history above `counter` that shares the changes up to `shared` with this one.
     ///
     /// # Errors
     /// As for any write.
-    pub async fn fork(&self, counter: u32) -> Result<Position, Fault> {
+    pub async fn fork(&self, counter: u32, shared: Seq) -> Result<Position, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.push(Job::Fork(counter, reply), false)?;
+        self.push(Job::Fork(counter, shared, reply), false)?;
+        Waiting(answer).answer().await
+    }
+
+    /// Writes down which edges there are; answers with those of every control.
+    ///
+    /// # Errors
+    /// As for any write.
+    pub async fn sessions(&self, own: Vec<SessionRow>) -> Result<Vec<SessionRow>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Sessions(own, reply), false)?;
         Waiting(answer).answer().await
     }
 
@@ -168,13 +184,18 @@ impl Drop for Closing {
 }
 
 fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Position>) {
+    let mut tidy_at = Instant::now();
     loop {
         let mut queue = shared.lock();
         while queue.small.is_empty() && queue.chunks.is_empty() {
             if queue.closed {
                 return;
             }
-            queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let wait = tidy_at.saturating_duration_since(Instant::now());
+            if wait.is_zero() {
+                break;
+            }
+            queue = shared.filled.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
         // Small writes first, then one chunk: a person never waits for a whole import, and an import never starves.
         let small = group(&mut queue.small);
@@ -182,10 +203,27 @@ fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Positi
         drop(queue);
         perform(store, committed, small);
         perform(store, committed, chunk);
+        if Instant::now() >= tidy_at {
+            tidy_at = Instant::now() + tidy(store, committed);
+        }
     }
 }
 
-/// The next requests up to the limit, none of them split; a fork goes alone.
+/// One step; how long the next one has time.
+fn tidy(store: &dyn Repository, committed: &watch::Sender<Position>) -> Duration {
+    match store.tidy(unix_ms()) {
+        Ok(done) => {
+            committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
+            if done.more { TIDY_STEP } else { TIDY }
+        }
+        Err(fault) => {
+            tracing::warn!(%fault, "what is too old cannot be forgotten now");
+            TIDY
+        }
+    }
+}
+
+/// The next requests up to the limit, none of them split; what is no request goes alone.
 fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
     let (mut taken, mut items) = (Vec::new(), 0);
     while let Some(job) = line.front() {
@@ -207,8 +245,11 @@ fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Ve
                 replies.push((more.len(), reply));
                 items.extend(more);
             }
-            Job::Fork(counter, reply) => {
-                let answer = store.fork(counter);
+            Job::Sessions(own, reply) => {
+                let _ = reply.send(store.sessions(Some(&own))); // whoever asked may have gone
+            }
+            Job::Fork(counter, shared, reply) => {
+                let answer = store.fork(counter, shared, unix_ms());
                 if let Ok(head) = answer {
                     committed.send_replace(head);
                 }
@@ -247,9 +288,9 @@ pub fn unix_ms() -> i64 {
 mod tests {
     use super::*;
     use crate::journal::Intent;
-    use crate::port::{Committed, Limit, Listed, Row, Walked};
+    use crate::port::{Committed, History, Limit, Listed, Row, Tidied, Walked};
     use bytes::Bytes;
-    use link::{Change, Key, Seq};
+    use link::{Change, Key};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Notes the size of each group; the first commit waits until the test has queued everything.
@@ -270,9 +311,19 @@ mod tests {
             Ok(Committed { head: Position::default(), verdicts: vec![Verdict::Same; group.len()] })
         }
 
-        fn fork(&self, _: u32) -> Result<Position, StoreFault> {
+        fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
             self.groups.lock().unwrap().send(0).unwrap();
             Ok(Position::default())
+        }
+
+        fn histories(&self) -> Result<Vec<History>, StoreFault> {
+            unreachable!()
+        }
+        fn sessions(&self, _: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+            unreachable!()
+        }
+        fn tidy(&self, _: i64) -> Result<Tidied, StoreFault> {
+            Ok(Tidied { head: Position::default(), more: false })
         }
 
         fn name(&self) -> String {
@@ -321,7 +372,7 @@ mod tests {
         let small: Vec<_> = (0..300).map(|_| writer.submit(items(1), false).unwrap()).collect();
         let fork = {
             let (reply, answer) = oneshot::channel();
-            writer.push(Job::Fork(1, reply), false).unwrap();
+            writer.push(Job::Fork(1, 0, reply), false).unwrap();
             answer
         };
         go.send(()).unwrap();

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use note::{Group, UnderWay};
 pub use read::Restored;
+use write::Pace;
 
 /// The file, the note beside it, and what happened to them.
 #[derive(Debug)]
@@ -80,8 +81,9 @@ impl Counts {
 
 /// The thread that writes the file.
 pub struct Keeper {
+    shared: Arc<Shared>,
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Pace>,
 }
 
 impl Keeper {
@@ -91,21 +93,26 @@ impl Keeper {
     /// [`StartFault`]
     pub fn start(shared: Arc<Shared>, restored: bool) -> Result<Self, StartFault> {
         let (stop, stopped) = mpsc::channel();
-        let content = restored.then(|| write::Content::of(&shared));
+        let mut pace = if restored { Pace::restored(&shared) } else { Pace::default() };
+        let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || {
                 sys::let_others_go_first();
-                write::keep(&shared, content, &stopped);
+                pace.keep(&own, &stopped);
+                pace
             })
             .map_err(|fault| StartFault(format!("cannot start the snapshot thread: {fault}")))?;
-        Ok(Self { stop, thread })
+        Ok(Self { shared, stop, thread })
     }
 
-    /// Writes a last time, and ends the thread. What fills the set has ended before.
+    /// Ends the thread, and writes a last time: here, because now nobody has to go first. What fills the set has ended
+    /// before.
     pub fn stop(self) {
         drop(self.stop);
-        let _ = self.thread.join();
+        if let Ok(mut pace) = self.thread.join() {
+            pace.look(&self.shared, true);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub const FENCE_SLOTS: usize = 65_536;
 /// Shards of the set: its lock prefers readers, so many are needed for the one thread that writes.
 pub const SET_SHARDS: usize = 1_024;
 /// Known-absent keys may take the budget divided by this: random codes never push out links.
-pub const ABSENT_SHARE: usize = 16;
+pub const ABSENT_SHARE: usize = 64;
 /// Entries looked at by one eviction before it takes the next whatever its mark says.
 pub const MAX_EVICTION_STEPS: usize = 128;
 

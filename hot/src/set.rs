@@ -7,6 +7,7 @@ mod check;
 mod eviction;
 mod fences;
 mod history;
+mod queue;
 mod slot;
 mod store;
 

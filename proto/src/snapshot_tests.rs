@@ -33,8 +33,11 @@ fn targets(count: usize, length: usize) -> Vec<String> {
     (0..count).map(|number| format!("https://a.example/{number}/{}", "x".repeat(length))).collect()
 }
 
+/// Key, as_of and record of each entry.
+type Read = Vec<(Vec<u8>, Seq, Vec<u8>)>;
+
 /// Every part, in order: what a careless reader would see.
-fn read(bytes: &[u8]) -> Result<(Header, Vec<(Vec<u8>, Seq, Vec<u8>)>, Footer), Fault> {
+fn read(bytes: &[u8]) -> Result<(Header, Read, Footer), Fault> {
     let mut reader = Reader::new(bytes)?;
     let mut all = Vec::new();
     loop {

@@ -1,7 +1,7 @@
 //! The flags of `linkr link …`.
 
 use super::{Output, Server};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 const CLEARABLE: [&str; 10] =
     ["status", "max_age", "not_before", "expire_time", "query", "class", "disabled", "title", "tags", "note"];
@@ -22,6 +22,9 @@ pub enum LinkCommand {
         /// Makes a retry safe: the same id answers as the first time
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
+        /// When it is done
+        #[arg(long, default_value = "durable", value_name = "WHEN")]
+        ack: Ack,
         /// Which server.
         #[command(flatten)]
         server: Server,
@@ -46,6 +49,9 @@ pub enum LinkCommand {
         /// Makes a retry safe: the same id answers as the first time
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
+        /// When it is done
+        #[arg(long, default_value = "durable", value_name = "WHEN")]
+        ack: Ack,
         /// Which server.
         #[command(flatten)]
         server: Server,
@@ -72,6 +78,15 @@ pub enum LinkCommand {
     },
 }
 
+/// When a write is done.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ack {
+    /// When it is on disk
+    Durable,
+    /// When every edge has it or is blind; exit status 3 when one is
+    Propagated,
+}
+
 /// `linkr link update`.
 #[derive(Args)]
 pub struct Update {
@@ -95,6 +110,9 @@ pub struct Update {
     /// Makes a retry safe: the same id answers as the first time
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
+    /// When it is done
+    #[arg(long, default_value = "durable", value_name = "WHEN")]
+    pub ack: Ack,
     /// Which server.
     #[command(flatten)]
     pub server: Server,

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 pub async fn export(args: Export) -> Result<(), Fault> {
     let format = args.format.or_else(|| args.file.as_deref().and_then(Format::of)).unwrap_or(Format::Csv);
     let request = ExportLinksRequest { parent: parent(&args.server.domain), show_deleted: args.show_deleted };
-    let mut client = connect(&args.server).await?;
-    let mut parts = client.export_links(request).await.map_err(|s| refused(&s, &args.server))?.into_inner();
+    let mut client = connect(&args.server.api).await?;
+    let mut parts =
+        client.export_links(request).await.map_err(|s| refused(&s, &args.server.api))?.into_inner();
     let mut sink = Sink::open(args.file.as_deref())?;
     let place = args.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
@@ -24,7 +25,7 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     if format == Format::Csv {
         sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))).map_err(to_sink)?;
     }
-    while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server))? {
+    while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server.api))? {
         for link in part.links {
             sink.write_all(&bytes(&link, format, &fields)).map_err(to_sink)?;
         }

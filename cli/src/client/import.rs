@@ -45,7 +45,7 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     let rows = open(&args)?;
     let mut rejects = Rejects::new(&args.file, rows.header());
     let bar = bar(&args.file);
-    let mut client = connect(&args.server).await?;
+    let mut client = connect(&args.server.api).await?;
     let (send, requests) = mpsc::channel(1);
     let (remember, mut sent) = mpsc::channel(IN_FLIGHT);
     let head =
@@ -53,13 +53,13 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     let reader = std::thread::spawn(move || read(rows, &head, &send, &remember));
     let mut counts = Counts::default();
     let ask = client.import_links(ReceiverStream::new(requests)).await;
-    let mut answers = ask.map_err(|s| cut(&refused(&s, &args.server), &counts))?.into_inner();
+    let mut answers = ask.map_err(|s| cut(&refused(&s, &args.server.api), &counts))?.into_inner();
     while let Some(chunk) = sent.recv().await {
         let good = chunk.rows.iter().filter(|row| row.link.is_ok()).count();
         let results = if good == 0 {
             Vec::new()
         } else {
-            match answers.message().await.map_err(|s| cut(&refused(&s, &args.server), &counts))? {
+            match answers.message().await.map_err(|s| cut(&refused(&s, &args.server.api), &counts))? {
                 Some(answer) if answer.results.len() == good => answer.results,
                 _ => return Err(cut(&Fault::new("the server's answer does not fit the rows"), &counts)),
             }

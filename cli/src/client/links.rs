@@ -2,7 +2,7 @@
 
 use super::fields::set_cell;
 use super::{connect, name, parent, refused, show};
-use crate::args::{LinkCommand, Update};
+use crate::args::{Ack, LinkCommand, Update};
 use crate::fault::Fault;
 use prost_types::FieldMask;
 use proto::v1;
@@ -10,7 +10,7 @@ use proto::v1;
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     match command {
-        LinkCommand::Create { target, code, changes, request_id, server } => {
+        LinkCommand::Create { target, code, changes, request_id, ack, server } => {
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
             let request = v1::CreateLinkRequest {
@@ -18,32 +18,41 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 link_id: code.unwrap_or_default(),
                 link: Some(link),
                 request_id: request_id.unwrap_or_default(),
+                ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer =
-                connect(&server).await?.create_link(request).await.map_err(|s| refused(&s, &server))?;
-            show::link(&answer.into_inner(), server.output)
+            let answer = connect(&server.api)
+                .await?
+                .create_link(request)
+                .await
+                .map_err(|s| refused(&s, &server.api))?;
+            show::written(&answer.into_inner(), server.api.output)
         }
         LinkCommand::Get { code, server } => {
             let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
-            let answer = connect(&server).await?.get_link(request).await.map_err(|s| refused(&s, &server))?;
-            show::link(&answer.into_inner(), server.output)
+            let answer =
+                connect(&server.api).await?.get_link(request).await.map_err(|s| refused(&s, &server.api))?;
+            show::link(&answer.into_inner(), server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
-        LinkCommand::Delete { code, etag, request_id, server } => {
+        LinkCommand::Delete { code, etag, request_id, ack, server } => {
             let request = v1::DeleteLinkRequest {
                 name: name(&server.domain, &code),
                 etag: quoted(etag),
                 request_id: request_id.unwrap_or_default(),
+                ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer =
-                connect(&server).await?.delete_link(request).await.map_err(|s| refused(&s, &server))?;
-            show::link(&answer.into_inner(), server.output)
+            let answer = connect(&server.api)
+                .await?
+                .delete_link(request)
+                .await
+                .map_err(|s| refused(&s, &server.api))?;
+            show::written(&answer.into_inner(), server.api.output)
         }
         LinkCommand::Explain(args) => super::explain(&args),
         LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
-            let mut client = connect(&server).await?;
+            let mut client = connect(&server.api).await?;
             let mut request = v1::ListLinksRequest {
                 parent: parent(&server.domain),
                 page_size: if all { 1000 } else { page_size },
@@ -52,12 +61,15 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             };
             let mut found = Vec::new();
             loop {
-                let page =
-                    client.list_links(request.clone()).await.map_err(|s| refused(&s, &server))?.into_inner();
+                let page = client
+                    .list_links(request.clone())
+                    .await
+                    .map_err(|s| refused(&s, &server.api))?
+                    .into_inner();
                 found.extend(page.links);
                 request.page_token = page.next_page_token;
                 if !all || request.page_token.is_empty() {
-                    return show::links(&found, &request.page_token, server.output);
+                    return show::links(&found, &request.page_token, server.api.output);
                 }
             }
         }
@@ -65,7 +77,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
 }
 
 async fn change(update: Update) -> Result<(), Fault> {
-    let Update { code, target, disabled, changes, clear, etag, request_id, server } = update;
+    let Update { code, target, disabled, changes, clear, etag, request_id, ack, server } = update;
     let more = [("target", target), ("disabled", disabled)];
     let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
     let mut link = v1::Link::default();
@@ -84,10 +96,20 @@ async fn change(update: Update) -> Result<(), Fault> {
         link: Some(link),
         update_mask: Some(FieldMask { paths: mask }),
         request_id: request_id.unwrap_or_default(),
+        ack: on_wire(ack),
         ..Default::default()
     };
-    let answer = connect(&server).await?.update_link(request).await.map_err(|s| refused(&s, &server))?;
-    show::link(&answer.into_inner(), server.output)
+    let answer =
+        connect(&server.api).await?.update_link(request).await.map_err(|s| refused(&s, &server.api))?;
+    show::written(&answer.into_inner(), server.api.output)
+}
+
+/// A write that is on disk for sure is asked for as it was before there was another.
+fn on_wire(ack: Ack) -> i32 {
+    match ack {
+        Ack::Durable => 0,
+        Ack::Propagated => v1::Ack::Propagated.into(),
+    }
 }
 
 /// Sets the given fields, and returns their names.

@@ -21,6 +21,35 @@ pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
     }
 }
 
+/// A link as a write made it. Who has the write already, if that was asked for, stands below it.
+///
+/// # Errors
+/// Exit status 3 when an edge may still answer as before.
+pub fn written(written: &Link, output: Output) -> Result<(), Fault> {
+    link(written, output)?;
+    let Some(told) = &written.propagation else { return Ok(()) };
+    if output == Output::Text {
+        let by = told
+            .applied_by
+            .iter()
+            .map(|by| format!("{:<12} {}, after {} ms\n", "applied_by", one_line(&by.edge), by.after_ms));
+        let blind = told.blind.iter().map(|blind| {
+            let seen = blind.last_seen.map_or_else(String::new, |at| format!(", last seen {at}"));
+            format!("{:<12} {}{seen}\n", "blind", one_line(&blind.edge))
+        });
+        out::write(by.chain(blind).collect::<String>().as_bytes())?;
+    }
+    match told.blind.len() {
+        0 => Ok(()),
+        1 => Err(Fault::partial(
+            "it is written, but an edge is blind and may answer as before until it is back",
+        )),
+        n => Err(Fault::partial(format_args!(
+            "it is written, but {n} edges are blind and may answer as before until they are back"
+        ))),
+    }
+}
+
 /// A page of links, or all of them.
 pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
     match output {
@@ -59,6 +88,9 @@ fn everything(link: &Link) -> Map<String, Value> {
     ] {
         fields.entry(field).or_insert(empty);
     }
+    fields.extend(
+        link.propagation.as_ref().map(|told| ("propagation".to_owned(), control::propagation_json(told))),
+    );
     fields
 }
 

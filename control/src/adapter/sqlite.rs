@@ -4,12 +4,16 @@ mod open;
 mod pool;
 mod read;
 mod row;
+mod sessions;
+mod tidy;
 mod write;
 
 pub use open::{OpenFault, Options};
 
 use crate::journal::Item;
-use crate::port::{Committed, Limit, Listed, Repository, Row, StoreFault, Walked};
+use crate::port::{
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, Epoch, Key, Position, Seq};
@@ -79,8 +83,24 @@ impl Repository for Sqlite {
         self.write(|transaction| write::commit(transaction, group, now))
     }
 
-    fn fork(&self, counter: u32) -> Result<Position, StoreFault> {
-        self.write(|transaction| write::fork(transaction, counter))
+    fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
+        self.write(|transaction| write::fork(transaction, counter, shared, now))
+    }
+
+    fn histories(&self) -> Result<Vec<History>, StoreFault> {
+        self.read(|snapshot| read::histories(snapshot).map_err(|e| fault(&e)))
+    }
+
+    fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+        match own {
+            // This process alone has the file: all of them are its own.
+            Some(own) => self.write(|transaction| sessions::replace(transaction, own).map_err(|e| fault(&e))),
+            None => self.read(|snapshot| sessions::all(snapshot).map_err(|e| fault(&e))),
+        }
+    }
+
+    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+        self.write(|transaction| tidy::tidy(transaction, now))
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {

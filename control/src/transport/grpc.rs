@@ -1,8 +1,8 @@
-//! `linkr.v1.Links` over gRPC, and how a fault looks there. Nothing is decided here.
+//! `linkr.v1.Links` and `linkr.v1.Edges` over gRPC, and how a fault looks there. Nothing is decided here.
 
 use crate::Fault;
 use crate::service::{Chunk, Service};
-use proto::v1::{self, links_server::Links};
+use proto::v1::{self, edges_server::Edges, links_server::Links};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -75,6 +75,16 @@ impl Links for Calls {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
+    }
+}
+
+#[tonic::async_trait]
+impl Edges for Calls {
+    async fn list_edges(
+        &self,
+        _: Request<v1::ListEdgesRequest>,
+    ) -> Result<Response<v1::ListEdgesResponse>, Status> {
+        answer(self.0.edges().await)
     }
 }
 
@@ -173,7 +183,7 @@ pub fn status(fault: &Fault) -> Status {
     Status::with_error_details(names.grpc, fault.to_string(), details)
 }
 
-/// Every gRPC service of the port: links, the feed, health, reflection.
+/// Every gRPC service of the port: links, edges, the feed, health, reflection.
 ///
 /// # Errors
 /// When the descriptors that were compiled in cannot be read.
@@ -181,15 +191,17 @@ pub async fn router(
     service: Arc<Service>,
     feeder: Arc<super::feed::Feeder>,
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
+    let edges = v1::edges_server::EdgesServer::new(Calls(service.clone()));
     let links = v1::links_server::LinksServer::new(Calls(service)).max_decoding_message_size(MESSAGE_BYTES);
     let feed = v1::feed_server::FeedServer::new(super::feed::Calls(feeder));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
+    health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<super::feed::Calls>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = tonic::service::Routes::new(links).add_service(feed);
+    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(feed);
     Ok(routes.add_service(health_service).add_service(reflection).into_axum_router())
 }

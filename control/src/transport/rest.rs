@@ -3,6 +3,7 @@
 mod json;
 mod problem;
 
+pub use json::{edges as edges_json, propagation as propagation_json};
 pub use problem::problem;
 
 use crate::Fault;
@@ -32,12 +33,23 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
+        .route("/v1/edges", get(edges))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)
         .fallback(async || problem(&Fault::NoRoute))
         .method_not_allowed_fallback(async || problem(&Fault::NoMethod))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(service)
+}
+
+async fn edges(State(service): State<Arc<Service>>, asked: Asked) -> Response {
+    match no_parameter(asked) {
+        Ok(()) => match service.edges().await {
+            Ok(edges) => axum::Json(json::edges(&edges)).into_response(),
+            Err(fault) => problem(&fault),
+        },
+        Err(fault) => problem(&fault),
+    }
 }
 
 async fn list(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
@@ -78,7 +90,7 @@ async fn create(
             link: Some(link),
             request_id: options.request_id,
             validate_only: options.validate_only,
-            ack: 0,
+            ack: options.ack,
         })
     };
     match request() {
@@ -102,7 +114,7 @@ async fn create(
 
 async fn read(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
     let request = || {
-        pairs(asked)?.into_iter().next().map_or(Ok(()), |(name, _)| Err(unknown(name)))?;
+        no_parameter(asked)?;
         Ok(v1::GetLinkRequest { name: name(path)? })
     };
     match request() {
@@ -133,7 +145,7 @@ async fn update(
             update_mask: Some(FieldMask { paths }),
             request_id: options.request_id,
             validate_only: options.validate_only,
-            ack: 0,
+            ack: options.ack,
         })
     };
     match request() {
@@ -155,7 +167,7 @@ async fn delete(
             etag: options.etag,
             request_id: options.request_id,
             validate_only: options.validate_only,
-            ack: 0,
+            ack: options.ack,
         })
     };
     match request() {
@@ -184,6 +196,7 @@ struct Options {
     request_id: String,
     validate_only: bool,
     etag: String,
+    ack: i32,
 }
 
 fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
@@ -191,6 +204,7 @@ fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
         request_id: text(headers, "idempotency-key")?,
         validate_only: false,
         etag: text(headers, "if-match")?,
+        ack: 0, // durable; written so, its requests are the same as before there was another
     };
     if options.etag == "*" {
         options.etag.clear(); // any version (RFC 9110, section 13.1.1); that there is one is checked anyway
@@ -201,6 +215,7 @@ fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
         match name.as_str() {
             "validate_only" => options.validate_only = parse("validate_only", &value)?,
             "ack" if value == "durable" => {}
+            "ack" if value == "propagated" => options.ack = v1::Ack::Propagated.into(),
             "ack" => return Err(Fault::invalid("ack", "is none that this server knows")),
             _ => return Err(unknown(name)),
         }
@@ -247,6 +262,10 @@ fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
 
 fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Fault> {
     asked.map(|Query(pairs)| pairs).map_err(|_| Fault::invalid("query", "is malformed"))
+}
+
+fn no_parameter(asked: Asked) -> Result<(), Fault> {
+    pairs(asked)?.into_iter().next().map_or(Ok(()), |(name, _)| Err(unknown(name)))
 }
 
 fn unknown(name: String) -> Fault {

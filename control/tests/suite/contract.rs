@@ -4,8 +4,8 @@ use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::{Draft, Intent, Item, Retry, Verdict};
-use control::port::{Info, Limit, Repository, Row, StoreFault};
-use link::{ChangeKind, Code, DomainId, Key, Link, LinkParts, State, Status, Target};
+use control::port::{History, Info, Limit, Repository, Row, SessionRow, StoreFault};
+use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 const DOMAIN: [u8; 4] = [0; 4];
@@ -145,16 +145,93 @@ fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {
     assert_eq!(store.head().unwrap().seq, 2);
 }
 
-fn a_fork_begins_a_higher_history_that_shares_nothing(store: &dyn Repository) {
-    let old = store.commit(&[create("a")], 1).unwrap().head;
-    let new = store.fork(6).unwrap();
-    assert_eq!((new.epoch.counter, new.seq, new.tag), (7, 1, old.tag));
-    assert_eq!(store.log_view(1).unwrap().parent, Some((old.epoch, 0)));
-    assert_eq!(store.fork(0).unwrap().epoch.counter, 8);
-    let next = store.commit(&[create("b")], 2).unwrap().head;
-    assert_eq!((next.epoch.counter, next.seq), (8, 2));
-    let full = store.fork(u32::MAX);
+fn a_fork_begins_a_higher_history_and_none_is_forgotten(store: &dyn Repository) {
+    assert!(store.histories().unwrap().is_empty());
+    let old = store.commit(&[create("a"), create("b")], 1).unwrap().head;
+    let new = store.fork(6, 1, 70).unwrap();
+    assert_eq!((new.epoch.counter, new.seq, new.tag), (7, 2, old.tag));
+    assert_eq!(store.log_view(1).unwrap().parent, Some((old.epoch, 1)));
+    let last = store.fork(0, 9, 80).unwrap();
+    assert_eq!(last.epoch.counter, 8);
+    assert_eq!(store.log_view(1).unwrap().parent, Some((new.epoch, 2)), "nothing is shared behind the head");
+    let next = store.commit(&[create("c")], 2).unwrap().head;
+    assert_eq!((next.epoch.counter, next.seq), (8, 3));
+    let full = store.fork(u32::MAX, 0, 90);
     assert!(matches!(full, Err(StoreFault::Unavailable(_))));
+    let history = |epoch, parent, fork_seq, at| History { epoch, parent, fork_seq, head: 2, at: Some(at) };
+    let want = [history(last.epoch, new.epoch, 2, 80), history(new.epoch, old.epoch, 1, 70)];
+    assert_eq!(store.histories().unwrap(), want);
+}
+
+fn edges_are_remembered_in_their_order(store: &dyn Repository) {
+    let row = |edge: &str, incarnation, applied| SessionRow {
+        edge: edge.into(),
+        incarnation,
+        epoch: Epoch { counter: 1, random: u32::MAX },
+        applied,
+        last_pong: 7,
+    };
+    assert!(store.sessions(None).unwrap().is_empty());
+    let own = [row("b", u64::MAX, None), row("a", 1, Some(9)), row("b", 2, Some(0))];
+    assert_eq!(store.sessions(Some(&own)).unwrap(), own);
+    assert_eq!(store.sessions(None).unwrap(), own);
+    assert_eq!(store.sessions(Some(&own[1..])).unwrap(), own[1..]);
+    assert_eq!(store.sessions(None).unwrap(), own[1..]);
+}
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+fn the_log_is_kept_for_7_days_and_its_last_change_for_ever(store: &dyn Repository) {
+    let tags: Vec<u64> =
+        (0..4).map(|n| store.commit(&[create(&format!("c{n}"))], n * DAY).unwrap().head.tag).collect();
+    let oldest = |now| {
+        let done = store.tidy(now).unwrap();
+        assert_eq!((done.head.seq, done.more), (4, false));
+        let log = store.log_view(4).unwrap();
+        assert_eq!(log.tag_at_applied, Some(tags[3]));
+        log.oldest
+    };
+    assert_eq!(oldest(7 * DAY - 1), 1);
+    assert_eq!(oldest(7 * DAY), 2);
+    assert_eq!(store.log_view(1).unwrap().tag_at_applied, None);
+    assert_eq!(store.log_view(2).unwrap().tag_at_applied, Some(tags[1]));
+    assert_eq!(oldest(20 * DAY), 4);
+    assert_eq!(store.walk(b"", ALL).unwrap().entries.len(), 4, "links stay");
+    assert_eq!(store.commit(&[create("d")], 21 * DAY).unwrap().head.seq, 5);
+}
+
+fn of_a_long_log_a_proof_stays_for_every_10_000th_change(store: &dyn Repository) {
+    let rows = |n: usize| (0..5_000).map(|i| create(&format!("c{n}/{i}"))).collect::<Vec<_>>();
+    let tags: Vec<u64> = (0..3).map(|n| store.commit(&rows(n), 0).unwrap().head.tag).collect();
+    let mut steps = 0;
+    while store.tidy(7 * DAY).unwrap().more {
+        steps += 1;
+    }
+    assert_eq!((steps, store.log_view(0).unwrap().oldest), (14, 15_000), "1,000 at a time");
+    assert_eq!(store.log_view(10_000).unwrap().tag_at_applied, Some(tags[1]));
+    assert_eq!(store.log_view(9_999).unwrap().tag_at_applied, None);
+    assert_eq!(store.log_view(15_000).unwrap().tag_at_applied, Some(tags[2]));
+}
+
+fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
+    let all: Vec<Item> = (0..300).map(|n| create(&format!("c{n}"))).collect();
+    store.commit(&all, 0).unwrap();
+    let gone: Vec<Item> = (1..300).map(|n| delete(&format!("c{n}"))).collect();
+    assert_eq!(store.commit(&gone, DAY).unwrap().head.seq, 599);
+    let again = |now| store.commit(&[create("c1")], now).unwrap().verdicts.remove(0);
+    assert_eq!(store.tidy(31 * DAY - 1).unwrap().head.seq, 599);
+    assert_eq!(again(31 * DAY - 1), Verdict::Refused(Fault::CodeDeleted("domains/-/links/c1".into())));
+    let done = store.tidy(31 * DAY).unwrap();
+    assert_eq!((done.head.seq, done.more), (599 + 256, true));
+    let done = store.tidy(31 * DAY).unwrap();
+    assert_eq!((done.head.seq, done.more), (599 + 299, false));
+    let (head, changes) = store.changes(599, ALL).unwrap();
+    assert_eq!((head, changes.len()), (done.head, 299));
+    assert!(changes.iter().all(|change| change.kind == ChangeKind::PURGE && change.record.is_empty()));
+    assert!(changes.iter().zip(600..).all(|(change, seq)| change.seq == seq));
+    assert_eq!(store.walk(b"", ALL).unwrap().entries.len(), 1);
+    assert_eq!(store.link(&key("c1")).unwrap().1, None);
+    assert!(matches!(again(31 * DAY), Verdict::Created(row) if row.version == 599 + 300));
 }
 
 fn a_closed_store_answers_nothing(store: &dyn Repository) {
@@ -172,7 +249,11 @@ fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields);
     with_fresh(reads_keep_their_limits_and_go_on_behind_a_key);
     with_fresh(a_retry_is_answered_for_48_hours);
-    with_fresh(a_fork_begins_a_higher_history_that_shares_nothing);
+    with_fresh(a_fork_begins_a_higher_history_and_none_is_forgotten);
+    with_fresh(edges_are_remembered_in_their_order);
+    with_fresh(the_log_is_kept_for_7_days_and_its_last_change_for_ever);
+    with_fresh(of_a_long_log_a_proof_stays_for_every_10_000th_change);
+    with_fresh(a_tombstone_goes_through_the_log_after_30_days);
     with_fresh(a_closed_store_answers_nothing);
 }
 

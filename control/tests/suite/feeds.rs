@@ -4,53 +4,66 @@ use super::world::{self, Folder, Mood, Moody, World, create, name, to};
 use bytes::Bytes;
 use feed::{Effect, Entry, Event, Follower};
 use link::{Position, State};
-use proto::v1::{self, follow_request, follow_response};
+use proto::v1::{self, feed_client::FeedClient, follow_request, follow_response};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 /// An edge without its set: what it was told, by key.
-struct Edge {
-    follower: Follower,
-    held: BTreeMap<Bytes, Bytes>,
-    resets: usize,
-    pages: usize,
+pub struct Edge {
+    pub follower: Follower,
+    pub held: BTreeMap<Bytes, Bytes>,
+    pub resets: usize,
+    pub pages: usize,
+    incarnation: u64,
 }
 
-struct Stream {
-    out: mpsc::Sender<v1::FollowRequest>,
-    inbound: Streaming<v1::FollowResponse>,
+pub struct Stream {
+    pub out: mpsc::Sender<v1::FollowRequest>,
+    pub inbound: Streaming<v1::FollowResponse>,
 }
 
 impl Stream {
-    async fn open(world: &World, hello: v1::Hello) -> Self {
+    pub async fn open(world: &World, hello: v1::Hello) -> Self {
+        Self::open_on(world.channel().await, hello).await
+    }
+
+    pub async fn open_on(channel: Channel, hello: v1::Hello) -> Self {
         let (out, messages) = mpsc::channel(64);
         Self::say(&out, follow_request::Message::Hello(hello)).await;
-        let inbound = world.feed().await.follow(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let inbound =
+            FeedClient::new(channel).follow(ReceiverStream::new(messages)).await.unwrap().into_inner();
         Self { out, inbound }
     }
 
-    async fn say(out: &mpsc::Sender<v1::FollowRequest>, message: follow_request::Message) {
+    pub async fn say(out: &mpsc::Sender<v1::FollowRequest>, message: follow_request::Message) {
         let _ = out.send(v1::FollowRequest { message: Some(message) }).await;
     }
 }
 
 /// What never comes fails a test instead of holding it for ever.
-async fn soon<T>(wait: impl Future<Output = T>) -> T {
+pub async fn soon<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.expect("something comes")
 }
 
 impl Edge {
     fn new() -> Self {
-        Self { follower: Follower::new("e".into(), 1), held: BTreeMap::new(), resets: 0, pages: 0 }
+        Self::named("e", 0)
     }
 
-    fn hello(&mut self) -> v1::Hello {
+    pub fn named(name: &str, incarnation: u64) -> Self {
+        let follower = Follower::new(name.into(), incarnation);
+        Self { follower, held: BTreeMap::new(), resets: 0, pages: 0, incarnation }
+    }
+
+    pub fn hello(&mut self) -> v1::Hello {
         let hello = self.follower.hello(self.follower.applied());
         v1::Hello {
             protocol: feed::PROTOCOL,
             edge: hello.edge,
+            incarnation: self.incarnation,
             epoch: hello.position.map(|position| proto::epoch_to_wire(position.epoch)),
             applied: hello.position.map_or(0, |position| position.seq),
             tag: hello.position.map_or(0, |position| position.tag),
@@ -61,19 +74,19 @@ impl Edge {
         }
     }
 
-    async fn connect(&mut self, world: &World) -> Stream {
+    pub async fn connect(&mut self, world: &World) -> Stream {
         Stream::open(world, self.hello()).await
     }
 
     /// Handles messages until `done`.
-    async fn until(&mut self, stream: &mut Stream, done: impl Fn(&Self) -> bool) {
+    pub async fn until(&mut self, stream: &mut Stream, done: impl Fn(&Self) -> bool) {
         while !done(self) {
             let message = soon(stream.inbound.message()).await.unwrap().expect("the stream goes on");
             self.handle(stream, message.message.unwrap()).await;
         }
     }
 
-    async fn handle(&mut self, stream: &Stream, message: follow_response::Message) {
+    pub async fn handle(&mut self, stream: &Stream, message: follow_response::Message) {
         let page = match self.follower.handle(event(message)) {
             Effect::Reset(_) => {
                 self.held.clear();
@@ -132,7 +145,7 @@ fn event(message: follow_response::Message) -> Event {
     }
 }
 
-async fn write(world: &World, codes: impl Iterator<Item = String>) {
+pub async fn write(world: &World, codes: impl Iterator<Item = String>) {
     let mut links = world.links().await;
     let rows = codes.map(|code| v1::Link { code, ..to("https://a.example/") }).collect();
     let message = v1::ImportLinksRequest { links: rows, ..Default::default() };
@@ -140,7 +153,7 @@ async fn write(world: &World, codes: impl Iterator<Item = String>) {
     while answer.message().await.unwrap().is_some() {}
 }
 
-async fn delete(world: &World, code: &str) {
+pub async fn delete(world: &World, code: &str) {
     let request = v1::DeleteLinkRequest { name: name(code), ..Default::default() };
     world.links().await.delete_link(request).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod contract;
 mod disk;
+mod edges;
 mod faults;
 mod feeds;
 mod imports;

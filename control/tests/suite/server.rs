@@ -57,7 +57,7 @@ async fn stopping_keeps_what_was_acknowledged_and_frees_port_and_store() {
 #[tokio::test]
 async fn health_and_reflection() {
     let world = World::new().await;
-    for service in ["", "linkr.v1.Links", "linkr.v1.Feed"] {
+    for service in ["", "linkr.v1.Links", "linkr.v1.Edges", "linkr.v1.Feed"] {
         let ask = HealthCheckRequest { service: service.into() };
         let answer = HealthClient::new(world.channel().await).check(ask).await.unwrap().into_inner();
         assert_eq!(answer.status, 1, "{service}");

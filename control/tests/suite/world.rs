@@ -4,7 +4,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
-use control::port::{Committed, Limit, Listed, Repository, Row, StoreFault, Walked};
+use control::port::{
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+};
 use control::{Config, Metrics, Running};
 use feed::{Entry, LogView};
 use hyper_util::rt::TokioIo;
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tonic::transport::Channel;
 
 /// A folder that goes when the test does.
@@ -51,9 +54,21 @@ pub fn config(store: PathBuf) -> Config {
     }
 }
 
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// What holds other tests off, or is held off by them.
+enum Turn {
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    Beside(RwLockReadGuard<'static, ()>),
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// A test has one at a time.
 pub struct World {
     pub running: Running,
     pub folder: Folder,
+    _turn: Turn,
 }
 
 impl World {
@@ -62,13 +77,23 @@ impl World {
     }
 
     pub async fn at(folder: Folder) -> Self {
+        Self::start(folder, Turn::Beside(TURNS.read().await)).await
+    }
+
+    /// For a test that measures time: nothing else of this suite runs beside it.
+    pub async fn alone(folder: Folder) -> Self {
+        Self::start(folder, Turn::Alone(TURNS.write().await)).await
+    }
+
+    async fn start(folder: Folder, turn: Turn) -> Self {
         let running = control::start(config(folder.db())).await.unwrap();
-        Self { running, folder }
+        Self { running, folder, _turn: turn }
     }
 
     pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+        let turn = Turn::Beside(TURNS.read().await);
         let running = control::start_on(config(folder.db()), store).await.unwrap();
-        Self { running, folder }
+        Self { running, folder, _turn: turn }
     }
 
     /// Stops it and keeps the folder.
@@ -160,6 +185,8 @@ pub struct Mood {
     pub writes_wait: bool,
     /// Commits panic.
     pub panics: bool,
+    /// Edges cannot be written down.
+    pub no_sessions: bool,
     /// A change that is missing from the log.
     pub hole: Option<Seq>,
 }
@@ -197,8 +224,23 @@ impl Repository for Moody {
         self.inner.commit(group, now)
     }
 
-    fn fork(&self, counter: u32) -> Result<Position, StoreFault> {
-        self.inner.fork(counter)
+    fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
+        self.inner.fork(counter, shared, now)
+    }
+
+    fn histories(&self) -> Result<Vec<History>, StoreFault> {
+        self.inner.histories()
+    }
+
+    fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+        if self.mood.lock().unwrap().no_sessions {
+            return Err(StoreFault::Full);
+        }
+        self.inner.sessions(own)
+    }
+
+    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+        self.inner.tidy(now)
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {

@@ -97,10 +97,15 @@ fn describe(
         known.or_else(|| held(shared, request)).filter(|(of, ..)| version.is_none_or(|own| own == *of));
     let freshness = shared.set.freshness(sys::boottime_ms());
     let staleness_ms = field("X-Linkr-Staleness-Ms").and_then(|ms| ms.parse().ok()).or(freshness.stale_ms());
+    let fresh = match tier {
+        Tier::None => None, // nothing that could be old
+        Tier::Hot | Tier::Origin => Some(outcome != Outcome::Unavailable),
+        Tier::Stale => Some(false),
+    };
     json!({
         "outcome": outcome.label(),
         "tier": tier.label(),
-        "fresh": matches!(tier, Tier::Hot | Tier::Origin) && outcome != Outcome::Unavailable,
+        "fresh": fresh,
         "blind": freshness.is_blind(),
         "staleness_ms": staleness_ms,
         "version": version,

@@ -153,19 +153,3 @@ fn two_processes_do_not_share_one() {
     drop(first);
     dir.open();
 }
-
-/// Not a test of speed, which a busy machine would fail: it prints what a note costs.
-#[test]
-fn what_it_costs() {
-    let dir = Dir::new("cost");
-    let note = dir.open();
-    let each = |count: u32, what: &dyn Fn(u64)| {
-        let began = std::time::Instant::now();
-        (0..u64::from(count)).for_each(what);
-        began.elapsed() / count
-    };
-    let group = each(20_000, &|seq| drop(note.begin(Group::Changes(seq, seq))));
-    let record = each(20_000, &|seq| assert!(note.enter(b"\0\0\0\0code", b"record", seq)));
-    println!("a group: {group:?}, a record: {record:?}");
-    assert_eq!(note.inner().lines, Lines::default());
-}

@@ -26,7 +26,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// Whatever of a set makes two files of it differ.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Content {
+struct Content {
     generation: u64,
     epoch: Option<Epoch>,
     applied: Seq,
@@ -37,7 +37,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub fn of(shared: &Shared) -> Self {
+    fn of(shared: &Shared) -> Self {
         let set = &shared.set;
         Self {
             generation: set.generation(),
@@ -51,37 +51,49 @@ impl Content {
     }
 }
 
-/// Writes until the other end of `stopped` is gone, and then a last time. `restored`: what the file holds now.
-pub(super) fn keep(shared: &Shared, restored: Option<Content>, stopped: &Receiver<()>) {
-    let Some(snapshot) = &shared.snapshot else { return };
-    let mut last = restored.map(|content| (Instant::now(), Some(content)));
-    let mut warned = false;
-    loop {
-        let stopping = stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout);
+/// When to write.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// The last attempt, and what the file holds since; `None`: not what it should.
+    last: Option<(Instant, Option<Content>)>,
+    warned: bool,
+}
+
+impl Pace {
+    /// The file holds what the set does.
+    pub fn restored(shared: &Shared) -> Self {
+        Self { last: Some((Instant::now(), Some(Content::of(shared)))), warned: false }
+    }
+
+    /// Writes now and then, until the other end of `stopped` is gone.
+    pub fn keep(&mut self, shared: &Shared, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            self.look(shared, false);
+        }
+    }
+
+    /// Writes if it is time to; with `last` also what changed a moment ago.
+    pub fn look(&mut self, shared: &Shared, last: bool) {
         let content = Some(Content::of(shared));
-        let due = last.as_ref().is_none_or(|(at, written)| {
-            let changed = *written != content;
-            match stopping {
-                true => changed || at.elapsed() >= EVERY,
-                false => at.elapsed() >= if changed { EVERY } else { AT_LEAST_EVERY },
-            }
+        let due = self.last.as_ref().is_none_or(|(at, written)| match *written != content {
+            true => last || at.elapsed() >= EVERY,
+            false => at.elapsed() >= if last { EVERY } else { AT_LEAST_EVERY },
         });
-        if due && shared.feed.loaded.load(Ordering::Acquire) {
-            match write(snapshot, shared) {
-                Ok(Written::Whole) => (last, warned) = (Some((Instant::now(), content)), false),
-                Ok(Written::Overtaken) => {} // at the next look
-                Err(fault) => {
-                    last = Some((Instant::now(), None));
-                    snapshot.counts.write_failures.fetch_add(1, Ordering::Relaxed);
-                    if !std::mem::replace(&mut warned, true) {
-                        let file = snapshot.path.display();
-                        tracing::warn!(%file, %fault, "the snapshot cannot be written; the one before it stays");
-                    }
+        let Some(snapshot) = shared.snapshot.as_ref().filter(|_| due) else { return };
+        if !shared.feed.loaded.load(Ordering::Acquire) {
+            return;
+        }
+        match write(snapshot, shared) {
+            Ok(Written::Whole) => (self.last, self.warned) = (Some((Instant::now(), content)), false),
+            Ok(Written::Overtaken) => {} // at the next look
+            Err(fault) => {
+                self.last = Some((Instant::now(), None));
+                snapshot.counts.write_failures.fetch_add(1, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.warned, true) {
+                    let file = snapshot.path.display();
+                    tracing::warn!(%file, %fault, "the snapshot cannot be written; the one before it stays");
                 }
             }
-        }
-        if stopping {
-            return;
         }
     }
 }

@@ -10,7 +10,7 @@ use link::rule::{Rule, off};
 use link::{Class, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A value to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,31 +216,42 @@ pub(super) fn hash(hasher: &impl BuildHasher, key: &[u8]) -> u64 {
     hasher.hash_one(key)
 }
 
-/// Whether an entry was asked for since eviction last looked at it.
+/// How often an entry was asked for since eviction last looked at it, up to three.
 #[derive(Debug, Default)]
-pub(super) struct Mark(AtomicBool);
+pub(super) struct Mark(AtomicU8);
+
+const MOST: u8 = 3;
 
 impl Mark {
     pub fn touched() -> Self {
-        Self(AtomicBool::new(true))
+        Self(AtomicU8::new(1))
     }
 
     /// For the value that takes this one's place: a change does not make a key asked for.
     pub fn again(&self) -> Self {
-        Self(AtomicBool::new(self.0.load(Ordering::Relaxed)))
+        Self(AtomicU8::new(self.0.load(Ordering::Relaxed)))
     }
 
-    /// Reads before it writes: a hit on a hot key must not dirty a line that every core reads.
+    /// Reads before it writes: a hit on a hot key must not dirty a line that every core reads. That two at once may
+    /// count as one does no harm.
     #[inline]
     pub fn touch(&self) {
-        if !self.0.load(Ordering::Relaxed) {
-            self.0.store(true, Ordering::Relaxed);
+        let times = self.0.load(Ordering::Relaxed);
+        if times < MOST {
+            self.0.store(times + 1, Ordering::Relaxed);
         }
     }
 
     /// Whether it was touched; not any more.
     pub fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.0.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// Whether it was touched; once less now. Eviction holds the lock of the shard, so nobody touches meanwhile.
+    pub fn spend(&self) -> bool {
+        let times = self.0.load(Ordering::Relaxed);
+        self.0.store(times.saturating_sub(1), Ordering::Relaxed);
+        times > 0
     }
 }
 

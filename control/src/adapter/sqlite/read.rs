@@ -1,7 +1,7 @@
 //! Everything that is read, each in the snapshot it is given. Nothing is written here.
 
 use super::{fault, row};
-use crate::port::{Limit, Listed, StoreFault, Walked};
+use crate::port::{History, Limit, Listed, StoreFault, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, Epoch, Position, Seq};
@@ -60,13 +60,31 @@ pub(super) fn log_view(db: &Connection, applied: Seq) -> Result<LogView, StoreFa
             db.query_row("SELECT parent_counter, parent_random, fork_seq FROM log_head", [], parent)?;
         let oldest: Option<Seq> = db.query_row("SELECT min(seq) FROM change_log", [], |row| row.get(0))?;
         let tag: Option<i64> = db
-            .prepare_cached("SELECT tag FROM change_log WHERE seq = ?1")?
+            .prepare_cached(
+                "SELECT tag FROM change_log WHERE seq = ?1 UNION ALL SELECT tag FROM log_marks WHERE seq = ?1",
+            )?
             .query_row([applied], |row| row.get(0))
             .optional()?;
         let tag_at_applied = if applied == 0 { Some(0) } else { tag.map(i64::cast_unsigned) };
         Ok(LogView { head, parent, oldest: oldest.unwrap_or(head.seq + 1), tag_at_applied })
     };
     read().map_err(|e| fault(&e))
+}
+
+pub(super) fn histories(db: &Connection) -> rusqlite::Result<Vec<History>> {
+    let sql = "SELECT counter, random, parent_counter, parent_random, fork_seq, head, at FROM epochs \
+               ORDER BY counter DESC";
+    db.prepare_cached(sql)?
+        .query_map([], |row| {
+            Ok(History {
+                epoch: Epoch { counter: row.get(0)?, random: row.get(1)? },
+                parent: Epoch { counter: row.get(2)?, random: row.get(3)? },
+                fork_seq: row.get(4)?,
+                head: row.get(5)?,
+                at: row.get(6)?,
+            })
+        })?
+        .collect()
 }
 
 pub(super) fn changes(

@@ -54,8 +54,15 @@ fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<A
 
 fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlite::Result<()> {
     for write in writes {
-        let (row, record) = (&write.row, write.row.record());
-        row::put(db, row, &record)?;
+        let row = &write.row;
+        let (kind, record) = if write.purge {
+            db.prepare_cached("DELETE FROM links WHERE key = ?1")?.execute([row.key.as_bytes()])?;
+            (ChangeKind::PURGE, Bytes::new())
+        } else {
+            let record = row.record();
+            row::put(db, row, &record)?;
+            (ChangeKind::LINK, record)
+        };
         db.prepare_cached(
             "INSERT INTO change_log (seq, tag, epoch_counter, epoch_random, kind, key, record, committed_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -65,7 +72,7 @@ fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlit
             head.tag.cast_signed(),
             head.epoch.counter,
             head.epoch.random,
-            ChangeKind::LINK.0,
+            kind.0,
             row.key.as_bytes(),
             &record[..],
             now
@@ -94,15 +101,22 @@ fn put_answer(db: &Connection, retry: &Retry, response: &[u8], seq: Seq, now: i6
     Ok(())
 }
 
-pub(super) fn fork(db: &Connection, counter: u32) -> Result<Position, StoreFault> {
+pub(super) fn fork(db: &Connection, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
     let old = read::head(db)?;
     let counter = counter.max(old.epoch.counter).checked_add(1);
     let counter = counter.ok_or_else(|| StoreFault::Unavailable("histories are used up".into()))?;
-    db.execute(
-        "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = 0, \
-         epoch_counter = ?1, epoch_random = ?2",
-        params![counter, crate::random::u32()],
-    )
-    .map_err(|e| fault(&e))?;
+    let write = || {
+        db.execute(
+            "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = ?1, \
+             epoch_counter = ?2, epoch_random = ?3",
+            params![shared.min(old.seq), counter, crate::random::u32()],
+        )?;
+        db.execute(
+            "INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, fork_seq, head, ?1 \
+             FROM log_head",
+            [now],
+        )
+    };
+    write().map_err(|e| fault(&e))?;
     read::head(db)
 }

@@ -1,4 +1,4 @@
-//! A link as JSON: the fields of `linkr.v1.Link` by the same names, times in RFC 3339, enums in lower case.
+//! Links and edges as JSON: the fields of `linkr.v1` by the same names, times in RFC 3339, enums in lower case.
 
 use crate::Fault;
 use prost_types::Timestamp;
@@ -19,7 +19,6 @@ const CLASSES: [(&str, v1::LinkClass); 2] =
 pub fn link(link: &v1::Link) -> Value {
     let query = QUERIES.iter().find(|(_, query)| *query as i32 == link.query).map(|(name, _)| *name);
     let class = CLASSES.iter().find(|(_, class)| *class as i32 == link.class).map(|(name, _)| *name);
-    let time = |time: &Option<Timestamp>| time.as_ref().map(ToString::to_string);
     let mut value = json!({
         "name": link.name,
         "code": link.code,
@@ -27,24 +26,85 @@ pub fn link(link: &v1::Link) -> Value {
         "target": link.target,
         "status": link.status,
         "max_age": link.max_age,
-        "not_before": time(&link.not_before),
-        "expire_time": time(&link.expire_time),
+        "not_before": time_of(&link.not_before),
+        "expire_time": time_of(&link.expire_time),
         "query": query,
         "class": class,
         "disabled": link.disabled,
         "title": link.title,
         "tags": link.tags,
         "note": link.note,
-        "create_time": time(&link.create_time),
-        "update_time": time(&link.update_time),
-        "delete_time": time(&link.delete_time),
+        "create_time": time_of(&link.create_time),
+        "update_time": time_of(&link.update_time),
+        "delete_time": time_of(&link.delete_time),
         "revision": Some(&link.revision).filter(|text| !text.is_empty()),
         "etag": Some(&link.etag).filter(|text| !text.is_empty()),
+        "propagation": link.propagation.as_ref().map(propagation),
     });
+    without_nulls(&mut value);
+    value
+}
+
+fn without_nulls(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }
-    value
+}
+
+/// Who has a write, and who may not.
+pub fn propagation(told: &v1::Propagation) -> Value {
+    let by = told.applied_by.iter().map(|by| json!({ "edge": by.edge, "after_ms": by.after_ms }));
+    let blind =
+        told.blind.iter().map(|blind| json!({ "edge": blind.edge, "last_seen": time_of(&blind.last_seen) }));
+    json!({
+        "status": if told.blind.is_empty() { "propagated" } else { "partial" },
+        "applied_by": by.collect::<Vec<_>>(),
+        "blind": blind.collect::<Vec<_>>(),
+    })
+}
+
+fn time_of(time: &Option<Timestamp>) -> Option<String> {
+    time.as_ref().map(ToString::to_string)
+}
+
+/// Every edge, and the log.
+pub fn edges(told: &v1::ListEdgesResponse) -> Value {
+    let edge = |edge: &v1::Edge| {
+        let mut value = json!({
+            "edge": edge.edge,
+            "incarnation": edge.incarnation,
+            "applied": edge.applied,
+            "lag": edge.lag,
+            "last_pong": time_of(&edge.last_pong),
+            "blind": edge.blind,
+            "session_since": time_of(&edge.session_since),
+        });
+        without_nulls(&mut value);
+        value
+    };
+    let log = told.log.clone().unwrap_or_default();
+    let epoch =
+        |epoch: Option<v1::Epoch>| epoch.map(|epoch| format!("{}-{:08x}", epoch.counter, epoch.random));
+    let history = |history: &v1::History| {
+        let mut value = json!({
+            "epoch": epoch(history.epoch),
+            "parent": epoch(history.parent),
+            "fork_seq": history.fork_seq,
+            "head": history.head,
+            "begin_time": time_of(&history.begin_time),
+        });
+        without_nulls(&mut value);
+        value
+    };
+    json!({
+        "edges": told.edges.iter().map(edge).collect::<Vec<_>>(),
+        "log": {
+            "epoch": epoch(log.epoch),
+            "head": log.head,
+            "oldest": log.oldest,
+            "histories": log.histories.iter().map(history).collect::<Vec<_>>(),
+        },
+    })
 }
 
 /// A page of a list.
@@ -120,7 +180,9 @@ fn set(link: &mut v1::Link, name: &str, value: &Value) -> Result<bool, Fault> {
             return Ok(false);
         }
         // What a link was read with may come back with it.
-        "name" | "domain" | "create_time" | "update_time" | "delete_time" | "revision" => return Ok(false),
+        "name" | "domain" | "create_time" | "update_time" | "delete_time" | "revision" | "propagation" => {
+            return Ok(false);
+        }
         _ => return Err(Fault::invalid(name.to_owned(), "is no field of a link")),
     }
     Ok(true)

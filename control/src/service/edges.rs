@@ -1,0 +1,34 @@
+//! The edges and the log they follow, for the people who run them. Nothing is written here.
+
+use super::{Service, blocking};
+use crate::Fault;
+use crate::wire;
+use proto::{epoch_to_wire, v1};
+
+impl Service {
+    /// See `ListEdges`.
+    pub async fn edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
+        self.counted("ListEdges", self.try_edges().await)
+    }
+
+    async fn try_edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
+        let read = |store: &dyn crate::port::Repository| Ok((store.log_view(0)?, store.histories()?));
+        let (log, histories) = blocking(&self.store, read).await?;
+        let history = |history: crate::port::History| v1::History {
+            epoch: Some(epoch_to_wire(history.epoch)),
+            parent: Some(epoch_to_wire(history.parent)),
+            fork_seq: history.fork_seq,
+            head: history.head,
+            begin_time: history.at.map(wire::timestamp),
+        };
+        Ok(v1::ListEdgesResponse {
+            edges: self.sessions.list(log.head.seq),
+            log: Some(v1::Log {
+                epoch: Some(epoch_to_wire(log.head.epoch)),
+                head: log.head.seq,
+                oldest: log.oldest,
+                histories: histories.into_iter().map(history).collect(),
+            }),
+        })
+    }
+}

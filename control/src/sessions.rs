@@ -1,0 +1,242 @@
+//! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
+
+mod table;
+
+use crate::port::SessionRow;
+use crate::wire;
+use crate::writer::{Writer, unix_ms};
+use link::{Epoch, Seq};
+use proto::v1::{self, propagation};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use table::{PATIENCE_MS, Session, Table};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often those who are gone are looked for, and a write that failed is tried again.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// All edges that this control knows.
+pub struct Sessions {
+    begun: Instant,
+    state: Mutex<State>,
+    /// Somebody applied something: for those who wait for that.
+    moved: watch::Sender<()>,
+    /// How often the members have changed.
+    changed: watch::Sender<u64>,
+    /// How many of those changes are on disk.
+    written: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    table: Table,
+    /// The change with which each that is not on disk yet came in, by number.
+    fresh: HashMap<u64, u64>,
+}
+
+/// What becomes of a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pong {
+    /// It is answered, and that is noted.
+    Give,
+    /// It has to wait until its edge is known on disk ([`Sessions::written`]).
+    Later,
+    /// It was given up for lost: it has to say hello again.
+    Never,
+}
+
+impl Sessions {
+    /// With those that an earlier process knew: it may have answered them until now.
+    pub fn new(known: Vec<SessionRow>) -> Arc<Self> {
+        let mut table = Table::default();
+        for row in known {
+            table.remember(row.edge, row.incarnation, 0);
+        }
+        Arc::new(Self {
+            begun: Instant::now(),
+            state: Mutex::new(State { table, fresh: HashMap::new() }),
+            moved: watch::Sender::new(()),
+            changed: watch::Sender::new(0),
+            written: watch::Sender::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the start. A clock that stands still with the machine makes control wait longer, never less.
+    fn now(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    /// An edge was let in on the stream `id`; `None` when there are too many to know one more.
+    pub fn join(self: &Arc<Self>, who: (&str, u64), id: u64, at: (Epoch, Option<Seq>)) -> Option<Membership> {
+        let mut state = self.lock();
+        let (number, new) = state.table.join(who, id, at, self.now())?;
+        if new {
+            let change = self.change();
+            state.fresh.insert(number, change);
+        }
+        drop(state);
+        self.moved.send_replace(());
+        Some(Membership { sessions: self.clone(), number, id })
+    }
+
+    /// The number of this change of the members. Under the lock, so that a writer sees both or neither.
+    fn change(&self) -> u64 {
+        self.changed.send_modify(|changes| *changes += 1);
+        *self.changed.borrow()
+    }
+
+    /// Tells when more is on disk.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// Keeps what is on disk and in memory the same until `stop`.
+    pub async fn run(&self, writer: Arc<Writer>, mut stop: watch::Receiver<bool>) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+            let (rows, upto) = {
+                let mut state = self.lock();
+                if state.table.clean(self.now()) {
+                    self.change();
+                }
+                let upto = *changed.borrow_and_update();
+                if upto == *self.written.borrow() {
+                    continue;
+                }
+                (state.table.all().map(|row| self.stored(row)).collect(), upto)
+            };
+            match writer.sessions(rows).await {
+                Ok(_) => {
+                    self.lock().fresh.retain(|_, change| *change > upto);
+                    self.written.send_replace(upto);
+                }
+                Err(fault) => {
+                    tracing::warn!(%fault, "new edges are not answered: cannot note that they are there");
+                }
+            }
+        }
+    }
+
+    fn stored(&self, row: &Session) -> SessionRow {
+        SessionRow {
+            edge: row.edge.clone(),
+            incarnation: row.incarnation,
+            epoch: row.epoch,
+            applied: row.applied,
+            last_pong: self.wall(row.last_pong),
+        }
+    }
+
+    /// In Unix milliseconds.
+    fn wall(&self, at: u64) -> i64 {
+        unix_ms() - self.now().saturating_sub(at) as i64
+    }
+
+    /// Waits until every edge has applied the write or is blind; called right after its commit.
+    pub async fn propagated(&self, epoch: Epoch, seq: Seq) -> v1::Propagation {
+        let committed = Instant::now();
+        let end = committed + Duration::from_millis(PATIENCE_MS);
+        let mut moved = self.moved.subscribe();
+        let mut after: HashMap<u64, u32> = HashMap::new();
+        loop {
+            let now = Instant::now();
+            let judged = self.lock().table.judge(epoch, seq, self.now());
+            for number in &judged.applied {
+                after.entry(*number).or_insert_with(|| (now - committed).as_millis() as u32);
+            }
+            let Some(wake) = judged.wake.filter(|_| now < end) else {
+                let late: Vec<u64> = judged.blind.into_iter().chain(judged.waiting).collect();
+                return self.answer(&after, &late);
+            };
+            let wake = (self.begun + Duration::from_millis(wake)).min(end);
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn answer(&self, after: &HashMap<u64, u32>, late: &[u64]) -> v1::Propagation {
+        let state = self.lock();
+        let by = after.iter().filter(|(number, _)| !late.contains(number));
+        let by = by.filter_map(|(number, after)| Some((state.table.get(*number)?, *after)));
+        let mut applied_by: Vec<_> =
+            by.map(|(row, after_ms)| propagation::AppliedBy { edge: row.edge.clone(), after_ms }).collect();
+        applied_by.sort_by(|a, b| (a.after_ms, &a.edge).cmp(&(b.after_ms, &b.edge)));
+        let mut blind: Vec<_> = late
+            .iter()
+            .filter_map(|number| state.table.get(*number))
+            .map(|row| propagation::Blind {
+                edge: row.edge.clone(),
+                last_seen: Some(wire::timestamp(self.wall(row.last_pong))),
+            })
+            .collect();
+        blind.sort_by(|a, b| a.edge.cmp(&b.edge));
+        let status = match blind.is_empty() {
+            true => propagation::Status::Propagated,
+            false => propagation::Status::Partial,
+        };
+        v1::Propagation { status: status.into(), applied_by, blind }
+    }
+
+    /// All of them, for people; `head` is the end of the log.
+    pub fn list(&self, head: Seq) -> Vec<v1::Edge> {
+        let (state, now) = (self.lock(), self.now());
+        let edge = |row: &Session| v1::Edge {
+            edge: row.edge.clone(),
+            incarnation: format!("{:016x}", row.incarnation),
+            applied: row.applied,
+            lag: head.saturating_sub(row.applied.unwrap_or(0)),
+            last_pong: Some(wire::timestamp(self.wall(row.last_pong))),
+            blind: row.blind(now),
+            session_since: row.since.map(|since| wire::timestamp(self.wall(since))),
+        };
+        let mut edges: Vec<_> = state.table.all().map(edge).collect();
+        edges.sort_by(|a, b| a.edge.cmp(&b.edge)); // stable: of one name, the earlier first
+        edges
+    }
+}
+
+/// One stream's place among the edges; its end is noted when this is dropped.
+pub struct Membership {
+    sessions: Arc<Sessions>,
+    number: u64,
+    id: u64,
+}
+
+impl Membership {
+    /// Asks for the right to answer a ping, which has to be sent after this and not before.
+    pub fn pong(&self) -> Pong {
+        let mut state = self.sessions.lock();
+        if state.fresh.contains_key(&self.number) {
+            return Pong::Later;
+        }
+        let now = self.sessions.now();
+        if state.table.pong(self.number, now) { Pong::Give } else { Pong::Never }
+    }
+
+    /// The edge has applied everything up to `seq`.
+    pub fn applied(&self, seq: Seq) {
+        self.sessions.lock().table.applied(self.number, self.id, seq);
+        if self.sessions.moved.receiver_count() > 0 {
+            self.sessions.moved.send_replace(());
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.sessions.lock().table.left(self.number, self.id);
+    }
+}

@@ -1,0 +1,333 @@
+//! The rule of R10: which edges there are, what each has applied, when each was last answered. No clock, no I/O here.
+
+use link::{Epoch, Seq};
+use std::collections::BTreeMap;
+
+/// Milliseconds after its last pong from which on an edge is blind: B, and what two clocks may differ in going.
+pub const PATIENCE_MS: u64 = feed::BOUND_MS * 101 / 100;
+/// Milliseconds after which a blind edge leaves by itself: no link is served that long without control.
+const MAX_STALE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Processes of edges that may be known at once: whoever can say hello cannot fill the memory.
+const MOST: usize = 10_000;
+
+/// One process of an edge. Times are milliseconds of one clock that never goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The edge's name.
+    pub edge: String,
+    /// Random for each process start.
+    pub incarnation: u64,
+    /// The history that `applied` belongs to.
+    pub epoch: Epoch,
+    /// What it said to have applied on the stream of `id`.
+    pub applied: Option<Seq>,
+    /// When it was last answered, or may have been.
+    pub last_pong: u64,
+    /// Since when its stream is up.
+    pub since: Option<u64>,
+    /// Its latest stream; what an older one says of it counts no more.
+    id: u64,
+}
+
+impl Session {
+    /// Whether it has lost the right to call an answer fresh.
+    pub fn blind(&self, now: u64) -> bool {
+        now.saturating_sub(self.last_pong) > PATIENCE_MS
+    }
+}
+
+/// Where a write has arrived.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Who has applied it, by number.
+    pub applied: Vec<u64>,
+    /// Who has not and may still take itself for fresh.
+    pub waiting: Vec<u64>,
+    /// Who has not and is blind.
+    pub blind: Vec<u64>,
+    /// When the first of those waiting becomes blind if it hears nothing.
+    pub wake: Option<u64>,
+}
+
+/// All of them, by a number that rises as they join.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: BTreeMap<u64, Session>,
+    last: u64,
+}
+
+impl Table {
+    /// A process says hello on the stream `id`. Its number, and whether it was unknown; `None` when there are too many.
+    pub fn join(
+        &mut self,
+        (edge, incarnation): (&str, u64),
+        id: u64,
+        (epoch, applied): (Epoch, Option<Seq>),
+        now: u64,
+    ) -> Option<(u64, bool)> {
+        let known = |row: &Session| row.incarnation == incarnation && row.edge == edge;
+        if let Some((number, row)) = self.rows.iter_mut().find(|(_, row)| known(row)) {
+            (row.id, row.epoch, row.applied, row.since) = (id, epoch, applied, Some(now));
+            return Some((*number, false));
+        }
+        if self.rows.len() >= MOST {
+            return None;
+        }
+        self.last += 1;
+        let (edge, since) = (edge.to_owned(), Some(now));
+        let row = Session { edge, incarnation, epoch, applied, last_pong: now, since, id };
+        self.rows.insert(self.last, row);
+        Some((self.last, true))
+    }
+
+    /// A process that an earlier control knew: it may have been answered until this one began, at `now`.
+    pub fn remember(&mut self, edge: String, incarnation: u64, now: u64) {
+        self.last += 1;
+        let epoch = Epoch::default();
+        let row = Session { edge, incarnation, epoch, applied: None, last_pong: now, since: None, id: 0 };
+        self.rows.insert(self.last, row);
+    }
+
+    /// It is about to be answered; `false` when it is not known any more and must not be.
+    pub fn pong(&mut self, number: u64, now: u64) -> bool {
+        self.rows.get_mut(&number).map(|row| row.last_pong = now).is_some()
+    }
+
+    /// It has applied everything up to `seq`, it says on the stream `id`.
+    pub fn applied(&mut self, number: u64, id: u64, seq: Seq) {
+        if let Some(row) = self.rows.get_mut(&number).filter(|row| row.id == id) {
+            row.applied = row.applied.max(Some(seq));
+        }
+    }
+
+    /// The stream `id` has ended. The process may live on, so it stays.
+    pub fn left(&mut self, number: u64, id: u64) {
+        if let Some(row) = self.rows.get_mut(&number).filter(|row| row.id == id) {
+            row.since = None;
+        }
+    }
+
+    /// Drops who is blind and was replaced by a later process of its name, or is blind for too long. Whether any was.
+    pub fn clean(&mut self, now: u64) -> bool {
+        let before = self.rows.len();
+        let gone: Vec<u64> = self.rows.keys().copied().filter(|number| self.gone(*number, now)).collect();
+        self.rows.retain(|number, _| !gone.contains(number));
+        self.rows.len() < before
+    }
+
+    /// An old process may go on serving while a new one starts, and two edges may share a name by mistake: only one
+    /// that is blind and whose stream has ended is replaced.
+    fn gone(&self, number: u64, now: u64) -> bool {
+        let row = &self.rows[&number];
+        let later = || self.rows.range(number + 1..).any(|(_, later)| later.edge == row.edge);
+        let replaced = || row.since.is_none() && later();
+        row.blind(now) && (now - row.last_pong > MAX_STALE_MS || replaced())
+    }
+
+    /// Where the write `seq` of the history `epoch` has arrived, at a time after its commit.
+    ///
+    /// An edge is fresh for B after it *sent* a ping that was answered, so for less than [`PATIENCE_MS`] after
+    /// `last_pong`; and a ping answered after the commit makes it fresh only once it has applied `seq`. So whoever
+    /// is in `blind`, or is still in `waiting` at [`PATIENCE_MS`] after the commit, calls nothing older fresh.
+    pub fn judge(&self, epoch: Epoch, seq: Seq, now: u64) -> Judged {
+        let mut judged = Judged::default();
+        for (number, row) in &self.rows {
+            if row.epoch == epoch && row.applied >= Some(seq) {
+                judged.applied.push(*number);
+            } else if !row.blind(now) {
+                judged.waiting.push(*number);
+                let wake = row.last_pong + PATIENCE_MS + 1;
+                judged.wake = Some(judged.wake.map_or(wake, |first| first.min(wake)));
+            } else if !self.gone(*number, now) {
+                judged.blind.push(*number);
+            }
+        }
+        judged
+    }
+
+    /// One of them.
+    pub fn get(&self, number: u64) -> Option<&Session> {
+        self.rows.get(&number)
+    }
+
+    /// All of them, in the order in which they joined.
+    pub fn all(&self) -> impl Iterator<Item = &Session> {
+        self.rows.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
+
+    fn join(table: &mut Table, who: (&str, u64), id: u64, applied: Option<Seq>, now: u64) -> u64 {
+        table.join(who, id, (EPOCH, applied), now).unwrap().0
+    }
+
+    #[test]
+    fn applied_waiting_blind() {
+        let mut table = Table::default();
+        let (a, b) = (join(&mut table, ("a", 1), 1, Some(9), 0), join(&mut table, ("b", 1), 2, None, 500));
+        let judged = table.judge(EPOCH, 9, 600);
+        assert_eq!((judged.applied, judged.waiting, judged.wake), (vec![a], vec![b], Some(1_511)));
+        assert_eq!(table.judge(EPOCH, 9, 1_510).waiting, [b]);
+        assert_eq!(table.judge(EPOCH, 9, 1_511).blind, [b]);
+        assert!(table.pong(b, 1_600));
+        assert_eq!(table.judge(EPOCH, 9, 1_700).waiting, [b], "it sees again");
+        table.applied(b, 1, 9);
+        assert_eq!(table.judge(EPOCH, 9, 1_700).waiting, [b], "another stream's word");
+        table.applied(b, 2, 9);
+        assert_eq!(table.judge(EPOCH, 9, 1_700).applied, [a, b]);
+        let other = Epoch { counter: 2, random: 7 };
+        assert!(table.judge(other, 9, 1_700).applied.is_empty(), "of another history");
+    }
+
+    #[test]
+    fn a_new_process_replaces_the_old_one_once_that_is_blind() {
+        let mut table = Table::default();
+        let old = join(&mut table, ("a", 1), 1, None, 0);
+        let new = join(&mut table, ("a", 2), 2, Some(5), 300);
+        assert!(!table.clean(PATIENCE_MS + 1), "its stream is up: it may be another edge of that name");
+        assert_eq!(table.judge(EPOCH, 5, PATIENCE_MS + 1).blind, [old]);
+        table.left(old, 1);
+        assert!(!table.clean(PATIENCE_MS));
+        assert_eq!(table.judge(EPOCH, 5, PATIENCE_MS).waiting, [old]);
+        assert_eq!(
+            table.judge(EPOCH, 5, PATIENCE_MS + 1),
+            Judged { applied: vec![new], ..Judged::default() }
+        );
+        assert!(table.clean(PATIENCE_MS + 1) && !table.pong(old, PATIENCE_MS + 1));
+        assert!(table.pong(new, PATIENCE_MS + 1));
+        // One without a successor stays for a day.
+        let end = PATIENCE_MS + 1 + MAX_STALE_MS;
+        assert!(!table.clean(end));
+        assert_eq!(table.judge(EPOCH, 6, end).blind, [new]);
+        assert!(table.clean(end + 1) && table.all().next().is_none());
+    }
+
+    #[test]
+    fn the_table_has_an_end() {
+        let mut table = Table::default();
+        for incarnation in 0..MOST as u64 {
+            join(&mut table, ("a", incarnation), 1, None, 0);
+        }
+        assert_eq!(table.join(("a", 0), 2, (EPOCH, None), 0), Some((1, false)));
+        assert_eq!(table.join(("b", 0), 2, (EPOCH, None), 0), None);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Tick(u64),
+        Hello { edge: usize, reset: bool },
+        Restart(usize),
+        Ping(usize),
+        Apply(usize),
+        Write,
+        Control,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let edge = 0..3_usize;
+        prop_oneof![
+            4 => (1..700_u64).prop_map(Step::Tick),
+            2 => (edge.clone(), any::<bool>()).prop_map(|(edge, reset)| Step::Hello { edge, reset }),
+            1 => edge.clone().prop_map(Step::Restart),
+            6 => edge.clone().prop_map(Step::Ping),
+            4 => edge.prop_map(Step::Apply),
+            3 => Just(Step::Write),
+            1 => Just(Step::Control),
+        ]
+    }
+
+    /// An edge that is as fresh as the protocol lets it be: each pong arrives at once and counts from the ping's sending.
+    #[derive(Clone, Default)]
+    struct Edge {
+        incarnation: u64,
+        number: Option<u64>,
+        id: u64,
+        applied: Seq,
+        fresh_until: Option<u64>,
+        waiting: Option<(Seq, u64)>,
+    }
+
+    impl Edge {
+        fn settle(&mut self) {
+            if let Some((_, until)) = self.waiting.filter(|(head, _)| self.applied >= *head) {
+                self.fresh_until = self.fresh_until.max(Some(until));
+                self.waiting = None;
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+
+        /// What was called propagated, no fresh edge misses, ever; what was called partial, none but the blind ones.
+        #[test]
+        fn nobody_but_the_blind_calls_an_older_state_fresh(steps in prop::collection::vec(step(), 1..80)) {
+            let (mut table, mut now, mut head, mut id) = (Table::default(), 0, 0, 0);
+            let mut edges = vec![Edge::default(); 3];
+            let mut old: Vec<(usize, Edge)> = Vec::new();
+            // Writes that wait, by seq and time of commit; writes that were answered, with the incarnations called blind.
+            let mut open: Vec<(Seq, u64)> = Vec::new();
+            let mut said: Vec<(Seq, Vec<u64>)> = Vec::new();
+            let names = ["a", "b", "a"]; // two of them share a name by mistake
+            for step in steps {
+                match step {
+                    Step::Tick(ms) => now += ms,
+                    Step::Write => { head += 1; open.push((head, now)); }
+                    Step::Hello { edge: at, reset } => {
+                        id += 1;
+                        let edge = &mut edges[at];
+                        let applied = (!reset).then_some(edge.applied); // a reset arrives when it likes
+                        let who = (names[at], edge.incarnation * 10 + at as u64);
+                        (edge.number, edge.id) = (table.join(who, id, (EPOCH, applied), now).map(|(n, _)| n), id);
+                    }
+                    Step::Restart(at) => {
+                        old.push((at, edges[at].clone())); // it may go on answering until it is blind
+                        if let Some(number) = edges[at].number { table.left(number, edges[at].id); }
+                        edges[at] = Edge { incarnation: edges[at].incarnation + 1, ..Edge::default() };
+                    }
+                    Step::Ping(at) => {
+                        let edge = &mut edges[at];
+                        if edge.number.is_some_and(|number| table.pong(number, now)) {
+                            edge.waiting = edge.waiting.or(Some((head, now + feed::BOUND_MS)));
+                            edge.settle();
+                        }
+                    }
+                    Step::Apply(at) => {
+                        let edge = &mut edges[at];
+                        edge.applied = head;
+                        edge.settle();
+                        if let Some(number) = edge.number { table.applied(number, edge.id, edge.applied); }
+                    }
+                    Step::Control => {
+                        let known: Vec<_> = table.all().map(|row| (row.edge.clone(), row.incarnation)).collect();
+                        table = Table::default();
+                        for (edge, incarnation) in known { table.remember(edge, incarnation, now); }
+                        for edge in &mut edges { (edge.number, edge.waiting) = (None, None); }
+                    }
+                }
+                table.clean(now);
+                open.retain(|&(seq, committed)| {
+                    let judged = table.judge(EPOCH, seq, now);
+                    let over = now > committed + PATIENCE_MS;
+                    if !judged.waiting.is_empty() && !over { return true; }
+                    let late = judged.blind.iter().chain(&judged.waiting);
+                    said.push((seq, late.map(|number| table.get(*number).unwrap().incarnation).collect()));
+                    false
+                });
+                let all = edges.iter().enumerate().chain(old.iter().map(|(at, edge)| (*at, edge)));
+                for (at, edge) in all.filter(|(_, edge)| edge.fresh_until.is_some_and(|until| until >= now)) {
+                    for (seq, blind) in &said {
+                        let excused = blind.contains(&(edge.incarnation * 10 + at as u64));
+                        prop_assert!(edge.applied >= *seq || excused, "edge {at} misses {seq} at {now}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
+
+use super::{Feeder, behind};
+use crate::Fault;
+use crate::port::Limit;
+use crate::sessions::{Membership, Pong};
+use crate::tail::BATCH;
+use crate::transport::grpc::status;
+use crate::writer::unix_ms;
+use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
+use link::{Epoch, Position, Seq};
+use proto::v1::{self, follow_request, follow_response};
+use proto::{change_to_wire, epoch_to_wire};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+/// One page of a walk.
+const PAGE: Limit = Limit { rows: 2_000, bytes: 1024 * 1024 };
+/// An edge that takes nothing for this long is let go, and comes again when it can.
+const STALL: Duration = Duration::from_secs(10);
+/// For the first message of a stream.
+const GREETING: Duration = Duration::from_secs(5);
+/// Bytes of an edge's name.
+const NAME: usize = 255;
+
+/// One stream from one edge.
+pub struct Stream<'a> {
+    feeder: &'a Feeder,
+    inbound: Streaming<v1::FollowRequest>,
+    out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
+}
+
+type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// What the edge was told who it is.
+struct Course {
+    id: u64,
+    epoch: Epoch,
+    session: Session,
+    walked: Vec<u8>,
+    membership: Membership,
+    /// A ping that came before the edge was known on disk.
+    asked: Option<u64>,
+    /// The place in the line of those who want a part from the store. Kept while other things happen.
+    turn: Option<Turn>,
+    /// Such parts that are not acknowledged.
+    parts: Vec<(Part, OwnedSemaphorePermit)>,
+    /// When the first of them was sent, or one was acknowledged.
+    progress: Instant,
+}
+
+/// What acknowledges a part.
+enum Part {
+    Changes(Seq),
+    Page(u64),
+}
+
+impl Course {
+    /// The edge has applied this.
+    fn acknowledged(&mut self, applied: &v1::Applied) {
+        let before = self.parts.len();
+        self.parts.retain(|(part, _)| match part {
+            Part::Changes(last) => *last > applied.seq,
+            Part::Page(number) => *number > applied.page,
+        });
+        if self.parts.len() < before {
+            self.progress = Instant::now();
+        }
+        self.membership.applied(applied.seq);
+    }
+
+    fn under_way(&mut self, part: Part, turn: Option<OwnedSemaphorePermit>) {
+        if self.parts.is_empty() {
+            self.progress = Instant::now();
+        }
+        self.parts.extend(turn.map(|turn| (part, turn)));
+    }
+}
+
+impl<'a> Stream<'a> {
+    pub fn new(
+        feeder: &'a Feeder,
+        inbound: Streaming<v1::FollowRequest>,
+        out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
+    ) -> Self {
+        Self { feeder, inbound, out }
+    }
+
+    /// Serves it to its end.
+    pub async fn serve(&mut self) -> Result<(), Status> {
+        let first = tokio::time::timeout(GREETING, self.inbound.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        let Some(follow_request::Message::Hello(hello)) = first.and_then(|first| first.message) else {
+            return Err(Status::invalid_argument("the first message is not a hello"));
+        };
+        let mut course = self.greet(hello).await?;
+        let mut tail = self.feeder.tail.head();
+        let mut written = self.feeder.sessions.written();
+        loop {
+            let head = *tail.borrow_and_update();
+            // The tail may still be reading towards the history that the hello was answered with.
+            if head.epoch.counter > course.epoch.counter {
+                return Err(Status::aborted("a new history has begun: say hello again"));
+            }
+            let next = course.session.next(head.seq);
+            let from_store = match next {
+                Next::Nothing => false,
+                Next::Changes { after } => !self.feeder.tail.holds(after),
+                Next::Page { .. } => true,
+            };
+            if next == Next::Nothing {
+                course.turn = None; // others wait for it
+            } else if from_store && course.turn.is_none() {
+                course.turn = Some(Box::pin(self.feeder.turns.parts.clone().acquire_owned()));
+            }
+            let stalled = (!course.parts.is_empty()).then(|| course.progress + STALL);
+            tokio::select! {
+                message = self.inbound.message() => match message? {
+                    None => return Ok(()),
+                    Some(message) => self.heard(&mut course, message).await?,
+                },
+                _ = tail.changed(), if next == Next::Nothing || from_store => {}
+                turn = or_never(course.turn.as_mut()), if from_store => {
+                    course.turn = None;
+                    self.advance(&mut course, next, turn.ok()).await?;
+                }
+                () = std::future::ready(()), if next != Next::Nothing && !from_store => {
+                    self.advance(&mut course, next, None).await?;
+                }
+                _ = written.changed(), if course.asked.is_some() => self.pong(&mut course).await?,
+                () = or_never(stalled.map(tokio::time::sleep_until)) => return Err(stall()),
+            }
+        }
+    }
+
+    async fn greet(&mut self, hello: v1::Hello) -> Result<Course, Status> {
+        if hello.protocol != PROTOCOL {
+            let text = format!("this control speaks protocol {PROTOCOL}, not {}", hello.protocol);
+            return Err(Status::failed_precondition(text));
+        }
+        let hello = parsed(hello);
+        if hello.edge.len() > NAME {
+            return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
+        }
+        let (admission, epoch) = self.feeder.admit(&hello).await?;
+        let id = crate::random::u64();
+        let wire_epoch = Some(epoch_to_wire(epoch));
+        tracing::info!(edge = hello.edge, ?admission, "an edge says hello");
+        let (message, session, walked, applied) = match (admission, hello.position) {
+            (Admission::Resume { fork_seq, walk }, Some(own)) => {
+                let fork_seq = fork_seq.unwrap_or(0);
+                let resume = v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk };
+                let session = Session::new(own.seq, walk);
+                (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
+            }
+            (Admission::Reset { start }, _) => {
+                let reset = v1::Reset { session: id, epoch: wire_epoch, start: start.seq, tag: start.tag };
+                // It goes on as before until the reset arrives: what it has applied is known when it says so.
+                (follow_response::Message::Reset(reset), Session::new(start.seq, true), Vec::new(), None)
+            }
+            (Admission::Behind | Admission::Resume { .. }, _) => {
+                return Err(Status::unavailable("this control's log is older than what the edge has seen"));
+            }
+        };
+        let membership = self.feeder.sessions.join((&hello.edge, hello.incarnation), id, (epoch, applied));
+        let membership = membership.ok_or_else(|| Status::resource_exhausted("too many edges are known"))?;
+        self.send(message).await?;
+        Ok(Course {
+            id,
+            epoch,
+            session,
+            walked,
+            membership,
+            asked: None,
+            turn: None,
+            parts: Vec::new(),
+            progress: Instant::now(),
+        })
+    }
+
+    async fn heard(&mut self, course: &mut Course, message: v1::FollowRequest) -> Result<(), Status> {
+        match message.message {
+            Some(follow_request::Message::Hello(hello)) => {
+                *course = self.greet(hello).await?;
+                Ok(())
+            }
+            Some(follow_request::Message::Applied(applied)) => {
+                let good = course.session.acked(applied.seq, applied.page);
+                good.map_err(|_| Status::invalid_argument("acknowledges what was never sent"))?;
+                course.acknowledged(&applied);
+                Ok(())
+            }
+            Some(follow_request::Message::Ping(ping)) => {
+                course.asked = Some(ping.id);
+                self.pong(course).await
+            }
+            None => Ok(()), // of a newer edge
+        }
+    }
+
+    /// Answers the latest ping, once the edge is known on disk (R10).
+    ///
+    /// R9 asks for a head from a read that began after the ping arrived. This process is the only writer of its store,
+    /// and the writer publishes a commit's head before it acknowledges that commit to anybody: so every write
+    /// acknowledged before now is at or below the number read here.
+    async fn pong(&mut self, course: &mut Course) -> Result<(), Status> {
+        let Some(id) = course.asked else { return Ok(()) };
+        match course.membership.pong() {
+            Pong::Later => return Ok(()),
+            Pong::Never => return Err(Status::aborted("this edge was given up for lost: say hello again")),
+            Pong::Give => course.asked = None,
+        }
+        let head = self.feeder.writer.head().borrow().seq;
+        let pong = v1::Pong { id, head, session: course.id, unix_ms: unix_ms() };
+        self.send(follow_response::Message::Pong(pong)).await
+    }
+
+    async fn advance(
+        &mut self,
+        course: &mut Course,
+        next: Next,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Status> {
+        let epoch = Some(epoch_to_wire(course.epoch));
+        match next {
+            Next::Nothing => Ok(()),
+            Next::Changes { after } => {
+                let changes = match self.feeder.tail.recent(after) {
+                    Some(changes) => changes,
+                    None => self.feeder.read(move |store| store.changes(after, BATCH)).await?.1,
+                };
+                let Some(last) = changes.last().map(|change| change.seq) else {
+                    return Err(status(&Fault::Store(behind(after + 1))));
+                };
+                if changes[0].seq != after + 1 {
+                    return Err(Status::data_loss("the log has a hole"));
+                }
+                let changes = changes.iter().map(change_to_wire).collect();
+                let batch = v1::Batch { session: course.id, epoch, prev_seq: after, changes };
+                self.send(follow_response::Message::Batch(batch)).await?;
+                course.session.sent_changes(last);
+                course.under_way(Part::Changes(last), turn);
+                Ok(())
+            }
+            Next::Page { number } => {
+                let after = std::mem::take(&mut course.walked);
+                let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await?;
+                if page.head.epoch != course.epoch {
+                    return Err(Status::aborted("a new history has begun: say hello again"));
+                }
+                course.walked = page.entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
+                let message = v1::Page {
+                    session: course.id,
+                    epoch,
+                    number,
+                    as_of: page.head.seq,
+                    entries: page.entries.into_iter().map(entry).collect(),
+                    last: !page.more,
+                };
+                self.send(follow_response::Message::Page(message)).await?;
+                course.session.sent_page(!page.more);
+                course.under_way(Part::Page(number), turn);
+                Ok(())
+            }
+        }
+    }
+
+    async fn send(&self, message: follow_response::Message) -> Result<(), Status> {
+        let message = v1::FollowResponse { message: Some(message) };
+        match self.out.send_timeout(Ok(message), STALL).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Status::cancelled("the edge has gone")),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(stall()),
+        }
+    }
+}
+
+fn stall() -> Status {
+    Status::resource_exhausted("the edge takes nothing any more")
+}
+
+/// Waits for what may not be there.
+async fn or_never<T>(wait: Option<impl Future<Output = T>>) -> T {
+    match wait {
+        Some(wait) => wait.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn parsed(hello: v1::Hello) -> Hello {
+    let position = hello.epoch.map(|epoch| Position {
+        epoch: Epoch { counter: epoch.counter, random: epoch.random },
+        seq: hello.applied,
+        tag: hello.tag,
+    });
+    Hello {
+        edge: hello.edge,
+        incarnation: hello.incarnation,
+        position,
+        seen: hello.seen,
+        want_walk: hello.want_walk,
+        walk_after: hello.walk_after.into(),
+    }
+}
+
+/// As it travels.
+pub fn entry(entry: ::feed::Entry) -> v1::Entry {
+    v1::Entry { key: entry.key, record: entry.record }
+}
