@@ -102,30 +102,39 @@ impl Fault {
                 world.edges.iter().for_each(|edge| edge.wire.set(Mode::Delay(delay)));
                 sleep(length).await;
             }
-            Self::Drop => meddle(world, Mischief::Drop, length).await?,
-            Self::Duplicate => meddle(world, Mischief::Duplicate, length).await?,
-            Self::Reorder => meddle(world, Mischief::Reorder, length).await?,
+            Self::Drop => meddle(world, writer, Mischief::Drop, length).await?,
+            Self::Duplicate => meddle(world, writer, Mischief::Duplicate, length).await?,
+            Self::Reorder => meddle(world, writer, Mischief::Reorder, length).await?,
             Self::OldDatabase => put_back(world, writer, history, length).await?,
         }
         // With a delay still there: what is measured inside the window has all of it.
         let unrecovered = world.recovered().await.err();
+        writer.resume(None);
         if let (Self::OldDatabase, Some(restore)) = (self, history.restores.last_mut()) {
             restore.forks = world.forks().await?;
         }
         if world.meddled() > 0 {
             println!("           {} messages were hit", world.meddled());
         }
-        history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         world.edges.iter().for_each(|edge| edge.wire.set(Mode::Pass));
         world.meddle(None).await?;
-        world.recovered().await
+        world.recovered().await?;
+        history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
+        Ok(())
     }
 }
 
-/// Recovery is waited for with the streams as the mischief left them: nothing cuts them.
-async fn meddle(world: &mut World, mischief: Mischief, length: Duration) -> Result<(), String> {
+/// Recovery is waited for with the streams as the mischief left them, and without writes: nothing cuts them, and
+/// nothing comes whose place would show what is missing.
+async fn meddle(
+    world: &mut World,
+    writer: &Writer,
+    mischief: Mischief,
+    length: Duration,
+) -> Result<(), String> {
     world.meddle(Some(mischief)).await?;
     sleep(length).await;
+    writer.pause().await;
     world.meddle(Some(Mischief::None)).await
 }
 

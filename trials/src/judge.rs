@@ -100,19 +100,21 @@ impl Judge<'_> {
 
     fn count(&mut self, read: &Read, window: Option<usize>) {
         let failed = matches!(read.answer, Answer::Failed(_));
+        let told = matches!(read.answer, Answer::To(_) | Answer::NotFound | Answer::Gone);
+        let (fresh, stale) = (told && read.mark == Mark::Fresh, told && read.mark == Mark::Stale);
         let down = self.down(read);
         let seen = &mut self.verdict.seen;
         seen.reads += u64::from(!failed);
         seen.unmarked += u64::from(!failed && read.mark == Mark::None);
-        seen.fresh += u64::from(read.mark == Mark::Fresh);
-        seen.stale += u64::from(read.mark == Mark::Stale);
+        seen.fresh += u64::from(fresh);
+        seen.stale += u64::from(stale);
         seen.failed_on_downed_edges += u64::from(failed && down);
         let refused = strict(read.key) && read.answer == Answer::Unavailable;
         seen.strict_refused += u64::from(refused);
         if let Some(window) = window.map(|window| &mut self.verdict.windows[window]) {
             window.reads += u64::from(!failed);
-            window.fresh += u64::from(read.mark == Mark::Fresh);
-            window.stale += u64::from(read.mark == Mark::Stale);
+            window.fresh += u64::from(fresh);
+            window.stale += u64::from(stale);
             window.strict_refused += u64::from(refused);
         }
     }
@@ -132,7 +134,8 @@ impl Judge<'_> {
         }
         let by = window.unwrap_or(read.sent).min(read.sent.saturating_sub(SURELY));
         if matches!(read.answer, Answer::Other(_)) || self.known.lives(read.key, by, read.answered) {
-            self.violated(Violation::Failed, read, None);
+            let since = self.known.since(read.key);
+            self.verdict.add(Violation::Failed, || format!("{read:?} of a link made at {since:?}"));
         }
     }
 

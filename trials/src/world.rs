@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// For an edge to be ready, or to have everything again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// An edge that last knew to be current longer ago is blind.
 const BLIND_SECONDS: f64 = 1.0;
 const POLL: Duration = Duration::from_millis(5);

@@ -80,6 +80,11 @@ impl<'a> Known<'a> {
         self.lost(rank).is_some() && restore.is_some_and(|restore| restore.started <= at)
     }
 
+    /// When the link was first known to be there.
+    pub fn since(&self, key: u32) -> Option<Micros> {
+        self.of(key).iter().filter(|commit| commit.acked).map(|commit| commit.ended).min()
+    }
+
     /// Whether the link was there more than B before `by`, and nobody had begun to delete it at `until`.
     pub fn lives(&self, key: u32, by: Micros, until: Micros) -> bool {
         let all = self.of(key);
