@@ -118,7 +118,7 @@ impl Fault {
         }
         world.edges.iter().for_each(|edge| edge.wire.set(Mode::Pass));
         world.meddle(None).await?;
-        world.recovered().await?;
+        let unrecovered = unrecovered.or(world.recovered().await.err());
         history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         Ok(())
     }

@@ -6,7 +6,7 @@
 mod known;
 mod tally;
 
-pub use tally::{Ages, Verdict, Violation};
+pub use tally::{Ages, Verdict, Violation, WindowSeen};
 
 use crate::history::{Answer, BOUND, Birth, History, Mark, Micros, Op, Outcome, Read, Told, Window, strict};
 use known::{Commit, Known, Rank};

@@ -1,7 +1,7 @@
 //! What a trial says at its end, for people and for programs.
 
 use crate::history::{History, Micros, Told};
-use crate::judge::{Ages, Verdict, Violation};
+use crate::judge::{Ages, Verdict, Violation, WindowSeen};
 use crate::probe::Sample;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -96,14 +96,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let seen = &self.verdict.seen;
-        let _ = writeln!(text, "\nfault              seconds     reads     fresh     stale  strict 503");
-        for window in &self.verdict.windows {
-            let _ = writeln!(
-                text,
-                "{:16} {:9.1} {:9} {:9} {:9} {:11}",
-                window.fault, window.seconds, window.reads, window.fresh, window.stale, window.strict_refused
-            );
-        }
+        self.windows(&mut text);
         let _ = writeln!(
             text,
             "\nreads {} (unmarked {}, fresh {}, stale {}), strict 503 {}, failed on dead or stopped edges {}",
@@ -155,6 +148,36 @@ impl Report {
             self.seconds
         );
         text
+    }
+
+    /// One line for each fault.
+    fn windows(&self, text: &mut String) {
+        let mut faults: Vec<&str> = Vec::new();
+        for window in &self.verdict.windows {
+            if !faults.contains(&window.fault.as_str()) {
+                faults.push(&window.fault);
+            }
+        }
+        let _ = writeln!(
+            text,
+            "\nfault            times   seconds     reads  at least     fresh     stale  strict 503"
+        );
+        for fault in faults {
+            let own: Vec<&WindowSeen> =
+                self.verdict.windows.iter().filter(|own| own.fault == fault).collect();
+            let sum = |of: fn(&WindowSeen) -> u64| own.iter().map(|window| of(window)).sum::<u64>();
+            let _ = writeln!(
+                text,
+                "{fault:16} {:5} {:9.1} {:9} {:9} {:9} {:9} {:11}",
+                own.len(),
+                own.iter().map(|window| window.seconds).sum::<f64>(),
+                sum(|window| window.reads),
+                own.iter().map(|window| window.reads).min().unwrap_or(0),
+                sum(|window| window.fresh),
+                sum(|window| window.stale),
+                sum(|window| window.strict_refused)
+            );
+        }
     }
 
     fn ages(&self, text: &mut String) {
