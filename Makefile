@@ -18,6 +18,14 @@ load:
 compare:
 	cargo run --quiet --locked --package xtask -- compare $(ARGS)
 
+# Real processes under faults, judged from outside, in the long form (about 12 minutes); ARGS go to the first.
+.PHONY: trials
+trials:
+	cargo build --release --locked --package cli --package trials
+	target/release/linkr-trials run --json target/trials.json $(ARGS)
+	target/release/linkr-trials outage --json target/outage.json
+	target/release/linkr-trials import
+
 lint:
 	cargo run --quiet --locked --package xtask -- lint
 

@@ -69,6 +69,9 @@ enum Heard {
 
 /// A stream that lived this long was of use.
 const LIVED: Duration = Duration::from_secs(1);
+/// A stream that brings and proves nothing for so long has lost something, if only the answer to the hello: another
+/// hello finds out what.
+const SILENCE: Duration = Duration::from_secs(3);
 
 struct Driver {
     follower: Follower,
@@ -111,6 +114,7 @@ impl Driver {
         };
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heard = (self.progress(), tokio::time::Instant::now());
         loop {
             tokio::select! {
                 biased;
@@ -128,6 +132,11 @@ impl Driver {
                     }
                 },
                 _ = ping.tick() => {
+                    if heard.0 != self.progress() {
+                        heard = (self.progress(), tokio::time::Instant::now());
+                    } else if heard.1.elapsed() >= SILENCE {
+                        return false;
+                    }
                     if let Some(id) = self.follower.ping(sys::boottime_ms())
                         && say.try_send(request(Say::Ping(v1::Ping { id }))).is_err() {
                         return false;
@@ -138,6 +147,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Changes with everything that a stream is good for.
+    fn progress(&self) -> (u64, u64, Option<u64>) {
+        (self.follower.applied(), self.pages, self.follower.fresh_as_of())
     }
 
     fn hello(&mut self) -> v1::Hello {

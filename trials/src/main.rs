@@ -1,0 +1,65 @@
+//! `linkr-trials`: starts a real control and real edges, breaks things, and judges from outside what was answered.
+
+mod faults;
+mod history;
+mod http;
+mod import;
+mod judge;
+mod links;
+mod meddler;
+mod outage;
+mod probe;
+mod process;
+mod random;
+mod reader;
+mod report;
+mod run;
+mod wire;
+mod world;
+mod writer;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Trials of linkr: real processes under faults, judged from outside.
+#[derive(Parser)]
+#[command(name = "linkr-trials", version, disable_help_subcommand = true)]
+struct Trials {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One control, three edges, writers, readers, and one fault after the other
+    Run(run::Run),
+    /// Control dead behind an HAProxy that takes sick servers out
+    Outage(outage::Outage),
+    /// Single writes while a large import is under way
+    Import(import::Import),
+}
+
+fn main() -> ExitCode {
+    let command = Trials::parse().command;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // The world's own errands block: they run here, on no thread that anything else waits for.
+    let done = runtime.map_err(|fault| fault.to_string()).and_then(|runtime| {
+        let done = runtime.block_on(async {
+            match command {
+                Command::Run(run) => run.run().await,
+                Command::Outage(outage) => outage.run().await,
+                Command::Import(import) => import.run().await,
+            }
+        });
+        runtime.shutdown_background();
+        done
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("linkr-trials: {why}");
+            ExitCode::from(2)
+        }
+    }
+}

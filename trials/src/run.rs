@@ -1,0 +1,174 @@
+//! `linkr-trials run`: load, faults, judgement, report.
+
+use crate::faults::Fault;
+use crate::history::{History, now};
+use crate::judge::judge;
+use crate::links::Links;
+use crate::probe::Probe;
+use crate::random::Random;
+use crate::reader::Reader;
+use crate::report::Report;
+use crate::world::World;
+use crate::writer::Writer;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::transport::Endpoint;
+
+const EDGES: u8 = 3;
+
+/// The flags.
+#[derive(Args)]
+pub struct Run {
+    /// For how long at least; every fault is done once at least
+    #[arg(long, default_value_t = 480, value_name = "N")]
+    seconds: u64,
+    /// Which faults, in which order [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "FAULT")]
+    faults: Vec<Fault>,
+    /// How long a fault lasts, in milliseconds
+    #[arg(long, default_value_t = 6_000, value_name = "MS")]
+    window: u64,
+    /// Decides what is written, read and broken [default: another one each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Requests a second on each edge
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    reads: u32,
+    /// Writes a second
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    writes: u32,
+    /// Connections to each edge
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    connections: u32,
+    /// Links before the first fault
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    links: u32,
+    /// The report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Run {
+    /// `true`: nothing was found.
+    ///
+    /// # Errors
+    /// The trial itself failed.
+    pub async fn run(self) -> Result<bool, String> {
+        let seed = self.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ crate::process::unix_ms());
+        println!("seed {seed}");
+        let began = now();
+        let mut world = World::start(EDGES, seed, true).await?;
+        let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
+        let channel = channel.tcp_nodelay(true).connect_lazy();
+        let links = Arc::new(Links::new());
+        let names = world.edges.iter().map(|edge| edge.name.clone()).collect();
+        let writer = Writer::new(channel.clone(), links.clone(), names);
+        writer.populate(self.links).await;
+        world.recovered().await?;
+
+        let (end, stop) = watch::channel(false);
+        let answers = Arc::new(AtomicU64::new(0));
+        let readers = self.readers(&world, seed, &links, &answers, &stop);
+        let writes = {
+            let (writer, stop, random) = (writer.clone(), stop.clone(), Random::new(seed, 1));
+            let rate = f64::from(self.writes);
+            tokio::spawn(async move { writer.run(rate, random, stop).await })
+        };
+        let probe = Probe::start(channel, world.edges[1].address, f64::from(self.writes) / 10.0, stop);
+
+        let mut history = History::default();
+        let faulted = self.faults(began, &mut world, &writer, &mut history, seed, &answers).await;
+        let _ = end.send(true);
+        writes.await.map_err(|fault| fault.to_string())?;
+        for reader in readers {
+            history.reads.extend(reader.await.map_err(|fault| fault.to_string())?);
+        }
+        let samples = probe.end();
+        let (written, skipped, strange) = writer.written();
+        (history.writes, history.downs, history.births) =
+            (written, world.downs.clone(), world.births.clone());
+        faulted?;
+        let report = Report::new(
+            seed,
+            (now() - began) as f64 / 1e6,
+            judge(&history),
+            &history,
+            &samples,
+            skipped,
+            strange,
+        );
+        print!("{}", report.text());
+        if let Some(file) = &self.json {
+            std::fs::write(file, report.json())
+                .map_err(|fault| format!("cannot write {}: {fault}", file.display()))?;
+        }
+        if !report.clean() {
+            println!("the logs are in {}", world.dir().keep().display());
+        }
+        Ok(report.clean())
+    }
+
+    fn readers(
+        &self,
+        world: &World,
+        seed: u64,
+        links: &Arc<Links>,
+        answers: &Arc<AtomicU64>,
+        stop: &watch::Receiver<bool>,
+    ) -> Vec<tokio::task::JoinHandle<Vec<crate::history::Read>>> {
+        let connections = Arc::new(AtomicU32::new(0));
+        let mut readers = Vec::new();
+        for (edge, own) in (0..).zip(&world.edges) {
+            for number in 0..self.connections {
+                let reader = Reader {
+                    edge,
+                    address: own.address,
+                    rate: f64::from(self.reads) / f64::from(self.connections),
+                    links: links.clone(),
+                    connections: connections.clone(),
+                    answers: answers.clone(),
+                    stop: stop.clone(),
+                };
+                let random = Random::new(seed, u64::from(edge) << 32 | u64::from(number) | 1 << 16);
+                readers.push(tokio::spawn(reader.run(random)));
+            }
+        }
+        readers
+    }
+
+    async fn faults(
+        &self,
+        began: u64,
+        world: &mut World,
+        writer: &Writer,
+        history: &mut History,
+        seed: u64,
+        answers: &AtomicU64,
+    ) -> Result<(), String> {
+        let all = || Fault::value_variants().to_vec();
+        let faults = if self.faults.is_empty() { all() } else { self.faults.clone() };
+        let mut random = Random::new(seed, 2);
+        for round in 0.. {
+            for fault in &faults {
+                if round > 0 && now() - began > self.seconds * 1_000_000 {
+                    return Ok(());
+                }
+                let before = answers.load(Ordering::Relaxed);
+                let length = Duration::from_millis(self.window);
+                fault.run(world, writer, history, length, &mut random).await?;
+                let after = answers.load(Ordering::Relaxed);
+                println!(
+                    "{:7.1} s  {:16} {:6} reads",
+                    (now() - began) as f64 / 1e6,
+                    fault.name(),
+                    after - before
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! One control, some edges, and a wire between each of them and control.
+
+use crate::history::{Birth, Down, now};
+use crate::http::metric;
+use crate::meddler::{Meddler, Mischief};
+use crate::process::{Dir, Process, command, linkr};
+use crate::wire::Wire;
+use link::{Epoch, Seq};
+use proto::v1::edges_client::EdgesClient;
+use proto::v1::{History, ListEdgesRequest};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// For an edge to be ready, or to have everything again.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// An edge that last knew to be current longer ago is blind.
+const BLIND_SECONDS: f64 = 1.0;
+const POLL: Duration = Duration::from_millis(5);
+
+/// An edge and its wire.
+pub struct Edge {
+    /// As it calls itself.
+    pub name: String,
+    /// Where it answers; the same after a restart.
+    pub address: SocketAddr,
+    /// Its admin listener.
+    pub admin: SocketAddr,
+    /// Between it and control.
+    pub wire: Wire,
+    process: Process,
+}
+
+/// Everything that runs.
+pub struct World {
+    /// In the order of their numbers.
+    pub edges: Vec<Edge>,
+    /// Every start of an edge.
+    pub births: Vec<Birth>,
+    /// Every time an edge was down.
+    pub downs: Vec<Down>,
+    /// Between the writers and control: never at fault, always at the same address.
+    pub api: Wire,
+    control: Option<Process>,
+    control_api: SocketAddr,
+    control_admin: SocketAddr,
+    binary: PathBuf,
+    dir: Dir,
+    meddler: Option<Meddler>,
+    seed: u64,
+    snapshots: bool,
+}
+
+impl World {
+    /// Starts all of it.
+    ///
+    /// # Errors
+    /// One line: what did not start.
+    pub async fn start(edges: u8, seed: u64, snapshots: bool) -> Result<Self, String> {
+        let (binary, dir) = (linkr()?, Dir::new()?);
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut world = Self {
+            edges: Vec::new(),
+            births: Vec::new(),
+            downs: Vec::new(),
+            api: Wire::start().await.map_err(|fault| fault.to_string())?,
+            control: None,
+            control_api: nowhere,
+            control_admin: nowhere,
+            binary,
+            dir,
+            meddler: None,
+            seed,
+            snapshots,
+        };
+        world.start_control()?;
+        for edge in 0..edges {
+            world.new_edge(edge).await?;
+        }
+        world.recovered().await?;
+        Ok(world)
+    }
+
+    /// Where everything lies.
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// The same, to be kept.
+    pub fn dir(&mut self) -> &mut Dir {
+        &mut self.dir
+    }
+
+    /// The binary under trial.
+    pub fn binary(&self) -> &PathBuf {
+        &self.binary
+    }
+
+    /// Starts control; everyone finds it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_control(&mut self) -> Result<(), String> {
+        let any = "127.0.0.1:0";
+        let words = ["control", "--store", "sqlite:links.db", "--api", any, "--admin", any];
+        let command = command(&self.binary, self.dir.path(), &words);
+        let process = Process::start(command, &self.dir.path().join("control.log"), &["api", "admin"])?;
+        (self.control_api, self.control_admin) = (process.address("api")?, process.address("admin")?);
+        self.control = Some(process);
+        self.api.lead(self.control_api);
+        self.lead_edges();
+        Ok(())
+    }
+
+    fn lead_edges(&self) {
+        let to = self.meddler.as_ref().map_or(self.control_api, |meddler| meddler.address);
+        self.edges.iter().for_each(|edge| edge.wire.lead(to));
+    }
+
+    /// The process of control.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn control(&mut self) -> Result<&mut Process, String> {
+        self.control.as_mut().ok_or_else(|| "control does not run".to_owned())
+    }
+
+    /// Messages of the stream go through a meddler from now on, or no more.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn meddle(&mut self, mischief: Option<Mischief>) -> Result<(), String> {
+        match (&self.meddler, mischief) {
+            (Some(meddler), Some(mischief)) => meddler.set(mischief),
+            (None, Some(mischief)) => {
+                self.seed += 1;
+                let meddler = Meddler::start(format!("http://{}", self.control_api), self.seed).await;
+                let meddler = meddler.map_err(|fault| fault.to_string())?;
+                meddler.set(mischief);
+                self.meddler = Some(meddler);
+            }
+            (_, None) => self.meddler = None,
+        }
+        self.lead_edges();
+        Ok(())
+    }
+
+    /// Each history that has taken the place of another one, as control lists them.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn forks(&self) -> Result<Vec<(Epoch, Seq)>, String> {
+        let client = EdgesClient::connect(format!("http://{}", self.control_api)).await;
+        let mut client = client.map_err(|fault| fault.to_string())?;
+        let listed = client.list_edges(ListEdgesRequest {}).await.map_err(|status| status.to_string())?;
+        let histories = listed.into_inner().log.unwrap_or_default().histories;
+        let parent = |history: &History| proto::epoch_from_wire(history.parent.as_ref()).ok();
+        Ok(histories.iter().filter_map(|history| Some((parent(history)?, history.fork_seq))).collect())
+    }
+
+    /// Messages that the meddler did something to.
+    pub fn meddled(&self) -> u64 {
+        self.meddler.as_ref().map_or(0, Meddler::hits)
+    }
+
+    async fn new_edge(&mut self, edge: u8) -> Result<(), String> {
+        let wire = Wire::start().await.map_err(|fault| fault.to_string())?;
+        wire.lead(self.control_api);
+        let name = format!("edge-{edge}");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let spawned = now();
+        let process = self.edge_process(&name, &wire, any, any)?;
+        let (address, admin) = (process.address("edge")?, process.address("admin")?);
+        self.edges.push(Edge { name, address, admin, wire, process });
+        self.births.push(Birth { edge, spawned, ready: u64::MAX });
+        self.ready(edge).await
+    }
+
+    fn edge_process(
+        &self,
+        name: &str,
+        wire: &Wire,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Process, String> {
+        let (control, listen, admin) = (wire.url(), address.to_string(), admin.to_string());
+        let file = format!("{name}.snapshot");
+        let mut words = vec!["edge", "--control", &control, "--name", name, "--listen", &listen];
+        words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", "256MiB"]);
+        if self.snapshots {
+            words.extend(["--snapshot", &file]);
+        }
+        let log = self.dir.path().join(format!("{name}.log"));
+        Process::start(command(&self.binary, self.dir.path(), &words), &log, &["edge", "admin"])
+    }
+
+    /// Waits until an edge says that it is.
+    async fn ready(&mut self, edge: u8) -> Result<(), String> {
+        let admin = self.edges[usize::from(edge)].admin;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let answer = crate::http::get(admin, "/readyz").await;
+                if answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                    return;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        waited.await.map_err(|_| format!("edge {edge} is not ready within {PATIENCE:?}"))?;
+        if let Some(birth) = self.births.iter_mut().rev().find(|birth| birth.edge == edge) {
+            birth.ready = now();
+        }
+        Ok(())
+    }
+
+    /// Waits until an edge knows that it is current.
+    async fn fresh(&self, edge: u8) -> Result<(), String> {
+        let admin = self.edges[usize::from(edge)].admin;
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while metric(admin, "linkr_edge_staleness_seconds").await.is_none_or(|age| age >= BLIND_SECONDS) {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        waited.await.map_err(|_| format!("edge {edge} does not hear of control within {PATIENCE:?}"))
+    }
+
+    /// kill -9 of an edge.
+    pub fn kill_edge(&mut self, edge: u8) {
+        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.edges[usize::from(edge)].process.kill();
+    }
+
+    /// SIGTERM of an edge, and its end.
+    ///
+    /// # Errors
+    /// It does not end, or not well.
+    pub fn stop_edge_cleanly(&mut self, edge: u8) -> Result<(), String> {
+        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.edges[usize::from(edge)].process.stop()
+    }
+
+    /// A new process where the old one was, without the file of the old one if it is to begin `cold`. Up to when it
+    /// knows that it is current it counts as down: what was made since its file was written it cannot have.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart_edge(&mut self, edge: u8, cold: bool) -> Result<(), String> {
+        self.spawn_edge(edge, cold).await?;
+        self.fresh(edge).await?;
+        self.up(edge);
+        Ok(())
+    }
+
+    /// The same, but it counts as down until it is declared [`World::up`], and control may be dead.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn spawn_edge(&mut self, edge: u8, cold: bool) -> Result<(), String> {
+        let own = &self.edges[usize::from(edge)];
+        let (spawned, name, wire) = (now(), own.name.clone(), own.wire.clone());
+        if cold {
+            let _ = std::fs::remove_file(self.path().join(format!("{name}.snapshot")));
+        }
+        let process = self.edge_process(&name, &wire, own.address, own.admin)?;
+        self.edges[usize::from(edge)].process = process;
+        self.births.push(Birth { edge, spawned, ready: u64::MAX });
+        self.ready(edge).await
+    }
+
+    /// SIGSTOP.
+    pub fn stop_edge(&mut self, edge: u8) {
+        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.edges[usize::from(edge)].process.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn continue_edge(&mut self, edge: u8) {
+        self.edges[usize::from(edge)].process.signal("CONT");
+        self.up(edge);
+    }
+
+    fn up(&mut self, edge: u8) {
+        for down in self.downs.iter_mut().filter(|down| down.edge == edge && down.to == u64::MAX) {
+            down.to = now();
+        }
+    }
+
+    /// Waits until every edge has what control has now, and knows it.
+    ///
+    /// # Errors
+    /// One of them does not get there.
+    pub async fn recovered(&self) -> Result<(), String> {
+        let head = async {
+            loop {
+                if let Some(head) = metric(self.control_admin, "linkr_control_log_head").await {
+                    return head;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let head = tokio::time::timeout(PATIENCE, head).await;
+        let head = head.map_err(|_| format!("control does not say its head within {PATIENCE:?}"))?;
+        for edge in &self.edges {
+            let mut said = (None, None);
+            let there = async {
+                loop {
+                    let applied = metric(edge.admin, "linkr_feed_applied_seq").await;
+                    let staleness = metric(edge.admin, "linkr_edge_staleness_seconds").await;
+                    said = (applied, staleness);
+                    if applied.is_some_and(|applied| applied >= head)
+                        && staleness.is_some_and(|staleness| staleness < BLIND_SECONDS)
+                    {
+                        return;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            };
+            if tokio::time::timeout(PATIENCE, there).await.is_err() {
+                let (applied, staleness) = said;
+                return Err(format!(
+                    "{} has {applied:?} of {head} and is {staleness:?} s old after {PATIENCE:?}",
+                    edge.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of the database, as they lie beside each other.
+    const FILES: [&'static str; 3] = ["links.db", "links.db-wal", "links.db-shm"];
+
+    /// Copies the database of a control that has stopped.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn copy_database(&self) -> Result<(), String> {
+        self.move_files("", ".old")
+    }
+
+    /// Puts the copy in its place.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn put_database_back(&self) -> Result<(), String> {
+        self.move_files(".old", "")
+    }
+
+    fn move_files(&self, from: &str, to: &str) -> Result<(), String> {
+        for file in Self::FILES {
+            let path = |suffix: &str| self.dir.path().join(format!("{file}{suffix}"));
+            let _ = std::fs::remove_file(path(to));
+            if path(from).is_file() {
+                std::fs::copy(path(from), path(to))
+                    .map_err(|fault| format!("cannot copy {file}: {fault}"))?;
+            }
+        }
+        Ok(())
+    }
+}

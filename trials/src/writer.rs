@@ -1,0 +1,342 @@
+//! Open-loop writers over gRPC. Every write names the version it builds on, so what the log holds of a link is one
+//! chain, and each acknowledgement says which of the doubtful writes before it cannot be there.
+
+use crate::history::{Micros, Op, Outcome, Told, Write, code, now, strict, target};
+use crate::links::Links;
+use crate::random::Random;
+use link::Position;
+use prost_types::FieldMask;
+use proto::v1::links_client::LinksClient;
+use proto::v1::propagation::Status;
+use proto::v1::{self, Ack, LinkClass};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tonic::Code;
+use tonic::transport::Channel;
+
+/// A call that takes longer has an unknown outcome.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// Writes under way at once; while there are so many, none is begun.
+const UNDER_WAY: usize = 256;
+/// Between two questions what became of a doubtful write.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Of a thousand writes.
+const CREATES: u32 = 30;
+const DELETES: u32 = 25;
+
+/// What is known of a link's state in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stored {
+    /// Nothing: it has to be asked for.
+    Unsure,
+    Absent,
+    Live {
+        etag: String,
+    },
+    Deleted,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    stored: Stored,
+    busy: bool,
+    /// Versions drawn; none is drawn twice.
+    versions: u32,
+    /// Its writes, as places in the list of all.
+    writes: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Inner {
+    states: Vec<State>,
+    writes: Vec<Write>,
+    /// Whatever the store holds and nobody wrote.
+    strange: Vec<String>,
+}
+
+/// The writers. Clones are the same.
+#[derive(Clone)]
+pub struct Writer(Arc<Shared>);
+
+struct Shared {
+    client: LinksClient<Channel>,
+    links: Arc<Links>,
+    inner: Mutex<Inner>,
+    slots: Arc<Semaphore>,
+    paused: AtomicBool,
+    /// Of a thousand writes, those that wait until every edge has them.
+    propagated: AtomicU32,
+    life: AtomicU32,
+    skipped: AtomicU64,
+    /// The names of the edges, in the order of their numbers.
+    edges: Vec<String>,
+}
+
+impl Writer {
+    /// Writers that ask this channel.
+    pub fn new(channel: Channel, links: Arc<Links>, edges: Vec<String>) -> Self {
+        Self(Arc::new(Shared {
+            client: LinksClient::new(channel),
+            links,
+            inner: Mutex::default(),
+            slots: Arc::new(Semaphore::new(UNDER_WAY)),
+            paused: AtomicBool::new(false),
+            propagated: AtomicU32::new(0),
+            life: AtomicU32::new(0),
+            skipped: AtomicU64::new(0),
+            edges,
+        }))
+    }
+
+    /// Makes the first links, as fast as it goes.
+    pub async fn populate(&self, count: u32) {
+        for _ in 0..count {
+            let key = self.new_link();
+            self.begin(key, Op::To(1), Told::Durable).await;
+        }
+        self.settle().await;
+    }
+
+    /// Writes at this rate until it is stopped.
+    pub async fn run(&self, rate: f64, mut random: Random, mut stop: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                _ = stop.wait_for(|&stop| stop) => break,
+            }
+            if self.0.paused.load(Ordering::Relaxed) {
+                continue;
+            }
+            if self.0.slots.available_permits() == 0 {
+                self.0.skipped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let told = match random.chance(self.0.propagated.load(Ordering::Relaxed)) {
+                true => Told::Everywhere { but: 0 },
+                false => Told::Durable,
+            };
+            if let Some((key, op)) = self.choose(&mut random) {
+                self.begin(key, op, told).await;
+            }
+        }
+        self.settle().await;
+    }
+
+    /// Of a thousand writes, so many wait for the edges from now on.
+    pub fn wait_for_edges(&self, per_mille: u32) {
+        self.0.propagated.store(per_mille, Ordering::Relaxed);
+    }
+
+    /// Begins no more writes, and returns when none is under way and none is in doubt.
+    pub async fn pause(&self) {
+        self.0.paused.store(true, Ordering::Relaxed);
+        self.settle().await;
+    }
+
+    /// Goes on; in the next life if the database was put back, where nothing is known of what was written since.
+    pub fn resume(&self, put_back_to: Option<Micros>) {
+        if let Some(copied) = put_back_to {
+            self.0.life.fetch_add(1, Ordering::Relaxed);
+            let mut inner = self.lock();
+            let newer: Vec<u32> =
+                inner.writes.iter().filter(|write| write.begun >= copied).map(|write| write.key).collect();
+            for key in newer {
+                inner.states[key as usize].stored = Stored::Unsure;
+            }
+        }
+        self.0.paused.store(false, Ordering::Relaxed);
+    }
+
+    /// All writes so far; what was begun at a tick and not, because too many were under way; what the store held and
+    /// nobody had written.
+    pub fn written(&self) -> (Vec<Write>, u64, Vec<String>) {
+        let inner = self.lock();
+        (inner.writes.clone(), self.0.skipped.load(Ordering::Relaxed), inner.strange.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nothing is under way.
+    async fn settle(&self) {
+        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+        drop(self.0.slots.acquire_many(all).await);
+    }
+
+    fn new_link(&self) -> u32 {
+        let state = State { stored: Stored::Absent, busy: false, versions: 1, writes: Vec::new() };
+        let mut inner = self.lock();
+        inner.states.push(state);
+        self.0.links.add()
+    }
+
+    /// What to write next; a link in doubt is asked for instead.
+    fn choose(&self, random: &mut Random) -> Option<(u32, Op)> {
+        if random.chance(CREATES) {
+            return Some((self.new_link(), Op::To(1)));
+        }
+        let delete = random.chance(DELETES);
+        for _ in 0..16 {
+            let key = random.below(self.0.links.count());
+            let mut inner = self.lock();
+            let state = &mut inner.states[key as usize];
+            if state.busy || state.stored == Stored::Deleted {
+                continue;
+            }
+            if delete && matches!(state.stored, Stored::Live { .. }) {
+                return Some((key, Op::Delete));
+            }
+            state.versions += 1;
+            return Some((key, Op::To(state.versions)));
+        }
+        None
+    }
+
+    async fn begin(&self, key: u32, op: Op, told: Told) {
+        let Ok(slot) = self.0.slots.clone().acquire_owned().await else { return };
+        self.lock().states[key as usize].busy = true;
+        let own = self.clone();
+        tokio::spawn(async move {
+            own.write(key, op, told).await;
+            own.lock().states[key as usize].busy = false;
+            drop(slot);
+        });
+    }
+
+    async fn write(&self, key: u32, op: Op, told: Told) {
+        let stored = self.lock().states[key as usize].stored.clone();
+        if stored == Stored::Unsure {
+            return self.look(key).await;
+        }
+        self.0.links.touched(key);
+        let (begun, life) = (now(), self.0.life.load(Ordering::Relaxed));
+        let called = tokio::time::timeout(DEADLINE, self.call(key, op, &stored, told)).await;
+        let ended = now();
+        let (outcome, told) = match &called {
+            Ok(Ok(link)) => match Position::parse_revision(&link.revision) {
+                Some((epoch, seq)) => (Outcome::Acked { epoch, seq }, self.told(told, link)),
+                None => (Outcome::Unknown, Told::Durable),
+            },
+            Ok(Err(status)) if refused(status) => (Outcome::Refused, Told::Durable),
+            Ok(Err(_)) | Err(_) => (Outcome::Unknown, Told::Durable),
+        };
+        {
+            let mut inner = self.lock();
+            let at = inner.writes.len();
+            inner.writes.push(Write { key, op, begun, ended, outcome, life, told });
+            let state = &mut inner.states[key as usize];
+            state.writes.push(at);
+            state.stored = match (&called, op, outcome) {
+                (Ok(Ok(_)), Op::Delete, Outcome::Acked { .. }) => Stored::Deleted,
+                (Ok(Ok(link)), Op::To(_), Outcome::Acked { .. }) => Stored::Live { etag: link.etag.clone() },
+                _ => Stored::Unsure,
+            };
+        }
+        if !matches!(outcome, Outcome::Acked { .. }) {
+            self.look(key).await;
+        }
+    }
+
+    async fn call(&self, key: u32, op: Op, stored: &Stored, told: Told) -> Result<v1::Link, tonic::Status> {
+        let mut client = self.0.client.clone();
+        let name = format!("domains/-/links/{}", code(key));
+        let ack = if told == Told::Durable { Ack::Durable } else { Ack::Propagated }.into();
+        let class = if strict(key) { LinkClass::Strict } else { LinkClass::Normal }.into();
+        match (op, stored) {
+            (Op::To(n), Stored::Live { etag }) => {
+                let link =
+                    v1::Link { name, target: target(key, n), etag: etag.clone(), ..v1::Link::default() };
+                let mask = FieldMask { paths: vec!["target".into()] };
+                let (link, update_mask) = (Some(link), Some(mask));
+                let request = v1::UpdateLinkRequest { link, update_mask, ack, ..Default::default() };
+                client.update_link(request).await
+            }
+            (Op::To(n), _) => {
+                let link = v1::Link { target: target(key, n), class, ..v1::Link::default() };
+                let (link_id, link) = (code(key), Some(link));
+                client.create_link(v1::CreateLinkRequest { link_id, link, ack, ..Default::default() }).await
+            }
+            (Op::Delete, Stored::Live { etag }) => {
+                let request = v1::DeleteLinkRequest { name, etag: etag.clone(), ack, ..Default::default() };
+                client.delete_link(request).await
+            }
+            (Op::Delete, _) => return Err(tonic::Status::not_found("there is nothing to delete")),
+        }
+        .map(tonic::Response::into_inner)
+    }
+
+    /// Asks the store until it answers: what it holds tells which doubtful write is there.
+    async fn look(&self, key: u32) {
+        let request = v1::GetLinkRequest { name: format!("domains/-/links/{}", code(key)) };
+        let found = loop {
+            let mut client = self.0.client.clone();
+            match tokio::time::timeout(DEADLINE, client.get_link(request.clone())).await {
+                Ok(Ok(link)) => break Some(link.into_inner()),
+                Ok(Err(status)) if status.code() == Code::NotFound => break None,
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        self.found(key, found.as_ref(), now());
+    }
+
+    fn found(&self, key: u32, found: Option<&v1::Link>, at: Micros) {
+        let life = self.0.life.load(Ordering::Relaxed);
+        let mut inner = self.lock();
+        let stored = match found {
+            None => Stored::Absent,
+            Some(link) if link.delete_time.is_some() => Stored::Deleted,
+            Some(link) => Stored::Live { etag: link.etag.clone() },
+        };
+        inner.states[key as usize].stored = stored.clone();
+        let Some(link) = found else { return };
+        let op = match crate::history::version_of(key, &link.target) {
+            _ if stored == Stored::Deleted => Op::Delete,
+            Some(n) => Op::To(n),
+            None => return inner.strange.push(format!("{link:?}")),
+        };
+        let own = inner.states[key as usize].writes.clone();
+        let made = own.into_iter().rev().find(|&at| {
+            let write = &inner.writes[at];
+            write.op == op && write.outcome != Outcome::Refused
+        });
+        let Some(made) = made else { return inner.strange.push(format!("{link:?}")) };
+        let write = &mut inner.writes[made];
+        if let (Outcome::Unknown, Some((epoch, seq))) =
+            (write.outcome, Position::parse_revision(&link.revision))
+            && write.life == life
+        {
+            (write.outcome, write.ended) = (Outcome::Acked { epoch, seq }, at);
+        }
+    }
+
+    /// What the answer promises about the edges. One that does not say, or not clearly, is noted.
+    fn told(&self, asked: Told, link: &v1::Link) -> Told {
+        if asked == Told::Durable {
+            return asked;
+        }
+        let propagation = link.propagation.clone().unwrap_or_default();
+        let number = |name: &String| self.0.edges.iter().position(|own| own == name);
+        let blind: Option<u32> =
+            propagation.blind.iter().map(|blind| number(&blind.edge).map(|at| 1 << at)).sum();
+        match (propagation.status(), blind) {
+            (Status::Propagated, Some(0)) => Told::Everywhere { but: 0 },
+            (Status::Partial, Some(but)) if but != 0 => Told::Everywhere { but },
+            _ => {
+                self.lock().strange.push(format!("an acknowledgement that does not fit: {propagation:?}"));
+                Told::Durable
+            }
+        }
+    }
+}
+
+/// Surely not done. Anything else may have been.
+fn refused(status: &tonic::Status) -> bool {
+    matches!(
+        status.code(),
+        Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument
+    )
+}
