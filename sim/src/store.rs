@@ -212,7 +212,7 @@ impl Store {
         // Every 8th (seq, tag) outlives retention.
         let kept = seq == 0 || seq >= now.oldest || seq.is_multiple_of(8);
         let tag_at_applied = now.tag(seq).filter(|_| kept);
-        LogView { head: now.head(), parent: now.told_parent, oldest: now.oldest, tag_at_applied }
+        LogView { head: now.head(), ancestor: now.told_parent, oldest: now.oldest, tag_at_applied }
     }
 
     /// One statement: the head, and what a key is there.
