@@ -11,7 +11,7 @@ fn copied(epoch: Epoch, seq: Seq, tag: u64) -> Copied {
 
 fn log(head: Seq, tag_at_applied: Option<u64>, oldest: Seq) -> LogView {
     let head = Position { epoch: NOW, seq: head, tag: head * 10 };
-    LogView { head, parent: Some((OLD, 50)), oldest, tag_at_applied }
+    LogView { head, ancestor: Some((OLD, 50)), oldest, tag_at_applied }
 }
 
 fn link(seq: Seq) -> Change {
