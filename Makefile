@@ -1,5 +1,5 @@
 # Thin names; the logic is in xtask/ and the crates.
-.PHONY: run test bench load compare lint image-root
+.PHONY: run test bench load compare sim lint image-root
 
 run:
 	cargo run --release --locked
@@ -25,6 +25,14 @@ trials:
 	target/release/linkr-trials run --json target/trials.json $(ARGS)
 	target/release/linkr-trials outage --json target/outage.json
 	target/release/linkr-trials import
+
+# The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
+# for as many from there on. ARGS go to linkr-sim.
+SEED ?= 0
+SEEDS ?= 1
+STEPS ?= 1000
+sim:
+	cargo run --release --quiet --locked --package sim -- --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) $(ARGS)
 
 lint:
 	cargo run --quiet --locked --package xtask -- lint

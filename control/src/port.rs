@@ -32,7 +32,7 @@ pub trait Repository: Send + Sync + 'static {
     /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault>;
     /// The log as a hello needs to see it.
-    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault>;
+    fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault>;
     /// The changes behind `after`, at least one if there is one, and the end of the log.
     fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault>;
     /// The next records behind the key `after`, tombstones included (R4b).

@@ -338,7 +338,7 @@ mod tests {
         fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
             unreachable!()
         }
-        fn log_view(&self, _: Seq) -> Result<feed::LogView, StoreFault> {
+        fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {
             unreachable!()
         }
         fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {

@@ -48,8 +48,12 @@ pub fn start(
                 let more = config.more_metrics.clone();
                 tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
                 tokio::spawn(origin::answer(origin.clone(), questions));
-                tokio::spawn(follow::follow(config.name, shared, origin, restored));
-                let _ = stopped.await;
+                let following = tokio::spawn(follow::follow(config.name, shared, origin, restored));
+                tokio::select! {
+                    _ = stopped => {}
+                    // Only by a panic. An edge that follows no more would be blind for good, and nobody would restart it.
+                    _ = following => std::process::abort(),
+                }
             });
             // Whatever is still under way here holds nothing that anyone waits for.
             runtime.shutdown_background();

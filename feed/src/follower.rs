@@ -108,6 +108,8 @@ impl Follower {
     pub fn hello(&mut self, seen: Seq) -> Hello {
         self.session = None;
         self.pings.clear();
+        // The head that a pong named may have been lost since: whoever waited for it would be blind for ever.
+        (self.waiting, self.head) = (None, self.applied());
         let (want_walk, walk_after) = match &self.walk {
             Walk::Wanted => (true, Vec::new()),
             Walk::Under { after, .. } => (true, after.clone()),
@@ -445,6 +447,19 @@ mod tests {
         assert_eq!(follower.fresh_as_of(), Some(1100));
         follower.handle(pong(second, 99));
         assert_eq!(follower.fresh_as_of(), Some(1100), "a pong nobody waits for");
+    }
+
+    /// Found by the simulation: the database was put back, and nobody noticed.
+    #[test]
+    fn a_head_that_was_lost_is_not_waited_for() {
+        let mut follower = followed_from(10);
+        let ping = follower.ping(1000).unwrap();
+        follower.handle(Event::Pong { session: 1, id: ping, head: 12 });
+        follower.hello(10);
+        follower.handle(Event::Resume { session: 2, epoch: EPOCH, fork_seq: 0, walk: false });
+        let ping = follower.ping(2000).unwrap();
+        follower.handle(Event::Pong { session: 2, id: ping, head: 10 });
+        assert_eq!((follower.fresh_as_of(), follower.lag()), (Some(2000), 0));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub struct Hello {
 pub struct LogView {
     /// The current history and its last change.
     pub head: Position,
-    /// The history it was forked from, and the last seq both share.
-    pub parent: Option<(Epoch, Seq)>,
+    /// The hello's history, and the last seq that both share, if the current one came from it.
+    pub ancestor: Option<(Epoch, Seq)>,
     /// The first seq that the log still holds; head + 1 when it holds none.
     pub oldest: Seq,
     /// The tag stored for the hello's position; `None` when no such row is held. 0 for seq 0.
@@ -39,7 +39,7 @@ pub struct LogView {
 /// Which way an edge is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Changes behind its position follow. `fork_seq` is given when its epoch was the parent.
+    /// Changes behind its position follow. `fork_seq` is given when its epoch was an earlier one.
     Resume {
         /// The last seq that both histories share.
         fork_seq: Option<Seq>,
@@ -63,9 +63,9 @@ pub fn admit(hello: &Hello, log: &LogView) -> Admission {
         return Admission::Behind;
     }
     let shared = |fork_seq| hello.seen <= fork_seq || off(Rule::ForkSeen);
-    let fork_seq = match log.parent {
+    let fork_seq = match log.ancestor {
         _ if position.epoch == log.head.epoch => None,
-        Some((parent, fork_seq)) if parent == position.epoch && shared(fork_seq) => Some(fork_seq),
+        Some((ancestor, fork_seq)) if ancestor == position.epoch && shared(fork_seq) => Some(fork_seq),
         _ => return reset,
     };
     let same_tag = log.tag_at_applied == Some(position.tag) || off(Rule::HolderTag);
@@ -96,7 +96,7 @@ mod tests {
         oldest: Seq,
         want: Admission,
     ) {
-        let log = LogView { head: at(NEW, 100, 1), parent: Some((OLD, 50)), oldest, tag_at_applied };
+        let log = LogView { head: at(NEW, 100, 1), ancestor: Some((OLD, 50)), oldest, tag_at_applied };
         let hello = Hello {
             edge: "e".into(),
             incarnation: 1,

@@ -3,6 +3,7 @@
 
 mod follower;
 mod hello;
+pub mod relay;
 mod session;
 
 pub use follower::{Effect, Event, Follower};

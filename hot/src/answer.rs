@@ -56,9 +56,21 @@ pub enum Step {
 pub struct Miss {
     /// What to ask for.
     pub key: Key,
-    /// The answer must be current at this seq or later (`X-Linkr-Min-Revision`); 0: at any.
-    pub token: Seq,
+    token: Token,
     reply: Reply,
+}
+
+impl Miss {
+    /// The answer must be current at this seq or later (`X-Linkr-Min-Revision`); 0: at any.
+    pub fn token(&self) -> Seq {
+        if let Token::Own(seq) = self.token { seq } else { 0 }
+    }
+
+    /// Whether only control can answer: the client has met a history that this edge does not follow, and a copy may
+    /// be as old as the edge.
+    pub fn needs_origin(&self) -> bool {
+        matches!(self.token, Token::Foreign)
+    }
 }
 
 /// How to answer a request once its link is known.
@@ -137,7 +149,7 @@ fn answer_one(
     match outcome {
         Some(outcome) => turn.counts.add(outcome),
         None => {
-            let (reply, token) = (Reply::to(head, close, debug), token.seq());
+            let reply = Reply::to(head, close, debug);
             return Key::from_bytes(key).ok().map(|key| Box::new(Miss { key, token, reply }));
         }
     }
@@ -145,13 +157,15 @@ fn answer_one(
 }
 
 /// R11: what the client has seen already, and no answer may be older than.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     None,
     /// A seq of the history that this edge follows.
     Own(Seq),
-    /// Of another one, or nothing that we gave out: only who knows the newest history can say.
-    Other,
+    /// Of another one: only who knows the newest history can say.
+    Foreign,
+    /// Nothing that we gave out. It is asked about, and memory is the last resort.
+    Unreadable,
 }
 
 impl Token {
@@ -162,20 +176,18 @@ impl Token {
         }
         match std::str::from_utf8(text).ok().and_then(Position::parse_revision) {
             Some((epoch, seq)) if set.epoch() == Some(epoch) => Self::Own(seq),
-            _ => Self::Other,
+            Some(_) => Self::Foreign,
+            None => Self::Unreadable,
         }
     }
 
     fn allows(self, held: &Held<'_>, set: &Set) -> bool {
         match self {
             Self::None => true,
-            Self::Own(seq) => held.as_of >= seq || set.applied() >= seq,
-            Self::Other => false,
+            // What is unconfirmed may be of another history, and the stream need not have kept it up.
+            Self::Own(seq) => held.confirmed && (held.as_of >= seq || set.applied() >= seq),
+            Self::Foreign | Self::Unreadable => false,
         }
-    }
-
-    fn seq(self) -> Seq {
-        if let Self::Own(seq) = self { seq } else { 0 }
     }
 }
 
@@ -291,7 +303,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
         Asked::Nobody => {
             let (set, policy) = (turn.set, turn.policy);
             let (outcome, tier) = set.look_up(miss.key.as_bytes(), |held| {
-                let known = miss.token == 0 || held.as_of >= miss.token || set.applied() >= miss.token;
+                let known = miss.token == Token::Unreadable || miss.token.allows(&held, set);
                 let judgement = if known { last_resort(&held, freshness, policy) } else { Judgement::Ask };
                 let tier = match judgement {
                     Judgement::Fresh => Tier::Hot,

@@ -142,7 +142,7 @@ mod tests {
     fn the_table_of_classes() {
         use Judgement::{Ask, Fresh, Stale};
         let (fresh, blind) = (Freshness::aged(999), Freshness::aged(1000));
-        let (normal, strict) = (live(Class::Normal), live(Class::Strict));
+        let (normal, strict, inherits) = (live(Class::Normal), live(Class::Strict), live(Class::Inherit));
         let certain = Found::Absent(Absence::Certain);
         let unknown = Found::Absent(Absence::Unknown);
         let open = Policy::default();
@@ -152,6 +152,8 @@ mod tests {
             (normal.found(), open, Fresh, Stale, Stale),
             (normal.found(), shut, Fresh, Stale, Stale),
             (strict.found(), open, Fresh, Ask, Ask),
+            (inherits.found(), open, Fresh, Stale, Stale),
+            (inherits.found(), shut, Fresh, Ask, Ask),
             (Found::Deleted, open, Fresh, Stale, Stale),
             (Found::Deleted, shut, Fresh, Ask, Ask),
             (Found::Quarantined, open, Fresh, Stale, Stale),

@@ -241,6 +241,41 @@ fn a_file_is_put_back_as_it_was_left() {
 }
 
 #[test]
+fn only_what_is_confirmed_is_dumped_or_has_a_version() {
+    let set = new(1 << 20);
+    set.apply(&key(1), 1, Some(&link("a")));
+    set.apply(&key(2), 2, Some(&Stored::Deleted));
+    assert_eq!(fill(&set, &key(3), 2, 0, None), Fill::Accepted);
+    let dumped = |set: &Set| {
+        let mut count = 0;
+        (0..set.shards()).for_each(|shard| set.dump(shard, |_, _, _, _| count += 1));
+        count
+    };
+    assert_eq!((dumped(&set), set.version(&key(2)), set.version(&key(3))), (2, Some(2), None));
+    set.reset(at(2));
+    assert_eq!((dumped(&set), set.version(&key(2)), set.entries()), (0, None, 3));
+}
+
+#[test]
+fn every_byte_is_counted() {
+    let set = new(1 << 20);
+    set.apply(&key(1), 1, Some(&link("a")));
+    let one = Slot::new(&key(1), &link("a"), 1, 1, 0).cost();
+    assert_eq!((set.bytes(), set.known_absent_bytes()), (one, 0));
+    fill(&set, &key(2), 1, 0, None);
+    let absent = Slot::absent(&key(2), 1, 0).cost();
+    assert_eq!((set.bytes(), set.known_absent_bytes()), (one + absent, absent));
+    let full = new(4000);
+    for number in 0..100 {
+        full.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
+        fill(&full, &key(1000 + number), u64::from(number) + 1, 0, None);
+    }
+    full.validate();
+    assert!(full.link_bytes() > count(&full.bytes), "the queue's own bytes, too");
+    assert!(full.known_absent_bytes() > count(&full.absent_bytes), "of both");
+}
+
+#[test]
 fn the_budget_is_kept_and_what_is_asked_for_stays() {
     let one = Slot::new(&key(10), &link("a"), 1, 1, 0).cost();
     let set = new(one * 11); // a share is for known-absent keys, and the queues take what one link would

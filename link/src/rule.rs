@@ -45,8 +45,6 @@ rules! {
     FillAhead,
     /// R7: an accepted fill raises `seen`.
     SeenOnFill,
-    /// R7: a poisoned, failed or refused answer changes nothing.
-    FillPoison,
     /// R5: a reset starts a new generation.
     ResetGeneration,
     /// R4: a reset within one epoch starts at `seen` or later.
@@ -69,8 +67,6 @@ rules! {
     CompleteDropsUnconfirmed,
     /// R5: an unconfirmed entry counts as absent for apply and fill.
     UnconfirmedAbsent,
-    /// R6c: dropping a known-absent entry that is ahead of the stream counts as an eviction.
-    AbsentDrop,
     /// R4: a batch that leaves a hole is answered with a hello.
     Contiguous,
     /// R4: a batch of another epoch is answered with a hello.
@@ -87,8 +83,6 @@ rules! {
     FreshReadAfter,
     /// R9: freshness does not survive a restart.
     FreshRestart,
-    /// Lookup: freshness is loaded before the entry.
-    FreshFirst,
     /// A blind edge does not serve a strict link from memory.
     StrictBlind,
     /// A blind edge's normal links end at `max_stale`.

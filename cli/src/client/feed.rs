@@ -49,7 +49,7 @@ fn people(answer: &ListEdgesResponse, now: SystemTime) -> String {
         log.oldest.min(log.head),
         log.head
     );
-    for history in &log.histories {
+    for history in log.histories.iter().take(SHOWN) {
         let began = history.begin_time.map_or_else(String::new, |at| format!(" at {at}"));
         let (own, parent, fork, head) =
             (told(history.epoch), told(history.parent), history.fork_seq, history.head);
@@ -61,6 +61,9 @@ fn people(answer: &ListEdgesResponse, now: SystemTime) -> String {
     }
     text
 }
+
+/// The newest histories are shown: each start of a control on SQLite begins one.
+const SHOWN: usize = 5;
 
 /// As a revision begins.
 fn told(epoch: Option<Epoch>) -> String {

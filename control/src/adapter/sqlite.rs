@@ -111,8 +111,8 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
     }
 
-    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault> {
-        self.read(|snapshot| read::log_view(snapshot, applied))
+    fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
+        self.read(|snapshot| read::log_view(snapshot, applied, of))
     }
 
     fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {

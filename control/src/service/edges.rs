@@ -12,7 +12,7 @@ impl Service {
     }
 
     async fn try_edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
-        let read = |store: &dyn crate::port::Repository| Ok((store.log_view(0)?, store.histories()?));
+        let read = |store: &dyn crate::port::Repository| Ok((store.log_view(0, None)?, store.histories()?));
         let (log, histories) = blocking(&self.store, read).await?;
         let history = |history: crate::port::History| v1::History {
             epoch: Some(epoch_to_wire(history.epoch)),

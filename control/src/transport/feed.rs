@@ -171,7 +171,8 @@ impl Feeder {
     /// (R2). Without it such an edge would wait for ever, and others would keep what is no longer true.
     async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Status> {
         let applied = hello.position.map_or(0, |position| position.seq);
-        let view = || self.read(move |store| store.log_view(applied));
+        let of = hello.position.map(|position| position.epoch);
+        let view = || self.read(move |store| store.log_view(applied, of));
         let mut log = view().await?;
         if let Some(own) = hello.position {
             let same = own.epoch == log.head.epoch;

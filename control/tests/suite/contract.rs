@@ -44,8 +44,8 @@ fn row(verdict: &Verdict) -> Row {
 fn a_fresh_store_has_a_history_and_nothing_in_it(store: &dyn Repository) {
     let head = store.head().unwrap();
     assert_eq!((head.epoch.counter, head.seq, head.tag), (1, 0, 0));
-    let log = store.log_view(0).unwrap();
-    assert_eq!((log.head, log.parent, log.oldest, log.tag_at_applied), (head, None, 1, Some(0)));
+    let log = store.log_view(0, None).unwrap();
+    assert_eq!((log.head, log.ancestor, log.oldest, log.tag_at_applied), (head, None, 1, Some(0)));
     assert_eq!(store.changes(0, ALL).unwrap(), (head, vec![]));
     let walked = store.walk(b"", ALL).unwrap();
     assert_eq!((walked.head, walked.entries.len(), walked.more), (head, 0, false));
@@ -64,8 +64,8 @@ fn a_group_is_numbered_densely_under_one_tag(store: &dyn Repository) {
     let want = |seq, code| (seq, done.head.tag, ChangeKind::LINK, key(code).as_bytes().to_vec());
     assert_eq!(short, [want(1, "b"), want(2, "a"), want(3, "b")]);
     assert_eq!(proto::decode(&changes[2].record).unwrap().state, State::Deleted);
-    assert_eq!(store.log_view(2).unwrap().tag_at_applied, Some(done.head.tag));
-    assert_eq!(store.log_view(4).unwrap().tag_at_applied, None);
+    assert_eq!(store.log_view(2, None).unwrap().tag_at_applied, Some(done.head.tag));
+    assert_eq!(store.log_view(4, None).unwrap().tag_at_applied, None);
     let next = store.commit(&[create("c")], 8).unwrap().head;
     assert_eq!((next.epoch, next.seq), (epoch, 4));
     assert_ne!(next.tag, done.head.tag);
@@ -150,10 +150,14 @@ fn a_fork_begins_a_higher_history_and_none_is_forgotten(store: &dyn Repository) 
     let old = store.commit(&[create("a"), create("b")], 1).unwrap().head;
     let new = store.fork(6, 1, 70).unwrap();
     assert_eq!((new.epoch.counter, new.seq, new.tag), (7, 2, old.tag));
-    assert_eq!(store.log_view(1).unwrap().parent, Some((old.epoch, 1)));
+    let shared = |of: Epoch| store.log_view(1, Some(of)).unwrap().ancestor;
+    assert_eq!((shared(old.epoch), shared(new.epoch)), (Some((old.epoch, 1)), None));
     let last = store.fork(0, 9, 80).unwrap();
     assert_eq!(last.epoch.counter, 8);
-    assert_eq!(store.log_view(1).unwrap().parent, Some((new.epoch, 2)), "nothing is shared behind the head");
+    assert_eq!(shared(new.epoch), Some((new.epoch, 2)), "nothing is shared behind the head");
+    assert_eq!(shared(old.epoch), Some((old.epoch, 1)), "by way of two forks");
+    let stranger = Epoch { random: old.epoch.random ^ 1, ..old.epoch };
+    assert_eq!((shared(stranger), shared(last.epoch)), (None, None));
     let next = store.commit(&[create("c")], 2).unwrap().head;
     assert_eq!((next.epoch.counter, next.seq), (8, 3));
     let full = store.fork(u32::MAX, 0, 90);
@@ -187,14 +191,14 @@ fn the_log_is_kept_for_7_days_and_its_last_change_for_ever(store: &dyn Repositor
     let oldest = |now| {
         let done = store.tidy(now).unwrap();
         assert_eq!((done.head.seq, done.more), (4, false));
-        let log = store.log_view(4).unwrap();
+        let log = store.log_view(4, None).unwrap();
         assert_eq!(log.tag_at_applied, Some(tags[3]));
         log.oldest
     };
     assert_eq!(oldest(7 * DAY - 1), 1);
     assert_eq!(oldest(7 * DAY), 2);
-    assert_eq!(store.log_view(1).unwrap().tag_at_applied, None);
-    assert_eq!(store.log_view(2).unwrap().tag_at_applied, Some(tags[1]));
+    assert_eq!(store.log_view(1, None).unwrap().tag_at_applied, None);
+    assert_eq!(store.log_view(2, None).unwrap().tag_at_applied, Some(tags[1]));
     assert_eq!(oldest(20 * DAY), 4);
     assert_eq!(store.walk(b"", ALL).unwrap().entries.len(), 4, "links stay");
     assert_eq!(store.commit(&[create("d")], 21 * DAY).unwrap().head.seq, 5);
@@ -207,10 +211,10 @@ fn of_a_long_log_a_proof_stays_for_every_10_000th_change(store: &dyn Repository)
     while store.tidy(7 * DAY).unwrap().more {
         steps += 1;
     }
-    assert_eq!((steps, store.log_view(0).unwrap().oldest), (14, 15_000), "1,000 at a time");
-    assert_eq!(store.log_view(10_000).unwrap().tag_at_applied, Some(tags[1]));
-    assert_eq!(store.log_view(9_999).unwrap().tag_at_applied, None);
-    assert_eq!(store.log_view(15_000).unwrap().tag_at_applied, Some(tags[2]));
+    assert_eq!((steps, store.log_view(0, None).unwrap().oldest), (14, 15_000), "1,000 at a time");
+    assert_eq!(store.log_view(10_000, None).unwrap().tag_at_applied, Some(tags[1]));
+    assert_eq!(store.log_view(9_999, None).unwrap().tag_at_applied, None);
+    assert_eq!(store.log_view(15_000, None).unwrap().tag_at_applied, Some(tags[2]));
 }
 
 fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
@@ -276,6 +280,10 @@ fn sqlite_keeps_everything_over_a_restart() {
     assert!(refused.contains("in use by another linkr"), "{refused}");
     first.close();
     let second = open();
-    assert_eq!(second.head().unwrap(), head);
+    // A new history, which goes on where the old one stood: the file could have been put back meanwhile.
+    let now = second.head().unwrap();
+    assert_eq!((now.epoch.counter, now.seq, now.tag), (2, head.seq, head.tag));
+    assert_eq!(second.log_view(1, Some(head.epoch)).unwrap().ancestor, Some((head.epoch, 1)));
+    assert_eq!(second.histories().unwrap().len(), 1);
     assert!(second.link(&key("a")).unwrap().1.is_some());
 }

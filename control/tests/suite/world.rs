@@ -252,8 +252,8 @@ impl Repository for Moody {
         self.inner.list(prefix, after, deleted, limit)
     }
 
-    fn log_view(&self, applied: Seq) -> Result<LogView, StoreFault> {
-        self.inner.log_view(applied)
+    fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
+        self.inner.log_view(applied, of)
     }
 
     fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {

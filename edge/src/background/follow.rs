@@ -124,6 +124,8 @@ impl Driver {
                         if answer.is_some_and(|answer| say.try_send(request(answer)).is_err()) {
                             return false; // control does not read: it is as good as gone
                         }
+                        // After the acknowledgement, which a write may be waiting for.
+                        self.complete().await;
                     }
                     Ok(None) => return false,
                     Err(status) => {
@@ -214,7 +216,6 @@ impl Driver {
                 return Err(());
             }
         };
-        self.complete().await;
         self.shared.feed.lag.store(self.follower.lag(), Ordering::Release);
         if let Some(at) = self.follower.fresh_as_of() {
             self.shared.set.freshen(at);

@@ -94,7 +94,9 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A fresh store begins history 1 with a random number of its own: two stores never share one.
+/// A fresh store begins history 1 with a random number of its own: two stores never share one. One that is opened
+/// again begins a new history at its head (R2): it may have been put back to an older state meanwhile, and then nobody
+/// who has seen more may take what follows for what was there. Whoever has not goes on across the fork.
 fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
     let begun = connection.query_row("SELECT 1 FROM log_head", [], |_| Ok(())).optional()?;
     if begun.is_none() {
@@ -102,6 +104,18 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
             "INSERT INTO log_head (one, epoch_counter, epoch_random, head, tag) VALUES (1, 1, ?1, 0, 0)",
             params![crate::random::u32()],
         )?;
+        return Ok(());
     }
-    Ok(())
+    let whole = connection.unchecked_transaction()?;
+    whole.execute(
+        "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = head, \
+         epoch_counter = epoch_counter + 1, epoch_random = ?1",
+        params![crate::random::u32()],
+    )?;
+    whole.execute(
+        "INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, fork_seq, head, ?1 \
+         FROM log_head",
+        [crate::writer::unix_ms()],
+    )?;
+    whole.commit()
 }

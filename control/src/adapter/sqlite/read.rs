@@ -45,19 +45,10 @@ pub(super) fn list(
     Ok(Listed { epoch, rows, more })
 }
 
-pub(super) fn log_view(db: &Connection, applied: Seq) -> Result<LogView, StoreFault> {
+pub(super) fn log_view(db: &Connection, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
     let head = head(db)?;
-    let parent = |row: &Row<'_>| {
-        let (counter, random, fork_seq) =
-            (row.get::<_, Option<u32>>(0)?, row.get::<_, Option<u32>>(1)?, row.get::<_, Option<Seq>>(2)?);
-        Ok(counter
-            .zip(random)
-            .zip(fork_seq)
-            .map(|((counter, random), fork_seq)| (Epoch { counter, random }, fork_seq)))
-    };
     let read = || {
-        let parent =
-            db.query_row("SELECT parent_counter, parent_random, fork_seq FROM log_head", [], parent)?;
+        let ancestor = of.map_or(Ok(None), |of| shared_with(db, head.epoch, of))?;
         let oldest: Option<Seq> = db.query_row("SELECT min(seq) FROM change_log", [], |row| row.get(0))?;
         let tag: Option<i64> = db
             .prepare_cached(
@@ -66,9 +57,29 @@ pub(super) fn log_view(db: &Connection, applied: Seq) -> Result<LogView, StoreFa
             .query_row([applied], |row| row.get(0))
             .optional()?;
         let tag_at_applied = if applied == 0 { Some(0) } else { tag.map(i64::cast_unsigned) };
-        Ok(LogView { head, parent, oldest: oldest.unwrap_or(head.seq + 1), tag_at_applied })
+        Ok(LogView { head, ancestor, oldest: oldest.unwrap_or(head.seq + 1), tag_at_applied })
     };
     read().map_err(|e| fault(&e))
+}
+
+/// The last seq that this history shares with an earlier one, if it came from that: by one fork or by several.
+fn shared_with(db: &Connection, mut epoch: Epoch, of: Epoch) -> rusqlite::Result<Option<(Epoch, Seq)>> {
+    let mut statement = db.prepare_cached(
+        "SELECT parent_counter, parent_random, fork_seq FROM epochs WHERE counter = ?1 AND random = ?2",
+    )?;
+    let mut shared = Seq::MAX;
+    // Counters only fall on this way.
+    while epoch.counter > of.counter {
+        let row = |row: &Row<'_>| {
+            Ok((Epoch { counter: row.get(0)?, random: row.get(1)? }, row.get::<_, Option<Seq>>(2)?))
+        };
+        let Some((parent, fork_seq)) = statement.query_row([epoch.counter, epoch.random], row).optional()?
+        else {
+            return Ok(None);
+        };
+        (epoch, shared) = (parent, shared.min(fork_seq.unwrap_or(0)));
+    }
+    Ok((epoch == of && shared != Seq::MAX).then_some((of, shared)))
 }
 
 pub(super) fn histories(db: &Connection) -> rusqlite::Result<Vec<History>> {

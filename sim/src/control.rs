@@ -1,0 +1,423 @@
+//! Two control processes over one database: what they do with hellos, streams, questions and Redis.
+
+use crate::edge::{Down, Up};
+use crate::redis::SHARD;
+use crate::world::{EDGES, Fault, World};
+use bytes::Bytes;
+use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
+use feed::{Admission, BOUND_MS, Event, Hello, Next, Session, admit};
+use link::rule::{Rule, off};
+use link::{Epoch, Position, Seq};
+
+/// Changes of a batch and entries of a page.
+const BATCH: u64 = 4;
+const PAGE: usize = 2;
+/// How far behind a replica may be that answers questions.
+const REPLICA_LAG_MS: u64 = 400;
+
+/// One process.
+#[derive(Debug)]
+pub struct Control {
+    /// It runs.
+    pub up: bool,
+    /// It has a connection to the database, and has compared histories on it.
+    pub attached: bool,
+    /// The history and seq it knew last; nothing after a start.
+    pub memory: Option<(usize, Seq)>,
+    /// How far its tail has read.
+    pub tail: (usize, Seq),
+    /// By edge.
+    pub streams: Vec<Option<Stream>>,
+    relay: Relay,
+    script: Option<Script>,
+    offers: Vec<Offer>,
+}
+
+/// One stream to one edge.
+#[derive(Debug)]
+pub struct Stream {
+    id: u64,
+    connection: u64,
+    epoch: Epoch,
+    session: Session,
+    walked: Vec<u8>,
+}
+
+/// What control knows of an edge for acknowledgements (R10).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Row {
+    /// Which process of the edge.
+    pub incarnation: u64,
+    /// Its history and the last change that it said to have applied.
+    pub applied: (Epoch, Seq),
+    /// When its last ping was answered.
+    pub last_pong: Option<u64>,
+}
+
+/// A write whose acknowledgement waits for edges.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// Which.
+    pub commit: u32,
+    /// Since when.
+    pub since: u64,
+}
+
+/// A question of an edge, on its way.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Whose.
+    pub edge: usize,
+    /// Which process of that edge.
+    pub incarnation: u64,
+    /// A reader's, or the ask list's.
+    pub reader: Option<usize>,
+    /// Which keys.
+    pub keys: Vec<usize>,
+    /// The answer must be current at this seq or later.
+    pub min_seq: Seq,
+    /// Only the database itself may answer: the client has met a history that the edge does not know.
+    pub primary: bool,
+    /// The set's generation when it was asked.
+    pub generation: u64,
+    /// `applied`, and how many answers the set had taken, then.
+    pub then: (Seq, u64),
+    /// Set once control has answered.
+    pub answer: Option<(Epoch, Seq, Vec<Bytes>)>,
+}
+
+impl Control {
+    /// One that has just started.
+    pub fn new() -> Self {
+        Self {
+            up: true,
+            attached: false,
+            memory: None,
+            tail: (0, 0),
+            streams: (0..EDGES).map(|_| None).collect(),
+            relay: Relay::new(SHARD),
+            script: None,
+            offers: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    /// R2: a new connection to the database. What this process knew is compared with what is there.
+    pub fn attach(&mut self, c: usize) {
+        let now = self.store.now();
+        if let Some((branch, seq)) = self.controls[c].memory {
+            let own = &self.store.branches[branch];
+            let (theirs, counter) = (now.epoch.counter, own.epoch.counter);
+            let other = now.tag(seq) != own.tag(seq);
+            if (other && !off(Rule::HolderTag)) || counter > theirs {
+                let confirmed = now.shared(own).min(seq);
+                self.fork(c, confirmed, counter);
+            }
+        } else if self.redis.up {
+            // A start: Redis may know better than this process.
+            self.attach_relay(c);
+            self.controls[c].relay = Relay::new(SHARD);
+            self.redis.unproved = false;
+        }
+        let head = self.store.now().head().seq;
+        let control = &mut self.controls[c];
+        (control.attached, control.memory) = (true, Some((self.store.current, head)));
+        control.tail = (self.store.current, head);
+    }
+
+    /// R2: a new history begins, and both processes hear of it when they look next.
+    pub fn fork(&mut self, c: usize, confirmed: Seq, counter: u32) {
+        // A history that went on under its old name after a restore: nobody can say what its edges share with it.
+        let fork_seq = if self.suspect { 0 } else { confirmed };
+        self.suspect = false;
+        self.store.fork(&mut self.rng, fork_seq, counter);
+        self.counters.forks += 1;
+        let head = self.store.now().head().seq;
+        self.controls[c].memory = Some((self.store.current, head));
+        self.note(|w| {
+            format!("control {c} begins history {:?}, fork {fork_seq}, head {head}", w.store.now().epoch)
+        });
+    }
+
+    /// R3: reads the log on. Streams of another history end.
+    pub fn tail(&mut self, c: usize) {
+        if !self.controls[c].attached {
+            return;
+        }
+        let (current, now) = (self.store.current, self.store.now());
+        let (head, epoch) = (now.head().seq, now.epoch);
+        let control = &mut self.controls[c];
+        control.tail = (current, head);
+        control.memory = Some((current, head));
+        for e in 0..EDGES {
+            if control.streams[e].as_ref().is_some_and(|stream| stream.epoch != epoch) {
+                control.streams[e] = None;
+                self.edges[e].close(c);
+            }
+        }
+    }
+
+    /// Hears one message of an edge.
+    pub fn hear(&mut self, e: usize, at: usize) {
+        let c = self.edges[e].link.control;
+        let Some((connection, message)) = self.edges[e].link.up.remove(at) else { return };
+        if !self.controls[c].up {
+            self.edges[e].close(c);
+            return;
+        }
+        let same = |stream: &Stream| stream.connection == connection;
+        let known = self.controls[c].streams[e].as_ref().is_some_and(same);
+        match message {
+            Up::Hello(hello) => self.greet(c, e, connection, &hello),
+            Up::Applied { seq, page } if known => {
+                let Some(stream) = &mut self.controls[c].streams[e] else { return };
+                if stream.session.acked(seq, page).is_err() {
+                    self.controls[c].streams[e] = None;
+                    self.edges[e].close(c);
+                } else {
+                    self.rows[e].applied = (stream.epoch, seq);
+                }
+            }
+            Up::Ping(id) if known => self.pong(c, e, id),
+            _ => {}
+        }
+    }
+
+    fn greet(&mut self, c: usize, e: usize, connection: u64, hello: &Hello) {
+        if !self.controls[c].attached {
+            self.edges[e].close(c);
+            return;
+        }
+        let applied = hello.position.map_or(0, |position| position.seq);
+        let mut log = self.store.view(applied);
+        // A process may read from a replica that is behind; it has compared histories, and knows that nothing is lost.
+        let (branch, tail) = self.controls[c].tail;
+        let late = self.faults.has(Fault::Lag) && c == 1 && branch == self.store.current && !self.suspect;
+        if late && tail < log.head.seq {
+            log.head = Position { seq: tail, tag: self.store.now().tag(tail).unwrap_or(0), ..log.head };
+            log.tag_at_applied = log.tag_at_applied.filter(|_| applied <= tail);
+        } else if let Some(own) = hello.position {
+            let same = own.epoch == log.head.epoch;
+            let other = log.tag_at_applied.is_some_and(|tag| tag != own.tag) && !off(Rule::HolderTag);
+            let beyond = own.seq.max(hello.seen) > log.head.seq;
+            if own.epoch.counter > log.head.epoch.counter || (same && (other || beyond)) {
+                self.fork(c, 0, own.epoch.counter);
+                log = self.store.view(applied);
+            }
+        }
+        let id = self.rng.next();
+        let (epoch, branch) = (log.head.epoch, self.store.current);
+        let (event, session, walked) = match (admit(hello, &log), hello.position) {
+            (Admission::Resume { fork_seq, walk }, Some(own)) => {
+                if fork_seq.is_none() {
+                    self.edges[e].branch = branch; // proved to be the same up to here
+                }
+                let event = Event::Resume { session: id, epoch, fork_seq: fork_seq.unwrap_or(0), walk };
+                (event, Session::new(own.seq, walk), hello.walk_after.clone())
+            }
+            (Admission::Reset { start }, _) => {
+                (Event::Reset { session: id, start }, Session::new(start.seq, true), Vec::new())
+            }
+            _ => {
+                self.counters.behind += 1;
+                self.edges[e].close(c);
+                return;
+            }
+        };
+        self.note(|_| {
+            format!("control {c} greets edge {e} at {:?} seen {}: {event:?}", hello.position, hello.seen)
+        });
+        self.controls[c].streams[e] = Some(Stream { id, connection, epoch, session, walked });
+        // A resume proves what was applied; freshness outlives a stream, but not the process.
+        let applied = if matches!(event, Event::Resume { .. }) { applied } else { 0 };
+        let last_pong = self.rows[e].last_pong.filter(|_| self.rows[e].incarnation == hello.incarnation);
+        self.rows[e] = Row { incarnation: hello.incarnation, applied: (epoch, applied), last_pong };
+        self.edges[e].link.down.push_back(Down { event, branch });
+    }
+
+    /// R9: the head was read after the ping arrived. R10: the row is written before the pong is given.
+    fn pong(&mut self, c: usize, e: usize, id: u64) {
+        let head = self.store.now().head();
+        let control = &mut self.controls[c];
+        let Some(stream) = control.streams[e].as_ref().filter(|_| control.attached) else { return };
+        if stream.epoch != head.epoch {
+            control.streams[e] = None;
+            self.edges[e].close(c);
+            return;
+        }
+        let seq = if off(Rule::FreshReadAfter) { control.tail.1.min(head.seq) } else { head.seq };
+        let event = Event::Pong { session: stream.id, id, head: seq };
+        self.rows[e].last_pong = Some(self.now);
+        self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+    }
+
+    /// Sends what a stream wants to send next.
+    pub fn send(&mut self, c: usize, e: usize) {
+        let control = &mut self.controls[c];
+        let (branch, seq) = control.tail;
+        let epoch = self.store.branches[branch].epoch;
+        let Some(stream) = control.streams[e].as_mut().filter(|stream| stream.epoch == epoch) else { return };
+        match stream.session.next(seq) {
+            Next::Nothing => {}
+            Next::Changes { after } => {
+                let rows = &self.store.branches[branch].rows;
+                let last = seq.min(after + self.rng.between(1, BATCH));
+                let changes: Vec<_> =
+                    rows[after as usize..last as usize].iter().map(|row| row.change.clone()).collect();
+                stream.session.sent_changes(last);
+                let event = Event::Batch { session: stream.id, epoch, prev_seq: after, changes };
+                self.edges[e].link.down.push_back(Down { event, branch });
+            }
+            Next::Page { number } => {
+                if !control.attached || self.store.now().epoch != epoch {
+                    return;
+                }
+                let (head, entries, more) = self.store.walk(&stream.walked, PAGE);
+                stream.walked = entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
+                stream.session.sent_page(!more);
+                let (session, as_of) = (stream.id, head.seq);
+                let event = Event::Page { session, epoch, number, as_of, entries, last: !more };
+                self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+            }
+        }
+    }
+
+    /// Answers a question, or leaves it where it is; `false`: it will never be answered.
+    pub fn answer(&mut self, number: usize) -> bool {
+        let fetch = &self.fetches[number];
+        let c = self.edges[fetch.edge].link.control;
+        let control = &self.controls[c];
+        if !control.up || !control.attached || self.edges[fetch.edge].unproved {
+            return false;
+        }
+        let now = self.store.now();
+        let head = now.head();
+        if head.seq < fetch.min_seq {
+            return false;
+        }
+        // A replica may answer that is a little behind, but never behind what was acknowledged as propagated.
+        let recent = now.rows.iter().rev().take_while(|row| {
+            let commit = self.store.commits.get(row.commit as usize);
+            row.change.seq > fetch.min_seq.max(now.began)
+                && commit.is_none_or(|c| c.acked + REPLICA_LAG_MS > self.now && c.propagated.is_none())
+        });
+        let least = head.seq - recent.count() as Seq;
+        let seq = if self.faults.has(Fault::Lag) && !fetch.primary {
+            self.rng.between(least, head.seq)
+        } else {
+            head.seq
+        };
+        let record = |&key: &usize| match now.at(key, seq).seq {
+            0 => Bytes::new(),
+            made => now.rows[made as usize - 1].change.record.clone(),
+        };
+        let records: Vec<_> = fetch.keys.iter().map(record).collect();
+        let (key, record) = (fetch.keys[0], records[0].clone());
+        self.fetches[number].answer = Some((head.epoch, seq, records));
+        self.offer(c, head.epoch, seq, key, &record);
+        true
+    }
+
+    fn offer(&mut self, c: usize, epoch: Epoch, seq: Seq, key: usize, record: &Bytes) {
+        let control = &mut self.controls[c];
+        let Some(copied) = control.relay.at().filter(|copied| copied.at.epoch == epoch) else { return };
+        if !record.is_empty() && control.offers.len() < 4 {
+            control.offers.push(Offer::new(SHARD, copied, seq, self.store.name(key), record));
+        }
+    }
+
+    /// One thing between this process and Redis.
+    pub fn relay(&mut self, c: usize) {
+        if !self.redis.up || !self.controls[c].up {
+            return;
+        }
+        if let Some(script) = self.controls[c].script.take() {
+            let moved = self.redis.run(&script);
+            self.counters.redis_refused += u64::from(!moved);
+            let ran = if self.faults.has(Fault::Redis) && self.rng.percent(10) {
+                Ran::Unknown
+            } else if moved {
+                Ran::Moved
+            } else {
+                Ran::Refused
+            };
+            self.controls[c].relay.ran(&script, ran);
+            return;
+        }
+        if !self.controls[c].offers.is_empty() && self.rng.percent(50) {
+            let offer = self.controls[c].offers.remove(0);
+            self.counters.redis_offers += u64::from(self.redis.take(&offer));
+            return;
+        }
+        if !self.controls[c].attached {
+            return;
+        }
+        let script = match self.controls[c].relay.at() {
+            None => self.attach_relay(c),
+            Some(Copied { at, .. }) => self.carry(c, at),
+        };
+        self.controls[c].script = script;
+    }
+
+    fn attach_relay(&mut self, c: usize) -> Option<Script> {
+        let stored = self.redis.position().cloned();
+        let copied = stored.as_deref().and_then(Copied::decode);
+        let log = self.store.view(copied.map_or(0, |copied| copied.at.seq));
+        let copy = self.rng.next();
+        match self.controls[c].relay.attach(stored.as_deref(), &log, copy) {
+            Attached::Follow => None,
+            Attached::StartOver(script) => {
+                self.counters.redis_starts += 1;
+                Some(script)
+            }
+            Attached::Replaced | Attached::Behind => {
+                self.fork(c, 0, copied.map_or(0, |copied| copied.at.epoch.counter));
+                None
+            }
+        }
+    }
+
+    fn carry(&mut self, c: usize, at: Position) -> Option<Script> {
+        let now = self.store.now();
+        let head = now.head();
+        // This relay's own history may not be there any more: then it looks again.
+        if head.epoch != at.epoch || head.seq < at.seq || now.oldest > at.seq + 1 {
+            self.controls[c].relay = Relay::new(SHARD);
+            return None;
+        }
+        let last = head.seq.min(at.seq + self.rng.between(1, BATCH));
+        let rows = &now.rows[at.seq as usize..last as usize];
+        let changes: Vec<_> = rows.iter().map(|row| row.change.clone()).collect();
+        let end = Position { epoch: head.epoch, seq: last, tag: now.tag(last).unwrap_or(0) };
+        self.controls[c].relay.carry(end, &changes)
+    }
+
+    /// R10: ends the wait of writes whose edges have all applied them, or are blind.
+    pub fn acknowledge(&mut self) {
+        let (now, mut n) = (self.now, 0);
+        while n < self.waiting.len() {
+            let Waiting { commit, since } = self.waiting[n];
+            let written = self.store.commits[commit as usize];
+            let epoch = self.store.branches[written.branch].epoch;
+            let over = (now - since) * 100 > BOUND_MS * 101;
+            let blind = |row: &Row| row.last_pong.is_none_or(|at| (now - at) * 100 > BOUND_MS * 101);
+            let applied = |row: &Row| row.applied.0 == epoch && row.applied.1 >= written.seq;
+            // After the whole wait it is sound for every edge, whatever is known of it.
+            // Who has just begun to know edges does not know all that are not blind.
+            let knows = (now - self.rows_since) * 100 > BOUND_MS * 101;
+            let early = knows && self.rows.iter().all(|row| applied(row) || blind(row));
+            let done = over || early || off(Rule::AckWait);
+            if done {
+                let partial = self.rows.iter().any(|row| !applied(row) && blind(row));
+                self.counters.partial += u64::from(partial);
+                self.counters.propagated += u64::from(!partial);
+                self.store.commits[commit as usize].propagated = Some(now);
+                self.note(|_| format!("write {commit} is acknowledged as propagated"));
+                self.waiting.swap_remove(n);
+            } else {
+                n += 1;
+            }
+        }
+    }
+}

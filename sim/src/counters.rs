@@ -1,0 +1,101 @@
+//! What happened in a run: a simulation in which nothing happened has proved nothing.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// See the module.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every name and number.
+            #[must_use]
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
+            /// Adds another run's.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Writes committed.
+    writes,
+    /// Acked writes that a restore or a failover took away, named by the new history.
+    lost_writes,
+    /// New histories.
+    forks,
+    /// Histories that were replaced.
+    restores,
+    /// Resets carried out by edges.
+    resets,
+    /// Resumes within one history.
+    resumes,
+    /// Resumes across a fork.
+    fork_resumes,
+    /// Those that the edge itself found to be beyond the fork.
+    beyond_fork,
+    /// Hellos answered with "behind".
+    behind,
+    /// Times that an edge had to say hello again because of what it heard.
+    gaps,
+    /// Changes applied.
+    changes,
+    /// Changes refused by a fence.
+    refused_changes,
+    /// Entries of walks loaded.
+    walked,
+    /// Fills accepted.
+    fills,
+    /// Fills refused.
+    refused_fills,
+    /// Fills accepted that were ahead of the stream.
+    fills_ahead,
+    /// Values taken from Redis.
+    redis_fills,
+    /// Questions that Redis could not answer.
+    redis_unknown,
+    /// Shards started over.
+    redis_starts,
+    /// Scripts that found another position.
+    redis_refused,
+    /// Values that origin put into Redis.
+    redis_offers,
+    /// Entries evicted.
+    evictions,
+    /// Records quarantined.
+    quarantines,
+    /// Times that a set became complete.
+    completions,
+    /// Restarts of edges.
+    restarts,
+    /// Restarts from a snapshot file.
+    restored,
+    /// Files written.
+    snapshots,
+    /// Requests.
+    reads,
+    /// Answers marked fresh.
+    fresh_reads,
+    /// Answers marked stale.
+    stale_answers,
+    /// Answers that origin or Redis gave.
+    told_answers,
+    /// 404s marked fresh.
+    fresh_absences,
+    /// Requests with a token.
+    tokens,
+    /// 503s.
+    unavailable,
+    /// Acks as propagated.
+    propagated,
+    /// Acks as partial.
+    partial,
+    /// Edges stopped by a change that must be understood.
+    stuck,
+}

@@ -1,0 +1,73 @@
+//! The protocol of propagation, run for real on one thread from one seed: the state machines of `feed`, `hot::Set` and
+//! the way of a request through `hot`, between fakes that only execute effects. docs/propagation.md says what for.
+
+mod control;
+mod counters;
+mod edge;
+mod judge;
+mod reader;
+mod redis;
+mod rng;
+mod store;
+mod world;
+
+pub use counters::Counters;
+pub use judge::Failure;
+
+use link::rule::{Rule, switch_off};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// What came of one seed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened in it.
+    pub counters: Counters,
+    /// What was wrong, if anything.
+    pub failure: Option<Failure>,
+    /// The last events; empty unless they were asked for.
+    pub events: Vec<String>,
+}
+
+/// Runs one seed with these rules switched off, remembering so many of its last events. The same again gives the same.
+#[must_use]
+pub fn run(seed: u64, steps: u64, off: &[Rule], shown: usize) -> Outcome {
+    switch_off(off);
+    let mut world = World::new(seed, shown);
+    // What the product itself states: `Set::validate` and its assertions.
+    let ran = catch_unwind(AssertUnwindSafe(|| world.run(steps)));
+    if let Err(panic) = ran {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        world.fail("the product's own assertions", text.unwrap_or_default());
+    }
+    switch_off(&[]);
+    Outcome { events: world.events(), counters: world.counters, failure: world.failure }
+}
+
+/// What came of many seeds.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// Seeds run.
+    pub seeds: u64,
+    /// What happened in all of them.
+    pub counters: Counters,
+    /// The first seed that failed.
+    pub failed: Option<(u64, Failure)>,
+}
+
+/// Runs seeds one after the other, up to the first failure.
+#[must_use]
+pub fn sweep(seeds: std::ops::Range<u64>, steps: u64, off: &[Rule]) -> Sum {
+    let mut sum = Sum::default();
+    for seed in seeds {
+        let outcome = run(seed, steps, off, 0);
+        sum.seeds += 1;
+        sum.counters.add(&outcome.counters);
+        if let Some(failure) = outcome.failure {
+            sum.failed = Some((seed, failure));
+            break;
+        }
+    }
+    sum
+}

@@ -1,0 +1,306 @@
+//! The database: it executes effects (numbering by R1, restores, new histories) and remembers every history there ever
+//! was, so that answers can be judged. No rule of an edge is here.
+
+use crate::rng::Rng;
+use bytes::Bytes;
+use feed::{Entry, LogView};
+use link::{Change, ChangeKind, Class, Epoch, Link, LinkParts, Position, Seq, State, Target};
+
+/// Few, so that things collide.
+pub const KEYS: usize = 12;
+/// A kind of change that edges pass over.
+const STRANGE: u8 = 9;
+/// A kind that stops them.
+const MUST_UNDERSTAND: u8 = 0x89;
+
+/// What a key is from some seq on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A link.
+    Live,
+    /// A tombstone.
+    Deleted,
+    /// A record that nobody can read.
+    Bad,
+    /// Nothing.
+    None,
+}
+
+/// One change of one key in one history.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// From here on …
+    pub seq: Seq,
+    /// … it is this …
+    pub value: Value,
+    /// … by this commit.
+    pub commit: u32,
+}
+
+/// A write that was committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    /// Which key.
+    pub key: usize,
+    /// In which history.
+    pub branch: usize,
+    /// Its number there.
+    pub seq: Seq,
+    /// When its writer was told.
+    pub acked: u64,
+    /// A restore or a failover took it away.
+    pub lost: bool,
+    /// Set when its writer was told `PROPAGATED` or `PARTIAL`.
+    pub propagated: Option<u64>,
+}
+
+/// A row of the log.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// As the stream carries it.
+    pub change: Change,
+    /// Whose it is; `u32::MAX` for one that is no write of a key.
+    pub commit: u32,
+}
+
+/// One history: everything from its first change, those shared with its parent included.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// Its name; a replaced history has the same until somebody notices.
+    pub epoch: Epoch,
+    /// What `log_head` says of its parent.
+    pub told_parent: Option<(Epoch, Seq)>,
+    /// All changes; number 1 first.
+    pub rows: Vec<Row>,
+    /// The same by key.
+    pub keys: Vec<Vec<Line>>,
+    /// The first seq that retention has left.
+    pub oldest: Seq,
+    /// The head when it began: no reader of this history knows less.
+    pub began: Seq,
+    /// Which one it began from.
+    pub parent: usize,
+}
+
+impl Branch {
+    /// The last change.
+    pub fn head(&self) -> Position {
+        let (seq, tag) = self.rows.last().map_or((0, 0), |row| (row.change.seq, row.change.tag));
+        Position { epoch: self.epoch, seq, tag }
+    }
+
+    /// The tag of a seq, whether or not retention has left it; 0 for 0.
+    pub fn tag(&self, seq: Seq) -> Option<u64> {
+        if seq == 0 { Some(0) } else { self.rows.get(seq as usize - 1).map(|row| row.change.tag) }
+    }
+
+    /// What a key is at a seq.
+    pub fn at(&self, key: usize, seq: Seq) -> Line {
+        let line = self.keys[key].iter().rev().find(|line| line.seq <= seq);
+        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX })
+    }
+
+    /// Up to which seq two histories are the same.
+    pub fn shared(&self, other: &Self) -> Seq {
+        let same = |(one, two): &(&Row, &Row)| one.change.tag == two.change.tag;
+        self.rows.iter().zip(&other.rows).take_while(same).count() as Seq
+    }
+
+    /// Whether a commit is part of it.
+    pub fn contains(&self, commit: u32, seq: Seq) -> bool {
+        self.rows.get((seq as usize).wrapping_sub(1)).is_some_and(|row| row.commit == commit)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Store {
+    /// Every history there ever was.
+    pub branches: Vec<Branch>,
+    /// The one that is there now.
+    pub current: usize,
+    /// Every write that was committed.
+    pub commits: Vec<Commit>,
+    /// By key, in the order of their commits.
+    pub by_key: Vec<Vec<u32>>,
+    /// Acked writes that a new history named as lost.
+    pub lost: u64,
+    names: Vec<Bytes>,
+}
+
+impl Store {
+    /// An empty database.
+    pub fn new(rng: &mut Rng) -> Self {
+        let first = Branch {
+            epoch: Epoch { counter: 1, random: rng.next() as u32 },
+            told_parent: None,
+            rows: Vec::new(),
+            keys: vec![Vec::new(); KEYS],
+            oldest: 1,
+            began: 0,
+            parent: 0,
+        };
+        let names =
+            (0..KEYS).map(|no| Bytes::from(format!("\0\0\0\0k{}", (b'a' + no as u8) as char))).collect();
+        let by_key = vec![Vec::new(); KEYS];
+        Self { branches: vec![first], current: 0, commits: Vec::new(), by_key, lost: 0, names }
+    }
+
+    /// The bytes of a key.
+    pub fn name(&self, key: usize) -> &Bytes {
+        &self.names[key]
+    }
+
+    /// The number of a key, by its bytes.
+    pub fn number(key: &[u8]) -> usize {
+        usize::from(key[5] - b'a')
+    }
+
+    /// The history that is there now.
+    pub fn now(&self) -> &Branch {
+        &self.branches[self.current]
+    }
+
+    /// Whether links of this key may be served by an edge that is cut off.
+    pub fn is_strict(key: usize) -> bool {
+        key % 3 == 1
+    }
+
+    /// R1: one write, numbered and committed.
+    pub fn write(&mut self, rng: &mut Rng, now: u64, key: usize, value: Value, kind: Option<u8>) -> u32 {
+        let current = self.current;
+        let seq = self.now().head().seq + 1;
+        let commit = self.commits.len() as u32;
+        let record = match value {
+            Value::Live => proto::encode(seq, &State::Live(link(key, commit))),
+            Value::Deleted => proto::encode(seq, &State::Deleted),
+            Value::Bad => Bytes::from_static(b"\x01bad"),
+            Value::None => Bytes::new(),
+        };
+        let default = if value == Value::None { ChangeKind::PURGE } else { ChangeKind::LINK };
+        let kind = kind.map_or(default, ChangeKind);
+        let change = Change { seq, tag: rng.next() | 1, kind, key: self.names[key].clone(), record };
+        let branch = &mut self.branches[current];
+        branch.rows.push(Row { change, commit });
+        branch.keys[key].push(Line { seq, value, commit });
+        self.commits.push(Commit { key, branch: current, seq, acked: now, lost: false, propagated: None });
+        self.by_key[key].push(commit);
+        commit
+    }
+
+    /// A change that touches no link: of a domain, or of a kind that edges pass over.
+    pub fn write_other(&mut self, rng: &mut Rng) {
+        let seq = self.now().head().seq + 1;
+        let kind = if rng.percent(50) { ChangeKind::DOMAIN } else { ChangeKind(STRANGE) };
+        let change = Change { seq, tag: rng.next() | 1, kind, key: Bytes::new(), record: Bytes::new() };
+        self.branches[self.current].rows.push(Row { change, commit: u32::MAX });
+    }
+
+    /// A write that only a newer edge understands: the key is another one afterwards.
+    pub fn write_strange(&mut self, rng: &mut Rng, now: u64, key: usize) -> u32 {
+        self.write(rng, now, key, Value::Live, Some(MUST_UNDERSTAND))
+    }
+
+    /// Whether a kind stops an edge.
+    pub fn stops(change: &Change) -> bool {
+        change.kind.0 == MUST_UNDERSTAND
+    }
+
+    /// What control reads for a hello, or for a shard of Redis.
+    pub fn view(&self, seq: Seq) -> LogView {
+        let now = self.now();
+        // Every 8th (seq, tag) outlives retention.
+        let kept = seq == 0 || seq >= now.oldest || seq.is_multiple_of(8);
+        let tag_at_applied = now.tag(seq).filter(|_| kept);
+        LogView { head: now.head(), ancestor: now.told_parent, oldest: now.oldest, tag_at_applied }
+    }
+
+    /// One statement: the head, and what a key is there.
+    pub fn record(&self, key: usize) -> (Position, Bytes) {
+        let (now, head) = (self.now(), self.now().head());
+        let line = now.at(key, head.seq);
+        let record = match line.value {
+            Value::None => Bytes::new(),
+            _ => now.rows[line.seq as usize - 1].change.record.clone(),
+        };
+        (head, record)
+    }
+
+    /// One page of a walk: keys behind `after`, in order, and whether more follow.
+    pub fn walk(&self, after: &[u8], limit: usize) -> (Position, Vec<Entry>, bool) {
+        let mut entries = Vec::with_capacity(limit);
+        for key in 0..KEYS {
+            let (_, record) = self.record(key);
+            if self.names[key] <= after || record.is_empty() {
+                continue;
+            }
+            if entries.len() == limit {
+                return (self.now().head(), entries, true);
+            }
+            entries.push(Entry { key: self.names[key].clone(), record });
+        }
+        (self.now().head(), entries, false)
+    }
+
+    /// R2: another history begins; it shares everything up to `fork_seq` with the last, as far as anybody knows.
+    pub fn fork(&mut self, rng: &mut Rng, fork_seq: Seq, counter: u32) {
+        let old = self.now();
+        let epoch = Epoch { counter: old.epoch.counter.max(counter) + 1, random: rng.next() as u32 };
+        let told_parent = Some((old.epoch, fork_seq));
+        let (began, parent) = (old.head().seq, self.current);
+        let branch = Branch { epoch, told_parent, began, parent, ..old.clone() };
+        self.branches.push(branch);
+        self.current = self.branches.len() - 1;
+    }
+
+    /// An older state is put back, under the name that it had then. What was acked behind it is lost.
+    pub fn restore(&mut self, seq: Seq) {
+        let mut from = self.current;
+        while seq < self.branches[from].began {
+            from = self.branches[from].parent;
+        }
+        let mut branch = self.branches[from].clone();
+        branch.rows.truncate(seq as usize);
+        for lines in &mut branch.keys {
+            lines.retain(|line| line.seq <= seq);
+        }
+        branch.oldest = branch.oldest.min(seq + 1);
+        for (number, commit) in self.commits.iter_mut().enumerate() {
+            if !commit.lost && !branch.contains(number as u32, commit.seq) {
+                commit.lost = true;
+                self.lost += 1;
+            }
+        }
+        self.branches.push(branch);
+        self.current = self.branches.len() - 1;
+    }
+
+    /// Retention takes what is older.
+    pub fn retain_from(&mut self, seq: Seq) {
+        let now = &mut self.branches[self.current];
+        now.oldest = now.oldest.max(seq);
+    }
+
+    /// The last write of a key that an answer must reflect, given that those before `acked` must be.
+    pub fn required(&self, key: usize, acked: u64, sent: u64) -> Option<&Commit> {
+        let due = |commit: &&Commit| {
+            !commit.lost && (commit.acked < acked || commit.propagated.is_some_and(|at| at < sent))
+        };
+        self.by_key[key].iter().rev().map(|&number| &self.commits[number as usize]).find(due)
+    }
+}
+
+fn link(key: usize, commit: u32) -> Link {
+    let target = Target::stored(format!("https://t.example/{commit}").as_bytes()).expect("a target");
+    let class = match key % 3 {
+        0 => Class::Inherit,
+        1 => Class::Strict,
+        _ => Class::Normal,
+    };
+    Link::new(LinkParts { class, ..LinkParts::to(target) }).expect("fits together")
+}
+
+/// The commit that a target names; `None` for one that was never written.
+pub fn named(target: &[u8]) -> Option<u32> {
+    std::str::from_utf8(target.strip_prefix(b"https://t.example/")?).ok()?.parse().ok()
+}

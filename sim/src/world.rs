@@ -1,0 +1,545 @@
+//! The world of one seed: who does what next, what goes wrong, and the end, when nothing does any more.
+
+use crate::control::{Control, Fetch, Row, Waiting};
+use crate::counters::Counters;
+use crate::edge::{Edge, READERS};
+use crate::judge::Failure;
+use crate::reader::Lookup;
+use crate::redis::Redis;
+use crate::rng::Rng;
+use crate::store::{KEYS, Store, Value};
+use hot::Stamp;
+use std::collections::VecDeque;
+
+/// One that must evict, one that can be complete, one between.
+pub const EDGES: usize = 3;
+const CONTROLS: usize = 2;
+/// Rounds without faults after which everybody must have caught up.
+const CALM_ROUNDS: usize = 400;
+
+/// What can go wrong in a run. Each seed draws its own mixture: faults hide one another.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // they say it
+pub enum Fault {
+    Cut,
+    Drop,
+    Repeat,
+    Shuffle,
+    Late,
+    Restart,
+    Snapshot,
+    Control,
+    Restore,
+    Cold,
+    Bump,
+    Redis,
+    Pause,
+    Jump,
+    Lag,
+    Bad,
+    Strange,
+    Retention,
+}
+
+/// The mixture of a seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Faults(u64);
+
+impl Faults {
+    /// Whether this goes wrong here.
+    #[must_use]
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 & 1 << fault as u64 != 0
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    /// The only chance there is.
+    pub rng: Rng,
+    /// Milliseconds.
+    pub now: u64,
+    /// Steps so far.
+    pub step: u64,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// The database.
+    pub store: Store,
+    /// An old state was put back and nobody has noticed.
+    pub suspect: bool,
+    /// The positioned copy.
+    pub redis: Redis,
+    /// The writing half.
+    pub controls: Vec<Control>,
+    /// The reading half.
+    pub edges: Vec<Edge>,
+    /// Questions to origin on their way.
+    pub fetches: Vec<Fetch>,
+    /// Questions to Redis on their way.
+    pub lookups: Vec<Lookup>,
+    /// R10: what control knows of each edge.
+    pub rows: Vec<Row>,
+    /// R10: since when.
+    pub rows_since: u64,
+    /// R10: writes that wait.
+    pub waiting: Vec<Waiting>,
+    /// What happened.
+    pub counters: Counters,
+    /// The first thing that was wrong.
+    pub failure: Option<Failure>,
+    /// Bytes of a request, and of its answer.
+    pub input: Vec<u8>,
+    /// See above.
+    pub out: Vec<u8>,
+    /// The parts of an answer that no test depends on.
+    pub stamp: Stamp,
+    events: VecDeque<String>,
+    shown: usize,
+}
+
+impl World {
+    /// The world of a seed. It remembers so many of its last events, which takes time.
+    #[must_use]
+    pub fn new(seed: u64, shown: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        // Half of the faults, on average; a tenth of the runs has one only.
+        let mut faults = rng.next() & rng.next().rotate_left(7) | rng.next() & rng.next();
+        if rng.percent(10) {
+            faults = 1 << rng.below(18);
+        }
+        // Rare, since it ends the run for an edge.
+        if !rng.percent(20) {
+            faults &= !(1 << Fault::Strange as u64);
+        }
+        let mut edges = Vec::with_capacity(EDGES);
+        for number in 0..EDGES {
+            let budget = match number {
+                0 => rng.between(300, 900) as usize,
+                1 => 64 * 1024,
+                _ => rng.between(1_000, 2_200) as usize,
+            };
+            let fences = 4 << rng.below(4);
+            edges.push(Edge::new(number, budget, fences, rng.between(0, 1 << 20)));
+        }
+        Self {
+            now: 10_000,
+            step: 0,
+            faults: Faults(faults),
+            store: Store::new(&mut rng),
+            suspect: false,
+            redis: Redis::new(),
+            controls: (0..CONTROLS).map(|_| Control::new()).collect(),
+            edges,
+            fetches: Vec::new(),
+            lookups: Vec::new(),
+            rows: vec![Row::default(); EDGES],
+            rows_since: 0,
+            waiting: Vec::new(),
+            counters: Counters::default(),
+            failure: None,
+            input: Vec::with_capacity(128),
+            out: Vec::with_capacity(512),
+            stamp: Stamp::new("Thu, 01 Jan 1970 00:00:00 GMT"),
+            events: VecDeque::new(),
+            shown,
+            rng,
+        }
+    }
+
+    /// Runs so many steps, then the calm; stops at the first failure.
+    pub fn run(&mut self, steps: u64) {
+        let faults = std::mem::replace(&mut self.faults, Faults(0));
+        let calm = if self.rng.percent(70) { self.rng.below(20) } else { 0 };
+        for _ in 0..calm {
+            self.calm_round();
+            self.write();
+        }
+        (self.faults, self.step) = (faults, 0);
+        while self.step < steps && self.failure.is_none() {
+            self.step();
+        }
+        if self.failure.is_none() {
+            self.calm();
+        }
+        if self.failure.is_none() {
+            self.edges.iter().for_each(|edge| edge.set.validate());
+        }
+        self.counters.lost_writes = self.store.lost;
+    }
+
+    /// The last events, oldest first.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.events.iter().cloned().collect()
+    }
+
+    /// Remembers an event, if anybody wants to know.
+    pub fn note(&mut self, event: impl FnOnce(&Self) -> String) {
+        if self.shown > 0 {
+            let event = format!("{:>5} {:>6} ms  {}", self.step, self.now, event(self));
+            self.events.push_back(event);
+            if self.events.len() > self.shown {
+                self.events.pop_front();
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        self.step += 1;
+        self.now += self.rng.below(12) as u64;
+        let e = self.rng.below(EDGES);
+        match self.rng.below(100) {
+            0..9 => self.write(),
+            9..24 => {
+                let c = self.rng.below(CONTROLS);
+                self.tail_and_send(c, e);
+            }
+            24..42 => while self.deliver_down(e) && self.rng.percent(60) {},
+            42..50 => while self.deliver_up(e) && self.rng.percent(60) {},
+            50..60 => self.edge_turn(e),
+            60..70 => {
+                let r = self.rng.below(READERS);
+                self.read(e, r);
+            }
+            70..76 => self.deliver_fetch(),
+            76..82 => self.deliver_lookup(),
+            82..89 => {
+                let c = self.rng.below(CONTROLS);
+                self.relay(c);
+            }
+            89..92 => {
+                for _ in 0..3 * usize::from(self.faults.has(Fault::Snapshot)) {
+                    self.snapshot(e);
+                }
+            }
+            92..94 => {
+                let c = self.rng.below(CONTROLS);
+                if self.controls[c].up && !self.controls[c].attached {
+                    self.attach(c);
+                }
+            }
+            94 => self.acknowledge(),
+            _ => self.trouble(e),
+        }
+        if self.step.is_multiple_of(512) {
+            self.edges.iter().for_each(|edge| edge.set.validate());
+        }
+    }
+
+    fn write(&mut self) {
+        let c = self.rng.below(CONTROLS);
+        let control = &self.controls[c];
+        let current = control.memory.is_some_and(|(branch, _)| branch == self.store.current);
+        if !control.up || !control.attached || !current {
+            return;
+        }
+        let key = self.rng.below(KEYS);
+        let (rng, now) = (&mut self.rng, self.now);
+        let commit = match rng.below(100) {
+            0..4 => {
+                self.store.write_other(rng);
+                return;
+            }
+            4..14 => self.store.write(rng, now, key, Value::Deleted, None),
+            14..24 => self.store.write(rng, now, key, Value::None, None),
+            24..28 if self.faults.has(Fault::Bad) => self.store.write(rng, now, key, Value::Bad, None),
+            28 if self.faults.has(Fault::Strange) => self.store.write_strange(rng, now, key),
+            _ => self.store.write(rng, now, key, Value::Live, None),
+        };
+        self.counters.writes += 1;
+        let head = self.store.now().head().seq;
+        self.controls[c].memory = Some((self.store.current, head));
+        if self.rng.percent(20) {
+            self.waiting.push(Waiting { commit, since: now });
+        }
+        self.note(|w| format!("write {commit} of key {key}: {:?}", w.store.now().keys[key].last()));
+    }
+
+    fn tail_and_send(&mut self, c: usize, e: usize) {
+        let lags = self.faults.has(Fault::Lag) && c == 1;
+        if !lags || self.rng.percent(15) {
+            self.tail(c);
+        }
+        self.send(c, e);
+    }
+
+    /// `true`: something was there.
+    fn deliver_down(&mut self, e: usize) -> bool {
+        let edge = &self.edges[e];
+        let waiting = edge.link.down.len();
+        if waiting == 0 || self.now < edge.paused_until || edge.asking {
+            return false;
+        }
+        let at =
+            if self.faults.has(Fault::Shuffle) && self.rng.percent(20) { self.rng.below(waiting) } else { 0 };
+        if self.faults.has(Fault::Drop) && self.rng.percent(4) {
+            self.edges[e].link.down.remove(at);
+            return true;
+        }
+        let again = self.faults.has(Fault::Repeat) && self.rng.percent(5);
+        self.take(e, at, again);
+        true
+    }
+
+    /// As above.
+    fn deliver_up(&mut self, e: usize) -> bool {
+        let waiting = self.edges[e].link.up.len();
+        if waiting == 0 {
+            return false;
+        }
+        let at =
+            if self.faults.has(Fault::Shuffle) && self.rng.percent(20) { self.rng.below(waiting) } else { 0 };
+        if self.faults.has(Fault::Drop) && self.rng.percent(4) {
+            self.edges[e].link.up.remove(at);
+            return true;
+        }
+        if self.faults.has(Fault::Repeat) && self.rng.percent(5) {
+            let again = self.edges[e].link.up[at].clone();
+            self.edges[e].link.up.push_back(again);
+        }
+        self.hear(e, at);
+        true
+    }
+
+    fn edge_turn(&mut self, e: usize) {
+        if self.now < self.edges[e].paused_until {
+            return;
+        }
+        // A stream on which nothing comes is given up in the end.
+        let impatience = if self.faults.has(Fault::Late) { 8 } else { 2 };
+        if self.edges[e].wants_hello || self.rng.percent(impatience) {
+            self.hello(e);
+        } else {
+            self.ping(e);
+        }
+        if self.rng.percent(8) {
+            self.walk_again(e);
+        }
+    }
+
+    fn read(&mut self, e: usize, r: usize) {
+        let edge = &self.edges[e];
+        if edge.readers[r].is_idle() {
+            self.request(e, r);
+            if self.rng.percent(30) {
+                return;
+            }
+        }
+        let edge = &self.edges[e];
+        if self.now >= edge.paused_until && edge.readers[r].is_waiting() {
+            self.wake(e, r);
+        }
+    }
+
+    fn deliver_fetch(&mut self) {
+        if self.fetches.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.fetches.len());
+        let fetch = &self.fetches[number];
+        if self.now < self.edges[fetch.edge].paused_until {
+            return;
+        }
+        let lost = self.faults.has(Fault::Drop) && self.rng.percent(5);
+        if fetch.answer.is_none() && !lost && self.answer(number) {
+            return; // on its way back
+        }
+        let mut fetch = self.fetches.swap_remove(number);
+        if lost {
+            fetch.answer = None;
+        }
+        self.answered(&fetch);
+    }
+
+    fn deliver_lookup(&mut self) {
+        if self.lookups.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.lookups.len());
+        if self.now >= self.edges[self.lookups[number].edge].paused_until {
+            self.look(number);
+        }
+    }
+
+    /// Something goes wrong.
+    fn trouble(&mut self, e: usize) {
+        let c = self.rng.below(CONTROLS);
+        let fault = self.rng.below(24);
+        let has = |fault| self.faults.has(fault);
+        match fault {
+            0 | 1 if has(Fault::Cut) => self.edges[e].wants_hello = true,
+            2 if has(Fault::Restart) && self.rng.percent(50) => self.restart(e, false),
+            3 | 4 if has(Fault::Restart) && self.edges[e].file.is_some() => self.restart(e, true),
+            5 if has(Fault::Control) => {
+                let up = !self.controls[c].up;
+                self.controls[c] = Control::new();
+                self.controls[c].up = up;
+                self.note(|_| format!("control {c} is {}", if up { "up" } else { "down" }));
+            }
+            6 | 7 if !self.controls[c].up => self.controls[c] = Control::new(),
+            8 if has(Fault::Restore) && self.rng.percent(40) => self.put_back(),
+            9 if has(Fault::Bump) && self.rng.percent(50) => self.bump(c),
+            10..15 if has(Fault::Redis) => {
+                let other = self.redis.suffer(&mut self.rng);
+                // One MGET never sees both sides of a rollback.
+                self.lookups.iter_mut().filter(|_| other).for_each(Lookup::again);
+            }
+            15 if has(Fault::Pause) => self.edges[e].paused_until = self.now + self.rng.between(50, 3_000),
+            16 if has(Fault::Jump) => self.now += self.rng.between(100, 2_500),
+            17 if has(Fault::Retention) => {
+                let head = self.store.now().head().seq;
+                let keep = self.rng.between(2, 30);
+                self.store.retain_from(head.saturating_sub(keep));
+            }
+            18 if has(Fault::Control) => self.controls[c].attached = false,
+            _ => {}
+        }
+    }
+
+    /// Somebody begins a new history by hand; nothing is lost.
+    fn bump(&mut self, c: usize) {
+        let control = &self.controls[c];
+        if control.attached && control.memory.is_some_and(|(branch, _)| branch == self.store.current) {
+            let head = self.store.now().head().seq;
+            self.fork(c, head, 0);
+        }
+    }
+
+    /// An older state of the database: a failover that loses writes, or a backup. Every connection to it breaks.
+    ///
+    /// Warm: a control that knew the last write is the first to connect again, and notices. Cold: every control has
+    /// forgotten, and only an edge or Redis can tell them. That is survived only within limits (docs/propagation.md):
+    /// no edge is ahead of its stream then, since `seen` carries no tag; and who holds what was lost (an edge before
+    /// its hello was answered, Redis before a control has compared) asks and tells nothing, since questions carry none.
+    fn put_back(&mut self) {
+        let head = self.store.now().head().seq;
+        let back =
+            if self.rng.percent(70) { self.rng.between(1, 6) } else { self.rng.between(1, head.max(1)) };
+        let knows = |control: &Control| control.up && control.memory == Some((self.store.current, head));
+        let Some(knowing) = self.controls.iter().position(knows).filter(|_| head >= back) else { return };
+        let ahead =
+            |edge: &Edge| edge.set.seen() != edge.set.applied() || edge.file.is_some() || edge.dump.is_some();
+        let cold = self.faults.has(Fault::Cold) && !self.edges.iter().any(ahead) && self.rng.percent(70);
+        let before = self.store.current;
+        self.store.restore(head - back);
+        self.counters.restores += 1;
+        for control in &mut self.controls {
+            if cold {
+                *control = Control::new();
+            }
+            control.attached = false;
+        }
+        self.note(|w| format!("the database is put back to {:?}, cold {cold}", w.store.now().head()));
+        if cold {
+            self.suspect = true;
+            self.fetches.clear();
+            self.lookups.clear();
+            (self.rows, self.rows_since) = (vec![Row::default(); EDGES], self.now);
+            let (old, new) = (&self.store.branches[before], self.store.current);
+            let shared = old.shared(self.store.now());
+            for edge in &mut self.edges {
+                edge.readers.iter_mut().for_each(crate::reader::Reader::disconnect);
+                edge.wants_hello = true;
+                edge.asking = false;
+                edge.link.down.clear();
+                if edge.branch == before && edge.set.seen() <= shared {
+                    edge.branch = new;
+                } else {
+                    edge.unproved = true;
+                }
+            }
+            if self.redis.up {
+                self.redis.unproved = true;
+            } else {
+                self.redis = Redis::new();
+            }
+        } else {
+            self.attach(knowing);
+        }
+    }
+
+    /// I10: faults stop, and every edge reaches the head.
+    fn calm(&mut self) {
+        self.faults = Faults(0);
+        self.redis.up = true;
+        for c in 0..CONTROLS {
+            if !self.controls[c].up {
+                self.controls[c] = Control::new();
+            }
+            self.attach(c);
+        }
+        for e in 0..EDGES {
+            self.edges[e].paused_until = 0;
+            self.edges[e].link.down.clear();
+            self.edges[e].link.up.clear();
+            self.edges[e].wants_hello = true;
+        }
+        for _ in 0..CALM_ROUNDS {
+            self.calm_round();
+            if self.failure.is_some() || (0..EDGES).all(|e| self.has_caught_up(e)) {
+                break;
+            }
+        }
+        for e in 0..EDGES {
+            if self.failure.is_none() && !self.has_caught_up(e) {
+                let (edge, head) = (&self.edges[e], self.store.now().head());
+                let seen = format!(
+                    "edge {e} is at {:?}, blind {}, complete {}, walked {}; the head is {head:?}",
+                    edge.follower.position(),
+                    edge.set.freshness(self.now + edge.boot).is_blind(),
+                    edge.set.is_complete(),
+                    edge.follower.walked(),
+                );
+                self.fail("I10 when faults stop, every edge reaches head", seen);
+            }
+        }
+    }
+
+    fn calm_round(&mut self) {
+        self.step += 1;
+        self.now += 20;
+        for c in 0..CONTROLS {
+            if !self.controls[c].attached {
+                self.attach(c);
+            }
+            self.tail(c);
+            self.relay(c);
+        }
+        for e in 0..EDGES {
+            if self.edges[e].wants_hello {
+                self.edges[e].link.down.clear();
+                self.hello(e);
+            }
+            self.ping(e);
+            while !self.edges[e].link.up.is_empty() {
+                self.hear(e, 0);
+            }
+            for c in 0..CONTROLS {
+                self.send(c, e);
+            }
+            while !self.edges[e].link.down.is_empty() && !self.edges[e].asking {
+                self.take(e, 0, false);
+            }
+            if self.step.is_multiple_of(8) {
+                self.walk_again(e);
+            }
+        }
+        for _ in 0..self.fetches.len() {
+            self.deliver_fetch();
+        }
+        for _ in 0..self.lookups.len() {
+            self.deliver_lookup();
+        }
+        self.acknowledge();
+    }
+
+    fn has_caught_up(&self, e: usize) -> bool {
+        let edge = &self.edges[e];
+        let stopped = self.store.now().rows.iter().any(|row| Store::stops(&row.change));
+        let at_head = edge.follower.position() == Some(self.store.now().head())
+            && edge.set.applied() == edge.follower.applied()
+            && !edge.set.freshness(self.now + edge.boot).is_blind();
+        stopped || (at_head && (e != 1 || edge.set.is_complete()))
+    }
+}
