@@ -12,7 +12,7 @@ mod slot;
 mod store;
 
 use crate::Freshness;
-use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
+use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, PRESIZED_ENTRIES, SET_SHARDS};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Turn, Turns};
 use crate::unchecked;
 use dashmap::DashMap;
@@ -109,7 +109,8 @@ impl Set {
     }
 
     fn sized(budget: usize, fences: usize, shards: usize) -> Self {
-        let capacity = (budget / 256).min(1 << 20); // more grows shard by shard, a few microseconds each
+        // More grows shard by shard, a few microseconds each.
+        let capacity = (budget >> 8).min(PRESIZED_ENTRIES);
         Self {
             map: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, Hasher::default(), shards),
             turns: Turns::new(shards),

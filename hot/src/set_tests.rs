@@ -256,6 +256,58 @@ fn only_what_is_confirmed_is_dumped_or_has_a_version() {
     assert_eq!((dumped(&set), set.version(&key(2)), set.entries()), (0, None, 3));
 }
 
+/// A set in which all keys share one fence.
+fn crowded() -> Set {
+    let set = Set::with_fences(1 << 20, 1);
+    set.reset(at(0));
+    set
+}
+
+#[test]
+fn what_was_seen_of_another_key_holds_up_no_change_of_an_entry_that_is_there() {
+    let set = crowded();
+    set.apply(&key(1), 1, Some(&link("a")));
+    set.set_complete();
+    assert_eq!(fill(&set, &key(2), 9, 9, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(set.apply(&key(1), 2, Some(&link("b"))), Fill::Accepted);
+    assert_eq!((target(&set, &key(1)).unwrap(), set.is_complete()), ("https://b".into(), true));
+    set.validate();
+}
+
+#[test]
+fn a_change_confirms_what_a_reset_left_in_doubt() {
+    let set = new(1 << 20);
+    set.apply(&key(1), 1, Some(&link("a")));
+    set.apply(&key(2), 2, Some(&link("a")));
+    let epoch = Epoch { counter: 2, random: 1 };
+    set.reset(Position { epoch, seq: 0, tag: 0 });
+    assert_eq!(set.apply(&key(1), 1, Some(&link("b"))), Fill::Accepted);
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://b");
+    // A purge in the new history takes an entry of the old one, whatever that knew there.
+    assert_eq!((set.apply(&key(2), 2, None), set.entries()), (Fill::Accepted, 1));
+    set.validate();
+}
+
+#[test]
+fn a_purge_leaves_what_was_made_after_it() {
+    let set = new(1 << 20);
+    assert_eq!(fill(&set, &key(1), 8, 7, Some(&link("again"))), Fill::Accepted);
+    set.apply(&key(1), 5, None);
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://again");
+}
+
+#[test]
+fn a_code_that_was_unknown_and_is_made_can_be_evicted() {
+    let set = new(5000);
+    for number in 0..200 {
+        let seq = u64::from(number) + 1;
+        fill(&set, &key(number), seq - 1, 0, None);
+        set.apply(&key(number), seq, Some(&link("a")));
+        set.validate();
+    }
+    assert!(set.evictions() > 100);
+}
+
 #[test]
 fn every_byte_is_counted() {
     let set = new(1 << 20);

@@ -76,7 +76,10 @@ impl Judge<'_> {
                     continue;
                 }
                 self.verdict.seen.lost_to_restores += 1;
-                let named = restore.forks.iter().any(|(old, fork_seq)| epoch == *old && seq > *fork_seq);
+                // The new history names those it came from, and up to where. All of any other is gone: the file that
+                // was put back is from before that one began.
+                let shared = restore.forks.iter().find(|(old, _)| epoch == *old);
+                let named = !restore.forks.is_empty() && shared.is_none_or(|(_, fork_seq)| seq > *fork_seq);
                 if !named {
                     self.verdict.add(Violation::LostUnnamed, || {
                         format!("{write:?} was taken away, the bump says {:?}", restore.forks)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 10] = [
+const TOOLS: [(&str, &str, &str); 11] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
@@ -16,6 +16,7 @@ const TOOLS: [(&str, &str, &str); 10] = [
     ("prometheus", "prometheus", "metrics: a real Prometheus reads them"),
     ("chromium", "chromium", "load test: its page opens in a browser"),
     ("nginx", "nginx-light", "load test: TLS against a real server"),
+    ("haproxy", "haproxy", "trials: an outage behind a real balancer"),
     ("openssl", "openssl", "load test: TLS against a real server"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];

@@ -200,6 +200,15 @@ impl Feeder {
                 log = view().await?;
             }
         }
+        if let Some(own) = hello.position.filter(|own| own.epoch != log.head.epoch && log.ancestor.is_none())
+        {
+            tracing::warn!(
+                edge = hello.edge,
+                "history {} is none that this store came from: an older state of the store was put back, and what was \
+                 acknowledged in that history is gone",
+                told(own.epoch),
+            );
+        }
         Ok((admit(hello, &log), log.head.epoch))
     }
 }

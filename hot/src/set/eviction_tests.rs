@@ -106,7 +106,8 @@ fn links_that_are_asked_for_late_are_kept_longer() {
 fn full_map(entries: u32) -> DashMap<Slot, Mark, foldhash::fast::FixedState> {
     let map = DashMap::with_hasher_and_shard_amount(foldhash::fast::FixedState::default(), 16);
     for number in 0..entries {
-        let mark = Mark::touched();
+        let mark = Mark::default();
+    mark.touch();
         (0..9).for_each(|_| mark.touch());
         map.insert(Slot::new(&key(number), &link(), 1, 1, 0), mark);
     }

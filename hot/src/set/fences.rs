@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 const SEQ_BITS: u32 = 48;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;
+/// Local epochs that a word can tell apart.
+const EPOCHS: u64 = 1 << 16;
 
 /// See the module. Each word: 16 bits of local epoch number, 48 bits of seq; only ever raised.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl Fences {
     /// Raises it to at least `seq`: never below what it reads as now, were it of an older epoch.
     pub fn raise(&self, hash: u64, seq: Seq) {
         let seq = seq.max(self.base.load(Ordering::Acquire));
-        let word = self.epoch.load(Ordering::Acquire) << SEQ_BITS | seq & SEQ_MASK;
+        let word = (self.epoch.load(Ordering::Acquire) << SEQ_BITS) + (seq & SEQ_MASK);
         self.word(hash).fetch_max(word, Ordering::AcqRel);
     }
 
@@ -45,7 +47,7 @@ impl Fences {
     pub fn new_epoch(&self, base: Seq) {
         self.base.store(base, Ordering::Release);
         let next = self.epoch.load(Ordering::Acquire) + 1;
-        if next >> (64 - SEQ_BITS) != 0 {
+        if next == EPOCHS {
             // 65,536 resets of one process: every word is older than the next round's first.
             for word in &self.words {
                 word.store(0, Ordering::Release);

@@ -138,5 +138,5 @@ fn add_to(word: &AtomicU64, parity: u64) {
 
 /// Never 0: counters begin at 1.
 fn word(epoch: Epoch) -> u64 {
-    u64::from(epoch.counter) << 32 | u64::from(epoch.random)
+    (u64::from(epoch.counter) << 32) + u64::from(epoch.random)
 }

@@ -223,10 +223,6 @@ pub(super) struct Mark(AtomicU8);
 const MOST: u8 = 3;
 
 impl Mark {
-    pub fn touched() -> Self {
-        Self(AtomicU8::new(1))
-    }
-
     /// For the value that takes this one's place: a change does not make a key asked for.
     pub fn again(&self) -> Self {
         Self(AtomicU8::new(self.0.load(Ordering::Relaxed)))

@@ -109,7 +109,7 @@ impl Set {
             Entry::Occupied(old) if self.knows_as_much(old.key(), told.as_of) => return Fill::Refused,
             Entry::Occupied(old) => {
                 self.relied_on(hash, told.as_of, told.version);
-                let mark = if entrance == Entrance::Demand { Mark::touched() } else { old.get().again() };
+                let mark = old.get().again();
                 self.replace(old, new, mark, hash);
             }
             Entry::Vacant(place) => {
