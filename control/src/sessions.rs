@@ -147,6 +147,8 @@ impl Sessions {
     pub async fn propagated(&self, epoch: Epoch, seq: Seq) -> v1::Propagation {
         let committed = Instant::now();
         let end = committed + Duration::from_millis(PATIENCE_MS);
+        // Until then an edge that this store does not remember, because it was put back, may still be fresh.
+        let all_known = self.begun + Duration::from_millis(PATIENCE_MS);
         let mut moved = self.moved.subscribe();
         let mut after: HashMap<u64, u32> = HashMap::new();
         loop {
@@ -155,14 +157,15 @@ impl Sessions {
             for number in &judged.applied {
                 after.entry(*number).or_insert_with(|| (now - committed).as_millis() as u32);
             }
-            let Some(wake) = judged.wake.filter(|_| now < end) else {
+            let wake = judged.wake.map(|wake| self.begun + Duration::from_millis(wake));
+            let wake = wake.or(Some(all_known).filter(|at| now < *at));
+            let Some(wake) = wake.filter(|_| now < end) else {
                 let late: Vec<u64> = judged.blind.into_iter().chain(judged.waiting).collect();
                 return self.answer(&after, &late);
             };
-            let wake = (self.begun + Duration::from_millis(wake)).min(end);
             tokio::select! {
                 _ = moved.changed() => {}
-                () = tokio::time::sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake.min(end)) => {}
             }
         }
     }

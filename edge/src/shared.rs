@@ -39,6 +39,8 @@ pub struct Question {
     pub key: Key,
     /// The answer must be current at this seq or later.
     pub token: Seq,
+    /// It must have been asked for after this request came: the client has met another history.
+    pub alone: bool,
     /// Where the answer goes; the worker may have given up.
     pub answer: oneshot::Sender<Told>,
 }

@@ -132,7 +132,8 @@ impl Worker {
     async fn ask(&self, miss: &Miss) -> Told {
         let (answer, told) = oneshot::channel();
         self.meters().missed();
-        let question = Question { key: miss.key.clone(), token: miss.token(), answer };
+        let question =
+            Question { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
         if self.ask.borrow_mut().try_send(question).is_err() {
             return Told::Unavailable; // too many wait already
         }

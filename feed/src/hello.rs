@@ -59,7 +59,7 @@ pub enum Admission {
 pub fn admit(hello: &Hello, log: &LogView) -> Admission {
     let reset = Admission::Reset { start: log.head };
     let Some(position) = hello.position else { return reset };
-    if position.epoch.counter > log.head.epoch.counter {
+    if position.epoch.counter > log.head.epoch.counter && !off(Rule::LowerEpoch) {
         return Admission::Behind;
     }
     let shared = |fork_seq| hello.seen <= fork_seq || off(Rule::ForkSeen);

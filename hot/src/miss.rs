@@ -83,6 +83,8 @@ pub fn last_resort(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Jud
 fn stale(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
     let class = match held.found {
         Found::Absent(Absence::Unknown) => return Judgement::Ask,
+        // Of another history, perhaps: not even the set's completeness speaks for it.
+        Found::Absent(Absence::Certain) if !held.confirmed => return Judgement::Ask,
         Found::Live(link) if link.class != Class::Inherit => link.class,
         _ => policy.class,
     };
@@ -169,6 +171,7 @@ mod tests {
             assert_eq!(last_resort(&confirmed, blind, policy), at_last, "{found:?}");
             // Before it is confirmed it is asked for whatever it is, and served only as a last resort.
             let unconfirmed = held(found, false);
+            let at_last = if found == certain { Ask } else { at_last };
             for freshness in [fresh, blind] {
                 assert_eq!(judge(&unconfirmed, freshness, policy), Ask, "{found:?}");
                 assert_eq!(last_resort(&unconfirmed, freshness, policy), at_last, "{found:?}");

@@ -208,7 +208,7 @@ impl Set {
         self.generation.load(Ordering::Acquire) as u32
     }
 
-    /// What a fill carries from when it asked: see [`Set::fill`].
+    /// Counts the resets, by two; odd while one is under way.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

@@ -41,8 +41,8 @@ fn set_at(seq: Seq) -> Arc<Set> {
     Arc::new(set)
 }
 
-fn fill(set: &Set, generation: u64, epoch: Epoch, as_of: Seq, version: Seq) -> Fill {
-    set.fill(KEY, generation, &Told { epoch, as_of, version, value: Some(&link(version)) })
+fn fill(set: &Set, epoch: Epoch, as_of: Seq, version: Seq) -> Fill {
+    set.fill(KEY, &Told { epoch, as_of, version, value: Some(&link(version)) })
 }
 
 /// The version that a look-up finds confirmed.
@@ -85,8 +85,7 @@ fn an_older_answer_never_takes_the_place_of_a_newer_change() {
         let filler = thread::spawn({
             let set = Arc::clone(&set);
             move || {
-                let generation = set.generation();
-                fill(&set, generation, OLD, 3, 3);
+                fill(&set, OLD, 3, 3);
             }
         });
         let reader = thread::spawn({
@@ -113,8 +112,7 @@ fn a_purge_leaves_no_room_for_what_came_before_it() {
         let filler = thread::spawn({
             let set = Arc::clone(&set);
             move || {
-                let generation = set.generation();
-                fill(&set, generation, OLD, 2, 1);
+                fill(&set, OLD, 2, 1);
             }
         });
         set.apply(KEY, 3, None);
@@ -132,8 +130,7 @@ fn an_answer_ahead_of_the_stream_is_never_taken_back() {
         let filler = thread::spawn({
             let set = Arc::clone(&set);
             move || {
-                let generation = set.generation();
-                let filled = fill(&set, generation, OLD, 5, 5);
+                let filled = fill(&set, OLD, 5, 5);
                 if filled == Fill::Accepted {
                     assert_eq!(version(&set, KEY), Ok(5), "what was given out stays");
                     assert!(set.seen() >= 5);
@@ -155,10 +152,7 @@ fn no_answer_meets_half_of_a_reset() {
             let fillers = [(OLD, 7, 6), (epoch, start - 1, start - 1), (epoch, start + 1, start)].map(
                 |(told, as_of, version)| {
                     let set = Arc::clone(&set);
-                    thread::spawn(move || {
-                        let generation = set.generation();
-                        fill(&set, generation, told, as_of, version)
-                    })
+                    thread::spawn(move || fill(&set, told, as_of, version))
                 },
             );
             let reader = thread::spawn({
@@ -186,17 +180,11 @@ fn nothing_from_behind_a_fork_is_taken_for_shared() {
         let set = set_at(5);
         let filler = thread::spawn({
             let set = Arc::clone(&set);
-            move || {
-                let generation = set.generation();
-                fill(&set, generation, OLD, 8, 8)
-            }
+            move || fill(&set, OLD, 8, 8)
         });
         let newer = thread::spawn({
             let set = Arc::clone(&set);
-            move || {
-                let generation = set.generation();
-                fill(&set, generation, NEW, 6, 6)
-            }
+            move || fill(&set, NEW, 6, 6)
         });
         let fork = set.fork(NEW, 6);
         let (old, _) = (filler.join().unwrap(), newer.join().unwrap());
@@ -248,7 +236,7 @@ fn a_refused_change_is_never_a_certain_absence() {
             let set = Arc::clone(&set);
             move || {
                 let told = Told { epoch: OLD, as_of: 9, version: 9, value: Some(&link(9)) };
-                set.fill(OTHER, set.generation(), &told)
+                set.fill(OTHER, &told)
             }
         });
         let applied = set.apply(KEY, 2, Some(&link(2)));

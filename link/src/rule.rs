@@ -35,12 +35,8 @@ rules! {
     ApplyOlder,
     /// R7: a fill's S reaches the fence.
     FillFence,
-    /// R7: a fill carries the generation of the moment it asked.
-    FillGeneration,
     /// R7: a fill is of the set's epoch.
     FillEpoch,
-    /// R7: no cached entry knows as much already.
-    FillNewer,
     /// R7: a version ahead of the stream raises the fence.
     FillAhead,
     /// R7: an accepted fill raises `seen`.
@@ -53,8 +49,6 @@ rules! {
     ForkSeen,
     /// R4: the edge checks that again when the resume arrives.
     ForkRecheck,
-    /// A fence of an older epoch reads as the place where this epoch began here.
-    ForkFence,
     /// R6c: an eviction ends completeness.
     EvictIncomplete,
     /// R6c: a change that was refused ends completeness.

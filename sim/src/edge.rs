@@ -408,14 +408,14 @@ impl World {
 
     fn load(&mut self, e: usize, as_of: Seq, entries: &[Entry]) {
         let edge = &mut self.edges[e];
-        let (generation, Some(epoch)) = (edge.set.generation(), edge.set.epoch()) else { return };
+        let Some(epoch) = edge.set.epoch() else { return };
         for entry in entries {
             self.counters.walked += 1;
             edge.taken += 1;
             let Ok(key) = Key::from_bytes(&entry.key) else { continue };
             let Some((stored, version)) = Stored::of(proto::decode(&entry.record), as_of) else { continue };
             let told = Told { epoch, as_of, version, value: Some(&stored) };
-            let refused = edge.set.load(&entry.key, generation, &told) == Fill::Refused;
+            let refused = edge.set.load(&entry.key, &told) == Fill::Refused;
             if refused && edge.set.version(&entry.key).is_none() {
                 edge.loading.refused(key);
             }
@@ -481,7 +481,7 @@ impl World {
         let mut told = Vec::with_capacity(fetch.keys.len());
         if let Some((epoch, as_of, records)) = &fetch.answer {
             for (&key, record) in fetch.keys.iter().zip(records) {
-                told.push(self.fill(e, key, fetch.generation, *epoch, *as_of, record));
+                told.push(self.fill(e, key, *epoch, *as_of, record));
             }
             if told[0].is_none() {
                 self.judge_refusal(e, fetch, *epoch, *as_of);
@@ -504,15 +504,7 @@ impl World {
     }
 
     /// R7, and what may be given out of an answer that was refused.
-    pub fn fill(
-        &mut self,
-        e: usize,
-        key: usize,
-        generation: u64,
-        epoch: Epoch,
-        as_of: Seq,
-        record: &Bytes,
-    ) -> Option<Known> {
+    pub fn fill(&mut self, e: usize, key: usize, epoch: Epoch, as_of: Seq, record: &Bytes) -> Option<Known> {
         let (value, version) = match record.is_empty() {
             true => (None, 0),
             false => {
@@ -529,7 +521,7 @@ impl World {
         };
         let ahead = version > set.applied();
         let evictions = set.evictions();
-        let filled = set.fill(name, generation, &answer.told());
+        let filled = set.fill(name, &answer.told());
         let known = filled == Fill::Accepted || (set.epoch() == Some(epoch) && agrees());
         self.counters.evictions += set.evictions() - evictions;
         self.edges[e].taken += u64::from(filled == Fill::Accepted);

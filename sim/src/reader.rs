@@ -54,7 +54,6 @@ pub struct Lookup {
     reader: usize,
     key: usize,
     token: Seq,
-    generation: u64,
     question: Question,
     replies: [Option<Bytes>; 2],
     read: usize,
@@ -139,18 +138,8 @@ impl World {
         match hunt.next(&edge.set, self.store.name(key)) {
             Some((Source::Redis, _)) => {
                 let question = Question::new(SHARD, edge.copy, self.store.name(key));
-                let generation = edge.set.generation();
                 let replies = [None, None];
-                self.lookups.push(Lookup {
-                    edge: e,
-                    reader: r,
-                    key,
-                    token,
-                    generation,
-                    question,
-                    replies,
-                    read: 0,
-                });
+                self.lookups.push(Lookup { edge: e, reader: r, key, token, question, replies, read: 0 });
             }
             Some((Source::Origin, _)) => self.ask(e, Some(r), vec![key], token, primary),
             None => self.finish(e, r, None),
@@ -173,7 +162,7 @@ impl World {
         }
         let known = told.filter(|told| lookup.read == 2 && told.as_of >= lookup.token).and_then(|told| {
             let record = told.record.unwrap_or_default();
-            self.fill(e, lookup.key, lookup.generation, told.epoch, told.as_of, &record)
+            self.fill(e, lookup.key, told.epoch, told.as_of, &record)
         });
         self.counters.redis_fills += u64::from(known.is_some());
         self.counters.redis_unknown += u64::from(known.is_none());

@@ -104,14 +104,10 @@ fn a_rule_that_is_off_is_missed() {
 
 /// Rules that nothing misses when they are off alone, and why.
 const NOT_ALONE: &[(Rule, &str)] = &[
-    (Rule::FillGeneration, "for threads: on one, epoch and fences refuse the same"),
-    (Rule::FillNewer, "what the set knows better has raised the fence"),
-    (Rule::ForkFence, "nobody tells of the new history below the fork"),
     (
         Rule::SessionCheck,
         "epochs, gaps, page numbers and the ids of pings tell most of it: not missed in 20,000 seeds",
     ),
-    (Rule::LowerEpoch, "no control offers one, and a late offer finds a session: not missed in 20,000 seeds"),
     (
         Rule::RestoreFences,
         "the stream brings back what a file lacks only in rare orders: not missed in 20,000 seeds",

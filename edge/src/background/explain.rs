@@ -71,7 +71,8 @@ fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Turn<
 
 async fn ask(shared: &Shared, miss: &Miss) -> Told {
     let (answer, told) = oneshot::channel();
-    let question = Question { key: miss.key.clone(), token: miss.token(), answer };
+    let question =
+        Question { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
     match shared.ask().try_send(question) {
         Ok(()) => told.await.unwrap_or(Told::Unavailable),
         Err(_) => Told::Unavailable,

@@ -249,8 +249,7 @@ impl Driver {
     }
 
     fn load(&mut self, as_of: u64, entries: &[Entry]) {
-        let (generation, epoch) = (self.shared.set.generation(), self.shared.set.epoch());
-        let Some(epoch) = epoch else { return };
+        let Some(epoch) = self.shared.set.epoch() else { return };
         let keys = entries.iter().map(|entry| &entry.key[..]);
         let _under_way = self.shared.under_way(|| Group::of_keys(keys));
         for entry in entries {
@@ -259,7 +258,7 @@ impl Driver {
             let Some((stored, version)) = stored else { continue };
             let told = hot::Told { epoch, as_of, version, value: Some(&stored) };
             let set = &self.shared.set;
-            if set.load(&entry.key, generation, &told) == Fill::Refused && set.version(&entry.key).is_none() {
+            if set.load(&entry.key, &told) == Fill::Refused && set.version(&entry.key).is_none() {
                 self.loading.refused(key);
             }
         }

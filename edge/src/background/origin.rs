@@ -9,7 +9,7 @@ use hot::{Absence, Fill, Found};
 use link::{Key, Seq};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_stream::StreamExt;
@@ -58,16 +58,19 @@ struct Inner {
     current: AtomicUsize,
     channel: Mutex<Option<Channel>>,
     paused_until: Mutex<Option<tokio::time::Instant>>,
+    /// The next place of a question that goes alone.
+    alone: AtomicU64,
     shared: Arc<Shared>,
 }
 
-/// By key and token: an answer for somebody who has seen less is no answer.
+/// By key and place, which is the token: an answer for somebody who has seen less is no answer.
 type Waiting = HashMap<(Key, Seq), Vec<oneshot::Sender<Told>>>;
 
 impl Origin {
     pub fn new(endpoints: Vec<Endpoint>, shared: Arc<Shared>) -> Self {
         let (current, channel, paused_until) = (AtomicUsize::new(0), Mutex::new(None), Mutex::new(None));
-        Self(Arc::new(Inner { endpoints, current, channel, paused_until, shared }))
+        let alone = AtomicU64::new(Seq::MAX);
+        Self(Arc::new(Inner { endpoints, current, channel, paused_until, alone, shared }))
     }
 
     /// Connects to the current instance, for the stream; the questions go the same way from now on.
@@ -96,7 +99,6 @@ impl Origin {
         if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
             return vec![Told::Unavailable; keys.len()];
         }
-        let generation = shared.set.generation();
         let request = proto::v1::FetchRequest {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
             min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).fold(token, Seq::max),
@@ -124,7 +126,7 @@ impl Origin {
                     None => return Told::Unavailable,
                 },
             };
-            fill(shared, key, generation, Answer { epoch, as_of, version, value })
+            fill(shared, key, Answer { epoch, as_of, version, value })
         };
         keys.iter().zip(&response.entries).map(tell).collect()
     }
@@ -132,7 +134,7 @@ impl Origin {
 
 /// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either,
 /// unless the set says the same.
-fn fill(shared: &Shared, key: &Key, generation: u64, answer: Answer) -> Told {
+fn fill(shared: &Shared, key: &Key, answer: Answer) -> Told {
     let set = &shared.set;
     let agrees = || {
         set.look_up(key.as_bytes(), |held| match held.found {
@@ -140,7 +142,7 @@ fn fill(shared: &Shared, key: &Key, generation: u64, answer: Answer) -> Told {
             _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
         })
     };
-    match set.fill(key.as_bytes(), generation, &answer.told()) {
+    match set.fill(key.as_bytes(), &answer.told()) {
         Fill::Accepted => Told::Known(Arc::new(answer)),
         Fill::Refused if set.epoch() == Some(answer.epoch) && agrees() => Told::Known(Arc::new(answer)),
         Fill::Refused => Told::Unavailable,
@@ -168,7 +170,7 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
             }
         };
         if !keys.is_empty() {
-            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys, 0));
+            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys, 0, 0));
         }
         if next.is_none() {
             next = questions.next().await;
@@ -184,22 +186,25 @@ fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiting>>, question: Question, ke
         let _ = question.answer.send(Told::Unavailable); // whoever gave up needs no answer
         return;
     }
-    let own = all.entry((question.key.clone(), question.token)).or_default();
+    // One that goes alone has a place of its own; no real token is above 2⁴⁸.
+    let place = if question.alone { origin.0.alone.fetch_sub(1, Ordering::Relaxed) } else { question.token };
+    let own = all.entry((question.key.clone(), place)).or_default();
     own.push(question.answer);
-    match (own.len(), question.token) {
+    match (own.len(), place) {
         (1, 0) => keys.push(question.key),
-        (1, token) => {
-            tokio::spawn(ask(origin.clone(), Arc::clone(waiting), vec![question.key], token));
+        (1, _) => {
+            let (keys, token) = (vec![question.key], question.token);
+            tokio::spawn(ask(origin.clone(), Arc::clone(waiting), keys, place, token));
         }
         _ => {}
     }
 }
 
-async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>, token: Seq) {
+async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>, place: Seq, token: Seq) {
     let told = origin.fetch(&keys, token).await;
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     for (key, told) in keys.into_iter().zip(told) {
-        for answer in waiting.remove(&(key, token)).unwrap_or_default() {
+        for answer in waiting.remove(&(key, place)).unwrap_or_default() {
             let _ = answer.send(told.clone()); // whoever gave up needs no answer
         }
     }

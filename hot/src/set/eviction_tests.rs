@@ -35,7 +35,7 @@ impl World {
         let hit = self.0.look_up(&key(number), |held| matches!(held.found, crate::Found::Live(_)));
         if !hit {
             let told = Told { epoch: EPOCH, as_of: self.1, version: self.1, value: Some(&link()) };
-            self.0.fill(&key(number), self.0.generation(), &told);
+            self.0.fill(&key(number), &told);
         }
         hit
     }
@@ -107,7 +107,7 @@ fn full_map(entries: u32) -> DashMap<Slot, Mark, foldhash::fast::FixedState> {
     let map = DashMap::with_hasher_and_shard_amount(foldhash::fast::FixedState::default(), 16);
     for number in 0..entries {
         let mark = Mark::default();
-    mark.touch();
+        mark.touch();
         (0..9).for_each(|_| mark.touch());
         map.insert(Slot::new(&key(number), &link(), 1, 1, 0), mark);
     }

@@ -51,9 +51,6 @@ impl Set {
             self.epoch.store(before, Ordering::Release);
             return Fork::Beyond;
         }
-        if !off(Rule::ForkFence) {
-            self.fences.new_epoch(fork_seq);
-        }
         self.epoch.store(word(epoch), Ordering::Release);
         Fork::Clean
     }

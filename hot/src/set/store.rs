@@ -84,25 +84,25 @@ impl Set {
         Fill::Accepted
     }
 
-    /// R7: takes what a tier said, asked for while the set was at `generation`.
-    pub fn fill(&self, key: &[u8], generation: u64, told: &Told<'_>) -> Fill {
-        self.take(key, generation, told, Entrance::Demand)
+    /// R7: takes what a tier said.
+    pub fn fill(&self, key: &[u8], told: &Told<'_>) -> Fill {
+        self.take(key, told, Entrance::Demand)
     }
 
     /// R7 for an entry of a walk: nobody asked for it here.
-    pub fn load(&self, key: &[u8], generation: u64, told: &Told<'_>) -> Fill {
-        self.take(key, generation, told, Entrance::Known)
+    pub fn load(&self, key: &[u8], told: &Told<'_>) -> Fill {
+        self.take(key, told, Entrance::Known)
     }
 
-    fn take(&self, key: &[u8], generation: u64, told: &Told<'_>, entrance: Entrance) -> Fill {
+    fn take(&self, key: &[u8], told: &Told<'_>, entrance: Entrance) -> Fill {
         let hash = self.hash(key);
         let number = self.slot_generation();
-        let Some(value) = told.value else { return self.take_absence(key, hash, generation, told) };
+        let Some(value) = told.value else { return self.take_absence(key, hash, told) };
         let slot = Slot::new(key, value, told.version, told.as_of, number);
         let new = slot.measure();
         let turn = self.turn(key);
         let entry = self.map.entry(slot);
-        if !self.is_current(hash, generation, told) {
+        if !self.is_current(hash, told) {
             return Fill::Refused;
         }
         match entry {
@@ -123,12 +123,12 @@ impl Set {
     }
 
     /// An absence. It takes the place of what it is newer than; a complete set knows it without an entry.
-    fn take_absence(&self, key: &[u8], hash: u64, generation: u64, told: &Told<'_>) -> Fill {
+    fn take_absence(&self, key: &[u8], hash: u64, told: &Told<'_>) -> Fill {
         let slot = Slot::absent(key, told.as_of, self.slot_generation());
         let new = slot.measure();
         let turn = self.turn(key);
         let entry = self.map.entry(slot);
-        if !self.is_current(hash, generation, told) {
+        if !self.is_current(hash, told) {
             return Fill::Refused;
         }
         if let Entry::Occupied(old) = &entry
@@ -152,16 +152,17 @@ impl Set {
         Fill::Accepted
     }
 
-    /// R7, asked under the lock of the key's shard.
-    fn is_current(&self, hash: u64, generation: u64, told: &Told<'_>) -> bool {
-        let now = self.generation.load(Ordering::Acquire);
-        let settled = now.is_multiple_of(2) && (now == generation || off(Rule::FillGeneration));
+    /// R7, asked under the lock of the key's shard. What was asked for before a reset is of another history, or below
+    /// the fences that the reset left.
+    fn is_current(&self, hash: u64, told: &Told<'_>) -> bool {
+        let settled = self.generation.load(Ordering::Acquire).is_multiple_of(2);
         let history = self.epoch() == Some(told.epoch) || off(Rule::FillEpoch);
         settled && history && (told.as_of >= self.fences.get(hash) || off(Rule::FillFence))
     }
 
+    /// Economy, not a rule: both would say the same.
     fn knows_as_much(&self, old: &Slot, as_of: Seq) -> bool {
-        self.confirmed(old) && old.as_of() >= as_of && !off(Rule::FillNewer)
+        self.confirmed(old) && old.as_of() >= as_of
     }
 
     /// R5: what was not confirmed since the last reset counts as absent.

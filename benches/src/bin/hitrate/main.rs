@@ -40,7 +40,7 @@ fn linkr(requests: &Requests, budget: usize) -> f64 {
         if !hit {
             let as_of = set.applied();
             let told = Told { epoch: EPOCH, as_of, version: as_of.min(1), value: Some(&object.value) };
-            set.fill(&object.key, set.generation(), &told);
+            set.fill(&object.key, &told);
         }
     }
     set.validate();
