@@ -55,6 +55,16 @@ pub enum Admission {
     Behind,
 }
 
+/// Whether a hello proves that the log is not what it was (R2): its edge has met a later history, or has seen in this
+/// one what the log does not hold. Then a new history has to begin.
+pub fn proves_another_history(hello: &Hello, log: &LogView) -> bool {
+    let Some(own) = hello.position else { return false };
+    let later = own.epoch.counter > log.head.epoch.counter && !off(Rule::LowerEpoch);
+    let other_tag = log.tag_at_applied.is_some_and(|tag| tag != own.tag) && !off(Rule::HolderTag);
+    let beyond = own.seq.max(hello.seen) > log.head.seq;
+    later || (own.epoch == log.head.epoch && (other_tag || beyond))
+}
+
 /// Control's answer to a hello.
 pub fn admit(hello: &Hello, log: &LogView) -> Admission {
     let reset = Admission::Reset { start: log.head };
@@ -106,6 +116,29 @@ mod tests {
             walk_after: Vec::new(),
         };
         assert_eq!(admit(&hello, &log), want, "{position:?} seen {seen}");
+    }
+
+    #[test]
+    fn what_proves_another_history() {
+        let log = LogView { head: at(NEW, 100, 1), ancestor: None, oldest: 1, tag_at_applied: Some(5) };
+        let proves = |position, seen| {
+            let hello = Hello {
+                edge: "e".into(),
+                incarnation: 1,
+                position,
+                seen,
+                want_walk: false,
+                walk_after: Vec::new(),
+            };
+            proves_another_history(&hello, &log)
+        };
+        assert!(!proves(None, 0));
+        assert!(!proves(Some(at(NEW, 70, 5)), 100));
+        assert!(proves(Some(at(NEW, 70, 6)), 70), "another tag");
+        assert!(proves(Some(at(NEW, 101, 5)), 101), "behind the head");
+        assert!(proves(Some(at(NEW, 70, 5)), 101), "relied on something behind the head");
+        assert!(proves(Some(at(Epoch { counter: 3, random: 1 }, 5, 5)), 5), "a later history");
+        assert!(!proves(Some(at(OLD, 170, 9)), 170), "an earlier one is only reset");
     }
 
     #[test]

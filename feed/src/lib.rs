@@ -7,7 +7,7 @@ pub mod relay;
 mod session;
 
 pub use follower::{Effect, Event, Follower};
-pub use hello::{Admission, Hello, LogView, PROTOCOL, admit};
+pub use hello::{Admission, Hello, LogView, PROTOCOL, admit, proves_another_history};
 pub use session::{Next, Overrun, Session};
 
 /// B, in milliseconds: an answer marked fresh reflects every write acknowledged longer ago than this. An edge whose last

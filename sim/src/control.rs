@@ -5,7 +5,7 @@ use crate::redis::SHARD;
 use crate::world::{EDGES, Fault, World};
 use bytes::Bytes;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
-use feed::{Admission, BOUND_MS, Event, Hello, Next, Session, admit};
+use feed::{Admission, BOUND_MS, Event, Hello, Next, Session, admit, proves_another_history};
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -197,14 +197,9 @@ impl World {
         if late && tail < log.head.seq {
             log.head = Position { seq: tail, tag: self.store.now().tag(tail).unwrap_or(0), ..log.head };
             log.tag_at_applied = log.tag_at_applied.filter(|_| applied <= tail);
-        } else if let Some(own) = hello.position {
-            let same = own.epoch == log.head.epoch;
-            let other = log.tag_at_applied.is_some_and(|tag| tag != own.tag) && !off(Rule::HolderTag);
-            let beyond = own.seq.max(hello.seen) > log.head.seq;
-            if own.epoch.counter > log.head.epoch.counter || (same && (other || beyond)) {
-                self.fork(c, 0, own.epoch.counter);
-                log = self.store.view(applied);
-            }
+        } else if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
+            self.fork(c, 0, own.epoch.counter);
+            log = self.store.view(applied);
         }
         let id = self.rng.next();
         let (epoch, branch) = (log.head.epoch, self.store.current);

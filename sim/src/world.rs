@@ -408,10 +408,11 @@ impl World {
 
     /// An older state of the database: a failover that loses writes, or a backup. Every connection to it breaks.
     ///
-    /// Warm: a control that knew the last write is the first to connect again, and notices. Cold: every control has
-    /// forgotten, and only an edge or Redis can tell them. That is survived only within limits (docs/propagation.md):
-    /// no edge is ahead of its stream then, since `seen` carries no tag; and who holds what was lost (an edge before
-    /// its hello was answered, Redis before a control has compared) asks and tells nothing, since questions carry none.
+    /// Warm: a control that knew the last write is the first to connect again, and notices. Begun: every control has
+    /// forgotten, and the first to start begins a new history at the head, as on SQLite. Cold: none does, and only an
+    /// edge or Redis can tell them. That is survived only within limits (docs/propagation.md): no edge is ahead of its
+    /// stream then, since `seen` carries no tag; and who holds what was lost (an edge before its hello was answered,
+    /// Redis before a control has compared) asks and tells nothing, since questions carry none.
     fn put_back(&mut self) {
         let head = self.store.now().head().seq;
         let back =
@@ -420,12 +421,14 @@ impl World {
         let Some(knowing) = self.controls.iter().position(knows).filter(|_| head >= back) else { return };
         let ahead =
             |edge: &Edge| edge.set.seen() != edge.set.applied() || edge.file.is_some() || edge.dump.is_some();
-        let cold = self.faults.has(Fault::Cold) && !self.edges.iter().any(ahead) && self.rng.percent(70);
+        let forgotten = self.faults.has(Fault::Cold) && self.rng.percent(70);
+        let begun = forgotten && (self.edges.iter().any(ahead) || self.rng.percent(50));
+        let cold = forgotten && !begun;
         let before = self.store.current;
         self.store.restore(head - back);
         self.counters.restores += 1;
         for control in &mut self.controls {
-            if cold {
+            if forgotten {
                 *control = Control::new();
             }
             control.attached = false;
@@ -454,6 +457,10 @@ impl World {
             } else {
                 self.redis = Redis::new();
             }
+        } else if begun {
+            self.store.fork(&mut self.rng, head - back, 0);
+            self.counters.forks += 1;
+            (self.rows, self.rows_since) = (vec![Row::default(); EDGES], self.now);
         } else {
             self.attach(knowing);
         }

@@ -10,7 +10,7 @@ use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
-use ::feed::{Admission, Hello, admit};
+use ::feed::{Admission, Hello, admit, proves_another_history};
 use link::{Epoch, Seq};
 use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
@@ -174,31 +174,25 @@ impl Feeder {
         let of = hello.position.map(|position| position.epoch);
         let view = || self.read(move |store| store.log_view(applied, of));
         let mut log = view().await?;
-        if let Some(own) = hello.position {
-            let same = own.epoch == log.head.epoch;
-            let same_tag = log.tag_at_applied.map(|tag| tag == own.tag);
-            let beyond = own.seq.max(hello.seen) > log.head.seq;
-            if own.epoch.counter > log.head.epoch.counter || (same && (same_tag == Some(false) || beyond)) {
-                let old = log.head;
-                self.forks.allow(old.epoch.counter, own.epoch.counter, Instant::now())?;
-                // What this edge has of the other history and can prove is all that is known to be in both.
-                let shared = if same_tag == Some(true) { own.seq } else { 0 };
-                let new =
-                    self.writer.fork(own.epoch.counter, shared).await.map_err(|fault| status(&fault))?;
-                self.metrics.history();
-                tracing::warn!(
-                    edge = hello.edge,
-                    seen = hello.seen.max(own.seq),
-                    head = old.seq,
-                    fork_seq = shared,
-                    "an edge has seen writes that this store does not hold: history {} takes the place of history {}, \
-                     and acknowledged writes behind {shared} of history {} that are not here are gone",
-                    told(new.epoch),
-                    told(old.epoch),
-                    told(own.epoch),
-                );
-                log = view().await?;
-            }
+        if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
+            let old = log.head;
+            self.forks.allow(old.epoch.counter, own.epoch.counter, Instant::now())?;
+            // What this edge has of the other history and can prove is all that is known to be in both.
+            let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
+            let new = self.writer.fork(own.epoch.counter, shared).await.map_err(|fault| status(&fault))?;
+            self.metrics.history();
+            tracing::warn!(
+                edge = hello.edge,
+                seen = hello.seen.max(own.seq),
+                head = old.seq,
+                fork_seq = shared,
+                "an edge has seen writes that this store does not hold: history {} takes the place of history {}, \
+                 and acknowledged writes behind {shared} of history {} that are not here are gone",
+                told(new.epoch),
+                told(old.epoch),
+                told(own.epoch),
+            );
+            log = view().await?;
         }
         if let Some(own) = hello.position.filter(|own| own.epoch != log.head.epoch && log.ancestor.is_none())
         {
