@@ -219,12 +219,12 @@ fn a_slow_rate_is_sent_in_time() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (dir, floor) = (Dir::new("slow"), Floor::start(&["--epoll"]));
     for rate in ["100", "400"] {
-        // What else the machine does can only add to it: one of three undisturbed tries is enough.
+        // The median: one that oversleeps does so each time, one that is only kept from a core does not.
         let in_time = (0..3).any(|_| {
             let (report, _) = run(&dir, floor.1, &["--rate", rate, "--time", "1"]);
-            let late = report["warm"]["lateness"]["p90"].as_f64().unwrap();
-            println!("{rate} a second, late by {late} µs at p90");
-            late < 200.0
+            let late = report["warm"]["lateness"]["p50"].as_f64().unwrap();
+            println!("{rate} a second, late by {late} µs at p50");
+            late < 100.0
         });
         assert!(in_time, "{rate} a second");
     }
