@@ -324,7 +324,9 @@ impl World {
 
     /// One thing between this process and Redis.
     pub fn relay(&mut self, c: usize) {
-        if !self.redis.up || !self.controls[c].up {
+        // A relay can be late by any time.
+        let late = self.faults.has(Fault::Lag) && self.rng.percent(80);
+        if !self.redis.up || !self.controls[c].up || late {
             return;
         }
         if let Some(script) = self.controls[c].script.take() {

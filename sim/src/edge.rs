@@ -46,6 +46,19 @@ pub struct Link {
     pub up: VecDeque<(u64, Up)>,
     /// Under way to the edge; some may be of an older stream.
     pub down: VecDeque<Down>,
+    /// Left over from older streams, to arrive whenever it likes.
+    pub late: Vec<Down>,
+}
+
+/// So many are left over at most.
+const MOST_LATE: usize = 24;
+
+impl Link {
+    /// What is under way to the edge is gone, the left-overs too.
+    pub fn clear_down(&mut self) {
+        self.down.clear();
+        self.late.clear();
+    }
 }
 
 /// A snapshot file (R8b).
@@ -180,7 +193,7 @@ impl World {
         (edge.asking, edge.dump, edge.stuck, edge.wants_hello, edge.copy) = (false, None, false, true, 0);
         edge.restored_seen = 0;
         edge.fresh_before = None;
-        edge.link.down.clear();
+        edge.link.clear_down();
         edge.link.up.clear();
         edge.loading = Loading::default();
         edge.readers.iter_mut().for_each(Reader::disconnect);
@@ -264,8 +277,12 @@ impl World {
         }
         edge.link.control = control;
         edge.link.connection += 1;
-        if !keep_late {
-            edge.link.down.clear();
+        if keep_late {
+            edge.link.late.extend(edge.link.down.drain(..));
+            let more = edge.link.late.len().saturating_sub(MOST_LATE);
+            edge.link.late.drain(..more);
+        } else {
+            edge.link.clear_down();
             edge.link.up.clear();
         }
         let hello = edge.follower.hello(edge.set.seen());

@@ -266,6 +266,13 @@ impl World {
 
     /// `true`: something was there.
     fn deliver_down(&mut self, e: usize) -> bool {
+        let left = self.edges[e].link.late.len();
+        let often = if self.faults.has(Fault::Retention) { 75 } else { 15 };
+        if left > 0 && self.rng.percent(often) {
+            let which = self.rng.below(left);
+            let late = self.edges[e].link.late.swap_remove(which);
+            self.edges[e].link.down.push_front(late);
+        }
         let edge = &self.edges[e];
         let waiting = edge.link.down.len();
         if waiting == 0 || self.now < edge.paused_until || edge.asking {
@@ -389,7 +396,7 @@ impl World {
             16 if has(Fault::Jump) => self.now += self.rng.between(100, 2_500),
             17 if has(Fault::Retention) => {
                 let head = self.store.now().head().seq;
-                let keep = self.rng.between(2, 30);
+                let keep = if has(Fault::Late) { self.rng.between(0, 4) } else { self.rng.between(2, 30) };
                 self.store.retain_from(head.saturating_sub(keep));
             }
             18 if has(Fault::Control) => self.controls[c].attached = false,
@@ -445,7 +452,7 @@ impl World {
                 edge.readers.iter_mut().for_each(crate::reader::Reader::disconnect);
                 edge.wants_hello = true;
                 edge.asking = false;
-                edge.link.down.clear();
+                edge.link.clear_down();
                 if edge.branch == before && edge.set.seen() <= shared {
                     edge.branch = new;
                 } else {
@@ -478,7 +485,7 @@ impl World {
         }
         for e in 0..EDGES {
             self.edges[e].paused_until = 0;
-            self.edges[e].link.down.clear();
+            self.edges[e].link.clear_down();
             self.edges[e].link.up.clear();
             self.edges[e].wants_hello = true;
         }
@@ -515,7 +522,7 @@ impl World {
         }
         for e in 0..EDGES {
             if self.edges[e].wants_hello {
-                self.edges[e].link.down.clear();
+                self.edges[e].link.clear_down();
                 self.hello(e);
             }
             self.ping(e);
