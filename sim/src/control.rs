@@ -325,7 +325,7 @@ impl World {
     /// One thing between this process and Redis.
     pub fn relay(&mut self, c: usize) {
         // A relay can be late by any time.
-        let late = self.faults.has(Fault::Lag) && self.rng.percent(80);
+        let late = self.faults.has(Fault::Lag) && self.rng.percent(96);
         if !self.redis.up || !self.controls[c].up || late {
             return;
         }

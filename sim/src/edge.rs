@@ -267,7 +267,8 @@ impl World {
 
     /// A new stream, to one of the controls.
     pub fn hello(&mut self, e: usize) {
-        let control = self.rng.below(self.controls.len());
+        let behind = self.faults.has(Fault::Lag) && self.rng.percent(50);
+        let control = if behind { 1 } else { self.rng.below(self.controls.len()) };
         let keep_late = self.faults.has(Fault::Late) && self.rng.percent(50);
         let edge = &mut self.edges[e];
         edge.wants_hello = false;

@@ -314,7 +314,11 @@ impl World {
             return;
         }
         // A stream on which nothing comes is given up in the end.
-        let impatience = if self.faults.has(Fault::Late) { 8 } else { 2 };
+        let impatience = match (self.faults.has(Fault::Late), self.faults.has(Fault::Retention)) {
+            (true, true) => 20,
+            (true, false) => 8,
+            _ => 2,
+        };
         if self.edges[e].wants_hello || self.rng.percent(impatience) {
             self.hello(e);
         } else {
@@ -400,6 +404,8 @@ impl World {
                 self.store.retain_from(head.saturating_sub(keep));
             }
             18 if has(Fault::Control) => self.controls[c].attached = false,
+            // Back from a file that is only just written.
+            19..22 if has(Fault::Snapshot) && self.edges[e].file.is_some() => self.restart(e, true),
             _ => {}
         }
     }
