@@ -231,6 +231,11 @@ impl Driver {
         tracing::info!(seq = start.seq, "begins anew");
         self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
         self.shared.set.reset(start);
+        // What is loaded from now on is at least as new as this hello, though nothing proves it current yet.
+        let now = sys::boottime_ms();
+        if self.shared.set.freshness(now).stale_ms().is_none() {
+            self.shared.set.stale_since(now, 0);
+        }
         self.shared.feed.connected.store(true, Ordering::Release);
         self.loading.begin(&self.shared.set);
     }
@@ -269,7 +274,10 @@ impl Driver {
         if !self.follower.walked() {
             return;
         }
-        self.shared.feed.loaded.store(true, Ordering::Release);
+        // Ready once it has also heard that this was everything: until then its answers would be stale.
+        if self.follower.fresh_as_of().is_some() {
+            self.shared.feed.loaded.store(true, Ordering::Release);
+        }
         let set = &self.shared.set;
         loop {
             let keys = self.loading.questions(set, MAX_KEYS);
