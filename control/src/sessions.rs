@@ -1,16 +1,14 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
-mod table;
-
 use crate::port::SessionRow;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
+use feed::edges::{Arrival, Session, Table};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use table::{PATIENCE_MS, Session, Table};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -145,27 +143,25 @@ impl Sessions {
 
     /// Waits until every edge has applied the write or is blind; called right after its commit.
     pub async fn propagated(&self, epoch: Epoch, seq: Seq) -> v1::Propagation {
-        let committed = Instant::now();
-        let end = committed + Duration::from_millis(PATIENCE_MS);
-        // Until then an edge that this store does not remember, because it was put back, may still be fresh.
-        let all_known = self.begun + Duration::from_millis(PATIENCE_MS);
+        let committed = self.now();
         let mut moved = self.moved.subscribe();
         let mut after: HashMap<u64, u32> = HashMap::new();
         loop {
-            let now = Instant::now();
-            let judged = self.lock().table.judge(epoch, seq, self.now());
+            let now = self.now();
+            let arrival = self.lock().table.arrival(epoch, seq, committed, now);
+            let (Arrival::Wait(judged, _) | Arrival::Done(judged)) = &arrival;
             for number in &judged.applied {
-                after.entry(*number).or_insert_with(|| (now - committed).as_millis() as u32);
+                after.entry(*number).or_insert((now - committed) as u32);
             }
-            let wake = judged.wake.map(|wake| self.begun + Duration::from_millis(wake));
-            let wake = wake.or(Some(all_known).filter(|at| now < *at));
-            let Some(wake) = wake.filter(|_| now < end) else {
-                let late: Vec<u64> = judged.blind.into_iter().chain(judged.waiting).collect();
-                return self.answer(&after, &late);
-            };
-            tokio::select! {
-                _ = moved.changed() => {}
-                () = tokio::time::sleep_until(wake.min(end)) => {}
+            match arrival {
+                Arrival::Done(judged) => {
+                    let late: Vec<u64> = judged.blind.into_iter().chain(judged.waiting).collect();
+                    return self.answer(&after, &late);
+                }
+                Arrival::Wait(_, wake) => tokio::select! {
+                    _ = moved.changed() => {}
+                    () = tokio::time::sleep_until(self.begun + Duration::from_millis(wake)) => {}
+                },
             }
         }
     }

@@ -8,8 +8,8 @@ use link::{Change, Epoch, Position, Seq};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the fields are those of linkr.v1.FollowResponse, documented there
 pub enum Event {
-    Resume { session: u64, epoch: Epoch, fork_seq: Seq, walk: bool },
-    Reset { session: u64, start: Position },
+    Resume { session: u64, hello: u64, epoch: Epoch, fork_seq: Seq, walk: bool },
+    Reset { session: u64, hello: u64, start: Position },
     Batch { session: u64, epoch: Epoch, prev_seq: Seq, changes: Vec<Change> },
     Page { session: u64, epoch: Epoch, number: u64, as_of: Seq, entries: Vec<Entry>, last: bool },
     Pong { session: u64, id: u64, head: Seq },
@@ -53,6 +53,7 @@ pub struct Follower {
     edge: String,
     incarnation: u64,
     position: Option<Position>,
+    hellos: u64,
     session: Option<u64>,
     walk: Walk,
     head: Seq,
@@ -87,6 +88,7 @@ impl Follower {
             edge,
             incarnation,
             position: None,
+            hellos: 0,
             session: None,
             walk: Walk::Wanted,
             head: 0,
@@ -106,6 +108,7 @@ impl Follower {
 
     /// The hello for a new stream; whatever still arrives on the old one is ignored. `seen` is the set's.
     pub fn hello(&mut self, seen: Seq) -> Hello {
+        self.hellos += 1;
         self.session = None;
         self.pings.clear();
         // The head that a pong named may have been lost since: whoever waited for it would be blind for ever.
@@ -122,14 +125,17 @@ impl Follower {
             seen,
             want_walk,
             walk_after,
+            number: self.hellos,
         }
     }
 
     /// What `event` means. The effect must be carried out before the next call.
     pub fn handle(&mut self, event: Event) -> Effect {
         match event {
-            Event::Resume { session, epoch, fork_seq, walk } => self.resume(session, epoch, fork_seq, walk),
-            Event::Reset { session, start } => self.reset(session, start),
+            Event::Resume { session, hello, epoch, fork_seq, walk } if self.is_answered(hello) => {
+                self.resume(session, epoch, fork_seq, walk)
+            }
+            Event::Reset { session, hello, start } if self.is_answered(hello) => self.reset(session, start),
             Event::Batch { session, epoch, prev_seq, changes } if self.is_own(session) => {
                 self.batch(epoch, prev_seq, changes)
             }
@@ -139,6 +145,11 @@ impl Follower {
             Event::Pong { session, id, head } if self.is_own(session) => self.pong(id, head),
             _ => Effect::Nothing, // another session
         }
+    }
+
+    /// Whether the answer is to the last hello.
+    fn is_answered(&self, hello: u64) -> bool {
+        hello == self.hellos || off(Rule::SessionCheck)
     }
 
     fn is_own(&self, session: u64) -> bool {
@@ -325,15 +336,19 @@ mod tests {
     }
 
     fn page(number: u64, as_of: Seq, last: bool) -> Event {
+        page_of(1, number, as_of, last)
+    }
+
+    fn page_of(session: u64, number: u64, as_of: Seq, last: bool) -> Event {
         let entry = Entry { key: format!("key{number}").into(), record: "r".into() };
-        Event::Page { session: 1, epoch: EPOCH, number, as_of, entries: vec![entry], last }
+        Event::Page { session, epoch: EPOCH, number, as_of, entries: vec![entry], last }
     }
 
     fn followed_from(seq: Seq) -> Follower {
         let mut follower = Follower::new("e".into(), 1);
         follower.hello(0);
         assert_eq!(
-            follower.handle(Event::Reset { session: 1, start: start(seq) }),
+            follower.handle(Event::Reset { session: 1, hello: 1, start: start(seq) }),
             Effect::Reset(start(seq))
         );
         follower
@@ -403,10 +418,26 @@ mod tests {
         follower.handle(page(1, 10, false));
         let hello = follower.hello(10);
         assert_eq!((hello.want_walk, hello.walk_after), (true, b"key1".to_vec()));
-        let resume = Event::Resume { session: 1, epoch: EPOCH, fork_seq: 0, walk: true };
+        let resume = Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: true };
         assert_eq!(follower.handle(resume), Effect::Resume { epoch: EPOCH, fork_seq: None });
-        assert!(matches!(follower.handle(page(1, 10, true)), Effect::Load { .. }));
+        assert!(matches!(follower.handle(page_of(2, 1, 10, true)), Effect::Load { .. }));
         assert!(follower.walked());
+    }
+
+    /// Found by the simulation: a walk that goes on behind a page which a reset has made worthless leaves keys out.
+    #[test]
+    fn an_answer_to_an_earlier_hello_is_not_taken() {
+        let mut follower = followed_from(10);
+        follower.handle(page(1, 10, false));
+        follower.hello(10);
+        follower.hello(10);
+        let event = Event::Reset { session: 3, hello: 3, start: start(12) };
+        assert_eq!(follower.handle(event), Effect::Reset(start(12)));
+        assert_eq!(follower.hello(12).number, 4);
+        let late = Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: true };
+        assert_eq!(follower.handle(late), Effect::Nothing);
+        let late = Event::Reset { session: 2, hello: 2, start: start(13) };
+        assert_eq!(follower.handle(late), Effect::Nothing);
     }
 
     #[test]
@@ -415,9 +446,9 @@ mod tests {
         follower.hello(10);
         let old = Epoch { counter: 0, random: 9 };
         let start = Position { epoch: old, seq: 90, tag: 0 };
-        assert_eq!(follower.handle(Event::Reset { session: 1, start }), Effect::Hello);
+        assert_eq!(follower.handle(Event::Reset { session: 2, hello: 2, start }), Effect::Hello);
         assert_eq!(
-            follower.handle(Event::Resume { session: 1, epoch: old, fork_seq: 90, walk: false }),
+            follower.handle(Event::Resume { session: 2, hello: 2, epoch: old, fork_seq: 90, walk: false }),
             Effect::Hello
         );
     }
@@ -425,7 +456,7 @@ mod tests {
     #[test]
     fn a_resume_across_a_fork_needs_what_both_histories_share() {
         let new = Epoch { counter: 2, random: 1 };
-        let resume = |fork_seq| Event::Resume { session: 3, epoch: new, fork_seq, walk: false };
+        let resume = |fork_seq| Event::Resume { session: 2, hello: 2, epoch: new, fork_seq, walk: false };
         let mut follower = followed_from(10);
         follower.hello(10);
         assert_eq!(follower.handle(resume(9)), Effect::Hello);
@@ -456,7 +487,7 @@ mod tests {
         let ping = follower.ping(1000).unwrap();
         follower.handle(Event::Pong { session: 1, id: ping, head: 12 });
         follower.hello(10);
-        follower.handle(Event::Resume { session: 2, epoch: EPOCH, fork_seq: 0, walk: false });
+        follower.handle(Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: false });
         let ping = follower.ping(2000).unwrap();
         follower.handle(Event::Pong { session: 2, id: ping, head: 10 });
         assert_eq!((follower.fresh_as_of(), follower.lag()), (Some(2000), 0));

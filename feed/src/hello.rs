@@ -21,6 +21,9 @@ pub struct Hello {
     pub want_walk: bool,
     /// Where a walk that was cut goes on; empty: from the start.
     pub walk_after: Vec<u8>,
+    /// Counts this process's hellos; the answer repeats it. One to an earlier hello would have the edge go on from where
+    /// it no longer stands.
+    pub number: u64,
 }
 
 /// What control's log looks like when the hello arrives: read in one statement.
@@ -114,6 +117,7 @@ mod tests {
             seen,
             want_walk: false,
             walk_after: Vec::new(),
+            number: 1,
         };
         assert_eq!(admit(&hello, &log), want, "{position:?} seen {seen}");
     }
@@ -129,6 +133,7 @@ mod tests {
                 seen,
                 want_walk: false,
                 walk_after: Vec::new(),
+                number: 1,
             };
             proves_another_history(&hello, &log)
         };

@@ -1,12 +1,15 @@
 //! How changes travel: the state machines of both ends of the feed. Events and `now` in, effects out; no I/O, no
-//! clock, no randomness here. The rules (R3, R4, R4b, R9) are stated in docs/architecture.md.
+//! clock, no randomness here. The rules (R3, R4, R4b, R9, R10) are stated in docs/architecture.md.
 
+pub mod edges;
 mod follower;
+mod heads;
 mod hello;
 pub mod relay;
 mod session;
 
 pub use follower::{Effect, Event, Follower};
+pub use heads::HeadReads;
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit, proves_another_history};
 pub use session::{Next, Overrun, Session};
 

@@ -107,13 +107,15 @@ pub enum Source {
 pub struct Hunt {
     left: &'static [Source],
     token: Seq,
+    asked_again: bool,
 }
+
+const BOTH: &[Source] = &[Source::Redis, Source::Origin];
 
 impl Hunt {
     /// A miss that needs an answer at `token` or later (0: any). `redis`: there is one, and it is believed to be well.
     pub fn new(token: Seq, redis: bool) -> Self {
-        const BOTH: &[Source] = &[Source::Redis, Source::Origin];
-        Self { left: if redis { BOTH } else { &BOTH[1..] }, token }
+        Self { left: if redis { BOTH } else { &BOTH[1..] }, token, asked_again: false }
     }
 
     /// Whom to ask next, and the least seq that the answer must be current at; `None`: everybody was asked. An answer
@@ -122,6 +124,13 @@ impl Hunt {
         let (&source, left) = self.left.split_first()?;
         self.left = left;
         Some((source, self.token.max(set.min_seq(key))))
+    }
+
+    /// Redis was asked under the name of a copy that is no more, and told the one that is: it is asked again, once.
+    pub fn other_copy(&mut self) {
+        if !std::mem::replace(&mut self.asked_again, true) {
+            self.left = BOTH;
+        }
     }
 }
 
@@ -196,7 +205,10 @@ mod tests {
         let set = Set::new(1 << 16);
         set.apply(b"\0\0\0\0a", 5, None);
         let mut hunt = Hunt::new(3, true);
-        assert_eq!(hunt.next(&set, b"\0\0\0\0a"), Some((Source::Redis, 5)));
+        for _ in 0..2 {
+            assert_eq!(hunt.next(&set, b"\0\0\0\0a"), Some((Source::Redis, 5)));
+            hunt.other_copy(); // heard once
+        }
         assert_eq!(hunt.next(&set, b"\0\0\0\0a"), Some((Source::Origin, 5)));
         assert_eq!(hunt.next(&set, b"\0\0\0\0a"), None);
         assert_eq!(Hunt::new(9, false).next(&set, b"\0\0\0\0a"), Some((Source::Origin, 9)));

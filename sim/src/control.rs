@@ -4,8 +4,9 @@ use crate::edge::{Down, Up};
 use crate::redis::SHARD;
 use crate::world::{EDGES, Fault, World};
 use bytes::Bytes;
+use feed::edges::Arrival;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
-use feed::{Admission, BOUND_MS, Event, Hello, Next, Session, admit, proves_another_history};
+use feed::{Admission, Event, HeadReads, Hello, Next, Session, admit, proves_another_history};
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -28,6 +29,9 @@ pub struct Control {
     pub tail: (usize, Seq),
     /// By edge.
     pub streams: Vec<Option<Stream>>,
+    reads: HeadReads,
+    /// The reading of the log's head that is under way, and what it saw.
+    reading: Option<(u64, Position)>,
     relay: Relay,
     script: Option<Script>,
     offers: Vec<Offer>,
@@ -41,17 +45,10 @@ pub struct Stream {
     epoch: Epoch,
     session: Session,
     walked: Vec<u8>,
-}
-
-/// What control knows of an edge for acknowledgements (R10).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Row {
-    /// Which process of the edge.
-    pub incarnation: u64,
-    /// Its history and the last change that it said to have applied.
-    pub applied: (Epoch, Seq),
-    /// When its last ping was answered.
-    pub last_pong: Option<u64>,
+    /// The edge's number among those that writes wait for (R10).
+    number: u64,
+    /// A ping that is not answered, and the reading of the head that may answer it.
+    asked: Option<(u64, u64)>,
 }
 
 /// A write whose acknowledgement waits for edges.
@@ -95,6 +92,8 @@ impl Control {
             memory: None,
             tail: (0, 0),
             streams: (0..EDGES).map(|_| None).collect(),
+            reads: HeadReads::default(),
+            reading: None,
             relay: Relay::new(SHARD),
             script: None,
             offers: Vec::new(),
@@ -118,7 +117,6 @@ impl World {
             // A start: Redis may know better than this process.
             self.attach_relay(c);
             self.controls[c].relay = Relay::new(SHARD);
-            self.redis.unproved = false;
         }
         let head = self.store.now().head().seq;
         let control = &mut self.controls[c];
@@ -176,10 +174,17 @@ impl World {
                     self.controls[c].streams[e] = None;
                     self.edges[e].close(c);
                 } else {
-                    self.rows[e].applied = (stream.epoch, seq);
+                    self.known.applied(stream.number, stream.id, seq);
                 }
             }
-            Up::Ping(id) if known => self.pong(c, e, id),
+            Up::Ping(id) if known => {
+                let control = &mut self.controls[c];
+                let Some(stream) = &mut control.streams[e] else { return };
+                stream.asked = Some((id, control.reads.wanted()));
+                if self.rng.percent(50) {
+                    (0..2).for_each(|_| self.read_head(c));
+                }
+            }
             _ => {}
         }
     }
@@ -201,19 +206,27 @@ impl World {
             self.fork(c, 0, own.epoch.counter);
             log = self.store.view(applied);
         }
-        let id = self.rng.next();
+        let (id, number) = (self.rng.next(), hello.number);
         let (epoch, branch) = (log.head.epoch, self.store.current);
         let (event, session, walked) = match (admit(hello, &log), hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 if fork_seq.is_none() {
                     self.edges[e].branch = branch; // proved to be the same up to here
                 }
-                let event = Event::Resume { session: id, epoch, fork_seq: fork_seq.unwrap_or(0), walk };
+                let event = Event::Resume {
+                    session: id,
+                    hello: number,
+                    epoch,
+                    fork_seq: fork_seq.unwrap_or(0),
+                    walk,
+                };
                 (event, Session::new(own.seq, walk), hello.walk_after.clone())
             }
-            (Admission::Reset { start }, _) => {
-                (Event::Reset { session: id, start }, Session::new(start.seq, true), Vec::new())
-            }
+            (Admission::Reset { start }, _) => (
+                Event::Reset { session: id, hello: number, start },
+                Session::new(start.seq, true),
+                Vec::new(),
+            ),
             _ => {
                 self.counters.behind += 1;
                 self.edges[e].close(c);
@@ -223,28 +236,39 @@ impl World {
         self.note(|_| {
             format!("control {c} greets edge {e} at {:?} seen {}: {event:?}", hello.position, hello.seen)
         });
-        self.controls[c].streams[e] = Some(Stream { id, connection, epoch, session, walked });
-        // A resume proves what was applied; freshness outlives a stream, but not the process.
-        let applied = if matches!(event, Event::Resume { .. }) { applied } else { 0 };
-        let last_pong = self.rows[e].last_pong.filter(|_| self.rows[e].incarnation == hello.incarnation);
-        self.rows[e] = Row { incarnation: hello.incarnation, applied: (epoch, applied), last_pong };
+        // A resume proves what was applied.
+        let applied = matches!(event, Event::Resume { .. }).then_some(applied);
+        let (who, at) = ((&*hello.edge, hello.incarnation), (epoch, applied));
+        let Some((number, _)) = self.known.join(who, id, at, self.now) else { return };
+        self.controls[c].streams[e] =
+            Some(Stream { id, connection, epoch, session, walked, number, asked: None });
         self.edges[e].link.down.push_back(Down { event, branch });
     }
 
-    /// R9: the head was read after the ping arrived. R10: the row is written before the pong is given.
-    fn pong(&mut self, c: usize, e: usize, id: u64) {
+    /// R9: a reading of the head begins, or the one under way ends, and answers whom it may.
+    pub fn read_head(&mut self, c: usize) {
         let head = self.store.now().head();
         let control = &mut self.controls[c];
-        let Some(stream) = control.streams[e].as_ref().filter(|_| control.attached) else { return };
-        if stream.epoch != head.epoch {
-            control.streams[e] = None;
-            self.edges[e].close(c);
+        if !control.up || !control.attached {
             return;
         }
-        let seq = if off(Rule::FreshReadAfter) { control.tail.1.min(head.seq) } else { head.seq };
-        let event = Event::Pong { session: stream.id, id, head: seq };
-        self.rows[e].last_pong = Some(self.now);
-        self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+        let Some((reading, saw)) = control.reading.take() else {
+            control.reading = control.reads.begin().map(|number| (number, head));
+            return;
+        };
+        control.reads.end();
+        for e in 0..EDGES {
+            let Some(stream) = &mut control.streams[e] else { continue };
+            let Some((id, _)) = stream.asked.take_if(|(_, wanted)| *wanted <= reading) else { continue };
+            // R10: noted before it is answered. Whoever was given up for lost says hello again.
+            if stream.epoch != saw.epoch || !self.known.pong(stream.number, self.now) {
+                control.streams[e] = None;
+                self.edges[e].close(c);
+                continue;
+            }
+            let event = Event::Pong { session: stream.id, id, head: saw.seq };
+            self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+        }
     }
 
     /// Sends what a stream wants to send next.
@@ -324,13 +348,12 @@ impl World {
 
     /// One thing between this process and Redis.
     pub fn relay(&mut self, c: usize) {
-        // A relay can be late by any time.
-        let late = self.faults.has(Fault::Lag) && self.rng.percent(96);
-        if !self.redis.up || !self.controls[c].up || late {
+        if !self.redis.up || !self.controls[c].up || self.now < self.relays_stalled_until {
             return;
         }
         if let Some(script) = self.controls[c].script.take() {
             let moved = self.redis.run(&script);
+            self.redis.unproved &= !moved;
             self.counters.redis_refused += u64::from(!moved);
             let ran = if self.faults.has(Fault::Redis) && self.rng.percent(10) {
                 Ran::Unknown
@@ -363,7 +386,10 @@ impl World {
         let log = self.store.view(copied.map_or(0, |copied| copied.at.seq));
         let copy = self.rng.next();
         match self.controls[c].relay.attach(stored.as_deref(), &log, copy) {
-            Attached::Follow => None,
+            Attached::Follow => {
+                self.redis.unproved = false;
+                None
+            }
             Attached::StartOver(script) => {
                 self.counters.redis_starts += 1;
                 Some(script)
@@ -390,31 +416,29 @@ impl World {
         self.controls[c].relay.carry(end, &changes)
     }
 
-    /// R10: ends the wait of writes whose edges have all applied them, or are blind.
+    /// R10: ends the wait of writes that every edge has applied which is not blind.
     pub fn acknowledge(&mut self) {
-        let (now, mut n) = (self.now, 0);
-        while n < self.waiting.len() {
-            let Waiting { commit, since } = self.waiting[n];
+        let now = self.now;
+        self.known.clean(now);
+        for Waiting { commit, since } in std::mem::take(&mut self.waiting) {
             let written = self.store.commits[commit as usize];
             let epoch = self.store.branches[written.branch].epoch;
-            let over = (now - since) * 100 > BOUND_MS * 101;
-            let blind = |row: &Row| row.last_pong.is_none_or(|at| (now - at) * 100 > BOUND_MS * 101);
-            let applied = |row: &Row| row.applied.0 == epoch && row.applied.1 >= written.seq;
-            // After the whole wait it is sound for every edge, whatever is known of it.
-            // Who has just begun to know edges does not know all that are not blind.
-            let knows = (now - self.rows_since) * 100 > BOUND_MS * 101;
-            let early = knows && self.rows.iter().all(|row| applied(row) || blind(row));
-            let done = over || early || off(Rule::AckWait);
-            if done {
-                let partial = self.rows.iter().any(|row| !applied(row) && blind(row));
-                self.counters.partial += u64::from(partial);
-                self.counters.propagated += u64::from(!partial);
-                self.store.commits[commit as usize].propagated = Some(now);
-                self.note(|_| format!("write {commit} is acknowledged as propagated"));
-                self.waiting.swap_remove(n);
-            } else {
-                n += 1;
+            let Arrival::Done(judged) = self.known.arrival(epoch, written.seq, since, now) else {
+                self.waiting.push(Waiting { commit, since });
+                continue;
+            };
+            let partial = !judged.blind.is_empty() || !judged.waiting.is_empty();
+            self.counters.partial += u64::from(partial);
+            self.counters.propagated += u64::from(!partial);
+            let mut blind = [0; EDGES];
+            for row in judged.blind.iter().chain(&judged.waiting).filter_map(|number| self.known.get(*number))
+            {
+                let e = (0..EDGES).find(|e| row.edge == format!("e{e}")).expect("one of ours");
+                blind[e] = row.incarnation.max(blind[e]);
             }
+            let commit_of = &mut self.store.commits[commit as usize];
+            (commit_of.propagated, commit_of.blind) = (Some(now), blind);
+            self.note(|_| format!("write {commit} is acknowledged as propagated"));
         }
     }
 }

@@ -121,7 +121,6 @@ pub struct Edge {
     loading: Loading,
     budget: usize,
     fences: usize,
-    fresh_before: Option<u64>,
 }
 
 /// An answer that the set took, or that agrees with what it holds.
@@ -169,7 +168,6 @@ impl Edge {
             loading: Loading::default(),
             budget,
             fences,
-            fresh_before: None,
         }
     }
 
@@ -192,7 +190,6 @@ impl World {
         edge.incarnation += 1;
         (edge.asking, edge.dump, edge.stuck, edge.wants_hello, edge.copy) = (false, None, false, true, 0);
         edge.restored_seen = 0;
-        edge.fresh_before = None;
         edge.link.clear_down();
         edge.link.up.clear();
         edge.loading = Loading::default();
@@ -269,7 +266,7 @@ impl World {
     pub fn hello(&mut self, e: usize) {
         let behind = self.faults.has(Fault::Lag) && self.rng.percent(50);
         let control = if behind { 1 } else { self.rng.below(self.controls.len()) };
-        let keep_late = self.faults.has(Fault::Late) && self.rng.percent(50);
+        let keep_late = self.faults.has(Fault::Late) && self.rng.percent(85);
         let edge = &mut self.edges[e];
         edge.wants_hello = false;
         let old = edge.link.control;
@@ -349,20 +346,13 @@ impl World {
         };
         self.judge_progress(e, before);
         self.complete(e);
-        let now = self.now;
         let edge = &mut self.edges[e];
         if let Some(page) = answer {
             let seq = edge.follower.applied();
             edge.link.up.push_back((edge.link.connection, Up::Applied { seq, page }));
         }
         if let Some(at) = edge.follower.fresh_as_of() {
-            let newer = edge.fresh_before != Some(at);
-            edge.fresh_before = Some(at);
-            // The age counts from the ping's sending, not from the arrival of what settled it.
-            let at = if off(Rule::FreshPingTime) && newer { now + edge.boot } else { at };
-            if newer || !off(Rule::FreshPingTime) {
-                edge.set.freshen(at);
-            }
+            edge.set.freshen(at);
         }
         self.judge_edge(e);
     }

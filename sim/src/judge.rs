@@ -152,7 +152,7 @@ impl World {
         let strict_redirect = matches!(answer, Answer::Live(_)) && Store::is_strict(key);
         if tier != Tier::Stale || strict_redirect {
             let due = sent.saturating_sub(BOUND_MS);
-            if let Some(&commit) = self.store.required(key, due, sent) {
+            if let Some(&commit) = self.store.required(key, due, sent, (e, edge.incarnation)) {
                 let number = self.store.by_key[key].iter().copied().find(|&n| {
                     let other = &self.store.commits[n as usize];
                     other.seq == commit.seq && other.branch == commit.branch

@@ -86,8 +86,11 @@ impl Reader {
 impl World {
     /// A client sends a request.
     pub fn request(&mut self, e: usize, r: usize) {
-        let key = self.rng.below(KEYS).min(self.rng.below(KEYS)); // some are hot
+        let mut key = self.rng.below(KEYS).min(self.rng.below(KEYS)); // some are hot
         let commits = self.store.commits.len();
+        if commits > 0 && self.rng.percent(25) {
+            key = self.store.commits[commits - 1 - self.rng.below(commits.min(6))].key; // and what is new is looked at
+        }
         let token = (commits > 0 && self.rng.percent(15)).then(|| {
             let back = self.rng.below(commits.min(8));
             (commits - 1 - back) as u32
@@ -157,8 +160,11 @@ impl World {
         let lookup = self.lookups.swap_remove(number);
         let (e, r) = (lookup.edge, lookup.reader);
         let (copy, told) = redis_told(&lookup.question, &lookup.replies);
-        if let Some(copy) = copy {
+        if let Some(copy) = copy.filter(|&copy| copy != lookup.question.copy) {
             self.edges[e].copy = copy;
+            if let Some((_, hunt)) = &mut self.edges[e].readers[r].miss {
+                hunt.other_copy();
+            }
         }
         let known = told.filter(|told| lookup.read == 2 && told.as_of >= lookup.token).and_then(|told| {
             let record = told.record.unwrap_or_default();

@@ -71,12 +71,16 @@ impl Redis {
 
     /// Something happens to its memory; `true` when it is another one afterwards.
     pub fn suffer(&mut self, rng: &mut Rng) -> bool {
-        let kind = rng.below(10);
+        if !self.up {
+            self.up = true;
+            return false;
+        }
+        let kind = rng.below(20);
         match kind {
             0 => self.data.clear(),
-            1 | 2 => self.older = self.data.clone(),
-            3 => self.data = self.older.clone(),
-            4 => self.up = !self.up,
+            1..5 => self.older = self.data.clone(),
+            5 | 6 if !self.older.is_empty() => self.data = self.older.clone(),
+            7 => self.up = false,
             _ => {
                 // What has a lifetime may be evicted; the position has none.
                 let at = rng.below(self.data.len() + 1);
@@ -86,6 +90,6 @@ impl Redis {
                 }
             }
         }
-        matches!(kind, 0 | 3)
+        matches!(kind, 0 | 5 | 6)
     }
 }

@@ -2,6 +2,7 @@
 //! was, so that answers can be judged. No rule of an edge is here.
 
 use crate::rng::Rng;
+use crate::world::EDGES;
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, Class, Epoch, Link, LinkParts, Position, Seq, State, Target};
@@ -52,6 +53,8 @@ pub struct Commit {
     pub lost: bool,
     /// Set when its writer was told `PROPAGATED` or `PARTIAL`.
     pub propagated: Option<u64>,
+    /// By edge, the process that its writer was told to be blind; 0: none.
+    pub blind: [u64; EDGES],
 }
 
 /// A row of the log.
@@ -183,7 +186,15 @@ impl Store {
         let branch = &mut self.branches[current];
         branch.rows.push(Row { change, commit });
         branch.keys[key].push(Line { seq, value, commit });
-        self.commits.push(Commit { key, branch: current, seq, acked: now, lost: false, propagated: None });
+        self.commits.push(Commit {
+            key,
+            branch: current,
+            seq,
+            acked: now,
+            lost: false,
+            propagated: None,
+            blind: [0; EDGES],
+        });
         self.by_key[key].push(commit);
         commit
     }
@@ -281,10 +292,19 @@ impl Store {
         now.oldest = now.oldest.max(seq);
     }
 
-    /// The last write of a key that an answer must reflect, given that those before `acked` must be.
-    pub fn required(&self, key: usize, acked: u64, sent: u64) -> Option<&Commit> {
+    /// The last write of a key that an answer of this process of an edge must reflect, given that those before `acked`
+    /// must be.
+    pub fn required(
+        &self,
+        key: usize,
+        acked: u64,
+        sent: u64,
+        (edge, incarnation): (usize, u64),
+    ) -> Option<&Commit> {
         let due = |commit: &&Commit| {
-            !commit.lost && (commit.acked < acked || commit.propagated.is_some_and(|at| at < sent))
+            !commit.lost
+                && (commit.acked < acked
+                    || commit.propagated.is_some_and(|at| at < sent && commit.blind[edge] != incarnation))
         };
         self.by_key[key].iter().rev().map(|&number| &self.commits[number as usize]).find(due)
     }

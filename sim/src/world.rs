@@ -1,6 +1,6 @@
 //! The world of one seed: who does what next, what goes wrong, and the end, when nothing does any more.
 
-use crate::control::{Control, Fetch, Row, Waiting};
+use crate::control::{Control, Fetch, Waiting};
 use crate::counters::Counters;
 use crate::edge::{Edge, READERS};
 use crate::judge::Failure;
@@ -8,6 +8,7 @@ use crate::reader::Lookup;
 use crate::redis::Redis;
 use crate::rng::Rng;
 use crate::store::{KEYS, Store, Value};
+use feed::edges::Table;
 use hot::Stamp;
 use std::collections::VecDeque;
 
@@ -78,10 +79,10 @@ pub struct World {
     pub fetches: Vec<Fetch>,
     /// Questions to Redis on their way.
     pub lookups: Vec<Lookup>,
-    /// R10: what control knows of each edge.
-    pub rows: Vec<Row>,
-    /// R10: since when.
-    pub rows_since: u64,
+    /// No relay reaches Redis until then; edges do.
+    pub relays_stalled_until: u64,
+    /// R10: the edges that are known to the controls.
+    pub known: Table,
     /// R10: writes that wait.
     pub waiting: Vec<Waiting>,
     /// What happened.
@@ -115,9 +116,9 @@ impl World {
         let mut edges = Vec::with_capacity(EDGES);
         for number in 0..EDGES {
             let budget = match number {
-                0 => rng.between(300, 900) as usize,
+                0 => rng.between(100, 500) as usize,
                 1 => 64 * 1024,
-                _ => rng.between(1_000, 2_200) as usize,
+                _ => rng.between(400, 1_600) as usize,
             };
             let fences = 4 << rng.below(4);
             edges.push(Edge::new(number, budget, fences, rng.between(0, 1 << 20)));
@@ -133,8 +134,8 @@ impl World {
             edges,
             fetches: Vec::new(),
             lookups: Vec::new(),
-            rows: vec![Row::default(); EDGES],
-            rows_since: 0,
+            relays_stalled_until: 0,
+            known: Table::new(0),
             waiting: Vec::new(),
             counters: Counters::default(),
             failure: None,
@@ -209,8 +210,9 @@ impl World {
                 self.relay(c);
             }
             89..92 => {
-                for _ in 0..3 * usize::from(self.faults.has(Fault::Snapshot)) {
-                    self.snapshot(e);
+                if self.faults.has(Fault::Snapshot) {
+                    let steps = if self.rng.percent(10) { self.edges[e].set.shards() + 2 } else { 3 };
+                    (0..steps).for_each(|_| self.snapshot(e));
                 }
             }
             92..94 => {
@@ -219,7 +221,11 @@ impl World {
                     self.attach(c);
                 }
             }
-            94 => self.acknowledge(),
+            94 => {
+                self.acknowledge();
+                let c = self.rng.below(CONTROLS);
+                self.read_head(c);
+            }
             _ => self.trouble(e),
         }
         if self.step.is_multiple_of(512) {
@@ -267,7 +273,7 @@ impl World {
     /// `true`: something was there.
     fn deliver_down(&mut self, e: usize) -> bool {
         let left = self.edges[e].link.late.len();
-        let often = if self.faults.has(Fault::Retention) { 75 } else { 15 };
+        let often = if self.faults.has(Fault::Retention) { 75 } else { 30 };
         if left > 0 && self.rng.percent(often) {
             let which = self.rng.below(left);
             let late = self.edges[e].link.late.swap_remove(which);
@@ -316,7 +322,7 @@ impl World {
         // A stream on which nothing comes is given up in the end.
         let impatience = match (self.faults.has(Fault::Late), self.faults.has(Fault::Retention)) {
             (true, true) => 20,
-            (true, false) => 8,
+            (true, false) => 18,
             _ => 2,
         };
         if self.edges[e].wants_hello || self.rng.percent(impatience) {
@@ -405,8 +411,24 @@ impl World {
             }
             18 if has(Fault::Control) => self.controls[c].attached = false,
             // Back from a file that is only just written.
-            19..22 if has(Fault::Snapshot) && self.edges[e].file.is_some() => self.restart(e, true),
+            19..22 if has(Fault::Snapshot) && self.edges[e].file.is_some() => self.come_back(e),
+            22 | 23 if has(Fault::Lag) => self.relays_stalled_until = self.now + self.rng.between(500, 6_000),
             _ => {}
+        }
+    }
+
+    /// A restart from the file, and right afterwards control is there and clients are back.
+    fn come_back(&mut self, e: usize) {
+        self.restart(e, true);
+        for _ in 0..self.rng.between(0, 6) {
+            self.edge_turn(e);
+            while self.deliver_up(e) {}
+            for c in 0..CONTROLS {
+                self.tail_and_send(c, e);
+            }
+            while self.deliver_down(e) {}
+            (0..READERS).for_each(|r| self.read(e, r));
+            (0..2 * self.lookups.len()).for_each(|_| self.deliver_lookup());
         }
     }
 
@@ -451,7 +473,7 @@ impl World {
             self.suspect = true;
             self.fetches.clear();
             self.lookups.clear();
-            (self.rows, self.rows_since) = (vec![Row::default(); EDGES], self.now);
+            self.known = Table::new(self.now);
             let (old, new) = (&self.store.branches[before], self.store.current);
             let shared = old.shared(self.store.now());
             for edge in &mut self.edges {
@@ -473,7 +495,7 @@ impl World {
         } else if begun {
             self.store.fork(&mut self.rng, head - back, 0);
             self.counters.forks += 1;
-            (self.rows, self.rows_since) = (vec![Row::default(); EDGES], self.now);
+            self.known = Table::new(self.now);
         } else {
             self.attach(knowing);
         }
@@ -483,6 +505,7 @@ impl World {
     fn calm(&mut self) {
         self.faults = Faults(0);
         self.redis.up = true;
+        self.relays_stalled_until = 0;
         for c in 0..CONTROLS {
             if !self.controls[c].up {
                 self.controls[c] = Control::new();
@@ -523,6 +546,7 @@ impl World {
             if !self.controls[c].attached {
                 self.attach(c);
             }
+            (0..2).for_each(|_| self.read_head(c));
             self.tail(c);
             self.relay(c);
         }

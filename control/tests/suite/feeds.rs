@@ -70,6 +70,7 @@ impl Edge {
             seen: hello.seen,
             want_walk: hello.want_walk,
             walk_after: hello.walk_after.into(),
+            number: hello.number,
             ..v1::Hello::default()
         }
     }
@@ -124,11 +125,16 @@ fn event(message: follow_response::Message) -> Event {
     use follow_response::Message;
     let epoch = |epoch: Option<v1::Epoch>| proto::epoch_from_wire(epoch.as_ref()).unwrap();
     match message {
-        Message::Resume(m) => {
-            Event::Resume { session: m.session, epoch: epoch(m.epoch), fork_seq: m.fork_seq, walk: m.walk }
-        }
+        Message::Resume(m) => Event::Resume {
+            session: m.session,
+            hello: m.hello,
+            epoch: epoch(m.epoch),
+            fork_seq: m.fork_seq,
+            walk: m.walk,
+        },
         Message::Reset(m) => Event::Reset {
             session: m.session,
+            hello: m.hello,
             start: Position { epoch: epoch(m.epoch), seq: m.start, tag: m.tag },
         },
         Message::Batch(m) => Event::Batch {

@@ -169,6 +169,7 @@ impl Driver {
             seen: hello.seen,
             want_walk: hello.want_walk,
             walk_after: hello.walk_after.into(),
+            number: hello.number,
         }
     }
 
@@ -339,11 +340,16 @@ fn request(message: Say) -> v1::FollowRequest {
 fn event(message: v1::FollowResponse) -> Result<Event, proto::Malformed> {
     let epoch = |epoch: &Option<v1::Epoch>| proto::epoch_from_wire(epoch.as_ref());
     Ok(match message.message.ok_or(proto::Malformed("message"))? {
-        Hear::Resume(m) => {
-            Event::Resume { session: m.session, epoch: epoch(&m.epoch)?, fork_seq: m.fork_seq, walk: m.walk }
-        }
+        Hear::Resume(m) => Event::Resume {
+            session: m.session,
+            hello: m.hello,
+            epoch: epoch(&m.epoch)?,
+            fork_seq: m.fork_seq,
+            walk: m.walk,
+        },
         Hear::Reset(m) => Event::Reset {
             session: m.session,
+            hello: m.hello,
             start: Position { epoch: epoch(&m.epoch)?, seq: m.start, tag: m.tag },
         },
         Hear::Batch(m) => Event::Batch {

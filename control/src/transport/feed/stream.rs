@@ -146,18 +146,24 @@ impl<'a> Stream<'a> {
             return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
         }
         let (admission, epoch) = self.feeder.admit(&hello).await?;
-        let id = crate::random::u64();
+        let (id, number) = (crate::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
         tracing::info!(edge = hello.edge, ?admission, "an edge says hello");
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 let fork_seq = fork_seq.unwrap_or(0);
-                let resume = v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk };
+                let resume = v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk, hello: number };
                 let session = Session::new(own.seq, walk);
                 (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
             }
             (Admission::Reset { start }, _) => {
-                let reset = v1::Reset { session: id, epoch: wire_epoch, start: start.seq, tag: start.tag };
+                let reset = v1::Reset {
+                    session: id,
+                    epoch: wire_epoch,
+                    start: start.seq,
+                    tag: start.tag,
+                    hello: number,
+                };
                 // It goes on as before until the reset arrives: what it has applied is known when it says so.
                 (follow_response::Message::Reset(reset), Session::new(start.seq, true), Vec::new(), None)
             }
@@ -303,6 +309,7 @@ fn parsed(hello: v1::Hello) -> Hello {
         seen: hello.seen,
         want_walk: hello.want_walk,
         walk_after: hello.walk_after.into(),
+        number: hello.number,
     }
 }
 

@@ -1,10 +1,12 @@
-//! The rule of R10: which edges there are, what each has applied, when each was last answered. No clock, no I/O here.
+//! The rule of R10: which edges there are, what each has applied, when each was last answered, and when a write has
+//! arrived everywhere.
 
+use link::rule::{Rule, off};
 use link::{Epoch, Seq};
 use std::collections::BTreeMap;
 
 /// Milliseconds after its last pong from which on an edge is blind: B, and what two clocks may differ in going.
-pub const PATIENCE_MS: u64 = feed::BOUND_MS * 101 / 100;
+pub const PATIENCE_MS: u64 = crate::BOUND_MS * 101 / 100;
 /// Milliseconds after which a blind edge leaves by itself: no link is served that long without control.
 const MAX_STALE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Processes of edges that may be known at once: whoever can say hello cannot fill the memory.
@@ -49,14 +51,29 @@ pub struct Judged {
     pub wake: Option<u64>,
 }
 
+/// Whether a write can be answered that waits for all edges.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Ask again when an edge has applied something, and at this time at the latest.
+    Wait(Judged, u64),
+    /// Whoever has not applied it by now is blind.
+    Done(Judged),
+}
+
 /// All of them, by a number that rises as they join.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: BTreeMap<u64, Session>,
     last: u64,
+    begun: u64,
 }
 
 impl Table {
+    /// An empty one, at `now`: there may be edges that it does not know and that are fresh for a while yet.
+    pub fn new(now: u64) -> Self {
+        Self { begun: now, ..Self::default() }
+    }
+
     /// A process says hello on the stream `id`. Its number, and whether it was unknown; `None` when there are too many.
     pub fn join(
         &mut self,
@@ -143,6 +160,17 @@ impl Table {
             }
         }
         judged
+    }
+
+    /// Whether the write `seq` of `epoch`, committed at `committed`, can be answered at `now`.
+    pub fn arrival(&self, epoch: Epoch, seq: Seq, committed: u64, now: u64) -> Arrival {
+        let judged = self.judge(epoch, seq, now);
+        let (end, all_known) = (committed + PATIENCE_MS, self.begun + PATIENCE_MS);
+        let wake = judged.wake.or(Some(all_known).filter(|at| now < *at));
+        match wake.filter(|_| now < end && !off(Rule::AckWait)) {
+            Some(wake) => Arrival::Wait(judged, wake.min(end)),
+            None => Arrival::Done(judged),
+        }
     }
 
     /// One of them.
@@ -294,7 +322,7 @@ mod tests {
                     Step::Ping(at) => {
                         let edge = &mut edges[at];
                         if edge.number.is_some_and(|number| table.pong(number, now)) {
-                            edge.waiting = edge.waiting.or(Some((head, now + feed::BOUND_MS)));
+                            edge.waiting = edge.waiting.or(Some((head, now + crate::BOUND_MS)));
                             edge.settle();
                         }
                     }
@@ -306,16 +334,14 @@ mod tests {
                     }
                     Step::Control => {
                         let known: Vec<_> = table.all().map(|row| (row.edge.clone(), row.incarnation)).collect();
-                        table = Table::default();
+                        table = Table::new(now);
                         for (edge, incarnation) in known { table.remember(edge, incarnation, now); }
                         for edge in &mut edges { (edge.number, edge.waiting) = (None, None); }
                     }
                 }
                 table.clean(now);
                 open.retain(|&(seq, committed)| {
-                    let judged = table.judge(EPOCH, seq, now);
-                    let over = now > committed + PATIENCE_MS;
-                    if !judged.waiting.is_empty() && !over { return true; }
+                    let Arrival::Done(judged) = table.arrival(EPOCH, seq, committed, now) else { return true };
                     let late = judged.blind.iter().chain(&judged.waiting);
                     said.push((seq, late.map(|number| table.get(*number).unwrap().incarnation).collect()));
                     false
