@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 11] = [
+const TOOLS: [(&str, &str, &str); 14] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
@@ -18,11 +18,14 @@ const TOOLS: [(&str, &str, &str); 11] = [
     ("nginx", "nginx-light", "load test: TLS against a real server"),
     ("haproxy", "haproxy", "trials: an outage behind a real balancer"),
     ("openssl", "openssl", "load test: TLS against a real server"),
+    ("pg_ctlcluster", "postgresql", "Postgres as a store"),
+    ("pgbouncer", "pgbouncer", "Postgres behind PgBouncer"),
+    ("redis-server", "redis-server", "Redis as a tier"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];
 
 /// Of these packages, the services that would start with the machine from then on. Tests start their own.
-const SERVICES: [&str; 3] = ["prometheus", "nginx", "haproxy"];
+const SERVICES: [&str; 6] = ["prometheus", "nginx", "haproxy", "postgresql", "pgbouncer", "redis-server"];
 /// What `compare` measures beside linkr, by program and package.
 const PEERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
 

@@ -49,7 +49,7 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 9] = [
+const MAY: [(&str, &[&str]); 10] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
@@ -57,11 +57,12 @@ const MAY: [(&str, &[&str]); 9] = [
     ("edge", &["link", "feed", "hot", "proto"]),
     ("control", &["link", "feed", "proto"]),
     ("loadtest", &[]),
+    ("services", &[]),
     ("sim", &["link", "feed", "hot", "proto"]),
     ("trials", &["link", "proto"]),
 ];
-const OURS: [&str; 10] =
-    ["link", "feed", "hot", "proto", "edge", "control", "cli", "loadtest", "sim", "trials"];
+const OURS: [&str; 11] =
+    ["link", "feed", "hot", "proto", "edge", "control", "cli", "loadtest", "services", "sim", "trials"];
 /// Dependencies of the pure crates, whatever they would be used for.
 const PURE: [&str; 3] = ["link", "feed", "hot"];
 

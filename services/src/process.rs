@@ -1,0 +1,179 @@
+//! A program as a child that never outlives this process, its folder, and a port for it.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Why a server is not there: one line for people. A test prints it and is skipped when the program is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This program is not installed.
+    Missing(String),
+    /// It did not do what it should.
+    Failed(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing(program) => write!(f, "{program} is not installed"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Where a program is: on the path, or among the servers, which are not on everybody's. `also` are more folders.
+///
+/// # Errors
+/// [`Fault::Missing`]
+pub fn program(name: &str, also: &[PathBuf]) -> Result<PathBuf, Fault> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = also.iter().cloned().chain(dirs).map(|dir| dir.join(name)).find(|file| file.is_file());
+    found.ok_or_else(|| Fault::Missing(name.to_owned()))
+}
+
+/// A folder of one server, removed with it.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty one below the folder for temporary files. With an owner (uid, gid) it is theirs, if we are root.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn new(name: &str, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("linkr-{name}-{}-{number}", std::process::id()));
+        let made = || {
+            let _ = fs::remove_dir_all(&dir); // of an earlier process of this number
+            fs::create_dir_all(&dir)?;
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+            owner.map_or(Ok(()), |(uid, gid)| chown(&dir, Some(uid), Some(gid)))
+        };
+        made().map_err(|e| Fault::Failed(format!("cannot make {}: {e}", dir.display())))?;
+        Ok(Self(dir))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running program. Dropping it kills it; so does the end of this process, however it comes.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `words` with what it prints in `log`. As `owner` (uid, gid), if we are root.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn start(words: &[&str], log: &Path, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
+        let failed = |e: std::io::Error| Fault::Failed(format!("cannot start {}: {e}", words[0]));
+        let out = File::options().create(true).append(true).open(log).map_err(failed)?;
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some((uid, gid)) = owner.filter(|_| is_root()) {
+            command.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups"]);
+        }
+        command.arg("--").args(words).current_dir("/").stdin(Stdio::null());
+        command.stdout(out.try_clone().map_err(failed)?).stderr(out);
+        Ok(Self { child: command.spawn().map_err(failed)?, log: log.to_owned() })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// `SIGKILL`, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by name: `STOP`, `CONT`, `TERM`, `INT`.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] when it has ended.
+    pub fn signal(&mut self, name: &str) -> Result<(), Fault> {
+        let id = self.child.id();
+        let gone = || Fault::Failed(format!("process {id} has ended"));
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return Err(gone());
+        }
+        let sent = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
+        sent.is_ok_and(|status| status.success()).then_some(()).ok_or_else(gone)
+    }
+
+    /// The last lines that it printed.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port of loopback that nobody listens on now.
+///
+/// # Errors
+/// [`Fault::Failed`]
+pub fn free_port() -> Result<u16, Fault> {
+    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    bound.map(|at| at.port()).map_err(|e| Fault::Failed(format!("no free port: {e}")))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_killed_with_its_owner() {
+        let folder = Folder::new("process", None).unwrap();
+        let sleep = program("sleep", &[]).unwrap();
+        let log = folder.path().join("log");
+        let mut process = Process::start(&[sleep.to_str().unwrap(), "60"], &log, None).unwrap();
+        assert!(process.is_running());
+        process.signal("STOP").unwrap();
+        let (id, path) = (process.id(), folder.path().to_owned());
+        drop(process);
+        drop(folder);
+        assert!(!Path::new(&format!("/proc/{id}")).exists() && !path.exists());
+        assert_eq!(program("no-such-program", &[]), Err(Fault::Missing("no-such-program".into())));
+    }
+}
