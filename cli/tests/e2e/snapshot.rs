@@ -1,6 +1,6 @@
 //! An edge that comes back from its own file, and one whose file is no good.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, until};
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, until};
 use link::{Epoch, Link, LinkParts, Position, Target};
 use proto::snapshot::{Header, Writer};
 use std::fs::{self, File};
@@ -124,6 +124,47 @@ fn a_file_that_ends_the_process_twice_is_put_aside() {
     assert!(own.path().join("edge.snapshot.bad").exists() && !own.path().join("edge.snapshot").exists());
     assert_eq!(third.metric("linkr_edge_snapshot_load_failures_total"), Some(1.0));
     assert_eq!(ready(&third), 503, "it has nothing, and nobody to ask");
+}
+
+/// The kernel kills the edge at the end of a group of records, as one of them would that its reader cannot bear.
+#[test]
+fn a_record_that_ends_the_process_twice_is_set_aside() {
+    let test = "a_record_that_ends_the_process_twice_is_set_aside";
+    let _turn = beside_others();
+    let (dir, own) = (Dir::new(), Dir::new());
+    let traceable = || command("strace", own.path()).args(["-f", "-o", "/dev/null", "true"]).output();
+    if !has("strace") || !traceable().unwrap().status.success() {
+        return skip(test, "there is no strace, or processes cannot be traced here");
+    }
+    let control = control(&dir);
+    let url = format!("http://{}", control.api());
+    control.ok(&dir, &["link", "create", "https://example.com/a", "--code", "a"]);
+    // Of each thread's writes to the note the fourth: first the page with `a` was noted and its end, then the change
+    // with `x`, and here is its end; the second time the one page, in it `a` and `x`, and here is its end.
+    let dies = || {
+        let mut traced = command("strace", own.path());
+        // -D: the child that is started is the edge itself, not strace.
+        traced.args(["-D", "-f", "-qq", "-o", "/dev/null", "-P", &own.file("edge.snapshot.note")]);
+        traced.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:signal=KILL:when=4"]);
+        let edge = edge_command(&own, &url);
+        traced.arg(edge.get_program()).args(edge.get_args());
+        traced
+    };
+    let mut first = Linkr::start(dies(), &own, &["edge", "admin"]);
+    until("the whole set", || (first.metric("linkr_hot_set_complete")? == 1.0).then_some(()));
+    control.ok(&dir, &["link", "create", "https://example.com/x", "--code", "x"]);
+    first.exited();
+    let note = || fs::read_to_string(own.path().join("edge.snapshot.note")).unwrap();
+    assert!(note().contains("now changes 2 2"), "{}", note());
+    let mut second = dies().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("its end", || second.try_wait().unwrap());
+    assert!(note().contains("record 2 0000000078 "), "{}", note());
+
+    let third = edge(&own, &url);
+    until("what is not to blame", || (third.get("/a").status == 302).then_some(()));
+    until("the record", || (third.get("/x").status == 503).then_some(()));
+    control.ok(&dir, &["link", "update", "x", "--target", "https://example.com/y"]);
+    until("another record", || (third.get("/x").location() == "https://example.com/y").then_some(()));
 }
 
 fn write_large(dir: &Dir) {
