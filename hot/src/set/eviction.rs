@@ -162,7 +162,7 @@ impl Parts {
     /// The budget is full, and there are so many entries.
     fn begin(&mut self, entries: usize) {
         if self.bytes() == 0 {
-            self.0.iter_mut().for_each(|part| part.ghosts = Ghosts::new(entries / 4));
+            self.0.iter_mut().for_each(|part| part.ghosts = Ghosts::new(entries / 8));
         }
     }
 

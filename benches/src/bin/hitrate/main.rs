@@ -84,7 +84,7 @@ fn main() {
             let budget = asked * percent / 100;
             let lru = yardsticks::lru(&requests, &costs, budget);
             let ours = linkr(&requests, budget);
-            let links = linkr(&requests, budget * 16 / 15); // without the share of known-absent keys
+            let links = linkr(&requests, budget * 64 / 63); // without the share of known-absent keys
             let best = yardsticks::belady(&requests, &costs, budget);
             println!("| {name} | {percent} % | {lru:.2} | {ours:.2} | {links:.2} | {best:.2} |");
         }
