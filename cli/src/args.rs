@@ -1,8 +1,10 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
 mod links;
+mod redis;
 
 pub use links::{Ack, Explain, LinkCommand, Update};
+pub use redis::Redis;
 
 use crate::fault::Fault;
 use crate::{out, settings};
@@ -134,6 +136,9 @@ pub struct Up {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// The copy between them.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// `linkr edge`.
@@ -161,6 +166,9 @@ pub struct Edge {
     /// The reading half.
     #[command(flatten)]
     pub front: Front,
+    /// The copy that is asked before control.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// `linkr control`.

@@ -3,7 +3,7 @@
 mod admin;
 mod data;
 
-use crate::args::{Back, Command, Control, Edge, Front, Up};
+use crate::args::{self, Back, Command, Control, Edge, Front, Up};
 use crate::fault::Fault;
 use crate::out;
 use data::Locked;
@@ -24,15 +24,16 @@ const LOAD: Duration = Duration::from_secs(5);
 pub fn up(args: Up) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
+        let redis = args.redis.edge()?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
         let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
         let metrics = control.metrics();
         let api = control.api();
-        let edge =
-            start_edge(edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
-                Some(metrics as edge::MoreMetrics)
-            }));
+        let config = edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
+            Some(metrics as edge::MoreMetrics)
+        });
+        let edge = start_edge(edge::Config { redis, ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -69,9 +70,10 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
+        let redis = args.redis.edge()?;
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config(&args.front, args.control, name, None);
-        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, ..config };
+        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, redis, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         signals.wait().await;
@@ -121,12 +123,14 @@ fn log_filter() -> Result<EnvFilter, Fault> {
 
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
-    let back = match asked {
-        Command::Up(Up { back, .. }) | Command::Control(Control { back, .. }) => Some(back),
-        Command::Edge(_) => None,
+    let (back, redis) = match asked {
+        Command::Up(Up { back, redis, .. }) => (Some(back), Some(redis)),
+        Command::Control(Control { back, .. }) => (Some(back), None),
+        Command::Edge(Edge { redis, .. }) => (None, Some(redis)),
         _ => return Ok(()),
     };
     log_filter()?;
+    redis.map_or(Ok(None), args::Redis::edge)?;
     back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
 }
 
@@ -150,8 +154,19 @@ fn edge_config(
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let (unpinned, snapshot) = (false, None);
-    edge::Config { listen, admin, control, workers, unpinned, hot_set_bytes, name, snapshot, more_metrics }
+    let (unpinned, snapshot, redis) = (false, None, None);
+    edge::Config {
+        listen,
+        admin,
+        control,
+        workers,
+        unpinned,
+        hot_set_bytes,
+        name,
+        snapshot,
+        redis,
+        more_metrics,
+    }
 }
 
 fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
