@@ -7,10 +7,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -20,11 +21,19 @@ pub const MAX_SHARDS: u16 = 1_024;
 /// A name is looked up at most this often.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
+/// One server, by the name under which it is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
 /// Where the positioned copy is, and who asks there.
 #[derive(Clone)]
 pub struct RedisUrl {
-    host: String,
-    port: u16,
+    nodes: Vec<Node>,
     tls: bool,
     user: Option<String>,
     password: Option<String>,
@@ -32,11 +41,21 @@ pub struct RedisUrl {
 }
 
 impl RedisUrl {
-    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS.
+    /// `redis://[user[:password]@]host[:port][/database]`, or `rediss://…` for TLS. Several of them, separated by
+    /// commas, are nodes of a cluster; the first says how to log in.
     ///
     /// # Errors
     /// One line for people, which never repeats the password.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    pub fn parse(urls: &str) -> Result<Self, String> {
+        let mut all = urls.split(',').map(Self::one).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = all.next().ok_or("names no Redis")?;
+        Ok(all.fold(first, |mut first, mut other| {
+            first.nodes.append(&mut other.nodes);
+            first
+        }))
+    }
+
+    fn one(url: &str) -> Result<Self, String> {
         let wrong =
             "is no address of Redis: redis://[user:password@]host[:port][/database], or rediss:// for TLS";
         let tls = url.starts_with("rediss://");
@@ -45,15 +64,20 @@ impl RedisUrl {
         let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(wrong.into()) };
         let login = info.redis_settings();
         let (user, password) = (login.username().map(str::to_owned), login.password().map(str::to_owned));
-        Ok(Self { host: host.clone(), port: *port, tls, user, password, database: login.db() })
+        let nodes = vec![Node { host: host.clone(), port: *port }];
+        Ok(Self { nodes, tls, user, password, database: login.db() })
     }
 }
 
 impl fmt::Display for RedisUrl {
     /// Without who asks.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        write!(f, "{}://{host}:{}", if self.tls { "rediss" } else { "redis" }, self.port)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        self.nodes.iter().enumerate().try_for_each(|(at, Node { host, port })| {
+            let comma = if at == 0 { "" } else { "," };
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            write!(f, "{comma}{scheme}://{host}:{port}")
+        })
     }
 }
 
@@ -64,9 +88,9 @@ pub struct Redis {
     /// One for each worker.
     pub meters: Box<[RedisMeters]>,
     url: RedisUrl,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    addresses: Mutex<Vec<SocketAddr>>,
-    next: AtomicUsize,
+    tls: Option<Arc<ClientConfig>>,
+    /// Every name that anybody wanted to reach, and its addresses.
+    names: Mutex<HashMap<Node, Vec<SocketAddr>>>,
     look_again: Notify,
 }
 
@@ -81,21 +105,26 @@ impl Redis {
         workers: usize,
         believed: Option<PathBuf>,
     ) -> Result<Self, String> {
-        let tls = if url.tls {
-            let name = ServerName::try_from(url.host.clone()).map_err(|fault| format!("{url}: {fault}"))?;
-            Some((tls_config(believed)?, name))
-        } else {
-            None
-        };
+        let tls = if url.tls { Some(tls_config(believed)?) } else { None };
+        let names = url.nodes.iter().map(|node| (node.clone(), Vec::new())).collect();
         Ok(Self {
             shards: shards.clamp(1, MAX_SHARDS),
             meters: (0..workers).map(|_| RedisMeters::default()).collect(),
             url,
             tls,
-            addresses: Mutex::default(),
-            next: AtomicUsize::new(0),
+            names: Mutex::new(names),
             look_again: Notify::new(),
         })
+    }
+
+    /// The servers that were given: one, or nodes of a cluster.
+    pub fn nodes(&self) -> &[Node] {
+        &self.url.nodes
+    }
+
+    /// Whether each node has a part only, which may move.
+    pub fn is_cluster(&self) -> bool {
+        self.url.nodes.len() > 1
     }
 
     /// What to say first on a new connection: the bytes, and of each command whether it has to succeed. The last one
@@ -121,39 +150,44 @@ impl Redis {
     /// A new TLS session; `None` for a connection without.
     ///
     /// # Errors
-    /// When it cannot be begun.
-    pub fn session(&self) -> Result<Option<RefCell<ClientConnection>>, rustls::Error> {
-        let Some((config, name)) = &self.tls else { return Ok(None) };
-        let mut session = ClientConnection::new(Arc::clone(config), name.clone())?;
+    /// In words: it cannot be begun.
+    pub fn session(&self, node: &Node) -> Result<Option<RefCell<ClientConnection>>, String> {
+        let Some(config) = &self.tls else { return Ok(None) };
+        let name = ServerName::try_from(node.host.clone()).map_err(|fault| fault.to_string())?;
+        let session = ClientConnection::new(Arc::clone(config), name);
+        let mut session = session.map_err(|fault| fault.to_string())?;
         session.set_buffer_limit(None); // what waits is bounded by the number of questions
         Ok(Some(RefCell::new(session)))
     }
 
-    /// An address to try; `None` while none is known.
-    pub fn address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.get(self.next.load(Ordering::Relaxed) % addresses.len().max(1)).copied()
+    /// An address of a node, another one for another attempt; `None` while none is known.
+    pub fn address(&self, node: &Node, attempt: usize) -> Option<SocketAddr> {
+        if let Ok(ip) = node.host.parse::<IpAddr>() {
+            return Some(SocketAddr::new(ip, node.port));
+        }
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = names.entry(node.clone()).or_default();
+        addresses.get(attempt % addresses.len().max(1)).copied()
     }
 
-    /// The address that was tried is no good: another one is taken, and the name looked up again.
+    /// An address was no good, or there was none: names are looked up again.
     pub fn failed(&self) {
-        self.next.fetch_add(1, Ordering::Relaxed);
         self.look_again.notify_one();
     }
 
-    /// Looks its name up, now and whenever a connection failed. On the background thread: a worker never waits for it.
+    /// Looks names up, now and whenever a connection failed. On the background thread: a worker never waits for it.
     pub async fn resolve(self: Arc<Self>) {
+        let names = || self.names.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await {
-                Ok(found) => {
-                    *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+            let nodes: Vec<Node> = names().keys().cloned().collect();
+            for node in nodes {
+                match tokio::net::lookup_host((node.host.as_str(), node.port)).await {
+                    Ok(found) => drop(names().insert(node.clone(), found.collect())),
+                    Err(fault) => tracing::warn!(host = node.host, %fault, "Redis is not found"),
                 }
-                Err(fault) => tracing::warn!(host = self.url.host, %fault, "Redis is not found"),
             }
             tokio::time::sleep(LOOK_UP).await;
-            if self.address().is_some() {
-                self.look_again.notified().await;
-            }
+            self.look_again.notified().await;
         }
     }
 }
@@ -286,6 +320,8 @@ mod tests {
             ("rediss://[::1]:7/1", Some("rediss://[::1]:7")),
             ("http://h", None),
             ("redis://", None),
+            ("redis://a:1,redis://b", Some("redis://a:1,redis://b:6379")),
+            ("redis://a,", None),
             ("redis+unix:///secret", None),
             ("redis://u:secret@h/x", None),
         ] {

@@ -40,7 +40,7 @@ struct Worker {
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<Question>>,
-    redis: Option<Tier>,
+    redis: Option<Rc<Tier>>,
 }
 
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
@@ -106,7 +106,9 @@ impl Worker {
     fn tick(&self) {
         self.clock.borrow_mut().anchor();
         self.connections.tick();
-        self.redis.iter().for_each(Tier::tick);
+        if let Some(redis) = &self.redis {
+            redis.tick();
+        }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
     }
 
@@ -138,7 +140,8 @@ impl Worker {
         self.meters().missed();
         // A copy may be late by any time: only who can see it is believed by.
         let blind = || self.shared.set.freshness(sys::boottime_ms()).is_blind();
-        let redis = self.redis.as_ref().filter(|redis| redis.is_well() && !miss.needs_origin() && !blind());
+        let redis = self.redis.as_ref();
+        let redis = redis.filter(|redis| redis.is_well(&miss.key) && !miss.needs_origin() && !blind());
         let mut hunt = Hunt::new(miss.token(), redis.is_some());
         while let Some((source, _)) = hunt.next(&self.shared.set, miss.key.as_bytes()) {
             let said = match redis.filter(|_| source == Source::Redis) {

@@ -57,7 +57,7 @@ fn requests(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
         Ok(())
     })?;
     let misses = sum(shared, Meters::misses);
-    families.counter("linkr_edge_misses_total", "Requests that had to ask control.", misses)?;
+    families.counter("linkr_edge_misses_total", "Requests that had to ask elsewhere.", misses)?;
     let turns = sum(shared, Meters::turns);
     families.counter("linkr_edge_turns_total", "Times that bytes of a connection were answered.", turns)
 }

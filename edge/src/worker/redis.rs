@@ -1,6 +1,7 @@
 //! Asks Redis for what this worker misses: one question for each key at a time, and nothing that it says is believed
 //! further than `feed::relay` and R7 allow.
 
+mod cluster;
 mod pipe;
 mod replies;
 mod signal;
@@ -9,7 +10,7 @@ use crate::background::records::{self, Copied};
 use crate::redis::{Came, Redis, RedisMeters};
 use crate::shared::{Answer, Durations, Shared, Told};
 use bytes::Bytes;
-use feed::relay;
+use feed::relay::{self, Shard};
 use futures_channel::oneshot;
 use link::{Key, Seq};
 use pipe::{Answered, Fault, Pipe};
@@ -18,10 +19,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Requests that wait for Redis on this worker; one more is answered with 503.
 const MAX_WAITING: usize = 4 * crate::shared::MAX_QUESTIONS;
+
+/// Who has which part of a cluster is asked at most this often.
+const MAP: Duration = Duration::from_secs(1);
 
 /// What came of a question, for one that waits.
 #[derive(Clone, Debug)]
@@ -41,7 +45,12 @@ pub struct Tier {
     index: usize,
     shared: Arc<Shared>,
     redis: Arc<Redis>,
-    pipe: Rc<Pipe>,
+    /// To every node: those that were given, and those that have a shard.
+    pipes: RefCell<Vec<Rc<Pipe>>>,
+    /// Which of them has which shard.
+    homes: RefCell<Box<[Rc<Pipe>]>>,
+    /// Of a cluster: when it was last asked who has what, and whether that was wrong.
+    map: Cell<(Option<Instant>, bool)>,
     /// The copy that each shard is believed to have; at first none has that name.
     copies: Box<[Cell<u64>]>,
     /// Who waits, besides the one that asked.
@@ -52,28 +61,83 @@ pub struct Tier {
 
 impl Tier {
     /// For a worker, if there is a Redis. Runs on its runtime.
-    pub fn start(shared: &Arc<Shared>, index: usize) -> Option<Self> {
+    pub fn start(shared: &Arc<Shared>, index: usize) -> Option<Rc<Self>> {
         let redis = Arc::clone(shared.redis.as_ref()?);
-        Some(Self {
+        let pipes = redis.nodes().iter().map(|node| Pipe::start(Arc::clone(&redis), node.clone()));
+        let pipes: Vec<_> = pipes.collect();
+        let home = Rc::clone(pipes.first()?);
+        Some(Rc::new(Self {
             index,
             shared: Arc::clone(shared),
-            pipe: Pipe::start(Arc::clone(&redis)),
+            homes: RefCell::new((0..redis.shards).map(|_| Rc::clone(&home)).collect()),
+            pipes: RefCell::new(pipes),
+            map: Cell::new((None, redis.is_cluster())),
             copies: (0..redis.shards).map(|_| Cell::new(0)).collect(),
             redis,
             flights: RefCell::default(),
             waiting: Cell::new(0),
             durations: RefCell::default(),
-        })
+        }))
     }
 
-    /// Whether it is worth asking.
-    pub fn is_well(&self) -> bool {
-        self.pipe.is_ready()
+    /// Whether it is worth asking for this key.
+    pub fn is_well(&self, key: &Key) -> bool {
+        self.home(self.shard(key)).is_ready()
     }
 
-    /// Hands over what was measured.
-    pub fn tick(&self) {
-        self.meters().publish(self.is_well(), self.pipe.in_flight(), &mut self.durations.borrow_mut());
+    fn shard(&self, key: &Key) -> Shard {
+        relay::shard_of(key.as_bytes(), self.redis.shards)
+    }
+
+    fn home(&self, shard: Shard) -> Rc<Pipe> {
+        Rc::clone(&self.homes.borrow()[usize::from(shard.number)])
+    }
+
+    /// Hands over what was measured, and looks who has what if that was wrong.
+    pub fn tick(self: &Rc<Self>) {
+        let well = self.homes.borrow().iter().all(|pipe| pipe.is_ready());
+        let in_flight = self.pipes.borrow().iter().map(|pipe| pipe.in_flight()).sum();
+        self.meters().publish(well, in_flight, &mut self.durations.borrow_mut());
+        let (read, wrong) = self.map.get();
+        if self.redis.is_cluster() && (wrong || !well) && read.is_none_or(|read| read.elapsed() >= MAP) {
+            let ready = self.pipes.borrow().iter().find(|pipe| pipe.is_ready()).cloned();
+            if let Some(pipe) = ready {
+                self.map.set((Some(Instant::now()), false));
+                monoio::spawn(Rc::clone(self).read_map(pipe));
+            }
+        }
+    }
+
+    async fn read_map(self: Rc<Self>, pipe: Rc<Pipe>) {
+        let said = pipe.ask(|out| cmd("CLUSTER").arg("SLOTS").write_packed_command(out)).await;
+        match said.ok().and_then(|said| cluster::map(&said, &pipe.node().host)) {
+            Some(map) => self.settle(&map),
+            None => self.map.set((self.map.get().0, true)),
+        }
+    }
+
+    /// Every shard is asked of the node that has it; one that nobody has, where it was.
+    fn settle(&self, map: &cluster::Map) {
+        let (mut pipes, mut homes) = (self.pipes.borrow_mut(), self.homes.borrow_mut());
+        for (number, home) in (0..self.redis.shards).zip(homes.iter_mut()) {
+            let slot = cluster::slot(Shard { number, of: self.redis.shards });
+            let Some((_, node)) = map.iter().find(|(slots, _)| slots.contains(&slot)) else { continue };
+            if home.node() != node {
+                let known = pipes.iter().find(|pipe| pipe.node() == node).cloned();
+                *home = known.unwrap_or_else(|| {
+                    pipes.push(Pipe::start(Arc::clone(&self.redis), node.clone()));
+                    Rc::clone(&pipes[pipes.len() - 1])
+                });
+            }
+        }
+        pipes.retain(|pipe| {
+            let used =
+                self.redis.nodes().contains(pipe.node()) || homes.iter().any(|home| Rc::ptr_eq(home, pipe));
+            if !used {
+                pipe.stop();
+            }
+            used
+        });
     }
 
     /// What Redis says of a link, at `token` or later, filled into the set. What it says in vain leaves no trace there.
@@ -114,11 +178,12 @@ impl Tier {
     }
 
     async fn look(&self, key: &Key) -> Said {
-        let shard = relay::shard_of(key.as_bytes(), self.redis.shards);
+        let shard = self.shard(key);
         let copy = &self.copies[usize::from(shard.number)];
         let question = relay::Question::new(shard, copy.get(), key.as_bytes());
         let began = Instant::now();
-        let answered = self.pipe.ask(|out| {
+        let home = self.home(shard);
+        let answered = home.ask(|out| {
             let [position, value] = &question.names;
             cmd("MGET").arg(&position[..]).arg(&value[..]).write_packed_command(out);
         });
@@ -146,6 +211,7 @@ impl Tier {
                 Err(_) => return (Came::Failed, Said::Unknown),
             },
             Ok(Value::ServerError(fault)) if pipe::is_elsewhere(fault.kind()) => {
+                self.map.set((self.map.get().0, true));
                 return (Came::Unknown, Said::Unknown);
             }
             Err(Fault::TimedOut) => return (Came::TimedOut, Said::Unknown),

@@ -11,13 +11,16 @@ use hot::Outcome;
 use link::rule::{Rule, off};
 use link::{Epoch, Link, LinkParts, Position, State, Target};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
-use relay::{Shard, position_key, value_key};
+use relay::{position_key, value_key};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_stream::StreamExt;
+
+#[path = "redis_cluster_tests.rs"]
+mod of_a_cluster;
 
 const EPOCH: Epoch = Epoch { counter: 2, random: 5 };
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +31,7 @@ const COPY: u64 = 0xc0;
 /// Everything a test has in its hands while the worker runs on another thread.
 struct World {
     shared: Arc<Shared>,
-    server: services::Redis,
+    server: Option<services::Redis>,
     edge: SocketAddr,
     /// Keys that origin was asked for.
     asked: Arc<AtomicU64>,
@@ -40,60 +43,70 @@ struct World {
 /// from the server's.
 fn with(
     lines: &[&str],
-    believed: Option<PathBuf>,
+    believed: Option<&Path>,
     url: impl Fn(&str) -> String,
     test: impl Fn(&mut World) + Sync,
 ) {
-    for uring in [false, true] {
-        if uring && !monoio::utils::detect_uring() {
-            println!("SKIPPED: io_uring is not allowed here");
-            continue;
-        }
+    on_both_drivers(|uring| {
         let server = match services::Redis::start(lines) {
             Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
             server => server.unwrap(),
         };
         let address = RedisUrl::parse(&url(server.url())).unwrap();
-        let redis = Arc::new(Redis::new(address, 1, 1, believed.clone()).unwrap());
-        let (ask, questions) = futures_channel::mpsc::channel(crate::shared::MAX_QUESTIONS);
-        let shared = Arc::new(Shared::new(1 << 20, 1, ask, None, Some(Arc::clone(&redis))));
-        shared.set.reset(Position { epoch: EPOCH, seq: START, tag: 1 });
-        shared.set.freshen(boottime_ms() + 3_600_000);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (asked, origin) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
-        let edge = listener.local_addr().unwrap();
-        let mut world = World { shared, server, edge, asked, origin };
-        std::thread::scope(|scope| {
-            let (shared, asked, origin) =
-                (Arc::clone(&world.shared), Arc::clone(&world.asked), Arc::clone(&world.origin));
-            let background = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            scope.spawn(move || {
-                background.block_on(async {
-                    tokio::select! {
-                        () = redis.resolve() => {}
-                        _ = stopped => {}
-                    }
-                });
-            });
-            scope.spawn(move || {
-                let main = || work(shared, listener, questions, asked, origin);
-                if uring {
-                    let runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build();
-                    runtime.unwrap().block_on(main());
-                } else {
-                    let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-                    runtime.unwrap().block_on(main());
+        let redis = Redis::new(address, 1, 1, believed.map(Path::to_owned)).unwrap();
+        run(uring, redis, Some(server), &test);
+    });
+}
+
+fn on_both_drivers(test: impl Fn(bool)) {
+    test(false);
+    match monoio::utils::detect_uring() {
+        true => test(true),
+        false => println!("SKIPPED: io_uring is not allowed here"),
+    }
+}
+
+/// Runs a test while a worker serves.
+fn run(uring: bool, redis: Redis, server: Option<services::Redis>, test: impl Fn(&mut World) + Sync) {
+    let redis = Arc::new(redis);
+    let (ask, questions) = futures_channel::mpsc::channel(crate::shared::MAX_QUESTIONS);
+    let shared = Arc::new(Shared::new(1 << 20, 1, ask, None, Some(Arc::clone(&redis))));
+    shared.set.reset(Position { epoch: EPOCH, seq: START, tag: 1 });
+    shared.set.freshen(boottime_ms() + 3_600_000);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (asked, origin) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
+    let edge = listener.local_addr().unwrap();
+    let mut world = World { shared, server, edge, asked, origin };
+    std::thread::scope(|scope| {
+        let (shared, asked, origin) =
+            (Arc::clone(&world.shared), Arc::clone(&world.asked), Arc::clone(&world.origin));
+        let background = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        scope.spawn(move || {
+            background.block_on(async {
+                tokio::select! {
+                    () = redis.resolve() => {}
+                    _ = stopped => {}
                 }
             });
-            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&mut world)));
-            world.shared.stop();
-            drop(stop);
-            if let Err(panic) = tested {
-                std::panic::resume_unwind(panic);
+        });
+        scope.spawn(move || {
+            let main = || work(shared, listener, questions, asked, origin);
+            if uring {
+                let runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build();
+                runtime.unwrap().block_on(main());
+            } else {
+                let runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
+                runtime.unwrap().block_on(main());
             }
         });
-    }
+        let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&mut world)));
+        world.shared.stop();
+        drop(stop);
+        if let Err(panic) = tested {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 /// A worker as `worker::run` makes it, and an origin.
@@ -129,7 +142,7 @@ async fn work(
     worker.serve(monoio::net::TcpListener::from_std(listener).unwrap()).await;
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < PATIENCE, "waited for {what}");
@@ -191,6 +204,10 @@ impl World {
         self.get_with(code, "")
     }
 
+    fn server(&mut self) -> &mut services::Redis {
+        self.server.as_mut().unwrap()
+    }
+
     fn redis(&self) -> &Redis {
         self.shared.redis.as_ref().unwrap()
     }
@@ -213,7 +230,7 @@ impl World {
 
     /// A connection of whoever writes there.
     fn writer(&self) -> Connection {
-        ::redis::Client::open(self.server.url()).unwrap().get_connection().unwrap()
+        ::redis::Client::open(self.server.as_ref().unwrap().url()).unwrap().get_connection().unwrap()
     }
 
     fn set(&self, name: &[u8], value: &[u8]) {
@@ -362,7 +379,7 @@ fn a_redis_that_hangs_is_left_alone_and_asked_again_when_it_is_back() {
         world.stands_at(START, COPY);
         world.holds("a");
         world.until_up();
-        world.server.signal("STOP").unwrap();
+        world.server().signal("STOP").unwrap();
         let began = Instant::now();
         assert_eq!(world.get("n0"), "404 origin");
         assert!(
@@ -383,7 +400,7 @@ fn a_redis_that_hangs_is_left_alone_and_asked_again_when_it_is_back() {
             ("404 origin".into(), timed_out),
             "not asked"
         );
-        world.server.signal("CONT").unwrap();
+        world.server().signal("CONT").unwrap();
         world.until_up();
         assert_eq!(world.get("a"), "302 redis");
     });
@@ -393,10 +410,10 @@ fn a_redis_that_hangs_is_left_alone_and_asked_again_when_it_is_back() {
 fn a_redis_that_dies_is_asked_again_when_it_is_back() {
     plain(|world| {
         world.until_up();
-        world.server.kill().unwrap();
+        world.server().kill().unwrap();
         assert_eq!(world.get("a"), "404 origin");
         until("the end to be noticed", || !world.is_up());
-        world.server.start_again().unwrap();
+        world.server().start_again().unwrap();
         world.until_up();
         world.stands_at(START, COPY);
         world.holds("b");
@@ -421,7 +438,7 @@ fn read_only_rights_are_enough_and_a_database_of_its_own() {
         cmd("SET").arg(&name[..]).arg(&value[..]).exec(&mut writer).unwrap();
         world.until_up();
         assert_eq!(world.get("a"), "302 redis");
-        let own = world.server.url().replace("redis://", "redis://edge:secret@");
+        let own = world.server().url().replace("redis://", "redis://edge:secret@");
         let mut own = ::redis::Client::open(own).unwrap().get_connection().unwrap();
         assert!(cmd("SET").arg("linkr:x").arg(1).exec(&mut own).is_err(), "it may not write");
         assert!(cmd("MGET").arg("other").exec(&mut own).is_err(), "nor read what is not ours");
@@ -462,7 +479,7 @@ fn over_tls() {
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let url = |_: &str| format!("rediss://localhost:{port}");
-    with(&lines, Some(certificates.file("ca.pem")), url, |world| {
+    with(&lines, Some(&certificates.file("ca.pem")), url, |world| {
         world.stands_at(START, COPY);
         (0..200).for_each(|number| world.holds(&format!("k{number}")));
         world.until_up();
@@ -479,7 +496,7 @@ fn over_tls() {
     });
     // An authority that did not sign it.
     let stranger = services::Certificates::new().unwrap();
-    with(&lines, Some(stranger.file("ca.pem")), url, |world| {
+    with(&lines, Some(&stranger.file("ca.pem")), url, |world| {
         assert_eq!(world.get("a").split(' ').next(), Some("404"));
         assert!(!world.is_up());
     });
@@ -501,12 +518,12 @@ fn one_question_for_each_key_at_a_time() {
             client.send("GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\n");
             client.answer();
         }
-        world.server.signal("STOP").unwrap();
+        world.server().signal("STOP").unwrap();
         clients.iter_mut().for_each(|client| client.send(hot));
         for client in &mut clients {
             assert_eq!(client.answer(), "503 origin");
         }
-        world.server.signal("CONT").unwrap();
+        world.server().signal("CONT").unwrap();
         let after: u64 = Came::ALL.into_iter().map(|came| world.count(came)).sum();
         // One deadline is longer than it takes 64 requests to arrive, but not on every machine.
         assert!((1..=16).contains(&(after - before)), "{} questions", after - before);

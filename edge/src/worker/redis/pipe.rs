@@ -6,14 +6,14 @@
 
 use super::replies::Replies;
 use super::signal::Signal;
-use crate::redis::Redis;
+use crate::redis::{Node, Redis};
 use crate::sys::{Half, end};
 use futures_channel::oneshot;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
 use redis::{ServerErrorKind, Value};
 use rustls::ClientConnection;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -53,6 +53,9 @@ pub type Answered = Result<Value, Fault>;
 /// See the module.
 pub struct Pipe {
     redis: Arc<Redis>,
+    node: Node,
+    attempts: Cell<usize>,
+    stopped: Cell<bool>,
     state: RefCell<State>,
     to_write: Signal,
     to_watch: Signal,
@@ -89,12 +92,25 @@ enum To {
 
 impl Pipe {
     /// Keeps a connection from now on, as tasks of this thread's runtime.
-    pub fn start(redis: Arc<Redis>) -> Rc<Self> {
+    pub fn start(redis: Arc<Redis>, node: Node) -> Rc<Self> {
+        let (attempts, stopped, state) = (Cell::default(), Cell::default(), RefCell::default());
         let (to_write, to_watch) = (Signal::default(), Signal::default());
-        let pipe = Rc::new(Self { redis, state: RefCell::default(), to_write, to_watch });
+        let pipe = Rc::new(Self { redis, node, attempts, stopped, state, to_write, to_watch });
         monoio::spawn(Rc::clone(&pipe).watch());
         monoio::spawn(Rc::clone(&pipe).keep());
         pipe
+    }
+
+    /// Ends for good.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        self.cut();
+        self.to_watch.raise();
+    }
+
+    /// Whose it is.
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Whether it can be asked.
@@ -128,14 +144,19 @@ impl Pipe {
     /// Connects, and again when it ends.
     async fn keep(self: Rc<Self>) {
         let mut pause = FIRST_PAUSE;
-        loop {
+        while !self.stopped.get() {
             let ended = match self.connect().await {
                 Ok(stream) => self.converse(stream).await,
                 Err(fault) => fault.to_string(),
             };
             let ended_state = self.state.take();
             if ended_state.ready || pause == FIRST_PAUSE {
-                tracing::warn!(why = ended, "Redis is not asked for now");
+                tracing::warn!(
+                    node = self.node.host,
+                    port = self.node.port,
+                    why = ended,
+                    "Redis is not asked for now"
+                );
             }
             for owed in ended_state.owed {
                 owed.tell(Err(Fault::Broken));
@@ -150,7 +171,11 @@ impl Pipe {
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
-        let address = self.redis.address().ok_or_else(|| io::Error::other("its name is not known yet"))?;
+        let attempt = self.attempts.replace(self.attempts.get().wrapping_add(1));
+        let address = self
+            .redis
+            .address(&self.node, attempt)
+            .ok_or_else(|| io::Error::other("its name is not known yet"))?;
         let stream = monoio::time::timeout(GREETING, TcpStream::connect_addr(address)).await;
         let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
@@ -159,9 +184,9 @@ impl Pipe {
 
     /// Uses a connection until it ends, and says why it did.
     async fn converse(self: &Rc<Self>, stream: TcpStream) -> String {
-        let session = match self.redis.session() {
+        let session = match self.redis.session(&self.node) {
             Ok(session) => session.map(Rc::new),
-            Err(fault) => return fault.to_string(),
+            Err(fault) => return fault,
         };
         {
             let mut state = self.state.borrow_mut();
@@ -273,10 +298,12 @@ impl Pipe {
         let owed = state.owed.pop_front().ok_or("a reply that nobody asked for")?;
         state.given_up = state.given_up.saturating_sub(1);
         match (&owed.to, &value) {
-            (To::Greeting { needed: true, .. }, Value::ServerError(fault)) => return Err(fault.to_string()),
+            (To::Greeting { needed: true, .. }, Value::ServerError(fault)) if !is_elsewhere(fault.kind()) => {
+                return Err(fault.to_string());
+            }
             (To::Greeting { last: true, .. }, _) => {
                 state.ready = true;
-                tracing::info!("Redis is asked");
+                tracing::info!(node = self.node.host, port = self.node.port, "Redis is asked");
             }
             (To::Greeting { .. } | To::Nobody, _) => {}
             (To::Asker(_), Value::ServerError(fault)) if is_elsewhere(fault.kind()) => {}
@@ -304,6 +331,7 @@ impl Pipe {
                         self.cut();
                     }
                 }
+                None if self.stopped.get() => return,
                 None => self.to_watch.wait().await,
             }
         }
@@ -339,10 +367,10 @@ impl Owed {
     }
 }
 
-/// A cluster says so: another node has it, or will have it soon.
+/// A cluster says so: another node has it, or will have it soon, or none has it now.
 pub fn is_elsewhere(kind: Option<ServerErrorKind>) -> bool {
-    use ServerErrorKind::{Ask, Moved, TryAgain};
-    matches!(kind, Some(Ask | Moved | TryAgain))
+    use ServerErrorKind::{Ask, ClusterDown, Moved, TryAgain};
+    matches!(kind, Some(Ask | ClusterDown | Moved | TryAgain))
 }
 
 /// These bytes, and whatever TLS itself has to say, as the session sends them.
