@@ -3,7 +3,7 @@
 mod admin;
 mod data;
 
-use crate::args::{self, Back, Command, Control, Edge, Front, Up};
+use crate::args::{Back, Command, Control, Edge, Front, Redis, Up};
 use crate::fault::Fault;
 use crate::out;
 use data::Locked;
@@ -24,7 +24,7 @@ const LOAD: Duration = Duration::from_secs(5);
 pub fn up(args: Up) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
-        let redis = args.redis.edge()?;
+        let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
         let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
@@ -70,7 +70,7 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
-        let redis = args.redis.edge()?;
+        let redis = edge_redis(&args.redis)?;
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config(&args.front, args.control, name, None);
         let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, redis, ..config };
@@ -130,7 +130,7 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         _ => return Ok(()),
     };
     log_filter()?;
-    redis.map_or(Ok(None), args::Redis::edge)?;
+    redis.map_or(Ok(None), edge_redis)?;
     back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
 }
 
@@ -167,6 +167,14 @@ fn edge_config(
         redis,
         more_metrics,
     }
+}
+
+fn edge_redis(redis: &Redis) -> Result<Option<edge::RedisConfig>, Fault> {
+    let url = redis.url()?.map(|url| edge::RedisUrl::parse(&url)).transpose();
+    let url = url.map_err(|why| Fault::new(format_args!("--redis {why}")))?;
+    // As everywhere, if nothing else is said.
+    let ca = redis.redis_ca.clone().or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
+    Ok(url.map(|url| edge::RedisConfig { url, shards: redis.redis_shards, ca }))
 }
 
 fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {

@@ -16,8 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The position of a shard has to be asked for under its number, which the URL does not say.
-pub const MAX_SHARDS: u16 = 1_024;
 /// A name is looked up at most this often.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
@@ -81,8 +79,24 @@ impl fmt::Display for RedisUrl {
     }
 }
 
+/// A question without a reply is given up after this: origin has to have time left.
+const DEADLINE: Duration = Duration::from_millis(5);
+
+/// What an edge needs to know of Redis.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Where it is.
+    pub url: RedisUrl,
+    /// How many parts the copy has: as control was told.
+    pub shards: u16,
+    /// The authorities (PEM) that `rediss://` believes; `None`: those of this machine.
+    pub ca: Option<PathBuf>,
+}
+
 /// What the threads of an edge share about Redis.
 pub struct Redis {
+    /// How long a question may take.
+    pub deadline: Duration,
     /// How many parts the copy has, each with a position of its own.
     pub shards: u16,
     /// One for each worker.
@@ -95,20 +109,15 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// `believed`: a file of authorities, for TLS; `None`: those of this machine.
-    ///
     /// # Errors
     /// One line: with TLS, when no certificate could ever be believed.
-    pub fn new(
-        url: RedisUrl,
-        shards: u16,
-        workers: usize,
-        believed: Option<PathBuf>,
-    ) -> Result<Self, String> {
-        let tls = if url.tls { Some(tls_config(believed)?) } else { None };
+    pub fn new(config: RedisConfig, workers: usize) -> Result<Self, String> {
+        let RedisConfig { url, shards, ca } = config;
+        let tls = if url.tls { Some(tls_config(ca)?) } else { None };
         let names = url.nodes.iter().map(|node| (node.clone(), Vec::new())).collect();
         Ok(Self {
-            shards: shards.clamp(1, MAX_SHARDS),
+            deadline: DEADLINE,
+            shards: shards.max(1),
             meters: (0..workers).map(|_| RedisMeters::default()).collect(),
             url,
             tls,
@@ -195,9 +204,9 @@ impl Redis {
 /// Where distributions keep the certificates that they believe: Debian and its kin, Fedora and its kin.
 const ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-fn tls_config(believed: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
-    let file = believed.or_else(|| ROOTS.iter().map(PathBuf::from).find(|path| path.is_file()));
-    let file = file.ok_or("rediss: this machine names no authorities: SSL_CERT_FILE=…")?;
+fn tls_config(ca: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
+    let file = ca.or_else(|| ROOTS.iter().map(PathBuf::from).find(|path| path.is_file()));
+    let file = file.ok_or("rediss: this machine names no authorities: --redis-ca FILE")?;
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(&file)
         .map_err(|fault| format!("rediss: cannot read {}: {fault}", file.display()))?;
@@ -290,7 +299,8 @@ mod tests {
     use super::*;
 
     fn greeting(url: &str) -> String {
-        let redis = Redis::new(RedisUrl::parse(url).unwrap(), 1, 1, None).unwrap();
+        let redis =
+            Redis::new(RedisConfig { url: RedisUrl::parse(url).unwrap(), shards: 1, ca: None }, 1).unwrap();
         let (bytes, needed) = redis.greeting();
         let words = String::from_utf8(bytes).unwrap();
         let words = words.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect::<Vec<_>>();

@@ -38,7 +38,8 @@ fn every_node_of_a_cluster_is_asked_for_what_it_has() {
         // Two of three are enough to find the third.
         let urls = cluster.borrow().url();
         let two = urls.rsplit_once(',').unwrap().0;
-        let redis = Redis::new(RedisUrl::parse(two).unwrap(), SHARDS, 1, None).unwrap();
+        let config = RedisConfig { url: RedisUrl::parse(two).unwrap(), shards: SHARDS, ca: None };
+        let redis = Redis::new(config, 1).unwrap();
         for number in 0..SHARDS {
             let at = Position { epoch: EPOCH, seq: START, tag: 1 };
             let name = position_key(Shard { number, of: SHARDS });

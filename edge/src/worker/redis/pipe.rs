@@ -21,8 +21,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A question without a reply is given up after this: origin has to have time left.
-pub const DEADLINE: Duration = Duration::from_millis(5);
 /// A connection that is not made or not greeted by then is no good.
 const GREETING: Duration = Duration::from_secs(1);
 /// Rounds of questions that time out, and errors, in a row, after which nobody is asked for a while.
@@ -134,7 +132,8 @@ impl Pipe {
                 MAX_OWED.. => return Err(Fault::Full),
                 _ => pack(&mut state.out),
             }
-            state.owed.push_back(Owed { deadline: Instant::now() + DEADLINE, to: To::Asker(asker) });
+            let deadline = Instant::now() + self.redis.deadline;
+            state.owed.push_back(Owed { deadline, to: To::Asker(asker) });
         }
         self.to_write.raise();
         self.to_watch.raise();
