@@ -122,6 +122,41 @@ pub struct Back {
     pub own_hosts: Vec<String>,
 }
 
+/// Which Redis holds a copy of the links.
+#[derive(Args, Clone)]
+pub struct Redis {
+    /// Redis between control and edges: redis://[user:password@]host[:port][/database], or rediss:// for TLS; nodes of
+    /// a cluster are separated by commas
+    #[arg(long, env = "LINKR_REDIS", hide_env_values = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// A file that holds this URL, for one with a password
+    #[arg(long, env = "LINKR_REDIS_FILE", value_name = "FILE", conflicts_with = "redis")]
+    pub redis_file: Option<PathBuf>,
+    /// Parts of the copy with a position each, for a cluster: the same number for control and every edge
+    #[arg(
+        long,
+        env = "LINKR_REDIS_SHARDS",
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    pub redis_shards: u16,
+    /// Authorities (PEM) that rediss:// believes instead of the system's
+    #[arg(long, env = "LINKR_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+}
+
+impl Redis {
+    /// The URL, wherever it stands.
+    pub fn url(&self) -> Result<Option<String>, Fault> {
+        let Some(file) = &self.redis_file else { return Ok(self.redis.clone()) };
+        match std::fs::read_to_string(file) {
+            Ok(url) => Ok(Some(url.trim().to_owned())),
+            Err(fault) => Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
+        }
+    }
+}
+
 /// `linkr up`.
 #[derive(Args)]
 pub struct Up {
@@ -134,6 +169,9 @@ pub struct Up {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// What may stand between them.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// `linkr edge`.
@@ -175,6 +213,9 @@ pub struct Control {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// Where a copy is kept for the edges.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// Which server a client asks for links.

@@ -3,7 +3,7 @@
 mod admin;
 mod data;
 
-use crate::args::{Back, Command, Control, Edge, Front, Up};
+use crate::args::{Back, Command, Control, Edge, Front, Redis, Up};
 use crate::fault::Fault;
 use crate::out;
 use data::Locked;
@@ -26,7 +26,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
-        let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
+        let control = start_control(args.data_dir.join("linkr.db"), args.back, &args.redis).await?;
         let metrics = control.metrics();
         let api = control.api();
         let edge =
@@ -86,7 +86,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         let store = data::store(&args.store)?;
         let admin = admin::bind(args.admin).await?;
-        let control = start_control(store, args.back).await?;
+        let control = start_control(store, args.back, &args.redis).await?;
         let address = admin::serve(admin, control.metrics());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
@@ -121,22 +121,28 @@ fn log_filter() -> Result<EnvFilter, Fault> {
 
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
-    let back = match asked {
-        Command::Up(Up { back, .. }) | Command::Control(Control { back, .. }) => Some(back),
+    let settings = match asked {
+        Command::Up(Up { back, redis, .. }) | Command::Control(Control { back, redis, .. }) => {
+            Some((back, redis))
+        }
         Command::Edge(_) => None,
         _ => return Ok(()),
     };
     log_filter()?;
-    back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
+    settings.map_or(Ok(()), |(back, redis)| {
+        control_config(PathBuf::new(), back.clone(), redis)?.check().map_err(Fault::new)
+    })
 }
 
-async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
-    control::start(control_config(store, back)).await.map_err(Fault::new)
+async fn start_control(store: PathBuf, back: Back, redis: &Redis) -> Result<control::Running, Fault> {
+    control::start(control_config(store, back, redis)?).await.map_err(Fault::new)
 }
 
-fn control_config(store: PathBuf, back: Back) -> control::Config {
+fn control_config(store: PathBuf, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
     let Back { api, insecure, more_schemes, own_hosts } = back;
-    control::Config { store, api, insecure, more_schemes, own_hosts }
+    let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
+    let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
+    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, redis })
 }
 
 fn edge_config(
