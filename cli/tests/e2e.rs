@@ -22,6 +22,8 @@ mod image;
 mod metrics;
 #[path = "e2e/propagation.rs"]
 mod propagation;
+#[path = "e2e/redis.rs"]
+mod redis;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]

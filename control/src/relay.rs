@@ -100,7 +100,9 @@ pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Re
     let ca = redis.ca.as_ref().map(|file| {
         std::fs::read(file).map_err(|e| format!("cannot read the authorities in {}: {e}", file.display()))
     });
-    let place = Place::new(&redis.url, ca.transpose()?).map_err(|e| format!("cannot use that Redis: {e}"))?;
+    let wanted = "redis://[user:password@]host[:port][/database], or rediss:// for TLS";
+    let place = Place::new(&redis.url, ca.transpose()?)
+        .map_err(|e| format!("--redis is no address of Redis, such as {wanted}: {e}"))?;
     let shards = redis.shards.max(1);
     metrics.relay.open(shards);
     let (senders, receivers) = (0..shards).map(|_| mpsc::channel(WAITING_OFFERS)).unzip();
@@ -225,14 +227,7 @@ impl Carrier {
         tail: &mut watch::Receiver<Position>,
     ) -> Result<(), Fault> {
         let (stored, policy) = lua::look(redis, self.shard).await?;
-        let other = policy.as_ref().is_some_and(|policy| !policy.starts_with("volatile-"));
-        if other && !self.numbers().other_policy.swap(other, Relaxed) {
-            let policy = policy.unwrap_or_default();
-            tracing::warn!(
-                policy,
-                "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru"
-            );
-        }
+        self.judge(policy);
         let copied = stored.as_deref().and_then(Copied::decode);
         let (seq, of) = copied.map_or((0, None), |copied| (copied.at.seq, Some(copied.at.epoch)));
         let log = blocking(&self.feeder.store, move |store| store.log_view(seq, of)).await?;
@@ -253,22 +248,36 @@ impl Carrier {
         }
         let Some(Copied { at, .. }) = self.relay.at() else { return Ok(()) };
         self.read = at;
-        self.numbers().moved(self.shard.number, at.seq);
         // The store was asked: the tail may be a little behind it.
         let reached = |head: &Position| {
             head.epoch.counter > at.epoch.counter || (head.epoch == at.epoch && head.seq >= at.seq)
         };
         let reached = tokio::time::timeout(TAIL_WAIT, tail.wait_for(reached)).await;
-        reached.map(|_| ()).map_err(|_| Fault("the log is not read up to its end".into()))
+        reached.map_err(|_| Fault("the log is not read up to its end".into()))?;
+        self.numbers().moved(self.shard.number, at.seq);
+        Ok(())
     }
 
     /// Whether Redis still stands where it was left.
     async fn look_again(&mut self, redis: &mut Connection, copied: Copied) -> Result<(), Fault> {
-        if lua::look(redis, self.shard).await?.0 != Some(copied.encode()) {
+        let (stored, policy) = lua::look(redis, self.shard).await?;
+        self.judge(policy);
+        if stored != Some(copied.encode()) {
             self.relay = Relay::new(self.shard);
         }
         self.due = Instant::now();
         Ok(())
+    }
+
+    /// Says when Redis may evict what it must not.
+    fn judge(&self, policy: Option<String>) {
+        let Some(policy) = policy else { return };
+        let other = !policy.starts_with("volatile-");
+        let before = self.numbers().other_policy.swap(other, Relaxed);
+        if other && !before {
+            let why = "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru";
+            tracing::warn!(policy, "{why}");
+        }
     }
 
     /// The next changes of this shard, up to `head`.

@@ -36,7 +36,7 @@ async fn fetch(world: &World, codes: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_and_offers_arrive() {
-    let Some(redis) = skipped(Redis::start(&[])) else { return };
+    let Some(redis) = skipped(Redis::start(&["maxmemory-policy allkeys-lru"])) else { return };
     let bench = Bench::start(redis.url(), 1).await;
     write(&bench.world, (0..2_500).map(|n| format!("c{n}"))).await;
     delete(&bench.world, "c7").await;
@@ -61,6 +61,9 @@ async fn changes_and_offers_arrive() {
     ] {
         assert!(text.contains(line), "{line}{text}");
     }
+    let policy = ["CONFIG", "SET", "maxmemory-policy", "volatile-lru"];
+    cmd(policy[0]).arg(&policy[1..]).exec_async(&mut connect(&bench.own).await).await.unwrap();
+    bench.until(async || bench.text().contains("linkr_redis_policy_volatile 1\n")).await;
     bench.stop().await;
 }
 
