@@ -253,7 +253,7 @@ impl Carrier {
             head.epoch.counter > at.epoch.counter || (head.epoch == at.epoch && head.seq >= at.seq)
         };
         let reached = tokio::time::timeout(TAIL_WAIT, tail.wait_for(reached)).await;
-        reached.map_err(|_| Fault("the log is not read up to its end".into()))?;
+        reached.map(|_| ()).map_err(|_| Fault("the log is not read up to its end".into()))?;
         self.numbers().moved(self.shard.number, at.seq);
         Ok(())
     }

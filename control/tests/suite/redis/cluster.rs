@@ -2,7 +2,7 @@
 
 use super::copies::{Bench, connect, skipped};
 use super::{Shard, cmd, position_key, write};
-use services::RedisCluster;
+use services::{Redis, RedisCluster};
 
 const SHARDS: u16 = 8;
 
@@ -16,10 +16,19 @@ async fn shards_of(url: &str) -> Vec<Shard> {
     own
 }
 
+/// The rights that are shipped.
+fn grant(node: &Redis) {
+    let rights = include_str!("../../../../deploy/redis-acl.conf");
+    let own = rights.lines().find_map(|line| line.strip_prefix("user linkr-control ")).unwrap();
+    let words: Vec<&str> = ["ACL", "SETUSER", "linkr-control"].into_iter().chain(own.split(' ')).collect();
+    node.cli(&words).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_node_holds_up_its_own_shards_only() {
     let Some(mut cluster) = skipped(RedisCluster::start()) else { return };
-    let url = cluster.url();
+    cluster.nodes.iter().for_each(grant);
+    let url = cluster.url().replace("redis://", "redis://linkr-control:CHANGE-ME-CONTROL@");
     let bench = Bench::start_with(&url, cluster.nodes[0].url(), SHARDS, None).await;
     let mut nodes = Vec::new();
     for node in &cluster.nodes {
@@ -47,6 +56,7 @@ async fn a_lost_node_holds_up_its_own_shards_only() {
     assert!((1..2_000).contains(&left), "{left}");
 
     cluster.nodes[lost].start_again().unwrap();
+    grant(&cluster.nodes[lost]);
     nodes.push(back);
     let all = count(&nodes).await;
     // What was on the lost node is gone; what came while it was away may have been carried over or begun behind.
