@@ -216,6 +216,9 @@ pub struct Control {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// Where a copy is kept for the edges.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// Which server a client asks for links.

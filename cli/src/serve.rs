@@ -27,7 +27,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
-        let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
+        let control = start_control(args.data_dir.join("linkr.db"), args.back, &args.redis).await?;
         let metrics = control.metrics();
         let api = control.api();
         let config = edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
@@ -88,7 +88,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         let store = data::store(&args.store)?;
         let admin = admin::bind(args.admin).await?;
-        let control = start_control(store, args.back).await?;
+        let control = start_control(store, args.back, &args.redis).await?;
         let address = admin::serve(admin, control.metrics());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
@@ -124,23 +124,28 @@ fn log_filter() -> Result<EnvFilter, Fault> {
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
     let (back, redis) = match asked {
-        Command::Up(Up { back, redis, .. }) => (Some(back), Some(redis)),
-        Command::Control(Control { back, .. }) => (Some(back), None),
-        Command::Edge(Edge { redis, .. }) => (None, Some(redis)),
+        Command::Up(Up { back, redis, .. }) | Command::Control(Control { back, redis, .. }) => {
+            (Some(back), redis)
+        }
+        Command::Edge(Edge { redis, .. }) => (None, redis),
         _ => return Ok(()),
     };
     log_filter()?;
-    redis.map_or(Ok(None), edge_redis)?;
-    back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
+    edge_redis(redis)?;
+    back.map_or(Ok(()), |back| {
+        control_config(PathBuf::new(), back.clone(), redis)?.check().map_err(Fault::new)
+    })
 }
 
-async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
-    control::start(control_config(store, back)).await.map_err(Fault::new)
+async fn start_control(store: PathBuf, back: Back, redis: &Redis) -> Result<control::Running, Fault> {
+    control::start(control_config(store, back, redis)?).await.map_err(Fault::new)
 }
 
-fn control_config(store: PathBuf, back: Back) -> control::Config {
+fn control_config(store: PathBuf, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
     let Back { api, insecure, more_schemes, own_hosts } = back;
-    control::Config { store, api, insecure, more_schemes, own_hosts }
+    let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
+    let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
+    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, redis })
 }
 
 fn edge_config(

@@ -24,6 +24,8 @@ mod metrics;
 mod propagation;
 #[path = "e2e/redis.rs"]
 mod redis;
+#[path = "e2e/redis_edge.rs"]
+mod redis_edge;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]

@@ -13,6 +13,8 @@ pub struct Metrics {
     head: AtomicU64,
     sessions: AtomicI64,
     histories: AtomicU64,
+    /// What the relay to Redis counts.
+    pub(crate) relay: crate::relay::Numbers,
 }
 
 impl Metrics {
@@ -59,7 +61,8 @@ impl Collector for Metrics {
             self.histories.load(Relaxed),
         )?;
         let sessions = self.sessions.load(Relaxed) as f64;
-        families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)
+        families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)?;
+        self.relay.encode(&mut families, self.head.load(Relaxed))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::adapter::sqlite::{Options, Sqlite};
 use crate::metrics::Metrics;
 use crate::port::Repository;
+use crate::relay::{self, Redis};
 use crate::service::Service;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
@@ -36,6 +37,8 @@ pub struct Config {
     pub more_schemes: Vec<String>,
     /// Hosts that targets must not lead to: those of our own edges, which would be loops.
     pub own_hosts: Vec<String>,
+    /// The Redis that a copy of the log is kept in.
+    pub redis: Option<Redis>,
 }
 
 impl Config {
@@ -44,6 +47,7 @@ impl Config {
     /// # Errors
     /// [`StartFault`]
     pub fn check(&self) -> Result<(), StartFault> {
+        relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault)?;
         if self.api.ip().is_loopback() || self.insecure {
             return Ok(());
         }
@@ -74,7 +78,7 @@ pub struct Running {
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 4],
+    tasks: [JoinHandle<()>; 5],
 }
 
 /// Opens the store, brings its tables up to date, binds the API and serves it.
@@ -99,12 +103,14 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    let metrics = Arc::new(Metrics::default());
+    let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
     let writer = Writer::start(store.clone(), first)
         .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
 
-    let (writer, metrics) = (Arc::new(writer), Arc::new(Metrics::default()));
+    let writer = Arc::new(writer);
     let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
     let sessions = Sessions::new(known);
@@ -125,9 +131,11 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         forks: feed::Forks::default(),
         sessions: sessions.clone(),
         turns: feed::Turns::default(),
+        offers,
     };
+    let feeder = Arc::new(feeder);
     let service = Arc::new(service);
-    let calls = grpc::router(service.clone(), Arc::new(feeder))
+    let calls = grpc::router(service.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
     let entrance = Entrance::new(calls, rest::router(service));
@@ -142,6 +150,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
             let (writer, until) = (writer.clone(), stopped.clone());
             async move { sessions.run(writer, until).await }
         }),
+        tokio::spawn(relays.run(feeder, stopped.clone())),
         tokio::spawn(show_head(hint, numbers, stopped.clone())),
         tokio::spawn(accept(listener, entrance, stopped, GRACE)),
     ];

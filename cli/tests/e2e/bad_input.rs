@@ -35,6 +35,9 @@ fn words_that_make_no_sense() {
     refused(&run(&["link", "update", "a"]), &["nothing to change", "--clear"]);
     refused(&run(&["link", "update", "a", "--title", "x", "--clear", "title"]), &["title"]);
     refused(&run(&["control", "--store", "postgres://x"]), &["postgres://x", "sqlite:PATH"]);
+    refused(&run(&["control", "--redis", "here"]), &["--redis", "redis://"]);
+    refused(&run(&["up", "--redis-file", "none"]), &["none", "No such file"]);
+    refused(&run(&["up", "--redis-shards", "0"]), &["1024", "--redis-shards"]);
     refused(&run(&["import", "links.txt"]), &["links.txt"]);
     refused(&run(&["import", "none.csv"]), &["none.csv", "No such file"]);
     refused(&run(&["link", "list", "--server", "https://x"]), &["TLS"]);

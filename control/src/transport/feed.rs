@@ -5,13 +5,14 @@ mod stream;
 use crate::Fault;
 use crate::metrics::Metrics;
 use crate::port::{Repository, StoreFault};
+use crate::relay::Offers;
 use crate::service::blocking;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
 use ::feed::{Admission, Hello, admit, proves_another_history};
-use link::{Epoch, Seq};
+use link::{Epoch, Position, Seq};
 use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +58,8 @@ pub struct Feeder {
     pub sessions: Arc<Sessions>,
     /// What the streams take turns at.
     pub turns: Turns,
+    /// Where what was read for an edge is offered to Redis.
+    pub offers: Offers,
 }
 
 /// What the streams take turns at.
@@ -153,6 +156,7 @@ impl Feeder {
         }
         let keys = request.keys;
         let (head, entries) = blocking(&self.store, move |store| store.records(&keys)).await?;
+        self.offers.make(head, &entries);
         let entries = entries.into_iter().map(stream::entry).collect();
         Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries })
     }
@@ -166,6 +170,15 @@ impl Feeder {
         blocking(&self.store, call).await.map_err(|fault| status(&fault.into()))
     }
 
+    /// Makes a new history begin above `theirs`, which somebody has proved to have been in this one's place; both are
+    /// known to share the changes up to `shared`.
+    pub async fn fork(&self, own: Epoch, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
+        self.forks.allow(own.counter, theirs.counter, Instant::now())?;
+        let new = self.writer.fork(theirs.counter, shared).await.map_err(|fault| status(&fault))?;
+        self.metrics.history();
+        Ok(new)
+    }
+
     /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)
     /// makes a new history begin at once: the store belongs to this process alone, so nobody else can know better
     /// (R2). Without it such an edge would wait for ever, and others would keep what is no longer true.
@@ -176,11 +189,9 @@ impl Feeder {
         let mut log = view().await?;
         if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
             let old = log.head;
-            self.forks.allow(old.epoch.counter, own.epoch.counter, Instant::now())?;
             // What this edge has of the other history and can prove is all that is known to be in both.
             let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
-            let new = self.writer.fork(own.epoch.counter, shared).await.map_err(|fault| status(&fault))?;
-            self.metrics.history();
+            let new = self.fork(old.epoch, own.epoch, shared).await?;
             tracing::warn!(
                 edge = hello.edge,
                 seen = hello.seen.max(own.seq),

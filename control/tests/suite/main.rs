@@ -7,6 +7,7 @@ mod faults;
 mod feeds;
 mod imports;
 mod links;
+mod redis;
 mod rest;
 mod server;
 mod world;

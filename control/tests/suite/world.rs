@@ -51,6 +51,7 @@ pub fn config(store: PathBuf) -> Config {
         insecure: false,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
+        redis: None,
     }
 }
 
@@ -90,10 +91,16 @@ impl World {
         Self { running, folder, _turn: turn }
     }
 
-    pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+    /// With settings of its own; `config.store` is not looked at.
+    pub async fn with(folder: Folder, store: Arc<dyn Repository>, config: Config) -> Self {
         let turn = Turn::Beside(TURNS.read().await);
-        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        let running = control::start_on(config, store).await.unwrap();
         Self { running, folder, _turn: turn }
+    }
+
+    pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+        let config = config(folder.db());
+        Self::with(folder, store, config).await
     }
 
     /// Stops it and keeps the folder.
