@@ -417,13 +417,17 @@ fn a_redis_that_dies_is_asked_again_when_it_is_back() {
     });
 }
 
-/// What an edge needs.
-const ACL: &str = "user edge on >secret resetchannels -@all ~linkr:* +mget +select +auth +client|setname";
+/// The rights that are shipped for an edge.
+fn rights() -> String {
+    let shipped = include_str!("../../../deploy/redis-acl.conf");
+    let line = shipped.lines().find(|line| line.starts_with("user linkr-edge ")).unwrap();
+    line.replace("CHANGE-ME-EDGE", "secret")
+}
 
 #[test]
 fn read_only_rights_are_enough_and_a_database_of_its_own() {
-    let edge = |url: &str| url.replace("redis://", "redis://edge:secret@") + "/3";
-    with(&[ACL], None, edge, |world| {
+    let edge = |url: &str| url.replace("redis://", "redis://linkr-edge:secret@") + "/3";
+    with(&[&rights()], None, edge, |world| {
         let mut writer = world.writer();
         cmd("SELECT").arg(3).exec(&mut writer).unwrap();
         let at = Position { epoch: EPOCH, seq: START, tag: 1 };
@@ -434,7 +438,7 @@ fn read_only_rights_are_enough_and_a_database_of_its_own() {
         cmd("SET").arg(&name[..]).arg(&value[..]).exec(&mut writer).unwrap();
         world.until_up();
         assert_eq!(world.get("a"), "302 redis");
-        let own = world.server().url().replace("redis://", "redis://edge:secret@");
+        let own = world.server().url().replace("redis://", "redis://linkr-edge:secret@");
         let mut own = ::redis::Client::open(own).unwrap().get_connection().unwrap();
         assert!(cmd("SET").arg("linkr:x").arg(1).exec(&mut own).is_err(), "it may not write");
         assert!(cmd("MGET").arg("other").exec(&mut own).is_err(), "nor read what is not ours");
