@@ -132,7 +132,8 @@ impl Sessions {
             incarnation: row.incarnation,
             epoch: row.epoch,
             applied: row.applied,
-            last_pong: self.wall(row.last_pong),
+            age: self.now().saturating_sub(row.last_pong),
+            own: true,
         }
     }
 
