@@ -166,15 +166,56 @@ pub struct Edge {
 /// `linkr control`.
 #[derive(Args)]
 pub struct Control {
-    /// Where the links are kept: sqlite:PATH
-    #[arg(long, env = "LINKR_STORE", default_value = "sqlite:linkr-data/linkr.db", value_parser = store)]
-    pub store: String,
+    /// The links.
+    #[command(flatten)]
+    pub kept: Kept,
     /// Where health and metrics are served
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// Instead of running.
+    #[command(subcommand)]
+    pub command: Option<ControlCommand>,
+}
+
+/// What `linkr control` does instead of running.
+#[derive(Subcommand)]
+pub enum ControlCommand {
+    /// Says that the database was put back on purpose: a new history begins with what it holds, and every edge begins
+    /// anew
+    BumpEpoch {
+        /// The number of the history that control or an edge has seen, as their log says
+        #[arg(long, default_value_t = 0, value_name = "N")]
+        above: u32,
+    },
+}
+
+/// Where the links of `linkr control` are kept.
+#[derive(Args)]
+pub struct Kept {
+    /// Where the links are kept: sqlite:PATH, or postgres://USER@HOST/DATABASE, which several controls may share
+    #[arg(
+        long,
+        env = "LINKR_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:linkr-data/linkr.db",
+        value_parser = store
+    )]
+    pub store: String,
+    /// PostgreSQL: a file with the password
+    #[arg(long, env = "LINKR_STORE_PASSWORD_FILE", value_name = "FILE")]
+    pub store_password_file: Option<PathBuf>,
+    /// PostgreSQL: the same database past a PgBouncer and as the owner of the tables, for changes of them
+    #[arg(long, env = "LINKR_STORE_DIRECT", hide_env_values = true, value_name = "URL", value_parser = store)]
+    pub store_direct: Option<String>,
+    /// PostgreSQL: begin a new history by itself when the database was replaced by an older or another state of it
+    #[arg(long, env = "LINKR_AUTO_FORK", value_parser = clap::builder::BoolishValueParser::new())]
+    pub auto_fork: bool,
+    /// PostgreSQL: a primary is always stopped before another takes its place, so that what it answers holds
+    #[arg(long, env = "LINKR_FENCED", value_parser = clap::builder::BoolishValueParser::new())]
+    pub fenced: bool,
 }
 
 /// Which server a client asks for links.
@@ -342,8 +383,13 @@ fn size(text: &str) -> Result<usize, String> {
 }
 
 fn store(text: &str) -> Result<String, String> {
-    let known = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
-    if known { Ok(text.to_owned()) } else { Err("this version keeps links in sqlite:PATH".to_owned()) }
+    let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
+    let database = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if file || database {
+        Ok(text.to_owned())
+    } else {
+        Err("links are kept in sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned())
+    }
 }
 
 /// As the edge takes it.

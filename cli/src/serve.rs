@@ -3,9 +3,10 @@
 mod admin;
 mod data;
 
-use crate::args::{Back, Command, Control, Edge, Front, Up};
+use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Up};
 use crate::fault::Fault;
 use crate::out;
+use control::StoreAt;
 use data::Locked;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,7 +27,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
-        let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
+        let control = start_control(StoreAt::Sqlite(args.data_dir.join("linkr.db")), args.back).await?;
         let metrics = control.metrics();
         let api = control.api();
         let edge =
@@ -82,9 +83,17 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
 
 /// `linkr control`.
 pub fn control(args: Control) -> Result<(), Fault> {
+    let store = data::store(&args.kept)?;
+    if let Some(ControlCommand::BumpEpoch { above }) = args.command {
+        let StoreAt::Postgres(options) = store else {
+            return Err(Fault::new("a start of control on SQLite begins a history by itself"));
+        };
+        let new = control::adapter::postgres::bump_epoch(&options, above).map_err(Fault::new)?;
+        let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
+        return out::line(&text);
+    }
     run(async {
         let mut signals = Signals::new()?;
-        let store = data::store(&args.store)?;
         let admin = admin::bind(args.admin).await?;
         let control = start_control(store, args.back).await?;
         let address = admin::serve(admin, control.metrics());
@@ -127,14 +136,16 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         _ => return Ok(()),
     };
     log_filter()?;
-    back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
+    back.map_or(Ok(()), |back| {
+        control_config(StoreAt::Sqlite(PathBuf::new()), back.clone()).check().map_err(Fault::new)
+    })
 }
 
-async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
+async fn start_control(store: StoreAt, back: Back) -> Result<control::Running, Fault> {
     control::start(control_config(store, back)).await.map_err(Fault::new)
 }
 
-fn control_config(store: PathBuf, back: Back) -> control::Config {
+fn control_config(store: StoreAt, back: Back) -> control::Config {
     let Back { api, insecure, more_schemes, own_hosts } = back;
     control::Config { store, api, insecure, more_schemes, own_hosts }
 }

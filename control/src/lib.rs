@@ -3,6 +3,7 @@
 
 pub mod adapter;
 mod fault;
+mod heads;
 pub mod journal;
 mod metrics;
 pub mod port;
@@ -17,5 +18,5 @@ mod writer;
 
 pub use fault::{Fault, Names};
 pub use metrics::Metrics;
-pub use server::{Config, Running, StartFault, start, start_on};
+pub use server::{Config, Running, StartFault, StoreAt, start, start_on};
 pub use transport::rest::{edges_json, propagation_json};

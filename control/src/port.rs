@@ -29,9 +29,10 @@ pub trait Repository: Send + Sync + 'static {
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault>;
     /// Every history that took the place of another one, the latest first.
     fn histories(&self) -> Result<Vec<History>, StoreFault>;
-    /// The edges that are known to the controls of this store, in the order in which they joined. `own` replaces those
-    /// that this control has written before; without it nothing is written (R10). In a store that is shared an edge has
-    /// one row, that of the control which wrote it last.
+    /// The edges that are known to the controls of this store, in the order in which they joined. `own` replaces them
+    /// where this process has the store alone. Where it is shared `own` are those that follow this control now: an edge
+    /// has one row, which the control it follows writes, and which stays until it is blind and replaced or has been blind
+    /// for a day. Without `own` nothing is written (R10).
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
     /// through the log the oldest tombstones (R14). `now` is in Unix milliseconds.

@@ -65,6 +65,12 @@ impl Tail {
         loop {
             let last = *self.read.borrow();
             let (head, changes) = blocking(&self.store, move |store| store.changes(last.seq, BATCH)).await?;
+            if head.epoch != last.epoch {
+                // What is in memory need not be in the new history: whoever follows says hello, and reads the store.
+                *self.recent.write().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+                self.read.send_replace(head);
+                return Ok(true);
+            }
             if let Some((change, want)) = changes.iter().zip(last.seq + 1..).find(|(c, want)| c.seq != *want)
             {
                 tracing::error!(
@@ -84,8 +90,6 @@ impl Tail {
                     );
                     return Ok(false);
                 }
-                // Nothing new, but perhaps a new history.
-                self.read.send_if_modified(|read| std::mem::replace(read, head) != head);
                 return Ok(true);
             };
             self.keep(changes);

@@ -187,8 +187,10 @@ fn edges_are_remembered_in_their_order(store: &dyn Repository) {
     let own = [row("b", u64::MAX, None), row("a", 1, Some(9)), row("b", 2, Some(0))];
     assert_eq!(rows(Some(&own)), own);
     assert_eq!(rows(None), own);
-    assert_eq!(rows(Some(&own[1..])), own[1..]);
-    assert_eq!(rows(None), own[1..]);
+    // The first may have left this control for another one.
+    let left = usize::from(store.standing().is_none());
+    assert_eq!(rows(Some(&own[1..])), own[left..]);
+    assert_eq!(rows(None), own[left..]);
 }
 
 const DAY: i64 = 24 * 60 * 60 * 1000;

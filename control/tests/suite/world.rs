@@ -46,7 +46,7 @@ impl Drop for Folder {
 
 pub fn config(store: PathBuf) -> Config {
     Config {
-        store,
+        store: control::StoreAt::Sqlite(store),
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
         insecure: false,
         more_schemes: Vec::new(),

@@ -34,7 +34,8 @@ pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, Tr
     db.rows(&sql, &[]).await?.iter().map(session).collect()
 }
 
-/// Writes this control's rows. Of the others', those go that are blind and replaced or have been blind for too long.
+/// Writes this control's rows. Of all others those go that are blind and replaced, or have been blind for too long: an
+/// edge may have left us and live on.
 pub(super) async fn replace(
     db: &Db<'_>,
     control: i64,
@@ -47,9 +48,9 @@ pub(super) async fn replace(
     let applied: Vec<Option<i64>> = own.iter().map(|row| row.applied.map(u64::cast_signed)).collect();
     let ages: Vec<i64> = own.iter().map(|row| row.age.cast_signed()).collect();
     let gone = format!(
-        "DELETE FROM edge_session s WHERE (control = $1 AND (edge, incarnation) NOT IN \
-         (SELECT * FROM unnest($2::bytea[], $3::bigint[]))) OR (control <> $1 AND (last_pong < {NOW} - {GONE} OR \
-         (last_pong < {NOW} - {BLIND} AND EXISTS (SELECT FROM edge_session l WHERE l.edge = s.edge AND l.id > s.id))))"
+        "DELETE FROM edge_session s WHERE last_pong < {NOW} - {GONE} OR (last_pong < {NOW} - {BLIND} AND \
+         (edge, incarnation) NOT IN (SELECT * FROM unnest($1::bytea[], $2::bigint[])) AND \
+         EXISTS (SELECT FROM edge_session l WHERE l.edge = s.edge AND l.id > s.id))"
     );
     let put = format!(
         "INSERT INTO edge_session (edge, incarnation, epoch_counter, epoch_random, applied, last_pong, control) \
@@ -60,11 +61,7 @@ pub(super) async fn replace(
          epoch_counter = EXCLUDED.epoch_counter, epoch_random = EXCLUDED.epoch_random, applied = EXCLUDED.applied, \
          last_pong = greatest(edge_session.last_pong, EXCLUDED.last_pong)"
     );
-    let whose = [
-        (&control as _, Type::INT8),
-        (&edges as _, Type::BYTEA_ARRAY),
-        (&incarnations as _, Type::INT8_ARRAY),
-    ];
+    let whose = [(&edges as _, Type::BYTEA_ARRAY), (&incarnations as _, Type::INT8_ARRAY)];
     let rows = [
         (&control as _, Type::INT8),
         (&edges as _, Type::BYTEA_ARRAY),
