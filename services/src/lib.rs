@@ -1,7 +1,9 @@
 //! Private throwaway servers for tests and development: each in a folder of its own, on loopback, gone when dropped.
 
+mod pgbouncer;
 mod postgres;
 mod process;
 
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use process::{Fault, Folder, Process, free_port, program};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The owner's password. It keeps nobody out; a server that asks for one is like the real ones.
 const PASSWORD: &str = "secret";
 /// For a start, with or without recovery, and for any of its programs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that is given in the environment, or one of our own.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Postgres {
         let pw = folder.path().join("pw");
         fs::write(&pw, PASSWORD).map_err(|e| Fault::Failed(e.to_string()))?;
         let _ = owner.map(|(uid, gid)| std::os::unix::fs::chown(&pw, Some(uid), Some(gid)));
-        let (initdb, data) = (program("initdb", &[bin.clone()])?, folder.path().join("data"));
+        let (initdb, data) = (program("initdb", std::slice::from_ref(&bin))?, folder.path().join("data"));
         let pwfile = format!("--pwfile={}", pw.display());
         let words = [
             "-D",
@@ -118,6 +118,20 @@ impl Postgres {
     /// [`Fault::Failed`] with what psql says.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, Fault> {
         self.tool("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url(database)])
+    }
+
+    /// Runs a script of psql with variables.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] with what psql says.
+    pub fn script(&self, database: &str, file: &Path, variables: &[(&str, &str)]) -> Result<String, Fault> {
+        let set: Vec<String> =
+            variables.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
+        let (file, url) = (text(file), self.url(database));
+        let mut words = vec!["-Xq", "-v", "ON_ERROR_STOP=1", "-f", &file];
+        words.extend(set.iter().map(String::as_str));
+        words.push(&url);
+        self.tool("psql", &words)
     }
 
     /// A whole database as SQL.
@@ -266,7 +280,7 @@ fn newest() -> PathBuf {
 }
 
 /// The user postgres, where we are root.
-fn owner() -> Result<Option<(u32, u32)>, Fault> {
+pub(crate) fn owner() -> Result<Option<(u32, u32)>, Fault> {
     if !crate::process::is_root() {
         return Ok(None);
     }

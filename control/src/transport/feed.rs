@@ -154,7 +154,8 @@ impl Feeder {
         let (keys, least) = (request.keys, request.min_seq);
         let (head, entries) = loop {
             let asked = keys.clone();
-            (committed.mark_unchanged(), read.mark_unchanged());
+            committed.mark_unchanged();
+            read.mark_unchanged();
             let (head, entries) = blocking(&self.store, move |store| store.records(&asked)).await?;
             if head.seq >= least {
                 break (head, entries);

@@ -256,7 +256,7 @@ fn a_closed_store_answers_nothing(store: &dyn Repository) {
 }
 
 /// Every case on a fresh store of its own.
-fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
+pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_fresh_store_has_a_history_and_nothing_in_it);
     with_fresh(a_group_is_numbered_densely_under_one_tag);
     with_fresh(a_group_that_changes_nothing_leaves_the_log_alone);

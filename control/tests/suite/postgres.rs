@@ -35,6 +35,13 @@ impl Database {
         Postgres::open(&self.options()).unwrap()
     }
 
+    /// The same for a test that runs on a runtime, where opening blocks.
+    pub async fn opened(&self, auto_fork: bool) -> Arc<Postgres> {
+        let options = Options { auto_fork, ..self.options() };
+        let store = tokio::task::spawn_blocking(move || Postgres::open(&options).unwrap());
+        Arc::new(store.await.unwrap())
+    }
+
     pub fn sql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql).unwrap()
     }

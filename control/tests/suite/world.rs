@@ -62,6 +62,8 @@ enum Turn {
     Beside(RwLockReadGuard<'static, ()>),
     #[expect(dead_code, reason = "it is there to be dropped")]
     Alone(RwLockWriteGuard<'static, ()>),
+    /// That of another control of the same test.
+    Another,
 }
 
 /// A test has one at a time.
@@ -94,6 +96,19 @@ impl World {
         let turn = Turn::Beside(TURNS.read().await);
         let running = control::start_on(config(folder.db()), store).await.unwrap();
         Self { running, folder, _turn: turn }
+    }
+
+    /// A further control of a test that has its turn.
+    pub async fn another(store: Arc<dyn Repository>) -> Self {
+        let folder = Folder::new();
+        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        Self { running, folder, _turn: Turn::Another }
+    }
+
+    /// For a test that measures time, on a store of its own.
+    pub async fn alone_on(store: Arc<dyn Repository>) -> Self {
+        let turn = Turn::Alone(TURNS.write().await);
+        Self { _turn: turn, ..Self::another(store).await }
     }
 
     /// Stops it and keeps the folder.

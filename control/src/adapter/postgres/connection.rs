@@ -217,7 +217,7 @@ impl From<StoreFault> for Trouble {
 pub(super) fn number(row: &Row, column: usize) -> Result<u64, Trouble> {
     let wrong =
         || StoreFault::Corrupt(format!("column {} holds a negative number", row.columns()[column].name()));
-    Ok(u64::try_from(row.try_get::<_, i64>(column).map_err(corrupt)?).map_err(|_| wrong())?)
+    Ok(u64::try_from(row.try_get::<_, i64>(column).map_err(|e| corrupt(&e))?).map_err(|_| wrong())?)
 }
 
 /// A counter or random half of an epoch.
@@ -227,6 +227,6 @@ pub(super) fn half(row: &Row, column: usize) -> Result<u32, Trouble> {
 }
 
 /// A column of another type than the tables say.
-pub(super) fn corrupt(error: tokio_postgres::Error) -> Trouble {
+pub(super) fn corrupt(error: &tokio_postgres::Error) -> Trouble {
     Trouble::Fault(StoreFault::Corrupt(error.to_string()))
 }

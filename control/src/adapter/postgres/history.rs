@@ -51,7 +51,7 @@ fn is_replaced(known: Option<Position>, head: Position, tag: Option<u64>) -> boo
 
 /// The head in the first four columns.
 pub(super) fn head(row: &Row) -> Result<Position, Trouble> {
-    let tag = row.try_get::<_, i64>(3).map_err(corrupt)?.cast_unsigned();
+    let tag = row.try_get::<_, i64>(3).map_err(|e| corrupt(&e))?.cast_unsigned();
     let epoch = Epoch { counter: half(row, 0)?, random: half(row, 1)? };
     Ok(Position { epoch, seq: number(row, 2)?, tag })
 }
@@ -75,7 +75,7 @@ pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
     let seq = known.map_or(0, |known| known.seq.cast_signed());
     let rows = db.rows(&sql, &[(&seq, Type::INT8)]).await?;
     let row = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
-    let commit: &str = row.try_get(5).map_err(corrupt)?;
+    let commit: &str = row.try_get(5).map_err(|e| corrupt(&e))?;
     if !["on", "remote_apply"].contains(&commit) {
         let why = format!(
             "synchronous_commit is {commit} for this role or database, so a commit could be lost that was \
@@ -83,13 +83,13 @@ pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
         );
         return Err(StoreFault::Unavailable(why).into());
     }
-    db.all().set_synchronous(row.try_get(6).map_err(corrupt)?);
+    db.all().set_synchronous(row.try_get(6).map_err(|e| corrupt(&e))?);
     check(db, known, row).await.map(drop)
 }
 
 /// The head of a row that has the tag of the seq of `known` behind it, if it is of the history that `known` is of.
 pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Result<Position, Trouble> {
-    let (head, tag) = (head(row)?, row.try_get::<_, Option<i64>>(4).map_err(corrupt)?);
+    let (head, tag) = (head(row)?, row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?);
     match known.filter(|_| is_replaced(known, head, tag.map(i64::cast_unsigned))) {
         None => Ok(db.note(head)),
         Some(known) => Err(replaced(db, known, head).await),
@@ -134,7 +134,8 @@ async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Posi
         db.all().known().tags.iter().map(|(seq, tag)| (seq.cast_signed(), tag.cast_signed())).unzip();
     let sql = "SELECT max(seq) FROM change_log JOIN unnest($1::bigint[], $2::bigint[]) k(seq, tag) USING (seq, tag)";
     let rows = db.rows(sql, &[(&seqs, Type::INT8_ARRAY), (&tags, Type::INT8_ARRAY)]).await?;
-    let shared = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(0)).map_err(corrupt)?;
+    let shared =
+        rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(0)).map_err(|e| corrupt(&e))?;
     let shared = shared.unwrap_or(0).cast_unsigned();
     let new = fork(db, known.epoch.counter, shared, Some(current), unix_ms()).await?;
     Ok((shared, new))

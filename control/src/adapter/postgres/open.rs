@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 12;
 /// For one, with its TLS and its password.
 const CONNECT: Duration = Duration::from_secs(5);
 /// The number of the lock under which tables are changed: "linkr".
-const LOCK: i64 = 0x6c69_6e6b_72;
+const LOCK: i64 = 0x006c_696e_6b72;
 
 /// How a store on PostgreSQL is reached.
 #[derive(Clone, Default)]

@@ -27,7 +27,7 @@ fn first(rows: &[Row]) -> Result<&Row, Trouble> {
 }
 
 fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
-    row.try_get(column).map_err(corrupt)
+    row.try_get(column).map_err(|e| corrupt(&e))
 }
 
 /// The head and the rows of `from` in the order of `order`, up to the limit but at least one; whether there are more.

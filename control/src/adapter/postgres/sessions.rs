@@ -21,14 +21,14 @@ pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, Tr
          FROM edge_session ORDER BY id"
     );
     let session = |row: &Row| {
-        let edge: Vec<u8> = row.try_get(0).map_err(corrupt)?;
+        let edge: Vec<u8> = row.try_get(0).map_err(|e| corrupt(&e))?;
         Ok(SessionRow {
             edge: String::from_utf8_lossy(&edge).into_owned(),
-            incarnation: row.try_get::<_, i64>(1).map_err(corrupt)?.cast_unsigned(),
+            incarnation: row.try_get::<_, i64>(1).map_err(|e| corrupt(&e))?.cast_unsigned(),
             epoch: Epoch { counter: half(row, 2)?, random: half(row, 3)? },
-            applied: row.try_get::<_, Option<i64>>(4).map_err(corrupt)?.map(i64::cast_unsigned),
-            age: row.try_get::<_, i64>(5).map_err(corrupt)?.cast_unsigned(),
-            own: row.try_get::<_, i64>(6).map_err(corrupt)? == control,
+            applied: row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?.map(i64::cast_unsigned),
+            age: row.try_get::<_, i64>(5).map_err(|e| corrupt(&e))?.cast_unsigned(),
+            own: row.try_get::<_, i64>(6).map_err(|e| corrupt(&e))? == control,
         })
     };
     db.rows(&sql, &[]).await?.iter().map(session).collect()
@@ -79,7 +79,8 @@ pub(super) async fn replace(
         all(db, control),
         db.run("COMMIT"),
     );
-    (begun?, gone?, put?, committed?);
+    begun.and(committed)?;
+    gone.and(put)?;
     all
 }
 
@@ -101,7 +102,8 @@ pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Tro
         db.rows(&beat, &control),
         db.run("COMMIT"),
     );
-    (begun?, beat?, committed?);
+    begun.and(committed)?;
+    beat?;
     match head?.first() {
         Some(row) => history::check(db, known, row).await,
         None => read::head(db).await,

@@ -17,7 +17,7 @@ pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Item>, Trouble> 
     let sql = "SELECT key FROM links WHERE delete_time <= $1 ORDER BY delete_time LIMIT $2";
     let rows = db.rows(sql, &[(&before, Type::INT8), (&most, Type::INT8)]).await?;
     let purge = |row: &tokio_postgres::Row| {
-        let key = Key::from_bytes(row.try_get(0).map_err(corrupt)?);
+        let key = Key::from_bytes(row.try_get(0).map_err(|e| corrupt(&e))?);
         let key = key.map_err(|e| StoreFault::Corrupt(format!("a deleted link: {e}")))?;
         Ok(Item { key, intent: Intent::Purge { before }, retry: None })
     };
@@ -41,7 +41,7 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
     let (begun, cut, head, committed) =
         tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), read::head(db), db.run("COMMIT"));
     begun?;
-    let gone: i64 = cut?.first().map_or(Ok(0), |row| row.try_get(0)).map_err(corrupt)?;
+    let gone: i64 = cut?.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|e| corrupt(&e))?;
     committed?;
     Ok((head?, gone == most))
 }

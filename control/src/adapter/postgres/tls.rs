@@ -49,6 +49,7 @@ impl Tls {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Trust<'a> {
     Anybody,
     Roots(&'a str),

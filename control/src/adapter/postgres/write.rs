@@ -44,12 +44,13 @@ pub(super) async fn commit(
         db.rows(&find, asked),
         answers(db, &retries, now),
     );
-    (begun?, locked?);
+    begun?;
+    locked?;
     let head = head?;
     let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
     let start = history::check(db, known, row).await?;
     if let Some(done) = tried.take()
-        && row.try_get::<_, Option<i64>>(5).map_err(corrupt)? == Some(tag.cast_signed())
+        && row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
     {
         db.run("ROLLBACK").await?;
         return Ok(done);
@@ -89,12 +90,12 @@ async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, T
                a(principal, method, key, number) JOIN idempotency USING (principal, method, key) WHERE created > $4";
     let rows = db.rows(sql, params);
     let answer = |row: &Row| {
-        let number: i64 = row.try_get(0).map_err(corrupt)?;
+        let number: i64 = row.try_get(0).map_err(|e| corrupt(&e))?;
         let retry = retries[number as usize - 1];
-        let hash: &[u8] = row.try_get(1).map_err(corrupt)?;
+        let hash: &[u8] = row.try_get(1).map_err(|e| corrupt(&e))?;
         let wrong = |_| StoreFault::Corrupt("a stored answer: its hash".into());
         let hash = hash.try_into().map_err(wrong)?;
-        let response: Vec<u8> = row.try_get(2).map_err(corrupt)?;
+        let response: Vec<u8> = row.try_get(2).map_err(|e| corrupt(&e))?;
         let id = (retry.principal.clone(), retry.method, retry.id.clone());
         Ok((id, Answer { hash, response: response.into() }))
     };
@@ -146,7 +147,8 @@ async fn store(db: &Db<'_>, writes: &[Write], head: Position, now: i64) -> Resul
             moved.and(committed)
         },
     );
-    (logged?, linked?, gone?, remembered?);
+    logged.and(linked).and(remembered)?;
+    gone?;
     committed
 }
 

@@ -13,7 +13,7 @@ use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire};
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -134,7 +134,7 @@ impl<'a> Stream<'a> {
                     self.advance(&mut course, next, None).await?;
                 }
                 _ = written.changed(), if !course.asked.is_empty() => self.pong(&mut course).await?,
-                _ = or_never(read.as_mut().map(|read| read.changed())), if !course.asked.is_empty() => {
+                _ = or_never(read.as_mut().map(watch::Receiver::changed)), if !course.asked.is_empty() => {
                     self.pong(&mut course).await?;
                 }
                 () = or_never(stalled.map(tokio::time::sleep_until)) => return Err(stall()),
