@@ -136,9 +136,11 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         _ => return Ok(()),
     };
     log_filter()?;
-    back.map_or(Ok(()), |back| {
-        control_config(StoreAt::Sqlite(PathBuf::new()), back.clone()).check().map_err(Fault::new)
-    })
+    let store = match asked {
+        Command::Control(Control { kept, .. }) if !kept.store.starts_with("sqlite:") => data::store(kept)?,
+        _ => StoreAt::Sqlite(PathBuf::new()), // its directory is not made here
+    };
+    back.map_or(Ok(()), |back| control_config(store, back.clone()).check().map_err(Fault::new))
 }
 
 async fn start_control(store: StoreAt, back: Back) -> Result<control::Running, Fault> {

@@ -20,6 +20,8 @@ mod halves;
 mod image;
 #[path = "e2e/metrics.rs"]
 mod metrics;
+#[path = "e2e/postgres.rs"]
+mod postgres;
 #[path = "e2e/propagation.rs"]
 mod propagation;
 #[path = "e2e/snapshot.rs"]

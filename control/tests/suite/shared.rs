@@ -235,3 +235,81 @@ fn a_server_that_is_killed_loses_nothing_that_was_acknowledged_and_writes_go_on(
     assert_eq!(acked.len(), changes.len());
     store.close();
 }
+
+#[test]
+fn with_a_synchronous_standby_a_switch_loses_nothing_and_begins_no_history() {
+    let Some(mut server) = postgres::server(&["fsync=off"]) else { return };
+    let Some(port) = server.port() else { return println!("SKIPPED: LINKR_TEST_POSTGRES has no standby") };
+    let one = server.create("linkr").unwrap();
+    let mut standby = server.standby(true).unwrap();
+    let to = standby.port().unwrap();
+    let url = one.replace(&format!(":{port}/"), &format!(":{port},127.0.0.1:{to}/"));
+    let store = Arc::new(Postgres::open(&Options { url, ..Options::default() }).unwrap());
+    let standing = store.standing().unwrap();
+    assert!(standing.heartbeat && standing.certified && !standing.auto_fork);
+    let first = store.commit(&[create("a")], 1).unwrap().head;
+    assert_eq!(store.proved_head().unwrap(), first);
+
+    // Without its standby nothing is acknowledged, and no edge is told that it is current.
+    standby.kill();
+    let write = std::thread::spawn({
+        let store = store.clone();
+        move || store.commit(&[create("b")], 1)
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let waits = |count: &str| {
+        let began = Instant::now();
+        while server.psql("linkr", waiting).unwrap() != count {
+            assert!(began.elapsed() < Duration::from_secs(20), "no commit waits");
+        }
+    };
+    waits("1");
+    let proof = std::thread::spawn({
+        let store = store.clone();
+        move || store.proved_head()
+    });
+    waits("2");
+    assert!(!write.is_finished() && !proof.is_finished());
+    standby.start_again().unwrap();
+    let second = write.join().unwrap().unwrap().head;
+    assert_eq!((second.epoch, second.seq), (first.epoch, 2));
+    assert!(proof.join().unwrap().unwrap().seq >= 1);
+
+    server.kill();
+    standby.promote().unwrap();
+    let third = store.commit(&[create("c")], 1).unwrap().head;
+    assert_eq!((third.epoch, third.seq), (first.epoch, 3));
+    let changes = store.changes(0, ALL).unwrap().1;
+    assert_eq!(
+        changes.iter().map(|change| change.tag).collect::<Vec<_>>(),
+        [first.tag, second.tag, third.tag]
+    );
+    store.close();
+}
+
+/// The weaker promise, shown: what only the old primary had is gone, and named.
+#[test]
+fn with_an_asynchronous_standby_a_switch_loses_what_it_had_not_got_and_says_so() {
+    let Some(mut server) = postgres::server(&["fsync=off"]) else { return };
+    let Some(port) = server.port() else { return println!("SKIPPED: LINKR_TEST_POSTGRES has no standby") };
+    let one = server.create("linkr").unwrap();
+    let mut standby = server.standby(false).unwrap();
+    let url = one.replace(&format!(":{port}/"), &format!(":{port},127.0.0.1:{}/", standby.port().unwrap()));
+    let store = Postgres::open(&Options { url, auto_fork: true, ..Options::default() }).unwrap();
+    assert!(!store.standing().unwrap().certified);
+    let shared = store.commit(&[create("a")], 1).unwrap().head;
+    let began = Instant::now();
+    while standby.psql("linkr", "SELECT head FROM log_head").ok().as_deref() != Some("1") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the standby gets nothing");
+    }
+    standby.kill();
+    let lost = store.commit(&[create("b")], 1).unwrap().head;
+    server.kill();
+    standby.start_again().unwrap();
+    standby.promote().unwrap();
+    let head = store.commit(&[create("c")], 1).unwrap().head;
+    assert_eq!((head.epoch.counter, head.seq), (lost.epoch.counter + 1, lost.seq));
+    let history = store.histories().unwrap()[0];
+    assert_eq!((history.parent, history.fork_seq, history.head), (lost.epoch, shared.seq, shared.seq));
+    store.close();
+}

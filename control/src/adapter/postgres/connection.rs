@@ -26,6 +26,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '20s'; \
                                 SET LOCAL lock_timeout = '5s'; SET LOCAL synchronous_commit = on";
 
+/// What it ends with. Without a limit of time: a commit that waits for a standby and is cancelled there is called done.
+pub(super) const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+
 /// Why a try failed.
 #[derive(Debug)]
 pub(super) enum Trouble {

@@ -1,7 +1,7 @@
 //! The table of edges that all controls share, and a commit that proves whose database this is. What a row means is not
 //! known here.
 
-use super::connection::{BEGIN, Db, Trouble, corrupt, half};
+use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt, half};
 use super::{history, read};
 use crate::port::SessionRow;
 use link::{Epoch, Position};
@@ -77,7 +77,7 @@ pub(super) async fn replace(
         db.rows(&gone, &whose),
         db.rows(&put, &rows),
         all(db, control),
-        db.run("COMMIT"),
+        db.run(COMMIT),
     );
     begun.and(committed)?;
     gone.and(put)?;
@@ -100,7 +100,7 @@ pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Tro
         db.run(BEGIN),
         db.rows(&sql, &seq),
         db.rows(&beat, &control),
-        db.run("COMMIT"),
+        db.run(COMMIT),
     );
     begun.and(committed)?;
     beat?;

@@ -1,6 +1,6 @@
 //! What is older than it is kept, a little at a time, so that no write waits for it.
 
-use super::connection::{BEGIN, Db, Trouble, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
 use super::read;
 use crate::adapter::kept;
 use crate::journal::{Intent, Item};
@@ -39,7 +39,7 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
     let marked = kept::MARKED.cast_signed();
     let params = [(&most as _, Type::INT8), (&before as _, Type::INT8), (&marked as _, Type::INT8)];
     let (begun, cut, head, committed) =
-        tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), read::head(db), db.run("COMMIT"));
+        tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), read::head(db), db.run(COMMIT));
     begun?;
     let gone: i64 = cut?.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|e| corrupt(&e))?;
     committed?;

@@ -1,6 +1,6 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
-use super::connection::{BEGIN, Db, Params, Trouble, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
 use super::history;
 use super::read::{LINK, raw};
 use crate::adapter::kept;
@@ -143,7 +143,7 @@ async fn store(db: &Db<'_>, writes: &[Write], head: Position, now: i64) -> Resul
             let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
             let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
             let moved = db.rows("UPDATE log_head SET head = $1, tag = $2", &to);
-            let (moved, committed) = tokio::join!(biased; moved, db.run("COMMIT"));
+            let (moved, committed) = tokio::join!(biased; moved, db.run(COMMIT));
             moved.and(committed)
         },
     );
