@@ -7,7 +7,7 @@ use crate::adapter::kept;
 use crate::journal::{Answer, Found, Item, Retry, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
-use link::{ChangeKind, Position};
+use link::{ChangeKind, Key, Position};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -60,6 +60,7 @@ pub(super) async fn commit(
         let row = raw(row, 0)?;
         found.rows.insert(row.key.clone(), row);
     }
+    let there: HashSet<Key> = found.rows.keys().cloned().collect();
     let (head, verdicts, writes) = decide(group, found, start, tag, now);
     let done = Committed { head, verdicts };
     if head.seq == start.seq {
@@ -67,7 +68,7 @@ pub(super) async fn commit(
         return Ok(done);
     }
     *tried = Some(done);
-    store(db, &writes, head, now).await?;
+    store(db, &writes, &there, head, now).await?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }
@@ -113,24 +114,32 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 }
 
 /// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
-async fn store(db: &Db<'_>, writes: &[Write], head: Position, now: i64) -> Result<(), Trouble> {
+async fn store(
+    db: &Db<'_>,
+    writes: &[Write],
+    there: &HashSet<Key>,
+    head: Position,
+    now: i64,
+) -> Result<(), Trouble> {
     // Of several writes to one key the last one stays; the log has them all.
-    let last: HashMap<&link::Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
+    let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
     let records: Vec<Bytes> =
         writes.iter().map(|write| if write.purge { Bytes::new() } else { write.row.record() }).collect();
     let answered: Vec<_> =
         writes.iter().filter_map(|w| w.answer.as_ref().map(|a| (a, w.row.version))).collect();
     let purged: Vec<&[u8]> = last.values().filter(|w| w.purge).map(|w| w.row.key.as_bytes()).collect();
     let stays = |write: &&Write| !write.purge && std::ptr::eq(last[&write.row.key], *write);
-    let rows = writes
-        .iter()
-        .zip(&records)
-        .filter(|(write, _)| stays(write))
-        .map(|(write, record)| (&write.row, record));
-    let (logged, linked, gone, remembered, committed) = tokio::join!(
+    let mut rows: Vec<_> = writes.iter().zip(&records).filter(|(write, _)| stays(write)).collect();
+    rows.sort_unstable_by_key(|(write, _)| &write.row.key); // as the index has them
+    let (old, new): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .map(|(write, record)| (&write.row, record))
+        .partition(|(row, _)| there.contains(&row.key));
+    let (logged, made, changed, gone, remembered, committed) = tokio::join!(
         biased;
         log(db, writes, &records, head, now),
-        links(db, rows),
+        links(db, &new, false),
+        links(db, &old, true),
         async {
             if purged.is_empty() {
                 return Ok(Vec::new());
@@ -147,7 +156,7 @@ async fn store(db: &Db<'_>, writes: &[Write], head: Position, now: i64) -> Resul
             moved.and(committed)
         },
     );
-    logged.and(linked).and(remembered)?;
+    logged.and(made).and(changed).and(remembered)?;
     gone?;
     committed
 }
@@ -183,11 +192,8 @@ async fn log(
     .map(drop)
 }
 
-async fn links<'a>(
-    db: &Db<'_>,
-    rows: impl Iterator<Item = (&'a port::Row, &'a Bytes)>,
-) -> Result<(), Trouble> {
-    let rows: Vec<(&port::Row, &Bytes)> = rows.collect();
+/// Nobody else writes between the look at what is there and this: only for those is a conflict looked for.
+async fn links<'a>(db: &Db<'_>, rows: &[(&'a port::Row, &'a Bytes)], there: bool) -> Result<(), Trouble> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -199,15 +205,18 @@ async fn links<'a>(
     let records: Vec<&[u8]> = rows.iter().map(|(_, record)| &record[..]).collect();
     let times = |of: fn(&port::Row) -> i64| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
     let deleted: Vec<Option<i64>> = rows.iter().map(|(row, _)| row.delete_time).collect();
-    let sql = "INSERT INTO links (key, record, kept, title, tags, note, create_time, update_time, delete_time, version) \
-               SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
-               $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) \
-               ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
-               title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, \
-               create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
-               delete_time = EXCLUDED.delete_time, version = EXCLUDED.version";
+    let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, create_time, update_time, delete_time, version) \
+                   SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
+                   $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])"
+        .to_owned();
+    if there {
+        sql += " ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
+                title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, \
+                create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
+                delete_time = EXCLUDED.delete_time, version = EXCLUDED.version";
+    }
     db.rows(
-        sql,
+        &sql,
         &[
             (&all(|row| row.key.as_bytes()), Type::BYTEA_ARRAY),
             (&records, Type::BYTEA_ARRAY),
