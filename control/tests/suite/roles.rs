@@ -25,6 +25,9 @@ fn url(db: &Database, role: usize) -> String {
 #[test]
 fn the_contract_holds_for_a_role_with_few_rights_behind_a_pgbouncer() {
     let Some(first) = Database::new() else { return };
+    if first.server.port().is_none() {
+        return println!("SKIPPED: LINKR_TEST_POSTGRES gets no PgBouncer");
+    }
     let bouncer = match services::PgBouncer::start(&first.server, &ROLES) {
         Ok(bouncer) => bouncer,
         Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),

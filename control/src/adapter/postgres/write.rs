@@ -8,7 +8,7 @@ use crate::journal::{Answer, Found, Item, Retry, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
 use link::{ChangeKind, Key, Position};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -23,7 +23,7 @@ pub(super) async fn commit(
 ) -> Result<Committed, Trouble> {
     let known = db.all().known().last();
     let keys: Vec<&[u8]> =
-        group.iter().map(|item| item.key.as_bytes()).collect::<HashSet<_>>().into_iter().collect();
+        group.iter().map(|item| item.key.as_bytes()).collect::<BTreeSet<_>>().into_iter().collect();
     let retries: Vec<&Retry> = group.iter().filter_map(|item| item.retry.as_ref()).collect();
     let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
     let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
@@ -33,7 +33,11 @@ pub(super) async fn commit(
         history::tag_of("$1"),
         history::tag_of("$2")
     );
-    let find = format!("SELECT {LINK} FROM links WHERE key = ANY($1)");
+    // Key by key, in the order of the index: thousands at once would have the planner read the whole table.
+    let find = format!(
+        "SELECT l.* FROM unnest($1::bytea[]) a(key) CROSS JOIN LATERAL \
+         (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l"
+    );
     let asked: Params<'_> = &[(&keys, Type::BYTEA_ARRAY)];
     let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
     let (begun, locked, head, rows, answers) = tokio::join!(
