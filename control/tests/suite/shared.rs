@@ -256,7 +256,8 @@ fn with_a_synchronous_standby_a_switch_loses_nothing_and_begins_no_history() {
         let store = store.clone();
         move || store.commit(&[create("b")], 1)
     });
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'linkr'";
     let waits = |count: &str| {
         let began = Instant::now();
         while server.psql("linkr", waiting).unwrap() != count {
