@@ -7,6 +7,11 @@ run:
 test:
 	cargo run --quiet --locked --package xtask -- test
 
+# PostgreSQL and Redis to develop against: prints their addresses, Ctrl-C stops them.
+.PHONY: services
+services:
+	cargo run --quiet --locked --package xtask -- services
+
 bench:
 	cargo run --quiet --locked --package xtask -- bench
 

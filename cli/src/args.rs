@@ -122,6 +122,41 @@ pub struct Back {
     pub own_hosts: Vec<String>,
 }
 
+/// Which Redis holds a copy of the links.
+#[derive(Args, Clone)]
+pub struct Redis {
+    /// Redis between control and edges: redis://[user:password@]host[:port][/database], or rediss:// for TLS; nodes of
+    /// a cluster are separated by commas
+    #[arg(long, env = "LINKR_REDIS", hide_env_values = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// A file that holds this URL, for one with a password
+    #[arg(long, env = "LINKR_REDIS_FILE", value_name = "FILE", conflicts_with = "redis")]
+    pub redis_file: Option<PathBuf>,
+    /// Parts of the copy with a position each, for a cluster: the same number for control and every edge
+    #[arg(
+        long,
+        env = "LINKR_REDIS_SHARDS",
+        default_value_t = 1,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    pub redis_shards: u16,
+    /// Authorities (PEM) that rediss:// believes instead of the system's
+    #[arg(long, env = "LINKR_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+}
+
+impl Redis {
+    /// The URL, wherever it stands.
+    pub fn url(&self) -> Result<Option<String>, Fault> {
+        let Some(file) = &self.redis_file else { return Ok(self.redis.clone()) };
+        match std::fs::read_to_string(file) {
+            Ok(url) => Ok(Some(url.trim().to_owned())),
+            Err(fault) => Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
+        }
+    }
+}
+
 /// `linkr up`.
 #[derive(Args)]
 pub struct Up {
@@ -134,6 +169,9 @@ pub struct Up {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// The copy between them.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// `linkr edge`.
@@ -161,20 +199,67 @@ pub struct Edge {
     /// The reading half.
     #[command(flatten)]
     pub front: Front,
+    /// The copy that is asked before control.
+    #[command(flatten)]
+    pub redis: Redis,
 }
 
 /// `linkr control`.
 #[derive(Args)]
 pub struct Control {
-    /// Where the links are kept: sqlite:PATH
-    #[arg(long, env = "LINKR_STORE", default_value = "sqlite:linkr-data/linkr.db", value_parser = store)]
-    pub store: String,
+    /// The links.
+    #[command(flatten)]
+    pub kept: Kept,
     /// Where health and metrics are served
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// Where a copy is kept for the edges.
+    #[command(flatten)]
+    pub redis: Redis,
+    /// Instead of running.
+    #[command(subcommand)]
+    pub command: Option<ControlCommand>,
+}
+
+/// What `linkr control` does instead of running.
+#[derive(Subcommand)]
+pub enum ControlCommand {
+    /// Says that the database was put back on purpose: a new history begins with what it holds, and every edge begins
+    /// anew
+    BumpEpoch {
+        /// The number of the history that control or an edge has seen, as their log says
+        #[arg(long, default_value_t = 0, value_name = "N")]
+        above: u32,
+    },
+}
+
+/// Where the links of `linkr control` are kept.
+#[derive(Args)]
+pub struct Kept {
+    /// Where the links are kept: sqlite:PATH, or postgres://USER@HOST/DATABASE, which several controls may share
+    #[arg(
+        long,
+        env = "LINKR_STORE",
+        hide_env_values = true,
+        default_value = "sqlite:linkr-data/linkr.db",
+        value_parser = store
+    )]
+    pub store: String,
+    /// PostgreSQL: a file with the password
+    #[arg(long, env = "LINKR_STORE_PASSWORD_FILE", value_name = "FILE")]
+    pub store_password_file: Option<PathBuf>,
+    /// PostgreSQL: the same database past a PgBouncer and as the owner of the tables, for changes of them
+    #[arg(long, env = "LINKR_STORE_DIRECT", hide_env_values = true, value_name = "URL", value_parser = store)]
+    pub store_direct: Option<String>,
+    /// PostgreSQL: begin a new history by itself when the database was replaced by an older or another state of it
+    #[arg(long, env = "LINKR_AUTO_FORK", value_parser = clap::builder::BoolishValueParser::new())]
+    pub auto_fork: bool,
+    /// PostgreSQL: a primary is always stopped before another takes its place, so that what it answers holds
+    #[arg(long, env = "LINKR_FENCED", value_parser = clap::builder::BoolishValueParser::new())]
+    pub fenced: bool,
 }
 
 /// Which server a client asks for links.
@@ -342,8 +427,13 @@ fn size(text: &str) -> Result<usize, String> {
 }
 
 fn store(text: &str) -> Result<String, String> {
-    let known = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
-    if known { Ok(text.to_owned()) } else { Err("this version keeps links in sqlite:PATH".to_owned()) }
+    let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
+    let database = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if file || database {
+        Ok(text.to_owned())
+    } else {
+        Err("links are kept in sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned())
+    }
 }
 
 /// As the edge takes it.

@@ -3,9 +3,10 @@
 mod admin;
 mod data;
 
-use crate::args::{Back, Command, Control, Edge, Front, Up};
+use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up};
 use crate::fault::Fault;
 use crate::out;
+use control::StoreAt;
 use data::Locked;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,15 +25,17 @@ const LOAD: Duration = Duration::from_secs(5);
 pub fn up(args: Up) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
+        let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
-        let control = start_control(args.data_dir.join("linkr.db"), args.back).await?;
+        let store = StoreAt::Sqlite(args.data_dir.join("linkr.db"));
+        let control = start_control(store, args.back, &args.redis).await?;
         let metrics = control.metrics();
         let api = control.api();
-        let edge =
-            start_edge(edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
-                Some(metrics as edge::MoreMetrics)
-            }));
+        let config = edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
+            Some(metrics as edge::MoreMetrics)
+        });
+        let edge = start_edge(edge::Config { redis, ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -69,9 +72,10 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
+        let redis = edge_redis(&args.redis)?;
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config(&args.front, args.control, name, None);
-        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, ..config };
+        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, redis, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         signals.wait().await;
@@ -82,11 +86,19 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
 
 /// `linkr control`.
 pub fn control(args: Control) -> Result<(), Fault> {
+    let store = data::store(&args.kept)?;
+    if let Some(ControlCommand::BumpEpoch { above }) = args.command {
+        let StoreAt::Postgres(options) = store else {
+            return Err(Fault::new("a start of control on SQLite begins a history by itself"));
+        };
+        let new = control::adapter::postgres::bump_epoch(&options, above).map_err(Fault::new)?;
+        let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
+        return out::line(&text);
+    }
     run(async {
         let mut signals = Signals::new()?;
-        let store = data::store(&args.store)?;
         let admin = admin::bind(args.admin).await?;
-        let control = start_control(store, args.back).await?;
+        let control = start_control(store, args.back, &args.redis).await?;
         let address = admin::serve(admin, control.metrics());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
@@ -121,22 +133,32 @@ fn log_filter() -> Result<EnvFilter, Fault> {
 
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
-    let back = match asked {
-        Command::Up(Up { back, .. }) | Command::Control(Control { back, .. }) => Some(back),
-        Command::Edge(_) => None,
+    let (back, redis) = match asked {
+        Command::Up(Up { back, redis, .. }) | Command::Control(Control { back, redis, .. }) => {
+            (Some(back), redis)
+        }
+        Command::Edge(Edge { redis, .. }) => (None, redis),
         _ => return Ok(()),
     };
     log_filter()?;
-    back.map_or(Ok(()), |back| control_config(PathBuf::new(), back.clone()).check().map_err(Fault::new))
+    edge_redis(redis)?;
+    let Some(back) = back else { return Ok(()) };
+    let store = match asked {
+        Command::Control(Control { kept, .. }) if !kept.store.starts_with("sqlite:") => data::store(kept)?,
+        _ => StoreAt::Sqlite(PathBuf::new()), // its directory is not made here
+    };
+    control_config(store, back.clone(), redis)?.check().map_err(Fault::new)
 }
 
-async fn start_control(store: PathBuf, back: Back) -> Result<control::Running, Fault> {
-    control::start(control_config(store, back)).await.map_err(Fault::new)
+async fn start_control(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Running, Fault> {
+    control::start(control_config(store, back, redis)?).await.map_err(Fault::new)
 }
 
-fn control_config(store: PathBuf, back: Back) -> control::Config {
+fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
     let Back { api, insecure, more_schemes, own_hosts } = back;
-    control::Config { store, api, insecure, more_schemes, own_hosts }
+    let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
+    let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
+    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, redis })
 }
 
 fn edge_config(
@@ -150,8 +172,27 @@ fn edge_config(
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let (unpinned, snapshot) = (false, None);
-    edge::Config { listen, admin, control, workers, unpinned, hot_set_bytes, name, snapshot, more_metrics }
+    let (unpinned, snapshot, redis) = (false, None, None);
+    edge::Config {
+        listen,
+        admin,
+        control,
+        workers,
+        unpinned,
+        hot_set_bytes,
+        name,
+        snapshot,
+        redis,
+        more_metrics,
+    }
+}
+
+fn edge_redis(redis: &Redis) -> Result<Option<edge::RedisConfig>, Fault> {
+    let url = redis.url()?.map(|url| edge::RedisUrl::parse(&url)).transpose();
+    let url = url.map_err(|why| Fault::new(format_args!("--redis {why}")))?;
+    // As everywhere, if nothing else is said.
+    let ca = redis.redis_ca.clone().or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
+    Ok(url.map(|url| edge::RedisConfig { url, shards: redis.redis_shards, ca }))
 }
 
 fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {

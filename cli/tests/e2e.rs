@@ -20,8 +20,14 @@ mod halves;
 mod image;
 #[path = "e2e/metrics.rs"]
 mod metrics;
+#[path = "e2e/postgres.rs"]
+mod postgres;
 #[path = "e2e/propagation.rs"]
 mod propagation;
+#[path = "e2e/redis.rs"]
+mod redis;
+#[path = "e2e/redis_edge.rs"]
+mod redis_edge;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]

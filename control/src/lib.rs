@@ -3,10 +3,12 @@
 
 pub mod adapter;
 mod fault;
+mod heads;
 pub mod journal;
 mod metrics;
 pub mod port;
 mod random;
+mod relay;
 mod server;
 mod service;
 mod sessions;
@@ -17,5 +19,6 @@ mod writer;
 
 pub use fault::{Fault, Names};
 pub use metrics::Metrics;
-pub use server::{Config, Running, StartFault, start, start_on};
+pub use relay::Redis;
+pub use server::{Config, Running, StartFault, StoreAt, start, start_on};
 pub use transport::rest::{edges_json, propagation_json};

@@ -1,5 +1,6 @@
 //! What control counts, as families for `proto::exposition`. Nothing is served here.
 
+use crate::port::Standing;
 use proto::exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,9 @@ pub struct Metrics {
     head: AtomicU64,
     sessions: AtomicI64,
     histories: AtomicU64,
+    standing: Mutex<Option<Standing>>,
+    /// What the relay to Redis counts.
+    pub(crate) relay: crate::relay::Numbers,
 }
 
 impl Metrics {
@@ -24,6 +28,10 @@ impl Metrics {
 
     pub(crate) fn set_head(&self, seq: u64) {
         self.head.store(seq, Relaxed);
+    }
+
+    pub(crate) fn set_standing(&self, standing: Option<Standing>) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// A new history took the place of another one.
@@ -58,8 +66,20 @@ impl Collector for Metrics {
             "New histories of the log since the start: the store was put back, and acknowledged writes are gone.",
             self.histories.load(Relaxed),
         )?;
+        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        families.gauge(
+            "linkr_control_store_replaced",
+            "1 while the store holds another history than this control has seen, and nobody said that it was meant.",
+            f64::from(standing.is_some_and(|standing| standing.replaced)),
+        )?;
+        families.gauge(
+            "linkr_control_freshness_certified",
+            "Whether fresh answers hold over a failover of the store, too; 0: up to one.",
+            f64::from(standing.is_none_or(|standing| standing.certified)),
+        )?;
         let sessions = self.sessions.load(Relaxed) as f64;
-        families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)
+        families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)?;
+        self.relay.encode(&mut families, self.head.load(Relaxed))
     }
 }
 

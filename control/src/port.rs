@@ -11,6 +11,14 @@ use link::{Change, Epoch, Key, Link, Position, Seq, State};
 pub trait Repository: Send + Sync + 'static {
     /// What and where it is, for people.
     fn name(&self) -> String;
+    /// How this process stands among those that share the store; `None` where it has it alone.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+    /// The end of the log from a read that begins after this call, as an edge may rely on it (R9).
+    fn proved_head(&self) -> Result<Position, StoreFault> {
+        self.head()
+    }
     /// The current end of the log.
     fn head(&self) -> Result<Position, StoreFault>;
     /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk.
@@ -21,8 +29,10 @@ pub trait Repository: Send + Sync + 'static {
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault>;
     /// Every history that took the place of another one, the latest first.
     fn histories(&self) -> Result<Vec<History>, StoreFault>;
-    /// The edges that are known to the controls of this store, in the order in which they joined. `own` replaces those
-    /// that this control has written before; without it nothing is written (R10).
+    /// The edges that are known to the controls of this store, in the order in which they joined. `own` replaces them
+    /// where this process has the store alone. Where it is shared `own` are those that follow this control now: an edge
+    /// has one row, which the control it follows writes, and which stays until it is blind and replaced or has been blind
+    /// for a day. Without `own` nothing is written (R10).
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
     /// through the log the oldest tombstones (R14). `now` is in Unix milliseconds.
@@ -96,8 +106,23 @@ pub struct SessionRow {
     pub epoch: Epoch,
     /// The last change it said to have applied.
     pub applied: Option<Seq>,
-    /// When it was last answered, in Unix milliseconds.
-    pub last_pong: i64,
+    /// Milliseconds since it was last answered, at most.
+    pub age: u64,
+    /// Whether it was written by this process; a store takes all that it is given for that.
+    pub own: bool,
+}
+
+/// How a process stands among those that share a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it may begin a new history when the store was replaced.
+    pub auto_fork: bool,
+    /// Whether [`Repository::proved_head`] writes, and so should be asked seldom.
+    pub heartbeat: bool,
+    /// Whether what it reads holds over a failover of the store, too.
+    pub certified: bool,
+    /// Whether the store was replaced, and nobody has said yet that this was meant.
+    pub replaced: bool,
 }
 
 /// A part of a list.

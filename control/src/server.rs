@@ -1,8 +1,11 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
+use crate::adapter::postgres::{self, Postgres};
 use crate::adapter::sqlite::{Options, Sqlite};
+use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::Repository;
+use crate::relay::{self, Redis};
 use crate::service::Service;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
@@ -26,8 +29,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How control is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The SQLite file; it and its folder are made if they are not there.
-    pub store: PathBuf,
+    /// Where the links are kept.
+    pub store: StoreAt,
     /// Where gRPC and REST are bound; port 0 picks a free one.
     pub api: SocketAddr,
     /// Whether the API may be bound to more than loopback although it has no keys and no TLS.
@@ -36,6 +39,29 @@ pub struct Config {
     pub more_schemes: Vec<String>,
     /// Hosts that targets must not lead to: those of our own edges, which would be loops.
     pub own_hosts: Vec<String>,
+    /// The Redis that a copy of the log is kept in.
+    pub redis: Option<Redis>,
+}
+
+/// Where links are kept.
+#[derive(Clone, Debug)]
+pub enum StoreAt {
+    /// An SQLite file; it and its folder are made if they are not there.
+    Sqlite(PathBuf),
+    /// A database of PostgreSQL.
+    Postgres(postgres::Options),
+}
+
+impl StoreAt {
+    fn open(self) -> Result<Arc<dyn Repository>, String> {
+        match self {
+            Self::Sqlite(path) => {
+                let opened = Sqlite::open(&path, Options::default());
+                opened.map(|store| Arc::new(store) as _).map_err(|e| e.to_string())
+            }
+            Self::Postgres(options) => Postgres::open(&options).map(|store| Arc::new(store) as _),
+        }
+    }
 }
 
 impl Config {
@@ -44,6 +70,10 @@ impl Config {
     /// # Errors
     /// [`StartFault`]
     pub fn check(&self) -> Result<(), StartFault> {
+        if let StoreAt::Postgres(options) = &self.store {
+            options.check().map_err(StartFault)?;
+        }
+        relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault)?;
         if self.api.ip().is_loopback() || self.insecure {
             return Ok(());
         }
@@ -74,7 +104,7 @@ pub struct Running {
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 4],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Opens the store, brings its tables up to date, binds the API and serves it.
@@ -83,10 +113,10 @@ pub struct Running {
 /// [`StartFault`]
 pub async fn start(config: Config) -> Result<Running, StartFault> {
     config.check()?; // before a file is made
-    let path = config.store.clone();
-    let opened = tokio::task::spawn_blocking(move || Sqlite::open(&path, Options::default())).await;
-    let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(|e| StartFault(e.to_string()))?;
-    start_on(config, Arc::new(store)).await
+    let at = config.store.clone();
+    let opened = tokio::task::spawn_blocking(move || at.open()).await;
+    let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(StartFault)?;
+    start_on(config, store).await
 }
 
 /// The same on a store that is open already; `config.store` is not looked at.
@@ -99,15 +129,25 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    let metrics = Arc::new(Metrics::default());
+    let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
     let writer = Writer::start(store.clone(), first)
         .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
 
-    let (writer, metrics) = (Arc::new(writer), Arc::new(Metrics::default()));
+    let writer = Arc::new(writer);
     let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
-    let sessions = Sessions::new(known);
+    let standing = store.standing();
+    if standing.is_some_and(|standing| !standing.certified) {
+        tracing::warn!(
+            "a failover of the database is not waited for (no synchronous standby, no --fenced): what is promised of \
+             fresh answers holds up to one"
+        );
+    }
+    let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
+    let sessions = Sessions::new(known, standing.is_some());
     let service = Service::new(
         store.clone(),
         writer.clone(),
@@ -125,24 +165,37 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         forks: feed::Forks::default(),
         sessions: sessions.clone(),
         turns: feed::Turns::default(),
+        heads: heads.clone(),
+        offers,
     };
+    let feeder = Arc::new(feeder);
     let service = Arc::new(service);
-    let calls = grpc::router(service.clone(), Arc::new(feeder))
+    let calls = grpc::router(service.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
     let entrance = Entrance::new(calls, rest::router(service));
 
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
-    let tasks = [
+    let shown = tail.head();
+    let tasks = vec![
         tokio::spawn({
             let hint = hint.clone();
             async move { tail.run(hint, until).await }
         }),
         tokio::spawn({
-            let (writer, until) = (writer.clone(), stopped.clone());
-            async move { sessions.run(writer, until).await }
+            let (store, writer, until) = (store.clone(), writer.clone(), stopped.clone());
+            async move { sessions.run(store, writer, until).await }
         }),
-        tokio::spawn(show_head(hint, numbers, stopped.clone())),
+        tokio::spawn({
+            let until = stopped.clone();
+            async move {
+                if let Some(heads) = heads {
+                    heads.run(until).await;
+                }
+            }
+        }),
+        tokio::spawn(relays.run(feeder, stopped.clone())),
+        tokio::spawn(show(shown, store.clone(), numbers, stopped.clone())),
         tokio::spawn(accept(listener, entrance, stopped, GRACE)),
     ];
     Ok(Running { api, metrics, store, writer, stop, tasks })
@@ -157,15 +210,19 @@ fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
     })
 }
 
-async fn show_head(
+/// Where the log ends and how the store stands, for the metrics.
+async fn show(
     mut head: watch::Receiver<link::Position>,
+    store: Arc<dyn Repository>,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
         metrics.set_head(head.borrow_and_update().seq);
+        metrics.set_standing(store.standing());
         tokio::select! {
             changed = head.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
             _ = stop.wait_for(|&stop| stop) => return,
         }
     }

@@ -1,12 +1,14 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
-use crate::port::SessionRow;
+use crate::Fault;
+use crate::port::{Repository, SessionRow};
+use crate::service::blocking;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
-use feed::edges::{Arrival, Session, Table};
+use feed::edges::{Arrival, PATIENCE_MS, Session, Table};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,10 +16,16 @@ use tokio::time::Instant;
 
 /// How often those who are gone are looked for, and a write that failed is tried again.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often a control that shares its store writes its own down.
+const SHARED_PERIOD: Duration = Duration::from_millis(200);
+/// Milliseconds for which others may rely on a row: without a later one no ping is answered behind that (R10).
+const ROW_HOLDS: u64 = 250;
 
 /// All edges that this control knows.
 pub struct Sessions {
     begun: Instant,
+    /// Whether other controls write to the store.
+    shared: bool,
     state: Mutex<State>,
     /// Somebody applied something: for those who wait for that.
     moved: watch::Sender<()>,
@@ -32,6 +40,11 @@ struct State {
     table: Table,
     /// The change with which each that is not on disk yet came in, by number.
     fresh: HashMap<u64, u64>,
+    /// Of a shared store: when the last rows that are written were taken down, whom they call answered just then, and
+    /// who was answered since.
+    wrote: u64,
+    covered: HashSet<u64>,
+    answered: HashSet<u64>,
 }
 
 /// What becomes of a ping.
@@ -47,14 +60,15 @@ pub enum Pong {
 
 impl Sessions {
     /// With those that an earlier process knew: it may have answered them until now.
-    pub fn new(known: Vec<SessionRow>) -> Arc<Self> {
+    pub fn new(known: Vec<SessionRow>, shared: bool) -> Arc<Self> {
         let mut table = Table::default();
         for row in known {
             table.remember(row.edge, row.incarnation, 0);
         }
         Arc::new(Self {
             begun: Instant::now(),
-            state: Mutex::new(State { table, fresh: HashMap::new() }),
+            shared,
+            state: Mutex::new(State { table, ..State::default() }),
             moved: watch::Sender::new(()),
             changed: watch::Sender::new(0),
             written: watch::Sender::new(0),
@@ -94,46 +108,83 @@ impl Sessions {
         self.written.subscribe()
     }
 
-    /// Keeps what is on disk and in memory the same until `stop`.
-    pub async fn run(&self, writer: Arc<Writer>, mut stop: watch::Receiver<bool>) {
+    /// Keeps what is in the store and in memory the same until `stop`.
+    pub async fn run(
+        &self,
+        store: Arc<dyn Repository>,
+        writer: Arc<Writer>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut changed = self.changed.subscribe();
         loop {
             tokio::select! {
                 _ = changed.changed() => {}
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(if self.shared { SHARED_PERIOD } else { PERIOD }) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
-            let (rows, upto) = {
-                let mut state = self.lock();
-                if state.table.clean(self.now()) {
-                    self.change();
-                }
-                let upto = *changed.borrow_and_update();
-                if upto == *self.written.borrow() {
-                    continue;
-                }
-                (state.table.all().map(|row| self.stored(row)).collect(), upto)
+            let written = match self.shared {
+                true => self.share(&store, &mut changed).await,
+                false => self.write(&writer, &mut changed).await,
             };
-            match writer.sessions(rows).await {
-                Ok(_) => {
-                    self.lock().fresh.retain(|_, change| *change > upto);
-                    self.written.send_replace(upto);
-                }
-                Err(fault) => {
-                    tracing::warn!(%fault, "new edges are not answered: cannot note that they are there");
-                }
+            if let Err(fault) = written {
+                tracing::warn!(%fault, "edges are not answered: cannot note that they are there");
             }
         }
     }
 
-    fn stored(&self, row: &Session) -> SessionRow {
-        SessionRow {
-            edge: row.edge.clone(),
-            incarnation: row.incarnation,
-            epoch: row.epoch,
-            applied: row.applied,
-            last_pong: self.wall(row.last_pong),
-        }
+    async fn write(&self, writer: &Writer, changed: &mut watch::Receiver<u64>) -> Result<(), Fault> {
+        let (rows, upto) = {
+            let mut state = self.lock();
+            if state.table.clean(self.now()) {
+                self.change();
+            }
+            let upto = *changed.borrow_and_update();
+            if upto == *self.written.borrow() {
+                return Ok(());
+            }
+            let age = |row: &Session| self.now().saturating_sub(row.last_pong);
+            (state.table.all().map(|row| stored(row, age(row))).collect(), upto)
+        };
+        writer.sessions(rows).await?;
+        self.lock().fresh.retain(|_, change| *change > upto);
+        self.written.send_replace(upto);
+        Ok(())
+    }
+
+    /// Writes those whose streams are here, and reads everybody's. No pong goes out later than [`ROW_HOLDS`] after the
+    /// time of its edge's row: whoever was answered since the last rows is called answered now, and who was not has to
+    /// wait for a row of its own before it is.
+    async fn share(
+        &self,
+        store: &Arc<dyn Repository>,
+        changed: &mut watch::Receiver<u64>,
+    ) -> Result<(), Fault> {
+        let (rows, covered, upto, began) = {
+            let mut guard = self.lock();
+            let (state, now, upto) = (&mut *guard, self.now(), *changed.borrow_and_update());
+            let (fresh, answered) = (&state.fresh, std::mem::take(&mut state.answered));
+            let (mut rows, mut covered) = (Vec::new(), HashSet::new());
+            for (number, row) in state.table.numbered().filter(|(_, row)| row.since.is_some()) {
+                let now_answered = fresh.contains_key(&number) || answered.contains(&number);
+                covered.extend(now_answered.then_some(number));
+                rows.push(stored(row, if now_answered { 0 } else { now.saturating_sub(row.last_pong) }));
+            }
+            (rows, covered, upto, now)
+        };
+        let all = blocking(store, move |store| store.sessions(Some(&rows))).await?;
+        let mut state = self.lock();
+        let now = self.now();
+        let row = |row: SessionRow| {
+            let last_pong = (now + ROW_HOLDS).saturating_sub(row.age);
+            ((row.edge, row.incarnation), (row.epoch, row.applied), last_pong)
+        };
+        state.table.shared(all.into_iter().map(row));
+        state.fresh.retain(|_, change| *change > upto);
+        (state.covered, state.wrote) = (covered, began);
+        drop(state);
+        self.written.send_replace(upto);
+        self.moved.send_replace(());
+        Ok(())
     }
 
     /// In Unix milliseconds.
@@ -145,6 +196,16 @@ impl Sessions {
     pub async fn propagated(&self, epoch: Epoch, seq: Seq) -> v1::Propagation {
         let committed = self.now();
         let mut moved = self.moved.subscribe();
+        if self.shared {
+            // An edge that another control has let in is known to those who have read the table since the commit.
+            let mut read = self.written();
+            let after = {
+                let _state = self.lock();
+                self.change()
+            };
+            let end = self.begun + Duration::from_millis(committed + PATIENCE_MS);
+            let _ = tokio::time::timeout_at(end, read.wait_for(|read| *read >= after)).await;
+        }
         let mut after: HashMap<u64, u32> = HashMap::new();
         loop {
             let now = self.now();
@@ -207,6 +268,11 @@ impl Sessions {
     }
 }
 
+fn stored(row: &Session, age: u64) -> SessionRow {
+    let (edge, incarnation, epoch) = (row.edge.clone(), row.incarnation, row.epoch);
+    SessionRow { edge, incarnation, epoch, applied: row.applied, age, own: true }
+}
+
 /// One stream's place among the edges; its end is noted when this is dropped.
 pub struct Membership {
     sessions: Arc<Sessions>,
@@ -222,6 +288,17 @@ impl Membership {
             return Pong::Later;
         }
         let now = self.sessions.now();
+        if self.sessions.shared {
+            if !state.covered.contains(&self.number) {
+                let change = self.sessions.change();
+                state.fresh.insert(self.number, change);
+                return Pong::Later;
+            }
+            if now.saturating_sub(state.wrote) > ROW_HOLDS {
+                return Pong::Later; // until the next rows are written, which is soon
+            }
+            state.answered.insert(self.number);
+        }
         if state.table.pong(self.number, now) { Pong::Give } else { Pong::Never }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::port::{Limit, Repository, StoreFault};
 use crate::service::blocking;
-use link::{Change, Position, Seq};
+use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub struct Tail {
 
 #[derive(Default)]
 struct Recent {
+    epoch: Epoch,
     changes: VecDeque<Change>,
     bytes: usize,
 }
@@ -33,7 +34,11 @@ struct Recent {
 impl Tail {
     /// A tail that begins behind `head`: older changes are in the store.
     pub fn new(store: Arc<dyn Repository>, head: Position) -> Self {
-        Self { store, recent: RwLock::default(), read: watch::channel(head).0 }
+        Self {
+            store,
+            recent: RwLock::new(Recent { epoch: head.epoch, ..Recent::default() }),
+            read: watch::channel(head).0,
+        }
     }
 
     /// How far it has read.
@@ -65,6 +70,13 @@ impl Tail {
         loop {
             let last = *self.read.borrow();
             let (head, changes) = blocking(&self.store, move |store| store.changes(last.seq, BATCH)).await?;
+            if head.epoch != last.epoch {
+                // What is in memory need not be in the new history: whoever follows says hello, and reads the store.
+                let empty = Recent { epoch: head.epoch, ..Recent::default() };
+                *self.recent.write().unwrap_or_else(PoisonError::into_inner) = empty;
+                self.read.send_replace(head);
+                return Ok(true);
+            }
             if let Some((change, want)) = changes.iter().zip(last.seq + 1..).find(|(c, want)| c.seq != *want)
             {
                 tracing::error!(
@@ -84,8 +96,6 @@ impl Tail {
                     );
                     return Ok(false);
                 }
-                // Nothing new, but perhaps a new history.
-                self.read.send_if_modified(|read| std::mem::replace(read, head) != head);
                 return Ok(true);
             };
             self.keep(changes);
@@ -106,15 +116,19 @@ impl Tail {
         }
     }
 
-    /// Whether the changes behind `after` are in memory.
-    pub fn holds(&self, after: Seq) -> bool {
+    /// Whether the changes of a history behind `after` are in memory.
+    pub fn holds(&self, epoch: Epoch, after: Seq) -> bool {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        recent.changes.front().is_some_and(|first| first.seq <= after + 1)
+        recent.epoch == epoch && recent.changes.front().is_some_and(|first| first.seq <= after + 1)
     }
 
-    /// The changes behind `after`, one batch at most, if they are in memory.
-    pub fn recent(&self, after: Seq) -> Option<Vec<Change>> {
+    /// The changes of a history behind `after`, one batch at most, if they are in memory. Of another history the same
+    /// numbers mean other changes.
+    pub fn recent(&self, epoch: Epoch, after: Seq) -> Option<Vec<Change>> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        if recent.epoch != epoch {
+            return None;
+        }
         let first = recent.changes.front()?.seq;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         let mut bytes = 0;
@@ -136,7 +150,7 @@ mod tests {
     use super::*;
     use crate::journal::Item;
     use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Walked};
-    use link::{Epoch, Key};
+    use link::Key;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Counts how often the log is read; far too often ends the tail with a hole.

@@ -47,6 +47,9 @@ pub fn start(
                 let origin = origin::Origin::new(endpoints, Arc::clone(&shared));
                 let more = config.more_metrics.clone();
                 tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
+                if let Some(redis) = shared.redis.clone() {
+                    tokio::spawn(redis.resolve());
+                }
                 tokio::spawn(origin::answer(origin.clone(), questions));
                 let following = tokio::spawn(follow::follow(config.name, shared, origin, restored));
                 tokio::select! {

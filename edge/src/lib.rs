@@ -4,11 +4,13 @@
 //! `snapshot` the file that keeps the links over a restart.
 
 mod background;
+mod redis;
 mod shared;
 mod snapshot;
 mod sys;
 mod worker;
 
+use redis::Redis;
 use shared::{Question, Shared};
 use snapshot::{Keeper, Snapshot};
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +20,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use redis::{RedisConfig, RedisUrl};
 pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.
@@ -42,6 +45,8 @@ pub struct Config {
     pub name: String,
     /// The file that keeps the links over a restart.
     pub snapshot: Option<PathBuf>,
+    /// The copy that is asked for what memory lacks.
+    pub redis: Option<RedisConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Option<MoreMetrics>,
 }
@@ -81,7 +86,9 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     let listen = listeners[0].local_addr().map_err(|fault| cannot_bind(config.listen, &fault))?;
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
-    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot));
+    let redis = config.redis.clone().map(|redis| Redis::new(redis, workers));
+    let redis = redis.transpose().map_err(StartFault)?.map(Arc::new);
+    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
         restored = snapshot.restore(&shared);

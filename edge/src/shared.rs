@@ -3,6 +3,7 @@
 
 mod latency;
 
+use crate::redis::Redis;
 use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
 use crate::worker::Driver;
 use futures_channel::{mpsc, oneshot};
@@ -24,6 +25,8 @@ pub struct Shared {
     pub feed: Feed,
     /// The file that keeps the links over a restart.
     pub snapshot: Option<Snapshot>,
+    /// The positioned copy between this edge and control.
+    pub redis: Option<Arc<Redis>>,
     /// One for each worker.
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
@@ -81,11 +84,13 @@ impl Shared {
         workers: usize,
         ask: mpsc::Sender<Question>,
         snapshot: Option<Snapshot>,
+        redis: Option<Arc<Redis>>,
     ) -> Self {
         Self {
             set: Set::new(hot_set_bytes),
             feed: Feed::default(),
             snapshot,
+            redis,
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| Published::default()).collect(),
             ask,
@@ -231,7 +236,7 @@ mod tests {
     #[test]
     fn every_answer_counts_once_under_its_tier() {
         let meters = Meters::default();
-        for tier in [Tier::Hot, Tier::Origin, Tier::Stale] {
+        for tier in [Tier::Hot, Tier::Redis, Tier::Origin, Tier::Stale] {
             let mut counts = Counts::default();
             counts.tier = tier;
             Outcome::ALL.into_iter().for_each(|outcome| counts.add(outcome));
@@ -241,9 +246,8 @@ mod tests {
             let counted = Outcome::ALL.map(|outcome| meters.outcome(tier, outcome));
             // redirect, not_found, gone, method, reserved, refused, timed_out, unavailable
             let expected = match tier {
-                Tier::Hot => [1, 1, 1, 0, 0, 0, 0, 1],
-                Tier::Origin | Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 1],
-                Tier::None => [0, 0, 0, 3, 3, 3, 3, 0],
+                Tier::Hot | Tier::Redis | Tier::Origin | Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 1],
+                Tier::None => [0, 0, 0, 4, 4, 4, 4, 0],
             };
             assert_eq!(counted, expected, "{}", tier.label());
         }

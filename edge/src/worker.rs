@@ -4,15 +4,17 @@ mod clock;
 mod connection;
 mod deadlines;
 mod driver;
+mod redis;
 
-use crate::shared::{Durations, Meters, Question, Shared, Told};
+use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
 use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
-use hot::Miss;
+use hot::{Hunt, Miss, Source};
 use monoio::io::Canceller;
 use monoio::net::TcpListener;
+use redis::{Said, Tier};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -38,6 +40,7 @@ struct Worker {
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<Question>>,
+    redis: Option<Rc<Tier>>,
 }
 
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
@@ -56,6 +59,7 @@ pub fn run(
     driver::run(report, move || async move {
         let worker = Rc::new(Worker {
             index,
+            redis: Tier::start(&shared, index),
             shared,
             clock: RefCell::new(Clock::new()),
             durations: RefCell::default(),
@@ -102,6 +106,9 @@ impl Worker {
     fn tick(&self) {
         self.clock.borrow_mut().anchor();
         self.connections.tick();
+        if let Some(redis) = &self.redis {
+            redis.tick();
+        }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
     }
 
@@ -128,10 +135,35 @@ impl Worker {
         }
     }
 
-    /// Asks the origin for a link, by way of the background thread.
-    async fn ask(&self, miss: &Miss) -> Told {
-        let (answer, told) = oneshot::channel();
+    /// Asks for a link, from the nearest on; `None` when nobody could say.
+    async fn ask(&self, miss: &Miss) -> Option<(Source, Arc<Answer>)> {
         self.meters().missed();
+        // A copy may be late by any time: only who can see it is believed by.
+        let blind = || self.shared.set.freshness(sys::boottime_ms()).is_blind();
+        let redis = self.redis.as_ref();
+        let redis = redis.filter(|redis| redis.is_well(&miss.key) && !miss.needs_origin() && !blind());
+        let mut hunt = Hunt::new(miss.token(), redis.is_some());
+        while let Some((source, _)) = hunt.next(&self.shared.set, miss.key.as_bytes()) {
+            let said = match redis.filter(|_| source == Source::Redis) {
+                Some(redis) => redis.ask(&miss.key, miss.token()).await,
+                None => match self.ask_origin(miss).await {
+                    Told::Known(answer) => Said::Known(answer),
+                    Told::Unavailable => Said::Unknown,
+                },
+            };
+            match said {
+                Said::Known(answer) => return Some((source, answer)),
+                Said::OtherCopy => hunt.other_copy(),
+                Said::Unknown => {}
+                Said::Busy => return None,
+            }
+        }
+        None
+    }
+
+    /// Asks control, by way of the background thread.
+    async fn ask_origin(&self, miss: &Miss) -> Told {
+        let (answer, told) = oneshot::channel();
         let question =
             Question { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
         if self.ask.borrow_mut().try_send(question).is_err() {

@@ -105,6 +105,29 @@ impl Table {
         self.rows.insert(self.last, row);
     }
 
+    /// What all controls of a store have written of their edges, at most: each by name and incarnation, with the history
+    /// and the last change that it has applied, and when it was last answered or may have been. Of an edge whose stream
+    /// is here nobody knows more than this; whoever else is not among them was given up for lost.
+    pub fn shared(&mut self, rows: impl IntoIterator<Item = ((String, u64), (Epoch, Option<Seq>), u64)>) {
+        let mut there = std::collections::HashSet::new();
+        for ((edge, incarnation), (epoch, applied), last_pong) in rows {
+            let known = |row: &Session| row.incarnation == incarnation && row.edge == edge;
+            if let Some((number, row)) = self.rows.iter_mut().find(|(_, row)| known(row)) {
+                row.last_pong = row.last_pong.max(last_pong);
+                if row.since.is_none() {
+                    (row.epoch, row.applied) = (epoch, applied);
+                }
+                there.insert(*number);
+            } else {
+                self.last += 1;
+                let row = Session { edge, incarnation, epoch, applied, last_pong, since: None, id: 0 };
+                self.rows.insert(self.last, row);
+                there.insert(self.last);
+            }
+        }
+        self.rows.retain(|number, row| row.since.is_some() || there.contains(number));
+    }
+
     /// It is about to be answered; `false` when it is not known any more and must not be.
     pub fn pong(&mut self, number: u64, now: u64) -> bool {
         self.rows.get_mut(&number).map(|row| row.last_pong = now).is_some()
@@ -178,6 +201,11 @@ impl Table {
         self.rows.get(&number)
     }
 
+    /// All of them by number, in the order in which they joined.
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Session)> {
+        self.rows.iter().map(|(number, row)| (*number, row))
+    }
+
     /// All of them, in the order in which they joined.
     pub fn all(&self) -> impl Iterator<Item = &Session> {
         self.rows.values()
@@ -234,6 +262,22 @@ mod tests {
         assert!(!table.clean(end));
         assert_eq!(table.judge(EPOCH, 6, end).blind, [new]);
         assert!(table.clean(end + 1) && table.all().next().is_none());
+    }
+
+    #[test]
+    fn what_other_controls_know_of_their_edges_counts() {
+        let mut table = Table::default();
+        let here = join(&mut table, ("here", 1), 1, Some(5), 0);
+        let moved = join(&mut table, ("moved", 1), 2, Some(5), 0);
+        table.left(moved, 2);
+        let row = |edge: &str, applied, last_pong| ((edge.to_owned(), 1), (EPOCH, applied), last_pong);
+        table.shared([row("here", Some(3), 0), row("moved", Some(9), 700), row("there", None, 700)]);
+        let judged = table.judge(EPOCH, 9, 800);
+        assert_eq!((judged.applied, judged.waiting), (vec![moved], vec![here, moved + 1]));
+        assert_eq!(table.get(here).unwrap().applied, Some(5), "its own word is newer than the row");
+        assert_eq!(table.judge(EPOCH, 9, 700 + PATIENCE_MS + 1).blind, [here, moved + 1]);
+        table.shared([]);
+        assert_eq!(table.all().map(|row| row.edge.as_str()).collect::<Vec<_>>(), ["here"]);
     }
 
     #[test]

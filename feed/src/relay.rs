@@ -41,7 +41,7 @@ impl Copied {
         }
         let epoch = Epoch { counter: bytes.get_u32(), random: bytes.get_u32() };
         let at = Position { epoch, seq: bytes.get_u64(), tag: bytes.get_u64() };
-        Some(Self { at, copy: bytes.get_u64() })
+        (at.seq >> 48 == 0).then(|| Self { at, copy: bytes.get_u64() })
     }
 }
 
@@ -54,15 +54,44 @@ pub fn value(as_of: Seq, record: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// A part of the keys with a position of its own; all its names lie on one node of a Redis Cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0 on.
+    pub number: u16,
+    /// Of so many. Part of every name: a position says nothing about keys that lay elsewhere when it moved.
+    pub of: u16,
+}
+
+impl Shard {
+    /// The only one.
+    pub const ONE: Self = Self { number: 0, of: 1 };
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// The shard of a key, of so many (at least 1): by FNV-1a (64 bits), for ever. Both ends go by it.
+#[must_use]
+pub fn shard_of(key: &[u8], of: u16) -> Shard {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Shard { number: (hash % u64::from(of.max(1))) as u16, of: of.max(1) }
+}
+
 /// The name of a shard's position.
 #[must_use]
-pub fn position_key(shard: u16) -> Bytes {
+pub fn position_key(shard: Shard) -> Bytes {
     format!("linkr:{{{shard}}}:position").into()
 }
 
 /// The name of a link's value in a copy.
 #[must_use]
-pub fn value_key(shard: u16, copy: u64, key: &[u8]) -> Bytes {
+pub fn value_key(shard: Shard, copy: u64, key: &[u8]) -> Bytes {
     let mut name = format!("linkr:{{{shard}}}:{copy:016x}:").into_bytes();
     name.extend_from_slice(key);
     name.into()
@@ -89,10 +118,11 @@ pub struct Script {
 }
 
 impl Script {
-    /// Whether the script goes on, given the position that is stored: the first lines of the Lua.
+    /// Whether the script goes on, given the position that is stored: the first lines of the Lua. To it no position,
+    /// an empty one and one that is no string are the same.
     #[must_use]
     pub fn may_run(&self, stored: Option<&[u8]>) -> bool {
-        stored == self.expected.as_deref() || off(Rule::RedisExpected)
+        stored.unwrap_or_default() == self.expected.as_deref().unwrap_or_default() || off(Rule::RedisExpected)
     }
 }
 
@@ -123,14 +153,14 @@ pub enum Attached {
 /// Control's end of one shard. Two relays of one shard are harmless: one of them is refused and attaches again.
 #[derive(Debug)]
 pub struct Relay {
-    shard: u16,
+    shard: Shard,
     at: Option<Copied>,
 }
 
 impl Relay {
     /// One that has not looked yet.
     #[must_use]
-    pub fn new(shard: u16) -> Self {
+    pub fn new(shard: Shard) -> Self {
         Self { shard, at: None }
     }
 
@@ -211,13 +241,14 @@ pub struct Offer {
     pub as_of: Seq,
     /// What goes where; never a removal.
     pub put: Put,
-    copy: u64,
+    /// The copy it is for.
+    pub copy: u64,
 }
 
 impl Offer {
     /// An offer to the copy that [`Relay::at`] names.
     #[must_use]
-    pub fn new(shard: u16, copied: Copied, as_of: Seq, key: &[u8], record: &[u8]) -> Self {
+    pub fn new(shard: Shard, copied: Copied, as_of: Seq, key: &[u8], record: &[u8]) -> Self {
         let put = Put { name: value_key(shard, copied.copy, key), value: Some(value(as_of, record)) };
         Self { epoch: copied.at.epoch, as_of, put, copy: copied.copy }
     }
@@ -249,7 +280,7 @@ pub struct Question {
 impl Question {
     /// About one key.
     #[must_use]
-    pub fn new(shard: u16, copy: u64, key: &[u8]) -> Self {
+    pub fn new(shard: Shard, copy: u64, key: &[u8]) -> Self {
         let mut names = [position_key(shard), value_key(shard, copy, key)];
         if off(Rule::RedisPositionFirst) {
             names.reverse();

@@ -30,6 +30,7 @@ fn a_position_comes_back_and_other_bytes_are_none() {
     let bytes = position.encode();
     assert_eq!(Copied::decode(&bytes), Some(position));
     assert_eq!(Copied::decode(&bytes[1..]), None);
+    assert_eq!(Copied::decode(&copied(NOW, 1 << 48, 0).encode()), None, "no log is as long");
     assert!(
         copied(NOW, 256, 0).encode() > copied(NOW, 255, u64::MAX).encode(),
         "their order is that of strings"
@@ -38,15 +39,28 @@ fn a_position_comes_back_and_other_bytes_are_none() {
 
 #[test]
 fn names() {
-    assert_eq!(position_key(3), "linkr:{3}:position");
-    assert_eq!(value_key(3, 0xab, b"\0\0\0\0k"), &b"linkr:{3}:00000000000000ab:\0\0\0\0k"[..]);
+    assert_eq!(position_key(Shard { number: 3, of: 8 }), "linkr:{3/8}:position");
+    assert_eq!(
+        value_key(Shard { number: 3, of: 8 }, 0xab, b"\0\0\0\0k"),
+        &b"linkr:{3/8}:00000000000000ab:\0\0\0\0k"[..]
+    );
+}
+
+#[test]
+fn a_shard_is_a_keys_for_ever() {
+    assert_eq!(shard_of(b"any", 1), Shard::ONE);
+    // By the vectors of FNV-1a: "" is cbf29ce484222325, "a" af63dc4c8601ec8c, "foobar" 85944171f73967e8.
+    for (key, number) in [(&b""[..], 0x2325), (b"a", 0xec8c), (b"foobar", 0x67e8)] {
+        assert_eq!(shard_of(key, 1 << 15).number, number & 0x7fff);
+        assert_eq!(shard_of(key, 8), Shard { number: number % 8, of: 8 });
+    }
 }
 
 #[test]
 fn where_redis_stands_decides_how_it_goes_on() {
     let check = |stored: Option<Copied>, log: LogView, want: &str| {
         let bytes = stored.map(|stored| stored.encode());
-        let got = match Relay::new(0).attach(bytes.as_deref(), &log, 9) {
+        let got = match Relay::new(Shard::ONE).attach(bytes.as_deref(), &log, 9) {
             Attached::Follow => "follow",
             Attached::Replaced => "replaced",
             Attached::Behind => "behind",
@@ -66,24 +80,25 @@ fn where_redis_stands_decides_how_it_goes_on() {
     check(Some(copied(NOW, 170, 1700)), log(100, None, 1), "replaced");
     check(Some(copied(OLD, 40, 400)), log(100, Some(400), 1), "start over");
     check(Some(copied(Epoch { counter: 3, random: 1 }, 4, 4)), log(100, Some(4), 1), "behind");
-    let strange = Relay::new(0).attach(Some(b"what"), &log(100, Some(0), 1), 9);
+    let strange = Relay::new(Shard::ONE).attach(Some(b"what"), &log(100, Some(0), 1), 9);
     assert!(matches!(strange, Attached::StartOver(script) if script.expected.as_deref() == Some(b"what")));
 }
 
 #[test]
 fn changes_move_with_the_position() {
-    let mut relay = Relay::new(0);
+    let mut relay = Relay::new(Shard::ONE);
     assert_eq!(relay.carry(log(72, None, 1).head, &[link(71)]), None, "not attached");
     attached(&mut relay, 70);
     let mut purge = link(72);
     (purge.kind, purge.record) = (ChangeKind::PURGE, Bytes::new());
     let end = Position { epoch: NOW, seq: 72, tag: 720 };
     let script = relay.carry(end, &[link(71), purge]).unwrap();
-    let name = value_key(0, 0xc0, b"\0\0\0\0k");
+    let name = value_key(Shard::ONE, 0xc0, b"\0\0\0\0k");
     let want = [Put { name: name.clone(), value: Some(value(71, b"r71")) }, Put { name, value: None }];
     assert_eq!((&script.puts[..], script.new), (&want[..], Copied { at: end, copy: 0xc0 }));
     assert!(script.may_run(Some(&copied(NOW, 70, 700).encode())));
     assert!(!script.may_run(Some(&copied(NOW, 71, 710).encode())) && !script.may_run(None));
+    assert!(Script { expected: None, ..script.clone() }.may_run(Some(b"")), "as good as none");
     relay.ran(&script, Ran::Moved);
     assert_eq!(relay.at(), Some(script.new));
     assert_eq!(relay.carry(end, &[]), None, "there already");
@@ -93,7 +108,7 @@ fn changes_move_with_the_position() {
 
 #[test]
 fn a_quiet_shard_moves_too_and_a_strange_change_removes_what_it_may_have_made_wrong() {
-    let mut relay = Relay::new(0);
+    let mut relay = Relay::new(Shard::ONE);
     attached(&mut relay, 70);
     let end = Position { epoch: NOW, seq: 71, tag: 710 };
     assert_eq!(relay.carry(end, &[]).unwrap().new.at, end);
@@ -107,7 +122,7 @@ fn a_quiet_shard_moves_too_and_a_strange_change_removes_what_it_may_have_made_wr
 #[test]
 fn an_offer_is_taken_only_when_it_knows_more() {
     let at = copied(NOW, 70, 700);
-    let offer = |as_of| Offer::new(0, at, as_of, b"\0\0\0\0k", b"r");
+    let offer = |as_of| Offer::new(Shard::ONE, at, as_of, b"\0\0\0\0k", b"r");
     let stored = at.encode();
     assert!(offer(70).may_run(Some(&stored), None));
     assert!(!offer(69).may_run(Some(&stored), None), "older than the position");
@@ -120,8 +135,8 @@ fn an_offer_is_taken_only_when_it_knows_more() {
 
 #[test]
 fn what_an_edge_makes_of_the_replies() {
-    let question = Question::new(0, 0xc0, b"\0\0\0\0k");
-    assert_eq!(question.names[0], position_key(0));
+    let question = Question::new(Shard::ONE, 0xc0, b"\0\0\0\0k");
+    assert_eq!(question.names[0], position_key(Shard::ONE));
     let at = Some(copied(NOW, 70, 700).encode());
     let ask = |position: &Option<Bytes>, value: Option<Bytes>| told(&question, &[position.clone(), value]);
     let says = |as_of| Some(Told { epoch: NOW, as_of, record: Some("r".into()) });

@@ -2,7 +2,7 @@
 
 use crate::head::{Head, Method, Parsed, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
-use crate::miss::{Judgement, Policy, judge, last_resort};
+use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
 use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Set, Tier, Told};
 use link::rule::{Rule, off};
@@ -273,8 +273,8 @@ fn answer_without_link(head: &Head<'_>, out: &mut Vec<u8>, turn: &mut Turn<'_>, 
 /// What a miss came to, as far as others were asked.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked<'a> {
-    /// A tier answered, and the set took it or knows the same: it was current when it was asked for.
-    Told(&'a Told<'a>),
+    /// This source answered, and the set took it or knows the same: it was current when it was asked for.
+    Told(Source, &'a Told<'a>),
     /// Nobody answered in time. What memory holds may still be better than nothing.
     Nobody,
 }
@@ -290,13 +290,13 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
         debug: None,
     };
     let (now, stamp, query) = (turn.now, turn.stamp, reply.query.as_deref());
-    turn.counts.tier = Tier::Origin;
     let outcome = match asked {
-        Asked::Told(told) => {
+        Asked::Told(source, told) => {
+            turn.counts.tier = source.tier();
             let found = told.value.map_or(Found::Absent(Absence::Certain), |value| value.found());
             let revision = told.value.map(|_| (told.epoch, told.version));
             extra.debug =
-                reply.debug.then_some(Debug { tier: Tier::Origin, revision, staleness_ms: Some(0) });
+                reply.debug.then_some(Debug { tier: source.tier(), revision, staleness_ms: Some(0) });
             Page { query, now, stamp, extra: &extra }.write(found, false, out)
         }
         // The set may know by now what it did not when it was asked.

@@ -176,12 +176,16 @@ fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
     assert_eq!((taken, miss.key.code(), out.len()), (get("abc?x=1").len(), &b"abc"[..], 0));
     let stored = link("https://a.example/");
     let told = |value| Told { epoch: EPOCH, as_of: 5, version: 5, value };
-    assert_eq!(finish(&miss, Asked::Told(&told(Some(&stored))), &mut out, &mut turn), Step::Wait);
+    assert_eq!(
+        finish(&miss, Asked::Told(Source::Origin, &told(Some(&stored))), &mut out, &mut turn),
+        Step::Wait
+    );
     assert!(String::from_utf8(out.clone()).unwrap().contains("Location: https://a.example/?x=1\r\n"));
     for (asked, status, tier) in [
-        (Asked::Told(&told(None)), "404", Tier::Origin),
-        (Asked::Told(&told(Some(&Stored::Deleted))), "410", Tier::Origin),
-        (Asked::Told(&told(Some(&Stored::Quarantined))), "503", Tier::Origin),
+        (Asked::Told(Source::Redis, &told(Some(&Stored::Deleted))), "410", Tier::Redis),
+        (Asked::Told(Source::Origin, &told(None)), "404", Tier::Origin),
+        (Asked::Told(Source::Origin, &told(Some(&Stored::Deleted))), "410", Tier::Origin),
+        (Asked::Told(Source::Origin, &told(Some(&Stored::Quarantined))), "503", Tier::Origin),
         (Asked::Nobody, "503", Tier::Origin),
     ] {
         out.clear();

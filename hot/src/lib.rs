@@ -18,7 +18,7 @@ pub use answer::{Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, t
 pub use dump::{Dump, Dumped};
 pub use head::{Head, Method, Parsed, Refusal, parse};
 pub use load::Loading;
-pub use miss::{Freshness, Policy};
+pub use miss::{Freshness, Hunt, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{Debug, Extra, Stamp, write_redirect};
 pub use set::{Absence, Fill, Fork, Found, Held, Set, Stored, Told};

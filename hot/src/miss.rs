@@ -2,7 +2,7 @@
 //!
 //! Pure: the classes of docs/propagation.md in one place, for the hot path, for misses, and for the simulation.
 
-use crate::{Absence, Found, Held, Set};
+use crate::{Absence, Found, Held, Set, Tier};
 use link::rule::{Rule, off};
 use link::{Class, Seq};
 
@@ -100,6 +100,16 @@ pub enum Source {
     Redis,
     /// Control.
     Origin,
+}
+
+impl Source {
+    /// Where its answers count.
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Redis => Tier::Redis,
+            Self::Origin => Tier::Origin,
+        }
+    }
 }
 
 /// The way of one miss from source to source.

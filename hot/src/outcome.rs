@@ -49,6 +49,8 @@ pub enum Tier {
     /// Memory, and this edge knew that it was current up to the bound.
     #[default]
     Hot,
+    /// The positioned copy was asked, and knew.
+    Redis,
     /// Control was asked; with [`Outcome::Unavailable`], and did not say.
     Origin,
     /// Memory that may be old: the edge is cut off, or its history was replaced and nobody confirmed the entry yet.
@@ -59,11 +61,11 @@ pub enum Tier {
 
 impl Tier {
     /// In the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Hot, Self::Origin, Self::Stale, Self::None];
+    pub const ALL: [Self; 5] = [Self::Hot, Self::Redis, Self::Origin, Self::Stale, Self::None];
 
     /// The label.
     pub fn label(self) -> &'static str {
-        ["hot", "origin", "stale", "none"][self as usize]
+        ["hot", "redis", "origin", "stale", "none"][self as usize]
     }
 
     /// Where an answer of this outcome counts, if it came up while requests were answered from here.

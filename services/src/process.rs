@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvError, Sender, channel};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Why a server is not there: one line for people. A test prints it and is skipped when the program is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Process {
         }
         command.arg("--").args(words).current_dir("/").stdin(Stdio::null());
         command.stdout(out.try_clone().map_err(failed)?).stderr(out);
-        Ok(Self { child: command.spawn().map_err(failed)?, log: log.to_owned() })
+        Ok(Self { child: spawned(command).map_err(failed)?, log: log.to_owned() })
     }
 
     /// Its number.
@@ -108,6 +110,11 @@ impl Process {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end: whether all went well.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().is_ok_and(|status| status.success())
     }
 
     /// `SIGKILL`, and waits for its end.
@@ -139,6 +146,26 @@ impl Process {
     }
 }
 
+/// Starts it on a thread that lives as long as this process: the kernel kills it with the *thread* that started it, and
+/// that of a test ends before others are done with what it shares.
+fn spawned(command: Command) -> std::io::Result<Child> {
+    type Asked = (Command, Sender<std::io::Result<Child>>);
+    static KEEPER: LazyLock<Mutex<Sender<Asked>>> = LazyLock::new(|| {
+        let (ask, asked) = channel::<Asked>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in asked {
+                let _ = answer.send(command.spawn()); // whoever asked waits below
+            }
+        });
+        Mutex::new(ask)
+    });
+    let (answer, child) = channel();
+    let keeper = KEEPER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let gone = |_| std::io::Error::other("the thread that starts programs has ended");
+    keeper.send((command, answer)).map_err(|_| gone(RecvError))?;
+    child.recv().map_err(gone)?
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
@@ -154,7 +181,8 @@ pub fn free_port() -> Result<u16, Fault> {
     bound.map(|at| at.port()).map_err(|e| Fault::Failed(format!("no free port: {e}")))
 }
 
-fn is_root() -> bool {
+/// Whether this process may be anybody.
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
@@ -167,7 +195,10 @@ mod tests {
         let folder = Folder::new("process", None).unwrap();
         let sleep = program("sleep", &[]).unwrap();
         let log = folder.path().join("log");
-        let mut process = Process::start(&[sleep.to_str().unwrap(), "60"], &log, None).unwrap();
+        let words = [sleep.to_str().unwrap(), "60"];
+        // Not with the thread that started it.
+        let started = std::thread::scope(|scope| scope.spawn(|| Process::start(&words, &log, None)).join());
+        let mut process = started.unwrap().unwrap();
         assert!(process.is_running());
         process.signal("STOP").unwrap();
         let (id, path) = (process.id(), folder.path().to_owned());

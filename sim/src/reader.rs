@@ -174,7 +174,7 @@ impl World {
         self.counters.redis_unknown += u64::from(known.is_none());
         self.judge_edge(e);
         match known {
-            Some(known) => self.finish(e, r, Some(&known)),
+            Some(known) => self.finish(e, r, Some((Source::Redis, &known))),
             None => self.hunt(e, r),
         }
     }
@@ -182,15 +182,15 @@ impl World {
     /// Origin said this, or nothing.
     pub fn told(&mut self, e: usize, r: usize, known: Option<&crate::edge::Known>) {
         match known {
-            Some(known) => self.finish(e, r, Some(known)),
+            Some(known) => self.finish(e, r, Some((Source::Origin, known))),
             None => self.hunt(e, r),
         }
     }
 
-    fn finish(&mut self, e: usize, r: usize, known: Option<&crate::edge::Known>) {
+    fn finish(&mut self, e: usize, r: usize, known: Option<(Source, &crate::edge::Known)>) {
         let Some((miss, _)) = self.edges[e].readers[r].miss.take() else { return };
-        let told = known.map(crate::edge::Known::told);
-        let asked = told.as_ref().map_or(Asked::Nobody, Asked::Told);
+        let told = known.map(|(source, known)| (source, known.told()));
+        let asked = told.as_ref().map_or(Asked::Nobody, |(source, told)| Asked::Told(*source, told));
         let (_, counts) = self.turn(e, |w, turn| finish(&miss, asked, w.out, turn));
         self.answer_came(e, r, &counts);
     }
@@ -232,7 +232,7 @@ impl World {
             (_, Tier::Stale) => self.counters.stale_answers += 1,
             (_, tier) => {
                 self.counters.fresh_reads += 1;
-                self.counters.told_answers += u64::from(tier == Tier::Origin);
+                self.counters.told_answers += u64::from(matches!(tier, Tier::Redis | Tier::Origin));
                 self.counters.fresh_absences += u64::from(answer == Answer::Absent);
             }
         }

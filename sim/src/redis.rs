@@ -3,11 +3,11 @@
 
 use crate::rng::Rng;
 use bytes::Bytes;
-use feed::relay::{Offer, Question, Script, position_key};
+use feed::relay::{Offer, Question, Script, Shard, position_key};
 use std::collections::BTreeMap;
 
 /// The one shard.
-pub const SHARD: u16 = 0;
+pub const SHARD: Shard = Shard::ONE;
 
 /// See the module.
 #[derive(Debug)]

@@ -39,6 +39,22 @@ pub enum Fault {
     Reorder,
     /// Control starts on an older copy of its database
     OldDatabase,
+    /// kill -9 of Postgres, and a new start
+    PostgresKilled,
+    /// A standby without a lag takes over while the old primary still answers
+    Promoted,
+    /// The same with one that commits do not wait for: what the old primary took meanwhile is lost
+    PromotedAsync,
+    /// Postgres is stopped, and its standby takes over: nobody begins anew
+    Switchover,
+    /// kill -9 of Redis, and a new start: with nothing, or what it once saved
+    RedisKilled,
+    /// SIGSTOP of Redis
+    RedisStopped,
+    /// Redis forgets everything
+    RedisFlushed,
+    /// Redis is started on an older copy of itself
+    RedisOlder,
 }
 
 /// Of a thousand writes, those that wait for the edges: while an edge is cut off, and else.
@@ -48,6 +64,11 @@ impl Fault {
     /// As on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether it is one of Postgres or Redis.
+    pub fn needs_servers(self) -> bool {
+        self as u8 >= Self::PostgresKilled as u8
     }
 
     /// Does it, heals it after `length`, waits until all is well, and notes it all.
@@ -106,11 +127,24 @@ impl Fault {
             Self::Duplicate => meddle(world, writer, Mischief::Duplicate, length).await?,
             Self::Reorder => meddle(world, writer, Mischief::Reorder, length).await?,
             Self::OldDatabase => put_back(world, writer, history, length).await?,
+            Self::PostgresKilled => {
+                world.servers()?.postgres.kill();
+                sleep(length / 2).await;
+                world.servers()?.postgres.start_again().map_err(|fault| text(&fault))?;
+                sleep(length / 2).await;
+            }
+            Self::Promoted | Self::PromotedAsync | Self::Switchover => {
+                promote(self, world, writer, history, length).await?;
+            }
+            Self::RedisKilled | Self::RedisStopped | Self::RedisFlushed | Self::RedisOlder => {
+                redis(self, world, length).await?;
+            }
         }
         // With a delay still there: what is measured inside the window has all of it.
         let unrecovered = world.recovered().await.err();
         writer.resume(None);
-        if let (Self::OldDatabase, Some(restore)) = (self, history.restores.last_mut()) {
+        if let (Self::OldDatabase | Self::PromotedAsync, Some(restore)) = (self, history.restores.last_mut())
+        {
             restore.forks = world.forks().await?;
         }
         if world.meddled() > 0 {
@@ -122,6 +156,31 @@ impl Fault {
         history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         Ok(())
     }
+}
+
+fn text(fault: &services::Fault) -> String {
+    fault.to_string()
+}
+
+async fn redis(fault: Fault, world: &mut World, length: Duration) -> Result<(), String> {
+    let redis = &mut world.servers()?.redis;
+    match fault {
+        Fault::RedisFlushed => drop(redis.cli(&["FLUSHALL"]).map_err(|fault| text(&fault))?),
+        Fault::RedisStopped => redis.signal("STOP").map_err(|fault| text(&fault))?,
+        Fault::RedisOlder => drop(redis.cli(&["SAVE"]).map_err(|fault| text(&fault))?),
+        _ => redis.kill().map_err(|fault| text(&fault))?,
+    }
+    sleep(length / 2).await;
+    match fault {
+        Fault::RedisFlushed => {}
+        Fault::RedisStopped => redis.signal("CONT").map_err(|fault| text(&fault))?,
+        _ => {
+            redis.kill().map_err(|fault| text(&fault))?;
+            redis.start_again().map_err(|fault| text(&fault))?;
+        }
+    }
+    sleep(length / 2).await;
+    Ok(())
 }
 
 /// Recovery is waited for with the streams as the mischief left them, and without writes: nothing cuts them, and
@@ -138,27 +197,85 @@ async fn meddle(
     world.meddle(Some(Mischief::None)).await
 }
 
+/// With Postgres control lives on, and finds other rows behind its connections.
 async fn put_back(
     world: &mut World,
     writer: &Writer,
     history: &mut History,
     length: Duration,
 ) -> Result<(), String> {
+    let servers = world.has_servers();
     writer.pause().await;
-    world.control()?.stop()?;
+    if !servers {
+        world.control()?.stop()?;
+    }
     world.copy_database()?;
     let copied = now();
-    world.start_control()?;
+    if !servers {
+        world.start_control()?;
+    }
     writer.resume(None);
     sleep(length / 2).await;
     writer.pause().await;
-    world.control()?.kill();
+    if !servers {
+        world.control()?.kill();
+    }
     let dead = now();
+    let mut started = dead;
     world.put_database_back()?;
-    let started = now();
-    world.start_control()?;
+    if !servers {
+        started = now();
+        world.start_control()?;
+    }
     writer.resume(Some(copied));
     sleep(length / 2).await;
     history.restores.push(Restore { copied, dead, started, forks: Vec::new() });
+    Ok(())
+}
+
+/// A standby takes over while the old primary still answers who is connected to it.
+async fn promote(
+    fault: Fault,
+    world: &mut World,
+    writer: &Writer,
+    history: &mut History,
+    length: Duration,
+) -> Result<(), String> {
+    let synchronous = fault != Fault::PromotedAsync;
+    world.servers()?.follow(synchronous)?;
+    world.recovered().await?;
+    if fault == Fault::Switchover {
+        let before = world.resets().await?;
+        sleep(length / 4).await;
+        let servers = world.servers()?;
+        servers.postgres.stop().map_err(|fault| text(&fault))?;
+        servers.promote(true)?;
+        servers.fence()?;
+        sleep(length / 2).await;
+        world.recovered().await?;
+        let more = world.resets().await? - before;
+        return if more == 0.0 { Ok(()) } else { Err(format!("a clean switchover sent {more} snapshots")) };
+    }
+    if synchronous {
+        sleep(length / 4).await;
+        world.servers()?.promote(true)?;
+        sleep(length / 2).await;
+        world.servers()?.fence()?;
+        sleep(length / 4).await;
+        return Ok(());
+    }
+    writer.pause().await;
+    world.servers()?.caught_up()?;
+    let copied = now();
+    // If control could reach both, nobody could say from outside which of them took a write.
+    world.servers()?.promote(false)?;
+    writer.resume(None);
+    sleep(length / 2).await;
+    writer.pause().await;
+    let dead = now();
+    world.servers()?.fence()?;
+    writer.resume(Some(copied));
+    sleep(length / 2).await;
+    history.restores.push(Restore { copied, dead, started: dead, forks: Vec::new() });
     Ok(())
 }

@@ -208,4 +208,6 @@ pub struct History {
     pub restores: Vec<Restore>,
     /// In order.
     pub windows: Vec<Window>,
+    /// As bits: edges that have no room for all links, and nobody to ask while control or its database is away.
+    pub small: u32,
 }

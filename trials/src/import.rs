@@ -4,6 +4,7 @@ use crate::history::now;
 use crate::probe::Probe;
 use crate::process::{Process, command};
 use crate::report::Times;
+use crate::stack::Stack;
 use crate::world::World;
 use clap::Args;
 use std::fmt::Write as _;
@@ -23,6 +24,9 @@ pub struct Import {
     /// Single writes a second
     #[arg(long, default_value_t = 25, value_name = "N")]
     writes: u32,
+    /// What stands behind control
+    #[arg(long, value_enum, default_value_t)]
+    stack: Stack,
 }
 
 impl Import {
@@ -31,7 +35,7 @@ impl Import {
     /// # Errors
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
-        let mut world = World::start(3, 0, false).await?;
+        let mut world = World::start(3, 0, false, self.stack).await?;
         let mut rows = String::from("code,target\n");
         for link in 0..self.links {
             let _ = writeln!(rows, "i{link:07},https://t.example/import/{link}");

@@ -14,6 +14,7 @@ mod random;
 mod reader;
 mod report;
 mod run;
+mod stack;
 mod wire;
 mod world;
 mod writer;

@@ -6,6 +6,7 @@ use crate::links::Links;
 use crate::process::{Process, command};
 use crate::random::Random;
 use crate::reader::Reader;
+use crate::stack::Stack;
 use crate::world::World;
 use crate::writer::Writer;
 use clap::Args;
@@ -74,7 +75,7 @@ impl Outage {
     pub async fn run(self) -> Result<bool, String> {
         let seed = self.seed.unwrap_or_else(crate::process::unix_ms);
         println!("seed {seed}");
-        let mut world = World::start(EDGES, seed, true).await?;
+        let mut world = World::start(EDGES, seed, true, Stack::Sqlite).await?;
         let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
         let links = Arc::new(Links::normal(self.unknown));
         Writer::new(channel.connect_lazy(), links.clone(), Vec::new()).populate(self.links).await;

@@ -8,6 +8,7 @@ use crate::probe::Probe;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::report::Report;
+use crate::stack::Stack;
 use crate::world::World;
 use crate::writer::Writer;
 use clap::{Args, ValueEnum};
@@ -26,7 +27,10 @@ pub struct Run {
     /// For how long at least; every fault is done once at least
     #[arg(long, default_value_t = 480, value_name = "N")]
     seconds: u64,
-    /// Which faults, in which order [default: all]
+    /// What stands behind control
+    #[arg(long, value_enum, default_value_t)]
+    stack: Stack,
+    /// Which faults, in which order [default: all that this stack can have]
     #[arg(long, value_delimiter = ',', value_name = "FAULT")]
     faults: Vec<Fault>,
     /// How long a fault lasts, in milliseconds
@@ -61,7 +65,7 @@ impl Run {
         let seed = self.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ crate::process::unix_ms());
         println!("seed {seed}");
         let began = now();
-        let mut world = World::start(EDGES, seed, true).await?;
+        let mut world = World::start(EDGES, seed, true, self.stack).await?;
         let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
         let channel = channel.tcp_nodelay(true).connect_lazy();
         let links = Arc::new(Links::new());
@@ -91,6 +95,7 @@ impl Run {
         let (written, skipped, strange) = writer.written();
         (history.writes, history.downs, history.births) =
             (written, world.downs.clone(), world.births.clone());
+        history.small = world.small();
         faulted?;
         let report = Report::new(
             seed,
@@ -149,7 +154,8 @@ impl Run {
         seed: u64,
         answers: &AtomicU64,
     ) -> Result<(), String> {
-        let all = || Fault::value_variants().to_vec();
+        let can = |fault: &Fault| self.stack == Stack::Production || !fault.needs_servers();
+        let all = || Fault::value_variants().iter().copied().filter(can).collect();
         let faults = if self.faults.is_empty() { all() } else { self.faults.clone() };
         let mut random = Random::new(seed, 2);
         for round in 0.. {

@@ -54,6 +54,11 @@ impl Wire {
         Ok(Self { address, state: Arc::new(state) })
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// As a client names it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -65,6 +70,21 @@ impl Wire {
             state.mode = mode;
             state.era += u64::from(mode == Mode::Cut);
         });
+    }
+
+    /// New connections lead there from now on; those there are stay.
+    pub fn turn(&self, to: SocketAddr) {
+        self.state.send_modify(|state| state.to = Some(to));
+    }
+
+    /// Takes no new connections from now on; those there are stay.
+    pub fn hold(&self) {
+        self.state.send_modify(|state| state.to = None);
+    }
+
+    /// Ends the connections there are.
+    pub fn cut_once(&self) {
+        self.state.send_modify(|state| state.era += 1);
     }
 
     /// Leads there from now on; what leads elsewhere is cut.

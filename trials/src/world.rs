@@ -4,6 +4,7 @@ use crate::history::{Birth, Down, now};
 use crate::http::metric;
 use crate::meddler::{Meddler, Mischief};
 use crate::process::{Dir, Process, command, linkr};
+use crate::stack::{Servers, Stack};
 use crate::wire::Wire;
 use link::{Epoch, Seq};
 use proto::v1::edges_client::EdgesClient;
@@ -16,6 +17,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// An edge that last knew to be current longer ago is blind.
 const BLIND_SECONDS: f64 = 1.0;
+/// The edge that has no room for all links, where there is a Redis, and its room: a fourth of 2,000 links.
+const LAST: &str = "edge-2";
+const SMALL: &str = "96KiB";
 const POLL: Duration = Duration::from_millis(5);
 
 /// An edge and its wire.
@@ -49,6 +53,7 @@ pub struct World {
     meddler: Option<Meddler>,
     seed: u64,
     snapshots: bool,
+    servers: Option<Servers>,
 }
 
 impl World {
@@ -56,8 +61,12 @@ impl World {
     ///
     /// # Errors
     /// One line: what did not start.
-    pub async fn start(edges: u8, seed: u64, snapshots: bool) -> Result<Self, String> {
+    pub async fn start(edges: u8, seed: u64, snapshots: bool, stack: Stack) -> Result<Self, String> {
         let (binary, dir) = (linkr()?, Dir::new()?);
+        let servers = match stack {
+            Stack::Sqlite => None,
+            Stack::Production => Some(Servers::start().await?),
+        };
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut world = Self {
             edges: Vec::new(),
@@ -72,6 +81,7 @@ impl World {
             meddler: None,
             seed,
             snapshots,
+            servers,
         };
         world.start_control()?;
         for edge in 0..edges {
@@ -102,7 +112,11 @@ impl World {
     /// It does not start.
     pub fn start_control(&mut self) -> Result<(), String> {
         let any = "127.0.0.1:0";
-        let words = ["control", "--store", "sqlite:links.db", "--api", any, "--admin", any];
+        let store = self.servers.as_ref().map_or("sqlite:links.db".to_owned(), Servers::store);
+        let mut words = vec!["control", "--store", &store, "--api", any, "--admin", any];
+        if let Some(servers) = &self.servers {
+            words.extend(["--redis", servers.redis.url(), "--auto-fork"]);
+        }
         let command = command(&self.binary, self.dir.path(), &words);
         let process = Process::start(command, &self.dir.path().join("control.log"), &["api", "admin"])?;
         (self.control_api, self.control_admin) = (process.address("api")?, process.address("admin")?);
@@ -186,7 +200,13 @@ impl World {
         let (control, listen, admin) = (wire.url(), address.to_string(), admin.to_string());
         let file = format!("{name}.snapshot");
         let mut words = vec!["edge", "--control", &control, "--name", name, "--listen", &listen];
-        words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", "256MiB"]);
+        // With Redis the last edge has no room for all links, and asks.
+        let small = self.servers.is_some() && name == LAST;
+        let room = if small { SMALL } else { "256MiB" };
+        words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", room]);
+        if let Some(servers) = &self.servers {
+            words.extend(["--redis", servers.redis.url()]);
+        }
         if self.snapshots {
             words.extend(["--snapshot", &file]);
         }
@@ -329,12 +349,47 @@ impl World {
     /// The files of the database, as they lie beside each other.
     const FILES: [&'static str; 3] = ["links.db", "links.db-wal", "links.db-shm"];
 
+    /// Whether there are servers behind control.
+    pub fn has_servers(&self) -> bool {
+        self.servers.is_some()
+    }
+
+    /// As bits: the edges that have no room for all links.
+    pub fn small(&self) -> u32 {
+        let last = self.edges.iter().position(|edge| self.servers.is_some() && edge.name == LAST);
+        last.map_or(0, |last| 1 << last)
+    }
+
+    /// How often edges had to begin anew, all together.
+    ///
+    /// # Errors
+    /// One does not say.
+    pub async fn resets(&self) -> Result<f64, String> {
+        let mut all = 0.0;
+        for edge in &self.edges {
+            let resets = metric(edge.admin, "linkr_feed_resets_total").await;
+            all += resets.ok_or_else(|| format!("{} does not say how often it was reset", edge.name))?;
+        }
+        Ok(all)
+    }
+
+    /// The servers behind control.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn servers(&mut self) -> Result<&mut Servers, String> {
+        self.servers.as_mut().ok_or_else(|| "this fault needs --stack production".to_owned())
+    }
+
     /// Copies the database of a control that has stopped.
     ///
     /// # Errors
     /// The disk.
-    pub fn copy_database(&self) -> Result<(), String> {
-        self.move_files("", ".old")
+    pub fn copy_database(&mut self) -> Result<(), String> {
+        match &mut self.servers {
+            Some(servers) => servers.copy_database(),
+            None => self.move_files("", ".old"),
+        }
     }
 
     /// Puts the copy in its place.
@@ -342,7 +397,10 @@ impl World {
     /// # Errors
     /// The disk.
     pub fn put_database_back(&self) -> Result<(), String> {
-        self.move_files(".old", "")
+        match &self.servers {
+            Some(servers) => servers.put_database_back(),
+            None => self.move_files(".old", ""),
+        }
     }
 
     fn move_files(&self, from: &str, to: &str) -> Result<(), String> {

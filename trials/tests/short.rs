@@ -22,6 +22,21 @@ fn every_fault_once() {
 }
 
 #[test]
+fn postgres_and_redis_fail() {
+    let (postgres, redis) =
+        (Path::new("/usr/lib/postgresql").is_dir(), Path::new("/usr/bin/redis-server").is_file());
+    if !postgres || !redis {
+        eprintln!("SKIPPED postgres_and_redis_fail: there is no postgres, or no redis-server");
+        return;
+    }
+    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
+    let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
+                  redis-killed,redis-stopped,redis-flushed,redis-older";
+    let words = ["run", "--stack", "production", "--faults", faults, "--seconds", "1", "--window", "1500"];
+    trial(&[&words[..], &rates[..]].concat());
+}
+
+#[test]
 fn no_server_is_taken_out_while_control_is_dead() {
     if !["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"]
         .iter()

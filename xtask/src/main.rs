@@ -1,11 +1,13 @@
-//! The logic behind the make targets, so that it is Rust and not shell: `test`, `lint`, `bench`, `image-root`.
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `lint`, `bench`, `services`, `image-root`.
 
 mod image;
+mod servers;
 mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | lint | image-root DIR --binary PATH";
+const USAGE: &str =
+    "usage: xtask test|bench|load|compare [ARGS…] | lint | services | image-root DIR --binary PATH";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
     let done = match task {
         "test" => test(rest),
         "lint" => lint(),
+        "services" => servers::run(),
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
         "load" => {
             measure(&["sweep", "linkr", "--make-links", "1000000", "--browser", "--out", "target/load"], rest)

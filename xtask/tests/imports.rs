@@ -25,7 +25,7 @@ const WAITING: [&str; 8] = [
     "std::env",
 ];
 const RUNTIMES: [&str; 5] = ["tokio", "monoio", "tonic", "axum", "hyper"];
-const STORES: [&str; 3] = ["rusqlite", "refinery", "redis"];
+const STORES: [&str; 4] = ["rusqlite", "tokio-postgres", "refinery", "redis"];
 
 const RULES: [Rule; 12] = [
     Rule { within: "link/src", never: &CLOCKS },
@@ -44,7 +44,17 @@ const RULES: [Rule; 12] = [
     Rule { within: "edge/src/background", never: &["monoio"] },
     Rule {
         within: "control/src/service",
-        never: &["rusqlite", "tonic", "axum", "refinery", "hyper", "crate::adapter", "crate::transport"],
+        never: &[
+            "rusqlite",
+            "tokio_postgres",
+            "deadpool_postgres",
+            "tonic",
+            "axum",
+            "refinery",
+            "hyper",
+            "crate::adapter",
+            "crate::transport",
+        ],
     },
 ];
 

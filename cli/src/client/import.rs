@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Rows of a chunk.
-const CHUNK_ROWS: usize = 2_000;
+const CHUNK_ROWS: usize = 5_000;
 /// Bytes of a chunk's targets and texts: far below what a server takes in one message.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks on their way.

@@ -1,6 +1,9 @@
 //! Where the store lies on disk, and the lock that keeps a second process away from its directory.
 
+use crate::args::Kept;
 use crate::fault::Fault;
+use control::StoreAt;
+use control::adapter::postgres::Options;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -12,16 +15,26 @@ pub fn directory(dir: &Path) -> Result<(), Fault> {
     })
 }
 
-/// The path of `sqlite:PATH`. Its directory is made.
-pub fn store(text: &str) -> Result<PathBuf, Fault> {
-    let path = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()).ok_or_else(|| {
-        Fault::new(format_args!("--store {text} is not known: this version keeps links in sqlite:PATH"))
-    })?;
+/// Where links are kept. The directory of an SQLite file is made.
+pub fn store(kept: &Kept) -> Result<StoreAt, Fault> {
+    let Some(path) = kept.store.strip_prefix("sqlite:") else {
+        let password = kept.store_password_file.as_ref().map(|file| {
+            let text = std::fs::read_to_string(file);
+            text.map_err(|fault| Fault::new(format_args!("cannot read {}: {fault}", file.display())))
+        });
+        return Ok(StoreAt::Postgres(Options {
+            url: kept.store.clone(),
+            direct: kept.store_direct.clone(),
+            password: password.transpose()?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+            auto_fork: kept.auto_fork,
+            fenced: kept.fenced,
+        }));
+    };
     let path = PathBuf::from(path);
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         directory(dir)?;
     }
-    Ok(path)
+    Ok(StoreAt::Sqlite(path))
 }
 
 /// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends.

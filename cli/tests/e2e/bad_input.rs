@@ -34,7 +34,10 @@ fn words_that_make_no_sense() {
     );
     refused(&run(&["link", "update", "a"]), &["nothing to change", "--clear"]);
     refused(&run(&["link", "update", "a", "--title", "x", "--clear", "title"]), &["title"]);
-    refused(&run(&["control", "--store", "postgres://x"]), &["postgres://x", "sqlite:PATH"]);
+    refused(&run(&["control", "--store", "mysql://x"]), &["mysql://x", "sqlite:PATH"]);
+    refused(&run(&["control", "--redis", "here"]), &["--redis", "redis://"]);
+    refused(&run(&["up", "--redis-file", "none"]), &["none", "No such file"]);
+    refused(&run(&["up", "--redis-shards", "0"]), &["1024", "--redis-shards"]);
     refused(&run(&["import", "links.txt"]), &["links.txt"]);
     refused(&run(&["import", "none.csv"]), &["none.csv", "No such file"]);
     refused(&run(&["link", "list", "--server", "https://x"]), &["TLS"]);
@@ -71,7 +74,7 @@ fn config_check_says_what_a_start_would_say() {
     for (file, env, wanted) in [
         ("[up]\napi = \"0.0.0.0:8081\"\n", &[][..], &["linkr up", "0.0.0.0:8081", "--insecure"][..]),
         ("[control]\napi = \"0.0.0.0:8081\"\n", &[], &["linkr control", "--insecure"]),
-        ("[control]\nstore = \"postgres://x\"\n", &[], &["postgres://x", "sqlite:PATH"]),
+        ("[control]\nstore = \"mysql://x\"\n", &[], &["mysql://x", "sqlite:PATH"]),
         ("[edge]\ncontrol = \"http//typo\"\n", &[], &["http//typo", "http://host:port"]),
         ("[client]\nserver = \"https://x\"\n", &[], &["https://x", "TLS"]),
         ("[client]\nserver = \"ht tp\"\n", &[], &["ht tp", "URL"]),

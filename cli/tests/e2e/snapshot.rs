@@ -79,7 +79,7 @@ fn a_torn_file_is_a_cold_start() {
     let url = format!("http://{}", control.api());
     control.ok(&dir, &["link", "create", "https://example.com/x", "--code", "x"]);
     let mut first = edge(&own, &url);
-    until("the link", || (first.get("/x").status == 302).then_some(()));
+    until("the whole set", || (first.metric("linkr_hot_set_complete")? == 1.0).then_some(()));
     first.ask_to_stop();
     assert!(first.exited().success());
     let file = own.path().join("edge.snapshot");

@@ -3,15 +3,17 @@
 mod stream;
 
 use crate::Fault;
+use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::{Repository, StoreFault};
+use crate::relay::Offers;
 use crate::service::blocking;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
 use ::feed::{Admission, Hello, admit, proves_another_history};
-use link::{Epoch, Seq};
+use link::{Epoch, Position, Seq};
 use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +59,10 @@ pub struct Feeder {
     pub sessions: Arc<Sessions>,
     /// What the streams take turns at.
     pub turns: Turns,
+    /// Readings of the head, on a store that others write to as well.
+    pub heads: Option<Arc<Heads>>,
+    /// Where what was read for an edge is offered to Redis.
+    pub offers: Offers,
 }
 
 /// What the streams take turns at.
@@ -146,13 +152,28 @@ impl Feeder {
         if request.keys.len() > FETCH_KEYS {
             return Err(Fault::invalid("keys", format!("are more than {FETCH_KEYS}")));
         }
-        let mut head = self.writer.head();
-        let reached = head.wait_for(|head| head.seq >= request.min_seq);
-        if !matches!(tokio::time::timeout(FETCH_WAIT, reached).await, Ok(Ok(_))) {
-            return Err(behind(request.min_seq).into());
-        }
-        let keys = request.keys;
-        let (head, entries) = blocking(&self.store, move |store| store.records(&keys)).await?;
+        let (mut committed, mut read) = (self.writer.head(), self.tail.head());
+        let end = tokio::time::Instant::now() + FETCH_WAIT;
+        let (keys, least) = (request.keys, request.min_seq);
+        let (head, entries) = loop {
+            let asked = keys.clone();
+            committed.mark_unchanged();
+            read.mark_unchanged();
+            let (head, entries) = blocking(&self.store, move |store| store.records(&asked)).await?;
+            if head.seq >= least {
+                break (head, entries);
+            }
+            let more = async {
+                tokio::select! {
+                    more = committed.changed() => more.is_ok(),
+                    more = read.changed() => more.is_ok(),
+                }
+            };
+            if !matches!(tokio::time::timeout_at(end, more).await, Ok(true)) {
+                return Err(behind(least).into());
+            }
+        };
+        self.offers.make(head, &entries);
         let entries = entries.into_iter().map(stream::entry).collect();
         Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries })
     }
@@ -166,9 +187,27 @@ impl Feeder {
         blocking(&self.store, call).await.map_err(|fault| status(&fault.into()))
     }
 
+    /// Makes a new history begin above `theirs`, which somebody has proved to have been in this one's place; both are
+    /// known to share the changes up to `shared`.
+    pub async fn fork(&self, own: Epoch, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
+        if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
+            tracing::error!(
+                "somebody has seen writes of history {} that this database does not hold, and is refused. If the \
+                 database was put back on purpose: linkr control bump-epoch --above {}",
+                told(theirs),
+                theirs.counter,
+            );
+            return Err(Status::failed_precondition("another history was seen than the database holds"));
+        }
+        self.forks.allow(own.counter, theirs.counter, Instant::now())?;
+        let new = self.writer.fork(theirs.counter, shared).await.map_err(|fault| status(&fault))?;
+        self.metrics.history();
+        Ok(new)
+    }
+
     /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)
-    /// makes a new history begin at once: the store belongs to this process alone, so nobody else can know better
-    /// (R2). Without it such an edge would wait for ever, and others would keep what is no longer true.
+    /// makes a new history begin at once (R2), where the store belongs to this process alone, so that nobody else can
+    /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep what is no longer true.
     async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Status> {
         let applied = hello.position.map_or(0, |position| position.seq);
         let of = hello.position.map(|position| position.epoch);
@@ -176,11 +215,9 @@ impl Feeder {
         let mut log = view().await?;
         if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
             let old = log.head;
-            self.forks.allow(old.epoch.counter, own.epoch.counter, Instant::now())?;
             // What this edge has of the other history and can prove is all that is known to be in both.
             let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
-            let new = self.writer.fork(own.epoch.counter, shared).await.map_err(|fault| status(&fault))?;
-            self.metrics.history();
+            let new = self.fork(old.epoch, own.epoch, shared).await?;
             tracing::warn!(
                 edge = hello.edge,
                 seen = hello.seen.max(own.seq),

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const BOUND: Duration = Duration::from_millis(feed::BOUND_MS);
+pub const BOUND: Duration = Duration::from_millis(feed::BOUND_MS);
 
 /// An edge that follows, pings and applies on a task of its own, until it is stopped.
-struct Alive(tokio::task::JoinHandle<(Edge, Stream)>, tokio::sync::oneshot::Sender<()>);
+pub struct Alive(tokio::task::JoinHandle<(Edge, Stream)>, tokio::sync::oneshot::Sender<()>);
 
 impl Alive {
     /// It has been told the head once when this returns.
-    async fn new(world: &World, mut edge: Edge) -> Self {
+    pub async fn new(world: &World, mut edge: Edge) -> Self {
         let mut stream = edge.connect(world).await;
         edge.until(&mut stream, |edge| edge.follower.walked()).await;
         ping(&mut edge, &stream).await;
@@ -42,31 +42,31 @@ impl Alive {
     }
 
     /// As SIGSTOP does it: the connection stays, and nothing is said any more.
-    async fn freeze(self) -> (Edge, Stream) {
+    pub async fn freeze(self) -> (Edge, Stream) {
         let _ = self.1.send(());
         self.0.await.unwrap()
     }
 }
 
-async fn ping(edge: &mut Edge, stream: &Stream) {
+pub async fn ping(edge: &mut Edge, stream: &Stream) {
     let id = edge.follower.ping(1).unwrap();
     Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
 }
 
-fn propagated(request_id: &str, code: &str) -> v1::CreateLinkRequest {
+pub fn propagated(request_id: &str, code: &str) -> v1::CreateLinkRequest {
     let ack = v1::Ack::Propagated.into();
     v1::CreateLinkRequest { ack, request_id: request_id.into(), ..create(code, "https://a.example/") }
 }
 
 /// Its status, by whom it was applied, who is blind.
-fn told(link: v1::Link) -> (propagation::Status, Vec<String>, Vec<String>) {
+pub fn told(link: v1::Link) -> (propagation::Status, Vec<String>, Vec<String>) {
     let told = link.propagation.expect("it was asked for");
     let by = told.applied_by.iter().map(|by| by.edge.clone()).collect();
     let blind = told.blind.iter().inspect(|blind| assert!(blind.last_seen.is_some()));
     (told.status(), by, blind.map(|blind| blind.edge.clone()).collect())
 }
 
-fn names(names: &[&str]) -> Vec<String> {
+pub fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 

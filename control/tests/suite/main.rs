@@ -1,4 +1,4 @@
-//! Control as its callers see it, over real sockets and real SQLite files. Nothing is faked but a failing store.
+//! Control as its callers see it, over real sockets, real SQLite files and a real PostgreSQL. Nothing is faked but a failing store.
 
 mod contract;
 mod disk;
@@ -6,8 +6,13 @@ mod edges;
 mod faults;
 mod feeds;
 mod imports;
+mod instances;
 mod links;
+mod postgres;
+mod redis;
 mod rest;
+mod roles;
 mod server;
+mod shared;
 mod world;
 mod writes;

@@ -46,11 +46,12 @@ impl Drop for Folder {
 
 pub fn config(store: PathBuf) -> Config {
     Config {
-        store,
+        store: control::StoreAt::Sqlite(store),
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
         insecure: false,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
+        redis: None,
     }
 }
 
@@ -62,6 +63,8 @@ enum Turn {
     Beside(RwLockReadGuard<'static, ()>),
     #[expect(dead_code, reason = "it is there to be dropped")]
     Alone(RwLockWriteGuard<'static, ()>),
+    /// That of another control of the same test.
+    Another,
 }
 
 /// A test has one at a time.
@@ -90,10 +93,29 @@ impl World {
         Self { running, folder, _turn: turn }
     }
 
-    pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+    /// With settings of its own; `config.store` is not looked at.
+    pub async fn with(folder: Folder, store: Arc<dyn Repository>, config: Config) -> Self {
         let turn = Turn::Beside(TURNS.read().await);
-        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        let running = control::start_on(config, store).await.unwrap();
         Self { running, folder, _turn: turn }
+    }
+
+    pub async fn on(folder: Folder, store: Arc<dyn Repository>) -> Self {
+        let config = config(folder.db());
+        Self::with(folder, store, config).await
+    }
+
+    /// A further control of a test that has its turn.
+    pub async fn another(store: Arc<dyn Repository>) -> Self {
+        let folder = Folder::new();
+        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        Self { running, folder, _turn: Turn::Another }
+    }
+
+    /// For a test that measures time, on a store of its own.
+    pub async fn alone_on(store: Arc<dyn Repository>) -> Self {
+        let turn = Turn::Alone(TURNS.write().await);
+        Self { _turn: turn, ..Self::another(store).await }
     }
 
     /// Stops it and keeps the folder.

@@ -7,7 +7,9 @@ use axum::Json;
 use axum::extract::Query;
 use axum::http::StatusCode;
 use futures_channel::oneshot;
-use hot::{Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Policy, Stamp, Step, Tier, Turn};
+use hot::{
+    Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Policy, Source, Stamp, Step, Tier, Turn,
+};
 use link::{Class, DomainId, Key, Position, Seq};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -36,7 +38,7 @@ pub async fn explain(
                 let told = answer.told();
                 let class = told.value.map(|value| class(value.found()));
                 known = class.map(|class| (told.version, told.as_of, class));
-                hot::finish(&miss, Asked::Told(&told), &mut out, turn)
+                hot::finish(&miss, Asked::Told(Source::Origin, &told), &mut out, turn)
             }
             Told::Unavailable => hot::finish(&miss, Asked::Nobody, &mut out, turn),
         });
@@ -100,7 +102,7 @@ fn describe(
     let staleness_ms = field("X-Linkr-Staleness-Ms").and_then(|ms| ms.parse().ok()).or(freshness.stale_ms());
     let fresh = match tier {
         Tier::None => None, // nothing that could be old
-        Tier::Hot | Tier::Origin => Some(outcome != Outcome::Unavailable),
+        Tier::Hot | Tier::Redis | Tier::Origin => Some(outcome != Outcome::Unavailable),
         Tier::Stale => Some(false),
     };
     json!({

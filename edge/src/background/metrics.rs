@@ -1,6 +1,7 @@
 //! What this edge counts, as families for `proto::exposition`. docs/metrics.md says what each means.
 
 use super::records::staleness;
+use crate::redis::{Came, RedisMeters};
 use crate::shared::{Durations, Meters, Shared};
 use hot::{Outcome, Tier};
 use proto::exposition::{Collector, Encoder, Families, Histogram};
@@ -32,6 +33,7 @@ impl Collector for Edge {
         set(&mut families, shared)?;
         feed(&mut families, shared)?;
         snapshot(&mut families, shared)?;
+        redis(&mut families, shared)?;
         let driver = shared.driver().name();
         families.info("linkr_runtime_info", "The driver that the workers run on.", &[("driver", driver)])
     }
@@ -55,7 +57,7 @@ fn requests(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
         Ok(())
     })?;
     let misses = sum(shared, Meters::misses);
-    families.counter("linkr_edge_misses_total", "Requests that had to ask control.", misses)?;
+    families.counter("linkr_edge_misses_total", "Requests that had to ask elsewhere.", misses)?;
     let turns = sum(shared, Meters::turns);
     families.counter("linkr_edge_turns_total", "Times that bytes of a connection were answered.", turns)
 }
@@ -143,6 +145,28 @@ fn snapshot(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.counter("linkr_edge_snapshot_load_failures_total", help, load(&counts.load_failures))
 }
 
+/// Only of an edge that has one.
+fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let Some(meters) = shared.redis.as_ref().map(|redis| &redis.meters) else { return Ok(()) };
+    let up = meters.iter().filter(|meters| meters.is_up()).count();
+    families.gauge("linkr_redis_up", "1: at least one worker asks Redis.", flag(up > 0))?;
+    let help = "Workers that do not ask it for now.";
+    families.gauge("linkr_redis_breaker_open", help, (meters.len() - up) as f64)?;
+    let help = "Questions whose replies are awaited.";
+    let in_flight: u64 = meters.iter().map(RedisMeters::in_flight).sum();
+    families.gauge("linkr_redis_in_flight", help, in_flight as f64)?;
+    let help = "Questions to Redis by what they came to.";
+    families.counters("linkr_redis_requests_total", help, |series| {
+        Came::ALL.into_iter().try_for_each(|came| {
+            series(&[("outcome", came.label())], meters.iter().map(|meters| meters.count(came)).sum())
+        })
+    })?;
+    let mut all = Durations::default();
+    meters.iter().for_each(|meters| meters.add_durations(&mut all));
+    let help = "From a question to what came of it.";
+    families.histogram("linkr_redis_request_duration_seconds", help, &histogram(&all))
+}
+
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
 }
@@ -158,7 +182,7 @@ mod tests {
     use proto::exposition::{Format, Registry};
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0, None))
+        Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0, None, None))
     }
 
     fn text(shared: &Arc<Shared>, format: Format) -> String {
@@ -201,7 +225,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 4 + 4 + 4 + 4);
+        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 5 * 4);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use crate::StartFault;
 use crate::shared::{Answer, Question, Shared, Told};
 use crate::snapshot::Group;
 use futures_channel::{mpsc, oneshot};
-use hot::{Absence, Fill, Found};
 use link::{Key, Seq};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
@@ -126,26 +125,9 @@ impl Origin {
                     None => return Told::Unavailable,
                 },
             };
-            fill(shared, key, Answer { epoch, as_of, version, value })
+            records::fill(shared, key, Answer { epoch, as_of, version, value })
         };
         keys.iter().zip(&response.entries).map(tell).collect()
-    }
-}
-
-/// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either,
-/// unless the set says the same.
-fn fill(shared: &Shared, key: &Key, answer: Answer) -> Told {
-    let set = &shared.set;
-    let agrees = || {
-        set.look_up(key.as_bytes(), |held| match held.found {
-            Found::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
-            _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
-        })
-    };
-    match set.fill(key.as_bytes(), &answer.told()) {
-        Fill::Accepted => Told::Known(Arc::new(answer)),
-        Fill::Refused if set.epoch() == Some(answer.epoch) && agrees() => Told::Known(Arc::new(answer)),
-        Fill::Refused => Told::Unavailable,
     }
 }
 

@@ -1,10 +1,11 @@
-//! From the bytes of a record to what the set holds.
+//! From the bytes of a record to what the set holds, and what the set takes of an answer.
 
-use crate::shared::Shared;
+use crate::shared::{Answer, Shared, Told};
 use crate::sys;
-use hot::Stored;
-use link::{Seq, Versioned};
+use hot::{Absence, Fill, Found, Stored};
+use link::{Key, Seq, Versioned};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What the set should hold for these bytes, and their version; see [`Stored::of`].
@@ -21,6 +22,26 @@ pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
     stored
 }
 
+/// A record that lay in Redis.
+pub enum Copied {
+    /// What the set should hold, and its version.
+    Good(Stored, Seq),
+    /// Nothing that can be believed: whoever holds the original has to be asked.
+    Poisoned,
+}
+
+/// What a record in Redis says. Every one of them came through the log first, so none is noted as under way here; what
+/// was set aside there is kept away from here, too.
+pub fn copied(shared: &Shared, key: &Key, record: &[u8], as_of: Seq) -> Copied {
+    let key = key.as_bytes();
+    let aside = shared.snapshot.as_ref().is_some_and(|snapshot| !snapshot.note.enter(key, record, as_of));
+    let decoded = if aside { Err("it ended this process twice".into()) } else { decode(record) };
+    match Stored::of(decoded, as_of) {
+        Some((stored @ (Stored::Live(_) | Stored::Deleted), version)) => Copied::Good(stored, version),
+        _ => Copied::Poisoned,
+    }
+}
+
 /// The state in a record; a panic is as bad a fault as any.
 pub fn decode(record: &[u8]) -> Result<Versioned, String> {
     let decoded = guarded(|| proto::decode(record)).ok_or("this program cannot read it")?;
@@ -30,6 +51,23 @@ pub fn decode(record: &[u8]) -> Result<Versioned, String> {
 /// What `work` returns; `None` when it panics, which is on stderr then.
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either,
+/// unless the set says the same.
+pub fn fill(shared: &Shared, key: &Key, answer: Answer) -> Told {
+    let set = &shared.set;
+    let agrees = || {
+        set.look_up(key.as_bytes(), |held| match held.found {
+            Found::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
+            _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
+        })
+    };
+    match set.fill(key.as_bytes(), &answer.told()) {
+        Fill::Accepted => Told::Known(Arc::new(answer)),
+        Fill::Refused if set.epoch() == Some(answer.epoch) && agrees() => Told::Known(Arc::new(answer)),
+        Fill::Refused => Told::Unavailable,
+    }
 }
 
 /// Seconds since everything acknowledged was known to be applied; `None` when it never was.

@@ -26,7 +26,7 @@ impl Dir {
     /// A process that has this file.
     fn start(&self) -> (Shared, Option<Restored>) {
         let snapshot = Snapshot::open(&self.file()).unwrap();
-        let shared = Shared::new(1 << 22, 1, futures_channel::mpsc::channel(1).0, Some(snapshot));
+        let shared = Shared::new(1 << 22, 1, futures_channel::mpsc::channel(1).0, Some(snapshot), None);
         let restored = own(&shared).restore(&shared);
         (shared, restored)
     }
@@ -158,7 +158,7 @@ fn a_smaller_budget_holds_what_it_can() {
     let dir = Dir::new("budget");
     dir.written(30);
     let snapshot = Snapshot::open(&dir.file()).unwrap();
-    let shared = Shared::new(2_000, 1, futures_channel::mpsc::channel(1).0, Some(snapshot));
+    let shared = Shared::new(2_000, 1, futures_channel::mpsc::channel(1).0, Some(snapshot), None);
     let restored = own(&shared).restore(&shared).unwrap();
     assert!(!restored.complete && !shared.set.is_complete());
     assert!(shared.set.entries() > 0 && shared.set.bytes() <= 2_000);

@@ -2,7 +2,6 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
-use crate::shared::Told;
 use crate::sys;
 use hot::limits::MAX_HEAD_BYTES;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
@@ -137,8 +136,8 @@ impl Connection<'_> {
         let told = self.worker.ask(miss).await;
         let mut out = self.worker.take_buffer();
         let step = in_turn(self.worker, self.debug, &mut self.batch, |turn| match &told {
-            Told::Known(answer) => hot::finish(miss, Asked::Told(&answer.told()), &mut out, turn),
-            Told::Unavailable => hot::finish(miss, Asked::Nobody, &mut out, turn),
+            Some((source, answer)) => hot::finish(miss, Asked::Told(*source, &answer.told()), &mut out, turn),
+            None => hot::finish(miss, Asked::Nobody, &mut out, turn),
         });
         (step, self.write(out).await)
     }

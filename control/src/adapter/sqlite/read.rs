@@ -1,6 +1,7 @@
 //! Everything that is read, each in the snapshot it is given. Nothing is written here.
 
 use super::{fault, row};
+use crate::adapter::raw::Raw;
 use crate::port::{History, Limit, Listed, StoreFault, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -38,7 +39,7 @@ pub(super) fn list(
         })
     };
     let (raws, mut more) = read().map_err(|e| fault(&e))?;
-    let mut rows = raws.into_iter().map(row::Raw::parse).collect::<Result<Vec<_>, _>>()?;
+    let mut rows = raws.into_iter().map(Raw::parse).collect::<Result<Vec<_>, _>>()?;
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
     more &= inside == rows.len();
     rows.truncate(inside);

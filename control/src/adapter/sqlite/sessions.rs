@@ -5,6 +5,7 @@ use link::Epoch;
 use rusqlite::{Connection, params};
 
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<SessionRow>> {
+    let now = crate::writer::unix_ms();
     let sql = "SELECT edge, incarnation, epoch_counter, epoch_random, applied, last_pong FROM edge_session \
                ORDER BY rowid";
     db.prepare_cached(sql)?
@@ -14,7 +15,8 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<SessionRow>> {
                 incarnation: row.get::<_, i64>(1)?.cast_unsigned(),
                 epoch: Epoch { counter: row.get(2)?, random: row.get(3)? },
                 applied: row.get(4)?,
-                last_pong: row.get(5)?,
+                age: u64::try_from(now - row.get::<_, i64>(5)?).unwrap_or(0),
+                own: false,
             })
         })?
         .collect()
@@ -31,7 +33,7 @@ pub(super) fn replace(db: &Connection, rows: &[SessionRow]) -> rusqlite::Result<
             epoch.counter,
             epoch.random,
             row.applied,
-            row.last_pong
+            crate::writer::unix_ms() - row.age.cast_signed()
         ])?;
     }
     Ok(rows.to_vec())

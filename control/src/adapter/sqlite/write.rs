@@ -1,16 +1,12 @@
 //! The two writes: a group of items, and a new history. Which items are accepted is decided by `journal`.
 
 use super::{fault, read, row};
+use crate::adapter::kept;
 use crate::journal::{Answer, Found, Item, Retry, Write, decide};
 use crate::port::{Committed, StoreFault};
 use bytes::Bytes;
 use link::{ChangeKind, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// Milliseconds for which a retry is answered like the first try.
-const ANSWERS_KEPT: i64 = 48 * 60 * 60 * 1000;
-/// Old answers cleared away by one commit: more than one commit usually adds, less than anyone waits for.
-const CLEARED_AT_ONCE: u32 = 512;
 
 pub(super) fn commit(db: &Connection, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
     let start = read::head(db)?;
@@ -46,7 +42,7 @@ fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<A
         "SELECT request_hash, response FROM idempotency \
          WHERE principal = ?1 AND method = ?2 AND key = ?3 AND created > ?4",
     )?
-    .query_row(params![retry.principal, retry.method, retry.id, now - ANSWERS_KEPT], |row| {
+    .query_row(params![retry.principal, retry.method, retry.id, now - kept::ANSWERS], |row| {
         Ok(Answer { hash: row.get(0)?, response: Bytes::from(row.get::<_, Vec<u8>>(1)?) })
     })
     .optional()
@@ -97,7 +93,7 @@ fn put_answer(db: &Connection, retry: &Retry, response: &[u8], seq: Seq, now: i6
         "DELETE FROM idempotency WHERE (principal, method, key) IN \
          (SELECT principal, method, key FROM idempotency WHERE created <= ?1 ORDER BY created LIMIT ?2)",
     )?
-    .execute(params![now - ANSWERS_KEPT, CLEARED_AT_ONCE])?;
+    .execute(params![now - kept::ANSWERS, kept::ANSWERS_AT_ONCE])?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire};
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -23,6 +23,8 @@ const PAGE: Limit = Limit { rows: 2_000, bytes: 1024 * 1024 };
 const STALL: Duration = Duration::from_secs(10);
 /// For the first message of a stream.
 const GREETING: Duration = Duration::from_secs(5);
+/// Pings of one stream that wait: the oldest is forgotten.
+const PINGS: usize = 8;
 /// Bytes of an edge's name.
 const NAME: usize = 255;
 
@@ -42,8 +44,8 @@ struct Course {
     session: Session,
     walked: Vec<u8>,
     membership: Membership,
-    /// A ping that came before the edge was known on disk.
-    asked: Option<u64>,
+    /// Pings that wait until the edge is known on disk, and then for a reading of the head by number.
+    asked: Vec<(u64, Option<u64>)>,
     /// The place in the line of those who want a part from the store. Kept while other things happen.
     turn: Option<Turn>,
     /// Such parts that are not acknowledged.
@@ -99,16 +101,18 @@ impl<'a> Stream<'a> {
         let mut course = self.greet(hello).await?;
         let mut tail = self.feeder.tail.head();
         let mut written = self.feeder.sessions.written();
+        let mut read = self.feeder.heads.as_ref().map(|heads| heads.read());
         loop {
             let head = *tail.borrow_and_update();
             // The tail may still be reading towards the history that the hello was answered with.
             if head.epoch.counter > course.epoch.counter {
                 return Err(Status::aborted("a new history has begun: say hello again"));
             }
-            let next = course.session.next(head.seq);
+            // Until then its numbers mean nothing in this one.
+            let next = course.session.next(if head.epoch == course.epoch { head.seq } else { 0 });
             let from_store = match next {
                 Next::Nothing => false,
-                Next::Changes { after } => !self.feeder.tail.holds(after),
+                Next::Changes { after } => !self.feeder.tail.holds(course.epoch, after),
                 Next::Page { .. } => true,
             };
             if next == Next::Nothing {
@@ -130,7 +134,10 @@ impl<'a> Stream<'a> {
                 () = std::future::ready(()), if next != Next::Nothing && !from_store => {
                     self.advance(&mut course, next, None).await?;
                 }
-                _ = written.changed(), if course.asked.is_some() => self.pong(&mut course).await?,
+                _ = written.changed(), if !course.asked.is_empty() => self.pong(&mut course).await?,
+                _ = or_never(read.as_mut().map(watch::Receiver::changed)), if !course.asked.is_empty() => {
+                    self.pong(&mut course).await?;
+                }
                 () = or_never(stalled.map(tokio::time::sleep_until)) => return Err(stall()),
             }
         }
@@ -180,7 +187,7 @@ impl<'a> Stream<'a> {
             session,
             walked,
             membership,
-            asked: None,
+            asked: Vec::new(),
             turn: None,
             parts: Vec::new(),
             progress: Instant::now(),
@@ -200,27 +207,54 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
             Some(follow_request::Message::Ping(ping)) => {
-                course.asked = Some(ping.id);
+                course.asked.push((ping.id, None));
+                if course.asked.len() > PINGS {
+                    course.asked.remove(0);
+                }
                 self.pong(course).await
             }
             None => Ok(()), // of a newer edge
         }
     }
 
-    /// Answers the latest ping, once the edge is known on disk (R10).
+    /// Answers the latest ping that can be, once the edge is known on disk (R10).
     ///
-    /// R9 asks for a head from a read that began after the ping arrived. This process is the only writer of its store,
-    /// and the writer publishes a commit's head before it acknowledges that commit to anybody: so every write
-    /// acknowledged before now is at or below the number read here.
+    /// R9 asks for a head from a read that began after the ping arrived. Where this process is the only writer of its
+    /// store, the writer publishes a commit's head before it acknowledges that commit to anybody: so every write
+    /// acknowledged before now is at or below the number read here. Elsewhere the store is read, once the edge's row is
+    /// written: who has not seen the row by then has not acknowledged anything that the reading lacks.
     async fn pong(&mut self, course: &mut Course) -> Result<(), Status> {
-        let Some(id) = course.asked else { return Ok(()) };
-        match course.membership.pong() {
-            Pong::Later => return Ok(()),
-            Pong::Never => return Err(Status::aborted("this edge was given up for lost: say hello again")),
-            Pong::Give => course.asked = None,
+        if course.asked.is_empty() {
+            return Ok(());
         }
-        let head = self.feeder.writer.head().borrow().seq;
-        let pong = v1::Pong { id, head, session: course.id, unix_ms: unix_ms() };
+        match course.membership.pong() {
+            Pong::Later => {
+                course.asked.iter_mut().for_each(|(_, number)| *number = None);
+                return Ok(());
+            }
+            Pong::Never => return Err(Status::aborted("this edge was given up for lost: say hello again")),
+            Pong::Give => {}
+        }
+        let (upto, head) = match &self.feeder.heads {
+            None => (course.asked.len(), *self.feeder.writer.head().borrow()),
+            Some(heads) => {
+                for (_, number) in &mut course.asked {
+                    number.get_or_insert_with(|| heads.ask());
+                }
+                let (read, head) = *heads.read().borrow();
+                (course.asked.partition_point(|(_, number)| *number <= Some(read)), head)
+            }
+        };
+        if head.epoch.counter > course.epoch.counter {
+            return Err(Status::aborted("a new history has begun: say hello again"));
+        }
+        if head.epoch != course.epoch {
+            // Read where this history is not known yet: it says nothing of it.
+            course.asked.iter_mut().for_each(|(_, number)| *number = None);
+            return Ok(());
+        }
+        let Some((id, _)) = course.asked.drain(..upto).next_back() else { return Ok(()) };
+        let pong = v1::Pong { id, head: head.seq, session: course.id, unix_ms: unix_ms() };
         self.send(follow_response::Message::Pong(pong)).await
     }
 
@@ -234,9 +268,16 @@ impl<'a> Stream<'a> {
         match next {
             Next::Nothing => Ok(()),
             Next::Changes { after } => {
-                let changes = match self.feeder.tail.recent(after) {
+                let changes = match self.feeder.tail.recent(course.epoch, after) {
                     Some(changes) => changes,
-                    None => self.feeder.read(move |store| store.changes(after, BATCH)).await?.1,
+                    None => {
+                        let (head, changes) =
+                            self.feeder.read(move |store| store.changes(after, BATCH)).await?;
+                        if head.epoch != course.epoch {
+                            return Err(Status::aborted("a new history has begun: say hello again"));
+                        }
+                        changes
+                    }
                 };
                 let Some(last) = changes.last().map(|change| change.seq) else {
                     return Err(status(&Fault::Store(behind(after + 1))));

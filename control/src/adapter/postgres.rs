@@ -1,0 +1,127 @@
+//! PostgreSQL as a store that several controls share: the row of the log's head is what they queue for. No rule of a
+//! link is here.
+
+mod connection;
+mod history;
+mod open;
+mod read;
+mod sessions;
+mod tidy;
+mod tls;
+mod write;
+
+pub use open::{Options, bump_epoch};
+
+use crate::journal::Item;
+use crate::port::{
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied, Walked,
+};
+use bytes::Bytes;
+use connection::{Connections, READ, WRITE};
+use feed::{Entry, LogView};
+use link::{Change, Epoch, Key, Position, Seq};
+
+/// A database of this and perhaps other controls.
+#[derive(Debug)]
+pub struct Postgres {
+    db: Connections,
+    name: String,
+    /// This process, among the controls.
+    control: i64,
+    fenced: bool,
+}
+
+impl Postgres {
+    /// Connects, brings the tables up to date, and looks whether a commit here is one. Blocks.
+    ///
+    /// # Errors
+    /// What to do about it, in one line.
+    pub fn open(options: &Options) -> Result<Self, String> {
+        open::open(options)
+    }
+}
+
+impl Repository for Postgres {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let synchronous = self.db.synchronous();
+        Some(Standing {
+            auto_fork: self.db.auto_fork(),
+            heartbeat: synchronous && !self.fenced,
+            certified: synchronous || self.fenced,
+            replaced: self.db.is_replaced(),
+        })
+    }
+
+    fn head(&self) -> Result<Position, StoreFault> {
+        self.db.call(READ, async |db| read::head(db).await)
+    }
+
+    fn proved_head(&self) -> Result<Position, StoreFault> {
+        if self.standing().is_some_and(|standing| standing.heartbeat) {
+            self.db.call(READ, async |db| sessions::heartbeat(db, self.control).await)
+        } else {
+            self.head()
+        }
+    }
+
+    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+        let (tag, mut tried) = (crate::random::u64(), None);
+        self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
+    }
+
+    fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
+        self.db.call(WRITE, async |db| history::fork(db, counter, shared, None, now).await)
+    }
+
+    fn histories(&self) -> Result<Vec<History>, StoreFault> {
+        self.db.call(READ, async |db| read::histories(db).await)
+    }
+
+    fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+        match own {
+            Some(own) => self.db.call(READ, async |db| sessions::replace(db, self.control, own).await),
+            None => self.db.call(READ, async |db| sessions::all(db, self.control).await),
+        }
+    }
+
+    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+        let items = self.db.call(READ, async |db| tidy::buried(db, now).await)?;
+        if !items.is_empty() {
+            self.commit(&items, now)?;
+        }
+        let (head, cut) = self.db.call(WRITE, async |db| tidy::cut(db, now).await)?;
+        Ok(Tidied { head, more: cut || items.len() == tidy::AT_ONCE })
+    }
+
+    fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+        self.db.call(READ, async |db| read::link(db, key).await)
+    }
+
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.db.call(READ, async |db| read::list(db, prefix, after, deleted, limit).await)
+    }
+
+    fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
+        self.db.call(READ, async |db| read::log_view(db, applied, of).await)
+    }
+
+    fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+        self.db.call(READ, async |db| read::changes(db, after, limit).await)
+    }
+
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+        self.db.call(READ, async |db| read::walk(db, after, limit).await)
+    }
+
+    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+        self.db.call(READ, async |db| read::records(db, keys).await)
+    }
+
+    fn close(&self) {
+        self.db.close();
+    }
+}

@@ -1,0 +1,227 @@
+//! R2: whether the database still holds the history that this process has seen, and what is done when it does not.
+
+use super::connection::{Db, Params, Trouble, corrupt, half, number};
+use crate::port::StoreFault;
+use crate::writer::unix_ms;
+use link::{Epoch, Position, Seq};
+use std::collections::VecDeque;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// Positions that are remembered, to find the last one that is shared: those of the last commits.
+const REMEMBERED: usize = 4_096;
+
+/// What this process knows to have been committed.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    last: Option<Position>,
+    tags: VecDeque<(Seq, u64)>,
+    /// The last history whose beginning was told: several connections find it at once.
+    told: Option<Epoch>,
+}
+
+impl Known {
+    /// Answers may arrive in another order than they were given: what is older says nothing new.
+    pub(super) fn note(&mut self, head: Position) {
+        let newer = |last: Position| match head.epoch == last.epoch {
+            true => head.seq > last.seq,
+            false => head.epoch.counter > last.epoch.counter,
+        };
+        if self.last.is_none_or(newer) {
+            self.last = Some(head);
+            self.tags.push_back((head.seq, head.tag));
+            if self.tags.len() > REMEMBERED {
+                self.tags.pop_front();
+            }
+        }
+    }
+
+    /// A new history shares no more than this with what was known: nothing behind it proves anything about the new one.
+    fn leave(&mut self, shared: Seq) {
+        self.tags.retain(|(seq, _)| *seq <= shared);
+    }
+
+    /// The last of it.
+    pub(super) fn last(&self) -> Option<Position> {
+        self.last
+    }
+}
+
+/// Whether `head`, read after `known` was, proves that history was replaced; `tag` is the one stored for the seq of
+/// `known`. A row that is no longer kept proves nothing.
+fn is_replaced(known: Option<Position>, head: Position, tag: Option<u64>) -> bool {
+    let Some(known) = known.filter(|known| head.epoch.counter <= known.epoch.counter) else { return false };
+    head.epoch != known.epoch
+        || head.seq < known.seq
+        || (known.seq > 0 && tag.is_some_and(|tag| tag != known.tag))
+}
+
+/// The head in the first four columns.
+pub(super) fn head(row: &Row) -> Result<Position, Trouble> {
+    let tag = row.try_get::<_, i64>(3).map_err(|e| corrupt(&e))?.cast_unsigned();
+    let epoch = Epoch { counter: half(row, 0)?, random: half(row, 1)? };
+    Ok(Position { epoch, seq: number(row, 2)?, tag })
+}
+
+/// As SQL: the tag of the change with the number of a parameter, as long as that can be told.
+pub(super) fn tag_of(parameter: &str) -> String {
+    format!(
+        "(SELECT tag FROM change_log WHERE seq = {parameter} UNION ALL \
+         SELECT tag FROM log_marks WHERE seq = {parameter} LIMIT 1)"
+    )
+}
+
+/// Looks at a new connection before anything is asked of it.
+pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
+    let known = db.all().known().last();
+    let sql = format!(
+        "SELECT epoch_counter, epoch_random, head, tag, {}, current_setting('synchronous_commit'), \
+         current_setting('synchronous_standby_names') <> '' FROM log_head",
+        tag_of("$1")
+    );
+    let seq = known.map_or(0, |known| known.seq.cast_signed());
+    let rows = db.rows(&sql, &[(&seq, Type::INT8)]).await?;
+    let row = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let commit: &str = row.try_get(5).map_err(|e| corrupt(&e))?;
+    if !["on", "remote_apply"].contains(&commit) {
+        let why = format!(
+            "synchronous_commit is {commit} for this role or database, so a commit could be lost that was \
+             acknowledged: ALTER ROLE … SET synchronous_commit = on"
+        );
+        return Err(StoreFault::Unavailable(why).into());
+    }
+    db.all().set_synchronous(row.try_get(6).map_err(|e| corrupt(&e))?);
+    check(db, known, row).await.map(drop)
+}
+
+/// The head of a row that has the tag of the seq of `known` behind it, if it is of the history that `known` is of.
+pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Result<Position, Trouble> {
+    let (head, tag) = (head(row)?, row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?);
+    match known.filter(|_| is_replaced(known, head, tag.map(i64::cast_unsigned))) {
+        None => Ok(db.note(head)),
+        Some(known) => Err(replaced(db, known, head).await),
+    }
+}
+
+/// A new history begins, or a person has to say that it may.
+async fn replaced(db: &Db<'_>, known: Position, head: Position) -> Trouble {
+    db.all().drop_idle();
+    if !db.fresh {
+        // It may lead to a server that is the primary no more. What new ones lead to counts.
+        return Trouble::Passing("another history is behind new connections".into());
+    }
+    let text = |at: Position| Position::revision(at.epoch, at.seq);
+    if !db.all().auto_fork() {
+        let why = format!(
+            "the database ends at {}, and this control has seen {} (tag {:016x}): another state of it was put in its \
+             place. If that was meant: linkr control bump-epoch --above {}",
+            text(head),
+            text(known),
+            known.tag,
+            known.epoch.counter
+        );
+        if !db.all().set_replaced(true) {
+            tracing::error!("{why}");
+        }
+        return StoreFault::Unavailable(why).into();
+    }
+    match bump(db, known, head.epoch).await {
+        Err(trouble) => trouble,
+        Ok((shared, new)) => {
+            if db.all().known().told.replace(new.epoch) != Some(new.epoch) {
+                tracing::warn!(
+                    "history {} takes the place of what this control knew up to {}: acknowledged writes behind {shared} \
+                     that are not in the database are gone",
+                    text(new),
+                    text(known),
+                );
+            }
+            Trouble::Passing("a new history has begun".into())
+        }
+    }
+}
+
+/// Begins a history behind the last change that both are proved to share, unless another control has done so.
+async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Position), Trouble> {
+    // Not over the wait: a lock that is held.
+    let (seqs, tags): (Vec<i64>, Vec<i64>) =
+        db.all().known().tags.iter().map(|(seq, tag)| (seq.cast_signed(), tag.cast_signed())).unzip();
+    let sql = "SELECT max(seq) FROM change_log JOIN unnest($1::bigint[], $2::bigint[]) k(seq, tag) USING (seq, tag)";
+    let rows = db.rows(sql, &[(&seqs, Type::INT8_ARRAY), (&tags, Type::INT8_ARRAY)]).await?;
+    let shared =
+        rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(0)).map_err(|e| corrupt(&e))?;
+    let shared = shared.unwrap_or(0).cast_unsigned();
+    db.all().known().leave(shared);
+    let new = fork(db, known.epoch.counter, shared, Some(current), unix_ms()).await?;
+    Ok((shared, new))
+}
+
+/// Begins a history above `counter`. With `only` in that one's place: when it has gone already nothing is done, and the
+/// answer is where the log stands.
+pub(super) async fn fork(
+    db: &Db<'_>,
+    counter: u32,
+    shared: Seq,
+    only: Option<Epoch>,
+    now: i64,
+) -> Result<Position, Trouble> {
+    let sql = "WITH new AS (UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, \
+               fork_seq = least($1, head), epoch_counter = greatest(epoch_counter, $2) + 1, epoch_random = $3 \
+               WHERE greatest(epoch_counter, $2) < 4294967295 \
+               AND ($5::bigint IS NULL OR (epoch_counter, epoch_random) = ($5, $6)) RETURNING *), \
+               noted AS (INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, \
+               fork_seq, head, $4 FROM new) \
+               SELECT epoch_counter, epoch_random, head, tag FROM new";
+    let (counter, random) = (i64::from(counter), i64::from(crate::random::u32()));
+    let only = only.map(|only| (i64::from(only.counter), i64::from(only.random))).unzip();
+    let shared = shared.cast_signed();
+    let params: Params<'_> = &[
+        (&shared, Type::INT8),
+        (&counter, Type::INT8),
+        (&random, Type::INT8),
+        (&now, Type::INT8),
+        (&only.0, Type::INT8),
+        (&only.1, Type::INT8),
+    ];
+    match db.rows(sql, params).await?.first() {
+        Some(row) => Ok(db.note(head(row)?)),
+        None if only.0.is_some() => super::read::head(db).await,
+        None => Err(StoreFault::Unavailable("histories are used up".into()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proves_another_history() {
+        let at = |counter, seq, tag| Position { epoch: Epoch { counter, random: 7 }, seq, tag };
+        let known = Some(at(2, 10, 5));
+        assert!(!is_replaced(None, at(1, 0, 0), None));
+        assert!(!is_replaced(known, at(2, 10, 5), Some(5)));
+        assert!(!is_replaced(known, at(2, 90, 6), None), "the row is not kept any more");
+        assert!(!is_replaced(known, at(3, 1, 1), None), "somebody has begun a new one");
+        assert!(is_replaced(known, at(2, 90, 6), Some(6)), "another tag");
+        assert!(is_replaced(known, at(2, 9, 4), None), "the end is gone");
+        assert!(is_replaced(known, at(1, 90, 6), Some(5)), "an earlier history");
+        let other = Position { epoch: Epoch { counter: 2, random: 8 }, ..at(2, 90, 6) };
+        assert!(is_replaced(known, other, Some(5)), "begun separately");
+        assert!(!is_replaced(Some(at(2, 0, 0)), at(2, 5, 1), None));
+    }
+
+    #[test]
+    fn what_is_known_never_goes_back() {
+        let at = |counter, seq| Position { epoch: Epoch { counter, random: 7 }, seq, tag: seq };
+        let mut known = Known::default();
+        for (head, last) in
+            [(at(1, 5), at(1, 5)), (at(1, 4), at(1, 5)), (at(2, 3), at(2, 3)), (at(1, 9), at(2, 3))]
+        {
+            known.note(head);
+            assert_eq!(known.last(), Some(last));
+        }
+        assert_eq!(known.tags, [(5, 5), (3, 3)]);
+        known.leave(4);
+        assert_eq!(known.tags, [(3, 3)], "what another history holds there proves nothing in this one");
+    }
+}

@@ -1,0 +1,195 @@
+//! Everything that is read: position and values in one statement, so of one snapshot. Nothing is written here.
+
+use super::connection::{Db, Params, Trouble, corrupt, half, number};
+use super::history;
+use crate::adapter::raw::Raw;
+use crate::port::{self, History, Limit, Listed, StoreFault, Walked};
+use bytes::Bytes;
+use feed::{Entry, LogView};
+use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
+
+const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h.tag";
+/// Ten, which [`raw`] reads.
+pub(super) const LINK: &str =
+    "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
+/// The first of the columns behind the head, the tag of what is known, and two that bound a part.
+const BEHIND: usize = 7;
+
+pub(super) async fn head(db: &Db<'_>) -> Result<Position, Trouble> {
+    let rows = db.rows(&format!("{HEAD} FROM log_head h"), &[]).await?;
+    first(&rows).and_then(history::head).map(|head| db.note(head))
+}
+
+fn first(rows: &[Row]) -> Result<&Row, Trouble> {
+    rows.first().ok_or_else(|| Trouble::Fault(StoreFault::Corrupt("the log has no head".into())))
+}
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
+    row.try_get(column).map_err(|e| corrupt(&e))
+}
+
+/// The head and the rows of `from` in the order of `order`, up to the limit but at least one; whether there are more.
+/// `size` is what a row's bytes are counted by, `$1` is free for `from`, as are `$5` and above.
+async fn bounded(
+    db: &Db<'_>,
+    (columns, from, order, size): (&str, &str, &str, &str),
+    (given, more): ((&(dyn tokio_postgres::types::ToSql + Sync), Type), Params<'_>),
+    limit: Limit,
+) -> Result<(Position, Vec<Row>, bool), Trouble> {
+    let known = db.all().known().last();
+    let sql = format!(
+        "{HEAD}, {}, part.* FROM log_head h LEFT JOIN (SELECT * FROM (SELECT count(*) OVER () AS total, \
+         row_number() OVER (ORDER BY {order}) AS number, {columns}, sum({size}) OVER (ORDER BY {order}) AS bytes \
+         FROM (SELECT {columns} FROM {from} ORDER BY {order} LIMIT $2 + 1) a) b \
+         WHERE number <= $2 AND (number = 1 OR bytes <= $3)) part ON true ORDER BY number",
+        history::tag_of("$4")
+    );
+    let clamped = |most: usize| i64::try_from(most).unwrap_or(i64::MAX - 1);
+    let (count, bytes) = (clamped(limit.rows), clamped(limit.bytes));
+    let seq = known.map_or(0, |known| known.seq.cast_signed());
+    let own: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        [given, (&count, Type::INT8), (&bytes, Type::INT8), (&seq, Type::INT8)];
+    let params: Vec<_> = own.into_iter().chain(more.iter().cloned()).collect();
+    let mut rows = db.rows(&sql, &params).await?;
+    let head = history::check(db, known, first(&rows)?).await?;
+    let total: Option<i64> = get(first(&rows)?, 5)?;
+    if total.is_none() {
+        rows.clear();
+    }
+    let more = total.unwrap_or(0) > rows.len() as i64;
+    Ok((head, rows, more))
+}
+
+pub(super) async fn changes(
+    db: &Db<'_>,
+    after: Seq,
+    limit: Limit,
+) -> Result<(Position, Vec<Change>), Trouble> {
+    let what =
+        ("seq, tag, kind, key, record", "change_log WHERE seq > $1", "seq", "length(key) + length(record)");
+    let (head, rows, _) = bounded(db, what, ((&after.cast_signed(), Type::INT8), &[]), limit).await?;
+    let change = |row: &Row| {
+        let kind: i16 = get(row, BEHIND + 2)?;
+        Ok(Change {
+            seq: number(row, BEHIND)?,
+            tag: get::<i64>(row, BEHIND + 1)?.cast_unsigned(),
+            kind: ChangeKind(kind as u8),
+            key: get::<Vec<u8>>(row, BEHIND + 3)?.into(),
+            record: get::<Vec<u8>>(row, BEHIND + 4)?.into(),
+        })
+    };
+    Ok((head, rows.iter().map(change).collect::<Result<_, Trouble>>()?))
+}
+
+pub(super) async fn walk(db: &Db<'_>, after: &[u8], limit: Limit) -> Result<Walked, Trouble> {
+    let what = ("key, record", "links WHERE key > $1", "key", "length(key) + length(record)");
+    let (head, rows, more) = bounded(db, what, ((&after, Type::BYTEA), &[]), limit).await?;
+    let entries = rows.iter().map(|row| entry(row, BEHIND)).collect::<Result<_, _>>()?;
+    Ok(Walked { head, entries, more })
+}
+
+fn entry(row: &Row, column: usize) -> Result<Entry, Trouble> {
+    let record: Option<Vec<u8>> = get(row, column + 1)?;
+    Ok(Entry { key: get::<Vec<u8>>(row, column)?.into(), record: record.unwrap_or_default().into() })
+}
+
+pub(super) async fn list(
+    db: &Db<'_>,
+    prefix: &[u8],
+    after: &[u8],
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, Trouble> {
+    let size = "length(key) + length(record) + coalesce(length(kept), 0) + length(note)";
+    let what = (LINK, "links WHERE key > $1 AND ($5 OR delete_time IS NULL)", "key", size);
+    let after = after.max(prefix);
+    let params = ((&after as _, Type::BYTEA), &[(&deleted as _, Type::BOOL)][..]);
+    let (head, rows, mut more) = bounded(db, what, params, limit).await?;
+    let mut rows = rows.iter().map(|row| raw(row, BEHIND)).collect::<Result<Vec<_>, _>>()?;
+    let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
+    more &= inside == rows.len();
+    rows.truncate(inside);
+    Ok(Listed { epoch: head.epoch, rows, more })
+}
+
+/// The columns of [`LINK`] from `at` on, understood.
+pub(super) fn raw(row: &Row, at: usize) -> Result<port::Row, Trouble> {
+    let text = |column| -> Result<String, Trouble> {
+        let bytes: Vec<u8> = get(row, at + column)?;
+        String::from_utf8(bytes).map_err(|e| StoreFault::Corrupt(format!("a text of a link: {e}")).into())
+    };
+    let raw = Raw {
+        key: get(row, at)?,
+        record: get(row, at + 1)?,
+        kept: get(row, at + 2)?,
+        info: (text(3)?, text(4)?, text(5)?),
+        times: (get(row, at + 6)?, get(row, at + 7)?, get(row, at + 8)?),
+        version: number(row, at + 9)?,
+    };
+    Ok(raw.parse()?)
+}
+
+pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<port::Row>), Trouble> {
+    let sql = format!("{HEAD}, {LINK} FROM log_head h LEFT JOIN links ON key = $1");
+    let rows = db.rows(&sql, &[(&key.as_bytes(), Type::BYTEA)]).await?;
+    let row = first(&rows)?;
+    let epoch = db.note(history::head(row)?).epoch;
+    let found = get::<Option<&[u8]>>(row, 4)?.map(|_| raw(row, 4)).transpose()?;
+    Ok((epoch, found))
+}
+
+pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), Trouble> {
+    let sql = format!(
+        "{HEAD}, a.key, l.record FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
+         LEFT JOIN links l ON l.key = a.key ORDER BY number"
+    );
+    let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    let rows = db.rows(&sql, &[(&asked, Type::BYTEA_ARRAY)]).await?;
+    let head = db.note(history::head(first(&rows)?)?);
+    let entries = rows.iter().take(keys.len()).map(|row| entry(row, 4)).collect::<Result<_, _>>()?;
+    Ok((head, entries))
+}
+
+/// By one fork or by several: counters only fall on that way.
+pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Result<LogView, Trouble> {
+    let sql = format!(
+        "WITH RECURSIVE line AS (SELECT e.parent_counter, e.parent_random, e.fork_seq FROM epochs e \
+         JOIN log_head ON (counter, random) = (epoch_counter, epoch_random) \
+         UNION ALL SELECT e.parent_counter, e.parent_random, least(line.fork_seq, e.fork_seq) FROM line \
+         JOIN epochs e ON (e.counter, e.random) = (line.parent_counter, line.parent_random)) \
+         {HEAD}, {}, (SELECT min(seq) FROM change_log), (SELECT min(line.fork_seq) FROM line \
+         WHERE (line.parent_counter, line.parent_random) = ($2, $3)) FROM log_head h",
+        history::tag_of("$1")
+    );
+    let given = of.unwrap_or_default();
+    let (counter, random) = (i64::from(given.counter), i64::from(given.random));
+    let params: Params<'_> =
+        &[(&applied.cast_signed(), Type::INT8), (&counter, Type::INT8), (&random, Type::INT8)];
+    let rows = db.rows(&sql, params).await?;
+    let row = first(&rows)?;
+    let head = db.note(history::head(row)?);
+    let seq = |column| Ok::<_, Trouble>(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned));
+    Ok(LogView {
+        head,
+        ancestor: of.zip(seq(6)?),
+        oldest: seq(5)?.unwrap_or(head.seq + 1),
+        tag_at_applied: if applied == 0 { Some(0) } else { seq(4)? },
+    })
+}
+
+pub(super) async fn histories(db: &Db<'_>) -> Result<Vec<History>, Trouble> {
+    let sql = "SELECT counter, random, parent_counter, parent_random, fork_seq, head, at FROM epochs \
+               ORDER BY counter DESC";
+    let history = |row: &Row| {
+        Ok(History {
+            epoch: Epoch { counter: half(row, 0)?, random: half(row, 1)? },
+            parent: Epoch { counter: half(row, 2)?, random: half(row, 3)? },
+            fork_seq: number(row, 4)?,
+            head: number(row, 5)?,
+            at: get(row, 6)?,
+        })
+    };
+    db.rows(sql, &[]).await?.iter().map(history).collect()
+}

@@ -1,0 +1,269 @@
+//! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
+
+use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
+use super::history;
+use super::read::{LINK, raw};
+use crate::adapter::kept;
+use crate::journal::{Answer, Found, Item, Retry, Write, decide};
+use crate::port::{self, Committed, StoreFault};
+use bytes::Bytes;
+use link::{ChangeKind, Key, Position};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// `tag` is the same for every try of one group, and `tried` is what the last one had asked to be committed: whether it
+/// was cannot be known from here when the connection breaks, but is seen in the log once the head is locked.
+pub(super) async fn commit(
+    db: &Db<'_>,
+    group: &[Item],
+    tag: u64,
+    now: i64,
+    tried: &mut Option<Committed>,
+) -> Result<Committed, Trouble> {
+    let known = db.all().known().last();
+    let keys: Vec<&[u8]> =
+        group.iter().map(|item| item.key.as_bytes()).collect::<BTreeSet<_>>().into_iter().collect();
+    let retries: Vec<&Retry> = group.iter().filter_map(|item| item.retry.as_ref()).collect();
+    let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
+    let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
+    // Statement by statement, each sees what was committed before it began: only the lock has to come first.
+    let after = format!(
+        "SELECT epoch_counter, epoch_random, head, tag, {}, {} FROM log_head",
+        history::tag_of("$1"),
+        history::tag_of("$2")
+    );
+    // Key by key, in the order of the index: thousands at once would have the planner read the whole table.
+    let find = format!(
+        "SELECT l.* FROM unnest($1::bytea[]) a(key) CROSS JOIN LATERAL \
+         (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l"
+    );
+    let asked: Params<'_> = &[(&keys, Type::BYTEA_ARRAY)];
+    let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
+    let (begun, locked, head, rows, answers) = tokio::join!(
+        biased;
+        db.run(BEGIN),
+        db.rows("SELECT FROM log_head FOR UPDATE", &[]),
+        db.rows(&after, positions),
+        db.rows(&find, asked),
+        answers(db, &retries, now),
+    );
+    begun?;
+    locked?;
+    let head = head?;
+    let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let start = history::check(db, known, row).await?;
+    if let Some(done) = tried.take()
+        && row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+    {
+        db.run("ROLLBACK").await?;
+        return Ok(done);
+    }
+    let mut found = Found { answers: answers?, ..Found::default() };
+    for row in &rows? {
+        let row = raw(row, 0)?;
+        found.rows.insert(row.key.clone(), row);
+    }
+    let there: HashSet<Key> = found.rows.keys().cloned().collect();
+    let (head, verdicts, writes) = decide(group, found, start, tag, now);
+    let done = Committed { head, verdicts };
+    if head.seq == start.seq {
+        db.run("ROLLBACK").await?;
+        return Ok(done);
+    }
+    *tried = Some(done);
+    store(db, &writes, &there, head, now).await?;
+    db.note(head);
+    Ok(tried.take().expect("it was put there"))
+}
+
+type Answers = HashMap<(String, &'static str, String), Answer>;
+
+async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
+    if retries.is_empty() {
+        return Ok(Answers::new());
+    }
+    let (principals, methods, ids) = names(retries.iter().copied());
+    let before = now - kept::ANSWERS;
+    let params: Params<'_> = &[
+        (&principals, Type::TEXT_ARRAY),
+        (&methods, Type::TEXT_ARRAY),
+        (&ids, Type::TEXT_ARRAY),
+        (&before, Type::INT8),
+    ];
+    let sql = "SELECT number, request_hash, response FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
+               a(principal, method, key, number) JOIN idempotency USING (principal, method, key) WHERE created > $4";
+    let rows = db.rows(sql, params);
+    let answer = |row: &Row| {
+        let number: i64 = row.try_get(0).map_err(|e| corrupt(&e))?;
+        let retry = retries[number as usize - 1];
+        let hash: &[u8] = row.try_get(1).map_err(|e| corrupt(&e))?;
+        let wrong = |_| StoreFault::Corrupt("a stored answer: its hash".into());
+        let hash = hash.try_into().map_err(wrong)?;
+        let response: Vec<u8> = row.try_get(2).map_err(|e| corrupt(&e))?;
+        let id = (retry.principal.clone(), retry.method, retry.id.clone());
+        Ok((id, Answer { hash, response: response.into() }))
+    };
+    rows.await?.iter().map(answer).collect()
+}
+
+fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a str>, Vec<&'a str>) {
+    let mut all = (Vec::new(), Vec::new(), Vec::new());
+    for retry in retries {
+        all.0.push(retry.principal.as_str());
+        all.1.push(retry.method);
+        all.2.push(retry.id.as_str());
+    }
+    all
+}
+
+/// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
+async fn store(
+    db: &Db<'_>,
+    writes: &[Write],
+    there: &HashSet<Key>,
+    head: Position,
+    now: i64,
+) -> Result<(), Trouble> {
+    // Of several writes to one key the last one stays; the log has them all.
+    let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
+    let records: Vec<Bytes> =
+        writes.iter().map(|write| if write.purge { Bytes::new() } else { write.row.record() }).collect();
+    let answered: Vec<_> =
+        writes.iter().filter_map(|w| w.answer.as_ref().map(|a| (a, w.row.version))).collect();
+    let purged: Vec<&[u8]> = last.values().filter(|w| w.purge).map(|w| w.row.key.as_bytes()).collect();
+    let stays = |write: &&Write| !write.purge && std::ptr::eq(last[&write.row.key], *write);
+    let mut rows: Vec<_> = writes.iter().zip(&records).filter(|(write, _)| stays(write)).collect();
+    rows.sort_unstable_by_key(|(write, _)| &write.row.key); // as the index has them
+    let (old, new): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .map(|(write, record)| (&write.row, record))
+        .partition(|(row, _)| there.contains(&row.key));
+    let (logged, made, changed, gone, remembered, committed) = tokio::join!(
+        biased;
+        log(db, writes, &records, head, now),
+        links(db, &new, false),
+        links(db, &old, true),
+        async {
+            if purged.is_empty() {
+                return Ok(Vec::new());
+            }
+            let keys = [(&purged as _, Type::BYTEA_ARRAY)];
+            db.rows("DELETE FROM links WHERE key = ANY($1)", &keys).await
+        },
+        remember(db, &answered, now),
+        async {
+            let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
+            let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
+            let moved = db.rows("UPDATE log_head SET head = $1, tag = $2", &to);
+            let (moved, committed) = tokio::join!(biased; moved, db.run(COMMIT));
+            moved.and(committed)
+        },
+    );
+    logged.and(made).and(changed).and(remembered)?;
+    gone?;
+    committed
+}
+
+async fn log(
+    db: &Db<'_>,
+    writes: &[Write],
+    records: &[Bytes],
+    head: Position,
+    now: i64,
+) -> Result<(), Trouble> {
+    let seqs: Vec<i64> = writes.iter().map(|write| write.row.version.cast_signed()).collect();
+    let kind = |write: &Write| i16::from(if write.purge { ChangeKind::PURGE.0 } else { ChangeKind::LINK.0 });
+    let kinds: Vec<i16> = writes.iter().map(kind).collect();
+    let keys: Vec<&[u8]> = writes.iter().map(|write| write.row.key.as_bytes()).collect();
+    let records: Vec<&[u8]> = records.iter().map(|record| &record[..]).collect();
+    let sql = "INSERT INTO change_log (seq, kind, key, record, tag, epoch_counter, epoch_random, committed_at) \
+               SELECT *, $5, $6, $7, $8 FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bytea[])";
+    db.rows(
+        sql,
+        &[
+            (&seqs, Type::INT8_ARRAY),
+            (&kinds, Type::INT2_ARRAY),
+            (&keys, Type::BYTEA_ARRAY),
+            (&records, Type::BYTEA_ARRAY),
+            (&head.tag.cast_signed(), Type::INT8),
+            (&i64::from(head.epoch.counter), Type::INT8),
+            (&i64::from(head.epoch.random), Type::INT8),
+            (&now, Type::INT8),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// Nobody else writes between the look at what is there and this: only for those is a conflict looked for.
+async fn links<'a>(db: &Db<'_>, rows: &[(&'a port::Row, &'a Bytes)], there: bool) -> Result<(), Trouble> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let all = |of: fn(&'a port::Row) -> &'a [u8]| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
+    let tags: Vec<Vec<u8>> =
+        rows.iter().map(|(row, _)| serde_json::json!(row.info.tags).to_string().into()).collect();
+    let kept: Vec<Option<Bytes>> = rows.iter().map(|(row, _)| crate::adapter::raw::kept(row)).collect();
+    let kept: Vec<Option<&[u8]>> = kept.iter().map(Option::as_deref).collect();
+    let records: Vec<&[u8]> = rows.iter().map(|(_, record)| &record[..]).collect();
+    let times = |of: fn(&port::Row) -> i64| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
+    let deleted: Vec<Option<i64>> = rows.iter().map(|(row, _)| row.delete_time).collect();
+    let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, create_time, update_time, delete_time, version) \
+                   SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
+                   $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])"
+        .to_owned();
+    if there {
+        sql += " ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
+                title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, \
+                create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
+                delete_time = EXCLUDED.delete_time, version = EXCLUDED.version";
+    }
+    db.rows(
+        &sql,
+        &[
+            (&all(|row| row.key.as_bytes()), Type::BYTEA_ARRAY),
+            (&records, Type::BYTEA_ARRAY),
+            (&kept, Type::BYTEA_ARRAY),
+            (&all(|row| row.info.title.as_bytes()), Type::BYTEA_ARRAY),
+            (&tags, Type::BYTEA_ARRAY),
+            (&all(|row| row.info.note.as_bytes()), Type::BYTEA_ARRAY),
+            (&times(|row| row.create_time), Type::INT8_ARRAY),
+            (&times(|row| row.update_time), Type::INT8_ARRAY),
+            (&deleted, Type::INT8_ARRAY),
+            (&times(|row| row.version.cast_signed()), Type::INT8_ARRAY),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// The answers for retries. Those that are too old to count are replaced, or go in small numbers.
+async fn remember(db: &Db<'_>, answered: &[(&(Retry, Bytes), u64)], now: i64) -> Result<(), Trouble> {
+    if answered.is_empty() {
+        return Ok(());
+    }
+    let (principals, methods, ids) = names(answered.iter().map(|((retry, _), _)| retry));
+    let hashes: Vec<&[u8]> = answered.iter().map(|((retry, _), _)| &retry.hash[..]).collect();
+    let responses: Vec<&[u8]> = answered.iter().map(|((_, response), _)| &response[..]).collect();
+    let seqs: Vec<i64> = answered.iter().map(|(_, seq)| seq.cast_signed()).collect();
+    let put = "INSERT INTO idempotency (principal, method, key, request_hash, response, seq, created) \
+               SELECT *, $7 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[]) \
+               ON CONFLICT (principal, method, key) DO UPDATE SET request_hash = EXCLUDED.request_hash, \
+               response = EXCLUDED.response, seq = EXCLUDED.seq, created = EXCLUDED.created";
+    let clear = "DELETE FROM idempotency WHERE (principal, method, key) IN \
+                 (SELECT principal, method, key FROM idempotency WHERE created <= $1 ORDER BY created LIMIT $2)";
+    let (before, most) = (now - kept::ANSWERS, i64::from(kept::ANSWERS_AT_ONCE));
+    let params: Params<'_> = &[
+        (&principals, Type::TEXT_ARRAY),
+        (&methods, Type::TEXT_ARRAY),
+        (&ids, Type::TEXT_ARRAY),
+        (&hashes, Type::BYTEA_ARRAY),
+        (&responses, Type::BYTEA_ARRAY),
+        (&seqs, Type::INT8_ARRAY),
+        (&now, Type::INT8),
+    ];
+    let old: Params<'_> = &[(&before, Type::INT8), (&most, Type::INT8)];
+    let (put, cleared) = tokio::join!(biased; db.rows(put, params), db.rows(clear, old));
+    put.and(cleared).map(drop)
+}

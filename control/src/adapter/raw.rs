@@ -1,0 +1,46 @@
+//! A row of `links` as every store keeps it, before it is understood.
+
+use crate::port::{Info, Row, StoreFault};
+use link::{Key, State};
+
+/// The columns.
+pub(super) struct Raw {
+    pub(super) key: Vec<u8>,
+    pub(super) record: Vec<u8>,
+    pub(super) kept: Option<Vec<u8>>,
+    /// Title, tags as JSON, note.
+    pub(super) info: (String, String, String),
+    /// Made, changed, deleted.
+    pub(super) times: (i64, i64, Option<i64>),
+    pub(super) version: u64,
+}
+
+impl Raw {
+    pub(super) fn size(&self) -> usize {
+        self.key.len() + self.record.len() + self.kept.as_ref().map_or(0, Vec::len) + self.info.2.len()
+    }
+
+    pub(super) fn parse(self) -> Result<Row, StoreFault> {
+        let shown = String::from_utf8_lossy(self.key.get(4..).unwrap_or_default()).into_owned();
+        let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("link {shown}: {what}"));
+        let versioned = proto::decode(self.kept.as_deref().unwrap_or(&self.record)).map_err(|e| wrong(&e))?;
+        let State::Live(link) = versioned.state else { return Err(wrong(&"nothing is kept of it")) };
+        let (title, tags, note) = self.info;
+        let tags = serde_json::from_str(&tags).map_err(|e| wrong(&e))?;
+        let (create_time, update_time, delete_time) = self.times;
+        Ok(Row {
+            key: Key::from_bytes(&self.key).map_err(|e| wrong(&e))?,
+            version: self.version,
+            link,
+            info: Info { title, tags, note },
+            create_time,
+            update_time,
+            delete_time,
+        })
+    }
+}
+
+/// The last live record of a deleted link.
+pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
+    row.delete_time.map(|_| proto::encode(row.version, &State::Live(row.link.clone())))
+}

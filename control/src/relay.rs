@@ -1,0 +1,356 @@
+//! Redis as a copy of the log (R8): one task for each shard carries it over. What is decided is in `feed::relay`; whoever
+//! answers a caller never waits for anything here.
+
+mod lua;
+mod numbers;
+mod place;
+
+pub use numbers::Numbers;
+
+use crate::metrics::Metrics;
+use crate::port::StoreFault;
+use crate::random;
+use crate::service::blocking;
+use crate::tail::BATCH;
+use crate::transport::feed::Feeder;
+use feed::Entry;
+use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script, Shard, shard_of};
+use link::{Change, Epoch, Position, Seq};
+use place::{Connection, Place};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// A shard without changes moves this often all the same.
+const QUIET: Duration = Duration::from_millis(100);
+/// With nothing to carry, Redis is looked at this often: it may have forgotten everything.
+const IDLE: Duration = Duration::from_secs(1);
+/// Between two attempts to reach Redis, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// For the tail to read what the store holds already.
+const TAIL_WAIT: Duration = Duration::from_secs(1);
+/// Offers of one shard that may wait; more are dropped.
+const WAITING_OFFERS: usize = 1_024;
+/// Offers made at once.
+const OFFERS: usize = 128;
+
+/// Which Redis, and how it is used.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// `redis://[user:password@]host[:port][/database]`, `rediss://…`; nodes of a cluster separated by commas, or one of
+    /// them as `redis-cluster://…`.
+    pub url: String,
+    /// Parts with a position of their own, at least 1. Edges are told the same number.
+    pub shards: u16,
+    /// A file of authorities (PEM) to believe instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// A value as origin read it.
+struct Offered {
+    epoch: Epoch,
+    as_of: Seq,
+    key: bytes::Bytes,
+    record: bytes::Bytes,
+}
+
+/// Where values that were read for edges are offered to Redis.
+#[derive(Default)]
+pub struct Offers {
+    lines: Vec<mpsc::Sender<Offered>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Offers {
+    /// Offers what exists of these, read at `head`. Waits for nobody: what finds no room is dropped.
+    pub fn make(&self, head: Position, entries: &[Entry]) {
+        if self.lines.is_empty() {
+            return;
+        }
+        for Entry { key, record } in entries.iter().filter(|entry| !entry.record.is_empty()) {
+            let line = &self.lines[usize::from(shard_of(key, self.lines.len() as u16).number)];
+            // Copied: what came in or goes out in one buffer must not be held by one key of it.
+            let (key, record) = (key.to_vec().into(), record.clone());
+            if line.try_send(Offered { epoch: head.epoch, as_of: head.seq, key, record }).is_err() {
+                self.metrics.relay.offers_dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+/// The relays of all shards, before they run.
+pub struct Relays {
+    place: Option<Arc<Place>>,
+    lines: Vec<mpsc::Receiver<Offered>>,
+}
+
+/// Checks the settings; without any, nothing will be relayed.
+///
+/// # Errors
+/// One line for people, without the password.
+pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Relays), String> {
+    let Some(redis) = redis else {
+        return Ok((Offers::default(), Relays { place: None, lines: Vec::new() }));
+    };
+    let ca = redis.ca.as_ref().map(|file| {
+        std::fs::read(file).map_err(|e| format!("cannot read the authorities in {}: {e}", file.display()))
+    });
+    let wanted = "redis://[user:password@]host[:port][/database], or rediss:// for TLS";
+    let place = Place::new(&redis.url, ca.transpose()?)
+        .map_err(|e| format!("--redis is no address of Redis, such as {wanted}: {e}"))?;
+    let shards = redis.shards.max(1);
+    metrics.relay.open(shards);
+    let (senders, receivers) = (0..shards).map(|_| mpsc::channel(WAITING_OFFERS)).unzip();
+    let offers = Offers { lines: senders, metrics: metrics.clone() };
+    Ok((offers, Relays { place: Some(Arc::new(place)), lines: receivers }))
+}
+
+impl Relays {
+    /// Relays until `stop`.
+    pub async fn run(self, feeder: Arc<Feeder>, stop: watch::Receiver<bool>) {
+        let Some(place) = self.place else { return };
+        let of = self.lines.len() as u16; // made from one
+        let mut tasks = JoinSet::new();
+        for (number, offered) in (0..of).zip(self.lines) {
+            let shard = Shard { number, of };
+            let carrier = Carrier {
+                shard,
+                relay: Relay::new(shard),
+                feeder: feeder.clone(),
+                offered,
+                waiting: Vec::new(),
+                read: Position::default(),
+                due: Instant::now(),
+            };
+            let (place, mut stop) = (place.clone(), stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    _ = stop.wait_for(|&stop| stop) => {}
+                    _ = carrier.run(&place) => {}
+                }
+            });
+        }
+        tasks.join_all().await;
+    }
+}
+
+/// Why a relay has to begin again: one line.
+struct Fault(String);
+
+impl From<redis::RedisError> for Fault {
+    fn from(error: redis::RedisError) -> Self {
+        Self(format!("Redis: {error}"))
+    }
+}
+
+impl From<StoreFault> for Fault {
+    fn from(fault: StoreFault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+/// The relay of one shard.
+struct Carrier {
+    shard: Shard,
+    relay: Relay,
+    feeder: Arc<Feeder>,
+    offered: mpsc::Receiver<Offered>,
+    /// Offers that were taken from the line.
+    waiting: Vec<Offered>,
+    /// How far the log was read. What lies between the position in Redis and here is about other shards.
+    read: Position,
+    /// When the position is moved even without changes, if there are some of other shards.
+    due: Instant,
+}
+
+impl Carrier {
+    async fn run(mut self, place: &Place) -> Infallible {
+        let mut pause = PAUSES.0;
+        let mut told = false;
+        loop {
+            let Err(Fault(why)) = self.follow(place).await;
+            self.relay = Relay::new(self.shard);
+            if self.numbers().lost(self.shard.number) {
+                (pause, told) = (PAUSES.0, false);
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(shard = %self.shard, why, "the copy in Redis does not follow the log now");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Follows the log until something fails.
+    async fn follow(&mut self, place: &Place) -> Result<Infallible, Fault> {
+        let mut redis = place.connect().await?;
+        let mut tail = self.feeder.tail.head();
+        loop {
+            let Some(copied) = self.relay.at() else {
+                self.attach(&mut redis, &mut tail).await?;
+                continue;
+            };
+            self.offer(&mut redis, copied).await?;
+            let head = *tail.borrow_and_update();
+            if head.epoch != copied.at.epoch || head.seq < self.read.seq {
+                self.relay = Relay::new(self.shard); // its history has been replaced: it looks again
+                continue;
+            }
+            let changes = self.read_on(head).await?;
+            let behind = self.read.seq > copied.at.seq;
+            if !changes.is_empty() || (behind && Instant::now() >= self.due) {
+                let script = self.relay.carry(self.read, &changes);
+                self.move_on(&mut redis, script).await?;
+            } else if self.read.seq == head.seq {
+                let wake = if behind { self.due } else { self.due + IDLE };
+                tokio::select! {
+                    _ = tail.changed() => {} // it lives as long as this does
+                    _ = self.offered.recv_many(&mut self.waiting, OFFERS) => {}
+                    () = tokio::time::sleep_until(wake) => {}
+                }
+                if !behind && Instant::now() >= wake {
+                    self.look_again(&mut redis, copied).await?;
+                }
+            }
+        }
+    }
+
+    /// Looks where Redis stands, and begins there or anew.
+    async fn attach(
+        &mut self,
+        redis: &mut Connection,
+        tail: &mut watch::Receiver<Position>,
+    ) -> Result<(), Fault> {
+        let (stored, policy) = lua::look(redis, self.shard).await?;
+        self.judge(policy);
+        let copied = stored.as_deref().and_then(Copied::decode);
+        let (seq, of) = copied.map_or((0, None), |copied| (copied.at.seq, Some(copied.at.epoch)));
+        let log = blocking(&self.feeder.store, move |store| store.log_view(seq, of)).await?;
+        match (self.relay.attach(stored.as_deref(), &log, random::u64()), copied) {
+            (Attached::Follow, _) => {}
+            (Attached::StartOver(script), _) => {
+                self.numbers().starts.fetch_add(1, Relaxed);
+                tracing::info!(shard = %self.shard, seq = log.head.seq, "the copy in Redis begins anew");
+                self.move_on(redis, Some(script)).await?;
+            }
+            (Attached::Replaced | Attached::Behind, copied) => {
+                let theirs = copied.map_or(log.head.epoch, |copied| copied.at.epoch);
+                let new = self.feeder.fork(log.head.epoch, theirs, 0).await;
+                let new = new.map_err(|status| Fault(status.message().to_owned()))?;
+                let why = "Redis has seen writes that this store does not hold";
+                tracing::warn!(seen = seq, head = log.head.seq, history = new.epoch.counter, "{why}");
+            }
+        }
+        let Some(Copied { at, .. }) = self.relay.at() else { return Ok(()) };
+        self.read = at;
+        // The store was asked: the tail may be a little behind it.
+        let reached = |head: &Position| {
+            head.epoch.counter > at.epoch.counter || (head.epoch == at.epoch && head.seq >= at.seq)
+        };
+        let reached = tokio::time::timeout(TAIL_WAIT, tail.wait_for(reached)).await;
+        reached.map(|_| ()).map_err(|_| Fault("the log is not read up to its end".into()))?;
+        self.numbers().moved(self.shard.number, at.seq);
+        Ok(())
+    }
+
+    /// Whether Redis still stands where it was left.
+    async fn look_again(&mut self, redis: &mut Connection, copied: Copied) -> Result<(), Fault> {
+        let (stored, policy) = lua::look(redis, self.shard).await?;
+        self.judge(policy);
+        if stored != Some(copied.encode()) {
+            self.relay = Relay::new(self.shard);
+        }
+        self.due = Instant::now();
+        Ok(())
+    }
+
+    /// Says when Redis may evict what it must not.
+    fn judge(&self, policy: Option<String>) {
+        let Some(policy) = policy else { return };
+        let other = !policy.starts_with("volatile-");
+        let before = self.numbers().other_policy.swap(other, Relaxed);
+        if other && !before {
+            let why = "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru";
+            tracing::warn!(policy, "{why}");
+        }
+    }
+
+    /// The next changes of this shard, up to `head`.
+    async fn read_on(&mut self, head: Position) -> Result<Vec<Change>, Fault> {
+        let after = self.read.seq;
+        if after >= head.seq {
+            return Ok(Vec::new());
+        }
+        let changes = match self.feeder.tail.recent(head.epoch, after) {
+            Some(changes) => changes,
+            None => {
+                let read = blocking(&self.feeder.store, move |store| store.changes(after, BATCH)).await?;
+                if read.0.epoch != head.epoch {
+                    return Err(Fault("a new history has begun".into()));
+                }
+                read.1
+            }
+        };
+        if changes.first().is_none_or(|first| first.seq != after + 1) {
+            return Err(Fault(format!("the log no longer holds {}", after + 1)));
+        }
+        // What is behind this head may be of another history.
+        let known = changes.into_iter().take_while(|change| change.seq <= head.seq);
+        let mut own = Vec::new();
+        for change in known {
+            self.read = Position { epoch: head.epoch, seq: change.seq, tag: change.tag };
+            if shard_of(&change.key, self.shard.of) == self.shard {
+                own.push(change);
+            }
+        }
+        Ok(own)
+    }
+
+    async fn move_on(&mut self, redis: &mut Connection, script: Option<Script>) -> Result<(), Fault> {
+        let Some(script) = script else { return Ok(()) };
+        let ran = lua::carry(redis, self.shard, &script).await;
+        self.relay.ran(&script, *ran.as_ref().unwrap_or(&Ran::Unknown));
+        self.due = Instant::now() + QUIET;
+        match ran? {
+            Ran::Moved => {
+                self.numbers().scripts.fetch_add(1, Relaxed);
+                self.numbers().moved(self.shard.number, script.new.at.seq);
+            }
+            // Somebody else has moved it: it looks again.
+            Ran::Refused | Ran::Unknown => {
+                self.numbers().refused.fetch_add(1, Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers what waits, before the position moves beyond it.
+    async fn offer(&mut self, redis: &mut Connection, copied: Copied) -> Result<(), Fault> {
+        while self.waiting.len() < OFFERS
+            && let Ok(next) = self.offered.try_recv()
+        {
+            self.waiting.push(next);
+        }
+        let of_now = |offered: &Offered| offered.epoch == copied.at.epoch && offered.as_of >= copied.at.seq;
+        let all = self.waiting.len() as u64;
+        let offers: Vec<Offer> = self
+            .waiting
+            .drain(..)
+            .filter(of_now)
+            .map(|offered| Offer::new(self.shard, copied, offered.as_of, &offered.key, &offered.record))
+            .collect();
+        let taken = lua::offer(redis, self.shard, &offers).await?;
+        self.numbers().offers_taken.fetch_add(taken, Relaxed);
+        self.numbers().offers_refused.fetch_add(all - taken, Relaxed);
+        Ok(())
+    }
+
+    fn numbers(&self) -> &Numbers {
+        &self.feeder.metrics.relay
+    }
+}

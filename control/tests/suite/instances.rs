@@ -1,0 +1,145 @@
+//! Two controls that share a database, and edges that follow one or the other.
+
+use super::edges::{Alive, BOUND, names, ping, propagated, told};
+use super::feeds::{Edge, Stream, soon};
+use super::postgres::Database;
+use super::world::{self, Folder, World, create};
+use control::port::Repository;
+use link::Position;
+use proto::v1::{self, edges_client::EdgesClient, follow_response, propagation};
+use std::time::Instant;
+use tonic::Code;
+
+/// Writes a link: its number.
+async fn write(world: &World, code: &str) -> u64 {
+    let made =
+        world.links().await.create_link(create(code, "https://a.example/")).await.unwrap().into_inner();
+    Position::parse_revision(&made.revision).unwrap().1
+}
+
+/// The head that a ping is answered with.
+async fn pong(edge: &mut Edge, stream: &mut Stream) -> u64 {
+    ping(edge, stream).await;
+    let answer = async {
+        loop {
+            let message = stream.inbound.message().await.unwrap().unwrap().message.unwrap();
+            let head =
+                if let follow_response::Message::Pong(pong) = &message { Some(pong.head) } else { None };
+            edge.handle(stream, message).await;
+            if let Some(head) = head {
+                return head;
+            }
+        }
+    };
+    soon(answer).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_at_one_control_waits_for_the_edges_of_the_other() {
+    use propagation::Status::{Partial, Propagated};
+    let Some(db) = Database::new() else { return };
+    let a = World::alone_on(db.opened(false).await).await;
+    let b = World::another(db.opened(false).await).await;
+    let one = Alive::new(&a, Edge::named("one", 1)).await;
+    let two = Alive::new(&b, Edge::named("two", 2)).await;
+    let mut links = a.links().await;
+    let mut took = Vec::new();
+    for n in 0..10 {
+        let began = Instant::now();
+        let made = links.create_link(propagated("", &format!("c{n}"))).await.unwrap().into_inner();
+        took.push(began.elapsed());
+        let (status, mut by, blind) = told(made);
+        by.sort();
+        assert_eq!((status, by, blind), (Propagated, names(&["one", "two"]), vec![]));
+    }
+    took.sort();
+    println!("propagated to an edge of each of two controls: median {:?}, most {:?}", took[5], took[9]);
+    assert!(took[5] < BOUND, "{took:?}");
+    let mut client = EdgesClient::new(a.channel().await);
+    let list = client.list_edges(v1::ListEdgesRequest {}).await.unwrap().into_inner();
+    let listed: Vec<_> = list.edges.iter().map(|edge| (edge.edge.as_str(), edge.blind)).collect();
+    assert_eq!(listed, [("one", false), ("two", false)]);
+
+    // Frozen it may believe for a while that it is fresh: the write waits that long, and then names it.
+    let (mut edge, stream) = two.freeze().await;
+    let began = Instant::now();
+    let made = links.create_link(propagated("", "late")).await.unwrap().into_inner();
+    assert!((BOUND / 2..BOUND * 3).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(told(made), (Partial, names(&["one"]), names(&["two"])));
+    // It comes back by way of the other control, which knows it at once.
+    drop(stream);
+    b.stop().await;
+    let mut stream = edge.connect(&a).await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 11).await;
+    pong(&mut edge, &mut stream).await;
+    let follows = edge.until(&mut stream, |edge| edge.follower.applied() == 12);
+    let (made, ()) = tokio::join!(links.create_link(propagated("", "back")), follows);
+    let made = made.unwrap().into_inner();
+    assert_eq!((told(made.clone()).0, told(made).1.len()), (Propagated, 2));
+    let rows = tokio::task::spawn_blocking({
+        let store = db.opened(false).await;
+        move || store.sessions(None).unwrap().len()
+    });
+    assert_eq!(rows.await.unwrap(), 2, "an edge has one row, whomever it follows");
+    drop((one.freeze().await, stream));
+    a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pong_and_a_fetch_of_one_control_know_what_the_other_has_just_acknowledged() {
+    let Some(db) = Database::new() else { return };
+    let a = World::on(Folder::new(), db.opened(false).await).await;
+    let b = World::another(db.opened(false).await).await;
+    let mut edge = Edge::named("one", 1);
+    let mut stream = edge.connect(&a).await;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    let mut feed = a.feed().await;
+    for n in 0..30 {
+        let seq = write(&b, &format!("c{n}")).await;
+        let head = pong(&mut edge, &mut stream).await;
+        assert!(head >= seq, "{head} was called the head after {seq} was acknowledged");
+        let ask = v1::FetchRequest { keys: vec![], min_seq: seq };
+        assert!(feed.fetch(ask).await.unwrap().into_inner().as_of >= seq);
+    }
+    edge.until(&mut stream, |edge| edge.follower.applied() == 30).await;
+    drop(stream);
+    // The other control goes on where this one stood.
+    let mut stream = edge.connect(&b).await;
+    write(&a, "more").await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 31).await;
+    assert_eq!(edge.resets, 1, "only the first one");
+    drop(stream);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_proves_another_history_makes_one_begin_only_where_control_may() {
+    let Some(db) = Database::new() else { return };
+    let a = World::on(Folder::new(), db.opened(false).await).await;
+    let b = World::another(db.opened(true).await).await;
+    write(&a, "a").await;
+    let mut edge = Edge::named("one", 1);
+    let mut stream = edge.connect(&a).await;
+    edge.until(&mut stream, |edge| edge.follower.walked()).await;
+    drop(stream);
+    let mut stream = Stream::open(&a, v1::Hello { seen: 99, ..edge.hello() }).await;
+    assert_eq!(soon(stream.inbound.message()).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(db.sql("SELECT count(*) FROM epochs"), "0");
+    let mut stream = Stream::open(&b, v1::Hello { seen: 99, ..edge.hello() }).await;
+    let Some(follow_response::Message::Reset(reset)) =
+        soon(stream.inbound.message()).await.unwrap().unwrap().message
+    else {
+        panic!("no reset")
+    };
+    assert_eq!(reset.epoch.unwrap().counter, 2);
+    // The first control follows: its edges are told of the new history, and go on across the fork.
+    let mut stream = edge.connect(&a).await;
+    write(&a, "b").await;
+    edge.until(&mut stream, |edge| edge.follower.applied() == 2).await;
+    assert_eq!((edge.resets, edge.follower.position().unwrap().epoch.counter), (1, 2));
+    drop(stream);
+    assert!(world::text(a.running.metrics()).contains("linkr_control_freshness_certified 0\n"));
+    a.stop().await;
+    b.stop().await;
+}

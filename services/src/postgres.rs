@@ -1,0 +1,325 @@
+//! A PostgreSQL cluster of its own: as the user postgres where we are root, which it refuses to be.
+
+mod standby;
+
+use crate::{Fault, Folder, Process, free_port, program};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The owner's password. It keeps nobody out; a server that asks for one is like the real ones.
+const PASSWORD: &str = "secret";
+/// For a start, with or without recovery, and for any of its programs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is given in the environment, or one of our own.
+#[derive(Debug)]
+pub struct Postgres {
+    at: At,
+    own: Option<Own>,
+}
+
+/// Where it listens, and as whom it is asked.
+#[derive(Clone, Debug)]
+struct At {
+    bin: PathBuf,
+    /// Up to the host and its port.
+    server: String,
+}
+
+/// Fields are dropped in this order: the folder goes last.
+#[derive(Debug)]
+struct Own {
+    process: Process,
+    settings: Vec<String>,
+    owner: Option<(u32, u32)>,
+    port: u16,
+    folder: Folder,
+}
+
+impl Postgres {
+    /// A fresh cluster; or the server that `LINKR_TEST_POSTGRES` names, which can be neither killed nor stopped.
+    /// `settings`: more of them, as `fsync=off`. Without that one a commit is on disk.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn start(settings: &[&str]) -> Result<Self, Fault> {
+        let bin = newest();
+        if let Ok(url) = std::env::var("LINKR_TEST_POSTGRES") {
+            let path = url.find("://").and_then(|at| url[at + 3..].find('/').map(|more| at + 3 + more));
+            return Ok(Self {
+                at: At { bin, server: url[..path.unwrap_or(url.len())].to_owned() },
+                own: None,
+            });
+        }
+        let owner = owner()?;
+        let folder = Folder::new("postgres", owner)?;
+        let pw = folder.path().join("pw");
+        fs::write(&pw, PASSWORD).map_err(|e| Fault::Failed(e.to_string()))?;
+        let _ = owner.map(|(uid, gid)| std::os::unix::fs::chown(&pw, Some(uid), Some(gid)));
+        let (initdb, data) = (program("initdb", std::slice::from_ref(&bin))?, folder.path().join("data"));
+        let pwfile = format!("--pwfile={}", pw.display());
+        let words = [
+            "-D",
+            &text(&data),
+            "--username=postgres",
+            &pwfile,
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ];
+        run(&initdb, &words, folder.path(), owner)?;
+        Self::on(bin, folder, owner, settings.iter().map(|&one| one.to_owned()).collect())
+    }
+
+    /// A server on the data in `folder`.
+    fn on(
+        bin: PathBuf,
+        folder: Folder,
+        owner: Option<(u32, u32)>,
+        settings: Vec<String>,
+    ) -> Result<Self, Fault> {
+        let port = free_port()?;
+        let process = spawn(&bin, &folder, owner, port, &settings)?;
+        let at = At { bin, server: format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}") };
+        let mut new = Self { at, own: Some(Own { process, settings, owner, port, folder }) };
+        new.wait()?;
+        Ok(new)
+    }
+
+    /// The address of a database in it.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("{}/{database}", self.at.server)
+    }
+
+    /// The same for another role, with its password.
+    #[must_use]
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        let host = self.at.server.rsplit('@').next().unwrap_or_default().trim_start_matches("postgres://");
+        format!("postgres://{role}:{password}@{host}/{database}")
+    }
+
+    /// An empty database of this name; one that is there is dropped first.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn create(&self, database: &str) -> Result<String, Fault> {
+        self.psql("postgres", &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))?;
+        self.psql("postgres", &format!("CREATE DATABASE {database}"))?;
+        Ok(self.url(database))
+    }
+
+    /// What some SQL answers: a line a row, columns parted by `|`.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] with what psql says.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, Fault> {
+        self.tool("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url(database)])
+    }
+
+    /// Runs a script of psql with variables.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] with what psql says.
+    pub fn script(&self, database: &str, file: &Path, variables: &[(&str, &str)]) -> Result<String, Fault> {
+        let set: Vec<String> =
+            variables.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
+        let (file, url) = (text(file), self.url(database));
+        let mut words = vec!["-Xq", "-v", "ON_ERROR_STOP=1", "-f", &file];
+        words.extend(set.iter().map(String::as_str));
+        words.push(&url);
+        self.tool("psql", &words)
+    }
+
+    /// A whole database as SQL.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn dump(&self, database: &str) -> Result<String, Fault> {
+        self.tool("pg_dump", &[&self.url(database)])
+    }
+
+    /// Puts a database in the place of one of this name, as [`Postgres::dump`] had it.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn restore(&self, database: &str, dump: &str) -> Result<(), Fault> {
+        self.create(database)?;
+        let file = Folder::new("dump", None)?;
+        let path = file.path().join("sql");
+        fs::write(&path, dump).map_err(|e| Fault::Failed(e.to_string()))?;
+        let words = ["-Xq", "-v", "ON_ERROR_STOP=1", "-f", &text(&path), &self.url(database)];
+        self.tool("psql", &words).map(drop)
+    }
+
+    fn tool(&self, name: &str, words: &[&str]) -> Result<String, Fault> {
+        run(&program(name, std::slice::from_ref(&self.at.bin))?, words, Path::new(""), None)
+    }
+
+    /// `SIGKILL` to all of it at once.
+    pub fn kill(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.process.kill();
+        }
+    }
+
+    /// Ends it in order: what is under way is rolled back.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] when it does not end.
+    pub fn stop(&mut self) -> Result<(), Fault> {
+        self.own.as_mut().map_or(Ok(()), |own| end(&mut own.process, "INT"))
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn start_again(&mut self) -> Result<(), Fault> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        own.process = spawn(&self.at.bin, &own.folder, own.owner, own.port, &own.settings)?;
+        self.wait()
+    }
+
+    /// Its port, if it is our own.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.own.as_ref().map(|own| own.port)
+    }
+
+    /// Until it answers. After a kill the shared memory may belong to the last of its processes for a moment.
+    fn wait(&mut self) -> Result<(), Fault> {
+        let began = Instant::now();
+        while self.psql("postgres", "SELECT 1").is_err() {
+            let Some(own) = &mut self.own else { return Ok(()) };
+            if !own.process.is_running() {
+                own.process = spawn(&self.at.bin, &own.folder, own.owner, own.port, &own.settings)?;
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Fault::Failed(format!("postgres does not answer: {}", own.process.told())));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // At once, and with all of its processes: one that is killed leaves them to notice by themselves.
+        if end(&mut self.process, "QUIT").is_err() {
+            self.process.kill();
+        }
+    }
+}
+
+fn spawn(
+    bin: &Path,
+    folder: &Folder,
+    owner: Option<(u32, u32)>,
+    port: u16,
+    settings: &[String],
+) -> Result<Process, Fault> {
+    let (server, path) = (text(&bin.join("postgres")), folder.path());
+    let own = [
+        "listen_addresses=127.0.0.1".to_owned(),
+        format!("port={port}"),
+        format!("unix_socket_directories={}", path.display()),
+        "wal_level=replica".to_owned(),
+    ];
+    let data = text(&path.join("data"));
+    let mut words = vec![server.as_str(), "-D", &data];
+    for setting in own.iter().chain(settings) {
+        words.extend(["-c", setting]);
+    }
+    Process::start(&words, &path.join("log"), owner)
+}
+
+fn end(process: &mut Process, signal: &str) -> Result<(), Fault> {
+    let began = Instant::now();
+    let _ = process.signal(signal); // it may have ended
+    while process.is_running() {
+        if began.elapsed() > PATIENCE {
+            return Err(Fault::Failed(format!("postgres does not end: {}", process.told())));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Runs a program to its end: what it printed.
+fn run(program: &Path, words: &[&str], folder: &Path, owner: Option<(u32, u32)>) -> Result<String, Fault> {
+    let name = program.display();
+    let failed = |why: &str| Fault::Failed(format!("{name} failed: {}", why.trim()));
+    if folder.as_os_str().is_empty() {
+        let done =
+            std::process::Command::new(program).args(words).stdin(std::process::Stdio::null()).output();
+        let done = done.map_err(|e| failed(&e.to_string()))?;
+        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        return if done.status.success() { Ok(told(&done.stdout)) } else { Err(failed(&told(&done.stderr))) };
+    }
+    let log = folder.join("setup.log");
+    let program = text(program);
+    let mut process = Process::start(&[&[program.as_str()], words].concat(), &log, owner)?;
+    if process.wait() { Ok(process.told()) } else { Err(failed(&process.told())) }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The newest version's programs, where the system's packages put them.
+fn newest() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions.map(|entry| entry.path()).max_by_key(|path| number(path));
+    newest.unwrap_or_default().join("bin")
+}
+
+/// The user postgres, where we are root.
+pub(crate) fn owner() -> Result<Option<(u32, u32)>, Fault> {
+    if !crate::process::is_root() {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = users.lines().find_map(|line| {
+        let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    user.map(Some).ok_or_else(|| Fault::Missing("the user postgres, and so PostgreSQL,".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_outlives_a_kill_and_a_standby_takes_over() {
+        let mut server = match Postgres::start(&[]) {
+            Err(fault @ Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+            server => server.unwrap(),
+        };
+        if server.own.is_none() {
+            return println!("SKIPPED: LINKR_TEST_POSTGRES cannot be killed");
+        }
+        let folder = server.own.as_ref().unwrap().folder.path().to_owned();
+        server.create("one").unwrap();
+        server.psql("one", "CREATE TABLE t (n int); INSERT INTO t VALUES (7)").unwrap();
+        server.kill();
+        assert!(server.psql("one", "SELECT 1").is_err());
+        server.start_again().unwrap();
+        let mut standby = server.standby(true).unwrap();
+        server.psql("one", "INSERT INTO t VALUES (8)").unwrap();
+        server.stop().unwrap();
+        standby.promote().unwrap();
+        assert_eq!(standby.psql("one", "INSERT INTO t VALUES (9); SELECT n FROM t").unwrap(), "7\n8\n9");
+        let dump = standby.dump("one").unwrap();
+        standby.restore("two", &dump).unwrap();
+        assert_eq!(standby.psql("two", "SELECT count(*) FROM t").unwrap(), "3");
+        drop((server, standby));
+        assert!(!folder.exists());
+    }
+}

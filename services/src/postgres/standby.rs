@@ -1,0 +1,38 @@
+//! A second server that follows the first, and takes its place.
+
+use super::{Postgres, run, text};
+use crate::{Fault, Folder, program};
+
+impl Postgres {
+    /// A standby by streaming from a base backup. With `synchronous` no commit of this server is answered before the
+    /// standby has it on disk, from now on.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn standby(&self, synchronous: bool) -> Result<Self, Fault> {
+        let own = self.own.as_ref().ok_or_else(|| Fault::Failed("this server is not our own".into()))?;
+        let folder = Folder::new("postgres", own.owner)?;
+        let backup = program("pg_basebackup", std::slice::from_ref(&self.at.bin))?;
+        let from = format!("{}/postgres?application_name=standby", self.at.server);
+        let words =
+            ["-D", &text(&folder.path().join("data")), "-R", "-X", "stream", "-c", "fast", "-d", &from];
+        run(&backup, &words, folder.path(), own.owner)?;
+        let standby = Self::on(self.at.bin.clone(), folder, own.owner, own.settings.clone())?;
+        if synchronous {
+            self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
+            self.psql("postgres", "SELECT pg_reload_conf()")?;
+        }
+        Ok(standby)
+    }
+
+    /// A standby becomes a primary. The old one is not told.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn promote(&mut self) -> Result<(), Fault> {
+        // What it copied with its data: nobody follows it yet.
+        self.psql("postgres", "SELECT pg_promote(true, 60)")?;
+        self.psql("postgres", "ALTER SYSTEM RESET synchronous_standby_names")?;
+        self.psql("postgres", "SELECT pg_reload_conf()").map(drop)
+    }
+}
