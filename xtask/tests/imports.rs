@@ -69,7 +69,7 @@ const MAY: [(&str, &[&str]); 10] = [
     ("loadtest", &[]),
     ("services", &[]),
     ("sim", &["link", "feed", "hot", "proto"]),
-    ("trials", &["link", "proto"]),
+    ("trials", &["link", "proto", "services"]),
 ];
 const OURS: [&str; 11] =
     ["link", "feed", "hot", "proto", "edge", "control", "cli", "loadtest", "services", "sim", "trials"];
