@@ -102,6 +102,11 @@ mod tests {
         Position { epoch, seq, tag }
     }
 
+    fn hello(position: Option<Position>, seen: Seq) -> Hello {
+        let (edge, walk_after) = ("e".into(), Vec::new());
+        Hello { edge, incarnation: 1, position, seen, want_walk: false, walk_after, number: 1 }
+    }
+
     fn check(
         position: Option<Position>,
         seen: Seq,
@@ -110,33 +115,13 @@ mod tests {
         want: Admission,
     ) {
         let log = LogView { head: at(NEW, 100, 1), ancestor: Some((OLD, 50)), oldest, tag_at_applied };
-        let hello = Hello {
-            edge: "e".into(),
-            incarnation: 1,
-            position,
-            seen,
-            want_walk: false,
-            walk_after: Vec::new(),
-            number: 1,
-        };
-        assert_eq!(admit(&hello, &log), want, "{position:?} seen {seen}");
+        assert_eq!(admit(&hello(position, seen), &log), want, "{position:?} seen {seen}");
     }
 
     #[test]
     fn what_proves_another_history() {
         let log = LogView { head: at(NEW, 100, 1), ancestor: None, oldest: 1, tag_at_applied: Some(5) };
-        let proves = |position, seen| {
-            let hello = Hello {
-                edge: "e".into(),
-                incarnation: 1,
-                position,
-                seen,
-                want_walk: false,
-                walk_after: Vec::new(),
-                number: 1,
-            };
-            proves_another_history(&hello, &log)
-        };
+        let proves = |position, seen| proves_another_history(&hello(position, seen), &log);
         assert!(!proves(None, 0));
         assert!(!proves(Some(at(NEW, 70, 5)), 100));
         assert!(proves(Some(at(NEW, 70, 6)), 70), "another tag");

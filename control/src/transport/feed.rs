@@ -207,7 +207,8 @@ impl Feeder {
 
     /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)
     /// makes a new history begin at once (R2), where the store belongs to this process alone, so that nobody else can
-    /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep what is no longer true.
+    /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep
+    /// what is no longer true.
     async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Status> {
         let applied = hello.position.map_or(0, |position| position.seq);
         let of = hello.position.map(|position| position.epoch);

@@ -5,7 +5,8 @@ use super::world::{self, Folder, World, create, name, to};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::port::Repository;
 use prost_types::FieldMask;
-use proto::v1::{self, edges_client::EdgesClient, follow_request, follow_response, propagation};
+use proto::v1::{self, edges_client::EdgesClient, follow_request, follow_response};
+use proto::v1::{links_client::LinksClient, propagation};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,6 +71,22 @@ pub fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// Makes so many links, each of which has to arrive at the edges one and two: how long each took, the quickest first.
+pub async fn reaches_both(links: &mut LinksClient<Channel>, count: usize) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for n in 0..count {
+        let began = Instant::now();
+        let made = links.create_link(propagated("", &format!("c{n}"))).await.unwrap().into_inner();
+        took.push(began.elapsed());
+        let (status, mut by, blind) = told(made);
+        by.sort();
+        let arrived = propagation::Status::Propagated;
+        assert_eq!((status, by, blind), (arrived, names(&["one", "two"]), vec![]));
+    }
+    took.sort();
+    took
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_propagated_write_says_who_has_it_and_who_is_blind() {
     use propagation::Status::{Partial, Propagated};
@@ -80,16 +97,7 @@ async fn a_propagated_write_says_who_has_it_and_who_is_blind() {
 
     let one = Alive::new(&world, Edge::named("one", 1)).await;
     let two = Alive::new(&world, Edge::named("two", 2)).await;
-    let mut took = Vec::new();
-    for n in 0..20 {
-        let began = Instant::now();
-        let made = links.create_link(propagated("", &format!("c{n}"))).await.unwrap().into_inner();
-        took.push(began.elapsed());
-        let (status, mut by, blind) = told(made);
-        by.sort();
-        assert_eq!((status, by, blind), (Propagated, names(&["one", "two"]), vec![]));
-    }
-    took.sort();
+    let took = reaches_both(&mut links, 20).await;
     println!("propagated to two edges: median {:?}, most {:?}", took[10], took[19]);
 
     // An update and a deletion wait, too; who does not ask, is refused or only checks, does not.

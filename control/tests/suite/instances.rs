@@ -1,6 +1,6 @@
 //! Two controls that share a database, and edges that follow one or the other.
 
-use super::edges::{Alive, BOUND, names, ping, propagated, told};
+use super::edges::{Alive, BOUND, names, ping, propagated, reaches_both, told};
 use super::feeds::{Edge, Stream, soon};
 use super::postgres::Database;
 use super::world::{self, Folder, World, create};
@@ -43,16 +43,7 @@ async fn a_write_at_one_control_waits_for_the_edges_of_the_other() {
     let one = Alive::new(&a, Edge::named("one", 1)).await;
     let two = Alive::new(&b, Edge::named("two", 2)).await;
     let mut links = a.links().await;
-    let mut took = Vec::new();
-    for n in 0..10 {
-        let began = Instant::now();
-        let made = links.create_link(propagated("", &format!("c{n}"))).await.unwrap().into_inner();
-        took.push(began.elapsed());
-        let (status, mut by, blind) = told(made);
-        by.sort();
-        assert_eq!((status, by, blind), (Propagated, names(&["one", "two"]), vec![]));
-    }
-    took.sort();
+    let took = reaches_both(&mut links, 10).await;
     println!("propagated to an edge of each of two controls: median {:?}, most {:?}", took[5], took[9]);
     assert!(took[5] < BOUND, "{took:?}");
     let mut client = EdgesClient::new(a.channel().await);

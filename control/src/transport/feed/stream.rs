@@ -106,7 +106,7 @@ impl<'a> Stream<'a> {
             let head = *tail.borrow_and_update();
             // The tail may still be reading towards the history that the hello was answered with.
             if head.epoch.counter > course.epoch.counter {
-                return Err(Status::aborted("a new history has begun: say hello again"));
+                return Err(replaced());
             }
             // Until then its numbers mean nothing in this one.
             let next = course.session.next(if head.epoch == course.epoch { head.seq } else { 0 });
@@ -246,7 +246,7 @@ impl<'a> Stream<'a> {
             }
         };
         if head.epoch.counter > course.epoch.counter {
-            return Err(Status::aborted("a new history has begun: say hello again"));
+            return Err(replaced());
         }
         if head.epoch != course.epoch {
             // Read where this history is not known yet: it says nothing of it.
@@ -274,7 +274,7 @@ impl<'a> Stream<'a> {
                         let (head, changes) =
                             self.feeder.read(move |store| store.changes(after, BATCH)).await?;
                         if head.epoch != course.epoch {
-                            return Err(Status::aborted("a new history has begun: say hello again"));
+                            return Err(replaced());
                         }
                         changes
                     }
@@ -296,7 +296,7 @@ impl<'a> Stream<'a> {
                 let after = std::mem::take(&mut course.walked);
                 let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await?;
                 if page.head.epoch != course.epoch {
-                    return Err(Status::aborted("a new history has begun: say hello again"));
+                    return Err(replaced());
                 }
                 course.walked = page.entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
                 let message = v1::Page {
@@ -323,6 +323,10 @@ impl<'a> Stream<'a> {
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(stall()),
         }
     }
+}
+
+fn replaced() -> Status {
+    Status::aborted("a new history has begun: say hello again")
 }
 
 fn stall() -> Status {
