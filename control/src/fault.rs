@@ -19,6 +19,8 @@ pub enum Fault {
     NotFound(String),
     /// No such domain.
     DomainNotFound(String),
+    /// The caller's key does not allow it; what.
+    Forbidden(String),
     /// The code is taken.
     Exists(String),
     /// The code belongs to a deleted link.
@@ -70,6 +72,9 @@ impl Fault {
             }
             Self::NotFound(_) => (Code::NotFound, S::NOT_FOUND, "NOT_FOUND", "no such link"),
             Self::DomainNotFound(_) => (Code::NotFound, S::NOT_FOUND, "DOMAIN_NOT_FOUND", "no such domain"),
+            Self::Forbidden(_) => {
+                (Code::PermissionDenied, S::FORBIDDEN, "FORBIDDEN", "the key does not allow it")
+            }
             Self::Exists(_) => (Code::AlreadyExists, S::CONFLICT, "EXISTS", "the code is taken"),
             Self::CodeDeleted(_) => {
                 (Code::AlreadyExists, S::CONFLICT, "CODE_DELETED", "the code belongs to a deleted link")
@@ -129,6 +134,7 @@ impl std::fmt::Display for Fault {
             Self::Invalid { field, why } => write!(f, "{field} {why}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
+            Self::Forbidden(what) => write!(f, "this key does not allow {what}"),
             Self::Exists(name) => write!(f, "{name} exists already"),
             Self::CodeDeleted(name) => write!(f, "{name} is deleted and its code stays taken"),
             Self::EtagMismatch => write!(f, "the link has changed since the version that the etag names"),

@@ -2,6 +2,7 @@
 //! Nothing here answers a visitor's request.
 
 pub mod adapter;
+mod caller;
 mod fault;
 mod heads;
 pub mod journal;
@@ -17,6 +18,7 @@ mod transport;
 mod wire;
 mod writer;
 
+pub use caller::Caller;
 pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use relay::Redis;

@@ -8,13 +8,13 @@ mod name;
 
 pub use import::Chunk;
 
-use crate::Fault;
 use crate::journal::{Intent, Item, Retry, Verdict, next_state};
 use crate::metrics::Metrics;
 use crate::port::{Repository, Row, StoreFault};
 use crate::sessions::Sessions;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
+use crate::{Caller, Fault};
 use draft::Rules;
 use link::{Epoch, Key, Position, Seq};
 use prost::Message;
@@ -56,14 +56,14 @@ impl Service {
     }
 
     /// See `CreateLink`.
-    pub async fn create(&self, request: v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("CreateLink", self.try_create(&request).await)
+    pub async fn create(&self, caller: &Caller, request: v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("CreateLink", self.try_create(caller, &request).await)
     }
 
-    async fn try_create(&self, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
+    async fn try_create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
         let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry("CreateLink", &request.request_id, request)?;
-        let domain = name::parent(&request.parent)?;
+        let retry = retry(caller, "CreateLink", &request.request_id, request)?;
+        let domain = self.parent(caller, &request.parent).await?;
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
         let given = match request.link_id.as_str() {
             "" => None,
@@ -85,25 +85,25 @@ impl Service {
     }
 
     /// See `GetLink`.
-    pub async fn get(&self, request: v1::GetLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("GetLink", self.try_get(&request).await)
+    pub async fn get(&self, caller: &Caller, request: v1::GetLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("GetLink", self.try_get(caller, &request).await)
     }
 
-    async fn try_get(&self, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
-        let (epoch, row) = self.stored(name::link(&request.name)?).await?;
+    async fn try_get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
+        let (epoch, row) = self.stored(self.key(caller, &request.name).await?).await?;
         row.map(|row| wire::link(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
     }
 
     /// See `UpdateLink`.
-    pub async fn update(&self, request: v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("UpdateLink", self.try_update(&request).await)
+    pub async fn update(&self, caller: &Caller, request: v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("UpdateLink", self.try_update(caller, &request).await)
     }
 
-    async fn try_update(&self, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
+    async fn try_update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
         let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry("UpdateLink", &request.request_id, request)?;
+        let retry = retry(caller, "UpdateLink", &request.request_id, request)?;
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
-        let key = name::link(&link.name)?;
+        let key = self.key(caller, &link.name).await?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
         let fields = self.rules.fields(link, mask)?;
         let intent = Intent::Update { fields, etag: etag(&link.etag) };
@@ -111,14 +111,14 @@ impl Service {
     }
 
     /// See `DeleteLink`.
-    pub async fn delete(&self, request: v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("DeleteLink", self.try_delete(&request).await)
+    pub async fn delete(&self, caller: &Caller, request: v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
+        self.counted("DeleteLink", self.try_delete(caller, &request).await)
     }
 
-    async fn try_delete(&self, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
+    async fn try_delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
         let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry("DeleteLink", &request.request_id, request)?;
-        let key = name::link(&request.name)?;
+        let retry = retry(caller, "DeleteLink", &request.request_id, request)?;
+        let key = self.key(caller, &request.name).await?;
         let intent = Intent::Delete { etag: etag(&request.etag) };
         self.write(Item { key, intent, retry }, ack).await
     }
@@ -205,16 +205,20 @@ fn etag(text: &str) -> Option<Seq> {
     (!text.is_empty()).then(|| version(text).unwrap_or(0))
 }
 
-fn retry(method: &'static str, id: &str, request: &impl Message) -> Result<Option<Retry>, Fault> {
+fn retry(
+    caller: &Caller,
+    method: &'static str,
+    id: &str,
+    request: &impl Message,
+) -> Result<Option<Retry>, Fault> {
     if request.encoded_len() > REQUEST_BYTES {
         return Err(Fault::TooLarge("1 MiB in a request"));
     }
     if id.len() > 128 || !id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Err(Fault::invalid("request_id", "is not at most 128 printable ASCII characters"));
     }
-    // No principal yet: without keys there is one name space of request ids.
     let retry = || Retry {
-        principal: String::new(),
+        principal: caller.principal.to_string(),
         method,
         id: id.to_owned(),
         hash: fnv(&request.encode_to_vec()).to_be_bytes(),

@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 and HTTP/2 without TLS, deadlines, request ids, and which half of the API a request
 //! belongs to. No call is known by name here.
 
+use crate::Caller;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -151,7 +152,8 @@ impl Entrance {
         let id = request_id(request.headers().get(REQUEST_ID));
         let kind = request.headers().get(header::CONTENT_TYPE);
         let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Caller::anyone(id.to_str().unwrap_or_default()));
         let mut response = if is_grpc && request.version() < Version::HTTP_2 {
             let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
             *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;

@@ -1,13 +1,13 @@
 //! The edges and the log they follow, for the people who run them. Nothing is written here.
 
 use super::{Service, blocking};
-use crate::Fault;
 use crate::wire;
+use crate::{Caller, Fault};
 use proto::{epoch_to_wire, v1};
 
 impl Service {
     /// See `ListEdges`.
-    pub async fn edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
+    pub async fn edges(&self, _: &Caller) -> Result<v1::ListEdgesResponse, Fault> {
         self.counted("ListEdges", self.try_edges().await)
     }
 

@@ -1,9 +1,9 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
 use super::{Service, draft, name};
-use crate::Fault;
 use crate::journal::{Intent, Item, Verdict};
 use crate::writer::{Done, Waiting};
+use crate::{Caller, Fault};
 use link::{DomainId, Key};
 use proto::v1::{self, ImportOutcome};
 
@@ -26,8 +26,12 @@ pub struct Chunk {
 
 impl Service {
     /// Begins an import with its first message.
-    pub fn begin_import(&self, first: &v1::ImportLinksRequest) -> Result<Import, Fault> {
-        Ok(Import { domain: name::parent(&first.parent)?, update: first.update })
+    pub async fn begin_import(
+        &self,
+        caller: &Caller,
+        first: &v1::ImportLinksRequest,
+    ) -> Result<Import, Fault> {
+        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update })
     }
 
     /// Checks the rows of one message and hands the good ones to the writer as one request.

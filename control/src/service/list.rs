@@ -1,9 +1,9 @@
 //! Lists and exports: pages in the order of codes. Nothing is written here.
 
-use super::{Service, blocking, name};
-use crate::Fault;
+use super::{Service, blocking};
 use crate::port::{Limit, Listed};
 use crate::wire;
+use crate::{Caller, Fault};
 use link::{DomainId, Key};
 use proto::v1;
 use std::fmt::Write;
@@ -16,12 +16,20 @@ const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
 
 impl Service {
     /// See `ListLinks`.
-    pub async fn list(&self, request: v1::ListLinksRequest) -> Result<v1::ListLinksResponse, Fault> {
-        self.counted("ListLinks", self.try_list(&request).await)
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        request: v1::ListLinksRequest,
+    ) -> Result<v1::ListLinksResponse, Fault> {
+        self.counted("ListLinks", self.try_list(caller, &request).await)
     }
 
-    async fn try_list(&self, request: &v1::ListLinksRequest) -> Result<v1::ListLinksResponse, Fault> {
-        let domain = name::parent(&request.parent)?;
+    async fn try_list(
+        &self,
+        caller: &Caller,
+        request: &v1::ListLinksRequest,
+    ) -> Result<v1::ListLinksResponse, Fault> {
+        let domain = self.parent(caller, &request.parent).await?;
         let rows = match request.page_size {
             0 => DEFAULT_PAGE,
             size => size.min(LARGEST_PAGE),
@@ -45,10 +53,11 @@ impl Service {
     /// The part of an export behind the key `after`; and the key to go on behind, if there is more.
     pub async fn export(
         &self,
+        caller: &Caller,
         request: &v1::ExportLinksRequest,
         after: Vec<u8>,
     ) -> Result<(v1::ExportLinksResponse, Option<Vec<u8>>), Fault> {
-        let domain = name::parent(&request.parent)?;
+        let domain = self.parent(caller, &request.parent).await?;
         let page = self.page(domain, after, request.show_deleted, EXPORT).await?;
         let next = page.rows.last().filter(|_| page.more).map(|row| row.key.as_bytes().to_vec());
         let links = page.rows.iter().map(|row| wire::link(row, page.epoch)).collect();

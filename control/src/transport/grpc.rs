@@ -1,7 +1,7 @@
 //! `linkr.v1.Links` and `linkr.v1.Edges` over gRPC, and how a fault looks there. Nothing is decided here.
 
-use crate::Fault;
 use crate::service::{Chunk, Service};
+use crate::{Caller, Fault};
 use proto::v1::{self, edges_server::Edges, links_server::Links};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,26 +23,31 @@ pub struct Calls(pub Arc<Service>);
 #[tonic::async_trait]
 impl Links for Calls {
     async fn create_link(&self, call: Request<v1::CreateLinkRequest>) -> Result<Response<v1::Link>, Status> {
-        answer(self.0.create(call.into_inner()).await)
+        let (caller, request) = taken(call)?;
+        answer(self.0.create(&caller, request).await)
     }
 
     async fn get_link(&self, call: Request<v1::GetLinkRequest>) -> Result<Response<v1::Link>, Status> {
-        answer(self.0.get(call.into_inner()).await)
+        let (caller, request) = taken(call)?;
+        answer(self.0.get(&caller, request).await)
     }
 
     async fn update_link(&self, call: Request<v1::UpdateLinkRequest>) -> Result<Response<v1::Link>, Status> {
-        answer(self.0.update(call.into_inner()).await)
+        let (caller, request) = taken(call)?;
+        answer(self.0.update(&caller, request).await)
     }
 
     async fn delete_link(&self, call: Request<v1::DeleteLinkRequest>) -> Result<Response<v1::Link>, Status> {
-        answer(self.0.delete(call.into_inner()).await)
+        let (caller, request) = taken(call)?;
+        answer(self.0.delete(&caller, request).await)
     }
 
     async fn list_links(
         &self,
         call: Request<v1::ListLinksRequest>,
     ) -> Result<Response<v1::ListLinksResponse>, Status> {
-        answer(self.0.list(call.into_inner()).await)
+        let (caller, request) = taken(call)?;
+        answer(self.0.list(&caller, request).await)
     }
 
     type ImportLinksStream = Out<v1::ImportLinksResponse>;
@@ -53,8 +58,8 @@ impl Links for Calls {
     ) -> Result<Response<Self::ImportLinksStream>, Status> {
         let (out, results) = mpsc::channel(CHUNKS);
         let (chunks, written) = mpsc::channel(CHUNKS);
-        let service = self.0.clone();
-        tokio::spawn(async move { read_chunks(&service, call.into_inner(), chunks).await });
+        let (service, (caller, messages)) = (self.0.clone(), taken(call)?);
+        tokio::spawn(async move { read_chunks(&service, &caller, messages, chunks).await });
         let service = self.0.clone();
         tokio::spawn(async move { send_results(&service, written, out).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(results))))
@@ -67,9 +72,9 @@ impl Links for Calls {
         call: Request<v1::ExportLinksRequest>,
     ) -> Result<Response<Self::ExportLinksStream>, Status> {
         let (out, parts) = mpsc::channel(CHUNKS);
-        let (service, request) = (self.0.clone(), call.into_inner());
+        let (service, (caller, request)) = (self.0.clone(), taken(call)?);
         tokio::spawn(async move {
-            let ended = export(&service, &request, &out).await;
+            let ended = export(&service, &caller, &request, &out).await;
             if let Err(fault) = service.counted("ExportLinks", ended) {
                 let _ = out.send(Err(status(&fault))).await; // the caller may have gone
             }
@@ -82,10 +87,16 @@ impl Links for Calls {
 impl Edges for Calls {
     async fn list_edges(
         &self,
-        _: Request<v1::ListEdgesRequest>,
+        call: Request<v1::ListEdgesRequest>,
     ) -> Result<Response<v1::ListEdgesResponse>, Status> {
-        answer(self.0.edges().await)
+        answer(self.0.edges(&taken(call)?.0).await)
     }
+}
+
+/// Who asks and what. A call that did not come in by the entrance, which says who, is refused.
+fn taken<T>(call: Request<T>) -> Result<(Caller, T), Status> {
+    let caller = call.extensions().get().cloned();
+    Ok((caller.ok_or_else(|| Status::internal("nobody said who asks"))?, call.into_inner()))
 }
 
 fn answer<T>(answer: Result<T, Fault>) -> Result<Response<T>, Status> {
@@ -97,6 +108,7 @@ type Sent = Result<Chunk, Result<Fault, Status>>;
 
 async fn read_chunks(
     service: &Service,
+    caller: &Caller,
     mut messages: Streaming<v1::ImportLinksRequest>,
     chunks: mpsc::Sender<Sent>,
 ) {
@@ -108,7 +120,7 @@ async fn read_chunks(
             Ok(Some(message)) => {
                 let begun = match import {
                     Some(begun) => Ok(begun),
-                    None => service.begin_import(&message),
+                    None => service.begin_import(caller, &message).await,
                 };
                 match begun {
                     Ok(begun) => {
@@ -157,12 +169,13 @@ async fn send_results(
 
 async fn export(
     service: &Service,
+    caller: &Caller,
     request: &v1::ExportLinksRequest,
     out: &mpsc::Sender<Result<v1::ExportLinksResponse, Status>>,
 ) -> Result<(), Fault> {
     let mut after = Vec::new();
     loop {
-        let (part, next) = service.export(request, after).await?;
+        let (part, next) = service.export(caller, request, after).await?;
         if out.send(Ok(part)).await.is_err() {
             return Ok(());
         }

@@ -6,15 +6,15 @@ mod problem;
 pub use json::{edges as edges_json, propagation as propagation_json};
 pub use problem::problem;
 
-use crate::Fault;
 use crate::service::Service;
-use axum::Router;
+use crate::{Caller, Fault};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use prost_types::FieldMask;
 use proto::v1;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const BODY_BYTES: usize = 1024 * 1024;
 
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
+/// Put there by the entrance.
+type Who = Extension<Caller>;
 type Body = Result<Bytes, BytesRejection>;
 
 /// The routes. `/v1/links…` is short for the default domain.
@@ -42,9 +44,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-async fn edges(State(service): State<Arc<Service>>, asked: Asked) -> Response {
+async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Response {
     match no_parameter(asked) {
-        Ok(()) => match service.edges().await {
+        Ok(()) => match service.edges(&who).await {
             Ok(edges) => axum::Json(json::edges(&edges)).into_response(),
             Err(fault) => problem(&fault),
         },
@@ -52,7 +54,7 @@ async fn edges(State(service): State<Arc<Service>>, asked: Asked) -> Response {
     }
 }
 
-async fn list(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
+async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
     let request = || {
         let mut request = v1::ListLinksRequest { parent: parent(path)?, ..v1::ListLinksRequest::default() };
         for (name, value) in pairs(asked)? {
@@ -66,7 +68,7 @@ async fn list(State(service): State<Arc<Service>>, path: Parts, asked: Asked) ->
         Ok(request)
     };
     match request() {
-        Ok(request) => match service.list(request).await {
+        Ok(request) => match service.list(&who, request).await {
             Ok(page) => axum::Json(json::page(&page)).into_response(),
             Err(fault) => problem(&fault),
         },
@@ -76,6 +78,7 @@ async fn list(State(service): State<Arc<Service>>, path: Parts, asked: Asked) ->
 
 async fn create(
     State(service): State<Arc<Service>>,
+    who: Who,
     path: Parts,
     asked: Asked,
     headers: HeaderMap,
@@ -96,7 +99,7 @@ async fn create(
     match request() {
         Ok(request) => {
             let only_checked = request.validate_only;
-            match service.create(request).await {
+            match service.create(&who, request).await {
                 Ok(link) if only_checked => one(&link, StatusCode::OK),
                 Ok(link) => {
                     let mut response = one(&link, StatusCode::CREATED);
@@ -112,19 +115,20 @@ async fn create(
     }
 }
 
-async fn read(State(service): State<Arc<Service>>, path: Parts, asked: Asked) -> Response {
+async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
     let request = || {
         no_parameter(asked)?;
         Ok(v1::GetLinkRequest { name: name(path)? })
     };
     match request() {
-        Ok(request) => answer(service.get(request).await),
+        Ok(request) => answer(service.get(&who, request).await),
         Err(fault) => problem(&fault),
     }
 }
 
 async fn update(
     State(service): State<Arc<Service>>,
+    who: Who,
     path: Parts,
     asked: Asked,
     headers: HeaderMap,
@@ -149,13 +153,14 @@ async fn update(
         })
     };
     match request() {
-        Ok(request) => answer(service.update(request).await),
+        Ok(request) => answer(service.update(&who, request).await),
         Err(fault) => problem(&fault),
     }
 }
 
 async fn delete(
     State(service): State<Arc<Service>>,
+    who: Who,
     path: Parts,
     asked: Asked,
     headers: HeaderMap,
@@ -171,7 +176,7 @@ async fn delete(
         })
     };
     match request() {
-        Ok(request) => answer(service.delete(request).await),
+        Ok(request) => answer(service.delete(&who, request).await),
         Err(fault) => problem(&fault),
     }
 }

@@ -110,6 +110,7 @@ async fn check(fault: &Fault) {
                 bench.rest("GET /v1/domains/other.example/links/a", &[], Value::Null).await,
             )
         }
+        Fault::Forbidden(_) => unreachable!("no key is asked for in this world"),
         Fault::Exists(_) => (
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),
             bench.rest("POST /v1/links", &[], json!({"code": "taken", "target": "https://b.example/"})).await,
