@@ -124,9 +124,7 @@ impl Fault {
         let lost = world.recovered().await;
         let unrecovered = unrecovered.or(lost.clone().err());
         history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
-        if lost.is_err() {
-            return lost;
-        }
+        lost?;
         if self == Self::PostgresFull {
             move_postgres(world, Place::Disk).await?.map_err(|fault| text(&fault))?;
         }
@@ -216,6 +214,7 @@ fn text(fault: &services::Fault) -> String {
 
 /// Done to one of its nodes.
 async fn redis(fault: Fault, world: &mut World, length: Duration, random: &mut Random) -> Result<(), String> {
+    world.copied().await?;
     let nodes = &mut world.servers()?.redis;
     let node = random.below(nodes.len() as u32) as usize;
     let redis = &mut nodes[node];
@@ -235,7 +234,7 @@ async fn redis(fault: Fault, world: &mut World, length: Duration, random: &mut R
         }
     }
     sleep(length / 2).await;
-    Ok(())
+    world.copied().await
 }
 
 /// Postgres goes on at another place, as at a switchover. Inside: it cannot be there.

@@ -71,7 +71,7 @@ impl Run {
         let seed = self.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ crate::process::unix_ms());
         println!("seed {seed}");
         let began = now();
-        let faults = self.chosen()?;
+        self.chosen()?;
         let mut world = World::start(EDGES, seed, true, self.stack, self.controls.into()).await?;
         let mut channels = Vec::new();
         for api in &world.apis {
@@ -96,7 +96,7 @@ impl Run {
             Probe::start(channels.remove(0), world.edges[1].address, f64::from(self.writes) / 10.0, stop);
 
         let mut history = History::default();
-        let faulted = self.faults(&faults, began, &mut world, &writer, &mut history, seed, &answers).await;
+        let faulted = self.faults(began, &mut world, &writer, &mut history, seed, &answers).await;
         let _ = end.send(true);
         writes.await.map_err(|fault| fault.to_string())?;
         for reader in readers {
@@ -167,7 +167,6 @@ impl Run {
 
     async fn faults(
         &self,
-        faults: &[Fault],
         began: u64,
         world: &mut World,
         writer: &Writer,
@@ -175,9 +174,10 @@ impl Run {
         seed: u64,
         answers: &AtomicU64,
     ) -> Result<(), String> {
+        let faults = self.chosen()?;
         let mut random = Random::new(seed, 2);
         for round in 0.. {
-            for fault in faults {
+            for fault in &faults {
                 let enough = match self.trials {
                     Some(trials) => round >= trials,
                     None => round > 0 && now() - began > self.seconds * 1_000_000,

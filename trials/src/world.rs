@@ -391,6 +391,27 @@ impl World {
         Ok(())
     }
 
+    /// Waits until all of the copy in Redis follows the log again.
+    ///
+    /// # Errors
+    /// Some of it does not.
+    pub async fn copied(&self) -> Result<(), String> {
+        for control in self.controls.iter().filter(|control| control.process.is_some()) {
+            let waited = tokio::time::timeout(PATIENCE, async {
+                loop {
+                    let all = metric(control.admin, "linkr_redis_shards").await;
+                    let follow = metric(control.admin, "linkr_redis_shards_connected").await;
+                    if all.is_some() && all == follow {
+                        return;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            });
+            waited.await.map_err(|_| format!("the copy in Redis does not follow within {PATIENCE:?}"))?;
+        }
+        Ok(())
+    }
+
     /// The files of the database, as they lie beside each other.
     const FILES: [&'static str; 3] = ["links.db", "links.db-wal", "links.db-shm"];
 

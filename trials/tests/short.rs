@@ -15,25 +15,41 @@ fn trial(words: &[&str]) {
     assert!(done.status.success(), "{words:?}:\n{said}{}", String::from_utf8_lossy(&done.stderr));
 }
 
+fn has_servers(test: &str) -> bool {
+    let there = Path::new("/usr/lib/postgresql").is_dir() && Path::new("/usr/bin/redis-server").is_file();
+    if !there {
+        eprintln!("SKIPPED {test}: there is no postgres, or no redis-server");
+    }
+    there
+}
+
 #[test]
 fn every_fault_once() {
     let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    trial(&[&["run", "--seconds", "1", "--window", "1500"], &rates[..]].concat());
+    trial(&[&["run", "--trials", "1", "--window", "1500"], &rates[..]].concat());
 }
 
 #[test]
 fn postgres_and_redis_fail() {
-    let (postgres, redis) =
-        (Path::new("/usr/lib/postgresql").is_dir(), Path::new("/usr/bin/redis-server").is_file());
-    if !postgres || !redis {
-        eprintln!("SKIPPED postgres_and_redis_fail: there is no postgres, or no redis-server");
+    if !has_servers("postgres_and_redis_fail") {
         return;
     }
     let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
     let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
-                  redis-killed,redis-stopped,redis-flushed,redis-older";
-    let words = ["run", "--stack", "production", "--faults", faults, "--seconds", "1", "--window", "1500"];
+                  redis-killed,redis-stopped,redis-flushed,redis-older,postgres-full";
+    let words = ["run", "--stack", "production", "--faults", faults, "--trials", "1", "--window", "1500"];
     trial(&[&words[..], &rates[..]].concat());
+}
+
+#[test]
+fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
+    if !has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
+        return;
+    }
+    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
+    let faults = "a-control-lost,redis-node-lost,control-stopped,drop";
+    let words = ["run", "--stack", "cluster", "--controls", "2", "--faults", faults];
+    trial(&[&words[..], &["--trials", "1", "--window", "1500"], &rates[..]].concat());
 }
 
 #[test]

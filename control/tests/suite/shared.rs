@@ -5,6 +5,7 @@ use super::postgres::{self, Database};
 use control::adapter::postgres::{Options, Postgres, bump_epoch};
 use control::journal::Verdict;
 use control::port::{Limit, Repository, StoreFault};
+use services::Place;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
