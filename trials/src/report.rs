@@ -269,6 +269,32 @@ fn promise(violation: Violation) -> &'static str {
         Violation::Failed => "failed normal hits on an edge that was alive",
         Violation::PropagatedMissed => "answers older than what PROPAGATED or PARTIAL promised",
         Violation::LostUnnamed => "acknowledged writes that a restore took away without naming them",
-        Violation::NotRecovered => "faults after which an edge did not come back",
+        Violation::NotRecovered => "faults that did not end as they must",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_given_for_clean_trials_only() {
+        let window = |fault: &str, violations| WindowSeen {
+            fault: fault.to_owned(),
+            seconds: 1.0,
+            reads: 1,
+            fresh: 1,
+            stale: 0,
+            strict_refused: 0,
+            violations,
+        };
+        let mut windows = vec![window("cut", 0), window("drop", 0)];
+        windows.extend((0..19).map(|trial| window("cut", u64::from(trial == 7))));
+        windows.extend((0..19).map(|_| window("drop", 0)));
+        let told: Vec<_> = trials(&windows)
+            .into_iter()
+            .map(|Trials { fault, trials, clean, bound_95 }| (fault, trials, clean, bound_95))
+            .collect();
+        assert_eq!(told, [("cut".to_owned(), 20, 19, None), ("drop".to_owned(), 20, 20, Some(0.15))]);
     }
 }
