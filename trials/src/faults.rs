@@ -263,10 +263,12 @@ async fn full(
     }
     sleep(length).await;
     let ended = postgres.psql("postgres", "SELECT 1").is_err();
+    let told = postgres.told();
     postgres.empty_disk().map_err(|fault| text(&fault))?;
     let refused = writer.refused_full() - before;
-    let state = if ended { "had ended" } else { "still ran" };
-    println!("           {refused} writes were refused for the full disk, and Postgres {state}");
+    let last = told.lines().rev().find(|line| line.contains("PANIC") || line.contains("FATAL"));
+    let state = if ended { last.unwrap_or("had ended") } else { "still ran" };
+    println!("           {refused} writes were refused for the full disk; Postgres: {state}");
     if refused == 0 && !ended { Err("nobody noticed that the disk was full".to_owned()) } else { Ok(()) }
 }
 

@@ -1,4 +1,5 @@
-//! The short form of the trials: every fault once, and an outage of control behind HAProxy, with real processes.
+//! The short form of the trials: every fault once (with `LINKR_LONG` five times), and an outage of control behind HAProxy,
+//! with real processes.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,33 +24,36 @@ fn has_servers(test: &str) -> bool {
     there
 }
 
+/// What fits this world: of that these faults once, if some are named, or, with `LINKR_LONG`, all five times.
+fn run(world: &[&str], faults: &[&str]) {
+    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
+    let words = match std::env::var_os("LINKR_LONG") {
+        None => [&["run", "--trials", "1", "--window", "1500"], world, faults].concat(),
+        Some(_) => [&["run", "--trials", "5", "--window", "3000"], world].concat(),
+    };
+    trial(&[&words[..], &rates].concat());
+}
+
 #[test]
 fn every_fault_once() {
-    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    trial(&[&["run", "--trials", "1", "--window", "1500"], &rates[..]].concat());
+    run(&[], &[]);
 }
 
 #[test]
 fn postgres_and_redis_fail() {
-    if !has_servers("postgres_and_redis_fail") {
-        return;
+    if has_servers("postgres_and_redis_fail") {
+        let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
+                      redis-killed,redis-stopped,redis-flushed,redis-older,postgres-full";
+        run(&["--stack", "production"], &["--faults", faults]);
     }
-    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
-                  redis-killed,redis-stopped,redis-flushed,redis-older,postgres-full";
-    let words = ["run", "--stack", "production", "--faults", faults, "--trials", "1", "--window", "1500"];
-    trial(&[&words[..], &rates[..]].concat());
 }
 
 #[test]
 fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
-    if !has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
-        return;
+    if has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
+        let faults = "a-control-lost,redis-node-lost,control-stopped,drop";
+        run(&["--stack", "cluster", "--controls", "2"], &["--faults", faults]);
     }
-    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    let faults = "a-control-lost,redis-node-lost,control-stopped,drop";
-    let words = ["run", "--stack", "cluster", "--controls", "2", "--faults", faults];
-    trial(&[&words[..], &["--trials", "1", "--window", "1500"], &rates[..]].concat());
 }
 
 #[test]
