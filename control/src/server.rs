@@ -133,11 +133,11 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
-    let writer = Writer::start(store.clone(), first)
+    let tail = Arc::new(Tail::new(store.clone(), first));
+    let writer = Writer::start(store.clone(), first, tail.clone())
         .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
 
     let writer = Arc::new(writer);
-    let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
