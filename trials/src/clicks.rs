@@ -10,6 +10,7 @@ use proto::v1::links_client::LinksClient;
 use proto::v1::propagation::Status;
 use proto::v1::{self, Ack};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -35,9 +36,12 @@ pub struct Clicks {
     /// Of a hundred bytes that the links take in a set, those that it has room for
     #[arg(long, default_value_t = 5.0, value_name = "N")]
     percent: f64,
-    /// Kept connections: of so many clicks each is sent before the answers are read
+    /// Kept connections; they take turns
     #[arg(long, default_value_t = 16, value_name = "N")]
     connections: usize,
+    /// So many clicks are sent before the first of their answers is waited for
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    at_once: usize,
 }
 
 /// A link, and what must come back for it: `None` where nobody takes it for a link.
@@ -100,9 +104,7 @@ impl Clicks {
         let mut writer = LinksClient::new(channel.tcp_nodelay(true).connect_lazy());
         let mut visitors = Vec::new();
         for _ in 0..self.connections.max(1) {
-            let stream = TcpStream::connect(edge.address).await.map_err(text)?;
-            stream.set_nodelay(true).map_err(text)?;
-            visitors.push(stream);
+            visitors.push(connect(edge.address).await?);
         }
 
         let began = Instant::now();
@@ -117,14 +119,16 @@ impl Clicks {
                 }
             }
             let next = during.peek().map_or(trace.clicks.len(), |(before, _)| *before);
-            let end = next.min(at + visitors.len());
-            visit(&mut visitors, &trace, &trace.clicks[at..end], &mut seen).await?;
+            let end = next.min(at + self.at_once.clamp(1, visitors.len()));
+            visit(&mut visitors[..end - at], &trace, &trace.clicks[at..end], &mut seen).await?;
+            visitors.rotate_left(end - at);
             at = end;
         }
         println!(
-            "{} clicks on {} connections in {:.1} s, {pushed} links pushed among them, {refused} refused",
+            "{} clicks on {} connections, {} at once, in {:.1} s, {pushed} links pushed among them, {refused} refused",
             trace.clicks.len(),
             visitors.len(),
+            self.at_once,
             began.elapsed().as_secs_f64()
         );
         seen.judge(&edge).await
@@ -235,6 +239,12 @@ async fn push(writer: &mut LinksClient<Channel>, link: &Wanted) -> Result<bool, 
     }
 }
 
+async fn connect(edge: SocketAddr) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect(edge).await.map_err(text)?;
+    stream.set_nodelay(true).map_err(text)?;
+    Ok(stream)
+}
+
 /// Sends these clicks, one on each connection, then reads and compares what came.
 async fn visit(visitors: &mut [TcpStream], trace: &Trace, clicks: &[usize], seen: &mut Seen) -> Result<(), String> {
     for (stream, click) in visitors.iter_mut().zip(clicks) {
@@ -261,6 +271,9 @@ async fn visit(visitors: &mut [TcpStream], trace: &Trace, clicks: &[usize], seen
             seen.wrong += 1;
             let said = || format!("/{}: {} {:?}, not {:?}", link.code, reply.status, reply.location, link.expected);
             seen.first_wrong.get_or_insert_with(said);
+        }
+        if reply.close {
+            *stream = connect(stream.peer_addr().map_err(text)?).await?; // it was this connection's last
         }
         let tiers = if link.expected.is_some() { &mut seen.tiers } else { &mut seen.unknown };
         *tiers.entry(reply.tier.unwrap_or_default()).or_default() += 1;

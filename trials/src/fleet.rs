@@ -70,11 +70,29 @@ impl Fleet {
         self.dir.path()
     }
 
-    /// An edge of one worker with so much room, when it is ready; it asks Redis if there is one.
+    /// An edge of one worker with so much room, when it has heard everything.
     ///
     /// # Errors
     /// It does not start.
     pub async fn edge(&mut self, room: usize) -> Result<Edge, String> {
+        let edge = self.begin_edge(room)?;
+        until("the edge is ready", async || {
+            get(edge.admin, "/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        })
+        .await?;
+        if self.redis.is_some() {
+            let asks = async || metric(edge.admin, "linkr_redis_up").await == Some(1.0);
+            until("the edge asks Redis", asks).await?;
+        }
+        self.followed(&edge).await?;
+        Ok(edge)
+    }
+
+    /// The same as soon as it listens; it asks Redis if there is one.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin_edge(&mut self, room: usize) -> Result<Edge, String> {
         self.edges += 1;
         let (name, control, room) =
             (format!("edge-{}", self.edges), format!("http://{}", self.api), room.to_string());
@@ -87,17 +105,7 @@ impl Fleet {
         let log = self.path().join(format!("{name}.log"));
         let command = pinned(EDGE_CORE, &self.binary, self.path(), &words);
         let process = Process::start(command, &log, &["edge", "admin"])?;
-        let edge = Edge { address: process.address("edge")?, admin: process.address("admin")?, process };
-        until("the edge is ready", async || {
-            get(edge.admin, "/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
-        })
-        .await?;
-        if self.redis.is_some() {
-            until("the edge asks Redis", async || metric(edge.admin, "linkr_redis_up").await == Some(1.0))
-                .await?;
-        }
-        self.followed(&edge).await?;
-        Ok(edge)
+        Ok(Edge { address: process.address("edge")?, admin: process.address("admin")?, process })
     }
 
     /// Imports a file; how many rows it took, and how many it did not.
@@ -181,7 +189,11 @@ fn pinned(core: &str, program: &Path, dir: &Path, words: &[&str]) -> Command {
     command(Path::new("taskset"), dir, &[&["-c", core, &program], words].concat())
 }
 
-fn say(program: &str, words: &[&str]) -> Result<(), String> {
+/// Runs a program that says nothing.
+///
+/// # Errors
+/// It fails.
+pub fn say(program: &str, words: &[&str]) -> Result<(), String> {
     let done = Command::new(program).args(words).output();
     match done {
         Ok(done) if done.status.success() => Ok(()),

@@ -5,6 +5,7 @@ mod clicks;
 mod faults;
 mod fleet;
 mod history;
+mod hits;
 mod http;
 mod import;
 mod judge;

@@ -83,7 +83,8 @@ impl FromRedis {
     }
 }
 
-fn row(link: usize) -> (String, String) {
+/// A link: code and target.
+pub fn row(link: usize) -> (String, String) {
     let target = format!("https://www.example.com/articles/2026/{link:07}/some-title-of-medium-length?id=1");
     (format!("c{link:07}"), target)
 }
