@@ -50,7 +50,11 @@ impl Bulk {
         }
         let ratio = median(ratios);
         let good = ratio <= MOST;
-        println!("{} links, median ÷ {ratio:.2}: {}", self.links, if good { "within the limit" } else { "BEYOND THE LIMIT" });
+        println!(
+            "{} links, median ÷ {ratio:.2}: {}",
+            self.links,
+            if good { "within the limit" } else { "BEYOND THE LIMIT" }
+        );
         Ok(good)
     }
 }

@@ -19,8 +19,6 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-/// Of the answers that memory did not have, so many of a hundred have to come from Redis.
-const REDIS: f64 = 99.9;
 /// What is hoped for from memory; the set's own trial (`hitrate`) says what the policy can do.
 const MEMORY: f64 = 90.0;
 
@@ -42,6 +40,9 @@ pub struct Clicks {
     /// So many clicks are sent before the first of their answers is waited for
     #[arg(long, default_value_t = 1, value_name = "N")]
     at_once: usize,
+    /// Of a hundred answers that memory did not have, those that have to come from Redis
+    #[arg(long, default_value_t = 99.9, value_name = "N")]
+    from_redis: f64,
 }
 
 /// A link, and what must come back for it: `None` where nobody takes it for a link.
@@ -131,7 +132,7 @@ impl Clicks {
             self.at_once,
             began.elapsed().as_secs_f64()
         );
-        seen.judge(&edge).await
+        seen.judge(&edge, self.from_redis).await
     }
 }
 
@@ -160,7 +161,11 @@ impl Trace {
             }
             let at = created.parse::<Timestamp>().map_err(text)?.seconds;
             let number = trace.links.len();
-            if at > start { during.push((at, number)) } else { trace.before.push(number) }
+            if at > start {
+                during.push((at, number))
+            } else {
+                trace.before.push(number)
+            }
             let expected = expected.remove(&code).ok_or_else(|| format!("nothing is expected of {code}"))?;
             numbers.insert(code.clone(), number);
             trace.links.push(Wanted { code, target, created, expected });
@@ -199,22 +204,30 @@ impl Trace {
 }
 
 impl Seen {
-    async fn judge(&self, edge: &Edge) -> Result<bool, String> {
+    async fn judge(&self, edge: &Edge, limit: f64) -> Result<bool, String> {
         let count = |tier: &str| self.tiers.get(tier).copied().unwrap_or(0);
         let links: u64 = self.tiers.values().sum();
         let (hot, redis) = (count("hot"), count("redis"));
         let part = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;
         let (memory, rest) = (part(hot, links), part(redis, links - hot));
-        println!("wrong: {}{}", self.wrong, self.first_wrong.as_ref().map(|why| format!(", first {why}")).unwrap_or_default());
+        println!(
+            "wrong: {}{}",
+            self.wrong,
+            self.first_wrong.as_ref().map(|why| format!(", first {why}")).unwrap_or_default()
+        );
         println!("from memory: {memory:.2} % of {links} (hoped for: {MEMORY} %)");
-        println!("of the rest from Redis: {rest:.2} % of {} (limit {REDIS} %); all: {:?}", links - hot, self.tiers);
+        println!(
+            "of the rest from Redis: {rest:.2} % of {} (limit {limit} %); all: {:?}",
+            links - hot,
+            self.tiers
+        );
         println!("codes without a link: {:?}", self.unknown);
         for outcome in ["answered", "unknown", "refused", "poisoned", "failed", "timed_out"] {
             let name = format!("linkr_redis_requests_total{{outcome=\"{outcome}\"}}");
             print!("{outcome} {}  ", edge.metric(&name).await?);
         }
         println!("(questions to Redis)");
-        let good = self.wrong == 0 && rest >= REDIS;
+        let good = self.wrong == 0 && rest >= limit;
         println!("{}", if good { "clean" } else { "BROKEN" });
         Ok(good)
     }
@@ -246,7 +259,12 @@ async fn connect(edge: SocketAddr) -> Result<TcpStream, String> {
 }
 
 /// Sends these clicks, one on each connection, then reads and compares what came.
-async fn visit(visitors: &mut [TcpStream], trace: &Trace, clicks: &[usize], seen: &mut Seen) -> Result<(), String> {
+async fn visit(
+    visitors: &mut [TcpStream],
+    trace: &Trace,
+    clicks: &[usize],
+    seen: &mut Seen,
+) -> Result<(), String> {
     for (stream, click) in visitors.iter_mut().zip(clicks) {
         let code = &trace.links[*click].code;
         let request = format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\nX-Linkr-Debug: 1\r\n\r\n");
@@ -269,7 +287,8 @@ async fn visit(visitors: &mut [TcpStream], trace: &Trace, clicks: &[usize], seen
         };
         if !right {
             seen.wrong += 1;
-            let said = || format!("/{}: {} {:?}, not {:?}", link.code, reply.status, reply.location, link.expected);
+            let said =
+                || format!("/{}: {} {:?}, not {:?}", link.code, reply.status, reply.location, link.expected);
             seen.first_wrong.get_or_insert_with(said);
         }
         if reply.close {

@@ -60,7 +60,8 @@ impl Fleet {
         }
         let name = format!("control{}", if with_redis { "" } else { "-alone" });
         let log = dir.path().join(format!("{name}.log"));
-        let control = Process::start(pinned(OTHER_CORE, &binary, dir.path(), &words), &log, &["api", "admin"])?;
+        let control =
+            Process::start(pinned(OTHER_CORE, &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
         Ok(Some(Self { api, admin, redis, _control: control, dir, binary, edges: 0 }))
     }
@@ -118,7 +119,11 @@ impl Fleet {
         let done = command(&self.binary, self.path(), &words).output().map_err(|fault| fault.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         // Rows that are no links are said to be a failure.
-        if said.starts_with("created ") { Ok(said) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
+        if said.starts_with("created ") {
+            Ok(said)
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into())
+        }
     }
 
     /// Waits until an edge has applied what the log holds now.
@@ -126,7 +131,8 @@ impl Fleet {
     /// # Errors
     /// It does not get there.
     pub async fn followed(&self, edge: &Edge) -> Result<(), String> {
-        let head = metric(self.admin, "linkr_control_log_head").await.ok_or("control does not say its head")?;
+        let head =
+            metric(self.admin, "linkr_control_log_head").await.ok_or("control does not say its head")?;
         until("the edge has everything", async || {
             metric(edge.admin, "linkr_feed_applied_seq").await.is_some_and(|applied| applied >= head)
                 && metric(edge.admin, "linkr_edge_staleness_seconds").await.is_some_and(|age| age < 1.0)

@@ -51,7 +51,8 @@ pub fn begin(url: &str, words: &[&str], dir: &Path, name: &str) -> Result<Runnin
     let out = dir.join(name);
     let mut command = Command::new(generator()?);
     command.args(["run", url]).args(words).arg("--out").arg(&out);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|fault| fault.to_string())?;
+    let child =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|fault| fault.to_string())?;
     Ok(Running { child, out })
 }
 

@@ -82,11 +82,18 @@ impl Storm {
         let known = [&load[..], &["--links", &file]].concat();
         let dir = fleet.path().to_owned();
 
-        println!("a cold edge, {} links, 64 connections, Zipf draws, flat out from its first moment:", self.links);
+        println!(
+            "a cold edge, {} links, 64 connections, Zipf draws, flat out from its first moment:",
+            self.links
+        );
         let edge = fleet.begin_edge(1 << 30)?;
         let before = Asked::of(&fleet, &edge).await?;
         let report = begin(&edge.url(), &known, &dir, "cold")?.end()?;
-        println!("  {}; right, others, longest (µs) of each second: {}", fates(&report), report["warm"]["each_second"]);
+        println!(
+            "  {}; right, others, longest (µs) of each second: {}",
+            fates(&report),
+            report["warm"]["each_second"]
+        );
         before.say(&fleet, &edge).await?;
         let cold = report["warm"]["right"] == report["warm"]["requests"];
         drop(edge);
