@@ -88,6 +88,7 @@ fn one(postgres: &Postgres, binary: &Path, dir: &Dir, links: usize) -> Result<(f
     if counted != links.to_string() { Err(format!("{counted} rows were copied")) } else { Ok((import, copy)) }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as errors are mapped
 fn text(fault: impl std::fmt::Display) -> String {
     fault.to_string()
 }

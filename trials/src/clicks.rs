@@ -309,6 +309,7 @@ fn unpacked(file: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as errors are mapped
 fn text(fault: impl std::fmt::Display) -> String {
     fault.to_string()
 }
