@@ -162,9 +162,9 @@ impl Trace {
             let at = created.parse::<Timestamp>().map_err(text)?.seconds;
             let number = trace.links.len();
             if at > start {
-                during.push((at, number))
+                during.push((at, number));
             } else {
-                trace.before.push(number)
+                trace.before.push(number);
             }
             let expected = expected.remove(&code).ok_or_else(|| format!("nothing is expected of {code}"))?;
             numbers.insert(code.clone(), number);

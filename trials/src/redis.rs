@@ -39,9 +39,9 @@ impl FromRedis {
     pub async fn run(self) -> Result<bool, String> {
         let Some(mut fleet) = Fleet::start(true)? else { return Ok(true) };
         if self.beside_edge {
-            fleet.pin_redis(EDGE_CORE, false)?
+            fleet.pin_redis(EDGE_CORE, false)?;
         } else {
-            fleet.pin_redis(OTHER_CORE, true)?
+            fleet.pin_redis(OTHER_CORE, true)?;
         }
         let file = links(&fleet, self.links)?;
         fleet.import(&file)?;
