@@ -167,11 +167,11 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let keys = keys.map_err(|e| StartFault(e.to_string()))?;
     let keys =
         Arc::new(keys.map_err(|e| StartFault(format!("cannot read the keys of {}: {e}", store.name())))?);
-    let writer = Writer::start(store.clone(), first)
+    let tail = Arc::new(Tail::new(store.clone(), first));
+    let writer = Writer::start(store.clone(), first, tail.clone())
         .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
 
     let writer = Arc::new(writer);
-    let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {

@@ -313,8 +313,33 @@ impl Connection {
         self.answer(false)
     }
 
+    /// The same with more fields in its head.
+    pub fn call_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Option<Answer>> {
+        self.send_with(method, path, fields, body)?;
+        self.answer(false)
+    }
+
     pub fn send(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<()> {
+        self.send_with(method, path, &[], body)
+    }
+
+    fn send_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<()> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: go.test\r\n");
+        for (name, value) in fields {
+            let _ = write!(request, "{name}: {value}\r\n");
+        }
         if !body.is_empty() {
             let length = body.len();
             let _ = write!(request, "Content-Type: application/json\r\nContent-Length: {length}\r\n");

@@ -27,7 +27,7 @@ impl Keys {
         let scopes =
             scopes.map_err(|name| Fault::invalid("scopes", format!("hold {name}, which is none")))?;
         let expire_time = expiry(key.expire_time)?;
-        let domains = domains(key.domains)?;
+        let domains = domains(&key.domains)?;
         self.put(caller, key.client, scopes, domains, expire_time).await
     }
 
@@ -151,7 +151,7 @@ fn within(caller: &Caller, domains: &[String]) -> Result<(), Fault> {
     }
 }
 
-fn domains(given: Vec<String>) -> Result<Vec<String>, Fault> {
+fn domains(given: &[String]) -> Result<Vec<String>, Fault> {
     if given.len() > DOMAINS {
         return Err(Fault::invalid("domains", format!("are more than {DOMAINS}")));
     }

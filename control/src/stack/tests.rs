@@ -3,11 +3,12 @@
 use super::table::{CALLS, over_grpc, over_rest};
 use super::*;
 use crate::adapter::sqlite::{Options, Sqlite};
-use crate::keys::{Keys, Scopes, mint};
+use crate::keys::{Keys, Scope, Scopes, mint};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::service::Service;
 use crate::sessions::Sessions;
+use crate::tail::Tail;
 use crate::writer::Writer;
 use axum::routing::get;
 use http::Request as Plain;
@@ -49,14 +50,16 @@ impl Drop for Bench {
 async fn every_route_has_a_rule_and_every_rule_a_route() {
     let bench = Bench::new("routes");
     let store = bench.store.clone();
-    let writer = Arc::new(Writer::start(store.clone(), store.head().unwrap()).unwrap());
+    let head = store.head().unwrap();
+    let writer =
+        Arc::new(Writer::start(store.clone(), head, Arc::new(Tail::new(store.clone(), head))).unwrap());
     let sessions = Sessions::new(Vec::new(), false);
     let metrics = Arc::<Metrics>::default();
     let service = Service::new(store, writer.clone(), metrics, sessions, Vec::new(), &[]);
     let router = rest::router(Arc::new(service), bench.keys.clone());
     let told = format!("{router:?}");
     let paths: std::collections::BTreeSet<&str> =
-        told.split('"').filter(|text| text.starts_with("/v1")).collect();
+        told.split('"').filter(|text| text.starts_with('/')).collect();
     assert!(paths.len() >= 7 && paths.contains("/v1/links/{*code}"), "{paths:?}");
     for template in paths {
         let path: String = template
@@ -72,6 +75,24 @@ async fn every_route_has_a_rule_and_every_rule_a_route() {
         }
     }
     writer.close();
+}
+
+/// What is described has the rule that it is described with.
+#[test]
+fn the_description_says_what_the_table_does() {
+    for route in rest::openapi::ROUTES {
+        for template in route.paths() {
+            let path = template.replace("{domain}", "a.example").replace("{code}", "x").replace("{key}", "x");
+            let call = over_rest(&route.verb.to_uppercase(), &path).unwrap();
+            let name = route.call.split('.').next_back().unwrap();
+            assert_eq!(
+                (call.name, call.scope.map(Scope::name)),
+                (name, route.scope),
+                "{} {template}",
+                route.verb
+            );
+        }
+    }
 }
 
 #[test]

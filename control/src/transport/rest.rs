@@ -2,6 +2,7 @@
 
 mod json;
 mod keys;
+pub mod openapi;
 mod problem;
 
 pub use json::{edges as edges_json, propagation as propagation_json};
@@ -35,6 +36,8 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
         .route("/v1/edges", get(edges))
+        .route("/openapi.json", get(openapi::served))
+        .route("/docs", get(openapi::docs))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)
         .fallback(async || problem(&Fault::NoRoute))

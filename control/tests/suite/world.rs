@@ -280,6 +280,10 @@ impl Repository for Moody {
         let panics = self.mood.lock().unwrap().panics;
         assert!(!panics, "as it was told to");
         self.check()?;
+        if self.mood.lock().unwrap().hole.is_some() {
+            // As another control would, in between: what this one writes does not follow on what it knows, and is read.
+            self.inner.commit(&[super::contract::create("another")], now)?;
+        }
         self.inner.commit(group, now)
     }
 
