@@ -18,6 +18,8 @@ mod first;
 mod halves;
 #[path = "e2e/image.rs"]
 mod image;
+#[path = "e2e/keys.rs"]
+mod keys;
 #[path = "e2e/metrics.rs"]
 mod metrics;
 #[path = "e2e/postgres.rs"]

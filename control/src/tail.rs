@@ -216,6 +216,9 @@ mod tests {
         fn records(&self, _: &[bytes::Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
             unreachable!()
         }
+        fn key_rows(&self) -> &dyn crate::port::KeyRows {
+            unreachable!()
+        }
         fn close(&self) {}
     }
 

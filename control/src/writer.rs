@@ -362,6 +362,9 @@ mod tests {
         fn records(&self, _: &[Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
             unreachable!()
         }
+        fn key_rows(&self) -> &dyn crate::port::KeyRows {
+            unreachable!()
+        }
         fn close(&self) {}
     }
 

@@ -134,7 +134,7 @@ impl World {
     pub fn start_control(&mut self, number: usize) -> Result<(), String> {
         let any = "127.0.0.1:0";
         let store = self.servers.as_ref().map_or("sqlite:links.db".to_owned(), Servers::store);
-        let mut words = vec!["control", "--store", &store, "--api", any, "--admin", any];
+        let mut words = vec!["control", "--insecure", "--store", &store, "--api", any, "--admin", any];
         if let Some(servers) = &self.servers {
             words.extend(servers.redis_words());
             words.push("--auto-fork");

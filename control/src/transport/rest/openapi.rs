@@ -146,7 +146,7 @@ fn responses(route: &Route) -> Map<String, Value> {
         let content = json!({ kind: { "schema": schema } });
         all.insert(status.to_string(), json!({ "description": "Done.", "content": content }));
     }
-    if let Some(created) = all.get_mut("201") {
+    if let Some(created) = all.get_mut("201").filter(|_| route.answer == "Link") {
         created["headers"] = json!({
             "Location": { "description": "Where it is now.", "schema": { "type": "string" } },
         });

@@ -3,6 +3,7 @@
 use crate::Fault;
 use crate::port::StoreFault;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// One call of REST.
 pub struct Route {
@@ -61,9 +62,11 @@ const READ: Route = Route {
 
 const WRITE: Route =
     Route { verb: "post", scope: Some("links:write"), headers: &["Idempotency-Key"], ..READ };
+const KEYS: Route = Route { scope: Some("keys:admin"), ..READ };
 const WRITE_QUERY: &[&str] = &["validate_only", "ack"];
 
 const NO_LINK: Fault = Fault::NotFound(String::new());
+const NO_KEY: Fault = Fault::KeyNotFound(String::new());
 const NO_DOMAIN: Fault = Fault::DomainNotFound(String::new());
 const TAKEN: Fault = Fault::Exists(String::new());
 const DELETED: Fault = Fault::CodeDeleted(String::new());
@@ -73,7 +76,11 @@ const BUSY: Fault = Fault::Overloaded;
 /// What any call can be refused for.
 pub const ANY: &[Fault] = &[
     Fault::Invalid { field: Cow::Borrowed(""), why: String::new() },
+    Fault::Unauthenticated(""),
     Fault::Forbidden(String::new()),
+    Fault::RateLimited(Duration::ZERO),
+    Fault::Late,
+    Fault::Internal,
     Fault::Store(StoreFault::Unavailable(String::new())),
     Fault::Store(StoreFault::Corrupt(String::new())),
 ];
@@ -160,6 +167,47 @@ pub static ROUTES: &[Route] = &[
         answer: "ListEdgesResponse",
         ..READ
     },
+    Route {
+        path: "/v1/keys",
+        call: "Keys.ListKeys",
+        request: "ListKeysRequest",
+        query: &["show_revoked"],
+        answer: "ListKeysResponse",
+        ..KEYS
+    },
+    Route {
+        verb: "post",
+        path: "/v1/keys",
+        call: "Keys.CreateKey",
+        request: "CreateKeyRequest",
+        body: Some("Key"),
+        body_required: true,
+        answer: "Key",
+        statuses: &[201],
+        faults: &[Fault::NotJson, Fault::TooLarge(""), FULL],
+        ..KEYS
+    },
+    Route {
+        verb: "post",
+        path: "/v1/keys/{key}:rotate",
+        call: "Keys.RotateKey",
+        request: "RotateKeyRequest",
+        body: Some("RotateKeyRequest"),
+        body_required: true,
+        answer: "Key",
+        statuses: &[201],
+        faults: &[NO_KEY, Fault::NotJson, Fault::TooLarge(""), FULL],
+        ..KEYS
+    },
+    Route {
+        verb: "delete",
+        path: "/v1/keys/{key}",
+        call: "Keys.RevokeKey",
+        request: "RevokeKeyRequest",
+        answer: "Key",
+        faults: &[NO_KEY, FULL],
+        ..KEYS
+    },
 ];
 
 /// Parts of a path: name, words, schema.
@@ -174,6 +222,7 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
         "A code; its `/` may stand as they are or as `%2F`.",
         r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
     ),
+    ("key", "The id of a key.", r#"{"type":"string","pattern":"^[0-9a-f]{16}$"}"#),
 ];
 
 /// Headers: name, words, pattern.
@@ -193,6 +242,13 @@ pub const NARROWER: &[(&str, &str, &str)] = &[
         "code",
         r#"{"readOnly":false,"description":"The code. To create a link: the one wanted; without it one is drawn."}"#,
     ),
+    ("Key", "client", r#"{"pattern":"^[0-9A-Za-z._@-]+$","minLength":1,"maxLength":100}"#),
+    (
+        "Key",
+        "scopes",
+        r#"{"minItems":1,"items":{"type":"string","enum":["links:read","links:write","domains:admin","keys:admin","feed"]}}"#,
+    ),
+    ("RotateKeyRequest", "name", r#"{"readOnly":true}"#),
     ("Link", "target", r#"{"pattern":"^https?://","maxLength":8192}"#),
     ("Link", "status", r#"{"enum":[301,302,303,307,308]}"#),
     ("Link", "max_age", r#"{"maximum":31536000}"#),
