@@ -309,13 +309,14 @@ async fn put_back(
     if !servers {
         world.control()?.kill();
     }
-    let dead = now();
-    let mut started = dead;
+    let before = now();
     world.put_database_back()?;
+    let after = now();
     if !servers {
-        started = now();
         world.start_control(0)?;
     }
+    // A control that runs says what it knew until the database is another one, and may see that as soon as it comes.
+    let (dead, started) = if servers { (after, before) } else { (before, after) };
     writer.resume(Some(copied));
     sleep(length / 2).await;
     history.restores.push(Restore { copied, dead, started, forks: Vec::new() });
@@ -358,10 +359,11 @@ async fn promote(
     writer.resume(None);
     sleep(length / 2).await;
     writer.pause().await;
-    let dead = now();
+    let started = now();
     world.servers()?.fence()?;
+    let dead = now();
     writer.resume(Some(copied));
     sleep(length / 2).await;
-    history.restores.push(Restore { copied, dead, started: dead, forks: Vec::new() });
+    history.restores.push(Restore { copied, dead, started, forks: Vec::new() });
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! A second server that follows the first, and takes its place.
 
 use super::disk::Disk;
-use super::{Place, Postgres, run, text};
+use super::{PATIENCE, Place, Postgres, run, text};
 use crate::{Fault, Folder, program};
+use std::time::Instant;
 
 impl Postgres {
     /// A standby by streaming from a base backup. With `synchronous` no commit of this server is answered before the
@@ -26,8 +27,22 @@ impl Postgres {
         if synchronous {
             self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
             self.psql("postgres", "SELECT pg_reload_conf()")?;
+            // The server reads its settings when it comes to it, and until its checkpointer has, commits wait for nobody.
+            self.until("SELECT current_setting('synchronous_standby_names') = 'standby'")?;
+            self.psql("postgres", "CHECKPOINT")?;
         }
+        self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")?;
         Ok(standby)
+    }
+
+    fn until(&self, question: &str) -> Result<(), Fault> {
+        let began = Instant::now();
+        while self.psql("postgres", question)? != "t" {
+            if began.elapsed() > PATIENCE {
+                return Err(Fault::Failed(format!("never true: {question}")));
+            }
+        }
+        Ok(())
     }
 
     /// A standby becomes a primary. The old one is not told.
