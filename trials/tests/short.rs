@@ -1,5 +1,5 @@
-//! The short form of the trials: every fault once (with `LINKR_LONG` five times), and an outage of control behind HAProxy,
-//! with real processes.
+//! The short form of the trials: every fault once (with `LINKR_LONG` five times), an outage of control behind
+//! HAProxy, and real clicks beside Redis, with real processes.
 
 use std::path::Path;
 use std::process::Command;
@@ -66,4 +66,10 @@ fn no_server_is_taken_out_while_control_is_dead() {
         return;
     }
     trial(&["outage", "--seconds", "6", "--reads", "600", "--links", "400"]);
+}
+
+#[test]
+fn real_clicks_are_answered_right_from_memory_and_redis() {
+    // On a busy machine a question to Redis may take too long, and control is asked.
+    trial(&["clicks", "--first", "20000", "--from-redis", "90"]);
 }
