@@ -346,10 +346,16 @@ async fn guesses_cost_no_look_up_and_are_soon_told_no_more() {
     );
     let right = links.clone().get_link(v1::GetLinkRequest { name: name("x") }).await.unwrap_err();
     assert_eq!(right.code(), Code::NotFound, "a right key is let in from the same address");
-    let reply = rest(&world, "GET /v1/links", None, Value::Null).await;
-    assert_eq!((reply.status.as_u16(), reply.body["reason"].as_str()), (429, Some("RATE_LIMITED")));
+    let (world, mut tasks) = (Arc::new(world), tokio::task::JoinSet::new());
+    for _ in 0..400 {
+        let world = world.clone();
+        tasks.spawn(async move { rest(&world, "GET /v1/links", None, Value::Null).await });
+    }
+    let replies = tasks.join_all().await;
+    let reply = replies.iter().find(|reply| reply.status == 429).expect("most of them are told to wait");
+    assert_eq!(reply.body["reason"], "RATE_LIMITED");
     assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
-    world.stop().await;
+    Arc::into_inner(world).unwrap().stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -417,11 +423,20 @@ async fn a_key_that_is_revoked_at_one_control_is_refused_at_all_within_a_second(
     admin.revoke_key(v1::RevokeKeyRequest { name: format!("keys/{}", key.id()) }).await.unwrap();
     let began = Instant::now();
     assert_eq!(over_grpc(grpc(&way(&one, &key).await, "Links/ListLinks").await), Verdict::Unauthenticated);
-    while over_grpc(grpc(&way_to_other, "Links/ListLinks").await) == Verdict::In {
+    let mut last = Duration::ZERO;
+    loop {
+        let at = began.elapsed();
+        match grpc(&way_to_other, "Links/ListLinks").await {
+            Code::Ok => last = at,
+            Code::Unauthenticated => break,
+            Code::Unavailable => {} // it does not know, and says so
+            other => panic!("{other:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it is never refused");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    println!("refused by the other control after {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    println!("the last call that the other control let in began {last:?} after the end of the key");
+    assert!(last < Duration::from_secs(1), "{last:?}");
     other.stop().await;
     one.stop().await;
 }
