@@ -1,7 +1,9 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
+mod domains;
 mod links;
 
+pub use domains::{DomainCommand, Fields, Write};
 pub use links::{Ack, Explain, LinkCommand, Update};
 
 use crate::fault::Fault;
@@ -42,6 +44,12 @@ pub enum Command {
         /// What to do with links.
         #[command(subcommand)]
         command: LinkCommand,
+    },
+    /// Creates, reads, changes and lists domains
+    Domain {
+        /// What to do with domains.
+        #[command(subcommand)]
+        command: DomainCommand,
     },
     /// Shows the edges and the log they follow
     Feed {

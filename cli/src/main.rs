@@ -30,6 +30,7 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Edge(args) => serve::edge(args),
         Command::Control(args) => serve::control(args),
         Command::Link { command } => client::run(client::links(command)),
+        Command::Domain { command } => client::run(client::domains(command)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
         Command::Import(args) => client::run(client::import(args)),
         Command::Export(args) => client::run(client::export(args)),

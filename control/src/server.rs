@@ -156,6 +156,8 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         config.more_schemes,
         &config.own_hosts,
     );
+    let prepared = service.prepare().await;
+    prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let feeder = feed::Feeder {
         store: store.clone(),
         writer: writer.clone(),

@@ -1,5 +1,7 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
+mod directory;
+mod domains;
 mod draft;
 mod edges;
 mod import;
@@ -15,6 +17,7 @@ use crate::sessions::Sessions;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
 use crate::{Caller, Fault};
+use directory::Directory;
 use draft::Rules;
 use link::{Epoch, Key, Position, Seq};
 use prost::Message;
@@ -32,6 +35,7 @@ pub struct Service {
     writer: Arc<Writer>,
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
+    directory: Directory,
     sessions: Arc<Sessions>,
 }
 
@@ -45,7 +49,16 @@ impl Service {
         more_schemes: Vec<String>,
         own_hosts: &[String],
     ) -> Self {
-        Self { store, writer, metrics, sessions, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
+        let rules = Arc::new(Rules::new(more_schemes, own_hosts));
+        Self { directory: Directory::new(store.clone()), store, writer, metrics, sessions, rules }
+    }
+
+    /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn prepare(&self) -> Result<(), Fault> {
+        self.directory.read().await.map(drop)
     }
 
     /// Counts a call and its outcome.
@@ -70,7 +83,7 @@ impl Service {
             code => Some(name::code(code, "code")?),
         };
         for _ in 0..DRAWS {
-            let key = Key::new(domain, &given.clone().unwrap_or_else(draw));
+            let key = domain.key(&given.clone().unwrap_or_else(draw));
             let item = Item { key, intent: Intent::Create(draft.clone()), retry: retry.clone() };
             match self.write(item, ack).await {
                 Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
@@ -91,7 +104,7 @@ impl Service {
 
     async fn try_get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
         let (epoch, row) = self.stored(self.key(caller, &request.name).await?).await?;
-        row.map(|row| wire::link(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
+        row.map(|row| self.shown(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
     }
 
     /// See `UpdateLink`.
@@ -130,7 +143,7 @@ impl Service {
         let done = self.writer.submit(vec![item], false)?.answer().await?;
         let (mut link, seq) = match done.verdicts.into_iter().next() {
             Some(Verdict::Created(row) | Verdict::Changed(row)) => {
-                (wire::link(&row, done.epoch), row.version)
+                (self.shown(&row, done.epoch), row.version)
             }
             Some(Verdict::Before(bytes)) => before(bytes)?,
             Some(Verdict::Refused(fault)) => return Err(fault),
@@ -146,9 +159,15 @@ impl Service {
     async fn only_check(&self, item: &Item) -> Result<v1::Link, Fault> {
         let (epoch, stored) = self.stored(item.key.clone()).await?;
         let version = stored.as_ref().map_or(0, |row| row.version);
-        let row = next_state(item, stored.as_ref(), version, unix_ms())?.or(stored);
-        let link = row.map(|row| wire::link(&row, epoch)).unwrap_or_default();
+        let domain = self.directory.name(item.key.domain());
+        let row = next_state(item, &domain, stored.as_ref(), version, unix_ms())?.or(stored);
+        let link = row.map(|row| self.shown(&row, epoch)).unwrap_or_default();
         Ok(v1::Link { revision: String::new(), etag: String::new(), ..link })
+    }
+
+    /// A link of a domain that was asked about before.
+    fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
+        wire::link(row, &self.directory.name(row.key.domain()), epoch)
     }
 
     async fn stored(&self, key: Key) -> Result<(Epoch, Option<Row>), Fault> {

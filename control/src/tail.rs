@@ -149,7 +149,9 @@ fn size(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::journal::Item;
-    use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Walked};
+    use crate::journal::domains::DomainItem;
+    use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+    use crate::port::{Committed, Fetched, History, Listed, Row, SessionRow, Tidied, Walked};
     use link::Key;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -197,10 +199,19 @@ mod tests {
         fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
             unreachable!()
         }
-        fn records(&self, _: &[bytes::Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
+        fn records(&self, _: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
             unreachable!()
         }
         fn close(&self) {}
+    }
+
+    impl DomainRows for Counting {
+        fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+            unreachable!()
+        }
+        fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
+            unreachable!()
+        }
     }
 
     #[tokio::test(start_paused = true)]

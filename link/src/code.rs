@@ -41,6 +41,12 @@ impl Code {
         Ok(Self(text.into()))
     }
 
+    /// The same in lower case, for a domain that does not tell case apart.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self(self.0.to_ascii_lowercase().into())
+    }
+
     /// The code as it stands in a path, without the leading slash.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -123,6 +123,9 @@ pub struct Update {
 pub struct Explain {
     /// The code; a query may stand behind it
     pub code: String,
+    /// The host that it is asked under [default: the edge's own address]
+    #[arg(long, value_name = "HOST")]
+    pub domain: Option<String>,
     /// The admin listener of the edge to ask
     #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
     pub edge: String,

@@ -105,7 +105,7 @@ async fn change(update: Update) -> Result<(), Fault> {
 }
 
 /// A write that is on disk for sure is asked for as it was before there was another.
-fn on_wire(ack: Ack) -> i32 {
+pub fn on_wire(ack: Ack) -> i32 {
     match ack {
         Ack::Durable => 0,
         Ack::Propagated => v1::Ack::Propagated.into(),
@@ -126,7 +126,7 @@ fn set(
 }
 
 /// Shells eat quotes: an etag without them is meant with them.
-fn quoted(etag: Option<String>) -> String {
+pub fn quoted(etag: Option<String>) -> String {
     match etag {
         Some(etag) if !etag.starts_with('"') => format!("\"{etag}\""),
         etag => etag.unwrap_or_default(),

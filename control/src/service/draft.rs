@@ -48,7 +48,7 @@ impl Rules {
 
     /// The whole link.
     pub fn draft(&self, given: &v1::Link) -> Result<Draft, Fault> {
-        let mut parts = LinkParts::to(self.target(&given.target)?);
+        let mut parts = LinkParts::to(self.target(&given.target, "target")?);
         let mut info = Info::default();
         for name in &FIELDS[1..] {
             set(&mut parts, &mut info, self.field(given, name)?);
@@ -67,7 +67,7 @@ impl Rules {
 
     fn field(&self, given: &v1::Link, name: &str) -> Result<Field, Fault> {
         Ok(match name {
-            "target" => Field::Target(self.target(&given.target)?),
+            "target" => Field::Target(self.target(&given.target, "target")?),
             "status" => Field::Status(status(given.status)?),
             "max_age" => Field::MaxAge(given.max_age),
             "not_before" => Field::NotBefore(time("not_before", given.not_before.as_ref())?),
@@ -84,12 +84,12 @@ impl Rules {
         })
     }
 
-    fn target(&self, text: &str) -> Result<Target, Fault> {
-        let target =
-            Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid("target", fault))?;
+    /// A target that stands in `field`.
+    pub fn target(&self, text: &str, field: &'static str) -> Result<Target, Fault> {
+        let target = Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid(field, fault))?;
         let host = target.host();
         if self.own_hosts.contains(&host) {
-            return Err(Fault::invalid("target", format!("leads back to {host}, which would be a loop")));
+            return Err(Fault::invalid(field, format!("leads back to {host}, which would be a loop")));
         }
         Ok(target)
     }
@@ -117,7 +117,7 @@ fn query(given: i32) -> Result<QueryPolicy, Fault> {
     }
 }
 
-fn class(given: i32) -> Result<Class, Fault> {
+pub fn class(given: i32) -> Result<Class, Fault> {
     match v1::LinkClass::try_from(given) {
         Ok(v1::LinkClass::Unspecified) => Ok(Class::Inherit),
         Ok(v1::LinkClass::Normal) => Ok(Class::Normal),

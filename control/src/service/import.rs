@@ -1,19 +1,19 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
+use super::directory::Namespace;
 use super::{Service, draft, name};
 use crate::journal::{Intent, Item, Verdict};
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
-use link::{DomainId, Key};
 use proto::v1::{self, ImportOutcome};
 
 /// Rows of one chunk.
 const CHUNK_ROWS: usize = 5_000;
 
 /// What the first message of an import says about all of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Import {
-    domain: DomainId,
+    domain: Namespace,
     update: bool,
 }
 
@@ -38,13 +38,13 @@ impl Service {
     ///
     /// # Errors
     /// Those that end the import.
-    pub async fn import(&self, import: Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
+    pub async fn import(&self, import: &Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
         if rows.len() > CHUNK_ROWS {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
-        let rules = self.rules.clone();
+        let (rules, import) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
-        let parse = move || rows.iter().map(|row| item(&rules, import, row)).collect::<Vec<_>>();
+        let parse = move || rows.iter().map(|row| item(&rules, &import, row)).collect::<Vec<_>>();
         let parsed = tokio::task::spawn_blocking(parse).await;
         let parsed =
             parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
@@ -87,8 +87,8 @@ impl Chunk {
     }
 }
 
-fn item(rules: &draft::Rules, import: Import, row: &v1::Link) -> Result<Item, Fault> {
-    let key = Key::new(import.domain, &name::code(&row.code, "code")?);
+fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
+    let key = import.domain.key(&name::code(&row.code, "code")?);
     let draft = rules.draft(row)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
     Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update }, retry: None })

@@ -1,8 +1,10 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
+mod domains;
 mod json;
 mod problem;
 
+pub use domains::domain as domain_json;
 pub use json::{edges as edges_json, propagation as propagation_json};
 pub use problem::problem;
 
@@ -35,6 +37,8 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
+        .route("/v1/domains", get(domains::list).post(domains::create))
+        .route("/v1/domains/{domain}", get(domains::read).patch(domains::update))
         .route("/v1/edges", get(edges))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)

@@ -125,9 +125,10 @@ fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
     assert_eq!(store.changes(0, one_byte).unwrap().1.len(), 1);
     assert_eq!(store.walk(b"", one_byte).unwrap().entries.len(), 1);
     let asked = [key("c7"), key("none"), key("c1")].map(|key| bytes::Bytes::copy_from_slice(key.as_bytes()));
-    let (head, records) = store.records(&asked).unwrap();
-    let versions: Vec<_> = records.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
-    assert_eq!((head.seq, versions), (10, vec![Some(8), None, Some(2)]));
+    let fetched = store.records(&asked).unwrap();
+    let versions: Vec<_> =
+        fetched.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
+    assert_eq!((fetched.head.seq, fetched.domains, versions), (10, 0, vec![Some(8), None, Some(2)]));
 }
 
 fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {

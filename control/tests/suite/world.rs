@@ -4,11 +4,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
+use control::journal::domains::DomainItem;
+use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Committed, Fetched, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
 };
 use control::{Config, Metrics, Running};
-use feed::{Entry, LogView};
+use feed::LogView;
 use hyper_util::rt::TokioIo;
 use link::{Change, Epoch, Key, Position, Seq};
 use proto::exposition::{Format, Registry};
@@ -289,11 +291,23 @@ impl Repository for Moody {
         self.inner.walk(after, limit)
     }
 
-    fn records(&self, keys: &[bytes::Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+    fn records(&self, keys: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
         self.inner.records(keys)
     }
 
     fn close(&self) {
         self.inner.close();
+    }
+}
+
+impl DomainRows for Moody {
+    fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+        self.check()?;
+        self.inner.domains()
+    }
+
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+        self.check()?;
+        self.inner.write_domain(item, now)
     }
 }

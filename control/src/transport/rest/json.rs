@@ -12,7 +12,7 @@ const QUERIES: [(&str, v1::QueryPolicy); 3] = [
     ("append", v1::QueryPolicy::Append),
     ("override", v1::QueryPolicy::Override),
 ];
-const CLASSES: [(&str, v1::LinkClass); 2] =
+pub const CLASSES: [(&str, v1::LinkClass); 2] =
     [("normal", v1::LinkClass::Normal), ("strict", v1::LinkClass::Strict)];
 
 /// As an answer carries it; what is not set is left out.
@@ -45,7 +45,7 @@ pub fn link(link: &v1::Link) -> Value {
     value
 }
 
-fn without_nulls(value: &mut Value) {
+pub fn without_nulls(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }
@@ -63,7 +63,7 @@ pub fn propagation(told: &v1::Propagation) -> Value {
     })
 }
 
-fn time_of(time: &Option<Timestamp>) -> Option<String> {
+pub fn time_of(time: &Option<Timestamp>) -> Option<String> {
     time.as_ref().map(ToString::to_string)
 }
 
@@ -117,18 +117,28 @@ pub fn page(page: &v1::ListLinksResponse) -> Value {
 /// # Errors
 /// Malformed JSON, a field that no link has, a value of the wrong kind.
 pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
-    let Members(fields) = serde_json::from_slice(body)
-        .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
     let (mut link, mut paths) = (v1::Link::default(), Vec::new());
-    for (at, (name, value)) in fields.iter().enumerate() {
-        if fields[..at].iter().any(|(before, _)| before == name) {
-            return Err(Fault::invalid(name.clone(), "is there twice"));
-        }
+    for (name, value) in &members(body)? {
         if set(&mut link, name, value)? {
             paths.push(name.clone());
         }
     }
     Ok((link, paths))
+}
+
+/// The members of a body that is an object.
+///
+/// # Errors
+/// Malformed JSON, and one that is there twice.
+pub fn members(body: &[u8]) -> Result<Vec<(String, Value)>, Fault> {
+    let Members(fields) = serde_json::from_slice(body)
+        .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
+    for (at, (name, _)) in fields.iter().enumerate() {
+        if fields[..at].iter().any(|(before, _)| before == name) {
+            return Err(Fault::invalid(name.clone(), "is there twice"));
+        }
+    }
+    Ok(fields)
 }
 
 /// The members of an object as they stand: a map would keep the last of two by the same name and not say so.
@@ -188,7 +198,7 @@ fn set(link: &mut v1::Link, name: &str, value: &Value) -> Result<bool, Fault> {
     Ok(true)
 }
 
-fn nullable<'a, T>(
+pub fn nullable<'a, T>(
     name: &str,
     value: &'a Value,
     kind: &str,
@@ -200,7 +210,7 @@ fn nullable<'a, T>(
     read(value).map(Some).ok_or_else(|| Fault::invalid(name.to_owned(), format!("is not {kind}")))
 }
 
-fn text(name: &str, value: &Value) -> Result<String, Fault> {
+pub fn text(name: &str, value: &Value) -> Result<String, Fault> {
     Ok(nullable(name, value, "a text", Value::as_str)?.unwrap_or_default().to_owned())
 }
 
@@ -217,7 +227,7 @@ fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
     Ok(nullable(name, value, "a list of texts", read)?.unwrap_or_default())
 }
 
-fn choice<T: Copy>(name: &str, value: &Value, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
+pub fn choice<T: Copy>(name: &str, value: &Value, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
     let kind = || choices.iter().map(|(text, _)| *text).collect::<Vec<_>>().join(" or ");
     nullable(name, value, &kind(), |value| {
         choices.iter().find(|(text, _)| Some(*text) == value.as_str()).map(|(_, choice)| *choice)
