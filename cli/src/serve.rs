@@ -155,10 +155,10 @@ async fn start_control(store: StoreAt, back: Back, redis: &Redis) -> Result<cont
 }
 
 fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
-    let Back { api, insecure, more_schemes, own_hosts } = back;
+    let Back { api, insecure, more_schemes, own_hosts, reserved_codes } = back;
     let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
     let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
-    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, redis })
+    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, reserved_codes, redis })
 }
 
 fn edge_config(

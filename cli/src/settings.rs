@@ -12,7 +12,7 @@ use toml::{Table, Value};
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
 const CLIENT_KEYS: [&str; 3] = ["server", "domain", "output"];
-const CLIENT_COMMANDS: [&str; 4] = ["link", "import", "export", "feed"];
+const CLIENT_COMMANDS: [&str; 5] = ["link", "domain", "import", "export", "feed"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, Fault> {

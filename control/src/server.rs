@@ -6,7 +6,7 @@ use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::relay::{self, Redis};
-use crate::service::Service;
+use crate::service::{Rules, Service};
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
@@ -37,8 +37,10 @@ pub struct Config {
     pub insecure: bool,
     /// Schemes that targets may have besides http and https.
     pub more_schemes: Vec<String>,
-    /// Hosts that targets must not lead to: those of our own edges, which would be loops.
+    /// Hosts of our own edges besides domains: targets there are targets of ours, in the default domain.
     pub own_hosts: Vec<String>,
+    /// Codes that no link may be made under.
+    pub reserved_codes: Vec<String>,
     /// The Redis that a copy of the log is kept in.
     pub redis: Option<Redis>,
 }
@@ -153,8 +155,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
-        config.more_schemes,
-        &config.own_hosts,
+        Rules::new(config.more_schemes, &config.own_hosts, config.reserved_codes),
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;

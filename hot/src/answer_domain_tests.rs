@@ -194,7 +194,7 @@ fn a_token_asks_for_the_domain_too() {
     assert!(miss.needs_origin() && miss.token() == 5);
     let value = to("https://default.example/");
     let told = Told { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
-    let mut finish_with = |view: &mut View| {
+    let finish_with = |view: &mut View| {
         let asked = Asked::Told(Source::Origin, &told);
         status(&edge.turn(view, |turn, out| finish(&miss, asked, out, turn)).1).to_owned()
     };

@@ -11,7 +11,7 @@ pub mod rule;
 mod target;
 
 pub use change::{Change, ChangeKind, State, Versioned};
-pub use code::{Code, CodeFault, generated, is_code, is_reserved};
+pub use code::{Alphabet, Code, CodeFault, generated, is_code, is_reserved};
 pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
 pub use key::{Key, KeyFault};
 pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status};

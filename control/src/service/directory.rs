@@ -45,6 +45,12 @@ impl Namespace {
         if self.fold_case { Key::new(self.id, &code.folded()) } else { Key::new(self.id, code) }
     }
 
+    /// One that is in no store.
+    #[cfg(test)]
+    pub fn for_test(fold_case: bool) -> Self {
+        Self { id: DomainId::DEFAULT, fold_case }
+    }
+
     /// Whether codes in it have no upper case.
     pub fn folds(&self) -> bool {
         self.fold_case

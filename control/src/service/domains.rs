@@ -1,5 +1,6 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
+use super::directory::Known;
 use super::{Ack, Service, ack, draft, etag, name, retry};
 use crate::journal::domains::{
     DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state,
@@ -42,7 +43,17 @@ impl Service {
             return Err(Fault::Exists(wire::domain_name("-")));
         }
         let given = request.domain.clone().unwrap_or_default();
-        let fields = self.domain_fields(&given, &[])?;
+        let known = self.directory.known().await?;
+        let fields = self.domain_fields(&known, &given, &[])?;
+        if fields
+            .iter()
+            .any(|field| matches!(field, DomainField::NotFound(Some(to)) if to.host() == name.as_str()))
+        {
+            return Err(Fault::invalid("not_found", "leads to the domain itself, which would be a loop"));
+        }
+        if known.find(name.as_str()).is_none() {
+            self.nothing_leads_to(&name).await?;
+        }
         // Random, but never that of the default domain.
         let id = DomainId((crate::random::u64() as u32).max(1));
         let intent = DomainIntent::Create { id, fields };
@@ -121,13 +132,19 @@ impl Service {
         let name = name::parent(&domain.name, "name")?;
         caller.may_touch(name.as_str())?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
-        let fields = self.domain_fields(domain, mask)?;
+        let known = self.directory.known().await?;
+        let fields = self.domain_fields(&known, domain, mask)?;
         let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
         self.write_domain(DomainItem { name, intent, retry }, ack).await
     }
 
     /// The fields that a mask names; all of them for none or `*`.
-    fn domain_fields(&self, given: &v1::Domain, mask: &[String]) -> Result<Vec<DomainField>, Fault> {
+    fn domain_fields(
+        &self,
+        known: &Known,
+        given: &v1::Domain,
+        mask: &[String],
+    ) -> Result<Vec<DomainField>, Fault> {
         let field = |name: &str| {
             Ok(match name {
                 "fold_case" => DomainField::FoldCase(given.fold_case),
@@ -136,6 +153,10 @@ impl Service {
                 "not_found" if given.not_found.is_empty() => DomainField::NotFound(None),
                 "not_found" => {
                     let target = self.rules.target(&given.not_found, "not_found")?;
+                    if self.ours(known, &target).is_some() {
+                        let why = "leads to a host of ours, which could be a loop";
+                        return Err(Fault::invalid("not_found", why));
+                    }
                     if target.as_bytes().len() > NOT_FOUND {
                         return Err(Fault::invalid("not_found", format!("is longer than {NOT_FOUND} bytes")));
                     }

@@ -17,7 +17,7 @@ impl Service {
         Ok(self.domain(caller, &domain).await?.key(&code))
     }
 
-    async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<Namespace, Fault> {
+    pub(super) async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<Namespace, Fault> {
         caller.may_touch(domain.as_str())?;
         let row = self.directory.find(domain).await?;
         let unknown = || Fault::DomainNotFound(wire::domain_name(domain.as_str()));
@@ -35,9 +35,15 @@ pub fn parent(text: &str, field: &'static str) -> Result<Domain, Fault> {
 }
 
 fn link(text: &str) -> Result<(Domain, Code), Fault> {
+    let (domain, given) = split(text)?;
+    Ok((domain, code(given, "name")?))
+}
+
+/// The domain of a link's name, and what should be a code.
+pub fn split(text: &str) -> Result<(Domain, &str), Fault> {
     let split = || text.strip_prefix("domains/")?.split_once("/links/");
     let (in_domain, given) = split().ok_or_else(|| Fault::invalid("name", "is not domains/…/links/…"))?;
-    Ok((domain(in_domain, "name")?, code(given, "name")?))
+    Ok((domain(in_domain, "name")?, given))
 }
 
 /// A code that stands in `field`.

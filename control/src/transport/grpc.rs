@@ -65,6 +65,14 @@ impl Links for Calls {
         Ok(Response::new(Box::pin(ReceiverStream::new(results))))
     }
 
+    async fn check_code(
+        &self,
+        call: Request<v1::CheckCodeRequest>,
+    ) -> Result<Response<v1::CheckCodeResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.check_code(&caller, request).await)
+    }
+
     type ExportLinksStream = Out<v1::ExportLinksResponse>;
 
     async fn export_links(

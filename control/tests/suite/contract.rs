@@ -269,6 +269,8 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(the_log_is_kept_for_7_days_and_its_last_change_for_ever);
     with_fresh(of_a_long_log_a_proof_stays_for_every_10_000th_change);
     with_fresh(a_tombstone_goes_through_the_log_after_30_days);
+    with_fresh(super::domains::a_domain_is_a_change_of_the_log);
+    with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
     with_fresh(a_closed_store_answers_nothing);
 }
 

@@ -53,6 +53,7 @@ pub fn config(store: PathBuf) -> Config {
         insecure: false,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
+        reserved_codes: vec!["admin".into()],
         redis: None,
     }
 }

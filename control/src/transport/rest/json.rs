@@ -15,6 +15,30 @@ const QUERIES: [(&str, v1::QueryPolicy); 3] = [
 pub const CLASSES: [(&str, v1::LinkClass); 2] =
     [("normal", v1::LinkClass::Normal), ("strict", v1::LinkClass::Strict)];
 
+const ALPHABETS: [(&str, v1::CodeAlphabet); 2] =
+    [("base62", v1::CodeAlphabet::Base62), ("unambiguous", v1::CodeAlphabet::Unambiguous)];
+const STATES: [(&str, v1::CodeState); 4] = [
+    ("free", v1::CodeState::Free),
+    ("taken", v1::CodeState::Taken),
+    ("deleted", v1::CodeState::Deleted),
+    ("reserved", v1::CodeState::Reserved),
+];
+
+/// What generated codes are drawn from, by its name.
+///
+/// # Errors
+/// When it is none.
+pub fn alphabet(name: &str) -> Result<v1::CodeAlphabet, Fault> {
+    let found = ALPHABETS.iter().find(|(known, _)| *known == name).map(|(_, alphabet)| *alphabet);
+    found.ok_or_else(|| Fault::invalid("code_alphabet", "is none of base62, unambiguous"))
+}
+
+/// What a code is.
+pub fn code(told: &v1::CheckCodeResponse) -> Value {
+    let state = STATES.iter().find(|(_, state)| *state as i32 == told.state).map(|(name, _)| *name);
+    json!({ "code": told.code, "state": state, "suggestions": told.suggestions })
+}
+
 /// As an answer carries it; what is not set is left out.
 pub fn link(link: &v1::Link) -> Value {
     let query = QUERIES.iter().find(|(_, query)| *query as i32 == link.query).map(|(name, _)| *name);
