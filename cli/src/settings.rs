@@ -111,8 +111,8 @@ fn apply(settings: &Table) -> Result<Command, String> {
             command = match table.as_str() {
                 "client" => {
                     let mut known = command;
-                    // The feed has no domain.
-                    let meant = |name: &&str| *name != "feed" || key != "domain";
+                    // The feed has no domain, and a domain is named.
+                    let meant = |name: &&str| !matches!(*name, "feed" | "domain") || key != "domain";
                     for name in CLIENT_COMMANDS.into_iter().filter(meant) {
                         known = in_subcommand(known, name, |sub| set_deep(sub, table, key, &words))?;
                     }

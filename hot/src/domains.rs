@@ -56,13 +56,13 @@ impl Domains {
     /// R6 for one change, in order. Called before the set passes it: whoever sees that the set has, sees this.
     pub fn apply(&self, entry: DomainEntry) {
         self.latest.fetch_max(entry.version, Ordering::AcqRel);
-        let old = self.table();
-        let known = |own: &DomainEntry| own.id == entry.id && own.as_of >= entry.as_of;
-        if old.entries.iter().any(known) {
+        let mut entries = self.dump();
+        if entries.iter().any(|own| own.id == entry.id && own.as_of >= entry.as_of) {
             return;
         }
-        let others = old.entries.iter().filter(|own| own.id != entry.id).cloned();
-        self.publish(others.chain([entry.clone()]).collect());
+        entries.retain(|own| own.id != entry.id);
+        entries.push(entry);
+        self.publish(entries);
     }
 
     /// All domains that there are at `as_of`: after a reset, or from this edge's own file. Others are forgotten.
@@ -135,7 +135,7 @@ impl Site {
 struct Table {
     entries: Vec<DomainEntry>,
     usual: Site,
-    /// All but the default domain.
+    /// All but the default domain, in the order of their numbers.
     sites: Vec<Site>,
     hosts: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
 }
@@ -147,7 +147,8 @@ impl Default for Table {
 }
 
 impl Table {
-    fn new(entries: Vec<DomainEntry>) -> Self {
+    fn new(mut entries: Vec<DomainEntry>) -> Self {
+        entries.sort_unstable_by_key(|entry| entry.id);
         let (mut sites, mut hosts) = (Vec::new(), HashMap::default());
         let none = DomainEntry {
             id: DomainId::DEFAULT,
@@ -243,7 +244,8 @@ impl View {
 
     /// A domain by its number; the default one for a number that is not known any more.
     pub fn site(&self, id: DomainId) -> &Site {
-        self.table.sites.iter().find(|site| site.id == id).unwrap_or(&self.table.usual)
+        let at = self.table.sites.binary_search_by_key(&id, |site| site.id);
+        at.map_or(&self.table.usual, |at| &self.table.sites[at])
     }
 }
 

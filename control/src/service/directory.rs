@@ -3,7 +3,7 @@
 use super::blocking;
 use crate::Fault;
 use crate::port::Repository;
-use crate::port::domains::DomainRow;
+use crate::port::domains::{DomainRow, DomainRows};
 use link::{Code, Domain, DomainId, Epoch, Key};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,7 +107,7 @@ impl Directory {
 
     /// The domains as they are now.
     pub async fn read(&self) -> Result<Arc<Known>, Fault> {
-        let (head, rows) = blocking(&self.store, |store| store.domains()).await?;
+        let (head, rows) = blocking(&self.store, DomainRows::domains).await?;
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
         let known = Arc::new(Known { epoch: head.epoch, rows, by_id });
         self.set(&known);

@@ -2,6 +2,7 @@
 
 use super::contract::key;
 use super::feeds::Edge;
+use super::postgres::Database;
 use super::world::{Folder, World, create, to};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
@@ -113,74 +114,86 @@ fn a_store_of_before_there_were_domains_gets_them() {
     assert_eq!(store.write_domain(&make(7, "a.example"), 1).unwrap().head.seq, 1);
 }
 
+/// On SQLite, and on PostgreSQL if there is one.
+async fn over_both(test: impl AsyncFn(&World)) {
+    let world = World::new().await;
+    test(&world).await;
+    world.stop().await;
+    let Some(db) = Database::new() else { return };
+    let world = World::on(Folder::new(), db.opened(false).await).await;
+    test(&world).await;
+    world.stop().await;
+}
+
 async fn call(world: &World, call: &str, body: Value) -> (u16, Value) {
     let reply = world.rest(call, body).await;
     (reply.status.as_u16(), reply.body)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_domain_through_its_life() {
-    let world = World::new().await;
-    let body = json!({"domain": "Go.Example.", "fold_case": true, "not_found": "https://home.example/"});
-    let made = world.rest("POST /v1/domains", body.clone()).await;
-    assert_eq!((made.status.as_u16(), &made.headers["etag"]), (201, &"\"1\"".parse().unwrap()));
-    assert_eq!(made.headers["location"], "/v1/domains/go.example");
-    assert_eq!((&made.body["domain"], &made.body["fold_case"]), (&json!("go.example"), &json!(true)));
-    assert_eq!(call(&world, "POST /v1/domains", body).await.1["reason"], "EXISTS");
-    assert_eq!(call(&world, "GET /v1/domains/GO.example", Value::Null).await, (200, made.body.clone()));
-    let (status, changed) = call(
-        &world,
-        "PATCH /v1/domains/go.example",
-        json!({"class": "strict", "not_found": null, "etag": "\"1\""}),
-    )
+    over_both(async |world| {
+        let body = json!({"domain": "Go.Example.", "fold_case": true, "not_found": "https://home.example/"});
+        let made = world.rest("POST /v1/domains", body.clone()).await;
+        assert_eq!((made.status.as_u16(), &made.headers["etag"]), (201, &"\"1\"".parse().unwrap()));
+        assert_eq!(made.headers["location"], "/v1/domains/go.example");
+        assert_eq!((&made.body["domain"], &made.body["fold_case"]), (&json!("go.example"), &json!(true)));
+        assert_eq!(call(world, "POST /v1/domains", body).await.1["reason"], "EXISTS");
+        assert_eq!(call(world, "GET /v1/domains/GO.example", Value::Null).await, (200, made.body.clone()));
+        let (status, changed) = call(
+            world,
+            "PATCH /v1/domains/go.example",
+            json!({"class": "strict", "not_found": null, "etag": "\"1\""}),
+        )
+        .await;
+        assert_eq!((status, &changed["class"], changed.get("not_found")), (200, &json!("strict"), None));
+        let stale = json!({"class": "normal", "etag": "\"1\""});
+        assert_eq!(call(world, "PATCH /v1/domains/go.example", stale).await.1["reason"], "ETAG_MISMATCH");
+        for (request, body, reason, field) in [
+            ("GET /v1/domains/none.example", Value::Null, "DOMAIN_NOT_FOUND", Value::Null),
+            ("PATCH /v1/domains/none.example", json!({"class": "normal"}), "DOMAIN_NOT_FOUND", Value::Null),
+            ("PATCH /v1/domains/go.example", json!({"strict_hosts": true}), "INVALID", json!("strict_hosts")),
+            ("PATCH /v1/domains/go.example", json!({"domain": "x"}), "INVALID", json!("body")),
+            ("PATCH /v1/domains/go.example", json!({"hosts": []}), "INVALID", json!("hosts")),
+            ("POST /v1/domains", json!({"domain": "a_b"}), "INVALID", json!("domain_id")),
+            ("POST /v1/domains", json!({"domain": "-"}), "EXISTS", Value::Null),
+            (
+                "POST /v1/domains",
+                json!({"domain": "a.example", "not_found": "ftp://x"}),
+                "INVALID",
+                json!("not_found"),
+            ),
+            (
+                "POST /v1/domains",
+                json!({"domain": "a.example", "not_found": "https://a.example/"}),
+                "INVALID",
+                json!("not_found"),
+            ),
+            (
+                "POST /v1/domains",
+                json!({"domain": "a.example", "not_found": "https://go.example/"}),
+                "INVALID",
+                json!("not_found"),
+            ),
+        ] {
+            let (_, told) = call(world, request, body).await;
+            assert_eq!((&told["reason"], &told["field"]), (&json!(reason), &field), "{request} {told}");
+        }
+        let only = call(world, "POST /v1/domains?validate_only=true", json!({"domain": "a.example"})).await;
+        assert_eq!((only.0, only.1.get("etag"), world.head().await), (200, None, 2));
+        let key = [("content-type", "application/json"), ("idempotency-key", "k")];
+        let body = json!({"domain": "a.example"}).to_string().into_bytes();
+        let first = world.raw("POST /v1/domains", &key, body.clone()).await;
+        assert_eq!(world.raw("POST /v1/domains", &key, body).await.body, first.body);
+        let page = call(world, "GET /v1/domains?page_size=2", Value::Null).await.1;
+        assert_eq!(
+            (&page["domains"][1]["domain"], &page["next_page_token"]),
+            (&json!("a.example"), &json!("a.example"))
+        );
+        let page = call(world, "GET /v1/domains?page_size=2&page_token=a.example", Value::Null).await.1;
+        assert_eq!((page["domains"].as_array().unwrap().len(), &page["next_page_token"]), (1, &json!("")));
+    })
     .await;
-    assert_eq!((status, &changed["class"], changed.get("not_found")), (200, &json!("strict"), None));
-    let stale = json!({"class": "normal", "etag": "\"1\""});
-    assert_eq!(call(&world, "PATCH /v1/domains/go.example", stale).await.1["reason"], "ETAG_MISMATCH");
-    for (request, body, reason, field) in [
-        ("GET /v1/domains/none.example", Value::Null, "DOMAIN_NOT_FOUND", Value::Null),
-        ("PATCH /v1/domains/none.example", json!({"class": "normal"}), "DOMAIN_NOT_FOUND", Value::Null),
-        ("PATCH /v1/domains/go.example", json!({"strict_hosts": true}), "INVALID", json!("strict_hosts")),
-        ("PATCH /v1/domains/go.example", json!({"domain": "x"}), "INVALID", json!("body")),
-        ("PATCH /v1/domains/go.example", json!({"hosts": []}), "INVALID", json!("hosts")),
-        ("POST /v1/domains", json!({"domain": "a_b"}), "INVALID", json!("domain_id")),
-        ("POST /v1/domains", json!({"domain": "-"}), "EXISTS", Value::Null),
-        (
-            "POST /v1/domains",
-            json!({"domain": "a.example", "not_found": "ftp://x"}),
-            "INVALID",
-            json!("not_found"),
-        ),
-        (
-            "POST /v1/domains",
-            json!({"domain": "a.example", "not_found": "https://a.example/"}),
-            "INVALID",
-            json!("not_found"),
-        ),
-        (
-            "POST /v1/domains",
-            json!({"domain": "a.example", "not_found": "https://go.example/"}),
-            "INVALID",
-            json!("not_found"),
-        ),
-    ] {
-        let (_, told) = call(&world, request, body).await;
-        assert_eq!((&told["reason"], &told["field"]), (&json!(reason), &field), "{request} {told}");
-    }
-    let only = call(&world, "POST /v1/domains?validate_only=true", json!({"domain": "a.example"})).await;
-    assert_eq!((only.0, only.1.get("etag"), world.head().await), (200, None, 2));
-    let key = [("content-type", "application/json"), ("idempotency-key", "k")];
-    let body = json!({"domain": "a.example"}).to_string().into_bytes();
-    let first = world.raw("POST /v1/domains", &key, body.clone()).await;
-    assert_eq!(world.raw("POST /v1/domains", &key, body).await.body, first.body);
-    let page = call(&world, "GET /v1/domains?page_size=2", Value::Null).await.1;
-    assert_eq!(
-        (&page["domains"][1]["domain"], &page["next_page_token"]),
-        (&json!("a.example"), &json!("a.example"))
-    );
-    let page = call(&world, "GET /v1/domains?page_size=2&page_token=a.example", Value::Null).await.1;
-    assert_eq!((page["domains"].as_array().unwrap().len(), &page["next_page_token"]), (1, &json!("")));
-    world.stop().await;
 }
 
 #[tokio::test]
@@ -218,94 +231,104 @@ async fn links_live_in_their_domain() {
     world.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_code_is_and_which_others_are_free() {
-    let world = World::new().await;
-    for code in ["a", "a-2", "gone"] {
-        call(&world, "POST /v1/links", json!({"code": code, "target": "https://one.example/"})).await;
-    }
-    call(&world, "DELETE /v1/links/gone", Value::Null).await;
-    for (path, state) in [
-        ("domains/-/codes/a", "taken"),
-        ("codes/b", "free"),
-        ("codes/b/c", "free"),
-        ("codes/gone", "deleted"),
-        ("codes/Admin", "reserved"),
-        ("codes/robots.txt", "reserved"),
-        ("codes/.well-known/x", "reserved"),
-    ] {
-        let (status, told) = call(&world, &format!("GET /v1/{path}"), Value::Null).await;
-        assert_eq!((status, &told["state"]), (200, &json!(state)), "{path}");
-        let others = told["suggestions"].as_array().unwrap();
-        assert_eq!(
-            others.len(),
-            if state == "free" || path.contains("well-known") && others.is_empty() { 0 } else { 3 },
-            "{told}"
-        );
-        for other in others {
-            let path = format!("GET /v1/codes/{}", other.as_str().unwrap());
-            assert_eq!(call(&world, &path, Value::Null).await.1["state"], "free");
+    over_both(async |world| {
+        for code in ["a", "a-2", "gone"] {
+            call(world, "POST /v1/links", json!({"code": code, "target": "https://one.example/"})).await;
         }
-    }
-    assert_eq!(call(&world, "GET /v1/codes/a%20b", Value::Null).await.1["field"], "name");
-    let refused =
-        call(&world, "POST /v1/links", json!({"code": "ADMIN", "target": "https://one.example/"})).await;
-    assert_eq!((refused.0, &refused.1["field"]), (400, &json!("code")));
-    let drawn = "POST /v1/links?code_length=12&code_alphabet=unambiguous&code_prefix=x-";
-    let (status, made) = call(&world, drawn, json!({"target": "https://one.example/"})).await;
-    assert_eq!((status, made["code"].as_str().unwrap().len()), (201, 14));
-    let (_, wrong) =
-        call(&world, "POST /v1/links?code_alphabet=klingon", json!({"target": "https://one.example/"})).await;
-    assert_eq!(wrong["field"], "code_alphabet");
-    world.stop().await;
+        call(world, "DELETE /v1/links/gone", Value::Null).await;
+        for (path, state) in [
+            ("domains/-/codes/a", "taken"),
+            ("codes/b", "free"),
+            ("codes/b/c", "free"),
+            ("codes/gone", "deleted"),
+            ("codes/Admin", "reserved"),
+            ("codes/robots.txt", "reserved"),
+            ("codes/.well-known/x", "reserved"),
+        ] {
+            let (status, told) = call(world, &format!("GET /v1/{path}"), Value::Null).await;
+            assert_eq!((status, &told["state"]), (200, &json!(state)), "{path}");
+            let others = told["suggestions"].as_array().unwrap();
+            assert_eq!(
+                others.len(),
+                if state == "free" || path.contains("well-known") && others.is_empty() { 0 } else { 3 },
+                "{told}"
+            );
+            for other in others {
+                let path = format!("GET /v1/codes/{}", other.as_str().unwrap());
+                assert_eq!(call(world, &path, Value::Null).await.1["state"], "free");
+            }
+        }
+        assert_eq!(call(world, "GET /v1/codes/a%20b", Value::Null).await.1["field"], "name");
+        let refused =
+            call(world, "POST /v1/links", json!({"code": "ADMIN", "target": "https://one.example/"})).await;
+        assert_eq!((refused.0, &refused.1["field"]), (400, &json!("code")));
+        let drawn = "POST /v1/links?code_length=12&code_alphabet=unambiguous&code_prefix=x-";
+        let (status, made) = call(world, drawn, json!({"target": "https://one.example/"})).await;
+        assert_eq!((status, made["code"].as_str().unwrap().len()), (201, 14));
+        let (_, wrong) =
+            call(world, "POST /v1/links?code_alphabet=klingon", json!({"target": "https://one.example/"}))
+                .await;
+        assert_eq!(wrong["field"], "code_alphabet");
+    })
+    .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_of_ours_is_none() {
-    let world = World::new().await;
-    let mut links = world.links().await;
-    call(&world, "POST /v1/domains", json!({"domain": "a.example", "fold_case": true})).await;
-    links.create_link(create("x", "https://far.example/?q=1#f")).await.unwrap();
-    let in_a =
-        |link: v1::CreateLinkRequest| v1::CreateLinkRequest { parent: "domains/a.example".into(), ..link };
-    links.create_link(in_a(create("y", "https://further.example/"))).await.unwrap();
-    for (target, says) in [
-        ("https://go.example.com/x", "use https://far.example/?q=1#f instead"),
-        ("http://GO.example.com:8080/x?utm=1", "use https://far.example/?q=1#f instead"),
-        ("https://a.example/Y#z", "use https://further.example/ instead"),
-        ("https://go.example.com/none", "there is no link"),
-        ("https://go.example.com/new", "back to itself"),
-        ("https://go.example.com", "no link can be"),
-        ("https://go.example.com/robots.txt", "no link can be"),
-    ] {
-        let refused = links.create_link(create("new", target)).await.unwrap_err();
-        assert!(refused.message().contains(says), "{target}: {}", refused.message());
-        let mut row = to(target);
-        row.code = "new".into();
-        let import = v1::ImportLinksRequest { links: vec![row], ..Default::default() };
-        let mut told = links.import_links(tokio_stream::iter([import])).await.unwrap().into_inner();
-        let result = told.message().await.unwrap().unwrap().results.remove(0);
-        assert!(result.field == "target" && result.message.contains(says), "{target}: {}", result.message);
-    }
-    let flat = v1::CreateLinkRequest { flatten: true, ..create("flat", "https://a.example/y") };
-    assert_eq!(links.create_link(flat).await.unwrap().into_inner().target, "https://further.example/");
-    let update = |target: &str, flatten| v1::UpdateLinkRequest {
-        link: Some(v1::Link { name: "domains/-/links/x".into(), ..to(target) }),
-        update_mask: Some(prost_types::FieldMask { paths: vec!["target".into()] }),
-        flatten,
-        ..Default::default()
-    };
-    assert!(links.update_link(update("https://go.example.com/flat", false)).await.is_err());
-    let changed = links.update_link(update("https://go.example.com/flat", true)).await.unwrap().into_inner();
-    assert_eq!(changed.target, "https://further.example/");
-    // A host that links lead to becomes no domain.
-    let (_, refused) = call(&world, "POST /v1/domains", json!({"domain": "further.example"})).await;
-    let detail = refused["detail"].as_str().unwrap();
-    for name in ["domains/a.example/links/y", "domains/-/links/flat", "domains/-/links/x"] {
-        assert!(detail.contains(name), "{detail}");
-    }
-    assert_eq!((&refused["field"], detail.contains("others")), (&json!("domain_id"), false));
-    world.stop().await;
+    over_both(async |world| {
+        let mut links = world.links().await;
+        call(world, "POST /v1/domains", json!({"domain": "a.example", "fold_case": true})).await;
+        links.create_link(create("x", "https://far.example/?q=1#f")).await.unwrap();
+        let in_a = |link: v1::CreateLinkRequest| v1::CreateLinkRequest {
+            parent: "domains/a.example".into(),
+            ..link
+        };
+        links.create_link(in_a(create("y", "https://further.example/"))).await.unwrap();
+        for (target, says) in [
+            ("https://go.example.com/x", "use https://far.example/?q=1#f instead"),
+            ("http://GO.example.com:8080/x?utm=1", "use https://far.example/?q=1#f instead"),
+            ("https://a.example/Y#z", "use https://further.example/ instead"),
+            ("https://go.example.com/none", "there is no link"),
+            ("https://go.example.com/new", "back to itself"),
+            ("https://go.example.com", "no link can be"),
+            ("https://go.example.com/robots.txt", "no link can be"),
+        ] {
+            let refused = links.create_link(create("new", target)).await.unwrap_err();
+            assert!(refused.message().contains(says), "{target}: {}", refused.message());
+            let mut row = to(target);
+            row.code = "new".into();
+            let import = v1::ImportLinksRequest { links: vec![row], ..Default::default() };
+            let mut told = links.import_links(tokio_stream::iter([import])).await.unwrap().into_inner();
+            let result = told.message().await.unwrap().unwrap().results.remove(0);
+            assert!(
+                result.field == "target" && result.message.contains(says),
+                "{target}: {}",
+                result.message
+            );
+        }
+        let flat = v1::CreateLinkRequest { flatten: true, ..create("flat", "https://a.example/y") };
+        assert_eq!(links.create_link(flat).await.unwrap().into_inner().target, "https://further.example/");
+        let update = |target: &str, flatten| v1::UpdateLinkRequest {
+            link: Some(v1::Link { name: "domains/-/links/x".into(), ..to(target) }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["target".into()] }),
+            flatten,
+            ..Default::default()
+        };
+        assert!(links.update_link(update("https://go.example.com/flat", false)).await.is_err());
+        let changed =
+            links.update_link(update("https://go.example.com/flat", true)).await.unwrap().into_inner();
+        assert_eq!(changed.target, "https://further.example/");
+        // A host that links lead to becomes no domain.
+        let (_, refused) = call(world, "POST /v1/domains", json!({"domain": "further.example"})).await;
+        let detail = refused["detail"].as_str().unwrap();
+        for name in ["domains/a.example/links/y", "domains/-/links/flat", "domains/-/links/x"] {
+            assert!(detail.contains(name), "{detail}");
+        }
+        assert_eq!((&refused["field"], detail.contains("others")), (&json!("domain_id"), false));
+    })
+    .await;
 }
 
 /// One that begins is told all domains at once, before any link of theirs.
@@ -327,4 +350,21 @@ async fn an_edge_that_begins_is_told_all_domains() {
     let names: Vec<_> = told.iter().map(|(version, rules)| (rules.name.as_str(), *version)).collect();
     assert_eq!((names, reset.domains_as_of), (vec![("a.example", 2), ("b.example", 1)], 2));
     world.stop().await;
+}
+
+/// What one control makes the other knows when it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_controls_know_the_same_domains() {
+    let Some(db) = Database::new() else { return };
+    let a = World::on(Folder::new(), db.opened(false).await).await;
+    let b = World::another(db.opened(false).await).await;
+    let link = json!({"code": "x", "target": "https://one.example/"});
+    let unknown = call(&b, "POST /v1/domains/a.example/links", link.clone()).await;
+    assert_eq!(unknown.1["reason"], "DOMAIN_NOT_FOUND");
+    call(&a, "POST /v1/domains", json!({"domain": "a.example"})).await;
+    let (status, made) = call(&b, "POST /v1/domains/a.example/links", link.clone()).await;
+    assert_eq!((status, &made["name"]), (201, &json!("domains/a.example/links/x")));
+    assert_eq!(call(&a, "GET /v1/domains/a.example/links/x", Value::Null).await.1, made);
+    b.stop().await;
+    a.stop().await;
 }

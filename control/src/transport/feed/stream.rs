@@ -3,7 +3,7 @@
 use super::{Feeder, behind};
 use crate::Fault;
 use crate::port::Limit;
-use crate::port::domains::DomainRow;
+use crate::port::domains::{DomainRow, DomainRows};
 use crate::sessions::{Membership, Pong};
 use crate::tail::BATCH;
 use crate::transport::grpc::status;
@@ -165,7 +165,7 @@ impl<'a> Stream<'a> {
                 (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
             }
             (Admission::Reset { start }, _) => {
-                let (read, domains) = self.feeder.read(|store| store.domains()).await?;
+                let (read, domains) = self.feeder.read(DomainRows::domains).await?;
                 if read.epoch != epoch {
                     return Err(replaced());
                 }
