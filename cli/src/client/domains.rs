@@ -6,9 +6,9 @@ use crate::args::{Api, DomainCommand, Fields, Output, Write};
 use crate::fault::Fault;
 use crate::out;
 use prost_types::FieldMask;
+use proto::client::Way;
 use proto::v1::{self, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 /// Runs one of them.
 pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
@@ -56,7 +56,7 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
     }
 }
 
-async fn connect(api: &Api) -> Result<DomainsClient<Channel>, Fault> {
+async fn connect(api: &Api) -> Result<DomainsClient<Way>, Fault> {
     Ok(DomainsClient::new(channel(api).await?))
 }
 

@@ -4,6 +4,7 @@
 mod connection;
 mod domains;
 mod history;
+mod keys;
 mod open;
 mod read;
 mod sessions;
@@ -17,8 +18,8 @@ use crate::journal::Item;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, Fetched, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied,
-    Walked,
+    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault,
+    Tidied, Walked,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -123,6 +124,10 @@ impl Repository for Postgres {
 
     fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
         self.db.call(READ, async |db| read::records(db, keys).await)
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

@@ -1,7 +1,8 @@
 //! A row of `links` as every store keeps it, before it is understood.
 
+use crate::keys::Scopes;
 use crate::port::domains::DomainRow;
-use crate::port::{Info, Row, StoreFault};
+use crate::port::{Info, KeyRow, Row, StoreFault};
 use link::{DomainId, DomainRules, Key, State};
 
 /// The columns.
@@ -62,4 +63,26 @@ pub(super) fn domain(
         return Err(wrong(&"its record is of another one"));
     }
     Ok(DomainRow { id: DomainId(id), version, rules, create_time, update_time })
+}
+
+/// A row of `keys`, from its columns: made, expires, revoked, last used.
+pub(super) fn key(
+    id: String,
+    hash: Vec<u8>,
+    client: String,
+    scopes: &str,
+    domains: &str,
+    times: (i64, Option<i64>, Option<i64>, Option<i64>),
+) -> Result<KeyRow, StoreFault> {
+    let wrong = |what: &str| StoreFault::Corrupt(format!("key {id}: {what}"));
+    let hash = hash.try_into().map_err(|_| wrong("its hash has another length"))?;
+    let scopes = Scopes::parse(scopes.split_whitespace()).map_err(wrong)?;
+    let domains = domains.split_whitespace().map(str::to_owned).collect();
+    let (create_time, expire_time, revoke_time, last_use) = times;
+    Ok(KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use })
+}
+
+/// Its scopes and domains as they are kept.
+pub(super) fn key_words(row: &KeyRow) -> (String, String) {
+    (row.scopes.names().collect::<Vec<_>>().join(" "), row.domains.join(" "))
 }

@@ -1,6 +1,7 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
 mod domains;
+mod keys;
 mod open;
 mod pool;
 mod read;
@@ -15,7 +16,8 @@ use crate::journal::Item;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, Fetched, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied,
+    Walked,
 };
 use bytes::Bytes;
 use feed::LogView;
@@ -128,6 +130,10 @@ impl Repository for Sqlite {
 
     fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
         self.read(|snapshot| read::records(snapshot, keys))
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

@@ -142,27 +142,24 @@ pub fn page(page: &v1::ListLinksResponse) -> Value {
 /// Malformed JSON, a field that no link has, a value of the wrong kind.
 pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
     let (mut link, mut paths) = (v1::Link::default(), Vec::new());
-    for (name, value) in &members(body)? {
-        if set(&mut link, name, value)? {
-            paths.push(name.clone());
+    for (name, value) in members(body)? {
+        if set(&mut link, &name, &value)? {
+            paths.push(name);
         }
     }
     Ok((link, paths))
 }
 
-/// The members of a body that is an object.
-///
-/// # Errors
-/// Malformed JSON, and one that is there twice.
+/// The members of a JSON object, each of them once.
 pub fn members(body: &[u8]) -> Result<Vec<(String, Value)>, Fault> {
-    let Members(fields) = serde_json::from_slice(body)
+    let Members(members) = serde_json::from_slice(body)
         .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
-    for (at, (name, _)) in fields.iter().enumerate() {
-        if fields[..at].iter().any(|(before, _)| before == name) {
+    for (at, (name, _)) in members.iter().enumerate() {
+        if members[..at].iter().any(|(before, _)| before == name) {
             return Err(Fault::invalid(name.clone(), "is there twice"));
         }
     }
-    Ok(fields)
+    Ok(members)
 }
 
 /// The members of an object as they stand: a map would keep the last of two by the same name and not say so.
@@ -242,11 +239,11 @@ fn number(name: &str, value: &Value) -> Result<Option<u32>, Fault> {
     nullable(name, value, "a whole number", |value| value.as_u64().and_then(|number| number.try_into().ok()))
 }
 
-fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
+pub fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
     nullable(name, value, "a time as in RFC 3339", |value| value.as_str()?.parse().ok())
 }
 
-fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
+pub fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
     let read = |value: &Value| value.as_array()?.iter().map(|tag| tag.as_str().map(str::to_owned)).collect();
     Ok(nullable(name, value, "a list of texts", read)?.unwrap_or_default())
 }
