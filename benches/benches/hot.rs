@@ -2,7 +2,7 @@
 
 use benches::{bare, browser, key, link, set};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hot::{Conversation, Counts, Policy, Set, Stamp, Turn, answer, parse};
+use hot::{Conversation, Counts, Policy, Set, Stamp, Turn, View, answer, parse};
 use link::{Ask, redirect};
 use std::hint::black_box;
 
@@ -47,6 +47,7 @@ fn parts(criterion: &mut Criterion) {
 fn whole(criterion: &mut Criterion) {
     let (set, stamp, mut counts, mut out) =
         (set(LINKS), Stamp::new(DATE), Counts::default(), Vec::with_capacity(65_536));
+    let mut domains = View::new(std::sync::Arc::default());
     for (name, head, requests) in [
         ("answer/bare", bare(7), 1),
         ("answer/browser", browser(7), 1),
@@ -57,9 +58,10 @@ fn whole(criterion: &mut Criterion) {
         group.bench_function("hit", |bench| {
             bench.iter(|| {
                 out.clear();
-                let (set, stamp, counts) = (&set, &stamp, &mut counts);
+                let (set, domains, stamp, counts) = (&set, &mut domains, &stamp, &mut counts);
                 let policy = Policy::default();
-                let mut turn = Turn { set, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
+                let mut turn =
+                    Turn { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
                 answer(&mut Conversation::default(), black_box(&head), &mut out, &mut turn).0
             });
         });

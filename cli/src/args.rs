@@ -1,8 +1,10 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
+mod domains;
 mod keys;
 mod links;
 
+pub use domains::{DomainCommand, Fields, Write};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Explain, LinkCommand, Update};
 
@@ -44,6 +46,12 @@ pub enum Command {
         /// What to do with links.
         #[command(subcommand)]
         command: LinkCommand,
+    },
+    /// Creates, reads, changes and lists domains
+    Domain {
+        /// What to do with domains.
+        #[command(subcommand)]
+        command: DomainCommand,
     },
     /// Shows the edges and the log they follow
     Feed {
@@ -136,9 +144,12 @@ pub struct Back {
     /// Schemes that a target may have besides http and https
     #[arg(long, env = "LINKR_MORE_SCHEMES", value_delimiter = ',', value_name = "SCHEME")]
     pub more_schemes: Vec<String>,
-    /// Host names of your own short links: no target may lead to them
+    /// Host names of your own short links besides domains: no target may be a link under them
     #[arg(long, env = "LINKR_OWN_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub own_hosts: Vec<String>,
+    /// Codes that no link may be made under, in whatever case
+    #[arg(long, env = "LINKR_RESERVED_CODES", value_delimiter = ',', value_name = "CODE")]
+    pub reserved_codes: Vec<String>,
 }
 
 /// Which Redis holds a copy of the links.

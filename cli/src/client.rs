@@ -1,5 +1,6 @@
 //! The client half: asks a running linkr over gRPC, and says its refusals in one line.
 
+mod domains;
 mod explain;
 mod export;
 mod feed;
@@ -9,6 +10,7 @@ mod keys;
 mod links;
 mod show;
 
+pub use domains::domains;
 pub use explain::explain;
 pub use export::export;
 pub use feed::feed_status;

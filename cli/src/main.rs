@@ -31,6 +31,7 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Edge(args) => serve::edge(args),
         Command::Control(args) => serve::control(args),
         Command::Link { command } => client::run(client::links(command)),
+        Command::Domain { command } => client::run(client::domains(command)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
         Command::Keys { command } => client::run(client::keys(command)),
         Command::Certs(args) => certs::make(&args),

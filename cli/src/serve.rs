@@ -181,12 +181,32 @@ async fn start_control(store: StoreAt, back: Back, redis: &Redis) -> Result<cont
 }
 
 fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
-    let Back { api, insecure, api_tls_cert, api_tls_key, api_client_ca, more_schemes, own_hosts } = back;
+    let Back {
+        api,
+        insecure,
+        api_tls_cert,
+        api_tls_key,
+        api_client_ca,
+        more_schemes,
+        own_hosts,
+        reserved_codes,
+    } = back;
     let tls = api_tls_cert.zip(api_tls_key);
     let tls = tls.map(|(cert, key)| control::Tls { cert, key, client_ca: api_client_ca });
     let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
     let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
-    Ok(control::Config { store, api, insecure, tls, own_edge: None, more_schemes, own_hosts, redis })
+    let own_edge = None;
+    Ok(control::Config {
+        store,
+        api,
+        insecure,
+        tls,
+        own_edge,
+        more_schemes,
+        own_hosts,
+        reserved_codes,
+        redis,
+    })
 }
 
 fn edge_config(

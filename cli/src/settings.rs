@@ -12,7 +12,7 @@ use toml::{Table, Value};
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
 const CLIENT_KEYS: [&str; 5] = ["server", "domain", "output", "key-file", "server-ca"];
-const CLIENT_COMMANDS: [&str; 5] = ["link", "import", "export", "feed", "keys"];
+const CLIENT_COMMANDS: [&str; 6] = ["link", "domain", "import", "export", "feed", "keys"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, Fault> {
@@ -111,8 +111,8 @@ fn apply(settings: &Table) -> Result<Command, String> {
             command = match table.as_str() {
                 "client" => {
                     let mut known = command;
-                    // The feed and keys have no domain.
-                    let meant = |name: &&str| !["feed", "keys"].contains(name) || key != "domain";
+                    // The feed and keys have no domain, and a domain is named.
+                    let meant = |name: &&str| !["feed", "keys", "domain"].contains(name) || key != "domain";
                     for name in CLIENT_COMMANDS.into_iter().filter(meant) {
                         known = in_subcommand(known, name, |sub| set_deep(sub, table, key, &words))?;
                     }

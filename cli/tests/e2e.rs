@@ -6,6 +6,8 @@ mod acknowledged;
 mod bad_input;
 #[path = "e2e/corpora.rs"]
 mod corpora;
+#[path = "e2e/domains.rs"]
+mod domains;
 #[path = "e2e/durability.rs"]
 mod durability;
 #[path = "e2e/explain.rs"]

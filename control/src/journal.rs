@@ -1,10 +1,12 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
+pub mod domains;
+
 use crate::Fault;
 use crate::port::{Info, Row};
 use crate::wire;
 use bytes::Bytes;
-use link::{Class, Key, Link, LinkParts, Position, QueryPolicy, Seq, Status, Target};
+use link::{Class, DomainId, Key, Link, LinkParts, Position, QueryPolicy, Seq, Status, Target};
 use prost::Message;
 use std::collections::HashMap;
 
@@ -120,6 +122,8 @@ pub enum Verdict {
 pub struct Found {
     /// Links, deleted or not.
     pub rows: HashMap<Key, Row>,
+    /// The names of those domains that there are, but for the default one.
+    pub domains: HashMap<DomainId, String>,
     /// Answers, by principal, method and id.
     pub answers: HashMap<(String, &'static str, String), Answer>,
 }
@@ -157,7 +161,17 @@ pub fn decide(
             };
         }
         let stored = found.rows.get(&item.key);
-        let row = match next_state(item, stored, head.seq + 1, now) {
+        // A store that was put back may not have a domain that this process knows.
+        let domain = match (item.key.domain(), &item.intent) {
+            (DomainId::DEFAULT, _) => Some("-"),
+            (id, Intent::Purge { .. }) => Some(found.domains.get(&id).map_or("?", String::as_str)),
+            (id, _) => found.domains.get(&id).map(String::as_str),
+        };
+        let Some(domain) = domain else {
+            let name = format!("number {} any more", item.key.domain().0);
+            return Verdict::Refused(Fault::DomainNotFound(name));
+        };
+        let row = match next_state(item, domain, stored, head.seq + 1, now) {
             Ok(Some(row)) => row,
             Ok(None) => return Verdict::Same,
             Err(fault) => return Verdict::Refused(fault),
@@ -166,7 +180,7 @@ pub fn decide(
             if stored.is_none() { Verdict::Created(row.clone()) } else { Verdict::Changed(row.clone()) };
         (head.seq, head.tag) = (row.version, tag);
         let answer = item.retry.clone().zip(id).map(|(retry, id)| {
-            let response = Bytes::from(wire::link(&row, head.epoch).encode_to_vec());
+            let response = Bytes::from(wire::link(&row, domain, head.epoch).encode_to_vec());
             found.answers.insert(id, Answer { hash: retry.hash, response: response.clone() });
             (retry, response)
         });
@@ -184,8 +198,15 @@ pub fn decide(
 }
 
 /// The state that `item` makes of what is stored, or `None` if it is that already.
-pub fn next_state(item: &Item, stored: Option<&Row>, version: Seq, now: i64) -> Result<Option<Row>, Fault> {
-    let name = || wire::name(&item.key);
+/// `domain` is the name of its domain.
+pub fn next_state(
+    item: &Item,
+    domain: &str,
+    stored: Option<&Row>,
+    version: Seq,
+    now: i64,
+) -> Result<Option<Row>, Fault> {
+    let name = || wire::name(&item.key, domain);
     let new = |draft: &Draft, create_time| Row {
         key: item.key.clone(),
         version,
@@ -262,7 +283,7 @@ pub fn set(parts: &mut LinkParts, info: &mut Info, field: Field) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link::{Code, DomainId, Epoch};
+    use link::{Code, Epoch};
 
     fn item(code: &str, intent: Intent) -> Item {
         Item { key: Key::new(DomainId::DEFAULT, &Code::new(code).unwrap()), intent, retry: None }

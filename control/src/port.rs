@@ -1,5 +1,7 @@
 //! What the service and the feed need of a store. No driver and no transport is named here.
 
+pub mod domains;
+
 use crate::journal::{Item, Verdict};
 use crate::keys::Scopes;
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use link::{Change, Epoch, Key, Link, Position, Seq, State};
 /// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
 ///
 /// Answers that hold a position and values read both in one snapshot. After a failed call nothing has changed.
-pub trait Repository: Send + Sync + 'static {
+pub trait Repository: domains::DomainRows + Send + Sync + 'static {
     /// What and where it is, for people.
     fn name(&self) -> String;
     /// How this process stands among those that share the store; `None` where it has it alone.
@@ -49,7 +51,7 @@ pub trait Repository: Send + Sync + 'static {
     /// The next records behind the key `after`, tombstones included (R4b).
     fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault>;
     /// The records of these keys, in their order; empty for one that does not exist.
-    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault>;
+    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault>;
     /// The keys of the API.
     fn key_rows(&self) -> &dyn KeyRows;
     /// Gives everything back; later calls fail.
@@ -174,6 +176,17 @@ pub struct Listed {
     pub rows: Vec<Row>,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// The records of some keys.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The end of the log in the same snapshot.
+    pub head: Position,
+    /// In the order asked.
+    pub entries: Vec<Entry>,
+    /// The seq of the last change of a domain in the same snapshot; 0: there was none.
+    pub domains: Seq,
 }
 
 /// A part of a walk.

@@ -7,7 +7,7 @@ use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::relay::{self, Redis};
-use crate::service::Service;
+use crate::service::{Rules, Service};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, around};
 use crate::tail::Tail;
@@ -47,8 +47,10 @@ pub struct Config {
     pub own_edge: Option<Secret>,
     /// Schemes that targets may have besides http and https.
     pub more_schemes: Vec<String>,
-    /// Hosts that targets must not lead to: those of our own edges, which would be loops.
+    /// Hosts of our own edges besides domains: targets there are targets of ours, in the default domain.
     pub own_hosts: Vec<String>,
+    /// Codes that no link may be made under.
+    pub reserved_codes: Vec<String>,
     /// The Redis that a copy of the log is kept in.
     pub redis: Option<Redis>,
 }
@@ -187,9 +189,10 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
-        config.more_schemes,
-        &config.own_hosts,
+        Rules::new(config.more_schemes, &config.own_hosts, config.reserved_codes),
     );
+    let prepared = service.prepare().await;
+    prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let feeder = feed::Feeder {
         store: store.clone(),
         writer: writer.clone(),

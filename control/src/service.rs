@@ -1,21 +1,28 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
+mod codes;
+mod directory;
+mod domains;
 mod draft;
 mod edges;
+mod graph;
 mod import;
 mod list;
 mod name;
 
+pub use draft::Rules;
 pub use import::Chunk;
 
-use crate::journal::{Intent, Item, Retry, Verdict, next_state};
+use crate::journal::{Field, Intent, Item, Retry, Verdict, next_state};
 use crate::metrics::Metrics;
 use crate::port::{Repository, Row, StoreFault};
 use crate::sessions::Sessions;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
 use crate::{Caller, Fault};
-use draft::Rules;
+use codes::Drawing;
+use directory::Directory;
+
 use link::{Epoch, Key, Position, Seq};
 use prost::Message;
 use proto::v1;
@@ -32,6 +39,7 @@ pub struct Service {
     writer: Arc<Writer>,
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
+    directory: Directory,
     sessions: Arc<Sessions>,
 }
 
@@ -42,10 +50,18 @@ impl Service {
         writer: Arc<Writer>,
         metrics: Arc<Metrics>,
         sessions: Arc<Sessions>,
-        more_schemes: Vec<String>,
-        own_hosts: &[String],
+        rules: Rules,
     ) -> Self {
-        Self { store, writer, metrics, sessions, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
+        let rules = Arc::new(rules);
+        Self { directory: Directory::new(store.clone()), store, writer, metrics, sessions, rules }
+    }
+
+    /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn prepare(&self) -> Result<(), Fault> {
+        self.directory.read().await.map(drop)
     }
 
     /// Counts a call and its outcome.
@@ -64,13 +80,23 @@ impl Service {
         let ack = ack(request.ack, request.validate_only)?;
         let retry = retry(caller, "CreateLink", &request.request_id, request)?;
         let domain = self.parent(caller, &request.parent).await?;
-        let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
+        let drawing = Drawing::new(request, &domain)?;
+        let mut draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
         let given = match request.link_id.as_str() {
             "" => None,
-            code => Some(name::code(code, "code")?),
+            code => Some(domain.key(&self.rules.code(code, "code")?)),
         };
+        let target = draft.link.parts().target.clone();
+        let target = self.lead(target, given.as_ref(), request.flatten).await?;
+        draft.link = draft.link.leading_to(target);
         for _ in 0..DRAWS {
-            let key = Key::new(domain, &given.clone().unwrap_or_else(draw));
+            let key = match &given {
+                Some(key) => key.clone(),
+                None => match drawing.draw()? {
+                    code if self.rules.is_reserved(code.as_str()) => continue,
+                    code => domain.key(&code),
+                },
+            };
             let item = Item { key, intent: Intent::Create(draft.clone()), retry: retry.clone() };
             match self.write(item, ack).await {
                 Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
@@ -91,7 +117,7 @@ impl Service {
 
     async fn try_get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
         let (epoch, row) = self.stored(self.key(caller, &request.name).await?).await?;
-        row.map(|row| wire::link(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
+        row.map(|row| self.shown(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
     }
 
     /// See `UpdateLink`.
@@ -105,7 +131,12 @@ impl Service {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
         let key = self.key(caller, &link.name).await?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
-        let fields = self.rules.fields(link, mask)?;
+        let mut fields = self.rules.fields(link, mask)?;
+        for field in &mut fields {
+            if let Field::Target(target) = field {
+                *target = self.lead(target.clone(), Some(&key), request.flatten).await?;
+            }
+        }
         let intent = Intent::Update { fields, etag: etag(&link.etag) };
         self.write(Item { key, intent, retry }, ack).await
     }
@@ -130,7 +161,7 @@ impl Service {
         let done = self.writer.submit(vec![item], false)?.answer().await?;
         let (mut link, seq) = match done.verdicts.into_iter().next() {
             Some(Verdict::Created(row) | Verdict::Changed(row)) => {
-                (wire::link(&row, done.epoch), row.version)
+                (self.shown(&row, done.epoch), row.version)
             }
             Some(Verdict::Before(bytes)) => before(bytes)?,
             Some(Verdict::Refused(fault)) => return Err(fault),
@@ -146,9 +177,15 @@ impl Service {
     async fn only_check(&self, item: &Item) -> Result<v1::Link, Fault> {
         let (epoch, stored) = self.stored(item.key.clone()).await?;
         let version = stored.as_ref().map_or(0, |row| row.version);
-        let row = next_state(item, stored.as_ref(), version, unix_ms())?.or(stored);
-        let link = row.map(|row| wire::link(&row, epoch)).unwrap_or_default();
+        let domain = self.directory.name(item.key.domain());
+        let row = next_state(item, &domain, stored.as_ref(), version, unix_ms())?.or(stored);
+        let link = row.map(|row| self.shown(&row, epoch)).unwrap_or_default();
         Ok(v1::Link { revision: String::new(), etag: String::new(), ..link })
+    }
+
+    /// A link of a domain that was asked about before.
+    fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
+        wire::link(row, &self.directory.name(row.key.domain()), epoch)
     }
 
     async fn stored(&self, key: Key) -> Result<(Epoch, Option<Row>), Fault> {
@@ -164,14 +201,6 @@ pub async fn blocking<T: Send + 'static>(
     let store = store.clone();
     let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
     answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
-}
-
-fn draw() -> link::Code {
-    loop {
-        if let Some(code) = link::generated(&crate::random::bytes::<16>()) {
-            return code;
-        }
-    }
 }
 
 /// When a write is answered.

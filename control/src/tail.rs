@@ -165,7 +165,9 @@ fn size(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::journal::Item;
-    use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Walked};
+    use crate::journal::domains::DomainItem;
+    use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+    use crate::port::{Committed, Fetched, History, Listed, Row, SessionRow, Tidied, Walked};
     use link::Key;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -213,13 +215,22 @@ mod tests {
         fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
             unreachable!()
         }
-        fn records(&self, _: &[bytes::Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
+        fn records(&self, _: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
             unreachable!()
         }
         fn key_rows(&self) -> &dyn crate::port::KeyRows {
             unreachable!()
         }
         fn close(&self) {}
+    }
+
+    impl DomainRows for Counting {
+        fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+            unreachable!()
+        }
+        fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
+            unreachable!()
+        }
     }
 
     #[test]

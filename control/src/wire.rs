@@ -1,13 +1,19 @@
 //! How a stored link looks in `linkr.v1`, and its resource name. Nothing is decided here.
 
 use crate::port::Row;
+use crate::port::domains::DomainRow;
 use link::{Class, Epoch, Key, Position, QueryPolicy};
 use prost_types::Timestamp;
 use proto::v1;
 
-/// `domains/{domain}/links/{code}`. Domain 0 is the only one there is.
-pub fn name(key: &Key) -> String {
-    format!("domains/-/links/{}", code(key))
+/// `domains/{domain}/links/{code}`.
+pub fn name(key: &Key, domain: &str) -> String {
+    format!("domains/{domain}/links/{}", code(key))
+}
+
+/// `domains/{domain}`.
+pub fn domain_name(domain: &str) -> String {
+    format!("domains/{domain}")
 }
 
 fn code(key: &Key) -> String {
@@ -19,30 +25,25 @@ pub fn etag(row: &Row) -> String {
     format!("\"{}\"", row.version)
 }
 
-/// As an answer carries it.
-pub fn link(row: &Row, epoch: Epoch) -> v1::Link {
+/// As an answer carries it. `domain` is the name of its domain.
+pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
     let (parts, info) = (row.link.parts(), row.info.clone());
     let query = match parts.query {
         QueryPolicy::Drop => v1::QueryPolicy::Drop,
         QueryPolicy::Append => v1::QueryPolicy::Append,
         QueryPolicy::Override => v1::QueryPolicy::Override,
     };
-    let class = match parts.class {
-        Class::Inherit => v1::LinkClass::Unspecified,
-        Class::Normal => v1::LinkClass::Normal,
-        Class::Strict => v1::LinkClass::Strict,
-    };
     v1::Link {
-        name: name(&row.key),
+        name: name(&row.key, domain),
         code: code(&row.key),
-        domain: "-".into(),
+        domain: domain.into(),
         target: parts.target.as_str().into(),
         status: parts.status.code().into(),
         max_age: parts.max_age,
         not_before: parts.not_before.map(timestamp),
         expire_time: parts.expire.map(timestamp),
         query: query.into(),
-        class: class.into(),
+        class: class(parts.class).into(),
         disabled: parts.disabled,
         title: info.title,
         tags: info.tags,
@@ -52,6 +53,32 @@ pub fn link(row: &Row, epoch: Epoch) -> v1::Link {
         delete_time: row.delete_time.map(timestamp),
         revision: Position::revision(epoch, row.version),
         etag: etag(row),
+        propagation: None,
+    }
+}
+
+fn class(class: Class) -> v1::LinkClass {
+    match class {
+        Class::Inherit => v1::LinkClass::Unspecified,
+        Class::Normal => v1::LinkClass::Normal,
+        Class::Strict => v1::LinkClass::Strict,
+    }
+}
+
+/// A domain as an answer carries it.
+pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
+    let rules = &row.rules;
+    v1::Domain {
+        name: domain_name(rules.name.as_str()),
+        domain: rules.name.as_str().into(),
+        fold_case: rules.fold_case,
+        strict_hosts: rules.strict_hosts,
+        class: class(rules.class).into(),
+        not_found: rules.not_found.as_ref().map_or_else(String::new, |target| target.as_str().into()),
+        create_time: row.create_time.map(timestamp),
+        update_time: row.update_time.map(timestamp),
+        revision: Position::revision(epoch, row.version),
+        etag: format!("\"{}\"", row.version),
         propagation: None,
     }
 }

@@ -1,7 +1,9 @@
 //! The one thread that writes: what queued while the last commit ran becomes the next one. No rule of a link is here.
 
 use crate::Fault;
+use crate::journal::domains::DomainItem;
 use crate::journal::{Item, Verdict};
+use crate::port::domains::DomainCommitted;
 use crate::port::{Repository, SessionRow, StoreFault};
 use crate::tail::Tail;
 use link::{Change, ChangeKind, Epoch, Position, Seq};
@@ -36,6 +38,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
 enum Job {
     Items(Vec<Item>, Reply<Done>),
     Fork(u32, Seq, Reply<Position>),
+    Domain(DomainItem, Reply<DomainCommitted>),
     Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
 }
 
@@ -97,6 +100,16 @@ impl Writer {
     pub async fn fork(&self, counter: u32, shared: Seq) -> Result<Position, Fault> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Fork(counter, shared, reply), false)?;
+        Waiting(answer).answer().await
+    }
+
+    /// Writes a domain.
+    ///
+    /// # Errors
+    /// As for any write.
+    pub async fn domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Domain(item, reply), false)?;
         Waiting(answer).answer().await
     }
 
@@ -249,6 +262,13 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             Job::Sessions(own, reply) => {
                 let _ = reply.send(store.sessions(Some(&own))); // whoever asked may have gone
             }
+            Job::Domain(item, reply) => {
+                let answer = store.write_domain(&item, unix_ms());
+                if let Ok(done) = &answer {
+                    committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
+                }
+                let _ = reply.send(answer); // whoever asked may have gone
+            }
             Job::Fork(counter, shared, reply) => {
                 let answer = store.fork(counter, shared, unix_ms());
                 if let Ok(head) = answer {
@@ -300,7 +320,8 @@ pub fn unix_ms() -> i64 {
 mod tests {
     use super::*;
     use crate::journal::Intent;
-    use crate::port::{Committed, History, Limit, Listed, Row, Tidied, Walked};
+    use crate::port::domains::{DomainRow, DomainRows};
+    use crate::port::{Committed, Fetched, History, Limit, Listed, Row, Tidied, Walked};
     use bytes::Bytes;
     use link::{Change, Key};
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -359,13 +380,22 @@ mod tests {
         fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
             unreachable!()
         }
-        fn records(&self, _: &[Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
+        fn records(&self, _: &[Bytes]) -> Result<Fetched, StoreFault> {
             unreachable!()
         }
         fn key_rows(&self) -> &dyn crate::port::KeyRows {
             unreachable!()
         }
         fn close(&self) {}
+    }
+
+    impl DomainRows for Noting {
+        fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+            unreachable!()
+        }
+        fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
+            unreachable!()
+        }
     }
 
     fn items(count: usize) -> Vec<Item> {

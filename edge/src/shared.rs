@@ -7,7 +7,7 @@ use crate::redis::Redis;
 use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
 use crate::worker::Driver;
 use futures_channel::{mpsc, oneshot};
-use hot::{Counts, Outcome, Set, Stored, Tier};
+use hot::{Counts, Domains, Outcome, Set, Stored, Tier};
 use link::{Epoch, Key, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub const MAX_QUESTIONS: usize = 1_024;
 pub struct Shared {
     /// Every link that this edge holds.
     pub set: Set,
+    /// Whose they are.
+    pub domains: Arc<Domains>,
     /// Where it stands in the log.
     pub feed: Feed,
     /// The file that keeps the links over a restart.
@@ -88,6 +90,7 @@ impl Shared {
     ) -> Self {
         Self {
             set: Set::new(hot_set_bytes),
+            domains: Arc::default(),
             feed: Feed::default(),
             snapshot,
             redis,

@@ -11,7 +11,7 @@ use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
-use hot::{Hunt, Miss, Source};
+use hot::{Hunt, Miss, Source, View};
 use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
@@ -36,6 +36,7 @@ struct Worker {
     index: usize,
     shared: Arc<Shared>,
     clock: RefCell<Clock>,
+    domains: RefCell<View>,
     durations: RefCell<Durations>,
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -60,6 +61,7 @@ pub fn run(
         let worker = Rc::new(Worker {
             index,
             redis: Tier::start(&shared, index),
+            domains: RefCell::new(View::new(Arc::clone(&shared.domains))),
             shared,
             clock: RefCell::new(Clock::new()),
             durations: RefCell::default(),

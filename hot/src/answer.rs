@@ -4,9 +4,9 @@ use crate::head::{Head, Method, Parsed, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
-use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Set, Tier, Told};
+use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Place, Set, Site, Tier, Told, View};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, DomainId, Key, Position, Seq, is_code, is_reserved, redirect};
+use link::{Answer, Ask, Key, Position, Seq, is_code, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -16,7 +16,9 @@ pub struct Turn<'a> {
     pub now: i64,
     /// Milliseconds of the clock that freshness is told by, read after the bytes of this turn were here.
     pub boot_ms: u64,
-    /// What a cut-off edge may do.
+    /// Whose they are.
+    pub domains: &'a mut View,
+    /// What a cut-off edge may do, in a domain that does not say it itself.
     pub policy: Policy,
     /// Whether the client may ask where an answer came from.
     pub debug: bool,
@@ -57,6 +59,9 @@ pub struct Miss {
     /// What to ask for.
     pub key: Key,
     token: Token,
+    /// No domain claimed the request's host in this table, as far as that said.
+    unclaimed_in: Option<u64>,
+    origin_only: bool,
     reply: Reply,
 }
 
@@ -67,9 +72,9 @@ impl Miss {
     }
 
     /// Whether only control can answer: the client has met a history that this edge does not follow, and a copy may
-    /// be as old as the edge.
+    /// be as old as the edge; or a seq that this edge may not know all domains at.
     pub fn needs_origin(&self) -> bool {
-        matches!(self.token, Token::Foreign)
+        self.origin_only
     }
 }
 
@@ -93,6 +98,7 @@ pub fn answer(
     let mut taken = 0;
     // Before any look-up of this turn: see `Set::freshness`.
     let freshness = turn.set.freshness(turn.boot_ms);
+    turn.domains.refresh();
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
         let (head, length) = match parse(&input[taken..]) {
@@ -129,31 +135,75 @@ fn answer_one(
 ) -> Option<Box<Miss>> {
     let (head_only, debug) = (head.method == Method::Head, head.debug && turn.debug);
     let mut extra = Extra { head_only, close, request_id: head.request_id, debug: None };
+    let (set, now, stamp, domains) = (turn.set, turn.now, turn.stamp, &*turn.domains);
+    let (site, unclaimed) = match domains.place(head.host) {
+        Place::Claimed(site) | Place::Hostless(site) => (site, false),
+        Place::Unclaimed(site) => (site, true),
+        Place::Misdirected => {
+            response::write_misdirected(out, stamp, &extra);
+            turn.counts.add(Outcome::Refused);
+            return None;
+        }
+    };
+    if site.unreadable {
+        response::write_unavailable(out, stamp, &extra);
+        turn.counts.add(Outcome::Unavailable);
+        return None;
+    }
+    let policy = site.policy(turn.policy);
     if !matches!(head.method, Method::Get | Method::Head) || !is_code(head.path) || is_reserved(head.path) {
-        answer_without_link(head, out, turn, &extra);
+        let page = Page { site, query: None, now, stamp, extra: &extra };
+        let outcome = answer_without_link(head, out, &page);
+        turn.counts.add(outcome);
         return None;
     }
     let mut buffer = [0; Key::MAX_LEN];
-    let key = write_key(&mut buffer, DomainId::DEFAULT, head.path);
-    let token = head.min_revision.map_or(Token::None, |text| Token::read(text, turn.set));
-    let (set, now, stamp, policy) = (turn.set, turn.now, turn.stamp, turn.policy);
+    let key = write_key(&mut buffer, site, head.path);
+    let token = head.min_revision.map_or(Token::None, |text| Token::read(text, set));
+    let sure = |seq| !unclaimed || is_sure(domains, set, seq);
     let outcome = set.look_up(key, |held| {
-        let judgement =
-            if token.allows(&held, set) { judge(&held, freshness, policy) } else { Judgement::Ask };
+        let allowed = token == Token::None || token.allows(&held, set, sure);
+        let judgement = if allowed { judge(&held, freshness, policy) } else { Judgement::Ask };
         if debug {
             extra.debug = Some(described(judgement, &held, freshness, set));
         }
-        let page = Page { query: head.query, now, stamp, extra: &extra };
+        let page = Page { site, query: head.query, now, stamp, extra: &extra };
         (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
     });
     match outcome {
         Some(outcome) => turn.counts.add(outcome),
         None => {
             let reply = Reply::to(head, close, debug);
-            return Key::from_bytes(key).ok().map(|key| Box::new(Miss { key, token, reply }));
+            let origin_only = match token {
+                Token::Own(seq) => !sure(seq),
+                Token::Foreign => true,
+                Token::None | Token::Unreadable => false,
+            };
+            let unclaimed_in = unclaimed.then(|| domains.changes());
+            let miss = |key| Box::new(Miss { key, token, unclaimed_in, origin_only, reply });
+            return Key::from_bytes(key).ok().map(miss);
         }
     }
     None
+}
+
+/// The key that a request is looked up by; `None` for one that is not looked up.
+pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
+    let (Place::Claimed(site) | Place::Hostless(site) | Place::Unclaimed(site)) = domains.place(head.host)
+    else {
+        return None;
+    };
+    let mut buffer = [0; Key::MAX_LEN];
+    is_code(head.path)
+        .then(|| write_key(&mut buffer, site, head.path))
+        .and_then(|key| Key::from_bytes(key).ok())
+}
+
+/// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.
+#[cold]
+fn is_sure(domains: &View, set: &Set, seq: Seq) -> bool {
+    // A change of a domain is in the table before the set passes it.
+    set.applied().max(domains.sure()) >= seq && domains.is_current()
 }
 
 /// R11: what the client has seen already, and no answer may be older than.
@@ -181,11 +231,12 @@ impl Token {
         }
     }
 
-    fn allows(self, held: &Held<'_>, set: &Set) -> bool {
+    /// `sure`: whether the domain of the request is known at a seq.
+    fn allows(self, held: &Held<'_>, set: &Set, sure: impl Fn(Seq) -> bool) -> bool {
         match self {
             Self::None => true,
             // What is unconfirmed may be of another history, and the stream need not have kept it up.
-            Self::Own(seq) => held.confirmed && (held.as_of >= seq || set.applied() >= seq),
+            Self::Own(seq) => held.confirmed && (held.as_of >= seq || set.applied() >= seq) && sure(seq),
             Self::Foreign | Self::Unreadable => false,
         }
     }
@@ -199,15 +250,20 @@ fn described(judgement: Judgement, held: &Held<'_>, freshness: Freshness, set: &
 }
 
 /// The key's bytes on the stack: domain id, then the code.
-fn write_key<'a>(buffer: &'a mut [u8; Key::MAX_LEN], domain: DomainId, code: &[u8]) -> &'a [u8] {
+#[inline]
+fn write_key<'a>(buffer: &'a mut [u8; Key::MAX_LEN], site: &Site, code: &[u8]) -> &'a [u8] {
     let length = 4 + code.len(); // a code is at most 128 bytes
-    buffer[..4].copy_from_slice(&domain.0.to_be_bytes());
+    buffer[..4].copy_from_slice(&site.id.prefix());
     buffer[4..length].copy_from_slice(code);
+    if site.fold_case {
+        buffer[4..length].make_ascii_lowercase();
+    }
     &buffer[..length]
 }
 
 /// What an answer from a link is written with.
 struct Page<'a> {
+    site: &'a Site,
     query: Option<&'a [u8]>,
     now: i64,
     stamp: &'a Stamp,
@@ -232,11 +288,16 @@ impl Page<'_> {
                 response::write_gone(out, self.stamp, self.extra);
                 Outcome::Gone
             }
-            Answer::NotYet => {
-                response::write_not_found(out, stale, self.stamp, self.extra);
-                Outcome::NotFound
-            }
+            Answer::NotYet => self.write_not_found(stale, out),
         }
+    }
+
+    fn write_not_found(&self, stale: bool, out: &mut Vec<u8>) -> Outcome {
+        match &self.site.not_found {
+            Some(to) => response::write_not_found_redirect(out, to, stale, self.stamp, self.extra),
+            None => response::write_not_found(out, stale, self.stamp, self.extra),
+        }
+        Outcome::NotFound
     }
 
     #[cold]
@@ -248,26 +309,23 @@ impl Page<'_> {
 
 /// Other methods, paths that the edge answers itself, and paths that cannot be codes.
 #[cold]
-fn answer_without_link(head: &Head<'_>, out: &mut Vec<u8>, turn: &mut Turn<'_>, extra: &Extra<'_>) {
-    let outcome = match head.method {
+fn answer_without_link(head: &Head<'_>, out: &mut Vec<u8>, page: &Page<'_>) -> Outcome {
+    let (stamp, extra) = (page.stamp, page.extra);
+    match head.method {
         Method::Options => {
-            response::write_options(out, turn.stamp, extra);
+            response::write_options(out, stamp, extra);
             Outcome::Method
         }
         Method::Other => {
-            response::write_method_not_allowed(out, turn.stamp, extra);
+            response::write_method_not_allowed(out, stamp, extra);
             Outcome::Method
         }
         Method::Get | Method::Head if is_reserved(head.path) => {
-            response::write_reserved(out, head.path, turn.stamp, extra);
+            response::write_reserved(out, head.path, stamp, extra);
             Outcome::Reserved
         }
-        Method::Get | Method::Head => {
-            response::write_not_found(out, false, turn.stamp, extra);
-            Outcome::NotFound
-        }
-    };
-    turn.counts.add(outcome);
+        Method::Get | Method::Head => page.write_not_found(false, out),
+    }
 }
 
 /// What a miss came to, as far as others were asked.
@@ -289,21 +347,38 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
         request_id: reply.request_id.as_deref(),
         debug: None,
     };
-    let (now, stamp, query) = (turn.now, turn.stamp, reply.query.as_deref());
+    let (now, stamp, query, set) = (turn.now, turn.stamp, reply.query.as_deref(), turn.set);
+    let sure = |seq| is_still(miss, turn.domains, || is_sure(turn.domains, set, seq));
+    let known = match asked {
+        Asked::Told(_, told) => match miss.token {
+            Token::Own(seq) => sure(seq),
+            Token::Foreign => sure(told.as_of),
+            // What a blind edge does not know of links it asks for; of domains it cannot.
+            Token::None | Token::Unreadable => !freshness.is_blind() || sure(told.as_of),
+        },
+        Asked::Nobody => true,
+    };
+    turn.domains.refresh();
+    let site = turn.domains.site(miss.key.domain());
     let outcome = match asked {
+        Asked::Told(source, _) if !known || site.unreadable => {
+            turn.counts.tier = source.tier();
+            Page { site, query, now, stamp, extra: &extra }.write_unavailable(out)
+        }
         Asked::Told(source, told) => {
             turn.counts.tier = source.tier();
             let found = told.value.map_or(Found::Absent(Absence::Certain), |value| value.found());
             let revision = told.value.map(|_| (told.epoch, told.version));
             extra.debug =
                 reply.debug.then_some(Debug { tier: source.tier(), revision, staleness_ms: Some(0) });
-            Page { query, now, stamp, extra: &extra }.write(found, false, out)
+            Page { site, query, now, stamp, extra: &extra }.write(found, false, out)
         }
         // The set may know by now what it did not when it was asked.
         Asked::Nobody => {
-            let (set, policy) = (turn.set, turn.policy);
+            let policy = site.policy(turn.policy);
+            let sure = |seq| is_still(miss, turn.domains, || is_sure(turn.domains, set, seq));
             let (outcome, tier) = set.look_up(miss.key.as_bytes(), |held| {
-                let known = miss.token == Token::Unreadable || miss.token.allows(&held, set);
+                let known = miss.token == Token::Unreadable || miss.token.allows(&held, set, sure);
                 let judgement = if known { last_resort(&held, freshness, policy) } else { Judgement::Ask };
                 let tier = match judgement {
                     Judgement::Fresh => Tier::Hot,
@@ -312,7 +387,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
                 };
                 extra.debug =
                     reply.debug.then(|| Debug { tier, ..described(judgement, &held, freshness, set) });
-                let page = Page { query, now, stamp, extra: &extra };
+                let page = Page { site, query, now, stamp, extra: &extra };
                 let outcome = match judgement {
                     Judgement::Ask => page.write_unavailable(out),
                     _ => page.write(held.found, judgement == Judgement::Stale, out),
@@ -325,6 +400,13 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     };
     turn.counts.add(outcome);
     if reply.close { Step::Close { linger: true } } else { Step::Wait }
+}
+
+/// Whether the request's host still belongs where it was looked up. If no domain claimed it: no table has come since, and
+/// this one is `sure`.
+fn is_still(miss: &Miss, domains: &View, sure: impl FnOnce() -> bool) -> bool {
+    let Some(table) = miss.unclaimed_in else { return true };
+    table == domains.changes() && sure()
 }
 
 /// The answer to a head that did not arrive in time.
@@ -345,6 +427,9 @@ impl Reply {
     }
 }
 
+#[cfg(test)]
+#[path = "answer_domain_tests.rs"]
+mod domain_tests;
 #[cfg(test)]
 #[path = "answer_tests.rs"]
 mod tests;

@@ -28,8 +28,12 @@ fn empty() -> Set {
     set
 }
 
-fn turn<'a>(set: &'a Set, stamp: &'a Stamp, counts: &'a mut Counts) -> Turn<'a> {
-    Turn { set, now: 0, boot_ms: NOW, policy: Policy::default(), debug: true, stamp, counts }
+fn turn<'a>(set: &'a Set, domains: &'a mut View, stamp: &'a Stamp, counts: &'a mut Counts) -> Turn<'a> {
+    Turn { set, domains, now: 0, boot_ms: NOW, policy: Policy::default(), debug: true, stamp, counts }
+}
+
+fn no_domains() -> View {
+    View::new(std::sync::Arc::default())
 }
 
 fn set() -> Set {
@@ -47,13 +51,13 @@ fn set() -> Set {
 /// Feeds the pieces one after another, as a worker would.
 fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
     let (mut conversation, mut counts) = (Conversation::default(), Counts::default());
-    let stamp = Stamp::new(DATE);
+    let (stamp, mut domains) = (Stamp::new(DATE), no_domains());
     let (mut buffer, mut out) = (Vec::new(), Vec::new());
     let mut last = Step::Wait;
     'pieces: for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            let mut turn = turn(set, &stamp, &mut counts);
+            let mut turn = turn(set, &mut domains, &stamp, &mut counts);
             let (taken, step) = answer(&mut conversation, &buffer, &mut out, &mut turn);
             buffer.drain(..taken);
             last = match step {
@@ -154,7 +158,8 @@ fn a_long_pipeline_lets_others_run_and_a_connection_ends_sometime() {
     let many = get("abc").repeat(MAX_REQUESTS_PER_TURN + 1);
     let (mut conversation, mut counts, stamp) =
         (Conversation::default(), Counts::default(), Stamp::new(DATE));
-    let mut turn = turn(&set, &stamp, &mut counts);
+    let mut domains = no_domains();
+    let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
     let (taken, step) = answer(&mut conversation, many.as_bytes(), &mut Vec::new(), &mut turn);
     assert_eq!((taken, step), (get("abc").len() * MAX_REQUESTS_PER_TURN, Step::Yield));
     let all = get("abc").repeat(MAX_REQUESTS_PER_CONNECTION as usize + 5);
@@ -169,7 +174,8 @@ fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
     let set = empty();
     let stamp = Stamp::new(DATE);
     let (mut conversation, mut counts, mut out) = (Conversation::default(), Counts::default(), Vec::new());
-    let mut turn = turn(&set, &stamp, &mut counts);
+    let mut domains = no_domains();
+    let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
     let text = [get("abc?x=1"), get("abc")].concat();
     let (taken, step) = answer(&mut conversation, text.as_bytes(), &mut out, &mut turn);
     let Step::Miss(miss) = step else { panic!("{step:?}") };
@@ -262,7 +268,8 @@ fn a_client_is_never_told_something_older_than_its_token() {
     }
     let (mut counts, stamp) = (Counts::default(), Stamp::new(DATE));
     let request = with("abc", "X-Linkr-Min-Revision: 1-00000007-5");
-    let mut turn = turn(&set, &stamp, &mut counts);
+    let mut domains = no_domains();
+    let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
     let (_, step) = answer(&mut Conversation::default(), request.as_bytes(), &mut Vec::new(), &mut turn);
     assert!(matches!(step, Step::Miss(miss) if miss.token() == 5));
 }
@@ -286,7 +293,8 @@ fn who_may_ask_is_told_where_an_answer_came_from() {
     assert!(text.contains("X-Linkr-Tier: origin\r\n"), "{text}");
 
     let (mut counts, stamp, mut out) = (Counts::default(), Stamp::new(DATE), Vec::new());
-    let mut turn = Turn { debug: false, ..turn(&set, &stamp, &mut counts) };
+    let mut domains = no_domains();
+    let mut turn = Turn { debug: false, ..turn(&set, &mut domains, &stamp, &mut counts) };
     answer(&mut Conversation::default(), with("abc", debug).as_bytes(), &mut out, &mut turn);
     assert!(!String::from_utf8(out).unwrap().contains("X-Linkr"), "not for everybody");
 }

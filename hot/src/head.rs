@@ -23,6 +23,8 @@ pub enum Parsed<'a> {
 pub struct Head<'a> {
     /// What is asked for.
     pub method: Method,
+    /// The host that it names, raw; `None` in HTTP/1.0.
+    pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
     /// The query without its `?`, raw.
@@ -266,6 +268,7 @@ impl<'a> Fields<'a> {
         }
         Ok(Head {
             method: line.method,
+            host: self.host,
             path,
             query,
             close: self.close || line.minor == 0,

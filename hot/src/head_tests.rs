@@ -29,6 +29,7 @@ fn a_plain_request() {
         head(text.as_bytes()),
         Ok(Head {
             method: Method::Get,
+            host: Some(b"go.test"),
             path: b"abc/d",
             query: Some(b"x=1&y"),
             close: false,

@@ -1,6 +1,7 @@
 //! How a request is answered from memory: bytes in, bytes out. No socket, no runtime, no logger, no clock here.
 
 mod answer;
+mod domains;
 mod dump;
 mod head;
 mod host;
@@ -14,7 +15,8 @@ mod set;
 mod sync;
 mod unchecked;
 
-pub use answer::{Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, time_out};
+pub use answer::{Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, key_of, time_out};
+pub use domains::{DomainEntry, Domains, Place, Rules, Site, View};
 pub use dump::{Dump, Dumped};
 pub use head::{Head, Method, Parsed, Refusal, parse};
 pub use load::Loading;

@@ -156,6 +156,25 @@ pub fn write_not_found(out: &mut Vec<u8>, stale: bool, stamp: &Stamp, extra: &Ex
     write_page(out, &page, stamp, extra);
 }
 
+/// 302, instead of a 404: to where the domain says.
+#[cold]
+pub fn write_not_found_redirect(out: &mut Vec<u8>, to: &[u8], stale: bool, stamp: &Stamp, extra: &Extra<'_>) {
+    let kept = if stale { "no-store" } else { "private, max-age=0" };
+    out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
+    out.extend_from_slice(to);
+    out.extend_from_slice(b"\r\nContent-Length: 0\r\nCache-Control: ");
+    out.extend_from_slice(kept.as_bytes());
+    out.extend_from_slice(b"\r\nX-Robots-Tag: noindex\r\n");
+    stamp.write_end(out, extra);
+}
+
+/// 421: no domain here has this host.
+pub fn write_misdirected(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
+    let text = "This host is not served here.\n";
+    let fields = "Cache-Control: no-store\r\n";
+    write_page(out, &Page { status: StatusCode::MISDIRECTED_REQUEST, fields, text }, stamp, extra);
+}
+
 /// 410.
 pub fn write_gone(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
     let page = Page { status: StatusCode::GONE, fields: UNKEPT, text: "This link is no longer available.\n" };

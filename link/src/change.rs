@@ -10,7 +10,7 @@ pub struct ChangeKind(pub u8);
 impl ChangeKind {
     /// A link was written or deleted: `record` is its new state.
     pub const LINK: Self = Self(1);
-    /// A domain was written.
+    /// A domain was written: `record` is its new state.
     pub const DOMAIN: Self = Self(2);
     /// A key was purged: from here on its code is unknown and free.
     pub const PURGE: Self = Self(3);
@@ -30,9 +30,9 @@ pub struct Change {
     pub tag: u64,
     /// What it is about.
     pub kind: ChangeKind,
-    /// Of a link: see [`crate::Key`].
+    /// Of a link: see [`crate::Key`]. Of a domain: the four bytes of its number.
     pub key: Bytes,
-    /// Record v1 (see `proto`); empty for a purge.
+    /// Record v1 of a link or of a domain (see `proto`); empty for a purge.
     pub record: Bytes,
 }
 

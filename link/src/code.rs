@@ -41,6 +41,12 @@ impl Code {
         Ok(Self(text.into()))
     }
 
+    /// The same in lower case, for a domain that does not tell case apart.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self(self.0.to_ascii_lowercase().into())
+    }
+
     /// The code as it stands in a path, without the leading slash.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -95,19 +101,42 @@ const fn is_code_byte(byte: u8) -> bool {
     TABLE[byte as usize]
 }
 
-/// A generated code: 7 characters of base62 (41.7 bits) from random bytes that the caller draws.
+/// Characters that codes are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alphabet {
+    /// Digits and letters.
+    Base62,
+    /// Those of them that nobody takes for another: without `0 O o 1 l I`.
+    Unambiguous,
+}
+
+impl Alphabet {
+    /// The characters.
+    pub fn bytes(self) -> Vec<u8> {
+        const ALL: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let all = ALL.iter().copied();
+        match self {
+            Self::Base62 => all.collect(),
+            Self::Unambiguous => all.filter(|byte| !b"0Oo1lI".contains(byte)).collect(),
+        }
+    }
+}
+
+/// So many characters of an alphabet (of at most 256) from random bytes that the caller draws: 7 of base62 are 41.7
+/// bits.
 ///
-/// Returns `None` when the bytes hold too few usable ones (values from 248 on are skipped, so that every character
-/// is equally likely): draw again.
-pub fn generated(random: &[u8]) -> Option<Code> {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Returns `None` when the bytes hold too few usable ones (the highest values are skipped, so that every character is
+/// equally likely): draw again.
+pub fn generated(random: &[u8], alphabet: &[u8], length: usize) -> Option<String> {
+    let usable = 256 - 256 % alphabet.len();
     let text: String = random
         .iter()
-        .filter(|&&b| b < 248)
-        .take(7)
-        .map(|&b| char::from(ALPHABET[usize::from(b % 62)]))
+        .map(|&byte| usize::from(byte))
+        .filter(|&byte| byte < usable)
+        .take(length)
+        .map(|byte| char::from(alphabet[byte % alphabet.len()]))
         .collect();
-    (text.len() == 7).then(|| Code(text.into()))
+    (text.len() == length).then_some(text)
 }
 
 impl fmt::Display for Code {
@@ -178,9 +207,12 @@ mod tests {
 
     #[test]
     fn generated_codes_are_even_and_skip_what_would_bias_them() {
-        assert_eq!(generated(&[0, 61, 62, 255, 10, 36, 247, 248, 1]).unwrap().as_str(), "0z0Aaz1");
-        assert_eq!(generated(&[0; 6]), None);
-        assert_eq!(generated(&[250; 64]), None);
+        let all = Alphabet::Base62.bytes();
+        let drawn = |random: &[u8]| generated(random, &all, 7);
+        assert_eq!(drawn(&[0, 61, 62, 255, 10, 36, 247, 248, 1]).as_deref(), Some("0z0Aaz1"));
+        assert_eq!((drawn(&[0; 6]), drawn(&[250; 64])), (None, None));
+        assert_eq!(Alphabet::Unambiguous.bytes().len(), 56);
+        assert_eq!(generated(&[223, 224, 0], &Alphabet::Unambiguous.bytes(), 2).as_deref(), Some("z2"));
     }
 
     proptest! {

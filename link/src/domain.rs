@@ -1,5 +1,6 @@
 //! The name space that a code lives in.
 
+use crate::{Class, Target};
 use std::fmt;
 
 /// Number of a domain: the first four bytes of every key. 0 is the default domain.
@@ -9,6 +10,16 @@ pub struct DomainId(pub u32);
 impl DomainId {
     /// The domain that answers for every host that no other claims.
     pub const DEFAULT: Self = Self(0);
+
+    /// What every key of the domain begins with, and the whole key of its own entry in the log.
+    pub fn prefix(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    /// The domain whose entry in the log has this key; `None` for the key of anything else.
+    pub fn of_entry(key: &[u8]) -> Option<Self> {
+        key.try_into().map(u32::from_be_bytes).map(Self).ok()
+    }
 }
 
 /// A domain as a resource name says it: `-` for the default one, or a host name in its compared form (lower case,
@@ -16,11 +27,49 @@ impl DomainId {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Domain(Box<str>);
 
+impl Default for Domain {
+    fn default() -> Self {
+        Self("-".into())
+    }
+}
+
+/// A domain and how it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DomainRules {
+    /// Its host, or `-`.
+    pub name: Domain,
+    /// Codes are compared without regard to case (ASCII): stored and looked up in lower case.
+    pub fold_case: bool,
+    /// Of the default domain: hosts that no domain claims are refused (421).
+    pub strict_hosts: bool,
+    /// Of its links that do not say it themselves; `Inherit` is normal.
+    pub class: Class,
+    /// Where a visitor is led instead of a 404.
+    pub not_found: Option<Target>,
+    /// Fields of a newer record that this program does not know, kept byte for byte.
+    pub unknown: Box<[u8]>,
+}
+
+/// The host of a `Host` field in the compared form of [`Domain`], in `buffer`: lower case, without a trailing dot and
+/// without a port, which no domain has. `None` when it is too long for one.
+pub fn compared<'a>(host: &[u8], buffer: &'a mut [u8; Domain::MAX_LEN]) -> Option<&'a [u8]> {
+    let colon = host.iter().rposition(|&b| !b.is_ascii_digit()).filter(|&at| host[at] == b':');
+    let host = &host[..colon.unwrap_or(host.len())];
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let own = buffer.get_mut(..host.len())?;
+    own.copy_from_slice(host);
+    own.make_ascii_lowercase();
+    Some(own)
+}
+
 /// Why a text is no domain. Always the fault of whoever gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainFault;
 
 impl Domain {
+    /// Bytes (RFC 1035, section 2.3.4).
+    pub const MAX_LEN: usize = 253;
+
     /// The one way to make a domain: `-`, or at most 253 bytes of letters, digits and `-` in labels of 1 to 63
     /// (RFC 1123, section 2.1). Case is folded and one trailing dot taken away.
     ///
@@ -37,7 +86,7 @@ impl Domain {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        if host.len() <= 253 && host.split('.').all(good_label) {
+        if host.len() <= Self::MAX_LEN && host.split('.').all(good_label) {
             Ok(Self(host.into()))
         } else {
             Err(DomainFault)
@@ -75,5 +124,27 @@ mod tests {
         for text in ["", ".", "a..b", "-a.b", "a-.b", "a_b", "a:80", "é.com", "a/b", &"a".repeat(64)] {
             assert_eq!(Domain::new(text), Err(DomainFault), "{text}");
         }
+    }
+    #[test]
+    fn hosts_are_compared_without_case_dot_and_port() {
+        let mut buffer = [0; Domain::MAX_LEN];
+        let long = "a".repeat(254);
+        for (host, want) in [
+            ("Go.Example.", Some("go.example")),
+            ("go.example:8080", Some("go.example")),
+            ("go.example.:", Some("go.example")),
+            ("80", Some("80")),
+            ("[::1]:80", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            (&long, None),
+        ] {
+            assert_eq!(compared(host.as_bytes(), &mut buffer), want.map(str::as_bytes), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_its_entry_is_what_its_links_begin_with() {
+        assert_eq!(DomainId::of_entry(&DomainId(258).prefix()), Some(DomainId(258)));
+        assert_eq!((DomainId::of_entry(b"\0\0\0"), DomainId::of_entry(b"\0\0\0\0a")), (None, None));
     }
 }

@@ -16,7 +16,7 @@ impl Key {
 
     /// The key of a code in a domain.
     pub fn new(domain: DomainId, code: &Code) -> Self {
-        Self([&domain.0.to_be_bytes(), code.as_str().as_bytes()].concat().into())
+        Self([&domain.prefix(), code.as_str().as_bytes()].concat().into())
     }
 
     /// A key that came from the log, a copy or a peer.

@@ -11,8 +11,8 @@ pub mod rule;
 mod target;
 
 pub use change::{Change, ChangeKind, State, Versioned};
-pub use code::{Code, CodeFault, generated, is_code, is_reserved};
-pub use domain::{Domain, DomainFault, DomainId};
+pub use code::{Alphabet, Code, CodeFault, generated, is_code, is_reserved};
+pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
 pub use key::{Key, KeyFault};
 pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status};
 pub use position::{Epoch, Position, Seq};

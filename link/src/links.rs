@@ -154,6 +154,12 @@ impl Link {
         Ok(Self(parts))
     }
 
+    /// The same link to another target.
+    #[must_use]
+    pub fn leading_to(self, target: Target) -> Self {
+        Self(LinkParts { target, ..self.0 })
+    }
+
     /// Its parts.
     pub fn parts(&self) -> &LinkParts {
         &self.0

@@ -3,11 +3,13 @@
 
 pub mod client;
 mod convert;
+mod domain;
 pub mod exposition;
 mod record;
 pub mod snapshot;
 
 pub use convert::{Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire};
+pub use domain::{decode_domain, domain_name, encode_domain};
 pub use record::{RecordFault, decode, encode, encode_ref};
 
 /// The `linkr.v1` messages and services, generated from `linkr/v1/*.proto`.

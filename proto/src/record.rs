@@ -16,12 +16,12 @@
 use bytes::Bytes;
 use link::{Class, Link, LinkParts, LinkRef, QueryPolicy, Seq, State, Status, Target, Versioned};
 
-const LAYOUT: u8 = 1;
-const HEAD: usize = 13;
+pub const LAYOUT: u8 = 1;
+pub const HEAD: usize = 13;
 /// Bytes.
-const MAX_RECORD: usize = 16 * 1024;
+pub const MAX_RECORD: usize = 16 * 1024;
 /// Bits of `required features` that this program understands: none is given out yet.
-const FEATURES: u32 = 0;
+pub const FEATURES: u32 = 0;
 
 const TARGET: u8 = 2;
 const MAX_AGE: u8 = 3;
@@ -174,14 +174,14 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     })
 }
 
-struct Field<'a> {
-    tag: u8,
-    value: &'a [u8],
-    whole: &'a [u8],
+pub struct Field<'a> {
+    pub tag: u8,
+    pub value: &'a [u8],
+    pub whole: &'a [u8],
 }
 
 /// The whole fields at the start of `bytes`; ends before one that is cut.
-fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
     std::iter::from_fn(move || {
         let (head, _) = bytes.split_at_checked(3)?;
         let end = 3 + usize::from(u16::from_be_bytes([head[1], head[2]]));

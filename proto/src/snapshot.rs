@@ -4,6 +4,7 @@
 //! header   magic 8 · layout u16 · epoch u32 u32 · applied u64 · tag u64 · fresh_at i64 · sum
 //! blocks   length u32 (1 to 128 KiB) · so many bytes of whole entries · sum
 //!          entry: key length u8 · key · as_of u64 · record length u16 · record v1
+//!          of links, and in front of them of domains, whose keys are four bytes
 //! footer   0 u32 · seen u64 · complete u8 · count u64 · sum; nothing behind it
 //! ```
 //!
@@ -11,13 +12,13 @@
 //! a stream, a block that is missing or out of place is found at the next sum, and the last one is that of the whole.
 
 use crc32fast::Hasher;
-use link::{Epoch, Key, LinkRef, Position, Seq};
+use link::{DomainId, Epoch, Key, LinkRef, Position, Seq};
 use std::io::{ErrorKind, Read, Write};
 
 const MAGIC: [u8; 8] = *b"\x89linkr\r\n";
 /// Raised with every change of the layout, and when this program learns a field of record v1 that the one before
 /// passed over: what that one wrote lacks it.
-const LAYOUT: u16 = 1;
+const LAYOUT: u16 = 2;
 /// Bytes. A block is closed by the entry that reaches this.
 const BLOCK: usize = 64 * 1024;
 /// Bytes. No block is longer: [`BLOCK`] and an entry that began below it.
@@ -46,7 +47,7 @@ pub struct Footer {
 /// One key and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// See [`Key`].
+    /// See [`Key`]; of a domain, its number.
     pub key: &'a [u8],
     /// The position up to which it was known to be unchanged.
     pub as_of: Seq,
@@ -139,13 +140,22 @@ impl<W: Write> Writer<W> {
     /// while a lock is held; [`Writer::flush`] writes.
     pub fn entry(&mut self, key: &[u8], as_of: Seq, version: Seq, link: Option<&LinkRef<'_>>) {
         debug_assert!(key.len() <= Key::MAX_LEN);
+        self.write(key, as_of, |pending| crate::encode_ref(pending, version, link));
+    }
+
+    /// Takes the entry of a domain.
+    pub fn domain(&mut self, domain: DomainId, as_of: Seq, record: &[u8]) {
+        self.write(&domain.prefix(), as_of, |pending| pending.extend_from_slice(record));
+    }
+
+    fn write(&mut self, key: &[u8], as_of: Seq, record: impl FnOnce(&mut Vec<u8>)) {
         let pending = &mut self.pending;
         pending.push(key.len() as u8);
         pending.extend_from_slice(key);
         pending.extend_from_slice(&as_of.to_be_bytes());
         let at = pending.len();
         pending.extend_from_slice(&[0, 0]);
-        crate::encode_ref(pending, version, link);
+        record(pending);
         let length = (pending.len() - at - 2) as u16; // a record is at most 16 KiB
         pending[at..at + 2].copy_from_slice(&length.to_be_bytes());
         self.count += 1;

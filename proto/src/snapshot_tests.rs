@@ -60,12 +60,12 @@ fn golden() {
     let bytes = file(&targets(1, 0), |_| false);
     let record = hex(&crate::encode(0, &State::Live(link(&targets(1, 0)[0]))));
     let header =
-        "896c696e6b720d0a000100000003000000070000000000000009000000000000feed0000018bcfe5687b3756734c";
+        "896c696e6b720d0a000200000003000000070000000000000009000000000000feed0000018bcfe5687b6c41c259";
     let entry = format!("0900000000636f6465300000000000000001{:04x}{record}", record.len() / 2);
     let footer = "00000000000000000000001101";
     assert_eq!(hex(&bytes[..HEADER + 4]), header);
     assert_eq!(hex(&bytes[HEADER + 4..][..60]), format!("00000038{entry}"));
-    assert_eq!(hex(&bytes[HEADER + 68..]), format!("{footer}000000000000000119fcecfb"));
+    assert_eq!(hex(&bytes[HEADER + 68..]), format!("{footer}00000000000000019bf59143"));
 }
 
 #[test]

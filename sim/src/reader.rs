@@ -202,6 +202,7 @@ impl World {
         let policy = Policy { class: Class::Normal, max_stale_ms: MAX_STALE_MS };
         let mut turn = Turn {
             set: &edge.set,
+            domains: &mut self.domains,
             now: 1,
             boot_ms: self.now + edge.boot,
             policy,

@@ -9,7 +9,8 @@ use crate::redis::Redis;
 use crate::rng::Rng;
 use crate::store::{KEYS, Store, Value};
 use feed::edges::Table;
-use hot::Stamp;
+use hot::{Domains, Stamp, View};
+use link::Seq;
 use std::collections::VecDeque;
 
 /// One that must evict, one that can be complete, one between.
@@ -95,6 +96,8 @@ pub struct World {
     pub out: Vec<u8>,
     /// The parts of an answer that no test depends on.
     pub stamp: Stamp,
+    /// Every edge knows that there is no domain but the default one.
+    pub domains: View,
     events: VecDeque<String>,
     shown: usize,
 }
@@ -123,6 +126,8 @@ impl World {
             let fences = 4 << rng.below(4);
             edges.push(Edge::new(number, budget, fences, rng.between(0, 1 << 20)));
         }
+        let domains = Domains::default();
+        domains.told(Seq::MAX, 0);
         Self {
             now: 10_000,
             step: 0,
@@ -142,6 +147,7 @@ impl World {
             input: Vec::with_capacity(128),
             out: Vec::with_capacity(512),
             stamp: Stamp::new("Thu, 01 Jan 1970 00:00:00 GMT"),
+            domains: View::new(domains.into()),
             events: VecDeque::new(),
             shown,
             rng,

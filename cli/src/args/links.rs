@@ -16,15 +16,29 @@ pub enum LinkCommand {
         /// Its code [default: a random one]
         #[arg(long)]
         code: Option<String>,
+        /// How a random code is drawn.
+        #[command(flatten)]
+        drawn: Drawn,
         /// Its other fields.
         #[command(flatten)]
         changes: Box<Changes>,
+        /// A target that is a short link itself is replaced by what that leads to, instead of being refused
+        #[arg(long)]
+        flatten: bool,
         /// Makes a retry safe: the same id answers as the first time
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
         /// When it is done
         #[arg(long, default_value = "durable", value_name = "WHEN")]
         ack: Ack,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Says whether a code is free, and names others if not
+    Check {
+        /// The code
+        code: String,
         /// Which server.
         #[command(flatten)]
         server: Server,
@@ -78,6 +92,20 @@ pub enum LinkCommand {
     },
 }
 
+/// How a random code is drawn.
+#[derive(Args)]
+pub struct Drawn {
+    /// What a random code begins with
+    #[arg(long, value_name = "TEXT", conflicts_with = "code")]
+    pub code_prefix: Option<String>,
+    /// Random characters of it
+    #[arg(long, value_name = "N", conflicts_with = "code", value_parser = clap::value_parser!(i32).range(4..=32))]
+    pub code_length: Option<i32>,
+    /// Its characters: digits and letters, or those that nobody mistakes (without 0 O o 1 l I)
+    #[arg(long, conflicts_with = "code", value_parser = ["base62", "unambiguous"])]
+    pub code_alphabet: Option<String>,
+}
+
 /// When a write is done.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Ack {
@@ -101,6 +129,9 @@ pub struct Update {
     /// Its other fields.
     #[command(flatten)]
     pub changes: Changes,
+    /// A target that is a short link itself is replaced by what that leads to, instead of being refused
+    #[arg(long)]
+    pub flatten: bool,
     /// Fields to set back to their defaults
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "FIELD", value_parser = CLEARABLE)]
     pub clear: Vec<String>,
@@ -123,6 +154,9 @@ pub struct Update {
 pub struct Explain {
     /// The code; a query may stand behind it
     pub code: String,
+    /// The host that it is asked under [default: the edge's own address]
+    #[arg(long, value_name = "HOST")]
+    pub domain: Option<String>,
     /// The admin listener of the edge to ask
     #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
     pub edge: String,

@@ -13,8 +13,10 @@ const SHOWN: [&str; 9] =
 /// Runs it.
 pub fn explain(args: &Explain) -> Result<(), Fault> {
     let edge = &args.edge;
-    let target =
-        format!("/debug/explain?path={}", escaped(&format!("/{}", args.code.trim_start_matches('/'))));
+    let path = escaped(&format!("/{}", args.code.trim_start_matches('/')));
+    let host = args.domain.as_deref().filter(|domain| *domain != "-");
+    let host = host.map_or_else(String::new, |host| format!("&host={}", escaped(host)));
+    let target = format!("/debug/explain?path={path}{host}");
     let (status, body) = admin::get(edge, &target).map_err(|fault| {
         Fault::new(format_args!(
             "{edge} cannot be asked ({fault}): --edge names the admin listener of an edge"

@@ -10,7 +10,7 @@ use proto::v1;
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     match command {
-        LinkCommand::Create { target, code, changes, request_id, ack, server } => {
+        LinkCommand::Create { target, code, drawn, changes, flatten, request_id, ack, server } => {
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
             let request = v1::CreateLinkRequest {
@@ -19,6 +19,13 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 link: Some(link),
                 request_id: request_id.unwrap_or_default(),
                 ack: on_wire(ack),
+                code_prefix: drawn.code_prefix.unwrap_or_default(),
+                code_length: drawn.code_length.unwrap_or(0),
+                code_alphabet: match drawn.code_alphabet.as_deref() {
+                    Some("unambiguous") => v1::CodeAlphabet::Unambiguous.into(),
+                    _ => 0,
+                },
+                flatten,
                 ..Default::default()
             };
             let answer = connect(&server.api)
@@ -27,6 +34,12 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 .await
                 .map_err(|s| refused(&s, &server.api))?;
             show::written(&answer.into_inner(), server.api.output)
+        }
+        LinkCommand::Check { code, server } => {
+            let request = v1::CheckCodeRequest { name: name(&server.domain, &code) };
+            let answer = connect(&server.api).await?.check_code(request).await;
+            let told = answer.map_err(|s| refused(&s, &server.api))?.into_inner();
+            show::code(&told, server.api.output)
         }
         LinkCommand::Get { code, server } => {
             let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
@@ -77,7 +90,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
 }
 
 async fn change(update: Update) -> Result<(), Fault> {
-    let Update { code, target, disabled, changes, clear, etag, request_id, ack, server } = update;
+    let Update { code, target, disabled, changes, flatten, clear, etag, request_id, ack, server } = update;
     let more = [("target", target), ("disabled", disabled)];
     let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
     let mut link = v1::Link::default();
@@ -97,6 +110,7 @@ async fn change(update: Update) -> Result<(), Fault> {
         update_mask: Some(FieldMask { paths: mask }),
         request_id: request_id.unwrap_or_default(),
         ack: on_wire(ack),
+        flatten,
         ..Default::default()
     };
     let answer =
@@ -105,7 +119,7 @@ async fn change(update: Update) -> Result<(), Fault> {
 }
 
 /// A write that is on disk for sure is asked for as it was before there was another.
-fn on_wire(ack: Ack) -> i32 {
+pub fn on_wire(ack: Ack) -> i32 {
     match ack {
         Ack::Durable => 0,
         Ack::Propagated => v1::Ack::Propagated.into(),
@@ -126,7 +140,7 @@ fn set(
 }
 
 /// Shells eat quotes: an etag without them is meant with them.
-fn quoted(etag: Option<String>) -> String {
+pub fn quoted(etag: Option<String>) -> String {
     match etag {
         Some(etag) if !etag.starts_with('"') => format!("\"{etag}\""),
         etag => etag.unwrap_or_default(),

@@ -4,7 +4,7 @@ use super::fields::{FIELDS, OUTPUT_ONLY, cell, object};
 use crate::args::Output;
 use crate::fault::Fault;
 use crate::out;
-use proto::v1::Link;
+use proto::v1::{CheckCodeResponse, Link, Propagation};
 use serde_json::{Map, Value, json};
 
 /// One link.
@@ -27,7 +27,15 @@ pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
 /// Exit status 3 when an edge may still answer as before.
 pub fn written(written: &Link, output: Output) -> Result<(), Fault> {
     link(written, output)?;
-    let Some(told) = &written.propagation else { return Ok(()) };
+    propagation(written.propagation.as_ref(), output)
+}
+
+/// Who has a write already, if that was asked for.
+///
+/// # Errors
+/// Exit status 3 when an edge may still answer as before.
+pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fault> {
+    let Some(told) = told else { return Ok(()) };
     if output == Output::Text {
         let by = told
             .applied_by
@@ -47,6 +55,21 @@ pub fn written(written: &Link, output: Output) -> Result<(), Fault> {
         n => Err(Fault::partial(format_args!(
             "it is written, but {n} edges are blind and may answer as before until they are back"
         ))),
+    }
+}
+
+/// What a code is, and which others are free if it is not.
+pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
+    let value = control::code_json(told);
+    match output {
+        Output::Json => out::line(&value.to_string()),
+        Output::Text => {
+            let state = value["state"].as_str().unwrap_or("?");
+            let others = told.suggestions.iter().map(|code| format!("  {code}\n"));
+            let others = others.collect::<String>();
+            let free = if others.is_empty() { "" } else { "these are free:\n" };
+            out::write(format!("{} is {state}\n{free}{others}", told.code).as_bytes())
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! link is here.
 
 mod connection;
+mod domains;
 mod history;
 mod keys;
 mod open;
@@ -14,13 +15,15 @@ mod write;
 pub use open::{Options, bump_epoch};
 
 use crate::journal::Item;
+use crate::journal::domains::DomainItem;
+use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied,
-    Walked,
+    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault,
+    Tidied, Walked,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
-use feed::{Entry, LogView};
+use feed::LogView;
 use link::{Change, Epoch, Key, Position, Seq};
 
 /// A database of this and perhaps other controls.
@@ -119,7 +122,7 @@ impl Repository for Postgres {
         self.db.call(READ, async |db| read::walk(db, after, limit).await)
     }
 
-    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
         self.db.call(READ, async |db| read::records(db, keys).await)
     }
 
@@ -129,5 +132,16 @@ impl Repository for Postgres {
 
     fn close(&self) {
         self.db.close();
+    }
+}
+
+impl DomainRows for Postgres {
+    fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+        self.db.call(READ, async |db| domains::all(db).await)
+    }
+
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+        let (tag, mut tried) = (crate::random::u64(), None);
+        self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await)
     }
 }

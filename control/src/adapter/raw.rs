@@ -1,8 +1,9 @@
 //! A row of `links` as every store keeps it, before it is understood.
 
 use crate::keys::Scopes;
+use crate::port::domains::DomainRow;
 use crate::port::{Info, KeyRow, Row, StoreFault};
-use link::{Key, State};
+use link::{DomainId, DomainRules, Key, State};
 
 /// The columns.
 pub(super) struct Raw {
@@ -44,6 +45,24 @@ impl Raw {
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
     row.delete_time.map(|_| proto::encode(row.version, &State::Live(row.link.clone())))
+}
+
+/// A row of `domains`: number, name, record, and when it was made and changed.
+pub(super) type Domain = (u32, String, Option<Vec<u8>>, (Option<i64>, Option<i64>));
+
+/// The domain in it. Without a record it is the default one, and nobody has written it yet.
+pub(super) fn domain(
+    (id, name, record, (create_time, update_time)): Domain,
+) -> Result<DomainRow, StoreFault> {
+    let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("domain {name}: {what}"));
+    let (version, rules) = match record {
+        Some(record) => proto::decode_domain(&record).map_err(|e| wrong(&e))?,
+        None => (0, DomainRules::default()),
+    };
+    if rules.name.as_str() != name {
+        return Err(wrong(&"its record is of another one"));
+    }
+    Ok(DomainRow { id: DomainId(id), version, rules, create_time, update_time })
 }
 
 /// A row of `keys`, from its columns: made, expires, revoked, last used.

@@ -1,5 +1,6 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
+mod domains;
 mod keys;
 mod open;
 mod pool;
@@ -12,11 +13,14 @@ mod write;
 pub use open::{OpenFault, Options};
 
 use crate::journal::Item;
+use crate::journal::domains::DomainItem;
+use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied,
+    Walked,
 };
 use bytes::Bytes;
-use feed::{Entry, LogView};
+use feed::LogView;
 use link::{Change, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -124,7 +128,7 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::walk(snapshot, after, limit))
     }
 
-    fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
         self.read(|snapshot| read::records(snapshot, keys))
     }
 
@@ -136,6 +140,16 @@ impl Repository for Sqlite {
         // Readers first: the last connection to go folds the write-ahead log into the file.
         self.readers.close();
         locked(&self.writer).take();
+    }
+}
+
+impl DomainRows for Sqlite {
+    fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+        self.read(|snapshot| domains::all(snapshot))
+    }
+
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+        self.write(|transaction| domains::commit(transaction, item, now))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::Fault;
 use crate::journal::{Draft, Field, set};
 use crate::port::Info;
 use crate::wire;
-use link::{Class, Domain, Link, LinkParts, QueryPolicy, Status, Target};
+use link::{Class, Code, Domain, Link, LinkParts, QueryPolicy, Status, Target};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -32,23 +32,45 @@ const FIELDS: [&str; 11] = [
     "note",
 ];
 
-/// What targets this installation allows.
+/// What targets and codes this installation allows.
 pub struct Rules {
     more_schemes: Vec<String>,
     own_hosts: Vec<String>,
+    reserved_codes: Vec<String>,
 }
 
 impl Rules {
-    pub fn new(more_schemes: Vec<String>, own_hosts: &[String]) -> Self {
+    pub fn new(more_schemes: Vec<String>, own_hosts: &[String], reserved_codes: Vec<String>) -> Self {
         let compared = |host: &String| {
             Domain::new(host).map_or_else(|_| host.to_ascii_lowercase(), |domain| domain.as_str().to_owned())
         };
-        Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect() }
+        Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect(), reserved_codes }
+    }
+
+    /// Whether a host (in its compared form) is one of our own edges'.
+    pub fn is_own(&self, host: &str) -> bool {
+        self.own_hosts.iter().any(|own| own == host)
+    }
+
+    /// Whether nobody may have this code: the edge answers it itself, or this installation keeps it free. Case does not
+    /// count, so that nobody passes for it.
+    pub fn is_reserved(&self, code: &str) -> bool {
+        link::is_reserved(code.as_bytes())
+            || self.reserved_codes.iter().any(|own| own.eq_ignore_ascii_case(code))
+    }
+
+    /// A code that a link may be made under, and that stands in `field`.
+    pub fn code(&self, text: &str, field: &'static str) -> Result<Code, Fault> {
+        let code = Code::new(text).map_err(|fault| Fault::invalid(field, fault))?;
+        if self.is_reserved(text) {
+            return Err(Fault::invalid(field, "is reserved"));
+        }
+        Ok(code)
     }
 
     /// The whole link.
     pub fn draft(&self, given: &v1::Link) -> Result<Draft, Fault> {
-        let mut parts = LinkParts::to(self.target(&given.target)?);
+        let mut parts = LinkParts::to(self.target(&given.target, "target")?);
         let mut info = Info::default();
         for name in &FIELDS[1..] {
             set(&mut parts, &mut info, self.field(given, name)?);
@@ -67,7 +89,7 @@ impl Rules {
 
     fn field(&self, given: &v1::Link, name: &str) -> Result<Field, Fault> {
         Ok(match name {
-            "target" => Field::Target(self.target(&given.target)?),
+            "target" => Field::Target(self.target(&given.target, "target")?),
             "status" => Field::Status(status(given.status)?),
             "max_age" => Field::MaxAge(given.max_age),
             "not_before" => Field::NotBefore(time("not_before", given.not_before.as_ref())?),
@@ -84,14 +106,9 @@ impl Rules {
         })
     }
 
-    fn target(&self, text: &str) -> Result<Target, Fault> {
-        let target =
-            Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid("target", fault))?;
-        let host = target.host();
-        if self.own_hosts.contains(&host) {
-            return Err(Fault::invalid("target", format!("leads back to {host}, which would be a loop")));
-        }
-        Ok(target)
+    /// A target that stands in `field`.
+    pub fn target(&self, text: &str, field: &'static str) -> Result<Target, Fault> {
+        Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid(field, fault))
     }
 }
 
@@ -117,7 +134,7 @@ fn query(given: i32) -> Result<QueryPolicy, Fault> {
     }
 }
 
-fn class(given: i32) -> Result<Class, Fault> {
+pub fn class(given: i32) -> Result<Class, Fault> {
     match v1::LinkClass::try_from(given) {
         Ok(v1::LinkClass::Unspecified) => Ok(Class::Inherit),
         Ok(v1::LinkClass::Normal) => Ok(Class::Normal),
@@ -147,10 +164,25 @@ fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
 mod tests {
     use super::*;
 
+    fn rules() -> Rules {
+        let own = ["Go.Example.com.".into(), "127.0.0.1".into()];
+        Rules::new(vec!["myapp".into()], &own, vec!["admin".into()])
+    }
+
+    #[test]
+    fn hosts_and_codes_of_our_own() {
+        let rules = rules();
+        assert!(rules.is_own("go.example.com") && rules.is_own("127.0.0.1") && !rules.is_own("example.com"));
+        for reserved in ["admin", "ADMIN", "robots.txt"] {
+            assert_eq!(rules.code(reserved, "code").unwrap_err().field(), Some("code"), "{reserved}");
+        }
+        assert!(rules.code("administration", "code").is_ok());
+    }
+
     fn fault(change: impl FnOnce(&mut v1::Link)) -> Option<String> {
         let mut link = v1::Link { target: "https://a.example/".into(), ..v1::Link::default() };
         change(&mut link);
-        let rules = Rules::new(vec!["myapp".into()], &["Go.Example.com.".into(), "127.0.0.1".into()]);
+        let rules = rules();
         rules.draft(&link).err().map(|fault| fault.field().unwrap().to_owned())
     }
 
@@ -159,7 +191,7 @@ mod tests {
         let long = |len| "x".repeat(len);
         assert_eq!(fault(|_| ()), None);
         assert_eq!(fault(|l| l.target = "myapp://open".into()), None);
-        for target in ["", "ftp://a.example/", "https://go.example.com/x", "http://127.0.0.1:8080/x", "a b"] {
+        for target in ["", "ftp://a.example/", "a b"] {
             assert_eq!(fault(|l| l.target = target.into()).as_deref(), Some("target"), "{target}");
         }
         assert_eq!(fault(|l| l.status = 304).as_deref(), Some("status"));

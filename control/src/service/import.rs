@@ -1,19 +1,19 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
-use super::{Service, draft, name};
+use super::directory::{Known, Namespace};
+use super::{Service, draft};
 use crate::journal::{Intent, Item, Verdict};
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
-use link::{DomainId, Key};
 use proto::v1::{self, ImportOutcome};
 
 /// Rows of one chunk.
 const CHUNK_ROWS: usize = 5_000;
 
 /// What the first message of an import says about all of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Import {
-    domain: DomainId,
+    domain: Namespace,
     update: bool,
 }
 
@@ -38,19 +38,20 @@ impl Service {
     ///
     /// # Errors
     /// Those that end the import.
-    pub async fn import(&self, import: Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
+    pub async fn import(&self, import: &Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
         if rows.len() > CHUNK_ROWS {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
-        let rules = self.rules.clone();
+        let (rules, import) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
-        let parse = move || rows.iter().map(|row| item(&rules, import, row)).collect::<Vec<_>>();
+        let parse = move || rows.iter().map(|row| item(&rules, &import, row)).collect::<Vec<_>>();
         let parsed = tokio::task::spawn_blocking(parse).await;
         let parsed =
             parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
         let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
+        let known = self.directory.known().await?;
         for row in parsed {
-            match row {
+            match self.leads_away(&known, row).await {
                 Ok(item) => {
                     items.push(item);
                     refused.push(None);
@@ -60,6 +61,17 @@ impl Service {
         }
         let waiting = if items.is_empty() { None } else { Some(self.writer.submit(items, true)?) };
         Ok(Chunk { refused, waiting })
+    }
+
+    /// As for every write: no target of ours. Only for one of those the store is read.
+    async fn leads_away(&self, known: &Known, row: Result<Item, Fault>) -> Result<Item, Fault> {
+        if let Ok(Item { key, intent: Intent::Import { draft, .. }, .. }) = &row
+            && let target = &draft.link.parts().target
+            && self.ours(known, target).is_some()
+        {
+            self.lead(target.clone(), Some(key), false).await?;
+        }
+        row
     }
 
     /// Counts an import that ended.
@@ -87,8 +99,8 @@ impl Chunk {
     }
 }
 
-fn item(rules: &draft::Rules, import: Import, row: &v1::Link) -> Result<Item, Fault> {
-    let key = Key::new(import.domain, &name::code(&row.code, "code")?);
+fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
+    let key = import.domain.key(&rules.code(&row.code, "code")?);
     let draft = rules.draft(row)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
     Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update }, retry: None })

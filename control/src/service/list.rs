@@ -2,7 +2,6 @@
 
 use super::{Service, blocking};
 use crate::port::{Limit, Listed};
-use crate::wire;
 use crate::{Caller, Fault};
 use link::{DomainId, Key};
 use proto::v1;
@@ -29,7 +28,7 @@ impl Service {
         caller: &Caller,
         request: &v1::ListLinksRequest,
     ) -> Result<v1::ListLinksResponse, Fault> {
-        let domain = self.parent(caller, &request.parent).await?;
+        let domain = self.parent(caller, &request.parent).await?.id;
         let rows = match request.page_size {
             0 => DEFAULT_PAGE,
             size => size.min(LARGEST_PAGE),
@@ -46,7 +45,7 @@ impl Service {
         let last = page.rows.last().filter(|_| page.more);
         Ok(v1::ListLinksResponse {
             next_page_token: last.map_or_else(String::new, |row| token(&row.key, deleted)),
-            links: page.rows.iter().map(|row| wire::link(row, page.epoch)).collect(),
+            links: page.rows.iter().map(|row| self.shown(row, page.epoch)).collect(),
         })
     }
 
@@ -57,10 +56,10 @@ impl Service {
         request: &v1::ExportLinksRequest,
         after: Vec<u8>,
     ) -> Result<(v1::ExportLinksResponse, Option<Vec<u8>>), Fault> {
-        let domain = self.parent(caller, &request.parent).await?;
+        let domain = self.parent(caller, &request.parent).await?.id;
         let page = self.page(domain, after, request.show_deleted, EXPORT).await?;
         let next = page.rows.last().filter(|_| page.more).map(|row| row.key.as_bytes().to_vec());
-        let links = page.rows.iter().map(|row| wire::link(row, page.epoch)).collect();
+        let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
         Ok((v1::ExportLinksResponse { links }, next))
     }
 

@@ -1,41 +1,49 @@
 //! Resource names: the one place where they are taken apart. They are put together in `wire`.
 
 use super::Service;
-use crate::{Caller, Fault};
-use link::{Code, Domain, DomainId, Key};
+use super::directory::Namespace;
+use crate::{Caller, Fault, wire};
+use link::{Code, Domain, Key};
 
 impl Service {
     /// The domain of `domains/{domain}`, if the caller may touch it; empty is the default one.
-    pub(super) async fn parent(&self, caller: &Caller, text: &str) -> Result<DomainId, Fault> {
-        self.domain(caller, &parent(text)?).await
+    pub(super) async fn parent(&self, caller: &Caller, text: &str) -> Result<Namespace, Fault> {
+        self.domain(caller, &parent(text, "parent")?).await
     }
 
     /// The key of `domains/{domain}/links/{code}`, if the caller may touch it.
     pub(super) async fn key(&self, caller: &Caller, text: &str) -> Result<Key, Fault> {
         let (domain, code) = link(text)?;
-        Ok(Key::new(self.domain(caller, &domain).await?, &code))
+        Ok(self.domain(caller, &domain).await?.key(&code))
     }
 
-    #[allow(clippy::unused_async)] // domains besides the default one will be asked of the store
-    async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<DomainId, Fault> {
+    pub(super) async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<Namespace, Fault> {
         caller.may_touch(domain.as_str())?;
-        let unknown = || Fault::DomainNotFound(format!("domains/{}", domain.as_str()));
-        domain.is_default().then_some(DomainId::DEFAULT).ok_or_else(unknown)
+        let row = self.directory.find(domain).await?;
+        let unknown = || Fault::DomainNotFound(wire::domain_name(domain.as_str()));
+        row.as_ref().map(Namespace::from).ok_or_else(unknown)
     }
 }
 
-fn parent(text: &str) -> Result<Domain, Fault> {
+/// The domain of `domains/{domain}` that stands in `field`; empty is the default one.
+pub fn parent(text: &str, field: &'static str) -> Result<Domain, Fault> {
     let given = match text {
         "" => "-",
-        text => text.strip_prefix("domains/").ok_or_else(|| Fault::invalid("parent", "is not domains/…"))?,
+        text => text.strip_prefix("domains/").ok_or_else(|| Fault::invalid(field, "is not domains/…"))?,
     };
-    domain(given, "parent")
+    domain(given, field)
 }
 
 fn link(text: &str) -> Result<(Domain, Code), Fault> {
+    let (domain, given) = split(text)?;
+    Ok((domain, code(given, "name")?))
+}
+
+/// The domain of a link's name, and what should be a code.
+pub fn split(text: &str) -> Result<(Domain, &str), Fault> {
     let split = || text.strip_prefix("domains/")?.split_once("/links/");
     let (in_domain, given) = split().ok_or_else(|| Fault::invalid("name", "is not domains/…/links/…"))?;
-    Ok((domain(in_domain, "name")?, code(given, "name")?))
+    Ok((domain(in_domain, "name")?, given))
 }
 
 /// A code that stands in `field`.
@@ -43,7 +51,8 @@ pub fn code(text: &str, field: &'static str) -> Result<Code, Fault> {
     Code::new(text).map_err(|fault| Fault::invalid(field, fault))
 }
 
-fn domain(text: &str, field: &'static str) -> Result<Domain, Fault> {
+/// A domain that stands in `field`.
+pub fn domain(text: &str, field: &'static str) -> Result<Domain, Fault> {
     Domain::new(text).map_err(|fault| Fault::invalid(field, fault))
 }
 
@@ -59,8 +68,8 @@ mod tests {
         {
             assert_eq!(link(wrong).unwrap_err().field(), Some("name"), "{wrong}");
         }
-        assert!(parent("").unwrap().is_default());
-        assert!(parent("domains/-").unwrap().is_default());
-        assert_eq!(parent("-").unwrap_err().field(), Some("parent"));
+        assert!(parent("", "parent").unwrap().is_default());
+        assert!(parent("domains/-", "parent").unwrap().is_default());
+        assert_eq!(parent("-", "parent").unwrap_err().field(), Some("parent"));
     }
 }

@@ -41,6 +41,7 @@ const DELETE: &str = "DELETE";
 const READ: Option<Scope> = Some(Scope::LinksRead);
 const WRITE: Option<Scope> = Some(Scope::LinksWrite);
 const KEYS: Option<Scope> = Some(Scope::KeysAdmin);
+const DOMAINS: Option<Scope> = Some(Scope::DomainsAdmin);
 const FEED: Option<Scope> = Some(Scope::Feed);
 
 /// In a path, `{x}` is one part and `{*x}` is all that follows; a part with a verb behind it (`{x}:undelete`) is one part.
@@ -73,6 +74,17 @@ pub static CALLS: &[Call] = &[
     call("/linkr.v1.Links/ListLinks", READ, 5, &[(GET, "/v1/links"), (GET, "/v1/domains/{domain}/links")]),
     call("/linkr.v1.Links/ImportLinks", WRITE, 1, &[]),
     call("/linkr.v1.Links/ExportLinks", READ, 100, &[]),
+    call(
+        "/linkr.v1.Links/CheckCode",
+        READ,
+        1,
+        &[(GET, "/v1/codes/{*code}"), (GET, "/v1/domains/{domain}/codes/{*code}")],
+    ),
+    // The first reads every link, to see whether one leads to the host.
+    call("/linkr.v1.Domains/CreateDomain", DOMAINS, 100, &[(POST, "/v1/domains")]),
+    call("/linkr.v1.Domains/GetDomain", READ, 1, &[(GET, "/v1/domains/{domain}")]),
+    call("/linkr.v1.Domains/ListDomains", READ, 5, &[(GET, "/v1/domains")]),
+    call("/linkr.v1.Domains/UpdateDomain", DOMAINS, 1, &[(PATCH, "/v1/domains/{domain}")]),
     call("/linkr.v1.Edges/ListEdges", READ, 5, &[(GET, "/v1/edges")]),
     call("/linkr.v1.Keys/CreateKey", KEYS, 1, &[(POST, "/v1/keys")]),
     call("/linkr.v1.Keys/ListKeys", KEYS, 5, &[(GET, "/v1/keys")]),

@@ -6,7 +6,7 @@ use crate::adapter::sqlite::{Options, Sqlite};
 use crate::keys::{Keys, Scope, Scopes, mint};
 use crate::metrics::Metrics;
 use crate::port::Repository;
-use crate::service::Service;
+use crate::service::{Rules, Service};
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -55,7 +55,8 @@ async fn every_route_has_a_rule_and_every_rule_a_route() {
         Arc::new(Writer::start(store.clone(), head, Arc::new(Tail::new(store.clone(), head))).unwrap());
     let sessions = Sessions::new(Vec::new(), false);
     let metrics = Arc::<Metrics>::default();
-    let service = Service::new(store, writer.clone(), metrics, sessions, Vec::new(), &[]);
+    let service =
+        Service::new(store, writer.clone(), metrics, sessions, Rules::new(Vec::new(), &[], Vec::new()));
     let router = rest::router(Arc::new(service), bench.keys.clone());
     let told = format!("{router:?}");
     let paths: std::collections::BTreeSet<&str> = told

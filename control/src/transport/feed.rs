@@ -4,7 +4,7 @@ mod stream;
 
 use crate::heads::Heads;
 use crate::metrics::Metrics;
-use crate::port::{Repository, StoreFault};
+use crate::port::{Fetched, Repository, StoreFault};
 use crate::relay::Offers;
 use crate::service::blocking;
 use crate::sessions::Sessions;
@@ -156,13 +156,13 @@ impl Feeder {
         let (mut committed, mut read) = (self.writer.head(), self.tail.head());
         let end = tokio::time::Instant::now() + FETCH_WAIT;
         let (keys, least) = (request.keys, request.min_seq);
-        let (head, entries) = loop {
+        let Fetched { head, entries, domains } = loop {
             let asked = keys.clone();
             committed.mark_unchanged();
             read.mark_unchanged();
-            let (head, entries) = blocking(&self.store, move |store| store.records(&asked)).await?;
-            if head.seq >= least {
-                break (head, entries);
+            let fetched = blocking(&self.store, move |store| store.records(&asked)).await?;
+            if fetched.head.seq >= least {
+                break fetched;
             }
             let more = async {
                 tokio::select! {
@@ -176,7 +176,7 @@ impl Feeder {
         };
         self.offers.make(head, &entries);
         let entries = entries.into_iter().map(stream::entry).collect();
-        Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries })
+        Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries, domains })
     }
 
     /// A read for a stream, in its turn.

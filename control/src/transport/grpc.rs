@@ -5,7 +5,7 @@ mod keys;
 use crate::keys::Keys;
 use crate::service::{Chunk, Service};
 use crate::{Caller, Fault};
-use proto::v1::{self, edges_server::Edges, links_server::Links};
+use proto::v1::{self, domains_server::Domains, edges_server::Edges, links_server::Links};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -68,6 +68,14 @@ impl Links for Calls {
         Ok(Response::new(Box::pin(ReceiverStream::new(results))))
     }
 
+    async fn check_code(
+        &self,
+        call: Request<v1::CheckCodeRequest>,
+    ) -> Result<Response<v1::CheckCodeResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.check_code(&caller, request).await)
+    }
+
     type ExportLinksStream = Out<v1::ExportLinksResponse>;
 
     async fn export_links(
@@ -96,6 +104,38 @@ impl Edges for Calls {
     }
 }
 
+#[tonic::async_trait]
+impl Domains for Calls {
+    async fn create_domain(
+        &self,
+        call: Request<v1::CreateDomainRequest>,
+    ) -> Result<Response<v1::Domain>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.create_domain(&caller, request).await)
+    }
+
+    async fn get_domain(&self, call: Request<v1::GetDomainRequest>) -> Result<Response<v1::Domain>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.get_domain(&caller, request).await)
+    }
+
+    async fn list_domains(
+        &self,
+        call: Request<v1::ListDomainsRequest>,
+    ) -> Result<Response<v1::ListDomainsResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.list_domains(&caller, request).await)
+    }
+
+    async fn update_domain(
+        &self,
+        call: Request<v1::UpdateDomainRequest>,
+    ) -> Result<Response<v1::Domain>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.update_domain(&caller, request).await)
+    }
+}
+
 /// Who asks and what. A call that did not come in by the entrance, which says who, is refused.
 pub(super) fn taken<T>(call: Request<T>) -> Result<(Caller, T), Status> {
     let caller = call.extensions().get().cloned();
@@ -121,13 +161,13 @@ async fn read_chunks(
             Ok(None) => return,
             Err(broken) => Err(Err(broken)),
             Ok(Some(message)) => {
-                let begun = match import {
+                let begun = match import.take() {
                     Some(begun) => Ok(begun),
                     None => service.begin_import(caller, &message).await,
                 };
                 match begun {
                     Ok(begun) => {
-                        import = Some(begun);
+                        let begun = import.insert(begun);
                         match caller.rows(message.links.len()).await {
                             Ok(()) => service.import(begun, message.links).await.map_err(Ok),
                             Err(fault) => Err(Ok(fault)),
@@ -215,18 +255,21 @@ pub async fn router(
     feeder: Arc<super::feed::Feeder>,
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
     let edges = v1::edges_server::EdgesServer::new(Calls(service.clone()));
+    let domains = v1::domains_server::DomainsServer::new(Calls(service.clone()));
     let links = v1::links_server::LinksServer::new(Calls(service)).max_decoding_message_size(MESSAGE_BYTES);
     let keys = v1::keys_server::KeysServer::new(keys::Calls(keys));
     let feed = v1::feed_server::FeedServer::new(super::feed::Calls(feeder));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
+    health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
     health.set_serving::<v1::keys_server::KeysServer<keys::Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<super::feed::Calls>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(keys).add_service(feed);
+    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
+    let routes = routes.add_service(keys).add_service(feed);
     Ok(routes.add_service(health_service).add_service(reflection).into_axum_router())
 }

@@ -1,11 +1,13 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
+mod domains;
 mod json;
 mod keys;
 pub mod openapi;
 mod problem;
 
-pub use json::{edges as edges_json, propagation as propagation_json};
+pub use domains::domain as domain_json;
+pub use json::{code as code_json, edges as edges_json, propagation as propagation_json};
 pub use keys::{key_json, keys_json};
 pub use problem::problem;
 
@@ -35,6 +37,10 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
+        .route("/v1/domains", get(domains::list).post(domains::create))
+        .route("/v1/domains/{domain}", get(domains::read).patch(domains::update))
+        .route("/v1/codes/{*code}", get(check))
+        .route("/v1/domains/{domain}/codes/{*code}", get(check))
         .route("/v1/edges", get(edges))
         .route("/openapi.json", get(openapi::served))
         .route("/docs", get(openapi::docs))
@@ -86,7 +92,17 @@ async fn create(
     body: Body,
 ) -> Response {
     let request = || {
-        let options = options(asked, &headers)?;
+        let mut request = v1::CreateLinkRequest::default();
+        let options = options_and(asked, &headers, |name, value| {
+            match name {
+                "code_prefix" => value.clone_into(&mut request.code_prefix),
+                "code_length" => request.code_length = parse("code_length", value)?,
+                "code_alphabet" => request.code_alphabet = json::alphabet(value)?.into(),
+                "flatten" => request.flatten = parse("flatten", value)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
         let (link, _) = json::parse(&json_body(&headers, body)?)?;
         Ok(v1::CreateLinkRequest {
             parent: parent(path)?,
@@ -95,6 +111,7 @@ async fn create(
             request_id: options.request_id,
             validate_only: options.validate_only,
             ack: options.ack,
+            ..request
         })
     };
     match request() {
@@ -127,6 +144,20 @@ async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked:
     }
 }
 
+async fn check(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
+    let request = || {
+        no_parameter(asked)?;
+        Ok(v1::CheckCodeRequest { name: name(path)? })
+    };
+    match request() {
+        Ok(request) => match service.check_code(&who, request).await {
+            Ok(told) => axum::Json(json::code(&told)).into_response(),
+            Err(fault) => problem(&fault),
+        },
+        Err(fault) => problem(&fault),
+    }
+}
+
 async fn update(
     State(service): State<Arc<Service>>,
     who: Who,
@@ -136,7 +167,13 @@ async fn update(
     body: Body,
 ) -> Response {
     let request = || {
-        let options = options(asked, &headers)?;
+        let mut flatten = false;
+        let options = options_and(asked, &headers, |name, value| {
+            if name == "flatten" {
+                flatten = parse("flatten", value)?;
+            }
+            Ok(name == "flatten")
+        })?;
         let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
         if paths.is_empty() {
             return Err(Fault::invalid("body", "names no field that can be set"));
@@ -151,6 +188,7 @@ async fn update(
             request_id: options.request_id,
             validate_only: options.validate_only,
             ack: options.ack,
+            flatten,
         })
     };
     match request() {
@@ -206,6 +244,15 @@ struct Options {
 }
 
 fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
+    options_and(asked, headers, |_, _| Ok(false))
+}
+
+/// The same, and parameters that only this call has: `more` says whether it knows one.
+fn options_and(
+    asked: Asked,
+    headers: &HeaderMap,
+    mut more: impl FnMut(&str, &str) -> Result<bool, Fault>,
+) -> Result<Options, Fault> {
     let mut options = Options {
         request_id: text(headers, "idempotency-key")?,
         validate_only: false,
@@ -223,6 +270,7 @@ fn options(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
             "ack" if value == "durable" => {}
             "ack" if value == "propagated" => options.ack = v1::Ack::Propagated.into(),
             "ack" => return Err(Fault::invalid("ack", "is none that this server knows")),
+            _ if more(&name, &value)? => {}
             _ => return Err(unknown(name)),
         }
     }

@@ -126,9 +126,10 @@ fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
     assert_eq!(store.changes(0, one_byte).unwrap().1.len(), 1);
     assert_eq!(store.walk(b"", one_byte).unwrap().entries.len(), 1);
     let asked = [key("c7"), key("none"), key("c1")].map(|key| bytes::Bytes::copy_from_slice(key.as_bytes()));
-    let (head, records) = store.records(&asked).unwrap();
-    let versions: Vec<_> = records.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
-    assert_eq!((head.seq, versions), (10, vec![Some(8), None, Some(2)]));
+    let fetched = store.records(&asked).unwrap();
+    let versions: Vec<_> =
+        fetched.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
+    assert_eq!((fetched.head.seq, fetched.domains, versions), (10, 0, vec![Some(8), None, Some(2)]));
 }
 
 fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {
@@ -308,6 +309,8 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(the_log_is_kept_for_7_days_and_its_last_change_for_ever);
     with_fresh(of_a_long_log_a_proof_stays_for_every_10_000th_change);
     with_fresh(a_tombstone_goes_through_the_log_after_30_days);
+    with_fresh(super::domains::a_domain_is_a_change_of_the_log);
+    with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
     with_fresh(keys_are_kept_counted_and_revoked);
     with_fresh(a_closed_store_answers_nothing);
 }

@@ -2,6 +2,7 @@
 
 mod contract;
 mod disk;
+mod domains;
 mod edges;
 mod faults;
 mod feeds;

@@ -4,12 +4,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
+use control::journal::domains::DomainItem;
+use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
-    Committed, History, KeyRow, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied,
-    Walked,
+    Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault,
+    Tidied, Walked,
 };
 use control::{Config, Metrics, Running};
-use feed::{Entry, LogView};
+use feed::LogView;
 use hyper_util::rt::TokioIo;
 use link::{Change, Epoch, Key, Position, Seq};
 use proto::exposition::{Format, Registry};
@@ -54,6 +56,7 @@ pub fn config(store: PathBuf) -> Config {
         own_edge: None,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
+        reserved_codes: vec!["admin".into()],
         redis: None,
     }
 }
@@ -330,7 +333,7 @@ impl Repository for Moody {
         self.inner.walk(after, limit)
     }
 
-    fn records(&self, keys: &[bytes::Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+    fn records(&self, keys: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
         self.inner.records(keys)
     }
 
@@ -340,5 +343,17 @@ impl Repository for Moody {
 
     fn close(&self) {
         self.inner.close();
+    }
+}
+
+impl DomainRows for Moody {
+    fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+        self.check()?;
+        self.inner.domains()
+    }
+
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+        self.check()?;
+        self.inner.write_domain(item, now)
     }
 }

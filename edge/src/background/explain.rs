@@ -9,8 +9,9 @@ use axum::http::StatusCode;
 use futures_channel::oneshot;
 use hot::{
     Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Policy, Source, Stamp, Step, Tier, Turn,
+    View, key_of,
 };
-use link::{Class, DomainId, Key, Position, Seq};
+use link::{Class, Position, Seq};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,7 +37,8 @@ pub async fn explain(
         in_turn(&shared, &mut counts, |turn| match &told {
             Told::Known(answer) => {
                 let told = answer.told();
-                let class = told.value.map(|value| class(value.found()));
+                let policy = turn.domains.site(miss.key.domain()).policy(turn.policy);
+                let class = told.value.map(|value| class(value.found(), policy));
                 known = class.map(|class| (told.version, told.as_of, class));
                 hot::finish(&miss, Asked::Told(Source::Origin, &told), &mut out, turn)
             }
@@ -68,7 +70,8 @@ fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Turn<
     let now = system.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64; // 292 million years
     let stamp = Stamp::new(&httpdate::fmt_http_date(system));
     let (boot_ms, policy) = (sys::boottime_ms(), Policy::default());
-    then(&mut Turn { set: &shared.set, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
+    let (set, domains) = (&shared.set, &mut View::new(Arc::clone(&shared.domains)));
+    then(&mut Turn { set, domains, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
 }
 
 async fn ask(shared: &Shared, miss: &Miss) -> Told {
@@ -122,15 +125,17 @@ fn describe(
 /// Version, as_of and class of what memory holds for this request's code.
 fn held(shared: &Shared, request: &str) -> Option<(Seq, Seq, Class)> {
     let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
-    let key = Key::from_bytes(&[&DomainId::DEFAULT.0.to_be_bytes(), head.path].concat()).ok()?;
-    let of = |held: Held<'_>| (held.version, held.as_of, class(held.found));
+    let domains = View::new(Arc::clone(&shared.domains));
+    let key = key_of(&head, &domains)?;
+    let policy = domains.site(key.domain()).policy(Policy::default());
+    let of = |held: Held<'_>| (held.version, held.as_of, class(held.found, policy));
     Some(shared.set.look_up(key.as_bytes(), of))
 }
 
-fn class(found: Found<'_>) -> Class {
+fn class(found: Found<'_>, policy: Policy) -> Class {
     match found {
         Found::Live(link) if link.class != Class::Inherit => link.class,
-        _ => Policy::default().class,
+        _ => policy.class,
     }
 }
 

@@ -175,6 +175,7 @@ impl Driver {
 
     /// Carries out what a message means. `Err`: this stream is no use any more.
     async fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, ()> {
+        let domains = domains(&message);
         let event =
             event(message).map_err(|fault| tracing::error!(%fault, "control and this edge disagree"))?;
         let answer = match self.follower.handle(event) {
@@ -184,7 +185,7 @@ impl Driver {
                 return Err(());
             }
             Effect::Reset(start) => {
-                self.reset(start);
+                self.reset(start, domains);
                 None
             }
             Effect::Resume { epoch, fork_seq } => self.resume(epoch, fork_seq)?,
@@ -228,10 +229,16 @@ impl Driver {
         Ok(answer.map(Say::Applied))
     }
 
-    fn reset(&mut self, start: Position) {
+    /// `domains`: all that there are, and the seq that they were read at.
+    fn reset(&mut self, start: Position, (as_of, entries): (Seq, Vec<v1::Entry>)) {
         tracing::info!(seq = start.seq, "begins anew");
         self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
-        self.shared.set.reset(start);
+        let (shared, as_of) = (&self.shared, as_of.max(start.seq));
+        let entry = |entry: &v1::Entry| records::domain(shared, &entry.key, &entry.record, as_of);
+        // First: what the set holds by then is known to be old, what it takes from then on is of these domains.
+        shared.domains.replace(as_of, entries.iter().filter_map(entry).collect());
+        shared.set.reset(start);
+        shared.set.rely_on(as_of);
         // What is loaded from now on is at least as new as this hello, though nothing proves it current yet.
         let now = sys::boottime_ms();
         if self.shared.set.freshness(now).stale_ms().is_none() {
@@ -326,10 +333,25 @@ fn apply(shared: &Shared, change: &Change) -> Fill {
             None => Fill::Accepted,
         },
         ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),
+        ChangeKind::DOMAIN => {
+            if let Some(entry) = records::domain(shared, &change.key, &change.record, change.seq) {
+                shared.domains.apply(entry);
+            }
+            shared.set.pass(change.seq);
+            Fill::Accepted
+        }
         _ => {
             shared.set.pass(change.seq);
             Fill::Accepted
         }
+    }
+}
+
+/// The domains that come with a reset, and the seq that they were read at.
+fn domains(message: &v1::FollowResponse) -> (Seq, Vec<v1::Entry>) {
+    match &message.message {
+        Some(Hear::Reset(reset)) => (reset.domains_as_of, reset.domains.clone()),
+        _ => Default::default(),
     }
 }
 

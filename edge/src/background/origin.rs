@@ -119,6 +119,10 @@ impl Origin {
             return vec![Told::Unavailable; keys.len()];
         };
         let _under_way = shared.under_way(|| Group::of_keys(keys.iter().map(Key::as_bytes)));
+        if shared.set.epoch() == Some(epoch) {
+            shared.set.rely_on(response.as_of);
+            shared.domains.told(response.as_of, response.domains);
+        }
         let tell = |(key, entry): (&Key, &proto::v1::Entry)| {
             let (as_of, record) = (response.as_of, &entry.record);
             let (value, version) = match record.is_empty() {

@@ -2,8 +2,8 @@
 
 use crate::shared::{Answer, Shared, Told};
 use crate::sys;
-use hot::{Absence, Fill, Found, Stored};
-use link::{Key, Seq, Versioned};
+use hot::{Absence, DomainEntry, Fill, Found, Rules, Stored};
+use link::{DomainId, Key, Seq, Versioned};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,26 @@ pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
         tracing::error!(key = %key.escape_ascii(), why, "record quarantined");
     }
     stored
+}
+
+/// The entry of a domain, true at `as_of`; `None` when not even its name can be read, or it is none.
+pub fn domain(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<DomainEntry> {
+    let id = DomainId::of_entry(key)?;
+    let decoded = guarded(|| proto::decode_domain(record).ok()).flatten();
+    let (version, told) = match decoded {
+        Some((version, rules)) if version <= as_of => (version, Rules::All(rules)),
+        _ => {
+            shared.feed.quarantined.fetch_add(1, Ordering::Relaxed);
+            let name = proto::domain_name(record);
+            let shown = name.as_ref().map_or("?", link::Domain::as_str);
+            tracing::error!(
+                domain = shown,
+                "the record of a domain cannot be read: its host is answered with 503"
+            );
+            (as_of, Rules::Name(name?))
+        }
+    };
+    Some(DomainEntry { id, as_of, version, told, record: record.into() })
 }
 
 /// A record that lay in Redis.

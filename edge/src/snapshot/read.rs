@@ -5,7 +5,7 @@ use crate::background::records;
 use crate::shared::Shared;
 use crate::sys;
 use hot::Stored;
-use link::{Key, Position};
+use link::{DomainId, Key, Position};
 use proto::snapshot::{Entry, Fault, Part, Reader, verify};
 use std::fs::{File, Metadata, rename};
 use std::io::{BufReader, ErrorKind, Seek};
@@ -74,16 +74,23 @@ fn load(mut file: &File, shared: &Shared) -> Result<(Restored, Metadata), Fault>
     set.restore(position, footer.seen);
     let mut complete = footer.complete;
     let mut reader = Reader::new(BufReader::with_capacity(BUFFER, file))?;
+    let mut domains = Vec::new();
     loop {
         match reader.part()? {
             Part::End(_) => break,
             Part::Entries(entries) => {
                 for entry in entries {
-                    complete &= put_back(&entry?, shared);
+                    let entry = entry?;
+                    if DomainId::of_entry(entry.key).is_some() {
+                        domains.extend(records::domain(shared, entry.key, entry.record, entry.as_of));
+                    } else {
+                        complete &= put_back(&entry, shared);
+                    }
                 }
             }
         }
     }
+    shared.domains.replace(position.seq, domains);
     complete &= set.evictions() == 0; // the budget was larger when it was written
     if let Some(fresh_at) = header.fresh_at {
         let age_ms = unix_ms().saturating_sub(fresh_at).max(0).unsigned_abs();

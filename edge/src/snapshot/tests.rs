@@ -103,6 +103,31 @@ fn what_a_set_held_comes_back() {
 }
 
 #[test]
+fn domains_come_back_as_they_came() {
+    let dir = Dir::new("domains");
+    let (shared, _) = dir.start();
+    fill(&shared, 3);
+    let name = link::Domain::new("a.example").unwrap();
+    let rules = link::DomainRules { name, unknown: [7, 0, 1, 9].into(), ..link::DomainRules::default() };
+    let good = proto::encode_domain(3, &rules);
+    let mut newer = good.to_vec();
+    newer[4] = 1; // requires what this program does not understand
+    for (id, record) in [(7, &good[..]), (8, &newer[..])] {
+        let key = link::DomainId(id).prefix();
+        shared.domains.apply(records::domain(&shared, &key, record, 3).unwrap());
+    }
+    assert!(records::domain(&shared, &[0; 4], b"\x01bad", 3).is_none(), "nothing is known of it");
+    assert!(records::domain(&shared, &key(1), &good, 3).is_none(), "the key of a link");
+    write(own(&shared), &shared).unwrap();
+    let before = shared.domains.dump();
+    drop(shared);
+    let (shared, restored) = dir.start();
+    assert!(restored.unwrap().complete);
+    assert_eq!((shared.domains.dump(), before[0].record.to_vec()), (before.clone(), good.to_vec()));
+    assert_eq!(before[1].told, hot::Rules::Name(link::Domain::new("a.example").unwrap()));
+}
+
+#[test]
 fn freshness_does_not_survive_and_age_does() {
     let dir = Dir::new("age");
     let (shared, _) = dir.start();

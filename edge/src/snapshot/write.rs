@@ -126,6 +126,9 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
     let header = Header { position: dump.position, fresh_at };
     let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, file), &header)?;
+    for domain in shared.domains.dump() {
+        writer.domain(domain.id, domain.as_of, &domain.record);
+    }
     let mut all = true;
     for shard in 0..set.shards() {
         set.dump(shard, |key, version, as_of, found| match found {

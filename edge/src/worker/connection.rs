@@ -171,10 +171,11 @@ impl Connection<'_> {
 /// One reading of the clocks, one turn, and its counts handed over. The bytes of the turn are here already.
 fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
     let mut counts = Counts::default();
-    let mut clock = worker.clock.borrow_mut();
+    let (mut clock, mut domains) = (worker.clock.borrow_mut(), worker.domains.borrow_mut());
     let (now, stamp) = clock.now();
     let (set, policy, boot_ms) = (&worker.shared.set, Policy::default(), sys::boottime_ms());
-    let done = then(&mut Turn { set, now, boot_ms, policy, debug, stamp, counts: &mut counts });
+    let domains = &mut *domains;
+    let done = then(&mut Turn { set, domains, now, boot_ms, policy, debug, stamp, counts: &mut counts });
     batch.answers += worker.meters().turned(&mut counts);
     batch.began.get_or_insert(clock.last());
     done

@@ -128,8 +128,10 @@ async fn work(
         }
     });
     listener.set_nonblocking(monoio::utils::is_legacy()).unwrap();
+    shared.domains.told(Seq::MAX, 0); // there are none, whatever a client has seen
     let worker = Rc::new(Worker {
         index: 0,
+        domains: RefCell::new(hot::View::new(Arc::clone(&shared.domains))),
         redis: Tier::start(&shared, 0),
         ask: RefCell::new(shared.ask()),
         shared,

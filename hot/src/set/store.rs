@@ -56,6 +56,11 @@ impl Set {
         self.seen.fetch_max(seq, Ordering::AcqRel);
     }
 
+    /// Something besides links was relied on at this seq.
+    pub fn rely_on(&self, seq: Seq) {
+        self.seen.fetch_max(seq, Ordering::AcqRel);
+    }
+
     fn apply_slot(&self, slot: Slot, hash: u64) -> Fill {
         let (seq, new) = (slot.as_of(), slot.measure());
         let passes = |set: &Self| set.fences.get(hash) <= seq || off(Rule::FenceOnStore);

@@ -3,7 +3,7 @@
 use super::connection::{Db, Params, Trouble, corrupt, half, number};
 use super::history;
 use crate::adapter::raw::Raw;
-use crate::port::{self, History, Limit, Listed, StoreFault, Walked};
+use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
@@ -140,16 +140,16 @@ pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<port::
     Ok((epoch, found))
 }
 
-pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), Trouble> {
+pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<Fetched, Trouble> {
     let sql = format!(
-        "{HEAD}, a.key, l.record FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
+        "{HEAD}, a.key, l.record, (SELECT coalesce(max(version), 0) FROM domains) FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
          LEFT JOIN links l ON l.key = a.key ORDER BY number"
     );
     let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let rows = db.rows(&sql, &[(&asked, Type::BYTEA_ARRAY)]).await?;
     let head = db.note(history::head(first(&rows)?)?);
     let entries = rows.iter().take(keys.len()).map(|row| entry(row, 4)).collect::<Result<_, _>>()?;
-    Ok((head, entries))
+    Ok(Fetched { head, entries, domains: number(first(&rows)?, 6)? })
 }
 
 /// By one fork or by several: counters only fall on that way.

@@ -7,7 +7,7 @@ use crate::adapter::kept;
 use crate::journal::{Answer, Found, Item, Retry, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
-use link::{ChangeKind, Key, Position};
+use link::{ChangeKind, DomainId, Key, Position, Seq};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -39,13 +39,15 @@ pub(super) async fn commit(
          (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l"
     );
     let asked: Params<'_> = &[(&keys, Type::BYTEA_ARRAY)];
+    let domains: BTreeSet<DomainId> = group.iter().map(|item| item.key.domain()).collect();
     let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
-    let (begun, locked, head, rows, answers) = tokio::join!(
+    let (begun, locked, head, rows, domains, answers) = tokio::join!(
         biased;
         db.run(BEGIN),
         db.rows("SELECT FROM log_head FOR UPDATE", &[]),
         db.rows(&after, positions),
         db.rows(&find, asked),
+        names_of(db, domains),
         answers(db, &retries, now),
     );
     begun?;
@@ -59,7 +61,7 @@ pub(super) async fn commit(
         db.run("ROLLBACK").await?;
         return Ok(done);
     }
-    let mut found = Found { answers: answers?, ..Found::default() };
+    let mut found = Found { answers: answers?, domains: domains?, ..Found::default() };
     for row in &rows? {
         let row = raw(row, 0)?;
         found.rows.insert(row.key.clone(), row);
@@ -77,9 +79,22 @@ pub(super) async fn commit(
     Ok(tried.take().expect("it was put there"))
 }
 
-type Answers = HashMap<(String, &'static str, String), Answer>;
+/// The names of those domains that there are, but for the default one, which has always the same.
+async fn names_of(db: &Db<'_>, domains: BTreeSet<DomainId>) -> Result<HashMap<DomainId, String>, Trouble> {
+    let ids: Vec<i64> =
+        domains.into_iter().filter(|id| *id != DomainId::DEFAULT).map(|id| id.0.into()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT id, name FROM domains WHERE id = ANY($1)";
+    let name = |row: &Row| Ok((DomainId(row.try_get::<_, i64>(0)? as u32), row.try_get(1)?));
+    let rows = db.rows(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.iter().map(name).collect::<Result<_, _>>().map_err(|e: tokio_postgres::Error| corrupt(&e))
+}
 
-async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
+pub(super) type Answers = HashMap<(String, &'static str, String), Answer>;
+
+pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
     if retries.is_empty() {
         return Ok(Answers::new());
     }
@@ -139,9 +154,15 @@ async fn store(
         .into_iter()
         .map(|(write, record)| (&write.row, record))
         .partition(|(row, _)| there.contains(&row.key));
+    let kind = |write: &Write| if write.purge { ChangeKind::PURGE } else { ChangeKind::LINK };
+    let lines: Vec<Line<'_>> = writes
+        .iter()
+        .zip(&records)
+        .map(|(write, record)| (write.row.version, kind(write), write.row.key.as_bytes(), &record[..]))
+        .collect();
     let (logged, made, changed, gone, remembered, committed) = tokio::join!(
         biased;
-        log(db, writes, &records, head, now),
+        log(db, &lines, head, now),
         links(db, &new, false),
         links(db, &old, true),
         async {
@@ -153,10 +174,7 @@ async fn store(
         },
         remember(db, &answered, now),
         async {
-            let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
-            let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
-            let moved = db.rows("UPDATE log_head SET head = $1, tag = $2", &to);
-            let (moved, committed) = tokio::join!(biased; moved, db.run(COMMIT));
+            let (moved, committed) = tokio::join!(biased; move_head(db, head), db.run(COMMIT));
             moved.and(committed)
         },
     );
@@ -165,18 +183,20 @@ async fn store(
     committed
 }
 
-async fn log(
-    db: &Db<'_>,
-    writes: &[Write],
-    records: &[Bytes],
-    head: Position,
-    now: i64,
-) -> Result<(), Trouble> {
-    let seqs: Vec<i64> = writes.iter().map(|write| write.row.version.cast_signed()).collect();
-    let kind = |write: &Write| i16::from(if write.purge { ChangeKind::PURGE.0 } else { ChangeKind::LINK.0 });
-    let kinds: Vec<i16> = writes.iter().map(kind).collect();
-    let keys: Vec<&[u8]> = writes.iter().map(|write| write.row.key.as_bytes()).collect();
-    let records: Vec<&[u8]> = records.iter().map(|record| &record[..]).collect();
+pub(super) async fn move_head(db: &Db<'_>, head: Position) -> Result<(), Trouble> {
+    let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
+    let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
+    db.rows("UPDATE log_head SET head = $1, tag = $2", &to).await.map(drop)
+}
+
+/// A line of the log: seq, kind, key, record.
+pub(super) type Line<'a> = (Seq, ChangeKind, &'a [u8], &'a [u8]);
+
+pub(super) async fn log(db: &Db<'_>, lines: &[Line<'_>], head: Position, now: i64) -> Result<(), Trouble> {
+    let seqs: Vec<i64> = lines.iter().map(|(seq, ..)| seq.cast_signed()).collect();
+    let kinds: Vec<i16> = lines.iter().map(|(_, kind, ..)| i16::from(kind.0)).collect();
+    let keys: Vec<&[u8]> = lines.iter().map(|(_, _, key, _)| *key).collect();
+    let records: Vec<&[u8]> = lines.iter().map(|(.., record)| *record).collect();
     let sql = "INSERT INTO change_log (seq, kind, key, record, tag, epoch_counter, epoch_random, committed_at) \
                SELECT *, $5, $6, $7, $8 FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bytea[])";
     db.rows(
@@ -239,7 +259,11 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a port::Row, &'a Bytes)], there: bool
 }
 
 /// The answers for retries. Those that are too old to count are replaced, or go in small numbers.
-async fn remember(db: &Db<'_>, answered: &[(&(Retry, Bytes), u64)], now: i64) -> Result<(), Trouble> {
+pub(super) async fn remember(
+    db: &Db<'_>,
+    answered: &[(&(Retry, Bytes), u64)],
+    now: i64,
+) -> Result<(), Trouble> {
     if answered.is_empty() {
         return Ok(());
     }

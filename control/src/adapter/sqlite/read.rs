@@ -2,7 +2,7 @@
 
 use super::{fault, row};
 use crate::adapter::raw::Raw;
-use crate::port::{History, Limit, Listed, StoreFault, Walked};
+use crate::port::{Fetched, History, Limit, Listed, StoreFault, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, Epoch, Position, Seq};
@@ -139,7 +139,7 @@ pub(super) fn walk(db: &Connection, after: &[u8], limit: Limit) -> Result<Walked
     Ok(Walked { head, entries, more })
 }
 
-pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
+pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
     let head = head(db)?;
     let read = || {
         let mut statement = db.prepare_cached("SELECT record FROM links WHERE key = ?1")?;
@@ -150,7 +150,11 @@ pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<(Position, Vec<
             })
             .collect::<rusqlite::Result<Vec<_>>>()
     };
-    Ok((head, read().map_err(|e| fault(&e))?))
+    let entries = read().map_err(|e| fault(&e))?;
+    let domains = db
+        .prepare_cached("SELECT coalesce(max(version), 0) FROM domains")
+        .and_then(|mut last| last.query_row([], |row| row.get(0)));
+    Ok(Fetched { head, entries, domains: domains.map_err(|e| fault(&e))? })
 }
 
 /// The rows up to the limit, and whether there are more. Stops stepping there: rows are read as they are needed.

@@ -5,7 +5,7 @@ use crate::adapter::kept;
 use crate::journal::{Answer, Found, Item, Retry, Write, decide};
 use crate::port::{Committed, StoreFault};
 use bytes::Bytes;
-use link::{ChangeKind, Position, Seq};
+use link::{ChangeKind, DomainId, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(super) fn commit(db: &Connection, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
@@ -23,6 +23,13 @@ pub(super) fn commit(db: &Connection, group: &[Item], now: i64) -> Result<Commit
 fn find(db: &Connection, group: &[Item], now: i64) -> Result<Found, StoreFault> {
     let mut found = Found::default();
     for item in group {
+        let domain = item.key.domain();
+        if domain != DomainId::DEFAULT && !found.domains.contains_key(&domain) {
+            let name = db
+                .prepare_cached("SELECT name FROM domains WHERE id = ?1")
+                .and_then(|mut one| one.query_row([domain.0], |row| row.get::<_, String>(0)).optional());
+            found.domains.extend(name.map_err(|e| fault(&e))?.map(|name| (domain, name)));
+        }
         if !found.rows.contains_key(&item.key)
             && let Some(row) = row::one(db, &item.key)?
         {
@@ -37,7 +44,7 @@ fn find(db: &Connection, group: &[Item], now: i64) -> Result<Found, StoreFault> 
     Ok(found)
 }
 
-fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<Answer>> {
+pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<Answer>> {
     db.prepare_cached(
         "SELECT request_hash, response FROM idempotency \
          WHERE principal = ?1 AND method = ?2 AND key = ?3 AND created > ?4",
@@ -59,30 +66,42 @@ fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlit
             row::put(db, row, &record)?;
             (ChangeKind::LINK, record)
         };
-        db.prepare_cached(
-            "INSERT INTO change_log (seq, tag, epoch_counter, epoch_random, kind, key, record, committed_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            row.version,
-            head.tag.cast_signed(),
-            head.epoch.counter,
-            head.epoch.random,
-            kind.0,
-            row.key.as_bytes(),
-            &record[..],
-            now
-        ])?;
+        log(db, head, kind, (row.version, row.key.as_bytes(), &record), now)?;
         if let Some((retry, response)) = &write.answer {
             put_answer(db, retry, response, row.version, now)?;
         }
     }
-    db.prepare_cached("UPDATE log_head SET head = ?1, tag = ?2")?
-        .execute(params![head.seq, head.tag.cast_signed()])?;
-    Ok(())
+    move_head(db, head)
 }
 
-fn put_answer(db: &Connection, retry: &Retry, response: &[u8], seq: Seq, now: i64) -> rusqlite::Result<()> {
+/// One line of the log: its seq, key and record.
+pub(super) fn log(
+    db: &Connection,
+    head: Position,
+    kind: ChangeKind,
+    (seq, key, record): (Seq, &[u8], &[u8]),
+    now: i64,
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO change_log (seq, tag, epoch_counter, epoch_random, kind, key, record, committed_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    let (tag, epoch) = (head.tag.cast_signed(), head.epoch);
+    statement.execute(params![seq, tag, epoch.counter, epoch.random, kind.0, key, record, now]).map(drop)
+}
+
+pub(super) fn move_head(db: &Connection, head: Position) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("UPDATE log_head SET head = ?1, tag = ?2")?;
+    statement.execute(params![head.seq, head.tag.cast_signed()]).map(drop)
+}
+
+pub(super) fn put_answer(
+    db: &Connection,
+    retry: &Retry,
+    response: &[u8],
+    seq: Seq,
+    now: i64,
+) -> rusqlite::Result<()> {
     // Replaces one that is too old to count.
     db.prepare_cached(
         "INSERT OR REPLACE INTO idempotency (principal, method, key, request_hash, response, seq, created) \

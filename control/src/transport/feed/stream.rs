@@ -3,6 +3,7 @@
 use super::{Feeder, behind};
 use crate::Fault;
 use crate::port::Limit;
+use crate::port::domains::{DomainRow, DomainRows};
 use crate::sessions::{Membership, Pong};
 use crate::tail::BATCH;
 use crate::transport::grpc::status;
@@ -171,12 +172,20 @@ impl<'a> Stream<'a> {
                 (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
             }
             (Admission::Reset { start }, _) => {
+                let (read, domains) = self.feeder.read(DomainRows::domains).await?;
+                if read.epoch != epoch {
+                    return Err(replaced());
+                }
+                // The default one as it always is needs no entry.
+                let written = domains.iter().filter(|domain| domain.version > 0);
                 let reset = v1::Reset {
                     session: id,
                     epoch: wire_epoch,
                     start: start.seq,
                     tag: start.tag,
                     hello: number,
+                    domains: written.map(domain).collect(),
+                    domains_as_of: read.seq,
                 };
                 // It goes on as before until the reset arrives: what it has applied is known when it says so.
                 (follow_response::Message::Reset(reset), Session::new(start.seq, true), Vec::new(), None)
@@ -363,6 +372,10 @@ fn parsed(hello: v1::Hello) -> Hello {
         walk_after: hello.walk_after.into(),
         number: hello.number,
     }
+}
+
+fn domain(row: &DomainRow) -> v1::Entry {
+    v1::Entry { key: row.id.prefix().to_vec().into(), record: row.record() }
 }
 
 /// As it travels.

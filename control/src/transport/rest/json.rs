@@ -12,8 +12,32 @@ const QUERIES: [(&str, v1::QueryPolicy); 3] = [
     ("append", v1::QueryPolicy::Append),
     ("override", v1::QueryPolicy::Override),
 ];
-const CLASSES: [(&str, v1::LinkClass); 2] =
+pub const CLASSES: [(&str, v1::LinkClass); 2] =
     [("normal", v1::LinkClass::Normal), ("strict", v1::LinkClass::Strict)];
+
+const ALPHABETS: [(&str, v1::CodeAlphabet); 2] =
+    [("base62", v1::CodeAlphabet::Base62), ("unambiguous", v1::CodeAlphabet::Unambiguous)];
+const STATES: [(&str, v1::CodeState); 4] = [
+    ("free", v1::CodeState::Free),
+    ("taken", v1::CodeState::Taken),
+    ("deleted", v1::CodeState::Deleted),
+    ("reserved", v1::CodeState::Reserved),
+];
+
+/// What generated codes are drawn from, by its name.
+///
+/// # Errors
+/// When it is none.
+pub fn alphabet(name: &str) -> Result<v1::CodeAlphabet, Fault> {
+    let found = ALPHABETS.iter().find(|(known, _)| *known == name).map(|(_, alphabet)| *alphabet);
+    found.ok_or_else(|| Fault::invalid("code_alphabet", "is none of base62, unambiguous"))
+}
+
+/// What a code is.
+pub fn code(told: &v1::CheckCodeResponse) -> Value {
+    let state = STATES.iter().find(|(_, state)| *state as i32 == told.state).map(|(name, _)| *name);
+    json!({ "code": told.code, "state": state, "suggestions": told.suggestions })
+}
 
 /// As an answer carries it; what is not set is left out.
 pub fn link(link: &v1::Link) -> Value {
@@ -195,7 +219,7 @@ fn set(link: &mut v1::Link, name: &str, value: &Value) -> Result<bool, Fault> {
     Ok(true)
 }
 
-fn nullable<'a, T>(
+pub fn nullable<'a, T>(
     name: &str,
     value: &'a Value,
     kind: &str,
@@ -224,7 +248,7 @@ pub fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
     Ok(nullable(name, value, "a list of texts", read)?.unwrap_or_default())
 }
 
-fn choice<T: Copy>(name: &str, value: &Value, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
+pub fn choice<T: Copy>(name: &str, value: &Value, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
     let kind = || choices.iter().map(|(text, _)| *text).collect::<Vec<_>>().join(" or ");
     nullable(name, value, &kind(), |value| {
         choices.iter().find(|(text, _)| Some(*text) == value.as_str()).map(|(_, choice)| *choice)

@@ -86,7 +86,7 @@ fn full(name: &str) -> String {
 fn operation(described: &Described, route: &Route, path: &str) -> Value {
     let call = full(route.call);
     let words = described.words(&call);
-    let short_form = path.starts_with("/v1/links");
+    let short_form = !path.contains("{domain}");
     let mut id = short(route.call).to_owned();
     if short_form && route.path.contains("{domain}") {
         id.push_str("InDefaultDomain");

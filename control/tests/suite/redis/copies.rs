@@ -3,6 +3,7 @@
 use super::{Arc, Bytes, Copied, Folder, Moody, MultiplexedConnection, Repository, Shard, World};
 use super::{cmd, config, position_key, world};
 use control::Config;
+use control::port::Fetched;
 use feed::relay::shard_of;
 use services::Fault;
 use std::path::PathBuf;
@@ -126,7 +127,7 @@ impl Bench {
         if keys.is_empty() {
             return 0;
         }
-        let (head, records) = self.store.records(&keys).unwrap();
+        let Fetched { head, entries: records, .. } = self.store.records(&keys).unwrap();
         let mut ask = cmd("MGET");
         keys.iter().for_each(|key| _ = ask.arg(&feed::relay::value_key(shard, copied.copy, key)[..]));
         let values: Vec<Option<Vec<u8>>> = ask.query_async(&mut redis).await.unwrap();

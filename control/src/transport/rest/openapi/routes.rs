@@ -38,9 +38,8 @@ pub struct Route {
 impl Route {
     /// Its path, and the short one.
     pub fn paths(&self) -> impl Iterator<Item = String> {
-        let short =
-            self.path.strip_prefix("/v1/domains/{domain}/links").map(|rest| format!("/v1/links{rest}"));
-        [Some(self.path.to_owned()), short].into_iter().flatten()
+        let rest = self.path.strip_prefix("/v1/domains/{domain}/");
+        [Some(self.path.to_owned()), rest.map(|rest| format!("/v1/{rest}"))].into_iter().flatten()
     }
 }
 
@@ -111,7 +110,7 @@ pub static ROUTES: &[Route] = &[
         path: "/v1/domains/{domain}/links",
         call: "Links.CreateLink",
         request: "CreateLinkRequest",
-        query: WRITE_QUERY,
+        query: &["validate_only", "ack", "code_prefix", "code_length", "code_alphabet", "flatten"],
         body: Some("Link"),
         body_required: true,
         answer: "Link",
@@ -141,7 +140,7 @@ pub static ROUTES: &[Route] = &[
         path: "/v1/domains/{domain}/links/{code}",
         call: "Links.UpdateLink",
         request: "UpdateLinkRequest",
-        query: WRITE_QUERY,
+        query: &["validate_only", "ack", "flatten"],
         headers: &["Idempotency-Key", "If-Match"],
         body: Some("Link"),
         body_required: true,
@@ -157,6 +156,57 @@ pub static ROUTES: &[Route] = &[
         query: WRITE_QUERY,
         headers: &["Idempotency-Key", "If-Match"],
         answer: "Link",
+        faults: CHANGE,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/codes/{code}",
+        call: "Links.CheckCode",
+        request: "CheckCodeRequest",
+        answer: "CheckCodeResponse",
+        faults: &[NO_DOMAIN],
+        ..READ
+    },
+    Route {
+        path: "/v1/domains",
+        call: "Domains.ListDomains",
+        request: "ListDomainsRequest",
+        query: &["page_size", "page_token"],
+        answer: "ListDomainsResponse",
+        ..READ
+    },
+    Route {
+        path: "/v1/domains",
+        call: "Domains.CreateDomain",
+        request: "CreateDomainRequest",
+        query: WRITE_QUERY,
+        body: Some("Domain"),
+        body_required: true,
+        answer: "Domain",
+        statuses: &[200, 201],
+        scope: Some("domains:admin"),
+        faults: &[TAKEN, Fault::IdempotencyMismatch, Fault::NotJson, Fault::TooLarge(""), BUSY, FULL],
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}",
+        call: "Domains.GetDomain",
+        request: "GetDomainRequest",
+        answer: "Domain",
+        faults: &[NO_DOMAIN],
+        ..READ
+    },
+    Route {
+        verb: "patch",
+        path: "/v1/domains/{domain}",
+        call: "Domains.UpdateDomain",
+        request: "UpdateDomainRequest",
+        query: WRITE_QUERY,
+        headers: &["Idempotency-Key", "If-Match"],
+        body: Some("Domain"),
+        body_required: true,
+        answer: "Domain",
+        scope: Some("domains:admin"),
         faults: CHANGE,
         ..WRITE
     },
@@ -242,6 +292,12 @@ pub const NARROWER: &[(&str, &str, &str)] = &[
         "code",
         r#"{"readOnly":false,"description":"The code. To create a link: the one wanted; without it one is drawn."}"#,
     ),
+    (
+        "Domain",
+        "domain",
+        r#"{"readOnly":false,"description":"The host in lower case, without a port; `-` is the default domain. To create a domain: the host wanted."}"#,
+    ),
+    ("Domain", "not_found", r#"{"maxLength":1024}"#),
     ("Key", "client", r#"{"pattern":"^[0-9A-Za-z._@-]+$","minLength":1,"maxLength":100}"#),
     (
         "Key",

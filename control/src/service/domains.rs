@@ -1,0 +1,208 @@
+//! The calls of `linkr.v1.Domains`. No driver, no transport.
+
+use super::directory::Known;
+use super::{Ack, Service, ack, draft, etag, name, retry};
+use crate::journal::domains::{
+    DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state,
+};
+use crate::port::StoreFault;
+use crate::writer::unix_ms;
+use crate::{Caller, Fault, wire};
+use link::{DomainId, Position};
+use prost::Message;
+use proto::v1;
+
+const DEFAULT_PAGE: i32 = 50;
+const LARGEST_PAGE: i32 = 1_000;
+/// Bytes: every edge is told all domains in one message.
+const NOT_FOUND: usize = 1_024;
+
+/// The fields that a caller may set.
+const FIELDS: [&str; 4] = ["fold_case", "strict_hosts", "class", "not_found"];
+
+impl Service {
+    /// See `CreateDomain`.
+    pub async fn create_domain(
+        &self,
+        caller: &Caller,
+        request: v1::CreateDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        self.counted("CreateDomain", self.try_create_domain(caller, &request).await)
+    }
+
+    async fn try_create_domain(
+        &self,
+        caller: &Caller,
+        request: &v1::CreateDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        let ack = ack(request.ack, request.validate_only)?;
+        let retry = retry(caller, "CreateDomain", &request.request_id, request)?;
+        let name = name::domain(&request.domain_id, "domain_id")?;
+        caller.may_touch(name.as_str())?;
+        if name.is_default() {
+            return Err(Fault::Exists(wire::domain_name("-")));
+        }
+        let given = request.domain.clone().unwrap_or_default();
+        let known = self.directory.known().await?;
+        let fields = self.domain_fields(&known, &given, &[])?;
+        if fields
+            .iter()
+            .any(|field| matches!(field, DomainField::NotFound(Some(to)) if to.host() == name.as_str()))
+        {
+            return Err(Fault::invalid("not_found", "leads to the domain itself, which would be a loop"));
+        }
+        if known.find(name.as_str()).is_none() {
+            self.nothing_leads_to(&name).await?;
+        }
+        // Random, but never that of the default domain.
+        let id = DomainId((crate::random::u64() as u32).max(1));
+        let intent = DomainIntent::Create { id, fields };
+        self.write_domain(DomainItem { name, intent, retry }, ack).await
+    }
+
+    /// See `GetDomain`.
+    pub async fn get_domain(
+        &self,
+        caller: &Caller,
+        request: v1::GetDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        self.counted("GetDomain", self.try_get_domain(caller, &request).await)
+    }
+
+    async fn try_get_domain(
+        &self,
+        caller: &Caller,
+        request: &v1::GetDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        let name = name::parent(&request.name, "name")?;
+        caller.may_touch(name.as_str())?;
+        let known = self.directory.read().await?;
+        let row = known.find(name.as_str());
+        let row = row.ok_or_else(|| Fault::DomainNotFound(wire::domain_name(name.as_str())))?;
+        Ok(wire::domain(row, known.epoch))
+    }
+
+    /// See `ListDomains`.
+    pub async fn list_domains(
+        &self,
+        caller: &Caller,
+        request: v1::ListDomainsRequest,
+    ) -> Result<v1::ListDomainsResponse, Fault> {
+        self.counted("ListDomains", self.try_list_domains(caller, &request).await)
+    }
+
+    /// The domains that the caller may touch. A page token is the last name of the page before.
+    async fn try_list_domains(
+        &self,
+        caller: &Caller,
+        request: &v1::ListDomainsRequest,
+    ) -> Result<v1::ListDomainsResponse, Fault> {
+        let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size.min(LARGEST_PAGE) };
+        let size = usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))?;
+        if !request.page_token.is_empty() {
+            name::domain(&request.page_token, "page_token")
+                .map_err(|_| Fault::invalid("page_token", "is none that this list gave out"))?;
+        }
+        let known = self.directory.read().await?;
+        let behind = known.rows.iter().filter(|row| row.rules.name.as_str() > request.page_token.as_str());
+        let mut rows = behind.filter(|row| caller.may_touch(row.rules.name.as_str()).is_ok());
+        let domains: Vec<_> = rows.by_ref().take(size).map(|row| wire::domain(row, known.epoch)).collect();
+        let last = domains.last().filter(|_| rows.next().is_some());
+        let next_page_token = last.map_or_else(String::new, |last| last.domain.clone());
+        Ok(v1::ListDomainsResponse { domains, next_page_token })
+    }
+
+    /// See `UpdateDomain`.
+    pub async fn update_domain(
+        &self,
+        caller: &Caller,
+        request: v1::UpdateDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        self.counted("UpdateDomain", self.try_update_domain(caller, &request).await)
+    }
+
+    async fn try_update_domain(
+        &self,
+        caller: &Caller,
+        request: &v1::UpdateDomainRequest,
+    ) -> Result<v1::Domain, Fault> {
+        let ack = ack(request.ack, request.validate_only)?;
+        let retry = retry(caller, "UpdateDomain", &request.request_id, request)?;
+        let domain = request.domain.as_ref().ok_or_else(|| Fault::invalid("domain", "is missing"))?;
+        let name = name::parent(&domain.name, "name")?;
+        caller.may_touch(name.as_str())?;
+        let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
+        let known = self.directory.known().await?;
+        let fields = self.domain_fields(&known, domain, mask)?;
+        let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
+        self.write_domain(DomainItem { name, intent, retry }, ack).await
+    }
+
+    /// The fields that a mask names; all of them for none or `*`.
+    fn domain_fields(
+        &self,
+        known: &Known,
+        given: &v1::Domain,
+        mask: &[String],
+    ) -> Result<Vec<DomainField>, Fault> {
+        let field = |name: &str| {
+            Ok(match name {
+                "fold_case" => DomainField::FoldCase(given.fold_case),
+                "strict_hosts" => DomainField::StrictHosts(given.strict_hosts),
+                "class" => DomainField::Class(draft::class(given.class)?),
+                "not_found" if given.not_found.is_empty() => DomainField::NotFound(None),
+                "not_found" => {
+                    let target = self.rules.target(&given.not_found, "not_found")?;
+                    if self.ours(known, &target).is_some() {
+                        let why = "leads to a host of ours, which could be a loop";
+                        return Err(Fault::invalid("not_found", why));
+                    }
+                    if target.as_bytes().len() > NOT_FOUND {
+                        return Err(Fault::invalid("not_found", format!("is longer than {NOT_FOUND} bytes")));
+                    }
+                    DomainField::NotFound(Some(target))
+                }
+                other => {
+                    return Err(Fault::invalid(
+                        "update_mask",
+                        format!("names {other:?}, which cannot be set"),
+                    ));
+                }
+            })
+        };
+        if mask.is_empty() || mask.iter().any(|path| path == "*") {
+            return FIELDS.iter().map(|name| field(name)).collect();
+        }
+        mask.iter().map(|path| field(path)).collect()
+    }
+
+    async fn write_domain(&self, item: DomainItem, ack: Ack) -> Result<v1::Domain, Fault> {
+        if ack == Ack::OnlyCheck {
+            let known = self.directory.read().await?;
+            let row = known.find(item.name.as_str()).cloned();
+            let version = row.as_ref().map_or(0, |row| row.version);
+            let found = DomainFound { row, count: known.rows.len(), ..DomainFound::default() };
+            let domain = wire::domain(&next_state(&item, &found, version, unix_ms())?, known.epoch);
+            return Ok(v1::Domain { revision: String::new(), etag: String::new(), ..domain });
+        }
+        let done = self.writer.domain(item).await?;
+        let (mut domain, seq) = match done.verdict {
+            DomainVerdict::Written(row) => (wire::domain(&row, done.head.epoch), row.version),
+            DomainVerdict::Before(bytes) => before(bytes)?,
+            DomainVerdict::Refused(fault) => return Err(fault),
+        };
+        self.directory.read().await?; // whoever asked may use it at once
+        if ack == Ack::Propagated {
+            domain.propagation = Some(self.sessions.propagated(done.head.epoch, seq).await);
+        }
+        Ok(domain)
+    }
+}
+
+/// The stored answer, and the seq of the write that it answered.
+fn before(bytes: bytes::Bytes) -> Result<(v1::Domain, u64), StoreFault> {
+    let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a stored answer: {what}"));
+    let domain = v1::Domain::decode(bytes).map_err(|e| wrong(&e))?;
+    let (_, seq) = Position::parse_revision(&domain.revision).ok_or_else(|| wrong(&domain.revision))?;
+    Ok((domain, seq))
+}
