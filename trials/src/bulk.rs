@@ -64,7 +64,7 @@ fn one(postgres: &Postgres, binary: &Path, dir: &Dir, links: usize) -> Result<(f
     let store = postgres.create("bulk").map_err(text)?;
     let psql = |sql: &str| postgres.psql("bulk", sql).map_err(text);
     let any = "127.0.0.1:0";
-    let words = ["control", "--store", &store, "--api", any, "--admin", any];
+    let words = ["control", "--insecure", "--store", &store, "--api", any, "--admin", any];
     let log = dir.path().join("control.log");
     let mut control = Process::start(command(binary, dir.path(), &words), &log, &["api", "admin"])?;
     let api = format!("http://{}", control.address("api")?);

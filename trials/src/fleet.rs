@@ -54,7 +54,8 @@ impl Fleet {
         };
         let (binary, dir) = (linkr()?, Dir::new()?);
         let any = "127.0.0.1:0";
-        let mut words = vec!["control", "--store", "sqlite:links.db", "--api", any, "--admin", any];
+        let mut words =
+            vec!["control", "--insecure", "--store", "sqlite:links.db", "--api", any, "--admin", any];
         if let Some(redis) = &redis {
             words.extend(["--redis", redis.url()]);
         }
