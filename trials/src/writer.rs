@@ -335,8 +335,5 @@ impl Writer {
 
 /// Surely not done. Anything else may have been.
 fn refused(status: &tonic::Status) -> bool {
-    matches!(
-        status.code(),
-        Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument
-    )
+    matches!(status.code(), Code::Aborted | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument)
 }

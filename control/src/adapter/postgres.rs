@@ -1,6 +1,7 @@
 //! PostgreSQL as a store that several controls share: the row of the log's head is what they queue for. No rule of a
 //! link is here.
 
+mod audit;
 mod connection;
 mod history;
 mod open;
@@ -12,9 +13,10 @@ mod write;
 
 pub use open::{Options, bump_epoch};
 
-use crate::journal::Item;
+use crate::journal::Request;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied, Walked,
+    Audits, Committed, History, Limit, Listed, Moment, Repository, Row, SessionRow, Standing, StoreFault,
+    Tidied, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -68,7 +70,7 @@ impl Repository for Postgres {
         }
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
     }
@@ -123,5 +125,19 @@ impl Repository for Postgres {
 
     fn close(&self) {
         self.db.close();
+    }
+}
+
+impl Audits for Postgres {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.db.call(READ, async |db| audit::writes(db, key, most, limit).await)
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.db.call(READ, async |db| audit::write_after(db, key, moment).await)
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.db.call(READ, async |db| audit::chunk(db, seq).await)
     }
 }

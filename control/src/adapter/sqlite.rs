@@ -1,5 +1,6 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
+mod audit;
 mod open;
 mod pool;
 mod read;
@@ -10,9 +11,10 @@ mod write;
 
 pub use open::{OpenFault, Options};
 
-use crate::journal::Item;
+use crate::journal::Request;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Audits, Committed, History, Limit, Listed, Moment, Repository, Row, SessionRow, StoreFault, Tidied,
+    Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -79,7 +81,7 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::head(snapshot))
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         self.write(|transaction| write::commit(transaction, group, now))
     }
 
@@ -131,6 +133,20 @@ impl Repository for Sqlite {
         // Readers first: the last connection to go folds the write-ahead log into the file.
         self.readers.close();
         locked(&self.writer).take();
+    }
+}
+
+impl Audits for Sqlite {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.read(|snapshot| audit::writes(snapshot, key, most, limit))
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.read(|snapshot| audit::write_after(snapshot, key, moment))
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.read(|snapshot| audit::chunk(snapshot, seq).map_err(|e| fault(&e)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
 use super::{Service, draft, name};
-use crate::journal::{Intent, Item, Verdict};
+use crate::journal::{By, Intent, Item, Kind, Request, Verdict};
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
 use link::{DomainId, Key};
@@ -11,10 +11,11 @@ use proto::v1::{self, ImportOutcome};
 const CHUNK_ROWS: usize = 5_000;
 
 /// What the first message of an import says about all of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Import {
     domain: DomainId,
     update: bool,
+    by: By,
 }
 
 /// A chunk whose good rows are with the writer.
@@ -31,20 +32,21 @@ impl Service {
         caller: &Caller,
         first: &v1::ImportLinksRequest,
     ) -> Result<Import, Fault> {
-        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update })
+        let by = By::call(caller, "ImportLinks");
+        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update, by })
     }
 
     /// Checks the rows of one message and hands the good ones to the writer as one request.
     ///
     /// # Errors
     /// Those that end the import.
-    pub async fn import(&self, import: Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
+    pub async fn import(&self, import: &Import, rows: Vec<v1::Link>) -> Result<Chunk, Fault> {
         if rows.len() > CHUNK_ROWS {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
-        let rules = self.rules.clone();
+        let (rules, Import { domain, update, by }) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
-        let parse = move || rows.iter().map(|row| item(&rules, import, row)).collect::<Vec<_>>();
+        let parse = move || rows.iter().map(|row| item(&rules, domain, update, row)).collect::<Vec<_>>();
         let parsed = tokio::task::spawn_blocking(parse).await;
         let parsed =
             parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
@@ -58,7 +60,8 @@ impl Service {
                 Err(fault) => refused.push(Some(fault)),
             }
         }
-        let waiting = if items.is_empty() { None } else { Some(self.writer.submit(items, true)?) };
+        let request = Request { items, kind: Kind::Chunk, by: Some(by), retry: None };
+        let waiting = if request.items.is_empty() { None } else { Some(self.writer.submit(request)?) };
         Ok(Chunk { refused, waiting })
     }
 
@@ -87,18 +90,18 @@ impl Chunk {
     }
 }
 
-fn item(rules: &draft::Rules, import: Import, row: &v1::Link) -> Result<Item, Fault> {
-    let key = Key::new(import.domain, &name::code(&row.code, "code")?);
+fn item(rules: &draft::Rules, domain: DomainId, update: bool, row: &v1::Link) -> Result<Item, Fault> {
+    let key = Key::new(domain, &name::code(&row.code, "code")?);
     let draft = rules.draft(row)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
-    Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update }, retry: None })
+    Ok(Item { key, intent: Intent::Import { draft, create_time, update } })
 }
 
 fn result(verdict: Verdict) -> v1::ImportResult {
     let outcome = match verdict {
         Verdict::Created(_) => ImportOutcome::Created,
         Verdict::Changed(_) => ImportOutcome::Updated,
-        Verdict::Same | Verdict::Before(_) => ImportOutcome::Skipped,
+        Verdict::Same | Verdict::Before(_) | Verdict::Held => ImportOutcome::Skipped,
         Verdict::Refused(fault) => return rejected(&fault),
     };
     v1::ImportResult { outcome: outcome.into(), ..v1::ImportResult::default() }

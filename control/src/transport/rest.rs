@@ -1,7 +1,9 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
+mod batch;
 mod json;
 mod problem;
+mod verbs;
 
 pub use json::{edges as edges_json, propagation as propagation_json};
 pub use problem::problem;
@@ -31,10 +33,11 @@ type Body = Result<Bytes, BytesRejection>;
 /// The routes. `/v1/links…` is short for the default domain.
 pub fn router(service: Arc<Service>) -> Router {
     let many = get(list).post(create);
-    let one = get(read).patch(update).delete(delete);
+    let one = get(read).patch(update).delete(delete).post(verbs::post);
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
+        .merge(batch::routes())
         .route("/v1/edges", get(edges))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)
@@ -116,6 +119,10 @@ async fn create(
 }
 
 async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
+    let path = match verbs::split(path) {
+        (path, None) => path,
+        (path, Some(verb)) => return verbs::get(&service, &who, path, &verb, asked).await,
+    };
     let request = || {
         no_parameter(asked)?;
         Ok(v1::GetLinkRequest { name: name(path)? })
@@ -134,6 +141,10 @@ async fn update(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let (path, verb) = verbs::split(path);
+    if let Some(verb) = verb {
+        return verbs::no_method(&verb);
+    }
     let request = || {
         let options = options(asked, &headers)?;
         let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
@@ -165,6 +176,10 @@ async fn delete(
     asked: Asked,
     headers: HeaderMap,
 ) -> Response {
+    let (path, verb) = verbs::split(path);
+    if let Some(verb) = verb {
+        return verbs::no_method(&verb);
+    }
     let request = || {
         let options = options(asked, &headers)?;
         Ok(v1::DeleteLinkRequest {
@@ -260,7 +275,7 @@ fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
         return Err(Fault::NotJson);
     }
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge("1 MiB in a body"),
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge("1 MiB in a body, 4 MiB in that of a batch"),
         _ => Fault::invalid("body", "did not arrive whole"),
     })
 }

@@ -3,9 +3,10 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::Item;
+use control::journal::Request as Write;
 use control::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Audits, Committed, History, Limit, Listed, Moment, Repository, Row, SessionRow, StoreFault, Tidied,
+    Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use feed::{Entry, LogView};
@@ -238,7 +239,7 @@ impl Repository for Moody {
         self.inner.head()
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Write], now: i64) -> Result<Committed, StoreFault> {
         drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
         let panics = self.mood.lock().unwrap().panics;
         assert!(!panics, "as it was told to");
@@ -295,5 +296,19 @@ impl Repository for Moody {
 
     fn close(&self) {
         self.inner.close();
+    }
+}
+
+impl Audits for Moody {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.inner.writes(key, most, limit)
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.inner.write_after(key, moment)
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.inner.chunk(seq)
     }
 }

@@ -1,10 +1,10 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
-use super::history;
 use super::read::{LINK, raw};
+use super::{audit, history};
 use crate::adapter::kept;
-use crate::journal::{Answer, Found, Item, Retry, Write, decide};
+use crate::journal::{Answer, Decided, Found, Request, Retry, RetryName, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
 use link::{ChangeKind, Key, Position};
@@ -16,15 +16,15 @@ use tokio_postgres::types::Type;
 /// was cannot be known from here when the connection breaks, but is seen in the log once the head is locked.
 pub(super) async fn commit(
     db: &Db<'_>,
-    group: &[Item],
+    group: &[Request],
     tag: u64,
     now: i64,
     tried: &mut Option<Committed>,
 ) -> Result<Committed, Trouble> {
     let known = db.all().known().last();
-    let keys: Vec<&[u8]> =
-        group.iter().map(|item| item.key.as_bytes()).collect::<BTreeSet<_>>().into_iter().collect();
-    let retries: Vec<&Retry> = group.iter().filter_map(|item| item.retry.as_ref()).collect();
+    let keys = group.iter().flat_map(|request| &request.items).map(|item| item.key.as_bytes());
+    let keys: Vec<&[u8]> = keys.collect::<BTreeSet<_>>().into_iter().collect();
+    let retries: Vec<&Retry> = group.iter().filter_map(|request| request.retry.as_ref()).collect();
     let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
     let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
     // Statement by statement, each sees what was committed before it began: only the lock has to come first.
@@ -65,19 +65,20 @@ pub(super) async fn commit(
         found.rows.insert(row.key.clone(), row);
     }
     let there: HashSet<Key> = found.rows.keys().cloned().collect();
-    let (head, verdicts, writes) = decide(group, found, start, tag, now);
-    let done = Committed { head, verdicts };
+    let mut decided = decide(group, found, start, tag, now);
+    let head = decided.head;
+    let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts) };
     if head.seq == start.seq {
         db.run("ROLLBACK").await?;
         return Ok(done);
     }
     *tried = Some(done);
-    store(db, &writes, &there, head, now).await?;
+    store(db, &decided, &there, now).await?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }
 
-type Answers = HashMap<(String, &'static str, String), Answer>;
+type Answers = HashMap<RetryName, Answer>;
 
 async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
     if retries.is_empty() {
@@ -101,8 +102,7 @@ async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, T
         let wrong = |_| StoreFault::Corrupt("a stored answer: its hash".into());
         let hash = hash.try_into().map_err(wrong)?;
         let response: Vec<u8> = row.try_get(2).map_err(|e| corrupt(&e))?;
-        let id = (retry.principal.clone(), retry.method, retry.id.clone());
-        Ok((id, Answer { hash, response: response.into() }))
+        Ok((retry.name(), Answer { hash, response: response.into() }))
     };
     rows.await?.iter().map(answer).collect()
 }
@@ -120,11 +120,11 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 /// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
 async fn store(
     db: &Db<'_>,
-    writes: &[Write],
+    Decided { head, writes, audits, .. }: &Decided,
     there: &HashSet<Key>,
-    head: Position,
     now: i64,
 ) -> Result<(), Trouble> {
+    let head = *head;
     // Of several writes to one key the last one stays; the log has them all.
     let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
     let records: Vec<Bytes> =
@@ -139,7 +139,7 @@ async fn store(
         .into_iter()
         .map(|(write, record)| (&write.row, record))
         .partition(|(row, _)| there.contains(&row.key));
-    let (logged, made, changed, gone, remembered, committed) = tokio::join!(
+    let (logged, made, changed, gone, remembered, noted, committed) = tokio::join!(
         biased;
         log(db, writes, &records, head, now),
         links(db, &new, false),
@@ -152,6 +152,7 @@ async fn store(
             db.rows("DELETE FROM links WHERE key = ANY($1)", &keys).await
         },
         remember(db, &answered, now),
+        audit::put(db, audits, now),
         async {
             let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
             let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
@@ -160,7 +161,7 @@ async fn store(
             moved.and(committed)
         },
     );
-    logged.and(made).and(changed).and(remembered)?;
+    logged.and(made).and(changed).and(remembered).and(noted)?;
     gone?;
     committed
 }
