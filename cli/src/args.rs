@@ -2,7 +2,7 @@
 
 mod links;
 
-pub use links::{Ack, Explain, LinkCommand, Update};
+pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
 use crate::fault::Fault;
 use crate::{out, settings};

@@ -47,17 +47,15 @@ fn traced(db: &Connection, key: &Key, rest: &str, asked: impl Params) -> Result<
     let read = || {
         let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM audit {rest}"))?;
         let read = |row: &rusqlite::Row<'_>| {
-            let states: (Option<Vec<u8>>, Vec<u8>) = (row.get(4)?, row.get(5)?);
-            Ok((who(row)?, row.get(3)?, states))
+            Ok((who(row)?, row.get(3)?, row.get::<_, Option<Vec<u8>>>(4)?, row.get::<_, Vec<u8>>(5)?))
         };
         statement.query_map(asked, read)?.collect::<rusqlite::Result<Vec<_>>>()
     };
-    let rows = read().map_err(|e| fault(&e))?;
-    let written = |(who, seq, (before, after)): (Who, Seq, (Option<Vec<u8>>, Vec<u8>))| {
+    let mut writes = Vec::new();
+    for (who, seq, before, after) in read().map_err(|e| fault(&e))? {
         let before = before.map(|bytes| Row::from_bytes(key, &bytes)).transpose()?;
-        Ok(Written { seq, who, before, after: Row::from_bytes(key, &after)? })
-    };
-    let writes = rows.into_iter().map(written).collect::<Result<_, StoreFault>>()?;
+        writes.push(Written { seq, who, before, after: Row::from_bytes(key, &after)? });
+    }
     Ok(Traced { epoch: read::head(db)?.epoch, row: row::one(db, key)?, writes })
 }
 
