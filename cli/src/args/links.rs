@@ -102,10 +102,9 @@ pub struct Existing {
 
 /// `linkr link restore`.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
 pub struct Restore {
     /// What it was then, such as 2030-01-31T12:00:00Z
-    #[arg(long)]
+    #[arg(long, required_unless_present = "revision", conflicts_with = "revision")]
     pub time: Option<String>,
     /// What it was at this revision, such as one that its history names
     #[arg(long)]
