@@ -3,7 +3,8 @@
 use crate::Fault;
 use crate::journal::{Kind, Request, Verdict};
 use crate::port::{Repository, SessionRow, StoreFault};
-use link::{Epoch, Position, Seq};
+use crate::tail::Tail;
+use link::{Change, ChangeKind, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -69,17 +70,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `head` is where the log ends now.
+    /// Starts the thread. `head` is where the log ends now; `tail` is offered what is committed.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(store: Arc<dyn Repository>, head: Position) -> std::io::Result<Self> {
+    pub fn start(store: Arc<dyn Repository>, head: Position, tail: Arc<Tail>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (committed, head) = watch::channel(head);
         let own = Closing(shared.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || run(&own.0, &*store, &committed))?;
+            .spawn(move || run(&own.0, &*store, &tail, &committed))?;
         Ok(Self { shared, head, thread: Mutex::new(Some(thread)) })
     }
 
@@ -197,7 +198,7 @@ impl Drop for Closing {
     }
 }
 
-fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Position>) {
+fn run(shared: &Shared, store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>) {
     let mut tidy_at = Instant::now();
     loop {
         let mut queue = shared.lock();
@@ -216,8 +217,8 @@ fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Positi
         queue.items -= small.iter().map(Job::items).sum::<usize>();
         let chunk: Vec<Job> = queue.chunks.pop_front().into_iter().collect();
         drop(queue);
-        perform(store, committed, small);
-        perform(store, committed, chunk);
+        perform(store, tail, committed, small);
+        perform(store, tail, committed, chunk);
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + tidy(store, committed);
         }
@@ -252,7 +253,7 @@ fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
     taken
 }
 
-fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
+fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
     let (mut requests, mut replies) = (Vec::new(), Vec::new());
     for job in jobs {
         match job {
@@ -277,6 +278,10 @@ fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Ve
     }
     match store.commit(&requests, unix_ms()) {
         Ok(done) => {
+            tail.offer(
+                done.verdicts.iter().filter_map(|verdict| change(verdict, done.head)).collect(),
+                done.head,
+            );
             committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
             let mut verdicts = done.verdicts.into_iter();
             for (count, reply) in replies {
@@ -291,6 +296,13 @@ fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Ve
             }
         }
     }
+}
+
+/// What a verdict put into the log, if anything.
+fn change(verdict: &Verdict, head: Position) -> Option<Change> {
+    let (Verdict::Created(row) | Verdict::Changed(row)) = verdict else { return None };
+    let key = bytes::Bytes::copy_from_slice(row.key.as_bytes());
+    Some(Change { seq: row.version, tag: head.tag, kind: ChangeKind::LINK, key, record: row.record() })
 }
 
 /// Now, by the wall clock, in Unix milliseconds.
@@ -378,6 +390,9 @@ mod tests {
         fn records(&self, _: &[Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
             unreachable!()
         }
+        fn key_rows(&self) -> &dyn crate::port::KeyRows {
+            unreachable!()
+        }
         fn close(&self) {}
     }
 
@@ -392,7 +407,9 @@ mod tests {
         let (note, noted) = channel();
         let (go, wait) = channel();
         let store = Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) };
-        let writer = Writer::start(Arc::new(store), Position::default()).unwrap();
+        let store = Arc::new(store);
+        let tail = Arc::new(Tail::new(store.clone(), Position::default()));
+        let writer = Writer::start(store, Position::default(), tail).unwrap();
         let first = writer.submit(items(Kind::Batch, 7)).unwrap();
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
@@ -425,8 +442,9 @@ mod tests {
     async fn a_batch_is_never_split_and_its_items_count_in_the_line() {
         let (note, noted) = channel();
         let (go, wait) = channel();
-        let store = Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) };
-        let writer = Writer::start(Arc::new(store), Position::default()).unwrap();
+        let store = Arc::new(Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) });
+        let tail = Arc::new(Tail::new(store.clone(), Position::default()));
+        let writer = Writer::start(store, Position::default(), tail).unwrap();
         let mut waiting = vec![writer.submit(items(Kind::One, 1)).unwrap()];
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();

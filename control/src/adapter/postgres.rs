@@ -4,6 +4,7 @@
 mod audit;
 mod connection;
 mod history;
+mod keys;
 mod open;
 mod read;
 mod sessions;
@@ -15,8 +16,8 @@ pub use open::{Options, bump_epoch};
 
 use crate::journal::Request;
 use crate::port::{
-    Audits, Committed, History, Limit, Listed, Moment, Repository, Row, SessionRow, Standing, StoreFault,
-    Tidied, Traced, Walked, Who,
+    Audits, Committed, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow, Standing,
+    StoreFault, Tidied, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -121,6 +122,10 @@ impl Repository for Postgres {
 
     fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
         self.db.call(READ, async |db| read::records(db, keys).await)
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

@@ -1,6 +1,7 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
 mod audit;
+mod keys;
 mod open;
 mod pool;
 mod read;
@@ -13,8 +14,8 @@ pub use open::{OpenFault, Options};
 
 use crate::journal::Request;
 use crate::port::{
-    Audits, Committed, History, Limit, Listed, Moment, Repository, Row, SessionRow, StoreFault, Tidied,
-    Traced, Walked, Who,
+    Audits, Committed, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow, StoreFault,
+    Tidied, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -127,6 +128,10 @@ impl Repository for Sqlite {
 
     fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
         self.read(|snapshot| read::records(snapshot, keys))
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

@@ -42,6 +42,7 @@ impl Service {
         request: &v1::BatchCreateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         let asked = asked_all!(caller, "BatchCreateLinks", request)?;
+        caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut wanted = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
@@ -93,6 +94,7 @@ impl Service {
         request: &v1::BatchUpdateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         let asked = asked_all!(caller, "BatchUpdateLinks", request)?;
+        caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
@@ -120,6 +122,7 @@ impl Service {
         request: &v1::BatchDeleteLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         let asked = asked_all!(caller, "BatchDeleteLinks", request)?;
+        caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {

@@ -2,17 +2,20 @@
 
 mod batch;
 mod json;
+mod keys;
+pub mod openapi;
 mod problem;
 mod verbs;
 
 pub use json::{edges as edges_json, propagation as propagation_json};
+pub use keys::{key_json, keys_json};
 pub use problem::problem;
 
 use crate::service::Service;
 use crate::{Caller, Fault};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,9 +24,6 @@ use prost_types::FieldMask;
 use proto::v1;
 use std::sync::Arc;
 
-/// Bytes of a body.
-const BODY_BYTES: usize = 1024 * 1024;
-
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 /// Put there by the entrance.
@@ -31,7 +31,7 @@ type Who = Extension<Caller>;
 type Body = Result<Bytes, BytesRejection>;
 
 /// The routes. `/v1/links…` is short for the default domain.
-pub fn router(service: Arc<Service>) -> Router {
+pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
     let many = get(list).post(create);
     let one = get(read).patch(update).delete(delete).post(verbs::post);
     Router::new()
@@ -39,12 +39,13 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/domains/{domain}/links", many)
         .merge(batch::routes())
         .route("/v1/edges", get(edges))
+        .route("/openapi.json", get(openapi::served))
+        .route("/docs", get(openapi::docs))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)
         .fallback(async || problem(&Fault::NoRoute))
-        .method_not_allowed_fallback(async || problem(&Fault::NoMethod))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(service)
+        .merge(keys::router(keys))
 }
 
 async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Response {

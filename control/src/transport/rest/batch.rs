@@ -1,6 +1,6 @@
 //! Many writes in one call: `…/links:batchCreate`, `:batchUpdate` and `:batchDelete`.
 
-use super::{Asked, BODY_BYTES, Body, Options, Parts, Who, json, json_body, options, parent, problem};
+use super::{Asked, Body, Options, Parts, Who, json, json_body, options, parent, problem};
 use crate::Fault;
 use crate::service::Service;
 use axum::Router;
@@ -12,7 +12,10 @@ use prost_types::FieldMask;
 use proto::v1;
 use std::sync::Arc;
 
-/// The routes; bodies may be four times as large as others, for JSON says in more bytes what the service counts.
+/// Bytes of a body: JSON says in more of them what the service counts.
+const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// The routes.
 pub fn routes() -> Router<Arc<Service>> {
     let both =
         |router: Router<Arc<Service>>, verb: &str, method: axum::routing::MethodRouter<Arc<Service>>| {
@@ -23,7 +26,7 @@ pub fn routes() -> Router<Arc<Service>> {
     let router = both(Router::new(), "batchCreate", post(create));
     let router = both(router, "batchUpdate", post(update));
     let router = both(router, "batchDelete", post(delete));
-    router.layer(DefaultBodyLimit::max(4 * BODY_BYTES))
+    router.route_layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
 async fn create(

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use proto::v1;
 use std::sync::Arc;
 
-/// Each verb, and the method that it goes with.
-const VERBS: [(&str, &str); 3] = [("history", "GET"), ("undelete", "POST"), ("restore", "POST")];
+/// Each verb, and the methods that it goes with.
+const VERBS: [(&str, &str); 3] = [("history", "GET,HEAD"), ("undelete", "POST"), ("restore", "POST")];
 
 /// Takes the verb off the code.
 pub fn split(path: Parts) -> (Parts, Option<String>) {
@@ -82,7 +82,7 @@ pub async fn post(
             Err(fault) => problem(&fault),
         },
         Some(verb) => no_method(verb),
-        None => not_allowed("GET,HEAD,PATCH,DELETE"),
+        None => not_allowed("DELETE,GET,HEAD,PATCH"),
     }
 }
 
