@@ -6,7 +6,7 @@ mod links;
 
 pub use domains::{DomainCommand, Fields, Write};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
-pub use links::{Ack, Explain, LinkCommand, Update};
+pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
 use crate::fault::Fault;
 use crate::{out, settings};

@@ -34,6 +34,13 @@ pub enum Fault {
     EtagMismatch,
     /// The same request id came with another request before.
     IdempotencyMismatch,
+    /// One of a batch is refused, and so are all.
+    InBatch {
+        /// Which, such as `requests[17]`.
+        field: String,
+        /// Why.
+        fault: Box<Fault>,
+    },
     /// More than a request may carry.
     TooLarge(&'static str),
     /// More than the caller's key allows; how long it takes until there is room.
@@ -78,6 +85,7 @@ impl Fault {
     pub fn names(&self) -> Names {
         use StatusCode as S;
         let (grpc, http, reason, title) = match self {
+            Self::InBatch { fault, .. } => return fault.names(),
             Self::Invalid { .. } => {
                 (Code::InvalidArgument, S::BAD_REQUEST, "INVALID", "a field breaks a rule")
             }
@@ -106,8 +114,9 @@ impl Fault {
                 (Code::AlreadyExists, S::CONFLICT, "CODE_DELETED", "the code belongs to a deleted link")
             }
             Self::EtagMismatch => {
+                // AIP-154: read it again, and then decide anew.
                 let title = "the link has changed";
-                (Code::FailedPrecondition, S::PRECONDITION_FAILED, "ETAG_MISMATCH", title)
+                (Code::Aborted, S::PRECONDITION_FAILED, "ETAG_MISMATCH", title)
             }
             Self::IdempotencyMismatch => {
                 let title = "the request id was used for another request";
@@ -159,7 +168,25 @@ impl Fault {
 
     /// The field at fault, if one is.
     pub fn field(&self) -> Option<&str> {
-        if let Self::Invalid { field, .. } = self { Some(field) } else { None }
+        match self {
+            Self::Invalid { field, .. } => Some(field),
+            Self::InBatch { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+
+    /// The same of the batch that it is about one of; `under` is where its fields are there. What is about the whole
+    /// request stays as it is.
+    pub fn in_batch(self, at: usize, under: &str) -> Self {
+        match self {
+            Self::Invalid { field, why } => {
+                Self::Invalid { field: format!("requests[{at}].{under}{field}").into(), why }
+            }
+            whole @ (Self::IdempotencyMismatch | Self::TooLarge(_) | Self::Overloaded | Self::Store(_)) => {
+                whole
+            }
+            fault => Self::InBatch { field: format!("requests[{at}]"), fault: Box::new(fault) },
+        }
     }
 }
 
@@ -167,6 +194,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid { field, why } => write!(f, "{field} {why}"),
+            Self::InBatch { field, fault } => write!(f, "{field}: {fault}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
             Self::KeyNotFound(name) => write!(f, "there is no key {name}"),

@@ -1,14 +1,56 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
 pub mod domains;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use state::{next_state, set};
 
 use crate::Fault;
 use crate::port::{Info, Row};
 use crate::wire;
 use bytes::Bytes;
-use link::{Class, DomainId, Key, Link, LinkParts, Position, QueryPolicy, Seq, Status, Target};
+use link::{Class, DomainId, Key, Link, Position, QueryPolicy, Seq, Status, Target};
 use prost::Message;
+use proto::v1;
 use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What one call writes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// In the order in which they take effect.
+    pub items: Vec<Item>,
+    /// How the items belong together.
+    pub kind: Kind,
+    /// Who is to be named for it; nobody where linkr itself tidies up.
+    pub by: Option<By>,
+    /// How a retry is recognised; never with a chunk, which has no one answer.
+    pub retry: Option<Retry>,
+}
+
+/// How the items of a request belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is one.
+    One,
+    /// All or none.
+    Batch,
+    /// Each for itself; what a chunk creates is noted in one row of the audit.
+    Chunk,
+}
+
+/// Who wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// As in [`crate::Caller`].
+    pub principal: Arc<str>,
+    /// The call.
+    pub method: &'static str,
+    /// As in [`crate::Caller`].
+    pub request_id: Arc<str>,
+}
 
 /// A write, checked as far as it can be without the store.
 #[derive(Clone, Debug)]
@@ -17,8 +59,12 @@ pub struct Item {
     pub key: Key,
     /// What to do with it.
     pub intent: Intent,
-    /// How a retry is recognised.
-    pub retry: Option<Retry>,
+}
+
+impl From<Item> for Request {
+    fn from(item: Item) -> Self {
+        Self { items: vec![item], kind: Kind::One, by: None, retry: None }
+    }
 }
 
 /// What to do with a link.
@@ -35,6 +81,18 @@ pub enum Intent {
     },
     /// Bury it.
     Delete {
+        /// Only at this version.
+        etag: Option<Seq>,
+    },
+    /// Bring it back as it was.
+    Undelete {
+        /// Only at this version.
+        etag: Option<Seq>,
+    },
+    /// Make it as it once was, deleted or not.
+    Restore {
+        /// As it was.
+        draft: Draft,
         /// Only at this version.
         etag: Option<Seq>,
     },
@@ -93,12 +151,22 @@ pub struct Retry {
     pub hash: [u8; 16],
 }
 
+/// Principal, method and id.
+pub type RetryName = (String, &'static str, String);
+
+impl Retry {
+    /// What its answer is stored under.
+    pub fn name(&self) -> RetryName {
+        (self.principal.clone(), self.method, self.id.clone())
+    }
+}
+
 /// The stored answer to a request that may come again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Of the whole request.
     pub hash: [u8; 16],
-    /// The answer, a `linkr.v1.Link`.
+    /// The answer: a `linkr.v1.Link`, or of a batch a `linkr.v1.BatchLinksResponse`.
     pub response: Bytes,
 }
 
@@ -111,10 +179,12 @@ pub enum Verdict {
     Changed(Row),
     /// Equal to what is stored: nothing was written.
     Same,
-    /// Done before: this was the answer.
+    /// Done before: this was the answer to the whole request.
     Before(Bytes),
     /// Refused: nothing was written.
     Refused(Fault),
+    /// Another item of its batch was refused: nothing was written.
+    Held,
 }
 
 /// What the store holds about a group's keys and request ids.
@@ -124,8 +194,8 @@ pub struct Found {
     pub rows: HashMap<Key, Row>,
     /// The names of those domains that there are, but for the default one.
     pub domains: HashMap<DomainId, String>,
-    /// Answers, by principal, method and id.
-    pub answers: HashMap<(String, &'static str, String), Answer>,
+    /// Answers, by the names of their retries.
+    pub answers: HashMap<RetryName, Answer>,
 }
 
 /// What to write, in the order of the log: the row's version is its seq.
@@ -133,235 +203,165 @@ pub struct Found {
 pub struct Write {
     /// The new state; of a purge, the last one.
     pub row: Row,
+    /// The state before it.
+    pub before: Option<Row>,
     /// Whether the link is purged.
     pub purge: bool,
-    /// For a retry.
+    /// For a retry; with the last write of its request.
     pub answer: Option<(Retry, Bytes)>,
+}
+
+/// A row of the audit: one write of one link, or the links that a chunk created.
+#[derive(Debug)]
+pub struct Audit {
+    /// Of the write; of a chunk, of its last one.
+    pub seq: Seq,
+    /// Of a chunk, of its first one.
+    pub first: Option<Seq>,
+    /// Which link, unless it is a chunk.
+    pub key: Option<Key>,
+    /// Who.
+    pub by: By,
+    /// The state before, if there was one, as [`Row::to_bytes`] has it.
+    pub before: Option<Bytes>,
+    /// The state after it; none of a chunk: the links have it, or the `before` of their next writes.
+    pub after: Option<Bytes>,
+}
+
+/// What becomes of a group.
+#[derive(Debug)]
+pub struct Decided {
+    /// The end of the log behind it.
+    pub head: Position,
+    /// One for each item.
+    pub verdicts: Vec<Verdict>,
+    /// What to write, numbered without holes.
+    pub writes: Vec<Write>,
+    /// What to note.
+    pub audits: Vec<Audit>,
 }
 
 /// Decides a group: every item sees the effects of those before it. Accepted items are numbered behind `head`
 /// without holes.
-pub fn decide(
-    group: &[Item],
-    mut found: Found,
-    head: Position,
+pub fn decide(group: &[Request], found: Found, head: Position, tag: u64, now: i64) -> Decided {
+    let done = Decided { head, verdicts: Vec::new(), writes: Vec::new(), audits: Vec::new() };
+    let mut deciding = Deciding { found, tag, now, done };
+    group.iter().for_each(|request| deciding.request(request));
+    deciding.done
+}
+
+struct Deciding {
+    found: Found,
     tag: u64,
     now: i64,
-) -> (Position, Vec<Verdict>, Vec<Write>) {
-    let (mut head, mut writes) = (head, Vec::new());
-    let mut one = |item: &Item| {
-        let id = item.retry.as_ref().map(|r| (r.principal.clone(), r.method, r.id.clone()));
-        if let Some((retry, answer)) =
-            item.retry.as_ref().zip(id.as_ref().and_then(|id| found.answers.get(id)))
-        {
-            return if answer.hash == retry.hash {
-                Verdict::Before(answer.response.clone())
-            } else {
-                Verdict::Refused(Fault::IdempotencyMismatch)
+    done: Decided,
+}
+
+impl Deciding {
+    fn request(&mut self, request: &Request) {
+        let answer =
+            request.retry.as_ref().and_then(|retry| Some((retry, self.found.answers.get(&retry.name())?)));
+        if let Some((retry, answer)) = answer {
+            let verdict = match answer.hash == retry.hash {
+                true => Verdict::Before(answer.response.clone()),
+                false => Verdict::Refused(Fault::IdempotencyMismatch),
             };
+            self.done.verdicts.extend(std::iter::repeat_n(verdict, request.items.len()));
+            return;
         }
-        let stored = found.rows.get(&item.key);
+        let (head, first) = (self.done.head, self.done.writes.len());
+        for (at, item) in request.items.iter().enumerate() {
+            let verdict = self.item(item);
+            let refused = matches!(verdict, Verdict::Refused(_)) && request.kind == Kind::Batch;
+            self.done.verdicts.push(verdict);
+            if refused {
+                // Numbers are given out again: nobody has seen them.
+                self.take_back(head, first);
+                let all = self.done.verdicts.len() - 1;
+                self.done.verdicts[all - at..all].fill(Verdict::Held);
+                let behind = request.items.len() - at - 1;
+                self.done.verdicts.extend(std::iter::repeat_n(Verdict::Held, behind));
+                return;
+            }
+        }
+        if let Some(by) = &request.by {
+            audit(&mut self.done.audits, by, request.kind, &self.done.writes[first..]);
+        }
+        let written = self.done.writes.get_mut(first..).unwrap_or_default();
+        if let Some(retry) = request.retry.clone().filter(|_| !written.is_empty()) {
+            let named =
+                |row: &Row| wire::link(row, name_of(&self.found.domains, row.key.domain()), head.epoch);
+            let links = written.iter().map(|write| named(&write.row));
+            let response = Bytes::from(match request.kind {
+                Kind::Batch => {
+                    v1::BatchLinksResponse { links: links.collect(), propagation: None }.encode_to_vec()
+                }
+                Kind::One | Kind::Chunk => links.map(|link| link.encode_to_vec()).last().unwrap_or_default(),
+            });
+            self.found.answers.insert(retry.name(), Answer { hash: retry.hash, response: response.clone() });
+            if let Some(last) = written.last_mut() {
+                last.answer = Some((retry, response));
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Item) -> Verdict {
+        let stored = self.found.rows.get(&item.key);
+        let id = item.key.domain();
         // A store that was put back may not have a domain that this process knows.
-        let domain = match (item.key.domain(), &item.intent) {
-            (DomainId::DEFAULT, _) => Some("-"),
-            (id, Intent::Purge { .. }) => Some(found.domains.get(&id).map_or("?", String::as_str)),
-            (id, _) => found.domains.get(&id).map(String::as_str),
-        };
-        let Some(domain) = domain else {
-            let name = format!("number {} any more", item.key.domain().0);
-            return Verdict::Refused(Fault::DomainNotFound(name));
-        };
-        let row = match next_state(item, domain, stored, head.seq + 1, now) {
+        let known = id == DomainId::DEFAULT || self.found.domains.contains_key(&id);
+        if !known && !matches!(item.intent, Intent::Purge { .. }) {
+            return Verdict::Refused(Fault::DomainNotFound(format!("number {} any more", id.0)));
+        }
+        let domain = name_of(&self.found.domains, id);
+        let row = match next_state(item, domain, stored, self.done.head.seq + 1, self.now) {
             Ok(Some(row)) => row,
             Ok(None) => return Verdict::Same,
             Err(fault) => return Verdict::Refused(fault),
         };
-        let verdict =
-            if stored.is_none() { Verdict::Created(row.clone()) } else { Verdict::Changed(row.clone()) };
-        (head.seq, head.tag) = (row.version, tag);
-        let answer = item.retry.clone().zip(id).map(|(retry, id)| {
-            let response = Bytes::from(wire::link(&row, domain, head.epoch).encode_to_vec());
-            found.answers.insert(id, Answer { hash: retry.hash, response: response.clone() });
-            (retry, response)
-        });
+        (self.done.head.seq, self.done.head.tag) = (row.version, self.tag);
         let purge = matches!(item.intent, Intent::Purge { .. });
-        if purge {
-            found.rows.remove(&item.key);
-        } else {
-            found.rows.insert(item.key.clone(), row.clone());
-        }
-        writes.push(Write { row, purge, answer });
+        let before = match purge {
+            true => self.found.rows.remove(&item.key),
+            false => self.found.rows.insert(item.key.clone(), row.clone()),
+        };
+        let verdict =
+            if before.is_none() { Verdict::Created(row.clone()) } else { Verdict::Changed(row.clone()) };
+        self.done.writes.push(Write { row, before, purge, answer: None });
         verdict
-    };
-    let verdicts = group.iter().map(&mut one).collect();
-    (head, verdicts, writes)
-}
+    }
 
-/// The state that `item` makes of what is stored, or `None` if it is that already.
-/// `domain` is the name of its domain.
-pub fn next_state(
-    item: &Item,
-    domain: &str,
-    stored: Option<&Row>,
-    version: Seq,
-    now: i64,
-) -> Result<Option<Row>, Fault> {
-    let name = || wire::name(&item.key, domain);
-    let new = |draft: &Draft, create_time| Row {
-        key: item.key.clone(),
-        version,
-        link: draft.link.clone(),
-        info: draft.info.clone(),
-        create_time,
-        update_time: now,
-        delete_time: None,
-    };
-    match (&item.intent, stored) {
-        (Intent::Purge { before }, stored) => {
-            let old = stored.filter(|row| row.delete_time.is_some_and(|at| at <= *before));
-            Ok(old.map(|row| Row { version, ..row.clone() }))
+    /// Undoes the writes from `first` on, the last one first.
+    fn take_back(&mut self, head: Position, first: usize) {
+        for Write { row, before, .. } in self.done.writes.drain(first..).rev() {
+            match before {
+                Some(before) => self.found.rows.insert(row.key, before),
+                None => self.found.rows.remove(&row.key),
+            };
         }
-        (Intent::Create(_) | Intent::Import { .. }, Some(row)) if row.delete_time.is_some() => {
-            Err(Fault::CodeDeleted(name()))
-        }
-        (Intent::Create(_), Some(_)) => Err(Fault::Exists(name())),
-        (Intent::Create(draft), None) => Ok(Some(new(draft, now))),
-        (Intent::Import { draft, create_time, .. }, None) => Ok(Some(new(draft, create_time.unwrap_or(now)))),
-        (Intent::Import { draft, create_time, update }, Some(row)) => {
-            // A file that does not say when the link was made does not contradict the store.
-            let create_time = create_time.unwrap_or(row.create_time);
-            if (&row.link, &row.info, row.create_time) == (&draft.link, &draft.info, create_time) {
-                Ok(None)
-            } else if *update {
-                Ok(Some(new(draft, create_time)))
-            } else {
-                Err(Fault::Exists(name()))
-            }
-        }
-        (Intent::Update { .. } | Intent::Delete { .. }, None) => Err(Fault::NotFound(name())),
-        (Intent::Update { etag, .. } | Intent::Delete { etag }, Some(row))
-            if etag.is_some_and(|etag| etag != row.version) =>
-        {
-            Err(Fault::EtagMismatch)
-        }
-        (_, Some(row)) if row.delete_time.is_some() => Err(Fault::NotFound(name())),
-        (Intent::Update { fields, .. }, Some(row)) => {
-            Ok(Some(Row { version, update_time: now, ..with_fields(row, fields)? }))
-        }
-        (Intent::Delete { .. }, Some(row)) => {
-            Ok(Some(Row { version, update_time: now, delete_time: Some(now), ..row.clone() }))
-        }
+        self.done.head = head;
     }
 }
 
-fn with_fields(row: &Row, fields: &[Field]) -> Result<Row, Fault> {
-    let (mut parts, mut info) = (row.link.parts().clone(), row.info.clone());
-    for field in fields {
-        set(&mut parts, &mut info, field.clone());
-    }
-    let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
-    Ok(Row { link, info, ..row.clone() })
-}
-
-/// Sets one field.
-pub fn set(parts: &mut LinkParts, info: &mut Info, field: Field) {
-    match field {
-        Field::Target(value) => parts.target = value,
-        Field::Status(value) => parts.status = value,
-        Field::MaxAge(value) => parts.max_age = value,
-        Field::NotBefore(value) => parts.not_before = value,
-        Field::Expire(value) => parts.expire = value,
-        Field::Query(value) => parts.query = value,
-        Field::Class(value) => parts.class = value,
-        Field::Disabled(value) => parts.disabled = value,
-        Field::Title(value) => info.title = value,
-        Field::Tags(value) => info.tags = value,
-        Field::Note(value) => info.note = value,
+/// Notes what a request wrote. Of what a chunk creates the bodies are not written twice.
+fn audit(audits: &mut Vec<Audit>, by: &By, kind: Kind, writes: &[Write]) {
+    let (in_short, in_full): (Vec<&Write>, Vec<&Write>) =
+        writes.iter().partition(|write| kind == Kind::Chunk && write.before.is_none());
+    audits.extend(in_full.into_iter().map(|Write { row, before, .. }| Audit {
+        seq: row.version,
+        first: None,
+        key: Some(row.key.clone()),
+        by: by.clone(),
+        before: before.as_ref().map(Row::to_bytes),
+        after: Some(row.to_bytes()),
+    }));
+    if let (Some(first), Some(last)) = (in_short.first(), in_short.last()) {
+        let (seq, first) = (last.row.version, Some(first.row.version));
+        audits.push(Audit { seq, first, key: None, by: by.clone(), before: None, after: None });
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use link::{Code, Epoch};
-
-    fn item(code: &str, intent: Intent) -> Item {
-        Item { key: Key::new(DomainId::DEFAULT, &Code::new(code).unwrap()), intent, retry: None }
-    }
-
-    fn draft(target: &str) -> Draft {
-        let link = Link::new(LinkParts::to(Target::given(target, &[]).unwrap())).unwrap();
-        Draft { link, info: Info::default() }
-    }
-
-    #[test]
-    fn numbers_have_no_holes_and_each_item_sees_those_before() {
-        let import =
-            |update| Intent::Import { draft: draft("https://b.example/"), create_time: None, update };
-        let group = [
-            item("a", Intent::Create(draft("https://a.example/"))),
-            item("a", Intent::Create(draft("https://a.example/"))),
-            item("a", import(false)),
-            item("a", import(true)),
-            item("a", import(true)),
-            item("b", Intent::Delete { etag: None }),
-            item("a", Intent::Update { fields: vec![Field::Disabled(true)], etag: Some(7) }),
-            item("a", Intent::Update { fields: vec![Field::Disabled(true)], etag: Some(12) }),
-            item("a", Intent::Delete { etag: None }),
-            item("a", Intent::Delete { etag: None }),
-            item("a", import(true)),
-            item("a", Intent::Purge { before: 4 }),
-            item("a", Intent::Purge { before: 5 }),
-            item("a", Intent::Purge { before: 5 }),
-            item("a", Intent::Create(draft("https://c.example/"))),
-        ];
-        let start = Position { epoch: Epoch { counter: 1, random: 2 }, seq: 10, tag: 3 };
-        let (head, verdicts, writes) = decide(&group, Found::default(), start, 99, 5);
-        assert_eq!(head, Position { seq: 16, tag: 99, ..start });
-        let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();
-        assert_eq!(numbers, [11, 12, 13, 14, 15, 16].map(|seq| (seq, seq == 15)));
-        let name = || "domains/-/links/a".to_owned();
-        let short: Vec<_> = verdicts
-            .into_iter()
-            .map(|verdict| match verdict {
-                Verdict::Created(row) | Verdict::Changed(row) => Ok(row.version),
-                Verdict::Same | Verdict::Before(_) => Ok(0),
-                Verdict::Refused(fault) => Err(fault),
-            })
-            .collect();
-        let want = [
-            Ok(11),
-            Err(Fault::Exists(name())),
-            Err(Fault::Exists(name())),
-            Ok(12),
-            Ok(0),
-            Err(Fault::NotFound("domains/-/links/b".into())),
-            Err(Fault::EtagMismatch),
-            Ok(13),
-            Ok(14),
-            Err(Fault::NotFound(name())),
-            Err(Fault::CodeDeleted(name())),
-            Ok(0),
-            Ok(15),
-            Ok(0),
-            Ok(16),
-        ];
-        assert_eq!(short, want);
-    }
-
-    #[test]
-    fn a_retry_in_the_same_group_is_answered_like_the_first() {
-        let retry = |hash| {
-            Some(Retry { principal: String::new(), method: "CreateLink", id: "x".into(), hash: [hash; 16] })
-        };
-        let with = |code: &str, hash| Item {
-            retry: retry(hash),
-            ..item(code, Intent::Create(draft("https://a.example/")))
-        };
-        let group = [with("a", 1), with("b", 1), with("a", 2)];
-        let (head, verdicts, _) = decide(&group, Found::default(), Position::default(), 1, 5);
-        assert_eq!(head.seq, 1);
-        assert!(matches!(verdicts[1], Verdict::Before(_)));
-        assert_eq!(verdicts[2], Verdict::Refused(Fault::IdempotencyMismatch));
-    }
+/// What a domain is called in the names of its links.
+fn name_of(domains: &HashMap<DomainId, String>, id: DomainId) -> &str {
+    if id == DomainId::DEFAULT { "-" } else { domains.get(&id).map_or("?", String::as_str) }
 }

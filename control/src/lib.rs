@@ -4,6 +4,7 @@
 pub mod adapter;
 mod caller;
 mod fault;
+mod frozen;
 mod heads;
 pub mod journal;
 pub mod keys;

@@ -1,8 +1,11 @@
 //! What the service and the feed need of a store. No driver and no transport is named here.
 
+mod audits;
 pub mod domains;
 
-use crate::journal::{Item, Verdict};
+pub use audits::{Audits, Moment, Traced, Who, Written};
+
+use crate::journal::{Request, Verdict};
 use crate::keys::Scopes;
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -11,7 +14,7 @@ use link::{Change, Epoch, Key, Link, Position, Seq, State};
 /// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
 ///
 /// Answers that hold a position and values read both in one snapshot. After a failed call nothing has changed.
-pub trait Repository: domains::DomainRows + Send + Sync + 'static {
+pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     /// What and where it is, for people.
     fn name(&self) -> String;
     /// How this process stands among those that share the store; `None` where it has it alone.
@@ -24,9 +27,9 @@ pub trait Repository: domains::DomainRows + Send + Sync + 'static {
     }
     /// The current end of the log.
     fn head(&self) -> Result<Position, StoreFault>;
-    /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk.
-    /// `now` is in Unix milliseconds.
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault>;
+    /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk, with them
+    /// their rows of the audit and the answers for retries. `now` is in Unix milliseconds.
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault>;
     /// Begins a new history above `counter` that is known to share the changes up to `shared` with the one whose place
     /// it takes (R2), and notes that. `now` is in Unix milliseconds.
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault>;
@@ -38,7 +41,7 @@ pub trait Repository: domains::DomainRows + Send + Sync + 'static {
     /// for a day. Without `own` nothing is written (R10).
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
-    /// through the log the oldest tombstones (R14). `now` is in Unix milliseconds.
+    /// through the log the oldest tombstones (R14), and the oldest rows of the audit. `now` is in Unix milliseconds.
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault>;
     /// One link, deleted or not.
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;

@@ -1,35 +1,35 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
+mod batch;
 mod codes;
 mod directory;
 mod domains;
 mod draft;
 mod edges;
 mod graph;
+mod history;
 mod import;
 mod list;
 mod name;
+mod write;
 
 pub use draft::Rules;
 pub use import::Chunk;
 
-use crate::journal::{Field, Intent, Item, Retry, Verdict, next_state};
+use crate::journal::{Draft, Field, Intent, Item};
 use crate::metrics::Metrics;
 use crate::port::{Repository, Row, StoreFault};
 use crate::sessions::Sessions;
 use crate::wire;
-use crate::writer::{Writer, unix_ms};
+use crate::writer::Writer;
 use crate::{Caller, Fault};
 use codes::Drawing;
-use directory::Directory;
-
-use link::{Epoch, Key, Position, Seq};
-use prost::Message;
+use directory::{Directory, Namespace};
+use link::{Epoch, Key};
 use proto::v1;
 use std::sync::Arc;
+use write::{asked, etag};
 
-/// Bytes of one request that is not an import.
-const REQUEST_BYTES: usize = 1024 * 1024;
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
 const DRAWS: usize = 8;
 
@@ -41,6 +41,14 @@ pub struct Service {
     rules: Arc<Rules>,
     directory: Directory,
     sessions: Arc<Sessions>,
+}
+
+/// A link that a create asks for.
+struct Wanted {
+    draft: Draft,
+    /// Of the code that was given, if one was.
+    given: Option<Key>,
+    drawing: Drawing,
 }
 
 impl Service {
@@ -77,34 +85,44 @@ impl Service {
     }
 
     async fn try_create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry(caller, "CreateLink", &request.request_id, request)?;
+        let asked = asked!(caller, "CreateLink", request)?;
         let domain = self.parent(caller, &request.parent).await?;
-        let drawing = Drawing::new(request, &domain)?;
-        let mut draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
+        let wanted = self.wanted(&domain, request).await?;
+        for _ in 0..DRAWS {
+            let key = self.key_of(&domain, &wanted)?;
+            let given = wanted.given.as_ref();
+            match self.one(&asked, Item { key, intent: Intent::Create(wanted.draft.clone()) }).await {
+                Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
+                // A code that was drawn only to check is not kept for anybody.
+                Ok(link) if given.is_none() && request.validate_only => return Ok(uncoded(link)),
+                answer => return answer,
+            }
+        }
+        Err(Fault::Exists(format!("each of {DRAWS} drawn codes")))
+    }
+
+    /// The link that a create asks for, and under which code.
+    async fn wanted(&self, domain: &Namespace, request: &v1::CreateLinkRequest) -> Result<Wanted, Fault> {
+        let drawing = Drawing::new(request, domain)?;
+        let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
         let given = match request.link_id.as_str() {
             "" => None,
             code => Some(domain.key(&self.rules.code(code, "code")?)),
         };
         let target = draft.link.parts().target.clone();
         let target = self.lead(target, given.as_ref(), request.flatten).await?;
-        draft.link = draft.link.leading_to(target);
+        Ok(Wanted { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
+    }
+
+    /// The given key, or one that is drawn.
+    fn key_of(&self, domain: &Namespace, wanted: &Wanted) -> Result<Key, Fault> {
+        if let Some(key) = &wanted.given {
+            return Ok(key.clone());
+        }
         for _ in 0..DRAWS {
-            let key = match &given {
-                Some(key) => key.clone(),
-                None => match drawing.draw()? {
-                    code if self.rules.is_reserved(code.as_str()) => continue,
-                    code => domain.key(&code),
-                },
-            };
-            let item = Item { key, intent: Intent::Create(draft.clone()), retry: retry.clone() };
-            match self.write(item, ack).await {
-                Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
-                // A code that was drawn only to check is not kept for anybody.
-                Ok(link) if given.is_none() && request.validate_only => {
-                    return Ok(v1::Link { name: String::new(), code: String::new(), ..link });
-                }
-                answer => return answer,
+            let code = wanted.drawing.draw()?;
+            if !self.rules.is_reserved(code.as_str()) {
+                return Ok(domain.key(&code));
             }
         }
         Err(Fault::Exists(format!("each of {DRAWS} drawn codes")))
@@ -126,8 +144,11 @@ impl Service {
     }
 
     async fn try_update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry(caller, "UpdateLink", &request.request_id, request)?;
+        let asked = asked!(caller, "UpdateLink", request)?;
+        self.one(&asked, self.changed(caller, request).await?).await
+    }
+
+    async fn changed(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<Item, Fault> {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
         let key = self.key(caller, &link.name).await?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
@@ -137,8 +158,7 @@ impl Service {
                 *target = self.lead(target.clone(), Some(&key), request.flatten).await?;
             }
         }
-        let intent = Intent::Update { fields, etag: etag(&link.etag) };
-        self.write(Item { key, intent, retry }, ack).await
+        Ok(Item { key, intent: Intent::Update { fields, etag: etag(&link.etag) } })
     }
 
     /// See `DeleteLink`.
@@ -147,40 +167,32 @@ impl Service {
     }
 
     async fn try_delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry(caller, "DeleteLink", &request.request_id, request)?;
+        let asked = asked!(caller, "DeleteLink", request)?;
+        self.one(&asked, self.deleted(caller, request).await?).await
+    }
+
+    async fn deleted(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<Item, Fault> {
         let key = self.key(caller, &request.name).await?;
-        let intent = Intent::Delete { etag: etag(&request.etag) };
-        self.write(Item { key, intent, retry }, ack).await
+        Ok(Item { key, intent: Intent::Delete { etag: etag(&request.etag) } })
     }
 
-    async fn write(&self, item: Item, ack: Ack) -> Result<v1::Link, Fault> {
-        if ack == Ack::OnlyCheck {
-            return self.only_check(&item).await;
-        }
-        let done = self.writer.submit(vec![item], false)?.answer().await?;
-        let (mut link, seq) = match done.verdicts.into_iter().next() {
-            Some(Verdict::Created(row) | Verdict::Changed(row)) => {
-                (self.shown(&row, done.epoch), row.version)
-            }
-            Some(Verdict::Before(bytes)) => before(bytes)?,
-            Some(Verdict::Refused(fault)) => return Err(fault),
-            Some(Verdict::Same) | None => unreachable!("only imports leave things as they are"),
-        };
-        if ack == Ack::Propagated {
-            link.propagation = Some(self.sessions.propagated(done.epoch, seq).await);
-        }
-        Ok(link)
+    /// See `UndeleteLink`.
+    pub async fn undelete(
+        &self,
+        caller: &Caller,
+        request: v1::UndeleteLinkRequest,
+    ) -> Result<v1::Link, Fault> {
+        self.counted("UndeleteLink", self.try_undelete(caller, &request).await)
     }
 
-    /// The answer that the write would get now, without what only a real one has.
-    async fn only_check(&self, item: &Item) -> Result<v1::Link, Fault> {
-        let (epoch, stored) = self.stored(item.key.clone()).await?;
-        let version = stored.as_ref().map_or(0, |row| row.version);
-        let domain = self.directory.name(item.key.domain());
-        let row = next_state(item, &domain, stored.as_ref(), version, unix_ms())?.or(stored);
-        let link = row.map(|row| self.shown(&row, epoch)).unwrap_or_default();
-        Ok(v1::Link { revision: String::new(), etag: String::new(), ..link })
+    async fn try_undelete(
+        &self,
+        caller: &Caller,
+        request: &v1::UndeleteLinkRequest,
+    ) -> Result<v1::Link, Fault> {
+        let asked = asked!(caller, "UndeleteLink", request)?;
+        let key = self.key(caller, &request.name).await?;
+        self.one(&asked, Item { key, intent: Intent::Undelete { etag: etag(&request.etag) } }).await
     }
 
     /// A link of a domain that was asked about before.
@@ -203,56 +215,9 @@ pub async fn blocking<T: Send + 'static>(
     answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }
 
-/// When a write is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ack {
-    OnlyCheck,
-    Durable,
-    Propagated,
-}
-
-fn ack(ack: i32, only_check: bool) -> Result<Ack, Fault> {
-    match v1::Ack::try_from(ack) {
-        Err(_) => Err(Fault::invalid("ack", "is none that this server knows")),
-        Ok(_) if only_check => Ok(Ack::OnlyCheck),
-        Ok(v1::Ack::Unspecified | v1::Ack::Durable) => Ok(Ack::Durable),
-        Ok(v1::Ack::Propagated) => Ok(Ack::Propagated),
-    }
-}
-
-/// The stored answer, and the seq of the write that it answered.
-fn before(bytes: bytes::Bytes) -> Result<(v1::Link, Seq), StoreFault> {
-    let link = v1::Link::decode(bytes).map_err(|e| StoreFault::Corrupt(format!("a stored answer: {e}")))?;
-    let wrong = || StoreFault::Corrupt(format!("a stored answer: revision {}", link.revision));
-    let (_, seq) = Position::parse_revision(&link.revision).ok_or_else(wrong)?;
-    Ok((link, seq))
-}
-
-/// The version an etag names; 0, which no link has, for one that we cannot have given out.
-fn etag(text: &str) -> Option<Seq> {
-    let version = |text: &str| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    (!text.is_empty()).then(|| version(text).unwrap_or(0))
-}
-
-fn retry(
-    caller: &Caller,
-    method: &'static str,
-    id: &str,
-    request: &impl Message,
-) -> Result<Option<Retry>, Fault> {
-    if request.encoded_len() > REQUEST_BYTES {
-        return Err(Fault::TooLarge("1 MiB in a request"));
-    }
-    if id.len() > 128 || !id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-        return Err(Fault::invalid("request_id", "is not at most 128 printable ASCII characters"));
-    }
-    let retry = || Retry {
-        principal: caller.principal.to_string(),
-        method,
-        id: id.to_owned(),
-        hash: fnv(&request.encode_to_vec()).to_be_bytes(),
-    };
-    Ok((!id.is_empty()).then(retry))
+/// A link that was only checked, without the code that was drawn for it.
+fn uncoded(link: v1::Link) -> v1::Link {
+    v1::Link { name: String::new(), code: String::new(), ..link }
 }
 
 /// FNV-1a of 128 bits: it tells a client's own requests apart, and is the same in every release, which a stored
@@ -266,15 +231,6 @@ fn fnv(bytes: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn etags() {
-        assert_eq!(etag(""), None);
-        assert_eq!(etag("\"17\""), Some(17));
-        for foreign in ["17", "\"", "\"x\"", "W/\"17\"", "\"17\", \"18\""] {
-            assert_eq!(etag(foreign), Some(0), "{foreign}");
-        }
-    }
 
     /// Test vectors of the FNV draft (draft-eastlake-fnv, appendix).
     #[test]

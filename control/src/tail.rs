@@ -164,16 +164,30 @@ fn size(change: &Change) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Item;
+    use crate::journal::Request;
     use crate::journal::domains::DomainItem;
     use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
-    use crate::port::{Committed, Fetched, History, Listed, Row, SessionRow, Tidied, Walked};
+    use crate::port::{
+        Audits, Committed, Fetched, History, Listed, Moment, Row, SessionRow, Tidied, Traced, Walked, Who,
+    };
     use link::Key;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Counts how often the log is read; far too often ends the tail with a hole.
     #[derive(Default)]
     struct Counting(AtomicUsize);
+
+    impl Audits for Counting {
+        fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
+            unreachable!()
+        }
+        fn write_after(&self, _: &Key, _: Moment) -> Result<Traced, StoreFault> {
+            unreachable!()
+        }
+        fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
+            unreachable!()
+        }
+    }
 
     impl Repository for Counting {
         fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
@@ -188,7 +202,7 @@ mod tests {
         fn head(&self) -> Result<Position, StoreFault> {
             unreachable!()
         }
-        fn commit(&self, _: &[Item], _: i64) -> Result<Committed, StoreFault> {
+        fn commit(&self, _: &[Request], _: i64) -> Result<Committed, StoreFault> {
             unreachable!()
         }
         fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {

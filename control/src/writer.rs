@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::journal::domains::DomainItem;
-use crate::journal::{Item, Verdict};
+use crate::journal::{Kind, Request, Verdict};
 use crate::port::domains::DomainCommitted;
 use crate::port::{Repository, SessionRow, StoreFault};
 use crate::tail::Tail;
@@ -12,10 +12,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 
-/// Items of small writes in one commit.
+/// Items of small writes in one commit, unless one batch has more.
 const GROUP_ITEMS: usize = 256;
-/// Small writes that may wait.
-const WAITING_WRITES: usize = 2_048;
+/// Items of small writes that wait when no more may come.
+const WAITING_ITEMS: usize = 2_048;
 /// Import chunks that may wait: each import keeps at most two under way.
 const WAITING_CHUNKS: usize = 256;
 
@@ -36,15 +36,24 @@ pub struct Done {
 type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
 
 enum Job {
-    Items(Vec<Item>, Reply<Done>),
+    Write(Request, Reply<Done>),
     Fork(u32, Seq, Reply<Position>),
     Domain(DomainItem, Reply<DomainCommitted>),
     Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
 }
 
+impl Job {
+    /// What is no write counts as one.
+    fn items(&self) -> usize {
+        if let Self::Write(request, _) = self { request.items.len() } else { 1 }
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     small: VecDeque<Job>,
+    /// Of the small ones.
+    items: usize,
     chunks: VecDeque<Job>,
     closed: bool,
     dead: bool,
@@ -87,9 +96,9 @@ impl Writer {
     ///
     /// # Errors
     /// [`Fault::Overloaded`] when too much waits already.
-    pub fn submit(&self, items: Vec<Item>, chunk: bool) -> Result<Waiting<Done>, Fault> {
+    pub fn submit(&self, request: Request) -> Result<Waiting<Done>, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.push(Job::Items(items, reply), chunk)?;
+        self.push(Job::Write(request, reply))?;
         Ok(Waiting(answer))
     }
 
@@ -99,7 +108,7 @@ impl Writer {
     /// As for any write.
     pub async fn fork(&self, counter: u32, shared: Seq) -> Result<Position, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.push(Job::Fork(counter, shared, reply), false)?;
+        self.push(Job::Fork(counter, shared, reply))?;
         Waiting(answer).answer().await
     }
 
@@ -109,7 +118,7 @@ impl Writer {
     /// As for any write.
     pub async fn domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.push(Job::Domain(item, reply), false)?;
+        self.push(Job::Domain(item, reply))?;
         Waiting(answer).answer().await
     }
 
@@ -119,11 +128,11 @@ impl Writer {
     /// As for any write.
     pub async fn sessions(&self, own: Vec<SessionRow>) -> Result<Vec<SessionRow>, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.push(Job::Sessions(own, reply), false)?;
+        self.push(Job::Sessions(own, reply))?;
         Waiting(answer).answer().await
     }
 
-    fn push(&self, job: Job, chunk: bool) -> Result<(), Fault> {
+    fn push(&self, job: Job) -> Result<(), Fault> {
         let mut queue = self.shared.lock();
         if queue.dead {
             return Err(died().into());
@@ -131,14 +140,18 @@ impl Writer {
         if queue.closed {
             return Err(stopping().into());
         }
-        let (line, most) = match chunk {
-            true => (&mut queue.chunks, WAITING_CHUNKS),
-            false => (&mut queue.small, WAITING_WRITES),
-        };
-        if line.len() >= most {
+        let chunk = matches!(&job, Job::Write(request, _) if request.kind == Kind::Chunk);
+        let (waiting, most) =
+            if chunk { (queue.chunks.len(), WAITING_CHUNKS) } else { (queue.items, WAITING_ITEMS) };
+        if waiting >= most {
             return Err(Fault::Overloaded);
         }
-        line.push_back(job);
+        if chunk {
+            queue.chunks.push_back(job);
+        } else {
+            queue.items += job.items();
+            queue.small.push_back(job);
+        }
         drop(queue);
         self.shared.filled.notify_one();
         Ok(())
@@ -193,6 +206,7 @@ impl Drop for Closing {
             tracing::error!("the writing thread has died: every write is refused until control is restarted");
         }
         queue.small.clear();
+        queue.items = 0;
         queue.chunks.clear();
     }
 }
@@ -213,6 +227,7 @@ fn run(shared: &Shared, store: &dyn Repository, tail: &Tail, committed: &watch::
         }
         // Small writes first, then one chunk: a person never waits for a whole import, and an import never starves.
         let small = group(&mut queue.small);
+        queue.items -= small.iter().map(Job::items).sum::<usize>();
         let chunk: Vec<Job> = queue.chunks.pop_front().into_iter().collect();
         drop(queue);
         perform(store, tail, committed, small);
@@ -241,7 +256,7 @@ fn tidy(store: &dyn Repository, committed: &watch::Sender<Position>) -> Duration
 fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
     let (mut taken, mut items) = (Vec::new(), 0);
     while let Some(job) = line.front() {
-        let more = if let Job::Items(more, _) = job { more.len() } else { GROUP_ITEMS };
+        let more = if let Job::Write(..) = job { job.items() } else { GROUP_ITEMS };
         if items > 0 && items + more > GROUP_ITEMS {
             break;
         }
@@ -252,12 +267,12 @@ fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
 }
 
 fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
-    let (mut items, mut replies) = (Vec::new(), Vec::new());
+    let (mut requests, mut replies) = (Vec::new(), Vec::new());
     for job in jobs {
         match job {
-            Job::Items(more, reply) => {
-                replies.push((more.len(), reply));
-                items.extend(more);
+            Job::Write(request, reply) => {
+                replies.push((request.items.len(), reply));
+                requests.push(request);
             }
             Job::Sessions(own, reply) => {
                 let _ = reply.send(store.sessions(Some(&own))); // whoever asked may have gone
@@ -278,10 +293,10 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
         }
     }
-    if items.is_empty() {
+    if requests.is_empty() {
         return;
     }
-    match store.commit(&items, unix_ms()) {
+    match store.commit(&requests, unix_ms()) {
         Ok(done) => {
             tail.offer(
                 done.verdicts.iter().filter_map(|verdict| change(verdict, done.head)).collect(),
@@ -295,7 +310,7 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
         }
         Err(fault) => {
-            tracing::error!(%fault, items = items.len(), "a commit failed; nothing of it was written");
+            tracing::error!(%fault, requests = requests.len(), "a commit failed; nothing of it was written");
             for (_, reply) in replies {
                 let _ = reply.send(Err(fault.clone()));
             }
@@ -319,9 +334,11 @@ pub fn unix_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Intent;
+    use crate::journal::{Intent, Item};
     use crate::port::domains::{DomainRow, DomainRows};
-    use crate::port::{Committed, Fetched, History, Limit, Listed, Row, Tidied, Walked};
+    use crate::port::{
+        Audits, Committed, Fetched, History, Limit, Listed, Moment, Row, Tidied, Traced, Walked, Who,
+    };
     use bytes::Bytes;
     use link::{Change, Key};
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -332,16 +349,29 @@ mod tests {
         go: Mutex<Option<Receiver<()>>>,
     }
 
+    impl Audits for Noting {
+        fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
+            unreachable!()
+        }
+        fn write_after(&self, _: &Key, _: Moment) -> Result<Traced, StoreFault> {
+            unreachable!()
+        }
+        fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
+            unreachable!()
+        }
+    }
+
     impl Repository for Noting {
-        fn commit(&self, group: &[Item], _: i64) -> Result<Committed, StoreFault> {
+        fn commit(&self, group: &[Request], _: i64) -> Result<Committed, StoreFault> {
             if let Some(go) = self.go.lock().unwrap().take() {
                 go.recv().unwrap();
             }
-            self.groups.lock().unwrap().send(group.len()).unwrap();
-            if group.len() == 44 {
+            let items = group.iter().map(|request| request.items.len()).sum();
+            self.groups.lock().unwrap().send(items).unwrap();
+            if items == 44 {
                 return Err(StoreFault::Full);
             }
-            Ok(Committed { head: Position::default(), verdicts: vec![Verdict::Same; group.len()] })
+            Ok(Committed { head: Position::default(), verdicts: vec![Verdict::Same; items] })
         }
 
         fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
@@ -398,9 +428,10 @@ mod tests {
         }
     }
 
-    fn items(count: usize) -> Vec<Item> {
+    fn items(kind: Kind, count: usize) -> Request {
         let key = Key::from_bytes(b"\0\0\0\0a").unwrap();
-        vec![Item { key, intent: Intent::Delete { etag: None }, retry: None }; count]
+        let items = vec![Item { key, intent: Intent::Delete { etag: None } }; count];
+        Request { items, kind, by: None, retry: None }
     }
 
     #[tokio::test]
@@ -411,15 +442,15 @@ mod tests {
         let store = Arc::new(store);
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
-        let first = writer.submit(items(7), false).unwrap();
+        let first = writer.submit(items(Kind::Batch, 7)).unwrap();
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
         }
-        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(5_000), true).unwrap()).collect();
-        let small: Vec<_> = (0..300).map(|_| writer.submit(items(1), false).unwrap()).collect();
+        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(Kind::Chunk, 5_000)).unwrap()).collect();
+        let small: Vec<_> = (0..300).map(|_| writer.submit(items(Kind::One, 1)).unwrap()).collect();
         let fork = {
             let (reply, answer) = oneshot::channel();
-            writer.push(Job::Fork(1, 0, reply), false).unwrap();
+            writer.push(Job::Fork(1, 0, reply)).unwrap();
             answer
         };
         go.send(()).unwrap();
@@ -436,6 +467,34 @@ mod tests {
         assert_eq!(failed, 44);
         let groups: Vec<usize> = noted.try_iter().collect();
         assert_eq!(groups, [7, 256, 5_000, 44, 5_000, 0, 5_000]);
-        assert!(matches!(writer.submit(items(1), false), Err(Fault::Store(_))));
+        assert!(matches!(writer.submit(items(Kind::One, 1)), Err(Fault::Store(_))));
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_never_split_and_its_items_count_in_the_line() {
+        let (note, noted) = channel();
+        let (go, wait) = channel();
+        let store = Arc::new(Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) });
+        let tail = Arc::new(Tail::new(store.clone(), Position::default()));
+        let writer = Writer::start(store, Position::default(), tail).unwrap();
+        let mut waiting = vec![writer.submit(items(Kind::One, 1)).unwrap()];
+        while !writer.shared.lock().small.is_empty() {
+            std::thread::yield_now();
+        }
+        for (kind, count) in [(Kind::One, 1), (Kind::Batch, 200), (Kind::Batch, 100), (Kind::One, 1)] {
+            waiting.push(writer.submit(items(kind, count)).unwrap());
+        }
+        for _ in 0..2 {
+            waiting.push(writer.submit(items(Kind::Batch, 1_000)).unwrap());
+        }
+        let full = writer.submit(items(Kind::One, 1)).err();
+        go.send(()).unwrap();
+        for one in waiting {
+            one.answer().await.unwrap();
+        }
+        assert_eq!(full, Some(Fault::Overloaded));
+        writer.submit(items(Kind::One, 1)).unwrap().answer().await.unwrap();
+        writer.close();
+        assert_eq!(noted.try_iter().collect::<Vec<_>>(), [1, 201, 101, 1_000, 1_000, 1]);
     }
 }

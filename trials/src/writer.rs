@@ -354,10 +354,7 @@ impl Writer {
 
 /// Surely not done. Anything else may have been.
 fn refused(status: &tonic::Status) -> bool {
-    matches!(
-        status.code(),
-        Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument
-    )
+    matches!(status.code(), Code::Aborted | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument)
 }
 
 /// Refused because the disk is full: what was begun is rolled back.

@@ -54,22 +54,25 @@ pub enum LinkCommand {
     /// Changes the given fields of a link
     Update(Box<Update>),
     /// Deletes a link: its code answers 410 and stays taken
-    Delete {
+    Delete(Existing),
+    /// Brings a deleted link back as it was
+    Undelete(Existing),
+    /// Lists what a link was, and who made it so, the latest first
+    History {
         /// Its code
         code: String,
-        /// Only if the link still has this etag
-        #[arg(long)]
-        etag: Option<String>,
-        /// Makes a retry safe: the same id answers as the first time
-        #[arg(long, value_name = "ID")]
-        request_id: Option<String>,
-        /// When it is done
-        #[arg(long, default_value = "durable", value_name = "WHEN")]
-        ack: Ack,
+        /// How many versions at most
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
+        page_size: i32,
+        /// Goes on behind an earlier page
+        #[arg(long, value_name = "TOKEN")]
+        page_token: Option<String>,
         /// Which server.
         #[command(flatten)]
         server: Server,
     },
+    /// Makes a link what it once was, as a new version
+    Restore(Restore),
     /// Asks an edge what it would answer, and why
     Explain(Explain),
     /// Lists links in the order of their codes
@@ -104,6 +107,39 @@ pub struct Drawn {
     /// Its characters: digits and letters, or those that nobody mistakes (without 0 O o 1 l I)
     #[arg(long, conflicts_with = "code", value_parser = ["base62", "unambiguous"])]
     pub code_alphabet: Option<String>,
+}
+
+/// A write of a link that is there, and all that it is told.
+#[derive(Args)]
+pub struct Existing {
+    /// Its code
+    pub code: String,
+    /// Only if the link still has this etag
+    #[arg(long)]
+    pub etag: Option<String>,
+    /// Makes a retry safe: the same id answers as the first time
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// When it is done
+    #[arg(long, default_value = "durable", value_name = "WHEN")]
+    pub ack: Ack,
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `linkr link restore`.
+#[derive(Args)]
+pub struct Restore {
+    /// What it was then, such as 2030-01-31T12:00:00Z
+    #[arg(long, required_unless_present = "revision", conflicts_with = "revision")]
+    pub time: Option<String>,
+    /// What it was at this revision, such as one that its history names
+    #[arg(long)]
+    pub revision: Option<String>,
+    /// Which link, and how.
+    #[command(flatten)]
+    pub existing: Existing,
 }
 
 /// When a write is done.

@@ -2,10 +2,10 @@
 
 use super::fields::set_cell;
 use super::{connect, name, parent, refused, show};
-use crate::args::{Ack, LinkCommand, Update};
+use crate::args::{Ack, Existing, LinkCommand, Restore, Update};
 use crate::fault::Fault;
 use prost_types::FieldMask;
-use proto::v1;
+use proto::v1::{self, restore_link_request::Point};
 
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
@@ -48,7 +48,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             show::link(&answer.into_inner(), server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
-        LinkCommand::Delete { code, etag, request_id, ack, server } => {
+        LinkCommand::Delete(Existing { code, etag, request_id, ack, server }) => {
             let request = v1::DeleteLinkRequest {
                 name: name(&server.domain, &code),
                 etag: quoted(etag),
@@ -63,6 +63,35 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 .map_err(|s| refused(&s, &server.api))?;
             show::written(&answer.into_inner(), server.api.output)
         }
+        LinkCommand::Undelete(Existing { code, etag, request_id, ack, server }) => {
+            let request = v1::UndeleteLinkRequest {
+                name: name(&server.domain, &code),
+                etag: quoted(etag),
+                request_id: request_id.unwrap_or_default(),
+                ack: on_wire(ack),
+                ..Default::default()
+            };
+            let answer = connect(&server.api)
+                .await?
+                .undelete_link(request)
+                .await
+                .map_err(|s| refused(&s, &server.api))?;
+            show::written(&answer.into_inner(), server.api.output)
+        }
+        LinkCommand::History { code, page_size, page_token, server } => {
+            let request = v1::ListLinkHistoryRequest {
+                name: name(&server.domain, &code),
+                page_size,
+                page_token: page_token.unwrap_or_default(),
+            };
+            let answer = connect(&server.api)
+                .await?
+                .list_link_history(request)
+                .await
+                .map_err(|s| refused(&s, &server.api))?;
+            show::history(&answer.into_inner(), server.api.output)
+        }
+        LinkCommand::Restore(restore) => restored(restore).await,
         LinkCommand::Explain(args) => super::explain(&args),
         LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
             let mut client = connect(&server.api).await?;
@@ -115,6 +144,25 @@ async fn change(update: Update) -> Result<(), Fault> {
     };
     let answer =
         connect(&server.api).await?.update_link(request).await.map_err(|s| refused(&s, &server.api))?;
+    show::written(&answer.into_inner(), server.api.output)
+}
+
+async fn restored(restore: Restore) -> Result<(), Fault> {
+    let Restore { time, revision, existing: Existing { code, etag, request_id, ack, server } } = restore;
+    let time = time.map(|text| {
+        let wrong = |_| Fault::new(format_args!("--time {text} is no time such as 2030-01-31T12:00:00Z"));
+        text.parse().map(Point::Time).map_err(wrong)
+    });
+    let request = v1::RestoreLinkRequest {
+        name: name(&server.domain, &code),
+        point: time.transpose()?.or(revision.map(Point::Revision)),
+        etag: quoted(etag),
+        request_id: request_id.unwrap_or_default(),
+        ack: on_wire(ack),
+        ..Default::default()
+    };
+    let answer =
+        connect(&server.api).await?.restore_link(request).await.map_err(|s| refused(&s, &server.api))?;
     show::written(&answer.into_inner(), server.api.output)
 }
 

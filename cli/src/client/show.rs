@@ -4,7 +4,7 @@ use super::fields::{FIELDS, OUTPUT_ONLY, cell, object};
 use crate::args::Output;
 use crate::fault::Fault;
 use crate::out;
-use proto::v1::{CheckCodeResponse, Link, Propagation};
+use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation};
 use serde_json::{Map, Value, json};
 
 /// One link.
@@ -97,6 +97,43 @@ pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
             Ok(())
         }
     }
+}
+
+/// A page of what a link was.
+pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fault> {
+    let next = &page.next_page_token;
+    let text = |time: Option<prost_types::Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+    if output == Output::Json {
+        let version = |version: &LinkVersion| {
+            json!({
+                "link": version.link.as_ref().map(everything),
+                "principal": version.principal,
+                "method": version.method,
+                "request_id": version.request_id,
+                "time": text(version.time),
+            })
+        };
+        let versions: Vec<Value> = page.versions.iter().map(version).collect();
+        return out::line(&json!({ "versions": versions, "next_page_token": next }).to_string());
+    }
+    let line = |version: &LinkVersion| {
+        let link = version.link.clone().unwrap_or_default();
+        let state = if link.delete_time.is_some() { "  (deleted)" } else { "" };
+        let unknown = |text: &str| if text.is_empty() { "-".to_owned() } else { one_line(text) };
+        format!(
+            "{:<24}  {:<16}  {:<12}  {}  {}{state}\n",
+            text(version.time),
+            unknown(&version.method),
+            unknown(&version.principal),
+            link.revision,
+            one_line(&link.target)
+        )
+    };
+    out::write(page.versions.iter().map(line).collect::<String>().as_bytes())?;
+    if !next.is_empty() {
+        out::note(&format!("there are more: add --page-token {next}"));
+    }
+    Ok(())
 }
 
 /// As the REST API answers: texts and flags stand there even when they are empty.

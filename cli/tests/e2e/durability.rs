@@ -133,6 +133,12 @@ fn acknowledged_writes_survive_kill_9() {
         linkr.catch_up();
         let mut edge = Connection::to(linkr.edge());
         let codes = acknowledged.lock().unwrap().clone();
+        // What is on disk of a write is all of it: who wrote it is known, too.
+        let mut api = Connection::to(linkr.api());
+        for code in codes.iter().rev().take(100) {
+            let history = api.call("GET", &format!("/v1/links/{code}:history"), "").unwrap().unwrap();
+            assert!(history.body.contains("\"method\":\"CreateLink\""), "{code}: {}", history.body);
+        }
         // The edge takes 10,000 requests on a connection.
         for code in codes.iter().rev().take(9_000) {
             let answer = edge.ask("GET", &format!("/{code}"));

@@ -129,6 +129,27 @@ fn a_link_from_its_creation_to_its_deletion() {
 
     assert_eq!(json(&["link", "list"])["links"], serde_json::json!([]));
     assert_eq!(json(&["link", "list", "--show-deleted"])["links"][0]["code"], "a/b.html");
+
+    let history = json(&["link", "history", "a/b.html", "--page-size", "2"]);
+    assert_eq!(history["versions"][0]["link"], deleted);
+    assert_eq!(history["versions"][0]["method"], "DeleteLink");
+    let next = history["next_page_token"].as_str().unwrap();
+    let rest = json(&["link", "history", "a/b.html", "--page-token", next]);
+    let oldest = rest["versions"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&oldest["method"], &oldest["link"]), (&"CreateLink".into(), &made));
+    assert_eq!(linkr.ok(&dir, &["link", "history", "a/b.html"]).lines().count(), 7);
+    let etag = deleted["etag"].as_str().unwrap();
+    assert_eq!(json(&["link", "undelete", "a/b.html", "--etag", etag])["target"], "https://example.com/2");
+    answers("/a/b.html", 302, "https://example.com/2");
+    let revision = made["revision"].as_str().unwrap();
+    let back = json(&["link", "restore", "a/b.html", "--revision", revision]);
+    assert_eq!((&back["target"], &back["status"]), (&made["target"], &made["status"]));
+    answers("/a/b.html", 301, "https://example.com/1");
+    let when = back["update_time"].as_str().unwrap();
+    assert_eq!(json(&["link", "restore", "a/b.html", "--time", when])["target"], made["target"]);
+    for words in [&["link", "restore", "a/b.html"][..], &["link", "restore", "a/b.html", "--time", "soon"]] {
+        assert_eq!(linkr.run(&dir, words).status.code(), Some(2), "{words:?}");
+    }
 }
 
 #[test]

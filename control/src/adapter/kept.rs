@@ -10,10 +10,14 @@ pub(super) const TOMBSTONES: i64 = 30 * DAY;
 const _: () = assert!(TOMBSTONES >= LOG, "a deletion is in the log for as long as anybody may resume there");
 /// Milliseconds for which a retry is answered like the first try.
 pub(super) const ANSWERS: i64 = 2 * DAY;
+/// Milliseconds for which it is known who wrote a link, and what it was before.
+pub(super) const AUDIT: i64 = 400 * DAY;
 /// Of the changes that go, every so manieth is kept as a proof of its history.
 pub(super) const MARKED: Seq = 10_000;
 /// Changes that go at once: some milliseconds.
 pub(super) const CHANGES_AT_ONCE: u32 = 1_000;
+/// Rows of the audit that go at once.
+pub(super) const AUDITS_AT_ONCE: u32 = 1_000;
 /// Tombstones that go at once; each is a change of its own.
 pub(super) const TOMBSTONES_AT_ONCE: u32 = 256;
 /// Old answers cleared away by one commit: more than one commit usually adds, less than anyone waits for.

@@ -1,6 +1,7 @@
 //! PostgreSQL as a store that several controls share: the row of the log's head is what they queue for. No rule of a
 //! link is here.
 
+mod audit;
 mod connection;
 mod domains;
 mod history;
@@ -14,12 +15,12 @@ mod write;
 
 pub use open::{Options, bump_epoch};
 
-use crate::journal::Item;
+use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault,
-    Tidied, Walked,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
+    Standing, StoreFault, Tidied, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -73,7 +74,7 @@ impl Repository for Postgres {
         }
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
     }
@@ -143,5 +144,19 @@ impl DomainRows for Postgres {
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await)
+    }
+}
+
+impl Audits for Postgres {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.db.call(READ, async |db| audit::writes(db, key, most, limit).await)
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.db.call(READ, async |db| audit::write_after(db, key, moment).await)
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.db.call(READ, async |db| audit::chunk(db, seq).await)
     }
 }

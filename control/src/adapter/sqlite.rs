@@ -1,5 +1,6 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
+mod audit;
 mod domains;
 mod keys;
 mod open;
@@ -12,12 +13,12 @@ mod write;
 
 pub use open::{OpenFault, Options};
 
-use crate::journal::Item;
+use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Committed, Fetched, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied,
-    Walked,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
+    StoreFault, Tidied, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::LogView;
@@ -84,7 +85,7 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::head(snapshot))
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         self.write(|transaction| write::commit(transaction, group, now))
     }
 
@@ -150,6 +151,20 @@ impl DomainRows for Sqlite {
 
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.write(|transaction| domains::commit(transaction, item, now))
+    }
+}
+
+impl Audits for Sqlite {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.read(|snapshot| audit::writes(snapshot, key, most, limit))
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.read(|snapshot| audit::write_after(snapshot, key, moment))
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.read(|snapshot| audit::chunk(snapshot, seq).map_err(|e| fault(&e)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
 use super::directory::Known;
-use super::{Ack, Service, ack, draft, etag, name, retry};
+use super::write::{Ack, asked, etag};
+use super::{Service, draft, name};
 use crate::journal::domains::{
     DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state,
 };
@@ -35,8 +36,7 @@ impl Service {
         caller: &Caller,
         request: &v1::CreateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
-        let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry(caller, "CreateDomain", &request.request_id, request)?;
+        let asked = asked!(caller, "CreateDomain", request)?;
         let name = name::domain(&request.domain_id, "domain_id")?;
         caller.may_touch(name.as_str())?;
         if name.is_default() {
@@ -57,7 +57,7 @@ impl Service {
         // Random, but never that of the default domain.
         let id = DomainId((crate::random::u64() as u32).max(1));
         let intent = DomainIntent::Create { id, fields };
-        self.write_domain(DomainItem { name, intent, retry }, ack).await
+        self.write_domain(DomainItem { name, intent, retry: asked.retry }, asked.ack).await
     }
 
     /// See `GetDomain`.
@@ -126,8 +126,7 @@ impl Service {
         caller: &Caller,
         request: &v1::UpdateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
-        let ack = ack(request.ack, request.validate_only)?;
-        let retry = retry(caller, "UpdateDomain", &request.request_id, request)?;
+        let asked = asked!(caller, "UpdateDomain", request)?;
         let domain = request.domain.as_ref().ok_or_else(|| Fault::invalid("domain", "is missing"))?;
         let name = name::parent(&domain.name, "name")?;
         caller.may_touch(name.as_str())?;
@@ -135,7 +134,7 @@ impl Service {
         let known = self.directory.known().await?;
         let fields = self.domain_fields(&known, domain, mask)?;
         let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
-        self.write_domain(DomainItem { name, intent, retry }, ack).await
+        self.write_domain(DomainItem { name, intent, retry: asked.retry }, asked.ack).await
     }
 
     /// The fields that a mask names; all of them for none or `*`.

@@ -79,12 +79,18 @@ impl Rules {
         Ok(Draft { link, info })
     }
 
-    /// The fields that a mask names; all of them for none or `*`.
+    /// The fields that a mask names: all of them for `*`, for none those that are given (AIP-134).
     pub fn fields(&self, given: &v1::Link, mask: &[String]) -> Result<Vec<Field>, Fault> {
-        if mask.is_empty() || mask.iter().any(|path| path == "*") {
-            return FIELDS.iter().map(|name| self.field(given, name)).collect();
+        let wrong = |why| Fault::invalid("update_mask", why);
+        match mask {
+            [] if !FIELDS.iter().any(|name| is_given(given, name)) => {
+                Err(wrong("is missing, and the link has no field that is not empty"))
+            }
+            [] => FIELDS.iter().filter(|name| is_given(given, name)).map(|n| self.field(given, n)).collect(),
+            [all] if all == "*" => FIELDS.iter().map(|name| self.field(given, name)).collect(),
+            paths if paths.iter().any(|path| path == "*") => Err(wrong("has * and other fields beside it")),
+            paths => paths.iter().map(|path| self.field(given, path)).collect(),
         }
-        mask.iter().map(|path| self.field(given, path)).collect()
     }
 
     fn field(&self, given: &v1::Link, name: &str) -> Result<Field, Fault> {
@@ -109,6 +115,24 @@ impl Rules {
     /// A target that stands in `field`.
     pub fn target(&self, text: &str, field: &'static str) -> Result<Target, Fault> {
         Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid(field, fault))
+    }
+}
+
+/// Whether a field is there and not empty.
+fn is_given(link: &v1::Link, name: &str) -> bool {
+    match name {
+        "target" => !link.target.is_empty(),
+        "status" => link.status != 0,
+        "max_age" => link.max_age.is_some(),
+        "not_before" => link.not_before.is_some(),
+        "expire_time" => link.expire_time.is_some(),
+        "query" => link.query != 0,
+        "class" => link.class != 0,
+        "disabled" => link.disabled,
+        "title" => !link.title.is_empty(),
+        "tags" => !link.tags.is_empty(),
+        "note" => !link.note.is_empty(),
+        _ => false,
     }
 }
 
@@ -216,5 +240,39 @@ mod tests {
         let why = |tags: &[String]| super::tags(tags).unwrap_err().to_string();
         assert_eq!(why(&vec!["x".to_owned(); 33]), "tags has more than 32 tags");
         assert_eq!(why(&[String::new()]), "tags has a tag that is empty or longer than 64 bytes");
+    }
+
+    #[test]
+    fn fields_by_mask() {
+        let rules = Rules::new(Vec::new(), &[], Vec::new());
+        let link = v1::Link { target: "https://a.example/".into(), note: "n".into(), ..v1::Link::default() };
+        let count = |link: &v1::Link, mask: &[&str]| {
+            let mask: Vec<String> = mask.iter().map(|&path| path.to_owned()).collect();
+            rules
+                .fields(link, &mask)
+                .map(|fields| fields.len())
+                .map_err(|fault| fault.field().map(str::to_owned))
+        };
+        assert_eq!(count(&link, &[]), Ok(2));
+        assert_eq!(count(&link, &["*"]), Ok(11));
+        assert_eq!(count(&link, &["title", "note"]), Ok(2));
+        for wrong in [&["*", "note"][..], &["note", "nonsense"], &["revision"], &["link.note"]] {
+            assert_eq!(count(&link, wrong), Err(Some("update_mask".into())), "{wrong:?}");
+        }
+        assert_eq!(count(&v1::Link::default(), &[]), Err(Some("update_mask".into())));
+        // Every field is one that an update without a mask knows.
+        let all = v1::Link {
+            status: 308,
+            max_age: Some(0),
+            not_before: Some(Timestamp::default()),
+            expire_time: Some(Timestamp::default()),
+            query: 1,
+            class: 1,
+            disabled: true,
+            title: "t".into(),
+            tags: vec!["x".into()],
+            ..link
+        };
+        assert_eq!(count(&all, &[]), Ok(11));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::directory::{Known, Namespace};
 use super::{Service, draft};
-use crate::journal::{Intent, Item, Verdict};
+use crate::journal::{By, Intent, Item, Kind, Request, Verdict};
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
 use proto::v1::{self, ImportOutcome};
@@ -15,6 +15,7 @@ const CHUNK_ROWS: usize = 5_000;
 pub struct Import {
     domain: Namespace,
     update: bool,
+    by: By,
 }
 
 /// A chunk whose good rows are with the writer.
@@ -31,7 +32,8 @@ impl Service {
         caller: &Caller,
         first: &v1::ImportLinksRequest,
     ) -> Result<Import, Fault> {
-        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update })
+        let by = By::call(caller, "ImportLinks");
+        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update, by })
     }
 
     /// Checks the rows of one message and hands the good ones to the writer as one request.
@@ -43,6 +45,7 @@ impl Service {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
         let (rules, import) = (self.rules.clone(), import.clone());
+        let by = import.by.clone();
         // Thousands of URLs to parse: not on a thread that others wait for.
         let parse = move || rows.iter().map(|row| item(&rules, &import, row)).collect::<Vec<_>>();
         let parsed = tokio::task::spawn_blocking(parse).await;
@@ -59,7 +62,8 @@ impl Service {
                 Err(fault) => refused.push(Some(fault)),
             }
         }
-        let waiting = if items.is_empty() { None } else { Some(self.writer.submit(items, true)?) };
+        let request = Request { items, kind: Kind::Chunk, by: Some(by), retry: None };
+        let waiting = if request.items.is_empty() { None } else { Some(self.writer.submit(request)?) };
         Ok(Chunk { refused, waiting })
     }
 
@@ -103,14 +107,14 @@ fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, F
     let key = import.domain.key(&rules.code(&row.code, "code")?);
     let draft = rules.draft(row)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
-    Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update }, retry: None })
+    Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update } })
 }
 
 fn result(verdict: Verdict) -> v1::ImportResult {
     let outcome = match verdict {
         Verdict::Created(_) => ImportOutcome::Created,
         Verdict::Changed(_) => ImportOutcome::Updated,
-        Verdict::Same | Verdict::Before(_) => ImportOutcome::Skipped,
+        Verdict::Same | Verdict::Before(_) | Verdict::Held => ImportOutcome::Skipped,
         Verdict::Refused(fault) => return rejected(&fault),
     };
     v1::ImportResult { outcome: outcome.into(), ..v1::ImportResult::default() }

@@ -44,9 +44,45 @@ const KEYS: Option<Scope> = Some(Scope::KeysAdmin);
 const DOMAINS: Option<Scope> = Some(Scope::DomainsAdmin);
 const FEED: Option<Scope> = Some(Scope::Feed);
 
-/// In a path, `{x}` is one part and `{*x}` is all that follows; a part with a verb behind it (`{x}:undelete`) is one part.
+/// In a path, `{x}` is one part and `{*x}` is all that follows, up to the verb behind it if there is one; a part with a verb behind it (`{x}:undelete`) is one part.
 /// The first line that fits counts.
 pub static CALLS: &[Call] = &[
+    call(
+        "/linkr.v1.Links/ListLinkHistory",
+        READ,
+        5,
+        &[(GET, "/v1/links/{*code}:history"), (GET, "/v1/domains/{domain}/links/{*code}:history")],
+    ),
+    call(
+        "/linkr.v1.Links/UndeleteLink",
+        WRITE,
+        1,
+        &[(POST, "/v1/links/{*code}:undelete"), (POST, "/v1/domains/{domain}/links/{*code}:undelete")],
+    ),
+    call(
+        "/linkr.v1.Links/RestoreLink",
+        WRITE,
+        1,
+        &[(POST, "/v1/links/{*code}:restore"), (POST, "/v1/domains/{domain}/links/{*code}:restore")],
+    ),
+    call(
+        "/linkr.v1.Links/BatchCreateLinks",
+        WRITE,
+        1,
+        &[(POST, "/v1/links:batchCreate"), (POST, "/v1/domains/{domain}/links:batchCreate")],
+    ),
+    call(
+        "/linkr.v1.Links/BatchUpdateLinks",
+        WRITE,
+        1,
+        &[(POST, "/v1/links:batchUpdate"), (POST, "/v1/domains/{domain}/links:batchUpdate")],
+    ),
+    call(
+        "/linkr.v1.Links/BatchDeleteLinks",
+        WRITE,
+        1,
+        &[(POST, "/v1/links:batchDelete"), (POST, "/v1/domains/{domain}/links:batchDelete")],
+    ),
     call(
         "/linkr.v1.Links/CreateLink",
         WRITE,
@@ -130,14 +166,17 @@ pub fn over_rest(method: &str, path: &str) -> Result<&'static Call, Fault> {
 
 /// The methods that a path is known with, as `Allow` says them.
 pub fn allowed(path: &str) -> String {
+    let all = CALLS.iter().flat_map(|call| call.rest).filter(|(_, template)| fits(template, path));
+    // What fits with its verb is not what fits as a code.
+    let has_verb = |template: &str| template.contains("}:");
+    let verb = all.clone().any(|(_, template)| has_verb(template));
     let mut methods = Vec::new();
-    for (method, template) in CALLS.iter().flat_map(|call| call.rest) {
-        if fits(template, path) {
-            methods.push(*method);
-            methods.extend((*method == GET).then_some("HEAD"));
-        }
+    for (method, _) in all.filter(|(_, template)| has_verb(template) == verb) {
+        methods.push(*method);
+        methods.extend((*method == GET).then_some("HEAD"));
     }
     methods.sort_unstable();
+    methods.dedup();
     methods.join(",")
 }
 
@@ -147,7 +186,10 @@ fn fits(template: &str, path: &str) -> bool {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
             (Some(part), Some(own)) if part.starts_with("{*") => {
-                return !own.is_empty() || given.next().is_some();
+                let verb = part.split_once('}').map_or("", |(_, verb)| verb);
+                let last = given.next_back();
+                let before = last.unwrap_or(own).strip_suffix(verb);
+                return before.is_some_and(|before| last.is_some() || !before.is_empty());
             }
             (Some(part), Some(own)) if part.starts_with('{') && !own.is_empty() => {}
             (Some(part), Some(own)) if part == own => {}
@@ -166,6 +208,13 @@ mod tests {
         assert_eq!(name(GET, "/v1/links"), Ok("ListLinks"));
         assert_eq!(name(GET, "/v1/links/a/b:c"), Ok("GetLink"));
         assert_eq!(name("HEAD", "/v1/domains/a.example/links/a"), Ok("GetLink"));
+        assert_eq!(name(GET, "/v1/domains/-/links/a/b:history"), Ok("ListLinkHistory"));
+        assert_eq!(name(POST, "/v1/links/a/b:undelete"), Ok("UndeleteLink"));
+        assert_eq!(name(POST, "/v1/links/a:restore"), Ok("RestoreLink"));
+        assert_eq!(name(POST, "/v1/links/a"), Err(Fault::NoMethod));
+        assert_eq!(name(POST, "/v1/links/:restore"), Err(Fault::NoMethod));
+        assert_eq!(name(DELETE, "/v1/links/a:restore"), Ok("DeleteLink"), "which then refuses it");
+        assert_eq!(name(POST, "/v1/domains/-/links:batchCreate"), Ok("BatchCreateLinks"));
         assert_eq!(name(DELETE, "/v1/keys/k"), Ok("RevokeKey"));
         assert_eq!(name(POST, "/v1/keys/k:rotate"), Ok("RotateKey"));
         for none in

@@ -92,6 +92,54 @@ impl Links for Calls {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
     }
+
+    async fn undelete_link(
+        &self,
+        call: Request<v1::UndeleteLinkRequest>,
+    ) -> Result<Response<v1::Link>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.undelete(&caller, request).await)
+    }
+
+    async fn list_link_history(
+        &self,
+        call: Request<v1::ListLinkHistoryRequest>,
+    ) -> Result<Response<v1::ListLinkHistoryResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.history(&caller, request).await)
+    }
+
+    async fn restore_link(
+        &self,
+        call: Request<v1::RestoreLinkRequest>,
+    ) -> Result<Response<v1::Link>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.restore(&caller, request).await)
+    }
+
+    async fn batch_create_links(
+        &self,
+        call: Request<v1::BatchCreateLinksRequest>,
+    ) -> Result<Response<v1::BatchLinksResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.batch_create(&caller, request).await)
+    }
+
+    async fn batch_update_links(
+        &self,
+        call: Request<v1::BatchUpdateLinksRequest>,
+    ) -> Result<Response<v1::BatchLinksResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.batch_update(&caller, request).await)
+    }
+
+    async fn batch_delete_links(
+        &self,
+        call: Request<v1::BatchDeleteLinksRequest>,
+    ) -> Result<Response<v1::BatchLinksResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.batch_delete(&caller, request).await)
+    }
 }
 
 #[tonic::async_trait]

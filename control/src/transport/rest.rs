@@ -1,10 +1,12 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
+mod batch;
 mod domains;
 mod json;
 mod keys;
 pub mod openapi;
 mod problem;
+mod verbs;
 
 pub use domains::domain as domain_json;
 pub use json::{code as code_json, edges as edges_json, propagation as propagation_json};
@@ -33,7 +35,7 @@ type Body = Result<Bytes, BytesRejection>;
 /// The routes. `/v1/links…` is short for the default domain.
 pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
     let many = get(list).post(create);
-    let one = get(read).patch(update).delete(delete);
+    let one = get(read).patch(update).delete(delete).post(verbs::post);
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
@@ -41,6 +43,7 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
         .route("/v1/domains/{domain}", get(domains::read).patch(domains::update))
         .route("/v1/codes/{*code}", get(check))
         .route("/v1/domains/{domain}/codes/{*code}", get(check))
+        .merge(batch::routes())
         .route("/v1/edges", get(edges))
         .route("/openapi.json", get(openapi::served))
         .route("/docs", get(openapi::docs))
@@ -134,6 +137,10 @@ async fn create(
 }
 
 async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
+    let path = match verbs::split(path) {
+        (path, None) => path,
+        (path, Some(verb)) => return verbs::get(&service, &who, path, &verb, asked).await,
+    };
     let request = || {
         no_parameter(asked)?;
         Ok(v1::GetLinkRequest { name: name(path)? })
@@ -166,6 +173,10 @@ async fn update(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let (path, verb) = verbs::split(path);
+    if let Some(verb) = verb {
+        return verbs::no_method(&verb);
+    }
     let request = || {
         let mut flatten = false;
         let options = options_and(asked, &headers, |name, value| {
@@ -204,6 +215,10 @@ async fn delete(
     asked: Asked,
     headers: HeaderMap,
 ) -> Response {
+    let (path, verb) = verbs::split(path);
+    if let Some(verb) = verb {
+        return verbs::no_method(&verb);
+    }
     let request = || {
         let options = options(asked, &headers)?;
         Ok(v1::DeleteLinkRequest {
@@ -309,7 +324,7 @@ fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
         return Err(Fault::NotJson);
     }
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge("1 MiB in a body"),
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::TooLarge("1 MiB in a body, 4 MiB in that of a batch"),
         _ => Fault::invalid("body", "did not arrive whole"),
     })
 }

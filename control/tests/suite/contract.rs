@@ -4,7 +4,7 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{Draft, Intent, Item, Retry, Verdict};
+use control::journal::{Draft, Intent, Item, Request, Retry, Verdict};
 use control::keys::{Scope, Scopes};
 use control::port::{History, Info, KeyRow, Limit, Repository, Row, SessionRow, StoreFault};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
@@ -16,7 +16,7 @@ pub fn key(code: &str) -> Key {
     Key::new(DomainId::DEFAULT, &Code::new(code).unwrap())
 }
 
-fn draft(target: &str) -> Draft {
+pub fn draft(target: &str) -> Draft {
     let parts = LinkParts {
         status: Status::PermanentRedirect,
         max_age: Some(60),
@@ -28,15 +28,19 @@ fn draft(target: &str) -> Draft {
     Draft { link: Link::new(parts).unwrap(), info }
 }
 
-pub fn create(code: &str) -> Item {
-    Item { key: key(code), intent: Intent::Create(draft("https://a.example/?a=1#b")), retry: None }
+fn one(code: &str, intent: Intent) -> Request {
+    Item { key: key(code), intent }.into()
 }
 
-fn delete(code: &str) -> Item {
-    Item { key: key(code), intent: Intent::Delete { etag: None }, retry: None }
+pub fn create(code: &str) -> Request {
+    one(code, Intent::Create(draft("https://a.example/?a=1#b")))
 }
 
-fn row(verdict: &Verdict) -> Row {
+pub fn delete(code: &str) -> Request {
+    one(code, Intent::Delete { etag: None })
+}
+
+pub fn row(verdict: &Verdict) -> Row {
     match verdict {
         Verdict::Created(row) | Verdict::Changed(row) => row.clone(),
         other => panic!("{other:?}"),
@@ -76,10 +80,8 @@ fn a_group_is_numbered_densely_under_one_tag(store: &dyn Repository) {
 
 fn a_group_that_changes_nothing_leaves_the_log_alone(store: &dyn Repository) {
     let head = store.commit(&[create("a")], 7).unwrap().head;
-    let same = |create_time| Item {
-        key: key("a"),
-        intent: Intent::Import { draft: draft("https://a.example/?a=1#b"), create_time, update: false },
-        retry: None,
+    let same = |create_time| {
+        one("a", Intent::Import { draft: draft("https://a.example/?a=1#b"), create_time, update: false })
     };
     let done = store.commit(&[same(None), same(Some(7)), create("a"), same(Some(8))], 9).unwrap();
     assert_eq!(done.verdicts[..2], [Verdict::Same, Verdict::Same]);
@@ -137,14 +139,14 @@ fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {
     let retry = |id: &str, hash| {
         Some(Retry { principal: String::new(), method: "CreateLink", id: id.into(), hash: [hash; 16] })
     };
-    let with = |code: &str, id: &str, hash| Item { retry: retry(id, hash), ..create(code) };
-    let one = |item, now| store.commit(&[item], now).unwrap().verdicts.remove(0);
-    assert!(matches!(one(with("a", "x", 1), 0), Verdict::Created(_)));
-    assert!(matches!(one(with("a", "x", 1), 1), Verdict::Before(_)));
-    assert_eq!(one(with("a", "x", 2), 1), Verdict::Refused(Fault::IdempotencyMismatch));
-    assert!(matches!(one(with("a", "x", 1), 48 * HOURS - 1), Verdict::Before(_)));
-    assert!(matches!(one(with("a", "x", 1), 48 * HOURS), Verdict::Refused(Fault::Exists(_))));
-    assert!(matches!(one(with("b", "x", 3), 48 * HOURS), Verdict::Created(_)));
+    let with = |code: &str, id: &str, hash| Request { retry: retry(id, hash), ..create(code) };
+    let done = |item, now| store.commit(&[item], now).unwrap().verdicts.remove(0);
+    assert!(matches!(done(with("a", "x", 1), 0), Verdict::Created(_)));
+    assert!(matches!(done(with("a", "x", 1), 1), Verdict::Before(_)));
+    assert_eq!(done(with("a", "x", 2), 1), Verdict::Refused(Fault::IdempotencyMismatch));
+    assert!(matches!(done(with("a", "x", 1), 48 * HOURS - 1), Verdict::Before(_)));
+    assert!(matches!(done(with("a", "x", 1), 48 * HOURS), Verdict::Refused(Fault::Exists(_))));
+    assert!(matches!(done(with("b", "x", 3), 48 * HOURS), Verdict::Created(_)));
     assert_eq!(store.head().unwrap().seq, 2);
 }
 
@@ -230,9 +232,9 @@ fn of_a_long_log_a_proof_stays_for_every_10_000th_change(store: &dyn Repository)
 }
 
 fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
-    let all: Vec<Item> = (0..300).map(|n| create(&format!("c{n}"))).collect();
+    let all: Vec<Request> = (0..300).map(|n| create(&format!("c{n}"))).collect();
     store.commit(&all, 0).unwrap();
-    let gone: Vec<Item> = (1..300).map(|n| delete(&format!("c{n}"))).collect();
+    let gone: Vec<Request> = (1..300).map(|n| delete(&format!("c{n}"))).collect();
     assert_eq!(store.commit(&gone, DAY).unwrap().head.seq, 599);
     let again = |now| store.commit(&[create("c1")], now).unwrap().verdicts.remove(0);
     assert_eq!(store.tidy(31 * DAY - 1).unwrap().head.seq, 599);
@@ -311,6 +313,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_tombstone_goes_through_the_log_after_30_days);
     with_fresh(super::domains::a_domain_is_a_change_of_the_log);
     with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
+    super::audits::suite(&with_fresh);
     with_fresh(keys_are_kept_counted_and_revoked);
     with_fresh(a_closed_store_answers_nothing);
 }

@@ -53,9 +53,10 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
     assert_eq!(rows[2], row);
 
     // Links of all three, none of them in the list of another; and what an edge asks about says how new they are.
-    let in_domain = |id, code| Item {
-        key: Key::new(DomainId(id), &Code::new(code).unwrap()),
-        ..super::contract::create(code)
+    let in_domain = |id, code| {
+        let mut request = super::contract::create(code);
+        request.items[0].key = Key::new(DomainId(id), &Code::new(code).unwrap());
+        request
     };
     let group = [in_domain(0, "x"), in_domain(7, "x"), in_domain(u32::MAX, "x"), in_domain(9, "x")];
     let done = store.commit(&group, 8).unwrap();
@@ -77,7 +78,11 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
         let item = change(name, vec![DomainField::FoldCase(!other)]);
         assert_eq!(refused(&item).as_deref(), Some("fold_case"), "{name}");
     }
-    let purge = |id| Item { intent: Intent::Purge { before: 0 }, ..in_domain(id, "x") };
+    let purge = |id| {
+        let mut request = in_domain(id, "x");
+        request.items[0].intent = Intent::Purge { before: 0 };
+        request
+    };
     assert_eq!(store.commit(&[purge(9)], 9).unwrap().verdicts, [Verdict::Same]);
 }
 

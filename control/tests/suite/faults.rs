@@ -71,6 +71,7 @@ async fn every_row_of_the_table() {
         Fault::CodeDeleted(String::new()),
         Fault::EtagMismatch,
         Fault::IdempotencyMismatch,
+        Fault::NotFound(String::new()).in_batch(1, ""),
         Fault::TooLarge(""),
         Fault::Overloaded,
         Fault::Store(StoreFault::Unavailable(String::new())),
@@ -149,6 +150,16 @@ async fn check(fault: &Fault) {
             links.create_link(request("b")).await.unwrap();
             let other = links.create_link(request("c")).await.unwrap_err();
             (other, bench.rest("POST /v1/links", &[("idempotency-key", "one")], good).await)
+        }
+        Fault::InBatch { .. } => {
+            let one = |code| v1::DeleteLinkRequest { name: name(code), ..Default::default() };
+            let requests = vec![one("taken"), one("none")];
+            let request = v1::BatchDeleteLinksRequest { requests, ..Default::default() };
+            let body = json!({"requests": [{"code": "taken"}, {"code": "none"}]});
+            (
+                links.batch_delete_links(request).await.unwrap_err(),
+                bench.rest("POST /v1/links:batchDelete", &[], body).await,
+            )
         }
         Fault::TooLarge(_) => {
             let request = create("a", &"x".repeat(1 << 20));

@@ -28,6 +28,32 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Domains/GetDomain", "links:read", &["GET /v1/domains/-"]),
     ("Domains/ListDomains", "links:read", &["GET /v1/domains"]),
     ("Domains/UpdateDomain", "domains:admin", &["PATCH /v1/domains/-"]),
+    (
+        "Links/UndeleteLink",
+        "links:write",
+        &["POST /v1/links/x:undelete", "POST /v1/domains/-/links/x:undelete"],
+    ),
+    (
+        "Links/ListLinkHistory",
+        "links:read",
+        &["GET /v1/links/x:history", "GET /v1/domains/-/links/x:history"],
+    ),
+    ("Links/RestoreLink", "links:write", &["POST /v1/links/x:restore", "POST /v1/domains/-/links/x:restore"]),
+    (
+        "Links/BatchCreateLinks",
+        "links:write",
+        &["POST /v1/links:batchCreate", "POST /v1/domains/-/links:batchCreate"],
+    ),
+    (
+        "Links/BatchUpdateLinks",
+        "links:write",
+        &["POST /v1/links:batchUpdate", "POST /v1/domains/-/links:batchUpdate"],
+    ),
+    (
+        "Links/BatchDeleteLinks",
+        "links:write",
+        &["POST /v1/links:batchDelete", "POST /v1/domains/-/links:batchDelete"],
+    ),
     ("Edges/ListEdges", "links:read", &["GET /v1/edges"]),
     ("Keys/CreateKey", "keys:admin", &["POST /v1/keys"]),
     ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),

@@ -108,6 +108,38 @@ async fn the_same_request_id_is_answered_the_same_and_written_once() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_same_request_at_once_one_is_written_and_all_are_answered_so() {
+    let world = World::new().await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let mut links = world.links().await;
+        let request = v1::CreateLinkRequest { request_id: "x".into(), ..create("", "https://a.example/") };
+        calls.spawn(async move { links.create_link(request).await.unwrap().into_inner() });
+    }
+    let answers = calls.join_all().await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(world.head().await, 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_update_without_a_mask_sets_what_is_given() {
+    let world = World::new().await;
+    let mut links = world.links().await;
+    let noted = v1::Link { note: "n".into(), ..to("https://a.example/") };
+    links.create_link(v1::CreateLinkRequest { link: Some(noted), ..create("a", "") }).await.unwrap();
+    let request = |link: v1::Link| v1::UpdateLinkRequest {
+        link: Some(v1::Link { name: name("a"), ..link }),
+        ..v1::UpdateLinkRequest::default()
+    };
+    let done = links.update_link(request(to("https://b.example/"))).await.unwrap().into_inner();
+    assert_eq!((done.target.as_str(), done.note.as_str()), ("https://b.example/", "n"));
+    let nothing = links.update_link(request(v1::Link::default())).await.unwrap_err();
+    assert_eq!(nothing.get_error_details().bad_request().unwrap().field_violations[0].field, "update_mask");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn only_checking_writes_nothing_and_refuses_the_same() {
     let world = World::new().await;

@@ -49,6 +49,12 @@ async fn options_of_a_write() {
     let again = world.raw("POST /v1/links", &headers, body.clone()).await;
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201));
     assert_eq!(first.body, again.body);
+    for header in ["location", "etag"] {
+        assert_eq!(first.headers[header], again.headers[header]);
+    }
+    let other = json!({"target": "https://b.example/"}).to_string().into_bytes();
+    let other = world.raw("POST /v1/links", &headers, other).await;
+    assert_eq!((other.status.as_u16(), &other.body["reason"]), (422, &json!("IDEMPOTENCY_MISMATCH")));
     let only = world.raw("POST /v1/links?validate_only=true&ack=durable", &[kind], body.clone()).await;
     assert_eq!(only.status, 200);
     assert!(only.headers.get("etag").is_none() && only.headers.get("location").is_none());

@@ -3,12 +3,12 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::Item;
+use control::journal::Request as Write;
 use control::journal::domains::DomainItem;
 use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
-    Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault,
-    Tidied, Walked,
+    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
+    StoreFault, Tidied, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use feed::LogView;
@@ -278,7 +278,7 @@ impl Repository for Moody {
         self.inner.head()
     }
 
-    fn commit(&self, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Write], now: i64) -> Result<Committed, StoreFault> {
         drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
         let panics = self.mood.lock().unwrap().panics;
         assert!(!panics, "as it was told to");
@@ -355,5 +355,19 @@ impl DomainRows for Moody {
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.check()?;
         self.inner.write_domain(item, now)
+    }
+}
+
+impl Audits for Moody {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.inner.writes(key, most, limit)
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.inner.write_after(key, moment)
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.inner.chunk(seq)
     }
 }

@@ -10,7 +10,7 @@ use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h.tag";
+pub(super) const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h.tag";
 /// Ten, which [`raw`] reads.
 pub(super) const LINK: &str =
     "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
@@ -26,7 +26,7 @@ fn first(rows: &[Row]) -> Result<&Row, Trouble> {
     rows.first().ok_or_else(|| Trouble::Fault(StoreFault::Corrupt("the log has no head".into())))
 }
 
-fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
     row.try_get(column).map_err(|e| corrupt(&e))
 }
 

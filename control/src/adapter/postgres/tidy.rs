@@ -3,7 +3,7 @@
 use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
 use super::read;
 use crate::adapter::kept;
-use crate::journal::{Intent, Item};
+use crate::journal::{Intent, Item, Request};
 use crate::port::StoreFault;
 use link::{Key, Position};
 use tokio_postgres::types::Type;
@@ -12,19 +12,19 @@ use tokio_postgres::types::Type;
 pub(super) const AT_ONCE: usize = kept::TOMBSTONES_AT_ONCE as usize;
 
 /// The purges of the oldest tombstones.
-pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Item>, Trouble> {
+pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, Trouble> {
     let (before, most) = (now - kept::TOMBSTONES, i64::from(kept::TOMBSTONES_AT_ONCE));
     let sql = "SELECT key FROM links WHERE delete_time <= $1 ORDER BY delete_time LIMIT $2";
     let rows = db.rows(sql, &[(&before, Type::INT8), (&most, Type::INT8)]).await?;
     let purge = |row: &tokio_postgres::Row| {
         let key = Key::from_bytes(row.try_get(0).map_err(|e| corrupt(&e))?);
         let key = key.map_err(|e| StoreFault::Corrupt(format!("a deleted link: {e}")))?;
-        Ok(Item { key, intent: Intent::Purge { before }, retry: None })
+        Ok(Request::from(Item { key, intent: Intent::Purge { before } }))
     };
     rows.iter().map(purge).collect()
 }
 
-/// Cuts the log at its old end; whether there may be more to cut. The last change of all stays, so that whoever has
+/// Cuts the log and the audit at their old ends; whether there may be more to cut. The last change of all stays, so that whoever has
 /// applied it can prove so. A change is as old as the oldest behind it: a clock that was ahead for a while does not keep
 /// what came before. (In a transaction for its limits of time, and so that two controls do it one after the other.)
 pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Trouble> {
@@ -35,13 +35,28 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
                WHERE c.seq <= last.seq AND c.seq % $3 = 0 ON CONFLICT DO NOTHING), \
                gone AS (DELETE FROM change_log c USING last WHERE c.seq <= last.seq RETURNING 1) \
                SELECT count(*) FROM gone";
+    let old = "WITH gone AS (DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM \
+               (SELECT seq, at FROM audit ORDER BY seq LIMIT $1) a WHERE at <= $2) RETURNING 1) \
+               SELECT count(*) FROM gone";
+    let most_audits = i64::from(kept::AUDITS_AT_ONCE);
+    let audited = now - kept::AUDIT;
+    let too_old = [(&most_audits as _, Type::INT8), (&audited as _, Type::INT8)];
     let before = now - kept::LOG;
     let marked = kept::MARKED.cast_signed();
     let params = [(&most as _, Type::INT8), (&before as _, Type::INT8), (&marked as _, Type::INT8)];
-    let (begun, cut, head, committed) =
-        tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), read::head(db), db.run(COMMIT));
+    let (begun, cut, forgotten, head, committed) = tokio::join!(
+        biased;
+        db.run(BEGIN),
+        db.rows(sql, &params),
+        db.rows(old, &too_old),
+        read::head(db),
+        db.run(COMMIT),
+    );
     begun?;
-    let gone: i64 = cut?.first().map_or(Ok(0), |row| row.try_get(0)).map_err(|e| corrupt(&e))?;
+    let count = |rows: Vec<tokio_postgres::Row>| {
+        rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0)).map_err(|e| corrupt(&e))
+    };
+    let (cut, forgotten) = (count(cut?)?, count(forgotten?)?);
     committed?;
-    Ok((head?, gone == most))
+    Ok((head?, cut == most || forgotten == most_audits))
 }

@@ -1,10 +1,10 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
-use super::history;
 use super::read::{LINK, raw};
+use super::{audit, history};
 use crate::adapter::kept;
-use crate::journal::{Answer, Found, Item, Retry, Write, decide};
+use crate::journal::{Answer, Decided, Found, Request, Retry, RetryName, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
 use link::{ChangeKind, DomainId, Key, Position, Seq};
@@ -16,15 +16,15 @@ use tokio_postgres::types::Type;
 /// was cannot be known from here when the connection breaks, but is seen in the log once the head is locked.
 pub(super) async fn commit(
     db: &Db<'_>,
-    group: &[Item],
+    group: &[Request],
     tag: u64,
     now: i64,
     tried: &mut Option<Committed>,
 ) -> Result<Committed, Trouble> {
     let known = db.all().known().last();
-    let keys: Vec<&[u8]> =
-        group.iter().map(|item| item.key.as_bytes()).collect::<BTreeSet<_>>().into_iter().collect();
-    let retries: Vec<&Retry> = group.iter().filter_map(|item| item.retry.as_ref()).collect();
+    let keys = group.iter().flat_map(|request| &request.items).map(|item| item.key.as_bytes());
+    let keys: Vec<&[u8]> = keys.collect::<BTreeSet<_>>().into_iter().collect();
+    let retries: Vec<&Retry> = group.iter().filter_map(|request| request.retry.as_ref()).collect();
     let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
     let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
     // Statement by statement, each sees what was committed before it began: only the lock has to come first.
@@ -39,7 +39,8 @@ pub(super) async fn commit(
          (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l"
     );
     let asked: Params<'_> = &[(&keys, Type::BYTEA_ARRAY)];
-    let domains: BTreeSet<DomainId> = group.iter().map(|item| item.key.domain()).collect();
+    let items = group.iter().flat_map(|request| &request.items);
+    let domains: BTreeSet<DomainId> = items.map(|item| item.key.domain()).collect();
     let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
     let (begun, locked, head, rows, domains, answers) = tokio::join!(
         biased;
@@ -67,14 +68,15 @@ pub(super) async fn commit(
         found.rows.insert(row.key.clone(), row);
     }
     let there: HashSet<Key> = found.rows.keys().cloned().collect();
-    let (head, verdicts, writes) = decide(group, found, start, tag, now);
-    let done = Committed { head, verdicts };
+    let mut decided = decide(group, found, start, tag, now);
+    let head = decided.head;
+    let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts) };
     if head.seq == start.seq {
         db.run("ROLLBACK").await?;
         return Ok(done);
     }
     *tried = Some(done);
-    store(db, &writes, &there, head, now).await?;
+    store(db, &decided, &there, now).await?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }
@@ -92,7 +94,7 @@ async fn names_of(db: &Db<'_>, domains: BTreeSet<DomainId>) -> Result<HashMap<Do
     rows.iter().map(name).collect::<Result<_, _>>().map_err(|e: tokio_postgres::Error| corrupt(&e))
 }
 
-pub(super) type Answers = HashMap<(String, &'static str, String), Answer>;
+pub(super) type Answers = HashMap<RetryName, Answer>;
 
 pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
     if retries.is_empty() {
@@ -116,8 +118,7 @@ pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result
         let wrong = |_| StoreFault::Corrupt("a stored answer: its hash".into());
         let hash = hash.try_into().map_err(wrong)?;
         let response: Vec<u8> = row.try_get(2).map_err(|e| corrupt(&e))?;
-        let id = (retry.principal.clone(), retry.method, retry.id.clone());
-        Ok((id, Answer { hash, response: response.into() }))
+        Ok((retry.name(), Answer { hash, response: response.into() }))
     };
     rows.await?.iter().map(answer).collect()
 }
@@ -135,11 +136,11 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 /// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
 async fn store(
     db: &Db<'_>,
-    writes: &[Write],
+    Decided { head, writes, audits, .. }: &Decided,
     there: &HashSet<Key>,
-    head: Position,
     now: i64,
 ) -> Result<(), Trouble> {
+    let head = *head;
     // Of several writes to one key the last one stays; the log has them all.
     let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
     let records: Vec<Bytes> =
@@ -160,7 +161,7 @@ async fn store(
         .zip(&records)
         .map(|(write, record)| (write.row.version, kind(write), write.row.key.as_bytes(), &record[..]))
         .collect();
-    let (logged, made, changed, gone, remembered, committed) = tokio::join!(
+    let (logged, made, changed, gone, remembered, noted, committed) = tokio::join!(
         biased;
         log(db, &lines, head, now),
         links(db, &new, false),
@@ -173,12 +174,13 @@ async fn store(
             db.rows("DELETE FROM links WHERE key = ANY($1)", &keys).await
         },
         remember(db, &answered, now),
+        audit::put(db, audits, now),
         async {
             let (moved, committed) = tokio::join!(biased; move_head(db, head), db.run(COMMIT));
             moved.and(committed)
         },
     );
-    logged.and(made).and(changed).and(remembered)?;
+    logged.and(made).and(changed).and(remembered).and(noted)?;
     gone?;
     committed
 }

@@ -1,8 +1,8 @@
 //! What is kept for how long, and how the rest goes: a little at a time, so that no write waits for it.
 
-use super::{fault, read, write};
+use super::{audit, fault, read, write};
 use crate::adapter::kept;
-use crate::journal::{Intent, Item};
+use crate::journal::{Intent, Item, Request};
 use crate::port::{StoreFault, Tidied};
 use link::{Key, Seq};
 use rusqlite::{Connection, params};
@@ -12,7 +12,7 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
     let buried = buried(db, before).map_err(|e| fault(&e))?;
     let purge = |key: &Vec<u8>| {
         let key = Key::from_bytes(key).map_err(|e| StoreFault::Corrupt(format!("a deleted link: {e}")))?;
-        Ok(Item { key, intent: Intent::Purge { before }, retry: None })
+        Ok(Request::from(Item { key, intent: Intent::Purge { before } }))
     };
     let items = buried.iter().map(purge).collect::<Result<Vec<_>, StoreFault>>()?;
     if !items.is_empty() {
@@ -20,10 +20,10 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
     }
     let head = read::head(db)?;
     let cut = cut(db, head.seq, now - kept::LOG).map_err(|e| fault(&e))?;
-    Ok(Tidied {
-        head,
-        more: items.len() == kept::TOMBSTONES_AT_ONCE as usize || cut == kept::CHANGES_AT_ONCE as usize,
-    })
+    let forgotten = audit::cut(db, now).map_err(|e| fault(&e))?;
+    let most = [kept::TOMBSTONES_AT_ONCE, kept::CHANGES_AT_ONCE, kept::AUDITS_AT_ONCE];
+    let gone = [items.len(), cut, forgotten];
+    Ok(Tidied { head, more: gone.iter().zip(most).any(|(gone, most)| *gone == most as usize) })
 }
 
 fn buried(db: &Connection, before: i64) -> rusqlite::Result<Vec<Vec<u8>>> {

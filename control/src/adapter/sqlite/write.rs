@@ -1,28 +1,28 @@
 //! The two writes: a group of items, and a new history. Which items are accepted is decided by `journal`.
 
-use super::{fault, read, row};
+use super::{audit, fault, read, row};
 use crate::adapter::kept;
-use crate::journal::{Answer, Found, Item, Retry, Write, decide};
+use crate::journal::{Answer, Decided, Found, Request, Retry, decide};
 use crate::port::{Committed, StoreFault};
 use bytes::Bytes;
 use link::{ChangeKind, DomainId, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub(super) fn commit(db: &Connection, group: &[Item], now: i64) -> Result<Committed, StoreFault> {
+pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
     let start = read::head(db)?;
     let tag = crate::random::u64();
     let found = find(db, group, now)?;
-    let (head, verdicts, writes) = decide(group, found, start, tag, now);
-    if head.seq > start.seq {
-        store(db, &writes, head, now).map_err(|e| fault(&e))?;
+    let decided = decide(group, found, start, tag, now);
+    if decided.head.seq > start.seq {
+        store(db, &decided, now).map_err(|e| fault(&e))?;
     }
-    Ok(Committed { head, verdicts })
+    Ok(Committed { head: decided.head, verdicts: decided.verdicts })
 }
 
 /// What the group needs to know, by lookups: no verdict is ever an SQL error, which would end the whole group.
-fn find(db: &Connection, group: &[Item], now: i64) -> Result<Found, StoreFault> {
+fn find(db: &Connection, group: &[Request], now: i64) -> Result<Found, StoreFault> {
     let mut found = Found::default();
-    for item in group {
+    for item in group.iter().flat_map(|request| &request.items) {
         let domain = item.key.domain();
         if domain != DomainId::DEFAULT && !found.domains.contains_key(&domain) {
             let name = db
@@ -35,10 +35,10 @@ fn find(db: &Connection, group: &[Item], now: i64) -> Result<Found, StoreFault> 
         {
             found.rows.insert(item.key.clone(), row);
         }
-        if let Some(retry) = &item.retry
-            && let Some(answer) = answer(db, retry, now).map_err(|e| fault(&e))?
-        {
-            found.answers.insert((retry.principal.clone(), retry.method, retry.id.clone()), answer);
+    }
+    for retry in group.iter().filter_map(|request| request.retry.as_ref()) {
+        if let Some(answer) = answer(db, retry, now).map_err(|e| fault(&e))? {
+            found.answers.insert(retry.name(), answer);
         }
     }
     Ok(found)
@@ -55,8 +55,9 @@ pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Resu
     .optional()
 }
 
-fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlite::Result<()> {
-    for write in writes {
+fn store(db: &Connection, decided: &Decided, now: i64) -> rusqlite::Result<()> {
+    let head = decided.head;
+    for write in &decided.writes {
         let row = &write.row;
         let (kind, record) = if write.purge {
             db.prepare_cached("DELETE FROM links WHERE key = ?1")?.execute([row.key.as_bytes()])?;
@@ -71,6 +72,7 @@ fn store(db: &Connection, writes: &[Write], head: Position, now: i64) -> rusqlit
             put_answer(db, retry, response, row.version, now)?;
         }
     }
+    audit::put(db, &decided.audits, now)?;
     move_head(db, head)
 }
 

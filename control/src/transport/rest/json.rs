@@ -136,13 +136,127 @@ pub fn page(page: &v1::ListLinksResponse) -> Value {
     json!({ "links": page.links.iter().map(link).collect::<Vec<_>>(), "next_page_token": page.next_page_token })
 }
 
+/// A page of the versions of a link.
+pub fn history(page: &v1::ListLinkHistoryResponse) -> Value {
+    let version = |version: &v1::LinkVersion| {
+        json!({
+            "link": version.link.as_ref().map(link),
+            "principal": version.principal,
+            "method": version.method,
+            "request_id": version.request_id,
+            "time": time_of(&version.time),
+        })
+    };
+    json!({
+        "versions": page.versions.iter().map(version).collect::<Vec<_>>(),
+        "next_page_token": page.next_page_token,
+    })
+}
+
+/// What a batch made.
+pub fn batch(done: &v1::BatchLinksResponse) -> Value {
+    let mut value = json!({
+        "links": done.links.iter().map(link).collect::<Vec<_>>(),
+        "propagation": done.propagation.as_ref().map(propagation),
+    });
+    without_nulls(&mut value);
+    value
+}
+
+/// The point in the body of a restore.
+///
+/// # Errors
+/// Malformed JSON, a member that no restore has, a time that is none, two points.
+pub fn point(body: &[u8]) -> Result<Option<v1::restore_link_request::Point>, Fault> {
+    use v1::restore_link_request::Point;
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        time: Option<String>,
+        revision: Option<String>,
+    }
+    match read::<Given>(body)? {
+        Given { time: Some(_), revision: Some(_) } => {
+            Err(Fault::invalid("time", "is there, and so is revision: one of both says when"))
+        }
+        Given { time, revision: None } => {
+            Ok(time.map(|at| parsed("time", &at)).transpose()?.map(Point::Time))
+        }
+        Given { revision, .. } => Ok(revision.map(Point::Revision)),
+    }
+}
+
+fn parsed(field: &'static str, text: &str) -> Result<Timestamp, Fault> {
+    text.parse().map_err(|_| Fault::invalid(field, "is not a time as in RFC 3339"))
+}
+
+/// The links of `{"requests": [{"link": {…}}, …]}`, each as [`parse`] has it.
+///
+/// # Errors
+/// As of [`parse`]; the field says which of them it is in.
+pub fn links(body: &[u8]) -> Result<Vec<(v1::Link, Vec<String>)>, Fault> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        requests: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct One {
+        link: Members,
+    }
+    let all = read::<Given>(body)?.requests.into_iter().enumerate();
+    all.map(|(at, one)| once(one.link.0).and_then(given).map_err(|fault| fault.in_batch(at, "link.")))
+        .collect()
+}
+
+/// Code and etag of each in `{"requests": [{"code": "…", "etag": "…"}, …]}`.
+///
+/// # Errors
+/// Malformed JSON, a member that no deletion has.
+pub fn deletions(body: &[u8]) -> Result<Vec<(String, String)>, Fault> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {
+        requests: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct One {
+        code: String,
+        #[serde(default)]
+        etag: String,
+    }
+    Ok(read::<Given>(body)?.requests.into_iter().map(|one| (one.code, one.etag)).collect())
+}
+
+/// `{}`
+///
+/// # Errors
+/// Malformed JSON, any member.
+pub fn nothing(body: &[u8]) -> Result<(), Fault> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Given {}
+    read::<Given>(body).map(|Given {}| ())
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body)
+        .map_err(|e| Fault::invalid("body", format!("is not what this call takes: {e}")))
+}
+
 /// A link that a caller gives, and the fields in it that can be set. `null` is the default of its field.
 ///
 /// # Errors
 /// Malformed JSON, a field that no link has, a value of the wrong kind.
 pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
+    given(members(body)?)
+}
+
+fn given(members: Vec<(String, Value)>) -> Result<(v1::Link, Vec<String>), Fault> {
     let (mut link, mut paths) = (v1::Link::default(), Vec::new());
-    for (name, value) in members(body)? {
+    for (name, value) in members {
         if set(&mut link, &name, &value)? {
             paths.push(name);
         }
@@ -154,6 +268,10 @@ pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
 pub fn members(body: &[u8]) -> Result<Vec<(String, Value)>, Fault> {
     let Members(members) = serde_json::from_slice(body)
         .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
+    once(members)
+}
+
+fn once(members: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, Fault> {
     for (at, (name, _)) in members.iter().enumerate() {
         if members[..at].iter().any(|(before, _)| before == name) {
             return Err(Fault::invalid(name.clone(), "is there twice"));

@@ -1,0 +1,96 @@
+//! The state that a write makes of what is stored. Nothing is numbered here.
+
+use super::{Draft, Field, Intent, Item};
+use crate::Fault;
+use crate::port::{Info, Row};
+use crate::wire;
+use link::{Link, LinkParts, Seq};
+
+/// The state that `item` makes of what is stored, or `None` if it is that already. `domain` is the name of its domain.
+pub fn next_state(
+    item: &Item,
+    domain: &str,
+    stored: Option<&Row>,
+    version: Seq,
+    now: i64,
+) -> Result<Option<Row>, Fault> {
+    let name = || wire::name(&item.key, domain);
+    let new = |draft: &Draft, create_time| Row {
+        key: item.key.clone(),
+        version,
+        link: draft.link.clone(),
+        info: draft.info.clone(),
+        create_time,
+        update_time: now,
+        delete_time: None,
+    };
+    match (&item.intent, stored) {
+        (Intent::Purge { before }, stored) => {
+            let old = stored.filter(|row| row.delete_time.is_some_and(|at| at <= *before));
+            Ok(old.map(|row| Row { version, ..row.clone() }))
+        }
+        (Intent::Create(_) | Intent::Import { .. }, Some(row)) if row.delete_time.is_some() => {
+            Err(Fault::CodeDeleted(name()))
+        }
+        (Intent::Create(_), Some(_)) => Err(Fault::Exists(name())),
+        (Intent::Create(draft), None) => Ok(Some(new(draft, now))),
+        (Intent::Import { draft, create_time, .. }, None) => Ok(Some(new(draft, create_time.unwrap_or(now)))),
+        (Intent::Import { draft, create_time, update }, Some(row)) => {
+            // A file that does not say when the link was made does not contradict the store.
+            let create_time = create_time.unwrap_or(row.create_time);
+            if (&row.link, &row.info, row.create_time) == (&draft.link, &draft.info, create_time) {
+                Ok(None)
+            } else if *update {
+                Ok(Some(new(draft, create_time)))
+            } else {
+                Err(Fault::Exists(name()))
+            }
+        }
+        (_, None) => Err(Fault::NotFound(name())),
+        (
+            Intent::Update { etag, .. }
+            | Intent::Delete { etag }
+            | Intent::Undelete { etag }
+            | Intent::Restore { etag, .. },
+            Some(row),
+        ) if etag.is_some_and(|etag| etag != row.version) => Err(Fault::EtagMismatch),
+        (Intent::Undelete { .. }, Some(row)) if row.delete_time.is_none() => Err(Fault::Exists(name())),
+        (Intent::Undelete { .. }, Some(row)) => {
+            Ok(Some(Row { version, update_time: now, delete_time: None, ..row.clone() }))
+        }
+        (Intent::Restore { draft, .. }, Some(row)) => Ok(Some(new(draft, row.create_time))),
+        (_, Some(row)) if row.delete_time.is_some() => Err(Fault::NotFound(name())),
+        (Intent::Update { fields, .. }, Some(row)) => {
+            Ok(Some(Row { version, update_time: now, ..with_fields(row, fields)? }))
+        }
+        (Intent::Delete { .. }, Some(row)) => {
+            Ok(Some(Row { version, update_time: now, delete_time: Some(now), ..row.clone() }))
+        }
+    }
+}
+
+fn with_fields(row: &Row, fields: &[Field]) -> Result<Row, Fault> {
+    let (mut parts, mut info) = (row.link.parts().clone(), row.info.clone());
+    for field in fields {
+        set(&mut parts, &mut info, field.clone());
+    }
+    let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
+    Ok(Row { link, info, ..row.clone() })
+}
+
+/// Sets one field.
+pub fn set(parts: &mut LinkParts, info: &mut Info, field: Field) {
+    match field {
+        Field::Target(value) => parts.target = value,
+        Field::Status(value) => parts.status = value,
+        Field::MaxAge(value) => parts.max_age = value,
+        Field::NotBefore(value) => parts.not_before = value,
+        Field::Expire(value) => parts.expire = value,
+        Field::Query(value) => parts.query = value,
+        Field::Class(value) => parts.class = value,
+        Field::Disabled(value) => parts.disabled = value,
+        Field::Title(value) => info.title = value,
+        Field::Tags(value) => info.tags = value,
+        Field::Note(value) => info.note = value,
+    }
+}

@@ -1,0 +1,261 @@
+//! Groups of single and atomic requests, by hand and against a model.
+
+use super::*;
+use link::{Code, DomainId, Epoch, LinkParts};
+
+fn key(code: &str) -> Key {
+    Key::new(DomainId::DEFAULT, &Code::new(code).unwrap())
+}
+
+fn item(code: &str, intent: Intent) -> Request {
+    Item { key: key(code), intent }.into()
+}
+
+fn draft(target: &str) -> Draft {
+    let link = Link::new(LinkParts::to(Target::given(target, &[]).unwrap())).unwrap();
+    Draft { link, info: Info::default() }
+}
+
+#[test]
+fn numbers_have_no_holes_and_each_item_sees_those_before() {
+    let import = |update| Intent::Import { draft: draft("https://b.example/"), create_time: None, update };
+    let group = [
+        item("a", Intent::Create(draft("https://a.example/"))),
+        item("a", Intent::Create(draft("https://a.example/"))),
+        item("a", import(false)),
+        item("a", import(true)),
+        item("a", import(true)),
+        item("b", Intent::Delete { etag: None }),
+        item("a", Intent::Update { fields: vec![Field::Disabled(true)], etag: Some(7) }),
+        item("a", Intent::Update { fields: vec![Field::Disabled(true)], etag: Some(12) }),
+        item("a", Intent::Delete { etag: None }),
+        item("a", Intent::Delete { etag: None }),
+        item("a", import(true)),
+        item("a", Intent::Purge { before: 4 }),
+        item("a", Intent::Purge { before: 5 }),
+        item("a", Intent::Purge { before: 5 }),
+        item("a", Intent::Create(draft("https://c.example/"))),
+    ];
+    let start = Position { epoch: Epoch { counter: 1, random: 2 }, seq: 10, tag: 3 };
+    let Decided { head, verdicts, writes, audits } = decide(&group, Found::default(), start, 99, 5);
+    assert!(audits.is_empty(), "nobody is to be named");
+    assert_eq!(head, Position { seq: 16, tag: 99, ..start });
+    let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();
+    assert_eq!(numbers, [11, 12, 13, 14, 15, 16].map(|seq| (seq, seq == 15)));
+    let name = || "domains/-/links/a".to_owned();
+    let short: Vec<_> = verdicts
+        .into_iter()
+        .map(|verdict| match verdict {
+            Verdict::Created(row) | Verdict::Changed(row) => Ok(row.version),
+            Verdict::Same | Verdict::Before(_) | Verdict::Held => Ok(0),
+            Verdict::Refused(fault) => Err(fault),
+        })
+        .collect();
+    let want = [
+        Ok(11),
+        Err(Fault::Exists(name())),
+        Err(Fault::Exists(name())),
+        Ok(12),
+        Ok(0),
+        Err(Fault::NotFound("domains/-/links/b".into())),
+        Err(Fault::EtagMismatch),
+        Ok(13),
+        Ok(14),
+        Err(Fault::NotFound(name())),
+        Err(Fault::CodeDeleted(name())),
+        Ok(0),
+        Ok(15),
+        Ok(0),
+        Ok(16),
+    ];
+    assert_eq!(short, want);
+}
+
+#[test]
+fn a_retry_in_the_same_group_is_answered_like_the_first() {
+    let retry = |hash| {
+        Some(Retry { principal: String::new(), method: "CreateLink", id: "x".into(), hash: [hash; 16] })
+    };
+    let with = |code: &str, hash| Request {
+        retry: retry(hash),
+        ..item(code, Intent::Create(draft("https://a.example/")))
+    };
+    let group = [with("a", 1), with("b", 1), with("a", 2)];
+    let Decided { head, verdicts, .. } = decide(&group, Found::default(), Position::default(), 1, 5);
+    assert_eq!(head.seq, 1);
+    assert!(matches!(verdicts[1], Verdict::Before(_)));
+    assert_eq!(verdicts[2], Verdict::Refused(Fault::IdempotencyMismatch));
+}
+
+fn by(method: &'static str) -> Option<By> {
+    Some(By { principal: "p".into(), method, request_id: "r".into() })
+}
+
+#[test]
+fn a_batch_is_answered_as_a_whole_and_its_retry_too() {
+    let retry = Retry { principal: String::new(), method: "BatchCreateLinks", id: "x".into(), hash: [1; 16] };
+    let batch = Request {
+        items: ["a", "b"]
+            .map(|code| Item { key: key(code), intent: Intent::Create(draft("https://a.example/")) })
+            .into(),
+        kind: Kind::Batch,
+        by: by("BatchCreateLinks"),
+        retry: Some(retry),
+    };
+    let group = [batch.clone(), batch];
+    let done = decide(&group, Found::default(), Position::default(), 1, 5);
+    assert_eq!((done.head.seq, done.writes.len(), done.audits.len()), (2, 2, 2));
+    let (retry, answer) = done.writes[1].answer.as_ref().unwrap();
+    assert!(done.writes[0].answer.is_none() && retry.id == "x");
+    let links = v1::BatchLinksResponse::decode(answer.clone()).unwrap().links;
+    assert_eq!(links.iter().map(|link| link.code.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(done.verdicts[2..], [Verdict::Before(answer.clone()), Verdict::Before(answer.clone())]);
+}
+
+#[test]
+fn of_a_chunk_only_what_it_replaces_is_noted_in_full() {
+    let import = |code: &str, target: &str| {
+        let (draft, update) = (draft(target), true);
+        Item { key: key(code), intent: Intent::Import { draft, create_time: None, update } }
+    };
+    let items = vec![
+        import("a", "https://a.example/"),
+        import("a", "https://a.example/"),
+        import("a", "https://b.example/"),
+        import("b", "https://a.example/"),
+    ];
+    let chunk = Request { items, kind: Kind::Chunk, by: by("ImportLinks"), retry: None };
+    let done = decide(&[chunk], Found::default(), Position::default(), 1, 5);
+    let short: Vec<_> =
+        done.audits.iter().map(|a| (a.seq, a.first, a.key.is_some(), a.before.is_some())).collect();
+    assert_eq!(short, [(2, None, true, true), (3, Some(1), false, false)]);
+    assert_eq!(
+        Row::from_bytes(&key("a"), done.audits[0].after.as_ref().unwrap()).unwrap(),
+        done.writes[1].row
+    );
+}
+
+mod model {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// What is done to one of three codes.
+    #[derive(Clone, Copy, Debug)]
+    enum Act {
+        Create,
+        Update(Option<u64>),
+        Delete,
+        Undelete,
+        Purge,
+    }
+
+    fn act() -> impl Strategy<Value = (usize, Act)> {
+        let act = prop_oneof![
+            4 => Just(Act::Create),
+            4 => prop::option::weighted(0.4, 1u64..12).prop_map(Act::Update),
+            3 => Just(Act::Delete),
+            2 => Just(Act::Undelete),
+            1 => Just(Act::Purge),
+        ];
+        (0..3usize, act)
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop_oneof![Just(Kind::Batch), Just(Kind::Chunk)]
+    }
+
+    /// A link by hand: its version, and whether it is deleted.
+    type State = BTreeMap<usize, (u64, bool)>;
+
+    /// One item on a state: whether it was refused.
+    fn step(state: &mut State, head: &mut u64, (code, act): (usize, Act)) -> bool {
+        let next = match (act, state.get(&code)) {
+            (Act::Purge, Some((_, true))) => None,
+            (Act::Purge, _) => return false,
+            (Act::Create, None) | (Act::Undelete, Some((_, true))) => Some(false),
+            (Act::Update(etag), Some((version, false))) if etag.is_none_or(|etag| etag == *version) => {
+                Some(false)
+            }
+            (Act::Delete, Some((_, false))) => Some(true),
+            _ => return true,
+        };
+        *head += 1;
+        match next {
+            Some(deleted) => state.insert(code, (*head, deleted)),
+            None => state.remove(&code),
+        };
+        false
+    }
+
+    fn written((code, act): (usize, Act)) -> Item {
+        let intent = match act {
+            Act::Create => Intent::Create(draft("https://a.example/")),
+            Act::Update(etag) => Intent::Update { fields: vec![Field::Disabled(true)], etag },
+            Act::Delete => Intent::Delete { etag: None },
+            Act::Undelete => Intent::Undelete { etag: None },
+            Act::Purge => Intent::Purge { before: i64::MAX },
+        };
+        Item { key: key(["a", "b", "c"][code]), intent }
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_of_single_and_atomic_requests(
+            requests in prop::collection::vec((prop::collection::vec(act(), 1..6), kind()), 0..8),
+        ) {
+            let mut state = State::new();
+            let (mut head, mut refusals) = (0, Vec::new());
+            for (acts, kind) in &requests {
+                let (mut tried, mut at, mut refused) = (state.clone(), head, Vec::new());
+                for act in acts {
+                    refused.push(step(&mut tried, &mut at, *act));
+                    if refused.last() == Some(&true) && *kind == Kind::Batch {
+                        break;
+                    }
+                }
+                if *kind == Kind::Chunk || !refused.contains(&true) {
+                    (state, head) = (tried, at);
+                }
+                refused.resize(acts.len(), false);
+                refusals.extend(refused);
+            }
+
+            let group: Vec<Request> = requests
+                .iter()
+                .map(|(acts, kind)| Request {
+                    items: acts.iter().copied().map(written).collect(),
+                    kind: *kind,
+                    by: by("Test"),
+                    retry: None,
+                })
+                .collect();
+            let done = decide(&group, Found::default(), Position::default(), 9, 5);
+            prop_assert_eq!(done.head.seq, head);
+            let seqs: Vec<u64> = done.writes.iter().map(|write| write.row.version).collect();
+            prop_assert_eq!(seqs, (1..=head).collect::<Vec<_>>(), "dense, and in their order");
+            let told: Vec<bool> = done.verdicts.iter().map(|v| matches!(v, Verdict::Refused(_))).collect();
+            prop_assert_eq!(told, refusals);
+            let mut last = State::new();
+            for Write { row, before, purge, .. } in &done.writes {
+                let code = usize::from(row.key.code()[0] - b'a');
+                prop_assert_eq!(before.as_ref().map(|row| row.version), last.get(&code).map(|known| known.0));
+                match purge {
+                    true => last.remove(&code),
+                    false => last.insert(code, (row.version, row.delete_time.is_some())),
+                };
+            }
+            prop_assert_eq!(last, state);
+            // Each write is noted once, by itself or with its chunk.
+            let mut noted: Vec<u64> = done.audits.iter().filter(|a| a.key.is_some()).map(|a| a.seq).collect();
+            for write in &done.writes {
+                let chunk = |a: &&Audit| a.first.is_some_and(|first| (first..=a.seq).contains(&write.row.version));
+                if write.before.is_none() && done.audits.iter().any(|a| chunk(&a)) && !noted.contains(&write.row.version) {
+                    noted.push(write.row.version);
+                }
+            }
+            noted.sort_unstable();
+            prop_assert_eq!(noted, (1..=head).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How a write is asked for, made and answered, whatever it writes.
+
+use super::{Service, blocking, fnv};
+use crate::journal::{By, Found, Item, Kind, Request, Retry, Verdict, decide};
+use crate::port::StoreFault;
+use crate::writer::unix_ms;
+use crate::{Caller, Fault};
+use bytes::Bytes;
+use link::{Epoch, Position, Seq};
+use prost::Message;
+use proto::v1;
+
+/// Bytes of a request that writes one link.
+pub const REQUEST_BYTES: usize = 1024 * 1024;
+
+/// When a write is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ack {
+    OnlyCheck,
+    Durable,
+    Propagated,
+}
+
+/// What all writes say besides what is to be written.
+pub struct Asked {
+    by: By,
+    pub(super) retry: Option<Retry>,
+    pub(super) ack: Ack,
+}
+
+/// [`Asked`] of a request by its fields of the same names everywhere.
+macro_rules! asked {
+    ($caller:expr, $method:expr, $request:expr) => {
+        crate::service::write::Asked::new(
+            $caller,
+            $method,
+            ($request, crate::service::write::REQUEST_BYTES, "1 MiB in a request"),
+            (&$request.request_id, $request.ack, $request.validate_only),
+        )
+    };
+}
+pub(super) use asked;
+
+impl Asked {
+    /// Checks it. `limit` are bytes.
+    pub fn new(
+        caller: &Caller,
+        method: &'static str,
+        (request, limit, shown): (&impl Message, usize, &'static str),
+        (id, ack, only_check): (&str, i32, bool),
+    ) -> Result<Self, Fault> {
+        if request.encoded_len() > limit {
+            return Err(Fault::TooLarge(shown));
+        }
+        let ack = match v1::Ack::try_from(ack) {
+            Err(_) => return Err(Fault::invalid("ack", "is none that this server knows")),
+            Ok(_) if only_check => Ack::OnlyCheck,
+            Ok(v1::Ack::Unspecified | v1::Ack::Durable) => Ack::Durable,
+            Ok(v1::Ack::Propagated) => Ack::Propagated,
+        };
+        if id.len() > 128 || !id.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(Fault::invalid("request_id", "is not at most 128 printable ASCII characters"));
+        }
+        let (principal, request_id) = (caller.principal.clone(), caller.request_id.clone());
+        let retry = (!id.is_empty()).then(|| Retry {
+            principal: principal.to_string(),
+            method,
+            id: id.to_owned(),
+            hash: fnv(&request.encode_to_vec()).to_be_bytes(),
+        });
+        Ok(Self { by: By { principal, method, request_id }, retry, ack })
+    }
+}
+
+impl By {
+    /// Of a call that writes without [`Asked`].
+    pub fn call(caller: &Caller, method: &'static str) -> Self {
+        Self { principal: caller.principal.clone(), method, request_id: caller.request_id.clone() }
+    }
+}
+
+impl Service {
+    /// Writes one link.
+    pub(super) async fn one(&self, asked: &Asked, item: Item) -> Result<v1::Link, Fault> {
+        let done = self.all(asked, vec![item], Kind::One).await.map_err(|(_, fault)| fault)?;
+        let missing = || StoreFault::Corrupt("a stored answer: it is empty".into());
+        let link = done.links.into_iter().next().ok_or_else(missing)?;
+        Ok(v1::Link { propagation: done.propagation, ..link })
+    }
+
+    /// Writes all or nothing. A refusal says which item it is about.
+    pub(super) async fn all(
+        &self,
+        asked: &Asked,
+        items: Vec<Item>,
+        kind: Kind,
+    ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
+        let whole = |fault: Fault| (0, fault);
+        let mut request = Request { items, kind, by: Some(asked.by.clone()), retry: asked.retry.clone() };
+        if asked.ack == Ack::OnlyCheck {
+            request.retry = None;
+            let (epoch, verdicts) = self.only_check(request).await.map_err(whole)?;
+            let done = self.answered(epoch, verdicts, kind)?.links.into_iter();
+            let links = done.map(|link| v1::Link { revision: String::new(), etag: String::new(), ..link });
+            return Ok(v1::BatchLinksResponse { links: links.collect(), propagation: None });
+        }
+        let done = self.writer.submit(request).map_err(whole)?.answer().await.map_err(whole)?;
+        let mut answer = self.answered(done.epoch, done.verdicts, kind)?;
+        if asked.ack == Ack::Propagated {
+            let last = last(&answer).map_err(|fault| whole(fault.into()))?;
+            answer.propagation = Some(self.sessions.propagated(done.epoch, last).await);
+        }
+        Ok(answer)
+    }
+
+    /// The verdicts that the write would get now.
+    async fn only_check(&self, request: Request) -> Result<(Epoch, Vec<Verdict>), Fault> {
+        let domains = request.items.iter().map(|item| item.key.domain());
+        let domains = domains.map(|id| (id, self.directory.name(id))).collect();
+        let read = move |store: &dyn crate::port::Repository| {
+            let (mut found, mut head) = (Found { domains, ..Found::default() }, Position::default());
+            for item in &request.items {
+                let (epoch, row) = store.link(&item.key)?;
+                head.epoch = epoch;
+                found.rows.extend(row.map(|row| (item.key.clone(), row)));
+            }
+            Ok((head.epoch, decide(&[request], found, head, 0, unix_ms()).verdicts))
+        };
+        Ok(blocking(&self.store, read).await?)
+    }
+
+    /// The answer that the verdicts of one request make.
+    fn answered(
+        &self,
+        epoch: Epoch,
+        verdicts: Vec<Verdict>,
+        kind: Kind,
+    ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
+        let mut links = Vec::with_capacity(verdicts.len());
+        for (at, verdict) in verdicts.into_iter().enumerate() {
+            match verdict {
+                Verdict::Created(row) | Verdict::Changed(row) => links.push(self.shown(&row, epoch)),
+                Verdict::Before(bytes) => return before(bytes, kind).map_err(|fault| (0, fault.into())),
+                Verdict::Refused(fault) => return Err((at, fault)),
+                // The refused one comes behind it.
+                Verdict::Held => {}
+                Verdict::Same => unreachable!("only imports leave things as they are"),
+            }
+        }
+        Ok(v1::BatchLinksResponse { links, propagation: None })
+    }
+}
+
+/// The stored answer.
+fn before(bytes: Bytes, kind: Kind) -> Result<v1::BatchLinksResponse, StoreFault> {
+    let answer = match kind {
+        Kind::Batch => v1::BatchLinksResponse::decode(bytes),
+        Kind::One | Kind::Chunk => v1::Link::decode(bytes)
+            .map(|link| v1::BatchLinksResponse { links: vec![link], propagation: None }),
+    };
+    answer.map_err(|e| StoreFault::Corrupt(format!("a stored answer: {e}")))
+}
+
+/// The seq of the last write that was answered so.
+fn last(answer: &v1::BatchLinksResponse) -> Result<Seq, StoreFault> {
+    let revision = answer.links.last().map_or("", |link| &link.revision);
+    let wrong = || StoreFault::Corrupt(format!("a stored answer: revision {revision}"));
+    Position::parse_revision(revision).map(|(_, seq)| seq).ok_or_else(wrong)
+}
+
+/// The version an etag names; 0, which no link has, for one that we cannot have given out.
+pub fn etag(text: &str) -> Option<Seq> {
+    let version = |text: &str| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    (!text.is_empty()).then(|| version(text).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags() {
+        assert_eq!(etag(""), None);
+        assert_eq!(etag("\"17\""), Some(17));
+        for foreign in ["17", "\"", "\"x\"", "W/\"17\"", "\"17\", \"18\""] {
+            assert_eq!(etag(foreign), Some(0), "{foreign}");
+        }
+    }
+}

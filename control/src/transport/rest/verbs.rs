@@ -1,0 +1,113 @@
+//! What a link is asked for by a verb behind its code: `…/links/{code}:undelete`. A `:` is in no code.
+
+use super::{
+    Asked, Body, Options, Parts, Who, answer, json, json_body, name, options, pairs, parse, problem, unknown,
+};
+use crate::Fault;
+use crate::service::Service;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use proto::v1;
+use std::sync::Arc;
+
+/// Each verb, and the methods that it goes with.
+const VERBS: [(&str, &str); 3] = [("history", "GET,HEAD"), ("undelete", "POST"), ("restore", "POST")];
+
+/// Takes the verb off the code.
+pub fn split(path: Parts) -> (Parts, Option<String>) {
+    let Ok(Path(mut parts)) = path else { return (path, None) };
+    let code = parts.iter_mut().find(|(name, _)| name == "code").map(|(_, code)| code);
+    let verb = code.and_then(|code| {
+        let at = code.rfind(':')?;
+        let verb = code.split_off(at);
+        Some(verb[1..].to_owned())
+    });
+    (Ok(Path(parts)), verb)
+}
+
+/// The answer to a method that a path does not have.
+pub fn no_method(verb: &str) -> Response {
+    let known = VERBS.iter().find(|(own, _)| *own == verb);
+    let Some((_, method)) = known else { return problem(&Fault::NoRoute) };
+    not_allowed(method)
+}
+
+fn not_allowed(methods: &'static str) -> Response {
+    let mut response = problem(&Fault::NoMethod);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+/// `GET …:history`
+pub async fn get(service: &Service, who: &Who, path: Parts, verb: &str, asked: Asked) -> Response {
+    if verb != "history" {
+        return no_method(verb);
+    }
+    let request = || {
+        let mut request = v1::ListLinkHistoryRequest { name: name(path)?, ..Default::default() };
+        for (name, value) in pairs(asked)? {
+            match name.as_str() {
+                "page_size" => request.page_size = parse("page_size", &value)?,
+                "page_token" => request.page_token = value,
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(request)
+    };
+    let answer = match request() {
+        Ok(request) => service.history(who, request).await,
+        Err(fault) => Err(fault),
+    };
+    answer.map_or_else(|fault| problem(&fault), |page| axum::Json(json::history(&page)).into_response())
+}
+
+/// `POST …:undelete` and `POST …:restore`
+pub async fn post(
+    State(service): State<Arc<Service>>,
+    who: Who,
+    path: Parts,
+    asked: Asked,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (path, verb) = split(path);
+    match verb.as_deref() {
+        Some("undelete") => match undelete(path, asked, &headers, body) {
+            Ok(request) => answer(service.undelete(&who, request).await),
+            Err(fault) => problem(&fault),
+        },
+        Some("restore") => match restore(path, asked, &headers, body) {
+            Ok(request) => answer(service.restore(&who, request).await),
+            Err(fault) => problem(&fault),
+        },
+        Some(verb) => no_method(verb),
+        None => not_allowed("DELETE,GET,HEAD,PATCH"),
+    }
+}
+
+/// Its body says nothing, but has to be announced as JSON: see [`json_body`].
+fn undelete(
+    path: Parts,
+    asked: Asked,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<v1::UndeleteLinkRequest, Fault> {
+    let Options { request_id, validate_only, etag, ack } = options(asked, headers)?;
+    let body = json_body(headers, body)?;
+    if !body.is_empty() {
+        json::nothing(&body)?;
+    }
+    Ok(v1::UndeleteLinkRequest { name: name(path)?, etag, request_id, validate_only, ack })
+}
+
+fn restore(
+    path: Parts,
+    asked: Asked,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<v1::RestoreLinkRequest, Fault> {
+    let Options { request_id, validate_only, etag, ack } = options(asked, headers)?;
+    let point = json::point(&json_body(headers, body)?)?;
+    Ok(v1::RestoreLinkRequest { name: name(path)?, point, etag, request_id, validate_only, ack })
+}
