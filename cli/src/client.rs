@@ -7,6 +7,7 @@ mod fields;
 mod import;
 mod links;
 mod show;
+mod watch;
 
 pub use explain::explain;
 pub use export::export;

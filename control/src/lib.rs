@@ -23,4 +23,4 @@ pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use relay::Redis;
 pub use server::{Config, Running, StartFault, StoreAt, start, start_on};
-pub use transport::rest::{edges_json, propagation_json};
+pub use transport::rest::{change_json, edges_json, propagation_json};

@@ -6,7 +6,7 @@ use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::relay::{self, Redis};
-use crate::service::Service;
+use crate::service::{Service, Watches};
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
@@ -153,6 +153,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
+        Watches::new(tail.clone(), stopped.clone()),
         config.more_schemes,
         &config.own_hosts,
     );

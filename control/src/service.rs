@@ -2,11 +2,14 @@
 
 mod draft;
 mod edges;
+mod filter;
 mod import;
 mod list;
 mod name;
+mod watch;
 
 pub use import::Chunk;
+pub use watch::{Watch, Watches};
 
 use crate::journal::{Intent, Item, Retry, Verdict, next_state};
 use crate::metrics::Metrics;
@@ -33,6 +36,7 @@ pub struct Service {
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
     sessions: Arc<Sessions>,
+    watches: Watches,
 }
 
 impl Service {
@@ -42,10 +46,18 @@ impl Service {
         writer: Arc<Writer>,
         metrics: Arc<Metrics>,
         sessions: Arc<Sessions>,
+        watches: Watches,
         more_schemes: Vec<String>,
         own_hosts: &[String],
     ) -> Self {
-        Self { store, writer, metrics, sessions, rules: Arc::new(Rules::new(more_schemes, own_hosts)) }
+        Self {
+            store,
+            writer,
+            metrics,
+            sessions,
+            watches,
+            rules: Arc::new(Rules::new(more_schemes, own_hosts)),
+        }
     }
 
     /// Counts a call and its outcome.

@@ -149,8 +149,8 @@ fn size(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::journal::Item;
-    use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Walked};
-    use link::Key;
+    use crate::port::{Committed, History, Listed, Row, SessionRow, Tidied, Time, Walked};
+    use link::{DomainId, Key};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Counts how often the log is read; far too often ends the tail with a hole.
@@ -189,6 +189,16 @@ mod tests {
             unreachable!()
         }
         fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn newest(
+            &self,
+            _: DomainId,
+            _: Time,
+            _: (i64, &[u8]),
+            _: bool,
+            _: Limit,
+        ) -> Result<Listed, StoreFault> {
             unreachable!()
         }
         fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {

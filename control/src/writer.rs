@@ -288,9 +288,9 @@ pub fn unix_ms() -> i64 {
 mod tests {
     use super::*;
     use crate::journal::Intent;
-    use crate::port::{Committed, History, Limit, Listed, Row, Tidied, Walked};
+    use crate::port::{Committed, History, Limit, Listed, Row, Tidied, Time, Walked};
     use bytes::Bytes;
-    use link::{Change, Key};
+    use link::{Change, DomainId, Key};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Notes the size of each group; the first commit waits until the test has queued everything.
@@ -336,6 +336,16 @@ mod tests {
             unreachable!()
         }
         fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn newest(
+            &self,
+            _: DomainId,
+            _: Time,
+            _: (i64, &[u8]),
+            _: bool,
+            _: Limit,
+        ) -> Result<Listed, StoreFault> {
             unreachable!()
         }
         fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {

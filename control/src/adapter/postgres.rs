@@ -14,12 +14,13 @@ pub use open::{Options, bump_epoch};
 
 use crate::journal::Item;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied, Walked,
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied, Time,
+    Walked,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::{Entry, LogView};
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 
 /// A database of this and perhaps other controls.
 #[derive(Debug)]
@@ -103,6 +104,17 @@ impl Repository for Postgres {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.db.call(READ, async |db| read::list(db, prefix, after, deleted, limit).await)
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.db.call(READ, async |db| read::newest(db, domain, time, behind, deleted, limit).await)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -12,11 +12,11 @@ pub use open::{OpenFault, Options};
 
 use crate::journal::Item;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Time, Walked,
 };
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
@@ -109,6 +109,17 @@ impl Repository for Sqlite {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.read(|snapshot| read::newest(snapshot, domain, time, behind, deleted, limit))
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -5,12 +5,12 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
 use control::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Walked,
+    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Time, Walked,
 };
 use control::{Config, Metrics, Running};
 use feed::{Entry, LogView};
 use hyper_util::rt::TokioIo;
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use proto::exposition::{Format, Registry};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
@@ -272,6 +272,17 @@ impl Repository for Moody {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.inner.list(prefix, after, deleted, limit)
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.inner.newest(domain, time, behind, deleted, limit)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -112,6 +112,33 @@ pub fn page(page: &v1::ListLinksResponse) -> Value {
     json!({ "links": page.links.iter().map(link).collect::<Vec<_>>(), "next_page_token": page.next_page_token })
 }
 
+/// A message of a watch.
+pub fn changes(told: &v1::WatchLinksResponse) -> Value {
+    json!({ "changes": told.changes.iter().map(change).collect::<Vec<_>>(), "revision": told.revision })
+}
+
+/// A change of a link.
+pub fn change(told: &v1::LinkChange) -> Value {
+    let mut value = json!({
+        "revision": told.revision,
+        "name": told.name,
+        "link": told.link.as_ref().map(state),
+        "deleted": told.deleted,
+        "purged": told.purged,
+    });
+    without_nulls(&mut value);
+    value
+}
+
+/// A link without what the log does not know of it.
+fn state(told: &v1::Link) -> Value {
+    let mut value = link(told);
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !["title", "tags", "note"].contains(&name.as_str()));
+    }
+    value
+}
+
 /// A link that a caller gives, and the fields in it that can be set. `null` is the default of its field.
 ///
 /// # Errors
