@@ -1,5 +1,6 @@
 //! The client half: asks a running linkr over gRPC, and says its refusals in one line.
 
+mod conform;
 mod explain;
 mod export;
 mod feed;
@@ -9,6 +10,7 @@ mod links;
 mod show;
 mod watch;
 
+pub use conform::conform;
 pub use explain::explain;
 pub use export::export;
 pub use feed::feed_status;

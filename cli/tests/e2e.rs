@@ -18,8 +18,12 @@ mod first;
 mod halves;
 #[path = "e2e/image.rs"]
 mod image;
+#[path = "e2e/lists.rs"]
+mod lists;
 #[path = "e2e/metrics.rs"]
 mod metrics;
+#[path = "e2e/moving.rs"]
+mod moving;
 #[path = "e2e/postgres.rs"]
 mod postgres;
 #[path = "e2e/propagation.rs"]

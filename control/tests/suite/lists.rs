@@ -136,7 +136,8 @@ async fn depth(store: Arc<dyn Repository>) {
             request.page_token = page.next_page_token;
         };
         assert!(!deep.is_empty());
-        let median = async |links: &mut Client, token: &str| {
+        // One of the fastest: what else runs on the machine only makes some slower.
+        let usual = async |links: &mut Client, token: &str| {
             let request = v1::ListLinksRequest { page_token: token.into(), ..list("", order, 50) };
             let mut took = Vec::new();
             for _ in 0..41 {
@@ -146,9 +147,9 @@ async fn depth(store: Arc<dyn Repository>) {
                 took.push(began.elapsed());
             }
             took.sort();
-            took[20]
+            took[4]
         };
-        let (first, last) = (median(&mut links, "").await, median(&mut links, &deep).await);
+        let (first, last) = (usual(&mut links, "").await, usual(&mut links, &deep).await);
         println!("{order}: page 1 in {first:?}, the page behind {seen} links in {last:?}");
         let (less, more) = (first.min(last), first.max(last));
         assert!(more <= less * 2 + Duration::from_micros(500), "{order}: {first:?}, {last:?}");
