@@ -129,25 +129,20 @@ impl Nginx {
     /// The rest of a word; `false` when its quote is never closed.
     fn word(&mut self, first: u8, statement: &mut Statement) -> std::io::Result<bool> {
         let quote = matches!(first, b'"' | b'\'').then_some(first);
-        let mut name = false; // of a variable, in braces
         let (mut word, mut next) = (Vec::new(), if quote.is_some() { None } else { Some(first) });
         statement.raw.push(first);
         loop {
             let byte = match next.take() {
                 Some(byte) => byte,
                 None => {
-                    let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b';' | b'{' | b'}');
+                    let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b';' | b'{');
                     let ahead = match self.bytes.peek() {
                         Some(Ok(byte)) => Some(*byte),
                         _ => None,
                     };
-                    // Braces behind a $ belong to the name of a variable.
-                    name = match ahead {
-                        Some(b'{') if word.last() == Some(&b'$') => true,
-                        Some(b'}') if name => true,
-                        _ => name && word.last() != Some(&b'}'),
-                    };
-                    if ahead.is_some_and(ends) && quote.is_none() && !name {
+                    // A brace behind a $ begins the name of a variable, and one that closes ends no word.
+                    let inside = quote.is_some() || ahead == Some(b'{') && word.last() == Some(&b'$');
+                    if ahead.is_some_and(ends) && !inside {
                         break;
                     }
                     match self.take()? {
