@@ -12,6 +12,8 @@ COPY --from=build /image/ /
 COPY --from=build --chown=65532:65532 /image-data /data
 USER 65532:65532
 WORKDIR /data
+# Where the first start puts it, for `docker exec linkr /linkr link …`.
+ENV LINKR_KEY_FILE=/data/admin.key
 VOLUME /data
 # Redirects, API, admin. Only the first is reachable from outside by default: see README.md.
 EXPOSE 8080 8081 8082

@@ -23,11 +23,14 @@ load:
 compare:
 	cargo run --quiet --locked --package xtask -- compare $(ARGS)
 
-# Real processes under faults, judged from outside, in the long form (about 12 minutes); ARGS go to the first.
+# Real processes under faults, judged from outside, in the long form (about 20 minutes); ARGS go to the first.
 .PHONY: trials
 trials:
 	cargo build --release --locked --package cli --package trials
 	target/release/linkr-trials run --json target/trials.json $(ARGS)
+	target/release/linkr-trials run --stack production --controls 2 --trials 5 --window 3000 --json target/production.json
+	target/release/linkr-trials run --stack cluster --controls 2 --trials 5 --window 3000 --json target/cluster.json \
+	  --faults a-control-lost,redis-node-lost,redis-stopped,redis-flushed,redis-older
 	target/release/linkr-trials outage --json target/outage.json
 	target/release/linkr-trials import
 

@@ -4,7 +4,8 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=linkr");
-    let files = ["linkr/v1/links.proto", "linkr/v1/feed.proto", "linkr/v1/edges.proto"];
+    let files =
+        ["linkr/v1/links.proto", "linkr/v1/feed.proto", "linkr/v1/edges.proto", "linkr/v1/keys.proto"];
     let descriptors = protox::compile(files, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("linkr.v1.bin"), descriptors.encode_to_vec())?;

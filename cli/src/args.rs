@@ -1,7 +1,11 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
+mod files;
+mod keys;
 mod links;
 
+pub use files::{Conform, Export, Format, Import, Written};
+pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Explain, LinkCommand, Update};
 
 use crate::fault::Fault;
@@ -55,6 +59,14 @@ pub enum Command {
     Export(Export),
     /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
     Conform(Conform),
+    /// Makes, lists and revokes the keys of the API
+    Keys {
+        /// What to do with keys.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Makes certificates for the API and for edges, with an authority of their own
+    Certs(Certs),
     /// Asks an admin listener whether linkr is ready: exit status 0 or 1
     Healthcheck(Healthcheck),
     /// Checks or prints the settings
@@ -113,9 +125,18 @@ pub struct Back {
     /// Where the API (gRPC and REST) is served
     #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR")]
     pub api: SocketAddr,
-    /// Serve the API on an address that others can reach, although it asks for no key
+    /// Ask nobody for a key, and serve the API on any address without TLS: something else protects it
     #[arg(long, env = "LINKR_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub insecure: bool,
+    /// The certificate (PEM) of the API, for https; read again when it changes
+    #[arg(long, env = "LINKR_API_TLS_CERT", value_name = "FILE", requires = "api_tls_key")]
+    pub api_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, env = "LINKR_API_TLS_KEY", value_name = "FILE", requires = "api_tls_cert")]
+    pub api_tls_key: Option<PathBuf>,
+    /// Authorities (PEM) whose certificates let the edges that they name follow, without a key
+    #[arg(long, env = "LINKR_API_CLIENT_CA", value_name = "FILE", requires = "api_tls_cert")]
+    pub api_client_ca: Option<PathBuf>,
     /// Schemes that a target may have besides http and https
     #[arg(long, env = "LINKR_MORE_SCHEMES", value_delimiter = ',', value_name = "SCHEME")]
     pub more_schemes: Vec<String>,
@@ -195,6 +216,9 @@ pub struct Edge {
     /// Where the links are kept over a restart, for a start while control is away
     #[arg(long, env = "LINKR_SNAPSHOT", value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
+    /// Who it is for control.
+    #[command(flatten)]
+    pub credential: EdgeCredential,
     /// Do not tie each worker to a core: for several edges on one machine
     #[arg(long, env = "LINKR_UNPINNED", value_parser = clap::builder::BoolishValueParser::new())]
     pub unpinned: bool,
@@ -236,6 +260,8 @@ pub enum ControlCommand {
         #[arg(long, default_value_t = 0, value_name = "N")]
         above: u32,
     },
+    /// Writes a key straight into the store and prints it, for whoever has none yet
+    MintKey(Mint),
 }
 
 /// Where the links of `linkr control` are kept.
@@ -281,6 +307,9 @@ pub struct Api {
     /// The API of a running linkr
     #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL", value_parser = server_url)]
     pub server: String,
+    /// The key.
+    #[command(flatten)]
+    pub credential: Credential,
     /// How results are printed
     #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
     pub output: Output,
@@ -293,92 +322,6 @@ pub enum Output {
     Text,
     /// For machines: the fields of the REST API
     Json,
-}
-
-/// How links stand in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A header, then one link a line
-    Csv,
-    /// One JSON object a line
-    Jsonl,
-    /// A map of nginx: map blocks, or the lines of one
-    NginxMap,
-    /// A map file of HAProxy
-    HaproxyMap,
-    /// The export of Shlink's web client
-    ShlinkCsv,
-    /// The table of YOURLS
-    YourlsCsv,
-    /// The links of Bitly
-    BitlyCsv,
-    /// The links of Kutt
-    KuttCsv,
-}
-
-/// How links are written into a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Written {
-    /// A header, then one link a line
-    Csv,
-    /// One JSON object a line
-    Jsonl,
-    /// A map block of nginx: where each path leads now
-    NginxMap,
-}
-
-/// `linkr import`.
-#[derive(Args)]
-pub struct Import {
-    /// The file; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The form of the file [default: csv or jsonl by its ending]
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Replace links that differ, instead of rejecting the row
-    #[arg(long)]
-    pub update: bool,
-    /// Which server.
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `linkr export`.
-#[derive(Args)]
-pub struct Export {
-    /// The file [default: standard output]
-    #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// The form [default: by the file's ending, else csv]
-    #[arg(long)]
-    pub format: Option<Written>,
-    /// Deleted links too
-    #[arg(long)]
-    pub show_deleted: bool,
-    /// Which server.
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `linkr conform`.
-#[derive(Args)]
-pub struct Conform {
-    /// The file with the links, as for an import; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub links: PathBuf,
-    /// The form of the file [default: csv or jsonl by its ending]
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Where the edge redirects
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "ADDR")]
-    pub edge: String,
-    /// The host that is asked for; `-` is the edge itself, and the default domain
-    #[arg(long, default_value = "-")]
-    pub domain: String,
-    /// How differences are printed
-    #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
-    pub output: Output,
 }
 
 /// `linkr healthcheck`.
@@ -483,17 +426,16 @@ fn store(text: &str) -> Result<String, String> {
 
 /// As the edge takes it.
 fn control_url(text: &str) -> Result<String, String> {
-    let good = text.starts_with("http://") && Endpoint::from_shared(text.to_owned()).is_ok();
+    let scheme = text.starts_with("http://") || text.starts_with("https://");
+    let good = scheme && Endpoint::from_shared(text.to_owned()).is_ok();
     if good { Ok(text.to_owned()) } else { Err("is no address of control: http://host:port".to_owned()) }
 }
 
 /// With the scheme that may be left out.
 fn server_url(text: &str) -> Result<String, String> {
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    if url.starts_with("https://") {
-        return Err("asks for TLS, which this version does not speak".to_owned());
-    }
-    let good = url.starts_with("http://") && Endpoint::from_shared(url.clone()).is_ok();
+    let scheme = url.starts_with("http://") || url.starts_with("https://");
+    let good = scheme && Endpoint::from_shared(url.clone()).is_ok();
     if good { Ok(url) } else { Err("is not a URL such as http://127.0.0.1:8081".to_owned()) }
 }
 

@@ -6,6 +6,7 @@ mod export;
 mod feed;
 mod fields;
 mod import;
+mod keys;
 mod links;
 mod show;
 mod watch;
@@ -15,14 +16,15 @@ pub use explain::explain;
 pub use export::export;
 pub use feed::feed_status;
 pub use import::import;
+pub use keys::keys;
 pub use links::links;
 
 use crate::args::Api;
 use crate::fault::Fault;
+use proto::client::Way;
 use proto::v1::links_client::LinksClient;
 use std::error::Error;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -33,7 +35,7 @@ const MAX_ANSWER: usize = 64 << 20;
 /// What h2 says when something else than HTTP/2 comes back.
 const NOT_HTTP2: &str = "h2 protocol error: http2 error";
 
-type Client = LinksClient<Channel>;
+type Client = LinksClient<Way>;
 
 /// Runs one client command to its end.
 pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
@@ -48,16 +50,17 @@ async fn connect(api: &Api) -> Result<Client, Fault> {
     Ok(LinksClient::new(channel(api).await?).max_decoding_message_size(MAX_ANSWER))
 }
 
-async fn channel(api: &Api) -> Result<Channel, Fault> {
+async fn channel(api: &Api) -> Result<Way, Fault> {
     let url = &api.server;
-    let endpoint = Endpoint::from_shared(url.clone())
-        .map_err(|_| Fault::new(format_args!("--server {url} is not a URL such as http://127.0.0.1:8081")))?;
-    endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
+    let access = api.credential.access(url);
+    let endpoint = access.endpoint(url).map_err(|why| Fault::new(format_args!("--server: {why}")))?;
+    let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
         Fault::new(format_args!(
             "nothing answers at {url} ({}): start it with 'linkr up', or name another with --server",
             deepest(&fault)
         ))
-    })
+    })?;
+    access.way(channel).map_err(Fault::new)
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.
@@ -71,6 +74,9 @@ fn refused(status: &Status, api: &Api) -> Fault {
         Code::Unavailable => format!("the server went away ({}): try again", status.message()),
         Code::Unimplemented => {
             format!("{url} does not know this request: is it the API, and of no older linkr?")
+        }
+        Code::Unauthenticated => {
+            format!("{}: give --key-file, LINKR_KEY or LINKR_KEY_FILE", status.message())
         }
         _ => status.message().to_owned(),
     };

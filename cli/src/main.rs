@@ -2,6 +2,7 @@
 
 mod admin;
 mod args;
+mod certs;
 mod client;
 mod fault;
 mod health;
@@ -31,6 +32,8 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Control(args) => serve::control(args),
         Command::Link { command } => client::run(client::links(command)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
+        Command::Keys { command } => client::run(client::keys(command)),
+        Command::Certs(args) => certs::make(&args),
         Command::Import(args) => client::run(client::import(args)),
         Command::Export(args) => client::run(client::export(args)),
         Command::Conform(args) => client::conform(&args),

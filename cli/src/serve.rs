@@ -7,7 +7,9 @@ use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up
 use crate::fault::Fault;
 use crate::out;
 use control::StoreAt;
+use control::keys::Secret;
 use data::Locked;
+use proto::client::{Access, Key};
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -29,13 +31,29 @@ pub fn up(args: Up) -> Result<(), Fault> {
         data::directory(&args.data_dir)?;
         let _locked = Locked::new(&args.data_dir)?;
         let store = StoreAt::Sqlite(args.data_dir.join("linkr.db"));
-        let control = start_control(store, args.back, &args.redis).await?;
+        let (insecure, tls) = (args.back.insecure, args.back.api_tls_cert.is_some());
+        // The edge in this process has a key that ends with it.
+        let own = Secret::new();
+        let config = control_config(store.clone(), args.back, &args.redis)?;
+        let config = control::Config { own_edge: Some(own.clone()), ..config };
+        config.check().map_err(Fault::new)?;
+        let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let store = store.open().map_err(Fault::new)?;
+            if !insecure {
+                data::first_key(&dir, &*store)?;
+            }
+            Ok(store)
+        });
+        let store = opened.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))??;
+        let control = control::start_on(config, store).await.map_err(Fault::new)?;
         let metrics = control.metrics();
         let api = control.api();
-        let config = edge_config(&args.front, vec![format!("http://{}", reachable(api))], host_name(), {
+        let config = edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), {
             Some(metrics as edge::MoreMetrics)
         });
-        let edge = start_edge(edge::Config { redis, ..config });
+        let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
+        let edge = start_edge(edge::Config { redis, access, ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -55,9 +73,9 @@ pub fn up(args: Up) -> Result<(), Fault> {
              curl -i http://{redirects}/hello",
             control.store_name(),
             edge_lines(&edge),
-            api_line(api),
+            api_line(api, tls),
             own_name(),
-            if api.port() == 8081 { String::new() } else { format!(" --server http://{}", reachable(api)) },
+            said_to_client(api, tls, first.filter(|_| !insecure)),
         ));
         signals.wait().await;
         if stop_edge(edge, &mut signals).await {
@@ -75,7 +93,8 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let redis = edge_redis(&args.redis)?;
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config(&args.front, args.control, name, None);
-        let config = edge::Config { unpinned: args.unpinned, snapshot: args.snapshot, redis, ..config };
+        let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
+        let config = edge::Config { unpinned, snapshot, redis, access, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         signals.wait().await;
@@ -87,6 +106,12 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
 /// `linkr control`.
 pub fn control(args: Control) -> Result<(), Fault> {
     let store = data::store(&args.kept)?;
+    if let Some(ControlCommand::MintKey(mint)) = &args.command {
+        let store = store.open().map_err(Fault::new)?;
+        let secret = control::keys::mint(&*store, &mint.name, mint.parsed()?).map_err(Fault::new);
+        store.close();
+        return out::line(secret?.reveal());
+    }
     if let Some(ControlCommand::BumpEpoch { above }) = args.command {
         let StoreAt::Postgres(options) = store else {
             return Err(Fault::new("a start of control on SQLite begins a history by itself"));
@@ -98,12 +123,13 @@ pub fn control(args: Control) -> Result<(), Fault> {
     run(async {
         let mut signals = Signals::new()?;
         let admin = admin::bind(args.admin).await?;
+        let tls = args.back.api_tls_cert.is_some();
         let control = start_control(store, args.back, &args.redis).await?;
         let address = admin::serve(admin, control.metrics());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
             control.store_name(),
-            api_line(control.api())
+            api_line(control.api(), tls)
         ));
         signals.wait().await;
         stop_control(control, &mut signals).await;
@@ -155,10 +181,12 @@ async fn start_control(store: StoreAt, back: Back, redis: &Redis) -> Result<cont
 }
 
 fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
-    let Back { api, insecure, more_schemes, own_hosts } = back;
+    let Back { api, insecure, api_tls_cert, api_tls_key, api_client_ca, more_schemes, own_hosts } = back;
+    let tls = api_tls_cert.zip(api_tls_key);
+    let tls = tls.map(|(cert, key)| control::Tls { cert, key, client_ca: api_client_ca });
     let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
     let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
-    Ok(control::Config { store, api, insecure, more_schemes, own_hosts, redis })
+    Ok(control::Config { store, api, insecure, tls, own_edge: None, more_schemes, own_hosts, redis })
 }
 
 fn edge_config(
@@ -172,11 +200,12 @@ fn edge_config(
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let (unpinned, snapshot, redis) = (false, None, None);
+    let (unpinned, snapshot, redis, access) = (false, None, None, Access::default());
     edge::Config {
         listen,
         admin,
         control,
+        access,
         workers,
         unpinned,
         hot_set_bytes,
@@ -239,8 +268,20 @@ fn edge_lines(edge: &edge::Running) -> String {
     )
 }
 
-fn api_line(api: SocketAddr) -> String {
-    format!("api      http://{api}")
+fn api_line(api: SocketAddr, tls: bool) -> String {
+    format!("api      http{}://{api}", if tls { "s" } else { "" })
+}
+
+/// What a client has to be told besides its request, if anything.
+fn said_to_client(api: SocketAddr, tls: bool, key: Option<PathBuf>) -> String {
+    let mut said = String::new();
+    if api.port() != 8081 || tls {
+        said = format!(" --server http{}://{}", if tls { "s" } else { "" }, reachable(api));
+    }
+    if let Some(file) = key {
+        said.push_str(&format!(" --key-file {}", file.display()));
+    }
+    said
 }
 
 /// The address by which this machine reaches a listener: loopback where it listens on every address.

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
-const CLIENT_KEYS: [&str; 3] = ["server", "domain", "output"];
-const CLIENT_COMMANDS: [&str; 4] = ["link", "import", "export", "feed"];
+const CLIENT_KEYS: [&str; 5] = ["server", "domain", "output", "key-file", "server-ca"];
+const CLIENT_COMMANDS: [&str; 5] = ["link", "import", "export", "feed", "keys"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, Fault> {
@@ -111,8 +111,8 @@ fn apply(settings: &Table) -> Result<Command, String> {
             command = match table.as_str() {
                 "client" => {
                     let mut known = command;
-                    // The feed has no domain.
-                    let meant = |name: &&str| *name != "feed" || key != "domain";
+                    // The feed and keys have no domain.
+                    let meant = |name: &&str| !["feed", "keys"].contains(name) || key != "domain";
                     for name in CLIENT_COMMANDS.into_iter().filter(meant) {
                         known = in_subcommand(known, name, |sub| set_deep(sub, table, key, &words))?;
                     }
@@ -176,7 +176,11 @@ fn set(command: Command, table: &str, key: &str, words: &[String]) -> Result<Com
 }
 
 fn is_key(table: &str, key: &str) -> bool {
-    if table == "client" { CLIENT_KEYS.contains(&key) } else { !["help", "version", "config"].contains(&key) }
+    if table == "client" {
+        CLIENT_KEYS.contains(&key)
+    } else {
+        !["help", "version", "config", "control-key"].contains(&key)
+    }
 }
 
 fn words_of(value: &Value) -> Option<Vec<String>> {

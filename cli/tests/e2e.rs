@@ -18,6 +18,8 @@ mod first;
 mod halves;
 #[path = "e2e/image.rs"]
 mod image;
+#[path = "e2e/keys.rs"]
+mod keys;
 #[path = "e2e/lists.rs"]
 mod lists;
 #[path = "e2e/metrics.rs"]
@@ -32,9 +34,13 @@ mod propagation;
 mod redis;
 #[path = "e2e/redis_edge.rs"]
 mod redis_edge;
+#[path = "e2e/same.rs"]
+mod same;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/strangers.rs"]
+mod strangers;
 #[path = "e2e/support.rs"]
 mod support;

@@ -1,10 +1,11 @@
 //! Who asks, as every call of the service is told. How that is found out is not here.
 
 use crate::Fault;
+use crate::stack::Pace;
 use std::sync::Arc;
 
 /// One request and whoever sent it. The entrance makes it; transports pass it on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// The name of the key, or of the certificate; empty where none is asked for. Request ids and the audit belong to it.
     pub principal: Arc<str>,
@@ -12,12 +13,22 @@ pub struct Caller {
     pub request_id: Arc<str>,
     /// The domains that it may touch; `None`: all.
     pub domains: Option<Arc<[String]>>,
+    /// The only edge that it may speak for, as its certificate says; `None`: any.
+    pub edge: Option<Arc<str>>,
+    /// How much it may still ask for; `None`: nobody counts.
+    pub pace: Option<Pace>,
 }
 
 impl Caller {
     /// Anybody, where no key is asked for.
     pub fn anyone(request_id: &str) -> Self {
-        Self { principal: Arc::from(""), request_id: Arc::from(request_id), domains: None }
+        Self {
+            principal: Arc::from(""),
+            request_id: Arc::from(request_id),
+            domains: None,
+            edge: None,
+            pace: None,
+        }
     }
 
     /// Refuses a domain (`-` or a host name in its compared form) that the caller's key is not for.
@@ -30,6 +41,17 @@ impl Caller {
             return Ok(());
         }
         Err(Fault::Forbidden(format!("anything in domains/{domain}")))
+    }
+
+    /// Counts the rows of a batch or of a part of an import, and waits until they may be written.
+    ///
+    /// # Errors
+    /// [`Fault::RateLimited`] when it would have to wait for longer than a call may take.
+    pub async fn rows(&self, count: usize) -> Result<(), Fault> {
+        match &self.pace {
+            Some(pace) => pace.rows(count).await,
+            None => Ok(()),
+        }
     }
 }
 

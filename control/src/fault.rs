@@ -3,6 +3,7 @@
 use crate::port::StoreFault;
 use http::StatusCode;
 use std::borrow::Cow;
+use std::time::Duration;
 use tonic::Code;
 
 /// Why a call is refused.
@@ -19,6 +20,10 @@ pub enum Fault {
     NotFound(String),
     /// No such domain.
     DomainNotFound(String),
+    /// No such key.
+    KeyNotFound(String),
+    /// No key was shown, or none that may be used; what is wrong.
+    Unauthenticated(&'static str),
     /// The caller's key does not allow it; what.
     Forbidden(String),
     /// The code is taken.
@@ -31,6 +36,12 @@ pub enum Fault {
     IdempotencyMismatch,
     /// More than a request may carry.
     TooLarge(&'static str),
+    /// More than the caller's key allows; how long it takes until there is room.
+    RateLimited(Duration),
+    /// The call's deadline passed.
+    Late,
+    /// A mistake in the program.
+    Internal,
     /// More is under way than may be.
     Overloaded,
     /// A watch cannot go on behind a revision; why.
@@ -74,6 +85,21 @@ impl Fault {
             }
             Self::NotFound(_) => (Code::NotFound, S::NOT_FOUND, "NOT_FOUND", "no such link"),
             Self::DomainNotFound(_) => (Code::NotFound, S::NOT_FOUND, "DOMAIN_NOT_FOUND", "no such domain"),
+            Self::KeyNotFound(_) => (Code::NotFound, S::NOT_FOUND, "KEY_NOT_FOUND", "no such key"),
+            Self::Unauthenticated(_) => {
+                (Code::Unauthenticated, S::UNAUTHORIZED, "UNAUTHENTICATED", "a good key is asked for")
+            }
+            Self::RateLimited(_) => {
+                let title = "the key's allowance is used up";
+                (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "RATE_LIMITED", title)
+            }
+            Self::Late => {
+                let title = "the call did not end in time";
+                (Code::DeadlineExceeded, S::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", title)
+            }
+            Self::Internal => {
+                (Code::Internal, S::INTERNAL_SERVER_ERROR, "INTERNAL", "a mistake in the program")
+            }
             Self::Forbidden(_) => {
                 (Code::PermissionDenied, S::FORBIDDEN, "FORBIDDEN", "the key does not allow it")
             }
@@ -128,6 +154,15 @@ impl Fault {
         Names { grpc, http, reason, title }
     }
 
+    /// After how long another try is worth it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(wait) => Some(*wait),
+            Self::Overloaded | Self::Store(StoreFault::Unavailable(_)) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
     /// The field at fault, if one is.
     pub fn field(&self) -> Option<&str> {
         if let Self::Invalid { field, .. } = self { Some(field) } else { None }
@@ -140,6 +175,11 @@ impl std::fmt::Display for Fault {
             Self::Invalid { field, why } => write!(f, "{field} {why}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
+            Self::KeyNotFound(name) => write!(f, "there is no key {name}"),
+            Self::Unauthenticated(why) => f.write_str(why),
+            Self::RateLimited(_) => write!(f, "more than this caller may ask for: try again later"),
+            Self::Late => write!(f, "the call did not end in time; a write may still happen"),
+            Self::Internal => write!(f, "the call failed by a mistake in the program, which its log tells"),
             Self::Forbidden(what) => write!(f, "this key does not allow {what}"),
             Self::Exists(name) => write!(f, "{name} exists already"),
             Self::CodeDeleted(name) => write!(f, "{name} is deleted and its code stays taken"),

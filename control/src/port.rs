@@ -1,6 +1,7 @@
 //! What the service and the feed need of a store. No driver and no transport is named here.
 
 use crate::journal::{Item, Verdict};
+use crate::keys::Scopes;
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, DomainId, Epoch, Key, Link, Position, Seq, State};
@@ -59,8 +60,47 @@ pub trait Repository: Send + Sync + 'static {
     fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault>;
     /// The records of these keys, in their order; empty for one that does not exist.
     fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault>;
+    /// The keys of the API.
+    fn key_rows(&self) -> &dyn KeyRows;
     /// Gives everything back; later calls fail.
     fn close(&self);
+}
+
+/// The keys of the API, beside the links: they are in no log.
+pub trait KeyRows: Send + Sync {
+    /// Raised with every key that is made or revoked.
+    fn key_version(&self) -> Result<i64, StoreFault>;
+    /// That number, and every key in the order in which they were made; none is older than the number says.
+    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
+    /// Keeps a new one; `false` if its client has `most` that may be used when it was made.
+    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault>;
+    /// Revokes one, if it is not yet. `now` is in Unix milliseconds.
+    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault>;
+    /// Notes when keys were last used, in Unix milliseconds.
+    fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault>;
+}
+
+/// A key as it is kept. Times are in Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Its name; no secret.
+    pub id: String,
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// Who uses it.
+    pub client: String,
+    /// What it allows.
+    pub scopes: Scopes,
+    /// The domains that it is for; none: all.
+    pub domains: Vec<String>,
+    /// When it was made.
+    pub create_time: i64,
+    /// From when on it is refused.
+    pub expire_time: Option<i64>,
+    /// When it was revoked.
+    pub revoke_time: Option<i64>,
+    /// When it was last used, as far as that is noted.
+    pub last_use: Option<i64>,
 }
 
 /// Bounds of one read. It ends at the first that is reached, but holds at least one row.

@@ -3,15 +3,17 @@
 use crate::adapter::postgres::{self, Postgres};
 use crate::adapter::sqlite::{Options, Sqlite};
 use crate::heads::Heads;
+use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::relay::{self, Redis};
 use crate::service::{Service, Watches};
 use crate::sessions::Sessions;
+use crate::stack::{Guard, Limits, around};
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
 use crate::writer::Writer;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 mod connection;
+mod tls;
 
-use connection::{Entrance, accept};
+pub use tls::Tls;
+
+use connection::accept;
+use tls::Offered;
 
 /// How long calls that are under way may still take when control stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,8 +39,12 @@ pub struct Config {
     pub store: StoreAt,
     /// Where gRPC and REST are bound; port 0 picks a free one.
     pub api: SocketAddr,
-    /// Whether the API may be bound to more than loopback although it has no keys and no TLS.
+    /// Whether nobody is asked for a key, and the API may be bound to more than loopback without TLS.
     pub insecure: bool,
+    /// The certificates of the API; without them it has no TLS.
+    pub tls: Option<Tls>,
+    /// What the edge in this process shows instead of a key of the store.
+    pub own_edge: Option<Secret>,
     /// Schemes that targets may have besides http and https.
     pub more_schemes: Vec<String>,
     /// Hosts that targets must not lead to: those of our own edges, which would be loops.
@@ -53,7 +63,11 @@ pub enum StoreAt {
 }
 
 impl StoreAt {
-    fn open(self) -> Result<Arc<dyn Repository>, String> {
+    /// Opens it. Blocks.
+    ///
+    /// # Errors
+    /// What to do about it, in one line.
+    pub fn open(self) -> Result<Arc<dyn Repository>, String> {
         match self {
             Self::Sqlite(path) => {
                 let opened = Sqlite::open(&path, Options::default());
@@ -74,12 +88,15 @@ impl Config {
             options.check().map_err(StartFault)?;
         }
         relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault)?;
-        if self.api.ip().is_loopback() || self.insecure {
+        if let Some(tls) = &self.tls {
+            Offered::new(tls).map_err(StartFault)?;
+        }
+        if self.api.ip().is_loopback() || self.insecure || self.tls.is_some() {
             return Ok(());
         }
         Err(StartFault(format!(
-            "will not bind the API to {}: it has no keys and no TLS yet, so everyone who reaches it could change \
-             every link; bind it to 127.0.0.1, or give --insecure if something else protects it",
+            "will not bind the API to {} without TLS: everyone on the way could read its keys; give --api-tls-cert and \
+             --api-tls-key, bind it to 127.0.0.1, or give --insecure if something else protects it",
             self.api
         )))
     }
@@ -100,6 +117,7 @@ impl std::error::Error for StartFault {}
 /// A control that runs. Dropping it ends it without waiting for anything: use [`Running::stop`].
 pub struct Running {
     api: SocketAddr,
+    own_api: String,
     metrics: Arc<Metrics>,
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
@@ -133,11 +151,27 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
-    let writer = Writer::start(store.clone(), first)
+    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?.map(Arc::new);
+    // The edge in this process comes over loopback, for which the API's certificate may not be.
+    let own = match &offered {
+        Some(_) if config.own_edge.is_some() => {
+            Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| cannot_bind(config.api, &e))?)
+        }
+        _ => None,
+    };
+    let own_api = own.as_ref().map_or(Ok(reachable(api)), TcpListener::local_addr);
+    let own_api = format!("http://{}", own_api.map_err(|e| cannot_bind(config.api, &e))?);
+    let own_edge = config.own_edge.clone();
+    let (keys_of, numbers) = (store.clone(), metrics.clone());
+    let keys = tokio::task::spawn_blocking(move || Keys::open(keys_of, numbers, own_edge.as_ref())).await;
+    let keys = keys.map_err(|e| StartFault(e.to_string()))?;
+    let keys =
+        Arc::new(keys.map_err(|e| StartFault(format!("cannot read the keys of {}: {e}", store.name())))?);
+    let tail = Arc::new(Tail::new(store.clone(), first));
+    let writer = Writer::start(store.clone(), first, tail.clone())
         .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
 
     let writer = Arc::new(writer);
-    let tail = Arc::new(Tail::new(store.clone(), first));
     let (stop, stopped) = watch::channel(false);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
@@ -171,14 +205,17 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     };
     let feeder = Arc::new(feeder);
     let service = Arc::new(service);
-    let calls = grpc::router(service.clone(), feeder.clone())
+    let calls = grpc::router(service.clone(), keys.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
-    let entrance = Entrance::new(calls, rest::router(service));
+    let limits = Arc::<Limits>::default();
+    let asked = (!config.insecure).then(|| keys.clone());
+    let guard = Guard { keys: asked.clone(), limits: limits.clone(), metrics: metrics.clone() };
+    let stack = around(calls, rest::router(service, keys), Arc::new(guard));
 
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
     let shown = tail.head();
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn({
             let hint = hint.clone();
             async move { tail.run(hint, until).await }
@@ -197,9 +234,12 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
         tokio::spawn(show(shown, store.clone(), numbers, stopped.clone())),
-        tokio::spawn(accept(listener, entrance, stopped, GRACE)),
+        tokio::spawn(accept(listener, offered.clone(), stack.clone(), stopped.clone(), GRACE)),
     ];
-    Ok(Running { api, metrics, store, writer, stop, tasks })
+    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, stopped.clone(), GRACE))));
+    tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
+    tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
+    Ok(Running { api, own_api, metrics, store, writer, stop, tasks })
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
@@ -209,6 +249,16 @@ fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
         }
         _ => format!("cannot bind the API to {api}: {error}"),
     })
+}
+
+/// The address by which this machine reaches a listener: loopback where it listens on every address.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(own) if own.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        SocketAddr::V6(own) if own.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// Where the log ends and how the store stands, for the metrics.
@@ -233,6 +283,11 @@ impl Running {
     /// Where the API is bound.
     pub fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Where the edge in this process finds it.
+    pub fn own_api(&self) -> &str {
+        &self.own_api
     }
 
     /// The numbers.

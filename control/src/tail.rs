@@ -72,8 +72,8 @@ impl Tail {
             let (head, changes) = blocking(&self.store, move |store| store.changes(last.seq, BATCH)).await?;
             if head.epoch != last.epoch {
                 // What is in memory need not be in the new history: whoever follows says hello, and reads the store.
-                let empty = Recent { epoch: head.epoch, ..Recent::default() };
-                *self.recent.write().unwrap_or_else(PoisonError::into_inner) = empty;
+                let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+                *recent = Recent { epoch: head.epoch, ..Recent::default() };
                 self.read.send_replace(head);
                 return Ok(true);
             }
@@ -98,22 +98,38 @@ impl Tail {
                 }
                 return Ok(true);
             };
-            self.keep(changes);
-            self.read.send_replace(end);
+            // If the writer was quicker, what was read may be here already.
+            let _ = self.append(last, changes, end);
             if end.seq >= head.seq {
                 return Ok(true);
             }
         }
     }
 
-    fn keep(&self, changes: Vec<Change>) {
+    /// Takes what this process has just committed, so that nobody has to read it back. What does not follow at once on
+    /// what is known, because another control has written in between, is read from the store.
+    pub fn offer(&self, changes: Vec<Change>, end: Position) {
+        let last = *self.read.borrow();
+        let follows = changes.iter().zip(last.seq + 1..).all(|(change, want)| change.seq == want);
+        if follows && end.seq == last.seq + changes.len() as Seq && end.epoch == last.epoch {
+            let _ = self.append(last, changes, end);
+        }
+    }
+
+    /// `false` if the end is not `last` any more.
+    fn append(&self, last: Position, changes: Vec<Change>, end: Position) -> bool {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        if *self.read.borrow() != last {
+            return false;
+        }
         recent.bytes += changes.iter().map(size).sum::<usize>();
         recent.changes.extend(changes);
         while recent.changes.len() > KEPT_CHANGES || recent.bytes > KEPT_BYTES {
             let Some(oldest) = recent.changes.pop_front() else { break };
             recent.bytes -= size(&oldest);
         }
+        self.read.send_replace(end);
+        true
     }
 
     /// Whether the changes of a history behind `after` are in memory.
@@ -210,7 +226,38 @@ mod tests {
         fn records(&self, _: &[bytes::Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
             unreachable!()
         }
+        fn key_rows(&self) -> &dyn crate::port::KeyRows {
+            unreachable!()
+        }
         fn close(&self) {}
+    }
+
+    #[test]
+    fn only_what_follows_at_once_is_taken_from_the_writer() {
+        let at = |seq| Position { seq, tag: 9, ..Position::default() };
+        let changes = |from: Seq, to: Seq| -> Vec<Change> {
+            let (key, record) = (bytes::Bytes::from_static(b"\0\0\0\0a"), bytes::Bytes::new());
+            let change = |seq| Change {
+                seq,
+                tag: 9,
+                kind: link::ChangeKind::LINK,
+                key: key.clone(),
+                record: record.clone(),
+            };
+            (from..=to).map(change).collect()
+        };
+        let tail = Tail::new(Arc::new(Counting::default()), at(4));
+        let numbers = |after| -> Option<Vec<Seq>> {
+            Some(tail.recent(Epoch::default(), after)?.iter().map(|change| change.seq).collect())
+        };
+        tail.offer(changes(6, 7), at(7)); // somebody else has written 5
+        assert_eq!((numbers(4), *tail.head().borrow()), (None, at(4)));
+        tail.offer(changes(5, 6), at(6));
+        tail.offer(changes(5, 6), at(6)); // read from the store meanwhile
+        tail.offer(changes(7, 7), Position { epoch: Epoch { counter: 2, random: 1 }, ..at(7) });
+        assert_eq!((numbers(4), *tail.head().borrow()), (Some(vec![5, 6]), at(6)));
+        assert!(!tail.append(at(4), changes(5, 5), at(5)), "a read that was overtaken");
+        assert_eq!(numbers(5), Some(vec![6]));
     }
 
     #[tokio::test(start_paused = true)]

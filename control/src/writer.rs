@@ -3,7 +3,8 @@
 use crate::Fault;
 use crate::journal::{Item, Verdict};
 use crate::port::{Repository, SessionRow, StoreFault};
-use link::{Epoch, Position, Seq};
+use crate::tail::Tail;
+use link::{Change, ChangeKind, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -60,17 +61,17 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. `head` is where the log ends now.
+    /// Starts the thread. `head` is where the log ends now; `tail` is offered what is committed.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(store: Arc<dyn Repository>, head: Position) -> std::io::Result<Self> {
+    pub fn start(store: Arc<dyn Repository>, head: Position, tail: Arc<Tail>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (committed, head) = watch::channel(head);
         let own = Closing(shared.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || run(&own.0, &*store, &committed))?;
+            .spawn(move || run(&own.0, &*store, &tail, &committed))?;
         Ok(Self { shared, head, thread: Mutex::new(Some(thread)) })
     }
 
@@ -183,7 +184,7 @@ impl Drop for Closing {
     }
 }
 
-fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Position>) {
+fn run(shared: &Shared, store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>) {
     let mut tidy_at = Instant::now();
     loop {
         let mut queue = shared.lock();
@@ -201,8 +202,8 @@ fn run(shared: &Shared, store: &dyn Repository, committed: &watch::Sender<Positi
         let small = group(&mut queue.small);
         let chunk: Vec<Job> = queue.chunks.pop_front().into_iter().collect();
         drop(queue);
-        perform(store, committed, small);
-        perform(store, committed, chunk);
+        perform(store, tail, committed, small);
+        perform(store, tail, committed, chunk);
         if Instant::now() >= tidy_at {
             tidy_at = Instant::now() + tidy(store, committed);
         }
@@ -237,7 +238,7 @@ fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
     taken
 }
 
-fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
+fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
     let (mut items, mut replies) = (Vec::new(), Vec::new());
     for job in jobs {
         match job {
@@ -262,6 +263,10 @@ fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Ve
     }
     match store.commit(&items, unix_ms()) {
         Ok(done) => {
+            tail.offer(
+                done.verdicts.iter().filter_map(|verdict| change(verdict, done.head)).collect(),
+                done.head,
+            );
             committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
             let mut verdicts = done.verdicts.into_iter();
             for (count, reply) in replies {
@@ -276,6 +281,13 @@ fn perform(store: &dyn Repository, committed: &watch::Sender<Position>, jobs: Ve
             }
         }
     }
+}
+
+/// What a verdict put into the log, if anything.
+fn change(verdict: &Verdict, head: Position) -> Option<Change> {
+    let (Verdict::Created(row) | Verdict::Changed(row)) = verdict else { return None };
+    let key = bytes::Bytes::copy_from_slice(row.key.as_bytes());
+    Some(Change { seq: row.version, tag: head.tag, kind: ChangeKind::LINK, key, record: row.record() })
 }
 
 /// Now, by the wall clock, in Unix milliseconds.
@@ -360,6 +372,9 @@ mod tests {
         fn records(&self, _: &[Bytes]) -> Result<(Position, Vec<feed::Entry>), StoreFault> {
             unreachable!()
         }
+        fn key_rows(&self) -> &dyn crate::port::KeyRows {
+            unreachable!()
+        }
         fn close(&self) {}
     }
 
@@ -373,7 +388,9 @@ mod tests {
         let (note, noted) = channel();
         let (go, wait) = channel();
         let store = Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) };
-        let writer = Writer::start(Arc::new(store), Position::default()).unwrap();
+        let store = Arc::new(store);
+        let tail = Arc::new(Tail::new(store.clone(), Position::default()));
+        let writer = Writer::start(store, Position::default(), tail).unwrap();
         let first = writer.submit(items(7), false).unwrap();
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();

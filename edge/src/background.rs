@@ -33,7 +33,7 @@ pub fn start(
     restored: Option<Restored>,
 ) -> Result<Running, StartFault> {
     let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
-    let endpoints = origin::endpoints(&config.control)?;
+    origin::check(&config.control, &config.access)?;
     let listener = std::net::TcpListener::bind(config.admin)
         .map_err(|fault| crate::cannot_bind(config.admin, &fault))?;
     let admin = listener.local_addr().map_err(cannot)?;
@@ -44,7 +44,7 @@ pub fn start(
         .name("background".into())
         .spawn(move || {
             runtime.block_on(async {
-                let origin = origin::Origin::new(endpoints, Arc::clone(&shared));
+                let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
                 let more = config.more_metrics.clone();
                 tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
                 if let Some(redis) = shared.redis.clone() {

@@ -35,6 +35,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The control instances to follow, as `http://host:port`; the next one is tried when one fails.
     pub control: Vec<String>,
+    /// How they are reached, and who this edge is for them.
+    pub access: proto::client::Access,
     /// Worker threads.
     pub workers: usize,
     /// They are not pinned to cores: for several edges on one machine.

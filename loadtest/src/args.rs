@@ -82,8 +82,8 @@ pub struct Replay {
 
 #[derive(Args, Clone)]
 pub struct Compare {
-    /// NAME=URL of a running server, or one to start here: floor, floor-epoll, linkr, linkr-epoll, nginx, haproxy. The
-    /// first is what the others are compared with.
+    /// NAME=URL of a running server (redis://… is asked for each code by a plain GET), or one to start here: floor,
+    /// floor-epoll, linkr, linkr-epoll, nginx, haproxy. The first is what the others are compared with.
     #[arg(long = "server", required = true, num_args = 1, value_name = "NAME=URL|SERVER")]
     pub servers: Vec<String>,
     /// Rounds; each measures every server once. One more comes before, to warm up, and is not counted.

@@ -1,6 +1,7 @@
 //! Sends what the plan says and measures what comes back: threads that share nothing while they run.
 
 mod connection;
+mod resp;
 mod response;
 mod schedule;
 mod sender;

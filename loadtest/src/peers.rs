@@ -124,7 +124,7 @@ impl Peer {
         let (api, admin, control_admin) = (free_port()?, free_port()?, free_port()?);
         let store = format!("sqlite:{}", self.dir.join("linkr.db").display());
         let mut control = Command::new(&binary);
-        control.args(["control", "--store", &store, "--api", &api.to_string()]);
+        control.args(["control", "--insecure", "--store", &store, "--api", &api.to_string()]);
         control.args(["--admin", &control_admin.to_string()]);
         // Not on the core of the edge: what is compared is the half that answers.
         self.spawn(core + 1, &mut control)?;

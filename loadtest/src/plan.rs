@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-/// Where requests go: `http://host[:port][/]` or `https://…`.
+/// Where requests go: `http://host[:port][/]` or `https://…`; `redis://…` is asked for each code by a plain GET.
 #[derive(Clone, Debug)]
 pub struct Url {
     /// As given.
@@ -14,6 +14,8 @@ pub struct Url {
     pub host: String,
     /// Whether it is https.
     pub tls: bool,
+    /// Whether it is a Redis.
+    pub redis: bool,
 }
 
 /// How fast requests are meant to be sent.
@@ -91,9 +93,8 @@ impl Url {
     /// # Errors
     /// One line for the person who gave it.
     pub fn new(text: &str) -> Result<Self, String> {
-        let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https" | "redis"), rest)) => (scheme, rest),
             _ => return Err(format!("'{text}' is no URL to load: http://HOST:PORT or https://HOST:PORT")),
         };
         let authority = rest.trim_end_matches('/');
@@ -106,14 +107,20 @@ impl Url {
         let with_port = if has_port {
             authority.to_owned()
         } else {
-            format!("{authority}:{}", if tls { 443 } else { 80 })
+            let port = match scheme {
+                "https" => 443,
+                "redis" => 6379,
+                _ => 80,
+            };
+            format!("{authority}:{port}")
         };
         let address = with_port
             .to_socket_addrs()
             .ok()
             .and_then(|mut all| all.next())
             .ok_or_else(|| format!("'{authority}' cannot be resolved"))?;
-        Ok(Self { text: text.to_owned(), address, host: authority.to_owned(), tls })
+        let (tls, redis) = (scheme == "https", scheme == "redis");
+        Ok(Self { text: text.to_owned(), address, host: authority.to_owned(), tls, redis })
     }
 }
 
@@ -129,6 +136,7 @@ mod tests {
             ("127.0.0.1:8080", "127.0.0.1:8080", false)
         );
         assert_eq!(Url::new("https://127.0.0.1").unwrap().address.port(), 443);
+        assert_eq!(Url::new("redis://127.0.0.1").unwrap().address.port(), 6379);
         for bad in ["127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://127.0.0.1/x"] {
             assert!(Url::new(bad).is_err(), "{bad}");
         }

@@ -6,6 +6,6 @@ mod process;
 mod redis;
 
 pub use pgbouncer::PgBouncer;
-pub use postgres::Postgres;
+pub use postgres::{Place, Postgres};
 pub use process::{Fault, Folder, Process, free_port, program};
 pub use redis::{Certificates, Redis, RedisCluster};

@@ -1,8 +1,12 @@
 //! A PostgreSQL cluster of its own: as the user postgres where we are root, which it refuses to be.
 
+mod disk;
 mod standby;
 
+pub use disk::Place;
+
 use crate::{Fault, Folder, Process, free_port, program};
+use disk::Disk;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,6 +35,7 @@ struct At {
 #[derive(Debug)]
 struct Own {
     process: Process,
+    disk: Option<Disk>,
     settings: Vec<String>,
     owner: Option<(u32, u32)>,
     port: u16,
@@ -71,20 +76,21 @@ impl Postgres {
             "--no-sync",
         ];
         run(&initdb, &words, folder.path(), owner)?;
-        Self::on(bin, folder, owner, settings.iter().map(|&one| one.to_owned()).collect())
+        Self::on(bin, folder, None, owner, settings.iter().map(|&one| one.to_owned()).collect())
     }
 
     /// A server on the data in `folder`.
     fn on(
         bin: PathBuf,
         folder: Folder,
+        disk: Option<Disk>,
         owner: Option<(u32, u32)>,
         settings: Vec<String>,
     ) -> Result<Self, Fault> {
         let port = free_port()?;
         let process = spawn(&bin, &folder, owner, port, &settings)?;
         let at = At { bin, server: format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}") };
-        let mut new = Self { at, own: Some(Own { process, settings, owner, port, folder }) };
+        let mut new = Self { at, own: Some(Own { process, disk, settings, owner, port, folder }) };
         new.wait()?;
         Ok(new)
     }
@@ -182,6 +188,34 @@ impl Postgres {
         let Some(own) = &mut self.own else { return Ok(()) };
         own.process = spawn(&self.at.bin, &own.folder, own.owner, own.port, &own.settings)?;
         self.wait()
+    }
+
+    /// Its data finds no room from now on. It may end by that.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]: it has no file system of its own.
+    pub fn fill_disk(&self) -> Result<(), Fault> {
+        self.disk()?.fill()
+    }
+
+    /// There is room again; if it has ended, it is started.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn empty_disk(&mut self) -> Result<(), Fault> {
+        self.disk()?.empty()?;
+        self.wait()
+    }
+
+    fn disk(&self) -> Result<&Disk, Fault> {
+        let disk = self.own.as_ref().and_then(|own| own.disk.as_ref());
+        disk.ok_or_else(|| Fault::Failed("this server has no file system of its own".into()))
+    }
+
+    /// What it printed last.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.own.as_ref().map(|own| own.process.told()).unwrap_or_default()
     }
 
     /// Its port, if it is our own.
@@ -311,7 +345,7 @@ mod tests {
         server.kill();
         assert!(server.psql("one", "SELECT 1").is_err());
         server.start_again().unwrap();
-        let mut standby = server.standby(true).unwrap();
+        let mut standby = server.standby(true, Place::Disk).unwrap();
         server.psql("one", "INSERT INTO t VALUES (8)").unwrap();
         server.stop().unwrap();
         standby.promote().unwrap();

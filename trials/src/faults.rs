@@ -3,10 +3,12 @@
 use crate::history::{History, Restore, Window, now};
 use crate::meddler::Mischief;
 use crate::random::Random;
+use crate::stack::Stack;
 use crate::wire::Mode;
 use crate::world::World;
 use crate::writer::Writer;
 use clap::ValueEnum;
+use services::Place;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -47,6 +49,12 @@ pub enum Fault {
     PromotedAsync,
     /// Postgres is stopped, and its standby takes over: nobody begins anew
     Switchover,
+    /// There is no room on Postgres's disk, for its tables and sometimes for its log either
+    PostgresFull,
+    /// kill -9 of one of several controls; the others go on
+    AControlLost,
+    /// kill -9 of a node of a Redis Cluster, and a new start with nothing
+    RedisNodeLost,
     /// kill -9 of Redis, and a new start: with nothing, or what it once saved
     RedisKilled,
     /// SIGSTOP of Redis
@@ -57,6 +65,9 @@ pub enum Fault {
     RedisOlder,
 }
 
+/// A hundred megabytes of nothing in Postgres's log.
+const USE_UP: &str =
+    "SELECT pg_logical_emit_message(false, 'trial', repeat('x', 1000000)) FROM generate_series(1, 100)";
 /// Of a thousand writes, those that wait for the edges: while an edge is cut off, and else.
 const WAITING: (u32, u32) = (300, 60);
 
@@ -66,9 +77,14 @@ impl Fault {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whether it is one of Postgres or Redis.
-    pub fn needs_servers(self) -> bool {
-        self as u8 >= Self::PostgresKilled as u8
+    /// Whether it can be done to this world.
+    pub fn fits(self, stack: Stack, controls: usize) -> bool {
+        match self {
+            Self::AControlLost => controls > 1,
+            Self::RedisNodeLost => stack == Stack::Cluster,
+            Self::RedisKilled => stack == Stack::Production,
+            _ => stack != Stack::Sqlite || (self as u8) < Self::PostgresKilled as u8,
+        }
     }
 
     /// Does it, heals it after `length`, waits until all is well, and notes it all.
@@ -83,11 +99,48 @@ impl Fault {
         length: Duration,
         random: &mut Random,
     ) -> Result<(), String> {
-        let edge = u8::try_from(random.below(world.edges.len() as u32)).unwrap_or(0);
-        let own = usize::from(edge);
+        if self == Self::PostgresFull
+            && let Err(fault) = move_postgres(world, Place::Own).await?
+        {
+            println!("           SKIPPED {}: {fault}", self.name());
+            return Ok(());
+        }
         let from = now();
         let cut_off = matches!(self, Self::Cut | Self::Silent);
         writer.wait_for_edges(if cut_off { WAITING.0 } else { WAITING.1 });
+        let done = self.act(world, writer, history, length, random).await;
+        // With a delay still there: what is measured inside the window has all of it.
+        let unrecovered = done.clone().err().or(world.recovered().await.err());
+        writer.resume(None);
+        if let (Self::OldDatabase | Self::PromotedAsync, Some(restore)) = (self, history.restores.last_mut())
+        {
+            restore.forks = world.forks().await?;
+        }
+        if world.meddled() > 0 {
+            println!("           {} messages were hit", world.meddled());
+        }
+        world.edges.iter().for_each(|edge| edge.set(Mode::Pass));
+        world.meddle(None).await?;
+        let lost = world.recovered().await;
+        let unrecovered = unrecovered.or(lost.clone().err());
+        history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
+        lost?;
+        if self == Self::PostgresFull {
+            move_postgres(world, Place::Disk).await?.map_err(|fault| text(&fault))?;
+        }
+        Ok(())
+    }
+
+    async fn act(
+        self,
+        world: &mut World,
+        writer: &Writer,
+        history: &mut History,
+        length: Duration,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        let edge = u8::try_from(random.below(world.edges.len() as u32)).unwrap_or(0);
+        let own = usize::from(edge);
         match self {
             Self::None => sleep(length).await,
             Self::EdgeKilled => {
@@ -105,7 +158,7 @@ impl Fault {
             Self::ControlKilled => {
                 world.control()?.kill();
                 sleep(length / 2).await;
-                world.start_control()?;
+                world.start_control(0)?;
                 sleep(length / 2).await;
             }
             Self::ControlStopped => {
@@ -114,13 +167,13 @@ impl Fault {
                 world.control()?.signal("CONT");
             }
             Self::Cut | Self::Silent => {
-                world.edges[own].wire.set(if self == Self::Cut { Mode::Cut } else { Mode::Silent });
+                world.edges[own].set(if self == Self::Cut { Mode::Cut } else { Mode::Silent });
                 sleep(length).await;
-                world.edges[own].wire.set(Mode::Pass);
+                world.edges[own].set(Mode::Pass);
             }
             Self::Delay80 | Self::Delay200 => {
                 let delay = Duration::from_millis(if self == Self::Delay80 { 80 } else { 200 });
-                world.edges.iter().for_each(|edge| edge.wire.set(Mode::Delay(delay)));
+                world.edges.iter().for_each(|edge| edge.set(Mode::Delay(delay)));
                 sleep(length).await;
             }
             Self::Drop => meddle(world, writer, Mischief::Drop, length).await?,
@@ -136,24 +189,21 @@ impl Fault {
             Self::Promoted | Self::PromotedAsync | Self::Switchover => {
                 promote(self, world, writer, history, length).await?;
             }
-            Self::RedisKilled | Self::RedisStopped | Self::RedisFlushed | Self::RedisOlder => {
-                redis(self, world, length).await?;
+            Self::PostgresFull => full(world, writer, length, random).await?,
+            Self::AControlLost => {
+                let lost = random.below(world.controls() as u32) as usize;
+                world.lose_control(lost);
+                sleep(length / 2).await;
+                world.recovered().await?;
+                sleep(length / 2).await;
+                world.start_control(lost)?;
             }
+            Self::RedisNodeLost
+            | Self::RedisKilled
+            | Self::RedisStopped
+            | Self::RedisFlushed
+            | Self::RedisOlder => redis(self, world, length, random).await?,
         }
-        // With a delay still there: what is measured inside the window has all of it.
-        let unrecovered = world.recovered().await.err();
-        writer.resume(None);
-        if let (Self::OldDatabase | Self::PromotedAsync, Some(restore)) = (self, history.restores.last_mut())
-        {
-            restore.forks = world.forks().await?;
-        }
-        if world.meddled() > 0 {
-            println!("           {} messages were hit", world.meddled());
-        }
-        world.edges.iter().for_each(|edge| edge.wire.set(Mode::Pass));
-        world.meddle(None).await?;
-        let unrecovered = unrecovered.or(world.recovered().await.err());
-        history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         Ok(())
     }
 }
@@ -162,8 +212,12 @@ fn text(fault: &services::Fault) -> String {
     fault.to_string()
 }
 
-async fn redis(fault: Fault, world: &mut World, length: Duration) -> Result<(), String> {
-    let redis = &mut world.servers()?.redis;
+/// Done to one of its nodes.
+async fn redis(fault: Fault, world: &mut World, length: Duration, random: &mut Random) -> Result<(), String> {
+    world.copied().await?;
+    let nodes = &mut world.servers()?.redis;
+    let node = random.below(nodes.len() as u32) as usize;
+    let redis = &mut nodes[node];
     match fault {
         Fault::RedisFlushed => drop(redis.cli(&["FLUSHALL"]).map_err(|fault| text(&fault))?),
         Fault::RedisStopped => redis.signal("STOP").map_err(|fault| text(&fault))?,
@@ -180,7 +234,42 @@ async fn redis(fault: Fault, world: &mut World, length: Duration) -> Result<(), 
         }
     }
     sleep(length / 2).await;
-    Ok(())
+    world.copied().await
+}
+
+/// Postgres goes on at another place, as at a switchover. Inside: it cannot be there.
+async fn move_postgres(world: &mut World, place: Place) -> Result<Result<(), services::Fault>, String> {
+    if let Err(fault) = world.servers()?.follow(true, place) {
+        return Ok(Err(fault));
+    }
+    world.recovered().await?;
+    world.servers()?.hand_over()?;
+    world.recovered().await?;
+    Ok(Ok(()))
+}
+
+async fn full(
+    world: &mut World,
+    writer: &Writer,
+    length: Duration,
+    random: &mut Random,
+) -> Result<(), String> {
+    let before = writer.refused_full();
+    let postgres = &mut world.servers()?.postgres;
+    postgres.fill_disk().map_err(|fault| text(&fault))?;
+    if random.chance(500) {
+        // Its log has files in reserve. With those used up the next one is missing, and by that Postgres ends.
+        let _ = postgres.psql("postgres", USE_UP);
+    }
+    sleep(length).await;
+    let ended = postgres.psql("postgres", "SELECT 1").is_err();
+    let told = postgres.told();
+    postgres.empty_disk().map_err(|fault| text(&fault))?;
+    let refused = writer.refused_full() - before;
+    let last = told.lines().rev().find(|line| line.contains("PANIC") || line.contains("FATAL"));
+    let state = if ended { last.unwrap_or("had ended") } else { "still ran" };
+    println!("           {refused} writes were refused for the full disk; Postgres: {state}");
+    if refused == 0 && !ended { Err("nobody noticed that the disk was full".to_owned()) } else { Ok(()) }
 }
 
 /// Recovery is waited for with the streams as the mischief left them, and without writes: nothing cuts them, and
@@ -212,7 +301,7 @@ async fn put_back(
     world.copy_database()?;
     let copied = now();
     if !servers {
-        world.start_control()?;
+        world.start_control(0)?;
     }
     writer.resume(None);
     sleep(length / 2).await;
@@ -225,7 +314,7 @@ async fn put_back(
     world.put_database_back()?;
     if !servers {
         started = now();
-        world.start_control()?;
+        world.start_control(0)?;
     }
     writer.resume(Some(copied));
     sleep(length / 2).await;
@@ -242,15 +331,12 @@ async fn promote(
     length: Duration,
 ) -> Result<(), String> {
     let synchronous = fault != Fault::PromotedAsync;
-    world.servers()?.follow(synchronous)?;
+    world.servers()?.follow(synchronous, Place::Disk).map_err(|fault| text(&fault))?;
     world.recovered().await?;
     if fault == Fault::Switchover {
         let before = world.resets().await?;
         sleep(length / 4).await;
-        let servers = world.servers()?;
-        servers.postgres.stop().map_err(|fault| text(&fault))?;
-        servers.promote(true)?;
-        servers.fence()?;
+        world.servers()?.hand_over()?;
         sleep(length / 2).await;
         world.recovered().await?;
         let more = world.resets().await? - before;

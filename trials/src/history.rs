@@ -211,3 +211,10 @@ pub struct History {
     /// As bits: edges that have no room for all links, and nobody to ask while control or its database is away.
     pub small: u32,
 }
+
+impl History {
+    /// The last fault that had begun by then.
+    pub fn begun_by(&self, at: Micros) -> Option<usize> {
+        self.windows.partition_point(|window| window.from <= at).checked_sub(1)
+    }
+}

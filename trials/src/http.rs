@@ -15,6 +15,8 @@ pub struct Reply {
     /// `Location`.
     pub location: Option<String>,
     /// `X-Linkr-Tier`.
+    pub tier: Option<String>,
+    /// What it means for the judge.
     pub mark: Mark,
     /// `X-Linkr-Staleness-Ms`.
     pub staleness_ms: Option<u64>,
@@ -51,6 +53,7 @@ pub fn reply(bytes: &[u8]) -> Result<Option<Reply>, &'static str> {
         length: head + body,
         status: parsed.code.unwrap_or(0),
         location: field("location").map(str::to_owned),
+        tier: field("x-linkr-tier").map(str::to_owned),
         mark,
         staleness_ms: field("x-linkr-staleness-ms").and_then(|ms| ms.parse().ok()),
         close: field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),

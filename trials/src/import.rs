@@ -35,20 +35,20 @@ impl Import {
     /// # Errors
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
-        let mut world = World::start(3, 0, false, self.stack).await?;
+        let mut world = World::start(3, 0, false, self.stack, 1).await?;
         let mut rows = String::from("code,target\n");
         for link in 0..self.links {
             let _ = writeln!(rows, "i{link:07},https://t.example/import/{link}");
         }
         std::fs::write(world.path().join("links.csv"), rows).map_err(|fault| fault.to_string())?;
-        let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
+        let channel = Endpoint::from_shared(world.apis[0].url()).map_err(|fault| fault.to_string())?;
         let (end, stop) = watch::channel(false);
         let channel = channel.tcp_nodelay(true).connect_lazy();
         let probe = Probe::start(channel, world.edges[1].address, f64::from(self.writes), stop);
         tokio::time::sleep(Duration::from_secs(2)).await;
 
         let began = now();
-        let words = ["import", "links.csv", "--server", &world.api.url()];
+        let words = ["import", "links.csv", "--server", &world.apis[0].url()];
         let command = command(world.binary(), world.path(), &words);
         let mut import = Process::start(command, &world.path().join("import.log"), &[])?;
         while !import.ended()? {

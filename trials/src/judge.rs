@@ -32,9 +32,9 @@ pub fn judge(history: &History) -> Verdict {
         }
         judge.read(read, &mut last);
     }
-    for window in &history.windows {
+    for (at, window) in history.windows.iter().enumerate() {
         if let Some(why) = &window.unrecovered {
-            judge.verdict.add(Violation::NotRecovered, || format!("after {}: {why}", window.fault));
+            judge.verdict.add(Violation::NotRecovered, Some(at), || format!("after {}: {why}", window.fault));
         }
     }
     judge.verdict
@@ -81,7 +81,7 @@ impl Judge<'_> {
                 let shared = restore.forks.iter().find(|(old, _)| epoch == *old);
                 let named = !restore.forks.is_empty() && shared.is_none_or(|(_, fork_seq)| seq > *fork_seq);
                 if !named {
-                    self.verdict.add(Violation::LostUnnamed, || {
+                    self.verdict.add(Violation::LostUnnamed, self.history.begun_by(write.begun), || {
                         format!("{write:?} was taken away, the bump says {:?}", restore.forks)
                     });
                 }
@@ -90,7 +90,8 @@ impl Judge<'_> {
     }
 
     fn read(&mut self, read: &Read, last: &mut HashMap<u32, Rank>) {
-        let window = self.history.windows.iter().position(|w| (w.from..w.to).contains(&read.sent));
+        let begun = self.history.begun_by(read.sent);
+        let window = begun.filter(|&window| read.sent < self.history.windows[window].to);
         self.count(read, window);
         if let Answer::Failed(_) | Answer::Unavailable | Answer::NotFound | Answer::Other(_) = read.answer {
             let window = window.map(|window| &self.history.windows[window]);
@@ -143,7 +144,8 @@ impl Judge<'_> {
         let by = window.unwrap_or(read.sent).min(read.sent.saturating_sub(SURELY));
         if matches!(read.answer, Answer::Other(_)) || self.known.lives(read.key, by, read.answered) {
             let since = self.known.since(read.key);
-            self.verdict.add(Violation::Failed, || format!("{read:?} of a link made at {since:?}"));
+            let at = self.history.begun_by(read.sent);
+            self.verdict.add(Violation::Failed, at, || format!("{read:?} of a link made at {since:?}"));
         }
     }
 
@@ -167,8 +169,9 @@ impl Judge<'_> {
         let before = last.insert(read.key, rank).unwrap_or(Rank::NOTHING);
         let taken_away = self.known.lost_by(before, read.answered);
         if rank < before && !taken_away {
-            self.verdict
-                .add(Violation::WentBack, || format!("{} after {before:?} was shown", describe(read, shown)));
+            let at = self.history.begun_by(read.sent);
+            let text = || format!("{} after {before:?} was shown", describe(read, shown));
+            self.verdict.add(Violation::WentBack, at, text);
         }
     }
 
@@ -219,7 +222,7 @@ impl Judge<'_> {
     }
 
     fn violated(&mut self, violation: Violation, read: &Read, missed: Option<(Option<Commit>, Commit)>) {
-        self.verdict.add(violation, || match missed {
+        self.verdict.add(violation, self.history.begun_by(read.sent), || match missed {
             Some((shown, commit)) => {
                 let mut text = describe(read, shown);
                 let since = read.sent.saturating_sub(commit.ended) / 1000;

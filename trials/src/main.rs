@@ -1,20 +1,27 @@
 //! `linkr-trials`: starts a real control and real edges, breaks things, and judges from outside what was answered.
 
+mod bulk;
+mod clicks;
 mod faults;
+mod fleet;
 mod history;
+mod hits;
 mod http;
 mod import;
 mod judge;
 mod links;
+mod load;
 mod meddler;
 mod outage;
 mod probe;
 mod process;
 mod random;
 mod reader;
+mod redis;
 mod report;
 mod run;
 mod stack;
+mod storm;
 mod wire;
 mod world;
 mod writer;
@@ -38,6 +45,14 @@ enum Command {
     Outage(outage::Outage),
     /// Single writes while a large import is under way
     Import(import::Import),
+    /// Real clicks on an edge with room for 5 % of the links, new ones pushed: what memory and Redis answer
+    Clicks(clicks::Clicks),
+    /// What an answer from Redis costs and takes, beside a hit and a plain GET
+    Redis(redis::FromRedis),
+    /// A cold edge, one missing key, and unknown codes without end
+    Storm(storm::Storm),
+    /// A large import into Postgres, beside psql's \copy of the same rows
+    Bulk(bulk::Bulk),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +65,10 @@ fn main() -> ExitCode {
                 Command::Run(run) => run.run().await,
                 Command::Outage(outage) => outage.run().await,
                 Command::Import(import) => import.run().await,
+                Command::Clicks(clicks) => clicks.run().await,
+                Command::Redis(redis) => redis.run().await,
+                Command::Storm(storm) => storm.run().await,
+                Command::Bulk(bulk) => bulk.run().await,
             }
         });
         runtime.shutdown_background();

@@ -75,10 +75,10 @@ impl Outage {
     pub async fn run(self) -> Result<bool, String> {
         let seed = self.seed.unwrap_or_else(crate::process::unix_ms);
         println!("seed {seed}");
-        let mut world = World::start(EDGES, seed, true, Stack::Sqlite).await?;
-        let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
+        let mut world = World::start(EDGES, seed, true, Stack::Sqlite, 1).await?;
+        let channel = Endpoint::from_shared(world.apis[0].url()).map_err(|fault| fault.to_string())?;
         let links = Arc::new(Links::normal(self.unknown));
-        Writer::new(channel.connect_lazy(), links.clone(), Vec::new()).populate(self.links).await;
+        Writer::new(vec![channel.connect_lazy()], links.clone(), Vec::new()).populate(self.links).await;
         world.recovered().await?;
         let balancer = Balancer::start(&world).await?;
 
@@ -107,7 +107,7 @@ impl Outage {
         balancer.say("set server edges/edge-0 state ready").await?;
         sleep(dead / 2).await;
         let servers = balancer.servers().await?;
-        world.start_control()?;
+        world.start_control(0)?;
         let recovered = world.recovered().await;
         sleep(CALM).await;
         let mut report = Report { seed, restart_ms, servers, ..Report::default() };

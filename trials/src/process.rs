@@ -89,6 +89,11 @@ impl Process {
         address.ok_or_else(|| format!("linkr did not say where its {word} is"))
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name. (The shell's own kill: there is one everywhere.)
     pub fn signal(&self, name: &str) {
         let line = format!("kill -{name} {}", self.child.id());

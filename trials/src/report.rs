@@ -47,12 +47,24 @@ struct Latency {
     begun_to_seen: Times,
 }
 
+/// How often a fault was done, and what that says.
+#[derive(Debug, Serialize)]
+struct Trials {
+    fault: String,
+    trials: usize,
+    /// Without a broken promise, inside or up to the next fault.
+    clean: usize,
+    /// If all were clean: at 95 % the chance that one is not is less than this (3/n).
+    bound_95: Option<f64>,
+}
+
 /// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     seed: u64,
     seconds: f64,
     clean: bool,
+    faults: Vec<Trials>,
     verdict: Verdict,
     latency_ms: BTreeMap<String, Latency>,
     write_ms: Times,
@@ -79,7 +91,19 @@ impl Report {
         let (write_ms, propagated_ms) = (took(Told::Durable), took(Told::Everywhere { but: 0 }));
         let clean = verdict.clean() && strange.is_empty();
         let latency_ms = latencies(history, samples);
-        Self { seed, seconds, clean, verdict, latency_ms, write_ms, propagated_ms, writes_skipped, strange }
+        let faults = trials(&verdict.windows);
+        Self {
+            seed,
+            seconds,
+            clean,
+            faults,
+            verdict,
+            latency_ms,
+            write_ms,
+            propagated_ms,
+            writes_skipped,
+            strange,
+        }
     }
 
     /// Whether every promise was kept.
@@ -152,24 +176,18 @@ impl Report {
 
     /// One line for each fault.
     fn windows(&self, text: &mut String) {
-        let mut faults: Vec<&str> = Vec::new();
-        for window in &self.verdict.windows {
-            if !faults.contains(&window.fault.as_str()) {
-                faults.push(&window.fault);
-            }
-        }
         let _ = writeln!(
             text,
-            "\nfault            times   seconds     reads  at least     fresh     stale  strict 503"
+            "\nfault            trials clean  bound   seconds     reads  at least     fresh     stale  strict 503"
         );
-        for fault in faults {
+        for Trials { fault, trials, clean, bound_95 } in &self.faults {
             let own: Vec<&WindowSeen> =
-                self.verdict.windows.iter().filter(|own| own.fault == fault).collect();
+                self.verdict.windows.iter().filter(|own| own.fault == *fault).collect();
             let sum = |of: fn(&WindowSeen) -> u64| own.iter().map(|window| of(window)).sum::<u64>();
+            let bound = bound_95.map_or_else(|| "-".to_owned(), |bound| format!("{bound:.2}"));
             let _ = writeln!(
                 text,
-                "{fault:16} {:5} {:9.1} {:9} {:9} {:9} {:9} {:11}",
-                own.len(),
+                "{fault:16} {trials:6} {clean:5} {bound:>6} {:9.1} {:9} {:9} {:9} {:9} {:11}",
                 own.iter().map(|window| window.seconds).sum::<f64>(),
                 sum(|window| window.reads),
                 own.iter().map(|window| window.reads).min().unwrap_or(0),
@@ -193,6 +211,24 @@ impl Report {
         }
         let _ = writeln!(text, "; oldest {:.1} s", ages.most_ms as f64 / 1e3);
     }
+}
+
+/// In the order in which they were first done.
+fn trials(windows: &[WindowSeen]) -> Vec<Trials> {
+    let mut faults: Vec<Trials> = Vec::new();
+    for window in windows {
+        let at = faults.iter().position(|own| own.fault == window.fault).unwrap_or_else(|| {
+            let fault = window.fault.clone();
+            faults.push(Trials { fault, trials: 0, clean: 0, bound_95: None });
+            faults.len() - 1
+        });
+        let own = &mut faults[at];
+        own.trials += 1;
+        own.clean += usize::from(window.violations == 0);
+        // Of three at most it says nothing.
+        own.bound_95 = (own.clean == own.trials).then(|| (3.0 / own.trials as f64).min(1.0));
+    }
+    faults
 }
 
 /// Those of no fault and of the delays: what the others do to a probe is no latency.
@@ -233,6 +269,32 @@ fn promise(violation: Violation) -> &'static str {
         Violation::Failed => "failed normal hits on an edge that was alive",
         Violation::PropagatedMissed => "answers older than what PROPAGATED or PARTIAL promised",
         Violation::LostUnnamed => "acknowledged writes that a restore took away without naming them",
-        Violation::NotRecovered => "faults after which an edge did not come back",
+        Violation::NotRecovered => "faults that did not end as they must",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_given_for_clean_trials_only() {
+        let window = |fault: &str, violations| WindowSeen {
+            fault: fault.to_owned(),
+            seconds: 1.0,
+            reads: 1,
+            fresh: 1,
+            stale: 0,
+            strict_refused: 0,
+            violations,
+        };
+        let mut windows = vec![window("cut", 0), window("drop", 0)];
+        windows.extend((0..19).map(|trial| window("cut", u64::from(trial == 7))));
+        windows.extend((0..19).map(|_| window("drop", 0)));
+        let told: Vec<_> = trials(&windows)
+            .into_iter()
+            .map(|Trials { fault, trials, clean, bound_95 }| (fault, trials, clean, bound_95))
+            .collect();
+        assert_eq!(told, [("cut".to_owned(), 20, 19, None), ("drop".to_owned(), 20, 20, Some(0.15))]);
     }
 }

@@ -27,9 +27,15 @@ pub struct Run {
     /// For how long at least; every fault is done once at least
     #[arg(long, default_value_t = 480, value_name = "N")]
     seconds: u64,
+    /// Every fault so many times instead
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u32).range(1..))]
+    trials: Option<u32>,
     /// What stands behind control
     #[arg(long, value_enum, default_value_t)]
     stack: Stack,
+    /// Controls on one database: not on SQLite
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    controls: u8,
     /// Which faults, in which order [default: all that this stack can have]
     #[arg(long, value_delimiter = ',', value_name = "FAULT")]
     faults: Vec<Fault>,
@@ -65,12 +71,16 @@ impl Run {
         let seed = self.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ crate::process::unix_ms());
         println!("seed {seed}");
         let began = now();
-        let mut world = World::start(EDGES, seed, true, self.stack).await?;
-        let channel = Endpoint::from_shared(world.api.url()).map_err(|fault| fault.to_string())?;
-        let channel = channel.tcp_nodelay(true).connect_lazy();
+        self.chosen()?;
+        let mut world = World::start(EDGES, seed, true, self.stack, self.controls.into()).await?;
+        let mut channels = Vec::new();
+        for api in &world.apis {
+            let channel = Endpoint::from_shared(api.url()).map_err(|fault| fault.to_string())?;
+            channels.push(channel.tcp_nodelay(true).connect_lazy());
+        }
         let links = Arc::new(Links::new());
         let names = world.edges.iter().map(|edge| edge.name.clone()).collect();
-        let writer = Writer::new(channel.clone(), links.clone(), names);
+        let writer = Writer::new(channels.clone(), links.clone(), names);
         writer.populate(self.links).await;
         world.recovered().await?;
 
@@ -82,7 +92,8 @@ impl Run {
             let rate = f64::from(self.writes);
             tokio::spawn(async move { writer.run(rate, random, stop).await })
         };
-        let probe = Probe::start(channel, world.edges[1].address, f64::from(self.writes) / 10.0, stop);
+        let probe =
+            Probe::start(channels.remove(0), world.edges[1].address, f64::from(self.writes) / 10.0, stop);
 
         let mut history = History::default();
         let faulted = self.faults(began, &mut world, &writer, &mut history, seed, &answers).await;
@@ -96,7 +107,6 @@ impl Run {
         (history.writes, history.downs, history.births) =
             (written, world.downs.clone(), world.births.clone());
         history.small = world.small();
-        faulted?;
         let report = Report::new(
             seed,
             (now() - began) as f64 / 1e6,
@@ -114,7 +124,17 @@ impl Run {
         if !report.clean() {
             println!("the logs are in {}", world.dir().keep().display());
         }
+        faulted?;
         Ok(report.clean())
+    }
+
+    fn chosen(&self) -> Result<Vec<Fault>, String> {
+        let fits = |fault: &Fault| fault.fits(self.stack, self.controls.into());
+        if let Some(wrong) = self.faults.iter().find(|fault| !fits(fault)) {
+            return Err(format!("{} needs another --stack, or more --controls", wrong.name()));
+        }
+        let all = || Fault::value_variants().iter().copied().filter(fits).collect();
+        Ok(if self.faults.is_empty() { all() } else { self.faults.clone() })
     }
 
     fn readers(
@@ -154,13 +174,15 @@ impl Run {
         seed: u64,
         answers: &AtomicU64,
     ) -> Result<(), String> {
-        let can = |fault: &Fault| self.stack == Stack::Production || !fault.needs_servers();
-        let all = || Fault::value_variants().iter().copied().filter(can).collect();
-        let faults = if self.faults.is_empty() { all() } else { self.faults.clone() };
+        let faults = self.chosen()?;
         let mut random = Random::new(seed, 2);
         for round in 0.. {
             for fault in &faults {
-                if round > 0 && now() - began > self.seconds * 1_000_000 {
+                let enough = match self.trials {
+                    Some(trials) => round >= trials,
+                    None => round > 0 && now() - began > self.seconds * 1_000_000,
+                };
+                if enough {
                     return Ok(());
                 }
                 let before = answers.load(Ordering::Relaxed);

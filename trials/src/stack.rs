@@ -2,7 +2,7 @@
 
 use crate::wire::Wire;
 use clap::ValueEnum;
-use services::{Fault, Postgres, Redis};
+use services::{Fault, Place, Postgres, Redis, RedisCluster};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -14,36 +14,51 @@ pub enum Stack {
     Sqlite,
     /// Postgres, and Redis between control and the edges
     Production,
+    /// The same with a Redis Cluster of three masters
+    Cluster,
 }
 
 const DATABASE: &str = "links";
+/// Some on each of the three nodes.
+const SHARDS: &str = "6";
 /// For a standby to have what its primary has.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The servers of [`Stack::Production`].
+/// The servers of [`Stack::Production`] and [`Stack::Cluster`].
 pub struct Servers {
     /// Its commits are on disk.
     pub postgres: Postgres,
     /// The one that follows it, or that it followed.
     pub other: Option<Postgres>,
-    /// It saves nothing by itself.
-    pub redis: Redis,
+    /// The nodes, or the only one. They save nothing by themselves.
+    pub redis: Vec<Redis>,
+    urls: String,
     wire: Wire,
     dump: String,
 }
 
 impl Servers {
-    /// Starts both.
+    /// Starts them.
     ///
     /// # Errors
     /// One is not installed, or does not start.
-    pub async fn start() -> Result<Self, String> {
+    pub async fn start(stack: Stack) -> Result<Self, String> {
         let postgres = Postgres::start(&[]).map_err(|fault| text(&fault))?;
         postgres.create(DATABASE).map_err(|fault| text(&fault))?;
-        let redis = Redis::start(&["maxmemory-policy volatile-lru"]).map_err(|fault| text(&fault))?;
+        let redis = match stack {
+            Stack::Cluster => RedisCluster::start().map(|cluster| cluster.nodes),
+            _ => Redis::start(&["maxmemory-policy volatile-lru"]).map(|redis| vec![redis]),
+        };
+        let redis = redis.map_err(|fault| text(&fault))?;
+        let urls = redis.iter().map(Redis::url).collect::<Vec<_>>().join(",");
         let wire = Wire::start().await.map_err(|fault| fault.to_string())?;
         wire.lead(address(&postgres)?);
-        Ok(Self { postgres, other: None, redis, wire, dump: String::new() })
+        Ok(Self { postgres, other: None, redis, urls, wire, dump: String::new() })
+    }
+
+    /// As control and the edges take them.
+    pub fn redis_words(&self) -> [&str; 4] {
+        ["--redis", &self.urls, "--redis-shards", if self.redis.len() > 1 { SHARDS } else { "1" }]
     }
 
     /// As control takes it: whichever server has the links now.
@@ -58,10 +73,20 @@ impl Servers {
     ///
     /// # Errors
     /// It does not start.
-    pub fn follow(&mut self, synchronous: bool) -> Result<(), String> {
-        self.other = Some(self.postgres.standby(synchronous).map_err(|fault| text(&fault))?);
+    pub fn follow(&mut self, synchronous: bool, place: Place) -> Result<(), Fault> {
+        self.other = Some(self.postgres.standby(synchronous, place)?);
         self.wire.cut_once();
         Ok(())
+    }
+
+    /// The primary is stopped, and its standby takes over.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn hand_over(&mut self) -> Result<(), String> {
+        self.postgres.stop().map_err(|fault| text(&fault))?;
+        self.promote(true)?;
+        self.fence()
     }
 
     /// Waits until the standby has everything.

@@ -1,11 +1,11 @@
-//! One control, some edges, and a wire between each of them and control.
+//! One control or several, some edges, and a wire between each of them and each control.
 
 use crate::history::{Birth, Down, now};
 use crate::http::metric;
 use crate::meddler::{Meddler, Mischief};
 use crate::process::{Dir, Process, command, linkr};
 use crate::stack::{Servers, Stack};
-use crate::wire::Wire;
+use crate::wire::{Mode, Wire};
 use link::{Epoch, Seq};
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{History, ListEdgesRequest};
@@ -22,7 +22,7 @@ const LAST: &str = "edge-2";
 const SMALL: &str = "96KiB";
 const POLL: Duration = Duration::from_millis(5);
 
-/// An edge and its wire.
+/// An edge and its wires.
 pub struct Edge {
     /// As it calls itself.
     pub name: String,
@@ -30,9 +30,23 @@ pub struct Edge {
     pub address: SocketAddr,
     /// Its admin listener.
     pub admin: SocketAddr,
-    /// Between it and control.
-    pub wire: Wire,
+    /// Between it and each control, in the order of the controls.
+    wires: Vec<Wire>,
     process: Process,
+}
+
+impl Edge {
+    /// On all of its wires.
+    pub fn set(&self, mode: Mode) {
+        self.wires.iter().for_each(|wire| wire.set(mode));
+    }
+}
+
+struct Control {
+    /// None while it is lost.
+    process: Option<Process>,
+    api: SocketAddr,
+    admin: SocketAddr,
 }
 
 /// Everything that runs.
@@ -43,11 +57,9 @@ pub struct World {
     pub births: Vec<Birth>,
     /// Every time an edge was down.
     pub downs: Vec<Down>,
-    /// Between the writers and control: never at fault, always at the same address.
-    pub api: Wire,
-    control: Option<Process>,
-    control_api: SocketAddr,
-    control_admin: SocketAddr,
+    /// Between the writers and each control: never at fault, always at the same addresses.
+    pub apis: Vec<Wire>,
+    controls: Vec<Control>,
     binary: PathBuf,
     dir: Dir,
     meddler: Option<Meddler>,
@@ -61,21 +73,28 @@ impl World {
     ///
     /// # Errors
     /// One line: what did not start.
-    pub async fn start(edges: u8, seed: u64, snapshots: bool, stack: Stack) -> Result<Self, String> {
+    pub async fn start(
+        edges: u8,
+        seed: u64,
+        snapshots: bool,
+        stack: Stack,
+        controls: usize,
+    ) -> Result<Self, String> {
         let (binary, dir) = (linkr()?, Dir::new()?);
         let servers = match stack {
+            Stack::Sqlite if controls > 1 => return Err("SQLite has one control".to_owned()),
             Stack::Sqlite => None,
-            Stack::Production => Some(Servers::start().await?),
+            Stack::Production | Stack::Cluster => Some(Servers::start(stack).await?),
         };
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut world = Self {
             edges: Vec::new(),
             births: Vec::new(),
             downs: Vec::new(),
-            api: Wire::start().await.map_err(|fault| fault.to_string())?,
-            control: None,
-            control_api: nowhere,
-            control_admin: nowhere,
+            apis: wires(controls).await?,
+            controls: (0..controls)
+                .map(|_| Control { process: None, api: nowhere, admin: nowhere })
+                .collect(),
             binary,
             dir,
             meddler: None,
@@ -83,7 +102,9 @@ impl World {
             snapshots,
             servers,
         };
-        world.start_control()?;
+        for control in 0..controls {
+            world.start_control(control)?;
+        }
         for edge in 0..edges {
             world.new_edge(edge).await?;
         }
@@ -106,37 +127,54 @@ impl World {
         &self.binary
     }
 
-    /// Starts control; everyone finds it.
+    /// Starts a control; everyone finds it.
     ///
     /// # Errors
     /// It does not start.
-    pub fn start_control(&mut self) -> Result<(), String> {
+    pub fn start_control(&mut self, number: usize) -> Result<(), String> {
         let any = "127.0.0.1:0";
         let store = self.servers.as_ref().map_or("sqlite:links.db".to_owned(), Servers::store);
-        let mut words = vec!["control", "--store", &store, "--api", any, "--admin", any];
+        let mut words = vec!["control", "--insecure", "--store", &store, "--api", any, "--admin", any];
         if let Some(servers) = &self.servers {
-            words.extend(["--redis", servers.redis.url(), "--auto-fork"]);
+            words.extend(servers.redis_words());
+            words.push("--auto-fork");
         }
         let command = command(&self.binary, self.dir.path(), &words);
-        let process = Process::start(command, &self.dir.path().join("control.log"), &["api", "admin"])?;
-        (self.control_api, self.control_admin) = (process.address("api")?, process.address("admin")?);
-        self.control = Some(process);
-        self.api.lead(self.control_api);
+        let log = self.dir.path().join(format!("control-{number}.log"));
+        let process = Process::start(command, &log, &["api", "admin"])?;
+        let (api, admin) = (process.address("api")?, process.address("admin")?);
+        self.controls[number] = Control { process: Some(process), api, admin };
+        self.apis[number].lead(api);
         self.lead_edges();
         Ok(())
     }
 
+    /// Messages are meddled with on their way to the first control only: then everybody is led there.
     fn lead_edges(&self) {
-        let to = self.meddler.as_ref().map_or(self.control_api, |meddler| meddler.address);
-        self.edges.iter().for_each(|edge| edge.wire.lead(to));
+        let meddler = self.meddler.as_ref().map(|meddler| meddler.address);
+        for edge in &self.edges {
+            for (wire, control) in edge.wires.iter().zip(&self.controls) {
+                wire.lead(meddler.unwrap_or(control.api));
+            }
+        }
     }
 
-    /// The process of control.
+    /// The process of the first control.
     ///
     /// # Errors
     /// There is none.
     pub fn control(&mut self) -> Result<&mut Process, String> {
-        self.control.as_mut().ok_or_else(|| "control does not run".to_owned())
+        self.controls[0].process.as_mut().ok_or_else(|| "control does not run".to_owned())
+    }
+
+    /// How many there are, with those that are lost.
+    pub fn controls(&self) -> usize {
+        self.controls.len()
+    }
+
+    /// kill -9 of a control that nobody waits for until it is started again.
+    pub fn lose_control(&mut self, number: usize) {
+        self.controls[number].process = None;
     }
 
     /// Messages of the stream go through a meddler from now on, or no more.
@@ -148,7 +186,7 @@ impl World {
             (Some(meddler), Some(mischief)) => meddler.set(mischief),
             (None, Some(mischief)) => {
                 self.seed += 1;
-                let meddler = Meddler::start(format!("http://{}", self.control_api), self.seed).await;
+                let meddler = Meddler::start(format!("http://{}", self.controls[0].api), self.seed).await;
                 let meddler = meddler.map_err(|fault| fault.to_string())?;
                 meddler.set(mischief);
                 self.meddler = Some(meddler);
@@ -164,7 +202,7 @@ impl World {
     /// # Errors
     /// It does not answer.
     pub async fn forks(&self) -> Result<Vec<(Epoch, Seq)>, String> {
-        let client = EdgesClient::connect(format!("http://{}", self.control_api)).await;
+        let client = EdgesClient::connect(format!("http://{}", self.controls[0].api)).await;
         let mut client = client.map_err(|fault| fault.to_string())?;
         let listed = client.list_edges(ListEdgesRequest {}).await.map_err(|status| status.to_string())?;
         let histories = listed.into_inner().log.unwrap_or_default().histories;
@@ -178,26 +216,30 @@ impl World {
     }
 
     async fn new_edge(&mut self, edge: u8) -> Result<(), String> {
-        let wire = Wire::start().await.map_err(|fault| fault.to_string())?;
-        wire.lead(self.control_api);
+        let wires = wires(self.controls.len()).await?;
+        wires.iter().zip(&self.controls).for_each(|(wire, control)| wire.lead(control.api));
         let name = format!("edge-{edge}");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let spawned = now();
-        let process = self.edge_process(&name, &wire, any, any)?;
+        let process = self.edge_process(edge, &name, &wires, any, any)?;
         let (address, admin) = (process.address("edge")?, process.address("admin")?);
-        self.edges.push(Edge { name, address, admin, wire, process });
+        self.edges.push(Edge { name, address, admin, wires, process });
         self.births.push(Birth { edge, spawned, ready: u64::MAX });
         self.ready(edge).await
     }
 
     fn edge_process(
         &self,
+        number: u8,
         name: &str,
-        wire: &Wire,
+        wires: &[Wire],
         address: SocketAddr,
         admin: SocketAddr,
     ) -> Result<Process, String> {
-        let (control, listen, admin) = (wire.url(), address.to_string(), admin.to_string());
+        // Each prefers another control.
+        let mut urls: Vec<String> = wires.iter().map(Wire::url).collect();
+        urls.rotate_left(usize::from(number) % wires.len());
+        let (control, listen, admin) = (urls.join(","), address.to_string(), admin.to_string());
         let file = format!("{name}.snapshot");
         let mut words = vec!["edge", "--control", &control, "--name", name, "--listen", &listen];
         // With Redis the last edge has no room for all links, and asks.
@@ -205,7 +247,7 @@ impl World {
         let room = if small { SMALL } else { "256MiB" };
         words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", room]);
         if let Some(servers) = &self.servers {
-            words.extend(["--redis", servers.redis.url()]);
+            words.extend(servers.redis_words());
         }
         if self.snapshots {
             words.extend(["--snapshot", &file]);
@@ -277,11 +319,11 @@ impl World {
     /// It does not start.
     pub async fn spawn_edge(&mut self, edge: u8, cold: bool) -> Result<(), String> {
         let own = &self.edges[usize::from(edge)];
-        let (spawned, name, wire) = (now(), own.name.clone(), own.wire.clone());
+        let (spawned, name) = (now(), own.name.clone());
         if cold {
             let _ = std::fs::remove_file(self.path().join(format!("{name}.snapshot")));
         }
-        let process = self.edge_process(&name, &wire, own.address, own.admin)?;
+        let process = self.edge_process(edge, &name, &own.wires, own.address, own.admin)?;
         self.edges[usize::from(edge)].process = process;
         self.births.push(Birth { edge, spawned, ready: u64::MAX });
         self.ready(edge).await
@@ -305,21 +347,24 @@ impl World {
         }
     }
 
-    /// Waits until every edge has what control has now, and knows it.
+    /// Waits until every edge has what the controls that are not lost have now, and knows it.
     ///
     /// # Errors
     /// One of them does not get there.
     pub async fn recovered(&self) -> Result<(), String> {
-        let head = async {
-            loop {
-                if let Some(head) = metric(self.control_admin, "linkr_control_log_head").await {
-                    return head;
+        let mut head = 0.0_f64;
+        for control in self.controls.iter().filter(|control| control.process.is_some()) {
+            let said = async {
+                loop {
+                    if let Some(head) = metric(control.admin, "linkr_control_log_head").await {
+                        return head;
+                    }
+                    tokio::time::sleep(POLL).await;
                 }
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        let head = tokio::time::timeout(PATIENCE, head).await;
-        let head = head.map_err(|_| format!("control does not say its head within {PATIENCE:?}"))?;
+            };
+            let said = tokio::time::timeout(PATIENCE, said).await;
+            head = head.max(said.map_err(|_| format!("control does not say its head within {PATIENCE:?}"))?);
+        }
         for edge in &self.edges {
             let mut said = (None, None);
             let there = async {
@@ -342,6 +387,27 @@ impl World {
                     edge.name
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until all of the copy in Redis follows the log again.
+    ///
+    /// # Errors
+    /// Some of it does not.
+    pub async fn copied(&self) -> Result<(), String> {
+        for control in self.controls.iter().filter(|control| control.process.is_some()) {
+            let waited = tokio::time::timeout(PATIENCE, async {
+                loop {
+                    let all = metric(control.admin, "linkr_redis_shards").await;
+                    let follow = metric(control.admin, "linkr_redis_shards_connected").await;
+                    if all.is_some() && all == follow {
+                        return;
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            });
+            waited.await.map_err(|_| format!("the copy in Redis does not follow within {PATIENCE:?}"))?;
         }
         Ok(())
     }
@@ -378,7 +444,7 @@ impl World {
     /// # Errors
     /// There are none.
     pub fn servers(&mut self) -> Result<&mut Servers, String> {
-        self.servers.as_mut().ok_or_else(|| "this fault needs --stack production".to_owned())
+        self.servers.as_mut().ok_or_else(|| "this fault needs --stack production or cluster".to_owned())
     }
 
     /// Copies the database of a control that has stopped.
@@ -414,4 +480,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+async fn wires(count: usize) -> Result<Vec<Wire>, String> {
+    let mut wires = Vec::new();
+    for _ in 0..count {
+        wires.push(Wire::start().await.map_err(|fault| fault.to_string())?);
+    }
+    Ok(wires)
 }

@@ -9,7 +9,7 @@ use prost_types::FieldMask;
 use proto::v1::links_client::LinksClient;
 use proto::v1::propagation::Status;
 use proto::v1::{self, Ack, LinkClass};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -61,7 +61,9 @@ struct Inner {
 pub struct Writer(Arc<Shared>);
 
 struct Shared {
-    client: LinksClient<Channel>,
+    /// Of each control.
+    clients: Vec<LinksClient<Channel>>,
+    calls: AtomicUsize,
     links: Arc<Links>,
     inner: Mutex<Inner>,
     slots: Arc<Semaphore>,
@@ -70,15 +72,17 @@ struct Shared {
     propagated: AtomicU32,
     life: AtomicU32,
     skipped: AtomicU64,
+    refused_full: AtomicU64,
     /// The names of the edges, in the order of their numbers.
     edges: Vec<String>,
 }
 
 impl Writer {
-    /// Writers that ask this channel.
-    pub fn new(channel: Channel, links: Arc<Links>, edges: Vec<String>) -> Self {
+    /// Writers that ask these channels in turn.
+    pub fn new(channels: Vec<Channel>, links: Arc<Links>, edges: Vec<String>) -> Self {
         Self(Arc::new(Shared {
-            client: LinksClient::new(channel),
+            clients: channels.into_iter().map(LinksClient::new).collect(),
+            calls: AtomicUsize::new(0),
             links,
             inner: Mutex::default(),
             slots: Arc::new(Semaphore::new(UNDER_WAY)),
@@ -86,6 +90,7 @@ impl Writer {
             propagated: AtomicU32::new(0),
             life: AtomicU32::new(0),
             skipped: AtomicU64::new(0),
+            refused_full: AtomicU64::new(0),
             edges,
         }))
     }
@@ -157,6 +162,16 @@ impl Writer {
         (inner.writes.clone(), self.0.skipped.load(Ordering::Relaxed), inner.strange.clone())
     }
 
+    /// Writes refused because the disk of the store was full.
+    pub fn refused_full(&self) -> u64 {
+        self.0.refused_full.load(Ordering::Relaxed)
+    }
+
+    fn client(&self) -> LinksClient<Channel> {
+        let call = self.0.calls.fetch_add(1, Ordering::Relaxed);
+        self.0.clients[call % self.0.clients.len()].clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -221,6 +236,10 @@ impl Writer {
                 Some((epoch, seq)) => (Outcome::Acked { epoch, seq }, self.told(told, link)),
                 None => (Outcome::Unknown, Told::Durable),
             },
+            Ok(Err(status)) if full(status) => {
+                self.0.refused_full.fetch_add(1, Ordering::Relaxed);
+                (Outcome::Refused, Told::Durable)
+            }
             Ok(Err(status)) if refused(status) => (Outcome::Refused, Told::Durable),
             Ok(Err(_)) | Err(_) => (Outcome::Unknown, Told::Durable),
         };
@@ -242,7 +261,7 @@ impl Writer {
     }
 
     async fn call(&self, key: u32, op: Op, stored: &Stored, told: Told) -> Result<v1::Link, tonic::Status> {
-        let mut client = self.0.client.clone();
+        let mut client = self.client();
         let name = format!("domains/-/links/{}", code(key));
         let ack = if told == Told::Durable { Ack::Durable } else { Ack::Propagated }.into();
         let class = if strict(key) { LinkClass::Strict } else { LinkClass::Normal }.into();
@@ -273,7 +292,7 @@ impl Writer {
     async fn look(&self, key: u32) {
         let request = v1::GetLinkRequest { name: format!("domains/-/links/{}", code(key)) };
         let found = loop {
-            let mut client = self.0.client.clone();
+            let mut client = self.client();
             match tokio::time::timeout(DEADLINE, client.get_link(request.clone())).await {
                 Ok(Ok(link)) => break Some(link.into_inner()),
                 Ok(Err(status)) if status.code() == Code::NotFound => break None,
@@ -339,4 +358,10 @@ fn refused(status: &tonic::Status) -> bool {
         status.code(),
         Code::FailedPrecondition | Code::AlreadyExists | Code::NotFound | Code::InvalidArgument
     )
+}
+
+/// Refused because the disk is full: what was begun is rolled back.
+fn full(status: &tonic::Status) -> bool {
+    let reason = b"DISK_FULL";
+    status.code() == Code::ResourceExhausted && status.details().windows(reason.len()).any(|at| at == reason)
 }

@@ -1,4 +1,5 @@
-//! The short form of the trials: every fault once, and an outage of control behind HAProxy, with real processes.
+//! The short form of the trials: every fault once (with `LINKR_LONG` five times), an outage of control behind
+//! HAProxy, and real clicks beside Redis, with real processes.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,25 +16,44 @@ fn trial(words: &[&str]) {
     assert!(done.status.success(), "{words:?}:\n{said}{}", String::from_utf8_lossy(&done.stderr));
 }
 
+fn has_servers(test: &str) -> bool {
+    let there = Path::new("/usr/lib/postgresql").is_dir() && Path::new("/usr/bin/redis-server").is_file();
+    if !there {
+        eprintln!("SKIPPED {test}: there is no postgres, or no redis-server");
+    }
+    there
+}
+
+/// What fits this world: of that these faults once, if some are named, or, with `LINKR_LONG`, all five times.
+fn run(world: &[&str], faults: &[&str]) {
+    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
+    let words = match std::env::var_os("LINKR_LONG") {
+        None => [&["run", "--trials", "1", "--window", "1500"], world, faults].concat(),
+        Some(_) => [&["run", "--trials", "5", "--window", "3000"], world].concat(),
+    };
+    trial(&[&words[..], &rates].concat());
+}
+
 #[test]
 fn every_fault_once() {
-    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    trial(&[&["run", "--seconds", "1", "--window", "1500"], &rates[..]].concat());
+    run(&[], &[]);
 }
 
 #[test]
 fn postgres_and_redis_fail() {
-    let (postgres, redis) =
-        (Path::new("/usr/lib/postgresql").is_dir(), Path::new("/usr/bin/redis-server").is_file());
-    if !postgres || !redis {
-        eprintln!("SKIPPED postgres_and_redis_fail: there is no postgres, or no redis-server");
-        return;
+    if has_servers("postgres_and_redis_fail") {
+        let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
+                      redis-killed,redis-stopped,redis-flushed,redis-older,postgres-full";
+        run(&["--stack", "production"], &["--faults", faults]);
     }
-    let rates = ["--reads", "300", "--writes", "100", "--connections", "8", "--links", "400"];
-    let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
-                  redis-killed,redis-stopped,redis-flushed,redis-older";
-    let words = ["run", "--stack", "production", "--faults", faults, "--seconds", "1", "--window", "1500"];
-    trial(&[&words[..], &rates[..]].concat());
+}
+
+#[test]
+fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
+    if has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
+        let faults = "a-control-lost,redis-node-lost,control-stopped,drop";
+        run(&["--stack", "cluster", "--controls", "2"], &["--faults", faults]);
+    }
 }
 
 #[test]
@@ -46,4 +66,10 @@ fn no_server_is_taken_out_while_control_is_dead() {
         return;
     }
     trial(&["outage", "--seconds", "6", "--reads", "600", "--links", "400"]);
+}
+
+#[test]
+fn real_clicks_are_answered_right_from_memory_and_redis() {
+    // On a busy machine a question to Redis may take too long, and control is asked.
+    trial(&["clicks", "--first", "20000", "--from-redis", "90"]);
 }

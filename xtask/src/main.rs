@@ -1,6 +1,7 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `lint`, `bench`, `services`, `image-root`.
 
 mod image;
+mod python;
 mod servers;
 mod tools;
 
@@ -72,6 +73,7 @@ fn measure(words: &[&str], more: &[String]) -> Result<(), String> {
 /// Everything a change must pass. `link/given`: also the half of link that only the write side uses.
 fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
+    python::install_what_is_missing();
     cargo(&["test", "--workspace", "--locked", "--features", "link/given"], more)?;
     // Apart: with the feature every shared word of the set is one of the test's.
     let threads = ["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"];

@@ -17,7 +17,7 @@ pub fn run() -> Result<(), String> {
         let redis = Redis::start(&["maxmemory-policy volatile-lru"]).map_err(|fault| fault.to_string())?;
         println!("LINKR_STORE={url}\nLINKR_TEST_POSTGRES={url}\nLINKR_REDIS={}\n", redis.url());
         println!(
-            "linkr control --store {url} --redis {}\nCtrl-C stops them, and what they hold is gone",
+            "linkr control --insecure --store {url} --redis {}\nCtrl-C stops them, and what they hold is gone",
             redis.url()
         );
         tokio::select! {

@@ -35,9 +35,7 @@ pub fn install_what_is_missing() {
     let missing = || TOOLS.iter().filter(|(program, ..)| !is_there(program));
     let mut packages: Vec<&str> = missing().map(|(_, package, _)| *package).collect();
     packages.dedup();
-    if !packages.is_empty() && is_root() && is_there("apt-get") {
-        install(&packages);
-    }
+    install_as_root(&packages);
     for (program, package, tests) in missing() {
         println!("{program} is missing (apt-get install {package}): skipped: {tests}");
     }
@@ -47,8 +45,13 @@ pub fn install_what_is_missing() {
 pub fn install_peers() {
     let missing: Vec<&str> =
         PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    if !missing.is_empty() && is_root() && is_there("apt-get") {
-        install(&missing);
+    install_as_root(&missing);
+}
+
+/// Asks apt for these packages, if there are any and this is root on Debian.
+pub fn install_as_root(packages: &[&str]) {
+    if !packages.is_empty() && is_root() && is_there("apt-get") {
+        install(packages);
     }
 }
 
@@ -90,12 +93,20 @@ impl Drop for NoServices {
     }
 }
 
-fn run(program: &str, words: &[&str]) {
+/// Runs a program and says so; whether it succeeded.
+pub fn run(program: &str, words: &[&str]) -> bool {
     println!("+ {program} {}", words.join(" "));
     let done = Command::new(program).args(words).env("DEBIAN_FRONTEND", "noninteractive").status();
-    if !done.is_ok_and(|status| status.success()) {
+    let good = done.is_ok_and(|status| status.success());
+    if !good {
         println!("{program} failed");
     }
+    good
+}
+
+/// The same without a word.
+pub fn run_quietly(program: &str, words: &[&str]) -> bool {
+    Command::new(program).args(words).output().is_ok_and(|done| done.status.success())
 }
 
 /// Servers live in a folder that is not on everybody's path.

@@ -2,17 +2,52 @@
 
 use crate::args::Kept;
 use crate::fault::Fault;
-use control::StoreAt;
 use control::adapter::postgres::Options;
+use control::port::Repository;
+use control::{StoreAt, keys};
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+/// In a data directory: the key of clients on this machine.
+const FIRST_KEY: &str = "admin.key";
 
 /// A data directory, made for this user alone.
 pub fn directory(dir: &Path) -> Result<(), Fault> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|fault| {
         Fault::new(format_args!("cannot make the data directory {}: {fault}: see --data-dir", dir.display()))
     })
+}
+
+/// Where the first key is, if a client has to be told.
+pub fn key_file(dir: &Path) -> Option<PathBuf> {
+    let usual = ["linkr-data", "./linkr-data"].iter().any(|usual| dir == Path::new(usual));
+    (!usual).then(|| dir.join(FIRST_KEY))
+}
+
+/// The first start makes a key that allows everything but to be an edge, for clients on this machine. A later one makes
+/// another if the file is gone, or is that of another store.
+pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
+    let file = dir.join(FIRST_KEY);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => {
+            let known = store.key_rows().keys().map_err(Fault::new)?.1;
+            let hash = keys::Secret::parse(text.trim()).map(|secret| secret.hash());
+            if known.iter().any(|row| Some(row.hash) == hash) {
+                return Ok(());
+            }
+        }
+        Err(fault) if fault.kind() == ErrorKind::NotFound => {}
+        Err(fault) => return Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
+    }
+    match keys::mint(store, "admin", keys::Scopes::admin()) {
+        Ok(secret) => crate::certs::write(&file, &format!("{}\n", secret.reveal()), 0o600),
+        Err(fault) => {
+            crate::out::note(&format!("no new key in {}: {fault}", file.display()));
+            Ok(())
+        }
+    }
 }
 
 /// Where links are kept. The directory of an SQLite file is made.

@@ -40,7 +40,7 @@ fn words_that_make_no_sense() {
     refused(&run(&["up", "--redis-shards", "0"]), &["1024", "--redis-shards"]);
     refused(&run(&["import", "links.txt"]), &["links.txt"]);
     refused(&run(&["import", "none.csv"]), &["none.csv", "No such file"]);
-    refused(&run(&["link", "list", "--server", "https://x"]), &["TLS"]);
+    refused(&run(&["link", "list", "--server", "ftp://x"]), &["ftp://x", "URL"]);
     let health = run(&["healthcheck", "--admin", "127.0.0.1:1"]);
     assert_eq!(health.status.code(), Some(1));
     assert!(text(&health.stderr).contains("127.0.0.1:1"), "{}", text(&health.stderr));
@@ -76,11 +76,11 @@ fn config_check_says_what_a_start_would_say() {
         ("[control]\napi = \"0.0.0.0:8081\"\n", &[], &["linkr control", "--insecure"]),
         ("[control]\nstore = \"mysql://x\"\n", &[], &["mysql://x", "sqlite:PATH"]),
         ("[edge]\ncontrol = \"http//typo\"\n", &[], &["http//typo", "http://host:port"]),
-        ("[client]\nserver = \"https://x\"\n", &[], &["https://x", "TLS"]),
+        ("[up]\napi-tls-cert = \"none.pem\"\napi-tls-key = \"none.key\"\n", &[], &["linkr up", "none.pem"]),
         ("[client]\nserver = \"ht tp\"\n", &[], &["ht tp", "URL"]),
         ("", &[("LINKR_API", "0.0.0.0:8081")], &["0.0.0.0:8081", "--insecure"]),
         ("", &[("LINKR_CONTROL", "typo")], &["linkr edge", "typo"]),
-        ("", &[("LINKR_SERVER", "https://x")], &["linkr link", "TLS"]),
+        ("", &[("LINKR_SERVER", "ftp://x")], &["linkr link", "ftp://x"]),
         ("", &[("LINKR_WORKERS", "many")], &["linkr up", "many"]),
         ("", &[("LINKR_LOG", "a=b=c")], &["LINKR_LOG"]),
     ] {

@@ -3,6 +3,7 @@
 
 mod connection;
 mod history;
+mod keys;
 mod open;
 mod read;
 mod sessions;
@@ -14,8 +15,8 @@ pub use open::{Options, bump_epoch};
 
 use crate::journal::Item;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied, Time,
-    Walked,
+    Committed, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, Standing, StoreFault, Tidied,
+    Time, Walked,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -131,6 +132,10 @@ impl Repository for Postgres {
 
     fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
         self.db.call(READ, async |db| read::records(db, keys).await)
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

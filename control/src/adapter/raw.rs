@@ -1,6 +1,7 @@
 //! A row of `links` as every store keeps it, before it is understood.
 
-use crate::port::{Info, Row, StoreFault};
+use crate::keys::Scopes;
+use crate::port::{Info, KeyRow, Row, StoreFault};
 use link::{Key, State};
 
 /// The columns.
@@ -43,4 +44,26 @@ impl Raw {
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
     row.delete_time.map(|_| proto::encode(row.version, &State::Live(row.link.clone())))
+}
+
+/// A row of `keys`, from its columns: made, expires, revoked, last used.
+pub(super) fn key(
+    id: String,
+    hash: Vec<u8>,
+    client: String,
+    scopes: &str,
+    domains: &str,
+    times: (i64, Option<i64>, Option<i64>, Option<i64>),
+) -> Result<KeyRow, StoreFault> {
+    let wrong = |what: &str| StoreFault::Corrupt(format!("key {id}: {what}"));
+    let hash = hash.try_into().map_err(|_| wrong("its hash has another length"))?;
+    let scopes = Scopes::parse(scopes.split_whitespace()).map_err(wrong)?;
+    let domains = domains.split_whitespace().map(str::to_owned).collect();
+    let (create_time, expire_time, revoke_time, last_use) = times;
+    Ok(KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use })
+}
+
+/// Its scopes and domains as they are kept.
+pub(super) fn key_words(row: &KeyRow) -> (String, String) {
+    (row.scopes.names().collect::<Vec<_>>().join(" "), row.domains.join(" "))
 }

@@ -1,5 +1,6 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
+mod keys;
 mod open;
 mod pool;
 mod read;
@@ -12,7 +13,7 @@ pub use open::{OpenFault, Options};
 
 use crate::journal::Item;
 use crate::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Time, Walked,
+    Committed, History, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Time, Walked,
 };
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -136,6 +137,10 @@ impl Repository for Sqlite {
 
     fn records(&self, keys: &[Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
         self.read(|snapshot| read::records(snapshot, keys))
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

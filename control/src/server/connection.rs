@@ -1,49 +1,38 @@
-//! One connection: HTTP/1.1 and HTTP/2 without TLS, deadlines, request ids, and which half of the API a request
-//! belongs to. No call is known by name here.
+//! One connection: TLS if there is any, HTTP/1.1 and HTTP/2, and how long they may be silent. What becomes of a request is
+//! in `stack`.
 
-use crate::Caller;
-use axum::Router;
+use super::tls::{Offered, edge_of};
+use crate::stack::{Peer, Stack};
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tonic::Status;
 use tower::ServiceExt;
 
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 4_096;
 /// For everything before the first request, and for each head of HTTP/1.1.
 const HEAD: Duration = Duration::from_secs(15);
-/// A call, its body included; of a call that streams, the time until its stream begins.
-const CALL: Duration = Duration::from_secs(30);
 /// HTTP/2 pings to a quiet peer, and how long an answer may take: half-open streams would hang for ever.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// After an error of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Both halves of the API.
-#[derive(Clone)]
-pub struct Entrance {
-    grpc: Router,
-    rest: Router,
-}
-
 /// Takes connections until `stop`; then waits for those under way, at most for `grace`.
 pub async fn accept(
     listener: TcpListener,
-    entrance: Entrance,
+    tls: Option<Arc<Offered>>,
+    stack: Stack,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
@@ -56,11 +45,14 @@ pub async fn accept(
             () = stopped(&mut stop) => break,
         };
         match taken {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true); // only slower without
-                let (entrance, stop) = (entrance.clone(), stop.clone());
+                let (tls, stack, stop) = (tls.clone(), stack.clone(), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, entrance, stop).await;
+                    match tls {
+                        Some(tls) => serve_tls(stream, peer, &tls, stack, stop).await,
+                        None => serve(stream, Peer { address: peer.ip(), edge: None }, stack, stop).await,
+                    }
                     drop(place);
                 });
             }
@@ -84,9 +76,31 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
+async fn serve_tls(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &Offered,
+    stack: Stack,
+    mut stop: watch::Receiver<bool>,
+) {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
+        () = stopped(&mut stop) => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let peer = Peer { address: peer.ip(), edge: edge_of(stream.get_ref().1) };
+            serve(stream, peer, stack, stop).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection is not let in by TLS"),
+        Err(_) => tracing::debug!(%peer, "a connection does not finish its TLS handshake"),
+    }
+}
+
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    entrance: Entrance,
+    peer: Peer,
+    stack: Stack,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
@@ -101,10 +115,11 @@ async fn serve(
     let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn({
         let asked = asked.clone();
-        move |request| {
+        move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let entrance = entrance.clone();
-            async move { Ok::<_, Infallible>(entrance.answer(request).await) }
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            stack.clone().oneshot(request)
         }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -142,76 +157,23 @@ async fn serve(
     }
 }
 
-impl Entrance {
-    /// The API in two halves.
-    pub fn new(grpc: Router, rest: Router) -> Self {
-        Self { grpc, rest }
-    }
-
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
-        let id = request_id(request.headers().get(REQUEST_ID));
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let is_grpc = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Caller::anyone(id.to_str().unwrap_or_default()));
-        let mut response = if is_grpc && request.version() < Version::HTTP_2 {
-            let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
-            *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
-            response
-        } else if is_grpc {
-            // Calls that stream answer at once and go on behind it.
-            match tokio::time::timeout(CALL, self.grpc.oneshot(request)).await {
-                Ok(response) => into_response(response),
-                Err(_) => {
-                    let why = "the call did not end within 30 s; a write may still happen";
-                    Status::deadline_exceeded(why).into_http()
-                }
-            }
-        } else {
-            match tokio::time::timeout(CALL, self.rest.oneshot(request)).await {
-                Ok(response) => into_response(response),
-                Err(_) => crate::transport::rest::problem(&too_slow()),
-            }
-        };
-        response.headers_mut().insert(REQUEST_ID, id);
-        response
-    }
-}
-
-fn too_slow() -> crate::Fault {
-    let why = "the call did not end within 30 s; a write may still happen".to_owned();
-    crate::port::StoreFault::Unavailable(why).into()
-}
-
-fn into_response(response: Result<Response<Body>, Infallible>) -> Response<Body> {
-    response.unwrap_or_else(|never| match never {})
-}
-
-/// The caller's id if it is a legal one, else one of ours.
-fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
-    let legal = |id: &&HeaderValue| {
-        let good = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
-        (1..=64).contains(&id.len()) && id.as_bytes().iter().all(good)
-    };
-    given.filter(legal).cloned().unwrap_or_else(|| {
-        let own = format!("{:016x}", crate::random::u64());
-        HeaderValue::from_str(&own).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::{CALL, outer};
+    use axum::Router;
     use axum::routing::post;
+    use std::net::IpAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::task::JoinHandle;
     use tokio::time::Instant;
 
     fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
-        let stuck = || Router::new().route("/stuck", post(std::future::pending::<()>));
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), edge: None };
+        let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(serve(server, Entrance::new(stuck(), stuck()), stopped));
+        let task = tokio::spawn(serve(server, peer, outer(stuck), stopped));
         (client, task, stop)
     }
 

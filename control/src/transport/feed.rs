@@ -2,7 +2,6 @@
 
 mod stream;
 
-use crate::Fault;
 use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::{Repository, StoreFault};
@@ -12,6 +11,7 @@ use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
+use crate::{Caller, Fault};
 use ::feed::{Admission, Hello, admit, proves_another_history};
 use link::{Epoch, Position, Seq};
 use proto::epoch_to_wire;
@@ -117,10 +117,11 @@ impl Feed for Calls {
     ) -> Result<Response<Self::FollowStream>, Status> {
         let (out, messages) = mpsc::channel(UNDER_WAY);
         let feeder = self.0.clone();
+        let edge = call.extensions().get::<Caller>().and_then(|caller| caller.edge.clone());
         tokio::spawn(async move {
             let _guard = feeder.metrics.session();
             let mut stop = feeder.stop.clone();
-            let mut stream = Stream::new(&feeder, call.into_inner(), out.clone());
+            let mut stream = Stream::new(&feeder, edge, call.into_inner(), out.clone());
             let ended = tokio::select! {
                 ended = stream.serve() => ended,
                 _ = stop.wait_for(|&stop| stop) => Err(Status::unavailable("control is stopping")),

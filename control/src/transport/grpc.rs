@@ -1,5 +1,8 @@
 //! `linkr.v1.Links` and `linkr.v1.Edges` over gRPC, and how a fault looks there. Nothing is decided here.
 
+mod keys;
+
+use crate::keys::Keys;
 use crate::service::{Chunk, Service};
 use crate::{Caller, Fault};
 use proto::v1::{self, edges_server::Edges, links_server::Links};
@@ -106,7 +109,7 @@ impl Edges for Calls {
 }
 
 /// Who asks and what. A call that did not come in by the entrance, which says who, is refused.
-fn taken<T>(call: Request<T>) -> Result<(Caller, T), Status> {
+pub(super) fn taken<T>(call: Request<T>) -> Result<(Caller, T), Status> {
     let caller = call.extensions().get().cloned();
     Ok((caller.ok_or_else(|| Status::internal("nobody said who asks"))?, call.into_inner()))
 }
@@ -137,7 +140,10 @@ async fn read_chunks(
                 match begun {
                     Ok(begun) => {
                         import = Some(begun);
-                        service.import(begun, message.links).await.map_err(Ok)
+                        match caller.rows(message.links.len()).await {
+                            Ok(()) => service.import(begun, message.links).await.map_err(Ok),
+                            Err(fault) => Err(Ok(fault)),
+                        }
                     }
                     Err(fault) => Err(Ok(fault)),
                 }
@@ -205,28 +211,34 @@ pub fn status(fault: &Fault) -> Status {
     if let Some(field) = fault.field() {
         details.add_bad_request_violation(field, fault.to_string());
     }
+    if let Some(wait) = fault.retry_after() {
+        details.set_retry_info(Some(wait));
+    }
     Status::with_error_details(names.grpc, fault.to_string(), details)
 }
 
-/// Every gRPC service of the port: links, edges, the feed, health, reflection.
+/// Every gRPC service of the port: links, edges, keys, the feed, health, reflection.
 ///
 /// # Errors
 /// When the descriptors that were compiled in cannot be read.
 pub async fn router(
     service: Arc<Service>,
+    keys: Arc<Keys>,
     feeder: Arc<super::feed::Feeder>,
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
     let edges = v1::edges_server::EdgesServer::new(Calls(service.clone()));
     let links = v1::links_server::LinksServer::new(Calls(service)).max_decoding_message_size(MESSAGE_BYTES);
+    let keys = v1::keys_server::KeysServer::new(keys::Calls(keys));
     let feed = v1::feed_server::FeedServer::new(super::feed::Calls(feeder));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
+    health.set_serving::<v1::keys_server::KeysServer<keys::Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<super::feed::Calls>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(feed);
+    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(keys).add_service(feed);
     Ok(routes.add_service(health_service).add_service(reflection).into_axum_router())
 }

@@ -1,16 +1,19 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
 mod json;
+mod keys;
+pub mod openapi;
 mod problem;
 
 pub use json::{change as change_json, edges as edges_json, propagation as propagation_json};
+pub use keys::{key_json, keys_json};
 pub use problem::problem;
 
 use crate::service::Service;
 use crate::{Caller, Fault};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,9 +24,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_stream::StreamExt;
 
-/// Bytes of a body.
-const BODY_BYTES: usize = 1024 * 1024;
-
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 /// Put there by the entrance.
@@ -31,7 +31,7 @@ type Who = Extension<Caller>;
 type Body = Result<Bytes, BytesRejection>;
 
 /// The routes. `/v1/links…` is short for the default domain.
-pub fn router(service: Arc<Service>) -> Router {
+pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
     let many = get(list).post(create);
     let one = get(read).patch(update).delete(delete);
     Router::new()
@@ -40,12 +40,13 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/links:watch", get(watch))
         .route("/v1/domains/{domain}/links:watch", get(watch))
         .route("/v1/edges", get(edges))
+        .route("/openapi.json", get(openapi::served))
+        .route("/docs", get(openapi::docs))
         .route("/v1/links/{*code}", one.clone())
         .route("/v1/domains/{domain}/links/{*code}", one)
         .fallback(async || problem(&Fault::NoRoute))
-        .method_not_allowed_fallback(async || problem(&Fault::NoMethod))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(service)
+        .merge(keys::router(keys))
 }
 
 async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Response {

@@ -5,7 +5,8 @@ use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::{Draft, Field, Intent, Item, Retry, Verdict};
-use control::port::{History, Info, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time};
+use control::keys::{Scope, Scopes};
+use control::port::{History, Info, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -290,6 +291,45 @@ fn a_closed_store_answers_nothing(store: &dyn Repository) {
     assert!(matches!(store.commit(&[create("b")], 1), Err(StoreFault::Unavailable(_))));
 }
 
+fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
+    let row = |n: u8, expire_time| KeyRow {
+        id: format!("{n:016x}"),
+        hash: [n; 32],
+        client: "a".into(),
+        scopes: Scopes::of(&[Scope::LinksRead, Scope::Feed]),
+        domains: vec!["-".into(), "a.example".into()],
+        create_time: 10,
+        expire_time,
+        revoke_time: None,
+        last_use: None,
+    };
+    let keys = store.key_rows();
+    let (version, none) = keys.keys().unwrap();
+    assert_eq!((keys.key_version().unwrap(), none), (version, Vec::new()));
+    assert!(keys.put_key(&row(1, Some(10)), 2).unwrap(), "what has expired does not count");
+    assert!(keys.put_key(&row(2, Some(11)), 2).unwrap());
+    assert!(keys.put_key(&row(3, None), 2).unwrap());
+    let raised = keys.key_version().unwrap();
+    assert!(raised > version);
+    assert!(!keys.put_key(&row(4, None), 2).unwrap());
+    assert!(keys.put_key(&KeyRow { client: "b".into(), ..row(5, None) }, 2).unwrap());
+    keys.revoke_key(&row(3, None).id, 20).unwrap();
+    keys.revoke_key(&row(3, None).id, 21).unwrap();
+    assert!(keys.key_version().unwrap() > raised);
+    assert!(keys.put_key(&row(4, None), 2).unwrap(), "what was revoked does not count");
+    let uses = [(row(2, None).id, 30), (row(4, None).id, 31)];
+    keys.use_keys(&uses).unwrap();
+    keys.use_keys(&[(row(2, None).id, 29)]).unwrap();
+    let want = [
+        row(1, Some(10)),
+        KeyRow { last_use: Some(30), ..row(2, Some(11)) },
+        KeyRow { revoke_time: Some(20), ..row(3, None) },
+        KeyRow { client: "b".into(), ..row(5, None) },
+        KeyRow { last_use: Some(31), ..row(4, None) },
+    ];
+    assert_eq!(keys.keys().unwrap().1, want);
+}
+
 /// Every case on a fresh store of its own.
 pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_fresh_store_has_a_history_and_nothing_in_it);
@@ -304,6 +344,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(the_log_is_kept_for_7_days_and_its_last_change_for_ever);
     with_fresh(of_a_long_log_a_proof_stays_for_every_10_000th_change);
     with_fresh(a_tombstone_goes_through_the_log_after_30_days);
+    with_fresh(keys_are_kept_counted_and_revoked);
     with_fresh(a_closed_store_answers_nothing);
 }
 

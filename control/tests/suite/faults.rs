@@ -66,6 +66,7 @@ async fn every_row_of_the_table() {
         Fault::invalid("target", "x"),
         Fault::NotFound(String::new()),
         Fault::DomainNotFound(String::new()),
+        Fault::KeyNotFound(String::new()),
         Fault::Exists(String::new()),
         Fault::CodeDeleted(String::new()),
         Fault::EtagMismatch,
@@ -111,7 +112,18 @@ async fn check(fault: &Fault) {
                 bench.rest("GET /v1/domains/other.example/links/a", &[], Value::Null).await,
             )
         }
-        Fault::Forbidden(_) => unreachable!("no key is asked for in this world"),
+        Fault::Forbidden(_) | Fault::Unauthenticated(_) | Fault::RateLimited(_) => {
+            unreachable!("no key is asked for in this world: see keys.rs")
+        }
+        Fault::Late | Fault::Internal => unreachable!("no call here is made for that: see stack.rs"),
+        Fault::KeyNotFound(_) => {
+            let request = v1::RevokeKeyRequest { name: "keys/none".into() };
+            let mut keys = v1::keys_client::KeysClient::new(bench.world.channel().await);
+            (
+                keys.revoke_key(request).await.unwrap_err(),
+                bench.rest("DELETE /v1/keys/none", &[], Value::Null).await,
+            )
+        }
         Fault::Exists(_) => (
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),
             bench.rest("POST /v1/links", &[], json!({"code": "taken", "target": "https://b.example/"})).await,

@@ -11,7 +11,7 @@ async fn what_does_not_start_says_why() {
     let folder = Folder::new();
     let open = SocketAddr::from(([0, 0, 0, 0], 0));
     let why = async |config| control::start(config).await.err().unwrap().to_string();
-    let text = why(control::Config { api: open, ..config(folder.db()) }).await;
+    let text = why(control::Config { api: open, insecure: false, ..config(folder.db()) }).await;
     assert!(text.contains("--insecure") && text.contains("0.0.0.0"), "{text}");
     assert!(!folder.db().exists());
     let world = World::at(folder).await;
@@ -57,7 +57,7 @@ async fn stopping_keeps_what_was_acknowledged_and_frees_port_and_store() {
 #[tokio::test]
 async fn health_and_reflection() {
     let world = World::new().await;
-    for service in ["", "linkr.v1.Links", "linkr.v1.Edges", "linkr.v1.Feed"] {
+    for service in ["", "linkr.v1.Links", "linkr.v1.Edges", "linkr.v1.Keys", "linkr.v1.Feed"] {
         let ask = HealthCheckRequest { service: service.into() };
         let answer = HealthClient::new(world.channel().await).check(ask).await.unwrap().into_inner();
         assert_eq!(answer.status, 1, "{service}");

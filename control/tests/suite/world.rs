@@ -5,7 +5,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::Item;
 use control::port::{
-    Committed, History, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied, Time, Walked,
+    Committed, History, KeyRow, KeyRows, Limit, Listed, Repository, Row, SessionRow, StoreFault, Tidied,
+    Time, Walked,
 };
 use control::{Config, Metrics, Running};
 use feed::{Entry, LogView};
@@ -48,7 +49,9 @@ pub fn config(store: PathBuf) -> Config {
     Config {
         store: control::StoreAt::Sqlite(store),
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
-        insecure: false,
+        insecure: true,
+        tls: None,
+        own_edge: None,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
         redis: None,
@@ -197,6 +200,7 @@ pub fn name(code: &str) -> String {
 /// A store that fails or waits when it is told to, and is SQLite otherwise.
 pub struct Moody {
     inner: Sqlite,
+    calls: AtomicU64,
     mood: Mutex<Mood>,
     changed: Condvar,
 }
@@ -216,7 +220,7 @@ pub struct Mood {
 impl Moody {
     pub fn new(folder: &Folder) -> Arc<Self> {
         let inner = Sqlite::open(&folder.db(), Options::default()).unwrap();
-        Arc::new(Self { inner, mood: Mutex::default(), changed: Condvar::new() })
+        Arc::new(Self { inner, calls: AtomicU64::new(0), mood: Mutex::default(), changed: Condvar::new() })
     }
 
     pub fn set(&self, mood: Mood) {
@@ -224,8 +228,41 @@ impl Moody {
         self.changed.notify_all();
     }
 
+    /// Calls of the store that could fail so far.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     fn check(&self) -> Result<(), StoreFault> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.mood.lock().unwrap().fault.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl KeyRows for Moody {
+    fn key_version(&self) -> Result<i64, StoreFault> {
+        self.check()?;
+        self.inner.key_version()
+    }
+
+    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
+        self.check()?;
+        self.inner.keys()
+    }
+
+    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
+        self.check()?;
+        self.inner.put_key(row, most)
+    }
+
+    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
+        self.check()?;
+        self.inner.revoke_key(id, now)
+    }
+
+    fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
+        self.check()?;
+        self.inner.use_keys(uses)
     }
 }
 
@@ -243,6 +280,10 @@ impl Repository for Moody {
         let panics = self.mood.lock().unwrap().panics;
         assert!(!panics, "as it was told to");
         self.check()?;
+        if self.mood.lock().unwrap().hole.is_some() {
+            // As another control would, in between: what this one writes does not follow on what it knows, and is read.
+            self.inner.commit(&[super::contract::create("another")], now)?;
+        }
         self.inner.commit(group, now)
     }
 
@@ -302,6 +343,10 @@ impl Repository for Moody {
 
     fn records(&self, keys: &[bytes::Bytes]) -> Result<(Position, Vec<Entry>), StoreFault> {
         self.inner.records(keys)
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
     }
 
     fn close(&self) {

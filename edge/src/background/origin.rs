@@ -6,13 +6,14 @@ use crate::shared::{Answer, Question, Shared, Told};
 use crate::snapshot::Group;
 use futures_channel::{mpsc, oneshot};
 use link::{Key, Seq};
+use proto::client::{Access, Way};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_stream::StreamExt;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 /// A question that takes longer is answered with 503. Below B: whoever joins a question that is under way gets an
 /// answer that may miss what was acknowledged since it was asked.
@@ -26,26 +27,23 @@ pub const MAX_KEYS: usize = 256;
 /// Snapshot pages are at most 1 MiB of records; this leaves room for the rest of a message.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The control instances, in the order given.
-pub fn endpoints(urls: &[String]) -> Result<Vec<Endpoint>, StartFault> {
-    let endpoint = |url: &String| {
-        let endpoint = Endpoint::from_shared(url.clone()).ok().filter(|_| url.starts_with("http://"));
-        let endpoint = endpoint
-            .ok_or_else(|| StartFault(format!("'{url}' is no address of control: http://host:port")))?;
-        Ok(endpoint
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
-            // Without this a half-open stream would hang for ever.
-            .http2_keep_alive_interval(Duration::from_secs(5))
-            .keep_alive_timeout(Duration::from_secs(5))
-            .keep_alive_while_idle(true))
-    };
-    let all: Vec<_> = urls.iter().map(endpoint).collect::<Result<_, _>>()?;
-    if all.is_empty() {
-        Err(StartFault("no control to follow: give --control http://host:port".into()))
-    } else {
-        Ok(all)
+/// Whether these control instances can be reached for all that is known before a try.
+pub fn check(urls: &[String], access: &Access) -> Result<(), StartFault> {
+    if urls.is_empty() {
+        return Err(StartFault("no control to follow: give --control http://host:port".into()));
     }
+    urls.iter().try_for_each(|url| endpoint(url, access).map(drop).map_err(StartFault))
+}
+
+fn endpoint(url: &str, access: &Access) -> Result<Endpoint, String> {
+    let endpoint = access.endpoint(url)?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(2))
+        .tcp_nodelay(true)
+        // Without this a half-open stream would hang for ever.
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true))
 }
 
 /// The way to control: one connection for the stream and the questions, made anew when it fails.
@@ -53,9 +51,11 @@ pub fn endpoints(urls: &[String]) -> Result<Vec<Endpoint>, StartFault> {
 pub struct Origin(Arc<Inner>);
 
 struct Inner {
-    endpoints: Vec<Endpoint>,
+    /// The control instances, in the order given.
+    urls: Vec<String>,
+    access: Access,
     current: AtomicUsize,
-    channel: Mutex<Option<Channel>>,
+    way: Mutex<Option<Way>>,
     paused_until: Mutex<Option<tokio::time::Instant>>,
     /// The next place of a question that goes alone.
     alone: AtomicU64,
@@ -66,18 +66,21 @@ struct Inner {
 type Waiting = HashMap<(Key, Seq), Vec<oneshot::Sender<Told>>>;
 
 impl Origin {
-    pub fn new(endpoints: Vec<Endpoint>, shared: Arc<Shared>) -> Self {
-        let (current, channel, paused_until) = (AtomicUsize::new(0), Mutex::new(None), Mutex::new(None));
+    pub fn new(urls: Vec<String>, access: Access, shared: Arc<Shared>) -> Self {
+        let (current, way, paused_until) = (AtomicUsize::new(0), Mutex::new(None), Mutex::new(None));
         let alone = AtomicU64::new(Seq::MAX);
-        Self(Arc::new(Inner { endpoints, current, channel, paused_until, alone, shared }))
+        Self(Arc::new(Inner { urls, access, current, way, paused_until, alone, shared }))
     }
 
     /// Connects to the current instance, for the stream; the questions go the same way from now on.
-    pub async fn connect(&self) -> Result<FeedClient<Channel>, tonic::transport::Error> {
-        let at = self.0.current.load(Ordering::Relaxed) % self.0.endpoints.len();
-        let channel = self.0.endpoints[at].connect().await?;
-        *self.0.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel.clone());
-        Ok(client(channel))
+    pub async fn connect(&self) -> Result<FeedClient<Way>, String> {
+        let Inner { urls, access, current, .. } = &*self.0;
+        let at = current.load(Ordering::Relaxed) % urls.len();
+        // Made anew from the files: a key or a certificate may have been replaced.
+        let endpoint = endpoint(&urls[at], access)?;
+        let way = access.way(endpoint.connect().await.map_err(|fault| fault.to_string())?)?;
+        *self.0.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(way.clone());
+        Ok(client(way))
     }
 
     fn paused(&self) -> Option<tokio::time::Instant> {
@@ -93,8 +96,8 @@ impl Origin {
     /// when it says nothing in time.
     pub async fn fetch(&self, keys: &[Key], token: Seq) -> Vec<Told> {
         let shared = &self.0.shared;
-        let channel = self.0.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(channel) = channel else { return vec![Told::Unavailable; keys.len()] };
+        let way = self.0.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(way) = way else { return vec![Told::Unavailable; keys.len()] };
         if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
             return vec![Told::Unavailable; keys.len()];
         }
@@ -102,7 +105,7 @@ impl Origin {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
             min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).fold(token, Seq::max),
         };
-        let response = match tokio::time::timeout(DEADLINE, client(channel).fetch(request)).await {
+        let response = match tokio::time::timeout(DEADLINE, client(way).fetch(request)).await {
             Ok(Ok(response)) => response.into_inner(),
             failed => {
                 tracing::debug!(?failed, "origin does not answer");
@@ -131,8 +134,8 @@ impl Origin {
     }
 }
 
-fn client(channel: Channel) -> FeedClient<Channel> {
-    FeedClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES)
+fn client(way: Way) -> FeedClient<Way> {
+    FeedClient::new(way).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 /// Answers the workers' questions until they are gone: as many calls as it takes, none for a key that is asked for

@@ -1,6 +1,7 @@
 //! One connection: what it has under way, and what came back. Judges every answer.
 
-use super::response::{Parsed, parse};
+use super::resp;
+use super::response::{self, Parsed};
 use super::transport::Transport;
 use crate::keys::{Ask, Expect, Keys};
 use crate::measure::Fate;
@@ -39,7 +40,10 @@ pub struct Connection {
     filled: usize,
     output: Vec<u8>,
     written: usize,
+    parse: Parse,
 }
+
+type Parse = for<'a> fn(&'a [u8], bool) -> Parsed<'a>;
 
 /// What became of a connection after it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,10 @@ pub enum After {
 }
 
 impl Connection {
-    pub fn new() -> Self {
+    /// One that is not made yet, to a Redis or to a redirector.
+    pub fn new(redis: bool) -> Self {
         Self {
+            parse: if redis { resp::parse } else { response::parse },
             transport: None,
             flights: VecDeque::new(),
             free_since: 0,
@@ -75,14 +81,21 @@ impl Connection {
     /// Puts a request behind those that wait to be written.
     pub fn enqueue(&mut self, flight: Flight, keys: &Keys, parts: &Parts) {
         self.flights.push_back(flight);
-        self.output.extend_from_slice(b"GET /");
-        match flight.ask {
-            Ask::Known(at) => self.output.extend_from_slice(keys.get(at).code.as_bytes()),
+        let unknown;
+        let code = match flight.ask {
+            Ask::Known(at) => keys.get(at).code.as_bytes(),
             Ask::Unknown(number) => {
-                self.output.extend_from_slice(format!("unknown-{number:016x}").as_bytes());
+                unknown = format!("unknown-{number:016x}");
+                unknown.as_bytes()
             }
-        }
-        self.output.extend_from_slice(&parts.rest);
+        };
+        match parts {
+            Parts::Http { rest } => [b"GET /", code, rest].map(|part| self.output.extend_from_slice(part)),
+            Parts::Redis => {
+                let length = format!("*2\r\n$3\r\nGET\r\n${}\r\n", code.len());
+                [length.as_bytes(), code, b"\r\n"].map(|part| self.output.extend_from_slice(part))
+            }
+        };
     }
 
     /// Whether a part of what was enqueued still waits to be written.
@@ -151,7 +164,7 @@ impl Connection {
     fn take_answers(&mut self, keys: &Keys, end: bool, ended: &mut impl FnMut(Flight, Fate, u16)) -> bool {
         let mut start = 0;
         while start < self.filled {
-            match parse(&self.input[start..self.filled], end) {
+            match (self.parse)(&self.input[start..self.filled], end) {
                 Parsed::Incomplete => break,
                 Parsed::Malformed => return false,
                 Parsed::Response { status, location, close, length } => {
@@ -181,14 +194,20 @@ fn transport_kind(transport: &Option<Transport>) -> Kind {
     }
 }
 
-/// Everything of a request behind its code.
-pub struct Parts {
-    rest: Vec<u8>,
+/// Everything of a request but its code.
+pub enum Parts {
+    /// What stands behind the code.
+    Http { rest: Vec<u8> },
+    /// A GET.
+    Redis,
 }
 
 impl Parts {
     /// For this plan's heads and connections.
     pub fn new(plan: &crate::plan::Plan) -> Self {
+        if plan.url.redis {
+            return Self::Redis;
+        }
         let mut rest = format!(" HTTP/1.1\r\nHost: {}\r\n", plan.url.host);
         if plan.keep == crate::plan::Connections::One {
             rest.push_str("Connection: close\r\n");
@@ -197,7 +216,7 @@ impl Parts {
             rest.push_str(include_str!("browser-fields.txt"));
         }
         rest.push_str("\r\n");
-        Self { rest: rest.into() }
+        Self::Http { rest: rest.into() }
     }
 }
 

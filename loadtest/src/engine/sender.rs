@@ -59,13 +59,13 @@ impl Sender {
         let clock = quanta::Clock::new();
         Ok(Self {
             parts: Parts::new(&plan),
+            connections: (0..connections).map(|_| Connection::new(plan.url.redis)).collect(),
             warm_from: plan.warmup.as_nanos() as u64,
             plan,
             stream,
             schedule,
             tls,
             poll: Poll::new().map_err(|fault| format!("cannot poll: {fault}"))?,
-            connections: (0..connections).map(|_| Connection::new()).collect(),
             free: VecDeque::new(),
             again: VecDeque::new(),
             start: clock.now(),

@@ -1,6 +1,7 @@
 //! A second server that follows the first, and takes its place.
 
-use super::{Postgres, run, text};
+use super::disk::Disk;
+use super::{Place, Postgres, run, text};
 use crate::{Fault, Folder, program};
 
 impl Postgres {
@@ -8,16 +9,20 @@ impl Postgres {
     /// standby has it on disk, from now on.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn standby(&self, synchronous: bool) -> Result<Self, Fault> {
+    /// [`Fault::Missing`] where [`Place::Own`] is not permitted, else [`Fault::Failed`].
+    pub fn standby(&self, synchronous: bool, place: Place) -> Result<Self, Fault> {
         let own = self.own.as_ref().ok_or_else(|| Fault::Failed("this server is not our own".into()))?;
         let folder = Folder::new("postgres", own.owner)?;
+        let data = folder.path().join("data");
+        let disk = match place {
+            Place::Disk => None,
+            Place::Own => Some(Disk::mount(&data, own.owner)?),
+        };
         let backup = program("pg_basebackup", std::slice::from_ref(&self.at.bin))?;
         let from = format!("{}/postgres?application_name=standby", self.at.server);
-        let words =
-            ["-D", &text(&folder.path().join("data")), "-R", "-X", "stream", "-c", "fast", "-d", &from];
+        let words = ["-D", &text(&data), "-R", "-X", "stream", "-c", "fast", "-d", &from];
         run(&backup, &words, folder.path(), own.owner)?;
-        let standby = Self::on(self.at.bin.clone(), folder, own.owner, own.settings.clone())?;
+        let standby = Self::on(self.at.bin.clone(), folder, disk, own.owner, own.settings.clone())?;
         if synchronous {
             self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'")?;
             self.psql("postgres", "SELECT pg_reload_conf()")?;

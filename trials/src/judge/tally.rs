@@ -90,6 +90,8 @@ pub struct WindowSeen {
     pub stale: u64,
     /// 503 for a strict link.
     pub strict_refused: u64,
+    /// Broken promises; those between two faults count for the one before.
+    pub violations: u64,
 }
 
 /// How old the older answers were: the time since the first write they miss was acknowledged.
@@ -141,6 +143,7 @@ impl Verdict {
             fresh: 0,
             stale: 0,
             strict_refused: 0,
+            violations: 0,
         };
         Self {
             violations: ALL.map(|violation| (violation, 0)).into(),
@@ -149,7 +152,11 @@ impl Verdict {
         }
     }
 
-    pub(super) fn add(&mut self, violation: Violation, text: impl FnOnce() -> String) {
+    /// `window`: inside or behind which fault.
+    pub(super) fn add(&mut self, violation: Violation, window: Option<usize>, text: impl FnOnce() -> String) {
+        if let Some(window) = window {
+            self.windows[window].violations += 1;
+        }
         let count = self.violations.entry(violation).or_default();
         *count += 1;
         if *count <= MOST_PRINTED {

@@ -250,3 +250,14 @@ fn an_edge_that_does_not_come_back_is_found() {
     history.windows.push(Window { fault: "drop".to_owned(), from: 0, to: 1, unrecovered });
     check(&history, &[Violation::NotRecovered]);
 }
+
+#[test]
+fn a_violation_counts_for_the_fault_it_follows() {
+    let read = |sent| read(NORMAL, sent, Answer::To(1), Mark::Fresh);
+    let mut history = history(writes(), vec![read(9_000), read(14_000), read(17_000), read(25_000)]);
+    let window = |from, to| Window { fault: "cut".into(), from: ms(from), to: ms(to), unrecovered: None };
+    history.windows = vec![window(8_000, 10_000), window(13_000, 15_000), window(24_000, 26_000)];
+    let verdict = judge(&history);
+    assert_eq!(verdict.windows.iter().map(|window| window.violations).collect::<Vec<_>>(), [0, 2, 1]);
+    assert_eq!(verdict.windows.iter().map(|window| window.reads).collect::<Vec<_>>(), [1, 1, 1]);
+}

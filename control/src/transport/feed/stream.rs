@@ -12,6 +12,7 @@ use link::{Epoch, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ const NAME: usize = 255;
 /// One stream from one edge.
 pub struct Stream<'a> {
     feeder: &'a Feeder,
+    /// The only edge that may speak here, if its certificate says so.
+    edge: Option<Arc<str>>,
     inbound: Streaming<v1::FollowRequest>,
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
 }
@@ -85,10 +88,11 @@ impl Course {
 impl<'a> Stream<'a> {
     pub fn new(
         feeder: &'a Feeder,
+        edge: Option<Arc<str>>,
         inbound: Streaming<v1::FollowRequest>,
         out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
     ) -> Self {
-        Self { feeder, inbound, out }
+        Self { feeder, edge, inbound, out }
     }
 
     /// Serves it to its end.
@@ -151,6 +155,9 @@ impl<'a> Stream<'a> {
         let hello = parsed(hello);
         if hello.edge.len() > NAME {
             return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
+        }
+        if let Some(own) = self.edge.as_deref().filter(|own| *own != hello.edge) {
+            return Err(Status::permission_denied(format!("this certificate is that of edge {own}")));
         }
         let (admission, epoch) = self.feeder.admit(&hello).await?;
         let (id, number) = (crate::random::u64(), hello.number);

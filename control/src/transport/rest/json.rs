@@ -45,7 +45,7 @@ pub fn link(link: &v1::Link) -> Value {
     value
 }
 
-fn without_nulls(value: &mut Value) {
+pub fn without_nulls(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }
@@ -63,7 +63,7 @@ pub fn propagation(told: &v1::Propagation) -> Value {
     })
 }
 
-fn time_of(time: &Option<Timestamp>) -> Option<String> {
+pub fn time_of(time: &Option<Timestamp>) -> Option<String> {
     time.as_ref().map(ToString::to_string)
 }
 
@@ -144,18 +144,25 @@ fn state(told: &v1::Link) -> Value {
 /// # Errors
 /// Malformed JSON, a field that no link has, a value of the wrong kind.
 pub fn parse(body: &[u8]) -> Result<(v1::Link, Vec<String>), Fault> {
-    let Members(fields) = serde_json::from_slice(body)
-        .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
     let (mut link, mut paths) = (v1::Link::default(), Vec::new());
-    for (at, (name, value)) in fields.iter().enumerate() {
-        if fields[..at].iter().any(|(before, _)| before == name) {
-            return Err(Fault::invalid(name.clone(), "is there twice"));
-        }
-        if set(&mut link, name, value)? {
-            paths.push(name.clone());
+    for (name, value) in members(body)? {
+        if set(&mut link, &name, &value)? {
+            paths.push(name);
         }
     }
     Ok((link, paths))
+}
+
+/// The members of a JSON object, each of them once.
+pub fn members(body: &[u8]) -> Result<Vec<(String, Value)>, Fault> {
+    let Members(members) = serde_json::from_slice(body)
+        .map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))?;
+    for (at, (name, _)) in members.iter().enumerate() {
+        if members[..at].iter().any(|(before, _)| before == name) {
+            return Err(Fault::invalid(name.clone(), "is there twice"));
+        }
+    }
+    Ok(members)
 }
 
 /// The members of an object as they stand: a map would keep the last of two by the same name and not say so.
@@ -227,7 +234,7 @@ fn nullable<'a, T>(
     read(value).map(Some).ok_or_else(|| Fault::invalid(name.to_owned(), format!("is not {kind}")))
 }
 
-fn text(name: &str, value: &Value) -> Result<String, Fault> {
+pub fn text(name: &str, value: &Value) -> Result<String, Fault> {
     Ok(nullable(name, value, "a text", Value::as_str)?.unwrap_or_default().to_owned())
 }
 
@@ -235,11 +242,11 @@ fn number(name: &str, value: &Value) -> Result<Option<u32>, Fault> {
     nullable(name, value, "a whole number", |value| value.as_u64().and_then(|number| number.try_into().ok()))
 }
 
-fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
+pub fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
     nullable(name, value, "a time as in RFC 3339", |value| value.as_str()?.parse().ok())
 }
 
-fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
+pub fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
     let read = |value: &Value| value.as_array()?.iter().map(|tag| tag.as_str().map(str::to_owned)).collect();
     Ok(nullable(name, value, "a list of texts", read)?.unwrap_or_default())
 }

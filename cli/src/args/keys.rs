@@ -1,0 +1,180 @@
+//! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
+
+use super::Api;
+use crate::fault::Fault;
+use clap::{Args, Subcommand};
+use proto::client::{Access, Key};
+use std::path::{Path, PathBuf};
+
+/// Where `linkr up` puts the first key when nothing else is said.
+const FIRST_KEY: &str = "linkr-data/admin.key";
+
+/// What to do with keys.
+#[derive(Subcommand)]
+pub enum KeysCommand {
+    /// Makes a key and prints it, once
+    Create {
+        /// Who will use it; a client has at most two keys
+        client: String,
+        /// What it allows: links:read, links:write, domains:admin, keys:admin, feed
+        #[arg(long, value_delimiter = ',', default_value = "links:read,links:write", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// The domains that it is for [default: all]
+        #[arg(long, value_delimiter = ',', value_name = "DOMAIN")]
+        domains: Vec<String>,
+        /// From when on it is refused, such as 2030-01-31T12:00:00Z [default: never]
+        #[arg(long, value_name = "TIME")]
+        expire_time: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Lists keys, without their secrets
+    List {
+        /// Revoked ones, too
+        #[arg(long)]
+        show_revoked: bool,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Makes a second key for the client of one, and prints it; revoke the first when nobody uses it any more
+    Rotate {
+        /// The first one's id
+        id: String,
+        /// From when on the second is refused [default: never]
+        #[arg(long, value_name = "TIME")]
+        expire_time: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Ends a key, on every server within a second
+    Revoke {
+        /// Its id
+        id: String,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
+}
+
+/// `linkr certs`.
+#[derive(Args)]
+pub struct Certs {
+    /// The directory that they are written to; the authority that an earlier one made there signs them
+    pub dir: PathBuf,
+    /// A name of an edge (linkr edge --name); may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub edge: Vec<String>,
+    /// A name or address that the API is reached by; may be given several times
+    #[arg(long, value_name = "HOST", default_values = ["localhost", "127.0.0.1"])]
+    pub host: Vec<String>,
+}
+
+/// The key of a client.
+#[derive(Args)]
+pub struct Credential {
+    /// The key that is shown to the server; a file keeps it out of the list of processes
+    #[arg(long, env = "LINKR_KEY", hide_env_values = true, value_name = "KEY", conflicts_with = "key_file")]
+    pub key: Option<String>,
+    /// A file that holds it [default: ./linkr-data/admin.key if there is one and the server is on this machine]
+    #[arg(long, env = "LINKR_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Authorities (PEM) that https:// believes instead of the system's
+    #[arg(long, env = "LINKR_SERVER_CA", value_name = "FILE")]
+    pub server_ca: Option<PathBuf>,
+}
+
+impl Credential {
+    /// How this server is reached.
+    pub fn access(&self, server: &str) -> Access {
+        let key = match (&self.key, &self.key_file) {
+            (Some(key), _) => Key::Text(key.clone()),
+            (None, Some(file)) => Key::File(file.clone()),
+            (None, None) if is_local(server) && Path::new(FIRST_KEY).exists() => Key::File(FIRST_KEY.into()),
+            (None, None) => Key::None,
+        };
+        Access { key, ca: self.server_ca.clone(), identity: None }
+    }
+}
+
+/// The key of this machine is shown to nobody else.
+fn is_local(server: &str) -> bool {
+    let host = server.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// How an edge says who it is.
+#[derive(Args)]
+pub struct EdgeCredential {
+    /// The key (scope feed) that is shown to control; a file keeps it out of the list of processes
+    #[arg(long, env = "LINKR_CONTROL_KEY", hide_env_values = true, value_name = "KEY")]
+    pub control_key: Option<String>,
+    /// A file that holds it; read again for each connection
+    #[arg(long, env = "LINKR_CONTROL_KEY_FILE", value_name = "FILE", conflicts_with = "control_key")]
+    pub control_key_file: Option<PathBuf>,
+    /// Authorities (PEM) that https:// to control believes instead of the system's
+    #[arg(long, env = "LINKR_CONTROL_CA", value_name = "FILE")]
+    pub control_ca: Option<PathBuf>,
+    /// The certificate (PEM) of this edge, in place of a key; read again for each connection
+    #[arg(long, env = "LINKR_CONTROL_CERT", value_name = "FILE", requires = "control_cert_key")]
+    pub control_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, env = "LINKR_CONTROL_CERT_KEY", value_name = "FILE", requires = "control_cert")]
+    pub control_cert_key: Option<PathBuf>,
+}
+
+impl EdgeCredential {
+    /// How control is reached.
+    pub fn access(self) -> Access {
+        let key = match (self.control_key, self.control_key_file) {
+            (Some(key), _) => Key::Text(key),
+            (None, Some(file)) => Key::File(file),
+            (None, None) => Key::None,
+        };
+        Access { key, ca: self.control_ca, identity: self.control_cert.zip(self.control_cert_key) }
+    }
+}
+
+/// `linkr control mint-key`.
+#[derive(Args)]
+pub struct Mint {
+    /// Who will use it
+    #[arg(long, default_value = "admin")]
+    pub name: String,
+    /// What it allows: links:read, links:write, domains:admin, keys:admin, feed
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "links:read,links:write,domains:admin,keys:admin",
+        value_name = "SCOPE"
+    )]
+    pub scopes: Vec<String>,
+}
+
+impl Mint {
+    /// What it allows.
+    pub fn parsed(&self) -> Result<control::keys::Scopes, Fault> {
+        let parsed = control::keys::Scopes::parse(self.scopes.iter().map(String::as_str));
+        parsed.map_err(|name| Fault::new(format_args!("--scopes: {name} is none")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_key_stays_on_this_machine() {
+        for local in ["http://127.0.0.1:8081", "https://localhost", "http://[::1]:8081/x", "http://127.9.9.9"]
+        {
+            assert!(is_local(local), "{local}");
+        }
+        for other in ["http://10.0.0.1:8081", "https://localhost.example", "http://example:8081", ""] {
+            assert!(!is_local(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `linkr certs`: an authority for trying things out and small sites, a certificate of the API, one for each edge.
+
+use crate::args::Certs;
+use crate::fault::Fault;
+use crate::out;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Runs it: `ca.pem`, `server.pem` and a file for each edge, every private key beside them as `….key` (0600).
+pub fn make(args: &Certs) -> Result<(), Fault> {
+    fs::create_dir_all(&args.dir).map_err(|fault| cannot(&args.dir, &fault))?;
+    let issuer = authority(&args.dir)?;
+    certificate(&args.dir, "server", args.host.clone(), ExtendedKeyUsagePurpose::ServerAuth, &issuer)?;
+    for edge in &args.edge {
+        if edge.starts_with('.') || edge.contains('/') || ["ca", "server"].contains(&edge.as_str()) {
+            return Err(Fault::new(format_args!("--edge {edge} cannot be the name of a file of its own")));
+        }
+        certificate(&args.dir, edge, vec![edge.clone()], ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
+    }
+    let dir = args.dir.display();
+    out::line(&format!(
+        "control  --api-tls-cert {dir}/server.pem --api-tls-key {dir}/server.key --api-client-ca {dir}/ca.pem"
+    ))?;
+    args.edge.iter().try_for_each(|edge| {
+        out::line(&format!(
+            "edge     --name {edge} --control-ca {dir}/ca.pem --control-cert {dir}/{edge}.pem --control-cert-key {dir}/{edge}.key"
+        ))
+    })
+}
+
+/// The one that was made here before, or a new one.
+fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, Fault> {
+    let (certificate, private) = (dir.join("ca.pem"), dir.join("ca.key"));
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "linkr authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    if certificate.exists() {
+        let key = fs::read_to_string(&private).map_err(|fault| cannot(&private, &fault))?;
+        let key = KeyPair::from_pem(&key).map_err(|fault| cannot(&private, &fault))?;
+        return Ok(Issuer::new(params, key));
+    }
+    let key = KeyPair::generate().map_err(|fault| cannot(&private, &fault))?;
+    let own = params.self_signed(&key).map_err(|fault| cannot(&certificate, &fault))?;
+    write(&private, &key.serialize_pem(), 0o600)?;
+    write(&certificate, &own.pem(), 0o644)?;
+    Ok(Issuer::new(params, key))
+}
+
+fn certificate(
+    dir: &Path,
+    name: &str,
+    names: Vec<String>,
+    usage: ExtendedKeyUsagePurpose,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<(), Fault> {
+    let (file, private) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+    let mut params = CertificateParams::new(names).map_err(|fault| cannot(&file, &fault))?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![usage];
+    let key = KeyPair::generate().map_err(|fault| cannot(&private, &fault))?;
+    let signed = params.signed_by(&key, issuer).map_err(|fault| cannot(&file, &fault))?;
+    write(&private, &key.serialize_pem(), 0o600)?;
+    write(&file, &signed.pem(), 0o644)
+}
+
+/// Whole or not at all: a server may be looking at the file.
+pub fn write(file: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    let _ = fs::remove_file(&new); // left by one that was killed
+    let written = || {
+        let mut out = File::options().create_new(true).write(true).mode(mode).open(&new)?;
+        out.write_all(text.as_bytes())?;
+        out.sync_all()?;
+        fs::rename(&new, file)
+    };
+    written().map_err(|fault| cannot(file, &fault))
+}
+
+fn cannot(file: &Path, fault: &dyn Display) -> Fault {
+    Fault::new(format_args!("cannot use {}: {fault}", file.display()))
+}

@@ -1,0 +1,81 @@
+//! `linkr keys …`: one request each. A new key is shown once, alone on stdout so that it can be put into a file.
+
+use super::{channel, refused};
+use crate::args::{Api, KeysCommand, Output};
+use crate::fault::Fault;
+use crate::out;
+use prost_types::Timestamp;
+use proto::v1::keys_client::KeysClient;
+use proto::v1::{self, Key};
+
+/// Runs one of them.
+pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
+    match command {
+        KeysCommand::Create { client, scopes, domains, expire_time, api } => {
+            let expire_time = time(expire_time)?;
+            let key = Key { client, scopes, domains, expire_time, ..Key::default() };
+            let request = v1::CreateKeyRequest { key: Some(key) };
+            let mut client = KeysClient::new(channel(&api).await?);
+            made(&client.create_key(request).await.map_err(|s| refused(&s, &api))?.into_inner(), &api)
+        }
+        KeysCommand::List { show_revoked, api } => {
+            let mut client = KeysClient::new(channel(&api).await?);
+            let listed = client.list_keys(v1::ListKeysRequest { show_revoked }).await;
+            let listed = listed.map_err(|s| refused(&s, &api))?.into_inner();
+            match api.output {
+                Output::Json => out::line(&control::keys_json(&listed).to_string()),
+                Output::Text => out::write(listed.keys.iter().map(line).collect::<String>().as_bytes()),
+            }
+        }
+        KeysCommand::Rotate { id, expire_time, api } => {
+            let request = v1::RotateKeyRequest { name: named(&id), expire_time: time(expire_time)? };
+            let mut client = KeysClient::new(channel(&api).await?);
+            made(&client.rotate_key(request).await.map_err(|s| refused(&s, &api))?.into_inner(), &api)
+        }
+        KeysCommand::Revoke { id, api } => {
+            let mut client = KeysClient::new(channel(&api).await?);
+            let request = v1::RevokeKeyRequest { name: named(&id) };
+            let revoked = client.revoke_key(request).await.map_err(|s| refused(&s, &api))?.into_inner();
+            match api.output {
+                Output::Json => out::line(&control::key_json(&revoked).to_string()),
+                Output::Text => out::write(line(&revoked).as_bytes()),
+            }
+        }
+    }
+}
+
+fn made(key: &Key, api: &Api) -> Result<(), Fault> {
+    match api.output {
+        Output::Json => out::line(&control::key_json(key).to_string()),
+        Output::Text => {
+            out::note(&format!("{} of {}; it is not shown again", id(key), key.client));
+            out::line(&key.secret)
+        }
+    }
+}
+
+fn line(key: &Key) -> String {
+    let at =
+        |what: &str, time: &Option<Timestamp>| time.map_or_else(String::new, |at| format!("  {what} {at}"));
+    let bound =
+        if key.domains.is_empty() { String::new() } else { format!("  for {}", key.domains.join(",")) };
+    let (expires, used) = (at("expires", &key.expire_time), at("used", &key.last_use_time));
+    let (scopes, revoked) = (key.scopes.join(","), at("revoked", &key.revoke_time));
+    format!("{}  {:<20} {scopes}{bound}{expires}{used}{revoked}\n", id(key), key.client)
+}
+
+fn id(key: &Key) -> &str {
+    key.name.strip_prefix("keys/").unwrap_or(&key.name)
+}
+
+fn named(key: &str) -> String {
+    format!("keys/{}", key.strip_prefix("keys/").unwrap_or(key))
+}
+
+fn time(text: Option<String>) -> Result<Option<Timestamp>, Fault> {
+    let parse = |text: String| {
+        let wrong = |_| format!("--expire-time {text} is not a time such as 2030-01-31T12:00:00Z");
+        text.parse().map_err(wrong).map_err(Fault::new)
+    };
+    text.map(parse).transpose()
+}

@@ -1,0 +1,96 @@
+//! The table of keys, which all controls share. What a key allows is not known here.
+
+use super::Postgres;
+use super::connection::{BEGIN, COMMIT, Db, READ, Trouble, WRITE, corrupt};
+use crate::adapter::raw;
+use crate::port::{KeyRow, KeyRows, StoreFault};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+impl KeyRows for Postgres {
+    fn key_version(&self) -> Result<i64, StoreFault> {
+        self.db.call(READ, async |db| version(db).await)
+    }
+
+    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
+        // The version first: what is read behind it may be newer, and is then read once more.
+        self.db.call(READ, async |db| Ok((version(db).await?, all(db).await?)))
+    }
+
+    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
+        self.db.call(WRITE, async |db| put(db, row, most).await)
+    }
+
+    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
+        let sql = "WITH raised AS (UPDATE key_version SET version = version + 1) \
+                   UPDATE keys SET revoke_time = $2 WHERE id = $1 AND revoke_time IS NULL";
+        self.db.call(WRITE, async |db| {
+            let params = [(&id as _, Type::TEXT), (&now as _, Type::INT8)];
+            let (begun, done, committed) =
+                tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), db.run(COMMIT));
+            begun.and(committed).and(done.map(drop))
+        })
+    }
+
+    fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
+        let ids: Vec<&str> = uses.iter().map(|(id, _)| id.as_str()).collect();
+        let times: Vec<i64> = uses.iter().map(|(_, at)| *at).collect();
+        let sql = "UPDATE keys SET last_use = greatest(last_use, at) FROM unnest($1::text[], $2::bigint[]) u(used, at) \
+                   WHERE id = used";
+        self.db.call(READ, async |db| {
+            let params = [(&ids as _, Type::TEXT_ARRAY), (&times as _, Type::INT8_ARRAY)];
+            db.rows(sql, &params).await.map(drop)
+        })
+    }
+}
+
+async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
+    let rows = db.rows("SELECT version FROM key_version", &[]).await?;
+    let none = || StoreFault::Corrupt("key_version has no row".into());
+    rows.first().ok_or_else(none)?.try_get(0).map_err(|e| corrupt(&e))
+}
+
+async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
+    let sql = "SELECT id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use FROM keys \
+               ORDER BY number";
+    let row = |row: &Row| {
+        let text = |column| row.try_get::<_, String>(column);
+        let time = |column| row.try_get::<_, Option<i64>>(column);
+        let parsed = || {
+            let times = (row.try_get(5)?, time(6)?, time(7)?, time(8)?);
+            Ok(raw::key(text(0)?, row.try_get(1)?, text(2)?, &text(3)?, &text(4)?, times))
+        };
+        Ok(parsed().map_err(|e| corrupt(&e))??)
+    };
+    db.rows(sql, &[]).await?.iter().map(row).collect()
+}
+
+/// Under the lock of the version: two controls do not count the keys of a client at once. A key whose answer was lost is
+/// there when it is tried again.
+async fn put(db: &Db<'_>, row: &KeyRow, most: usize) -> Result<bool, Trouble> {
+    let sql = "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) \
+               SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $8 > (SELECT count(*) FROM keys WHERE client = $3 AND id <> $1 \
+               AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $6)) \
+               ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id RETURNING 1";
+    let (scopes, domains) = raw::key_words(row);
+    let (hash, most) = (&row.hash[..], most as i64);
+    let params = [
+        (&row.id as _, Type::TEXT),
+        (&hash as _, Type::BYTEA),
+        (&row.client as _, Type::TEXT),
+        (&scopes as _, Type::TEXT),
+        (&domains as _, Type::TEXT),
+        (&row.create_time as _, Type::INT8),
+        (&row.expire_time as _, Type::INT8),
+        (&most as _, Type::INT8),
+    ];
+    let (begun, locked, put, committed) = tokio::join!(
+        biased;
+        db.run(BEGIN),
+        db.run("UPDATE key_version SET version = version + 1"),
+        db.rows(sql, &params),
+        db.run(COMMIT),
+    );
+    begun.and(locked).and(committed)?;
+    Ok(!put?.is_empty())
+}

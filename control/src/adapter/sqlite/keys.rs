@@ -1,0 +1,70 @@
+//! The table of keys. What a key allows is not known here.
+
+use super::{Sqlite, fault};
+use crate::adapter::raw;
+use crate::port::{KeyRow, KeyRows, StoreFault};
+use rusqlite::{Connection, params};
+
+impl KeyRows for Sqlite {
+    fn key_version(&self) -> Result<i64, StoreFault> {
+        self.read(|db| version(db).map_err(|e| fault(&e)))
+    }
+
+    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
+        self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, all(db)?)))
+    }
+
+    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
+        self.write(|db| put(db, row, most).map_err(|e| fault(&e)))
+    }
+
+    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
+        self.write(|db| {
+            let sql = "UPDATE keys SET revoke_time = ?2 WHERE id = ?1 AND revoke_time IS NULL";
+            db.execute(sql, params![id, now]).and_then(|_| raise(db)).map_err(|e| fault(&e))
+        })
+    }
+
+    fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
+        self.write(|db| {
+            let sql = "UPDATE keys SET last_use = max(?2, coalesce(last_use, 0)) WHERE id = ?1";
+            let note = |(id, at): &(String, i64)| db.execute(sql, params![id, at]).map(drop);
+            uses.iter().try_for_each(note).map_err(|e| fault(&e))
+        })
+    }
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT version FROM key_version")?.query_row([], |row| row.get(0))
+}
+
+fn raise(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE key_version SET version = version + 1", []).map(drop)
+}
+
+fn all(db: &Connection) -> Result<Vec<KeyRow>, StoreFault> {
+    let sql = "SELECT id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use FROM keys \
+               ORDER BY rowid";
+    let mut all = db.prepare_cached(sql).map_err(|e| fault(&e))?;
+    let rows = all.query_map([], |row| {
+        let (scopes, domains): (String, String) = (row.get(3)?, row.get(4)?);
+        let times = (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
+        Ok(raw::key(row.get(0)?, row.get(1)?, row.get(2)?, &scopes, &domains, times))
+    });
+    rows.map_err(|e| fault(&e))?.map(|row| row.map_err(|e| fault(&e))?).collect()
+}
+
+fn put(db: &Connection, row: &KeyRow, most: usize) -> rusqlite::Result<bool> {
+    let live = "SELECT count(*) FROM keys WHERE client = ?1 AND revoke_time IS NULL \
+                AND (expire_time IS NULL OR expire_time > ?2)";
+    let live: u64 = db.query_row(live, params![row.client, row.create_time], |row| row.get(0))?;
+    if live >= most as u64 {
+        return Ok(false);
+    }
+    let (scopes, domains) = raw::key_words(row);
+    db.execute(
+        "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![row.id, row.hash, row.client, scopes, domains, row.create_time, row.expire_time],
+    )?;
+    raise(db).map(|()| true)
+}

@@ -1,0 +1,246 @@
+//! Keys: every one in memory by its hash, so that a guess costs no look-up in the store, and read again soon after one
+//! changed anywhere. What a call asks of a key is not known here.
+
+mod calls;
+mod scope;
+mod secret;
+
+pub use calls::mint;
+pub use scope::{Scope, Scopes};
+pub use secret::Secret;
+
+use crate::Fault;
+use crate::metrics::Metrics;
+use crate::port::{KeyRow, Repository, StoreFault};
+use crate::service::blocking;
+use crate::stack::Limits;
+use crate::writer::unix_ms;
+use secret::Hash;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Between two looks whether a key changed.
+const POLL: Duration = Duration::from_millis(300);
+/// The oldest that what is known of keys may be: a key that was revoked anywhere is refused everywhere after so long.
+const CURRENT: Duration = Duration::from_secs(1);
+/// Between two notes of when keys were last used.
+const NOTE: Duration = Duration::from_secs(60);
+
+/// The keys as one control knows them.
+pub struct Keys {
+    store: Arc<dyn Repository>,
+    metrics: Arc<Metrics>,
+    /// That of the edge in this process, which no store knows.
+    own: Option<Arc<Known>>,
+    table: RwLock<Table>,
+}
+
+struct Table {
+    version: i64,
+    read_at: Instant,
+    /// Hashes are of 256 bits: how long a look-up takes says nothing of how much of a guess was right.
+    by_hash: HashMap<Hash, Arc<Known>>,
+}
+
+/// A key or certificate that may be used.
+#[derive(Debug)]
+pub struct Known {
+    /// As [`crate::Caller::principal`].
+    pub principal: Arc<str>,
+    /// As [`crate::Caller::domains`].
+    pub domains: Option<Arc<[String]>>,
+    /// As [`crate::Caller::edge`].
+    pub edge: Option<Arc<str>>,
+    scopes: Scopes,
+    expire_time: Option<i64>,
+    revoked: AtomicBool,
+    used: AtomicI64,
+    noted: AtomicI64,
+}
+
+impl Known {
+    fn of(row: &KeyRow) -> Self {
+        let used = row.last_use.unwrap_or(0);
+        Self {
+            principal: Arc::from(row.id.as_str()),
+            domains: (!row.domains.is_empty()).then(|| Arc::from(row.domains.as_slice())),
+            edge: None,
+            scopes: row.scopes,
+            expire_time: row.expire_time,
+            revoked: AtomicBool::new(row.revoke_time.is_some()),
+            used: AtomicI64::new(used),
+            noted: AtomicI64::new(used),
+        }
+    }
+
+    /// One that may only follow, fetch and report.
+    fn feed(principal: &str, edge: Option<Arc<str>>) -> Self {
+        let (used, noted) = (AtomicI64::new(0), AtomicI64::new(0));
+        let (revoked, scopes) = (AtomicBool::new(false), Scopes::of(&[Scope::Feed]));
+        Self {
+            principal: Arc::from(principal),
+            domains: None,
+            edge,
+            scopes,
+            expire_time: None,
+            revoked,
+            used,
+            noted,
+        }
+    }
+
+    /// Whether it has the scope.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.has(scope)
+    }
+
+    /// Whether it was revoked or has expired.
+    pub fn is_dead(&self) -> bool {
+        self.revoked.load(Relaxed) || self.has_expired()
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expire_time.is_some_and(|at| at <= unix_ms())
+    }
+
+    /// It is used now.
+    pub fn note_use(&self) {
+        self.used.store(unix_ms(), Relaxed);
+    }
+
+    /// The same for the same key in the life of this process.
+    pub fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(self.principal.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl Keys {
+    /// Reads them. `own`: what the edge in this process shows. Blocks.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(
+        store: Arc<dyn Repository>,
+        metrics: Arc<Metrics>,
+        own: Option<&Secret>,
+    ) -> Result<Self, StoreFault> {
+        let read_at = Instant::now();
+        let (version, rows) = store.key_rows().keys()?;
+        let mut by_hash: HashMap<_, _> =
+            rows.iter().map(|row| (row.hash, Arc::new(Known::of(row)))).collect();
+        let own = own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None))));
+        by_hash.extend(own.clone());
+        let table = RwLock::new(Table { version, read_at, by_hash });
+        Ok(Self { store, metrics, own: own.map(|(_, known)| known), table })
+    }
+
+    /// The key that was shown, if it may be used.
+    ///
+    /// # Errors
+    /// [`Fault::Unauthenticated`]
+    pub fn find(&self, text: &str) -> Result<Arc<Known>, Fault> {
+        let mistyped = Fault::Unauthenticated("what was given is no key: is a character missing or wrong?");
+        let hash = Secret::parse(text).ok_or(mistyped)?.hash();
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        match table.by_hash.get(&hash) {
+            Some(known) if known.revoked.load(Relaxed) => Err(Fault::Unauthenticated("the key was revoked")),
+            Some(known) if known.has_expired() => Err(Fault::Unauthenticated("the key has expired")),
+            Some(known) => Ok(known.clone()),
+            None => Err(Fault::Unauthenticated("the key is not known here")),
+        }
+    }
+
+    /// What a certificate for this edge allows.
+    #[allow(clippy::unused_self)] // as `find`, which asks the same of a key
+    pub fn of_edge(&self, edge: &Arc<str>) -> Arc<Known> {
+        Arc::new(Known::feed(&format!("edge:{edge}"), Some(edge.clone())))
+    }
+
+    /// Whether a key that was revoked more than 1 s ago is sure to be known as such.
+    pub fn are_current(&self) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.read_at.elapsed() < CURRENT
+    }
+
+    /// Looks whether a key changed, until `stop`.
+    pub async fn run(self: Arc<Self>, limits: Arc<Limits>, mut stop: watch::Receiver<bool>) {
+        let mut noted = Instant::now();
+        loop {
+            if let Err(fault) = self.refresh().await {
+                tracing::warn!(%fault, "keys cannot be read: but for edges, calls are refused until they can");
+            }
+            if noted.elapsed() >= NOTE {
+                noted = Instant::now();
+                self.note_uses().await;
+                limits.tidy();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                _ = stop.wait_for(|&stop| stop) => break,
+            }
+        }
+        self.note_uses().await;
+    }
+
+    /// Looks whether a key changed.
+    pub async fn refresh(&self) -> Result<(), StoreFault> {
+        let (began, known) =
+            (Instant::now(), self.table.read().unwrap_or_else(PoisonError::into_inner).version);
+        let read = blocking(&self.store, move |store| {
+            let keys = store.key_rows();
+            if keys.key_version()? == known { Ok(None) } else { keys.keys().map(Some) }
+        });
+        let read = read.await?;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((version, rows)) = read.filter(|(version, _)| *version > table.version) {
+            for row in rows {
+                match table.by_hash.get(&row.hash) {
+                    // Streams that it began look at the same one.
+                    Some(known) => known.revoked.store(row.revoke_time.is_some(), Relaxed),
+                    None => drop(table.by_hash.insert(row.hash, Arc::new(Known::of(&row)))),
+                }
+            }
+            table.version = version;
+        }
+        table.read_at = table.read_at.max(began);
+        Ok(())
+    }
+
+    /// Writes down when keys were used since the last time; best effort.
+    async fn note_uses(&self) {
+        let mut uses = Vec::new();
+        {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            let own = self.own.as_ref().map(|own| &own.principal);
+            for known in table.by_hash.values().filter(|known| Some(&known.principal) != own) {
+                let used = known.used.load(Relaxed);
+                if known.noted.swap(used, Relaxed) < used {
+                    uses.push((known.principal.to_string(), used));
+                }
+            }
+        }
+        if !uses.is_empty() {
+            let noted = blocking(&self.store, move |store| store.key_rows().use_keys(&uses)).await;
+            noted.unwrap_or_else(|fault| tracing::debug!(%fault, "when keys were used is not noted"));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Keys {
+    /// Another key that begins like this one.
+    pub fn guess(&self, of: &str, right: usize) -> String {
+        loop {
+            let guess = secret::like(of, right);
+            if matches!(self.find(&guess), Err(Fault::Unauthenticated("the key is not known here"))) {
+                return guess;
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! TLS on the API: the server's certificate, the authority of the edges' certificates, and both anew when their files
+//! change. What a certificate allows is not known here.
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ServerConnection, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// Between two looks at the files.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The files, in PEM.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The server's certificate, with what stands between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authority of the certificates of edges.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What the files held when they were last read.
+type Files = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+
+/// TLS as it is offered now.
+pub struct Offered {
+    tls: Tls,
+    files: RwLock<(Files, TlsAcceptor)>,
+}
+
+impl Tls {
+    fn read(&self) -> Result<Files, String> {
+        let read =
+            |file: &Path| std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()));
+        Ok((read(&self.cert)?, read(&self.key)?, self.client_ca.as_deref().map(read).transpose()?))
+    }
+
+    fn acceptor(&self, (cert, key, client_ca): &Files) -> Result<TlsAcceptor, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let chain = certificates(cert, &self.cert)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| cannot(&self.key, &e))?;
+        let begun =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let begun = begun.map_err(|e| e.to_string())?;
+        let begun = match (client_ca, &self.client_ca) {
+            (Some(ca), Some(file)) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(ca, file)? {
+                    roots.add(certificate).map_err(|e| cannot(file, &e))?;
+                }
+                // Others may come without one, and show a key.
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = verifier.allow_unauthenticated().build().map_err(|e| cannot(file, &e))?;
+                begun.with_client_cert_verifier(verifier)
+            }
+            _ => begun.with_no_client_auth(),
+        };
+        let mut config = begun.with_single_cert(chain, key).map_err(|e| cannot(&self.cert, &e))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn cannot(file: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("cannot use {}: {why}", file.display())
+}
+
+fn certificates(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|e| cannot(file, &e))?;
+    if all.is_empty() { Err(cannot(file, &"there is no certificate in it")) } else { Ok(all) }
+}
+
+impl Offered {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which cannot be used and why, in one line.
+    pub fn new(tls: &Tls) -> Result<Self, String> {
+        let files = tls.read()?;
+        let acceptor = tls.acceptor(&files)?;
+        Ok(Self { tls: tls.clone(), files: RwLock::new((files, acceptor)) })
+    }
+
+    /// For the next connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Takes up what changes in the files, until `stop`. Files that cannot be used change nothing: they may be half written.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+            match self.look() {
+                Ok(true) => tracing::info!("the certificates of the API were read anew"),
+                Ok(false) => {}
+                Err(why) => tracing::warn!(why, "the certificates of the API stay as they were"),
+            }
+        }
+    }
+
+    fn look(&self) -> Result<bool, String> {
+        let files = self.tls.read()?;
+        if self.files.read().unwrap_or_else(PoisonError::into_inner).0 == files {
+            return Ok(false);
+        }
+        let acceptor = self.tls.acceptor(&files)?;
+        *self.files.write().unwrap_or_else(PoisonError::into_inner) = (files, acceptor);
+        Ok(true)
+    }
+}
+
+/// The edge that a client's certificate is for: the first DNS name in it. It was verified before.
+pub fn edge_of(connection: &ServerConnection) -> Option<Arc<str>> {
+    let certificate = connection.peer_certificates()?.first()?;
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    certificate.valid_dns_names().next().map(Arc::from)
+}

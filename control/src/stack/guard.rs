@@ -1,0 +1,148 @@
+//! Who is let in: the rule of the call, the key or certificate, its scope and its allowance. What keys there are is not
+//! known here.
+
+use super::limits::{Limits, Pace};
+use super::table::{self, Call};
+use super::{RequestId, is_grpc, refusal};
+use crate::keys::{Keys, Known, Scope};
+use crate::metrics::Metrics;
+use crate::{Caller, Fault};
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, header};
+use http_body::{Frame, SizeHint};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The edge that its certificate was made for, if it has shown one of ours.
+    pub edge: Option<Arc<str>>,
+}
+
+/// What it takes to decide.
+pub struct Guard {
+    /// The keys; `None`: nobody is asked for one.
+    pub keys: Option<Arc<Keys>>,
+    /// The buckets.
+    pub limits: Arc<Limits>,
+    /// The numbers: refused calls never reach the service, which counts the others.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What a call was let in with.
+type Let = (Caller, Option<Arc<Known>>);
+
+/// The layer.
+pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let grpc = is_grpc(request.headers());
+    let (method, admitted) = guard.admit(&request, grpc);
+    match admitted {
+        Ok((caller, known)) => {
+            request.extensions_mut().insert(caller);
+            let response = next.run(request).await;
+            match known {
+                Some(known) => response.map(|body| Body::new(Watched { body, known })),
+                None => response,
+            }
+        }
+        Err(fault) => {
+            guard.metrics.count(method, fault.names().reason);
+            let mut response = refusal(grpc, &fault);
+            if fault == Fault::NoMethod
+                && let Ok(allowed) = table::allowed(request.uri().path()).parse()
+            {
+                response.headers_mut().insert(header::ALLOW, allowed);
+            }
+            response
+        }
+    }
+}
+
+impl Guard {
+    /// The name of the call, and whether it may be made.
+    fn admit(&self, request: &Request, grpc: bool) -> (&'static str, Result<Let, Fault>) {
+        let path = request.uri().path();
+        let call =
+            if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
+        match call {
+            Ok(call) => (call.name, self.enter(call, request)),
+            Err(fault) => ("unknown", Err(fault)),
+        }
+    }
+
+    fn enter(&self, call: &Call, request: &Request) -> Result<Let, Fault> {
+        let id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| id.0.clone());
+        let caller = Caller { request_id: id, ..Caller::anyone("") };
+        let (Some(scope), Some(keys)) = (call.scope, &self.keys) else { return Ok((caller, None)) };
+        let peer = request.extensions().get::<Peer>();
+        let found = found(keys, request.headers(), peer);
+        let known = found.or_else(|fault| {
+            let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
+            self.limits.refused(address).and(Err(fault))
+        })?;
+        if !known.allows(scope) {
+            return Err(Fault::Forbidden(format!("this: it takes the scope {}", scope.name())));
+        }
+        // An edge goes on as long as it can; whoever changes links waits until it is known that his key still holds.
+        if scope != Scope::Feed && !keys.are_current() {
+            return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
+        }
+        self.limits.take(known.number(), call.weight)?;
+        known.note_use();
+        let pace = Some(Pace { limits: self.limits.clone(), key: known.number() });
+        let (principal, domains) = (known.principal.clone(), known.domains.clone());
+        Ok((Caller { principal, domains, edge: known.edge.clone(), pace, ..caller }, Some(known)))
+    }
+}
+
+fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Known>, Fault> {
+    match (headers.get(header::AUTHORIZATION), peer.and_then(|peer| peer.edge.as_ref())) {
+        (Some(given), _) => {
+            let (scheme, key) =
+                given.to_str().ok().and_then(|given| given.split_once(' ')).unwrap_or_default();
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(Fault::Unauthenticated("a key is given as Authorization: Bearer lk_…"));
+            }
+            keys.find(key.trim())
+        }
+        (None, Some(edge)) => Ok(keys.of_edge(edge)),
+        (None, None) => Err(Fault::Unauthenticated("a key is asked for: Authorization: Bearer lk_…")),
+    }
+}
+
+/// An answer that ends when its key does, however long it streams.
+struct Watched {
+    body: Body,
+    known: Arc<Known>,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.known.is_dead() {
+            return Poll::Ready(Some(Err(axum::Error::new("the key was revoked or has expired"))));
+        }
+        http_body::Body::poll_frame(Pin::new(&mut self.body), cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        http_body::Body::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.body)
+    }
+}

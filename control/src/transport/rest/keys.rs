@@ -1,0 +1,138 @@
+//! `/v1/keys`: `linkr.v1.Keys` as JSON over HTTP. Nothing is decided here.
+
+use super::json::{self, time_of, without_nulls};
+use super::{Asked, Body, Parts, Who, json_body, no_parameter, pairs, parse, part, parts, problem, unknown};
+use crate::Fault;
+use crate::keys::Keys;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use proto::v1;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+type Calls = State<Arc<Keys>>;
+
+/// The routes.
+pub fn router(keys: Arc<Keys>) -> Router {
+    Router::new()
+        .route("/v1/keys", get(list).post(create))
+        .route("/v1/keys/{key}", post(rotate).delete(revoke))
+        .with_state(keys)
+}
+
+async fn create(State(keys): Calls, who: Who, asked: Asked, headers: HeaderMap, body: Body) -> Response {
+    let request = || {
+        no_parameter(asked)?;
+        Ok(v1::CreateKeyRequest {
+            key: Some(given(&headers, body, &["client", "scopes", "domains", "expire_time"])?),
+        })
+    };
+    match request() {
+        Ok(request) => answer(keys.create(&who, request).await, StatusCode::CREATED),
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn list(State(keys): Calls, who: Who, asked: Asked) -> Response {
+    let request = || {
+        let mut request = v1::ListKeysRequest::default();
+        for (name, value) in pairs(asked)? {
+            match name.as_str() {
+                "show_revoked" => request.show_revoked = parse("show_revoked", &value)?,
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(request)
+    };
+    match request() {
+        Ok(request) => match keys.list(&who, request).await {
+            Ok(listed) => axum::Json(keys_json(&listed)).into_response(),
+            Err(fault) => problem(&fault),
+        },
+        Err(fault) => problem(&fault),
+    }
+}
+
+/// `POST /v1/keys/{key}:rotate`.
+async fn rotate(
+    State(keys): Calls,
+    who: Who,
+    path: Parts,
+    asked: Asked,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request = || {
+        no_parameter(asked)?;
+        let path = parts(path)?;
+        let key = part(&path, "key").strip_suffix(":rotate").ok_or(Fault::NoRoute)?;
+        let expire_time = given(&headers, body, &["expire_time"])?.expire_time;
+        Ok(v1::RotateKeyRequest { name: format!("keys/{key}"), expire_time })
+    };
+    match request() {
+        Ok(request) => answer(keys.rotate(&who, request).await, StatusCode::CREATED),
+        Err(fault) => problem(&fault),
+    }
+}
+
+async fn revoke(State(keys): Calls, who: Who, path: Parts, asked: Asked) -> Response {
+    let request = || {
+        no_parameter(asked)?;
+        Ok(v1::RevokeKeyRequest { name: format!("keys/{}", part(&parts(path)?, "key")) })
+    };
+    match request() {
+        Ok(request) => answer(keys.revoke(&who, request).await, StatusCode::OK),
+        Err(fault) => problem(&fault),
+    }
+}
+
+fn answer(answer: Result<v1::Key, Fault>, status: StatusCode) -> Response {
+    match answer {
+        Ok(key) => (status, axum::Json(key_json(&key))).into_response(),
+        Err(fault) => problem(&fault),
+    }
+}
+
+/// What a body says of a key, in these fields alone.
+fn given(headers: &HeaderMap, body: Body, allowed: &[&str]) -> Result<v1::Key, Fault> {
+    let mut key = v1::Key::default();
+    for (name, value) in json::members(&json_body(headers, body)?)? {
+        match name.as_str() {
+            // What a key was read with may come back with it, but its secret.
+            "name" | "create_time" | "last_use_time" | "revoke_time" => {}
+            _ if !allowed.contains(&name.as_str()) => {
+                return Err(Fault::invalid(name, "is no field of this call"));
+            }
+            "client" => key.client = json::text(&name, &value)?,
+            "scopes" => key.scopes = json::tags(&name, &value)?,
+            "domains" => key.domains = json::tags(&name, &value)?,
+            _ => key.expire_time = json::time(&name, &value)?,
+        }
+    }
+    Ok(key)
+}
+
+/// As an answer carries it; what is not set is left out.
+pub fn key_json(key: &v1::Key) -> Value {
+    let mut value = json!({
+        "name": key.name,
+        "client": key.client,
+        "scopes": key.scopes,
+        "domains": key.domains,
+        "create_time": time_of(&key.create_time),
+        "expire_time": time_of(&key.expire_time),
+        "last_use_time": time_of(&key.last_use_time),
+        "revoke_time": time_of(&key.revoke_time),
+        "secret": Some(&key.secret).filter(|text| !text.is_empty()),
+    });
+    without_nulls(&mut value);
+    value
+}
+
+/// All of them.
+pub fn keys_json(listed: &v1::ListKeysResponse) -> Value {
+    json!({ "keys": listed.keys.iter().map(key_json).collect::<Vec<_>>() })
+}

@@ -1,0 +1,269 @@
+//! The table of routes: what each one is called, takes and answers. Their handlers are in `rest`.
+
+use crate::Fault;
+use crate::port::StoreFault;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// One call of REST.
+pub struct Route {
+    /// In lower case.
+    pub verb: &'static str,
+    /// With `{domain}` there is a short form for the default one too.
+    pub path: &'static str,
+    /// `Service.Method` of `linkr.v1`.
+    pub call: &'static str,
+    /// The call's message, which query parameters are fields of.
+    pub request: &'static str,
+    /// Query parameters.
+    pub query: &'static [&'static str],
+    /// Headers, of [`HEADERS`].
+    pub headers: &'static [&'static str],
+    /// The message that the body is; empty: an object without members.
+    pub body: Option<&'static str>,
+    /// Whether there has to be a body.
+    pub body_required: bool,
+    /// The message that a good answer is.
+    pub answer: &'static str,
+    /// Of good answers.
+    pub statuses: &'static [u16],
+    /// Their content type.
+    pub kind: &'static str,
+    /// What a key needs; `None`: no key is asked for.
+    pub scope: Option<&'static str>,
+    /// How it can be refused, besides [`ANY`].
+    pub faults: &'static [Fault],
+}
+
+impl Route {
+    /// Its path, and the short one.
+    pub fn paths(&self) -> impl Iterator<Item = String> {
+        let short =
+            self.path.strip_prefix("/v1/domains/{domain}/links").map(|rest| format!("/v1/links{rest}"));
+        [Some(self.path.to_owned()), short].into_iter().flatten()
+    }
+}
+
+const READ: Route = Route {
+    verb: "get",
+    path: "",
+    call: "",
+    request: "",
+    query: &[],
+    headers: &[],
+    body: None,
+    body_required: false,
+    answer: "",
+    statuses: &[200],
+    kind: "application/json",
+    scope: Some("links:read"),
+    faults: &[],
+};
+
+const WRITE: Route =
+    Route { verb: "post", scope: Some("links:write"), headers: &["Idempotency-Key"], ..READ };
+const KEYS: Route = Route { scope: Some("keys:admin"), ..READ };
+const WRITE_QUERY: &[&str] = &["validate_only", "ack"];
+
+const NO_LINK: Fault = Fault::NotFound(String::new());
+const NO_KEY: Fault = Fault::KeyNotFound(String::new());
+const NO_DOMAIN: Fault = Fault::DomainNotFound(String::new());
+const TAKEN: Fault = Fault::Exists(String::new());
+const DELETED: Fault = Fault::CodeDeleted(String::new());
+const FULL: Fault = Fault::Store(StoreFault::Full);
+const RESYNC: Fault = Fault::Resync(String::new());
+const BUSY: Fault = Fault::Overloaded;
+
+/// What any call can be refused for.
+pub const ANY: &[Fault] = &[
+    Fault::Invalid { field: Cow::Borrowed(""), why: String::new() },
+    Fault::Unauthenticated(""),
+    Fault::Forbidden(String::new()),
+    Fault::RateLimited(Duration::ZERO),
+    Fault::Late,
+    Fault::Internal,
+    Fault::Store(StoreFault::Unavailable(String::new())),
+    Fault::Store(StoreFault::Corrupt(String::new())),
+];
+
+const CHANGE: &[Fault] = &[
+    NO_LINK,
+    NO_DOMAIN,
+    Fault::EtagMismatch,
+    Fault::IdempotencyMismatch,
+    Fault::NotJson,
+    Fault::TooLarge(""),
+    BUSY,
+    FULL,
+];
+
+/// Every route.
+pub static ROUTES: &[Route] = &[
+    Route {
+        path: "/v1/domains/{domain}/links",
+        call: "Links.ListLinks",
+        request: "ListLinksRequest",
+        query: &["page_size", "page_token", "show_deleted", "filter", "order_by"],
+        answer: "ListLinksResponse",
+        faults: &[NO_DOMAIN],
+        ..READ
+    },
+    Route {
+        path: "/v1/domains/{domain}/links",
+        call: "Links.CreateLink",
+        request: "CreateLinkRequest",
+        query: WRITE_QUERY,
+        body: Some("Link"),
+        body_required: true,
+        answer: "Link",
+        statuses: &[200, 201],
+        faults: &[
+            NO_DOMAIN,
+            TAKEN,
+            DELETED,
+            Fault::IdempotencyMismatch,
+            Fault::NotJson,
+            Fault::TooLarge(""),
+            BUSY,
+            FULL,
+        ],
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links:watch",
+        call: "Links.WatchLinks",
+        request: "WatchLinksRequest",
+        query: &["revision"],
+        answer: "WatchLinksResponse",
+        kind: "application/jsonl",
+        faults: &[NO_DOMAIN, RESYNC, BUSY],
+        ..READ
+    },
+    Route {
+        path: "/v1/domains/{domain}/links/{code}",
+        call: "Links.GetLink",
+        request: "GetLinkRequest",
+        answer: "Link",
+        faults: &[NO_LINK, NO_DOMAIN],
+        ..READ
+    },
+    Route {
+        verb: "patch",
+        path: "/v1/domains/{domain}/links/{code}",
+        call: "Links.UpdateLink",
+        request: "UpdateLinkRequest",
+        query: WRITE_QUERY,
+        headers: &["Idempotency-Key", "If-Match"],
+        body: Some("Link"),
+        body_required: true,
+        answer: "Link",
+        faults: CHANGE,
+        ..WRITE
+    },
+    Route {
+        verb: "delete",
+        path: "/v1/domains/{domain}/links/{code}",
+        call: "Links.DeleteLink",
+        request: "DeleteLinkRequest",
+        query: WRITE_QUERY,
+        headers: &["Idempotency-Key", "If-Match"],
+        answer: "Link",
+        faults: CHANGE,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/edges",
+        call: "Edges.ListEdges",
+        request: "ListEdgesRequest",
+        answer: "ListEdgesResponse",
+        ..READ
+    },
+    Route {
+        path: "/v1/keys",
+        call: "Keys.ListKeys",
+        request: "ListKeysRequest",
+        query: &["show_revoked"],
+        answer: "ListKeysResponse",
+        ..KEYS
+    },
+    Route {
+        verb: "post",
+        path: "/v1/keys",
+        call: "Keys.CreateKey",
+        request: "CreateKeyRequest",
+        body: Some("Key"),
+        body_required: true,
+        answer: "Key",
+        statuses: &[201],
+        faults: &[Fault::NotJson, Fault::TooLarge(""), FULL],
+        ..KEYS
+    },
+    Route {
+        verb: "post",
+        path: "/v1/keys/{key}:rotate",
+        call: "Keys.RotateKey",
+        request: "RotateKeyRequest",
+        body: Some("RotateKeyRequest"),
+        body_required: true,
+        answer: "Key",
+        statuses: &[201],
+        faults: &[NO_KEY, Fault::NotJson, Fault::TooLarge(""), FULL],
+        ..KEYS
+    },
+    Route {
+        verb: "delete",
+        path: "/v1/keys/{key}",
+        call: "Keys.RevokeKey",
+        request: "RevokeKeyRequest",
+        answer: "Key",
+        faults: &[NO_KEY, FULL],
+        ..KEYS
+    },
+];
+
+/// Parts of a path: name, words, schema.
+pub const IN_PATH: &[(&str, &str, &str)] = &[
+    (
+        "domain",
+        "A host name in lower case; `-` is the default domain.",
+        r#"{"type":"string","pattern":"^(-|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*)$","maxLength":253}"#,
+    ),
+    (
+        "code",
+        "A code; its `/` may stand as they are or as `%2F`.",
+        r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
+    ),
+    ("key", "The id of a key.", r#"{"type":"string","pattern":"^[0-9a-f]{16}$"}"#),
+];
+
+/// Headers: name, words, pattern.
+pub const HEADERS: &[(&str, &str, &str)] = &[
+    (
+        "Idempotency-Key",
+        "Makes a retry safe: the same key with the same request answers as the first time, for 48 hours.",
+        "^[ -~]{1,128}$",
+    ),
+    ("If-Match", "The etag: only if the link is still at that version. `*`: at any.", "^(\\*|\"[0-9]+\")$"),
+];
+
+/// What the rules of a field allow, where the `.proto` says it in words only: message, field, members of its schema.
+pub const NARROWER: &[(&str, &str, &str)] = &[
+    (
+        "Link",
+        "code",
+        r#"{"readOnly":false,"description":"The code. To create a link: the one wanted; without it one is drawn."}"#,
+    ),
+    ("Key", "client", r#"{"pattern":"^[0-9A-Za-z._@-]+$","minLength":1,"maxLength":100}"#),
+    (
+        "Key",
+        "scopes",
+        r#"{"minItems":1,"items":{"type":"string","enum":["links:read","links:write","domains:admin","keys:admin","feed"]}}"#,
+    ),
+    ("RotateKeyRequest", "name", r#"{"readOnly":true}"#),
+    ("Link", "target", r#"{"pattern":"^https?://","maxLength":8192}"#),
+    ("Link", "status", r#"{"enum":[301,302,303,307,308]}"#),
+    ("Link", "max_age", r#"{"maximum":31536000}"#),
+    ("Link", "title", r#"{"maxLength":512}"#),
+    ("Link", "note", r#"{"maxLength":4096}"#),
+    ("Link", "tags", r#"{"maxItems":32,"items":{"type":"string","minLength":1,"maxLength":64}}"#),
+];

@@ -1,0 +1,428 @@
+//! Keys as callers meet them: who may call what, how one is made, replaced and revoked, and what a guess costs.
+
+use super::postgres::Database;
+use super::world::{Folder, Mood, Moody, Reply, World, config, create, name};
+use axum::http::StatusCode;
+use control::keys::{Scope, Scopes, Secret};
+use control::port::{KeyRow, Repository, StoreFault};
+use prost::Message;
+use proto::client::{Access, Key, Way};
+use proto::v1::{self, keys_client::KeysClient, links_client::LinksClient};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+/// What each call asks for, written down a second time: what the program's table says, a slip could say.
+const EXPECTED: &[(&str, &str, &[&str])] = &[
+    ("Links/CreateLink", "links:write", &["POST /v1/links", "POST /v1/domains/-/links"]),
+    ("Links/GetLink", "links:read", &["GET /v1/links/x", "GET /v1/domains/-/links/x"]),
+    ("Links/UpdateLink", "links:write", &["PATCH /v1/links/x", "PATCH /v1/domains/-/links/x"]),
+    ("Links/DeleteLink", "links:write", &["DELETE /v1/links/x", "DELETE /v1/domains/-/links/x"]),
+    ("Links/ListLinks", "links:read", &["GET /v1/links", "GET /v1/domains/-/links"]),
+    ("Links/ImportLinks", "links:write", &[]),
+    ("Links/ExportLinks", "links:read", &[]),
+    ("Links/WatchLinks", "links:read", &["GET /v1/links:watch", "GET /v1/domains/-/links:watch"]),
+    ("Edges/ListEdges", "links:read", &["GET /v1/edges"]),
+    ("Keys/CreateKey", "keys:admin", &["POST /v1/keys"]),
+    ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),
+    ("Keys/RotateKey", "keys:admin", &["POST /v1/keys/x:rotate"]),
+    ("Keys/RevokeKey", "keys:admin", &["DELETE /v1/keys/x"]),
+    ("Feed/Follow", "feed", &[]),
+    ("Feed/Fetch", "feed", &[]),
+];
+
+/// A key that is in a store before control looks.
+fn put(store: &dyn Repository, scopes: Scopes, change: impl FnOnce(&mut KeyRow)) -> Secret {
+    let secret = Secret::new();
+    let mut row = KeyRow {
+        id: secret.id(),
+        hash: secret.hash(),
+        client: secret.id(),
+        scopes,
+        domains: Vec::new(),
+        create_time: 1,
+        expire_time: None,
+        revoke_time: None,
+        last_use: None,
+    };
+    change(&mut row);
+    assert!(store.key_rows().put_key(&row, 2).unwrap());
+    if let Some(at) = row.revoke_time {
+        store.key_rows().revoke_key(&row.id, at).unwrap();
+    }
+    secret
+}
+
+/// What an edge begins with.
+pub fn hello(edge: &str) -> v1::FollowRequest {
+    let hello = v1::Hello { protocol: feed::PROTOCOL, edge: edge.into(), number: 1, ..v1::Hello::default() };
+    v1::FollowRequest { message: Some(v1::follow_request::Message::Hello(hello)) }
+}
+
+async fn locked(folder: Folder, store: Arc<dyn Repository>) -> World {
+    let config = control::Config { insecure: false, ..config(folder.db()) };
+    World::with(folder, store, config).await
+}
+
+async fn way(world: &World, secret: &Secret) -> Way {
+    let access = Access { key: Key::Text(secret.reveal().into()), ..Access::default() };
+    access.way(world.channel().await).unwrap()
+}
+
+async fn rest(world: &World, call: &str, secret: Option<&Secret>, body: Value) -> Reply {
+    let bearer = secret.map(|secret| format!("Bearer {}", secret.reveal()));
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
+    let body = if body.is_null() { Vec::new() } else { body.to_string().into() };
+    world.raw(call, &headers, body).await
+}
+
+/// A call with an empty message, whatever it is: only whether it is let in matters.
+async fn grpc(way: &Way, method: &str) -> Code {
+    let mut client = tonic::client::Grpc::new(way.clone());
+    client.ready().await.unwrap();
+    let path = format!("/linkr.v1.{method}").parse().unwrap();
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let answer = client.unary(Request::new(()), path, codec).await;
+    answer.map_or_else(|status| status.code(), |_| Code::Ok)
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Verdict {
+    In,
+    Unauthenticated,
+    Forbidden,
+}
+
+fn over_grpc(code: Code) -> Verdict {
+    match code {
+        // Refused often enough, nobody is told why any more.
+        Code::Unauthenticated | Code::ResourceExhausted => Verdict::Unauthenticated,
+        Code::PermissionDenied => Verdict::Forbidden,
+        _ => Verdict::In,
+    }
+}
+
+fn over_rest(status: StatusCode) -> Verdict {
+    match status.as_u16() {
+        401 | 429 => Verdict::Unauthenticated,
+        403 => Verdict::Forbidden,
+        _ => Verdict::In,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_for_its_scope_alone() {
+    let methods: Vec<String> = {
+        let files = prost_types::FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap().file;
+        let services =
+            files.into_iter().filter(|file| file.package() == "linkr.v1").flat_map(|file| file.service);
+        let all = |service: prost_types::ServiceDescriptorProto| {
+            let name = service.name().to_owned();
+            service.method.into_iter().map(move |method| format!("{name}/{}", method.name()))
+        };
+        services.flat_map(all).collect()
+    };
+    for method in &methods {
+        assert!(EXPECTED.iter().any(|(own, ..)| own == method), "{method} is not in this test's table");
+    }
+    assert_eq!(methods.len(), EXPECTED.len());
+
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let all = Scopes::of(&Scope::ALL);
+    let mut keys: Vec<(Option<Scopes>, Option<Secret>)> = vec![(None, None)];
+    keys.extend(Scope::ALL.map(|scope| {
+        let scopes = Scopes::of(&[scope]);
+        (Some(scopes), Some(put(&*store, scopes, |_| ())))
+    }));
+    keys.push((Some(all), Some(put(&*store, all, |_| ()))));
+    keys.push((None, Some(put(&*store, all, |row| row.revoke_time = Some(2)))));
+    keys.push((None, Some(put(&*store, all, |row| row.expire_time = Some(2)))));
+    keys.push((None, Some(Secret::new())));
+    let world = locked(folder, store).await;
+    let (channel, mut checked) = (world.channel().await, 0);
+    for (scopes, secret) in &keys {
+        let key = secret.as_ref().map_or(Key::None, |secret| Key::Text(secret.reveal().into()));
+        let way = Access { key, ..Access::default() }.way(channel.clone()).unwrap();
+        for (method, scope, routes) in EXPECTED {
+            let want = match scopes {
+                None => Verdict::Unauthenticated,
+                Some(scopes) if scopes.names().any(|name| name == *scope) => Verdict::In,
+                Some(_) => Verdict::Forbidden,
+            };
+            assert_eq!(over_grpc(grpc(&way, method).await), want, "{method} with {scopes:?}");
+            for route in *routes {
+                let reply = rest(&world, route, secret.as_ref(), json!({})).await;
+                assert_eq!(over_rest(reply.status), want, "{route} with {scopes:?}: {:?}", reply.body);
+                checked += 1;
+            }
+            checked += 1;
+        }
+    }
+    println!("{checked} calls");
+    // A method that nobody has given a rule is refused to everybody, whatever his key.
+    let all = keys.iter().find(|(scopes, _)| *scopes == Some(all)).unwrap().1.as_ref().unwrap();
+    assert_eq!(grpc(&way(&world, all).await, "Links/Obliterate").await, Code::Unimplemented);
+    let text = super::world::text(world.running.metrics());
+    assert!(text.contains("{method=\"GetLink\",code=\"UNAUTHENTICATED\"}"), "{text}");
+    assert!(text.contains("{method=\"Follow\",code=\"FORBIDDEN\"}"), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_some_domains_touches_no_other() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let all = Scopes::of(&Scope::ALL);
+    let bound = put(&*store, all, |row| row.domains = vec!["b.example".into()]);
+    let own = put(&*store, all, |row| row.domains = vec!["-".into()]);
+    let world = locked(folder, store).await;
+    let (bound_way, own_way) = (way(&world, &bound).await, way(&world, &own).await);
+    for (way, forbidden) in [(&bound_way, true), (&own_way, false)] {
+        let mut links = LinksClient::new(way.clone());
+        let link = v1::Link { name: name("x"), ..v1::Link::default() };
+        let update = v1::UpdateLinkRequest { link: Some(link), ..v1::UpdateLinkRequest::default() };
+        let delete = v1::DeleteLinkRequest { name: name("x"), ..v1::DeleteLinkRequest::default() };
+        let import = v1::ImportLinksRequest::default();
+        let mut import = links.import_links(tokio_stream::iter([import])).await.unwrap().into_inner();
+        let mut export = links.export_links(v1::ExportLinksRequest::default()).await.unwrap().into_inner();
+        for (call, answer) in [
+            ("create", links.create_link(create("x", "https://a.example/")).await.map(drop)),
+            ("get", links.get_link(v1::GetLinkRequest { name: name("x") }).await.map(drop)),
+            ("update", links.update_link(update).await.map(drop)),
+            ("list", links.list_links(v1::ListLinksRequest::default()).await.map(drop)),
+            ("delete", links.delete_link(delete).await.map(drop)),
+            ("import", import.message().await.map(drop)),
+            ("export", export.message().await.map(drop)),
+        ] {
+            let code = answer.map_or_else(|status| status.code(), |()| Code::Ok);
+            assert_eq!(code == Code::PermissionDenied, forbidden, "{call}: {code:?}");
+        }
+    }
+    // It makes none that reaches further than itself, and sees and ends none.
+    let mut keys = KeysClient::new(bound_way);
+    let key = |domains: &[&str]| v1::CreateKeyRequest {
+        key: Some(v1::Key {
+            client: "c".into(),
+            scopes: vec!["links:read".into()],
+            domains: domains.iter().map(|&domain| domain.to_owned()).collect(),
+            ..v1::Key::default()
+        }),
+    };
+    for wide in [&[][..], &["-"], &["b.example", "c.example"]] {
+        assert_eq!(keys.create_key(key(wide)).await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    keys.create_key(key(&["B.example"])).await.unwrap();
+    let revoke = v1::RevokeKeyRequest { name: format!("keys/{}", own.id()) };
+    assert_eq!(keys.revoke_key(revoke).await.unwrap_err().code(), Code::PermissionDenied);
+    let listed = keys.list_keys(v1::ListKeysRequest::default()).await.unwrap().into_inner();
+    assert!(
+        listed.keys.iter().all(|key| key.domains == ["b.example"]) && listed.keys.len() == 2,
+        "{listed:?}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_lives_is_replaced_and_revoked() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let admin = put(&*store, Scopes::admin(), |_| ());
+    let world = locked(folder, store.clone()).await;
+    let admin = Some(&admin);
+    let body =
+        json!({"client": "ci", "scopes": ["links:read", "feed"], "expire_time": "2099-01-01T00:00:00Z"});
+    let first = rest(&world, "POST /v1/keys", admin, body.clone()).await;
+    assert_eq!(first.status, 201, "{:?}", first.body);
+    let shown = Secret::parse(first.body["secret"].as_str().unwrap()).unwrap();
+    assert_eq!(first.body["name"], format!("keys/{}", shown.id()));
+    assert_eq!(rest(&world, "GET /v1/links", Some(&shown), Value::Null).await.status, 200);
+
+    let rotate = format!("POST /v1/{}:rotate", first.body["name"].as_str().unwrap());
+    let second = rest(&world, &rotate, admin, json!({})).await;
+    assert_eq!((second.status.as_u16(), &second.body["scopes"]), (201, &first.body["scopes"]));
+    assert_eq!(second.body["expire_time"], Value::Null);
+    let third = rest(&world, &rotate, admin, json!({})).await;
+    assert_eq!((third.status.as_u16(), third.body["field"].as_str()), (400, Some("client")));
+    let listed = rest(&world, "GET /v1/keys", admin, Value::Null).await.body;
+    assert!(
+        !listed.to_string().contains("secret") && listed["keys"].as_array().unwrap().len() == 3,
+        "{listed}"
+    );
+
+    // A stream that the first began ends with it, though it is quiet.
+    let mut feed = v1::feed_client::FeedClient::new(way(&world, &shown).await);
+    let (say, said) = tokio::sync::mpsc::channel(4);
+    say.send(hello("e")).await.unwrap();
+    let mut follow =
+        feed.follow(tokio_stream::wrappers::ReceiverStream::new(said)).await.unwrap().into_inner();
+    follow.message().await.unwrap().unwrap();
+    let revoke = format!("DELETE /v1/{}", first.body["name"].as_str().unwrap());
+    let revoked = rest(&world, &revoke, admin, Value::Null).await;
+    assert!(revoked.status == 200 && revoked.body["revoke_time"].is_string(), "{revoked:?}");
+    let refused = rest(&world, "GET /v1/links", Some(&shown), Value::Null).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["www-authenticate"]),
+        (401, &axum::http::HeaderValue::from_static("Bearer"))
+    );
+    let ended = async {
+        loop {
+            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1 });
+            let _ = say.send(v1::FollowRequest { message: Some(ping) }).await;
+            match tokio::time::timeout(Duration::from_millis(100), follow.message()).await {
+                Ok(Ok(Some(_))) | Err(_) => {}
+                Ok(ended) => return ended.err(),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the stream ends");
+    assert!(ended.is_some(), "by an error");
+
+    let wrong = |field: &'static str, value: Value| {
+        let mut body = body.clone();
+        body[field] = value;
+        body
+    };
+    for (field, body) in [
+        ("client", wrong("client", json!(""))),
+        ("client", wrong("client", json!("a b"))),
+        ("scopes", wrong("scopes", json!([]))),
+        ("scopes", wrong("scopes", json!(["links"]))),
+        ("domains", wrong("domains", json!(["a b"]))),
+        ("expire_time", wrong("expire_time", json!("2001-01-01T00:00:00Z"))),
+        ("secret", wrong("secret", json!("lk_x"))),
+    ] {
+        let refused = rest(&world, "POST /v1/keys", admin, body).await;
+        assert_eq!((refused.status.as_u16(), refused.body["field"].as_str()), (400, Some(field)));
+    }
+    world.running.stop().await;
+    let again = control::adapter::sqlite::Sqlite::open(&world.folder.db(), Default::default()).unwrap();
+    let rows = again.key_rows().keys().unwrap().1;
+    let row = rows.iter().find(|row| row.id == shown.id()).unwrap();
+    assert!(row.last_use.is_some() && row.revoke_time.is_some(), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_cost_no_look_up_and_are_soon_told_no_more() {
+    const GUESSES: usize = 10_000;
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let good = put(&*store, Scopes::admin(), |_| ());
+    let world = locked(folder, store.clone()).await;
+    let links = LinksClient::new(way(&world, &good).await);
+    let (before, began) = (store.calls(), Instant::now());
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let channel = world.channel().await;
+        tasks.spawn(async move {
+            let mut limited = 0;
+            for _ in 0..GUESSES / 20 {
+                let key = Key::Text(Secret::new().reveal().into());
+                let way = Access { key, ..Access::default() }.way(channel.clone()).unwrap();
+                let refused = LinksClient::new(way).get_link(v1::GetLinkRequest { name: name("x") }).await;
+                match refused.unwrap_err().code() {
+                    Code::Unauthenticated => {}
+                    Code::ResourceExhausted => limited += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            limited
+        });
+    }
+    let mut limited = 0;
+    while let Some(task) = tasks.join_next().await {
+        limited += task.unwrap();
+    }
+    // The version of the keys is looked at every 300 ms, whoever asks.
+    let polls = began.elapsed().as_millis() as u64 / 300 + 2;
+    let calls = store.calls() - before;
+    assert!(calls <= polls, "{calls} calls of the store, {polls} of them to look for changes");
+    assert!(limited > GUESSES / 2, "{limited} were told to wait");
+    println!(
+        "{GUESSES} guesses in {:?}: {calls} calls of the store; {limited} were told to wait",
+        began.elapsed()
+    );
+    let right = links.clone().get_link(v1::GetLinkRequest { name: name("x") }).await.unwrap_err();
+    assert_eq!(right.code(), Code::NotFound, "a right key is let in from the same address");
+    let reply = rest(&world, "GET /v1/links", None, Value::Null).await;
+    assert_eq!((reply.status.as_u16(), reply.body["reason"].as_str()), (429, Some("RATE_LIMITED")));
+    assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_asks_for_too_much_is_told_when_to_come_again() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let (one, other) = (put(&*store, Scopes::admin(), |_| ()), put(&*store, Scopes::admin(), |_| ()));
+    let world = locked(folder, store).await;
+    let mut links = LinksClient::new(way(&world, &one).await);
+    let limited: Status = loop {
+        // An export weighs 100.
+        if let Err(status) = links.export_links(v1::ExportLinksRequest::default()).await {
+            break status;
+        }
+    };
+    assert_eq!(limited.code(), Code::ResourceExhausted);
+    let details = limited.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
+    let wait = details.retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait > Duration::ZERO && wait < Duration::from_secs(1), "{wait:?}");
+    let mut others = LinksClient::new(way(&world, &other).await);
+    others.export_links(v1::ExportLinksRequest::default()).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_store_only_edges_are_let_in() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let all = put(&*store, Scopes::of(&Scope::ALL), |_| ());
+    let world = locked(folder, store.clone()).await;
+    store.set(Mood { fault: Some(StoreFault::Unavailable("gone".into())), ..Mood::default() });
+    let way = way(&world, &all).await;
+    let began = Instant::now();
+    while grpc(&way, "Links/ListLinks").await != Code::Unavailable {
+        assert!(began.elapsed() < Duration::from_secs(5));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(over_grpc(grpc(&way, "Feed/Fetch").await), Verdict::In);
+    store.set(Mood::default());
+    while grpc(&way, "Links/ListLinks").await == Code::Unavailable {
+        assert!(began.elapsed() < Duration::from_secs(9));
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_revoked_at_one_control_is_refused_at_all_within_a_second() {
+    let Some(database) = Database::new() else { return };
+    let store = database.opened(false).await;
+    let keys = store.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        let scopes = Scopes::of(&[Scope::LinksRead]);
+        (put(&*keys, Scopes::admin(), |_| ()), put(&*keys, scopes, |_| ()))
+    });
+    let (admin, key) = made.await.unwrap();
+    let one = locked(Folder::new(), store).await;
+    let config = control::Config { insecure: false, ..config(one.folder.db()) };
+    let other = control::start_on(config, database.opened(false).await).await.unwrap();
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", other.api())).unwrap();
+    let access = Access { key: Key::Text(key.reveal().into()), ..Access::default() };
+    let way_to_other = access.way(channel.connect().await.unwrap()).unwrap();
+    assert_eq!(over_grpc(grpc(&way_to_other, "Links/ListLinks").await), Verdict::In);
+    let mut admin = KeysClient::new(way(&one, &admin).await);
+    admin.revoke_key(v1::RevokeKeyRequest { name: format!("keys/{}", key.id()) }).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(over_grpc(grpc(&way(&one, &key).await, "Links/ListLinks").await), Verdict::Unauthenticated);
+    while over_grpc(grpc(&way_to_other, "Links/ListLinks").await) == Verdict::In {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("refused by the other control after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    other.stop().await;
+    one.stop().await;
+}

@@ -1,0 +1,143 @@
+//! What our own clients say with every call: their key, an id, a trace, how long they wait; and whom they trust.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+
+/// A little longer than a server takes at most: it knows better what became of the call.
+const DEADLINE: Duration = Duration::from_secs(35);
+
+/// A connection on which every call carries what [`Credentials`] says.
+pub type Way = InterceptedService<Channel, Credentials>;
+
+/// How a server is reached. Files are read for each connection: what they hold may change while a client runs.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The key, if the server asks for one.
+    pub key: Key,
+    /// Authorities (PEM) that are believed instead of the system's, for `https://`.
+    pub ca: Option<PathBuf>,
+    /// A certificate of one's own and its private key (PEM).
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where a key stands.
+#[derive(Clone, Default)]
+pub enum Key {
+    /// Nowhere: there is none.
+    #[default]
+    None,
+    /// Here.
+    Text(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Text(_) => "Text",
+            Self::File(_) => "File",
+        })
+    }
+}
+
+impl Access {
+    /// The place behind a URL, with TLS if it asks for that.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub fn endpoint(&self, url: &str) -> Result<Endpoint, String> {
+        let none = |_| format!("'{url}' is no address of an API: http://host:port or https://host:port");
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(none)?;
+        if !url.starts_with("https://") {
+            return Ok(endpoint);
+        }
+        let mut tls = match &self.ca {
+            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let Some((certificate, key)) = &self.identity {
+            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+        }
+        endpoint.tls_config(tls).map_err(|fault| format!("TLS to {url}: {fault}"))
+    }
+
+    /// A connection that was made, with what every call on it says.
+    ///
+    /// # Errors
+    /// The key cannot be read, or is none.
+    pub fn way(&self, channel: Channel) -> Result<Way, String> {
+        let key = match &self.key {
+            Key::None => None,
+            Key::Text(key) => Some(key.clone()),
+            Key::File(file) => Some(String::from_utf8_lossy(&read(file)?).into_owned()),
+        };
+        let bearer = key.map(|key| format!("Bearer {}", key.trim()).parse()).transpose();
+        let mut bearer: Option<MetadataValue<Ascii>> =
+            bearer.map_err(|_| "the key holds what no key does".to_owned())?;
+        bearer.iter_mut().for_each(|bearer| bearer.set_sensitive(true));
+        Ok(InterceptedService::new(channel, Credentials { bearer }))
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(|fault| format!("cannot read {}: {fault}", file.display()))
+}
+
+/// Said with every call.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    bearer: Option<MetadataValue<Ascii>>,
+}
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let [id, high, low, span] = [(); 4].map(|()| getrandom::u64().unwrap_or(1).max(1));
+        let metadata = request.metadata_mut();
+        if let Some(bearer) = &self.bearer {
+            metadata.insert("authorization", bearer.clone());
+        }
+        put(metadata, "x-request-id", format_args!("{id:016x}"));
+        put(metadata, "traceparent", format_args!("00-{high:016x}{low:016x}-{span:016x}-00"));
+        request.set_timeout(DEADLINE);
+        Ok(request)
+    }
+}
+
+fn put(metadata: &mut MetadataMap, name: &'static str, value: impl Display) {
+    if let Ok(value) = value.to_string().parse() {
+        metadata.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_says_who_asks_and_how_long_he_waits() {
+        let mut credentials = Credentials { bearer: Some("Bearer lk_x".parse().unwrap()) };
+        let mut said = || credentials.call(Request::new(())).unwrap().into_parts().0;
+        let (one, other) = (said(), said());
+        assert_eq!(one.get("authorization").unwrap(), "Bearer lk_x");
+        assert_eq!(one.get("traceparent").unwrap().len(), 55);
+        assert_ne!(one.get("x-request-id"), other.get("x-request-id"));
+        assert!(one.get("grpc-timeout").is_some());
+        assert!(!format!("{:?}", Key::Text("lk_x".into())).contains("lk_x"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let access = Access { ca: Some("/none/ca.pem".into()), ..Access::default() };
+        assert!(access.endpoint("https://localhost").unwrap_err().contains("/none/ca.pem"));
+        assert!(access.endpoint("ht tp").unwrap_err().contains("http://host:port"));
+        access.endpoint("http://localhost:1").unwrap();
+    }
+}

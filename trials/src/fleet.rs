@@ -1,0 +1,218 @@
+//! Control, Redis and edges on cores of their own, for what is measured and not broken.
+
+use crate::http::{get, metric};
+use crate::process::{Dir, Process, command, linkr};
+use services::{Fault, Redis};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// For anything to be as it should.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
+/// The edges' core; everything else is on the other one.
+pub const EDGE_CORE: &str = "0";
+/// The core of the generator, of control, and of Redis.
+pub const OTHER_CORE: &str = "1";
+
+/// A control with SQLite behind it and Redis beside it.
+pub struct Fleet {
+    /// Its API.
+    pub api: SocketAddr,
+    /// Its admin listener.
+    pub admin: SocketAddr,
+    /// The copy; empty where it is not asked for.
+    pub redis: Option<Redis>,
+    _control: Process,
+    dir: Dir,
+    binary: PathBuf,
+    edges: usize,
+}
+
+/// One edge.
+pub struct Edge {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its admin listener.
+    pub admin: SocketAddr,
+    process: Process,
+}
+
+impl Fleet {
+    /// Starts it. `Ok(None)`, and why was said, where there is no redis-server.
+    ///
+    /// # Errors
+    /// One line: what did not start.
+    pub fn start(with_redis: bool) -> Result<Option<Self>, String> {
+        let redis = match with_redis.then(|| Redis::start(&["maxmemory-policy volatile-lru"])).transpose() {
+            Err(missing @ Fault::Missing(_)) => {
+                println!("SKIPPED: {missing}");
+                return Ok(None);
+            }
+            redis => redis.map_err(|fault| fault.to_string())?,
+        };
+        let (binary, dir) = (linkr()?, Dir::new()?);
+        let any = "127.0.0.1:0";
+        let mut words = vec!["control", "--store", "sqlite:links.db", "--api", any, "--admin", any];
+        if let Some(redis) = &redis {
+            words.extend(["--redis", redis.url()]);
+        }
+        let name = format!("control{}", if with_redis { "" } else { "-alone" });
+        let log = dir.path().join(format!("{name}.log"));
+        let control =
+            Process::start(pinned(OTHER_CORE, &binary, dir.path(), &words), &log, &["api", "admin"])?;
+        let (api, admin) = (control.address("api")?, control.address("admin")?);
+        Ok(Some(Self { api, admin, redis, _control: control, dir, binary, edges: 0 }))
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// An edge of one worker with so much room, when it has heard everything.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn edge(&mut self, room: usize) -> Result<Edge, String> {
+        let edge = self.begin_edge(room)?;
+        until("the edge is ready", async || {
+            get(edge.admin, "/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        })
+        .await?;
+        if self.redis.is_some() {
+            let asks = async || metric(edge.admin, "linkr_redis_up").await == Some(1.0);
+            until("the edge asks Redis", asks).await?;
+        }
+        self.followed(&edge).await?;
+        Ok(edge)
+    }
+
+    /// The same as soon as it listens; it asks Redis if there is one.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin_edge(&mut self, room: usize) -> Result<Edge, String> {
+        self.edges += 1;
+        let (name, control, room) =
+            (format!("edge-{}", self.edges), format!("http://{}", self.api), room.to_string());
+        let any = "127.0.0.1:0";
+        let mut words = vec!["edge", "--control", &control, "--name", &name, "--listen", any, "--admin", any];
+        words.extend(["--workers", "1", "--hot-set-bytes", &room]);
+        if let Some(redis) = &self.redis {
+            words.extend(["--redis", redis.url()]);
+        }
+        let log = self.path().join(format!("{name}.log"));
+        let command = pinned(EDGE_CORE, &self.binary, self.path(), &words);
+        let process = Process::start(command, &log, &["edge", "admin"])?;
+        Ok(Edge { address: process.address("edge")?, admin: process.address("admin")?, process })
+    }
+
+    /// Imports a file; how many rows it took, and how many it did not.
+    ///
+    /// # Errors
+    /// It cannot be imported at all.
+    pub fn import(&self, file: &Path) -> Result<String, String> {
+        let (file, api) = (file.to_string_lossy(), format!("http://{}", self.api));
+        let words = ["import", &file, "--server", &api];
+        let done = command(&self.binary, self.path(), &words).output().map_err(|fault| fault.to_string())?;
+        let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
+        // Rows that are no links are said to be a failure.
+        if said.starts_with("created ") {
+            Ok(said)
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into())
+        }
+    }
+
+    /// Waits until an edge has applied what the log holds now.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn followed(&self, edge: &Edge) -> Result<(), String> {
+        let head =
+            metric(self.admin, "linkr_control_log_head").await.ok_or("control does not say its head")?;
+        until("the edge has everything", async || {
+            metric(edge.admin, "linkr_feed_applied_seq").await.is_some_and(|applied| applied >= head)
+                && metric(edge.admin, "linkr_edge_staleness_seconds").await.is_some_and(|age| age < 1.0)
+        })
+        .await
+    }
+
+    /// Waits until Redis holds this many links, and its position is the log's.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub async fn copied(&self, links: usize) -> Result<(), String> {
+        let redis = self.redis.as_ref().ok_or("there is no Redis")?;
+        until("Redis has everything", async || {
+            let size = redis.cli(&["DBSIZE"]).ok().and_then(|size| size.trim().parse::<usize>().ok());
+            size.is_some_and(|size| size > links)
+                && metric(self.admin, "linkr_redis_lag_changes").await == Some(0.0)
+        })
+        .await
+    }
+
+    /// Ties Redis to a core. `first`: it runs as soon as it has something to do, whatever else is on that core.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn pin_redis(&self, core: &str, first: bool) -> Result<(), String> {
+        let redis = self.redis.as_ref().ok_or("there is no Redis")?;
+        let info = redis.cli(&["INFO", "server"]).map_err(|fault| fault.to_string())?;
+        let id = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap_or_default().trim();
+        say("taskset", &["-a", "-p", "-c", core, id])?;
+        if first { say("chrt", &["-a", "-f", "-p", "1", id]) } else { Ok(()) }
+    }
+}
+
+impl Edge {
+    /// Bytes of memory that the process holds.
+    pub fn resident(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
+    }
+
+    /// A metric, by its whole name.
+    ///
+    /// # Errors
+    /// It has none of this name.
+    pub async fn metric(&self, name: &str) -> Result<f64, String> {
+        metric(self.admin, name).await.ok_or_else(|| format!("the edge does not say {name}"))
+    }
+
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// A command that stays on one core.
+fn pinned(core: &str, program: &Path, dir: &Path, words: &[&str]) -> Command {
+    let program = program.to_string_lossy();
+    command(Path::new("taskset"), dir, &[&["-c", core, &program], words].concat())
+}
+
+/// Runs a program that says nothing.
+///
+/// # Errors
+/// It fails.
+pub fn say(program: &str, words: &[&str]) -> Result<(), String> {
+    let done = Command::new(program).args(words).output();
+    match done {
+        Ok(done) if done.status.success() => Ok(()),
+        Ok(done) => Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr).trim())),
+        Err(fault) => Err(format!("{program}: {fault}")),
+    }
+}
+
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) -> Result<(), String> {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is().await {
+            tokio::time::sleep(POLL).await;
+        }
+    });
+    waited.await.map_err(|_| format!("not within {PATIENCE:?}: {what}"))
+}
