@@ -1,10 +1,12 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
 mod domains;
+mod files;
 mod keys;
 mod links;
 
 pub use domains::{DomainCommand, Fields, Write};
+pub use files::{Conform, Export, Format, Import, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
@@ -63,6 +65,8 @@ pub enum Command {
     Import(Import),
     /// Writes every link, in the order of their codes
     Export(Export),
+    /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
+    Conform(Conform),
     /// Makes, lists and revokes the keys of the API
     Keys {
         /// What to do with keys.
@@ -329,49 +333,6 @@ pub enum Output {
     Text,
     /// For machines: the fields of the REST API
     Json,
-}
-
-/// How links stand in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A header, then one link a line
-    Csv,
-    /// One JSON object a line
-    Jsonl,
-}
-
-/// `linkr import`.
-#[derive(Args)]
-pub struct Import {
-    /// The file; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The form of the file [default: by its ending]
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Replace links that differ, instead of rejecting the row
-    #[arg(long)]
-    pub update: bool,
-    /// Which server.
-    #[command(flatten)]
-    pub server: Server,
-}
-
-/// `linkr export`.
-#[derive(Args)]
-pub struct Export {
-    /// The file [default: standard output]
-    #[arg(value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// The form [default: by the file's ending, else csv]
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Deleted links too
-    #[arg(long)]
-    pub show_deleted: bool,
-    /// Which server.
-    #[command(flatten)]
-    pub server: Server,
 }
 
 /// `linkr healthcheck`.

@@ -1,5 +1,6 @@
 //! The client half: asks a running linkr over gRPC, and says its refusals in one line.
 
+mod conform;
 mod domains;
 mod explain;
 mod export;
@@ -9,7 +10,9 @@ mod import;
 mod keys;
 mod links;
 mod show;
+mod watch;
 
+pub use conform::conform;
 pub use domains::domains;
 pub use explain::explain;
 pub use export::export;

@@ -37,6 +37,7 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Certs(args) => certs::make(&args),
         Command::Import(args) => client::run(client::import(args)),
         Command::Export(args) => client::run(client::export(args)),
+        Command::Conform(args) => client::conform(&args),
         Command::Healthcheck(args) => health::check(&args.admin),
         Command::Config { command: ConfigCommand::Check } => settings::check(),
         Command::Config { command: ConfigCommand::Print } => settings::print(),

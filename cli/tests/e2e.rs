@@ -22,8 +22,12 @@ mod halves;
 mod image;
 #[path = "e2e/keys.rs"]
 mod keys;
+#[path = "e2e/lists.rs"]
+mod lists;
 #[path = "e2e/metrics.rs"]
 mod metrics;
+#[path = "e2e/moving.rs"]
+mod moving;
 #[path = "e2e/postgres.rs"]
 mod postgres;
 #[path = "e2e/propagation.rs"]

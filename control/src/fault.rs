@@ -49,8 +49,10 @@ pub enum Fault {
     Late,
     /// A mistake in the program.
     Internal,
-    /// More waits to be written than may wait.
+    /// More is under way than may be.
     Overloaded,
+    /// A watch cannot go on behind a revision; why.
+    Resync(String),
     /// The store failed.
     Store(StoreFault),
     /// REST: nothing is at this path.
@@ -127,8 +129,12 @@ impl Fault {
                 (Code::OutOfRange, S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "the request is too large")
             }
             Self::Overloaded => {
-                let title = "too many writes are waiting";
+                let title = "too much is under way";
                 (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "OVERLOADED", title)
+            }
+            Self::Resync(_) => {
+                let title = "the log does not reach back to the revision";
+                (Code::FailedPrecondition, S::GONE, "RESYNC", title)
             }
             Self::Store(StoreFault::Unavailable(_)) => {
                 let title = "the store does not answer";
@@ -210,7 +216,10 @@ impl std::fmt::Display for Fault {
                 write!(f, "the same request id came with another request in the last 48 hours")
             }
             Self::TooLarge(limit) => write!(f, "at most {limit}"),
-            Self::Overloaded => write!(f, "too many writes are waiting: try again in a moment"),
+            Self::Overloaded => write!(f, "too much is under way: try again in a moment"),
+            Self::Resync(why) => {
+                write!(f, "nothing can be told behind this revision ({why}): list the links again")
+            }
             Self::Store(fault) => fault.fmt(f),
             Self::NoRoute => write!(f, "nothing is at this path; links are at /v1/links"),
             Self::NoMethod => write!(f, "this path does not know this method"),

@@ -26,4 +26,6 @@ pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use relay::Redis;
 pub use server::{Config, Running, StartFault, StoreAt, Tls, start, start_on};
-pub use transport::rest::{code_json, domain_json, edges_json, key_json, keys_json, propagation_json};
+pub use transport::rest::{
+    change_json, code_json, domain_json, edges_json, key_json, keys_json, propagation_json,
+};

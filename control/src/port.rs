@@ -9,7 +9,7 @@ use crate::journal::{Request, Verdict};
 use crate::keys::Scopes;
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, Epoch, Key, Link, Position, Seq, State};
+use link::{Change, DomainId, Epoch, Key, Link, Position, Seq, State};
 
 /// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
 ///
@@ -47,6 +47,16 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
     /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault>;
+    /// The next links of a domain, the newest by `time` first and of one time the last key first, behind the link with
+    /// this time and key.
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault>;
     /// The log as a hello needs to see it.
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault>;
     /// The changes behind `after`, at least one if there is one, and the end of the log.
@@ -105,6 +115,33 @@ pub struct Limit {
     pub rows: usize,
     /// Bytes of keys and records.
     pub bytes: usize,
+}
+
+/// A time by which links are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// When they were made.
+    Create,
+    /// When they last changed.
+    Update,
+}
+
+impl Time {
+    /// That of a link.
+    pub fn of(self, row: &Row) -> i64 {
+        match self {
+            Self::Create => row.create_time,
+            Self::Update => row.update_time,
+        }
+    }
+
+    /// Its column in every store.
+    pub(crate) fn column(self) -> &'static str {
+        match self {
+            Self::Create => "create_time",
+            Self::Update => "update_time",
+        }
+    }
 }
 
 /// What a commit did.

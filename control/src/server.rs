@@ -7,7 +7,7 @@ use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::relay::{self, Redis};
-use crate::service::{Rules, Service};
+use crate::service::{Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, around};
 use crate::tail::Tail;
@@ -189,6 +189,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
+        Watches::new(tail.clone(), stopped.clone()),
         Rules::new(config.more_schemes, &config.own_hosts, config.reserved_codes),
     );
     let prepared = service.prepare().await;

@@ -6,15 +6,18 @@ mod directory;
 mod domains;
 mod draft;
 mod edges;
+mod filter;
 mod graph;
 mod history;
 mod import;
 mod list;
 mod name;
+mod watch;
 mod write;
 
 pub use draft::Rules;
 pub use import::Chunk;
+pub use watch::{Watch, Watches};
 
 use crate::journal::{Draft, Field, Intent, Item};
 use crate::metrics::Metrics;
@@ -41,6 +44,7 @@ pub struct Service {
     rules: Arc<Rules>,
     directory: Directory,
     sessions: Arc<Sessions>,
+    watches: Watches,
 }
 
 /// A link that a create asks for.
@@ -58,10 +62,11 @@ impl Service {
         writer: Arc<Writer>,
         metrics: Arc<Metrics>,
         sessions: Arc<Sessions>,
+        watches: Watches,
         rules: Rules,
     ) -> Self {
         let rules = Arc::new(rules);
-        Self { directory: Directory::new(store.clone()), store, writer, metrics, sessions, rules }
+        Self { directory: Directory::new(store.clone()), store, writer, metrics, sessions, watches, rules }
     }
 
     /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.

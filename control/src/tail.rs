@@ -168,9 +168,10 @@ mod tests {
     use crate::journal::domains::DomainItem;
     use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
     use crate::port::{
-        Audits, Committed, Fetched, History, Listed, Moment, Row, SessionRow, Tidied, Traced, Walked, Who,
+        Audits, Committed, Fetched, History, Listed, Moment, Row, SessionRow, Tidied, Time, Traced, Walked,
+        Who,
     };
-    use link::Key;
+    use link::{DomainId, Key};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Counts how often the log is read; far too often ends the tail with a hole.
@@ -221,6 +222,16 @@ mod tests {
             unreachable!()
         }
         fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn newest(
+            &self,
+            _: DomainId,
+            _: Time,
+            _: (i64, &[u8]),
+            _: bool,
+            _: Limit,
+        ) -> Result<Listed, StoreFault> {
             unreachable!()
         }
         fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {

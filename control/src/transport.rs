@@ -1,5 +1,30 @@
 //! How calls arrive: gRPC and REST on one port, and the feed of the edges. What they mean is in `service`.
 
+use crate::Fault;
+use crate::service::Watch;
+use proto::v1::WatchLinksResponse;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
 pub mod feed;
 pub mod grpc;
 pub mod rest;
+
+/// The messages of a watch: one waits while the next is read, and the log waits for whoever takes neither.
+fn messages(mut watch: Watch) -> ReceiverStream<Result<WatchLinksResponse, Fault>> {
+    let (out, messages) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let next = tokio::select! {
+                next = watch.next() => next.transpose(),
+                () = out.closed() => return,
+            };
+            let Some(next) = next else { return };
+            let last = next.is_err();
+            if out.send(next).await.is_err() || last {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(messages)
+}

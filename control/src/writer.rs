@@ -337,10 +337,10 @@ mod tests {
     use crate::journal::{Intent, Item};
     use crate::port::domains::{DomainRow, DomainRows};
     use crate::port::{
-        Audits, Committed, Fetched, History, Limit, Listed, Moment, Row, Tidied, Traced, Walked, Who,
+        Audits, Committed, Fetched, History, Limit, Listed, Moment, Row, Tidied, Time, Traced, Walked, Who,
     };
     use bytes::Bytes;
-    use link::{Change, Key};
+    use link::{Change, DomainId, Key};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Notes the size of each group; the first commit waits until the test has queued everything.
@@ -399,6 +399,16 @@ mod tests {
             unreachable!()
         }
         fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+            unreachable!()
+        }
+        fn newest(
+            &self,
+            _: DomainId,
+            _: Time,
+            _: (i64, &[u8]),
+            _: bool,
+            _: Limit,
+        ) -> Result<Listed, StoreFault> {
             unreachable!()
         }
         fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {

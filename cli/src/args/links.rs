@@ -75,8 +75,23 @@ pub enum LinkCommand {
     Restore(Restore),
     /// Asks an edge what it would answer, and why
     Explain(Explain),
-    /// Lists links in the order of their codes
+    /// Shows every change of the links as it happens, until it is stopped
+    Watch {
+        /// Behind this one: of a change that was shown, or of any answer [default: from now on]
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Lists links
     List {
+        /// Which ones, such as 'code = "abc*" AND tags:"x" AND create_time >= "2026-01-01T00:00:00Z"'
+        #[arg(long, default_value = "", hide_default_value = true)]
+        filter: String,
+        /// In which order: 'create_time desc' or 'update_time desc' instead of code
+        #[arg(long, default_value = "code", value_name = "ORDER")]
+        order_by: String,
         /// How many at most
         #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
         page_size: i32,

@@ -1,11 +1,13 @@
 //! `linkr export`: every link in the order of their codes. The same links give the same bytes, and an import takes them.
 
+mod nginx;
+
 use super::fields::{FIELDS, cell, object};
 use super::{connect, parent, refused};
-use crate::args::{Export, Format};
+use crate::args::{Export, Format, Written};
 use crate::fault::Fault;
 use crate::out;
-use proto::v1::{ExportLinksRequest, Link};
+use proto::v1::ExportLinksRequest;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -13,7 +15,11 @@ use std::path::{Path, PathBuf};
 
 /// Runs it. A file appears only when it is whole.
 pub async fn export(args: Export) -> Result<(), Fault> {
-    let format = args.format.or_else(|| args.file.as_deref().and_then(Format::of)).unwrap_or(Format::Csv);
+    let by_name = match args.file.as_deref().and_then(Format::of) {
+        Some(Format::Jsonl) => Written::Jsonl,
+        _ => Written::Csv,
+    };
+    let format = args.format.unwrap_or(by_name);
     let request = ExportLinksRequest { parent: parent(&args.server.domain), show_deleted: args.show_deleted };
     let mut client = connect(&args.server.api).await?;
     let mut parts =
@@ -22,15 +28,32 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     let place = args.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
     let fields: Vec<&str> = FIELDS.into_iter().chain(args.show_deleted.then_some("delete_time")).collect();
-    if format == Format::Csv {
-        sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))).map_err(to_sink)?;
+    let mut map = nginx::Map::new();
+    match format {
+        Written::Csv => sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))),
+        Written::Jsonl => Ok(()),
+        Written::NginxMap => sink.write_all(nginx::HEAD.as_bytes()),
     }
+    .map_err(to_sink)?;
     while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server.api))? {
         for link in part.links {
-            sink.write_all(&bytes(&link, format, &fields)).map_err(to_sink)?;
+            let bytes = match format {
+                Written::Csv => csv_line(fields.iter().map(|field| cell(&link, field))),
+                Written::Jsonl => {
+                    let object = object(&link, fields.iter().copied());
+                    format!("{}\n", serde_json::Value::Object(object)).into_bytes()
+                }
+                Written::NginxMap => map.line(&link).into_bytes(),
+            };
+            sink.write_all(&bytes).map_err(to_sink)?;
         }
     }
-    sink.finish().map_err(to_sink)
+    if format == Written::NginxMap {
+        sink.write_all(nginx::TAIL.as_bytes()).map_err(to_sink)?;
+    }
+    sink.finish().map_err(to_sink)?;
+    map.say();
+    Ok(())
 }
 
 /// Where an export goes.
@@ -102,16 +125,6 @@ impl Drop for Partial {
     fn drop(&mut self) {
         if !self.renamed {
             let _ = std::fs::remove_file(&self.name); // nobody asked for it
-        }
-    }
-}
-
-fn bytes(link: &Link, format: Format, fields: &[&str]) -> Vec<u8> {
-    match format {
-        Format::Csv => csv_line(fields.iter().map(|field| cell(link, field))),
-        Format::Jsonl => {
-            let object = object(link, fields.iter().copied());
-            format!("{}\n", serde_json::Value::Object(object)).into_bytes()
         }
     }
 }

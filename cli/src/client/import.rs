@@ -1,6 +1,8 @@
 //! `linkr import`: a file as a stream of chunks, several on their way at a time; bad rows never stop good ones.
 
+mod dialects;
 mod lines;
+mod maps;
 mod rejects;
 mod rows;
 
@@ -11,7 +13,7 @@ use crate::out;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::v1::{ImportLinksRequest, ImportOutcome, ImportResult};
 use rejects::Rejects;
-use rows::{Row, Rows};
+pub use rows::{Row, Rows};
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -42,7 +44,7 @@ struct Sent {
 /// Runs it.
 pub async fn import(args: Import) -> Result<(), Fault> {
     let began = Instant::now();
-    let rows = open(&args)?;
+    let rows = open(&args.file, args.format, &args.server.domain)?;
     let mut rejects = Rejects::new(&args.file, rows.header());
     let bar = bar(&args.file);
     let mut client = connect(&args.server.api).await?;
@@ -96,21 +98,21 @@ fn cut(fault: &Fault, counts: &Counts) -> Fault {
     ))
 }
 
-fn open(args: &Import) -> Result<Rows, Fault> {
-    let from_stdin = args.file.as_os_str() == "-";
-    let name = args.file.display();
-    let format = args.format.or_else(|| Format::of(&args.file)).ok_or_else(|| {
+/// The rows of a file; `-` is standard input.
+pub fn open(file: &Path, format: Option<Format>, domain: &str) -> Result<Rows, Fault> {
+    let name = file.display();
+    let format = format.or_else(|| Format::of(file)).ok_or_else(|| {
         Fault::new(format_args!(
-            "cannot tell the form of {name} by its name: add --format csv or --format jsonl"
+            "cannot tell the form of {name} by its name: add --format csv, --format jsonl or another one"
         ))
     });
     let unreadable = |fault: std::io::Error| Fault::new(format_args!("cannot read {name}: {fault}"));
-    let source: Box<dyn Read + Send> = if from_stdin {
+    let source: Box<dyn Read + Send> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(&args.file).map_err(unreadable)?)
+        Box::new(std::fs::File::open(file).map_err(unreadable)?)
     };
-    Rows::open(source, &args.file.display().to_string(), &args.server.domain, format)
+    Rows::open(source, &name.to_string(), domain, format)
 }
 
 /// On its own thread: reads, and sends what can be sent. Ends early when the receiving side has gone.
@@ -192,7 +194,8 @@ fn said(result: &ImportResult) -> String {
     }
 }
 
-fn bar(file: &Path) -> ProgressBar {
+/// How far a file was read, on a terminal.
+pub fn bar(file: &Path) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -92,14 +92,17 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             show::history(&answer.into_inner(), server.api.output)
         }
         LinkCommand::Restore(restore) => restored(restore).await,
+        LinkCommand::Watch { revision, server } => super::watch::watch(revision, server).await,
         LinkCommand::Explain(args) => super::explain(&args),
-        LinkCommand::List { page_size, page_token, all, show_deleted, server } => {
+        LinkCommand::List { filter, order_by, page_size, page_token, all, show_deleted, server } => {
             let mut client = connect(&server.api).await?;
             let mut request = v1::ListLinksRequest {
                 parent: parent(&server.domain),
                 page_size: if all { 1000 } else { page_size },
                 page_token: page_token.unwrap_or_default(),
                 show_deleted,
+                filter,
+                order_by,
             };
             let mut found = Vec::new();
             loop {
@@ -110,9 +113,12 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                     .into_inner();
                 found.extend(page.links);
                 request.page_token = page.next_page_token;
-                if !all || request.page_token.is_empty() {
+                // With a filter a page may be short although there are more.
+                let left = page_size.saturating_sub(i32::try_from(found.len()).unwrap_or(i32::MAX));
+                if request.page_token.is_empty() || (!all && left <= 0) {
                     return show::links(&found, &request.page_token, server.api.output);
                 }
+                request.page_size = if all { 1000 } else { left };
             }
         }
     }

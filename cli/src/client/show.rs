@@ -155,6 +155,6 @@ fn everything(link: &Link) -> Map<String, Value> {
 }
 
 /// A terminal is told no more than text: what people typed into a field may hold anything.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -20,12 +20,12 @@ use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
-    Standing, StoreFault, Tidied, Traced, Walked, Who,
+    Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::LogView;
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 
 /// A database of this and perhaps other controls.
 #[derive(Debug)]
@@ -109,6 +109,17 @@ impl Repository for Postgres {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.db.call(READ, async |db| read::list(db, prefix, after, deleted, limit).await)
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.db.call(READ, async |db| read::newest(db, domain, time, behind, deleted, limit).await)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -18,11 +18,11 @@ use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
-    StoreFault, Tidied, Traced, Walked, Who,
+    StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::LogView;
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
@@ -115,6 +115,17 @@ impl Repository for Sqlite {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.read(|snapshot| read::newest(snapshot, domain, time, behind, deleted, limit))
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

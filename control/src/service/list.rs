@@ -1,7 +1,8 @@
-//! Lists and exports: pages in the order of codes. Nothing is written here.
+//! Lists and exports: pages in a stable order, whatever their depth. Nothing is written here.
 
+use super::filter::Filter;
 use super::{Service, blocking};
-use crate::port::{Limit, Listed};
+use crate::port::{Limit, Listed, Repository, Row, StoreFault, Time};
 use crate::{Caller, Fault};
 use link::{DomainId, Key};
 use proto::v1;
@@ -12,6 +13,27 @@ const LARGEST_PAGE: i32 = 1_000;
 /// Bytes of keys, records and notes on one page, so that it stays below the 4 MiB that gRPC clients take by default.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
+/// Links that are held against a filter for one page. A page that is not full by then ends there, with a token.
+const LOOKED_AT: usize = 10_000;
+
+/// What a list is asked for, and with it which tokens are its own.
+struct Asked {
+    domain: DomainId,
+    deleted: bool,
+    /// By which time, newest first; `None`: by code.
+    order: Option<Time>,
+    filter: Filter,
+    /// The texts of filter and order.
+    told: String,
+}
+
+/// A place in a list: behind this link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// Unix milliseconds; 0 in the order of codes.
+    at: i64,
+    key: Vec<u8>,
+}
 
 impl Service {
     /// See `ListLinks`.
@@ -34,19 +56,28 @@ impl Service {
             size => size.min(LARGEST_PAGE),
         };
         let rows = usize::try_from(rows).map_err(|_| Fault::invalid("page_size", "is negative"))?;
-        let deleted = request.show_deleted;
-        let after = if request.page_token.is_empty() {
-            Vec::new()
-        } else {
-            after(&request.page_token, domain, deleted)
-                .ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?
+        let asked = Asked {
+            domain,
+            deleted: request.show_deleted,
+            order: order(&request.order_by)?,
+            filter: Filter::parse(&request.filter)?,
+            told: format!("{}\n{}", request.order_by.trim(), request.filter.trim()),
         };
-        let page = self.page(domain, after, deleted, Limit { rows, bytes: PAGE_BYTES }).await?;
-        let last = page.rows.last().filter(|_| page.more);
-        Ok(v1::ListLinksResponse {
-            next_page_token: last.map_or_else(String::new, |row| token(&row.key, deleted)),
-            links: page.rows.iter().map(|row| self.shown(row, page.epoch)).collect(),
+        let place = match request.page_token.as_str() {
+            "" => asked.begin(),
+            token => asked
+                .place(token)
+                .ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?,
+        };
+        let (page, next, token) = blocking(&self.store, move |store| {
+            let (page, next) = asked.page(store, place, rows)?;
+            let token = next.as_ref().map_or_else(String::new, |next| asked.token(next));
+            Ok((page, next, token))
         })
+        .await?;
+        debug_assert_eq!(next.is_none(), token.is_empty());
+        let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
+        Ok(v1::ListLinksResponse { next_page_token: token, links })
     }
 
     /// The part of an export behind the key `after`; and the key to go on behind, if there is more.
@@ -56,68 +87,166 @@ impl Service {
         request: &v1::ExportLinksRequest,
         after: Vec<u8>,
     ) -> Result<(v1::ExportLinksResponse, Option<Vec<u8>>), Fault> {
-        let domain = self.parent(caller, &request.parent).await?.id;
-        let page = self.page(domain, after, request.show_deleted, EXPORT).await?;
+        let domain = self.parent(caller, &request.parent).await?.id.prefix();
+        let deleted = request.show_deleted;
+        let page = blocking(&self.store, move |store| store.list(&domain, &after, deleted, EXPORT)).await?;
         let next = page.rows.last().filter(|_| page.more).map(|row| row.key.as_bytes().to_vec());
         let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
         Ok((v1::ExportLinksResponse { links }, next))
     }
+}
 
-    async fn page(
+impl Asked {
+    fn begin(&self) -> Place {
+        // A link of the latest time stands behind it: no key is empty.
+        let at = self.order.map_or(0, |time| self.filter.between(time).1 + 1);
+        Place { at, key: Vec::new() }
+    }
+
+    /// The next `most` links for which the filter holds, and the place to go on behind if there may be more. The store
+    /// is read in parts, so that a filter that few links meet costs as much as one that all do.
+    fn page(
         &self,
-        domain: DomainId,
-        after: Vec<u8>,
-        deleted: bool,
-        limit: Limit,
-    ) -> Result<Listed, Fault> {
-        let list = move |store: &dyn crate::port::Repository| {
-            store.list(&domain.0.to_be_bytes(), &after, deleted, limit)
+        store: &dyn Repository,
+        place: Place,
+        most: usize,
+    ) -> Result<(Listed, Option<Place>), StoreFault> {
+        let (mut place, mut left, mut part) = (place, LOOKED_AT, most);
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        loop {
+            let read = self.read(store, &place, Limit { rows: part, bytes: PAGE_BYTES })?;
+            let (mut more, count) = (read.more, read.rows.len());
+            for (at, row) in read.rows.into_iter().enumerate() {
+                if self.order.is_some_and(|time| time.of(&row) < self.filter.between(time).0) {
+                    more = false; // those behind it are older still
+                    break;
+                }
+                place = self.at(&row);
+                if self.filter.holds(&row) {
+                    bytes += size(&row);
+                    rows.push(row);
+                    if rows.len() == most || bytes > PAGE_BYTES {
+                        more |= at + 1 < count;
+                        left = 0;
+                        break;
+                    }
+                }
+            }
+            left = left.saturating_sub(count);
+            if !more || left == 0 {
+                return Ok((Listed { epoch: read.epoch, rows, more }, more.then_some(place)));
+            }
+            part = (part * 4).clamp(1, 1_000.min(left));
+        }
+    }
+
+    fn read(&self, store: &dyn Repository, place: &Place, limit: Limit) -> Result<Listed, StoreFault> {
+        match self.order {
+            None => {
+                let prefix = [&self.domain.0.to_be_bytes(), self.filter.prefix().as_bytes()].concat();
+                store.list(&prefix, &place.key, self.deleted, limit)
+            }
+            Some(time) => store.newest(self.domain, time, (place.at, &place.key), self.deleted, limit),
+        }
+    }
+
+    fn at(&self, row: &Row) -> Place {
+        Place { at: self.order.map_or(0, |time| time.of(row)), key: row.key.as_bytes().to_vec() }
+    }
+
+    /// A place and a checksum over it and what was asked: a token of another list is refused rather than answered with
+    /// something that looks right.
+    fn token(&self, place: &Place) -> String {
+        let bytes = self.bytes(place);
+        let mut token = format!("{:08x}", self.checksum(&bytes));
+        for byte in bytes {
+            let _ = write!(token, "{byte:02x}"); // a String takes all
+        }
+        token
+    }
+
+    fn place(&self, token: &str) -> Option<Place> {
+        let (sum, text) = token.split_at_checked(8)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let bytes: Option<Vec<u8>> = text
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8))
+            .collect();
+        let bytes = bytes?;
+        let (at, key) = match self.order {
+            None => (0, &bytes[..]),
+            Some(_) => {
+                let (at, key) = bytes.split_first_chunk()?;
+                (i64::from_be_bytes(*at), key)
+            }
         };
-        Ok(blocking(&self.store, list).await?)
+        let key = Key::from_bytes(key).ok()?;
+        let own = key.domain() == self.domain && format!("{:08x}", self.checksum(&bytes)) == sum;
+        own.then(|| Place { at, key: key.as_bytes().to_vec() })
+    }
+
+    fn bytes(&self, place: &Place) -> Vec<u8> {
+        let mut bytes = self.order.map_or(Vec::new(), |_| place.at.to_be_bytes().to_vec());
+        bytes.extend_from_slice(&place.key);
+        bytes
+    }
+
+    fn checksum(&self, place: &[u8]) -> u32 {
+        super::fnv(&[place, &[u8::from(self.deleted)], self.told.as_bytes()].concat()) as u32
     }
 }
 
-/// The last key of a page and a checksum over it and what was asked: a token of another list is refused rather than
-/// answered with something that looks right.
-fn token(last: &Key, deleted: bool) -> String {
-    let bytes = last.as_bytes();
-    let mut token = format!("{:08x}", checksum(bytes, deleted));
-    for byte in bytes {
-        let _ = write!(token, "{byte:02x}"); // a String takes all
+fn order(text: &str) -> Result<Option<Time>, Fault> {
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [] | ["code"] => Ok(None),
+        ["create_time", "desc"] => Ok(Some(Time::Create)),
+        ["update_time", "desc"] => Ok(Some(Time::Update)),
+        _ => Err(Fault::invalid("order_by", "is none of code, create_time desc, update_time desc")),
     }
-    token
 }
 
-fn after(token: &str, domain: DomainId, deleted: bool) -> Option<Vec<u8>> {
-    let (sum, key) = token.split_at_checked(8)?;
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let bytes: Option<Vec<u8>> = key
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8))
-        .collect();
-    let key = Key::from_bytes(&bytes?).ok()?;
-    let own = key.domain() == domain && format!("{:08x}", checksum(key.as_bytes(), deleted)) == sum;
-    own.then(|| key.as_bytes().to_vec())
-}
-
-fn checksum(key: &[u8], deleted: bool) -> u32 {
-    super::fnv(&[key, &[u8::from(deleted)]].concat()) as u32
+fn size(row: &Row) -> usize {
+    let tags = row.info.tags.iter().map(String::len).sum::<usize>();
+    row.key.as_bytes().len()
+        + row.link.parts().target.as_bytes().len()
+        + row.info.note.len()
+        + row.info.title.len()
+        + tags
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked(domain: DomainId, deleted: bool, order: Option<Time>, told: &str) -> Asked {
+        Asked { domain, deleted, order, filter: Filter::default(), told: told.into() }
+    }
+
     #[test]
     fn a_token_comes_back_only_to_its_own_list() {
         let key = Key::new(DomainId::DEFAULT, &link::Code::new("a/b").unwrap());
-        let good = token(&key, false);
-        assert_eq!(after(&good, DomainId::DEFAULT, false), Some(key.as_bytes().to_vec()));
-        assert_eq!(after(&good, DomainId::DEFAULT, true), None);
-        assert_eq!(after(&good, DomainId(1), false), None);
-        for wrong in ["", "x", "00000000", &good[..good.len() - 1], &format!("{good}61"), "0000000é61"] {
-            assert_eq!(after(wrong, DomainId::DEFAULT, false), None, "{wrong}");
+        let of = |deleted, order, told| asked(DomainId::DEFAULT, deleted, order, told);
+        for (order, at) in [(None, 0), (Some(Time::Create), -1)] {
+            let place = Place { at, key: key.as_bytes().to_vec() };
+            let good = of(false, order, "\n").token(&place);
+            assert_eq!(of(false, order, "\n").place(&good), Some(place));
+            assert_eq!(of(true, order, "\n").place(&good), None);
+            assert_eq!(of(false, order, "\ncode:a").place(&good), None);
+            assert_eq!(of(false, Some(Time::Update), "update_time desc\n").place(&good), None);
+            assert_eq!(asked(DomainId(1), false, order, "\n").place(&good), None);
+            for wrong in ["", "x", "00000000", &good[..good.len() - 1], &format!("{good}61"), "0000000é61"] {
+                assert_eq!(of(false, order, "\n").place(wrong), None, "{wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn orders() {
+        assert_eq!((order(""), order(" code ")), (Ok(None), Ok(None)));
+        assert_eq!(order("create_time  desc"), Ok(Some(Time::Create)));
+        for wrong in ["create_time", "code desc", "target", "update_time desc, code"] {
+            assert_eq!(order(wrong).unwrap_err().field(), Some("order_by"), "{wrong}");
         }
     }
 }

@@ -121,6 +121,12 @@ pub static CALLS: &[Call] = &[
     call("/linkr.v1.Domains/GetDomain", READ, 1, &[(GET, "/v1/domains/{domain}")]),
     call("/linkr.v1.Domains/ListDomains", READ, 5, &[(GET, "/v1/domains")]),
     call("/linkr.v1.Domains/UpdateDomain", DOMAINS, 1, &[(PATCH, "/v1/domains/{domain}")]),
+    call(
+        "/linkr.v1.Links/WatchLinks",
+        READ,
+        5,
+        &[(GET, "/v1/links:watch"), (GET, "/v1/domains/{domain}/links:watch")],
+    ),
     call("/linkr.v1.Edges/ListEdges", READ, 5, &[(GET, "/v1/edges")]),
     call("/linkr.v1.Keys/CreateKey", KEYS, 1, &[(POST, "/v1/keys")]),
     call("/linkr.v1.Keys/ListKeys", KEYS, 5, &[(GET, "/v1/keys")]),

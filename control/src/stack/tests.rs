@@ -6,7 +6,7 @@ use crate::adapter::sqlite::{Options, Sqlite};
 use crate::keys::{Keys, Scope, Scopes, mint};
 use crate::metrics::Metrics;
 use crate::port::Repository;
-use crate::service::{Rules, Service};
+use crate::service::{Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -51,12 +51,13 @@ async fn every_route_has_a_rule_and_every_rule_a_route() {
     let bench = Bench::new("routes");
     let store = bench.store.clone();
     let head = store.head().unwrap();
-    let writer =
-        Arc::new(Writer::start(store.clone(), head, Arc::new(Tail::new(store.clone(), head))).unwrap());
+    let tail = Arc::new(Tail::new(store.clone(), head));
+    let writer = Arc::new(Writer::start(store.clone(), head, tail.clone()).unwrap());
     let sessions = Sessions::new(Vec::new(), false);
     let metrics = Arc::<Metrics>::default();
-    let service =
-        Service::new(store, writer.clone(), metrics, sessions, Rules::new(Vec::new(), &[], Vec::new()));
+    let watches = Watches::new(tail, tokio::sync::watch::channel(false).1);
+    let rules = Rules::new(Vec::new(), &[], Vec::new());
+    let service = Service::new(store, writer.clone(), metrics, sessions, watches, rules);
     let router = rest::router(Arc::new(service), bench.keys.clone());
     let told = format!("{router:?}");
     let paths: std::collections::BTreeSet<&str> = told
@@ -76,6 +77,11 @@ async fn every_route_has_a_rule_and_every_rule_a_route() {
             // Without a caller, as here, no handler does anything.
             let request = Plain::builder().method(method).uri(&path).body(Body::empty()).unwrap();
             let status = router.clone().oneshot(request).await.unwrap().status();
+            if status == StatusCode::NOT_FOUND {
+                // A piece that routes have in common, and none itself: a handler without a caller finds other words.
+                assert!(over_rest(method, &path).is_err(), "{method} {template}");
+                continue;
+            }
             let (there, rule) = (status != StatusCode::METHOD_NOT_ALLOWED, over_rest(method, &path));
             assert_eq!(there, rule.is_ok(), "{method} {template}: {status}, {rule:?}");
         }

@@ -9,7 +9,7 @@ use proto::v1::{self, domains_server::Domains, edges_server::Edges, links_server
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -139,6 +139,18 @@ impl Links for Calls {
     ) -> Result<Response<v1::BatchLinksResponse>, Status> {
         let (caller, request) = taken(call)?;
         answer(self.0.batch_delete(&caller, request).await)
+    }
+
+    type WatchLinksStream = Out<v1::WatchLinksResponse>;
+
+    async fn watch_links(
+        &self,
+        call: Request<v1::WatchLinksRequest>,
+    ) -> Result<Response<Self::WatchLinksStream>, Status> {
+        let (caller, request) = taken(call)?;
+        let watch = self.0.watch(&caller, request).await.map_err(|fault| status(&fault))?;
+        let messages = super::messages(watch).map(|next| next.map_err(|fault| status(&fault)));
+        Ok(Response::new(Box::pin(messages)))
     }
 }
 

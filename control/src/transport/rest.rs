@@ -9,7 +9,9 @@ mod problem;
 mod verbs;
 
 pub use domains::domain as domain_json;
-pub use json::{code as code_json, edges as edges_json, propagation as propagation_json};
+pub use json::{
+    change as change_json, code as code_json, edges as edges_json, propagation as propagation_json,
+};
 pub use keys::{key_json, keys_json};
 pub use problem::problem;
 
@@ -24,7 +26,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use prost_types::FieldMask;
 use proto::v1;
+use std::convert::Infallible;
 use std::sync::Arc;
+use tokio_stream::StreamExt;
 
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -39,6 +43,8 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
     Router::new()
         .route("/v1/links", many.clone())
         .route("/v1/domains/{domain}/links", many)
+        .route("/v1/links:watch", get(watch))
+        .route("/v1/domains/{domain}/links:watch", get(watch))
         .route("/v1/domains", get(domains::list).post(domains::create))
         .route("/v1/domains/{domain}", get(domains::read).patch(domains::update))
         .route("/v1/codes/{*code}", get(check))
@@ -71,6 +77,8 @@ async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked:
             match name.as_str() {
                 "page_size" => request.page_size = parse("page_size", &value)?,
                 "page_token" => request.page_token = value,
+                "filter" => request.filter = value,
+                "order_by" => request.order_by = value,
                 "show_deleted" => request.show_deleted = parse("show_deleted", &value)?,
                 _ => return Err(unknown(name)),
             }
@@ -80,6 +88,34 @@ async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked:
     match request() {
         Ok(request) => match service.list(&who, request).await {
             Ok(page) => axum::Json(json::page(&page)).into_response(),
+            Err(fault) => problem(&fault),
+        },
+        Err(fault) => problem(&fault),
+    }
+}
+
+/// JSON lines, for as long as somebody takes them. What ends the stream early is its last line.
+async fn watch(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
+    let request = || {
+        let mut request = v1::WatchLinksRequest { parent: parent(path)?, ..v1::WatchLinksRequest::default() };
+        for (name, value) in pairs(asked)? {
+            match name.as_str() {
+                "revision" => request.revision = value,
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(request)
+    };
+    match request() {
+        Ok(request) => match service.watch(&who, request).await {
+            Ok(watch) => {
+                let line = |next: Result<v1::WatchLinksResponse, Fault>| {
+                    let value = next.map_or_else(|fault| problem::body(&fault), |next| json::changes(&next));
+                    Ok::<_, Infallible>(format!("{value}\n"))
+                };
+                let lines = axum::body::Body::from_stream(super::messages(watch).map(line));
+                ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response()
+            }
             Err(fault) => problem(&fault),
         },
         Err(fault) => problem(&fault),

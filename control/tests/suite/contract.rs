@@ -4,9 +4,9 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{Draft, Intent, Item, Request, Retry, Verdict};
+use control::journal::{Draft, Field, Intent, Item, Request, Retry, Verdict};
 use control::keys::{Scope, Scopes};
-use control::port::{History, Info, KeyRow, Limit, Repository, Row, SessionRow, StoreFault};
+use control::port::{History, Info, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -132,6 +132,41 @@ fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
     let versions: Vec<_> =
         fetched.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
     assert_eq!((fetched.head.seq, fetched.domains, versions), (10, 0, vec![Some(8), None, Some(2)]));
+}
+
+fn lists_narrow_by_what_codes_begin_with_and_go_by_time(store: &dyn Repository) {
+    let made = |codes: &[&str], now| {
+        let head =
+            store.commit(&codes.iter().map(|code| create(code)).collect::<Vec<_>>(), now).unwrap().head;
+        assert!(head.seq > 0);
+    };
+    made(&["b", "ab", "abc"], 5);
+    made(&["a", "abd/x", "ac"], 7);
+    store.commit(&[delete("ac")], 8).unwrap();
+    let rename = Intent::Update { fields: vec![Field::Title("new".into())], etag: None };
+    store.commit(&[one("b", rename)], 9).unwrap();
+    let codes = |listed: &Listed| -> Vec<String> {
+        listed.rows.iter().map(|row| String::from_utf8(row.key.code().to_vec()).unwrap()).collect()
+    };
+    let begin = [&DOMAIN[..], b"ab"].concat();
+    assert_eq!(codes(&store.list(&begin, b"", false, ALL).unwrap()), ["ab", "abc", "abd/x"]);
+    let behind = store.list(&begin, key("ab").as_bytes(), false, Limit { rows: 1, ..ALL }).unwrap();
+    assert_eq!((codes(&behind), behind.more), (vec!["abc".into()], true));
+    let last = store.list(&begin, key("abd/x").as_bytes(), false, ALL).unwrap();
+    assert_eq!((codes(&last), last.more), (vec![], false), "what begins otherwise does not count");
+    let newest = |domain, time, behind: (i64, &[u8]), deleted, rows| {
+        let listed = store.newest(DomainId(domain), time, behind, deleted, Limit { rows, ..ALL }).unwrap();
+        (codes(&listed), listed.more)
+    };
+    let all = (i64::MAX, &b""[..]);
+    let want = |codes: &[&str], more| (codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), more);
+    let made = &["ac", "abd/x", "a", "b", "abc", "ab"];
+    assert_eq!(newest(0, Time::Create, all, true, 9), want(made, false));
+    assert_eq!(newest(0, Time::Create, all, false, 2), want(&made[1..3], true));
+    assert_eq!(newest(0, Time::Create, (7, key("a").as_bytes()), false, 9), want(&made[3..], false));
+    assert_eq!(newest(0, Time::Create, (6, b""), false, 1), want(&["b"], true));
+    assert_eq!(newest(0, Time::Update, all, true, 9), want(&["b", "ac", "abd/x", "a", "abc", "ab"], false));
+    assert_eq!(newest(1, Time::Update, all, true, 9), want(&[], false));
 }
 
 fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {
@@ -305,6 +340,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_group_that_changes_nothing_leaves_the_log_alone);
     with_fresh(a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields);
     with_fresh(reads_keep_their_limits_and_go_on_behind_a_key);
+    with_fresh(lists_narrow_by_what_codes_begin_with_and_go_by_time);
     with_fresh(a_retry_is_answered_for_48_hours);
     with_fresh(a_fork_begins_a_higher_history_and_none_is_forgotten);
     with_fresh(edges_are_remembered_in_their_order);

@@ -6,7 +6,7 @@ use super::postgres::Database;
 use super::world::{Folder, World, create, to};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
-use control::journal::{Intent, Item, Verdict};
+use control::journal::{Intent, Verdict};
 use control::port::domains::DomainRows;
 use control::port::{Limit, Repository};
 use link::{ChangeKind, Class, Code, Domain, DomainId, Key, Target};

@@ -74,6 +74,7 @@ async fn every_row_of_the_table() {
         Fault::NotFound(String::new()).in_batch(1, ""),
         Fault::TooLarge(""),
         Fault::Overloaded,
+        Fault::Resync(String::new()),
         Fault::Store(StoreFault::Unavailable(String::new())),
         Fault::Store(StoreFault::Full),
         Fault::Store(StoreFault::Corrupt(String::new())),
@@ -169,6 +170,16 @@ async fn check(fault: &Fault) {
             )
         }
         Fault::Overloaded => overloaded(&bench).await,
+        Fault::Resync(_) => {
+            let revision = "1-00000000-1".to_owned(); // this store's history drew another number
+            (
+                links
+                    .watch_links(v1::WatchLinksRequest { revision, ..Default::default() })
+                    .await
+                    .unwrap_err(),
+                bench.rest("GET /v1/links:watch?revision=1-00000000-1", &[], Value::Null).await,
+            )
+        }
         Fault::Store(store) => {
             bench.fails(store.clone());
             let read = links.get_link(v1::GetLinkRequest { name: name("taken") }).await.unwrap_err();

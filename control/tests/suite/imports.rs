@@ -108,3 +108,46 @@ async fn a_chunk_above_the_limit_ends_the_import() {
     assert_eq!(world.head().await, 0);
     world.stop().await;
 }
+
+/// Whoever sends and never reads the results is not read any further: nothing grows here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_results_nobody_reads_is_not_read_on() {
+    const CHUNKS: usize = 400;
+    let world = World::new().await;
+    // Each row has a result of some hundred bytes: 5,000 of them fill what a connection holds back in a few chunks.
+    let rows: Vec<v1::Link> =
+        (0..5_000).map(|n| row(&format!("not a code {n}"), "https://a.example/")).collect();
+    let (send, messages) = tokio::sync::mpsc::channel(1);
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let sender = tokio::spawn({
+        let sent = sent.clone();
+        async move {
+            for _ in 0..CHUNKS {
+                let message = v1::ImportLinksRequest { links: rows.clone(), ..Default::default() };
+                send.send(message).await.unwrap();
+                sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    });
+    let messages = tokio_stream::wrappers::ReceiverStream::new(messages);
+    let mut answers = world.links().await.import_links(messages).await.unwrap().into_inner();
+    let now = || sent.load(std::sync::atomic::Ordering::Relaxed);
+    // It stands still once nothing more was taken for two seconds.
+    let (mut last, mut since) = (now(), Instant::now());
+    while since.elapsed() < std::time::Duration::from_secs(2) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        if now() != last {
+            (last, since) = (now(), Instant::now());
+        }
+    }
+    println!("{last} chunks were taken");
+    assert!(last < CHUNKS / 4, "{last} chunks of {CHUNKS} were taken");
+    // And everything comes once it is read.
+    let mut results = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        results += answer.results.len();
+    }
+    sender.await.unwrap();
+    assert_eq!(results, CHUNKS * 5_000);
+    world.stop().await;
+}

@@ -8,12 +8,12 @@ use control::journal::domains::DomainItem;
 use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
     Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
-    StoreFault, Tidied, Traced, Walked, Who,
+    StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
-use link::{Change, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use proto::exposition::{Format, Registry};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
@@ -316,6 +316,17 @@ impl Repository for Moody {
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
         self.inner.list(prefix, after, deleted, limit)
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.inner.newest(domain, time, behind, deleted, limit)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -1,6 +1,8 @@
 //! The rows of a file, CSV or JSON lines: each becomes a link or the reason why it is none.
 
+use super::dialects::Dialect;
 use super::lines::{BEHIND, Ends, Lines};
+use super::maps::{self, Nginx};
 use crate::args::Format;
 use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_cell, set_json};
 use crate::fault::Fault;
@@ -16,6 +18,9 @@ const MAX_LINE: u64 = 256 << 10;
 pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
 /// The column of such a file for the lines of a JSON lines file.
 const JSON_COLUMN: &str = "row";
+
+/// The column of such a file for the statements of a map.
+const MAP_COLUMN: &str = "statement";
 
 /// One row.
 pub struct Row {
@@ -43,11 +48,14 @@ pub struct Rows {
     /// Whether a column of a CSV file means something.
     meant: Vec<bool>,
     source: Source,
+    deleted: bool,
 }
 
 enum Source {
-    Csv { reader: Box<csv::Reader<Ends>>, lines: Lines },
+    Csv { reader: Box<csv::Reader<Ends>>, lines: Lines, dialect: Option<Dialect> },
     Jsonl { lines: Box<dyn BufRead + Send>, line: u64 },
+    Nginx(Nginx),
+    Haproxy { lines: Box<dyn BufRead + Send>, line: u64 },
 }
 
 impl Rows {
@@ -73,29 +81,42 @@ impl Rows {
                 )));
             }
         }
-        let source = match format? {
+        let format = format?;
+        let source = match format {
+            Format::NginxMap => Source::Nginx(Nginx::new(Box::new(source))),
+            Format::HaproxyMap => Source::Haproxy { lines: Box::new(source), line: 0 },
             Format::Jsonl => Source::Jsonl { lines: Box::new(source), line: 0 },
-            Format::Csv => {
+            Format::Csv | Format::ShlinkCsv | Format::YourlsCsv | Format::BitlyCsv | Format::KuttCsv => {
                 let (source, lines) = Lines::of(Box::new(source));
                 let reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
-                Source::Csv { reader: Box::new(reader), lines }
+                Source::Csv { reader: Box::new(reader), lines, dialect: None }
             }
         };
         let (name, domain) = (name.to_owned(), domain.to_owned());
-        let mut rows = Self { name, domain, read, header: Vec::new(), meant: Vec::new(), source };
+        let mut rows =
+            Self { name, domain, read, header: Vec::new(), meant: Vec::new(), source, deleted: false };
         rows.header = match &mut rows.source {
             Source::Jsonl { .. } => vec![JSON_COLUMN.to_owned()],
-            Source::Csv { reader, .. } => {
+            Source::Nginx(_) | Source::Haproxy { .. } => vec![MAP_COLUMN.to_owned()],
+            Source::Csv { reader, dialect, .. } => {
                 let header = reader.headers().map_err(|fault| unreadable(&fault))?;
                 let meant = |column: &str| !REJECT_COLUMNS.contains(&column);
                 let header = header.iter().map(str::trim);
                 rows.meant = header.clone().map(meant).collect();
                 let header: Vec<String> = header.filter(|column| meant(column)).map(str::to_owned).collect();
-                check_header(&header).map_err(|why| unreadable(&why))?;
+                *dialect = Dialect::of(format, &header).transpose().map_err(|why| unreadable(&why))?;
+                if dialect.is_none() {
+                    check_header(&header).map_err(|why| unreadable(&why))?;
+                }
                 header
             }
         };
         Ok(rows)
+    }
+
+    /// Deleted links too: they are not to be imported.
+    pub fn with_deleted(self) -> Self {
+        Self { deleted: true, ..self }
     }
 
     /// The columns of the file.
@@ -116,7 +137,17 @@ impl Rows {
         let broken =
             |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {} on: {fault}", self.name));
         let row = match &mut self.source {
-            Source::Csv { reader, lines } => {
+            Source::Nginx(map) => match map.next().map_err(|fault| broken(&fault))? {
+                Some(row) => row,
+                None => return Ok(None),
+            },
+            Source::Haproxy { lines, line } => {
+                match maps::haproxy(lines, line).map_err(|fault| broken(&fault))? {
+                    Some(row) => row,
+                    None => return Ok(None),
+                }
+            }
+            Source::Csv { reader, lines, dialect } => {
                 let mut record = csv::ByteRecord::new();
                 if !reader.read_byte_record(&mut record).map_err(|fault| broken(&fault))? {
                     return Ok(None);
@@ -129,7 +160,7 @@ impl Rows {
                 if open {
                     open_row(line, &record, &self.meant)
                 } else {
-                    csv_row(line, &record, &self.header, &self.meant)
+                    csv_row(line, &record, (&self.header, &self.meant), dialect.as_mut(), &self.domain)
                 }
             }
             Source::Jsonl { lines, line } => {
@@ -156,7 +187,7 @@ impl Rows {
     fn check(&self, mut row: Row) -> Row {
         let Ok(Some(link)) = &mut row.link else { return row };
         let domain = std::mem::take(&mut link.domain);
-        if link.delete_time.take().is_some() {
+        if !self.deleted && link.delete_time.take().is_some() {
             row.link = Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
         } else if !domain.is_empty() && domain != self.domain {
             row.link = Err(("DOMAIN", format!("its domain is not {}: see --domain", self.domain)));
@@ -200,13 +231,21 @@ fn cells(record: &csv::ByteRecord, meant: &[bool]) -> Vec<String> {
     cells.map(|(cell, _)| String::from_utf8_lossy(cell).into_owned()).collect()
 }
 
-fn csv_row(line: u64, record: &csv::ByteRecord, header: &[String], meant: &[bool]) -> Row {
+fn csv_row(
+    line: u64,
+    record: &csv::ByteRecord,
+    (header, meant): (&[String], &[bool]),
+    dialect: Option<&mut Dialect>,
+    domain: &str,
+) -> Row {
     let cells = cells(record, meant);
     let link = if record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
         Err(("NOT_UTF8", "is not UTF-8".to_owned()))
     } else if record.len() != meant.len() {
         let (count, plural) = (record.len(), if record.len() == 1 { "" } else { "s" });
         Err(("COLUMNS", format!("has {count} column{plural}, the first line has {}", meant.len())))
+    } else if let Some(dialect) = dialect {
+        dialect.link(&cells, domain).map(Some)
     } else if is_json(header) {
         json_link(cells[0].as_bytes()).map(Some).map_err(|why| ("INVALID", why))
     } else {

@@ -3,10 +3,10 @@
 use super::connection::{Db, Params, Trouble, corrupt, half, number};
 use super::history;
 use crate::adapter::raw::Raw;
-use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Walked};
+use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Time, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
@@ -14,6 +14,11 @@ pub(super) const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h
 /// Ten, which [`raw`] reads.
 pub(super) const LINK: &str =
     "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
+/// What a row of [`LINK`] is counted by.
+const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 0) + length(note)";
+/// Whether a link is not deleted. Of `IS NULL` the planner believes that it holds for few, as long as there are no
+/// statistics, and would read and sort them all.
+const LIVE: &str = "coalesce(delete_time, -1) < 0";
 /// The first of the columns behind the head, the tag of what is known, and two that bound a part.
 const BEHIND: usize = 7;
 
@@ -102,13 +107,38 @@ pub(super) async fn list(
     deleted: bool,
     limit: Limit,
 ) -> Result<Listed, Trouble> {
-    let size = "length(key) + length(record) + coalesce(length(kept), 0) + length(note)";
-    let what = (LINK, "links WHERE key > $1 AND ($5 OR delete_time IS NULL)", "key", size);
-    let after = after.max(prefix);
-    let params = ((&after as _, Type::BYTEA), &[(&deleted as _, Type::BOOL)][..]);
-    let (head, rows, mut more) = bounded(db, what, params, limit).await?;
+    // One bound for the index; behind a key is not at it.
+    let links = format!("links WHERE key >= $1 AND key <> $6 AND ($5 OR {LIVE})");
+    let what = (LINK, links.as_str(), "key", LINK_BYTES);
+    let from = after.max(prefix);
+    let more = &[(&deleted as _, Type::BOOL), (&after as _, Type::BYTEA)][..];
+    let (head, rows, mut more) = bounded(db, what, ((&from as _, Type::BYTEA), more), limit).await?;
     let mut rows = rows.iter().map(|row| raw(row, BEHIND)).collect::<Result<Vec<_>, _>>()?;
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
+    more &= inside == rows.len();
+    rows.truncate(inside);
+    Ok(Listed { epoch: head.epoch, rows, more })
+}
+
+pub(super) async fn newest(
+    db: &Db<'_>,
+    domain: DomainId,
+    time: Time,
+    (at, key): (i64, &[u8]),
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, Trouble> {
+    let column = time.column();
+    // One range in the order of the index: of how many links there are in a domain the planner may have no idea yet, and
+    // would rather sort what it takes for a few. Behind the last link come those of domains with lower numbers.
+    let from = format!("links WHERE (substr(key, 1, 4), {column}, key) < ($1, $5, $6) AND ($7 OR {LIVE})");
+    let order = format!("substr(key, 1, 4) DESC, {column} DESC, key DESC");
+    let domain = &domain.0.to_be_bytes()[..];
+    let more = &[(&at as _, Type::INT8), (&key as _, Type::BYTEA), (&deleted as _, Type::BOOL)][..];
+    let what = (LINK, from.as_str(), order.as_str(), LINK_BYTES);
+    let (head, rows, mut more) = bounded(db, what, ((&domain as _, Type::BYTEA), more), limit).await?;
+    let mut rows = rows.iter().map(|row| raw(row, BEHIND)).collect::<Result<Vec<_>, _>>()?;
+    let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(domain)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
     Ok(Listed { epoch: head.epoch, rows, more })

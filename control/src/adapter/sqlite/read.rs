@@ -2,11 +2,11 @@
 
 use super::{fault, row};
 use crate::adapter::raw::Raw;
-use crate::port::{Fetched, History, Limit, Listed, StoreFault, Walked};
+use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Time, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, ChangeKind, Epoch, Position, Seq};
-use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+use link::{Change, ChangeKind, DomainId, Epoch, Position, Seq};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Rows, params};
 
 pub(super) fn head(db: &Connection) -> Result<Position, StoreFault> {
     let sql = "SELECT epoch_counter, epoch_random, head, tag FROM log_head";
@@ -28,22 +28,50 @@ pub(super) fn list(
     limit: Limit,
 ) -> Result<Listed, StoreFault> {
     let epoch = head(db)?.epoch;
-    let sql = row::select(" WHERE key > ?1 AND (?2 OR delete_time IS NULL) ORDER BY key");
+    // One bound for the index; behind a key is not at it.
+    let sql = row::select(" WHERE key >= ?1 AND key <> ?2 AND (?3 OR delete_time IS NULL) ORDER BY key");
+    let (mut rows, mut more) = links(db, &sql, params![after.max(prefix), after, deleted], limit)?;
+    let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
+    more &= inside == rows.len();
+    rows.truncate(inside);
+    Ok(Listed { epoch, rows, more })
+}
+
+pub(super) fn newest(
+    db: &Connection,
+    domain: DomainId,
+    time: Time,
+    (at, key): (i64, &[u8]),
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, StoreFault> {
+    let epoch = head(db)?.epoch;
+    let column = time.column();
+    // By name: without statistics the planner might sort all links instead.
+    let sql = row::select(&format!(
+        " INDEXED BY links_{column} WHERE substr(key, 1, 4) = ?1 AND ({column}, key) < (?2, ?3) \
+         AND (?4 OR delete_time IS NULL) ORDER BY {column} DESC, key DESC"
+    ));
+    let (rows, more) = links(db, &sql, params![domain.0.to_be_bytes(), at, key, deleted], limit)?;
+    Ok(Listed { epoch, rows, more })
+}
+
+fn links(
+    db: &Connection,
+    sql: &str,
+    given: impl Params,
+    limit: Limit,
+) -> Result<(Vec<port::Row>, bool), StoreFault> {
     let read = || {
-        let mut statement = db.prepare_cached(&sql)?;
-        let rows = statement.query(params![after.max(prefix), deleted])?;
-        bounded(rows, limit, |row| {
+        let mut statement = db.prepare_cached(sql)?;
+        bounded(statement.query(given)?, limit, |row| {
             let raw = row::raw(row)?;
             let size = raw.size();
             Ok((raw, size))
         })
     };
-    let (raws, mut more) = read().map_err(|e| fault(&e))?;
-    let mut rows = raws.into_iter().map(Raw::parse).collect::<Result<Vec<_>, _>>()?;
-    let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
-    more &= inside == rows.len();
-    rows.truncate(inside);
-    Ok(Listed { epoch, rows, more })
+    let (raws, more) = read().map_err(|e| fault(&e))?;
+    Ok((raws.into_iter().map(Raw::parse).collect::<Result<_, _>>()?, more))
 }
 
 pub(super) fn log_view(db: &Connection, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

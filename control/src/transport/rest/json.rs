@@ -163,6 +163,24 @@ pub fn batch(done: &v1::BatchLinksResponse) -> Value {
     value
 }
 
+/// A message of a watch.
+pub fn changes(told: &v1::WatchLinksResponse) -> Value {
+    json!({ "changes": told.changes.iter().map(change).collect::<Vec<_>>(), "revision": told.revision })
+}
+
+/// A change of a link.
+pub fn change(told: &v1::LinkChange) -> Value {
+    let mut value = json!({
+        "revision": told.revision,
+        "name": told.name,
+        "link": told.link.as_ref().map(state),
+        "deleted": told.deleted,
+        "purged": told.purged,
+    });
+    without_nulls(&mut value);
+    value
+}
+
 /// The point in the body of a restore.
 ///
 /// # Errors
@@ -244,6 +262,15 @@ pub fn nothing(body: &[u8]) -> Result<(), Fault> {
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
     serde_json::from_slice(body)
         .map_err(|e| Fault::invalid("body", format!("is not what this call takes: {e}")))
+}
+
+/// A link without what the log does not know of it.
+fn state(told: &v1::Link) -> Value {
+    let mut value = link(told);
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !["title", "tags", "note"].contains(&name.as_str()));
+    }
+    value
 }
 
 /// A link that a caller gives, and the fields in it that can be set. `null` is the default of its field.

@@ -58,6 +58,9 @@ fn document() -> Value {
             fields.extend(serde_json::from_str::<Map<String, Value>>(more).unwrap_or_default());
         }
     }
+    for (name, schema) in routes::BODIES {
+        schemas.insert((*name).to_owned(), serde_json::from_str(schema).unwrap_or_default());
+    }
     schemas.insert("Problem".into(), problem());
     json!({
         "openapi": "3.1.0",
@@ -214,7 +217,8 @@ mod tests {
             assert!(described.field(&full(message), field).is_some(), "{message}.{field}");
             serde_json::from_str::<Map<String, Value>>(more).unwrap();
         }
-        for (_, _, schema) in routes::IN_PATH {
+        let bodies = routes::BODIES.iter().map(|(_, schema)| schema);
+        for schema in routes::IN_PATH.iter().map(|(_, _, schema)| schema).chain(bodies) {
             serde_json::from_str::<Value>(schema).unwrap();
         }
     }

@@ -70,6 +70,7 @@ const NO_DOMAIN: Fault = Fault::DomainNotFound(String::new());
 const TAKEN: Fault = Fault::Exists(String::new());
 const DELETED: Fault = Fault::CodeDeleted(String::new());
 const FULL: Fault = Fault::Store(StoreFault::Full);
+const RESYNC: Fault = Fault::Resync(String::new());
 const BUSY: Fault = Fault::Overloaded;
 
 /// What any call can be refused for.
@@ -95,13 +96,38 @@ const CHANGE: &[Fault] = &[
     FULL,
 ];
 
+const RETURN: &[Fault] = &[
+    NO_LINK,
+    NO_DOMAIN,
+    TAKEN,
+    Fault::EtagMismatch,
+    Fault::IdempotencyMismatch,
+    Fault::NotJson,
+    Fault::TooLarge(""),
+    BUSY,
+    FULL,
+];
+
+const BATCH: &[Fault] = &[
+    NO_LINK,
+    NO_DOMAIN,
+    TAKEN,
+    DELETED,
+    Fault::EtagMismatch,
+    Fault::IdempotencyMismatch,
+    Fault::NotJson,
+    Fault::TooLarge(""),
+    BUSY,
+    FULL,
+];
+
 /// Every route.
 pub static ROUTES: &[Route] = &[
     Route {
         path: "/v1/domains/{domain}/links",
         call: "Links.ListLinks",
         request: "ListLinksRequest",
-        query: &["page_size", "page_token", "show_deleted"],
+        query: &["page_size", "page_token", "show_deleted", "filter", "order_by"],
         answer: "ListLinksResponse",
         faults: &[NO_DOMAIN],
         ..READ
@@ -126,6 +152,16 @@ pub static ROUTES: &[Route] = &[
             FULL,
         ],
         ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links:watch",
+        call: "Links.WatchLinks",
+        request: "WatchLinksRequest",
+        query: &["revision"],
+        answer: "WatchLinksResponse",
+        kind: "application/jsonl",
+        faults: &[NO_DOMAIN, RESYNC, BUSY],
+        ..READ
     },
     Route {
         path: "/v1/domains/{domain}/links/{code}",
@@ -157,6 +193,71 @@ pub static ROUTES: &[Route] = &[
         headers: &["Idempotency-Key", "If-Match"],
         answer: "Link",
         faults: CHANGE,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links/{code}:history",
+        call: "Links.ListLinkHistory",
+        request: "ListLinkHistoryRequest",
+        query: &["page_size", "page_token"],
+        answer: "ListLinkHistoryResponse",
+        faults: &[NO_LINK, NO_DOMAIN],
+        ..READ
+    },
+    Route {
+        path: "/v1/domains/{domain}/links/{code}:undelete",
+        call: "Links.UndeleteLink",
+        request: "UndeleteLinkRequest",
+        query: WRITE_QUERY,
+        headers: &["Idempotency-Key", "If-Match"],
+        body: Some(""),
+        answer: "Link",
+        faults: RETURN,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links/{code}:restore",
+        call: "Links.RestoreLink",
+        request: "RestoreLinkRequest",
+        query: WRITE_QUERY,
+        headers: &["Idempotency-Key", "If-Match"],
+        body: Some("RestorePoint"),
+        body_required: true,
+        answer: "Link",
+        faults: RETURN,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links:batchCreate",
+        call: "Links.BatchCreateLinks",
+        request: "BatchCreateLinksRequest",
+        query: WRITE_QUERY,
+        body: Some("BatchLinks"),
+        body_required: true,
+        answer: "BatchLinksResponse",
+        faults: BATCH,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links:batchUpdate",
+        call: "Links.BatchUpdateLinks",
+        request: "BatchUpdateLinksRequest",
+        query: WRITE_QUERY,
+        body: Some("BatchLinks"),
+        body_required: true,
+        answer: "BatchLinksResponse",
+        faults: BATCH,
+        ..WRITE
+    },
+    Route {
+        path: "/v1/domains/{domain}/links:batchDelete",
+        call: "Links.BatchDeleteLinks",
+        request: "BatchDeleteLinksRequest",
+        query: WRITE_QUERY,
+        body: Some("BatchDeletions"),
+        body_required: true,
+        answer: "BatchLinksResponse",
+        faults: BATCH,
         ..WRITE
     },
     Route {
@@ -273,6 +374,22 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
         r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
     ),
     ("key", "The id of a key.", r#"{"type":"string","pattern":"^[0-9a-f]{16}$"}"#),
+];
+
+/// Bodies that are no message of gRPC: name and schema.
+pub const BODIES: &[(&str, &str)] = &[
+    (
+        "RestorePoint",
+        r#"{"type":"object","description":"As of when: one of both.","additionalProperties":false,"minProperties":1,"maxProperties":1,"properties":{"time":{"type":"string","format":"date-time","description":"As the link was at this time."},"revision":{"type":"string","description":"As it was at this revision."}}}"#,
+    ),
+    (
+        "BatchLinks",
+        r##"{"type":"object","description":"Links to create or change.","additionalProperties":false,"required":["requests"],"properties":{"requests":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"object","additionalProperties":false,"required":["link"],"properties":{"link":{"$ref":"#/components/schemas/Link"}}}}}}"##,
+    ),
+    (
+        "BatchDeletions",
+        r#"{"type":"object","description":"Links to delete.","additionalProperties":false,"required":["requests"],"properties":{"requests":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"object","additionalProperties":false,"required":["code"],"properties":{"code":{"type":"string"},"etag":{"type":"string","description":"Only if it still matches."}}}}}}"#,
+    ),
 ];
 
 /// Headers: name, words, pattern.

@@ -1,0 +1,346 @@
+//! Redirect maps of nginx and HAProxy: what stands in them becomes rows, and what no link can be says why. The syntax is
+//! that of `ngx_http_map_module` and of HAProxy's map files.
+
+use super::rows::Row;
+use proto::v1::Link;
+use std::io::{BufRead, Error, ErrorKind, Read};
+
+/// Bytes of a statement or a line.
+const LONGEST: usize = 256 << 10;
+
+/// Why a row is no link, for programs and for people.
+type Reason = (&'static str, String);
+
+/// The statements of an nginx configuration: whole `map` blocks, alone or in `http`, or the bare lines of an included
+/// file.
+pub struct Nginx {
+    bytes: std::iter::Peekable<std::io::Bytes<Box<dyn BufRead + Send>>>,
+    /// The line of the next byte.
+    line: u64,
+    blocks: Vec<Block>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Http,
+    Map,
+    Other,
+}
+
+/// A statement, and what ended it.
+struct Statement {
+    line: u64,
+    raw: Vec<u8>,
+    words: Vec<Vec<u8>>,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Semicolon,
+    Open,
+    Close,
+    /// The end of the file, perhaps within a quote.
+    File,
+}
+
+impl Nginx {
+    pub fn new(source: Box<dyn BufRead + Send>) -> Self {
+        Self { bytes: source.bytes().peekable(), line: 1, blocks: Vec::new() }
+    }
+
+    /// The next row; `None` at the end of the file.
+    pub fn next(&mut self) -> std::io::Result<Option<Row>> {
+        loop {
+            let statement = self.statement()?;
+            let block = self.blocks.last().copied();
+            let link = match statement.end {
+                End::Open => self.open(block, &statement.words),
+                End::Close if statement.words.is_empty() && self.blocks.pop().is_some() => None,
+                End::Semicolon if block == Some(Block::Map) => entry(&statement.words, true),
+                End::Semicolon if block.is_none() => entry(&statement.words, false),
+                End::Semicolon => None, // another directive of nginx
+                End::File if statement.words.is_empty() && self.blocks.is_empty() => return Ok(None),
+                End::File => {
+                    self.blocks.clear();
+                    Some(Err(("CUT", "is not whole: the file ends here".to_owned())))
+                }
+                End::Close => Some(Err(("SYNTAX", "is not ended by a ;".to_owned()))),
+            };
+            if let Some(link) = link {
+                return Ok(Some(row(statement.line, &statement.raw, link)));
+            }
+        }
+    }
+
+    fn open(&mut self, block: Option<Block>, words: &[Vec<u8>]) -> Option<Result<Link, Reason>> {
+        let names: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let (inner, known) = match (block, &names[..]) {
+            (None, [b"http"]) => (Block::Http, true),
+            (None | Some(Block::Http), [b"map", _, _]) => (Block::Map, true),
+            // Only the outermost is told; a server within http is no surprise.
+            (Some(Block::Http | Block::Other), _) => (Block::Other, true),
+            _ => (Block::Other, false),
+        };
+        self.blocks.push(inner);
+        (!known).then(|| Err(("BLOCK", "is a block, but no map: nothing in it is taken".to_owned())))
+    }
+
+    fn statement(&mut self) -> std::io::Result<Statement> {
+        let mut statement =
+            Statement { line: self.line, raw: Vec::new(), words: Vec::new(), end: End::Semicolon };
+        loop {
+            let Some(byte) = self.take()? else {
+                statement.end = End::File;
+                return Ok(statement);
+            };
+            if statement.raw.is_empty() {
+                statement.line = self.line - u64::from(byte == b'\n');
+            }
+            match byte {
+                b'#' => while self.take()?.is_some_and(|byte| byte != b'\n') {},
+                byte if byte.is_ascii_whitespace() => {
+                    if !statement.raw.is_empty() && statement.raw.last() != Some(&b' ') {
+                        statement.raw.push(b' ');
+                    }
+                }
+                b';' | b'{' | b'}' => {
+                    statement.raw.push(byte);
+                    statement.end = match byte {
+                        b';' => End::Semicolon,
+                        b'{' => End::Open,
+                        _ => End::Close,
+                    };
+                    return Ok(statement);
+                }
+                first => {
+                    if !self.word(first, &mut statement)? {
+                        statement.end = End::File;
+                        return Ok(statement);
+                    }
+                }
+            }
+            if statement.raw.len() > LONGEST {
+                return Err(too_long(statement.line));
+            }
+        }
+    }
+
+    /// The rest of a word; `false` when its quote is never closed.
+    fn word(&mut self, first: u8, statement: &mut Statement) -> std::io::Result<bool> {
+        let quote = matches!(first, b'"' | b'\'').then_some(first);
+        let (mut word, mut next) = (Vec::new(), if quote.is_some() { None } else { Some(first) });
+        statement.raw.push(first);
+        loop {
+            let byte = match next.take() {
+                Some(byte) => byte,
+                None => {
+                    let ends = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b';' | b'{');
+                    let ahead = match self.bytes.peek() {
+                        Some(Ok(byte)) => Some(*byte),
+                        _ => None,
+                    };
+                    // A brace behind a $ begins the name of a variable, and one that closes ends no word.
+                    let inside = quote.is_some() || ahead == Some(b'{') && word.last() == Some(&b'$');
+                    if ahead.is_some_and(ends) && !inside {
+                        break;
+                    }
+                    match self.take()? {
+                        None => {
+                            statement.words.push(word);
+                            return Ok(quote.is_none());
+                        }
+                        Some(byte) => {
+                            statement.raw.push(byte);
+                            byte
+                        }
+                    }
+                }
+            };
+            if Some(byte) == quote {
+                break;
+            }
+            word.push(byte);
+            if byte == b'\\'
+                && let Some(escaped) = self.take()?
+            {
+                statement.raw.push(escaped);
+                // Other backslashes stay where they are.
+                match escaped {
+                    b'"' | b'\'' | b'\\' => *word.last_mut().expect("the backslash") = escaped,
+                    b't' => *word.last_mut().expect("the backslash") = b'\t',
+                    b'r' => *word.last_mut().expect("the backslash") = b'\r',
+                    b'n' => *word.last_mut().expect("the backslash") = b'\n',
+                    other => word.push(other),
+                }
+            }
+            if word.len() > LONGEST {
+                return Err(too_long(statement.line));
+            }
+        }
+        statement.words.push(word);
+        Ok(true)
+    }
+
+    fn take(&mut self) -> std::io::Result<Option<u8>> {
+        let byte = self.bytes.next().transpose()?;
+        self.line += u64::from(byte == Some(b'\n'));
+        Ok(byte)
+    }
+}
+
+/// What a statement of a map says; nothing where there is nothing to carry over.
+fn entry(words: &[Vec<u8>], in_map: bool) -> Option<Result<Link, Reason>> {
+    let no = |reason, why: &str| Some(Err((reason, why.to_owned())));
+    match words {
+        [] => None,
+        [word] if word == b"volatile" => None,
+        [word] if word == b"hostnames" => no("HOSTNAMES", "is about host names, and codes are paths"),
+        [name, _] if !in_map && name.starts_with(b"map_hash_") => None,
+        [name, _] if name == b"include" => no("INCLUDE", "is another file: import that by itself"),
+        [name, value] if name == b"default" && value.is_empty() => None,
+        [name, _] if name == b"default" => no("DEFAULT", "is for all other paths, and no link"),
+        [key, _] if key.starts_with(b"~") => {
+            no("PATTERN", "is a pattern, and codes are compared as they are")
+        }
+        [_, value] if value.is_empty() => no("EMPTY", "leads nowhere"),
+        [_, value] if value.contains(&b'$') => no("VARIABLE", "leads to a place that depends on the request"),
+        [key, value] => {
+            // What would be a word of the map's own stands behind a backslash.
+            let key = key.strip_prefix(b"\\").unwrap_or(key);
+            if in_map && !key.starts_with(b"/") {
+                return no("KEY", "is no path: it does not begin with /");
+            }
+            Some(link(key, value))
+        }
+        _ => no("SYNTAX", "is not of the form 'key value;'"),
+    }
+}
+
+/// The next row of a HAProxy map: a key, spaces, and a value up to the end of the line.
+pub fn haproxy(source: &mut dyn BufRead, line: &mut u64) -> std::io::Result<Option<Row>> {
+    loop {
+        let mut text = Vec::new();
+        *line += 1;
+        if source.take(LONGEST as u64).read_until(b'\n', &mut text)? == 0 {
+            return Ok(None);
+        }
+        if text.len() == LONGEST && text.last() != Some(&b'\n') {
+            return Err(too_long(*line));
+        }
+        let text = text.trim_ascii();
+        if text.is_empty() || text.starts_with(b"#") {
+            continue;
+        }
+        let link = match text.iter().position(u8::is_ascii_whitespace) {
+            None => Err(("SYNTAX", "is a key without a value".to_owned())),
+            Some(end) => link(&text[..end], text[end..].trim_ascii()),
+        };
+        return Ok(Some(row(*line, text, link)));
+    }
+}
+
+fn link(key: &[u8], value: &[u8]) -> Result<Link, Reason> {
+    let text =
+        |bytes| String::from_utf8(Vec::from(bytes)).map_err(|_| ("NOT_UTF8", "is not UTF-8".to_owned()));
+    let code = text(key.strip_prefix(b"/").unwrap_or(key))?;
+    Ok(Link { code, target: text(value)?, ..Link::default() })
+}
+
+fn row(line: u64, raw: &[u8], link: Result<Link, Reason>) -> Row {
+    let cells = vec![String::from_utf8_lossy(raw.trim_ascii()).into_owned()];
+    Row { line, cells, link: link.map(Some) }
+}
+
+fn too_long(line: u64) -> Error {
+    Error::new(ErrorKind::InvalidData, format!("line {line} is longer than {LONGEST} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Line, and code and target or the reason.
+    type Short = (u64, Result<(String, String), &'static str>);
+
+    fn nginx(text: &'static str) -> Vec<Short> {
+        let mut map = Nginx::new(Box::new(text.as_bytes()));
+        std::iter::from_fn(|| map.next().unwrap()).map(short).collect()
+    }
+
+    fn short(row: Row) -> Short {
+        let link = row.link.map(Option::unwrap).map(|link| (link.code, link.target)).map_err(|(why, _)| why);
+        (row.line, link)
+    }
+
+    fn to(code: &str, target: &str) -> Result<(String, String), &'static str> {
+        Ok((code.to_owned(), target.to_owned()))
+    }
+
+    #[test]
+    fn a_whole_configuration() {
+        let rows = nginx(
+            "# redirects\nhttp {\n  server_tokens off;\n  map_hash_max_size 4096;\n  map $uri $new {\n\
+             hostnames;\n default \"\";\n volatile;\n /a https://a.example/; # one\n '/b c' \"https://b.example/?a=\\\"1\\\";#x\";\n\
+             /d\n   https://d.example/\n   ;\n  ~^/e/(.*)$ https://e.example/$1;\n \"~*^/f{2}\" https://f.example/;\n\
+             \\default https://g.example/;\n /h https://h.example/${request_uri};\n include more.map; /i ''; f https://f.example/; }\n\
+             map $host $y { default 1; a.example 2; }\n server { listen 80; location / { return 404; } }\n}\n",
+        );
+        let want = [
+            (6, Err("HOSTNAMES")),
+            (9, to("a", "https://a.example/")),
+            (10, to("b c", "https://b.example/?a=\"1\";#x")),
+            (11, to("d", "https://d.example/")),
+            (14, Err("PATTERN")),
+            (15, Err("PATTERN")),
+            (16, Err("KEY")),
+            (17, Err("VARIABLE")),
+            (18, Err("INCLUDE")),
+            (18, Err("EMPTY")),
+            (18, Err("KEY")),
+            (19, Err("DEFAULT")),
+            (19, Err("KEY")),
+        ];
+        assert_eq!(rows, want);
+    }
+
+    #[test]
+    fn bare_lines_and_what_is_cut() {
+        assert_eq!(nginx(""), []);
+        assert_eq!(
+            nginx(
+                "map_hash_bucket_size 128;\n/a https://a.example/x#y;b https://b.example/\n;\nc;\n/d a b;server {a b;}\n}"
+            ),
+            [
+                (2, to("a", "https://a.example/x#y")),
+                (2, to("b", "https://b.example/")),
+                (4, Err("SYNTAX")),
+                (5, Err("SYNTAX")),
+                (5, Err("BLOCK")),
+                (6, Err("SYNTAX")),
+            ]
+        );
+        for cut in
+            ["map $uri $x {\n/a https://a", "map $uri $x {", "/a 'https://a.example/;\n", "/a https://a"]
+        {
+            let rows = nginx(cut);
+            assert_eq!(rows.last().unwrap().1, Err("CUT"), "{cut}");
+        }
+    }
+
+    #[test]
+    fn lines_of_haproxy() {
+        let mut source = &b"# map\n\n/a https://a.example/ \n  /b\thttps://b.example/?x#y z\r\nc https://c.example/\n/d\n/e"[..];
+        let mut line = 0;
+        let rows: Vec<_> =
+            std::iter::from_fn(|| haproxy(&mut source, &mut line).unwrap()).map(short).collect();
+        let want = [
+            (3, to("a", "https://a.example/")),
+            (4, to("b", "https://b.example/?x#y z")),
+            (5, to("c", "https://c.example/")),
+            (6, Err("SYNTAX")),
+            (7, Err("SYNTAX")),
+        ];
+        assert_eq!(rows, want);
+    }
+}

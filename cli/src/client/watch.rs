@@ -1,0 +1,49 @@
+//! `linkr link watch`: every change of the links as it happens, a line each.
+
+use super::show::one_line;
+use super::{connect, parent, refused};
+use crate::args::{Output, Server};
+use crate::fault::Fault;
+use crate::out;
+use proto::v1::{LinkChange, WatchLinksRequest};
+
+/// Runs it until the server or the reader goes away.
+pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault> {
+    let mut last = revision.unwrap_or_default();
+    let request = WatchLinksRequest { parent: parent(&server.domain), revision: last.clone() };
+    let mut client = connect(&server.api).await?;
+    let asked = client.watch_links(request).await.map_err(|s| refused(&s, &server.api))?;
+    let mut messages = asked.into_inner();
+    loop {
+        let message = messages.message().await.map_err(|s| cut(&refused(&s, &server.api), &last))?;
+        let Some(message) = message else { return Err(cut(&Fault::new("the server stops"), &last)) };
+        if last.is_empty() && server.api.output == Output::Text {
+            out::note(&format!("watching behind {}", message.revision));
+        }
+        for change in &message.changes {
+            match server.api.output {
+                Output::Json => out::line(&control::change_json(change).to_string())?,
+                Output::Text => out::line(&line(change))?,
+            }
+        }
+        last = message.revision;
+    }
+}
+
+fn cut(fault: &Fault, last: &str) -> Fault {
+    match last {
+        "" => Fault::new(fault.message()),
+        last => Fault::new(format_args!("{} (go on with --revision {last})", fault.message())),
+    }
+}
+
+fn line(change: &LinkChange) -> String {
+    let state = match &change.link {
+        Some(link) if link.disabled => format!("{}  (disabled)", one_line(&link.target)),
+        Some(link) => one_line(&link.target),
+        None if change.purged => "(purged)".to_owned(),
+        None => "(deleted)".to_owned(),
+    };
+    let code = change.name.split_once("/links/").map_or(&*change.name, |(_, code)| code);
+    format!("{}  {}  {state}", change.revision, one_line(code))
+}

@@ -1,0 +1,360 @@
+//! Which links a list is asked for: a part of AIP-160, parsed once and held against rows. No store is asked here.
+
+use crate::Fault;
+use crate::port::{Row, Time};
+use prost_types::Timestamp;
+
+/// Bytes of a filter.
+const LONGEST: usize = 1_024;
+
+/// Conditions of which all must hold; none for an empty text.
+#[derive(Debug, Default)]
+pub struct Filter(Vec<Term>);
+
+#[derive(Debug)]
+struct Term {
+    not: bool,
+    test: Test,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Test {
+    Code(String),
+    CodeBegins(String),
+    Tag(String),
+    Target(String),
+    Disabled(bool),
+    /// Milliseconds are compared as nanoseconds: a caller may be more exact than the store.
+    Time(Of, Compare, i128),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Create,
+    Update,
+    Expire,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compare {
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+}
+
+const NANOS: i128 = 1_000_000;
+
+impl Filter {
+    /// `code = "a*" AND NOT tags:"x"` and the like.
+    ///
+    /// # Errors
+    /// What is wrong, and at which character.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.len() > LONGEST {
+            return Err(Fault::invalid("filter", format!("is longer than {LONGEST} bytes")));
+        }
+        let mut rest = Rest { text, at: 0 };
+        let mut terms = Vec::new();
+        rest.pass_space();
+        while !rest.left().is_empty() {
+            // Two conditions side by side are both meant, as in AIP-160.
+            if !terms.is_empty() && rest.pass_word("AND") && rest.left().is_empty() {
+                return Err(rest.wrong("ends where a condition should stand"));
+            }
+            let not = rest.pass_word("NOT");
+            terms.push(Term { not, test: rest.test()? });
+            rest.pass_space();
+        }
+        Ok(Self(terms))
+    }
+
+    /// Whether it holds for a link.
+    pub fn holds(&self, row: &Row) -> bool {
+        self.0.iter().all(|term| term.test.holds(row) != term.not)
+    }
+
+    /// What the code of every link begins with for which it holds.
+    pub fn prefix(&self) -> &str {
+        let begins = self.meant().filter_map(|test| match test {
+            Test::Code(text) | Test::CodeBegins(text) => Some(text.as_str()),
+            _ => None,
+        });
+        begins.max_by_key(|text| text.len()).unwrap_or_default()
+    }
+
+    /// The earliest and the latest time, in Unix milliseconds, of every link for which it holds.
+    pub fn between(&self, time: Time) -> (i64, i64) {
+        let of = match time {
+            Time::Create => Of::Create,
+            Time::Update => Of::Update,
+        };
+        let whole = (i64::MIN, i64::MAX - 1);
+        self.meant().fold(whole, |(from, to), test| match test {
+            Test::Time(own, compare, nanos) if *own == of => {
+                let ms = nanos.div_euclid(NANOS) as i64; // of the years 1 to 9999
+                match compare {
+                    Compare::Less | Compare::LessOrEqual => (from, to.min(ms)),
+                    Compare::Equal => (from.max(ms), to.min(ms)),
+                    Compare::GreaterOrEqual | Compare::Greater => (from.max(ms), to),
+                }
+            }
+            _ => (from, to),
+        })
+    }
+
+    fn meant(&self) -> impl Iterator<Item = &Test> {
+        self.0.iter().filter(|term| !term.not).map(|term| &term.test)
+    }
+}
+
+impl Test {
+    fn holds(&self, row: &Row) -> bool {
+        let parts = row.link.parts();
+        match self {
+            Self::Code(text) => row.key.code() == text.as_bytes(),
+            Self::CodeBegins(text) => row.key.code().starts_with(text.as_bytes()),
+            Self::Tag(tag) => row.info.tags.contains(tag),
+            Self::Target(text) => parts.target.as_str().contains(text.as_str()),
+            Self::Disabled(disabled) => parts.disabled == *disabled,
+            Self::Time(of, compare, than) => {
+                let ms = match of {
+                    Of::Create => Some(row.create_time),
+                    Of::Update => Some(row.update_time),
+                    Of::Expire => parts.expire,
+                };
+                ms.is_some_and(|ms| compare.holds(i128::from(ms) * NANOS, *than))
+            }
+        }
+    }
+}
+
+impl Compare {
+    fn holds(self, left: i128, right: i128) -> bool {
+        match self {
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Equal => left == right,
+            Self::GreaterOrEqual => left >= right,
+            Self::Greater => left > right,
+        }
+    }
+}
+
+/// What is not read yet.
+struct Rest<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn left(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn wrong(&self, why: impl std::fmt::Display) -> Fault {
+        let character = self.text[..self.at].chars().count() + 1;
+        Fault::invalid("filter", format!("at character {character}: {why}"))
+    }
+
+    fn pass_space(&mut self) {
+        self.at = self.text.len() - self.left().trim_start().len();
+    }
+
+    fn pass_word(&mut self, word: &str) -> bool {
+        let behind = self.left().strip_prefix(word);
+        let passed =
+            behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(char::is_whitespace));
+        if passed {
+            self.at += word.len();
+            self.pass_space();
+        }
+        passed
+    }
+
+    fn test(&mut self) -> Result<Test, Fault> {
+        const FIELDS: &str = "code, tags, target, disabled, create_time, update_time, expire_time";
+        let begins = self.at;
+        let length = self.left().find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let field = &self.left()[..length.unwrap_or(self.left().len())];
+        if !FIELDS.split(", ").any(|known| known == field) {
+            return Err(self.wrong(format_args!("there is none of {FIELDS}")));
+        }
+        self.at += field.len();
+        self.pass_space();
+        let operator_at = self.at;
+        let operator =
+            ["<=", ">=", "!=", "<", ">", "=", ":"].into_iter().find(|o| self.left().starts_with(o));
+        let operator = operator.ok_or_else(|| self.wrong("there is no = or : or comparison"))?;
+        self.at += operator.len();
+        self.pass_space();
+        let value_at = self.at;
+        let value = self.value()?;
+        let behind = std::mem::replace(&mut self.at, value_at);
+        let test = match (field, operator) {
+            (_, _) if value.is_empty() => return Err(self.wrong(format_args!("{field} of what?"))),
+            ("code", "=" | ":") => match value.strip_suffix('*') {
+                Some(begin) => Test::CodeBegins(begin.to_owned()),
+                None => Test::Code(value),
+            },
+            ("tags", ":") => Test::Tag(value),
+            ("target", ":") => Test::Target(value),
+            ("disabled", "=" | ":") => {
+                Test::Disabled(value.parse().map_err(|_| self.wrong("is neither true nor false"))?)
+            }
+            ("create_time", _) => {
+                Test::Time(Of::Create, self.compare(operator, operator_at)?, self.time(&value)?)
+            }
+            ("update_time", _) => {
+                Test::Time(Of::Update, self.compare(operator, operator_at)?, self.time(&value)?)
+            }
+            ("expire_time", _) => {
+                Test::Time(Of::Expire, self.compare(operator, operator_at)?, self.time(&value)?)
+            }
+            _ => {
+                self.at = begins;
+                let known = if matches!(field, "tags" | "target") { ":" } else { "= or :" };
+                return Err(self.wrong(format_args!("{field} is compared with {known}")));
+            }
+        };
+        if matches!(&test, Test::Code(text) | Test::CodeBegins(text) if text.contains('*')) {
+            return Err(self.wrong("a * may only stand at the end"));
+        }
+        self.at = behind;
+        Ok(test)
+    }
+
+    fn compare(&self, operator: &str, at: usize) -> Result<Compare, Fault> {
+        Ok(match operator {
+            "<" => Compare::Less,
+            "<=" => Compare::LessOrEqual,
+            "=" => Compare::Equal,
+            ">=" => Compare::GreaterOrEqual,
+            ">" => Compare::Greater,
+            _ => return Err(Rest { text: self.text, at }.wrong("times are compared with < <= = >= >")),
+        })
+    }
+
+    fn time(&self, value: &str) -> Result<i128, Fault> {
+        let time: Timestamp =
+            value.parse().map_err(|_| self.wrong("is not a time such as 2026-01-31T12:00:00Z"))?;
+        Ok(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
+    }
+
+    /// A text in quotes, where a backslash stands before a quote or itself, or everything up to a space.
+    fn value(&mut self) -> Result<String, Fault> {
+        let left = self.left();
+        let Some(inside) = left.strip_prefix('"') else {
+            let word = left.split(char::is_whitespace).next().unwrap_or_default();
+            self.at += word.len();
+            return Ok(word.to_owned());
+        };
+        let (mut value, mut escaped) = (String::new(), false);
+        for (at, c) in inside.char_indices() {
+            match c {
+                '"' if !escaped => {
+                    self.at += 1 + at + 1;
+                    return Ok(value);
+                }
+                '\\' if !escaped => escaped = true,
+                c => {
+                    value.push(c);
+                    escaped = false;
+                }
+            }
+        }
+        Err(self.wrong("this quote is never closed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Info;
+    use link::{Code, DomainId, Key, Link, LinkParts, Target};
+
+    fn row() -> Row {
+        let target = Target::given("https://a.example/Path?q=\"1\"", &[]).unwrap();
+        let parts = LinkParts { expire: Some(2_000_000_000_000), ..LinkParts::to(target) };
+        Row {
+            key: Key::new(DomainId::DEFAULT, &Code::new("ab/cd").unwrap()),
+            version: 1,
+            link: Link::new(parts).unwrap(),
+            info: Info { tags: vec!["x y".into(), "z".into()], ..Info::default() },
+            create_time: 1_767_225_600_000, // 2026-01-01
+            update_time: 1_767_225_600_001,
+            delete_time: None,
+        }
+    }
+
+    #[test]
+    fn what_holds() {
+        for (text, want) in [
+            ("", true),
+            ("  ", true),
+            ("code = \"ab*\"", true),
+            ("code:\"ab/cd\"", true),
+            ("code=ab/c", false),
+            ("code = *", true),
+            ("NOT code:ac*", true),
+            ("tags:\"x y\"", true),
+            ("tags:x", false),
+            ("tags:z AND NOT tags:w", true),
+            ("tags:z tags:w", false),
+            ("target:\"example/P\"", true),
+            ("target:\"q=\\\"1\\\"\"", true),
+            ("target:\"example/p\"", false),
+            ("disabled = false", true),
+            ("disabled:true", false),
+            ("create_time >= \"2026-01-01T00:00:00Z\"", true),
+            ("create_time > 2026-01-01T00:00:00Z", false),
+            ("update_time>2026-01-01T00:00:00Z AND update_time<=2026-01-01T00:00:00.001Z", true),
+            ("update_time >= 2026-01-01T00:00:00.0010001Z", false),
+            ("create_time = 2026-01-01T01:00:00+01:00", true),
+            ("expire_time < 2033-05-18T03:33:20Z", false),
+            ("NOT expire_time < 2030-01-01T00:00:00Z", true),
+        ] {
+            assert_eq!(Filter::parse(text).unwrap().holds(&row()), want, "{text}");
+        }
+        let forever =
+            Row { link: Link::new(LinkParts::to(row().link.parts().target.clone())).unwrap(), ..row() };
+        assert!(!Filter::parse("expire_time > 2000-01-01T00:00:00Z").unwrap().holds(&forever));
+    }
+
+    #[test]
+    fn a_fault_says_where() {
+        for (text, want) in [
+            ("cod = a", "at character 1: there is none of code, "),
+            ("code", "at character 5: there is no = or"),
+            ("code = ", "at character 8: code of what?"),
+            ("code > a", "at character 1: code is compared with = or :"),
+            ("tags:x AND target=y", "at character 12: target is compared with :"),
+            ("code:a*b*", "at character 6: a * may only"),
+            ("tags:\"ü\" AND tags:\"y", "at character 19: this quote is never closed"),
+            ("create_time >= soon", "at character 16: is not a time"),
+            ("create_time : 2026-01-01T00:00:00Z", "at character 13: times are compared with <"),
+            ("disabled = yes", "at character 12: is neither"),
+            ("code:a AND", "at character 11: ends where"),
+            ("code:a OR code:b", "at character 8: there is none of"),
+            ("(code:a)", "at character 1: there is none of"),
+        ] {
+            let why = Filter::parse(text).unwrap_err().to_string();
+            assert!(why.starts_with(&format!("filter {want}")), "{text}: {why}");
+        }
+        assert!(Filter::parse(&"x".repeat(1_025)).is_err());
+    }
+
+    #[test]
+    fn what_narrows_a_search() {
+        let filter = Filter::parse("code:ab* AND NOT code:abc* AND code=abd tags:x").unwrap();
+        assert_eq!(filter.prefix(), "abd");
+        let filter = Filter::parse(
+            "create_time >= 1970-01-01T00:00:01Z AND create_time < 1970-01-01T00:00:02.5Z \
+             NOT create_time < 1970-01-01T00:00:05Z",
+        );
+        let filter = filter.unwrap();
+        assert_eq!(filter.between(Time::Create), (1_000, 2_500));
+        assert_eq!(filter.between(Time::Update), (i64::MIN, i64::MAX - 1));
+    }
+}

@@ -1,0 +1,192 @@
+//! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
+
+use super::{Service, blocking};
+use crate::port::{Info, Repository, Row, StoreFault};
+use crate::tail::{BATCH, Tail};
+use crate::wire;
+use crate::{Caller, Fault};
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq, State};
+use proto::v1;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+/// Watches at once. Each holds one batch of the log while its watcher takes it.
+const WATCHES: usize = 256;
+/// Reads of the store for them at once: others read, too.
+const READS: usize = 2;
+/// While only other domains change a watcher is told this often how far it has come.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What all watches share.
+pub struct Watches {
+    tail: Arc<Tail>,
+    stop: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+    reads: Semaphore,
+}
+
+impl Watches {
+    /// Over the log, until `stop`.
+    pub fn new(tail: Arc<Tail>, stop: watch::Receiver<bool>) -> Self {
+        Self { tail, stop, places: Arc::new(Semaphore::new(WATCHES)), reads: Semaphore::new(READS) }
+    }
+}
+
+/// One watch: ask it for message after message.
+pub struct Watch {
+    service: Arc<Service>,
+    domain: DomainId,
+    epoch: Epoch,
+    /// The last change that was read.
+    seq: Seq,
+    /// When it was last told something, and up to which change.
+    told: Option<(Instant, Seq)>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Service {
+    /// See `WatchLinks`.
+    ///
+    /// # Errors
+    /// [`Fault::Resync`] when what follows the revision can no longer be told.
+    pub async fn watch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: v1::WatchLinksRequest,
+    ) -> Result<Watch, Fault> {
+        self.counted("WatchLinks", self.try_watch(caller, &request).await)
+    }
+
+    async fn try_watch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: &v1::WatchLinksRequest,
+    ) -> Result<Watch, Fault> {
+        let domain = self.parent(caller, &request.parent).await?.id;
+        let place = self.watches.places.clone().try_acquire_owned().map_err(|_| Fault::Overloaded)?;
+        let given = match request.revision.as_str() {
+            "" => None,
+            text => {
+                let wrong = || Fault::invalid("revision", "is none that an answer carried");
+                Some(Position::parse_revision(text).ok_or_else(wrong)?)
+            }
+        };
+        let (epoch, seq) = match given {
+            Some((epoch, seq)) => (self.same_history(epoch, seq).await?, seq),
+            None => {
+                let head = blocking(&self.store, Repository::head).await?;
+                (head.epoch, head.seq)
+            }
+        };
+        Ok(Watch { service: self.clone(), domain, epoch, seq, told: None, _place: place })
+    }
+
+    /// The current history, if all changes behind `seq` of the given one are in it and in the log.
+    async fn same_history(&self, of: Epoch, seq: Seq) -> Result<Epoch, Fault> {
+        let log = blocking(&self.store, move |store| store.log_view(seq, Some(of))).await?;
+        let last = match log.ancestor {
+            _ if of == log.head.epoch => log.head.seq,
+            Some((_, shared)) => shared,
+            None => return Err(Fault::Resync("it is of a history that this store did not come from".into())),
+        };
+        if seq > last {
+            return Err(Fault::Resync(format!("what was written behind {last} of its history is gone")));
+        }
+        if seq + 1 < log.oldest {
+            return Err(Fault::Resync(format!("the log begins with change {}", log.oldest)));
+        }
+        Ok(log.head.epoch)
+    }
+}
+
+impl Watch {
+    /// The next message, once there is one; `None` when control stops. Nothing is read ahead of it.
+    ///
+    /// # Errors
+    /// [`Fault::Resync`] when the history was replaced, or the watcher was so slow that the log was cut before it.
+    pub async fn next(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
+        let service = self.service.clone();
+        let (mut tail, mut stop) = (service.watches.tail.head(), service.watches.stop.clone());
+        loop {
+            if *stop.borrow() {
+                return Ok(None);
+            }
+            let head = *tail.borrow_and_update();
+            if head.epoch != self.epoch {
+                self.epoch = service.same_history(self.epoch, self.seq).await?;
+            }
+            let changes = match head {
+                head if head.epoch != self.epoch || head.seq <= self.seq => Vec::new(),
+                _ => self.read(&service).await?,
+            };
+            if let Some(last) = changes.last() {
+                self.seq = last.seq;
+            }
+            let own = changes.iter().filter_map(|change| self.told_of(change).transpose());
+            let changes: Vec<_> = own.collect::<Result<_, _>>()?;
+            let due = self.told.is_none_or(|(at, seq)| seq < self.seq && at.elapsed() >= PROGRESS);
+            if !changes.is_empty() || due {
+                self.told = Some((Instant::now(), self.seq));
+                let revision = Position::revision(self.epoch, self.seq);
+                return Ok(Some(v1::WatchLinksResponse { changes, revision }));
+            }
+            if head.epoch == self.epoch && self.seq < head.seq {
+                continue;
+            }
+            tokio::select! {
+                _ = tail.changed() => {} // the tail lives as long as the service
+                _ = stop.wait_for(|&stop| stop) => return Ok(None),
+            }
+        }
+    }
+
+    async fn read(&self, service: &Service) -> Result<Vec<Change>, Fault> {
+        let (epoch, after) = (self.epoch, self.seq);
+        if let Some(changes) = service.watches.tail.recent(epoch, after) {
+            return Ok(changes);
+        }
+        let _turn = service.watches.reads.acquire().await; // never closed
+        let (head, changes) = blocking(&service.store, move |store| store.changes(after, BATCH)).await?;
+        // Of another history it is read again, once the tail knows that one.
+        let same = head.epoch == epoch;
+        match changes.first() {
+            Some(first) if same && first.seq != after + 1 => {
+                Err(Fault::Resync(format!("the log begins with change {}", first.seq)))
+            }
+            _ => Ok(if same { changes } else { Vec::new() }),
+        }
+    }
+
+    /// The change as a watcher is told of it, if it is one of its links.
+    fn told_of(&self, change: &Change) -> Result<Option<v1::LinkChange>, Fault> {
+        if ![ChangeKind::LINK, ChangeKind::PURGE].contains(&change.kind)
+            || !change.key.starts_with(&self.domain.0.to_be_bytes())
+        {
+            return Ok(None);
+        }
+        let wrong =
+            |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("change {}: {what}", change.seq));
+        let key = Key::from_bytes(&change.key).map_err(|e| wrong(&e))?;
+        let told = v1::LinkChange {
+            revision: Position::revision(self.epoch, change.seq),
+            name: wire::name(&key, &self.service.directory.name(self.domain)),
+            ..v1::LinkChange::default()
+        };
+        if change.kind == ChangeKind::PURGE {
+            return Ok(Some(v1::LinkChange { purged: true, ..told }));
+        }
+        Ok(Some(match proto::decode(&change.record).map_err(|e| wrong(&e))?.state {
+            State::Deleted => v1::LinkChange { deleted: true, ..told },
+            State::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
+        }))
+    }
+
+    /// What the log knows of a link.
+    fn state(&self, key: Key, link: Link, version: Seq) -> v1::Link {
+        let info = Info::default();
+        let row = Row { key, version, link, info, create_time: 0, update_time: 0, delete_time: None };
+        v1::Link { create_time: None, update_time: None, ..self.service.shown(&row, self.epoch) }
+    }
+}

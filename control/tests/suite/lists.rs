@@ -1,0 +1,162 @@
+//! Lists: filters, orders and pages, and what a page costs at any depth.
+
+use super::contract::create;
+use super::postgres::Database;
+use super::world::{Folder, World};
+use control::adapter::sqlite::{Options, Sqlite};
+use control::port::Repository;
+use proto::v1;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tonic::transport::Channel;
+
+type Client = v1::links_client::LinksClient<Channel>;
+
+/// Every code of a list, in its order, and how many pages it took.
+async fn all(links: &mut Client, mut request: v1::ListLinksRequest) -> (Vec<String>, usize) {
+    let (mut codes, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = links.list_links(request.clone()).await.unwrap().into_inner();
+        codes.extend(page.links.into_iter().map(|link| link.code));
+        (request.page_token, pages) = (page.next_page_token, pages + 1);
+        if request.page_token.is_empty() {
+            return (codes, pages);
+        }
+    }
+}
+
+fn list(filter: &str, order_by: &str, page_size: i32) -> v1::ListLinksRequest {
+    v1::ListLinksRequest { filter: filter.into(), order_by: order_by.into(), page_size, ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_orders() {
+    let folder = Folder::new();
+    let store = Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap());
+    filters_and_orders_on(store).await;
+    if let Some(db) = Database::new() {
+        filters_and_orders_on(db.opened(false).await).await;
+    }
+}
+
+async fn filters_and_orders_on(store: Arc<dyn Repository>) {
+    let world = World::another(store).await;
+    let mut links = world.links().await;
+    for (n, code) in ["b", "a/1", "a/2", "ab", "c"].into_iter().enumerate() {
+        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let link = v1::Link {
+            code: code.into(),
+            target: format!("https://example.com/{n}?x={code}"),
+            tags: vec![format!("t{}", n % 2)],
+            disabled: n == 4,
+            create_time: time(1_767_225_600 + n as i64),
+            ..Default::default()
+        };
+        let message = v1::ImportLinksRequest { links: vec![link], ..Default::default() };
+        let answer = links.import_links(tokio_stream::iter([message])).await.unwrap();
+        assert!(answer.into_inner().message().await.unwrap().is_some());
+    }
+    for (filter, order, want) in [
+        ("", "", &["a/1", "a/2", "ab", "b", "c"][..]),
+        ("code = \"a*\"", "code", &["a/1", "a/2", "ab"]),
+        ("code:a/2", "", &["a/2"]),
+        ("tags:t0", "create_time desc", &["c", "a/2", "b"]),
+        ("target:\"x=a\"", "create_time desc", &["ab", "a/2", "a/1"]),
+        ("disabled = true", "update_time desc", &["c"]),
+        ("create_time >= 2026-01-01T00:00:01Z AND create_time < 2026-01-01T00:00:03Z", "", &["a/1", "a/2"]),
+        (
+            "create_time >= 2026-01-01T00:00:01Z AND create_time < 2026-01-01T00:00:03Z",
+            "create_time desc",
+            &["a/2", "a/1"],
+        ),
+        ("update_time > 2026-01-02T00:00:00Z NOT tags:t1", "", &["a/2", "b", "c"]),
+        ("code = d", "create_time desc", &[]),
+    ] {
+        for size in [1, 2, 50] {
+            let (codes, pages) = all(&mut links, list(filter, order, size)).await;
+            assert_eq!(codes, want, "{filter} {order} {size}");
+            assert!(pages <= want.len() + 1, "{pages} pages");
+        }
+    }
+    let first = links.list_links(list("tags:t0", "", 1)).await.unwrap().into_inner();
+    for other in [list("tags:t1", "", 1), list("tags:t0", "create_time desc", 1), list("", "", 1)] {
+        let stolen = v1::ListLinksRequest { page_token: first.next_page_token.clone(), ..other };
+        assert_eq!(links.list_links(stolen).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+    let reply = world.rest("GET /v1/links?filter=code%3Aa*&order_by=create_time%20desc", Value::Null).await;
+    let codes: Vec<&Value> =
+        reply.body["links"].as_array().unwrap().iter().map(|link| &link["code"]).collect();
+    assert_eq!(codes, ["ab", "a/2", "a/1"]);
+    let reply = world.rest("GET /v1/links?filter=cod%3Aa", Value::Null).await;
+    assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &Value::from("filter")));
+    assert!(reply.body["detail"].as_str().unwrap().contains("at character 1"), "{}", reply.body);
+    let reply = world.rest("GET /v1/links?order_by=target", Value::Null).await;
+    assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &Value::from("order_by")));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_costs_the_same_at_any_depth_sqlite() {
+    let folder = Folder::new();
+    depth(Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_costs_the_same_at_any_depth_postgres() {
+    if let Some(db) = Database::new() {
+        depth(db.opened(false).await).await;
+    }
+}
+
+/// Page 1 and the last full one, each order, and a filter that few links meet; 1 M links with `LINKR_LONG=1`.
+async fn depth(store: Arc<dyn Repository>) {
+    let count = if std::env::var_os("LINKR_LONG").is_some() { 1_000_000_i64 } else { 50_000 };
+    let world = World::alone_on(store.clone()).await;
+    let began = Instant::now();
+    let fill = move || {
+        for from in (0..count).step_by(5_000) {
+            let items: Vec<_> =
+                (from..from + 5_000).map(|n| create(&format!("{:06x}", n * 7_919 % count))).collect();
+            store.commit(&items, from).unwrap();
+        }
+    };
+    tokio::task::spawn_blocking(fill).await.unwrap();
+    println!("{count} links in {:?}", began.elapsed());
+    let mut links = world.links().await;
+    for order in ["code", "create_time desc", "update_time desc"] {
+        let (mut request, mut seen) = (list("", order, 50), 0);
+        let deep = loop {
+            let page = links.list_links(request.clone()).await.unwrap().into_inner();
+            seen += page.links.len();
+            // The last full page, or page 10,000.
+            if seen + 50 >= count as usize || seen >= 499_950 {
+                break page.next_page_token;
+            }
+            request.page_token = page.next_page_token;
+        };
+        assert!(!deep.is_empty());
+        // One of the fastest: what else runs on the machine only makes some slower.
+        let usual = async |links: &mut Client, token: &str| {
+            let request = v1::ListLinksRequest { page_token: token.into(), ..list("", order, 50) };
+            let mut took = Vec::new();
+            for _ in 0..41 {
+                let began = Instant::now();
+                let page = links.list_links(request.clone()).await.unwrap().into_inner();
+                assert_eq!(page.links.len(), 50);
+                took.push(began.elapsed());
+            }
+            took.sort();
+            took[4]
+        };
+        let (first, last) = (usual(&mut links, "").await, usual(&mut links, &deep).await);
+        println!("{order}: page 1 in {first:?}, the page behind {seen} links in {last:?}");
+        let (less, more) = (first.min(last), first.max(last));
+        assert!(more <= less * 2 + Duration::from_micros(500), "{order}: {first:?}, {last:?}");
+    }
+    let began = Instant::now();
+    let page = links.list_links(list("target:nowhere", "", 50)).await.unwrap().into_inner();
+    println!("a page of a filter that nothing meets in {:?}", began.elapsed());
+    assert!(page.links.is_empty() && !page.next_page_token.is_empty(), "it ends after a while");
+    world.stop().await;
+}
