@@ -53,7 +53,7 @@ pub enum DomainField {
 pub struct DomainFound {
     /// The domain of that name.
     pub row: Option<DomainRow>,
-    /// Whether it has links, deleted ones counted.
+    /// Whether it has links, deleted ones counted; says nothing where there is no row.
     pub has_links: bool,
     /// Whether the number that was drawn is taken.
     pub id_taken: bool,
@@ -126,7 +126,7 @@ pub fn next_state(
             DomainField::NotFound(value) => row.rules.not_found = value,
         }
     }
-    if row.rules.fold_case != folded && found.has_links {
+    if row.rules.fold_case != folded && found.row.is_some() && found.has_links {
         return Err(Fault::invalid("fold_case", "cannot change any more: the domain has links"));
     }
     if row.rules.strict_hosts && row.id != DomainId::DEFAULT {
@@ -150,6 +150,14 @@ mod tests {
     fn found(id: u32, has_links: bool) -> DomainFound {
         let row = DomainRow { id: DomainId(id), version: 4, ..DomainRow::default() };
         DomainFound { row: Some(row), has_links, ..DomainFound::default() }
+    }
+
+    #[test]
+    fn a_new_domain_may_fold_case_whatever_links_others_have() {
+        let intent = DomainIntent::Create { id: DomainId(7), fields: vec![DomainField::FoldCase(true)] };
+        let item = DomainItem { name: Domain::new("a.example").unwrap(), intent, retry: None };
+        let found = DomainFound { has_links: true, ..DomainFound::default() };
+        assert!(next_state(&item, &found, 5, 1).unwrap().rules.fold_case);
     }
 
     #[test]
