@@ -360,8 +360,12 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     };
     turn.domains.refresh();
     let site = turn.domains.site(miss.key.domain());
+    // Whether the host still belongs to this domain is not known now: no better than if nobody had been asked, and what
+    // memory holds is shown as what may be old.
+    let (asked, freshness) =
+        if known { (asked, freshness) } else { (Asked::Nobody, freshness.at_best_blind()) };
     let outcome = match asked {
-        Asked::Told(source, _) if !known || site.unreadable => {
+        Asked::Told(source, _) if site.unreadable => {
             turn.counts.tier = source.tier();
             Page { site, query, now, stamp, extra: &extra }.write_unavailable(out)
         }

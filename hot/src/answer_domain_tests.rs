@@ -209,6 +209,23 @@ fn a_token_asks_for_the_domain_too() {
     assert_eq!(status(&edge.answers(request)), "404", "a code of its own domain");
 }
 
+/// The trials found these as normal links that failed on an edge which began anew.
+#[test]
+fn a_domain_made_between_question_and_answer_fails_no_normal_link() {
+    let edge = Edge::new(|_| ());
+    edge.set.reset(Position { epoch: EPOCH, seq: 3, tag: 0 });
+    let mut view = edge.view();
+    let (Step::Miss(miss), _) = edge.step(&mut view, "GET /x HTTP/1.1\r\nHost: new.example\r\n\r\n") else {
+        panic!("it is not confirmed")
+    };
+    edge.domains.apply(entry(DomainId(9), 6, "other.example", |_| ()));
+    let value = to("https://default.example/");
+    let told = Told { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
+    let asked = Asked::Told(Source::Origin, &told);
+    let (_, answer) = edge.turn(&mut view, |turn, out| finish(&miss, asked, out, turn));
+    assert!(status(&answer) == "302" && answer.contains("https://default.example/"), "{answer}");
+}
+
 /// One that is cut off from the log, and not from those who answer for links.
 #[test]
 fn what_origin_tells_a_blind_edge_may_be_of_a_domain_that_it_does_not_know() {

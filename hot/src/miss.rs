@@ -26,6 +26,12 @@ impl Freshness {
         (self.stale_ms != u64::MAX).then_some(self.stale_ms)
     }
 
+    /// The same, or blind.
+    #[must_use]
+    pub fn at_best_blind(self) -> Self {
+        Self { stale_ms: self.stale_ms.max(feed::BOUND_MS) }
+    }
+
     /// The proof is as old as the bound: a write acknowledged longer ago may be missing.
     pub fn is_blind(self) -> bool {
         self.stale_ms >= feed::BOUND_MS

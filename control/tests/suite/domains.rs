@@ -110,7 +110,8 @@ fn a_store_of_before_there_were_domains_gets_them() {
     db.execute_batch(
         "DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
-         ALTER TABLE domains DROP COLUMN update_time; DELETE FROM refinery_schema_history WHERE version >= 5;",
+         ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
+         DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .unwrap();
     drop(db);

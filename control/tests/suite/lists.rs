@@ -151,8 +151,8 @@ async fn depth(store: Arc<dyn Repository>) {
         };
         let (first, last) = (usual(&mut links, "").await, usual(&mut links, &deep).await);
         println!("{order}: page 1 in {first:?}, the page behind {seen} links in {last:?}");
-        let (less, more) = (first.min(last), first.max(last));
-        assert!(more <= less * 2 + Duration::from_micros(500), "{order}: {first:?}, {last:?}");
+        // A first page that is the slower one says more of the machine than of the list.
+        assert!(last <= first * 2 + Duration::from_millis(1), "{order}: {first:?}, {last:?}");
     }
     let began = Instant::now();
     let page = links.list_links(list("target:nowhere", "", 50)).await.unwrap().into_inner();
