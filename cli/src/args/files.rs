@@ -56,7 +56,7 @@ pub struct Import {
 /// `linkr export`.
 #[derive(Args)]
 pub struct Export {
-    /// The file [default: standard output]
+    /// The file; `-` is standard output [default: that]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The form [default: by the file's ending, else csv]

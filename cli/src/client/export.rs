@@ -24,8 +24,9 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     let mut client = connect(&args.server.api).await?;
     let mut parts =
         client.export_links(request).await.map_err(|s| refused(&s, &args.server.api))?.into_inner();
-    let mut sink = Sink::open(args.file.as_deref())?;
-    let place = args.file.as_ref().map_or("standard output".to_owned(), |file| file.display().to_string());
+    let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
+    let mut sink = Sink::open(file)?;
+    let place = file.map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
     let fields: Vec<&str> = FIELDS.into_iter().chain(args.show_deleted.then_some("delete_time")).collect();
     let mut map = nginx::Map::new();

@@ -53,6 +53,7 @@ fn csv_with_bad_rows_and_again() {
     let again = linkr.ok(&dir, &["import", &file]);
     assert!(again.starts_with("created 0, updated 0, skipped 3, rejected 5 in "), "{again}");
     assert_eq!(linkr.ok(&dir, &["export"]), export);
+    assert_eq!(linkr.ok(&dir, &["export", "-"]), export, "as an import takes it");
     assert_eq!(linkr.metric("linkr_control_log_head"), Some(head));
 
     // With --update the row that differs wins, and only it is written.
