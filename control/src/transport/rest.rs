@@ -34,6 +34,8 @@ type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
 /// Put there by the entrance.
 type Who = Extension<Caller>;
+/// A refusal is answered as a problem, whichever line of a call it comes from.
+type Answered = Result<Response, Fault>;
 type Body = Result<Bytes, BytesRejection>;
 
 /// The routes. `/v1/links…` is short for the default domain.
@@ -60,66 +62,42 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
         .merge(keys::router(keys))
 }
 
-async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Response {
-    match no_parameter(asked) {
-        Ok(()) => match service.edges(&who).await {
-            Ok(edges) => axum::Json(json::edges(&edges)).into_response(),
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
-    }
+async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Answered {
+    no_parameter(asked)?;
+    Ok(axum::Json(json::edges(&service.edges(&who).await?)).into_response())
 }
 
-async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
-    let request = || {
-        let mut request = v1::ListLinksRequest { parent: parent(path)?, ..v1::ListLinksRequest::default() };
-        for (name, value) in pairs(asked)? {
-            match name.as_str() {
-                "page_size" => request.page_size = parse("page_size", &value)?,
-                "page_token" => request.page_token = value,
-                "filter" => request.filter = value,
-                "order_by" => request.order_by = value,
-                "show_deleted" => request.show_deleted = parse("show_deleted", &value)?,
-                _ => return Err(unknown(name)),
-            }
+async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
+    let mut request = v1::ListLinksRequest { parent: parent(path)?, ..v1::ListLinksRequest::default() };
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "page_size" => request.page_size = parse("page_size", &value)?,
+            "page_token" => request.page_token = value,
+            "filter" => request.filter = value,
+            "order_by" => request.order_by = value,
+            "show_deleted" => request.show_deleted = parse("show_deleted", &value)?,
+            _ => return Err(unknown(name)),
         }
-        Ok(request)
-    };
-    match request() {
-        Ok(request) => match service.list(&who, request).await {
-            Ok(page) => axum::Json(json::page(&page)).into_response(),
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
     }
+    Ok(axum::Json(json::page(&service.list(&who, request).await?)).into_response())
 }
 
 /// JSON lines, for as long as somebody takes them. What ends the stream early is its last line.
-async fn watch(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
-    let request = || {
-        let mut request = v1::WatchLinksRequest { parent: parent(path)?, ..v1::WatchLinksRequest::default() };
-        for (name, value) in pairs(asked)? {
-            match name.as_str() {
-                "revision" => request.revision = value,
-                _ => return Err(unknown(name)),
-            }
+async fn watch(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
+    let mut request = v1::WatchLinksRequest { parent: parent(path)?, ..v1::WatchLinksRequest::default() };
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "revision" => request.revision = value,
+            _ => return Err(unknown(name)),
         }
-        Ok(request)
-    };
-    match request() {
-        Ok(request) => match service.watch(&who, request).await {
-            Ok(watch) => {
-                let line = |next: Result<v1::WatchLinksResponse, Fault>| {
-                    let value = next.map_or_else(|fault| problem::body(&fault), |next| json::changes(&next));
-                    Ok::<_, Infallible>(format!("{value}\n"))
-                };
-                let lines = axum::body::Body::from_stream(super::messages(watch).map(line));
-                ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response()
-            }
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
     }
+    let watch = service.watch(&who, request).await?;
+    let line = |next: Result<v1::WatchLinksResponse, Fault>| {
+        let value = next.map_or_else(|fault| problem::body(&fault), |next| json::changes(&next));
+        Ok::<_, Infallible>(format!("{value}\n"))
+    };
+    let lines = axum::body::Body::from_stream(super::messages(watch).map(line));
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }
 
 async fn create(
@@ -129,76 +107,47 @@ async fn create(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let mut request = v1::CreateLinkRequest::default();
-        let options = options_and(asked, &headers, |name, value| {
-            match name {
-                "code_prefix" => value.clone_into(&mut request.code_prefix),
-                "code_length" => request.code_length = parse("code_length", value)?,
-                "code_alphabet" => request.code_alphabet = json::alphabet(value)?.into(),
-                "flatten" => request.flatten = parse("flatten", value)?,
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        let (link, _) = json::parse(&json_body(&headers, body)?)?;
-        Ok(v1::CreateLinkRequest {
-            parent: parent(path)?,
-            link_id: link.code.clone(),
-            link: Some(link),
-            request_id: options.request_id,
-            validate_only: options.validate_only,
-            ack: options.ack,
-            ..request
-        })
-    };
-    match request() {
-        Ok(request) => {
-            let only_checked = request.validate_only;
-            match service.create(&who, request).await {
-                Ok(link) if only_checked => one(&link, StatusCode::OK),
-                Ok(link) => {
-                    let mut response = one(&link, StatusCode::CREATED);
-                    if let Ok(location) = HeaderValue::from_str(&format!("/v1/{}", link.name)) {
-                        response.headers_mut().insert(header::LOCATION, location);
-                    }
-                    response
-                }
-                Err(fault) => problem(&fault),
-            }
+) -> Answered {
+    let mut request = v1::CreateLinkRequest::default();
+    let options = options_and(asked, &headers, |name, value| {
+        match name {
+            "code_prefix" => value.clone_into(&mut request.code_prefix),
+            "code_length" => request.code_length = parse("code_length", value)?,
+            "code_alphabet" => request.code_alphabet = json::alphabet(value)?.into(),
+            "flatten" => request.flatten = parse("flatten", value)?,
+            _ => return Ok(false),
         }
-        Err(fault) => problem(&fault),
-    }
+        Ok(true)
+    })?;
+    let (link, _) = json::parse(&json_body(&headers, body)?)?;
+    let request = v1::CreateLinkRequest {
+        parent: parent(path)?,
+        link_id: link.code.clone(),
+        link: Some(link),
+        request_id: options.request_id,
+        validate_only: options.validate_only,
+        ack: options.ack,
+        ..request
+    };
+    let made = !request.validate_only;
+    let link = service.create(&who, request).await?;
+    Ok(resource(json::link(&link), &link.etag, made.then_some(&link.name)))
 }
 
-async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
+async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
     let path = match verbs::split(path) {
         (path, None) => path,
         (path, Some(verb)) => return verbs::get(&service, &who, path, &verb, asked).await,
     };
-    let request = || {
-        no_parameter(asked)?;
-        Ok(v1::GetLinkRequest { name: name(path)? })
-    };
-    match request() {
-        Ok(request) => answer(service.get(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    no_parameter(asked)?;
+    let request = v1::GetLinkRequest { name: name(path)? };
+    answer(service.get(&who, request).await)
 }
 
-async fn check(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
-    let request = || {
-        no_parameter(asked)?;
-        Ok(v1::CheckCodeRequest { name: name(path)? })
-    };
-    match request() {
-        Ok(request) => match service.check_code(&who, request).await {
-            Ok(told) => axum::Json(json::code(&told)).into_response(),
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
-    }
+async fn check(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
+    no_parameter(asked)?;
+    let request = v1::CheckCodeRequest { name: name(path)? };
+    Ok(axum::Json(json::code(&service.check_code(&who, request).await?)).into_response())
 }
 
 async fn update(
@@ -208,40 +157,35 @@ async fn update(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
+) -> Answered {
     let (path, verb) = verbs::split(path);
     if let Some(verb) = verb {
-        return verbs::no_method(&verb);
+        return Ok(verbs::no_method(&verb));
     }
-    let request = || {
-        let mut flatten = false;
-        let options = options_and(asked, &headers, |name, value| {
-            if name == "flatten" {
-                flatten = parse("flatten", value)?;
-            }
-            Ok(name == "flatten")
-        })?;
-        let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
-        if paths.is_empty() {
-            return Err(Fault::invalid("body", "names no field that can be set"));
+    let mut flatten = false;
+    let options = options_and(asked, &headers, |name, value| {
+        if name == "flatten" {
+            flatten = parse("flatten", value)?;
         }
-        link.name = name(path)?;
-        if !options.etag.is_empty() {
-            link.etag = options.etag;
-        }
-        Ok(v1::UpdateLinkRequest {
-            link: Some(link),
-            update_mask: Some(FieldMask { paths }),
-            request_id: options.request_id,
-            validate_only: options.validate_only,
-            ack: options.ack,
-            flatten,
-        })
+        Ok(name == "flatten")
+    })?;
+    let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
+    if paths.is_empty() {
+        return Err(Fault::invalid("body", "names no field that can be set"));
+    }
+    link.name = name(path)?;
+    if !options.etag.is_empty() {
+        link.etag = options.etag;
+    }
+    let request = v1::UpdateLinkRequest {
+        link: Some(link),
+        update_mask: Some(FieldMask { paths }),
+        request_id: options.request_id,
+        validate_only: options.validate_only,
+        ack: options.ack,
+        flatten,
     };
-    match request() {
-        Ok(request) => answer(service.update(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    answer(service.update(&who, request).await)
 }
 
 async fn delete(
@@ -250,38 +194,35 @@ async fn delete(
     path: Parts,
     asked: Asked,
     headers: HeaderMap,
-) -> Response {
+) -> Answered {
     let (path, verb) = verbs::split(path);
     if let Some(verb) = verb {
-        return verbs::no_method(&verb);
+        return Ok(verbs::no_method(&verb));
     }
-    let request = || {
-        let options = options(asked, &headers)?;
-        Ok(v1::DeleteLinkRequest {
-            name: name(path)?,
-            etag: options.etag,
-            request_id: options.request_id,
-            validate_only: options.validate_only,
-            ack: options.ack,
-        })
+    let options = options(asked, &headers)?;
+    let request = v1::DeleteLinkRequest {
+        name: name(path)?,
+        etag: options.etag,
+        request_id: options.request_id,
+        validate_only: options.validate_only,
+        ack: options.ack,
     };
-    match request() {
-        Ok(request) => answer(service.delete(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    answer(service.delete(&who, request).await)
 }
 
-fn answer(answer: Result<v1::Link, Fault>) -> Response {
-    match answer {
-        Ok(link) => one(&link, StatusCode::OK),
-        Err(fault) => problem(&fault),
-    }
+fn answer(answer: Result<v1::Link, Fault>) -> Answered {
+    answer.map(|link| resource(json::link(&link), &link.etag, None))
 }
 
-fn one(link: &v1::Link, status: StatusCode) -> Response {
-    let mut response = (status, axum::Json(json::link(link))).into_response();
-    if let (false, Ok(etag)) = (link.etag.is_empty(), HeaderValue::from_str(&link.etag)) {
+/// A resource, with its etag if it has one; by its name if it was just made.
+fn resource(body: serde_json::Value, etag: &str, made: Option<&String>) -> Response {
+    let status = if made.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, axum::Json(body)).into_response();
+    if let (false, Ok(etag)) = (etag.is_empty(), HeaderValue::from_str(etag)) {
         response.headers_mut().insert(header::ETAG, etag);
+    }
+    if let Some(Ok(location)) = made.map(|name| HeaderValue::from_str(&format!("/v1/{name}"))) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
     response
 }

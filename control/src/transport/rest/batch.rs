@@ -1,12 +1,12 @@
 //! Many writes in one call: `…/links:batchCreate`, `:batchUpdate` and `:batchDelete`.
 
-use super::{Asked, Body, Options, Parts, Who, json, json_body, options, parent, problem};
+use super::{Answered, Asked, Body, Options, Parts, Who, json, json_body, options, parent};
 use crate::Fault;
 use crate::service::Service;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use prost_types::FieldMask;
 use proto::v1;
@@ -36,22 +36,18 @@ async fn create(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
-        let links = json::links(&body)?.into_iter().map(|(link, _)| link);
-        let one = |link: v1::Link| v1::CreateLinkRequest {
-            link_id: link.code.clone(),
-            link: Some(link),
-            ..v1::CreateLinkRequest::default()
-        };
-        let requests = links.map(one).collect();
-        Ok(v1::BatchCreateLinksRequest { parent: parent(path)?, requests, request_id, validate_only, ack })
+) -> Answered {
+    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
+    let links = json::links(&body)?.into_iter().map(|(link, _)| link);
+    let one = |link: v1::Link| v1::CreateLinkRequest {
+        link_id: link.code.clone(),
+        link: Some(link),
+        ..v1::CreateLinkRequest::default()
     };
-    match request() {
-        Ok(request) => answer(service.batch_create(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    let requests = links.map(one).collect();
+    let request =
+        v1::BatchCreateLinksRequest { parent: parent(path)?, requests, request_id, validate_only, ack };
+    answer(service.batch_create(&who, request).await)
 }
 
 async fn update(
@@ -61,25 +57,20 @@ async fn update(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
-        let parent = parent(path)?;
-        let one = |(at, (mut link, paths)): (usize, (v1::Link, Vec<String>))| {
-            if paths.is_empty() {
-                return Err(Fault::invalid("link", "names no field that can be set").in_batch(at, ""));
-            }
-            link.name = named(&parent, &link.code);
-            let update_mask = Some(FieldMask { paths });
-            Ok(v1::UpdateLinkRequest { link: Some(link), update_mask, ..v1::UpdateLinkRequest::default() })
-        };
-        let requests = json::links(&body)?.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
-        Ok(v1::BatchUpdateLinksRequest { parent, requests, request_id, validate_only, ack })
+) -> Answered {
+    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
+    let parent = parent(path)?;
+    let one = |(at, (mut link, paths)): (usize, (v1::Link, Vec<String>))| {
+        if paths.is_empty() {
+            return Err(Fault::invalid("link", "names no field that can be set").in_batch(at, ""));
+        }
+        link.name = named(&parent, &link.code);
+        let update_mask = Some(FieldMask { paths });
+        Ok(v1::UpdateLinkRequest { link: Some(link), update_mask, ..v1::UpdateLinkRequest::default() })
     };
-    match request() {
-        Ok(request) => answer(service.batch_update(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    let requests = json::links(&body)?.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    let request = v1::BatchUpdateLinksRequest { parent, requests, request_id, validate_only, ack };
+    answer(service.batch_update(&who, request).await)
 }
 
 async fn delete(
@@ -89,22 +80,17 @@ async fn delete(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
-        let parent = parent(path)?;
-        let one = |(code, etag): (String, String)| v1::DeleteLinkRequest {
-            name: named(&parent, &code),
-            etag,
-            ..v1::DeleteLinkRequest::default()
-        };
-        let requests = json::deletions(&body)?.into_iter().map(one).collect();
-        Ok(v1::BatchDeleteLinksRequest { parent, requests, request_id, validate_only, ack })
+) -> Answered {
+    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
+    let parent = parent(path)?;
+    let one = |(code, etag): (String, String)| v1::DeleteLinkRequest {
+        name: named(&parent, &code),
+        etag,
+        ..v1::DeleteLinkRequest::default()
     };
-    match request() {
-        Ok(request) => answer(service.batch_delete(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+    let requests = json::deletions(&body)?.into_iter().map(one).collect();
+    let request = v1::BatchDeleteLinksRequest { parent, requests, request_id, validate_only, ack };
+    answer(service.batch_delete(&who, request).await)
 }
 
 fn named(parent: &str, code: &str) -> String {
@@ -120,6 +106,6 @@ fn taken(asked: Asked, headers: &HeaderMap, body: Body) -> Result<(Options, axum
     Ok((options, json_body(headers, body)?))
 }
 
-fn answer(answer: Result<v1::BatchLinksResponse, Fault>) -> Response {
-    answer.map_or_else(|fault| problem(&fault), |done| axum::Json(json::batch(&done)).into_response())
+fn answer(answer: Result<v1::BatchLinksResponse, Fault>) -> Answered {
+    answer.map(|done| axum::Json(json::batch(&done)).into_response())
 }

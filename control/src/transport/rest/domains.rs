@@ -2,42 +2,32 @@
 
 use super::json::{self, CLASSES, choice, members, nullable, text, time_of, without_nulls};
 use super::{
-    Asked, Body, Options, Parts, Who, json_body, no_parameter, options, pairs, parent, parse, problem,
-    unknown,
+    Answered, Asked, Body, Options, Parts, Who, json_body, no_parameter, options, pairs, parent, parse,
+    resource, unknown,
 };
 use crate::Fault;
 use crate::service::Service;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use prost_types::FieldMask;
 use proto::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub async fn list(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Response {
-    let request = || {
-        let mut request = v1::ListDomainsRequest::default();
-        for (name, value) in pairs(asked)? {
-            match name.as_str() {
-                "page_size" => request.page_size = parse("page_size", &value)?,
-                "page_token" => request.page_token = value,
-                _ => return Err(unknown(name)),
-            }
+pub async fn list(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Answered {
+    let mut request = v1::ListDomainsRequest::default();
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "page_size" => request.page_size = parse("page_size", &value)?,
+            "page_token" => request.page_token = value,
+            _ => return Err(unknown(name)),
         }
-        Ok(request)
-    };
-    match request() {
-        Ok(request) => match service.list_domains(&who, request).await {
-            Ok(page) => {
-                let domains: Vec<_> = page.domains.iter().map(domain).collect();
-                let body = json!({ "domains": domains, "next_page_token": page.next_page_token });
-                axum::Json(body).into_response()
-            }
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
     }
+    let page = service.list_domains(&who, request).await?;
+    let domains: Vec<_> = page.domains.iter().map(domain).collect();
+    let body = json!({ "domains": domains, "next_page_token": page.next_page_token });
+    Ok(axum::Json(body).into_response())
 }
 
 pub async fn create(
@@ -46,41 +36,20 @@ pub async fn create(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let Options { request_id, validate_only, ack, .. } = options(asked, &headers)?;
-        let (given, _) = given(&json_body(&headers, body)?)?;
-        let domain_id = given.domain.clone();
-        Ok(v1::CreateDomainRequest { domain_id, domain: Some(given), request_id, validate_only, ack })
-    };
-    match request() {
-        Ok(request) => {
-            let only_checked = request.validate_only;
-            match service.create_domain(&who, request).await {
-                Ok(domain) if only_checked => one(&domain, StatusCode::OK),
-                Ok(domain) => {
-                    let mut response = one(&domain, StatusCode::CREATED);
-                    if let Ok(location) = HeaderValue::from_str(&format!("/v1/{}", domain.name)) {
-                        response.headers_mut().insert(header::LOCATION, location);
-                    }
-                    response
-                }
-                Err(fault) => problem(&fault),
-            }
-        }
-        Err(fault) => problem(&fault),
-    }
+) -> Answered {
+    let Options { request_id, validate_only, ack, .. } = options(asked, &headers)?;
+    let (given, _) = given(&json_body(&headers, body)?)?;
+    let domain_id = given.domain.clone();
+    let request = v1::CreateDomainRequest { domain_id, domain: Some(given), request_id, validate_only, ack };
+    let made = !request.validate_only;
+    let told = service.create_domain(&who, request).await?;
+    Ok(resource(domain(&told), &told.etag, made.then_some(&told.name)))
 }
 
-pub async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Response {
-    let request = || {
-        no_parameter(asked)?;
-        Ok(v1::GetDomainRequest { name: parent(path)? })
-    };
-    match request() {
-        Ok(request) => answer(service.get_domain(&who, request).await),
-        Err(fault) => problem(&fault),
-    }
+pub async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
+    no_parameter(asked)?;
+    let request = v1::GetDomainRequest { name: parent(path)? };
+    answer(service.get_domain(&who, request).await)
 }
 
 pub async fn update(
@@ -90,39 +59,24 @@ pub async fn update(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        let Options { request_id, validate_only, ack, etag } = options(asked, &headers)?;
-        let (mut domain, paths) = given(&json_body(&headers, body)?)?;
-        if paths.is_empty() {
-            return Err(Fault::invalid("body", "names no field that can be set"));
-        }
-        domain.name = parent(path)?;
-        if !etag.is_empty() {
-            domain.etag = etag;
-        }
-        let update_mask = Some(FieldMask { paths });
-        Ok(v1::UpdateDomainRequest { domain: Some(domain), update_mask, request_id, validate_only, ack })
-    };
-    match request() {
-        Ok(request) => answer(service.update_domain(&who, request).await),
-        Err(fault) => problem(&fault),
+) -> Answered {
+    let Options { request_id, validate_only, ack, etag } = options(asked, &headers)?;
+    let (mut domain, paths) = given(&json_body(&headers, body)?)?;
+    if paths.is_empty() {
+        return Err(Fault::invalid("body", "names no field that can be set"));
     }
+    domain.name = parent(path)?;
+    if !etag.is_empty() {
+        domain.etag = etag;
+    }
+    let update_mask = Some(FieldMask { paths });
+    let request =
+        v1::UpdateDomainRequest { domain: Some(domain), update_mask, request_id, validate_only, ack };
+    answer(service.update_domain(&who, request).await)
 }
 
-fn answer(answer: Result<v1::Domain, Fault>) -> Response {
-    match answer {
-        Ok(domain) => one(&domain, StatusCode::OK),
-        Err(fault) => problem(&fault),
-    }
-}
-
-fn one(told: &v1::Domain, status: StatusCode) -> Response {
-    let mut response = (status, axum::Json(domain(told))).into_response();
-    if let (false, Ok(etag)) = (told.etag.is_empty(), HeaderValue::from_str(&told.etag)) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
+fn answer(answer: Result<v1::Domain, Fault>) -> Answered {
+    answer.map(|told| resource(domain(&told), &told.etag, None))
 }
 
 /// As an answer carries it; what is not set is left out.

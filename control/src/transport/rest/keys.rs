@@ -1,13 +1,13 @@
 //! `/v1/keys`: `linkr.v1.Keys` as JSON over HTTP. Nothing is decided here.
 
 use super::json::{self, time_of, without_nulls};
-use super::{Asked, Body, Parts, Who, json_body, no_parameter, pairs, parse, part, parts, problem, unknown};
+use super::{Answered, Asked, Body, Parts, Who, json_body, no_parameter, pairs, parse, part, parts, unknown};
 use crate::Fault;
 use crate::keys::Keys;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use proto::v1;
 use serde_json::{Value, json};
@@ -23,37 +23,23 @@ pub fn router(keys: Arc<Keys>) -> Router {
         .with_state(keys)
 }
 
-async fn create(State(keys): Calls, who: Who, asked: Asked, headers: HeaderMap, body: Body) -> Response {
-    let request = || {
-        no_parameter(asked)?;
-        Ok(v1::CreateKeyRequest {
-            key: Some(given(&headers, body, &["client", "scopes", "domains", "expire_time"])?),
-        })
+async fn create(State(keys): Calls, who: Who, asked: Asked, headers: HeaderMap, body: Body) -> Answered {
+    no_parameter(asked)?;
+    let request = v1::CreateKeyRequest {
+        key: Some(given(&headers, body, &["client", "scopes", "domains", "expire_time"])?),
     };
-    match request() {
-        Ok(request) => answer(keys.create(&who, request).await, StatusCode::CREATED),
-        Err(fault) => problem(&fault),
-    }
+    answer(keys.create(&who, request).await, StatusCode::CREATED)
 }
 
-async fn list(State(keys): Calls, who: Who, asked: Asked) -> Response {
-    let request = || {
-        let mut request = v1::ListKeysRequest::default();
-        for (name, value) in pairs(asked)? {
-            match name.as_str() {
-                "show_revoked" => request.show_revoked = parse("show_revoked", &value)?,
-                _ => return Err(unknown(name)),
-            }
+async fn list(State(keys): Calls, who: Who, asked: Asked) -> Answered {
+    let mut request = v1::ListKeysRequest::default();
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "show_revoked" => request.show_revoked = parse("show_revoked", &value)?,
+            _ => return Err(unknown(name)),
         }
-        Ok(request)
-    };
-    match request() {
-        Ok(request) => match keys.list(&who, request).await {
-            Ok(listed) => axum::Json(keys_json(&listed)).into_response(),
-            Err(fault) => problem(&fault),
-        },
-        Err(fault) => problem(&fault),
     }
+    Ok(axum::Json(keys_json(&keys.list(&who, request).await?)).into_response())
 }
 
 /// `POST /v1/keys/{key}:rotate`.
@@ -64,36 +50,23 @@ async fn rotate(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
-    let request = || {
-        no_parameter(asked)?;
-        let path = parts(path)?;
-        let key = part(&path, "key").strip_suffix(":rotate").ok_or(Fault::NoRoute)?;
-        let expire_time = given(&headers, body, &["expire_time"])?.expire_time;
-        Ok(v1::RotateKeyRequest { name: format!("keys/{key}"), expire_time })
-    };
-    match request() {
-        Ok(request) => answer(keys.rotate(&who, request).await, StatusCode::CREATED),
-        Err(fault) => problem(&fault),
-    }
+) -> Answered {
+    no_parameter(asked)?;
+    let path = parts(path)?;
+    let key = part(&path, "key").strip_suffix(":rotate").ok_or(Fault::NoRoute)?;
+    let expire_time = given(&headers, body, &["expire_time"])?.expire_time;
+    let request = v1::RotateKeyRequest { name: format!("keys/{key}"), expire_time };
+    answer(keys.rotate(&who, request).await, StatusCode::CREATED)
 }
 
-async fn revoke(State(keys): Calls, who: Who, path: Parts, asked: Asked) -> Response {
-    let request = || {
-        no_parameter(asked)?;
-        Ok(v1::RevokeKeyRequest { name: format!("keys/{}", part(&parts(path)?, "key")) })
-    };
-    match request() {
-        Ok(request) => answer(keys.revoke(&who, request).await, StatusCode::OK),
-        Err(fault) => problem(&fault),
-    }
+async fn revoke(State(keys): Calls, who: Who, path: Parts, asked: Asked) -> Answered {
+    no_parameter(asked)?;
+    let request = v1::RevokeKeyRequest { name: format!("keys/{}", part(&parts(path)?, "key")) };
+    answer(keys.revoke(&who, request).await, StatusCode::OK)
 }
 
-fn answer(answer: Result<v1::Key, Fault>, status: StatusCode) -> Response {
-    match answer {
-        Ok(key) => (status, axum::Json(key_json(&key))).into_response(),
-        Err(fault) => problem(&fault),
-    }
+fn answer(answer: Result<v1::Key, Fault>, status: StatusCode) -> Answered {
+    answer.map(|key| (status, axum::Json(key_json(&key))).into_response())
 }
 
 /// What a body says of a key, in these fields alone.

@@ -5,6 +5,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        problem(&self)
+    }
+}
+
 /// The answer to a refused call: the status of the table and its reason, for people and for machines.
 pub fn problem(fault: &Fault) -> Response {
     let names = fault.names();

@@ -1,7 +1,8 @@
 //! What a link is asked for by a verb behind its code: `…/links/{code}:undelete`. A `:` is in no code.
 
 use super::{
-    Asked, Body, Options, Parts, Who, answer, json, json_body, name, options, pairs, parse, problem, unknown,
+    Answered, Asked, Body, Options, Parts, Who, answer, json, json_body, name, options, pairs, parse,
+    problem, unknown,
 };
 use crate::Fault;
 use crate::service::Service;
@@ -40,26 +41,19 @@ fn not_allowed(methods: &'static str) -> Response {
 }
 
 /// `GET …:history`
-pub async fn get(service: &Service, who: &Who, path: Parts, verb: &str, asked: Asked) -> Response {
+pub async fn get(service: &Service, who: &Who, path: Parts, verb: &str, asked: Asked) -> Answered {
     if verb != "history" {
-        return no_method(verb);
+        return Ok(no_method(verb));
     }
-    let request = || {
-        let mut request = v1::ListLinkHistoryRequest { name: name(path)?, ..Default::default() };
-        for (name, value) in pairs(asked)? {
-            match name.as_str() {
-                "page_size" => request.page_size = parse("page_size", &value)?,
-                "page_token" => request.page_token = value,
-                _ => return Err(unknown(name)),
-            }
+    let mut request = v1::ListLinkHistoryRequest { name: name(path)?, ..Default::default() };
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "page_size" => request.page_size = parse("page_size", &value)?,
+            "page_token" => request.page_token = value,
+            _ => return Err(unknown(name)),
         }
-        Ok(request)
-    };
-    let answer = match request() {
-        Ok(request) => service.history(who, request).await,
-        Err(fault) => Err(fault),
-    };
-    answer.map_or_else(|fault| problem(&fault), |page| axum::Json(json::history(&page)).into_response())
+    }
+    Ok(axum::Json(json::history(&service.history(who, request).await?)).into_response())
 }
 
 /// `POST …:undelete` and `POST …:restore`
@@ -70,19 +64,13 @@ pub async fn post(
     asked: Asked,
     headers: HeaderMap,
     body: Body,
-) -> Response {
+) -> Answered {
     let (path, verb) = split(path);
     match verb.as_deref() {
-        Some("undelete") => match undelete(path, asked, &headers, body) {
-            Ok(request) => answer(service.undelete(&who, request).await),
-            Err(fault) => problem(&fault),
-        },
-        Some("restore") => match restore(path, asked, &headers, body) {
-            Ok(request) => answer(service.restore(&who, request).await),
-            Err(fault) => problem(&fault),
-        },
-        Some(verb) => no_method(verb),
-        None => not_allowed("DELETE,GET,HEAD,PATCH"),
+        Some("undelete") => answer(service.undelete(&who, undelete(path, asked, &headers, body)?).await),
+        Some("restore") => answer(service.restore(&who, restore(path, asked, &headers, body)?).await),
+        Some(verb) => Ok(no_method(verb)),
+        None => Ok(not_allowed("DELETE,GET,HEAD,PATCH")),
     }
 }
 
