@@ -32,6 +32,8 @@ mod moving;
 mod postgres;
 #[path = "e2e/propagation.rs"]
 mod propagation;
+#[path = "e2e/real_map.rs"]
+mod real_map;
 #[path = "e2e/redis.rs"]
 mod redis;
 #[path = "e2e/redis_edge.rs"]
@@ -42,6 +44,8 @@ mod same;
 mod snapshot;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/stores.rs"]
+mod stores;
 #[path = "e2e/strangers.rs"]
 mod strangers;
 #[path = "e2e/support.rs"]

@@ -4,6 +4,7 @@ use super::import::{bar, open};
 use crate::args::{Conform, Output};
 use crate::fault::Fault;
 use crate::out;
+use link::TargetFault;
 use proto::v1::Link;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -33,6 +34,8 @@ struct Question {
     line: u64,
     code: String,
     want: Answer,
+    /// Whether only a server that was told to takes such a target: another one has no link there.
+    special: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -93,18 +96,15 @@ fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<u64, Fault> 
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut unknown = (0..UNKNOWN).map(|_| {
         let code = format!("linkr-conform-{:016x}", RandomState::new().build_hasher().finish());
-        Question { line: 0, code, want: Answer { status: 404, location: None } }
+        Question { line: 0, code, want: Answer { status: 404, location: None }, special: false }
     });
     let (mut part, mut skipped) = (unknown.by_ref().take(AT_ONCE).collect::<Vec<_>>(), 0);
     loop {
         let row = rows.next()?;
         let last = row.is_none();
         if let Some(mut row) = row {
-            match row.take_link().filter(|link| is_asked(&link.code)) {
-                Some(link) => {
-                    let want = want(&link, now);
-                    part.push(Question { line: row.line, code: link.code, want });
-                }
+            match row.take_link().and_then(|link| question(row.line, link, now)) {
+                Some(question) => part.push(question),
                 None => skipped += 1,
             }
         } else {
@@ -124,13 +124,22 @@ fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<u64, Fault> 
     }
 }
 
-/// Whether it can be a link's at all: an import has refused others.
-fn is_asked(code: &str) -> bool {
-    link::is_code(code.as_bytes()) && !link::is_reserved(code.as_bytes())
+/// None where it can be no link at all: an import has refused it.
+fn question(line: u64, link: Link, now: i64) -> Option<Question> {
+    let code = link.code.as_bytes();
+    if !link::is_code(code) || link::is_reserved(code) {
+        return None;
+    }
+    let (target, special) = match link::Target::given(&link.target, &[]) {
+        Err(TargetFault::Scheme(scheme)) => (link::Target::given(&link.target, &[scheme]).ok()?, true),
+        target => (target.ok()?, false),
+    };
+    let want = want(&link, target.as_str(), now);
+    Some(Question { line, code: link.code, want, special })
 }
 
 /// As `link::redirect` decides it at this time.
-fn want(link: &Link, now: i64) -> Answer {
+fn want(link: &Link, target: &str, now: i64) -> Answer {
     let ms = |time: &Option<prost_types::Timestamp>| {
         time.as_ref().map(|time| time.seconds.saturating_mul(1000) + i64::from(time.nanos / 1_000_000))
     };
@@ -140,10 +149,10 @@ fn want(link: &Link, now: i64) -> Answer {
     if gone || early {
         return Answer { status: if gone { 410 } else { 404 }, location: None };
     }
-    // Stored as it is given, or as the URL Standard writes it.
-    let target = link::Target::given(&link.target, &[]);
-    let location = target.map_or_else(|_| link.target.clone(), |target| target.as_str().to_owned());
-    Answer { status: if link.status == 0 { 302 } else { link.status as u16 }, location: Some(location) }
+    Answer {
+        status: if link.status == 0 { 302 } else { link.status as u16 },
+        location: Some(target.to_owned()),
+    }
 }
 
 /// One connection after another, until there are no more parts.
@@ -215,7 +224,7 @@ fn ask(
         let (got, closes) = answer(stream)?;
         *rest = behind;
         counts.checked.fetch_add(1, Relaxed);
-        if got != asked.want {
+        if got != asked.want && !(asked.special && got.status == 404) {
             counts.differences.fetch_add(1, Relaxed);
             if let Err(fault) = say(asked, &got, args.output) {
                 return Ok(Err(fault));

@@ -11,7 +11,7 @@ const DRIVERS: [&[(&str, &str)]; 2] = [&[], &[("MONOIO_FORCE_LEGACY_DRIVER", "1"
 const MOST: Duration = Duration::from_secs(300);
 
 /// The folder with the data beside this checkout, if it is there and so are the programs that read it.
-fn shared(test: &str, programs: &[&str]) -> Option<PathBuf> {
+pub fn shared(test: &str, programs: &[&str]) -> Option<PathBuf> {
     let shared = workspace().parent()?.join("shared");
     if !shared.join("data").is_dir() || !shared.join("accept").is_dir() {
         skip(test, "there is no data at ../shared");

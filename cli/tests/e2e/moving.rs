@@ -1,11 +1,11 @@
 //! Moving in and out: maps of nginx and HAProxy, exports of others, imports that are killed, and the check of an edge.
 
-use crate::support::{Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, until};
+use crate::stores::{Store, catch_up, control, edge};
+use crate::support::{Dir, LINKR, Linkr, beside_others, command, text, until};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
 /// 100,000 as the task has it; a debug build of a test gets fewer.
 const LINES: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
@@ -55,10 +55,20 @@ fn read_map(text: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn a_map_of_nginx_moves_in_and_out_and_the_edge_conforms() {
+fn a_map_moves_in_and_out_on_sqlite() {
+    a_map_moves_in_and_out_and_the_edge_conforms(&Store::Sqlite);
+}
+
+#[test]
+fn a_map_moves_in_and_out_on_postgres() {
+    Store::postgres("moving").iter().for_each(a_map_moves_in_and_out_and_the_edge_conforms);
+}
+
+fn a_map_moves_in_and_out_and_the_edge_conforms(store: &Store) {
     let _turn = beside_others();
-    let (dir, other) = (Dir::new(), Dir::new());
-    let linkr = Linkr::up(&dir);
+    let dir = Dir::new();
+    let linkr = control(&dir, &store.new("one"));
+    let edge = edge(&dir, &linkr);
     let (map, links) = nginx_map(lines());
     let file = dir.write("redirects.map", &map);
     let said = linkr.ok(&dir, &["import", &file, "--format", "nginx-map"]);
@@ -66,10 +76,10 @@ fn a_map_of_nginx_moves_in_and_out_and_the_edge_conforms() {
         said.starts_with(&format!("created {}, updated 0, skipped 0, rejected 0 in ", lines())),
         "{said}"
     );
-    linkr.catch_up();
-    let edge = linkr.edge().to_string();
+    catch_up(&edge, &linkr);
+    let address = edge.edge().to_string();
     let conform = |file: &str, format: &str| {
-        linkr.run(&dir, &["conform", "--links", file, "--format", format, "--edge", &edge])
+        linkr.run(&dir, &["conform", "--links", file, "--format", format, "--edge", &address])
     };
     let done = conform(&file, "nginx-map");
     assert!(done.status.success(), "{}{}", text(&done.stdout), text(&done.stderr));
@@ -85,16 +95,15 @@ fn a_map_of_nginx_moves_in_and_out_and_the_edge_conforms() {
     let exported = fs::read_to_string(&out).unwrap();
     assert!(read_map(&exported) == links, "the same map");
     // By way of another server, too.
-    let two = Linkr::up(&other);
-    two.ok(&other, &["import", &out, "--format", "nginx-map"]);
-    assert!(two.ok(&other, &["export", "--format", "nginx-map"]) == exported, "the same export");
+    let two = control(&dir, &store.new("two"));
+    two.ok(&dir, &["import", &out, "--format", "nginx-map"]);
+    assert!(two.ok(&dir, &["export", "--format", "nginx-map"]) == exported, "the same export");
     drop(two);
-    nginx_takes(&dir, &out);
 
     // Differences are found: another target, a link that is gone, one that is not there.
     linkr.ok(&dir, &["link", "update", "p/1", "--target", "https://example.com/planted"]);
     linkr.ok(&dir, &["link", "delete", "p/6"]);
-    linkr.catch_up();
+    catch_up(&edge, &linkr);
     let more = dir.write("more.map", format!("{map}\n/never/there https://example.com/;\n"));
     let done = conform(&more, "nginx-map");
     let said = text(&done.stdout);
@@ -117,32 +126,20 @@ fn a_map_of_nginx_moves_in_and_out_and_the_edge_conforms() {
     assert!(done.status.success(), "{}", text(&done.stdout));
 }
 
-/// A real nginx loads the map, and answers by it.
-fn nginx_takes(dir: &Dir, map: &str) {
-    if !has("nginx") && !std::path::Path::new("/usr/sbin/nginx").is_file() {
-        return skip("nginx_takes", "there is no nginx");
-    }
-    let config = dir.write(
-        "nginx.conf",
-        format!(
-            "pid {0}/nginx.pid; error_log {0}/nginx.log;\nevents {{}}\nhttp {{ map_hash_max_size 262144; \
-             map_hash_bucket_size 512; access_log off; include {map};\n client_body_temp_path {0}/b; \
-             proxy_temp_path {0}/p; fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; \
-             server {{ listen unix:{0}/nginx.sock; return 302 $linkr_target; }} }}\n",
-            dir.path().display()
-        ),
-    );
-    let program = if has("nginx") { "nginx" } else { "/usr/sbin/nginx" };
-    let mut nginx = command(program, dir.path());
-    nginx.args(["-t", "-q", "-c", &config]);
-    bounded(nginx, dir, Duration::from_secs(60)).unwrap_or_else(|said| panic!("{said}"));
+#[test]
+fn what_cannot_be_carried_over_is_listed_on_sqlite() {
+    what_cannot_be_carried_over_is_listed(&Store::Sqlite);
 }
 
 #[test]
-fn what_cannot_be_carried_over_is_listed() {
+fn what_cannot_be_carried_over_is_listed_on_postgres() {
+    Store::postgres("moving").iter().for_each(what_cannot_be_carried_over_is_listed);
+}
+
+fn what_cannot_be_carried_over_is_listed(store: &Store) {
     let _turn = beside_others();
     let dir = Dir::new();
-    let linkr = Linkr::up(&dir);
+    let linkr = control(&dir, &store.new("listed"));
     let map = dir.write(
         "some.map",
         "map $uri $x {\n default https://example.com/;\n /good https://example.com/;\n ~^/a https://example.com/$1;\n\
@@ -198,10 +195,19 @@ fn what_cannot_be_carried_over_is_listed() {
 }
 
 #[test]
-fn an_import_that_is_killed_ends_as_one_that_is_not() {
+fn an_import_that_is_killed_ends_as_one_that_is_not_on_sqlite() {
+    an_import_that_is_killed_ends_as_one_that_is_not(&Store::Sqlite);
+}
+
+#[test]
+fn an_import_that_is_killed_ends_as_one_that_is_not_on_postgres() {
+    Store::postgres("moving").iter().for_each(an_import_that_is_killed_ends_as_one_that_is_not);
+}
+
+fn an_import_that_is_killed_ends_as_one_that_is_not(store: &Store) {
     let _turn = beside_others();
-    let (dir, other) = (Dir::new(), Dir::new());
-    let whole = Linkr::up(&other);
+    let dir = Dir::new();
+    let whole = control(&dir, &store.new("whole"));
     let mut csv = String::from("code,target,create_time,tags\n");
     for n in 0..lines() * 2 {
         let _ = match n % 1_000 {
@@ -211,11 +217,12 @@ fn an_import_that_is_killed_ends_as_one_that_is_not() {
         };
     }
     let file = dir.write("links.csv", &csv);
-    let unbroken = whole.ok(&other, &["import", &file]);
-    let want = whole.ok(&other, &["export"]);
+    let unbroken = whole.ok(&dir, &["import", &file]);
+    let want = whole.ok(&dir, &["export"]);
     drop(whole);
 
-    let mut linkr = Linkr::up(&dir);
+    let killed = store.new("killed");
+    let mut linkr = control(&dir, &killed);
     let import = |linkr: &Linkr| {
         let mut import = command(LINKR, dir.path());
         import.args(["import", &file, "--server", &format!("http://{}", linkr.api())]);
@@ -234,7 +241,7 @@ fn an_import_that_is_killed_ends_as_one_that_is_not() {
     linkr.kill();
     let done = client.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(2), "{}", text(&done.stdout));
-    let linkr = Linkr::up(&dir);
+    let linkr = control(&dir, &killed);
     let last = linkr.ok(&dir, &["import", &file]);
     println!("unbroken: {unbroken}the last of three: {last}");
     assert!(linkr.ok(&dir, &["export"]) == want, "the same export");

@@ -1,6 +1,7 @@
 //! One table of calls, made over gRPC, over REST and with the CLI: each must come to the same end.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, skip, text};
+use crate::stores::{Store, control};
+use crate::support::{Connection, Dir, Linkr, beside_others, text};
 use http::uri::PathAndQuery;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -362,19 +363,10 @@ fn the_same_calls_come_to_the_same_end_on_sqlite() {
 #[test]
 fn the_same_calls_come_to_the_same_end_on_postgres() {
     let _turn = beside_others();
-    let server = match services::Postgres::start(&["fsync=off"]) {
-        Ok(server) => server,
-        Err(fault @ services::Fault::Missing(_)) => return skip("same", &fault.to_string()),
-        Err(fault) => panic!("{fault}"),
-    };
+    let Some(store) = Store::postgres("same") else { return };
     let dirs = [Dir::new(), Dir::new(), Dir::new()];
-    let mut controls = Vec::new();
-    for (dir, database) in dirs.iter().zip(["one", "two", "three"]) {
-        let store = server.create(database).unwrap();
-        let mut control = command(LINKR, dir.path());
-        control.args(["control", "--store", &store]).args(crate::support::FREE_PORTS);
-        controls.push((Linkr::start(control, dir, &["store", "api", "admin"]), dir));
-    }
+    let controls = dirs.iter().zip(["one", "two", "three"]);
+    let controls: Vec<_> = controls.map(|(dir, name)| (control(dir, &store.new(name)), dir)).collect();
     let Ok(controls) = <[_; 3]>::try_from(controls) else { unreachable!() };
     compare(&controls);
 }

@@ -270,8 +270,13 @@ impl Drop for Linkr {
 
 /// A connection that is kept.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
+
+/// Bytes in both directions.
+pub trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,7 +304,12 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self::over(stream)
+    }
+
+    /// One that is there already.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
 
     pub fn ask(&mut self, method: &str, path: &str) -> Answer {
@@ -361,8 +371,8 @@ impl Connection {
             if self.stream.read_line(&mut line)? == 0 || !line.ends_with("\r\n") {
                 return Err(cut());
             }
-            match line.trim_end().split_once(':') {
-                Some((name, value)) => fields.push((name.to_owned(), value.trim().to_owned())),
+            match line.trim_ascii_end().split_once(':') {
+                Some((name, value)) => fields.push((name.to_owned(), value.trim_ascii().to_owned())),
                 None => break,
             }
         }
