@@ -27,7 +27,7 @@ use proto::client::Way;
 use proto::v1::links_client::LinksClient;
 use std::error::Error;
 use std::time::Duration;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -49,7 +49,21 @@ pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault
 }
 
 async fn connect(api: &Api) -> Result<Client, Fault> {
-    Ok(LinksClient::new(channel(api).await?).max_decoding_message_size(MAX_ANSWER))
+    channel(api).await.map(links_of)
+}
+
+fn links_of(way: Way) -> Client {
+    LinksClient::new(way).max_decoding_message_size(MAX_ANSWER)
+}
+
+/// One call of a service: its answer, or its refusal as one line.
+async fn call<C, A>(
+    api: &Api,
+    client: impl FnOnce(Way) -> C,
+    ask: impl AsyncFnOnce(&mut C) -> Result<Response<A>, Status>,
+) -> Result<A, Fault> {
+    let mut client = client(channel(api).await?);
+    ask(&mut client).await.map(Response::into_inner).map_err(|status| refused(&status, api))
 }
 
 async fn channel(api: &Api) -> Result<Way, Fault> {

@@ -1,12 +1,11 @@
 //! `linkr domain …`: one request each, but for the list.
 
 use super::links::{on_wire, quoted};
-use super::{channel, parent, refused, show};
+use super::{call, channel, parent, refused, show};
 use crate::args::{Api, DomainCommand, Fields, Output, Write};
 use crate::fault::Fault;
 use crate::out;
 use prost_types::FieldMask;
-use proto::client::Way;
 use proto::v1::{self, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
 
@@ -23,13 +22,13 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
                 ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer = connect(&api).await?.create_domain(request).await;
-            written(&answer.map_err(|s| refused(&s, &api))?.into_inner(), api.output)
+            let made = call(&api, DomainsClient::new, async |domains| domains.create_domain(request).await);
+            written(&made.await?, api.output)
         }
         DomainCommand::Get { name, api } => {
             let request = v1::GetDomainRequest { name: parent(&name) };
-            let answer = connect(&api).await?.get_domain(request).await;
-            one(&answer.map_err(|s| refused(&s, &api))?.into_inner(), api.output)
+            let domain = call(&api, DomainsClient::new, async |domains| domains.get_domain(request).await);
+            one(&domain.await?, api.output)
         }
         DomainCommand::Update { name, fields, strict_hosts, etag, write } => {
             let Write { request_id, ack, api } = write;
@@ -49,15 +48,11 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
                 ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer = connect(&api).await?.update_domain(request).await;
-            written(&answer.map_err(|s| refused(&s, &api))?.into_inner(), api.output)
+            let made = call(&api, DomainsClient::new, async |domains| domains.update_domain(request).await);
+            written(&made.await?, api.output)
         }
         DomainCommand::List { api } => list(&api).await,
     }
-}
-
-async fn connect(api: &Api) -> Result<DomainsClient<Way>, Fault> {
-    Ok(DomainsClient::new(channel(api).await?))
 }
 
 /// Sets the given fields, and returns their names.
@@ -79,7 +74,7 @@ fn set(domain: &mut v1::Domain, given: Fields) -> Vec<String> {
 }
 
 async fn list(api: &Api) -> Result<(), Fault> {
-    let mut client = connect(api).await?;
+    let mut client = DomainsClient::new(channel(api).await?);
     let mut request = v1::ListDomainsRequest { page_size: 1_000, ..Default::default() };
     let mut found = Vec::new();
     loop {

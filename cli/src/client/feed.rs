@@ -1,9 +1,10 @@
 //! `linkr feed status`: every edge on a line, then the log and what became of its histories.
 
-use super::{channel, refused};
+use super::call;
 use crate::args::{Api, Output};
 use crate::fault::Fault;
 use crate::out;
+use proto::client::Way;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{Epoch, ListEdgesRequest, ListEdgesResponse};
 use std::fmt::Write;
@@ -11,8 +12,8 @@ use std::time::SystemTime;
 
 /// Runs it.
 pub async fn feed_status(api: Api) -> Result<(), Fault> {
-    let mut client = EdgesClient::new(channel(&api).await?);
-    let answer = client.list_edges(ListEdgesRequest {}).await.map_err(|s| refused(&s, &api))?.into_inner();
+    let ask = async |edges: &mut EdgesClient<Way>| edges.list_edges(ListEdgesRequest {}).await;
+    let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::line(&control::edges_json(&answer).to_string()),
         Output::Text => out::write(people(&answer, SystemTime::now()).as_bytes()),

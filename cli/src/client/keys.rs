@@ -1,6 +1,6 @@
 //! `linkr keys …`: one request each. A new key is shown once, alone on stdout so that it can be put into a file.
 
-use super::{channel, refused};
+use super::call;
 use crate::args::{Api, KeysCommand, Output};
 use crate::fault::Fault;
 use crate::out;
@@ -15,13 +15,11 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let expire_time = time(expire_time)?;
             let key = Key { client, scopes, domains, expire_time, ..Key::default() };
             let request = v1::CreateKeyRequest { key: Some(key) };
-            let mut client = KeysClient::new(channel(&api).await?);
-            made(&client.create_key(request).await.map_err(|s| refused(&s, &api))?.into_inner(), &api)
+            made(&call(&api, KeysClient::new, async |keys| keys.create_key(request).await).await?, &api)
         }
         KeysCommand::List { show_revoked, api } => {
-            let mut client = KeysClient::new(channel(&api).await?);
-            let listed = client.list_keys(v1::ListKeysRequest { show_revoked }).await;
-            let listed = listed.map_err(|s| refused(&s, &api))?.into_inner();
+            let request = v1::ListKeysRequest { show_revoked };
+            let listed = call(&api, KeysClient::new, async |keys| keys.list_keys(request).await).await?;
             match api.output {
                 Output::Json => out::line(&control::keys_json(&listed).to_string()),
                 Output::Text => out::write(listed.keys.iter().map(line).collect::<String>().as_bytes()),
@@ -29,13 +27,11 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
         }
         KeysCommand::Rotate { id, expire_time, api } => {
             let request = v1::RotateKeyRequest { name: named(&id), expire_time: time(expire_time)? };
-            let mut client = KeysClient::new(channel(&api).await?);
-            made(&client.rotate_key(request).await.map_err(|s| refused(&s, &api))?.into_inner(), &api)
+            made(&call(&api, KeysClient::new, async |keys| keys.rotate_key(request).await).await?, &api)
         }
         KeysCommand::Revoke { id, api } => {
-            let mut client = KeysClient::new(channel(&api).await?);
             let request = v1::RevokeKeyRequest { name: named(&id) };
-            let revoked = client.revoke_key(request).await.map_err(|s| refused(&s, &api))?.into_inner();
+            let revoked = call(&api, KeysClient::new, async |keys| keys.revoke_key(request).await).await?;
             match api.output {
                 Output::Json => out::line(&control::key_json(&revoked).to_string()),
                 Output::Text => out::write(line(&revoked).as_bytes()),

@@ -1,11 +1,12 @@
 //! `linkr link …`: one request each, but for `list --all`.
 
 use super::fields::set_cell;
-use super::{connect, name, parent, refused, show};
-use crate::args::{Ack, Existing, LinkCommand, Restore, Update};
+use super::{Client, call, connect, links_of, name, parent, refused, show};
+use crate::args::{Ack, Api, Existing, LinkCommand, Restore, Update};
 use crate::fault::Fault;
 use prost_types::FieldMask;
 use proto::v1::{self, restore_link_request::Point};
+use tonic::{Response, Status};
 
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
@@ -28,24 +29,17 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 flatten,
                 ..Default::default()
             };
-            let answer = connect(&server.api)
-                .await?
-                .create_link(request)
-                .await
-                .map_err(|s| refused(&s, &server.api))?;
-            show::written(&answer.into_inner(), server.api.output)
+            written(&server.api, async |links| links.create_link(request).await).await
         }
         LinkCommand::Check { code, server } => {
             let request = v1::CheckCodeRequest { name: name(&server.domain, &code) };
-            let answer = connect(&server.api).await?.check_code(request).await;
-            let told = answer.map_err(|s| refused(&s, &server.api))?.into_inner();
+            let told = call(&server.api, links_of, async |links| links.check_code(request).await).await?;
             show::code(&told, server.api.output)
         }
         LinkCommand::Get { code, server } => {
             let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
-            let answer =
-                connect(&server.api).await?.get_link(request).await.map_err(|s| refused(&s, &server.api))?;
-            show::link(&answer.into_inner(), server.api.output)
+            let link = call(&server.api, links_of, async |links| links.get_link(request).await).await?;
+            show::link(&link, server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
         LinkCommand::Delete(Existing { code, etag, request_id, ack, server }) => {
@@ -56,12 +50,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer = connect(&server.api)
-                .await?
-                .delete_link(request)
-                .await
-                .map_err(|s| refused(&s, &server.api))?;
-            show::written(&answer.into_inner(), server.api.output)
+            written(&server.api, async |links| links.delete_link(request).await).await
         }
         LinkCommand::Undelete(Existing { code, etag, request_id, ack, server }) => {
             let request = v1::UndeleteLinkRequest {
@@ -71,12 +60,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 ack: on_wire(ack),
                 ..Default::default()
             };
-            let answer = connect(&server.api)
-                .await?
-                .undelete_link(request)
-                .await
-                .map_err(|s| refused(&s, &server.api))?;
-            show::written(&answer.into_inner(), server.api.output)
+            written(&server.api, async |links| links.undelete_link(request).await).await
         }
         LinkCommand::History { code, page_size, page_token, server } => {
             let request = v1::ListLinkHistoryRequest {
@@ -84,12 +68,8 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 page_size,
                 page_token: page_token.unwrap_or_default(),
             };
-            let answer = connect(&server.api)
-                .await?
-                .list_link_history(request)
-                .await
-                .map_err(|s| refused(&s, &server.api))?;
-            show::history(&answer.into_inner(), server.api.output)
+            let told = async |links: &mut Client| links.list_link_history(request).await;
+            show::history(&call(&server.api, links_of, told).await?, server.api.output)
         }
         LinkCommand::Restore(restore) => restored(restore).await,
         LinkCommand::Watch { revision, server } => super::watch::watch(revision, server).await,
@@ -124,6 +104,14 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     }
 }
 
+/// Makes a write, and shows what it made.
+async fn written(
+    api: &Api,
+    ask: impl AsyncFnOnce(&mut Client) -> Result<Response<v1::Link>, Status>,
+) -> Result<(), Fault> {
+    show::written(&call(api, links_of, ask).await?, api.output)
+}
+
 async fn change(update: Update) -> Result<(), Fault> {
     let Update { code, target, disabled, changes, flatten, clear, etag, request_id, ack, server } = update;
     let more = [("target", target), ("disabled", disabled)];
@@ -148,9 +136,7 @@ async fn change(update: Update) -> Result<(), Fault> {
         flatten,
         ..Default::default()
     };
-    let answer =
-        connect(&server.api).await?.update_link(request).await.map_err(|s| refused(&s, &server.api))?;
-    show::written(&answer.into_inner(), server.api.output)
+    written(&server.api, async |links| links.update_link(request).await).await
 }
 
 async fn restored(restore: Restore) -> Result<(), Fault> {
@@ -167,9 +153,7 @@ async fn restored(restore: Restore) -> Result<(), Fault> {
         ack: on_wire(ack),
         ..Default::default()
     };
-    let answer =
-        connect(&server.api).await?.restore_link(request).await.map_err(|s| refused(&s, &server.api))?;
-    show::written(&answer.into_inner(), server.api.output)
+    written(&server.api, async |links| links.restore_link(request).await).await
 }
 
 /// A write that is on disk for sure is asked for as it was before there was another.
