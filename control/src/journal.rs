@@ -1,10 +1,12 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
 pub mod domains;
+mod notes;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use notes::Note;
 pub use state::{next_state, set};
 
 use crate::Fault;

@@ -1,6 +1,7 @@
 //! Keys: every one in memory by its hash, so that a guess costs no look-up in the store, and read again soon after one
 //! changed anywhere. What a call asks of a key is not known here.
 
+mod audit;
 mod calls;
 mod scope;
 mod secret;

@@ -27,5 +27,5 @@ pub use metrics::Metrics;
 pub use relay::Redis;
 pub use server::{Config, Running, StartFault, StoreAt, Tls, start, start_on};
 pub use transport::rest::{
-    change_json, code_json, domain_json, edges_json, key_json, keys_json, propagation_json,
+    audit_json, change_json, code_json, domain_json, edges_json, key_json, keys_json, propagation_json,
 };

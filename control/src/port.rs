@@ -3,9 +3,9 @@
 mod audits;
 pub mod domains;
 
-pub use audits::{Audits, Moment, Traced, Who, Written};
+pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 
-use crate::journal::{Request, Verdict};
+use crate::journal::{By, Request, Verdict};
 use crate::keys::Scopes;
 use bytes::Bytes;
 use feed::{Entry, LogView};
@@ -77,10 +77,10 @@ pub trait KeyRows: Send + Sync {
     fn key_version(&self) -> Result<i64, StoreFault>;
     /// That number, and every key in the order in which they were made; none is older than the number says.
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
-    /// Keeps a new one; `false` if its client has `most` that may be used when it was made.
-    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault>;
-    /// Revokes one, if it is not yet. `now` is in Unix milliseconds.
-    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault>;
+    /// Keeps a new one, and notes that; `false` if its client has `most` that may be used when it was made.
+    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault>;
+    /// Revokes one that was read, if it is not yet, and notes that. `now` is in Unix milliseconds.
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault>;
     /// Notes when keys were last used, in Unix milliseconds.
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault>;
 }

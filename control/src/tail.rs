@@ -168,8 +168,8 @@ mod tests {
     use crate::journal::domains::DomainItem;
     use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
     use crate::port::{
-        Audits, Committed, Fetched, History, Listed, Moment, Row, SessionRow, Tidied, Time, Traced, Walked,
-        Who,
+        Audits, Committed, Fetched, History, Listed, Moment, Noted, Row, SessionRow, Tidied, Time, Traced,
+        Walked, Who,
     };
     use link::{DomainId, Key};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -186,6 +186,9 @@ mod tests {
             unreachable!()
         }
         fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
+            unreachable!()
+        }
+        fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<Noted>, StoreFault> {
             unreachable!()
         }
     }

@@ -1,7 +1,7 @@
 //! How a stored link looks in `linkr.v1`, and its resource name. Nothing is decided here.
 
-use crate::port::Row;
 use crate::port::domains::DomainRow;
+use crate::port::{KeyRow, Row};
 use link::{Class, Epoch, Key, Position, QueryPolicy};
 use prost_types::Timestamp;
 use proto::v1;
@@ -80,6 +80,21 @@ pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
         revision: Position::revision(epoch, row.version),
         etag: format!("\"{}\"", row.version),
         propagation: None,
+    }
+}
+
+/// A key as an answer carries it, without its secret.
+pub fn key(row: &KeyRow) -> v1::Key {
+    v1::Key {
+        name: format!("keys/{}", row.id),
+        client: row.client.clone(),
+        scopes: row.scopes.names().map(str::to_owned).collect(),
+        domains: row.domains.clone(),
+        create_time: Some(timestamp(row.create_time)),
+        expire_time: row.expire_time.map(timestamp),
+        last_use_time: row.last_use.map(timestamp),
+        revoke_time: row.revoke_time.map(timestamp),
+        secret: String::new(),
     }
 }
 

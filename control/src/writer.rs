@@ -337,7 +337,8 @@ mod tests {
     use crate::journal::{Intent, Item};
     use crate::port::domains::{DomainRow, DomainRows};
     use crate::port::{
-        Audits, Committed, Fetched, History, Limit, Listed, Moment, Row, Tidied, Time, Traced, Walked, Who,
+        Audits, Committed, Fetched, History, Limit, Listed, Moment, Noted, Row, Tidied, Time, Traced, Walked,
+        Who,
     };
     use bytes::Bytes;
     use link::{Change, DomainId, Key};
@@ -357,6 +358,9 @@ mod tests {
             unreachable!()
         }
         fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
+            unreachable!()
+        }
+        fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<Noted>, StoreFault> {
             unreachable!()
         }
     }

@@ -57,6 +57,20 @@ pub enum KeysCommand {
         #[command(flatten)]
         api: Api,
     },
+    /// Shows who made and revoked keys, and who wrote domains
+    Audit {
+        /// Only this one: keys/ID or domains/DOMAIN
+        name: Option<String>,
+        /// How many writes at most
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
+        page_size: i32,
+        /// Goes on behind an earlier page
+        #[arg(long, value_name = "TOKEN")]
+        page_token: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
 }
 
 /// `linkr certs`.

@@ -1,6 +1,7 @@
 //! `linkr keys …`: one request each. A new key is shown once, alone on stdout so that it can be put into a file.
 
 use super::call;
+use super::show::one_line;
 use crate::args::{Api, KeysCommand, Output};
 use crate::fault::Fault;
 use crate::out;
@@ -28,6 +29,11 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
         KeysCommand::Rotate { id, expire_time, api } => {
             let request = v1::RotateKeyRequest { name: named(&id), expire_time: time(expire_time)? };
             made(&call(&api, KeysClient::new, async |keys| keys.rotate_key(request).await).await?, &api)
+        }
+        KeysCommand::Audit { name, page_size, page_token, api } => {
+            let (name, page_token) = (name.unwrap_or_default(), page_token.unwrap_or_default());
+            let request = v1::ListAuditRequest { name, page_size, page_token };
+            audit(&call(&api, KeysClient::new, async |keys| keys.list_audit(request).await).await?, &api)
         }
         KeysCommand::Revoke { id, api } => {
             let request = v1::RevokeKeyRequest { name: named(&id) };
@@ -58,6 +64,22 @@ fn line(key: &Key) -> String {
     let (expires, used) = (at("expires", &key.expire_time), at("used", &key.last_use_time));
     let (scopes, revoked) = (key.scopes.join(","), at("revoked", &key.revoke_time));
     format!("{}  {:<20} {scopes}{bound}{expires}{used}{revoked}\n", id(key), key.client)
+}
+
+fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), Fault> {
+    if api.output == Output::Json {
+        return out::line(&control::audit_json(page).to_string());
+    }
+    let lines = page.entries.iter().map(|entry| {
+        let time = entry.time.map(|time| time.to_string()).unwrap_or_default();
+        let principal = if entry.principal.is_empty() { "-" } else { &entry.principal };
+        format!("{time:<24}  {:<12}  {:<16}  {}\n", entry.method, one_line(principal), one_line(&entry.name))
+    });
+    out::write(lines.collect::<String>().as_bytes())?;
+    if !page.next_page_token.is_empty() {
+        out::note(&format!("there are more: add --page-token {}", page.next_page_token));
+    }
+    Ok(())
 }
 
 fn id(key: &Key) -> &str {

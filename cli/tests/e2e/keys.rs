@@ -58,6 +58,9 @@ fn a_newcomer_never_sees_a_key() {
     assert!(client(&dir, &["keys", "rotate", id, "--server", &url]).stdout.starts_with(b"lk_"));
     assert!(client(&dir, &["keys", "revoke", id, "--server", &url]).status.success());
     assert!(text(&get(&["link", "get", "x"]).stderr).contains("revoked"));
+    let audit = text(&client(&dir, &["keys", "audit", &format!("keys/{id}"), "--server", &url]).stdout);
+    let calls: Vec<_> = audit.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(calls, ["RevokeKey", "CreateKey"], "{audit}");
     drop(linkr);
 
     // The same key after a restart; another one if its file is gone.

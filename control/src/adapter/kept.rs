@@ -10,7 +10,7 @@ pub(super) const TOMBSTONES: i64 = 30 * DAY;
 const _: () = assert!(TOMBSTONES >= LOG, "a deletion is in the log for as long as anybody may resume there");
 /// Milliseconds for which a retry is answered like the first try.
 pub(super) const ANSWERS: i64 = 2 * DAY;
-/// Milliseconds for which it is known who wrote a link, and what it was before.
+/// Milliseconds for which it is known who wrote what, and what it was before.
 pub(super) const AUDIT: i64 = 400 * DAY;
 /// Of the changes that go, every so manieth is kept as a proof of its history.
 pub(super) const MARKED: Seq = 10_000;

@@ -19,7 +19,7 @@ use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
     Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
@@ -169,5 +169,9 @@ impl Audits for Postgres {
 
     fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
         self.db.call(READ, async |db| audit::chunk(db, seq).await)
+    }
+
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+        self.db.call(READ, async |db| audit::noted(db, name, below, limit).await)
     }
 }

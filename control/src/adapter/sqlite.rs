@@ -17,7 +17,7 @@ use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
     StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
@@ -176,6 +176,10 @@ impl Audits for Sqlite {
 
     fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
         self.read(|snapshot| audit::chunk(snapshot, seq).map_err(|e| fault(&e)))
+    }
+
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+        self.read(|snapshot| audit::noted(snapshot, name, below, limit).map_err(|e| fault(&e)))
     }
 }
 

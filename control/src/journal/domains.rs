@@ -1,6 +1,6 @@
 //! What becomes of a write of a domain (the deciding half of R1). No I/O, no clock here.
 
-use super::{Answer, Retry};
+use super::{Answer, By, Retry};
 use crate::Fault;
 use crate::port::domains::{DomainRow, MAX_DOMAINS};
 use crate::wire;
@@ -15,6 +15,8 @@ pub struct DomainItem {
     pub name: Domain,
     /// What to do with it.
     pub intent: DomainIntent,
+    /// Who is to be named for it.
+    pub by: Option<By>,
     /// How a retry is recognised.
     pub retry: Option<Retry>,
 }
@@ -144,7 +146,7 @@ mod tests {
 
     fn update(fields: Vec<DomainField>, etag: Option<u64>) -> DomainItem {
         let intent = DomainIntent::Update { fields, etag };
-        DomainItem { name: Domain::default(), intent, retry: None }
+        DomainItem { name: Domain::default(), intent, by: None, retry: None }
     }
 
     fn found(id: u32, has_links: bool) -> DomainFound {
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn a_new_domain_may_fold_case_whatever_links_others_have() {
         let intent = DomainIntent::Create { id: DomainId(7), fields: vec![DomainField::FoldCase(true)] };
-        let item = DomainItem { name: Domain::new("a.example").unwrap(), intent, retry: None };
+        let item = DomainItem { name: Domain::new("a.example").unwrap(), intent, by: None, retry: None };
         let found = DomainFound { has_links: true, ..DomainFound::default() };
         assert!(next_state(&item, &found, 5, 1).unwrap().rules.fold_case);
     }
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn a_domain_that_is_there_is_not_made_again_nor_changed_unseen() {
         let intent = DomainIntent::Create { id: DomainId(9), fields: Vec::new() };
-        let create = DomainItem { name: Domain::default(), intent, retry: None };
+        let create = DomainItem { name: Domain::default(), intent, by: None, retry: None };
         let reason = |item: &DomainItem, found: DomainFound| {
             next_state(item, &found, 5, 1).unwrap_err().names().reason
         };

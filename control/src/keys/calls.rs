@@ -1,6 +1,7 @@
 //! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and revokes only such that are bound no wider.
 
 use super::{Keys, Scopes, Secret};
+use crate::journal::By;
 use crate::port::{KeyRow, Repository};
 use crate::service::blocking;
 use crate::writer::unix_ms;
@@ -28,7 +29,7 @@ impl Keys {
             scopes.map_err(|name| Fault::invalid("scopes", format!("hold {name}, which is none")))?;
         let expire_time = expiry(key.expire_time)?;
         let domains = domains(&key.domains)?;
-        self.put(caller, key.client, scopes, domains, expire_time).await
+        self.put(caller, "CreateKey", (key.client, scopes, domains, expire_time)).await
     }
 
     /// See `ListKeys`.
@@ -40,7 +41,7 @@ impl Keys {
         let listed = self.rows().await.map(|rows| {
             let shown = |row: &KeyRow| request.show_revoked || row.revoke_time.is_none();
             let rows = rows.iter().filter(|row| shown(row) && within(caller, &row.domains).is_ok());
-            v1::ListKeysResponse { keys: rows.map(key).collect() }
+            v1::ListKeysResponse { keys: rows.map(wire::key).collect() }
         });
         self.counted("ListKeys", listed)
     }
@@ -56,7 +57,7 @@ impl Keys {
         if old.revoke_time.is_some() {
             return Err(Fault::invalid("name", "is of a key that was revoked: create another one"));
         }
-        self.put(caller, old.client, old.scopes, old.domains, expire_time).await
+        self.put(caller, "RotateKey", (old.client, old.scopes, old.domains, expire_time)).await
     }
 
     /// See `RevokeKey`.
@@ -66,28 +67,26 @@ impl Keys {
 
     async fn try_revoke(&self, caller: &Caller, request: v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
         let mut row = self.named(caller, &request.name).await?;
-        let (id, now) = (row.id.clone(), unix_ms());
-        blocking(&self.store, move |store| store.key_rows().revoke_key(&id, now)).await?;
+        let (read, now, by) = (row.clone(), unix_ms(), By::call(caller, "RevokeKey"));
+        blocking(&self.store, move |store| store.key_rows().revoke_key(&read, now, &by)).await?;
         self.refresh().await?;
         row.revoke_time = Some(row.revoke_time.unwrap_or(now));
-        Ok(key(&row))
+        Ok(wire::key(&row))
     }
 
     async fn put(
         &self,
         caller: &Caller,
-        client: String,
-        scopes: Scopes,
-        domains: Vec<String>,
-        expire_time: Option<i64>,
+        method: &'static str,
+        (client, scopes, domains, expire_time): (String, Scopes, Vec<String>, Option<i64>),
     ) -> Result<v1::Key, Fault> {
         within(caller, &domains)?;
         let (secret, row) = draft(client, scopes, domains, expire_time)?;
-        let kept = row.clone();
-        let put = blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE)).await?;
+        let (kept, by) = (row.clone(), By::call(caller, method));
+        let put = blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?;
         put.then_some(()).ok_or_else(|| too_many(&row.client))?;
         self.refresh().await?;
-        Ok(v1::Key { secret: secret.reveal().into(), ..key(&row) })
+        Ok(v1::Key { secret: secret.reveal().into(), ..wire::key(&row) })
     }
 
     async fn rows(&self) -> Result<Vec<KeyRow>, Fault> {
@@ -101,7 +100,7 @@ impl Keys {
         within(caller, &row.domains).map(|()| row)
     }
 
-    fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
         self.metrics.count(method, answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK"));
         answer
     }
@@ -113,7 +112,8 @@ impl Keys {
 /// Why not, in one line.
 pub fn mint(store: &dyn Repository, client: &str, scopes: Scopes) -> Result<Secret, Fault> {
     let (secret, row) = draft(client.to_owned(), scopes, Vec::new(), None)?;
-    let put = store.key_rows().put_key(&row, LIVE)?;
+    let by = By { principal: "".into(), method: "MintKey", request_id: "".into() };
+    let put = store.key_rows().put_key(&row, LIVE, &by)?;
     put.then_some(secret).ok_or_else(|| too_many(client))
 }
 
@@ -144,7 +144,7 @@ fn too_many(client: &str) -> Fault {
 }
 
 /// Whether the caller may have to do with a key for these domains; none stands for all.
-fn within(caller: &Caller, domains: &[String]) -> Result<(), Fault> {
+pub(super) fn within(caller: &Caller, domains: &[String]) -> Result<(), Fault> {
     match (&caller.domains, domains) {
         (Some(_), []) => Err(Fault::Forbidden("keys for every domain".into())),
         (_, domains) => domains.iter().try_for_each(|domain| caller.may_touch(domain)),
@@ -164,20 +164,5 @@ fn expiry(given: Option<prost_types::Timestamp>) -> Result<Option<i64>, Fault> {
     match at {
         Some(at) if at <= unix_ms() => Err(Fault::invalid("expire_time", "has passed")),
         at => Ok(at),
-    }
-}
-
-/// As an answer carries it, without its secret.
-fn key(row: &KeyRow) -> v1::Key {
-    v1::Key {
-        name: format!("keys/{}", row.id),
-        client: row.client.clone(),
-        scopes: row.scopes.names().map(str::to_owned).collect(),
-        domains: row.domains.clone(),
-        create_time: Some(wire::timestamp(row.create_time)),
-        expire_time: row.expire_time.map(wire::timestamp),
-        last_use_time: row.last_use.map(wire::timestamp),
-        revoke_time: row.revoke_time.map(wire::timestamp),
-        secret: String::new(),
     }
 }

@@ -1,6 +1,7 @@
-//! What is asked of the audit: who wrote a link, and what it was. It is written by commits alone.
+//! What is asked of the audit: who wrote what, and what it was. It is written with what it tells of alone.
 
 use super::{Row, StoreFault};
+use bytes::Bytes;
 use link::{Epoch, Key, Seq};
 
 /// The audit of a store. Each call reads one snapshot.
@@ -11,6 +12,8 @@ pub trait Audits {
     fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault>;
     /// Who created the link whose seq was this one, if it was noted for a whole chunk.
     fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault>;
+    /// The writes of keys and domains with numbers below this one, the latest first; with a name, of this one alone.
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault>;
 }
 
 /// A link, and what is known of its past.
@@ -35,6 +38,23 @@ pub struct Written {
     pub before: Option<Row>,
     /// The link after it.
     pub after: Row,
+}
+
+/// A noted write of a key or a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Its place among the others.
+    pub number: i64,
+    /// `keys/{id}` or `domains/{domain}`.
+    pub name: String,
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// Who wrote.
+    pub who: Who,
+    /// As in [`crate::journal::Note`].
+    pub before: Option<Bytes>,
+    /// As in [`crate::journal::Note`].
+    pub after: Bytes,
 }
 
 /// Who wrote.

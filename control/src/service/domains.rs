@@ -57,7 +57,8 @@ impl Service {
         // Random, but never that of the default domain.
         let id = DomainId((crate::random::u64() as u32).max(1));
         let intent = DomainIntent::Create { id, fields };
-        self.write_domain(DomainItem { name, intent, retry: asked.retry }, asked.ack).await
+        self.write_domain(DomainItem { name, intent, by: Some(asked.by), retry: asked.retry }, asked.ack)
+            .await
     }
 
     /// See `GetDomain`.
@@ -134,7 +135,8 @@ impl Service {
         let known = self.directory.known().await?;
         let fields = self.domain_fields(&known, domain, mask)?;
         let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
-        self.write_domain(DomainItem { name, intent, retry: asked.retry }, asked.ack).await
+        self.write_domain(DomainItem { name, intent, by: Some(asked.by), retry: asked.retry }, asked.ack)
+            .await
     }
 
     /// The fields that a mask names; all of them for none or `*`.

@@ -23,7 +23,7 @@ pub(super) enum Ack {
 
 /// What all writes say besides what is to be written.
 pub struct Asked {
-    by: By,
+    pub(super) by: By,
     pub(super) retry: Option<Retry>,
     pub(super) ack: Ack,
 }

@@ -12,7 +12,7 @@ pub use domains::domain as domain_json;
 pub use json::{
     change as change_json, code as code_json, edges as edges_json, propagation as propagation_json,
 };
-pub use keys::{key_json, keys_json};
+pub use keys::{audit_json, key_json, keys_json};
 pub use problem::problem;
 
 use crate::service::Service;

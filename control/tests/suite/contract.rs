@@ -4,7 +4,7 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{Draft, Field, Intent, Item, Request, Retry, Verdict};
+use control::journal::{By, Draft, Field, Intent, Item, Request, Retry, Verdict};
 use control::keys::{Scope, Scopes};
 use control::port::{History, Info, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
@@ -26,6 +26,10 @@ pub fn draft(target: &str) -> Draft {
     };
     let info = Info { title: "t".into(), tags: vec!["x".into(), "\"y\" é".into()], note: "n".into() };
     Draft { link: Link::new(parts).unwrap(), info }
+}
+
+pub fn by(method: &'static str) -> By {
+    By { principal: "ops".into(), method, request_id: "r".into() }
 }
 
 fn one(code: &str, intent: Intent) -> Request {
@@ -309,17 +313,18 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
     let keys = store.key_rows();
     let (version, none) = keys.keys().unwrap();
     assert_eq!((keys.key_version().unwrap(), none), (version, Vec::new()));
-    assert!(keys.put_key(&row(1, Some(10)), 2).unwrap(), "what has expired does not count");
-    assert!(keys.put_key(&row(2, Some(11)), 2).unwrap());
-    assert!(keys.put_key(&row(3, None), 2).unwrap());
+    let put = |row: &KeyRow| keys.put_key(row, 2, &by("CreateKey")).unwrap();
+    assert!(put(&row(1, Some(10))), "what has expired does not count");
+    assert!(put(&row(2, Some(11))));
+    assert!(put(&row(3, None)));
     let raised = keys.key_version().unwrap();
     assert!(raised > version);
-    assert!(!keys.put_key(&row(4, None), 2).unwrap());
-    assert!(keys.put_key(&KeyRow { client: "b".into(), ..row(5, None) }, 2).unwrap());
-    keys.revoke_key(&row(3, None).id, 20).unwrap();
-    keys.revoke_key(&row(3, None).id, 21).unwrap();
+    assert!(!put(&row(4, None)));
+    assert!(put(&KeyRow { client: "b".into(), ..row(5, None) }));
+    keys.revoke_key(&row(3, None), 20, &by("RevokeKey")).unwrap();
+    keys.revoke_key(&row(3, None), 21, &by("RevokeKey")).unwrap();
     assert!(keys.key_version().unwrap() > raised);
-    assert!(keys.put_key(&row(4, None), 2).unwrap(), "what was revoked does not count");
+    assert!(put(&row(4, None)), "what was revoked does not count");
     let uses = [(row(2, None).id, 30), (row(4, None).id, 31)];
     keys.use_keys(&uses).unwrap();
     keys.use_keys(&[(row(2, None).id, 29)]).unwrap();
@@ -331,6 +336,34 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
         KeyRow { last_use: Some(31), ..row(4, None) },
     ];
     assert_eq!(keys.keys().unwrap().1, want);
+    // Each is noted once, with the time of the write; a refused one and a second revocation are not.
+    let noted = store.noted("", i64::MAX, 99).unwrap();
+    let short: Vec<_> =
+        noted.iter().rev().map(|noted| (&noted.name[20..], noted.at, &*noted.who.method)).collect();
+    let made = |id, at| (id, at, "CreateKey");
+    assert_eq!(
+        short,
+        [made("1", 10), made("2", 10), made("3", 10), made("5", 10), ("3", 20, "RevokeKey"), made("4", 10)]
+    );
+    let third = store.noted(&format!("keys/{}", row(3, None).id), i64::MAX, 99).unwrap();
+    let states: Vec<_> =
+        third.iter().map(|noted| (noted.before.is_some(), noted.after == third[1].after)).collect();
+    assert_eq!(
+        (states, &third[0].before),
+        (vec![(true, false), (false, true)], &Some(third[1].after.clone()))
+    );
+    assert_eq!(store.noted("", noted[1].number, 2).unwrap(), noted[2..4]);
+    assert!(
+        noted.iter().all(|noted| !noted
+            .after
+            .windows(32)
+            .any(|part| part[0] > 0 && part.iter().all(|b| *b == part[0]))),
+        "no hash"
+    );
+    for (now, left) in [(9, 6), (10, 0)] {
+        store.tidy(400 * 24 * 60 * 60 * 1000 + now).unwrap();
+        assert_eq!(store.noted("", i64::MAX, 99).unwrap().len(), left);
+    }
 }
 
 /// Every case on a fresh store of its own.

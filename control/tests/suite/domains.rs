@@ -10,6 +10,7 @@ use control::journal::{Intent, Verdict};
 use control::port::domains::DomainRows;
 use control::port::{Limit, Repository};
 use link::{ChangeKind, Class, Code, Domain, DomainId, Key, Target};
+use prost::Message;
 use proto::v1::{self, domains_client::DomainsClient};
 use serde_json::{Value, json};
 
@@ -21,12 +22,22 @@ fn make(id: u32, name: &str) -> DomainItem {
         DomainField::NotFound(Some(Target::stored(b"https://home.example/").unwrap())),
     ];
     let intent = DomainIntent::Create { id: DomainId(id), fields };
-    DomainItem { name: Domain::new(name).unwrap(), intent, retry: None }
+    DomainItem {
+        name: Domain::new(name).unwrap(),
+        intent,
+        by: Some(super::contract::by("Test")),
+        retry: None,
+    }
 }
 
 fn change(name: &str, fields: Vec<DomainField>) -> DomainItem {
     let intent = DomainIntent::Update { fields, etag: None };
-    DomainItem { name: Domain::new(name).unwrap(), intent, retry: None }
+    DomainItem {
+        name: Domain::new(name).unwrap(),
+        intent,
+        by: Some(super::contract::by("Test")),
+        retry: None,
+    }
 }
 
 /// A case of the contract: a domain is a change of the log, and its own row.
@@ -51,6 +62,15 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
     let names: Vec<_> = rows.iter().map(|row| (row.rules.name.as_str(), row.id.0, row.version)).collect();
     assert_eq!(names, [("-", 0, 3), ("a.example", 7, 2), ("b.example", u32::MAX, 1)]);
     assert_eq!(rows[2], row);
+    // Each write is noted, and a refused one is not.
+    let noted = store.noted("", i64::MAX, 9).unwrap();
+    let short: Vec<_> = noted.iter().map(|noted| (&*noted.name, noted.at, noted.before.is_some())).collect();
+    assert_eq!(
+        short,
+        [("domains/-", 7, true), ("domains/a.example", 6, false), ("domains/b.example", 5, false)]
+    );
+    let after = v1::Domain::decode(&noted[2].after[..]).unwrap();
+    assert_eq!((after.domain.as_str(), after.not_found.as_str()), ("b.example", "https://home.example/"));
 
     // Links of all three, none of them in the list of another; and what an edge asks about says how new they are.
     let in_domain = |id, code| {
@@ -111,6 +131,7 @@ fn a_store_of_before_there_were_domains_gets_them() {
         "DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
          ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
+         DROP TABLE admin_audit; \
          DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .unwrap();

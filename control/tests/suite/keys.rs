@@ -62,6 +62,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),
     ("Keys/RotateKey", "keys:admin", &["POST /v1/keys/x:rotate"]),
     ("Keys/RevokeKey", "keys:admin", &["DELETE /v1/keys/x"]),
+    ("Keys/ListAudit", "keys:admin", &["GET /v1/audit"]),
     ("Feed/Follow", "feed", &[]),
     ("Feed/Fetch", "feed", &[]),
 ];
@@ -81,9 +82,10 @@ fn put(store: &dyn Repository, scopes: Scopes, change: impl FnOnce(&mut KeyRow))
         last_use: None,
     };
     change(&mut row);
-    assert!(store.key_rows().put_key(&row, 2).unwrap());
+    let by = super::contract::by("CreateKey");
+    assert!(store.key_rows().put_key(&row, 2, &by).unwrap());
     if let Some(at) = row.revoke_time {
-        store.key_rows().revoke_key(&row.id, at).unwrap();
+        store.key_rows().revoke_key(&row, at, &by).unwrap();
     }
     secret
 }
@@ -262,6 +264,81 @@ async fn a_key_of_some_domains_touches_no_other() {
         "{listed:?}"
     );
     world.stop().await;
+}
+
+/// Who wrote keys and domains is told to those who may have to do with them; what they are called is.
+async fn the_audit_of(store: Arc<dyn Repository>) {
+    let keep = store.clone();
+    let put_all = move || {
+        let bound = |row: &mut KeyRow| row.domains = vec!["b.example".into()];
+        (put(&*keep, Scopes::admin(), |_| ()), put(&*keep, Scopes::of(&[Scope::KeysAdmin]), bound))
+    };
+    let (admin, bound) = tokio::task::spawn_blocking(put_all).await.unwrap();
+    let world = locked(Folder::new(), store).await;
+    for host in ["a.example", "b.example"] {
+        assert_eq!(
+            rest(&world, "POST /v1/domains", Some(&admin), json!({ "domain": host })).await.status,
+            201
+        );
+    }
+    let change = json!({ "not_found": "https://home.example/" });
+    let changed = rest(&world, "PATCH /v1/domains/b.example", Some(&admin), change).await;
+    let made =
+        rest(&world, "POST /v1/keys", Some(&admin), json!({ "client": "ci", "scopes": ["feed"] })).await;
+    let name = made.body["name"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        rest(&world, &format!("DELETE /v1/{name}"), Some(&admin), Value::Null).await;
+    }
+    let audit = async |query: &str, key: &Secret| {
+        rest(&world, &format!("GET /v1/audit{query}"), Some(key), Value::Null).await.body
+    };
+    let short = |page: &Value| -> Vec<(String, String)> {
+        let entries = page["entries"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        entries.map(|entry| (text(&entry["method"]), text(&entry["name"]))).collect()
+    };
+    let all = audit("", &admin).await;
+    let of = |method: &str, name: &str| (method.to_owned(), name.to_owned());
+    // The two keys of the test were made in 1970: that is forgotten.
+    let (a, b) = ("domains/a.example", "domains/b.example");
+    let want = [
+        of("RevokeKey", &name),
+        of("CreateKey", &name),
+        of("UpdateDomain", b),
+        of("CreateDomain", b),
+        of("CreateDomain", a),
+    ];
+    assert_eq!(short(&all), want, "a second revocation is no write");
+    assert!(!all.to_string().contains("lk_") && !all.to_string().contains("secret"), "{all}");
+    let [revoked, _, updated, ..] = &all["entries"].as_array().unwrap()[..] else { panic!("{all}") };
+    assert_eq!(revoked["principal"], admin.id());
+    assert_eq!(
+        (&revoked["key_before"]["revoke_time"], &revoked["key"]["client"]),
+        (&Value::Null, &json!("ci"))
+    );
+    assert_eq!(revoked["key"]["revoke_time"], revoked["time"]);
+    assert_eq!((&updated["domain"], &updated["domain_before"]["not_found"]), (&changed.body, &Value::Null));
+    assert!(!updated["request_id"].as_str().unwrap().is_empty());
+    // In pages, of one name alone, and for those it is about.
+    let page = audit("?page_size=3", &admin).await;
+    let next = page["next_page_token"].as_str().unwrap();
+    let rest_of = audit(&format!("?page_size=9&page_token={next}"), &admin).await;
+    assert_eq!([short(&page), short(&rest_of)].concat(), want);
+    assert_eq!(rest_of["next_page_token"], "");
+    assert_eq!(short(&audit("?name=domains/b.example", &admin).await), want[2..4]);
+    assert_eq!(short(&audit("", &bound).await), want[2..4], "not of others");
+    assert_eq!(audit("?name=%00", &admin).await["field"], "name");
+    assert_eq!(audit("?page_token=x", &admin).await["field"], "page_token");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_of_keys_and_domains() {
+    let folder = Folder::new();
+    the_audit_of(Moody::new(&folder)).await;
+    if let Some(database) = Database::new() {
+        the_audit_of(database.opened(false).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

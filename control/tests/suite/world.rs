@@ -3,12 +3,12 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::Request as Write;
 use control::journal::domains::DomainItem;
+use control::journal::{By, Request as Write};
 use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
-    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Repository, Row, SessionRow,
-    StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Repository, Row,
+    SessionRow, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use feed::LogView;
@@ -253,14 +253,14 @@ impl KeyRows for Moody {
         self.inner.keys()
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
+    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
         self.check()?;
-        self.inner.put_key(row, most)
+        self.inner.put_key(row, most, by)
     }
 
-    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
         self.check()?;
-        self.inner.revoke_key(id, now)
+        self.inner.revoke_key(row, now, by)
     }
 
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
@@ -380,5 +380,9 @@ impl Audits for Moody {
 
     fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
         self.inner.chunk(seq)
+    }
+
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+        self.inner.noted(name, below, limit)
     }
 }

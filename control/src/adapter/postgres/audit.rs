@@ -1,10 +1,10 @@
 //! The audit: its rows beside what they tell of, and what is asked of them.
 
-use super::connection::{Db, Params, Trouble, number};
+use super::connection::{Db, Param, Params, Trouble, number};
 use super::history;
 use super::read::{HEAD, LINK, get, raw};
-use crate::journal::Audit;
-use crate::port::{Moment, StoreFault, Traced, Who, Written};
+use crate::journal::{Audit, Note};
+use crate::port::{Moment, Noted, StoreFault, Traced, Who, Written};
 use link::{Key, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -92,6 +92,56 @@ pub(super) async fn chunk(db: &Db<'_>, seq: Seq) -> Result<Option<Who>, Trouble>
     let rows = db.rows(sql, &[(&seq.cast_signed(), Type::INT8)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Ok((number(row, 3)? <= seq).then_some(who(row, 0)?))
+}
+
+/// Notes a write of a key or a domain.
+pub(super) const NOTE: &str = "INSERT INTO admin_audit (name, at, principal, method, request_id, before, after) SELECT $1, $2, $3, $4, $5, $6, $7";
+
+/// The parameters of [`NOTE`].
+pub(super) struct Noting<'a> {
+    note: &'a Note,
+    principal: &'a str,
+    request_id: &'a str,
+    before: Option<&'a [u8]>,
+    after: &'a [u8],
+    at: i64,
+}
+
+impl<'a> Noting<'a> {
+    pub(super) fn new(note: &'a Note, at: i64) -> Self {
+        let (principal, request_id) = (&*note.by.principal, &*note.by.request_id);
+        Self { note, principal, request_id, before: note.before.as_deref(), after: &note.after, at }
+    }
+
+    pub(super) fn params(&self) -> Vec<Param<'_>> {
+        vec![
+            (&self.note.name, Type::TEXT),
+            (&self.at, Type::INT8),
+            (&self.principal, Type::TEXT),
+            (&self.note.by.method, Type::TEXT),
+            (&self.request_id, Type::TEXT),
+            (&self.before, Type::BYTEA),
+            (&self.after, Type::BYTEA),
+        ]
+    }
+}
+
+pub(super) async fn noted(db: &Db<'_>, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, Trouble> {
+    let sql = "SELECT principal, method, request_id, number, name, at, before, after FROM admin_audit \
+               WHERE number < $1 AND ($2 = '' OR name = $2) ORDER BY number DESC LIMIT $3";
+    let limit = limit as i64;
+    let rows = db.rows(sql, &[(&below, Type::INT8), (&name, Type::TEXT), (&limit, Type::INT8)]).await?;
+    let read = |row: &Row| {
+        Ok(Noted {
+            number: get(row, 3)?,
+            name: get(row, 4)?,
+            at: get(row, 5)?,
+            who: who(row, 0)?,
+            before: get::<Option<Vec<u8>>>(row, 6)?.map(Into::into),
+            after: get::<Vec<u8>>(row, 7)?.into(),
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 fn who(row: &Row, at: usize) -> Result<Who, Trouble> {

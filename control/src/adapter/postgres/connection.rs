@@ -165,7 +165,9 @@ impl Drop for Connections {
 
 /// Parameters with their types, so that nothing has to be prepared: behind a PgBouncer the next statement may be another
 /// server connection's.
-pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+pub(super) type Params<'a> = &'a [Param<'a>];
+/// One of them.
+pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Db<'_> {
     pub(super) fn all(&self) -> &Connections {

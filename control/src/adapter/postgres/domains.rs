@@ -1,8 +1,10 @@
 //! Domains: rows of their own, changes in the log that links have. What becomes of a write is decided by `journal`.
 
+use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
 use super::{history, write};
 use crate::adapter::raw;
+use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
@@ -65,7 +67,7 @@ pub(super) async fn commit(
     };
     let head = Position { seq: row.version, tag, ..start };
     *tried = Some(DomainCommitted { head, verdict });
-    store(db, item, &row, head, now).await?;
+    store(db, item, (found.row.as_ref(), &row), head, now).await?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }
@@ -94,7 +96,7 @@ async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainFound, T
 async fn store(
     db: &Db<'_>,
     item: &DomainItem,
-    row: &DomainRow,
+    (before, row): (Option<&DomainRow>, &DomainRow),
     head: Position,
     now: i64,
 ) -> Result<(), Trouble> {
@@ -116,6 +118,10 @@ async fn store(
     let answered: Vec<_> = item.retry.iter().map(|retry| (retry.clone(), answer(row, head))).collect();
     let answered: Vec<_> = answered.iter().map(|answered| (answered, row.version)).collect();
     write::remember(db, &answered, now).await?;
+    if let Some(by) = &item.by {
+        let note = Note::domain(by, before, row, head.epoch);
+        db.rows(NOTE, &Noting::new(&note, now).params()).await?;
+    }
     write::move_head(db, head).await?;
     db.run(COMMIT).await
 }

@@ -1,8 +1,10 @@
 //! The table of keys, which all controls share. What a key allows is not known here.
 
 use super::Postgres;
+use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, READ, Trouble, WRITE, corrupt};
 use crate::adapter::raw;
+use crate::journal::{By, Note};
 use crate::port::{KeyRow, KeyRows, StoreFault};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,17 +19,22 @@ impl KeyRows for Postgres {
         self.db.call(READ, async |db| Ok((version(db).await?, all(db).await?)))
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
-        self.db.call(WRITE, async |db| put(db, row, most).await)
+    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+        self.db.call(WRITE, async |db| put(db, row, most, by).await)
     }
 
-    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
-        let sql = "WITH raised AS (UPDATE key_version SET version = version + 1) \
-                   UPDATE keys SET revoke_time = $2 WHERE id = $1 AND revoke_time IS NULL";
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+        let note = Note::key(by, row, Some(now));
+        let noting = Noting::new(&note, now);
+        let sql = format!(
+            "WITH raised AS (UPDATE key_version SET version = version + 1), \
+             gone AS (UPDATE keys SET revoke_time = $2 WHERE id = $8 AND revoke_time IS NULL RETURNING 1) {NOTE} FROM gone"
+        );
         self.db.call(WRITE, async |db| {
-            let params = [(&id as _, Type::TEXT), (&now as _, Type::INT8)];
+            let mut params = noting.params();
+            params.push((&row.id, Type::TEXT));
             let (begun, done, committed) =
-                tokio::join!(biased; db.run(BEGIN), db.rows(sql, &params), db.run(COMMIT));
+                tokio::join!(biased; db.run(BEGIN), db.rows(&sql, &params), db.run(COMMIT));
             begun.and(committed).and(done.map(drop))
         })
     }
@@ -67,28 +74,33 @@ async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
 
 /// Under the lock of the version: two controls do not count the keys of a client at once. A key whose answer was lost is
 /// there when it is tried again.
-async fn put(db: &Db<'_>, row: &KeyRow, most: usize) -> Result<bool, Trouble> {
-    let sql = "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) \
-               SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $8 > (SELECT count(*) FROM keys WHERE client = $3 AND id <> $1 \
-               AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $6)) \
-               ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id RETURNING 1";
+async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Trouble> {
+    let sql = format!(
+        "WITH put AS (INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) \
+         SELECT $8, $9, $10, $11, $12, $2, $13 WHERE $14 > (SELECT count(*) FROM keys WHERE client = $10 AND id <> $8 \
+         AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)) \
+         ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id RETURNING 1), \
+         noted AS ({NOTE} FROM put WHERE NOT EXISTS (SELECT FROM admin_audit WHERE name = $1)) SELECT FROM put"
+    );
     let (scopes, domains) = raw::key_words(row);
     let (hash, most) = (&row.hash[..], most as i64);
-    let params = [
+    let note = Note::key(by, row, None);
+    let noting = Noting::new(&note, row.create_time);
+    let mut params = noting.params();
+    params.extend([
         (&row.id as _, Type::TEXT),
         (&hash as _, Type::BYTEA),
         (&row.client as _, Type::TEXT),
         (&scopes as _, Type::TEXT),
         (&domains as _, Type::TEXT),
-        (&row.create_time as _, Type::INT8),
         (&row.expire_time as _, Type::INT8),
         (&most as _, Type::INT8),
-    ];
+    ]);
     let (begun, locked, put, committed) = tokio::join!(
         biased;
         db.run(BEGIN),
         db.run("UPDATE key_version SET version = version + 1"),
-        db.rows(sql, &params),
+        db.rows(&sql, &params),
         db.run(COMMIT),
     );
     begun.and(locked).and(committed)?;

@@ -35,20 +35,26 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
                WHERE c.seq <= last.seq AND c.seq % $3 = 0 ON CONFLICT DO NOTHING), \
                gone AS (DELETE FROM change_log c USING last WHERE c.seq <= last.seq RETURNING 1) \
                SELECT count(*) FROM gone";
-    let old = "WITH gone AS (DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM \
-               (SELECT seq, at FROM audit ORDER BY seq LIMIT $1) a WHERE at <= $2) RETURNING 1) \
-               SELECT count(*) FROM gone";
+    let old = |table, number| {
+        format!(
+            "WITH gone AS (DELETE FROM {table} WHERE {number} <= (SELECT max({number}) FROM \
+             (SELECT {number}, at FROM {table} ORDER BY {number} LIMIT $1) a WHERE at <= $2) RETURNING 1) \
+             SELECT count(*) FROM gone"
+        )
+    };
+    let (links, others) = (old("audit", "seq"), old("admin_audit", "number"));
     let most_audits = i64::from(kept::AUDITS_AT_ONCE);
     let audited = now - kept::AUDIT;
     let too_old = [(&most_audits as _, Type::INT8), (&audited as _, Type::INT8)];
     let before = now - kept::LOG;
     let marked = kept::MARKED.cast_signed();
     let params = [(&most as _, Type::INT8), (&before as _, Type::INT8), (&marked as _, Type::INT8)];
-    let (begun, cut, forgotten, head, committed) = tokio::join!(
+    let (begun, cut, forgotten, notes, head, committed) = tokio::join!(
         biased;
         db.run(BEGIN),
         db.rows(sql, &params),
-        db.rows(old, &too_old),
+        db.rows(&links, &too_old),
+        db.rows(&others, &too_old),
         read::head(db),
         db.run(COMMIT),
     );
@@ -56,7 +62,7 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
     let count = |rows: Vec<tokio_postgres::Row>| {
         rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0)).map_err(|e| corrupt(&e))
     };
-    let (cut, forgotten) = (count(cut?)?, count(forgotten?)?);
+    let (cut, forgotten) = (count(cut?)?, count(forgotten?)?.max(count(notes?)?));
     committed?;
     Ok((head?, cut == most || forgotten == most_audits))
 }

@@ -2,8 +2,8 @@
 
 use super::{fault, read, row};
 use crate::adapter::kept;
-use crate::journal::Audit;
-use crate::port::{Moment, Row, StoreFault, Traced, Who, Written};
+use crate::journal::{Audit, Note};
+use crate::port::{Moment, Noted, Row, StoreFault, Traced, Who, Written};
 use link::{Key, Seq};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -71,11 +71,38 @@ fn who(row: &rusqlite::Row<'_>) -> rusqlite::Result<Who> {
     Ok(Who { principal: row.get(0)?, method: row.get(1)?, request_id: row.get(2)? })
 }
 
-/// How many rows went: as with the log, one is as old as the oldest behind it.
-pub(super) fn cut(db: &Connection, now: i64) -> rusqlite::Result<usize> {
-    db.prepare_cached(
-        "DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM \
-         (SELECT seq, at FROM audit ORDER BY seq LIMIT ?1) WHERE at <= ?2)",
-    )?
+pub(super) fn note(db: &Connection, note: &Note, now: i64) -> rusqlite::Result<()> {
+    let Note { name, by, before, after } = note;
+    db.execute(
+        "INSERT INTO admin_audit (name, at, principal, method, request_id, before, after) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![name, now, &*by.principal, by.method, &*by.request_id, before.as_deref(), &after[..]],
+    )
+    .map(drop)
+}
+
+pub(super) fn noted(db: &Connection, name: &str, below: i64, limit: usize) -> rusqlite::Result<Vec<Noted>> {
+    let sql = "SELECT principal, method, request_id, number, name, at, before, after FROM admin_audit \
+               WHERE number < ?1 AND (?2 = '' OR name = ?2) ORDER BY number DESC LIMIT ?3";
+    let read = |row: &rusqlite::Row<'_>| {
+        let (before, after): (Option<Vec<u8>>, Vec<u8>) = (row.get(6)?, row.get(7)?);
+        Ok(Noted {
+            number: row.get(3)?,
+            name: row.get(4)?,
+            at: row.get(5)?,
+            who: who(row)?,
+            before: before.map(Into::into),
+            after: after.into(),
+        })
+    };
+    db.prepare_cached(sql)?.query_map(params![below, name, limit as i64], read)?.collect()
+}
+
+/// How many rows of a table went: as with the log, one is as old as the oldest behind it.
+pub(super) fn cut(db: &Connection, table: &str, number: &str, now: i64) -> rusqlite::Result<usize> {
+    db.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE {number} <= (SELECT max({number}) FROM \
+         (SELECT {number}, at FROM {table} ORDER BY {number} LIMIT ?1) WHERE at <= ?2)"
+    ))?
     .execute([i64::from(kept::AUDITS_AT_ONCE), now - kept::AUDIT])
 }

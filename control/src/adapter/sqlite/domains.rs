@@ -1,7 +1,8 @@
 //! Domains: rows of their own, changes in the log that links have. What becomes of a write is decided by `journal`.
 
-use super::{fault, read, write};
+use super::{audit, fault, read, write};
 use crate::adapter::raw;
+use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
@@ -30,7 +31,7 @@ pub(super) fn commit(db: &Connection, item: &DomainItem, now: i64) -> Result<Dom
     let verdict = decide(item, &found, start, now);
     let DomainVerdict::Written(row) = &verdict else { return Ok(DomainCommitted { head: start, verdict }) };
     let head = Position { seq: row.version, tag: crate::random::u64(), ..start };
-    store(db, item, row, head, now).map_err(|e| fault(&e))?;
+    store(db, item, (found.row.as_ref(), row), head, now).map_err(|e| fault(&e))?;
     Ok(DomainCommitted { head, verdict })
 }
 
@@ -60,7 +61,7 @@ fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainFound, Sto
 fn store(
     db: &Connection,
     item: &DomainItem,
-    row: &DomainRow,
+    (before, row): (Option<&DomainRow>, &DomainRow),
     head: Position,
     now: i64,
 ) -> rusqlite::Result<()> {
@@ -74,6 +75,9 @@ fn store(
     write::log(db, head, ChangeKind::DOMAIN, (row.version, &row.id.prefix(), &record), now)?;
     if let Some(retry) = &item.retry {
         write::put_answer(db, retry, &answer(row, head), row.version, now)?;
+    }
+    if let Some(by) = &item.by {
+        audit::note(db, &Note::domain(by, before, row, head.epoch), now)?;
     }
     write::move_head(db, head)
 }

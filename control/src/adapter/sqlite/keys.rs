@@ -1,7 +1,8 @@
 //! The table of keys. What a key allows is not known here.
 
-use super::{Sqlite, fault};
+use super::{Sqlite, audit, fault};
 use crate::adapter::raw;
+use crate::journal::{By, Note};
 use crate::port::{KeyRow, KeyRows, StoreFault};
 use rusqlite::{Connection, params};
 
@@ -14,15 +15,12 @@ impl KeyRows for Sqlite {
         self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, all(db)?)))
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize) -> Result<bool, StoreFault> {
-        self.write(|db| put(db, row, most).map_err(|e| fault(&e)))
+    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+        self.write(|db| put(db, row, most, by).map_err(|e| fault(&e)))
     }
 
-    fn revoke_key(&self, id: &str, now: i64) -> Result<(), StoreFault> {
-        self.write(|db| {
-            let sql = "UPDATE keys SET revoke_time = ?2 WHERE id = ?1 AND revoke_time IS NULL";
-            db.execute(sql, params![id, now]).and_then(|_| raise(db)).map_err(|e| fault(&e))
-        })
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+        self.write(|db| revoke(db, row, now, by).map_err(|e| fault(&e)))
     }
 
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
@@ -54,7 +52,15 @@ fn all(db: &Connection) -> Result<Vec<KeyRow>, StoreFault> {
     rows.map_err(|e| fault(&e))?.map(|row| row.map_err(|e| fault(&e))?).collect()
 }
 
-fn put(db: &Connection, row: &KeyRow, most: usize) -> rusqlite::Result<bool> {
+fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &By) -> rusqlite::Result<()> {
+    let sql = "UPDATE keys SET revoke_time = ?2 WHERE id = ?1 AND revoke_time IS NULL";
+    if db.execute(sql, params![row.id, now])? > 0 {
+        audit::note(db, &Note::key(by, row, Some(now)), now)?;
+    }
+    raise(db)
+}
+
+fn put(db: &Connection, row: &KeyRow, most: usize, by: &By) -> rusqlite::Result<bool> {
     let live = "SELECT count(*) FROM keys WHERE client = ?1 AND revoke_time IS NULL \
                 AND (expire_time IS NULL OR expire_time > ?2)";
     let live: u64 = db.query_row(live, params![row.client, row.create_time], |row| row.get(0))?;
@@ -66,5 +72,6 @@ fn put(db: &Connection, row: &KeyRow, most: usize) -> rusqlite::Result<bool> {
         "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![row.id, row.hash, row.client, scopes, domains, row.create_time, row.expire_time],
     )?;
+    audit::note(db, &Note::key(by, row, None), row.create_time)?;
     raise(db).map(|()| true)
 }

@@ -20,9 +20,10 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
     }
     let head = read::head(db)?;
     let cut = cut(db, head.seq, now - kept::LOG).map_err(|e| fault(&e))?;
-    let forgotten = audit::cut(db, now).map_err(|e| fault(&e))?;
+    let forgotten = audit::cut(db, "audit", "seq", now).map_err(|e| fault(&e))?;
+    let notes = audit::cut(db, "admin_audit", "number", now).map_err(|e| fault(&e))?;
     let most = [kept::TOMBSTONES_AT_ONCE, kept::CHANGES_AT_ONCE, kept::AUDITS_AT_ONCE];
-    let gone = [items.len(), cut, forgotten];
+    let gone = [items.len(), cut, forgotten.max(notes)];
     Ok(Tidied { head, more: gone.iter().zip(most).any(|(gone, most)| *gone == most as usize) })
 }
 

@@ -33,4 +33,12 @@ impl v1::keys_server::Keys for Calls {
         let (caller, request) = taken(call)?;
         answer(self.0.revoke(&caller, request).await)
     }
+
+    async fn list_audit(
+        &self,
+        call: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<v1::ListAuditResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.audit(&caller, request).await)
+    }
 }

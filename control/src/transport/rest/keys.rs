@@ -1,5 +1,6 @@
 //! `/v1/keys`: `linkr.v1.Keys` as JSON over HTTP. Nothing is decided here.
 
+use super::domains::domain;
 use super::json::{self, time_of, without_nulls};
 use super::{Answered, Asked, Body, Parts, Who, json_body, no_parameter, pairs, parse, part, parts, unknown};
 use crate::Fault;
@@ -20,6 +21,7 @@ pub fn router(keys: Arc<Keys>) -> Router {
     Router::new()
         .route("/v1/keys", get(list).post(create))
         .route("/v1/keys/{key}", post(rotate).delete(revoke))
+        .route("/v1/audit", get(audit))
         .with_state(keys)
 }
 
@@ -65,6 +67,19 @@ async fn revoke(State(keys): Calls, who: Who, path: Parts, asked: Asked) -> Answ
     answer(keys.revoke(&who, request).await, StatusCode::OK)
 }
 
+async fn audit(State(keys): Calls, who: Who, asked: Asked) -> Answered {
+    let mut request = v1::ListAuditRequest::default();
+    for (name, value) in pairs(asked)? {
+        match name.as_str() {
+            "name" => request.name = value,
+            "page_size" => request.page_size = parse("page_size", &value)?,
+            "page_token" => request.page_token = value,
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(axum::Json(audit_json(&keys.audit(&who, request).await?)).into_response())
+}
+
 fn answer(answer: Result<v1::Key, Fault>, status: StatusCode) -> Answered {
     answer.map(|key| (status, axum::Json(key_json(&key))).into_response())
 }
@@ -108,4 +123,25 @@ pub fn key_json(key: &v1::Key) -> Value {
 /// All of them.
 pub fn keys_json(listed: &v1::ListKeysResponse) -> Value {
     json!({ "keys": listed.keys.iter().map(key_json).collect::<Vec<_>>() })
+}
+
+/// A page of the audit; what is not set is left out.
+pub fn audit_json(page: &v1::ListAuditResponse) -> Value {
+    let entry = |entry: &v1::AuditEntry| {
+        let mut value = json!({
+            "name": entry.name,
+            "time": time_of(&entry.time),
+            "principal": entry.principal,
+            "method": entry.method,
+            "request_id": entry.request_id,
+            "key_before": entry.key_before.as_ref().map(key_json),
+            "key": entry.key.as_ref().map(key_json),
+            "domain_before": entry.domain_before.as_ref().map(domain),
+            "domain": entry.domain.as_ref().map(domain),
+        });
+        without_nulls(&mut value);
+        value
+    };
+    let entries: Vec<Value> = page.entries.iter().map(entry).collect();
+    json!({ "entries": entries, "next_page_token": page.next_page_token })
 }

@@ -359,6 +359,14 @@ pub static ROUTES: &[Route] = &[
         faults: &[NO_KEY, FULL],
         ..KEYS
     },
+    Route {
+        path: "/v1/audit",
+        call: "Keys.ListAudit",
+        request: "ListAuditRequest",
+        query: &["name", "page_size", "page_token"],
+        answer: "ListAuditResponse",
+        ..KEYS
+    },
 ];
 
 /// Parts of a path: name, words, schema.

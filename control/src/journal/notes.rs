@@ -1,0 +1,39 @@
+//! What the audit notes of a write that is none of a link. A secret is never in it.
+
+use super::By;
+use crate::port::KeyRow;
+use crate::port::domains::DomainRow;
+use crate::wire;
+use bytes::Bytes;
+use link::Epoch;
+use prost::Message;
+
+/// One write of a key or a domain.
+#[derive(Debug)]
+pub struct Note {
+    /// `keys/{id}` or `domains/{domain}`.
+    pub name: String,
+    /// Who.
+    pub by: By,
+    /// The state before, if there was one: a `linkr.v1.Key` or `linkr.v1.Domain`.
+    pub before: Option<Bytes>,
+    /// The state after it.
+    pub after: Bytes,
+}
+
+impl Note {
+    /// Of a key that was made, or revoked at a time (Unix milliseconds).
+    pub fn key(by: &By, row: &KeyRow, revoked: Option<i64>) -> Self {
+        // When it is used is no write.
+        let at = |revoke_time| wire::key(&KeyRow { last_use: None, revoke_time, ..row.clone() });
+        let (before, after) = (revoked.map(|_| at(None).encode_to_vec().into()), at(revoked));
+        Self { name: after.name.clone(), by: by.clone(), before, after: after.encode_to_vec().into() }
+    }
+
+    /// Of a domain.
+    pub fn domain(by: &By, before: Option<&DomainRow>, after: &DomainRow, epoch: Epoch) -> Self {
+        let bytes = |row| wire::domain(row, epoch).encode_to_vec().into();
+        let name = wire::domain_name(after.rules.name.as_str());
+        Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }
+    }
+}
