@@ -13,7 +13,7 @@ use crate::Fault;
 use crate::port::{Info, Row};
 use crate::wire;
 use bytes::Bytes;
-use link::{Class, DomainId, Key, Link, Position, QueryPolicy, Seq, Status, Target};
+use link::{Change, ChangeKind, Class, DomainId, Key, Link, Position, QueryPolicy, Seq, Status, Target};
 use prost::Message;
 use proto::v1;
 use std::collections::HashMap;
@@ -211,6 +211,17 @@ pub struct Write {
     pub purge: bool,
     /// For a retry; with the last write of its request.
     pub answer: Option<(Retry, Bytes)>,
+}
+
+impl Write {
+    /// As the log has it, under the tag of its commit.
+    pub fn change(&self, tag: u64) -> Change {
+        let (kind, record) = match self.purge {
+            true => (ChangeKind::PURGE, Bytes::new()),
+            false => (ChangeKind::LINK, self.row.record()),
+        };
+        Change { seq: self.row.version, tag, kind, key: self.row.key.as_bytes().to_vec().into(), record }
+    }
 }
 
 /// A row of the audit: one write of one link, or the links that a chunk created.

@@ -151,6 +151,8 @@ pub struct Committed {
     pub head: Position,
     /// One for each item.
     pub verdicts: Vec<Verdict>,
+    /// What it put into the log.
+    pub changes: Vec<Change>,
 }
 
 /// What was forgotten.

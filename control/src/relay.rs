@@ -11,7 +11,6 @@ use crate::metrics::Metrics;
 use crate::port::StoreFault;
 use crate::random;
 use crate::service::blocking;
-use crate::tail::BATCH;
 use crate::transport::feed::Feeder;
 use feed::Entry;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script, Shard, shard_of};
@@ -286,16 +285,8 @@ impl Carrier {
         if after >= head.seq {
             return Ok(Vec::new());
         }
-        let changes = match self.feeder.tail.recent(head.epoch, after) {
-            Some(changes) => changes,
-            None => {
-                let read = blocking(&self.feeder.store, move |store| store.changes(after, BATCH)).await?;
-                if read.0.epoch != head.epoch {
-                    return Err(Fault("a new history has begun".into()));
-                }
-                read.1
-            }
-        };
+        let read = self.feeder.tail.changes(head.epoch, after, &self.feeder.turns.reads).await?;
+        let changes = read.ok_or_else(|| Fault("a new history has begun".into()))?;
         if changes.first().is_none_or(|first| first.seq != after + 1) {
             return Err(Fault(format!("the log no longer holds {}", after + 1)));
         }

@@ -6,7 +6,7 @@ use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// One batch: what a session sends at once, and what the tail reads at once.
 pub const BATCH: Limit = Limit { rows: 1_000, bytes: 1024 * 1024 };
@@ -98,8 +98,7 @@ impl Tail {
                 }
                 return Ok(true);
             };
-            // If the writer was quicker, what was read may be here already.
-            let _ = self.append(last, changes, end);
+            self.append(last, changes, end);
             if end.seq >= head.seq {
                 return Ok(true);
             }
@@ -112,15 +111,15 @@ impl Tail {
         let last = *self.read.borrow();
         let follows = changes.iter().zip(last.seq + 1..).all(|(change, want)| change.seq == want);
         if follows && end.seq == last.seq + changes.len() as Seq && end.epoch == last.epoch {
-            let _ = self.append(last, changes, end);
+            self.append(last, changes, end);
         }
     }
 
-    /// `false` if the end is not `last` any more.
-    fn append(&self, last: Position, changes: Vec<Change>, end: Position) -> bool {
+    /// Unless the end is not `last` any more: the store or the writer was quicker, and it is here already.
+    fn append(&self, last: Position, changes: Vec<Change>, end: Position) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         if *self.read.borrow() != last {
-            return false;
+            return;
         }
         recent.bytes += changes.iter().map(size).sum::<usize>();
         recent.changes.extend(changes);
@@ -129,7 +128,6 @@ impl Tail {
             recent.bytes -= size(&oldest);
         }
         self.read.send_replace(end);
-        true
     }
 
     /// Whether the changes of a history behind `after` are in memory.
@@ -138,9 +136,24 @@ impl Tail {
         recent.epoch == epoch && recent.changes.front().is_some_and(|first| first.seq <= after + 1)
     }
 
-    /// The changes of a history behind `after`, one batch at most, if they are in memory. Of another history the same
-    /// numbers mean other changes.
-    pub fn recent(&self, epoch: Epoch, after: Seq) -> Option<Vec<Change>> {
+    /// The changes of a history behind `after`, one batch at most: those in memory, or else of the store, in the turn of
+    /// those who read it. `None` if that holds another history.
+    pub async fn changes(
+        &self,
+        epoch: Epoch,
+        after: Seq,
+        turns: &Semaphore,
+    ) -> Result<Option<Vec<Change>>, StoreFault> {
+        if let Some(changes) = self.recent(epoch, after) {
+            return Ok(Some(changes));
+        }
+        let _turn = turns.acquire().await; // an error would mean that it was closed, which it never is
+        let (head, changes) = blocking(&self.store, move |store| store.changes(after, BATCH)).await?;
+        Ok((head.epoch == epoch).then_some(changes))
+    }
+
+    /// Those in memory. Of another history the same numbers mean other changes.
+    fn recent(&self, epoch: Epoch, after: Seq) -> Option<Vec<Change>> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         if recent.epoch != epoch {
             return None;
@@ -285,7 +298,7 @@ mod tests {
         tail.offer(changes(5, 6), at(6)); // read from the store meanwhile
         tail.offer(changes(7, 7), Position { epoch: Epoch { counter: 2, random: 1 }, ..at(7) });
         assert_eq!((numbers(4), *tail.head().borrow()), (Some(vec![5, 6]), at(6)));
-        assert!(!tail.append(at(4), changes(5, 5), at(5)), "a read that was overtaken");
+        tail.append(at(4), changes(5, 5), at(5)); // a read that was overtaken
         assert_eq!(numbers(5), Some(vec![6]));
     }
 

@@ -6,7 +6,7 @@ use crate::journal::{Kind, Request, Verdict};
 use crate::port::domains::DomainCommitted;
 use crate::port::{Repository, SessionRow, StoreFault};
 use crate::tail::Tail;
-use link::{Change, ChangeKind, Epoch, Position, Seq};
+use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -298,10 +298,7 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
     }
     match store.commit(&requests, unix_ms()) {
         Ok(done) => {
-            tail.offer(
-                done.verdicts.iter().filter_map(|verdict| change(verdict, done.head)).collect(),
-                done.head,
-            );
+            tail.offer(done.changes, done.head);
             committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
             let mut verdicts = done.verdicts.into_iter();
             for (count, reply) in replies {
@@ -316,13 +313,6 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
         }
     }
-}
-
-/// What a verdict put into the log, if anything.
-fn change(verdict: &Verdict, head: Position) -> Option<Change> {
-    let (Verdict::Created(row) | Verdict::Changed(row)) = verdict else { return None };
-    let key = bytes::Bytes::copy_from_slice(row.key.as_bytes());
-    Some(Change { seq: row.version, tag: head.tag, kind: ChangeKind::LINK, key, record: row.record() })
 }
 
 /// Now, by the wall clock, in Unix milliseconds.
@@ -375,7 +365,11 @@ mod tests {
             if items == 44 {
                 return Err(StoreFault::Full);
             }
-            Ok(Committed { head: Position::default(), verdicts: vec![Verdict::Same; items] })
+            Ok(Committed {
+                head: Position::default(),
+                verdicts: vec![Verdict::Same; items],
+                changes: Vec::new(),
+            })
         }
 
         fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {

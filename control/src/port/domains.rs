@@ -3,7 +3,7 @@
 use super::StoreFault;
 use crate::journal::domains::{DomainItem, DomainVerdict};
 use bytes::Bytes;
-use link::{DomainId, DomainRules, Position, Seq};
+use link::{Change, ChangeKind, DomainId, DomainRules, Position, Seq};
 
 /// Domains there may be at most: every edge holds all of them, and is told them in one message.
 pub const MAX_DOMAINS: usize = 10_000;
@@ -44,5 +44,11 @@ impl DomainRow {
     /// What travels.
     pub fn record(&self) -> Bytes {
         proto::encode_domain(self.version, &self.rules)
+    }
+
+    /// As the log has it, under the tag of its commit.
+    pub fn change(&self, tag: u64) -> Change {
+        let (kind, key) = (ChangeKind::DOMAIN, self.id.prefix().to_vec().into());
+        Change { seq: self.version, tag, kind, key, record: self.record() }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Service, blocking};
 use crate::port::{Info, Repository, Row, StoreFault};
-use crate::tail::{BATCH, Tail};
+use crate::tail::Tail;
 use crate::wire;
 use crate::{Caller, Fault};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq, State};
@@ -144,18 +144,14 @@ impl Watch {
 
     async fn read(&self, service: &Service) -> Result<Vec<Change>, Fault> {
         let (epoch, after) = (self.epoch, self.seq);
-        if let Some(changes) = service.watches.tail.recent(epoch, after) {
-            return Ok(changes);
-        }
-        let _turn = service.watches.reads.acquire().await; // never closed
-        let (head, changes) = blocking(&service.store, move |store| store.changes(after, BATCH)).await?;
         // Of another history it is read again, once the tail knows that one.
-        let same = head.epoch == epoch;
+        let read = service.watches.tail.changes(epoch, after, &service.watches.reads).await?;
+        let changes = read.unwrap_or_default();
         match changes.first() {
-            Some(first) if same && first.seq != after + 1 => {
+            Some(first) if first.seq != after + 1 => {
                 Err(Fault::Resync(format!("the log begins with change {}", first.seq)))
             }
-            _ => Ok(if same { changes } else { Vec::new() }),
+            _ => Ok(changes),
         }
     }
 

@@ -68,7 +68,8 @@ pub struct Feeder {
 /// What the streams take turns at.
 pub struct Turns {
     parts: Arc<Semaphore>,
-    reads: Semaphore,
+    /// Reads of the store, those for Redis too.
+    pub reads: Semaphore,
 }
 
 impl Default for Turns {

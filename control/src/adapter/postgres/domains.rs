@@ -8,7 +8,7 @@ use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
-use link::{ChangeKind, DomainId, Position};
+use link::{DomainId, Position};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -100,21 +100,20 @@ async fn store(
     head: Position,
     now: i64,
 ) -> Result<(), Trouble> {
-    let record = row.record();
+    let change = row.change(head.tag);
     let sql = "INSERT INTO domains (id, name, record, version, create_time, update_time) \
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET record = EXCLUDED.record, \
                version = EXCLUDED.version, create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time";
     let params: Params<'_> = &[
         (&i64::from(row.id.0), Type::INT8),
         (&row.rules.name.as_str(), Type::TEXT),
-        (&&record[..], Type::BYTEA),
+        (&&change.record[..], Type::BYTEA),
         (&row.version.cast_signed(), Type::INT8),
         (&row.create_time, Type::INT8),
         (&row.update_time, Type::INT8),
     ];
     db.rows(sql, params).await?;
-    let key = row.id.prefix();
-    write::log(db, &[(row.version, ChangeKind::DOMAIN, &key[..], &record[..])], head, now).await?;
+    write::log(db, &[change], head, now).await?;
     let answered: Vec<_> = item.retry.iter().map(|retry| (retry.clone(), answer(row, head))).collect();
     let answered: Vec<_> = answered.iter().map(|answered| (answered, row.version)).collect();
     write::remember(db, &answered, now).await?;

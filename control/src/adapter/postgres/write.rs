@@ -7,7 +7,7 @@ use crate::adapter::kept;
 use crate::journal::{Answer, Decided, Found, Request, Retry, RetryName, Write, decide};
 use crate::port::{self, Committed, StoreFault};
 use bytes::Bytes;
-use link::{ChangeKind, DomainId, Key, Position, Seq};
+use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -70,13 +70,14 @@ pub(super) async fn commit(
     let there: HashSet<Key> = found.rows.keys().cloned().collect();
     let mut decided = decide(group, found, start, tag, now);
     let head = decided.head;
-    let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts) };
+    let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
+    let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts), changes };
     if head.seq == start.seq {
         db.run("ROLLBACK").await?;
         return Ok(done);
     }
-    *tried = Some(done);
-    store(db, &decided, &there, now).await?;
+    let done = tried.insert(done);
+    store(db, &decided, &done.changes, &there, now).await?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }
@@ -137,33 +138,26 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 async fn store(
     db: &Db<'_>,
     Decided { head, writes, audits, .. }: &Decided,
+    changes: &[Change],
     there: &HashSet<Key>,
     now: i64,
 ) -> Result<(), Trouble> {
     let head = *head;
     // Of several writes to one key the last one stays; the log has them all.
     let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
-    let records: Vec<Bytes> =
-        writes.iter().map(|write| if write.purge { Bytes::new() } else { write.row.record() }).collect();
     let answered: Vec<_> =
         writes.iter().filter_map(|w| w.answer.as_ref().map(|a| (a, w.row.version))).collect();
     let purged: Vec<&[u8]> = last.values().filter(|w| w.purge).map(|w| w.row.key.as_bytes()).collect();
     let stays = |write: &&Write| !write.purge && std::ptr::eq(last[&write.row.key], *write);
-    let mut rows: Vec<_> = writes.iter().zip(&records).filter(|(write, _)| stays(write)).collect();
+    let mut rows: Vec<_> = writes.iter().zip(changes).filter(|(write, _)| stays(write)).collect();
     rows.sort_unstable_by_key(|(write, _)| &write.row.key); // as the index has them
     let (old, new): (Vec<_>, Vec<_>) = rows
         .into_iter()
-        .map(|(write, record)| (&write.row, record))
+        .map(|(write, change)| (&write.row, &change.record))
         .partition(|(row, _)| there.contains(&row.key));
-    let kind = |write: &Write| if write.purge { ChangeKind::PURGE } else { ChangeKind::LINK };
-    let lines: Vec<Line<'_>> = writes
-        .iter()
-        .zip(&records)
-        .map(|(write, record)| (write.row.version, kind(write), write.row.key.as_bytes(), &record[..]))
-        .collect();
     let (logged, made, changed, gone, remembered, noted, committed) = tokio::join!(
         biased;
-        log(db, &lines, head, now),
+        log(db, changes, head, now),
         links(db, &new, false),
         links(db, &old, true),
         async {
@@ -191,14 +185,11 @@ pub(super) async fn move_head(db: &Db<'_>, head: Position) -> Result<(), Trouble
     db.rows("UPDATE log_head SET head = $1, tag = $2", &to).await.map(drop)
 }
 
-/// A line of the log: seq, kind, key, record.
-pub(super) type Line<'a> = (Seq, ChangeKind, &'a [u8], &'a [u8]);
-
-pub(super) async fn log(db: &Db<'_>, lines: &[Line<'_>], head: Position, now: i64) -> Result<(), Trouble> {
-    let seqs: Vec<i64> = lines.iter().map(|(seq, ..)| seq.cast_signed()).collect();
-    let kinds: Vec<i16> = lines.iter().map(|(_, kind, ..)| i16::from(kind.0)).collect();
-    let keys: Vec<&[u8]> = lines.iter().map(|(_, _, key, _)| *key).collect();
-    let records: Vec<&[u8]> = lines.iter().map(|(.., record)| *record).collect();
+pub(super) async fn log(db: &Db<'_>, changes: &[Change], head: Position, now: i64) -> Result<(), Trouble> {
+    let seqs: Vec<i64> = changes.iter().map(|change| change.seq.cast_signed()).collect();
+    let kinds: Vec<i16> = changes.iter().map(|change| i16::from(change.kind.0)).collect();
+    let keys: Vec<&[u8]> = changes.iter().map(|change| &change.key[..]).collect();
+    let records: Vec<&[u8]> = changes.iter().map(|change| &change.record[..]).collect();
     let sql = "INSERT INTO change_log (seq, kind, key, record, tag, epoch_counter, epoch_random, committed_at) \
                SELECT *, $5, $6, $7, $8 FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bytea[])";
     db.rows(

@@ -6,7 +6,7 @@ use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
-use link::{ChangeKind, DomainId, Position};
+use link::{DomainId, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 const COLUMNS: &str = "id, name, record, create_time, update_time";
@@ -65,14 +65,14 @@ fn store(
     head: Position,
     now: i64,
 ) -> rusqlite::Result<()> {
-    let record = row.record();
+    let change = row.change(head.tag);
     db.execute(
         "INSERT INTO domains (id, name, record, version, create_time, update_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (id) DO UPDATE SET record = excluded.record, version = excluded.version, \
          create_time = excluded.create_time, update_time = excluded.update_time",
-        params![row.id.0, row.rules.name.as_str(), &record[..], row.version, row.create_time, row.update_time],
+        params![row.id.0, row.rules.name.as_str(), &change.record[..], row.version, row.create_time, row.update_time],
     )?;
-    write::log(db, head, ChangeKind::DOMAIN, (row.version, &row.id.prefix(), &record), now)?;
+    write::log(db, head.epoch, &change, now)?;
     if let Some(retry) = &item.retry {
         write::put_answer(db, retry, &answer(row, head), row.version, now)?;
     }

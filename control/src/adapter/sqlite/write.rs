@@ -5,7 +5,7 @@ use crate::adapter::kept;
 use crate::journal::{Answer, Decided, Found, Request, Retry, decide};
 use crate::port::{Committed, StoreFault};
 use bytes::Bytes;
-use link::{ChangeKind, DomainId, Position, Seq};
+use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
@@ -13,10 +13,11 @@ pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<Com
     let tag = crate::random::u64();
     let found = find(db, group, now)?;
     let decided = decide(group, found, start, tag, now);
-    if decided.head.seq > start.seq {
-        store(db, &decided, now).map_err(|e| fault(&e))?;
+    let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
+    if !changes.is_empty() {
+        store(db, &decided, &changes, now).map_err(|e| fault(&e))?;
     }
-    Ok(Committed { head: decided.head, verdicts: decided.verdicts })
+    Ok(Committed { head: decided.head, verdicts: decided.verdicts, changes })
 }
 
 /// What the group needs to know, by lookups: no verdict is ever an SQL error, which would end the whole group.
@@ -55,19 +56,16 @@ pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Resu
     .optional()
 }
 
-fn store(db: &Connection, decided: &Decided, now: i64) -> rusqlite::Result<()> {
+fn store(db: &Connection, decided: &Decided, changes: &[Change], now: i64) -> rusqlite::Result<()> {
     let head = decided.head;
-    for write in &decided.writes {
+    for (write, change) in decided.writes.iter().zip(changes) {
         let row = &write.row;
-        let (kind, record) = if write.purge {
+        if write.purge {
             db.prepare_cached("DELETE FROM links WHERE key = ?1")?.execute([row.key.as_bytes()])?;
-            (ChangeKind::PURGE, Bytes::new())
         } else {
-            let record = row.record();
-            row::put(db, row, &record)?;
-            (ChangeKind::LINK, record)
-        };
-        log(db, head, kind, (row.version, row.key.as_bytes(), &record), now)?;
+            row::put(db, row, &change.record)?;
+        }
+        log(db, head.epoch, change, now)?;
         if let Some((retry, response)) = &write.answer {
             put_answer(db, retry, response, row.version, now)?;
         }
@@ -76,19 +74,14 @@ fn store(db: &Connection, decided: &Decided, now: i64) -> rusqlite::Result<()> {
     move_head(db, head)
 }
 
-/// One line of the log: its seq, key and record.
-pub(super) fn log(
-    db: &Connection,
-    head: Position,
-    kind: ChangeKind,
-    (seq, key, record): (Seq, &[u8], &[u8]),
-    now: i64,
-) -> rusqlite::Result<()> {
+/// One line of the log.
+pub(super) fn log(db: &Connection, epoch: Epoch, change: &Change, now: i64) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO change_log (seq, tag, epoch_counter, epoch_random, kind, key, record, committed_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
-    let (tag, epoch) = (head.tag.cast_signed(), head.epoch);
+    let Change { seq, tag, kind, key, record } = change;
+    let (tag, key, record) = (tag.cast_signed(), &key[..], &record[..]);
     statement.execute(params![seq, tag, epoch.counter, epoch.random, kind.0, key, record, now]).map(drop)
 }
 

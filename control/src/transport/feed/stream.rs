@@ -5,7 +5,6 @@ use crate::Fault;
 use crate::port::Limit;
 use crate::port::domains::{DomainRow, DomainRows};
 use crate::sessions::{Membership, Pong};
-use crate::tail::BATCH;
 use crate::transport::grpc::status;
 use crate::writer::unix_ms;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
@@ -284,17 +283,8 @@ impl<'a> Stream<'a> {
         match next {
             Next::Nothing => Ok(()),
             Next::Changes { after } => {
-                let changes = match self.feeder.tail.recent(course.epoch, after) {
-                    Some(changes) => changes,
-                    None => {
-                        let (head, changes) =
-                            self.feeder.read(move |store| store.changes(after, BATCH)).await?;
-                        if head.epoch != course.epoch {
-                            return Err(replaced());
-                        }
-                        changes
-                    }
-                };
+                let read = self.feeder.tail.changes(course.epoch, after, &self.feeder.turns.reads).await;
+                let changes = read.map_err(|fault| status(&fault.into()))?.ok_or_else(replaced)?;
                 let Some(last) = changes.last().map(|change| change.seq) else {
                     return Err(status(&Fault::Store(behind(after + 1))));
                 };
