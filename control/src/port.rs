@@ -2,6 +2,8 @@
 
 mod audits;
 pub mod domains;
+#[cfg(test)]
+pub mod fake;
 
 pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 

@@ -177,102 +177,8 @@ fn size(change: &Change) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Request;
-    use crate::journal::domains::DomainItem;
-    use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
-    use crate::port::{
-        Audits, Committed, Fetched, History, Listed, Moment, Noted, Row, SessionRow, Tidied, Time, Traced,
-        Walked, Who,
-    };
-    use link::{DomainId, Key};
+    use crate::port::fake::Fake;
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Counts how often the log is read; far too often ends the tail with a hole.
-    #[derive(Default)]
-    struct Counting(AtomicUsize);
-
-    impl Audits for Counting {
-        fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
-            unreachable!()
-        }
-        fn write_after(&self, _: &Key, _: Moment) -> Result<Traced, StoreFault> {
-            unreachable!()
-        }
-        fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
-            unreachable!()
-        }
-        fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<Noted>, StoreFault> {
-            unreachable!()
-        }
-    }
-
-    impl Repository for Counting {
-        fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
-            let far_too_often = self.0.fetch_add(1, Ordering::Relaxed) > 500;
-            let seq = if far_too_often { 7 } else { 0 };
-            Ok((Position { seq, ..Position::default() }, Vec::new()))
-        }
-
-        fn name(&self) -> String {
-            unreachable!()
-        }
-        fn head(&self) -> Result<Position, StoreFault> {
-            unreachable!()
-        }
-        fn commit(&self, _: &[Request], _: i64) -> Result<Committed, StoreFault> {
-            unreachable!()
-        }
-        fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
-            unreachable!()
-        }
-        fn histories(&self) -> Result<Vec<History>, StoreFault> {
-            unreachable!()
-        }
-        fn sessions(&self, _: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
-            unreachable!()
-        }
-        fn tidy(&self, _: i64) -> Result<Tidied, StoreFault> {
-            unreachable!()
-        }
-        fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
-            unreachable!()
-        }
-        fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
-            unreachable!()
-        }
-        fn newest(
-            &self,
-            _: DomainId,
-            _: Time,
-            _: (i64, &[u8]),
-            _: bool,
-            _: Limit,
-        ) -> Result<Listed, StoreFault> {
-            unreachable!()
-        }
-        fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {
-            unreachable!()
-        }
-        fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
-            unreachable!()
-        }
-        fn records(&self, _: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
-            unreachable!()
-        }
-        fn key_rows(&self) -> &dyn crate::port::KeyRows {
-            unreachable!()
-        }
-        fn close(&self) {}
-    }
-
-    impl DomainRows for Counting {
-        fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
-            unreachable!()
-        }
-        fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
-            unreachable!()
-        }
-    }
 
     #[test]
     fn only_what_follows_at_once_is_taken_from_the_writer() {
@@ -288,7 +194,7 @@ mod tests {
             };
             (from..=to).map(change).collect()
         };
-        let tail = Tail::new(Arc::new(Counting::default()), at(4));
+        let tail = Tail::new(Arc::new(Fake::default()), at(4));
         let numbers = |after| -> Option<Vec<Seq>> {
             Some(tail.recent(Epoch::default(), after)?.iter().map(|change| change.seq).collect())
         };
@@ -304,13 +210,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_writer_that_died_does_not_make_the_tail_spin() {
-        let store = Arc::new(Counting::default());
-        let tail = Tail::new(store.clone(), Position::default());
+        // Far too many reads end it with a hole.
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let changes = move || {
+            let seq = if counted.fetch_add(1, Ordering::Relaxed) > 500 { 7 } else { 0 };
+            (Position { seq, ..Position::default() }, Vec::new())
+        };
+        let store = Fake { changes: Box::new(changes), ..Fake::default() };
+        let tail = Tail::new(Arc::new(store), Position::default());
         let (writer, hint) = watch::channel(Position::default());
         let (_stop, stopped) = watch::channel(false);
         drop(writer);
         let ended = tokio::time::timeout(PERIOD * 10, tail.run(hint, stopped)).await;
-        let reads = store.0.load(Ordering::Relaxed);
+        let reads = reads.load(Ordering::Relaxed);
         assert!(ended.is_err() && (5..=12).contains(&reads), "{reads} reads");
     }
 }

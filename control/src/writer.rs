@@ -325,115 +325,33 @@ pub fn unix_ms() -> i64 {
 mod tests {
     use super::*;
     use crate::journal::{Intent, Item};
-    use crate::port::domains::{DomainRow, DomainRows};
-    use crate::port::{
-        Audits, Committed, Fetched, History, Limit, Listed, Moment, Noted, Row, Tidied, Time, Traced, Walked,
-        Who,
-    };
-    use bytes::Bytes;
-    use link::{Change, DomainId, Key};
+    use crate::port::Committed;
+    use crate::port::fake::Fake;
+    use link::Key;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// Notes the size of each group; the first commit waits until the test has queued everything.
-    struct Noting {
-        groups: Mutex<Sender<usize>>,
-        go: Mutex<Option<Receiver<()>>>,
-    }
-
-    impl Audits for Noting {
-        fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
-            unreachable!()
-        }
-        fn write_after(&self, _: &Key, _: Moment) -> Result<Traced, StoreFault> {
-            unreachable!()
-        }
-        fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
-            unreachable!()
-        }
-        fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<Noted>, StoreFault> {
-            unreachable!()
-        }
-    }
-
-    impl Repository for Noting {
-        fn commit(&self, group: &[Request], _: i64) -> Result<Committed, StoreFault> {
-            if let Some(go) = self.go.lock().unwrap().take() {
+    /// One that notes the size of each group; the first commit waits until the test has queued everything.
+    fn noting() -> (Arc<Fake>, Receiver<usize>, Sender<()>) {
+        let (note, noted) = channel();
+        let (go, wait) = channel();
+        let (forked, wait) = (note.clone(), Mutex::new(Some(wait)));
+        let commit = move |group: &[Request]| {
+            if let Some(go) = wait.lock().unwrap().take() {
                 go.recv().unwrap();
             }
             let items = group.iter().map(|request| request.items.len()).sum();
-            self.groups.lock().unwrap().send(items).unwrap();
+            note.send(items).unwrap();
             if items == 44 {
                 return Err(StoreFault::Full);
             }
-            Ok(Committed {
-                head: Position::default(),
-                verdicts: vec![Verdict::Same; items],
-                changes: Vec::new(),
-            })
-        }
-
-        fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
-            self.groups.lock().unwrap().send(0).unwrap();
-            Ok(Position::default())
-        }
-
-        fn histories(&self) -> Result<Vec<History>, StoreFault> {
-            unreachable!()
-        }
-        fn sessions(&self, _: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
-            unreachable!()
-        }
-        fn tidy(&self, _: i64) -> Result<Tidied, StoreFault> {
-            Ok(Tidied { head: Position::default(), more: false })
-        }
-
-        fn name(&self) -> String {
-            unreachable!()
-        }
-        fn head(&self) -> Result<Position, StoreFault> {
-            unreachable!()
-        }
-        fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
-            unreachable!()
-        }
-        fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
-            unreachable!()
-        }
-        fn newest(
-            &self,
-            _: DomainId,
-            _: Time,
-            _: (i64, &[u8]),
-            _: bool,
-            _: Limit,
-        ) -> Result<Listed, StoreFault> {
-            unreachable!()
-        }
-        fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<feed::LogView, StoreFault> {
-            unreachable!()
-        }
-        fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
-            unreachable!()
-        }
-        fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
-            unreachable!()
-        }
-        fn records(&self, _: &[Bytes]) -> Result<Fetched, StoreFault> {
-            unreachable!()
-        }
-        fn key_rows(&self) -> &dyn crate::port::KeyRows {
-            unreachable!()
-        }
-        fn close(&self) {}
-    }
-
-    impl DomainRows for Noting {
-        fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
-            unreachable!()
-        }
-        fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
-            unreachable!()
-        }
+            let verdicts = vec![Verdict::Same; items];
+            Ok(Committed { head: Position::default(), verdicts, changes: Vec::new() })
+        };
+        let fork = move || {
+            forked.send(0).unwrap();
+            Position::default()
+        };
+        (Arc::new(Fake { commit: Box::new(commit), fork: Box::new(fork), ..Fake::default() }), noted, go)
     }
 
     fn items(kind: Kind, count: usize) -> Request {
@@ -444,10 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_writes_go_between_any_two_chunks_and_a_failed_group_stops_nobody_else() {
-        let (note, noted) = channel();
-        let (go, wait) = channel();
-        let store = Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) };
-        let store = Arc::new(store);
+        let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
         let first = writer.submit(items(Kind::Batch, 7)).unwrap();
@@ -480,9 +395,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_is_never_split_and_its_items_count_in_the_line() {
-        let (note, noted) = channel();
-        let (go, wait) = channel();
-        let store = Arc::new(Noting { groups: Mutex::new(note), go: Mutex::new(Some(wait)) });
+        let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
         let mut waiting = vec![writer.submit(items(Kind::One, 1)).unwrap()];

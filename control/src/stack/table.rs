@@ -13,6 +13,7 @@ pub struct Call {
     /// What it costs of a key's allowance. Rows of batches and imports are counted when they are read.
     pub weight: u32,
     grpc: &'static str,
+    /// What is in a domain has a short path for the default one, too.
     rest: &'static [(&'static str, &'static str)],
 }
 
@@ -47,86 +48,26 @@ const FEED: Option<Scope> = Some(Scope::Feed);
 /// In a path, `{x}` is one part and `{*x}` is all that follows, up to the verb behind it if there is one; a part with a verb behind it (`{x}:undelete`) is one part.
 /// The first line that fits counts.
 pub static CALLS: &[Call] = &[
-    call(
-        "/linkr.v1.Links/ListLinkHistory",
-        READ,
-        5,
-        &[(GET, "/v1/links/{*code}:history"), (GET, "/v1/domains/{domain}/links/{*code}:history")],
-    ),
-    call(
-        "/linkr.v1.Links/UndeleteLink",
-        WRITE,
-        1,
-        &[(POST, "/v1/links/{*code}:undelete"), (POST, "/v1/domains/{domain}/links/{*code}:undelete")],
-    ),
-    call(
-        "/linkr.v1.Links/RestoreLink",
-        WRITE,
-        1,
-        &[(POST, "/v1/links/{*code}:restore"), (POST, "/v1/domains/{domain}/links/{*code}:restore")],
-    ),
-    call(
-        "/linkr.v1.Links/BatchCreateLinks",
-        WRITE,
-        1,
-        &[(POST, "/v1/links:batchCreate"), (POST, "/v1/domains/{domain}/links:batchCreate")],
-    ),
-    call(
-        "/linkr.v1.Links/BatchUpdateLinks",
-        WRITE,
-        1,
-        &[(POST, "/v1/links:batchUpdate"), (POST, "/v1/domains/{domain}/links:batchUpdate")],
-    ),
-    call(
-        "/linkr.v1.Links/BatchDeleteLinks",
-        WRITE,
-        1,
-        &[(POST, "/v1/links:batchDelete"), (POST, "/v1/domains/{domain}/links:batchDelete")],
-    ),
-    call(
-        "/linkr.v1.Links/CreateLink",
-        WRITE,
-        1,
-        &[(POST, "/v1/links"), (POST, "/v1/domains/{domain}/links")],
-    ),
-    call(
-        "/linkr.v1.Links/GetLink",
-        READ,
-        1,
-        &[(GET, "/v1/links/{*code}"), (GET, "/v1/domains/{domain}/links/{*code}")],
-    ),
-    call(
-        "/linkr.v1.Links/UpdateLink",
-        WRITE,
-        1,
-        &[(PATCH, "/v1/links/{*code}"), (PATCH, "/v1/domains/{domain}/links/{*code}")],
-    ),
-    call(
-        "/linkr.v1.Links/DeleteLink",
-        WRITE,
-        1,
-        &[(DELETE, "/v1/links/{*code}"), (DELETE, "/v1/domains/{domain}/links/{*code}")],
-    ),
-    call("/linkr.v1.Links/ListLinks", READ, 5, &[(GET, "/v1/links"), (GET, "/v1/domains/{domain}/links")]),
+    call("/linkr.v1.Links/ListLinkHistory", READ, 5, &[(GET, "/v1/domains/{domain}/links/{*code}:history")]),
+    call("/linkr.v1.Links/UndeleteLink", WRITE, 1, &[(POST, "/v1/domains/{domain}/links/{*code}:undelete")]),
+    call("/linkr.v1.Links/RestoreLink", WRITE, 1, &[(POST, "/v1/domains/{domain}/links/{*code}:restore")]),
+    call("/linkr.v1.Links/BatchCreateLinks", WRITE, 1, &[(POST, "/v1/domains/{domain}/links:batchCreate")]),
+    call("/linkr.v1.Links/BatchUpdateLinks", WRITE, 1, &[(POST, "/v1/domains/{domain}/links:batchUpdate")]),
+    call("/linkr.v1.Links/BatchDeleteLinks", WRITE, 1, &[(POST, "/v1/domains/{domain}/links:batchDelete")]),
+    call("/linkr.v1.Links/CreateLink", WRITE, 1, &[(POST, "/v1/domains/{domain}/links")]),
+    call("/linkr.v1.Links/GetLink", READ, 1, &[(GET, "/v1/domains/{domain}/links/{*code}")]),
+    call("/linkr.v1.Links/UpdateLink", WRITE, 1, &[(PATCH, "/v1/domains/{domain}/links/{*code}")]),
+    call("/linkr.v1.Links/DeleteLink", WRITE, 1, &[(DELETE, "/v1/domains/{domain}/links/{*code}")]),
+    call("/linkr.v1.Links/ListLinks", READ, 5, &[(GET, "/v1/domains/{domain}/links")]),
     call("/linkr.v1.Links/ImportLinks", WRITE, 1, &[]),
     call("/linkr.v1.Links/ExportLinks", READ, 100, &[]),
-    call(
-        "/linkr.v1.Links/CheckCode",
-        READ,
-        1,
-        &[(GET, "/v1/codes/{*code}"), (GET, "/v1/domains/{domain}/codes/{*code}")],
-    ),
+    call("/linkr.v1.Links/CheckCode", READ, 1, &[(GET, "/v1/domains/{domain}/codes/{*code}")]),
     // The first reads every link, to see whether one leads to the host.
     call("/linkr.v1.Domains/CreateDomain", DOMAINS, 100, &[(POST, "/v1/domains")]),
     call("/linkr.v1.Domains/GetDomain", READ, 1, &[(GET, "/v1/domains/{domain}")]),
     call("/linkr.v1.Domains/ListDomains", READ, 5, &[(GET, "/v1/domains")]),
     call("/linkr.v1.Domains/UpdateDomain", DOMAINS, 1, &[(PATCH, "/v1/domains/{domain}")]),
-    call(
-        "/linkr.v1.Links/WatchLinks",
-        READ,
-        5,
-        &[(GET, "/v1/links:watch"), (GET, "/v1/domains/{domain}/links:watch")],
-    ),
+    call("/linkr.v1.Links/WatchLinks", READ, 5, &[(GET, "/v1/domains/{domain}/links:watch")]),
     call("/linkr.v1.Edges/ListEdges", READ, 5, &[(GET, "/v1/edges")]),
     call("/linkr.v1.Keys/CreateKey", KEYS, 1, &[(POST, "/v1/keys")]),
     call("/linkr.v1.Keys/ListKeys", KEYS, 5, &[(GET, "/v1/keys")]),
@@ -188,6 +129,11 @@ pub fn allowed(path: &str) -> String {
 }
 
 fn fits(template: &str, path: &str) -> bool {
+    let short = template.strip_prefix("/v1/domains/{domain}/").zip(path.strip_prefix("/v1/"));
+    is_like(template, path) || short.is_some_and(|(template, path)| is_like(template, path))
+}
+
+fn is_like(template: &str, path: &str) -> bool {
     let (mut wanted, mut given) = (template.split('/'), path.split('/'));
     loop {
         match (wanted.next(), given.next()) {

@@ -37,6 +37,8 @@ type Who = Extension<Caller>;
 /// A refusal is answered as a problem, whichever line of a call it comes from.
 type Answered = Result<Response, Fault>;
 type Body = Result<Bytes, BytesRejection>;
+/// All of a request that has a body.
+type Whole<S = Arc<Service>> = (State<S>, Who, Parts, Asked, HeaderMap, Body);
 
 /// The routes. `/v1/links…` is short for the default domain.
 pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
@@ -100,14 +102,7 @@ async fn watch(State(service): State<Arc<Service>>, who: Who, path: Parts, asked
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }
 
-async fn create(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn create((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let mut request = v1::CreateLinkRequest::default();
     let options = options_and(asked, &headers, |name, value| {
         match name {
@@ -150,14 +145,7 @@ async fn check(State(service): State<Arc<Service>>, who: Who, path: Parts, asked
     Ok(axum::Json(json::code(&service.check_code(&who, request).await?)).into_response())
 }
 
-async fn update(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn update((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (path, verb) = verbs::split(path);
     if let Some(verb) = verb {
         return Ok(verbs::no_method(&verb));

@@ -1,6 +1,6 @@
 //! Many writes in one call: `…/links:batchCreate`, `:batchUpdate` and `:batchDelete`.
 
-use super::{Answered, Asked, Body, Options, Parts, Who, json, json_body, options, parent};
+use super::{Answered, Asked, Body, Options, Whole, json, json_body, options, parent};
 use crate::Fault;
 use crate::service::Service;
 use axum::Router;
@@ -29,14 +29,7 @@ pub fn routes() -> Router<Arc<Service>> {
     router.route_layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
-async fn create(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn create((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
     let links = json::links(&body)?.into_iter().map(|(link, _)| link);
     let one = |link: v1::Link| v1::CreateLinkRequest {
@@ -50,14 +43,7 @@ async fn create(
     answer(service.batch_create(&who, request).await)
 }
 
-async fn update(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn update((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
     let parent = parent(path)?;
     let one = |(at, (mut link, paths)): (usize, (v1::Link, Vec<String>))| {
@@ -73,14 +59,7 @@ async fn update(
     answer(service.batch_update(&who, request).await)
 }
 
-async fn delete(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn delete((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
     let parent = parent(path)?;
     let one = |(code, etag): (String, String)| v1::DeleteLinkRequest {

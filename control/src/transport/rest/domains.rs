@@ -2,13 +2,12 @@
 
 use super::json::{self, CLASSES, choice, members, nullable, text, time_of, without_nulls};
 use super::{
-    Answered, Asked, Body, Options, Parts, Who, json_body, no_parameter, options, pairs, parent, parse,
+    Answered, Asked, Options, Parts, Who, Whole, json_body, no_parameter, options, pairs, parent, parse,
     resource, unknown,
 };
 use crate::Fault;
 use crate::service::Service;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use prost_types::FieldMask;
 use proto::v1;
@@ -30,13 +29,7 @@ pub async fn list(State(service): State<Arc<Service>>, who: Who, asked: Asked) -
     Ok(axum::Json(body).into_response())
 }
 
-pub async fn create(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+pub async fn create((State(service), who, _, asked, headers, body): Whole) -> Answered {
     let Options { request_id, validate_only, ack, .. } = options(asked, &headers)?;
     let (given, _) = given(&json_body(&headers, body)?)?;
     let domain_id = given.domain.clone();
@@ -52,14 +45,7 @@ pub async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, as
     answer(service.get_domain(&who, request).await)
 }
 
-pub async fn update(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+pub async fn update((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let Options { request_id, validate_only, ack, etag } = options(asked, &headers)?;
     let (mut domain, paths) = given(&json_body(&headers, body)?)?;
     if paths.is_empty() {

@@ -2,7 +2,9 @@
 
 use super::domains::domain;
 use super::json::{self, time_of, without_nulls};
-use super::{Answered, Asked, Body, Parts, Who, json_body, no_parameter, pairs, parse, part, parts, unknown};
+use super::{
+    Answered, Asked, Body, Parts, Who, Whole, json_body, no_parameter, pairs, parse, part, parts, unknown,
+};
 use crate::Fault;
 use crate::keys::Keys;
 use axum::Router;
@@ -45,14 +47,7 @@ async fn list(State(keys): Calls, who: Who, asked: Asked) -> Answered {
 }
 
 /// `POST /v1/keys/{key}:rotate`.
-async fn rotate(
-    State(keys): Calls,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+async fn rotate((State(keys), who, path, asked, headers, body): Whole<Arc<Keys>>) -> Answered {
     no_parameter(asked)?;
     let path = parts(path)?;
     let key = part(&path, "key").strip_suffix(":rotate").ok_or(Fault::NoRoute)?;

@@ -1,7 +1,7 @@
 //! What a link is asked for by a verb behind its code: `…/links/{code}:undelete`. A `:` is in no code.
 
 use super::{
-    Answered, Asked, Body, Options, Parts, Who, answer, json, json_body, name, options, pairs, parse,
+    Answered, Asked, Body, Options, Parts, Who, Whole, answer, json, json_body, name, options, pairs, parse,
     problem, unknown,
 };
 use crate::Fault;
@@ -10,7 +10,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use proto::v1;
-use std::sync::Arc;
 
 /// Each verb, and the methods that it goes with.
 const VERBS: [(&str, &str); 3] = [("history", "GET,HEAD"), ("undelete", "POST"), ("restore", "POST")];
@@ -57,14 +56,7 @@ pub async fn get(service: &Service, who: &Who, path: Parts, verb: &str, asked: A
 }
 
 /// `POST …:undelete` and `POST …:restore`
-pub async fn post(
-    State(service): State<Arc<Service>>,
-    who: Who,
-    path: Parts,
-    asked: Asked,
-    headers: HeaderMap,
-    body: Body,
-) -> Answered {
+pub async fn post((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (path, verb) = split(path);
     match verb.as_deref() {
         Some("undelete") => answer(service.undelete(&who, undelete(path, asked, &headers, body)?).await),
