@@ -157,10 +157,23 @@ impl Keys {
         }
     }
 
-    /// What a certificate for this edge allows.
-    #[allow(clippy::unused_self)] // as `find`, which asks the same of a key
-    pub fn of_edge(&self, edge: &Arc<str>) -> Arc<Known> {
-        Arc::new(Known::feed(&format!("edge:{edge}"), Some(edge.clone())))
+    /// What a certificate for this edge allows: one for all of its calls, so that streams end when it is revoked. (There
+    /// are no more than the authority has signed names.)
+    ///
+    /// # Errors
+    /// [`Fault::Unauthenticated`]
+    pub fn of_edge(&self, edge: &Arc<str>) -> Result<Arc<Known>, Fault> {
+        let (id, hash) = secret::of_edge(edge);
+        let known = self.table.read().unwrap_or_else(PoisonError::into_inner).by_hash.get(&hash).cloned();
+        let known = known.unwrap_or_else(|| {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Known::feed(&id, Some(edge.clone())));
+            table.by_hash.entry(hash).or_insert_with(new).clone()
+        });
+        match known.is_dead() {
+            true => Err(Fault::Unauthenticated("the certificate of this edge was revoked")),
+            false => Ok(known),
+        }
     }
 
     /// Whether a key that was revoked more than 1 s ago is sure to be known as such.
@@ -219,7 +232,8 @@ impl Keys {
         {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
             let own = self.own.as_ref().map(|own| &own.principal);
-            for known in table.by_hash.values().filter(|known| Some(&known.principal) != own) {
+            let kept = |known: &&Arc<Known>| Some(&known.principal) != own && known.edge.is_none();
+            for known in table.by_hash.values().filter(kept) {
                 let used = known.used.load(Relaxed);
                 if known.noted.swap(used, Relaxed) < used {
                     uses.push((known.principal.to_string(), used));

@@ -49,9 +49,9 @@ pub enum KeysCommand {
         #[command(flatten)]
         api: Api,
     },
-    /// Ends a key, on every server within a second
+    /// Ends a key, or the certificates of an edge, on every server within a second
     Revoke {
-        /// Its id
+        /// Its id; edge:NAME for certificates of this name
         id: String,
         /// Which server.
         #[command(flatten)]

@@ -1,6 +1,6 @@
 //! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and revokes only such that are bound no wider.
 
-use super::{Keys, Scopes, Secret};
+use super::{Keys, Scope, Scopes, Secret, secret};
 use crate::journal::By;
 use crate::port::{KeyRow, Repository};
 use crate::service::blocking;
@@ -66,8 +66,13 @@ impl Keys {
     }
 
     async fn try_revoke(&self, caller: &Caller, request: v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
-        let mut row = self.named(caller, &request.name).await?;
-        let (read, now, by) = (row.clone(), unix_ms(), By::call(caller, "RevokeKey"));
+        let (now, by) = (unix_ms(), By::call(caller, "RevokeKey"));
+        let mut row = match (self.named(caller, &request.name).await, request.name.strip_prefix("keys/edge:"))
+        {
+            (Err(Fault::KeyNotFound(_)), Some(edge)) => self.put_edge(caller, edge, now).await?,
+            (row, _) => row?,
+        };
+        let read = row.clone();
         blocking(&self.store, move |store| store.key_rows().revoke_key(&read, now, &by)).await?;
         self.refresh().await?;
         row.revoke_time = Some(row.revoke_time.unwrap_or(now));
@@ -87,6 +92,23 @@ impl Keys {
         put.then_some(()).ok_or_else(|| too_many(&row.client))?;
         self.refresh().await?;
         Ok(v1::Key { secret: secret.reveal().into(), ..wire::key(&row) })
+    }
+
+    /// The row of an edge's certificate, of which nothing is kept before it is revoked.
+    async fn put_edge(&self, caller: &Caller, edge: &str, now: i64) -> Result<KeyRow, Fault> {
+        within(caller, &[])?;
+        if edge.is_empty() || edge.len() > CLIENT || !edge.bytes().all(is_of_client) {
+            return Err(Fault::invalid("name", "is of no edge: 1 to 100 of A-Z a-z 0-9 . _ - @"));
+        }
+        let (id, hash) = secret::of_edge(edge);
+        let (client, scopes, domains) = (id.clone(), Scopes::of(&[Scope::Feed]), Vec::new());
+        let (expire_time, revoke_time, last_use) = (None, None, None);
+        let create_time = now;
+        let row =
+            KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use };
+        let (kept, by) = (row.clone(), By::call(caller, "RevokeKey"));
+        blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?;
+        Ok(row)
     }
 
     async fn rows(&self) -> Result<Vec<KeyRow>, Fault> {
@@ -123,8 +145,7 @@ fn draft(
     domains: Vec<String>,
     expire_time: Option<i64>,
 ) -> Result<(Secret, KeyRow), Fault> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
-    if client.is_empty() || client.len() > CLIENT || !client.bytes().all(good) {
+    if client.is_empty() || client.len() > CLIENT || !client.bytes().all(is_of_client) {
         return Err(Fault::invalid("client", "is not 1 to 100 of A-Z a-z 0-9 . _ - @"));
     }
     if scopes == Scopes::default() {
@@ -137,6 +158,10 @@ fn draft(
         secret,
         KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use },
     ))
+}
+
+fn is_of_client(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-@".contains(&byte)
 }
 
 fn too_many(client: &str) -> Fault {

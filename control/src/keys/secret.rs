@@ -52,6 +52,13 @@ impl Secret {
     }
 }
 
+/// The id that the certificate of an edge has among the keys, and a hash that no key has: none begins so.
+pub fn of_edge(edge: &str) -> (String, Hash) {
+    let id = format!("edge:{edge}");
+    let hash = Sha256::digest(id.as_bytes()).into();
+    (id, hash)
+}
+
 impl Default for Secret {
     fn default() -> Self {
         Self::new()

@@ -124,7 +124,7 @@ fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Kn
             }
             keys.find(key.trim())
         }
-        (None, Some(edge)) => Ok(keys.of_edge(edge)),
+        (None, Some(edge)) => keys.of_edge(edge),
         (None, None) => Err(Fault::Unauthenticated("a key is asked for: Authorization: Bearer lk_…")),
     }
 }

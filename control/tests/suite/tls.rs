@@ -5,7 +5,7 @@ use super::world::{Folder, World, config, create};
 use control::keys::{Scopes, mint};
 use control::port::Repository;
 use proto::client::{Access, Key, Way};
-use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
+use proto::v1::{self, feed_client::FeedClient, keys_client::KeysClient, links_client::LinksClient};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +57,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     let store: Arc<dyn Repository> =
         Arc::new(control::adapter::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
     let admin = mint(&*store, "admin", Scopes::admin()).unwrap();
+    let again_open = store.clone();
     let client_ca = Some(dir.join("ca.pem"));
     let tls = Some(control::Tls { cert: cert.clone(), key: key.clone(), client_ca });
     let everywhere = ([0, 0, 0, 0], 0).into();
@@ -111,6 +112,36 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     authority.sign("fra-1", &["fra-9"], ExtendedKeyUsagePurpose::ClientAuth);
     let moved = Access { ca: Some(dir.join("next.pem")), identity: Some(identity), ..Access::default() };
     follow(&reach(&world, &moved).await.unwrap(), "fra-9").await.unwrap();
+    // Revoked, it is refused, and what it began ends; a control that begins later knows, too.
+    let way = reach(&world, &moved).await.unwrap();
+    let (say, said) = tokio::sync::mpsc::channel(1);
+    say.send(hello("fra-9")).await.unwrap();
+    let said = tokio_stream::wrappers::ReceiverStream::new(said);
+    let mut follow = FeedClient::new(way.clone()).follow(said).await.unwrap().into_inner();
+    assert!(follow.message().await.unwrap().is_some());
+    let admin_way = reach(&world, &Access { ca: Some(dir.join("next.pem")), ..key_alone }).await.unwrap();
+    let mut keys = KeysClient::new(admin_way);
+    let name = "keys/edge:fra-9".to_owned();
+    let ended = keys.revoke_key(v1::RevokeKeyRequest { name: name.clone() }).await.unwrap().into_inner();
+    assert_eq!((&ended.name, ended.revoke_time.is_some()), (&name, true));
+    let again = keys.revoke_key(v1::RevokeKeyRequest { name }).await.unwrap().into_inner();
+    assert_eq!(again, ended);
+    let refused = FeedClient::new(way).fetch(v1::FetchRequest::default()).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message().contains("revoked")), (Code::Unauthenticated, true));
+    let end = async {
+        let ping =
+            |id| v1::FollowRequest { message: Some(v1::follow_request::Message::Ping(v1::Ping { id })) };
+        for id in 1.. {
+            // Once it has ended nobody takes the next one.
+            let _ = say.send(ping(id)).await;
+            if follow.message().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), end).await.unwrap();
+    let keys = control::keys::Keys::open(again_open, Arc::default(), None).unwrap();
+    assert!(keys.of_edge(&"fra-9".into()).is_err() && keys.of_edge(&"fra-1".into()).is_ok());
     world.stop().await;
 }
 

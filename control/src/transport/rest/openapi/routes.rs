@@ -381,7 +381,11 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
         "A code; its `/` may stand as they are or as `%2F`.",
         r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
     ),
-    ("key", "The id of a key.", r#"{"type":"string","pattern":"^[0-9a-f]{16}$"}"#),
+    (
+        "key",
+        "The id of a key; to revoke the certificate of an edge, `edge:` and its name.",
+        r#"{"type":"string","pattern":"^([0-9a-f]{16}|edge:[0-9A-Za-z._@-]{1,100})$"}"#,
+    ),
 ];
 
 /// Bodies that are no message of gRPC: name and schema.
