@@ -49,7 +49,8 @@ fn document() -> Value {
         }
     }
     let bodies = ROUTES.iter().filter_map(|route| route.body).filter(|name| !name.is_empty());
-    let messages = bodies.chain(ROUTES.iter().map(|route| route.answer)).map(full).collect::<Vec<_>>();
+    let answers = ROUTES.iter().map(|route| described.ends(&full(route.call)).1.to_owned());
+    let messages = bodies.map(full).chain(answers).collect::<Vec<_>>();
     let mut schemas = described.schemas(messages.iter().map(String::as_str));
     for (message, field, more) in routes::NARROWER {
         if let Some(fields) =
@@ -100,7 +101,7 @@ fn operation(described: &Described, route: &Route, path: &str) -> Value {
         "summary": words.split_once(". ").map_or(words, |(first, _)| first).trim_end_matches('.'),
         "description": words,
         "parameters": parameters(described, route, path),
-        "responses": responses(route),
+        "responses": responses(route, short(described.ends(&call).1)),
     });
     if let Some(scope) = route.scope {
         value["description"] = format!("{words} Needs a key with `{scope}`.").into();
@@ -113,7 +114,8 @@ fn operation(described: &Described, route: &Route, path: &str) -> Value {
         } else {
             json!({ "$ref": format!("#/components/schemas/{body}") })
         };
-        value["requestBody"] = json!({ "required": route.body_required, "content": { "application/json": { "schema": schema } } });
+        value["requestBody"] =
+            json!({ "required": !body.is_empty(), "content": { "application/json": { "schema": schema } } });
     }
     value
 }
@@ -126,9 +128,10 @@ fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
             all.push(json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema }));
         }
     }
-    let request = full(route.request);
+    let call = full(route.call);
     for name in route.query {
-        let schema = described.field(&request, name).unwrap_or_else(|| json!({ "type": "string" }));
+        let schema =
+            described.field(described.ends(&call).0, name).unwrap_or_else(|| json!({ "type": "string" }));
         let words = schema["description"].clone();
         all.push(json!({ "name": name, "in": "query", "description": words, "schema": schema }));
     }
@@ -141,15 +144,15 @@ fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
     all
 }
 
-fn responses(route: &Route) -> Map<String, Value> {
+fn responses(route: &Route, answer: &str) -> Map<String, Value> {
     let mut all = Map::new();
     for status in route.statuses {
         let kind = route.kind;
-        let schema = json!({ "$ref": format!("#/components/schemas/{}", short(route.answer)) });
+        let schema = json!({ "$ref": format!("#/components/schemas/{answer}") });
         let content = json!({ kind: { "schema": schema } });
         all.insert(status.to_string(), json!({ "description": "Done.", "content": content }));
     }
-    if let Some(created) = all.get_mut("201").filter(|_| route.answer == "Link") {
+    if let Some(created) = all.get_mut("201").filter(|_| answer == "Link") {
         created["headers"] = json!({
             "Location": { "description": "Where it is now.", "schema": { "type": "string" } },
         });
@@ -209,9 +212,12 @@ mod tests {
         for route in ROUTES {
             assert!(!described.words(&full(route.call)).is_empty(), "{} is no call", route.call);
             for name in route.query {
-                assert!(described.field(&full(route.request), name).is_some(), "{}: no {name}", route.call);
+                assert!(
+                    described.field(described.ends(&full(route.call)).0, name).is_some(),
+                    "{}: no {name}",
+                    route.call
+                );
             }
-            assert!(!described.words(&full(route.answer)).is_empty(), "{} is no message", route.answer);
         }
         for (message, field, more) in routes::NARROWER {
             assert!(described.field(&full(message), field).is_some(), "{message}.{field}");

@@ -13,18 +13,12 @@ pub struct Route {
     pub path: &'static str,
     /// `Service.Method` of `linkr.v1`.
     pub call: &'static str,
-    /// The call's message, which query parameters are fields of.
-    pub request: &'static str,
-    /// Query parameters.
+    /// Query parameters: fields of the call's message.
     pub query: &'static [&'static str],
     /// Headers, of [`HEADERS`].
     pub headers: &'static [&'static str],
-    /// The message that the body is; empty: an object without members.
+    /// The message that the body is; empty: an object without members, or none.
     pub body: Option<&'static str>,
-    /// Whether there has to be a body.
-    pub body_required: bool,
-    /// The message that a good answer is.
-    pub answer: &'static str,
     /// Of good answers.
     pub statuses: &'static [u16],
     /// Their content type.
@@ -47,12 +41,9 @@ const READ: Route = Route {
     verb: "get",
     path: "",
     call: "",
-    request: "",
     query: &[],
     headers: &[],
     body: None,
-    body_required: false,
-    answer: "",
     statuses: &[200],
     kind: "application/json",
     scope: Some("links:read"),
@@ -126,20 +117,15 @@ pub static ROUTES: &[Route] = &[
     Route {
         path: "/v1/domains/{domain}/links",
         call: "Links.ListLinks",
-        request: "ListLinksRequest",
         query: &["page_size", "page_token", "show_deleted", "filter", "order_by"],
-        answer: "ListLinksResponse",
         faults: &[NO_DOMAIN],
         ..READ
     },
     Route {
         path: "/v1/domains/{domain}/links",
         call: "Links.CreateLink",
-        request: "CreateLinkRequest",
         query: &["validate_only", "ack", "code_prefix", "code_length", "code_alphabet", "flatten"],
         body: Some("Link"),
-        body_required: true,
-        answer: "Link",
         statuses: &[200, 201],
         faults: &[
             NO_DOMAIN,
@@ -156,9 +142,7 @@ pub static ROUTES: &[Route] = &[
     Route {
         path: "/v1/domains/{domain}/links:watch",
         call: "Links.WatchLinks",
-        request: "WatchLinksRequest",
         query: &["revision"],
-        answer: "WatchLinksResponse",
         kind: "application/jsonl",
         faults: &[NO_DOMAIN, RESYNC, BUSY],
         ..READ
@@ -166,8 +150,6 @@ pub static ROUTES: &[Route] = &[
     Route {
         path: "/v1/domains/{domain}/links/{code}",
         call: "Links.GetLink",
-        request: "GetLinkRequest",
-        answer: "Link",
         faults: &[NO_LINK, NO_DOMAIN],
         ..READ
     },
@@ -175,12 +157,9 @@ pub static ROUTES: &[Route] = &[
         verb: "patch",
         path: "/v1/domains/{domain}/links/{code}",
         call: "Links.UpdateLink",
-        request: "UpdateLinkRequest",
         query: &["validate_only", "ack", "flatten"],
         headers: &["Idempotency-Key", "If-Match"],
         body: Some("Link"),
-        body_required: true,
-        answer: "Link",
         faults: CHANGE,
         ..WRITE
     },
@@ -188,152 +167,96 @@ pub static ROUTES: &[Route] = &[
         verb: "delete",
         path: "/v1/domains/{domain}/links/{code}",
         call: "Links.DeleteLink",
-        request: "DeleteLinkRequest",
         query: WRITE_QUERY,
         headers: &["Idempotency-Key", "If-Match"],
-        answer: "Link",
         faults: CHANGE,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/links/{code}:history",
         call: "Links.ListLinkHistory",
-        request: "ListLinkHistoryRequest",
         query: &["page_size", "page_token"],
-        answer: "ListLinkHistoryResponse",
         faults: &[NO_LINK, NO_DOMAIN],
         ..READ
     },
     Route {
         path: "/v1/domains/{domain}/links/{code}:undelete",
         call: "Links.UndeleteLink",
-        request: "UndeleteLinkRequest",
         query: WRITE_QUERY,
         headers: &["Idempotency-Key", "If-Match"],
         body: Some(""),
-        answer: "Link",
         faults: RETURN,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/links/{code}:restore",
         call: "Links.RestoreLink",
-        request: "RestoreLinkRequest",
         query: WRITE_QUERY,
         headers: &["Idempotency-Key", "If-Match"],
         body: Some("RestorePoint"),
-        body_required: true,
-        answer: "Link",
         faults: RETURN,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/links:batchCreate",
         call: "Links.BatchCreateLinks",
-        request: "BatchCreateLinksRequest",
         query: WRITE_QUERY,
         body: Some("BatchLinks"),
-        body_required: true,
-        answer: "BatchLinksResponse",
         faults: BATCH,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/links:batchUpdate",
         call: "Links.BatchUpdateLinks",
-        request: "BatchUpdateLinksRequest",
         query: WRITE_QUERY,
         body: Some("BatchLinks"),
-        body_required: true,
-        answer: "BatchLinksResponse",
         faults: BATCH,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/links:batchDelete",
         call: "Links.BatchDeleteLinks",
-        request: "BatchDeleteLinksRequest",
         query: WRITE_QUERY,
         body: Some("BatchDeletions"),
-        body_required: true,
-        answer: "BatchLinksResponse",
         faults: BATCH,
         ..WRITE
     },
     Route {
         path: "/v1/domains/{domain}/codes/{code}",
         call: "Links.CheckCode",
-        request: "CheckCodeRequest",
-        answer: "CheckCodeResponse",
         faults: &[NO_DOMAIN],
         ..READ
     },
-    Route {
-        path: "/v1/domains",
-        call: "Domains.ListDomains",
-        request: "ListDomainsRequest",
-        query: &["page_size", "page_token"],
-        answer: "ListDomainsResponse",
-        ..READ
-    },
+    Route { path: "/v1/domains", call: "Domains.ListDomains", query: &["page_size", "page_token"], ..READ },
     Route {
         path: "/v1/domains",
         call: "Domains.CreateDomain",
-        request: "CreateDomainRequest",
         query: WRITE_QUERY,
         body: Some("Domain"),
-        body_required: true,
-        answer: "Domain",
         statuses: &[200, 201],
         scope: Some("domains:admin"),
         faults: &[TAKEN, Fault::IdempotencyMismatch, Fault::NotJson, Fault::TooLarge(""), BUSY, FULL],
         ..WRITE
     },
-    Route {
-        path: "/v1/domains/{domain}",
-        call: "Domains.GetDomain",
-        request: "GetDomainRequest",
-        answer: "Domain",
-        faults: &[NO_DOMAIN],
-        ..READ
-    },
+    Route { path: "/v1/domains/{domain}", call: "Domains.GetDomain", faults: &[NO_DOMAIN], ..READ },
     Route {
         verb: "patch",
         path: "/v1/domains/{domain}",
         call: "Domains.UpdateDomain",
-        request: "UpdateDomainRequest",
         query: WRITE_QUERY,
         headers: &["Idempotency-Key", "If-Match"],
         body: Some("Domain"),
-        body_required: true,
-        answer: "Domain",
         scope: Some("domains:admin"),
         faults: CHANGE,
         ..WRITE
     },
-    Route {
-        path: "/v1/edges",
-        call: "Edges.ListEdges",
-        request: "ListEdgesRequest",
-        answer: "ListEdgesResponse",
-        ..READ
-    },
-    Route {
-        path: "/v1/keys",
-        call: "Keys.ListKeys",
-        request: "ListKeysRequest",
-        query: &["show_revoked"],
-        answer: "ListKeysResponse",
-        ..KEYS
-    },
+    Route { path: "/v1/edges", call: "Edges.ListEdges", ..READ },
+    Route { path: "/v1/keys", call: "Keys.ListKeys", query: &["show_revoked"], ..KEYS },
     Route {
         verb: "post",
         path: "/v1/keys",
         call: "Keys.CreateKey",
-        request: "CreateKeyRequest",
         body: Some("Key"),
-        body_required: true,
-        answer: "Key",
         statuses: &[201],
         faults: &[Fault::NotJson, Fault::TooLarge(""), FULL],
         ..KEYS
@@ -342,31 +265,13 @@ pub static ROUTES: &[Route] = &[
         verb: "post",
         path: "/v1/keys/{key}:rotate",
         call: "Keys.RotateKey",
-        request: "RotateKeyRequest",
         body: Some("RotateKeyRequest"),
-        body_required: true,
-        answer: "Key",
         statuses: &[201],
         faults: &[NO_KEY, Fault::NotJson, Fault::TooLarge(""), FULL],
         ..KEYS
     },
-    Route {
-        verb: "delete",
-        path: "/v1/keys/{key}",
-        call: "Keys.RevokeKey",
-        request: "RevokeKeyRequest",
-        answer: "Key",
-        faults: &[NO_KEY, FULL],
-        ..KEYS
-    },
-    Route {
-        path: "/v1/audit",
-        call: "Keys.ListAudit",
-        request: "ListAuditRequest",
-        query: &["name", "page_size", "page_token"],
-        answer: "ListAuditResponse",
-        ..KEYS
-    },
+    Route { verb: "delete", path: "/v1/keys/{key}", call: "Keys.RevokeKey", faults: &[NO_KEY, FULL], ..KEYS },
+    Route { path: "/v1/audit", call: "Keys.ListAudit", query: &["name", "page_size", "page_token"], ..KEYS },
 ];
 
 /// Parts of a path: name, words, schema.

@@ -7,17 +7,19 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Everything that the package describes, by full name without the leading dot.
+#[derive(Default)]
 pub struct Described {
     messages: BTreeMap<String, DescriptorProto>,
     enums: BTreeMap<String, EnumDescriptorProto>,
+    /// What a call takes and answers.
+    calls: BTreeMap<String, (String, String)>,
     words: BTreeMap<String, String>,
 }
 
 impl Described {
     /// Reads the descriptors that were compiled in.
     pub fn new() -> Self {
-        let mut described =
-            Self { messages: BTreeMap::new(), enums: BTreeMap::new(), words: BTreeMap::new() };
+        let mut described = Self::default();
         // They were written by the same build; should they not be readable, the page is empty and a test fails.
         for file in FileDescriptorSet::decode(proto::v1::DESCRIPTORS).unwrap_or_default().file {
             let mut names = BTreeMap::new();
@@ -30,7 +32,11 @@ impl Described {
             for (at, service) in (0..).zip(&file.service) {
                 let full = format!("{}.{}", file.package(), service.name());
                 for (call, method) in (0..).zip(&service.method) {
-                    names.insert(vec![6, at, 2, call], format!("{full}.{}", method.name()));
+                    let name = format!("{}.{}", full, method.name());
+                    let plain = |name: &str| name.trim_start_matches('.').to_owned();
+                    let ends = (plain(method.input_type()), plain(method.output_type()));
+                    described.calls.insert(name.clone(), ends);
+                    names.insert(vec![6, at, 2, call], name);
                 }
                 names.insert(vec![6, at], full);
             }
@@ -80,6 +86,11 @@ impl Described {
     /// What the `.proto` says of a message, field or call.
     pub fn words(&self, name: &str) -> &str {
         self.words.get(name).map_or("", String::as_str)
+    }
+
+    /// The messages that a call takes and answers.
+    pub fn ends(&self, call: &str) -> (&str, &str) {
+        self.calls.get(call).map_or(("", ""), |(request, answer)| (request, answer))
     }
 
     /// The schema of one field of a message.
