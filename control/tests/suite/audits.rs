@@ -1,6 +1,7 @@
 //! What every store must note about its writes: mounted over each of them, as the contract is.
 
-use super::contract::{create, delete, draft, key, row};
+use super::contract::{create, delete, draft, key, key_row, row};
+use super::domains::make;
 use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
@@ -213,6 +214,19 @@ fn all_or_nothing(
         let done = store.commit(&[request], 1).unwrap();
         assert_eq!((done.head.seq, counts()), (n, [n, n, n, n, 1]), "{table}");
     }
+    // Nor a key or a domain that nobody would be named for.
+    let state = || (store.head().unwrap(), ["keys", "domains", "admin_audit"].map(&count));
+    let (before, by) = (state(), super::contract::by("Test"));
+    arm("admin_audit", "INSERT");
+    assert!(store.key_rows().put_key(&key_row(1, None), 2, &by).is_err());
+    assert!(store.write_domain(&make(7, "a.example"), 1).is_err());
+    disarm("admin_audit");
+    assert_eq!(state(), before);
+    assert!(store.key_rows().put_key(&key_row(1, None), 2, &by).unwrap());
+    arm("admin_audit", "INSERT");
+    assert!(store.key_rows().revoke_key(&key_row(1, None), 1, &by).is_err());
+    disarm("admin_audit");
+    assert_eq!(store.key_rows().keys().unwrap().1[0].revoke_time, None);
 }
 
 #[test]
@@ -246,6 +260,6 @@ fn the_same_on_postgres_and_when_it_is_the_commit_that_fails() {
             db.sql(&format!("SELECT count(*) FROM {table}")).parse().unwrap()
         });
         store.close();
-        db.sql("DROP FUNCTION no; TRUNCATE links, change_log, idempotency, audit; UPDATE log_head SET head = 0, tag = 0");
+        db.sql("DROP FUNCTION no; TRUNCATE links, change_log, idempotency, audit, keys, admin_audit; UPDATE log_head SET head = 0, tag = 0");
     }
 }

@@ -298,8 +298,8 @@ fn a_closed_store_answers_nothing(store: &dyn Repository) {
     assert!(matches!(store.commit(&[create("b")], 1), Err(StoreFault::Unavailable(_))));
 }
 
-fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
-    let row = |n: u8, expire_time| KeyRow {
+pub fn key_row(n: u8, expire_time: Option<i64>) -> KeyRow {
+    KeyRow {
         id: format!("{n:016x}"),
         hash: [n; 32],
         client: "a".into(),
@@ -309,7 +309,11 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
         expire_time,
         revoke_time: None,
         last_use: None,
-    };
+    }
+}
+
+fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
+    let row = key_row;
     let keys = store.key_rows();
     let (version, none) = keys.keys().unwrap();
     assert_eq!((keys.key_version().unwrap(), none), (version, Vec::new()));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 
-fn make(id: u32, name: &str) -> DomainItem {
+pub fn make(id: u32, name: &str) -> DomainItem {
     let fields = vec![
         DomainField::Class(Class::Strict),
         DomainField::NotFound(Some(Target::stored(b"https://home.example/").unwrap())),
