@@ -67,7 +67,7 @@ fn a_map_moves_in_and_out_on_postgres() {
 fn a_map_moves_in_and_out_and_the_edge_conforms(store: &Store) {
     let _turn = beside_others();
     let dir = Dir::new();
-    let linkr = control(&dir, &store.new("one"));
+    let linkr = control(&dir, &store.empty("one"));
     let edge = edge(&dir, &linkr);
     let (map, links) = nginx_map(lines());
     let file = dir.write("redirects.map", &map);
@@ -95,7 +95,7 @@ fn a_map_moves_in_and_out_and_the_edge_conforms(store: &Store) {
     let exported = fs::read_to_string(&out).unwrap();
     assert!(read_map(&exported) == links, "the same map");
     // By way of another server, too.
-    let two = control(&dir, &store.new("two"));
+    let two = control(&dir, &store.empty("two"));
     two.ok(&dir, &["import", &out, "--format", "nginx-map"]);
     assert!(two.ok(&dir, &["export", "--format", "nginx-map"]) == exported, "the same export");
     drop(two);
@@ -139,7 +139,7 @@ fn what_cannot_be_carried_over_is_listed_on_postgres() {
 fn what_cannot_be_carried_over_is_listed(store: &Store) {
     let _turn = beside_others();
     let dir = Dir::new();
-    let linkr = control(&dir, &store.new("listed"));
+    let linkr = control(&dir, &store.empty("listed"));
     let map = dir.write(
         "some.map",
         "map $uri $x {\n default https://example.com/;\n /good https://example.com/;\n ~^/a https://example.com/$1;\n\
@@ -207,7 +207,7 @@ fn an_import_that_is_killed_ends_as_one_that_is_not_on_postgres() {
 fn an_import_that_is_killed_ends_as_one_that_is_not(store: &Store) {
     let _turn = beside_others();
     let dir = Dir::new();
-    let whole = control(&dir, &store.new("whole"));
+    let whole = control(&dir, &store.empty("whole"));
     let mut csv = String::from("code,target,create_time,tags\n");
     for n in 0..lines() * 2 {
         let _ = match n % 1_000 {
@@ -221,7 +221,7 @@ fn an_import_that_is_killed_ends_as_one_that_is_not(store: &Store) {
     let want = whole.ok(&dir, &["export"]);
     drop(whole);
 
-    let killed = store.new("killed");
+    let killed = store.empty("killed");
     let mut linkr = control(&dir, &killed);
     let import = |linkr: &Linkr| {
         let mut import = command(LINKR, dir.path());

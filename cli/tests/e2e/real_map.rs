@@ -68,7 +68,7 @@ fn word(text: &str, n: usize) -> String {
     if !text.contains(|c: char| c.is_whitespace() || ";{}\"'\\".contains(c)) {
         return text;
     }
-    let quote = if n % 2 == 0 { '"' } else { '\'' };
+    let quote = if n.is_multiple_of(2) { '"' } else { '\'' };
     format!("{quote}{}{quote}", text.replace(quote, &format!("\\{quote}")))
 }
 
@@ -215,7 +215,7 @@ fn a_real_map_moves_in_and_out(test: &str, store: fn() -> Option<Store>) {
     drop(nginx);
 
     // nginx compares paths without case, and so does a domain that folds it.
-    let linkr = control(&dir, &store.new("real"));
+    let linkr = control(&dir, &store.empty("real"));
     let edge = edge(&dir, &linkr);
     linkr.ok(&dir, &["domain", "update", "-", "--fold-case"]);
     let (mut said, mut rejected) = (String::new(), BTreeMap::<String, usize>::new());

@@ -366,7 +366,7 @@ fn the_same_calls_come_to_the_same_end_on_postgres() {
     let Some(store) = Store::postgres("same") else { return };
     let dirs = [Dir::new(), Dir::new(), Dir::new()];
     let controls = dirs.iter().zip(["one", "two", "three"]);
-    let controls: Vec<_> = controls.map(|(dir, name)| (control(dir, &store.new(name)), dir)).collect();
+    let controls: Vec<_> = controls.map(|(dir, name)| (control(dir, &store.empty(name)), dir)).collect();
     let Ok(controls) = <[_; 3]>::try_from(controls) else { unreachable!() };
     compare(&controls);
 }

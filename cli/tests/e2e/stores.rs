@@ -22,8 +22,8 @@ impl Store {
         }
     }
 
-    /// An empty one.
-    pub fn new(&self, name: &str) -> String {
+    /// One without anything in it.
+    pub fn empty(&self, name: &str) -> String {
         match self {
             Self::Sqlite => format!("sqlite:{name}.db"),
             Self::Postgres(server) => server.create(name).unwrap(),
