@@ -6,7 +6,7 @@ use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
 use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Place, Set, Site, Tier, Told, View};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, Key, Position, Seq, is_code, is_reserved, redirect};
+use link::{Answer, Ask, Key, Position, Seq, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -120,6 +120,9 @@ pub fn answer(
             // A client that said so itself sends nothing more.
             return (taken, Step::Close { linger: !head.close || taken < input.len() });
         }
+        if taken == input.len() {
+            return (taken, Step::Wait);
+        }
     }
     (taken, Step::Yield)
 }
@@ -151,7 +154,7 @@ fn answer_one(
         return None;
     }
     let policy = site.policy(turn.policy);
-    if !matches!(head.method, Method::Get | Method::Head) || !is_code(head.path) || is_reserved(head.path) {
+    if !matches!(head.method, Method::Get | Method::Head) || !head.code {
         let page = Page { site, query: None, now, stamp, extra: &extra };
         let outcome = answer_without_link(head, out, &page);
         turn.counts.add(outcome);
@@ -194,9 +197,7 @@ pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
         return None;
     };
     let mut buffer = [0; Key::MAX_LEN];
-    is_code(head.path)
-        .then(|| write_key(&mut buffer, site, head.path))
-        .and_then(|key| Key::from_bytes(key).ok())
+    head.code.then(|| write_key(&mut buffer, site, head.path)).and_then(|key| Key::from_bytes(key).ok())
 }
 
 /// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.
