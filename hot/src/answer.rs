@@ -101,11 +101,12 @@ pub fn answer(
     turn.domains.refresh();
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
-        let (head, length) = match parse(&input[taken..]) {
+        let parsed = parse(&input[taken..]);
+        let (head, length) = match &parsed {
             Parsed::Incomplete => return (taken, Step::Wait),
             Parsed::Refused(refusal) => {
                 turn.counts.add(Outcome::Refused);
-                response::write_refusal(out, refusal, turn.stamp);
+                response::write_refusal(out, *refusal, turn.stamp);
                 return (input.len(), Step::Close { linger: true });
             }
             Parsed::Head(head, length) => (head, length),
@@ -113,7 +114,7 @@ pub fn answer(
         taken += length;
         conversation.served += 1;
         let close = head.close || conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
-        if let Some(miss) = answer_one(&head, close, freshness, out, turn) {
+        if let Some(miss) = answer_one(head, close, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
         if close {

@@ -3,7 +3,7 @@
 //! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
 //! answer does not depend on how the bytes arrived.
 
-use crate::host::{is_host, same_host};
+use crate::host::{is_host, is_port, same_host};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
 use link::{is_code, is_reserved};
@@ -108,7 +108,7 @@ pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
     let head = RequestLine::read(&window[..first], run_at(text, 5, scan)).and_then(|line| {
         let plain_host = fields.host.is_some_and(|host| {
             let at = host.as_ptr().addr() - window.as_ptr().addr();
-            is_plain_name(host, run_at(text, at, scan))
+            is_plain_host(host, run_at(text, at, scan))
         });
         fields.finish(&line, plain_host)
     });
@@ -420,17 +420,21 @@ fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &'static [u8])> {
     Some((&rest[..end], &rest[end..], default_port))
 }
 
-/// Whether this is a host of labels in the simplest bytes. `stops`: of its bytes and those behind it.
+/// Whether this is a host of labels in the simplest bytes, perhaps with a port. `stops`: of its bytes and those behind
+/// it. What is not is looked at by [`is_host`].
 #[inline(always)]
-fn is_plain_name(host: &[u8], stops: u32) -> bool {
+fn is_plain_host(host: &[u8], stops: u32) -> bool {
     if host.is_empty() || host.len() >= RUN {
         return false;
     }
     let (mut stops, mut label) = (stops & ((1 << host.len()) - 1), 0);
     while stops != 0 {
         let at = stops.trailing_zeros() as usize;
-        if host[at] != b'.' || at == label {
-            return false;
+        match host[at] {
+            _ if at == label => return false,
+            b'.' => {}
+            b':' => return is_port(&host[at..]),
+            _ => return false,
         }
         (stops, label) = (stops & (stops - 1), at + 1);
     }

@@ -1,6 +1,7 @@
 //! Cases of the request head: one line each, and the property that only the bytes count.
 
 use super::*;
+use crate::scan::is_simple;
 use proptest::prelude::*;
 
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
@@ -200,6 +201,21 @@ fn limits() {
 fn a_browser_head() {
     let head = head(include_bytes!("../testdata/browser-head.http")).unwrap();
     assert_eq!((head.path, head.close), (&b"promo/2026"[..], false));
+}
+
+#[test]
+fn a_plain_host_is_a_host() {
+    let bytes = b"a9-_.:[@";
+    let mut plain = 0;
+    for number in 0..bytes.len().pow(6) {
+        let host: [u8; 6] = std::array::from_fn(|at| bytes[number >> (3 * at) & 7]);
+        for host in (0..=host.len()).map(|end| &host[..end]) {
+            let stops = (0..host.len()).fold(0, |bits, at| bits | u32::from(!is_simple(host[at])) << at);
+            assert!(!is_plain_host(host, stops) || is_host(host), "{}", host.escape_ascii());
+            plain += u32::from(is_plain_host(host, stops));
+        }
+    }
+    assert!(plain > 10_000);
 }
 
 /// Pieces of heads, good and bad, to put together at random.
