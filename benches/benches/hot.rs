@@ -1,8 +1,8 @@
 //! Benches of what happens between a read and a write: parse, lookup, encode, insert, evict, and all of it.
 
-use benches::{bare, browser, key, link, set};
+use benches::{Asking, bare, browser, key, link, set};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hot::{Conversation, Counts, Policy, Set, Stamp, Turn, View, answer, parse};
+use hot::{Set, Stamp, parse};
 use link::{Ask, redirect};
 use std::hint::black_box;
 
@@ -45,9 +45,7 @@ fn parts(criterion: &mut Criterion) {
 }
 
 fn whole(criterion: &mut Criterion) {
-    let (set, stamp, mut counts, mut out) =
-        (set(LINKS), Stamp::new(DATE), Counts::default(), Vec::with_capacity(65_536));
-    let mut domains = View::new(std::sync::Arc::default());
+    let (set, mut asking) = (set(LINKS), Asking::default());
     for (name, head, requests) in [
         ("answer/bare", bare(7), 1),
         ("answer/browser", browser(7), 1),
@@ -56,14 +54,7 @@ fn whole(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(requests));
         group.bench_function("hit", |bench| {
-            bench.iter(|| {
-                out.clear();
-                let (set, domains, stamp, counts) = (&set, &mut domains, &stamp, &mut counts);
-                let policy = Policy::default();
-                let mut turn =
-                    Turn { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
-                answer(&mut Conversation::default(), black_box(&head), &mut out, &mut turn).0
-            });
+            bench.iter(|| asking.answer(&set, black_box(&head)).len());
         });
         group.finish();
     }

@@ -1,7 +1,8 @@
 //! What the benches have in common: a set with known links, and requests for them.
 
-use hot::{Set, Stored};
+use hot::{Conversation, Counts, Policy, Set, Stamp, Stored, Turn, View, answer};
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
+use std::sync::Arc;
 
 /// The key of the link with this number.
 ///
@@ -43,4 +44,33 @@ pub fn bare(number: u32) -> Vec<u8> {
 pub fn browser(number: u32) -> Vec<u8> {
     let head = include_str!("../../hot/testdata/browser-head.http");
     head.replace("promo/2026", &format!("c{number:06}")).into()
+}
+
+/// What answers requests: all that a worker has besides the set.
+pub struct Asking {
+    domains: View,
+    stamp: Stamp,
+    /// What they came to.
+    pub counts: Counts,
+    out: Vec<u8>,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        let stamp = Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT");
+        let (domains, out) = (View::new(Arc::default()), Vec::with_capacity(65_536));
+        Self { domains, stamp, counts: Counts::default(), out }
+    }
+}
+
+impl Asking {
+    /// The answers to all of `input`: one turn.
+    pub fn answer(&mut self, set: &Set, input: &[u8]) -> &[u8] {
+        self.out.clear();
+        let Self { domains, stamp, counts, out } = self;
+        let policy = Policy::default();
+        let mut turn = Turn { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
+        answer(&mut Conversation::default(), input, out, &mut turn);
+        out
+    }
 }

@@ -6,7 +6,7 @@ use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
 use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Place, Set, Site, Tier, Told, View};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, Key, Position, Seq, is_code, is_reserved, redirect};
+use link::{Answer, Ask, Key, Position, Seq, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -101,11 +101,12 @@ pub fn answer(
     turn.domains.refresh();
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
-        let (head, length) = match parse(&input[taken..]) {
+        let parsed = parse(&input[taken..]);
+        let (head, length) = match &parsed {
             Parsed::Incomplete => return (taken, Step::Wait),
             Parsed::Refused(refusal) => {
                 turn.counts.add(Outcome::Refused);
-                response::write_refusal(out, refusal, turn.stamp);
+                response::write_refusal(out, *refusal, turn.stamp);
                 return (input.len(), Step::Close { linger: true });
             }
             Parsed::Head(head, length) => (head, length),
@@ -113,12 +114,15 @@ pub fn answer(
         taken += length;
         conversation.served += 1;
         let close = head.close || conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
-        if let Some(miss) = answer_one(&head, close, freshness, out, turn) {
+        if let Some(miss) = answer_one(head, close, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
         if close {
             // A client that said so itself sends nothing more.
             return (taken, Step::Close { linger: !head.close || taken < input.len() });
+        }
+        if taken == input.len() {
+            return (taken, Step::Wait);
         }
     }
     (taken, Step::Yield)
@@ -151,7 +155,7 @@ fn answer_one(
         return None;
     }
     let policy = site.policy(turn.policy);
-    if !matches!(head.method, Method::Get | Method::Head) || !is_code(head.path) || is_reserved(head.path) {
+    if !matches!(head.method, Method::Get | Method::Head) || !head.code {
         let page = Page { site, query: None, now, stamp, extra: &extra };
         let outcome = answer_without_link(head, out, &page);
         turn.counts.add(outcome);
@@ -194,9 +198,7 @@ pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
         return None;
     };
     let mut buffer = [0; Key::MAX_LEN];
-    is_code(head.path)
-        .then(|| write_key(&mut buffer, site, head.path))
-        .and_then(|key| Key::from_bytes(key).ok())
+    head.code.then(|| write_key(&mut buffer, site, head.path)).and_then(|key| Key::from_bytes(key).ok())
 }
 
 /// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.

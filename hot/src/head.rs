@@ -3,9 +3,11 @@
 //! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
 //! answer does not depend on how the bytes arrived.
 
-use crate::host::{is_host, same_host};
+use crate::host::{is_host, is_port, same_host};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
-use crate::scan::{BLOCK, controls, controls_one_by_one};
+use crate::scan::{BLOCK, RUN, Scan, Words};
+use link::{is_code, is_reserved};
+use std::ops::Range;
 
 /// What the bytes so far come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Head<'a> {
     pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
+    /// Whether the path has the form of a code, and no one that the edge answers itself.
+    pub code: bool,
     /// The query without its `?`, raw.
     pub query: Option<&'a [u8]>,
     /// Whether the connection ends with this request.
@@ -71,98 +75,149 @@ pub enum Refusal {
 }
 
 /// What the bytes at the start of `buffer` come to.
+#[inline]
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(vectors) = crate::unchecked::Vectors::of_this_machine() {
+        return vectors.parse(buffer);
+    }
+    parse_with(buffer, Words)
+}
+
+/// The same by one way to look at bytes; inlined into what is compiled for it.
+#[inline(always)]
+pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
     // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
     let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
     let bytes = &buffer[skipped..];
-    let mut lines = [0u16; MAX_FIELDS + 2];
-    match find_lines(bytes, &mut lines) {
-        Lines::Incomplete => Parsed::Incomplete,
-        Lines::Refused(refusal) => Parsed::Refused(refusal),
-        Lines::Found(count, length) => match read(bytes, &lines[..count]) {
-            Ok(head) => Parsed::Head(head, skipped + length),
-            Err(refusal) => Parsed::Refused(refusal),
-        },
+    let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
+    // A window that is no block is looked at as one that ends in spaces.
+    let mut padded = [b' '; BLOCK];
+    let text = if window.len() < BLOCK {
+        padded[..window.len()].copy_from_slice(window);
+        &padded[..]
+    } else {
+        window
+    };
+    let mut fields = Fields::default();
+    let (first, length) = match find_lines(window, text, &mut fields, scan) {
+        Lines::Incomplete => return Parsed::Incomplete,
+        Lines::Refused(refusal) => return Parsed::Refused(refusal),
+        Lines::Found(first, length) => (first, length),
+    };
+    let head = RequestLine::read(&window[..first], run_at(text, 5, scan)).and_then(|line| {
+        let plain_host = fields.host.is_some_and(|host| {
+            let at = host.as_ptr().addr() - window.as_ptr().addr();
+            is_plain_host(host, run_at(text, at, scan))
+        });
+        fields.finish(&line, plain_host)
+    });
+    match head {
+        Ok(head) => Parsed::Head(head, skipped + length),
+        Err(refusal) => Parsed::Refused(refusal),
     }
+}
+
+/// [`Scan::stops`] of what begins there; none is told from another so near the end.
+#[inline(always)]
+fn run_at(text: &[u8], at: usize, scan: impl Scan) -> u32 {
+    text.get(at..).and_then(<[u8]>::first_chunk::<RUN>).map_or(u32::MAX, |chunk| scan.stops(chunk))
 }
 
 enum Lines {
     Incomplete,
     Refused(Refusal),
-    /// So many lines, each ended by CRLF and counted by its end in the array; the head's length.
+    /// Where the first line ends, and the head.
     Found(usize, usize),
 }
 
-/// Finds the ends of the lines up to the empty one. Any other CR or LF, and any control but HTAB, ends the search.
-fn find_lines(bytes: &[u8], ends: &mut [u16; MAX_FIELDS + 2]) -> Lines {
-    let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
-    let (mut count, mut start, mut at) = (0, 0, 0);
+/// Finds the ends of the lines up to the empty one, and takes what they say from all but the first. Any other CR or
+/// LF, and any control but HTAB, ends the search.
+#[inline(always)]
+fn find_lines<'a>(window: &'a [u8], text: &[u8], fields: &mut Fields<'a>, scan: impl Scan) -> Lines {
+    let (mut first, mut count, mut start, mut at) = (0, 0, 0, 0);
     while at < window.len() {
-        let mut mask = match window[at..].first_chunk::<BLOCK>() {
-            Some(block) => controls(block),
-            None => controls_one_by_one(&window[at..]),
+        let mut mask = match text[at..].first_chunk() {
+            Some(block) => scan.controls(block),
+            // The last block begins where it is whole.
+            None => text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len())),
         };
         while mask != 0 {
             let here = at + mask.trailing_zeros() as usize;
             mask &= mask - 1;
-            match window[here] {
-                b'\t' => {}
-                b'\r' => match window.get(here + 1) {
-                    Some(b'\n') if here == start && count > 0 => return Lines::Found(count, here + 2),
-                    Some(b'\n') if here == start => return Lines::Refused(Refusal::BadRequest),
-                    Some(b'\n') if count == ends.len() - 1 => return Lines::Refused(Refusal::HeadTooLarge),
-                    Some(b'\n') => {
-                        ends[count] = here as u16; // below MAX_HEAD_BYTES
-                        (count, start) = (count + 1, here + 2);
-                    }
-                    Some(_) => return Lines::Refused(Refusal::BadRequest),
-                    None => {}
-                },
-                // The second half of a line end that was just taken.
-                b'\n' if here + 1 == start => {}
-                _ => return Lines::Refused(Refusal::BadRequest),
+            if window.get(here..here + 2) != Some(b"\r\n") {
+                if is_fault(window, here, start) {
+                    return Lines::Refused(Refusal::BadRequest);
+                }
+                continue;
             }
+            mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
+            if here == start {
+                return if start > 0 {
+                    Lines::Found(first, here + 2)
+                } else {
+                    Lines::Refused(Refusal::BadRequest)
+                };
+            }
+            if count > MAX_FIELDS {
+                return Lines::Refused(Refusal::HeadTooLarge);
+            }
+            if start == 0 {
+                first = here;
+            } else {
+                fields.take_line(window, start..here, &text[start..], scan);
+            }
+            (count, start) = (count + 1, here + 2);
         }
         at += BLOCK;
     }
-    match (bytes.len() >= MAX_HEAD_BYTES, count) {
+    match (window.len() == MAX_HEAD_BYTES, count) {
         (false, _) => Lines::Incomplete,
         (true, 0) => Lines::Refused(Refusal::UriTooLong),
         (true, _) => Lines::Refused(Refusal::HeadTooLarge),
     }
 }
 
-/// Reads a whole head, given where its lines end.
-fn read<'a>(bytes: &'a [u8], ends: &[u16]) -> Result<Head<'a>, Refusal> {
-    let (first, rest) = ends.split_first().ok_or(Refusal::BadRequest)?;
-    let line = RequestLine::read(&bytes[..usize::from(*first)])?;
-    let mut fields = Fields::default();
-    let mut start = usize::from(*first) + 2;
-    for &end in rest {
-        fields.take(&bytes[start..usize::from(end)])?;
-        start = usize::from(end) + 2;
+/// Whether this byte, which may be a control and begins no CRLF, may not stand in a head. `start`: of its line.
+#[cold]
+fn is_fault(window: &[u8], here: usize, start: usize) -> bool {
+    match window[here] {
+        b'\r' => here + 1 < window.len(), // the last one may still become a CRLF
+        b'\n' => here + 1 != start,       // the second half of a line end that was just taken
+        byte => byte.is_ascii_control() && byte != b'\t',
     }
-    fields.finish(&line)
 }
 
 struct RequestLine<'a> {
     method: Method,
     connect: bool,
     target: &'a [u8],
+    /// The target is a slash and the simplest of codes.
+    plain: bool,
     minor: u8,
 }
 
 impl<'a> RequestLine<'a> {
-    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3).
-    fn read(line: &'a [u8]) -> Result<Self, Refusal> {
-        let (method, rest) = match line {
-            [b'G', b'E', b'T', b' ', rest @ ..] => (&line[..3], rest),
-            _ => split_at_space(line).ok_or(Refusal::BadRequest)?,
-        };
-        let (target, version) = match rest {
-            [target @ .., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => (target, &b"HTTP/1.1"[..]),
-            _ => split_at_space(rest).ok_or(Refusal::BadRequest)?,
-        };
+    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3). `stops`: of the bytes
+    /// behind `GET /`.
+    #[inline(always)]
+    fn read(line: &'a [u8], stops: u32) -> Result<Self, Refusal> {
+        let end = 5 + stops.trailing_zeros() as usize;
+        if end > 5 && line.starts_with(b"GET /") && line.get(end..) == Some(b" HTTP/1.1") {
+            return Ok(Self {
+                method: Method::Get,
+                connect: false,
+                target: &line[4..end],
+                plain: true,
+                minor: 1,
+            });
+        }
+        Self::read_any(line)
+    }
+
+    fn read_any(line: &'a [u8]) -> Result<Self, Refusal> {
+        let (method, rest) = split_at_space(line).ok_or(Refusal::BadRequest)?;
+        let (target, version) = split_at_space(rest).ok_or(Refusal::BadRequest)?;
         if !is_token(method) || target.is_empty() || !target.iter().all(|&b| is_target_byte(b)) {
             return Err(Refusal::BadRequest);
         }
@@ -187,7 +242,7 @@ impl<'a> RequestLine<'a> {
             b"OPTIONS" => Method::Options,
             _ => Method::Other,
         };
-        Ok(Self { method: kind, connect: method == b"CONNECT", target, minor })
+        Ok(Self { method: kind, connect: method == b"CONNECT", target, plain: false, minor })
     }
 }
 
@@ -199,47 +254,82 @@ struct Fields<'a> {
     min_revision: Option<&'a [u8]>,
     debug: bool,
     content_length: Option<&'a [u8]>,
+    /// A line is none of a field, or a field is there twice: 400.
+    bad: bool,
     /// A field other than a plain `Content-Length` announces content.
     content: bool,
     expect: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5).
-    fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
-        let colon = line.iter().position(|&b| !TOKEN[usize::from(b)]).ok_or(Refusal::BadRequest)?;
-        if colon == 0 || line[colon] != b':' {
-            return Err(Refusal::BadRequest);
+    /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5). It is in
+    /// the window there, and `text` begins with it.
+    #[inline(always)]
+    fn take_line(&mut self, window: &'a [u8], line: Range<usize>, text: &[u8], scan: impl Scan) {
+        /// Lengths and first letters of the names below, one bit each: most others differ in one of them.
+        const LENGTHS: u32 = 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
+        const LETTERS: u32 = letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
+        const fn letter(byte: u8) -> u32 {
+            1 << (byte % 32)
         }
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        let is = |want: &[u8]| name.eq_ignore_ascii_case(want);
-        match name.len() {
-            4 if is(b"host") => match self.host.replace(trim(value)) {
-                None => {}
-                Some(_) => return Err(Refusal::BadRequest),
-            },
-            6 if is(b"expect") => self.expect = true,
-            10 if is(b"connection") => {
-                self.close |= value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
+        let of_interest = |length: u32| LENGTHS >> (length % 32) & 1 != 0 && letter(text[0]) & LETTERS != 0;
+        if let Some(run) = text.first_chunk::<RUN>()
+            // At the latest the line's end stops the run.
+            && let colon @ 1.. = scan.stops(run).trailing_zeros()
+            && run.get(colon as usize) == Some(&b':')
+        {
+            if of_interest(colon) {
+                self.take(&window[line], colon as usize);
             }
-            12 if is(b"x-request-id") => self.request_id = Some(trim(value)).filter(|id| is_request_id(id)),
-            13 if is(b"x-linkr-debug") => self.debug = trim(value) == b"1",
+        } else {
+            self.take_any(&window[line]);
+        }
+    }
+
+    /// A line whose name is not of the simplest bytes, or long.
+    #[inline(never)]
+    fn take_any(&mut self, line: &'a [u8]) {
+        match line.iter().position(|&b| !TOKEN[usize::from(b)]) {
+            Some(colon @ 1..) if line[colon] == b':' => self.take(line, colon),
+            _ => self.bad = true,
+        }
+    }
+
+    /// A line whose name ends there.
+    #[inline(never)]
+    fn take(&mut self, line: &'a [u8], colon: usize) {
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        match name.len() {
+            4 if is(name, b"host") => self.bad |= self.host.replace(trim(value)).is_some(),
+            6 if is(name, b"expect") => self.expect = true,
+            10 if is(name, b"connection") => {
+                let value = trim(value);
+                self.close |= !is(value, b"keep-alive")
+                    && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
+            }
+            12 if is(name, b"x-request-id") => {
+                self.request_id = Some(trim(value)).filter(|id| is_request_id(id));
+            }
+            13 if is(name, b"x-linkr-debug") => self.debug = trim(value) == b"1",
             14 if is_framing(name, b"content-length") => {
-                if name[7] != b'-' {
+                if name[7] == b'-' {
+                    self.bad |= self.content_length.replace(trim(value)).is_some();
+                } else {
                     self.content = true;
-                } else if self.content_length.replace(trim(value)).is_some() {
-                    return Err(Refusal::BadRequest);
                 }
             }
             17 if is_framing(name, b"transfer-encoding") => self.content = true,
-            20 if is(b"x-linkr-min-revision") => self.min_revision = Some(trim(value)),
+            20 if is(name, b"x-linkr-min-revision") => self.min_revision = Some(trim(value)),
             _ => {}
         }
-        Ok(())
     }
 
     /// The rules between the fields and the request line. Framing first: it decides what may follow.
-    fn finish(self, line: &RequestLine<'a>) -> Result<Head<'a>, Refusal> {
+    #[inline(always)]
+    fn finish(&self, line: &RequestLine<'a>, plain_host: bool) -> Result<Head<'a>, Refusal> {
+        if self.bad {
+            return Err(Refusal::BadRequest);
+        }
         let content = match self.content_length {
             // RFC 9112, section 6.3: several, or none that is a number, are never repaired here.
             Some(digits)
@@ -251,13 +341,14 @@ impl<'a> Fields<'a> {
             None => self.content,
         };
         match self.host {
-            Some(host) if !is_host(host) => return Err(Refusal::BadRequest),
+            Some(host) if !plain_host && !is_host(host) => return Err(Refusal::BadRequest),
             None if line.minor == 1 => return Err(Refusal::BadRequest),
             _ => {}
         }
         let (path, query) = match line.method {
             Method::Other => check_other(line).map(|()| (&b""[..], None))?,
             Method::Options if line.target == b"*" => (&b""[..], None),
+            _ if line.plain => (&line.target[1..], None),
             _ => split_target(line.target, self.host)?,
         };
         if content {
@@ -270,6 +361,7 @@ impl<'a> Fields<'a> {
             method: line.method,
             host: self.host,
             path,
+            code: line.plain || (is_code(path) && !is_reserved(path)),
             query,
             close: self.close || line.minor == 0,
             request_id: self.request_id,
@@ -328,6 +420,27 @@ fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &'static [u8])> {
     Some((&rest[..end], &rest[end..], default_port))
 }
 
+/// Whether this is a host of labels in the simplest bytes, perhaps with a port. `stops`: of its bytes and those behind
+/// it. What is not is looked at by [`is_host`].
+#[inline(always)]
+fn is_plain_host(host: &[u8], stops: u32) -> bool {
+    if host.is_empty() || host.len() >= RUN {
+        return false;
+    }
+    let (mut stops, mut label) = (stops & ((1 << host.len()) - 1), 0);
+    while stops != 0 {
+        let at = stops.trailing_zeros() as usize;
+        match host[at] {
+            _ if at == label => return false,
+            b'.' => {}
+            b':' => return is_port(&host[at..]),
+            _ => return false,
+        }
+        (stops, label) = (stops & (stops - 1), at + 1);
+    }
+    label < host.len()
+}
+
 /// A `%` without two hex digits behind it (RFC 3986, section 2.1).
 fn has_broken_escape(path: &[u8]) -> bool {
     path.iter().enumerate().any(|(at, &b)| {
@@ -341,6 +454,15 @@ fn is_framing(name: &[u8], want: &[u8]) -> bool {
     name.iter()
         .zip(want)
         .all(|(&have, &want)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-'))
+}
+
+/// Whether `text`, in which no control is, is `want` in any case. `want`: lower-case letters and hyphens. Then only
+/// they themselves become equal by the bit that tells cases apart: a hyphen's other byte is CR.
+#[inline]
+fn is<const N: usize>(text: &[u8], want: &[u8; N]) -> bool {
+    <&[u8; N]>::try_from(text).is_ok_and(|text| {
+        text.iter().zip(want).fold(0, |differs, (&have, &want)| differs | (have | 0x20) ^ want) == 0
+    })
 }
 
 fn is_token(bytes: &[u8]) -> bool {

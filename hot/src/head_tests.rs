@@ -1,9 +1,11 @@
 //! Cases of the request head: one line each, and the property that only the bytes count.
 
 use super::*;
+use crate::scan::is_simple;
 use proptest::prelude::*;
 
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
+    assert_eq!(parse(bytes), parse_with(bytes, Words), "whatever this machine has");
     match parse(bytes) {
         Parsed::Head(head, length) => {
             assert_eq!(length, bytes.len(), "takes the whole head");
@@ -31,6 +33,7 @@ fn a_plain_request() {
             method: Method::Get,
             host: Some(b"go.test"),
             path: b"abc/d",
+            code: true,
             query: Some(b"x=1&y"),
             close: false,
             request_id: Some(b"a.b-c_1"),
@@ -200,6 +203,21 @@ fn a_browser_head() {
     assert_eq!((head.path, head.close), (&b"promo/2026"[..], false));
 }
 
+#[test]
+fn a_plain_host_is_a_host() {
+    let bytes = b"a9-_.:[@";
+    let mut plain = 0;
+    for number in 0..bytes.len().pow(6) {
+        let host: [u8; 6] = std::array::from_fn(|at| bytes[number >> (3 * at) & 7]);
+        for host in (0..=host.len()).map(|end| &host[..end]) {
+            let stops = (0..host.len()).fold(0, |bits, at| bits | u32::from(!is_simple(host[at])) << at);
+            assert!(!is_plain_host(host, stops) || is_host(host), "{}", host.escape_ascii());
+            plain += u32::from(is_plain_host(host, stops));
+        }
+    }
+    assert!(plain > 10_000);
+}
+
 /// Pieces of heads, good and bad, to put together at random.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
@@ -224,6 +242,7 @@ proptest! {
     #[test]
     fn only_the_bytes_count_not_how_they_arrive(bytes in pieces()) {
         let whole = parse(&bytes);
+        prop_assert_eq!(&parse_with(&bytes, Words), &whole, "whatever this machine has");
         let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != Parsed::Incomplete);
         match decided {
             None => prop_assert_eq!(whole, Parsed::Incomplete),

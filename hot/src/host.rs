@@ -36,7 +36,8 @@ fn is_name(name: &[u8]) -> bool {
     label > 0
 }
 
-fn is_port(port: &[u8]) -> bool {
+/// Whether this is what may be behind a host: nothing, or a colon and a port up to 65535, which may be empty.
+pub fn is_port(port: &[u8]) -> bool {
     match port {
         [] | [b':'] => true,
         [b':', digits @ ..] => {

@@ -100,19 +100,27 @@ impl Debug {
 /// A redirect.
 #[inline]
 pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Extra<'_>) {
-    out.extend_from_slice(match to.status {
-        Status::Found => b"HTTP/1.1 302 Found\r\nLocation: ",
-        Status::MovedPermanently => b"HTTP/1.1 301 Moved Permanently\r\nLocation: ",
-        Status::SeeOther => b"HTTP/1.1 303 See Other\r\nLocation: ",
-        Status::TemporaryRedirect => b"HTTP/1.1 307 Temporary Redirect\r\nLocation: ",
-        Status::PermanentRedirect => b"HTTP/1.1 308 Permanent Redirect\r\nLocation: ",
-    });
+    match to.status {
+        Status::Found => out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: "),
+        status => write_other_status(out, status),
+    }
     to.write_location(out);
     if to.max_age == 0 && extra.is_plain() {
         out.extend_from_slice(&stamp.plain_tail);
     } else {
         stamp.write_tail(out, to.max_age, extra);
     }
+}
+
+#[cold]
+fn write_other_status(out: &mut Vec<u8>, status: Status) {
+    out.extend_from_slice(match status {
+        Status::Found => b"HTTP/1.1 302 Found\r\nLocation: ",
+        Status::MovedPermanently => b"HTTP/1.1 301 Moved Permanently\r\nLocation: ",
+        Status::SeeOther => b"HTTP/1.1 303 See Other\r\nLocation: ",
+        Status::TemporaryRedirect => b"HTTP/1.1 307 Temporary Redirect\r\nLocation: ",
+        Status::PermanentRedirect => b"HTTP/1.1 308 Permanent Redirect\r\nLocation: ",
+    });
 }
 
 /// Every other response: a status, fields that belong to it, and a line for people.

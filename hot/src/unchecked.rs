@@ -1,33 +1,98 @@
 //! What the compiler cannot check: vector instructions, and the entries of one shard. The only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    Parsed, head,
+    scan::{BLOCK, RUN, Scan, is_simple},
+};
 use dashmap::DashMap;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
+    _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_srli_epi16,
+};
 use std::hash::{BuildHasher, Hash};
 
-/// One bit for each byte of the block that is a control character (0x00–0x1F or 0x7F), lowest bit first.
+/// The vector unit of an x86-64 machine that has AVX2 and BMI1: whoever holds a value has asked the machine.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-pub fn controls(block: &[u8; crate::scan::BLOCK]) -> u32 {
-    // SAFETY: every x86-64 processor has SSE2, and the target's baseline includes it. Tested in `scan` against the
-    // plain way for every byte at every place.
-    unsafe { controls_sse2(block) }
+#[derive(Clone, Copy)]
+pub struct Vectors(());
+
+#[cfg(target_arch = "x86_64")]
+impl Vectors {
+    /// `None`: this machine has none.
+    #[inline]
+    pub fn of_this_machine() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")).then_some(Self(()))
+    }
+
+    /// See [`crate::parse`].
+    #[inline]
+    pub fn parse(self, buffer: &[u8]) -> Parsed<'_> {
+        #[target_feature(enable = "avx2,bmi1")]
+        fn parse(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
+            head::parse_with(buffer, vectors)
+        }
+        // SAFETY: the machine has what the function is compiled for; `self` says so. Tested in `head` against the plain
+        // way.
+        unsafe { parse(buffer, self) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "sse2")]
-fn controls_sse2(block: &[u8; crate::scan::BLOCK]) -> u32 {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let (low, high) = block.split_at(8);
-    let word = |half: &[u8]| i64::from_le_bytes(half.try_into().unwrap_or_default());
-    let bytes = _mm_set_epi64x(word(high), word(low));
-    // Unsigned comparison: a byte is at most 0x1F when 0x1F is their maximum.
-    let last = _mm_set1_epi8(0x1f);
-    let low = _mm_cmpeq_epi8(_mm_max_epu8(bytes, last), last);
-    let del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-    _mm_movemask_epi8(_mm_or_si128(low, del)) as u32
+impl Scan for Vectors {
+    #[inline(always)]
+    fn controls(self, block: &[u8; BLOCK]) -> u64 {
+        /// Thirty-two of them.
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn half(block: &[u8; BLOCK], at: usize) -> u32 {
+            // SAFETY: the caller gives 0 or 32, and the load asks for no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(block.as_ptr().add(at).cast()) };
+            // One more, and the controls are the least of all from 1 on, but for what is then 0 or negative: DEL, and
+            // bytes beyond ASCII.
+            let next = _mm256_add_epi8(bytes, _mm256_set1_epi8(1));
+            _mm256_movemask_epi8(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), next)).cast_unsigned()
+        }
+        // SAFETY: the machine has AVX2; `self` says so. Tested in `scan` for every byte at every place.
+        unsafe { u64::from(half(block, 0)) | u64::from(half(block, 32)) << 32 }
+    }
+
+    #[inline(always)]
+    fn stops(self, run: &[u8; RUN]) -> u32 {
+        /// Of each half of a byte, one bit for each other half that makes a simple byte with it: 2 to 7 are the first
+        /// halves of some.
+        const HALVES: ([u8; 16], [u8; 16]) = {
+            let (mut first, mut second, mut byte) = ([0; 16], [0; 16], 0x20);
+            while byte < 0x80 {
+                let bit = 1 << ((byte >> 4) - 2);
+                first[byte >> 4] = bit;
+                second[byte & 15] |= if is_simple(byte as u8) { bit } else { 0 };
+                byte += 1;
+            }
+            (first, second)
+        };
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn stops(run: &[u8; RUN]) -> u32 {
+            let table = |bytes: &[u8; 16]| {
+                // SAFETY: it is sixteen bytes, and the load asks for no alignment.
+                _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+            };
+            // SAFETY: it is thirty-two bytes, and the load asks for no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(run.as_ptr().cast()) };
+            let first = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(15));
+            // A byte beyond ASCII finds 0 in both.
+            let (first, second) =
+                (_mm256_shuffle_epi8(table(&HALVES.0), first), _mm256_shuffle_epi8(table(&HALVES.1), bytes));
+            let none = _mm256_cmpeq_epi8(_mm256_and_si256(first, second), _mm256_setzero_si256());
+            _mm256_movemask_epi8(none).cast_unsigned()
+        }
+        // SAFETY: as above.
+        unsafe { stops(run) }
+    }
 }
 
 /// Hands over each key of this shard, under its read lock. The map itself only walks over all of its shards.

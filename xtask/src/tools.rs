@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 14] = [
+const TOOLS: [(&str, &str, &str); 15] = [
     ("strace", "strace", "durability: syncs before acknowledgements"),
+    ("valgrind", "valgrind", "instructions of a hit"),
     ("zstdcat", "zstd", "real clicks"),
     ("python3", "python3", "real clicks, HTTP corpus"),
     ("setpriv", "util-linux", "image root"),

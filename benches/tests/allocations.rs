@@ -1,0 +1,68 @@
+//! A hit allocates nothing: counted by the allocator itself, in a program of its own.
+#![allow(unsafe_code)]
+
+use benches::{Asking, bare, browser, set};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The system's, and a count of what each thread asks of it.
+struct Counting;
+
+// SAFETY: everything is handed on to `System` as it came. The count is a `Cell` of the thread without a destructor, so
+// it neither allocates nor is ever gone. Tested below: an allocation is counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as the caller promised us.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: as the caller promised us.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn calls(work: impl FnOnce()) -> u32 {
+    let before = CALLS.get();
+    work();
+    CALLS.get() - before
+}
+
+#[test]
+fn ten_thousand_hits_allocate_nothing() {
+    let set = set(10_000);
+    let with_id = |number| {
+        let text = String::from_utf8(browser(number)).unwrap();
+        text.replace("Connection: keep-alive", "X-Request-Id: 0123456789abcdef").into_bytes()
+    };
+    let pipelined = |number: u32| (0..16).flat_map(|at| bare((number * 16 + at) % 10_000)).collect();
+    let kinds: [(&str, &dyn Fn(u32) -> Vec<u8>, u32); 4] = [
+        ("bare", &bare, 1),
+        ("browser", &browser, 1),
+        ("with an id", &with_id, 1),
+        ("pipelined", &pipelined, 16),
+    ];
+    for (kind, head, hits) in kinds {
+        let heads: Vec<_> = (0..10_000 / hits).map(head).collect();
+        let (mut asking, mut bytes) = (Asking::default(), 0);
+        let calls = calls(|| bytes = heads.iter().map(|head| asking.answer(&set, head).len()).sum());
+        assert_eq!(calls, 0, "{kind}");
+        let counted = asking.counts.get(hot::Outcome::Redirect);
+        assert_eq!(counted, 10_000, "{kind}: all were hits");
+        assert!(bytes > 10_000 * 200, "{kind}: all were answered");
+    }
+}
+
+#[test]
+fn an_allocation_is_counted() {
+    assert_eq!(calls(|| drop(std::hint::black_box(Box::new(1)))), 2);
+}

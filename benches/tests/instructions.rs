@@ -1,0 +1,44 @@
+//! How many instructions a hit takes, as valgrind counts them: exact, whatever else this machine does.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What `hits` answers.
+const HITS: u64 = 10_000;
+
+/// Instructions of `hot::answer` for one hit, in what `release` makes of it: tests are built to find faults.
+fn instructions(kind: &str) -> Option<u64> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let target = Path::new(env!("CARGO_BIN_EXE_hits")).parent().and_then(Path::parent).unwrap();
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted*"]);
+    valgrind.arg(target.join("release/hits")).arg(kind).stdin(Stdio::null());
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("SKIPPED: valgrind is not installed");
+        return None;
+    }
+    let build = ["build", "--quiet", "--locked", "--release", "--package", "benches", "--bin", "hits"];
+    let built =
+        Command::new(env!("CARGO")).args(build).arg("--target-dir").arg(target).current_dir(root).status();
+    assert!(built.unwrap().success());
+    let done = valgrind.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{said}");
+    let collected =
+        said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
+    let count: u64 = collected.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{said}"));
+    println!("{kind}: {} instructions", count / HITS);
+    Some(count / HITS)
+}
+
+/// What a hit took when this was written (1,212 and 2,225), and a twentieth for another compiler. On a machine without
+/// AVX2 a browser's head takes longer, and this says so.
+const MOST: [(&str, u64); 2] = [("bare", 1_275), ("browser", 2_340)];
+
+#[test]
+fn a_hit_takes_no_more_instructions_than_it_did() {
+    for (kind, most) in MOST {
+        let Some(count) = instructions(kind) else { return };
+        assert!((100..=most).contains(&count), "{kind}: {count} instructions, at most {most}");
+    }
+}
