@@ -42,6 +42,12 @@ STEPS ?= 1000
 sim:
 	cargo run --release --quiet --locked --package sim -- --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) $(ARGS)
 
+# Coverage-guided, for TIME seconds: make fuzz TARGET=head TIME=600; without TARGET all of them side by side.
+TIME ?= 60
+.PHONY: fuzz
+fuzz:
+	cargo run --quiet --locked --package xtask -- fuzz $(TIME) $(TARGET)
+
 lint:
 	cargo run --quiet --locked --package xtask -- lint
 
