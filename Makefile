@@ -33,6 +33,8 @@ trials:
 	  --faults a-control-lost,redis-node-lost,redis-stopped,redis-flushed,redis-older
 	target/release/linkr-trials outage --json target/outage.json
 	target/release/linkr-trials import
+	target/release/linkr-trials attacks --driver uring
+	target/release/linkr-trials attacks --driver epoll
 
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.

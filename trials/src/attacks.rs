@@ -10,6 +10,8 @@ use crate::load::median;
 use crate::redis::{links, row};
 use attacker::{Attack, Running};
 use clap::{Args, ValueEnum};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,9 @@ const MAX_CPU_OUT_OF_FILES: f64 = 0.5;
 const FEW_FILES: &str = "--nofile=4096";
 /// For the connections of an attack to be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For an answer of the admin listener: less than a balancer's or a kubelet's.
+const PATIENCE_FOR_ADMIN: Duration = Duration::from_secs(1);
 
 /// The flags.
 #[derive(Args)]
@@ -93,6 +98,10 @@ impl Attacks {
     /// On an edge of its own, so that what one leaves behind is not taken for what the next does.
     async fn one(&self, fleet: &mut Fleet, attack: Attack) -> Result<bool, String> {
         fleet.under = Vec::new();
+        if !self.untimed {
+            // So that nothing else on its core is taken for the attack.
+            fleet.under.extend(["chrt", "-f", "1"].map(str::to_owned));
+        }
         if self.driver == Some(Driver::Epoll) {
             fleet.under.extend(["env", "MONOIO_FORCE_LEGACY_DRIVER=1"].map(str::to_owned));
         }
@@ -166,7 +175,7 @@ impl Attacks {
             let begin = || {
                 running = Some(Running::start(attack, edge.address, clients)?);
                 used = (Instant::now(), edge.cpu_seconds());
-                Ok(())
+                reachable(edge.admin)
             };
             let time = Duration::from_secs_f64(self.seconds);
             let hits = hits::drive_beside(edge.address, codes, self.hits, time, begin);
@@ -178,6 +187,23 @@ impl Attacks {
             running.end()?;
         }
         Ok(Round { hits: hits?, grown: peak.saturating_sub(before), cpu })
+    }
+}
+
+/// Whoever looks after the edge reaches it also now: a balancer takes out what does not answer, and a container is killed.
+fn reachable(admin: SocketAddr) -> Result<(), String> {
+    let ask = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&admin, PATIENCE_FOR_ADMIN)?;
+        stream.set_read_timeout(Some(PATIENCE_FOR_ADMIN))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n")?;
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) if answer == b"HTTP/1.1 200" => Ok(()),
+        Ok(answer) => Err(format!("/readyz: {}", answer.escape_ascii())),
+        Err(fault) => Err(format!("/readyz cannot be reached: {fault}")),
     }
 }
 

@@ -71,7 +71,7 @@ fn no_server_is_taken_out_while_control_is_dead() {
 #[test]
 fn hostile_clients_get_no_wrong_answer_and_no_memory() {
     let words =
-        ["attacks", "--untimed", "--clients", "10", "--rounds", "1", "--seconds", "1", "--hits", "300"];
+        ["attacks", "--untimed", "--clients", "10", "--rounds", "1", "--seconds", "0.5", "--hits", "400"];
     for driver in ["uring", "epoll"] {
         trial(&[&words[..], &["--driver", driver]].concat());
     }

@@ -73,8 +73,8 @@ fn start(program: &Path, target: &str, seconds: u32) -> Result<(String, Child), 
     let mut command = Command::new("prlimit");
     command.arg(MAX_MEMORY).arg(program).env("LINKR_FUZZ_SEEDS", &seeds);
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={found}/{target}-"));
-    // A little above the longest head. A run that takes a second is a fault as good as any.
-    command.args(["-max_len=17000", "-timeout=5", "-print_final_stats=0", &corpus, &seeds]);
+    // Bytes a little above the longest head. What takes seconds is a fault, too.
+    command.args(["-max_len=17000", "-timeout=5", &corpus, &seeds]);
     let child = command.stdout(output.try_clone().map_err(at)?).stderr(output).spawn().map_err(at)?;
     Ok((log, child))
 }

@@ -187,17 +187,23 @@ async fn visit(attack: Attack, edge: SocketAddr, turn: usize) -> Result<(), Stri
     }
 }
 
-/// Sends the start, then a byte a second, until the edge ends it: after this answer, if any arrives.
+/// Sends the start, then a byte a second, whatever the edge answers (only this), until it closes.
 async fn drip(stream: &mut TcpStream, start: &[u8], wanted: &str) -> Result<(), String> {
     if stream.write_all(start).await.is_err() {
         return Ok(());
     }
-    let mut answer = [0; 512];
+    let (mut answer, mut ended) = ([0; 512], false);
     loop {
-        match timeout(Duration::from_secs(1), stream.read(&mut answer)).await {
-            Err(_) if stream.write_all(b"y").await.is_ok() => {}
-            Err(_) | Ok(Err(_) | Ok(0)) => return Ok(()),
-            Ok(Ok(count)) => expect(&answer[..count], &[wanted])?,
+        let next = sleep(Duration::from_secs(1));
+        tokio::select! {
+            read = stream.read(&mut answer), if !ended => match read {
+                Ok(0) => ended = true,
+                Ok(count) => expect(&answer[..count], &[wanted])?,
+                Err(_) => return Ok(()),
+            },
+            () = next => if stream.write_all(b"y").await.is_err() {
+                return Ok(());
+            },
         }
     }
 }
