@@ -33,6 +33,8 @@ trials:
 	  --faults a-control-lost,redis-node-lost,redis-stopped,redis-flushed,redis-older
 	target/release/linkr-trials outage --json target/outage.json
 	target/release/linkr-trials import
+	target/release/linkr-trials attacks --driver uring
+	target/release/linkr-trials attacks --driver epoll
 
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.
@@ -41,6 +43,12 @@ SEEDS ?= 1
 STEPS ?= 1000
 sim:
 	cargo run --release --quiet --locked --package sim -- --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) $(ARGS)
+
+# Coverage-guided, for TIME seconds: make fuzz TARGET=head TIME=600; without TARGET all of them side by side.
+TIME ?= 60
+.PHONY: fuzz
+fuzz:
+	cargo run --quiet --locked --package xtask -- fuzz $(TIME) $(TARGET)
 
 lint:
 	cargo run --quiet --locked --package xtask -- lint

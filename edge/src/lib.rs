@@ -169,6 +169,10 @@ impl Running {
     }
 }
 
+/// What the kernel may hold for one connection in each direction (it doubles this, for its own book-keeping): several
+/// turns of answers, and of requests.
+const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
+
 /// One listener for each worker on one address, by `SO_REUSEPORT`.
 fn bind_all(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, StartFault> {
     // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
@@ -189,6 +193,10 @@ fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     socket.set_reuse_port(shared)?;
     // Inherited by every accepted connection: one system call less for each.
     socket.set_tcp_nodelay(true)?;
+    // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
+    // requests: that much work, and memory that no count here shows.
+    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     Ok(socket.into())

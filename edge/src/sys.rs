@@ -75,6 +75,14 @@ pub fn raise_file_limit() {
     }
 }
 
+/// How many descriptors this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the struct.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +125,6 @@ mod tests {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the kernel fills the struct.
         unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-        assert_eq!(limit.rlim_cur, limit.rlim_max);
+        assert_eq!((limit.rlim_cur, limit.rlim_max), (limit.rlim_max, file_limit() as u64));
     }
 }

@@ -28,6 +28,8 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(100);
 /// Answer buffers kept for the next turn; more are given back to the allocator.
 const KEPT_BUFFERS: usize = 64;
+/// Descriptors that no client gets: for whoever looks after this edge, for control, Redis and the snapshot.
+const FILES_KEPT_BACK: usize = 128;
 /// An answer buffer that grew beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -176,7 +178,18 @@ impl Worker {
 }
 
 async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::CancelHandle) {
+    let files = sys::file_limit();
+    let most = (files - FILES_KEPT_BACK.min(files / 2)) / worker.shared.meters.len();
+    let mut full = false;
     loop {
+        // Whoever comes now waits in the queue of the kernel.
+        while worker.connections.len() >= most && !worker.shared.is_stopping() {
+            if !std::mem::replace(&mut full, true) {
+                tracing::warn!(worker = worker.index, most, "as many connections as the file limit allows");
+            }
+            monoio::time::sleep(TICK).await;
+        }
+        full &= worker.connections.len() > most / 2; // said once for each time that it fills up
         match listener.cancelable_accept(cancel.clone()).await {
             Ok((stream, peer)) => {
                 monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer));

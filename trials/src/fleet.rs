@@ -24,6 +24,8 @@ pub struct Fleet {
     pub admin: SocketAddr,
     /// The copy; empty where it is not asked for.
     pub redis: Option<Redis>,
+    /// Words in front of the edges that are started from now on: what they run under.
+    pub under: Vec<String>,
     _control: Process,
     dir: Dir,
     binary: PathBuf,
@@ -62,9 +64,10 @@ impl Fleet {
         let name = format!("control{}", if with_redis { "" } else { "-alone" });
         let log = dir.path().join(format!("{name}.log"));
         let control =
-            Process::start(pinned(OTHER_CORE, &binary, dir.path(), &words), &log, &["api", "admin"])?;
+            Process::start(pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
-        Ok(Some(Self { api, admin, redis, _control: control, dir, binary, edges: 0 }))
+        let under = Vec::new();
+        Ok(Some(Self { api, admin, redis, under, _control: control, dir, binary, edges: 0 }))
     }
 
     /// Where its files are.
@@ -105,7 +108,7 @@ impl Fleet {
             words.extend(["--redis", redis.url()]);
         }
         let log = self.path().join(format!("{name}.log"));
-        let command = pinned(EDGE_CORE, &self.binary, self.path(), &words);
+        let command = pinned(EDGE_CORE, &self.under, &self.binary, self.path(), &words);
         let process = Process::start(command, &log, &["edge", "admin"])?;
         Ok(Edge { address: process.address("edge")?, admin: process.address("admin")?, process })
     }
@@ -176,6 +179,14 @@ impl Edge {
         line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
     }
 
+    /// Seconds of a core that the process has used (in hundredths, as the kernel says them).
+    pub fn cpu_seconds(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
+        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    }
+
     /// A metric, by its whole name.
     ///
     /// # Errors
@@ -190,10 +201,11 @@ impl Edge {
     }
 }
 
-/// A command that stays on one core.
-fn pinned(core: &str, program: &Path, dir: &Path, words: &[&str]) -> Command {
-    let program = program.to_string_lossy();
-    command(Path::new("taskset"), dir, &[&["-c", core, &program], words].concat())
+/// A command that stays on one core, behind the words that it runs under.
+fn pinned(core: &str, under: &[String], program: &Path, dir: &Path, words: &[&str]) -> Command {
+    let mut pinned = command(Path::new("taskset"), dir, &["-c", core]);
+    pinned.args(under).arg(program).args(words);
+    pinned
 }
 
 /// Runs a program that says nothing.

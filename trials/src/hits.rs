@@ -43,12 +43,32 @@ pub fn prefer(core: &str) -> Result<(), String> {
 /// # Errors
 /// A connection ends.
 pub fn drive(edge: SocketAddr, codes: &[String], rate: f64, time: Duration) -> Result<Hits, String> {
-    let began = Instant::now() + Duration::from_millis(20);
-    let step = f64::from(CONNECTIONS) / rate;
-    let one = |number: u32| -> std::io::Result<(Vec<f64>, usize)> {
-        let mut stream = TcpStream::connect(edge)?;
+    drive_beside(edge, codes, rate, time, || Ok(()))
+}
+
+/// The same beside what `begin` has begun, once the connections are there.
+///
+/// # Errors
+/// A connection ends, or `begin` fails.
+pub fn drive_beside(
+    edge: SocketAddr,
+    codes: &[String],
+    rate: f64,
+    time: Duration,
+    begin: impl FnOnce() -> Result<(), String>,
+) -> Result<Hits, String> {
+    let connect = || -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect(edge)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Ok(stream)
+    };
+    let streams = (0..CONNECTIONS).map(|_| connect()).collect::<Result<Vec<_>, _>>();
+    let streams = streams.map_err(|fault| fault.to_string())?;
+    begin()?;
+    let began = Instant::now() + Duration::from_millis(20);
+    let step = f64::from(CONNECTIONS) / rate;
+    let one = |number: u32, mut stream: TcpStream| -> std::io::Result<(Vec<f64>, usize)> {
         let (mut micros, mut right, mut buffer) = (Vec::new(), 0, [0; 4096]);
         for turn in 0.. {
             let due = step * (f64::from(turn) + f64::from(number) / f64::from(CONNECTIONS));
@@ -72,15 +92,16 @@ pub fn drive(edge: SocketAddr, codes: &[String], rate: f64, time: Duration) -> R
             micros.push(due.elapsed().as_secs_f64() * 1e6);
             right += usize::from(reply.status == 302);
             if reply.close {
-                stream = TcpStream::connect(edge)?;
-                stream.set_nodelay(true)?;
+                stream = connect()?;
             }
         }
         Ok((micros, right))
     };
     let mut hits = Hits { right: 0, all: 0, micros: Vec::new() };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || one(number))).collect();
+        let numbered = (0..CONNECTIONS).zip(streams);
+        let threads: Vec<_> =
+            numbered.map(|(number, stream)| scope.spawn(move || one(number, stream))).collect();
         for thread in threads {
             let (micros, right) =
                 thread.join().map_err(|_| "a thread ended".to_owned())?.map_err(|fault| fault.to_string())?;

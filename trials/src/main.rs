@@ -1,5 +1,6 @@
 //! `linkr-trials`: starts a real control and real edges, breaks things, and judges from outside what was answered.
 
+mod attacks;
 mod bulk;
 mod clicks;
 mod faults;
@@ -51,6 +52,10 @@ enum Command {
     Redis(redis::FromRedis),
     /// A cold edge, one missing key, and unknown codes without end
     Storm(storm::Storm),
+    /// Hostile clients of nine kinds, and what others notice of them
+    Attacks(attacks::Attacks),
+    #[command(hide = true)]
+    Attacker(attacks::attacker::Attacker),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -68,6 +73,8 @@ fn main() -> ExitCode {
                 Command::Clicks(clicks) => clicks.run().await,
                 Command::Redis(redis) => redis.run().await,
                 Command::Storm(storm) => storm.run().await,
+                Command::Attacks(attacks) => attacks.run().await,
+                Command::Attacker(attacker) => attacker.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });

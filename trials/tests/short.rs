@@ -69,6 +69,15 @@ fn no_server_is_taken_out_while_control_is_dead() {
 }
 
 #[test]
+fn hostile_clients_get_no_wrong_answer_and_no_memory() {
+    let words =
+        ["attacks", "--untimed", "--clients", "10", "--rounds", "1", "--seconds", "0.5", "--hits", "400"];
+    for driver in ["uring", "epoll"] {
+        trial(&[&words[..], &["--driver", driver]].concat());
+    }
+}
+
+#[test]
 fn real_clicks_are_answered_right_from_memory_and_redis() {
     // On a busy machine a question to Redis may take too long, and control is asked.
     trial(&["clicks", "--first", "20000", "--from-redis", "90"]);

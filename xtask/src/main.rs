@@ -1,5 +1,7 @@
-//! The logic behind the make targets, so that it is Rust and not shell: `test`, `lint`, `bench`, `services`, `image-root`.
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `fuzz`, `lint`, `bench`, `services`,
+//! `image-root`.
 
+mod fuzz;
 mod image;
 mod python;
 mod servers;
@@ -7,14 +9,14 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str =
-    "usage: xtask test|bench|load|compare [ARGS…] | lint | services | image-root DIR --binary PATH";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = words.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
     let done = match task {
         "test" => test(rest),
+        "fuzz" => fuzz::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "lint" => lint(),
         "services" => servers::run(),
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
@@ -77,7 +79,9 @@ fn test(more: &[String]) -> Result<(), String> {
     cargo(&["test", "--workspace", "--locked", "--features", "link/given"], more)?;
     // Apart: with the feature every shared word of the set is one of the test's.
     let threads = ["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"];
-    cargo(&threads, more)
+    cargo(&threads, more)?;
+    // Words behind `test` choose tests.
+    if more.is_empty() { fuzz::run(20, &fuzz::TARGETS) } else { Ok(()) }
 }
 
 fn lint() -> Result<(), String> {
@@ -87,9 +91,14 @@ fn lint() -> Result<(), String> {
 }
 
 fn cargo(words: &[&str], more: &[String]) -> Result<(), String> {
+    cargo_with(words, more, &[])
+}
+
+/// With more in its environment.
+fn cargo_with(words: &[&str], more: &[String], env: &[(&str, &str)]) -> Result<(), String> {
     println!("+ cargo {} {}", words.join(" "), more.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(words).args(more).status();
+    let status = Command::new(cargo).args(words).args(more).envs(env.iter().copied()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo {} failed: {status}", words[0])),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 15] = [
+const TOOLS: [(&str, &str, &str); 16] = [
+    ("g++", "g++", "fuzz targets"),
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("valgrind", "valgrind", "instructions of a hit"),
     ("zstdcat", "zstd", "real clicks"),
@@ -111,7 +112,7 @@ pub fn run_quietly(program: &str, words: &[&str]) -> bool {
 }
 
 /// Servers live in a folder that is not on everybody's path.
-fn is_there(program: &str) -> bool {
+pub fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     dirs.any(|dir| dir.join(program).is_file())

@@ -59,10 +59,11 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 10] = [
+const MAY: [(&str, &[&str]); 11] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
+    ("fuzz", &["link", "feed", "hot"]),
     ("proto", &["link", "feed"]),
     ("edge", &["link", "feed", "hot", "proto"]),
     ("control", &["link", "feed", "proto"]),
@@ -71,8 +72,9 @@ const MAY: [(&str, &[&str]); 10] = [
     ("sim", &["link", "feed", "hot", "proto"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 11] =
-    ["link", "feed", "hot", "proto", "edge", "control", "cli", "loadtest", "services", "sim", "trials"];
+const OURS: [&str; 12] = [
+    "link", "feed", "fuzz", "hot", "proto", "edge", "control", "cli", "loadtest", "services", "sim", "trials",
+];
 /// Dependencies of the pure crates, whatever they would be used for.
 const PURE: [&str; 3] = ["link", "feed", "hot"];
 
@@ -160,7 +162,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && !["target", ".git", "linkr-data"].contains(&name.as_str()) {
             files(&path, found);
-        } else if path.is_file() {
+        } else if path.is_file() && name != ".git" {
             found.push(path);
         }
     }

@@ -1,17 +1,17 @@
 //! From the bytes that Redis sends, however they are cut, to its replies.
 
-use redis::{Parser, RedisError, Value};
-use std::io::{self, Read};
+use redis::{Value, parse_redis_value};
 
 /// A reply that is longer is none of ours: a record takes a few KiB.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
+/// Arrays in arrays: what `CLUSTER SLOTS` says has three.
+const MAX_DEPTH: usize = 8;
 
 /// See the module.
 #[derive(Default)]
 pub struct Replies {
-    parser: Parser,
-    /// Bytes since the last whole reply, at least.
-    pending: usize,
+    /// The start of a reply.
+    pending: Vec<u8>,
 }
 
 impl Replies {
@@ -24,34 +24,65 @@ impl Replies {
         bytes: &[u8],
         mut each: impl FnMut(Value) -> Result<(), String>,
     ) -> Result<(), String> {
-        self.pending += bytes.len();
-        let mut source = Received(bytes);
-        loop {
-            match self.parser.parse_value(&mut source) {
-                Ok(value) => {
-                    self.pending = source.0.len();
-                    each(value)?;
-                }
-                Err(fault) if is_out_of_bytes(&fault) && self.pending <= MAX_REPLY_BYTES => return Ok(()),
-                Err(fault) if is_out_of_bytes(&fault) => return Err("a reply of endless length".into()),
-                Err(fault) => return Err(fault.to_string()),
-            }
+        let mut begun = std::mem::take(&mut self.pending);
+        let mut rest = bytes;
+        if !begun.is_empty() {
+            begun.extend_from_slice(bytes);
+            rest = &begun;
         }
+        while let Some((reply, behind)) = value(rest, MAX_DEPTH)? {
+            rest = behind;
+            each(reply)?;
+        }
+        if rest.len() > MAX_REPLY_BYTES {
+            return Err("a reply of endless length".into());
+        }
+        self.pending = rest.to_vec();
+        Ok(())
     }
 }
 
-/// The parser keeps what it has read so far, and goes on from there.
-fn is_out_of_bytes(fault: &RedisError) -> bool {
-    fault.is_io_error() && fault.is_timeout()
-}
-
-/// More will come: the end of this is not the end.
-struct Received<'a>(&'a [u8]);
-
-impl Read for Received<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(buffer) }
+/// The reply (RESP2) at the start of these bytes, and what is behind it; `None` while it is not whole. Always read from
+/// its first byte on: the redis crate's own parser goes on from where it stood, and then passes over a byte that begins
+/// no reply if a read ends with it.
+fn value(bytes: &[u8], depth: usize) -> Result<Option<(Value, &[u8])>, String> {
+    let Some((kind, text)) = bytes.split_first() else { return Ok(None) };
+    if !b"+-:$*".contains(kind) || depth == 0 {
+        return Err(format!("no reply begins with {:?} here", char::from(*kind)));
     }
+    let Some(end) = text.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+    let line = std::str::from_utf8(&text[..end]).map_err(|_| "a line of a reply is no text")?;
+    let mut rest = &text[end + 2..];
+    let number = || line.parse::<i64>().map_err(|_| format!("{line:?} is no number"));
+    let value = match kind {
+        b'+' if line == "OK" => Value::Okay,
+        b'+' => Value::SimpleString(line.to_owned()),
+        b'-' => parse_redis_value(&bytes[..end + 3]).map_err(|fault| fault.to_string())?,
+        b':' => Value::Int(number()?),
+        _ if number()? == -1 => Value::Nil,
+        _ => match usize::try_from(number()?) {
+            Ok(length) if length > MAX_REPLY_BYTES => return Err("a reply of endless length".into()),
+            Ok(length) if *kind == b'$' => match rest.split_at_checked(length) {
+                Some((bytes, [b'\r', b'\n', behind @ ..])) => {
+                    rest = behind;
+                    Value::BulkString(bytes.to_vec())
+                }
+                Some((_, [] | [b'\r'])) | None => return Ok(None),
+                Some(_) => return Err("a string of a reply does not end where it says".into()),
+            },
+            Ok(length) => {
+                let mut values = Vec::new();
+                while values.len() < length {
+                    let Some((value, behind)) = value(rest, depth - 1)? else { return Ok(None) };
+                    rest = behind;
+                    values.push(value);
+                }
+                Value::Array(values)
+            }
+            Err(_) => return Err(format!("{line:?} is no length")),
+        },
+    };
+    Ok(Some((value, rest)))
 }
 
 #[cfg(test)]
@@ -122,6 +153,14 @@ mod tests {
         fn whatever_comes_is_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = parsed([&bytes[..]]);
         }
+    }
+
+    /// Found by the fuzz target `redis`: what followed was taken for a reply.
+    #[test]
+    fn a_byte_that_begins_no_reply_is_not_passed_over_at_the_end_of_a_read() {
+        let pieces = [&b"\0"[..], b"$1\r\na\r\n"];
+        assert!(parsed(pieces).is_err() && parsed([&pieces.concat()[..]]).is_err());
+        assert!(parsed([&b"*1\r\n\0"[..]]).is_err(), "nor in an array");
     }
 
     #[test]

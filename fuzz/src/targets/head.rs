@@ -1,0 +1,155 @@
+//! Request heads: parsed as a stranger parses them, the same however they are cut, and answered in whole responses.
+
+use super::heads::Verdict;
+use super::{leads_somewhere_safe, responses};
+use hot::{Asked, Conversation, Counts, Parsed, Policy, Set, Stamp, Step, Stored, Turn, View, finish, parse};
+use link::{Class, Epoch, Link, LinkParts, Position, QueryPolicy, Target};
+use std::sync::OnceLock;
+
+/// Of longer data not every prefix is looked at: that would be quadratic.
+const SHORT: usize = 600;
+
+/// See the module.
+pub fn run(data: &[u8]) {
+    let whole = parse(data);
+    assert_eq!(Verdict::of(&whole), Verdict::expected(data), "{}", data.escape_ascii());
+    let step = 1 + data.len() / SHORT;
+    for end in (0..data.len()).step_by(step) {
+        match parse(&data[..end]) {
+            Parsed::Incomplete => {}
+            early => assert_eq!(early, whole, "decided at {end}, and otherwise later"),
+        }
+    }
+    let (answers, closed) = converse([data]);
+    responses(&answers);
+    assert_eq!(converse(data.chunks(step)), (answers.clone(), closed), "in pieces of {step}");
+    let sizes: Vec<usize> = data.iter().take(64).map(|&byte| 1 + usize::from(byte) * step).collect();
+    let (mut rest, mut pieces) = (data, Vec::new());
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, behind) = rest.split_at(rest.len().min(*size));
+        pieces.push(piece);
+        rest = behind;
+    }
+    assert_eq!(converse(pieces), (answers, closed), "in pieces of {sizes:?}");
+}
+
+/// What a connection that sends these pieces is answered, and whether it is closed then.
+fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
+    static STAMP: OnceLock<Stamp> = OnceLock::new();
+    let stamp = STAMP.get_or_init(|| Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT"));
+    let (mut conversation, mut counts) = (Conversation::default(), Counts::default());
+    let mut domains = View::new(std::sync::Arc::default());
+    let (mut buffer, mut out) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            let mut turn = Turn {
+                set: set(),
+                now: 0,
+                boot_ms: NOW,
+                domains: &mut domains,
+                policy: Policy::default(),
+                debug: true,
+                stamp,
+                counts: &mut counts,
+            };
+            let (taken, step) = hot::answer(&mut conversation, &buffer, &mut out, &mut turn);
+            assert!(taken <= buffer.len());
+            buffer.drain(..taken);
+            let step = match step {
+                Step::Miss(miss) => finish(&miss, Asked::Nobody, &mut out, &mut turn),
+                step => step,
+            };
+            match step {
+                Step::Close { .. } => return (out, true),
+                Step::Wait if taken == 0 || buffer.is_empty() => break,
+                _ => {}
+            }
+        }
+        assert!(
+            buffer.len() < hot::limits::MAX_HEAD_BYTES + piece.len() + 2,
+            "what is not decided is bounded"
+        );
+    }
+    (out, false)
+}
+
+const NOW: u64 = 1_000_000;
+
+/// A link of each kind.
+fn set() -> &'static Set {
+    static SET: OnceLock<Set> = OnceLock::new();
+    SET.get_or_init(|| {
+        let set = Set::new(1 << 20);
+        set.reset(Position { epoch: Epoch { counter: 1, random: 7 }, seq: 0, tag: 0 });
+        let link = |target: &str, query, class| {
+            let target = Target::stored(target.as_bytes()).unwrap();
+            let link = Link::new(LinkParts { query, class, ..LinkParts::to(target) }).unwrap();
+            leads_somewhere_safe(&link.as_ref());
+            Stored::Live(link)
+        };
+        let links = [
+            ("abc", link("https://a.example/", QueryPolicy::Drop, Class::Inherit)),
+            ("q/a", link("https://a.example/?x=1#f", QueryPolicy::Append, Class::Inherit)),
+            ("q/o", link("https://a.example/?x=1&y=2#f", QueryPolicy::Override, Class::Normal)),
+            ("strict", link("https://s.example/", QueryPolicy::Drop, Class::Strict)),
+            ("gone", Stored::Deleted),
+            ("broken", Stored::Quarantined),
+        ];
+        for (seq, (code, stored)) in links.into_iter().enumerate() {
+            set.apply(&[b"\0\0\0\0", code.as_bytes()].concat(), seq as u64 + 1, Some(&stored));
+        }
+        set.freshen(NOW);
+        set.set_complete();
+        set
+    })
+}
+
+/// Real requests and tricks: a browser's, ours, and the public corpus where it is.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let get = |line: &str, fields: &str| format!("{line}\r\nHost: go.test\r\n{fields}\r\n").into_bytes();
+    let mut seeds = vec![
+        include_bytes!("../../../hot/testdata/browser-head.http").to_vec(),
+        get("GET /abc HTTP/1.1", ""),
+        get("HEAD /q/a?y=2 HTTP/1.1", "X-Request-Id: a.b-c_1\r\nConnection: close\r\n"),
+        get("GET http://go.test:80/q/o?x HTTP/1.1", "X-Linkr-Debug: 1\r\nX-Linkr-Min-Revision: 1-7-9\r\n"),
+        get("OPTIONS * HTTP/1.1", "Content-Length: 0\r\n"),
+        get("POST /gone HTTP/1.1", "Content-Length: 5\r\n"),
+        get("GET /strict HTTP/1.1", "Transfer-Encoding: chunked\r\n"),
+        get("CONNECT go.test:443 HTTP/1.1", "Transfer_Encoding: x\r\n"),
+        get("GET /broken HTTP/1.0", "Expect: 100-continue\r\n"),
+        b"\r\nGET /%41 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n".to_vec(),
+        b"GET https://A.example./?q HTTP/1.0\r\n\r\n".to_vec(),
+        get("GET /abc HTTP/1.1", "").repeat(20),
+        get("GET / HTTP/1.1", &"X: y\r\n".repeat(63)),
+        get(&format!("GET /{} HTTP/1.1", "a".repeat(8_191)), ""),
+        get("GET / HTTP/1.1", &format!("X: {}\r\n", "y".repeat(16_340))),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+    ];
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/http/requests.jsonl");
+    match std::fs::read_to_string(corpus) {
+        Ok(text) => seeds.extend(text.lines().filter_map(|line| {
+            let raw = line.split_once("\"raw_b64\": \"")?.1;
+            Some(base64(raw.split_once('"')?.0))
+        })),
+        Err(fault) => println!("without the public corpus of requests: {fault}"),
+    }
+    seeds
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for byte in text.bytes() {
+        let Some(value) = ALPHABET.iter().position(|&known| known == byte) else { break };
+        (bits, count) = (bits << 6 | value as u32, count + 6);
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    out
+}

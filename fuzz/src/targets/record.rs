@@ -1,0 +1,169 @@
+//! Records as they come from control, from Redis and from a file: what is accepted says the same when it is written
+//! again, and leads nowhere that a write would have refused.
+
+use super::leads_somewhere_safe;
+use crate::domain::{decode_domain, domain_name, encode_domain};
+use crate::record::{decode, encode, encode_ref};
+use bytes::Bytes;
+use feed::relay::{self, Copied, Question, Shard};
+use hot::Stored;
+use link::{
+    Class, Domain, DomainRules, Key, Link, LinkParts, Position, QueryPolicy, State, Status, Target, Versioned,
+};
+
+/// See the module.
+pub fn run(data: &[u8]) {
+    link(data);
+    domain(data);
+    names(data);
+    in_redis(data);
+    made(data);
+}
+
+fn link(data: &[u8]) {
+    let decoded = decode(data);
+    let held = Stored::of(decoded.clone(), 1 << 47);
+    let Ok(Versioned { version, state }) = decoded else {
+        return assert!(matches!(held, Some((Stored::Quarantined, _))));
+    };
+    assert_eq!(encode(version, &state), data, "it says something else when it is written again");
+    let mut without = Vec::new();
+    match &state {
+        State::Deleted => encode_ref(&mut without, version, None),
+        State::Live(link) => {
+            leads_somewhere_safe(&link.as_ref());
+            assert!(Target::stored(link.as_ref().target).is_ok());
+            encode_ref(&mut without, version, Some(&link.as_ref()));
+        }
+    }
+    let known = |state: State| match state {
+        State::Live(link) => {
+            State::Live(Link::new(LinkParts { unknown: Box::default(), ..link.into_parts() }).unwrap())
+        }
+        State::Deleted => State::Deleted,
+    };
+    let again = decode(&without).map(|again| (again.version, again.state));
+    assert_eq!(again, Ok((version, known(state))), "what a set holds of it");
+}
+
+fn domain(data: &[u8]) {
+    let name = domain_name(data);
+    if let Ok((version, rules)) = decode_domain(data) {
+        assert_eq!(encode_domain(version, &rules), data);
+        assert_eq!(name.as_ref(), Some(&rules.name));
+        assert!(rules.not_found.is_none_or(|target| Target::stored(target.as_bytes()).is_ok()));
+    }
+    if let Some(name) = name {
+        assert_eq!(Domain::new(name.as_str()).as_ref(), Ok(&name));
+    }
+}
+
+fn names(data: &[u8]) {
+    if let Ok(key) = Key::from_bytes(data) {
+        let code = String::from_utf8(key.code().to_vec()).unwrap();
+        let segment = |own: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "._~-".contains(c);
+            !own.is_empty() && own != "." && own != ".." && own.chars().all(allowed)
+        };
+        assert!(code.len() <= 128 && code.split('/').count() <= 8 && code.split('/').all(segment), "{code}");
+        assert_eq!([&key.domain().prefix()[..], key.code()].concat(), data);
+    }
+    let revision = std::str::from_utf8(data).ok().and_then(Position::parse_revision);
+    if let Some((epoch, seq)) = revision {
+        assert_eq!(Position::parse_revision(&Position::revision(epoch, seq)), Some((epoch, seq)));
+    }
+}
+
+/// Two replies: the position, and a value that claims to be of the copy in it.
+fn in_redis(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let (position, value) = rest.split_at(rest.len().min(32 + usize::from(first >> 6)));
+    let copied = Copied::decode(position);
+    if let Some(copied) = copied {
+        assert_eq!(copied.encode(), position);
+    }
+    let believed = copied.map_or(0, |copied| copied.copy) ^ u64::from(first & 1);
+    let question = Question::new(Shard::ONE, believed, b"\0\0\0\0a");
+    let replies =
+        [Some(position), (first & 2 == 0).then_some(value)].map(|own| own.map(Bytes::copy_from_slice));
+    match (relay::told(&question, &replies), copied) {
+        ((None, None), None) => {}
+        ((Some(copy), told), Some(copied)) => {
+            assert_eq!(copy, copied.copy);
+            let record = value.get(8..).filter(|_| first & 3 == 0);
+            assert_eq!(told.as_ref().and_then(|told| told.record.as_deref()), record);
+            assert!(told.is_none_or(|told| told.as_of >= copied.at.seq && told.epoch == copied.at.epoch));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A link and a domain as a writer makes them, from these bytes.
+fn made(data: &[u8]) {
+    let Some((head, text)) = data.split_at_checked(24) else { return };
+    let number = |at: usize| i64::from_be_bytes(head[at..at + 8].try_into().unwrap());
+    let is = |bit: u8| head[1] & 1 << bit != 0;
+    let text: Vec<u8> = text.iter().map(|byte| b'!' + byte % 94).collect();
+    let Ok(target) = Target::stored(&[b"https://", &text[..]].concat()) else { return };
+    let parts = LinkParts {
+        target: target.clone(),
+        status: Status::ALL[usize::from(head[2]) % 5],
+        query: QueryPolicy::ALL[usize::from(head[3]) % 3],
+        class: Class::ALL[usize::from(head[4]) % 3],
+        disabled: is(0),
+        max_age: is(1).then(|| number(4) as u32),
+        not_before: is(2).then(|| number(8)),
+        expire: is(3).then(|| number(16)),
+        unknown: if is(4) { [5, 0, 1, head[5], 9, 0, 0].into() } else { Box::default() },
+    };
+    let version = number(8) as u64 >> 16;
+    if let Ok(link) = Link::new(parts) {
+        let state = State::Live(link);
+        assert_eq!(decode(&encode(version, &state)), Ok(Versioned { version, state }));
+    }
+    let name: String = text.iter().map(|&byte| char::from(byte)).collect();
+    if let Ok(name) = Domain::new(&name) {
+        let rules = DomainRules {
+            name,
+            fold_case: is(5),
+            strict_hosts: is(6),
+            class: Class::ALL[usize::from(head[4]) % 3],
+            not_found: is(7).then_some(target),
+            unknown: if is(4) { [3, 0, 1, head[5], 9, 0, 0].into() } else { Box::default() },
+        };
+        assert_eq!(decode_domain(&encode_domain(version, &rules)), Ok((version, rules)));
+    }
+}
+
+/// Records of each kind, and what lies in Redis.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let target = Target::stored(b"https://a.example/?x#y").unwrap();
+    let plain = State::Live(Link::new(LinkParts::to(target.clone())).unwrap());
+    let full = Link::new(LinkParts {
+        status: Status::PermanentRedirect,
+        query: QueryPolicy::Override,
+        class: Class::Strict,
+        disabled: true,
+        max_age: Some(60),
+        not_before: Some(1),
+        expire: Some(1_700_000_000_000),
+        unknown: [5, 0, 1, 9, 7, 0, 0].into(),
+        ..LinkParts::to(target.clone())
+    });
+    let full = State::Live(full.unwrap());
+    let name = Domain::new("go.example").unwrap();
+    let rules = DomainRules { name, not_found: Some(target), ..DomainRules::default() };
+    let at = Position { epoch: link::Epoch { counter: 1, random: 7 }, seq: 9, tag: 3 };
+    let position = Copied { at, copy: 5 }.encode();
+    let value = relay::value(9, &encode(8, &plain));
+    vec![
+        encode(1, &plain).to_vec(),
+        encode(42, &full).to_vec(),
+        encode(7, &State::Deleted).to_vec(),
+        encode_domain(3, &rules).to_vec(),
+        [&[0], &position[..], &value[..]].concat(),
+        b"\0\0\0\0a/b-c~1".to_vec(),
+        Position::revision(at.epoch, at.seq).into_bytes(),
+        [&[0xff; 24][..], b"a.example"].concat(),
+    ]
+}
