@@ -20,7 +20,7 @@ use eviction::Eviction;
 use fences::Fences;
 use link::rule::{Rule, off};
 use link::{Epoch, LinkRef, Seq};
-use slot::{Mark, Slot};
+use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
@@ -36,7 +36,7 @@ type Hasher = foldhash::fast::FixedState;
 /// See the module.
 #[derive(Debug)]
 pub struct Set {
-    map: DashMap<Slot, Mark, Hasher>,
+    map: DashMap<Slot, (), Hasher>,
     turns: Turns,
     fences: Fences,
     /// Who goes first when links need room, and when known-absent keys do.
@@ -136,17 +136,17 @@ impl Set {
     #[inline]
     pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
         let before = self.complete.load(Ordering::Acquire);
-        let _turn = self.turn(key);
-        if let Some(entry) = self.map.get(key) {
-            let slot = entry.key();
-            let confirmed =
-                u64::from(slot.generation()) == self.generation.load(Ordering::Acquire) & SLOT_BITS;
+        let (hash, _turn) = (self.hash(key), self.turn(key));
+        let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
+        if let Some((slot, _)) = shard.get(hash, |(slot, _)| slot.key() == key) {
+            let confirmed = slot.generation() == self.slot_generation();
             if confirmed {
-                entry.value().touch();
+                slot.touch();
             }
             let (version, as_of) = (slot.version(), slot.as_of());
             return then(Held { found: slot.found(), confirmed, version, as_of });
         }
+        drop(shard);
         // Read between the two: a position that the absence is known at.
         let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
@@ -203,9 +203,9 @@ impl Set {
         self.turns.of(|| self.map.determine_shard(self.hash(key) as usize))
     }
 
-    /// The part of the generation that an entry carries; entries live for far fewer than 2³¹ resets.
+    /// What an entry of this generation carries; while a reset is under way, what none does.
     fn slot_generation(&self) -> u32 {
-        self.generation.load(Ordering::Acquire) as u32
+        (self.generation.load(Ordering::Acquire) % GENERATIONS) as u32
     }
 
     /// Counts the resets, by two; odd while one is under way.
@@ -294,9 +294,6 @@ fn count(word: &AtomicUsize) -> usize {
 
 /// Added to every boot-clock time that is kept, so that one before the boot can be: some 35 years.
 const BEFORE_BOOT_MS: u64 = 1 << 40;
-
-/// See [`Set::slot_generation`].
-const SLOT_BITS: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 #[path = "set_tests.rs"]
