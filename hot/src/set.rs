@@ -6,18 +6,20 @@
 mod check;
 mod eviction;
 mod fences;
+mod hasher;
 mod history;
 mod queue;
 mod slot;
 mod store;
 
 use crate::Freshness;
-use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, PRESIZED_ENTRIES, SET_SHARDS};
+use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Turn, Turns};
 use crate::unchecked;
 use dashmap::DashMap;
 use eviction::Eviction;
 use fences::Fences;
+use hasher::Uneven;
 use link::rule::{Rule, off};
 use link::{Epoch, LinkRef, Seq};
 use slot::{GENERATIONS, Slot};
@@ -27,16 +29,10 @@ pub use history::Fork;
 pub use slot::Stored;
 pub use store::{Fill, Told};
 
-#[cfg(not(feature = "rules"))]
-type Hasher = foldhash::fast::RandomState;
-/// A simulation must do the same again from the same seed.
-#[cfg(feature = "rules")]
-type Hasher = foldhash::fast::FixedState;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Set {
-    map: DashMap<Slot, (), Hasher>,
+    map: DashMap<Slot, (), Uneven>,
     turns: Turns,
     fences: Fences,
     /// Who goes first when links need room, and when known-absent keys do.
@@ -109,10 +105,8 @@ impl Set {
     }
 
     fn sized(budget: usize, fences: usize, shards: usize) -> Self {
-        // More grows shard by shard, a few microseconds each.
-        let capacity = (budget >> 8).min(PRESIZED_ENTRIES);
         Self {
-            map: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, Hasher::default(), shards),
+            map: DashMap::with_hasher_and_shard_amount(Uneven::default(), shards),
             turns: Turns::new(shards),
             fences: Fences::new(fences),
             eviction: Eviction::default(),

@@ -82,6 +82,11 @@ impl<const HEAD: usize> Thin<HEAD> {
         unsafe { std::slice::from_raw_parts(self.0.add(LENGTH + HEAD).as_ptr(), self.length()) }
     }
 
+    /// Bytes of the allocation.
+    pub fn bytes(&self) -> usize {
+        LENGTH + HEAD + self.length()
+    }
+
     /// The number.
     #[inline]
     pub fn number(&self) -> u8 {
@@ -155,7 +160,7 @@ mod tests {
                 thin.set_number(number);
                 assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
                 thin.set_number(0);
-                assert_eq!((thin.rest().len(), thin.number()), (length, 0));
+                assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
             }
         }
         assert!(std::panic::catch_unwind(|| Thin::new(b"abc", [&[0; 16_384], &[], &[]])).is_err());

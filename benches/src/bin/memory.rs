@@ -19,7 +19,7 @@ const KINDS: [(&str, &str); 4] = [
     ("walk", "107 bytes each, walked"),
     ("feed", "107 bytes each, followed"),
     ("varied", "67 to 147 bytes, walked"),
-    ("full", "107 bytes each, walked, and a tenth of them had no room"),
+    ("full", "107 bytes each, walked, and as many again for which there is no room"),
 ];
 
 fn main() {
@@ -56,7 +56,7 @@ fn one(kind: &str, links: u32) -> String {
     drop(vec![1u8; 1 << 20]); // the allocator is there
     let before = resident();
     let budget = if kind == "full" { links as usize * BUDGETED } else { 4 << 30 };
-    let (set, more) = (Set::new(budget), if kind == "full" { links / 10 } else { 0 });
+    let (set, more) = (Set::new(budget), if kind == "full" { links } else { 0 });
     set.reset(Position { epoch: EPOCH, seq: u64::from(links), tag: 1 });
     for number in 0..links + more {
         let (key, value) = (key(number), link(number, kind == "varied"));

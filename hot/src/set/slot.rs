@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! length, and how often it was asked for: see [`Thin`]
-//! 0  version u48 · 6 as_of less version u32 · 10 generation u16 · 12 key length u8 · 13 flags u16
+//! 0  version u48 · 6 as_of less version u24 · 9 generation u16 · 11 key length u8 · 12 flags u16
 //!    key · max_age u32? · not_before i64? · expire i64? · target
 //! ```
 //!
@@ -57,8 +57,9 @@ impl Stored {
 #[derive(Debug)]
 pub(super) struct Slot(Thin<HEAD>);
 
-const HEAD: usize = 15;
+const HEAD: usize = 14;
 const SEQ_MASK: u64 = (1 << 48) - 1;
+const SINCE_MASK: u64 = (1 << 24) - 1;
 
 /// The lowest three bits of the flags are the status.
 const QUERY: u32 = 3;
@@ -73,9 +74,15 @@ const DELETED: u16 = 1 << 11;
 const QUARANTINED: u16 = 2 << 11;
 const ABSENT: u16 = 3 << 11;
 
-/// Bytes an entry costs besides its own: its place in the table at the usual filling, and what the allocator rounds up.
-/// Measured on a million links; see docs/perf.md.
-const OVERHEAD: usize = 48;
+/// Bytes that an entry takes in the table and in pages that are not full, on the average. Measured on one to two million
+/// links, at sizes over one doubling; see docs/perf.md.
+const TABLE: usize = 20;
+
+/// What the allocator makes of so many bytes: four sizes to a doubling, none closer than sixteen bytes.
+const fn allocated(bytes: usize) -> usize {
+    let step = bytes.next_power_of_two() / 8;
+    bytes.next_multiple_of(if step > 16 { step } else { 16 })
+}
 
 /// How often an entry was asked for, at most.
 const MOST: u8 = 3;
@@ -138,20 +145,21 @@ impl Slot {
     fn build(rest: [&[u8]; 3], flags: u16, (version, as_of): (Seq, Seq), generation: u32) -> Self {
         debug_assert!(rest[0].len() <= Key::MAX_LEN);
         let (version, as_of) = (version.min(SEQ_MASK), as_of.min(SEQ_MASK)); // as far as any store counts
-        // Four billion changes after its own it is no longer known how long nothing happened to it: less is no fault.
-        let since = u32::try_from(as_of.saturating_sub(version)).unwrap_or(u32::MAX);
+        // So many changes after its own it says less than is known, which is no fault: what the stream applied since then
+        // did not touch it anyway.
+        let since = as_of.saturating_sub(version).min(SINCE_MASK);
         let mut head = [0; HEAD];
         head[..6].copy_from_slice(&version.to_le_bytes()[..6]);
-        head[6..10].copy_from_slice(&since.to_le_bytes());
-        head[10..12].copy_from_slice(&((generation >> 1) as u16).to_le_bytes());
-        head[12] = rest[0].len() as u8; // at most 132
-        head[13..].copy_from_slice(&flags.to_le_bytes());
+        head[6..9].copy_from_slice(&since.to_le_bytes()[..3]);
+        head[9..11].copy_from_slice(&((generation >> 1) as u16).to_le_bytes());
+        head[11] = rest[0].len() as u8; // at most 132
+        head[12..].copy_from_slice(&flags.to_le_bytes());
         Self(Thin::new(&head, rest))
     }
 
     #[inline]
     pub fn key(&self) -> &[u8] {
-        &self.0.rest()[..usize::from(self.0.head()[12])]
+        &self.0.rest()[..usize::from(self.0.head()[11])]
     }
 
     pub fn version(&self) -> Seq {
@@ -159,7 +167,7 @@ impl Slot {
     }
 
     pub fn as_of(&self) -> Seq {
-        self.first() + Seq::from(u32::from_le_bytes(self.array(6)))
+        self.first() + (Seq::from_le_bytes(self.array(6)) & SINCE_MASK)
     }
 
     fn first(&self) -> Seq {
@@ -169,16 +177,16 @@ impl Slot {
     /// The even number of the set's generations that it belongs to, less whole rounds of [`GENERATIONS`]: no entry
     /// outlives a round.
     pub fn generation(&self) -> u32 {
-        u32::from(u16::from_le_bytes(self.array(10))) << 1
+        u32::from(u16::from_le_bytes(self.array(9))) << 1
     }
 
     fn flags(&self) -> u16 {
-        u16::from_le_bytes(self.array(13))
+        u16::from_le_bytes(self.array(12))
     }
 
     /// Bytes, everything counted.
     pub fn cost(&self) -> usize {
-        self.0.rest().len() + HEAD + OVERHEAD
+        allocated(self.0.bytes()) + TABLE
     }
 
     #[inline]
@@ -193,7 +201,7 @@ impl Slot {
 
     fn link(&self) -> LinkRef<'_> {
         let flags = self.flags();
-        let mut rest = &self.0.rest()[usize::from(self.0.head()[12])..];
+        let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
         let max_age = next(&mut rest, flags & MAX_AGE).map(u32::from_le_bytes);
         let not_before = next(&mut rest, flags & NOT_BEFORE).map(i64::from_le_bytes);
         let expire = next(&mut rest, flags & EXPIRE).map(i64::from_le_bytes);
@@ -315,13 +323,19 @@ mod tests {
     fn what_is_no_link_takes_little() {
         for (value, found) in [(Stored::Deleted, Found::Deleted), (Stored::Quarantined, Found::Quarantined)] {
             let slot = Slot::new(b"\0\0\0\0abc", &value, 3, 4, 5);
-            assert_eq!((slot.found(), slot.cost()), (found, HEAD + 7 + OVERHEAD));
+            assert_eq!((slot.found(), slot.cost()), (found, 32 + TABLE));
         }
     }
 
     #[test]
+    fn sizes_are_those_of_the_allocator() {
+        let sizes = [1, 16, 17, 64, 65, 80, 81, 128, 129, 161, 193, 225, 257, 8192, 8193].map(allocated);
+        assert_eq!(sizes, [16, 16, 32, 64, 80, 80, 96, 128, 160, 192, 224, 256, 320, 8192, 10_240]);
+    }
+
+    #[test]
     fn numbers_are_read_back_up_to_their_ends() {
-        let far = u64::from(u32::MAX);
+        let far = SINCE_MASK;
         for (version, as_of, read) in [
             (0, 0, 0),
             (7, 7, 7),

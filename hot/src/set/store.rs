@@ -187,7 +187,16 @@ impl Set {
                 }
             }
             (Verdict::Put, None) => {
-                shard.insert(hash, (slot, SharedValue::new(())), |(held, _)| self.hash(held.key()));
+                let hasher = |(held, _): &(Slot, _)| self.hash(held.key());
+                // Places of what went are not free. With no other left the table would double, however much went.
+                if shard.len() == shard.capacity() && shard.len() < shard.buckets() / 4 * 3 {
+                    let old = std::mem::take(&mut *shard);
+                    shard.reserve(old.len() / 8 * 9 + 1, hasher);
+                    for held in old {
+                        shard.insert(hasher(&held), held, hasher);
+                    }
+                }
+                shard.insert(hash, (slot, SharedValue::new(())), hasher);
                 self.recount(Some(new), None); // before anybody can take it out again
                 drop(shard);
                 self.queue(new).joined(hash, entrance);
