@@ -16,8 +16,6 @@ pub const MAX_REQUEST_ID_BYTES: usize = 64;
 pub const FENCE_SLOTS: usize = 65_536;
 /// Shards of the set: its lock prefers readers, so many are needed for the one thread that writes.
 pub const SET_SHARDS: usize = 1_024;
-/// Places made ready in a new set, at most: one for each 256 bytes of its budget.
-pub const PRESIZED_ENTRIES: usize = 1 << 20;
 /// Known-absent keys may take the budget divided by this: random codes never push out links.
 pub const ABSENT_SHARE: usize = 64;
 /// Entries looked at by one eviction before it takes the next whatever its mark says.

@@ -6,37 +6,33 @@
 mod check;
 mod eviction;
 mod fences;
+mod hasher;
 mod history;
 mod queue;
 mod slot;
 mod store;
 
 use crate::Freshness;
-use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, PRESIZED_ENTRIES, SET_SHARDS};
+use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Turn, Turns};
 use crate::unchecked;
 use dashmap::DashMap;
 use eviction::Eviction;
 use fences::Fences;
+use hasher::Uneven;
 use link::rule::{Rule, off};
 use link::{Epoch, LinkRef, Seq};
-use slot::{Mark, Slot};
+use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
 pub use slot::Stored;
 pub use store::{Fill, Told};
 
-#[cfg(not(feature = "rules"))]
-type Hasher = foldhash::fast::RandomState;
-/// A simulation must do the same again from the same seed.
-#[cfg(feature = "rules")]
-type Hasher = foldhash::fast::FixedState;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Set {
-    map: DashMap<Slot, Mark, Hasher>,
+    map: DashMap<Slot, (), Uneven>,
     turns: Turns,
     fences: Fences,
     /// Who goes first when links need room, and when known-absent keys do.
@@ -109,10 +105,8 @@ impl Set {
     }
 
     fn sized(budget: usize, fences: usize, shards: usize) -> Self {
-        // More grows shard by shard, a few microseconds each.
-        let capacity = (budget >> 8).min(PRESIZED_ENTRIES);
         Self {
-            map: DashMap::with_capacity_and_hasher_and_shard_amount(capacity, Hasher::default(), shards),
+            map: DashMap::with_hasher_and_shard_amount(Uneven::default(), shards),
             turns: Turns::new(shards),
             fences: Fences::new(fences),
             eviction: Eviction::default(),
@@ -136,17 +130,17 @@ impl Set {
     #[inline]
     pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
         let before = self.complete.load(Ordering::Acquire);
-        let _turn = self.turn(key);
-        if let Some(entry) = self.map.get(key) {
-            let slot = entry.key();
-            let confirmed =
-                u64::from(slot.generation()) == self.generation.load(Ordering::Acquire) & SLOT_BITS;
+        let (hash, _turn) = (self.hash(key), self.turn(key));
+        let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
+        if let Some((slot, _)) = shard.get(hash, |(slot, _)| slot.key() == key) {
+            let confirmed = slot.generation() == self.slot_generation();
             if confirmed {
-                entry.value().touch();
+                slot.touch();
             }
             let (version, as_of) = (slot.version(), slot.as_of());
             return then(Held { found: slot.found(), confirmed, version, as_of });
         }
+        drop(shard);
         // Read between the two: a position that the absence is known at.
         let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
@@ -203,9 +197,9 @@ impl Set {
         self.turns.of(|| self.map.determine_shard(self.hash(key) as usize))
     }
 
-    /// The part of the generation that an entry carries; entries live for far fewer than 2³¹ resets.
+    /// What an entry of this generation carries; while a reset is under way, what none does.
     fn slot_generation(&self) -> u32 {
-        self.generation.load(Ordering::Acquire) as u32
+        (self.generation.load(Ordering::Acquire) % GENERATIONS) as u32
     }
 
     /// Counts the resets, by two; odd while one is under way.
@@ -294,9 +288,6 @@ fn count(word: &AtomicUsize) -> usize {
 
 /// Added to every boot-clock time that is kept, so that one before the boot can be: some 35 years.
 const BEFORE_BOOT_MS: u64 = 1 << 40;
-
-/// See [`Set::slot_generation`].
-const SLOT_BITS: u64 = u32::MAX as u64;
 
 #[cfg(test)]
 #[path = "set_tests.rs"]

@@ -163,6 +163,24 @@ fn unconfirmed_entries_are_replaced_or_dropped() {
 }
 
 #[test]
+fn no_entry_is_confirmed_by_the_round_of_generations() {
+    let set = Set::with_fences(1 << 20, 4);
+    set.reset(at(0));
+    set.apply(&key(1), 1, Some(&link("a")));
+    assert!(target(&set, &key(1)).is_ok());
+    let mut held = 0;
+    for _ in 0..2 * 65_536 {
+        set.reset(at(1));
+        assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
+        held += set.entries();
+    }
+    assert_eq!(held, 65_534, "until the round was over");
+    set.apply(&key(1), 2, Some(&link("b")));
+    assert_eq!(target(&set, &key(1)).unwrap(), "https://b");
+    set.validate();
+}
+
+#[test]
 fn a_reset_within_one_history_never_goes_behind_what_was_seen() {
     let set = new(1 << 20);
     assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);

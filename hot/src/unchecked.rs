@@ -1,4 +1,5 @@
-//! What the compiler cannot check: vector instructions, and the entries of one shard. The only `unsafe` of this crate.
+//! What the compiler cannot check: vector instructions, bytes behind a thin pointer, and the entries of one shard. The
+//! only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -7,6 +8,7 @@ use crate::{
     scan::{BLOCK, RUN, Scan, is_simple},
 };
 use dashmap::DashMap;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
@@ -14,6 +16,8 @@ use std::arch::x86_64::{
     _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 use std::hash::{BuildHasher, Hash};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The vector unit of an x86-64 machine that has AVX2 and BMI1: whoever holds a value has asked the machine.
 #[cfg(target_arch = "x86_64")]
@@ -95,6 +99,103 @@ impl Scan for Vectors {
     }
 }
 
+/// A head of fixed size and more bytes behind it, in one allocation of exactly their length: one word where a boxed slice
+/// is two. Beside them it keeps a number of two bits, which whoever sees it may set.
+#[derive(Debug)]
+pub struct Thin<const HEAD: usize>(NonNull<u8>);
+
+/// Length in fourteen bits, lowest eight first; the number is in the highest two of the second byte.
+const LENGTH: usize = 2;
+
+impl<const HEAD: usize> Thin<HEAD> {
+    /// Bytes behind the head, at most.
+    pub const MAX: usize = (1 << 14) - 1;
+
+    /// With these behind the head, one after the other, and the number 0.
+    ///
+    /// # Panics
+    /// When they are longer than [`Thin::MAX`].
+    pub fn new(head: &[u8; HEAD], rest: [&[u8]; 3]) -> Self {
+        let length: usize = rest.iter().map(|part| part.len()).sum();
+        assert!(length <= Self::MAX, "{length} bytes");
+        let layout = Self::layout(length);
+        // SAFETY: the layout is not of size 0.
+        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let [low, high, ..] = (length as u64).to_le_bytes();
+        let mut at = start;
+        for part in [&[low, high], &head[..]].into_iter().chain(rest) {
+            // SAFETY: all parts together are as long as the allocation, which is new, so none of them is in it.
+            unsafe {
+                at.copy_from_nonoverlapping(NonNull::from(part).cast(), part.len());
+                at = at.add(part.len());
+            }
+        }
+        Self(start)
+    }
+
+    /// The head.
+    #[inline]
+    pub fn head(&self) -> &[u8; HEAD] {
+        // SAFETY: so many bytes were written there by `new`, and nobody writes to them as long as `self` lives.
+        unsafe { self.0.add(LENGTH).cast().as_ref() }
+    }
+
+    /// What is behind it.
+    #[inline]
+    pub fn rest(&self) -> &[u8] {
+        // SAFETY: as in `head`; the length is that which `new` wrote.
+        unsafe { std::slice::from_raw_parts(self.0.add(LENGTH + HEAD).as_ptr(), self.length()) }
+    }
+
+    /// Bytes of the allocation.
+    pub fn bytes(&self) -> usize {
+        LENGTH + HEAD + self.length()
+    }
+
+    /// The number.
+    #[inline]
+    pub fn number(&self) -> u8 {
+        self.second().load(Ordering::Relaxed) >> 6
+    }
+
+    /// Sets it, at most 3. Of two who do this at once one is lost.
+    #[inline]
+    pub fn set_number(&self, number: u8) {
+        let length = self.second().load(Ordering::Relaxed) & 0x3f;
+        self.second().store(length | number << 6, Ordering::Relaxed);
+    }
+
+    fn length(&self) -> usize {
+        // SAFETY: written by `new`, and by nobody since.
+        let low = unsafe { self.0.read() };
+        usize::from(low) | usize::from(self.second().load(Ordering::Relaxed) & 0x3f) << 8
+    }
+
+    fn second(&self) -> &AtomicU8 {
+        // SAFETY: the byte was written by `new`, lives as long as `self`, and is touched in no other way than this.
+        unsafe { AtomicU8::from_ptr(self.0.add(1).as_ptr()) }
+    }
+
+    const fn layout(length: usize) -> Layout {
+        match Layout::from_size_align(LENGTH + HEAD + length, 1) {
+            Ok(layout) => layout,
+            Err(_) => panic!("16 KiB at most"),
+        }
+    }
+}
+
+impl<const HEAD: usize> Drop for Thin<HEAD> {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new` with the same layout; whoever drops it has it alone.
+        unsafe { dealloc(self.0.as_ptr(), Self::layout(self.length())) }
+    }
+}
+
+// SAFETY: it owns its bytes as a box would, and all that changes in them is atomic.
+unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
+// SAFETY: as above.
+unsafe impl<const HEAD: usize> Sync for Thin<HEAD> {}
+
 /// Hands over each key of this shard, under its read lock. The map itself only walks over all of its shards.
 pub fn each_key<K: Eq + Hash, V, S: BuildHasher + Clone>(
     map: &DashMap<K, V, S>,
@@ -113,6 +214,40 @@ pub fn each_key<K: Eq + Hash, V, S: BuildHasher + Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_thin_is_read_back_at_every_length() {
+        let (text, last) = (vec![7; Thin::<3>::MAX], Thin::<3>::MAX);
+        for length in (0..700).chain([last - 1, last]) {
+            for number in 0..4 {
+                let cut = length / 3;
+                let thin = Thin::new(b"abc", [&text[..cut], &[], &text[cut..length]]);
+                thin.set_number(number);
+                assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
+                thin.set_number(0);
+                assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
+            }
+        }
+        assert!(std::panic::catch_unwind(|| Thin::new(b"abc", [&[0; 16_384], &[], &[]])).is_err());
+        assert_eq!(size_of::<Option<Thin<3>>>(), 8);
+    }
+
+    #[test]
+    fn the_number_may_be_set_by_all_who_read() {
+        let thin = Thin::new(b"abc", [b"de", b"", b"f"]);
+        std::thread::scope(|scope| {
+            for number in 1..4 {
+                let thin = &thin;
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        thin.set_number(number);
+                        assert_eq!((thin.head(), thin.rest()), (b"abc", &b"def"[..]));
+                    }
+                });
+            }
+        });
+        assert!(thin.number() > 0);
+    }
 
     #[test]
     fn every_key_is_in_one_shard() {

@@ -1,15 +1,16 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`.
+//! `image-root`, `gen-snapshot`.
 
 mod fuzz;
 mod image;
 mod python;
 mod servers;
+mod snapshot;
 mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
         "compare" => measure(&COMPARE, rest),
         "image-root" => match rest {
             [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
+        "gen-snapshot" => match rest {
+            [links, file] => snapshot::generate(links, file.as_ref()),
             _ => Err(USAGE.to_owned()),
         },
         _ => Err(USAGE.to_owned()),

@@ -11,7 +11,7 @@
 //! everything fits pays nothing for it.
 
 use super::queue::{Ghosts, Queue};
-use super::slot::{self, Mark, Slot};
+use super::slot::{self, Slot};
 use crate::limits::MAX_EVICTION_STEPS;
 use crate::unchecked;
 use dashmap::DashMap;
@@ -52,7 +52,7 @@ impl Eviction {
     /// Entries that do not belong here are another queue's.
     pub fn pick<S: BuildHasher + Clone>(
         &self,
-        map: &DashMap<Slot, Mark, S>,
+        map: &DashMap<Slot, (), S>,
         spare: u64,
         belongs: impl Fn(&Slot) -> bool,
     ) -> Option<Slot> {
@@ -74,8 +74,8 @@ impl Eviction {
             let same = |(slot, _): &(Slot, _)| slot::hash(map.hasher(), slot.key()) == hash && belongs(slot);
             let again = match shard.get(hash, same) {
                 None => continue, // removed meanwhile
-                Some((_, mark)) if part == MAIN => mark.get().spend(),
-                Some((_, mark)) => mark.get().take(),
+                Some((slot, _)) if part == MAIN => slot.spend(),
+                Some((slot, _)) => slot.take(),
             };
             if again && chances_left {
                 drop(shard);
@@ -92,7 +92,7 @@ impl Eviction {
     }
 
     /// Takes in entries from before the first eviction, some shards at a time: all at once would hold up a request.
-    fn seed<S: BuildHasher + Clone>(&self, map: &DashMap<Slot, Mark, S>, belongs: &impl Fn(&Slot) -> bool) {
+    fn seed<S: BuildHasher + Clone>(&self, map: &DashMap<Slot, (), S>, belongs: &impl Fn(&Slot) -> bool) {
         let (shards, mut hashes) = (map.shards().len(), Vec::new());
         while hashes.len() < SEEDS
             && let Some(shard) = self.with(|parts| parts.next_shard(shards))

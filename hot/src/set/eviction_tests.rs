@@ -103,13 +103,12 @@ fn links_that_are_asked_for_late_are_kept_longer() {
     world.0.validate();
 }
 
-fn full_map(entries: u32) -> DashMap<Slot, Mark, foldhash::fast::FixedState> {
+fn full_map(entries: u32) -> DashMap<Slot, (), foldhash::fast::FixedState> {
     let map = DashMap::with_hasher_and_shard_amount(foldhash::fast::FixedState::default(), 16);
     for number in 0..entries {
-        let mark = Mark::default();
-        mark.touch();
-        (0..9).for_each(|_| mark.touch());
-        map.insert(Slot::new(&key(number), &link(), 1, 1, 0), mark);
+        let slot = Slot::new(&key(number), &link(), 1, 1, 0);
+        (0..9).for_each(|_| slot.touch());
+        map.insert(slot, ());
     }
     map
 }
@@ -119,9 +118,9 @@ fn one_eviction_passes_over_a_bounded_number() {
     let (map, eviction) = (full_map(5000), Eviction::default());
     for round in 1..=20 {
         assert!(eviction.pick(&map, 0, |_| true).is_some());
-        let passed_over = map.iter().filter(|entry| !entry.value().take()).count();
+        let passed_over = map.iter().filter(|entry| !entry.key().take()).count();
         assert!(passed_over <= MAX_EVICTION_STEPS, "{passed_over} in round {round}");
-        map.iter().for_each(|entry| (0..3).for_each(|_| entry.value().touch()));
+        map.iter().for_each(|entry| (0..3).for_each(|_| entry.key().touch()));
     }
     assert_eq!(eviction.count(), 20);
 }
@@ -134,7 +133,7 @@ fn nobody_is_forgotten_and_the_last_to_go_is_what_came_last() {
         assert!(eviction.pick(&map, spare, |_| true).is_some());
         let slot = Slot::new(&key(number), &link(), 1, 1, 0);
         let hash = slot::hash(map.hasher(), slot.key());
-        map.insert(slot, Mark::default());
+        map.insert(slot, ());
         eviction.joined(hash, if number % 2 == 0 { Entrance::Demand } else { Entrance::Known });
         map.remove(&*key(number - 1500)); // purged
     }
@@ -164,7 +163,7 @@ fn joining_with_a_shard_locked_never_waits_for_an_eviction() {
             let slot = Slot::new(&key(number), &link(), 1, 1, 0);
             let hash = slot::hash(map.hasher(), slot.key());
             let dashmap::Entry::Vacant(place) = map.entry(slot) else { panic!("twice") };
-            let placed = place.insert(Mark::default());
+            let placed = place.insert(());
             eviction.joined(hash, Entrance::Pushed);
             drop(placed);
         }

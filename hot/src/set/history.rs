@@ -1,7 +1,8 @@
 //! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
 
 use super::eviction::Entrance;
-use super::slot::{Mark, Slot};
+use super::slot::{GENERATIONS, Slot};
+use super::store::Verdict;
 use super::{Set, Stored};
 use crate::sync::AtomicU64;
 use link::rule::{Rule, off};
@@ -56,11 +57,17 @@ impl Set {
     }
 
     /// New generation first, then every shard's lock once: whoever still held one under the old is through.
+    ///
+    /// Entries carry sixteen bits of it: after 65,536 resets of one process what none of them confirmed goes.
     fn unconfirm(&self) {
+        let mut generation = self.generation.load(Ordering::Acquire);
         if !off(Rule::ResetGeneration) {
-            self.generation.fetch_add(1, Ordering::AcqRel);
+            generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         }
         self.pass_every_shard();
+        if (generation + 1).is_multiple_of(GENERATIONS) {
+            self.drop_all(|_| true);
+        }
     }
 
     /// Fills are taken again.
@@ -80,20 +87,20 @@ impl Set {
     /// R6c: every key is here. Entries that a walk did not confirm are gone for good.
     pub fn set_complete(&self) {
         if self.unconfirmed.swap(false, Ordering::AcqRel) && !off(Rule::CompleteDropsUnconfirmed) {
-            self.drop_unconfirmed();
+            let number = self.slot_generation();
+            self.drop_all(|slot| slot.generation() != number);
         }
         add_to(&self.complete, 0);
     }
 
-    fn drop_unconfirmed(&self) {
+    fn drop_all(&self, gone: impl Fn(&Slot) -> bool) {
         let _turns = self.turns.all();
-        let number = self.slot_generation();
-        self.map.retain(|slot, _| {
-            let keep = slot.generation() == number;
-            if !keep {
+        self.map.retain(|slot, ()| {
+            let gone = gone(slot);
+            if gone {
                 self.recount(None, Some(slot.measure()));
             }
-            keep
+            !gone
         });
     }
 
@@ -116,12 +123,9 @@ impl Set {
     /// R8b: one entry of the file. Still before any thread uses the set, but several may do this.
     pub fn put_back(&self, key: &[u8], version: Seq, as_of: Seq, value: &Stored) {
         let slot = Slot::new(key, value, version, as_of, self.slot_generation());
-        let (new, hash) = (slot.measure(), self.hash(key));
-        if self.map.insert(slot, Mark::default()).is_none() {
-            self.recount(Some(new), None);
-            self.eviction.joined(hash, Entrance::Known);
-            self.shrink(hash);
-        }
+        let hash = self.hash(key);
+        self.exchange(slot, hash, Entrance::Known, |_| Verdict::Put);
+        self.shrink(hash);
     }
 }
 

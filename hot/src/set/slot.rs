@@ -1,16 +1,20 @@
 //! One entry in one allocation: numbers, key and target side by side. Read in place, replaced whole.
 //!
 //! ```text
-//! 0  version u64 · 8 as_of u64 · 16 generation u32 · 20 key length u8 · 21 kind u8 · 22 flags u16
-//! 24 key · max_age u32? · not_before i64? · expire i64? · target
+//! length, and how often it was asked for: see [`Thin`]
+//! 0  version u48 · 6 as_of less version u24 · 9 generation u16 · 11 key length u8 · 12 flags u16
+//!    key · max_age u32? · not_before i64? · expire i64? · target
 //! ```
+//!
+//! Nothing is wider than it must be: a byte here is a megabyte of a million links. The version of a known absence is the
+//! seq that it is known at, for it has none.
 
 use super::{Absence, Found};
+use crate::unchecked::Thin;
 use link::rule::{Rule, off};
 use link::{Class, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A value to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +55,37 @@ impl Stored {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Slot(Box<[u8]>);
+pub(super) struct Slot(Thin<HEAD>);
 
-const HEAD: usize = 24;
-const LIVE: u8 = 0;
-const DELETED: u8 = 1;
-const QUARANTINED: u8 = 2;
-const ABSENT: u8 = 3;
+const HEAD: usize = 14;
+const SEQ_MASK: u64 = (1 << 48) - 1;
+const SINCE_MASK: u64 = (1 << 24) - 1;
+
+/// The lowest three bits of the flags are the status.
+const QUERY: u32 = 3;
+const CLASS: u32 = 5;
 const DISABLED: u16 = 1 << 7;
 const MAX_AGE: u16 = 1 << 8;
 const NOT_BEFORE: u16 = 1 << 9;
 const EXPIRE: u16 = 1 << 10;
+const KIND: u16 = 3 << 11;
+const LIVE: u16 = 0;
+const DELETED: u16 = 1 << 11;
+const QUARANTINED: u16 = 2 << 11;
+const ABSENT: u16 = 3 << 11;
 
-/// Bytes an entry costs besides its allocation: its place in the table at the usual filling, and what the allocator
-/// rounds up. Measured on a million links; see docs/perf.md.
-const OVERHEAD: usize = 48;
+/// Bytes that an entry takes in the table and in pages that are not full, on the average. Measured on one to two million
+/// links, at sizes over one doubling; see docs/perf.md.
+const TABLE: usize = 20;
+
+/// What the allocator makes of so many bytes: four sizes to a doubling, none closer than sixteen bytes.
+const fn allocated(bytes: usize) -> usize {
+    let step = bytes.next_power_of_two() / 8;
+    bytes.next_multiple_of(if step > 16 { step } else { 16 })
+}
+
+/// How often an entry was asked for, at most.
+const MOST: u8 = 3;
 
 /// What an entry counts as.
 #[derive(Clone, Copy, Debug)]
@@ -76,16 +96,17 @@ pub(super) struct Measure {
     pub absent: bool,
 }
 
+/// Resets after which the number that an entry carries comes round, by two: see [`Slot::generation`].
+pub(super) const GENERATIONS: u64 = 1 << 17;
+
 impl Slot {
     /// The knowledge that there is no such link.
     pub fn absent(key: &[u8], as_of: Seq, generation: u32) -> Self {
-        let mut slot = Self::new(key, &Stored::Deleted, 0, as_of, generation);
-        slot.0[21] = ABSENT;
-        slot
+        Self::build([key, &[], &[]], ABSENT, (as_of, as_of), generation)
     }
 
     pub fn is_absent(&self) -> bool {
-        self.0[21] == ABSENT
+        self.flags() & KIND == ABSENT
     }
 
     pub fn measure(&self) -> Measure {
@@ -93,64 +114,84 @@ impl Slot {
     }
 
     pub fn new(key: &[u8], value: &Stored, version: Seq, as_of: Seq, generation: u32) -> Self {
-        debug_assert!(key.len() <= Key::MAX_LEN);
-        let mut bytes = Vec::with_capacity(HEAD + key.len() + 20 + 96);
-        bytes.extend_from_slice(&version.to_le_bytes());
-        bytes.extend_from_slice(&as_of.to_le_bytes());
-        bytes.extend_from_slice(&generation.to_le_bytes());
-        bytes.push(key.len() as u8); // at most 132
-        let kind = match value {
-            Stored::Live(_) => LIVE,
-            Stored::Deleted => DELETED,
-            Stored::Quarantined => QUARANTINED,
-        };
-        bytes.push(kind);
-        let Stored::Live(link) = value else {
-            bytes.extend_from_slice(&[0, 0]);
-            bytes.extend_from_slice(key);
-            return Self(bytes.into());
+        let link = match value {
+            Stored::Live(link) => link,
+            Stored::Deleted => return Self::build([key, &[], &[]], DELETED, (version, as_of), generation),
+            Stored::Quarantined => {
+                return Self::build([key, &[], &[]], QUARANTINED, (version, as_of), generation);
+            }
         };
         let parts = link.parts();
-        let flags = parts.status as u16
-            | (parts.query as u16) << 3
-            | (parts.class as u16) << 5
+        let flags = LIVE
+            | parts.status as u16
+            | (parts.query as u16) << QUERY
+            | (parts.class as u16) << CLASS
             | if parts.disabled { DISABLED } else { 0 }
             | parts.max_age.map_or(0, |_| MAX_AGE)
             | parts.not_before.map_or(0, |_| NOT_BEFORE)
             | parts.expire.map_or(0, |_| EXPIRE);
-        bytes.extend_from_slice(&flags.to_le_bytes());
-        bytes.extend_from_slice(key);
-        bytes.extend(parts.max_age.into_iter().flat_map(u32::to_le_bytes));
-        bytes.extend(parts.not_before.into_iter().flat_map(i64::to_le_bytes));
-        bytes.extend(parts.expire.into_iter().flat_map(i64::to_le_bytes));
-        bytes.extend_from_slice(parts.target.as_bytes());
-        Self(bytes.into())
+        let (mut more, mut length) = ([0; 20], 0);
+        let mut put = |bytes: &[u8]| {
+            more[length..][..bytes.len()].copy_from_slice(bytes);
+            length += bytes.len();
+        };
+        parts.max_age.into_iter().for_each(|seconds| put(&seconds.to_le_bytes()));
+        parts.not_before.into_iter().for_each(|at| put(&at.to_le_bytes()));
+        parts.expire.into_iter().for_each(|at| put(&at.to_le_bytes()));
+        Self::build([key, &more[..length], parts.target.as_bytes()], flags, (version, as_of), generation)
     }
 
+    /// `rest`: the key first.
+    fn build(rest: [&[u8]; 3], flags: u16, (version, as_of): (Seq, Seq), generation: u32) -> Self {
+        debug_assert!(rest[0].len() <= Key::MAX_LEN);
+        let (version, as_of) = (version.min(SEQ_MASK), as_of.min(SEQ_MASK)); // as far as any store counts
+        // So many changes after its own it says less than is known, which is no fault: what the stream applied since then
+        // did not touch it anyway.
+        let since = as_of.saturating_sub(version).min(SINCE_MASK);
+        let mut head = [0; HEAD];
+        head[..6].copy_from_slice(&version.to_le_bytes()[..6]);
+        head[6..9].copy_from_slice(&since.to_le_bytes()[..3]);
+        head[9..11].copy_from_slice(&((generation >> 1) as u16).to_le_bytes());
+        head[11] = rest[0].len() as u8; // at most 132
+        head[12..].copy_from_slice(&flags.to_le_bytes());
+        Self(Thin::new(&head, rest))
+    }
+
+    #[inline]
     pub fn key(&self) -> &[u8] {
-        &self.0[HEAD..HEAD + usize::from(self.0[20])]
+        &self.0.rest()[..usize::from(self.0.head()[11])]
     }
 
     pub fn version(&self) -> Seq {
-        Seq::from_le_bytes(self.array(0))
+        if self.is_absent() { 0 } else { self.first() }
     }
 
     pub fn as_of(&self) -> Seq {
-        Seq::from_le_bytes(self.array(8))
+        self.first() + (Seq::from_le_bytes(self.array(6)) & SINCE_MASK)
     }
 
+    fn first(&self) -> Seq {
+        Seq::from_le_bytes(self.array(0)) & SEQ_MASK
+    }
+
+    /// The even number of the set's generations that it belongs to, less whole rounds of [`GENERATIONS`]: no entry
+    /// outlives a round.
     pub fn generation(&self) -> u32 {
-        u32::from_le_bytes(self.array(16))
+        u32::from(u16::from_le_bytes(self.array(9))) << 1
+    }
+
+    fn flags(&self) -> u16 {
+        u16::from_le_bytes(self.array(12))
     }
 
     /// Bytes, everything counted.
     pub fn cost(&self) -> usize {
-        self.0.len() + OVERHEAD
+        allocated(self.0.bytes()) + TABLE
     }
 
     #[inline]
     pub fn found(&self) -> Found<'_> {
-        match self.0[21] {
+        match self.flags() & KIND {
             LIVE => Found::Live(self.link()),
             DELETED => Found::Deleted,
             ABSENT => Found::Absent(Absence::Certain),
@@ -159,23 +200,16 @@ impl Slot {
     }
 
     fn link(&self) -> LinkRef<'_> {
-        let flags = u16::from_le_bytes(self.array(22));
-        let mut at = HEAD + usize::from(self.0[20]);
-        let mut next = |flag: u16, width: usize| {
-            let here = at;
-            (flags & flag != 0).then(|| {
-                at += width;
-                here
-            })
-        };
-        let max_age = next(MAX_AGE, 4).map(|at| u32::from_le_bytes(self.array(at)));
-        let not_before = next(NOT_BEFORE, 8).map(|at| i64::from_le_bytes(self.array(at)));
-        let expire = next(EXPIRE, 8).map(|at| i64::from_le_bytes(self.array(at)));
+        let flags = self.flags();
+        let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
+        let max_age = next(&mut rest, flags & MAX_AGE).map(u32::from_le_bytes);
+        let not_before = next(&mut rest, flags & NOT_BEFORE).map(i64::from_le_bytes);
+        let expire = next(&mut rest, flags & EXPIRE).map(i64::from_le_bytes);
         LinkRef {
-            target: &self.0[at..],
+            target: rest,
             status: Status::ALL[usize::from(flags & 7)],
-            query: QueryPolicy::ALL[usize::from(flags >> 3 & 3)],
-            class: Class::ALL[usize::from(flags >> 5 & 3)],
+            query: QueryPolicy::ALL[usize::from(flags >> QUERY & 3)],
+            class: Class::ALL[usize::from(flags >> CLASS & 3)],
             disabled: flags & DISABLED != 0,
             max_age,
             not_before,
@@ -185,9 +219,45 @@ impl Slot {
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         let mut array = [0; N];
-        array.copy_from_slice(&self.0[at..at + N]);
+        array.copy_from_slice(&self.0.head()[at..at + N]);
         array
     }
+
+    /// Takes over how often the one whose place it takes was asked for: a change does not make a key asked for.
+    pub fn succeed(&self, old: &Self) {
+        self.0.set_number(if self.is_absent() { 0 } else { old.0.number() });
+    }
+
+    /// Counts up how often it was asked for since eviction last looked at it, up to three. Reads before it writes: a hit
+    /// on a hot key must not dirty a line that every core reads. That two at once may count as one does no harm.
+    #[inline]
+    pub fn touch(&self) {
+        let times = self.0.number();
+        if times < MOST {
+            self.0.set_number(times + 1);
+        }
+    }
+
+    /// Whether it was touched; not any more. Eviction holds the lock of the shard, so nobody touches meanwhile.
+    pub fn take(&self) -> bool {
+        let times = self.0.number();
+        self.0.set_number(0);
+        times > 0
+    }
+
+    /// Whether it was touched; once less now. As [`Slot::take`].
+    pub fn spend(&self) -> bool {
+        let times = self.0.number();
+        self.0.set_number(times.saturating_sub(1));
+        times > 0
+    }
+}
+
+/// The number in front, if the flag says that there is one.
+fn next<const N: usize>(rest: &mut &[u8], flag: u16) -> Option<[u8; N]> {
+    let (number, behind) = rest.split_first_chunk().filter(|_| flag != 0)?;
+    *rest = behind;
+    Some(*number)
 }
 
 /// The map is asked by the key's bytes: hash and equality are those of the bytes.
@@ -216,41 +286,6 @@ pub(super) fn hash(hasher: &impl BuildHasher, key: &[u8]) -> u64 {
     hasher.hash_one(key)
 }
 
-/// How often an entry was asked for since eviction last looked at it, up to three.
-#[derive(Debug, Default)]
-pub(super) struct Mark(AtomicU8);
-
-const MOST: u8 = 3;
-
-impl Mark {
-    /// For the value that takes this one's place: a change does not make a key asked for.
-    pub fn again(&self) -> Self {
-        Self(AtomicU8::new(self.0.load(Ordering::Relaxed)))
-    }
-
-    /// Reads before it writes: a hit on a hot key must not dirty a line that every core reads. That two at once may
-    /// count as one does no harm.
-    #[inline]
-    pub fn touch(&self) {
-        let times = self.0.load(Ordering::Relaxed);
-        if times < MOST {
-            self.0.store(times + 1, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it was touched; not any more.
-    pub fn take(&self) -> bool {
-        self.0.swap(0, Ordering::Relaxed) > 0
-    }
-
-    /// Whether it was touched; once less now. Eviction holds the lock of the shard, so nobody touches meanwhile.
-    pub fn spend(&self) -> bool {
-        let times = self.0.load(Ordering::Relaxed);
-        self.0.store(times.saturating_sub(1), Ordering::Relaxed);
-        times > 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,11 +310,11 @@ mod tests {
                 ..parts
             };
             let link = Link::new(parts).unwrap();
-            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 5);
+            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
             assert_eq!(slot.found(), Found::Live(link.as_ref()));
             assert_eq!(
                 (slot.key(), slot.version(), slot.as_of(), slot.generation()),
-                (&b"\0\0\0\0abc"[..], 3, 4, 5)
+                (&b"\0\0\0\0abc"[..], 3, 4, 6)
             );
         }
     }
@@ -288,8 +323,64 @@ mod tests {
     fn what_is_no_link_takes_little() {
         for (value, found) in [(Stored::Deleted, Found::Deleted), (Stored::Quarantined, Found::Quarantined)] {
             let slot = Slot::new(b"\0\0\0\0abc", &value, 3, 4, 5);
-            assert_eq!((slot.found(), slot.cost()), (found, HEAD + 7 + OVERHEAD));
+            assert_eq!((slot.found(), slot.cost()), (found, 32 + TABLE));
         }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_allocator() {
+        let sizes = [1, 16, 17, 64, 65, 80, 81, 128, 129, 161, 193, 225, 257, 8192, 8193].map(allocated);
+        assert_eq!(sizes, [16, 16, 32, 64, 80, 80, 96, 128, 160, 192, 224, 256, 320, 8192, 10_240]);
+    }
+
+    #[test]
+    fn numbers_are_read_back_up_to_their_ends() {
+        let far = SINCE_MASK;
+        for (version, as_of, read) in [
+            (0, 0, 0),
+            (7, 7, 7),
+            (SEQ_MASK, SEQ_MASK, SEQ_MASK),
+            (5, 5 + far, 5 + far),
+            (5, 9 + far, 5 + far),
+        ] {
+            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, version, as_of, 0x1_fffe);
+            assert_eq!((slot.version(), slot.as_of(), slot.generation()), (version, read, 0x1_fffe));
+        }
+        let slot = Slot::absent(b"\0\0\0\0abc", SEQ_MASK, 0);
+        assert_eq!(
+            (slot.version(), slot.as_of(), slot.found()),
+            (0, SEQ_MASK, Found::Absent(Absence::Certain))
+        );
+    }
+
+    #[test]
+    fn the_longest_of_all_fits() {
+        let target = format!("https://{}", "a".repeat(link::MAX_TARGET - 8));
+        let parts = LinkParts {
+            max_age: Some(1),
+            not_before: Some(2),
+            expire: Some(3),
+            ..LinkParts::to(Target::stored(target.as_bytes()).unwrap())
+        };
+        let link = Link::new(parts).unwrap();
+        let slot = Slot::new(&[b'a'; Key::MAX_LEN], &Stored::Live(link.clone()), 1, 1, 0);
+        assert_eq!((slot.key().len(), slot.found()), (Key::MAX_LEN, Found::Live(link.as_ref())));
+    }
+
+    #[test]
+    fn how_often_it_was_asked_for_goes_up_to_three() {
+        let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, 1, 1, 0);
+        assert!(!slot.take() && !slot.spend());
+        (0..9).for_each(|_| slot.touch());
+        let next = Slot::new(b"\0\0\0\0abc", &Stored::Quarantined, 2, 2, 0);
+        next.succeed(&slot);
+        assert_eq!([(); 4].map(|()| next.spend()), [true, true, true, false]);
+        assert!(slot.take() && !slot.take());
+        next.succeed(&slot);
+        assert_eq!(
+            (next.spend(), next.key(), next.found()),
+            (false, &b"\0\0\0\0abc"[..], Found::Quarantined)
+        );
     }
 
     #[test]

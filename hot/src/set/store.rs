@@ -1,9 +1,9 @@
 //! How entries come and go: changes of the stream (R6), answers of the tiers (R7), and eviction.
 
 use super::eviction::{Entrance, Eviction};
-use super::slot::{Mark, Measure, Slot};
+use super::slot::{Measure, Slot};
 use super::{Set, Stored};
-use dashmap::{Entry, OccupiedEntry, VacantEntry};
+use dashmap::SharedValue;
 use link::rule::{Rule, off};
 use link::{Epoch, Seq};
 use std::sync::atomic::Ordering;
@@ -28,6 +28,14 @@ pub enum Fill {
     Accepted,
     /// A change that the value may not know was noticed, or something newer is there: ask again.
     Refused,
+}
+
+/// What is to become of an entry, now that its shard is locked and what is there is known.
+pub(super) enum Verdict {
+    Put,
+    /// Nothing takes the place of what is there.
+    Remove,
+    Leave(Fill),
 }
 
 impl Set {
@@ -62,31 +70,22 @@ impl Set {
     }
 
     fn apply_slot(&self, slot: Slot, hash: u64) -> Fill {
-        let (seq, new) = (slot.as_of(), slot.measure());
-        let passes = |set: &Self| set.fences.get(hash) <= seq || off(Rule::FenceOnStore);
-        let _turn = self.turn(slot.key());
-        match self.map.entry(slot) {
-            Entry::Occupied(old) if self.confirmed(old.key()) => {
-                if old.key().as_of() < seq || off(Rule::ApplyOlder) {
-                    let mark = old.get().again();
-                    self.replace(old, new, mark, hash);
-                }
-            }
+        let seq = slot.as_of();
+        self.exchange(slot, hash, Entrance::Pushed, |old| match old {
+            Some(old) if self.confirmed(old) => match old.as_of() < seq || off(Rule::ApplyOlder) {
+                true => Verdict::Put,
+                false => Verdict::Leave(Fill::Accepted),
+            },
             // An older change must not bring back a key whose newer value was served and evicted.
-            Entry::Occupied(old) if passes(self) => {
-                let mark = old.get().again();
-                self.replace(old, new, mark, hash);
-            }
-            Entry::Vacant(place) if passes(self) => self.insert(place, new, hash, Entrance::Pushed),
+            _ if self.fences.get(hash) <= seq || off(Rule::FenceOnStore) => Verdict::Put,
             // Something newer was seen in this slot, of this key or of another: whoever looks meanwhile must ask.
-            Entry::Occupied(_) | Entry::Vacant(_) => {
+            _ => {
                 if !off(Rule::RefusedIncomplete) {
                     self.incomplete();
                 }
-                return Fill::Refused;
+                Verdict::Leave(Fill::Refused)
             }
-        }
-        Fill::Accepted
+        })
     }
 
     /// R7: takes what a tier said.
@@ -102,72 +101,49 @@ impl Set {
     fn take(&self, key: &[u8], told: &Told<'_>, entrance: Entrance) -> Fill {
         let hash = self.hash(key);
         let number = self.slot_generation();
-        let Some(value) = told.value else { return self.take_absence(key, hash, told) };
+        let Some(value) = told.value else { return self.take_absence(key, hash, told, number) };
         let slot = Slot::new(key, value, told.version, told.as_of, number);
-        let new = slot.measure();
-        let turn = self.turn(key);
-        let entry = self.map.entry(slot);
-        if !self.is_current(hash, told) {
-            return Fill::Refused;
-        }
-        match entry {
-            Entry::Occupied(old) if self.knows_as_much(old.key(), told.as_of) => return Fill::Refused,
-            Entry::Occupied(old) => {
-                self.relied_on(hash, told.as_of, told.version);
-                let mark = old.get().again();
-                self.replace(old, new, mark, hash);
+        let fill = self.exchange(slot, hash, entrance, |old| {
+            if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
+                return Verdict::Leave(Fill::Refused);
             }
-            Entry::Vacant(place) => {
-                self.relied_on(hash, told.as_of, told.version);
-                self.insert(place, new, hash, entrance);
-            }
+            self.relied_on(hash, told.as_of, told.version);
+            Verdict::Put
+        });
+        if fill == Fill::Accepted {
+            self.shrink(hash);
         }
-        drop(turn);
-        self.shrink(hash);
-        Fill::Accepted
+        fill
     }
 
     /// An absence. It takes the place of what it is newer than; a complete set knows it without an entry.
-    fn take_absence(&self, key: &[u8], hash: u64, told: &Told<'_>) -> Fill {
-        let slot = Slot::absent(key, told.as_of, self.slot_generation());
-        let new = slot.measure();
-        let turn = self.turn(key);
-        let entry = self.map.entry(slot);
-        if !self.is_current(hash, told) {
-            return Fill::Refused;
-        }
-        if let Entry::Occupied(old) = &entry
-            && self.knows_as_much(old.key(), told.as_of)
-        {
-            return Fill::Refused;
-        }
-        // Which change made it absent is not known: it may be any up to as_of.
-        self.relied_on(hash, told.as_of, told.as_of);
-        match (entry, self.is_complete()) {
-            (Entry::Occupied(old), true) => {
-                let (old, _) = old.remove_entry();
-                self.recount(None, Some(old.measure()));
+    fn take_absence(&self, key: &[u8], hash: u64, told: &Told<'_>, number: u32) -> Fill {
+        let slot = Slot::absent(key, told.as_of, number);
+        let fill = self.exchange(slot, hash, Entrance::Demand, |old| {
+            if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
+                return Verdict::Leave(Fill::Refused);
             }
-            (Entry::Occupied(old), false) => self.replace(old, new, Mark::default(), hash),
-            (Entry::Vacant(_), true) => {}
-            (Entry::Vacant(place), false) => self.insert(place, new, hash, Entrance::Demand),
+            // Which change made it absent is not known: it may be any up to as_of.
+            self.relied_on(hash, told.as_of, told.as_of);
+            if self.is_complete() { Verdict::Remove } else { Verdict::Put }
+        });
+        if fill == Fill::Accepted {
+            self.shrink(hash);
         }
-        drop(turn);
-        self.shrink(hash);
-        Fill::Accepted
+        fill
     }
 
     /// R7, asked under the lock of the key's shard. What was asked for before a reset is of another history, or below
-    /// the fences that the reset left.
-    fn is_current(&self, hash: u64, told: &Told<'_>) -> bool {
-        let settled = self.generation.load(Ordering::Acquire).is_multiple_of(2);
+    /// the fences that the reset left; an entry that was made before it carries another `number`.
+    fn is_current(&self, hash: u64, told: &Told<'_>, number: u32) -> bool {
+        let settled = number.is_multiple_of(2) && number == self.slot_generation();
         let history = self.epoch() == Some(told.epoch) || off(Rule::FillEpoch);
         settled && history && (told.as_of >= self.fences.get(hash) || off(Rule::FillFence))
     }
 
     /// Economy, not a rule: both would say the same.
-    fn knows_as_much(&self, old: &Slot, as_of: Seq) -> bool {
-        self.confirmed(old) && old.as_of() >= as_of
+    fn knows_as_much(&self, old: Option<&Slot>, as_of: Seq) -> bool {
+        old.is_some_and(|old| self.confirmed(old) && old.as_of() >= as_of)
     }
 
     /// R5: what was not confirmed since the last reset counts as absent.
@@ -185,21 +161,55 @@ impl Set {
         }
     }
 
-    /// The queues have a lock of their own, and whoever evicts takes shards while holding it: so the shard goes first.
-    fn insert(&self, place: VacantEntry<'_, Slot, Mark>, new: Measure, hash: u64, entrance: Entrance) {
-        let placed = place.insert(Mark::default());
-        self.recount(Some(new), None); // before anybody can take it out again
-        drop(placed);
-        self.queue(new).joined(hash, entrance);
-    }
-
-    fn replace(&self, old: OccupiedEntry<'_, Slot, Mark>, new: Measure, mark: Mark, hash: u64) {
-        let (old, _) = old.replace_entry(mark);
-        let before = old.measure();
-        self.recount(Some(new), Some(before));
-        if before.absent != new.absent {
-            self.queue(new).joined(hash, Entrance::Demand);
+    /// Locks the key's shard, asks what is to become of this entry, and does that. Whatever goes is given back to the
+    /// allocator when the shard is free again. The queues have a lock of their own, and whoever evicts takes shards while
+    /// holding it: so the shard goes first.
+    pub(super) fn exchange(
+        &self,
+        slot: Slot,
+        hash: u64,
+        entrance: Entrance,
+        judge: impl FnOnce(Option<&Slot>) -> Verdict,
+    ) -> Fill {
+        let (new, _turn) = (slot.measure(), self.turn(slot.key()));
+        let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
+        let same = |(held, _): &(Slot, _)| held.key() == slot.key();
+        let old = shard.get_mut(hash, same).map(|(slot, _)| slot);
+        match (judge(old.as_deref()), old) {
+            (Verdict::Put, Some(old)) => {
+                slot.succeed(old);
+                let old = std::mem::replace(old, slot);
+                let before = old.measure();
+                self.recount(Some(new), Some(before));
+                drop(shard);
+                if before.absent != new.absent {
+                    self.queue(new).joined(hash, Entrance::Demand);
+                }
+            }
+            (Verdict::Put, None) => {
+                let hasher = |(held, _): &(Slot, _)| self.hash(held.key());
+                // Places of what went are not free. With no other left the table would double, however much went.
+                if shard.len() == shard.capacity() && shard.len() < shard.buckets() / 4 * 3 {
+                    let old = std::mem::take(&mut *shard);
+                    shard.reserve(old.len() / 8 * 9 + 1, hasher);
+                    for held in old {
+                        shard.insert(hasher(&held), held, hasher);
+                    }
+                }
+                shard.insert(hash, (slot, SharedValue::new(())), hasher);
+                self.recount(Some(new), None); // before anybody can take it out again
+                drop(shard);
+                self.queue(new).joined(hash, entrance);
+            }
+            (Verdict::Remove, Some(_)) => {
+                let old = shard.remove_entry(hash, same);
+                self.recount(None, old.as_ref().map(|(old, _)| old.measure()));
+                drop(shard);
+            }
+            (Verdict::Remove, None) => {}
+            (Verdict::Leave(fill), _) => return fill,
         }
+        Fill::Accepted
     }
 
     fn queue(&self, of: Measure) -> &Eviction {
@@ -208,7 +218,7 @@ impl Set {
 
     fn remove_older(&self, key: &[u8], seq: Seq) {
         let _turn = self.turn(key);
-        let older = |slot: &Slot, _: &Mark| !self.confirmed(slot) || slot.as_of() < seq;
+        let older = |slot: &Slot, (): &()| !self.confirmed(slot) || slot.as_of() < seq;
         if let Some((slot, _)) = self.map.remove_if(key, older) {
             self.recount(None, Some(slot.measure()));
         }
