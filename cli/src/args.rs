@@ -116,6 +116,16 @@ pub struct Front {
     /// Where redirects are answered
     #[arg(long, env = "LINKR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Where they are answered over TLS, besides [default: 127.0.0.1:8443 with --tls-cert]
+    #[arg(long, env = "LINKR_LISTEN_TLS", value_name = "ADDR")]
+    pub listen_tls: Option<SocketAddr>,
+    /// Certificates (PEM) that visitors are shown, by the name they ask for, the first for all others; read again when
+    /// they change
+    #[arg(long, env = "LINKR_TLS_CERT", value_delimiter = ',', value_name = "FILE")]
+    pub tls_cert: Vec<PathBuf>,
+    /// Their private keys (PEM), in the same order
+    #[arg(long, env = "LINKR_TLS_KEY", value_delimiter = ',', value_name = "FILE")]
+    pub tls_key: Vec<PathBuf>,
     /// Where health and metrics are served
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
     pub admin: SocketAddr,
@@ -125,6 +135,27 @@ pub struct Front {
     /// Bytes of memory for links, such as 512MiB or 2GB
     #[arg(long, env = "LINKR_HOT_SET_BYTES", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
     pub hot_set_bytes: usize,
+}
+
+impl Front {
+    /// TLS, if there is a certificate.
+    ///
+    /// # Errors
+    /// One line about flags that do not go together.
+    pub fn tls(&self) -> Result<Option<edge::TlsConfig>, Fault> {
+        if self.tls_cert.len() != self.tls_key.len() {
+            let (certs, keys) = (self.tls_cert.len(), self.tls_key.len());
+            return Err(Fault::new(format_args!(
+                "--tls-cert and --tls-key go together, one key for each certificate; here are {certs} and {keys}"
+            )));
+        }
+        if self.tls_cert.is_empty() && self.listen_tls.is_some() {
+            return Err(Fault::new("--listen-tls wants a certificate: --tls-cert and --tls-key"));
+        }
+        let listen = self.listen_tls.unwrap_or_else(|| ([127, 0, 0, 1], 8443).into());
+        let pairs: Vec<_> = self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect();
+        Ok(Some(edge::TlsConfig { listen, pairs }).filter(|tls| !tls.pairs.is_empty()))
+    }
 }
 
 /// Where and how links are written.

@@ -51,7 +51,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let api = control.api();
         let config = edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), {
             Some(metrics as edge::MoreMetrics)
-        });
+        })?;
         let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
         let edge = start_edge(edge::Config { redis, access, ..config });
         let edge = match edge {
@@ -92,7 +92,7 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let control = args.control.join(", ");
         let redis = edge_redis(&args.redis)?;
         let name = args.name.unwrap_or_else(host_name);
-        let config = edge_config(&args.front, args.control, name, None);
+        let config = edge_config(&args.front, args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
         let config = edge::Config { unpinned, snapshot, redis, access, ..config };
         let edge = start_edge(config)?;
@@ -159,14 +159,16 @@ fn log_filter() -> Result<EnvFilter, Fault> {
 
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
-    let (back, redis) = match asked {
-        Command::Up(Up { back, redis, .. }) | Command::Control(Control { back, redis, .. }) => {
-            (Some(back), redis)
-        }
-        Command::Edge(Edge { redis, .. }) => (None, redis),
+    let (front, back, redis) = match asked {
+        Command::Up(Up { front, back, redis, .. }) => (Some(front), Some(back), redis),
+        Command::Control(Control { back, redis, .. }) => (None, Some(back), redis),
+        Command::Edge(Edge { front, redis, .. }) => (Some(front), None, redis),
         _ => return Ok(()),
     };
     log_filter()?;
+    if let Some(tls) = front.map(Front::tls).transpose()?.flatten() {
+        tls.check().map_err(Fault::new)?;
+    }
     edge_redis(redis)?;
     let Some(back) = back else { return Ok(()) };
     let store = match asked {
@@ -214,15 +216,17 @@ fn edge_config(
     control: Vec<String>,
     name: String,
     more_metrics: Option<edge::MoreMetrics>,
-) -> edge::Config {
-    let Front { listen, admin, workers, hot_set_bytes } = *front;
+) -> Result<edge::Config, Fault> {
+    let Front { listen, admin, workers, hot_set_bytes, .. } = *front;
     let workers = match workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
     let (unpinned, snapshot, redis, access) = (false, None, None, Access::default());
-    edge::Config {
+    let tls = front.tls()?;
+    Ok(edge::Config {
         listen,
+        tls,
         admin,
         control,
         access,
@@ -233,7 +237,7 @@ fn edge_config(
         snapshot,
         redis,
         more_metrics,
-    }
+    })
 }
 
 fn edge_redis(redis: &Redis) -> Result<Option<edge::RedisConfig>, Fault> {
@@ -281,8 +285,9 @@ fn announce(text: &str) {
 fn edge_lines(edge: &edge::Running) -> String {
     let (workers, driver) = (edge.workers(), edge.driver());
     let plural = if workers == 1 { "" } else { "s" };
+    let tls = edge.listen_tls().map(|tls| format!("\ntls      https://{tls}")).unwrap_or_default();
     format!(
-        "edge     http://{}  ({workers} worker{plural}, {driver})\nadmin    http://{}",
+        "edge     http://{}  ({workers} worker{plural}, {driver}){tls}\nadmin    http://{}",
         edge.listen(),
         edge.admin()
     )

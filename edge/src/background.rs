@@ -10,6 +10,7 @@ pub mod records;
 
 use crate::shared::{Question, Shared};
 use crate::snapshot::Restored;
+use crate::tls::Offered;
 use crate::{Config, StartFault};
 use futures_channel::mpsc::Receiver;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub struct Running {
 pub fn start(
     config: Config,
     listen: SocketAddr,
+    offered: Option<Offered>,
     shared: Arc<Shared>,
     questions: Receiver<Question>,
     restored: Option<Restored>,
@@ -49,6 +51,9 @@ pub fn start(
                 tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
+                }
+                if let Some(offered) = offered {
+                    tokio::spawn(offered.run());
                 }
                 tokio::spawn(origin::answer(origin.clone(), questions));
                 let following = tokio::spawn(follow::follow(config.name, shared, origin, restored));

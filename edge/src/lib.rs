@@ -8,6 +8,7 @@ mod redis;
 mod shared;
 mod snapshot;
 mod sys;
+mod tls;
 mod worker;
 
 use redis::Redis;
@@ -19,8 +20,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tls::Offered;
+use worker::Listeners;
 
 pub use redis::{RedisConfig, RedisUrl};
+pub use tls::TlsConfig;
 pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.
@@ -31,6 +35,8 @@ pub type MoreMetrics = Arc<dyn proto::exposition::Collector>;
 pub struct Config {
     /// Where redirects are answered. Port 0: any free one.
     pub listen: SocketAddr,
+    /// Where they are answered over TLS.
+    pub tls: Option<TlsConfig>,
     /// Where `/livez`, `/readyz` and `/metrics` are. Port 0: any free one.
     pub admin: SocketAddr,
     /// The control instances to follow, as `http://host:port`; the next one is tried when one fails.
@@ -68,6 +74,7 @@ impl std::error::Error for StartFault {}
 /// A running edge. Dropped without [`Running::stop`], its threads go on until the process ends.
 pub struct Running {
     listen: SocketAddr,
+    listen_tls: Option<SocketAddr>,
     admin: SocketAddr,
     driver: Driver,
     shared: Arc<Shared>,
@@ -79,13 +86,16 @@ pub struct Running {
 /// Starts an edge: binds, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when an address cannot be bound, the snapshot is another process's, or a thread cannot be started.
+/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot is another process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
 pub fn start(config: Config) -> Result<Running, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
-    let listeners = bind_all(config.listen, workers)?;
-    let listen = listeners[0].local_addr().map_err(|fault| cannot_bind(config.listen, &fault))?;
+    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?;
+    let (listen, listeners) = bind_all(config.listen, workers)?;
+    let tls = config.tls.as_ref().map(|tls| bind_all(tls.listen, workers)).transpose()?;
+    let (listen_tls, tls) = tls.unzip();
+    let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
     let redis = config.redis.clone().map(|redis| Redis::new(redis, workers));
@@ -97,14 +107,16 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
     let pinned = !config.unpinned;
-    let background = background::start(config, listen, Arc::clone(&shared), questions, restored)?;
+    let background = background::start(config, listen, offered, Arc::clone(&shared), questions, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
-    for (index, listener) in listeners.into_iter().enumerate() {
+    let mut tls = tls.into_iter().flatten();
+    for (index, plain) in listeners.into_iter().enumerate() {
+        let listeners = Listeners { plain, tls: tls.next().zip(tls_config.clone()) };
         let (shared, report) = (Arc::clone(&shared), report.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || worker::run(index, pinned, listener, shared, &report))
+            .spawn(move || worker::run(index, pinned, listeners, shared, &report))
             .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
         threads.push(thread);
     }
@@ -118,13 +130,18 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     }
     shared.set_driver(driver);
     let admin = background.admin();
-    Ok(Running { listen, admin, driver, shared, workers: threads, background, keeper })
+    Ok(Running { listen, listen_tls, admin, driver, shared, workers: threads, background, keeper })
 }
 
 impl Running {
     /// Where redirects are answered.
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where they are answered over TLS.
+    pub fn listen_tls(&self) -> Option<SocketAddr> {
+        self.listen_tls
     }
 
     /// Where the admin listener is.
@@ -173,8 +190,8 @@ impl Running {
 /// turns of answers, and of requests.
 const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
 
-/// One listener for each worker on one address, by `SO_REUSEPORT`.
-fn bind_all(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, StartFault> {
+/// One listener for each worker on one address, by `SO_REUSEPORT`; and which address that is.
+fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartFault> {
     // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
     drop(listener(address, false).map_err(|fault| cannot_bind(address, &fault))?);
     let first = listener(address, true).map_err(|fault| cannot_bind(address, &fault))?;
@@ -183,7 +200,7 @@ fn bind_all(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, Start
     for _ in 1..count {
         all.push(listener(bound, true).map_err(|fault| cannot_bind(bound, &fault))?);
     }
-    Ok(all)
+    Ok((bound, all))
 }
 
 fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {

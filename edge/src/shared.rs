@@ -170,6 +170,7 @@ pub struct Meters {
     turns: AtomicU64,
     accepted: AtomicU64,
     closed: AtomicU64,
+    handshakes: [AtomicU64; 3],
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -199,6 +200,16 @@ impl Meters {
 
     pub fn closed(&self) {
         add(&self.closed, 1);
+    }
+
+    /// A TLS handshake is over, with a session of before or not; `None`: nothing came of it.
+    pub fn shaken(&self, resumed: Option<bool>) {
+        add(&self.handshakes[resumed.map_or(2, usize::from)], 1);
+    }
+
+    /// TLS handshakes: in full, resumed, failed.
+    pub fn handshakes(&self) -> [u64; 3] {
+        self.handshakes.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Requests that came to this outcome from this tier.

@@ -55,6 +55,15 @@ pub fn end(fd: RawFd, half: Half) {
     let _ = socket2::SockRef::from(&borrowed).shutdown(how);
 }
 
+/// Sends what the kernel takes at once, to a connection whose descriptor is open. What it does not take is not worth
+/// waiting for.
+pub fn send_now(fd: RawFd, bytes: &[u8]) {
+    // SAFETY: as above; the caller has the stream itself.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let _ = socket2::SockRef::from(&borrowed).send_with_flags(bytes, flags);
+}
+
 /// Milliseconds of a clock that goes on while the machine is suspended, as `Instant` does not.
 pub fn boottime_ms() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -110,6 +119,22 @@ mod tests {
         let reader = std::thread::spawn(move || (server.read(&mut [0; 8]).unwrap(), server));
         end(fd, Half::Read);
         assert_eq!(reader.join().unwrap().0, 0);
+    }
+
+    #[test]
+    fn sending_never_waits() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        send_now(server.as_raw_fd(), b"goodbye");
+        let mut bytes = [0; 7];
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"goodbye");
+        // Far more than both buffers hold, and nobody reads.
+        let much = vec![0; 1 << 20];
+        (0..64).for_each(|_| send_now(server.as_raw_fd(), &much));
+        drop(client);
+        send_now(server.as_raw_fd(), b"to nobody"); // and no signal ends this process
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod connection;
 mod deadlines;
 mod driver;
 mod redis;
+mod wire;
 
 use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
 use crate::sys;
@@ -15,6 +16,7 @@ use hot::{Hunt, Miss, Source, View};
 use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
+use rustls::ServerConfig;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -46,11 +48,19 @@ struct Worker {
     redis: Option<Rc<Tier>>,
 }
 
+/// A worker's listeners.
+pub struct Listeners {
+    /// Without TLS.
+    pub plain: std::net::TcpListener,
+    /// With.
+    pub tls: Option<(std::net::TcpListener, Arc<ServerConfig>)>,
+}
+
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
 pub fn run(
     index: usize,
     pinned: bool,
-    listener: std::net::TcpListener,
+    listeners: Listeners,
     shared: Arc<Shared>,
     report: &mpsc::Sender<std::io::Result<Driver>>,
 ) {
@@ -71,26 +81,37 @@ pub fn run(
             buffers: RefCell::default(),
             ask,
         });
-        // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
-        let ready = listener.set_nonblocking(monoio::utils::is_legacy());
-        match ready.and_then(|()| TcpListener::from_std(listener)) {
-            Ok(listener) => worker.serve(listener).await,
+        let plain = ready(listeners.plain);
+        let tls = listeners.tls.map(|(listener, config)| ready(listener).map(|listener| (listener, config)));
+        match plain.and_then(|plain| Ok((plain, tls.transpose()?))) {
+            Ok((plain, tls)) => worker.serve(plain, tls).await,
             Err(fault) => tracing::error!(worker = index, %fault, "cannot use its listener"),
         }
     });
 }
 
+fn ready(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
+    listener.set_nonblocking(monoio::utils::is_legacy())?;
+    TcpListener::from_std(listener)
+}
+
 impl Worker {
     /// Accepts until the edge stops, then drains.
-    async fn serve(self: Rc<Self>, listener: TcpListener) {
+    async fn serve(self: Rc<Self>, plain: TcpListener, tls: Option<(TcpListener, Arc<ServerConfig>)>) {
         let canceller = Canceller::new();
-        let accepting = monoio::spawn(accept(Rc::clone(&self), listener, canceller.handle()));
+        let mut accepting = vec![monoio::spawn(accept(Rc::clone(&self), plain, None, canceller.handle()))];
+        accepting.extend(tls.map(|(listener, config)| {
+            monoio::spawn(accept(Rc::clone(&self), listener, Some(config), canceller.handle()))
+        }));
         while !self.shared.is_stopping() {
             monoio::time::sleep(TICK).await;
             self.tick();
         }
         drop(canceller.cancel());
-        accepting.await;
+        for accepting in accepting {
+            accepting.await;
+        }
         self.connections.drain();
         for _ in 0..DRAIN.as_millis() / TICK.as_millis() {
             if self.connections.is_empty() {
@@ -177,7 +198,12 @@ impl Worker {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::CancelHandle) {
+async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    cancel: monoio::io::CancelHandle,
+) {
     let files = sys::file_limit();
     let most = (files - FILES_KEPT_BACK.min(files / 2)) / worker.shared.meters.len();
     let mut full = false;
@@ -191,9 +217,12 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::C
         }
         full &= worker.connections.len() > most / 2; // said once for each time that it fills up
         match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, peer)) => {
-                monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer));
-            }
+            Ok((stream, peer)) => match tls.clone() {
+                None => drop(monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer))),
+                Some(tls) => {
+                    drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)))
+                }
+            },
             Err(_) if worker.shared.is_stopping() => return,
             Err(fault) => {
                 // Out of descriptors, most likely: the queue keeps those who wait.

@@ -421,6 +421,12 @@ pub fn time_out(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
     response::write_timeout(out, turn.stamp);
 }
 
+/// The answer to a request without TLS, where there is nothing else.
+pub fn refuse_plain(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
+    turn.counts.add(Outcome::Refused);
+    response::write_tls_only(out, turn.stamp);
+}
+
 impl Reply {
     fn to(head: &Head<'_>, close: bool, debug: bool) -> Self {
         Self {

@@ -15,7 +15,9 @@ mod set;
 mod sync;
 mod unchecked;
 
-pub use answer::{Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, key_of, time_out};
+pub use answer::{
+    Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, key_of, refuse_plain, time_out,
+};
 pub use domains::{DomainEntry, Domains, Place, Rules, Site, View};
 pub use dump::{Dump, Dumped};
 pub use head::{Head, Method, Parsed, Refusal, parse};

@@ -240,6 +240,13 @@ pub fn write_refusal(out: &mut Vec<u8>, refusal: Refusal, stamp: &Stamp) {
     write_page(out, &Page { status, fields: "Cache-Control: no-store\r\n", text }, stamp, &extra);
 }
 
+/// 400: this is HTTP without TLS, where there is nothing else.
+pub fn write_tls_only(out: &mut Vec<u8>, stamp: &Stamp) {
+    let text = "Only TLS is spoken here: ask with https.\n";
+    let page = Page { status: StatusCode::BAD_REQUEST, fields: "Cache-Control: no-store\r\n", text };
+    write_page(out, &page, stamp, &Extra { close: true, ..Extra::default() });
+}
+
 /// 408: the head did not arrive in time.
 pub fn write_timeout(out: &mut Vec<u8>, stamp: &Stamp) {
     let text = "The request did not arrive in time.\n";

@@ -58,8 +58,8 @@ pub struct Sweep {
 
 #[derive(Args, Clone)]
 pub struct TargetArgs {
-    /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx, haproxy, floor,
-    /// floor-epoll.
+    /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx (each also with
+    /// -tls behind), haproxy, floor, floor-epoll.
     #[arg(value_name = "URL|SERVER")]
     pub url: String,
 }
@@ -83,7 +83,7 @@ pub struct Replay {
 #[derive(Args, Clone)]
 pub struct Compare {
     /// NAME=URL of a running server (redis://… is asked for each code by a plain GET), or one to start here: floor,
-    /// floor-epoll, linkr, linkr-epoll, nginx, haproxy. The first is what the others are compared with.
+    /// floor-epoll, linkr, linkr-epoll, nginx, haproxy, linkr-tls, linkr-epoll-tls, nginx-tls. The first is what the others are compared with.
     #[arg(long = "server", required = true, num_args = 1, value_name = "NAME=URL|SERVER")]
     pub servers: Vec<String>,
     /// Rounds; each measures every server once. One more comes before, to warm up, and is not counted.

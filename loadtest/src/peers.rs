@@ -14,6 +14,8 @@ pub struct Peer {
     pub name: String,
     /// Where it answers.
     address: SocketAddr,
+    /// Whether it speaks TLS, with a certificate that signed itself.
+    pub tls: bool,
     /// Where an edge's metrics are.
     pub admin: Option<SocketAddr>,
     /// It answers the floor's fixed redirect, whatever it is asked.
@@ -48,7 +50,8 @@ fn link(key: &Key) -> Option<Link<'_>> {
     }
 }
 
-/// Starts a server by its name: `floor`, `floor-epoll`, `linkr`, `linkr-epoll`, `nginx`, `haproxy`.
+/// Starts a server by its name: `floor`, `floor-epoll`, `linkr`, `linkr-epoll`, `nginx`, `haproxy`; the two linkr and
+/// nginx also with `-tls` behind.
 ///
 /// # Errors
 /// One line: not installed, or it does not come up.
@@ -59,15 +62,24 @@ pub fn start(name: &str, keys: &[Key], load: &LoadArgs) -> Result<Peer, String> 
     let dir = std::env::temp_dir().join(format!("linkr-loadtest-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir).map_err(|fault| format!("cannot make {}: {fault}", dir.display()))?;
     let address = free_port()?;
-    let mut peer = Peer { name: name.into(), address, admin: None, fixed: false, children: Vec::new(), dir };
-    match name {
+    let (plain, tls) = name.strip_suffix("-tls").map_or((name, false), |plain| (plain, true));
+    let children = Vec::new();
+    let mut peer = Peer { name: name.into(), address, tls, admin: None, fixed: false, children, dir };
+    if tls {
+        peer.make_certificate()?;
+    }
+    match plain {
+        "floor" | "floor-epoll" | "haproxy" if tls => {
+            return Err(format!("{plain} is not started with TLS here"));
+        }
         "floor" | "floor-epoll" => peer.floor(name == "floor-epoll", load.wire.new_connections, core)?,
-        "linkr" | "linkr-epoll" => peer.linkr(name == "linkr-epoll", links, core)?,
+        "linkr" | "linkr-epoll" => peer.linkr(plain == "linkr-epoll", links, core)?,
         "nginx" => peer.nginx(links, core)?,
         "haproxy" => peer.haproxy(links, core)?,
         _ => {
             return Err(format!(
-                "there is no server '{name}': floor, floor-epoll, linkr, linkr-epoll, nginx, haproxy"
+                "there is no server '{name}': floor, floor-epoll, linkr, linkr-epoll, nginx, haproxy; linkr-tls, \
+                 linkr-epoll-tls, nginx-tls"
             ));
         }
     }
@@ -78,7 +90,7 @@ pub fn start(name: &str, keys: &[Key], load: &LoadArgs) -> Result<Peer, String> 
 impl Peer {
     /// Where it answers.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http{}://{}", if self.tls { "s" } else { "" }, self.address)
     }
 
     /// What must come back from it for these keys.
@@ -99,6 +111,18 @@ impl Peer {
         let child = pinned.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.children.push(child.map_err(|fault| format!("cannot start {}: {fault}", program.display()))?);
         Ok(())
+    }
+
+    /// Of the kind that sites have: P-256.
+    fn make_certificate(&self) -> Result<(), String> {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        openssl.args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]);
+        openssl.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(&self.dir).stderr(Stdio::null());
+        match openssl.status() {
+            Ok(status) if status.success() => Ok(()),
+            _ => Err("openssl makes no certificate (package openssl)".into()),
+        }
     }
 
     fn floor(&mut self, epoll: bool, close: bool, core: usize) -> Result<(), String> {
@@ -142,7 +166,15 @@ impl Peer {
         }
         let mut edge = Command::new(&binary);
         edge.args(["edge", "--workers", "1", "--control", &format!("http://{api}")]);
-        edge.args(["--listen", &self.address.to_string(), "--admin", &admin.to_string()]);
+        edge.args(["--admin", &admin.to_string()]);
+        let address = self.address.to_string();
+        if self.tls {
+            edge.args(["--listen", "127.0.0.1:0", "--listen-tls", &address]);
+            edge.arg("--tls-cert").arg(self.dir.join("cert.pem"));
+            edge.arg("--tls-key").arg(self.dir.join("key.pem"));
+        } else {
+            edge.args(["--listen", &address]);
+        }
         edge.args(["--hot-set-bytes", "8GiB"]);
         if epoll {
             edge.env("MONOIO_FORCE_LEGACY_DRIVER", "1");
@@ -155,6 +187,10 @@ impl Peer {
     fn nginx(&mut self, links: &[Link<'_>], core: usize) -> Result<(), String> {
         let dir = self.dir.display();
         let map = lines(links, |code, target| format!("/{code} \"{target}\";"));
+        let (ssl, certificate) = match self.tls {
+            true => (" ssl", format!("ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem;")),
+            false => ("", String::new()),
+        };
         let buckets = (links.len() * 2).next_power_of_two().max(2048);
         let config = format!(
             "daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log crit;\n\
@@ -163,7 +199,7 @@ impl Peer {
              client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};\n\
              map_hash_max_size {buckets}; map_hash_bucket_size 512;\n\
              map $uri $target {{ default \"\"; include {dir}/map; }}\n\
-             server {{ listen {} backlog=4096; location / {{ if ($target = \"\") {{ return 404; }} return 302 $target; }} }} }}\n",
+             server {{ listen {}{ssl} backlog=4096; {certificate} location / {{ if ($target = \"\") {{ return 404; }} return 302 $target; }} }} }}\n",
             self.address
         );
         let write =

@@ -17,7 +17,8 @@ use std::time::Duration;
 pub fn run(args: &Run) -> Result<ExitCode, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
     let target = Target::new(&args.target, &args.load, &args.watch)?;
-    let plan = args.load.plan(&target.url, pace)?;
+    let mut plan = args.load.plan(&target.url, pace)?;
+    plan.trust_any |= target.is_own();
     finish(&plan, &args.load, &target.watch, &target.keys, None)
 }
 
@@ -29,7 +30,7 @@ pub struct Target {
     pub keys: Arc<Keys>,
     /// Where to look meanwhile.
     pub watch: WatchArgs,
-    _peer: Option<Peer>,
+    peer: Option<Peer>,
 }
 
 impl Target {
@@ -40,12 +41,17 @@ impl Target {
     pub fn new(target: &TargetArgs, load: &LoadArgs, watch: &WatchArgs) -> Result<Self, String> {
         let (url, mut watch) = (target.url.clone(), watch.clone());
         if url.contains(':') {
-            return Ok(Self { url, keys: load.mix(load.wire.read()?)?, watch, _peer: None });
+            return Ok(Self { url, keys: load.mix(load.wire.read()?)?, watch, peer: None });
         }
         let keys = load.read_or_make()?;
         let peer = peers::start(&url, &keys, load)?;
         watch.admin = watch.admin.or(peer.admin);
-        Ok(Self { url: peer.url(), keys: load.mix(peer.keys(keys))?, watch, _peer: Some(peer) })
+        Ok(Self { url: peer.url(), keys: load.mix(peer.keys(keys))?, watch, peer: Some(peer) })
+    }
+
+    /// Whether it was started here, and its certificate made here.
+    pub fn is_own(&self) -> bool {
+        self.peer.is_some()
     }
 }
 

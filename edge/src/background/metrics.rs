@@ -94,6 +94,11 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     })?;
     families.counters("linkr_edge_answered_total", "Requests answered by worker.", |series| {
         each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.answered()))
+    })?;
+    families.counters("linkr_edge_tls_handshakes_total", "TLS handshakes by what came of them.", |series| {
+        ["full", "resumed", "failed"].into_iter().enumerate().try_for_each(|(at, outcome)| {
+            series(&[("outcome", outcome)], sum(shared, |meters| meters.handshakes()[at]))
+        })
     })
 }
 

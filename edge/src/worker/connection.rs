@@ -2,18 +2,17 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
+use super::wire::{Plain, Shaken, Tls, Wire};
 use crate::sys;
-use hot::limits::MAX_HEAD_BYTES;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
-use monoio::buf::{IoBufMut, SliceMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
+use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// Room for a request head, to begin with: a browser's takes about 700 bytes.
-const FIRST_BUFFER_BYTES: usize = 2 * 1024;
 /// Bytes that are read and dropped after the last answer.
 const MAX_LINGER_BYTES: usize = 64 * 1024;
 
@@ -21,26 +20,33 @@ const MAX_LINGER_BYTES: usize = 64 * 1024;
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let watch = worker.connections.enter(stream.as_raw_fd());
     worker.meters().accepted();
-    let mut connection = Connection {
-        worker: &worker,
-        watch: &watch,
-        stream,
-        input: Vec::with_capacity(FIRST_BUFFER_BYTES),
-        conversation: Conversation::default(),
-        debug: peer.ip().is_loopback(),
-        batch: Batch::default(),
-    };
-    if connection.converse().await.is_some() {
-        connection.linger().await;
+    Connection::new(&worker, &watch, Plain(stream), peer).serve().await;
+    worker.meters().closed();
+    worker.connections.leave(&watch);
+}
+
+/// The same over TLS.
+pub async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
+    let watch = worker.connections.enter(stream.as_raw_fd());
+    worker.meters().accepted();
+    worker.connections.turn(&watch, Phase::Handshake);
+    if let Ok(wire) = Tls::new(&worker, stream, config) {
+        let mut connection = Connection::new(&worker, &watch, wire, peer);
+        match connection.wire.shake().await {
+            Shaken::Done => connection.serve().await,
+            Shaken::Refused => connection.linger().await,
+            Shaken::Plain => connection.refuse_plain().await,
+            Shaken::Gone => {}
+        }
     }
     worker.meters().closed();
     worker.connections.leave(&watch);
 }
 
-struct Connection<'a> {
+struct Connection<'a, W> {
     worker: &'a Worker,
     watch: &'a Watch,
-    stream: TcpStream,
+    wire: W,
     input: Vec<u8>,
     conversation: Conversation,
     /// Who is on this machine may ask where an answer came from.
@@ -58,7 +64,19 @@ struct Batch {
 /// The last answer is out, and the client may still be sending.
 struct Linger;
 
-impl Connection<'_> {
+impl<'a, W: Wire> Connection<'a, W> {
+    fn new(worker: &'a Worker, watch: &'a Watch, wire: W, peer: SocketAddr) -> Self {
+        let (input, conversation, batch) = (Vec::new(), Conversation::default(), Batch::default());
+        Self { worker, watch, wire, input, conversation, debug: peer.ip().is_loopback(), batch }
+    }
+
+    async fn serve(&mut self) {
+        match self.converse().await {
+            Some(Linger) => self.linger().await,
+            None => self.wire.leave(),
+        }
+    }
+
     /// Ends with `None` when the connection can be closed at once.
     async fn converse(&mut self) -> Option<Linger> {
         loop {
@@ -70,7 +88,7 @@ impl Connection<'_> {
                 let mut out = self.worker.take_buffer();
                 let (taken, step) = self.answer(&mut out);
                 self.input.drain(..taken);
-                let mut written = self.write(out).await;
+                let mut written = self.write(out, matches!(step, Step::Close { .. })).await;
                 let step = match step {
                     Step::Miss(miss) => {
                         let (step, more) = self.ask(&miss).await;
@@ -97,16 +115,9 @@ impl Connection<'_> {
             0 => self.worker.connections.turn(self.watch, Phase::Idle),
             received => self.worker.connections.turn_to_head(self.watch, received),
         }
-        let mut input = std::mem::take(&mut self.input);
-        let start = input.len();
-        if input.capacity() - start < FIRST_BUFFER_BYTES / 4 {
-            // At most twice a head: the parser decides at the latest when one is full.
-            input.reserve_exact((input.capacity() * 2).min(MAX_HEAD_BYTES + FIRST_BUFFER_BYTES) - start);
-        }
-        let end = input.bytes_total();
-        let (result, slice) = self.stream.read(SliceMut::new(input, start, end)).await;
-        self.input = slice.into_inner();
-        result.unwrap_or(0)
+        let (count, input) = self.wire.read(std::mem::take(&mut self.input)).await;
+        self.input = input;
+        count
     }
 
     fn answer(&mut self, out: &mut Vec<u8>) -> (usize, Step) {
@@ -115,14 +126,14 @@ impl Connection<'_> {
         in_turn(self.worker, self.debug, batch, |turn| hot::answer(conversation, &self.input, out, turn))
     }
 
-    /// `None` when the client is gone.
-    async fn write(&mut self, out: Vec<u8>) -> Option<()> {
+    /// `None` when the client is gone. `last`: nothing is written behind it.
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> Option<()> {
         if out.is_empty() {
             self.worker.give_buffer(out);
             return Some(());
         }
         self.worker.connections.turn(self.watch, Phase::Write);
-        let (result, out) = self.stream.write_all(out).await;
+        let (result, out) = self.wire.write(out, last).await;
         self.worker.give_buffer(out);
         result.ok()?;
         if let Batch { began: Some(began), answers: 1.. } = self.batch {
@@ -139,26 +150,36 @@ impl Connection<'_> {
             Some((source, answer)) => hot::finish(miss, Asked::Told(*source, &answer.told()), &mut out, turn),
             None => hot::finish(miss, Asked::Nobody, &mut out, turn),
         });
-        (step, self.write(out).await)
+        let last = matches!(step, Step::Close { .. });
+        (step, self.write(out, last).await)
     }
 
     async fn time_out(&mut self) -> Option<Linger> {
         let mut out = self.worker.take_buffer();
         let mut untimed = Batch::default(); // nothing arrived that it answers
         in_turn(self.worker, false, &mut untimed, |turn| hot::time_out(&mut out, turn));
-        self.write(out).await.map(|()| Linger)
+        self.write(out, true).await.map(|()| Linger)
+    }
+
+    /// Tells who speaks HTTP without TLS to a listener that wants it.
+    async fn refuse_plain(&mut self) {
+        let mut out = self.worker.take_buffer();
+        in_turn(self.worker, false, &mut Batch::default(), |turn| hot::refuse_plain(&mut out, turn));
+        if self.wire.stream().write_all(out).await.0.is_ok() {
+            self.linger().await;
+        }
     }
 
     /// Shuts down the write side and reads what still comes, so that no reset overtakes the answer.
     async fn linger(&mut self) {
         self.worker.connections.turn(self.watch, Phase::Linger);
-        if self.stream.shutdown().await.is_err() {
+        if self.wire.stream().shutdown().await.is_err() {
             return;
         }
         let (mut buffer, mut left) = (std::mem::take(&mut self.input), MAX_LINGER_BYTES);
         while left > 0 {
             buffer.clear();
-            let (result, back) = self.stream.read(buffer).await;
+            let (result, back) = self.wire.stream().read(buffer).await;
             buffer = back;
             match result {
                 Ok(count) if count > 0 => left = left.saturating_sub(count),

@@ -13,6 +13,8 @@ use std::time::Duration;
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The rest of a TLS handshake, from the connection's begin on.
+    Handshake,
     /// The first byte of a request.
     Idle,
     /// The rest of a request head.
@@ -33,6 +35,7 @@ impl Phase {
     /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
     fn limit(self, received: u32) -> u32 {
         let limit = match self {
+            Self::Handshake => Duration::from_secs(5),
             Self::Idle => Duration::from_secs(30),
             Self::Head => Duration::from_secs(5) + Duration::from_secs(1) * received / HEAD_BYTES_PER_SECOND,
             Self::Asking => return u32::MAX,
@@ -111,9 +114,18 @@ impl Connections {
         self.now.set(self.now.get().wrapping_add(1));
         for watch in self.table.borrow().iter().flatten() {
             let waited = self.now.get().wrapping_sub(watch.since.get());
-            if waited > watch.phase.get().limit(watch.received.get()) && !watch.expired.replace(true) {
-                let half = if watch.phase.get() == Phase::Head { Half::Read } else { Half::Both };
-                end(watch.fd, half);
+            if waited <= watch.phase.get().limit(watch.received.get()) {
+                continue;
+            }
+            match watch.phase.get() {
+                // A request that is on its way now still gets an answer, its last; and TLS can say goodbye.
+                Phase::Idle => {
+                    watch.draining.set(true);
+                    end(watch.fd, Half::Read);
+                }
+                Phase::Head if !watch.expired.replace(true) => end(watch.fd, Half::Read),
+                Phase::Head => {}
+                _ => end(watch.fd, Half::Both),
             }
         }
     }

@@ -1,0 +1,176 @@
+//! TLS on redirects: which certificate a client is shown, and all of them anew when their files change. Bytes of a
+//! connection are in `session`; no socket here.
+
+mod session;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, ServerConfig};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use session::Session;
+
+/// Between two looks at the files.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Where redirects are answered over TLS, and whose certificates are shown.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// The listener. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// Certificates, each with what stands between it and its authority, and their private keys, in PEM. A client is
+    /// shown the first one for the name that it asks for, or the first of all.
+    pub pairs: Vec<(PathBuf, PathBuf)>,
+}
+
+impl TlsConfig {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which cannot be used and why, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        Offered::new(self).map(drop)
+    }
+}
+
+/// What the files held when they were last read: certificates and keys.
+type Files = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// TLS as it is offered now. What is read anew is for the handshakes behind it; tickets outlive it.
+pub struct Offered {
+    pairs: Vec<(PathBuf, PathBuf)>,
+    files: Files,
+    shown: Arc<Shown>,
+    /// For every connection, for as long as the edge runs.
+    pub config: Arc<ServerConfig>,
+}
+
+impl Offered {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which cannot be used and why, in one line.
+    pub fn new(tls: &TlsConfig) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let files = read(&tls.pairs)?;
+        let shown = Arc::new(Shown(RwLock::new(certificates(&tls.pairs, &files, &provider)?)));
+        let config = config(Arc::clone(&shown), provider).map_err(|fault| format!("TLS: {fault}"))?;
+        Ok(Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) })
+    }
+
+    /// Takes up what changes in the files. Files that cannot be used change nothing: they may be half written.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(POLL).await;
+            match self.look() {
+                Ok(true) => tracing::info!("the certificates of redirects were read anew"),
+                Ok(false) => {}
+                Err(why) => tracing::warn!(why, "the certificates of redirects stay as they were"),
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<bool, String> {
+        let files = read(&self.pairs)?;
+        if self.files == files {
+            return Ok(false);
+        }
+        let certificates = certificates(&self.pairs, &files, self.config.crypto_provider())?;
+        *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = certificates;
+        self.files = files;
+        Ok(true)
+    }
+}
+
+fn config(shown: Arc<Shown>, provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(shown);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Its keys change every six hours, and are the same for all workers. No session is kept here.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // Each costs a sealing and 250 bytes; every connection with one gets another one.
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Files, String> {
+    let read = |file: &Path| std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()));
+    pairs.iter().map(|(cert, key)| Ok((read(cert)?, read(key)?))).collect()
+}
+
+fn cannot(file: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("cannot use {}: {why}", file.display())
+}
+
+fn certificates(
+    pairs: &[(PathBuf, PathBuf)],
+    files: &Files,
+    provider: &CryptoProvider,
+) -> Result<Certificates, String> {
+    let mut all = Certificates::default();
+    for ((cert, key), (cert_pem, key_pem)) in pairs.iter().zip(files) {
+        let chain = CertificateDer::pem_slice_iter(cert_pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|e| cannot(cert, &e))?;
+        let own = chain.first().ok_or_else(|| cannot(cert, &"there is no certificate in it"))?;
+        let own = webpki::EndEntityCert::try_from(own).map_err(|e| cannot(cert, &e))?;
+        let names: Vec<String> = own.valid_dns_names().map(str::to_ascii_lowercase).collect();
+        let key_der = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| cannot(key, &e))?;
+        let certified = CertifiedKey::from_der(chain, key_der, provider).map_err(|e| match e {
+            Error::InconsistentKeys(_) => {
+                cannot(key, &format_args!("it is not the key of {}", cert.display()))
+            }
+            e => cannot(key, &e),
+        })?;
+        all.add(names, Arc::new(certified));
+    }
+    Ok(all)
+}
+
+/// Whom clients are shown, until the files change.
+#[derive(Debug)]
+struct Shown(RwLock<Certificates>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let usable = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.0.read().unwrap_or_else(PoisonError::into_inner).find(hello.server_name(), usable)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Certificates {
+    /// As given.
+    all: Vec<Arc<CertifiedKey>>,
+    /// By name, in lower case; `*.` stands for one label.
+    named: HashMap<String, Vec<Arc<CertifiedKey>>>,
+}
+
+impl Certificates {
+    fn add(&mut self, names: Vec<String>, certified: Arc<CertifiedKey>) {
+        for name in names {
+            self.named.entry(name).or_default().push(Arc::clone(&certified));
+        }
+        self.all.push(certified);
+    }
+
+    /// `name` is in lower case. Of several for a name, the first whose kind of key the client can check.
+    fn find(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Arc<CertifiedKey>> {
+        let named = name.and_then(|name| {
+            let any = || self.named.get(&format!("*.{}", name.split_once('.')?.1));
+            self.named.get(name).or_else(any)
+        });
+        let mut best = named.into_iter().flatten().chain(&self.all);
+        best.find(|certified| usable(certified)).or(self.all.first()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests;
