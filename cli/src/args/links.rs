@@ -169,8 +169,9 @@ pub enum Ack {
 /// `linkr link update`.
 #[derive(Args)]
 pub struct Update {
-    /// Its code
-    pub code: String,
+    /// Which link, and how.
+    #[command(flatten)]
+    pub existing: Existing,
     /// The new target
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
@@ -186,18 +187,6 @@ pub struct Update {
     /// Fields to set back to their defaults
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "FIELD", value_parser = CLEARABLE)]
     pub clear: Vec<String>,
-    /// Only if the link still has this etag
-    #[arg(long)]
-    pub etag: Option<String>,
-    /// Makes a retry safe: the same id answers as the first time
-    #[arg(long, value_name = "ID")]
-    pub request_id: Option<String>,
-    /// When it is done
-    #[arg(long, default_value = "durable", value_name = "WHEN")]
-    pub ack: Ack,
-    /// Which server.
-    #[command(flatten)]
-    pub server: Server,
 }
 
 /// `linkr link explain`.

@@ -113,7 +113,8 @@ async fn written(
 }
 
 async fn change(update: Update) -> Result<(), Fault> {
-    let Update { code, target, disabled, changes, flatten, clear, etag, request_id, ack, server } = update;
+    let Update { existing, target, disabled, changes, flatten, clear } = update;
+    let Existing { code, etag, request_id, ack, server } = existing;
     let more = [("target", target), ("disabled", disabled)];
     let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
     let mut link = v1::Link::default();
