@@ -37,6 +37,9 @@ fn calls(work: impl FnOnce()) -> u32 {
     CALLS.get() - before
 }
 
+/// Its name, the head with a number, and the hits in it.
+type Kind<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>, u32);
+
 #[test]
 fn ten_thousand_hits_allocate_nothing() {
     let set = set(10_000);
@@ -45,7 +48,7 @@ fn ten_thousand_hits_allocate_nothing() {
         text.replace("Connection: keep-alive", "X-Request-Id: 0123456789abcdef").into_bytes()
     };
     let pipelined = |number: u32| (0..16).flat_map(|at| bare((number * 16 + at) % 10_000)).collect();
-    let kinds: [(&str, &dyn Fn(u32) -> Vec<u8>, u32); 4] = [
+    let kinds: [Kind<'_>; 4] = [
         ("bare", &bare, 1),
         ("browser", &browser, 1),
         ("with an id", &with_id, 1),

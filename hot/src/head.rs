@@ -146,7 +146,8 @@ fn find_lines<'a>(window: &'a [u8], text: &[u8], fields: &mut Fields<'a>, scan: 
             let here = at + mask.trailing_zeros() as usize;
             mask &= mask - 1;
             if window.get(here..here + 2) != Some(b"\r\n") {
-                if is_fault(window, here, start) {
+                // A head full of tabs must not cost much more than another.
+                if window[here] != b'\t' && is_fault(window, here, start) {
                     return Lines::Refused(Refusal::BadRequest);
                 }
                 continue;
@@ -178,13 +179,13 @@ fn find_lines<'a>(window: &'a [u8], text: &[u8], fields: &mut Fields<'a>, scan: 
     }
 }
 
-/// Whether this byte, which may be a control and begins no CRLF, may not stand in a head. `start`: of its line.
+/// Whether this control, which is no tab and begins no CRLF, may not stand in a head. `start`: of its line.
 #[cold]
 fn is_fault(window: &[u8], here: usize, start: usize) -> bool {
     match window[here] {
         b'\r' => here + 1 < window.len(), // the last one may still become a CRLF
         b'\n' => here + 1 != start,       // the second half of a line end that was just taken
-        byte => byte.is_ascii_control() && byte != b'\t',
+        _ => true,
     }
 }
 

@@ -7,8 +7,7 @@ pub const RUN: usize = 32;
 
 /// A way to look at bytes. [`Words`] is there on every machine; another way is there where a value of it can be had.
 pub trait Scan: Copy {
-    /// One bit for each byte, lowest first. Every control character (0x00–0x1F, 0x7F) has its bit; of all others, none
-    /// but bytes beyond ASCII may have one.
+    /// One bit for each byte that is a control character (0x00–0x1F, 0x7F), lowest first.
     fn controls(self, block: &[u8; BLOCK]) -> u64;
 
     /// One bit for each byte, lowest first. A byte without one is [simple](is_simple).
@@ -35,7 +34,7 @@ impl Scan for Words {
             // In both, no byte borrows from the next or carries over to it.
             let not_low = (word | TOP) - 0x20 * EACH;
             let not_del = ((word ^ DEL) & !TOP) + DEL;
-            let marks = !(not_low & not_del) & TOP;
+            let marks = !(not_low & not_del | word) & TOP;
             // Each mark moves to a bit of its own at the top.
             bits | ((marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at)
         })
@@ -56,9 +55,11 @@ mod tests {
             for at in 0..BLOCK {
                 let mut block = [b'a'; BLOCK];
                 block[at] = byte;
-                let bits = scan.controls(&block);
-                assert!(bits == 0 || bits == 1 << at, "{byte:#x} at {at}: {bits:#x}");
-                assert!(byte >= 0x80 || (bits != 0) == byte.is_ascii_control(), "{byte:#x} at {at}");
+                assert_eq!(
+                    scan.controls(&block),
+                    u64::from(byte.is_ascii_control()) << at,
+                    "{byte:#x} at {at}"
+                );
             }
             for at in 0..RUN {
                 let mut run = [b'-'; RUN];

@@ -11,9 +11,9 @@ use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8,
-    _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
+    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
@@ -55,10 +55,10 @@ impl Scan for Vectors {
         fn half(block: &[u8; BLOCK], at: usize) -> u32 {
             // SAFETY: the caller gives 0 or 32, and the load asks for no alignment.
             let bytes = unsafe { _mm256_loadu_si256(block.as_ptr().add(at).cast()) };
-            // One more, and the controls are the least of all from 1 on, but for what is then 0 or negative: DEL, and
-            // bytes beyond ASCII.
+            // One more, and the controls are the least of all from 1 on; DEL and bytes beyond ASCII are 0 or negative.
             let next = _mm256_add_epi8(bytes, _mm256_set1_epi8(1));
-            _mm256_movemask_epi8(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), next)).cast_unsigned()
+            let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), next);
+            _mm256_movemask_epi8(_mm256_andnot_si256(bytes, low)).cast_unsigned() // but the latter go by their sign
         }
         // SAFETY: the machine has AVX2; `self` says so. Tested in `scan` for every byte at every place.
         unsafe { u64::from(half(block, 0)) | u64::from(half(block, 32)) << 32 }
