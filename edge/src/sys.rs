@@ -1,7 +1,7 @@
 //! The few system calls that no library here makes for us. The only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
 pub fn pin_to_core(core: usize) -> bool {
@@ -92,11 +92,17 @@ pub fn file_limit() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 
+/// The lowest descriptor that is free: at least so many are open. Above all of them, if none is.
+pub fn files_in_use() -> usize {
+    use socket2::{Domain, Socket, Type};
+    let probe = Socket::new(Domain::IPV4, Type::DGRAM, None);
+    probe.map_or(usize::MAX, |probe| probe.as_raw_fd() as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_thread_can_be_pinned_to_a_core_it_may_use() {
@@ -151,5 +157,6 @@ mod tests {
         // SAFETY: the kernel fills the struct.
         unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
         assert_eq!((limit.rlim_cur, limit.rlim_max), (limit.rlim_max, file_limit() as u64));
+        assert!((3..file_limit()).contains(&files_in_use()));
     }
 }

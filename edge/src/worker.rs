@@ -17,7 +17,8 @@ use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
 use rustls::ServerConfig;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -46,6 +47,9 @@ struct Worker {
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<Question>>,
     redis: Option<Rc<Tier>>,
+    /// Descriptors, of the whole process, beyond which no more connections are taken; and whether that was said.
+    most_files: usize,
+    full: Cell<bool>,
 }
 
 /// A worker's listeners.
@@ -80,6 +84,8 @@ pub fn run(
             connections: Connections::default(),
             buffers: RefCell::default(),
             ask,
+            most_files: sys::file_limit() - FILES_KEPT_BACK.min(sys::file_limit() / 2),
+            full: Cell::new(false),
         });
         let plain = ready(listeners.plain);
         let tls = listeners.tls.map(|(listener, config)| ready(listener).map(|listener| (listener, config)));
@@ -160,6 +166,20 @@ impl Worker {
         }
     }
 
+    /// After each accept: waits while clients have all descriptors but [`FILES_KEPT_BACK`]. The kernel gives the lowest
+    /// number that is free, so the newest one says how many are open.
+    async fn leave_room_behind(&self, newest: RawFd) {
+        let (mut open, most) = (newest as usize, self.most_files);
+        self.full.set(self.full.get() && open >= most / 2); // said once for each time that it fills up
+        while open >= most && !self.shared.is_stopping() {
+            if !self.full.replace(true) {
+                tracing::warn!(worker = self.index, most, "as many connections as the file limit allows");
+            }
+            monoio::time::sleep(TICK).await;
+            open = sys::files_in_use();
+        }
+    }
+
     /// Asks for a link, from the nearest on; `None` when nobody could say.
     async fn ask(&self, miss: &Miss) -> Option<(Source, Arc<Answer>)> {
         self.meters().missed();
@@ -204,28 +224,20 @@ async fn accept(
     tls: Option<Arc<ServerConfig>>,
     cancel: monoio::io::CancelHandle,
 ) {
-    let files = sys::file_limit();
-    let most = (files - FILES_KEPT_BACK.min(files / 2)) / worker.shared.meters.len();
-    let mut full = false;
     loop {
-        // Whoever comes now waits in the queue of the kernel.
-        while worker.connections.len() >= most && !worker.shared.is_stopping() {
-            if !std::mem::replace(&mut full, true) {
-                tracing::warn!(worker = worker.index, most, "as many connections as the file limit allows");
-            }
-            monoio::time::sleep(TICK).await;
-        }
-        full &= worker.connections.len() > most / 2; // said once for each time that it fills up
         match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, peer)) => match tls.clone() {
-                None => drop(monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer))),
-                Some(tls) => {
-                    drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)))
+            Ok((stream, peer)) => {
+                worker.leave_room_behind(stream.as_raw_fd()).await;
+                match tls.clone() {
+                    None => drop(monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer))),
+                    Some(tls) => {
+                        drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)));
+                    }
                 }
-            },
+            }
             Err(_) if worker.shared.is_stopping() => return,
             Err(fault) => {
-                // Out of descriptors, most likely: the queue keeps those who wait.
+                // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 tracing::warn!(worker = worker.index, %fault, "cannot accept");
                 monoio::time::sleep(TICK).await;
             }

@@ -139,6 +139,8 @@ async fn work(
         durations: RefCell::default(),
         connections: Connections::default(),
         buffers: RefCell::default(),
+        most_files: usize::MAX,
+        full: Cell::default(),
     });
     worker.serve(monoio::net::TcpListener::from_std(listener).unwrap(), None).await;
 }
