@@ -420,7 +420,7 @@ proptest! {
     /// I3: whatever the set says equals the log at some position from which it does not go back.
     #[test]
     fn every_entry_equals_the_log(events in events(), small: bool) {
-        let set = new(if small { 700 } else { 1 << 20 });
+        let set = new(if small { 520 } else { 1 << 20 });
         // The log: for each key its states by seq; purged keys are None.
         let mut log: HashMap<u32, Vec<(Seq, Option<String>)>> = HashMap::new();
         let mut head = 0;

@@ -202,7 +202,7 @@ fn nothing_from_behind_a_fork_is_taken_for_shared() {
 #[test]
 fn an_eviction_is_never_a_certain_absence() {
     check(|| {
-        let set = Set::with_fences(330, 4);
+        let set = Set::with_fences(230, 4);
         set.reset(at(OLD, 0));
         set.apply(KEY, 1, Some(&link(1)));
         set.set_complete();
