@@ -46,3 +46,5 @@ mod stopping;
 mod strangers;
 #[path = "e2e/support.rs"]
 mod support;
+#[path = "e2e/tls.rs"]
+mod tls;
