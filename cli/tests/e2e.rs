@@ -50,3 +50,5 @@ mod stores;
 mod strangers;
 #[path = "e2e/support.rs"]
 mod support;
+#[path = "e2e/tls.rs"]
+mod tls;

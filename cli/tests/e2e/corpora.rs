@@ -1,6 +1,7 @@
 //! Real links and clicks, and a public corpus of HTTP requests, with both drivers. Skipped where the data is not.
 
 use crate::support::{Dir, Linkr, alone, beside_others, bounded, command, has, skip, workspace};
+use crate::tls::{Certificate, Proxy};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -60,15 +61,18 @@ fn real_clicks(test: &str, env: &[(&str, &str)]) {
     bounded(replay, &dir, MOST).unwrap_or_else(|said| panic!("{said}"));
 }
 
-fn http_corpus(test: &str, env: &[(&str, &str)]) {
+fn http_corpus(test: &str, env: &[(&str, &str)], tls: bool) {
     let Some(shared) = shared(test, &["python3"]) else { return };
     let _turn = beside_others();
     let dir = Dir::new();
-    let linkr = Linkr::up_with(&dir, env);
+    let shown = Certificate::write(&dir, "a", &["a.test"]);
+    let linkr = Linkr::up_with(&dir, &[&shown.env()[..], env].concat());
     check_driver(&linkr, env);
+    let proxy = tls.then(|| Proxy::to(linkr.tls(), &shown));
+    let edge = proxy.as_ref().map_or(linkr.edge(), |proxy| proxy.address);
     let mut corpus = command("python3", dir.path());
     corpus.arg(shared.join("accept/http_corpus.py"));
-    corpus.args(["--edge", &linkr.edge().to_string(), "--wait", "6"]);
+    corpus.args(["--edge", &edge.to_string(), "--wait", "6"]);
     corpus.arg("--allow").arg(workspace().join("edge/tests/http_corpus.allow"));
     bounded(corpus, &dir, MOST).unwrap_or_else(|said| panic!("{said}"));
 }
@@ -85,10 +89,20 @@ fn real_clicks_epoll() {
 
 #[test]
 fn http_corpus_default_driver() {
-    http_corpus("http_corpus_default_driver", DRIVERS[0]);
+    http_corpus("http_corpus_default_driver", DRIVERS[0], false);
 }
 
 #[test]
 fn http_corpus_epoll() {
-    http_corpus("http_corpus_epoll", DRIVERS[1]);
+    http_corpus("http_corpus_epoll", DRIVERS[1], false);
+}
+
+#[test]
+fn http_corpus_over_tls_default_driver() {
+    http_corpus("http_corpus_over_tls_default_driver", DRIVERS[0], true);
+}
+
+#[test]
+fn http_corpus_over_tls_epoll() {
+    http_corpus("http_corpus_over_tls_epoll", DRIVERS[1], true);
 }

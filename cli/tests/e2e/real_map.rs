@@ -146,7 +146,7 @@ impl Nginx {
         Self { child, socket }
     }
 
-    fn connect(&self) -> Connection {
+    fn connect(&self) -> Connection<UnixStream> {
         Connection::over(until("nginx to listen", || UnixStream::connect(&self.socket).ok()))
     }
 }
@@ -164,7 +164,10 @@ fn program() -> Option<&'static str> {
 }
 
 /// What each path leads to; nothing where it is not found.
-fn answers(paths: impl Iterator<Item = String>, connect: impl Fn() -> Connection) -> Vec<Option<String>> {
+fn answers<S: Read + Write>(
+    paths: impl Iterator<Item = String>,
+    connect: impl Fn() -> Connection<S>,
+) -> Vec<Option<String>> {
     let mut connection = connect();
     let ask = |(n, path): (usize, String)| {
         if n % ON_ONE == ON_ONE - 1 {
@@ -204,14 +207,16 @@ fn a_real_map_moves_in_and_out(test: &str, store: fn() -> Option<Store>) {
     let form = |target: &str| link::Target::given(target, &[]).unwrap().as_str().to_owned();
     let carried: Vec<_> = lines.iter().filter(|(path, target)| is_carried(path, target)).collect();
     println!("{} of {} lines can be carried over", carried.len(), lines.len());
-    let agree = |what: &str, upper: bool, connect: &dyn Fn() -> Connection| {
-        let path = |(path, _): &&(String, String)| if upper { path.to_uppercase() } else { path.clone() };
-        for ((path, target), got) in carried.iter().zip(answers(carried.iter().map(path), connect)) {
+    let ask = |upper: bool| {
+        carried.iter().map(move |(path, _)| if upper { path.to_uppercase() } else { path.clone() })
+    };
+    let agree = |what: &str, answers: Vec<Option<String>>| {
+        for ((path, target), got) in carried.iter().zip(answers) {
             assert_eq!(got.map(|got| form(&got)), Some(form(target)), "{what}: {path}");
         }
     };
     let nginx = Nginx::start(&dir, "redirects.map", "target");
-    agree("the map in nginx", false, &|| nginx.connect());
+    agree("the map in nginx", answers(ask(false), || nginx.connect()));
     drop(nginx);
 
     // nginx compares paths without case, and so does a domain that folds it.
@@ -239,13 +244,13 @@ fn a_real_map_moves_in_and_out(test: &str, store: fn() -> Option<Store>) {
     }
 
     let ours = || Connection::to(edge.edge());
-    agree("linkr", false, &ours);
-    agree("linkr, in upper case", true, &ours);
+    agree("linkr", answers(ask(false), ours));
+    agree("linkr, in upper case", answers(ask(true), ours));
 
     // And out again, into another nginx.
     linkr.ok(&dir, &["export", "out.map", "--format", "nginx-map"]);
     let nginx = Nginx::start(&dir, "out.map", "linkr_target");
-    agree("the export in nginx", false, &|| nginx.connect());
+    agree("the export in nginx", answers(ask(false), || nginx.connect()));
     let unknown = || ["nowhere", "archive/1", "Y2013/x"].map(str::to_owned).into_iter();
     assert_eq!(answers(unknown(), ours), [None, None, None]);
     assert_eq!(answers(unknown(), || nginx.connect()), [None, None, None]);

@@ -182,7 +182,11 @@ impl Linkr {
 
     fn address(&self, key: &str) -> SocketAddr {
         let url = self.said(key).split_whitespace().next().unwrap();
-        url.strip_prefix("http://").unwrap().parse().unwrap()
+        url.split_once("://").unwrap().1.parse().unwrap()
+    }
+
+    pub fn tls(&self) -> SocketAddr {
+        self.address("tls")
     }
 
     pub fn edge(&self) -> SocketAddr {
@@ -223,7 +227,7 @@ impl Linkr {
         Connection::to(self.edge()).ask("GET", path)
     }
 
-    /// The value of a metric without labels.
+    /// The value of a metric, with its labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let text = Connection::to(self.admin()).ask("GET", "/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
@@ -269,14 +273,9 @@ impl Drop for Linkr {
 }
 
 /// A connection that is kept.
-pub struct Connection {
-    stream: BufReader<Box<dyn Stream>>,
+pub struct Connection<S = TcpStream> {
+    stream: BufReader<S>,
 }
-
-/// Bytes in both directions.
-pub trait Stream: Read + Write {}
-
-impl<S: Read + Write> Stream for S {}
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -306,10 +305,20 @@ impl Connection {
         stream.set_nodelay(true).unwrap();
         Self::over(stream)
     }
+}
 
+impl<S: Read + Write> Connection<S> {
     /// One that is there already.
-    pub fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: BufReader::new(Box::new(stream)) }
+    pub fn over(stream: S) -> Self {
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub fn stream(&self) -> &S {
+        self.stream.get_ref()
+    }
+
+    pub fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     pub fn ask(&mut self, method: &str, path: &str) -> Answer {

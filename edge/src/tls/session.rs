@@ -4,7 +4,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{Error, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{Error, HandshakeKind, ServerConfig};
 use std::sync::Arc;
 
 /// The longest record there is (RFC 5246, 6.2.3). Nothing of a handshake needs to be longer, either.
@@ -118,12 +118,10 @@ impl Session {
         out
     }
 
-    /// What the other side waits for now: the handshake's, but not tickets, which go with the first answer.
-    pub fn take_owed(&mut self) -> Vec<u8> {
-        let waits = self.left
-            || self.is_handshaking()
-            || self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3);
-        if waits { std::mem::take(&mut self.owed) } else { Vec::new() }
+    /// What the other side is to hear now. If an answer comes next, tickets go with it: one packet less. Otherwise at
+    /// once: a client may hold its request back until it hears something (Nagle), and the kernel acknowledges late.
+    pub fn take_owed(&mut self, answer_is_next: bool) -> Vec<u8> {
+        if answer_is_next && !self.left { Vec::new() } else { std::mem::take(&mut self.owed) }
     }
 
     /// Whether no request can be read yet.

@@ -43,10 +43,14 @@ impl Drop for Folder {
 }
 
 fn trusting(all: &[&Made<KeyPair>], version: ProtocolVersion) -> ClientConfig {
+    trusting_with(aws_lc_rs::default_provider(), all, version)
+}
+
+fn trusting_with(provider: CryptoProvider, all: &[&Made<KeyPair>], version: ProtocolVersion) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     all.iter().for_each(|made| roots.add(made.cert.der().clone()).unwrap());
     let version = rustls::ALL_VERSIONS.iter().find(|known| known.version == version).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
     builder.with_protocol_versions(&[version]).unwrap().with_root_certificates(roots).with_no_client_auth()
 }
 
@@ -83,7 +87,7 @@ impl Pair {
             for piece in bytes.chunks(self.cut.min(bytes.len())) {
                 self.server.sealed.extend_from_slice(piece);
                 let opened = self.server.open(&mut self.plain);
-                let owed = self.server.take_owed();
+                let owed = self.server.take_owed(!self.plain.is_empty());
                 self.hear(&owed)?;
                 opened?;
             }
@@ -166,36 +170,33 @@ fn the_end_is_said_once_and_behind_everything_else() {
 }
 
 #[test]
-fn tickets_go_with_the_first_answer_and_work_once_certificates_have_changed() {
+fn tickets_go_at_once_or_with_an_answer_and_work_once_certificates_have_changed() {
     let folder = Folder::new("tickets");
-    let made = folder.write("a", &["a.example"]);
+    folder.write("a", &["a.example"]);
     let mut offered = folder.offered(&["a"]).unwrap();
     for version in VERSIONS {
         let made = folder.write("a", &["a.example"]);
         assert_eq!(offered.look(), Ok(true));
         let client = Arc::new(trusting(&[&made], version));
-        let kind = |offered: &Offered| {
+        let kind = |offered: &Offered, early: &[u8]| {
             let mut pair = Pair::new(offered, &client, "a.example");
-            pair.client.writer().write_all(b"a").unwrap();
+            pair.client.writer().write_all(early).unwrap();
             pair.speak().unwrap();
-            if version == ProtocolVersion::TLSv1_3 {
-                assert_eq!(pair.client.tls13_tickets_received(), 0, "one packet less");
-            }
+            let tickets = |pair: &Pair| pair.client.tls13_tickets_received();
+            let expected = u32::from(version == ProtocolVersion::TLSv1_3);
+            assert_eq!(tickets(&pair), if early.is_empty() { expected } else { 0 }, "{version:?}");
             pair.answer(b"b", false);
-            if version == ProtocolVersion::TLSv1_3 {
-                assert_eq!(pair.client.tls13_tickets_received(), 1);
-            }
+            assert_eq!(tickets(&pair), expected);
             let resumed = pair.client.handshake_kind() == Some(HandshakeKind::Resumed);
             assert_eq!(pair.server.is_resumed(), resumed);
             resumed
         };
-        assert!(!kind(&offered), "{version:?}");
-        assert!(kind(&offered), "{version:?}");
+        assert!(!kind(&offered, b""), "{version:?}");
+        assert!(kind(&offered, b"a request"), "{version:?}");
         folder.write("a", &["a.example"]);
         assert_eq!(offered.look(), Ok(true));
-        assert!(kind(&offered), "{version:?}");
+        assert!(kind(&offered, b""), "{version:?}");
     }
-    drop(made);
 }
 
 #[test]
@@ -240,10 +241,6 @@ fn of_two_certificates_for_a_name_the_client_gets_one_that_it_can_check() {
     std::fs::write(cert, params.self_signed(&other).unwrap().pem()).unwrap();
     std::fs::write(key, other.serialize_pem()).unwrap();
     let offered = folder.offered(&["ed25519", "p256"]).unwrap();
-    let mut config = trusting(&[&made], ProtocolVersion::TLSv1_3);
-    let without = aws_lc_rs::default_provider().signature_verification_algorithms;
-    assert!(without.supported_schemes().contains(&rustls::SignatureScheme::ED25519), "or this shows nothing");
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let all = offered.shown.0.read().unwrap();
     let ecdsa = [rustls::SignatureScheme::ECDSA_NISTP256_SHA256];
     let found = all.find(Some("a.example"), |known| known.key.choose_scheme(&ecdsa).is_some()).unwrap();
@@ -273,7 +270,25 @@ fn only_http_1_1_is_spoken() {
 }
 
 #[test]
-fn a_name_that_cannot_be_used_changes_nothing_and_is_said() {
+fn the_shorter_hash_is_chosen_and_the_longer_one_possible() {
+    let folder = Folder::new("suites");
+    let made = folder.write("a", &["a.example"]);
+    let offered = folder.offered(&["a"]).unwrap();
+    for version in VERSIONS {
+        for (only_long, wanted) in [(false, "SHA256"), (true, "SHA384")] {
+            let mut provider = aws_lc_rs::default_provider();
+            provider.cipher_suites.retain(|suite| !only_long || hashes_long(suite.suite()));
+            let client = trusting_with(provider, &[&made], version);
+            let mut pair = Pair::new(&offered, &Arc::new(client), "a.example");
+            pair.speak().unwrap();
+            let suite = format!("{:?}", pair.client.negotiated_cipher_suite().unwrap().suite());
+            assert!(suite.ends_with(wanted), "{suite}");
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_change_nothing_and_is_said() {
     let folder = Folder::new("reload");
     folder.write("a", &["a.example"]);
     let (cert, key) = folder.pair("a");
@@ -346,7 +361,7 @@ proptest! {
         for piece in all.chunks(cut) {
             server.sealed.extend_from_slice(piece);
             if server.open(&mut plain).is_err() {
-                server.take_owed();
+                server.take_owed(false);
                 break;
             }
         }

@@ -97,7 +97,7 @@ impl<'a> Tls<'a> {
             {
                 break Shaken::Plain;
             }
-            let owed = self.session.take_owed();
+            let owed = self.session.take_owed(!self.early.is_empty());
             sent += owed.len();
             if !owed.is_empty() && self.stream.write_all(owed).await.0.is_err() {
                 break Shaken::Gone;
@@ -119,7 +119,7 @@ impl<'a> Tls<'a> {
 
     /// An alert.
     fn send_owed(&mut self) {
-        let owed = self.session.take_owed();
+        let owed = self.session.take_owed(false);
         if !owed.is_empty() {
             send_now(self.stream.as_raw_fd(), &owed);
         }
