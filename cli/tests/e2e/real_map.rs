@@ -7,6 +7,7 @@ use crate::support::{Connection, Dir, beside_others, bounded, command, has, skip
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
