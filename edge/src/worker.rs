@@ -207,7 +207,7 @@ async fn accept(
             Ok((stream, peer)) => match tls.clone() {
                 None => drop(monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer))),
                 Some(tls) => {
-                    drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)))
+                    drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)));
                 }
             },
             Err(_) if worker.shared.is_stopping() => return,
