@@ -94,7 +94,8 @@ impl Session {
             ConnectionState::WriteTraffic(mut traffic) => {
                 let records = plain.len() / MAX_PLAIN_BYTES + 2; // one for a change of keys
                 let room = plain.len() + records * RECORD_OVERHEAD;
-                let sealed = append(out, room, |room| traffic.encrypt(plain, room).map_err(needed));
+                let sealed =
+                    append(out, room, |room| traffic.encrypt(plain, room).map_err(|fault| needed(&fault)));
                 if last {
                     self.left = true;
                     leave(&mut traffic, out);
@@ -150,10 +151,10 @@ fn owe<Data>(owed: &mut Vec<u8>, mut data: EncodeTlsData<'_, Data>) {
 }
 
 fn leave<Data>(traffic: &mut WriteTraffic<'_, Data>, out: &mut Vec<u8>) {
-    append(out, RECORD_OVERHEAD, |room| traffic.queue_close_notify(room).map_err(needed));
+    append(out, RECORD_OVERHEAD, |room| traffic.queue_close_notify(room).map_err(|fault| needed(&fault)));
 }
 
-fn needed(fault: EncryptError) -> Option<usize> {
+fn needed(fault: &EncryptError) -> Option<usize> {
     match fault {
         EncryptError::InsufficientSize(needed) => Some(needed.required_size),
         EncryptError::EncryptExhausted => None,
