@@ -1,7 +1,8 @@
 //! The few system calls that no library here makes for us. The only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
 pub fn pin_to_core(core: usize) -> bool {
@@ -53,6 +54,47 @@ pub fn end(fd: RawFd, half: Half) {
         Half::Both => std::net::Shutdown::Both,
     };
     let _ = socket2::SockRef::from(&borrowed).shutdown(how);
+}
+
+/// Receives into the spare room of `into` what is there already.
+///
+/// # Errors
+/// `WouldBlock` when nothing is.
+pub fn receive_now(socket: &impl AsRawFd, into: &mut Vec<u8>) -> io::Result<usize> {
+    let borrowed = borrow(socket);
+    let count =
+        socket2::SockRef::from(&borrowed).recv_with_flags(into.spare_capacity_mut(), libc::MSG_DONTWAIT)?;
+    // SAFETY: the kernel wrote so many bytes behind the old length, within the capacity.
+    unsafe { into.set_len(into.len() + count) };
+    Ok(count)
+}
+
+/// Sends what the socket takes at once. `last`: the kernel keeps the bytes until the end of the stream goes out with
+/// them, in one packet; it has to follow.
+///
+/// # Errors
+/// `WouldBlock` when it takes nothing.
+pub fn send_now(socket: &impl AsRawFd, bytes: &[u8], last: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if last { libc::MSG_MORE } else { 0 };
+    socket2::SockRef::from(&borrow(socket)).send_with_flags(bytes, flags)
+}
+
+/// Ends the writing half.
+///
+/// # Errors
+/// The connection is gone.
+pub fn end_writing(socket: &impl AsRawFd) -> io::Result<()> {
+    socket2::SockRef::from(&borrow(socket)).shutdown(std::net::Shutdown::Write)
+}
+
+/// What came is acknowledged at once, and what comes next, until the kernel thinks otherwise.
+pub fn acknowledge(socket: &impl AsRawFd) {
+    let _ = socket2::SockRef::from(&borrow(socket)).set_tcp_quickack(true);
+}
+
+fn borrow(socket: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: whoever lends the socket keeps its descriptor open meanwhile.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Milliseconds of a clock that goes on while the machine is suspended, as `Instant` does not.

@@ -5,6 +5,7 @@ mod connection;
 mod deadlines;
 mod driver;
 mod redis;
+mod socket;
 
 use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
 use crate::sys;
@@ -12,10 +13,11 @@ use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
 use hot::{Hunt, Miss, Source, View};
-use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
 use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub use driver::Driver;
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
+/// Accepted in one turn; those who wait longer come after what is under way.
+const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
 const KEPT_BUFFERS: usize = 64;
 /// An answer buffer that grew beyond this is given back.
@@ -69,30 +73,36 @@ pub fn run(
             buffers: RefCell::default(),
             ask,
         });
-        // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
-        let ready = listener.set_nonblocking(monoio::utils::is_legacy());
-        match ready.and_then(|()| TcpListener::from_std(listener)) {
-            Ok(listener) => worker.serve(listener).await,
-            Err(fault) => tracing::error!(worker = index, %fault, "cannot use its listener"),
+        if let Err(fault) = worker.serve(listener).await {
+            tracing::error!(worker = index, %fault, "cannot use its listener");
         }
     });
 }
 
 impl Worker {
     /// Accepts until the edge stops, then drains.
-    async fn serve(self: Rc<Self>, listener: TcpListener) {
-        let canceller = Canceller::new();
-        let accepting = monoio::spawn(accept(Rc::clone(&self), listener, canceller.handle()));
+    async fn serve(self: Rc<Self>, listener: std::net::TcpListener) -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let waiting = TcpListener::from_std(listener.try_clone()?)?;
+        let listener = Rc::new(listener);
+        let accepting = monoio::spawn(accept(Rc::clone(&self), Rc::clone(&listener), waiting));
         while !self.shared.is_stopping() {
             monoio::time::sleep(TICK).await;
             self.tick();
         }
-        drop(canceller.cancel());
+        // Who is connected already may have asked already.
+        for _ in 0..4096 / ACCEPTS {
+            if !matches!(self.accept_waiting(&listener), Ok(true)) {
+                break;
+            }
+        }
+        sys::end(listener.as_raw_fd(), sys::Half::Read); // wakes it
         accepting.await;
+        drop(listener);
         self.connections.drain();
         for _ in 0..DRAIN.as_millis() / TICK.as_millis() {
             if self.connections.is_empty() {
-                return;
+                return Ok(());
             }
             monoio::time::sleep(TICK).await;
             self.tick();
@@ -103,6 +113,19 @@ impl Worker {
             left = self.connections.len(),
             "connections cut: they did not end in time"
         );
+        Ok(())
+    }
+
+    /// Accepts who is waiting; `true` when there may be more.
+    fn accept_waiting(self: &Rc<Self>, listener: &std::net::TcpListener) -> std::io::Result<bool> {
+        for _ in 0..ACCEPTS {
+            match listener.accept() {
+                Ok((stream, peer)) => drop(monoio::spawn(connection::serve(Rc::clone(self), stream, peer))),
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(true)
     }
 
     fn tick(&self) {
@@ -175,13 +198,12 @@ impl Worker {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, cancel: monoio::io::CancelHandle) {
-    loop {
-        match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, peer)) => {
-                monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer));
-            }
-            Err(_) if worker.shared.is_stopping() => return,
+async fn accept(worker: Rc<Worker>, listener: Rc<std::net::TcpListener>, waiting: TcpListener) {
+    while !worker.shared.is_stopping() {
+        match worker.accept_waiting(&listener) {
+            // The driver would say at once that there are more.
+            Ok(true) if monoio::utils::is_legacy() => connection::yield_now().await,
+            Ok(_) => drop(waiting.readable(false).await),
             Err(fault) => {
                 // Out of descriptors, most likely: the queue keeps those who wait.
                 tracing::warn!(worker = worker.index, %fault, "cannot accept");

@@ -2,18 +2,14 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
+use super::socket::{FIRST_BUFFER_BYTES, Socket};
 use crate::sys;
 use hot::limits::MAX_HEAD_BYTES;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
-use monoio::buf::{IoBufMut, SliceMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
-use monoio::net::TcpStream;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-/// Room for a request head, to begin with: a browser's takes about 700 bytes.
-const FIRST_BUFFER_BYTES: usize = 2 * 1024;
 /// Bytes that are read and dropped after the last answer.
 const MAX_LINGER_BYTES: usize = 64 * 1024;
 
@@ -24,8 +20,8 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let mut connection = Connection {
         worker: &worker,
         watch: &watch,
-        stream,
-        input: Vec::with_capacity(FIRST_BUFFER_BYTES),
+        stream: Socket::new(stream),
+        input: Vec::new(),
         conversation: Conversation::default(),
         debug: peer.ip().is_loopback(),
         batch: Batch::default(),
@@ -40,7 +36,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 struct Connection<'a> {
     worker: &'a Worker,
     watch: &'a Watch,
-    stream: TcpStream,
+    stream: Socket,
     input: Vec<u8>,
     conversation: Conversation,
     /// Who is on this machine may ask where an answer came from.
@@ -70,7 +66,7 @@ impl Connection<'_> {
                 let mut out = self.worker.take_buffer();
                 let (taken, step) = self.answer(&mut out);
                 self.input.drain(..taken);
-                let mut written = self.write(out).await;
+                let mut written = self.write(out, matches!(step, Step::Close { .. })).await;
                 let step = match step {
                     Step::Miss(miss) => {
                         let (step, more) = self.ask(&miss).await;
@@ -95,17 +91,18 @@ impl Connection<'_> {
     async fn read(&mut self) -> usize {
         match self.input.len() {
             0 => self.worker.connections.turn(self.watch, Phase::Idle),
-            received => self.worker.connections.turn_to_head(self.watch, received),
+            received => {
+                self.worker.connections.turn_to_head(self.watch, received);
+                self.stream.expect_more();
+            }
         }
-        let mut input = std::mem::take(&mut self.input);
-        let start = input.len();
-        if input.capacity() - start < FIRST_BUFFER_BYTES / 4 {
-            // At most twice a head: the parser decides at the latest when one is full.
-            input.reserve_exact((input.capacity() * 2).min(MAX_HEAD_BYTES + FIRST_BUFFER_BYTES) - start);
+        if self.watch.was_idle() {
+            self.stream.be_patient();
         }
-        let end = input.bytes_total();
-        let (result, slice) = self.stream.read(SliceMut::new(input, start, end)).await;
-        self.input = slice.into_inner();
+        // At most twice a head: the parser decides at the latest when one is full.
+        let most = MAX_HEAD_BYTES + FIRST_BUFFER_BYTES;
+        let (result, input) = self.stream.read(std::mem::take(&mut self.input), most).await;
+        self.input = input;
         result.unwrap_or(0)
     }
 
@@ -116,13 +113,13 @@ impl Connection<'_> {
     }
 
     /// `None` when the client is gone.
-    async fn write(&mut self, out: Vec<u8>) -> Option<()> {
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> Option<()> {
         if out.is_empty() {
             self.worker.give_buffer(out);
             return Some(());
         }
         self.worker.connections.turn(self.watch, Phase::Write);
-        let (result, out) = self.stream.write_all(out).await;
+        let (result, out) = self.stream.write(out, last).await;
         self.worker.give_buffer(out);
         result.ok()?;
         if let Batch { began: Some(began), answers: 1.. } = self.batch {
@@ -139,26 +136,27 @@ impl Connection<'_> {
             Some((source, answer)) => hot::finish(miss, Asked::Told(*source, &answer.told()), &mut out, turn),
             None => hot::finish(miss, Asked::Nobody, &mut out, turn),
         });
-        (step, self.write(out).await)
+        let last = matches!(step, Step::Close { .. });
+        (step, self.write(out, last).await)
     }
 
     async fn time_out(&mut self) -> Option<Linger> {
         let mut out = self.worker.take_buffer();
         let mut untimed = Batch::default(); // nothing arrived that it answers
         in_turn(self.worker, false, &mut untimed, |turn| hot::time_out(&mut out, turn));
-        self.write(out).await.map(|()| Linger)
+        self.write(out, true).await.map(|()| Linger)
     }
 
     /// Shuts down the write side and reads what still comes, so that no reset overtakes the answer.
     async fn linger(&mut self) {
         self.worker.connections.turn(self.watch, Phase::Linger);
-        if self.stream.shutdown().await.is_err() {
+        if self.stream.end_writing().is_err() {
             return;
         }
         let (mut buffer, mut left) = (std::mem::take(&mut self.input), MAX_LINGER_BYTES);
         while left > 0 {
             buffer.clear();
-            let (result, back) = self.stream.read(buffer).await;
+            let (result, back) = self.stream.read(buffer, MAX_LINGER_BYTES).await;
             buffer = back;
             match result {
                 Ok(count) if count > 0 => left = left.saturating_sub(count),
@@ -183,7 +181,7 @@ fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce
 
 /// Lets every other runnable task and the driver have a turn. Only for epoll, where the runtime polls the driver
 /// between rounds; on io_uring every operation waits for the ring by itself.
-async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut yielded, true) {

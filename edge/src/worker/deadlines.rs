@@ -51,6 +51,7 @@ pub struct Watch {
     received: Cell<u32>,
     expired: Cell<bool>,
     draining: Cell<bool>,
+    idle: Cell<bool>,
     place: usize,
 }
 
@@ -78,6 +79,7 @@ impl Connections {
             received: Cell::new(0),
             expired: Cell::new(false),
             draining: Cell::new(self.draining.get()),
+            idle: Cell::new(false),
             place,
         });
         table[place] = Some(Rc::clone(&watch));
@@ -111,6 +113,9 @@ impl Connections {
         self.now.set(self.now.get().wrapping_add(1));
         for watch in self.table.borrow().iter().flatten() {
             let waited = self.now.get().wrapping_sub(watch.since.get());
+            if waited > 1 {
+                watch.idle.set(true);
+            }
             if waited > watch.phase.get().limit(watch.received.get()) && !watch.expired.replace(true) {
                 let half = if watch.phase.get() == Phase::Head { Half::Read } else { Half::Both };
                 end(watch.fd, half);
@@ -143,6 +148,11 @@ impl Watch {
     /// Whether its read was ended because a head did not arrive in time.
     pub fn timed_out(&self) -> bool {
         self.expired.get() && self.phase.get() == Phase::Head
+    }
+
+    /// Whether it waited for more than a tick since this was last asked.
+    pub fn was_idle(&self) -> bool {
+        self.idle.replace(false)
     }
 
     /// Whether the next answer is the last.

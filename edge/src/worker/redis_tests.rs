@@ -140,7 +140,7 @@ async fn work(
         connections: Connections::default(),
         buffers: RefCell::default(),
     });
-    worker.serve(monoio::net::TcpListener::from_std(listener).unwrap()).await;
+    worker.serve(listener).await.unwrap();
 }
 
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
