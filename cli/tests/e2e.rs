@@ -4,6 +4,8 @@
 mod acknowledged;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/confined.rs"]
+mod confined;
 #[path = "e2e/corpora.rs"]
 mod corpora;
 #[path = "e2e/domains.rs"]
@@ -18,6 +20,8 @@ mod files;
 mod first;
 #[path = "e2e/halves.rs"]
 mod halves;
+#[path = "e2e/idle.rs"]
+mod idle;
 #[path = "e2e/image.rs"]
 mod image;
 #[path = "e2e/keys.rs"]

@@ -216,6 +216,9 @@ fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(4096)?;
+    // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
+    // of its own. See `Socket::expect_more` for requests that come in parts.
+    socket.set_tcp_quickack(false)?;
     Ok(socket.into())
 }
 

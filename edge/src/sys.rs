@@ -1,6 +1,7 @@
 //! The few system calls that no library here makes for us. The only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
@@ -55,13 +56,45 @@ pub fn end(fd: RawFd, half: Half) {
     let _ = socket2::SockRef::from(&borrowed).shutdown(how);
 }
 
-/// Sends what the kernel takes at once, to a connection whose descriptor is open. What it does not take is not worth
-/// waiting for.
-pub fn send_now(fd: RawFd, bytes: &[u8]) {
-    // SAFETY: as above; the caller has the stream itself.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let _ = socket2::SockRef::from(&borrowed).send_with_flags(bytes, flags);
+/// Receives into the spare room of `into` what is there already.
+///
+/// # Errors
+/// `WouldBlock` when nothing is.
+pub fn receive_now(socket: &impl AsRawFd, into: &mut Vec<u8>) -> io::Result<usize> {
+    let borrowed = borrow(socket);
+    let count =
+        socket2::SockRef::from(&borrowed).recv_with_flags(into.spare_capacity_mut(), libc::MSG_DONTWAIT)?;
+    // SAFETY: the kernel wrote so many bytes behind the old length, within the capacity.
+    unsafe { into.set_len(into.len() + count) };
+    Ok(count)
+}
+
+/// Sends what the socket takes at once. `last`: the kernel keeps the bytes until the end of the stream goes out with
+/// them, in one packet; it has to follow.
+///
+/// # Errors
+/// `WouldBlock` when it takes nothing.
+pub fn send_now(socket: &impl AsRawFd, bytes: &[u8], last: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if last { libc::MSG_MORE } else { 0 };
+    socket2::SockRef::from(&borrow(socket)).send_with_flags(bytes, flags)
+}
+
+/// Ends the writing half.
+///
+/// # Errors
+/// The connection is gone.
+pub fn end_writing(socket: &impl AsRawFd) -> io::Result<()> {
+    socket2::SockRef::from(&borrow(socket)).shutdown(std::net::Shutdown::Write)
+}
+
+/// What came is acknowledged at once, and what comes next, until the kernel thinks otherwise.
+pub fn acknowledge(socket: &impl AsRawFd) {
+    let _ = socket2::SockRef::from(&borrow(socket)).set_tcp_quickack(true);
+}
+
+fn borrow(socket: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: whoever lends the socket keeps its descriptor open meanwhile.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Milliseconds of a clock that goes on while the machine is suspended, as `Instant` does not.
@@ -132,15 +165,15 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
-        send_now(server.as_raw_fd(), b"goodbye");
+        assert_eq!(send_now(&server, b"goodbye", false).unwrap(), 7);
         let mut bytes = [0; 7];
         client.read_exact(&mut bytes).unwrap();
         assert_eq!(&bytes, b"goodbye");
         // Far more than both buffers hold, and nobody reads.
         let much = vec![0; 1 << 20];
-        (0..64).for_each(|_| send_now(server.as_raw_fd(), &much));
+        assert!((0..64).any(|_| send_now(&server, &much, false).is_err()));
         drop(client);
-        send_now(server.as_raw_fd(), b"to nobody"); // and no signal ends this process
+        assert!(send_now(&server, b"to nobody", false).is_err()); // and no signal ends this process
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod connection;
 mod deadlines;
 mod driver;
 mod redis;
+mod socket;
 mod wire;
 
 use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
@@ -13,11 +14,11 @@ use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
 use hot::{Hunt, Miss, Source, View};
-use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -29,6 +30,8 @@ pub use driver::Driver;
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
+/// Accepted in one turn; those who wait longer come after what is under way.
+const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
 const KEPT_BUFFERS: usize = 64;
 /// Descriptors that no client gets: for whoever looks after this edge, for control, Redis and the snapshot.
@@ -87,41 +90,50 @@ pub fn run(
             most_files: sys::file_limit() - FILES_KEPT_BACK.min(sys::file_limit() / 2),
             full: Cell::new(false),
         });
-        let plain = ready(listeners.plain);
-        let tls = listeners.tls.map(|(listener, config)| ready(listener).map(|listener| (listener, config)));
-        match plain.and_then(|plain| Ok((plain, tls.transpose()?))) {
-            Ok((plain, tls)) => worker.serve(plain, tls).await,
-            Err(fault) => tracing::error!(worker = index, %fault, "cannot use its listener"),
+        if let Err(fault) = worker.serve(listeners).await {
+            tracing::error!(worker = index, %fault, "cannot use its listener");
         }
     });
 }
 
-fn ready(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
-    // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
-    listener.set_nonblocking(monoio::utils::is_legacy())?;
-    TcpListener::from_std(listener)
+/// A listener, and what those who come by it are spoken to with.
+struct Door {
+    listener: std::net::TcpListener,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Worker {
     /// Accepts until the edge stops, then drains.
-    async fn serve(self: Rc<Self>, plain: TcpListener, tls: Option<(TcpListener, Arc<ServerConfig>)>) {
-        let canceller = Canceller::new();
-        let mut accepting = vec![monoio::spawn(accept(Rc::clone(&self), plain, None, canceller.handle()))];
-        accepting.extend(tls.map(|(listener, config)| {
-            monoio::spawn(accept(Rc::clone(&self), listener, Some(config), canceller.handle()))
-        }));
+    async fn serve(self: Rc<Self>, listeners: Listeners) -> std::io::Result<()> {
+        let mut doors = vec![Rc::new(Door { listener: listeners.plain, tls: None })];
+        doors.extend(listeners.tls.map(|(listener, tls)| Rc::new(Door { listener, tls: Some(tls) })));
+        let mut accepting = Vec::new();
+        for door in &doors {
+            door.listener.set_nonblocking(true)?;
+            let waiting = TcpListener::from_std(door.listener.try_clone()?)?;
+            accepting.push(monoio::spawn(accept(Rc::clone(&self), Rc::clone(door), waiting)));
+        }
         while !self.shared.is_stopping() {
             monoio::time::sleep(TICK).await;
             self.tick();
         }
-        drop(canceller.cancel());
+        for door in &doors {
+            // Who is connected already may have asked already.
+            for _ in 0..4096 / ACCEPTS {
+                if !matches!(self.accept_waiting(door), Ok((true, _))) {
+                    break;
+                }
+            }
+            sys::end(door.listener.as_raw_fd(), sys::Half::Read); // wakes it
+        }
         for accepting in accepting {
             accepting.await;
         }
+        drop(doors);
         self.connections.drain();
         for _ in 0..DRAIN.as_millis() / TICK.as_millis() {
             if self.connections.is_empty() {
-                return;
+                return Ok(());
             }
             monoio::time::sleep(TICK).await;
             self.tick();
@@ -132,6 +144,30 @@ impl Worker {
             left = self.connections.len(),
             "connections cut: they did not end in time"
         );
+        Ok(())
+    }
+
+    /// Accepts who is waiting: whether there may be more, and the newest descriptor.
+    fn accept_waiting(self: &Rc<Self>, door: &Door) -> std::io::Result<(bool, Option<RawFd>)> {
+        let mut newest = None;
+        for _ in 0..ACCEPTS {
+            let (stream, peer) = match door.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok((false, newest)),
+                Err(fault) => return Err(fault),
+            };
+            let number = stream.as_raw_fd();
+            newest = Some(number);
+            let worker = Rc::clone(self);
+            match door.tls.clone() {
+                None => drop(monoio::spawn(connection::serve(worker, stream, peer))),
+                Some(tls) => drop(monoio::spawn(connection::serve_tls(worker, stream, peer, tls))),
+            }
+            if number as usize >= self.most_files {
+                break;
+            }
+        }
+        Ok((true, newest))
     }
 
     fn tick(&self) {
@@ -218,24 +254,20 @@ impl Worker {
     }
 }
 
-async fn accept(
-    worker: Rc<Worker>,
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    cancel: monoio::io::CancelHandle,
-) {
-    loop {
-        match listener.cancelable_accept(cancel.clone()).await {
-            Ok((stream, peer)) => {
-                worker.leave_room_behind(stream.as_raw_fd()).await;
-                match tls.clone() {
-                    None => drop(monoio::spawn(connection::serve(Rc::clone(&worker), stream, peer))),
-                    Some(tls) => {
-                        drop(monoio::spawn(connection::serve_tls(Rc::clone(&worker), stream, peer, tls)));
-                    }
+async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
+    while !worker.shared.is_stopping() {
+        match worker.accept_waiting(&door) {
+            Ok((more, newest)) => {
+                if let Some(newest) = newest {
+                    worker.leave_room_behind(newest).await;
+                }
+                if more && monoio::utils::is_legacy() {
+                    // The driver would say at once that there are more.
+                    connection::yield_now().await;
+                } else {
+                    drop(waiting.readable(false).await);
                 }
             }
-            Err(_) if worker.shared.is_stopping() => return,
             Err(fault) => {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 tracing::warn!(worker = worker.index, %fault, "cannot accept");

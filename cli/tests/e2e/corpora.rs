@@ -1,12 +1,14 @@
 //! Real links and clicks, and a public corpus of HTTP requests, with both drivers. Skipped where the data is not.
 
-use crate::support::{Dir, Linkr, alone, beside_others, bounded, command, has, skip, workspace};
+use crate::support::{
+    Dir, EPOLL, IO_URING, Linkr, alone, beside_others, bounded, command, has, skip, workspace,
+};
 use crate::tls::{Certificate, Proxy};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-const DRIVERS: [&[(&str, &str)]; 2] = [&[], &[("MONOIO_FORCE_LEGACY_DRIVER", "1")]];
+const DRIVERS: [&[(&str, &str)]; 2] = [&[IO_URING], &[EPOLL]];
 
 /// A script that takes longer hangs.
 const MOST: Duration = Duration::from_secs(300);
@@ -28,7 +30,7 @@ pub fn shared(test: &str, programs: &[&str]) -> Option<PathBuf> {
 }
 
 fn check_driver(linkr: &Linkr, env: &[(&str, &str)]) {
-    if !env.is_empty() {
+    if env == [EPOLL] {
         assert!(linkr.said("edge").contains("epoll"), "{}", linkr.said("edge"));
     }
 }

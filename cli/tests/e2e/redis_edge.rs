@@ -1,13 +1,15 @@
 //! `linkr edge --redis`: what does not fit in memory is asked there before control, with both drivers.
 
-use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, skip, text, until};
+use crate::support::{
+    Connection, Dir, EPOLL, FREE_PORTS, IO_URING, LINKR, Linkr, beside_others, command, skip, text, until,
+};
 
 const LINKS: u32 = 4_000;
 
 #[test]
 fn an_edge_with_little_memory_asks_redis_before_control() {
     let _turn = beside_others();
-    for env in [&[][..], &[("MONOIO_FORCE_LEGACY_DRIVER", "1")]] {
+    for env in [[IO_URING], [EPOLL]] {
         let redis = match services::Redis::start(&["maxmemory-policy volatile-lru"]) {
             Err(fault @ services::Fault::Missing(_)) => return skip("redis", &fault.to_string()),
             redis => redis.unwrap(),
@@ -25,7 +27,7 @@ fn an_edge_with_little_memory_asks_redis_before_control() {
         let url = format!("http://{}", control.api());
         edge.args(["edge", "--control", &url, "--workers", "1", "--unpinned", "--hot-set-bytes", "128KiB"]);
         edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--redis-file"]);
-        edge.arg(own.write("url", format!("{}\n", redis.url()))).envs(env.iter().copied());
+        edge.arg(own.write("url", format!("{}\n", redis.url()))).envs(env);
         let edge = Linkr::start(edge, &own, &["edge", "admin"]);
         until("it to have seen all links", || {
             (Connection::to(edge.admin()).ask("GET", "/readyz").status == 200).then_some(())

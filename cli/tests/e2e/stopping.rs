@@ -1,6 +1,8 @@
 //! SIGTERM: everything that was asked is answered whole, and the process exits with 0.
 
-use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, until};
+use crate::support::{
+    Connection, Dir, EPOLL, FREE_PORTS, IO_URING, LINKR, Linkr, beside_others, command, until,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,12 +62,12 @@ fn stops_cleanly(env: &[(&str, &str)]) {
 
 #[test]
 fn nothing_in_flight_is_cut() {
-    stops_cleanly(&[]);
+    stops_cleanly(&[IO_URING]);
 }
 
 #[test]
 fn nothing_in_flight_is_cut_epoll() {
-    stops_cleanly(&[("MONOIO_FORCE_LEGACY_DRIVER", "1")]);
+    stops_cleanly(&[EPOLL]);
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Every port picked by the kernel.
 pub const FREE_PORTS: [&str; 4] = ["--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 
+/// What makes an edge run on one driver.
+pub const IO_URING: (&str, &str) = ("MONOIO_FORCE_LEGACY_DRIVER", "0");
+pub const EPOLL: (&str, &str) = ("MONOIO_FORCE_LEGACY_DRIVER", "1");
+
 static TURNS: RwLock<()> = RwLock::new(());
 
 /// Held by a test that measures time: nothing else of this suite runs beside it.
@@ -80,7 +84,7 @@ pub fn bounded(mut command: Command, dir: &Dir, most: Duration) -> Result<String
 }
 
 /// A directory of its own for each test, gone at the end.
-pub struct Dir(PathBuf);
+pub struct Dir(PathBuf, AtomicU32);
 
 impl Dir {
     pub fn new() -> Self {
@@ -88,7 +92,14 @@ impl Dir {
         let name = format!("linkr-e2e-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
         fs::create_dir_all(&dir).unwrap();
-        Self(dir)
+        // Not the same for all tests, and the same for one in every run.
+        let first = std::thread::current().name().map_or(0, |test| test.bytes().map(u32::from).sum());
+        Self(dir, AtomicU32::new(first))
+    }
+
+    /// What starts here takes turns on the drivers: so tests that do not name one meet both, in no more time.
+    fn next_driver(&self) -> (&'static str, &'static str) {
+        [IO_URING, EPOLL][self.1.fetch_add(1, Ordering::Relaxed) as usize % 2]
     }
 
     pub fn path(&self) -> &Path {
@@ -153,6 +164,10 @@ impl Linkr {
         // Keys have tests of their own, which say LINKR_INSECURE=false.
         if command.get_envs().all(|(name, value)| name != "LINKR_INSECURE" || value.is_none()) {
             command.env("LINKR_INSECURE", "true");
+        }
+        if command.get_envs().all(|(name, _)| name != IO_URING.0) {
+            let (name, value) = dir.next_driver();
+            command.env(name, value);
         }
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());

@@ -2,13 +2,12 @@
 
 use super::Worker;
 use super::deadlines::{Phase, Watch};
+use super::socket::Socket;
 use super::wire::{Plain, Shaken, Tls, Wire};
 use crate::sys;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
-use monoio::net::TcpStream;
 use rustls::ServerConfig;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ const MAX_LINGER_BYTES: usize = 64 * 1024;
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let watch = worker.connections.enter(stream.as_raw_fd());
     worker.meters().accepted();
-    Connection::new(&worker, &watch, Plain(stream), peer).serve().await;
+    Connection::new(&worker, &watch, Plain(Socket::new(stream)), peer).serve().await;
     worker.meters().closed();
     worker.connections.leave(&watch);
 }
@@ -30,7 +29,7 @@ pub async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, 
     let watch = worker.connections.enter(stream.as_raw_fd());
     worker.meters().accepted();
     worker.connections.turn(&watch, Phase::Handshake);
-    if let Ok(wire) = Tls::new(&worker, stream, config) {
+    if let Ok(wire) = Tls::new(&worker, Socket::new(stream), config) {
         let mut connection = Connection::new(&worker, &watch, wire, peer);
         match connection.wire.shake().await {
             Shaken::Done => connection.serve().await,
@@ -113,7 +112,13 @@ impl<'a, W: Wire> Connection<'a, W> {
     async fn read(&mut self) -> usize {
         match self.input.len() {
             0 => self.worker.connections.turn(self.watch, Phase::Idle),
-            received => self.worker.connections.turn_to_head(self.watch, received),
+            received => {
+                self.worker.connections.turn_to_head(self.watch, received);
+                self.wire.socket().expect_more();
+            }
+        }
+        if self.watch.was_idle() {
+            self.wire.socket().be_patient();
         }
         let (count, input) = self.wire.read(std::mem::take(&mut self.input)).await;
         self.input = input;
@@ -165,7 +170,7 @@ impl<'a, W: Wire> Connection<'a, W> {
     async fn refuse_plain(&mut self) {
         let mut out = self.worker.take_buffer();
         in_turn(self.worker, false, &mut Batch::default(), |turn| hot::refuse_plain(&mut out, turn));
-        if self.wire.stream().write_all(out).await.0.is_ok() {
+        if self.wire.socket().write(out, true).await.0.is_ok() {
             self.linger().await;
         }
     }
@@ -173,13 +178,13 @@ impl<'a, W: Wire> Connection<'a, W> {
     /// Shuts down the write side and reads what still comes, so that no reset overtakes the answer.
     async fn linger(&mut self) {
         self.worker.connections.turn(self.watch, Phase::Linger);
-        if self.wire.stream().shutdown().await.is_err() {
+        if self.wire.socket().end_writing().is_err() {
             return;
         }
         let (mut buffer, mut left) = (std::mem::take(&mut self.input), MAX_LINGER_BYTES);
         while left > 0 {
             buffer.clear();
-            let (result, back) = self.wire.stream().read(buffer).await;
+            let (result, back) = self.wire.socket().read(buffer, MAX_LINGER_BYTES).await;
             buffer = back;
             match result {
                 Ok(count) if count > 0 => left = left.saturating_sub(count),
@@ -204,7 +209,7 @@ fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce
 
 /// Lets every other runnable task and the driver have a turn. Only for epoll, where the runtime polls the driver
 /// between rounds; on io_uring every operation waits for the ring by itself.
-async fn yield_now() {
+pub async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut yielded, true) {

@@ -54,6 +54,7 @@ pub struct Watch {
     received: Cell<u32>,
     expired: Cell<bool>,
     draining: Cell<bool>,
+    idle: Cell<bool>,
     place: usize,
 }
 
@@ -81,6 +82,7 @@ impl Connections {
             received: Cell::new(0),
             expired: Cell::new(false),
             draining: Cell::new(self.draining.get()),
+            idle: Cell::new(false),
             place,
         });
         table[place] = Some(Rc::clone(&watch));
@@ -114,6 +116,9 @@ impl Connections {
         self.now.set(self.now.get().wrapping_add(1));
         for watch in self.table.borrow().iter().flatten() {
             let waited = self.now.get().wrapping_sub(watch.since.get());
+            if waited > 1 {
+                watch.idle.set(true);
+            }
             if waited <= watch.phase.get().limit(watch.received.get()) {
                 continue;
             }
@@ -155,6 +160,11 @@ impl Watch {
     /// Whether its read was ended because a head did not arrive in time.
     pub fn timed_out(&self) -> bool {
         self.expired.get() && self.phase.get() == Phase::Head
+    }
+
+    /// Whether it waited for more than a tick since this was last asked.
+    pub fn was_idle(&self) -> bool {
+        self.idle.replace(false)
     }
 
     /// Whether the next answer is the last.

@@ -1,6 +1,6 @@
 //! A worker with a real redis-server, on both drivers: what clients get, what origin is asked, what the set holds then.
 
-use super::super::{Clock, Connections, Worker};
+use super::super::{Clock, Connections, Listeners, Worker};
 use super::*;
 use crate::redis::{RedisConfig, RedisUrl};
 use crate::shared::Question;
@@ -142,7 +142,7 @@ async fn work(
         most_files: usize::MAX,
         full: Cell::default(),
     });
-    worker.serve(monoio::net::TcpListener::from_std(listener).unwrap(), None).await;
+    worker.serve(Listeners { plain: listener, tls: None }).await.unwrap();
 }
 
 fn until(what: &str, mut condition: impl FnMut() -> bool) {

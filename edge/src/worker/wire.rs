@@ -1,19 +1,12 @@
 //! How bytes come in and go out: as they are, or through TLS. What they mean is not known here.
 
 use super::Worker;
-use crate::sys::send_now;
+use super::socket::{FIRST_BUFFER_BYTES, Socket};
 use crate::tls::Session;
 use hot::limits::MAX_HEAD_BYTES;
-use monoio::buf::{IoBufMut, SliceMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
-use monoio::net::TcpStream;
 use rustls::ServerConfig;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-
-/// Room for a request head, to begin with: a browser's takes about 700 bytes.
-const FIRST_BUFFER_BYTES: usize = 2 * 1024;
 
 /// One end of a connection.
 pub trait Wire {
@@ -27,27 +20,26 @@ pub trait Wire {
     fn leave(&mut self);
 
     /// What is below.
-    fn stream(&mut self) -> &mut TcpStream;
+    fn socket(&mut self) -> &mut Socket;
 }
 
 /// As they are.
-pub struct Plain(pub TcpStream);
+pub struct Plain(pub Socket);
 
 impl Wire for Plain {
-    async fn read(&mut self, mut input: Vec<u8>) -> (usize, Vec<u8>) {
+    async fn read(&mut self, input: Vec<u8>) -> (usize, Vec<u8>) {
         // At most twice a head: the parser decides at the latest when one is full.
-        make_room(&mut input, MAX_HEAD_BYTES + FIRST_BUFFER_BYTES);
-        receive(&mut self.0, input).await
+        let (result, input) = self.0.read(input, MAX_HEAD_BYTES + FIRST_BUFFER_BYTES).await;
+        (result.unwrap_or(0), input)
     }
 
-    async fn write(&mut self, out: Vec<u8>, _: bool) -> (io::Result<()>, Vec<u8>) {
-        let (result, out) = self.0.write_all(out).await;
-        (result.map(drop), out)
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+        self.0.write(out, last).await
     }
 
     fn leave(&mut self) {}
 
-    fn stream(&mut self) -> &mut TcpStream {
+    fn socket(&mut self) -> &mut Socket {
         &mut self.0
     }
 }
@@ -55,7 +47,7 @@ impl Wire for Plain {
 /// Through TLS.
 pub struct Tls<'a> {
     worker: &'a Worker,
-    stream: TcpStream,
+    socket: Socket,
     session: Session,
     /// What came with the end of the handshake.
     early: Vec<u8>,
@@ -76,12 +68,8 @@ pub enum Shaken {
 impl<'a> Tls<'a> {
     /// # Errors
     /// As [`Session::new`].
-    pub fn new(
-        worker: &'a Worker,
-        stream: TcpStream,
-        config: Arc<ServerConfig>,
-    ) -> Result<Self, rustls::Error> {
-        Ok(Self { worker, stream, session: Session::new(config)?, early: Vec::new() })
+    pub fn new(worker: &'a Worker, socket: Socket, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self { worker, socket, session: Session::new(config)?, early: Vec::new() })
     }
 
     /// Shakes hands, and counts what it came to.
@@ -99,12 +87,14 @@ impl<'a> Tls<'a> {
             }
             let owed = self.session.take_owed(!self.early.is_empty());
             sent += owed.len();
-            if !owed.is_empty() && self.stream.write_all(owed).await.0.is_err() {
+            if !owed.is_empty() && self.socket.write(owed, false).await.0.is_err() {
                 break Shaken::Gone;
             }
             if opened.is_err() {
                 break Shaken::Refused;
             }
+            // Whoever sends the rest in a packet of its own must not wait for our acknowledgement.
+            self.socket.expect_more();
             if !self.session.is_handshaking() {
                 break Shaken::Done;
             }
@@ -121,7 +111,7 @@ impl<'a> Tls<'a> {
     fn send_owed(&mut self) {
         let owed = self.session.take_owed(false);
         if !owed.is_empty() {
-            send_now(self.stream.as_raw_fd(), &owed);
+            self.socket.say(&owed);
         }
     }
 
@@ -130,10 +120,10 @@ impl<'a> Tls<'a> {
         if sealed.is_empty() && sealed.capacity() > FIRST_BUFFER_BYTES {
             sealed = Vec::new();
         }
-        make_room(&mut sealed, usize::MAX); // the session says when it is too much
-        let (count, sealed) = receive(&mut self.stream, sealed).await;
+        // The session says when it is too much.
+        let (result, sealed) = self.socket.read(sealed, usize::MAX).await;
         self.session.sealed = sealed;
-        count
+        result.unwrap_or(0)
     }
 }
 
@@ -152,7 +142,10 @@ impl Wire for Tls<'_> {
                 input = self.worker.take_buffer();
             }
             match self.session.open(&mut input) {
-                Ok(0) => self.send_owed(),
+                Ok(0) => {
+                    self.send_owed();
+                    self.socket.expect_more();
+                }
                 Ok(count) => return (count, input),
                 Err(_) => {
                     self.send_owed();
@@ -168,34 +161,19 @@ impl Wire for Tls<'_> {
         if let Err(fault) = self.session.seal(&out, last, &mut sealed) {
             return (Err(io::Error::other(fault)), out);
         }
-        let (result, sealed) = self.stream.write_all(sealed).await;
+        let (result, sealed) = self.socket.write(sealed, last).await;
         self.worker.give_buffer(sealed);
-        (result.map(drop), out)
+        (result, out)
     }
 
     fn leave(&mut self) {
         let goodbye = self.session.goodbye();
         if !goodbye.is_empty() {
-            send_now(self.stream.as_raw_fd(), &goodbye);
+            self.socket.say(&goodbye);
         }
     }
 
-    fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
     }
-}
-
-/// Twice as much as before when little is left, up to so many bytes in all.
-fn make_room(buffer: &mut Vec<u8>, most: usize) {
-    let (length, capacity) = (buffer.len(), buffer.capacity());
-    if capacity - length < FIRST_BUFFER_BYTES / 4 {
-        buffer.reserve_exact((capacity * 2).max(FIRST_BUFFER_BYTES).min(most) - length);
-    }
-}
-
-async fn receive(stream: &mut TcpStream, mut buffer: Vec<u8>) -> (usize, Vec<u8>) {
-    let (start, end) = (buffer.len(), buffer.bytes_total());
-    let (result, slice) = stream.read(SliceMut::new(buffer, start, end)).await;
-    buffer = slice.into_inner();
-    (result.unwrap_or(0), buffer)
 }

@@ -1,0 +1,260 @@
+//! A connection's socket: plain system calls where nothing has to be waited for, the driver where something has.
+
+use crate::sys;
+use monoio::buf::{IoBufMut, SliceMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::TcpStream;
+use std::io::{self, ErrorKind};
+
+/// Room for a request head, to begin with: a browser's takes about 700 bytes.
+pub const FIRST_BUFFER_BYTES: usize = 2 * 1024;
+
+/// See the module. Dropped, it is closed.
+pub struct Socket {
+    state: State,
+    /// The next wait for a first byte may be long: it holds no buffer, and costs one system call more.
+    patient: bool,
+}
+
+enum State {
+    /// Not known to the driver: a connection for one request, which is most often here already, never has to be.
+    New(std::net::TcpStream),
+    Driven(TcpStream),
+    /// The driver did not take it.
+    Gone,
+}
+
+impl Socket {
+    /// Of a connection just accepted, in blocking mode.
+    pub fn new(stream: std::net::TcpStream) -> Self {
+        Self { state: State::New(stream), patient: true }
+    }
+
+    /// Reads behind what is there, into room for at most so many bytes in all. 0: nothing more comes.
+    pub async fn read(&mut self, mut input: Vec<u8>, most: usize) -> (io::Result<usize>, Vec<u8>) {
+        if let State::New(stream) = &self.state {
+            make_room(&mut input, most);
+            match sys::receive_now(stream, &mut input) {
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
+                done => return (done, input),
+            }
+        }
+        let patient = std::mem::take(&mut self.patient) && input.is_empty();
+        let stream = match self.driven() {
+            Ok(stream) => stream,
+            Err(fault) => return (Err(fault), input),
+        };
+        if patient {
+            input = Vec::new();
+            loop {
+                if let Err(fault) = stream.readable(false).await {
+                    return (Err(fault), input);
+                }
+                make_room(&mut input, most);
+                match sys::receive_now(stream, &mut input) {
+                    Err(fault) if fault.kind() == ErrorKind::WouldBlock => {} // another's wake-up
+                    done => return (done, input),
+                }
+            }
+        }
+        make_room(&mut input, most);
+        let (start, end) = (input.len(), input.bytes_total());
+        let (result, slice) = stream.read(SliceMut::new(input, start, end)).await;
+        (result, slice.into_inner())
+    }
+
+    /// Writes all. `last`: the end follows at once, by a drop or [`Socket::end_writing`], and goes out with these
+    /// bytes in one packet: a connection for one request costs the kernel a fifth less.
+    pub async fn write(&mut self, mut out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+        let sent = match &self.state {
+            State::New(stream) => sys::send_now(stream, &out, last),
+            State::Driven(stream) if last => sys::send_now(stream, &out, last),
+            _ => Ok(0),
+        };
+        match sent {
+            Ok(sent) if sent == out.len() => return (Ok(()), out),
+            Ok(sent) => drop(out.drain(..sent)),
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
+            Err(fault) => return (Err(fault), out),
+        }
+        match self.driven() {
+            Ok(stream) => {
+                let (result, out) = stream.write_all(out).await;
+                (result.map(drop), out)
+            }
+            Err(fault) => (Err(fault), out),
+        }
+    }
+
+    /// Sends what the kernel takes at once. What it does not take is not worth waiting for.
+    pub fn say(&self, bytes: &[u8]) {
+        let _ = match &self.state {
+            State::New(stream) => sys::send_now(stream, bytes, false),
+            State::Driven(stream) => sys::send_now(stream, bytes, false),
+            State::Gone => return,
+        };
+    }
+
+    /// Nothing more is going to be written.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn end_writing(&self) -> io::Result<()> {
+        match &self.state {
+            State::New(stream) => stream.shutdown(std::net::Shutdown::Write),
+            State::Driven(stream) => sys::end_writing(stream),
+            State::Gone => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// The last wait was long, and the next one may be.
+    pub fn be_patient(&mut self) {
+        self.patient = true;
+    }
+
+    /// More of what is read now is on its way: the client must not wait for the kernel's acknowledgement of this part.
+    pub fn expect_more(&self) {
+        match &self.state {
+            State::New(stream) => sys::acknowledge(stream),
+            State::Driven(stream) => sys::acknowledge(stream),
+            State::Gone => {}
+        }
+    }
+
+    fn driven(&mut self) -> io::Result<&mut TcpStream> {
+        if let State::New(_) = self.state
+            && let State::New(stream) = std::mem::replace(&mut self.state, State::Gone)
+        {
+            // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
+            if monoio::utils::is_legacy() {
+                stream.set_nonblocking(true)?;
+            }
+            self.state = State::Driven(TcpStream::from_std(stream)?);
+        }
+        match &mut self.state {
+            State::Driven(stream) => Ok(stream),
+            _ => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Twice as much as before when little is left, up to so many bytes in all.
+fn make_room(buffer: &mut Vec<u8>, most: usize) {
+    let (length, capacity) = (buffer.len(), buffer.capacity());
+    if capacity - length < FIRST_BUFFER_BYTES / 4 {
+        buffer.reserve_exact((capacity * 2).max(FIRST_BUFFER_BYTES).min(most) - length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+    use std::io::{Read, Write};
+    use std::net;
+    use std::time::{Duration, Instant};
+
+    fn on_both_drivers(test: impl AsyncFn()) {
+        RuntimeBuilder::<LegacyDriver>::new().enable_timer().build().unwrap().block_on(test());
+        match monoio::utils::detect_uring() {
+            true => RuntimeBuilder::<IoUringDriver>::new().enable_timer().build().unwrap().block_on(test()),
+            false => println!("SKIPPED: io_uring is not allowed here"),
+        }
+    }
+
+    /// A client, and its connection to a listener as an edge has it.
+    fn pair() -> (net::TcpStream, Socket) {
+        let listener = crate::listener("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, Socket::new(listener.accept().unwrap().0))
+    }
+
+    async fn read(socket: &mut Socket) -> Vec<u8> {
+        let (count, input) = socket.read(Vec::new(), 4096).await;
+        assert_eq!(count.unwrap(), input.len());
+        input
+    }
+
+    #[test]
+    fn bytes_come_through_whenever_they_are_sent() {
+        on_both_drivers(async || {
+            let (mut client, mut socket) = pair();
+            client.write_all(b"at once").unwrap();
+            assert_eq!(read(&mut socket).await, b"at once");
+            for patient in [true, false, true, true] {
+                if patient {
+                    socket.be_patient();
+                }
+                let mut later = client.try_clone().unwrap();
+                monoio::spawn(async move {
+                    monoio::time::sleep(Duration::from_millis(1)).await;
+                    later.write_all(b"later").unwrap();
+                });
+                assert_eq!(read(&mut socket).await, b"later");
+            }
+            client.shutdown(net::Shutdown::Write).unwrap();
+            socket.be_patient();
+            assert_eq!(read(&mut socket).await, b"");
+        });
+    }
+
+    #[test]
+    fn more_than_the_kernel_takes_at_once_is_written_whole() {
+        on_both_drivers(async || {
+            for last in [false, true] {
+                let (mut client, mut socket) = pair();
+                let reader = std::thread::spawn(move || {
+                    let mut all = Vec::new();
+                    client.read_to_end(&mut all).unwrap();
+                    all.len()
+                });
+                let (result, _) = socket.write(vec![b'x'; 20 << 20], last).await;
+                result.unwrap();
+                drop(socket);
+                // On io_uring the driver closes it, in its next turn.
+                monoio::time::sleep(Duration::from_millis(1)).await;
+                assert_eq!(reader.join().unwrap(), 20 << 20);
+            }
+        });
+    }
+
+    #[test]
+    fn the_last_bytes_wait_for_the_end() {
+        on_both_drivers(async || {
+            // The kernel waits for the end for 200 ms: a machine that is as slow as that five times is out of order.
+            let held = (0..5).any(|_| {
+                let (mut client, socket) = pair();
+                let State::New(stream) = &socket.state else { unreachable!() };
+                assert_eq!(sys::send_now(stream, b"bye", true).unwrap(), 3);
+                client.set_nonblocking(true).unwrap();
+                let early = client.read(&mut [0; 8]);
+                drop(socket);
+                client.set_nonblocking(false).unwrap();
+                early.is_err_and(|fault| fault.kind() == ErrorKind::WouldBlock)
+                    && client.read(&mut [0; 8]).unwrap() == 3
+                    && client.read(&mut [0; 8]).unwrap() == 0
+            });
+            assert!(held);
+        });
+    }
+
+    #[test]
+    fn a_request_in_parts_does_not_wait_for_a_late_acknowledgement() {
+        on_both_drivers(async || {
+            // By Nagle's rule the client keeps the second part until the first is acknowledged, and without being told
+            // the kernel would let that take 40 ms.
+            let mut quickest = Duration::MAX;
+            for _ in 0..5 {
+                let (mut client, mut socket) = pair();
+                client.write_all(b"GET /").unwrap();
+                let began = Instant::now();
+                client.write_all(b"x HTTP/1.1").unwrap();
+                assert_eq!(read(&mut socket).await, b"GET /");
+                socket.expect_more();
+                assert_eq!(read(&mut socket).await, b"x HTTP/1.1");
+                quickest = quickest.min(began.elapsed());
+            }
+            assert!(quickest < Duration::from_millis(25), "{quickest:?}");
+        });
+    }
+}
