@@ -132,20 +132,28 @@ impl Set {
         let before = self.complete.load(Ordering::Acquire);
         let (hash, _turn) = (self.hash(key), self.turn(key));
         let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
-        if let Some((slot, _)) = shard.get(hash, |(slot, _)| slot.key() == key) {
-            let confirmed = slot.generation() == self.slot_generation();
-            if confirmed {
-                slot.touch();
+        let held = match shard.get(hash, |(slot, _)| slot.key() == key) {
+            Some((slot, _)) => {
+                let confirmed = slot.generation() == self.slot_generation();
+                if confirmed {
+                    slot.touch();
+                }
+                let (version, as_of) = (slot.version(), slot.as_of());
+                Held { found: slot.found(), confirmed, version, as_of }
             }
-            let (version, as_of) = (slot.version(), slot.as_of());
-            return then(Held { found: slot.found(), confirmed, version, as_of });
-        }
-        drop(shard);
+            None => self.absent(before),
+        };
+        then(held) // in one place, so that it is compiled into this one
+    }
+
+    /// `before`: [`Set::complete`], read before the look-up.
+    #[cold]
+    fn absent(&self, before: u64) -> Held<'static> {
         // Read between the two: a position that the absence is known at.
         let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
         let absence = if certain { Absence::Certain } else { Absence::Unknown };
-        then(Held { found: Found::Absent(absence), confirmed: true, version: 0, as_of })
+        Held { found: Found::Absent(absence), confirmed: true, version: 0, as_of }
     }
 
     /// How old this edge's newest proof is that it knew everything acknowledged, at `now` (boot-clock milliseconds).

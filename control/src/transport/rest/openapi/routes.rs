@@ -332,7 +332,7 @@ pub const NARROWER: &[(&str, &str, &str)] = &[
         r#"{"readOnly":false,"description":"The host in lower case, without a port; `-` is the default domain. To create a domain: the host wanted."}"#,
     ),
     ("Domain", "not_found", r#"{"maxLength":1024}"#),
-    ("Key", "client", r#"{"pattern":"^[0-9A-Za-z._@-]+$","minLength":1,"maxLength":100}"#),
+    ("Key", "client", r#"{"pattern":"^(edge:)?[0-9A-Za-z._@-]+$","minLength":1,"maxLength":105}"#),
     (
         "Key",
         "scopes",
