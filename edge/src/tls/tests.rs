@@ -1,3 +1,5 @@
+//! Sessions against real clients of the same library, in memory: cuts, names, tickets, ends, bounds.
+
 use super::*;
 use proptest::prelude::*;
 use rcgen::{CertifiedKey as Made, KeyPair, generate_simple_self_signed};
