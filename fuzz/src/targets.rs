@@ -53,3 +53,13 @@ fn responses(mut bytes: &[u8]) -> usize {
     }
     count
 }
+
+/// The same bytes, cut into pieces of these sizes, over and over.
+fn pieces<'a>(mut data: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let cut = |size: &usize| {
+        let (piece, rest) = data.split_at(data.len().min(*size));
+        data = rest;
+        Some(piece).filter(|piece| !piece.is_empty())
+    };
+    sizes.iter().cycle().map_while(cut).collect()
+}

@@ -1,7 +1,7 @@
 //! Request heads: parsed as a stranger parses them, the same however they are cut, and answered in whole responses.
 
 use super::heads::Verdict;
-use super::{leads_somewhere_safe, responses};
+use super::{leads_somewhere_safe, pieces, responses};
 use hot::{Asked, Conversation, Counts, Parsed, Policy, Set, Stamp, Step, Stored, Turn, View, finish, parse};
 use link::{Class, Epoch, Link, LinkParts, Position, QueryPolicy, Target};
 use std::sync::OnceLock;
@@ -24,16 +24,7 @@ pub fn run(data: &[u8]) {
     responses(&answers);
     assert_eq!(converse(data.chunks(step)), (answers.clone(), closed), "in pieces of {step}");
     let sizes: Vec<usize> = data.iter().take(64).map(|&byte| 1 + usize::from(byte) * step).collect();
-    let (mut rest, mut pieces) = (data, Vec::new());
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, behind) = rest.split_at(rest.len().min(*size));
-        pieces.push(piece);
-        rest = behind;
-    }
-    assert_eq!(converse(pieces), (answers, closed), "in pieces of {sizes:?}");
+    assert_eq!(converse(pieces(data, &sizes)), (answers, closed), "in pieces of {sizes:?}");
 }
 
 /// What a connection that sends these pieces is answered, and whether it is closed then.

@@ -1,5 +1,6 @@
 //! Replies of Redis: the same however they arrive, and the same as the redis crate finds in the whole.
 
+use super::pieces;
 use crate::replies::Replies;
 use bytes::Bytes;
 use feed::relay::{self, Question, Shard};
@@ -10,16 +11,8 @@ pub fn run(data: &[u8]) {
     let Some((&[one, other], stream)) = data.split_first_chunk() else { return };
     let whole = read([stream]);
     let sizes = [1 + usize::from(one), 1 + usize::from(other)];
-    let (mut rest, mut pieces) = (stream, Vec::new());
-    for size in sizes.iter().cycle() {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, behind) = rest.split_at(rest.len().min(*size));
-        pieces.push(piece);
-        rest = behind;
-    }
-    for (how, cut) in [("byte by byte", read(stream.chunks(1))), ("in pieces", read(pieces))] {
+    for (how, cut) in [("byte by byte", read(stream.chunks(1))), ("in pieces", read(pieces(stream, &sizes)))]
+    {
         assert_eq!(cut, whole, "{how}: {}", stream.escape_ascii());
     }
     // What the redis crate refuses is never taken, and what both take is the same. It takes more: the types of RESP3,
