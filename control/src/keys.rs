@@ -94,6 +94,12 @@ impl Known {
         }
     }
 
+    /// One that was.
+    #[cfg(test)]
+    pub fn revoked() -> Self {
+        Self { revoked: AtomicBool::new(true), ..Self::feed("revoked", None) }
+    }
+
     /// Whether it has the scope.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.has(scope)

@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -53,7 +53,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             request.extensions_mut().insert(caller);
             let response = next.run(request).await;
             match known {
-                Some(known) => response.map(|body| Body::new(Watched { body, known })),
+                Some(known) => response.map(|body| Body::new(Watched { body, known, grpc, ended: false })),
                 None => response,
             }
         }
@@ -133,6 +133,25 @@ fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Kn
 struct Watched {
     body: Body,
     known: Arc<Known>,
+    grpc: bool,
+    ended: bool,
+}
+
+impl Watched {
+    /// Over gRPC the end says why; over REST an answer that breaks off is all that can be said behind its status.
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        const WHY: &str = "the key was revoked or has expired";
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        if !self.grpc {
+            return Some(Err(axum::Error::new(WHY)));
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", (tonic::Code::Unauthenticated as i32).into());
+        trailers.insert("grpc-message", HeaderValue::from_static(WHY));
+        Some(Ok(Frame::trailers(trailers)))
+    }
 }
 
 impl http_body::Body for Watched {
@@ -143,17 +162,39 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.known.is_dead() {
-            return Poll::Ready(Some(Err(axum::Error::new("the key was revoked or has expired"))));
+        if self.ended || self.known.is_dead() {
+            return Poll::Ready(self.end());
         }
         http_body::Body::poll_frame(Pin::new(&mut self.body), cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        http_body::Body::is_end_stream(&self.body)
+        self.ended || http_body::Body::is_end_stream(&self.body)
     }
 
     fn size_hint(&self) -> SizeHint {
         http_body::Body::size_hint(&self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body::Body as _;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn a_call_whose_key_ends_meanwhile_is_told_so() {
+        let known = Arc::new(Known::revoked());
+        for grpc in [true, false] {
+            let body = Body::from("an answer");
+            let mut watched = Watched { body, known: known.clone(), grpc, ended: false };
+            let told = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.unwrap();
+            assert_eq!(told.is_ok(), grpc);
+            if let Ok(frame) = told {
+                assert_eq!(frame.into_trailers().unwrap()["grpc-status"], "16");
+            }
+            assert!(poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.is_none());
+        }
     }
 }
