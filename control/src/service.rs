@@ -17,6 +17,7 @@ mod write;
 
 pub use draft::Rules;
 pub use import::Chunk;
+pub use list::page_size;
 pub use watch::{Watch, Watches};
 
 use crate::journal::{Draft, Field, Intent, Item};

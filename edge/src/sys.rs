@@ -46,21 +46,19 @@ pub enum Half {
 /// Ends a half of a connection whose descriptor is open. What it returns does not matter: a connection that is gone
 /// already is what was wanted.
 pub fn end(fd: RawFd, half: Half) {
-    // SAFETY: the caller's table holds descriptors of connections that are still open (a guard takes them out before
-    // the stream is dropped, on the same thread), so the borrow lives as long as the descriptor.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let how = match half {
         Half::Read => std::net::Shutdown::Read,
         Half::Both => std::net::Shutdown::Both,
     };
-    let _ = socket2::SockRef::from(&borrowed).shutdown(how);
+    // Descriptors in the callers' tables are open: they are taken out before the stream is dropped, on the same thread.
+    let _ = socket2::SockRef::from(&borrow(&fd)).shutdown(how);
 }
 
 /// Receives into the spare room of `into` what is there already.
 ///
 /// # Errors
 /// `WouldBlock` when nothing is.
-pub fn receive_now(socket: &impl AsRawFd, into: &mut Vec<u8>) -> io::Result<usize> {
+pub fn receive_now(socket: &(impl AsRawFd + ?Sized), into: &mut Vec<u8>) -> io::Result<usize> {
     let borrowed = borrow(socket);
     let count =
         socket2::SockRef::from(&borrowed).recv_with_flags(into.spare_capacity_mut(), libc::MSG_DONTWAIT)?;
@@ -74,7 +72,7 @@ pub fn receive_now(socket: &impl AsRawFd, into: &mut Vec<u8>) -> io::Result<usiz
 ///
 /// # Errors
 /// `WouldBlock` when it takes nothing.
-pub fn send_now(socket: &impl AsRawFd, bytes: &[u8], last: bool) -> io::Result<usize> {
+pub fn send_now(socket: &(impl AsRawFd + ?Sized), bytes: &[u8], last: bool) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if last { libc::MSG_MORE } else { 0 };
     socket2::SockRef::from(&borrow(socket)).send_with_flags(bytes, flags)
 }
@@ -83,16 +81,16 @@ pub fn send_now(socket: &impl AsRawFd, bytes: &[u8], last: bool) -> io::Result<u
 ///
 /// # Errors
 /// The connection is gone.
-pub fn end_writing(socket: &impl AsRawFd) -> io::Result<()> {
+pub fn end_writing(socket: &(impl AsRawFd + ?Sized)) -> io::Result<()> {
     socket2::SockRef::from(&borrow(socket)).shutdown(std::net::Shutdown::Write)
 }
 
 /// What came is acknowledged at once, and what comes next, until the kernel thinks otherwise.
-pub fn acknowledge(socket: &impl AsRawFd) {
+pub fn acknowledge(socket: &(impl AsRawFd + ?Sized)) {
     let _ = socket2::SockRef::from(&borrow(socket)).set_tcp_quickack(true);
 }
 
-fn borrow(socket: &impl AsRawFd) -> BorrowedFd<'_> {
+fn borrow(socket: &(impl AsRawFd + ?Sized)) -> BorrowedFd<'_> {
     // SAFETY: whoever lends the socket keeps its descriptor open meanwhile.
     unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }

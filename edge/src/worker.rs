@@ -76,6 +76,7 @@ pub fn run(
         tracing::warn!(worker = index, "cannot be pinned to a core");
     }
     let ask = RefCell::new(shared.ask());
+    let files = sys::file_limit();
     driver::run(report, move || async move {
         let worker = Rc::new(Worker {
             index,
@@ -87,7 +88,7 @@ pub fn run(
             connections: Connections::default(),
             buffers: RefCell::default(),
             ask,
-            most_files: sys::file_limit() - FILES_KEPT_BACK.min(sys::file_limit() / 2),
+            most_files: files - FILES_KEPT_BACK.min(files / 2),
             full: Cell::new(false),
         });
         if let Err(fault) = worker.serve(listeners).await {

@@ -100,27 +100,19 @@ impl Debug {
 /// A redirect.
 #[inline]
 pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Extra<'_>) {
-    match to.status {
-        Status::Found => out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: "),
-        status => write_other_status(out, status),
-    }
-    to.write_location(out);
-    if to.max_age == 0 && extra.is_plain() {
-        out.extend_from_slice(&stamp.plain_tail);
-    } else {
-        stamp.write_tail(out, to.max_age, extra);
-    }
-}
-
-#[cold]
-fn write_other_status(out: &mut Vec<u8>, status: Status) {
-    out.extend_from_slice(match status {
+    out.extend_from_slice(match to.status {
         Status::Found => b"HTTP/1.1 302 Found\r\nLocation: ",
         Status::MovedPermanently => b"HTTP/1.1 301 Moved Permanently\r\nLocation: ",
         Status::SeeOther => b"HTTP/1.1 303 See Other\r\nLocation: ",
         Status::TemporaryRedirect => b"HTTP/1.1 307 Temporary Redirect\r\nLocation: ",
         Status::PermanentRedirect => b"HTTP/1.1 308 Permanent Redirect\r\nLocation: ",
     });
+    to.write_location(out);
+    if to.max_age == 0 && extra.is_plain() {
+        out.extend_from_slice(&stamp.plain_tail);
+    } else {
+        stamp.write_tail(out, to.max_age, extra);
+    }
 }
 
 /// Every other response: a status, fields that belong to it, and a line for people.
@@ -236,21 +228,22 @@ pub fn write_refusal(out: &mut Vec<u8>, refusal: Refusal, stamp: &Stamp) {
         Refusal::Version => "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n",
     };
     let status = StatusCode::from_u16(refusal as u16).unwrap_or(StatusCode::BAD_REQUEST);
-    let extra = Extra { close: true, ..Extra::default() };
-    write_page(out, &Page { status, fields: "Cache-Control: no-store\r\n", text }, stamp, &extra);
+    write_last(out, status, text, stamp);
 }
 
 /// 400: this is HTTP without TLS, where there is nothing else.
 pub fn write_tls_only(out: &mut Vec<u8>, stamp: &Stamp) {
-    let text = "Only TLS is spoken here: ask with https.\n";
-    let page = Page { status: StatusCode::BAD_REQUEST, fields: "Cache-Control: no-store\r\n", text };
-    write_page(out, &page, stamp, &Extra { close: true, ..Extra::default() });
+    write_last(out, StatusCode::BAD_REQUEST, "Only TLS is spoken here: ask with https.\n", stamp);
 }
 
 /// 408: the head did not arrive in time.
 pub fn write_timeout(out: &mut Vec<u8>, stamp: &Stamp) {
-    let text = "The request did not arrive in time.\n";
-    let page = Page { status: StatusCode::REQUEST_TIMEOUT, fields: "Cache-Control: no-store\r\n", text };
+    write_last(out, StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time.\n", stamp);
+}
+
+/// To what is no request that is served; nothing comes behind it.
+fn write_last(out: &mut Vec<u8>, status: StatusCode, text: &'static str, stamp: &Stamp) {
+    let page = Page { status, fields: "Cache-Control: no-store\r\n", text };
     write_page(out, &page, stamp, &Extra { close: true, ..Extra::default() });
 }
 

@@ -1,9 +1,9 @@
 //! `compare`: servers in turn, round by round, so that what the machine does meanwhile happens to all of them.
 
-use crate::args::{Compare, WatchArgs};
+use crate::args::{Compare, LoadArgs, WatchArgs};
 use crate::keys::Key;
 use crate::peers::{self, Peer};
-use crate::plan::Pace;
+use crate::plan::{Pace, Plan};
 use crate::report::Report;
 use crate::run::measure;
 use crate::stats::{interval, median};
@@ -63,10 +63,10 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    fn plan(&self, load: &LoadArgs, pace: Pace) -> Result<Plan, String> {
         match self {
-            Self::Started(peer) => peer.url(),
-            Self::Running { url, .. } => url.clone(),
+            Self::Started(peer) => peer.plan(load, pace),
+            Self::Running { url, .. } => load.plan(url, pace),
         }
     }
 }
@@ -119,8 +119,7 @@ fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series
         for ((server, keys), own) in servers.iter().zip(&mixed).zip(&mut series) {
             let admin = if let Server::Started(peer) = server { peer.admin } else { None };
             let watch = WatchArgs { admin, syscalls: false, out: None };
-            let mut plan = args.load.plan(&server.url(), pace)?;
-            plan.trust_any |= matches!(server, Server::Started(_)); // its certificate was made here
+            let plan = server.plan(&args.load, pace)?;
             let (report, _) = measure(&plan, &args.load, &watch, keys, None, false)?;
             if round > 0 {
                 // The first round warms caches and branch predictors, and is not counted.

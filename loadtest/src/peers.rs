@@ -2,6 +2,7 @@
 
 use crate::args::LoadArgs;
 use crate::keys::{Expect, Key};
+use crate::plan::{Pace, Plan};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -91,6 +92,16 @@ impl Peer {
     /// Where it answers.
     pub fn url(&self) -> String {
         format!("http{}://{}", if self.tls { "s" } else { "" }, self.address)
+    }
+
+    /// How to load it: its certificate, if it has one, was made here.
+    ///
+    /// # Errors
+    /// One line: what cannot be meant.
+    pub fn plan(&self, load: &LoadArgs, pace: Pace) -> Result<Plan, String> {
+        let mut plan = load.plan(&self.url(), pace)?;
+        plan.trust_any = true;
+        Ok(plan)
     }
 
     /// What must come back from it for these keys.

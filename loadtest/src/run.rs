@@ -17,15 +17,13 @@ use std::time::Duration;
 pub fn run(args: &Run) -> Result<ExitCode, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
     let target = Target::new(&args.target, &args.load, &args.watch)?;
-    let mut plan = args.load.plan(&target.url, pace)?;
-    plan.trust_any |= target.is_own();
+    let plan = target.plan(&args.load, pace)?;
     finish(&plan, &args.load, &target.watch, &target.keys, None)
 }
 
 /// The server of a run, which may have to be started.
 pub struct Target {
-    /// Where it answers.
-    pub url: String,
+    url: String,
     /// What to ask it for.
     pub keys: Arc<Keys>,
     /// Where to look meanwhile.
@@ -49,9 +47,12 @@ impl Target {
         Ok(Self { url: peer.url(), keys: load.mix(peer.keys(keys))?, watch, peer: Some(peer) })
     }
 
-    /// Whether it was started here, and its certificate made here.
-    pub fn is_own(&self) -> bool {
-        self.peer.is_some()
+    /// How to load it.
+    ///
+    /// # Errors
+    /// One line: what cannot be meant.
+    pub fn plan(&self, load: &LoadArgs, pace: Pace) -> Result<Plan, String> {
+        self.peer.as_ref().map_or_else(|| load.plan(&self.url, pace), |peer| peer.plan(load, pace))
     }
 }
 

@@ -16,8 +16,7 @@ pub fn sweep(args: &Sweep) -> Result<ExitCode, String> {
     let target = Target::new(&args.target, &args.load, &args.watch)?;
     let watch = WatchArgs { out: None, ..target.watch.clone() }; // one file for all steps, at the end
     let one = |pace| {
-        let mut plan = args.load.plan(&target.url, pace)?;
-        plan.trust_any |= target.is_own();
+        let plan = target.plan(&args.load, pace)?;
         measure(&plan, &args.load, &watch, &target.keys, None, true).map(|(report, _)| report)
     };
     let most = one(Pace::Flat)?.warm.rate;

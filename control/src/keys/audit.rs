@@ -3,12 +3,11 @@
 use super::Keys;
 use super::calls::within;
 use crate::port::{Noted, StoreFault, Who};
-use crate::service::blocking;
+use crate::service::{blocking, page_size};
 use crate::{Caller, Fault, wire};
 use prost::Message;
 use proto::v1;
 
-const DEFAULT_PAGE: i32 = 50;
 const LARGEST_PAGE: i32 = 100;
 
 impl Keys {
@@ -30,8 +29,7 @@ impl Keys {
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Fault::invalid("name", "is neither keys/… nor domains/…"));
         }
-        let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size.min(LARGEST_PAGE) };
-        let size = usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))?;
+        let size = page_size(request.page_size, LARGEST_PAGE)?;
         let below = match request.page_token.as_str() {
             "" => i64::MAX,
             token => {

@@ -97,7 +97,7 @@ impl Keys {
     /// The row of an edge's certificate, of which nothing is kept before it is revoked.
     async fn put_edge(&self, caller: &Caller, edge: &str, now: i64) -> Result<KeyRow, Fault> {
         within(caller, &[])?;
-        if edge.is_empty() || edge.len() > CLIENT || !edge.bytes().all(is_of_client) {
+        if !is_client(edge) {
             return Err(Fault::invalid("name", "is of no edge: 1 to 100 of A-Z a-z 0-9 . _ - @"));
         }
         let (id, hash) = secret::of_edge(edge);
@@ -145,7 +145,7 @@ fn draft(
     domains: Vec<String>,
     expire_time: Option<i64>,
 ) -> Result<(Secret, KeyRow), Fault> {
-    if client.is_empty() || client.len() > CLIENT || !client.bytes().all(is_of_client) {
+    if !is_client(&client) {
         return Err(Fault::invalid("client", "is not 1 to 100 of A-Z a-z 0-9 . _ - @"));
     }
     if scopes == Scopes::default() {
@@ -160,8 +160,9 @@ fn draft(
     ))
 }
 
-fn is_of_client(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._-@".contains(&byte)
+fn is_client(name: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
+    (1..=CLIENT).contains(&name.len()) && name.bytes().all(good)
 }
 
 fn too_many(client: &str) -> Fault {

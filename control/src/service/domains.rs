@@ -1,6 +1,7 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
 use super::directory::Known;
+use super::list::page_size;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
 use crate::journal::domains::{
@@ -13,7 +14,6 @@ use link::{DomainId, Position};
 use prost::Message;
 use proto::v1;
 
-const DEFAULT_PAGE: i32 = 50;
 const LARGEST_PAGE: i32 = 1_000;
 /// Bytes: every edge is told all domains in one message.
 const NOT_FOUND: usize = 1_024;
@@ -98,8 +98,7 @@ impl Service {
         caller: &Caller,
         request: &v1::ListDomainsRequest,
     ) -> Result<v1::ListDomainsResponse, Fault> {
-        let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size.min(LARGEST_PAGE) };
-        let size = usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))?;
+        let size = page_size(request.page_size, LARGEST_PAGE)?;
         if !request.page_token.is_empty() {
             name::domain(&request.page_token, "page_token")
                 .map_err(|_| Fault::invalid("page_token", "is none that this list gave out"))?;

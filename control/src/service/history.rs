@@ -1,5 +1,6 @@
 //! What a link was: its versions, and one of them brought back.
 
+use super::list::page_size;
 use super::write::{asked, etag};
 use super::{Service, blocking, draft, fnv};
 use crate::journal::{Draft, Intent, Item};
@@ -9,7 +10,6 @@ use crate::{Caller, Fault};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, restore_link_request::Point};
 
-const DEFAULT_PAGE: i32 = 50;
 /// Of links of 12 KiB at most.
 const LARGEST_PAGE: i32 = 100;
 
@@ -29,8 +29,7 @@ impl Service {
         request: &v1::ListLinkHistoryRequest,
     ) -> Result<v1::ListLinkHistoryResponse, Fault> {
         let key = self.key(caller, &request.name).await?;
-        let size = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size.min(LARGEST_PAGE) };
-        let size = usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))?;
+        let size = page_size(request.page_size, LARGEST_PAGE)?;
         let foreign = || Fault::invalid("page_token", "is none that this list gave out");
         let token = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
         let below = token.map(|token| below(token, &key).ok_or_else(foreign)).transpose()?;

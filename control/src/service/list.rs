@@ -51,11 +51,7 @@ impl Service {
         request: &v1::ListLinksRequest,
     ) -> Result<v1::ListLinksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
-        let rows = match request.page_size {
-            0 => DEFAULT_PAGE,
-            size => size.min(LARGEST_PAGE),
-        };
-        let rows = usize::try_from(rows).map_err(|_| Fault::invalid("page_size", "is negative"))?;
+        let rows = page_size(request.page_size, LARGEST_PAGE)?;
         let asked = Asked {
             domain,
             deleted: request.show_deleted,
@@ -204,6 +200,12 @@ fn order(text: &str) -> Result<Option<Time>, Fault> {
         ["update_time", "desc"] => Ok(Some(Time::Update)),
         _ => Err(Fault::invalid("order_by", "is none of code, create_time desc, update_time desc")),
     }
+}
+
+/// How many rows a page is to have, when so many were asked for.
+pub fn page_size(asked: i32, largest: i32) -> Result<usize, Fault> {
+    let size = if asked == 0 { DEFAULT_PAGE } else { asked.min(largest) };
+    usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))
 }
 
 fn size(row: &Row) -> usize {

@@ -59,7 +59,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
         }
         Err(fault) => {
             guard.metrics.count(method, fault.names().reason);
-            let path = request.uri().path().to_owned();
+            let allowed = (fault == Fault::NoMethod).then(|| table::allowed(request.uri().path()));
             if grpc {
                 // A request that is not read to its end is reset behind its answer, and a client that is quick takes the
                 // reset for the answer. The message of a call that does not stream is here, or on its way.
@@ -67,9 +67,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
                 let _ = tokio::time::timeout(UNREAD, rest).await; // what is longer, or later, is reset
             }
             let mut response = refusal(grpc, &fault);
-            if fault == Fault::NoMethod
-                && let Ok(allowed) = table::allowed(&path).parse()
-            {
+            if let Some(Ok(allowed)) = allowed.map(|allowed| allowed.parse()) {
                 response.headers_mut().insert(header::ALLOW, allowed);
             }
             response

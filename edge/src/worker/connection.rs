@@ -5,6 +5,7 @@ use super::deadlines::{Phase, Watch};
 use super::socket::Socket;
 use super::wire::{Plain, Shaken, Tls, Wire};
 use crate::sys;
+use crate::tls::Session;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
 use rustls::ServerConfig;
 use std::net::{SocketAddr, TcpStream};
@@ -17,29 +18,38 @@ const MAX_LINGER_BYTES: usize = 64 * 1024;
 
 /// Serves one connection until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let watch = worker.connections.enter(stream.as_raw_fd());
-    worker.meters().accepted();
-    Connection::new(&worker, &watch, Plain(Socket::new(stream)), peer).serve().await;
-    worker.meters().closed();
-    worker.connections.leave(&watch);
+    let watch = enter(&worker, &stream);
+    let mut connection = Connection::new(&worker, &watch, Plain(Socket::new(stream)), peer);
+    connection.serve().await;
+    leave(&worker, &watch);
 }
 
 /// The same over TLS.
 pub async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
-    let watch = worker.connections.enter(stream.as_raw_fd());
-    worker.meters().accepted();
+    let watch = enter(&worker, &stream);
     worker.connections.turn(&watch, Phase::Handshake);
-    if let Ok(wire) = Tls::new(&worker, Socket::new(stream), config) {
-        let mut connection = Connection::new(&worker, &watch, wire, peer);
-        match connection.wire.shake().await {
-            Shaken::Done => connection.serve().await,
-            Shaken::Refused => connection.linger().await,
-            Shaken::Plain => connection.refuse_plain().await,
-            Shaken::Gone => {}
-        }
+    // Refused only with a configuration that can be used for nothing.
+    let Ok(session) = Session::new(config) else { return leave(&worker, &watch) };
+    let wire = Tls::new(&worker, Socket::new(stream), session);
+    let mut connection = Connection::new(&worker, &watch, wire, peer);
+    match connection.wire.shake().await {
+        Shaken::Done => connection.serve().await,
+        Shaken::Refused => connection.linger().await,
+        Shaken::Plain => connection.refuse_plain().await,
+        Shaken::Gone => {}
     }
+    leave(&worker, &watch);
+}
+
+fn enter(worker: &Worker, stream: &TcpStream) -> Rc<Watch> {
+    worker.meters().accepted();
+    worker.connections.enter(stream.as_raw_fd())
+}
+
+/// Before the connection is dropped, and with it its descriptor closed.
+fn leave(worker: &Worker, watch: &Watch) {
     worker.meters().closed();
-    worker.connections.leave(&watch);
+    worker.connections.leave(watch);
 }
 
 struct Connection<'a, W> {

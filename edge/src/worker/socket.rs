@@ -5,6 +5,7 @@ use monoio::buf::{IoBufMut, SliceMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 
 /// Room for a request head, to begin with: a browser's takes about 700 bytes.
 pub const FIRST_BUFFER_BYTES: usize = 2 * 1024;
@@ -97,11 +98,7 @@ impl Socket {
 
     /// Sends what the kernel takes at once. What it does not take is not worth waiting for.
     pub fn say(&self, bytes: &[u8]) {
-        let _ = match &self.state {
-            State::New(stream) => sys::send_now(stream, bytes, false),
-            State::Driven(stream) => sys::send_now(stream, bytes, false),
-            State::Gone => return,
-        };
+        let _ = self.open().map(|socket| sys::send_now(socket, bytes, false));
     }
 
     /// Nothing more is going to be written.
@@ -109,11 +106,7 @@ impl Socket {
     /// # Errors
     /// The connection is gone.
     pub fn end_writing(&self) -> io::Result<()> {
-        match &self.state {
-            State::New(stream) => stream.shutdown(std::net::Shutdown::Write),
-            State::Driven(stream) => sys::end_writing(stream),
-            State::Gone => Err(ErrorKind::NotConnected.into()),
-        }
+        sys::end_writing(self.open().ok_or(ErrorKind::NotConnected)?)
     }
 
     /// The last wait was long, and the next one may be.
@@ -123,10 +116,16 @@ impl Socket {
 
     /// More of what is read now is on its way: the client must not wait for the kernel's acknowledgement of this part.
     pub fn expect_more(&self) {
+        if let Some(socket) = self.open() {
+            sys::acknowledge(socket);
+        }
+    }
+
+    fn open(&self) -> Option<&dyn AsRawFd> {
         match &self.state {
-            State::New(stream) => sys::acknowledge(stream),
-            State::Driven(stream) => sys::acknowledge(stream),
-            State::Gone => {}
+            State::New(stream) => Some(stream),
+            State::Driven(stream) => Some(stream),
+            State::Gone => None,
         }
     }
 

@@ -4,9 +4,7 @@ use super::Worker;
 use super::socket::{FIRST_BUFFER_BYTES, Socket};
 use crate::tls::Session;
 use hot::limits::MAX_HEAD_BYTES;
-use rustls::ServerConfig;
 use std::io;
-use std::sync::Arc;
 
 /// One end of a connection.
 pub trait Wire {
@@ -66,10 +64,9 @@ pub enum Shaken {
 }
 
 impl<'a> Tls<'a> {
-    /// # Errors
-    /// As [`Session::new`].
-    pub fn new(worker: &'a Worker, socket: Socket, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self { worker, socket, session: Session::new(config)?, early: Vec::new() })
+    /// Before the handshake.
+    pub fn new(worker: &'a Worker, socket: Socket, session: Session) -> Self {
+        Self { worker, socket, session, early: Vec::new() }
     }
 
     /// Shakes hands, and counts what it came to.

@@ -98,34 +98,20 @@ impl Set {
         self.take(key, told, Entrance::Known)
     }
 
+    /// An absence takes the place of what it is newer than; a complete set knows it without an entry.
     fn take(&self, key: &[u8], told: &Told<'_>, entrance: Entrance) -> Fill {
-        let hash = self.hash(key);
-        let number = self.slot_generation();
-        let Some(value) = told.value else { return self.take_absence(key, hash, told, number) };
-        let slot = Slot::new(key, value, told.version, told.as_of, number);
+        let (hash, number) = (self.hash(key), self.slot_generation());
+        let (slot, version, entrance) = match told.value {
+            Some(value) => (Slot::new(key, value, told.version, told.as_of, number), told.version, entrance),
+            // Which change made it absent is not known: it may be any up to as_of.
+            None => (Slot::absent(key, told.as_of, number), told.as_of, Entrance::Demand),
+        };
         let fill = self.exchange(slot, hash, entrance, |old| {
             if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
                 return Verdict::Leave(Fill::Refused);
             }
-            self.relied_on(hash, told.as_of, told.version);
-            Verdict::Put
-        });
-        if fill == Fill::Accepted {
-            self.shrink(hash);
-        }
-        fill
-    }
-
-    /// An absence. It takes the place of what it is newer than; a complete set knows it without an entry.
-    fn take_absence(&self, key: &[u8], hash: u64, told: &Told<'_>, number: u32) -> Fill {
-        let slot = Slot::absent(key, told.as_of, number);
-        let fill = self.exchange(slot, hash, Entrance::Demand, |old| {
-            if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
-                return Verdict::Leave(Fill::Refused);
-            }
-            // Which change made it absent is not known: it may be any up to as_of.
-            self.relied_on(hash, told.as_of, told.as_of);
-            if self.is_complete() { Verdict::Remove } else { Verdict::Put }
+            self.relied_on(hash, told.as_of, version);
+            if told.value.is_none() && self.is_complete() { Verdict::Remove } else { Verdict::Put }
         });
         if fill == Fill::Accepted {
             self.shrink(hash);
