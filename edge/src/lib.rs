@@ -20,11 +20,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tls::Offered;
 use worker::Listeners;
 
 pub use redis::{RedisConfig, RedisUrl};
-pub use tls::TlsConfig;
+pub use tls::{Offered, Session, TlsConfig};
 pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.

@@ -155,6 +155,35 @@ fn a_visitor_epoll() {
 }
 
 /// What `openssl s_client` says when it asks for `x`.
+/// By Nagle's rule a client keeps its request back until the end of its handshake is acknowledged, and without being
+/// made to, the kernel would let that take 40 ms.
+fn nobody_waits_for_an_acknowledgement(env: &[(&str, &str)]) {
+    let _turn = alone();
+    let dir = Dir::new();
+    let shown = Certificate::write(&dir, "a", &["a.test"]);
+    let linkr = start(&dir, &shown, env);
+    let client = client(&[&shown]);
+    let clicks = (0..8).map(|_| {
+        let mut connection = connect(linkr.tls(), &client);
+        connection.stream().sock.set_nodelay(false).unwrap();
+        let began = Instant::now();
+        assert_eq!(connection.ask("GET", "/x").status, 302);
+        began.elapsed()
+    });
+    let quickest = clicks.min().unwrap();
+    assert!(quickest < Duration::from_millis(35), "{quickest:?}");
+}
+
+#[test]
+fn nobody_waits_for_an_acknowledgement_default_driver() {
+    nobody_waits_for_an_acknowledgement(DRIVERS[0]);
+}
+
+#[test]
+fn nobody_waits_for_an_acknowledgement_epoll() {
+    nobody_waits_for_an_acknowledgement(DRIVERS[1]);
+}
+
 fn s_client(linkr: &Linkr, dir: &Dir, more: &[&str]) -> String {
     let mut openssl = command("openssl", dir.path());
     openssl.args(["s_client", "-connect", &linkr.tls().to_string(), "-ign_eof"]).args(more);
