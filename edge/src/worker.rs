@@ -6,6 +6,7 @@ mod deadlines;
 mod driver;
 mod redis;
 mod socket;
+mod ticks;
 mod wire;
 
 use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
@@ -23,6 +24,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use ticks::Ticks;
 
 pub use driver::Driver;
 
@@ -108,14 +110,14 @@ impl Worker {
     async fn serve(self: Rc<Self>, listeners: Listeners) -> std::io::Result<()> {
         let mut doors = vec![Rc::new(Door { listener: listeners.plain, tls: None })];
         doors.extend(listeners.tls.map(|(listener, tls)| Rc::new(Door { listener, tls: Some(tls) })));
-        let mut accepting = Vec::new();
+        let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
         for door in &doors {
             door.listener.set_nonblocking(true)?;
             let waiting = TcpListener::from_std(door.listener.try_clone()?)?;
             accepting.push(monoio::spawn(accept(Rc::clone(&self), Rc::clone(door), waiting)));
         }
         while !self.shared.is_stopping() {
-            monoio::time::sleep(TICK).await;
+            ticks.next().await;
             self.tick();
         }
         for door in &doors {
@@ -136,7 +138,7 @@ impl Worker {
             if self.connections.is_empty() {
                 return Ok(());
             }
-            monoio::time::sleep(TICK).await;
+            ticks.next().await;
             self.tick();
             self.connections.drain();
         }
