@@ -6,6 +6,7 @@ mod deadlines;
 mod driver;
 mod redis;
 mod socket;
+mod task;
 mod ticks;
 mod wire;
 
@@ -94,7 +95,8 @@ pub fn run(
             full: Cell::new(false),
         });
         if let Err(fault) = worker.serve(listeners).await {
-            tracing::error!(worker = index, %fault, "cannot use its listener");
+            tracing::error!(worker = index, %fault, "cannot answer redirects");
+            std::process::abort();
         }
     });
 }
@@ -163,8 +165,10 @@ impl Worker {
             newest = Some(number);
             let worker = Rc::clone(self);
             match door.tls.clone() {
-                None => drop(monoio::spawn(connection::serve(worker, stream, peer))),
-                Some(tls) => drop(monoio::spawn(connection::serve_tls(worker, stream, peer, tls))),
+                None => drop(monoio::spawn(task::contained(connection::serve(worker, stream, peer)))),
+                Some(tls) => {
+                    drop(monoio::spawn(task::contained(connection::serve_tls(worker, stream, peer, tls))));
+                }
             }
             if number as usize >= self.most_files {
                 break;
@@ -266,7 +270,7 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 }
                 if more && monoio::utils::is_legacy() {
                     // The driver would say at once that there are more.
-                    connection::yield_now().await;
+                    task::yield_now().await;
                 } else {
                     drop(waiting.readable(false).await);
                 }
