@@ -2,10 +2,11 @@
 //! only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
+use crate::scan::RUN;
 #[cfg(target_arch = "x86_64")]
 use crate::{
     Parsed, head,
-    scan::{BLOCK, RUN, Scan, is_simple},
+    scan::{BLOCK, Scan, is_simple},
 };
 use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -97,6 +98,20 @@ impl Scan for Vectors {
         // SAFETY: as above.
         unsafe { stops(run) }
     }
+
+    #[inline(always)]
+    fn dots(self, run: &[u8; RUN]) -> u32 {
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn dots(run: &[u8; RUN]) -> u32 {
+            // SAFETY: it is thirty-two bytes, and the load asks for no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(run.as_ptr().cast()) };
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.'.cast_signed())))
+                .cast_unsigned()
+        }
+        // SAFETY: as above.
+        unsafe { dots(run) }
+    }
 }
 
 /// A head of fixed size and more bytes behind it, in one allocation of exactly their length: one word where a boxed slice
@@ -165,6 +180,15 @@ impl<const HEAD: usize> Thin<HEAD> {
         self.second().store(length | number << 6, Ordering::Relaxed);
     }
 
+    /// Counts it up, unless it is 3.
+    #[inline]
+    pub fn raise_number(&self) {
+        let second = self.second().load(Ordering::Relaxed);
+        if second < 3 << 6 {
+            self.second().store(second + (1 << 6), Ordering::Relaxed);
+        }
+    }
+
     fn length(&self) -> usize {
         // SAFETY: written by `new`, and by nobody since.
         let low = unsafe { self.0.read() };
@@ -196,6 +220,39 @@ unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
 // SAFETY: as above.
 unsafe impl<const HEAD: usize> Sync for Thin<HEAD> {}
 
+/// What begins there; `None` so near the end that there is less.
+#[inline(always)]
+pub fn run_at(text: &[u8], at: usize) -> Option<&[u8; RUN]> {
+    let last = text.len().checked_sub(RUN)?;
+    // SAFETY: from the last such place, and so from any before it, there are as many bytes to the end.
+    (at <= last).then(|| unsafe { &*text.as_ptr().add(at).cast() })
+}
+
+/// Appends `first`, `middle`, and so many bytes of `last`, with one look at how much room there is. What is of a length
+/// that the compiler knows takes a few moves: `last` is copied whole.
+///
+/// # Panics
+/// When `last` has less.
+#[inline(always)]
+pub fn append<const N: usize, const M: usize>(
+    out: &mut Vec<u8>,
+    first: &[u8; N],
+    middle: &[u8],
+    (last, length): (&[u8; M], usize),
+) {
+    assert!(length <= M);
+    out.reserve(middle.len().saturating_add(N + M));
+    // SAFETY: there is room for all, none of it is in `out`, which nobody else sees, and what the length takes in was
+    // written to.
+    unsafe {
+        let at = out.as_mut_ptr().add(out.len());
+        at.copy_from_nonoverlapping(first.as_ptr(), N);
+        at.add(N).copy_from_nonoverlapping(middle.as_ptr(), middle.len());
+        at.add(N + middle.len()).copy_from_nonoverlapping(last.as_ptr(), M);
+        out.set_len(out.len() + N + middle.len() + length);
+    }
+}
+
 /// Hands over each key of this shard, under its read lock. The map itself only walks over all of its shards.
 pub fn each_key<K: Eq + Hash, V, S: BuildHasher + Clone>(
     map: &DashMap<K, V, S>,
@@ -224,6 +281,8 @@ mod tests {
                 let thin = Thin::new(b"abc", [&text[..cut], &[], &text[cut..length]]);
                 thin.set_number(number);
                 assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
+                thin.raise_number();
+                assert_eq!((thin.rest(), thin.number()), (&text[..length], 3.min(number + 1)));
                 thin.set_number(0);
                 assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
             }
@@ -247,6 +306,32 @@ mod tests {
             }
         });
         assert!(thin.number() > 0);
+    }
+
+    #[test]
+    fn a_run_is_as_far_as_there_is_one() {
+        let text: [u8; 100] = std::array::from_fn(|at| at as u8);
+        for (length, at) in (0..=100).flat_map(|length| (0..=101).map(move |at| (length, at))) {
+            let run = text[..length].get(at..at + RUN).and_then(<[u8]>::first_chunk);
+            assert_eq!(run_at(&text[..length], at), run, "{at} of {length}");
+        }
+        assert_eq!(run_at(&text, usize::MAX), None);
+    }
+
+    #[test]
+    fn what_is_appended_is_there_with_room_and_without() {
+        let text: Vec<u8> = (0..=255).cycle().take(600).collect();
+        let (first, last) = (text.first_chunk::<30>().unwrap(), text.last_chunk::<128>().unwrap());
+        for length in 0..200 {
+            for room in [0, length, 1000] {
+                let mut out = Vec::with_capacity(room);
+                out.extend_from_slice(b"before");
+                append(&mut out, first, &text[..length], (last, length.min(128)));
+                assert_eq!(out, [b"before", &first[..], &text[..length], &last[..length.min(128)]].concat());
+            }
+        }
+        let too_long = || append(&mut Vec::new(), first, b"", (last, 129));
+        assert!(std::panic::catch_unwind(too_long).is_err());
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl Hasher for State {
     }
 
     #[inline]
-    fn write_usize(&mut self, number: usize) {
-        self.0.write_usize(number);
+    fn write_u32(&mut self, number: u32) {
+        self.0.write_u32(number);
     }
 
     #[inline]
