@@ -103,14 +103,11 @@ pub fn answer(
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
         let parsed = parse(&input[taken..]);
-        let (head, length) = match &parsed {
-            Parsed::Incomplete => return (taken, Step::Wait),
-            Parsed::Refused(refusal) => {
-                turn.counts.add(Outcome::Refused);
-                response::write_refusal(out, *refusal, turn.stamp);
-                return (input.len(), Step::Close { linger: true });
-            }
-            Parsed::Head(head, length) => (head, length),
+        let Parsed::Head(head, length) = &parsed else {
+            let Parsed::Refused(refusal) = parsed else { return (taken, Step::Wait) };
+            turn.counts.add(Outcome::Refused);
+            response::write_refusal(out, refusal, turn.stamp);
+            return (input.len(), Step::Close { linger: true });
         };
         taken += length;
         conversation.served += 1;
@@ -158,7 +155,7 @@ fn answer_one(
         }
     };
     let request = Request { head, close, site, unclaimed };
-    if site.unreadable || !matches!(head.method, Method::Get | Method::Head) || !head.code {
+    if site.unreadable || !head.code {
         let outcome = request.answer_without_link(out, turn.now, stamp);
         turn.counts.add(outcome);
         return None;
@@ -167,7 +164,7 @@ fn answer_one(
     if site.fold_case {
         code = folded(buffer.insert([0; Code::MAX_LEN]), code);
     }
-    let plain = head.is_plain() && !close && !freshness.is_blind();
+    let plain = head.plain && !close && !freshness.is_blind();
     let outcome = set.look_up_code(
         site.id,
         code,

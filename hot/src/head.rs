@@ -6,7 +6,7 @@
 use crate::host::{is_host, is_port, same_host};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
-use crate::unchecked::run_at;
+use crate::unchecked::chunk_at;
 use link::{is_code, is_reserved};
 use std::ops::Range;
 
@@ -30,7 +30,8 @@ pub struct Head<'a> {
     pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
-    /// Whether the path has the form of a code, and no one that the edge answers itself.
+    /// Whether a link is asked for: by GET or HEAD, and a path that has the form of a code and is none that the edge
+    /// answers itself.
     pub code: bool,
     /// The query without its `?`, raw.
     pub query: Option<&'a [u8]>,
@@ -42,14 +43,8 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
-}
-
-impl Head<'_> {
-    /// Whether nothing was sent that an answer could carry or be held to beyond its meaning.
-    #[inline]
-    pub fn is_plain(&self) -> bool {
-        self.request_id.is_none() && self.min_revision.is_none() && !self.debug
-    }
+    /// None of the last four: an answer carries nothing, and is held to nothing, beyond its meaning.
+    pub plain: bool,
 }
 
 /// What is asked for.
@@ -88,17 +83,31 @@ pub enum Refusal {
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     #[cfg(target_arch = "x86_64")]
     if let Some(vectors) = crate::unchecked::Vectors::of_this_machine() {
-        return vectors.parse(buffer);
+        return behind_empty_line(buffer, |bytes| vectors.parse(bytes));
     }
-    parse_with(buffer, Words)
+    by_words(buffer)
 }
 
-/// The same by one way to look at bytes; inlined into what is compiled for it.
+#[cold]
+fn by_words(buffer: &[u8]) -> Parsed<'_> {
+    behind_empty_line(buffer, |bytes| parse_with(bytes, Words))
+}
+
+/// One empty line in front of a request line is passed over (RFC 9112, section 2.2).
 #[inline(always)]
-pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
-    // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
-    let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
-    let bytes = &buffer[skipped..];
+fn behind_empty_line<'a>(buffer: &'a [u8], parse: impl Fn(&'a [u8]) -> Parsed<'a>) -> Parsed<'a> {
+    match buffer {
+        [b'\r', b'\n', bytes @ ..] => match parse(bytes) {
+            Parsed::Head(head, length) => Parsed::Head(head, 2 + length),
+            undecided => undecided,
+        },
+        _ => parse(buffer),
+    }
+}
+
+/// What begins with a request line, by one way to look at bytes; inlined into what is compiled for it.
+#[inline(always)]
+pub fn parse_with(bytes: &[u8], scan: impl Scan) -> Parsed<'_> {
     let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
     // A window that is no block is looked at as one that ends in spaces.
     let mut padded = [b' '; BLOCK + RUN];
@@ -108,15 +117,15 @@ pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
     let (mut start, mut left) = (0, MAX_FIELDS + 1);
     if let Some(begin) = &begin {
         fields.host = Some(&window[begin.host.clone()]);
-        if text[begin.length..].starts_with(b"\r\n") {
-            return Parsed::Head(fields.plain_head(&window[begin.path.clone()]), skipped + begin.length + 2);
+        if chunk_at(text, begin.length) == Some(b"\r\n") {
+            return Parsed::Head(fields.plain_head(&window[begin.path.clone()]), begin.length + 2);
         }
         (start, left) = (begin.length, left - 2);
     }
     let (first, length) = match find_lines(window, text, (start, left), &mut fields, scan) {
         Lines::Incomplete => return Parsed::Incomplete,
         Lines::Refused(refusal) => return Parsed::Refused(refusal),
-        Lines::Found(first, length) => (first, skipped + length),
+        Lines::Found(first, length) => (first, length),
     };
     let first = match begin {
         // Nearly every head: there is nothing in it that it could be refused for.
@@ -128,7 +137,7 @@ pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
     };
     let plain_host = fields.host.is_some_and(|host| {
         let at = host.as_ptr().addr() - window.as_ptr().addr();
-        run_at(text, at).and_then(|run| plain_host(run, scan)) == Some(host.len())
+        chunk_at(text, at).and_then(|run| plain_host(run, scan)) == Some(host.len())
     });
     match RequestLine::read(&window[..first]).and_then(|line| fields.finish(&line, plain_host)) {
         Ok(head) => Parsed::Head(head, length),
@@ -144,20 +153,22 @@ struct Begin {
     length: usize,
 }
 
-const PLAIN_END: &[u8] = b" HTTP/1.1\r\n";
+const PLAIN_START: &[u8; 5] = b"GET /";
+const PLAIN_END: &[u8; 11] = b" HTTP/1.1\r\n";
 
 #[inline(always)]
 fn plain_begin(text: &[u8], scan: impl Scan) -> Option<Begin> {
-    let path_end = 5 + scan.stops(run_at(text, 5)?).trailing_zeros() as usize;
-    if !text.starts_with(b"GET /") || path_end == 5 || !text.get(path_end..)?.starts_with(PLAIN_END) {
+    let start = PLAIN_START.len();
+    let path = start..start + scan.stops(chunk_at(text, start)?).trailing_zeros() as usize;
+    if !text.starts_with(PLAIN_START) || chunk_at(text, path.end) != Some(PLAIN_END) || path.is_empty() {
         return None;
     }
-    let line = path_end + PLAIN_END.len();
-    let host = line + 6;
-    let host_end = host + plain_host(run_at(text, host)?, scan)?;
-    let [name @ .., b':', b' '] = text.get(line..)?.first_chunk::<6>()? else { return None };
-    let good = is(name, b"host") && text.get(host_end..)?.starts_with(b"\r\n");
-    good.then_some(Begin { path: 5..path_end, host: host..host_end, length: host_end + 2 })
+    let line = path.end + PLAIN_END.len();
+    let [name @ .., b':', b' '] = chunk_at::<6>(text, line)? else { return None };
+    let start = line + 6;
+    let host = start..start + plain_host(chunk_at(text, start)?, scan)?;
+    let good = is(name, b"host") && chunk_at(text, host.end) == Some(b"\r\n");
+    good.then(|| Begin { length: host.end + 2, path, host })
 }
 
 /// What is shorter than a block, in one. Nearly every request is half of one at least.
@@ -214,15 +225,13 @@ fn find_lines<'a>(
                     Lines::Refused(Refusal::BadRequest)
                 };
             }
-            if left == 0 {
-                return Lines::Refused(Refusal::HeadTooLarge);
-            }
+            let Some(then_left) = left.checked_sub(1) else { return Lines::Refused(Refusal::HeadTooLarge) };
             if start == 0 {
                 first = here;
             } else {
-                fields.take_line(window, start..here, run_at(text, start), scan);
+                fields.take_line(window, start..here, chunk_at(text, start), scan);
             }
-            (left, start) = (left - 1, here + 2);
+            (left, start) = (then_left, here + 2);
         }
         at += BLOCK;
     }
@@ -375,16 +384,18 @@ impl<'a> Fields<'a> {
 
     #[inline(always)]
     fn head(&self, line: &RequestLine<'a>, path: &'a [u8], code: bool, query: Option<&'a [u8]>) -> Head<'a> {
+        let close = self.close || line.minor == 0;
         Head {
             method: line.method,
             host: self.host,
             path,
             code,
             query,
-            close: self.close || line.minor == 0,
+            close,
             request_id: self.request_id,
             min_revision: self.min_revision,
             debug: self.debug,
+            plain: !close && self.request_id.is_none() && self.min_revision.is_none() && !self.debug,
         }
     }
 
@@ -427,7 +438,8 @@ impl<'a> Fields<'a> {
         if self.expect {
             return Err(Refusal::ExpectationFailed);
         }
-        Ok(self.head(line, path, is_code(path) && !is_reserved(path), query))
+        let linked = matches!(line.method, Method::Get | Method::Head);
+        Ok(self.head(line, path, linked && is_code(path) && !is_reserved(path), query))
     }
 }
 

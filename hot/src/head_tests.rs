@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
-    assert_eq!(parse(bytes), parse_with(bytes, Words), "whatever this machine has");
+    assert_eq!(parse(bytes), by_words(bytes), "whatever this machine has");
     match parse(bytes) {
         Parsed::Head(head, length) => {
             assert_eq!(length, bytes.len(), "takes the whole head");
@@ -38,8 +38,20 @@ fn a_plain_request() {
             request_id: Some(b"a.b-c_1"),
             min_revision: None,
             debug: false,
+            plain: false,
         })
     );
+}
+
+#[test]
+fn a_head_is_plain_if_it_asks_for_nothing_more() {
+    let plain = |line: &str, fields: &str| head(get(line, fields).as_bytes()).unwrap().plain;
+    assert!(plain("GET /a HTTP/1.1", "Connection: keep-alive\r\nX-Request-Id: \"\r\n"));
+    assert!(plain("HEAD /a/b?c HTTP/1.1", "X-Linkr-Debug: 0\r\n"));
+    assert!(!plain("GET /a HTTP/1.0", ""));
+    for field in ["Connection: close", "X-Request-Id: a", "X-Linkr-Min-Revision:", "X-Linkr-Debug: 1"] {
+        assert!(!plain("GET /a HTTP/1.1", &format!("{field}\r\n")), "{field}");
+    }
 }
 
 #[test]
@@ -250,7 +262,7 @@ proptest! {
     #[test]
     fn only_the_bytes_count_not_how_they_arrive(bytes in pieces()) {
         let whole = parse(&bytes);
-        prop_assert_eq!(&parse_with(&bytes, Words), &whole, "whatever this machine has");
+        prop_assert_eq!(&by_words(&bytes), &whole, "whatever this machine has");
         let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != Parsed::Incomplete);
         match decided {
             None => prop_assert_eq!(whole, Parsed::Incomplete),

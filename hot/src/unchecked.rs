@@ -18,7 +18,9 @@ use std::arch::x86_64::{
 };
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The vector unit of an x86-64 machine that has AVX2 and BMI1: whoever holds a value has asked the machine.
 #[cfg(target_arch = "x86_64")]
@@ -30,7 +32,9 @@ impl Vectors {
     /// `None`: this machine has none.
     #[inline]
     pub fn of_this_machine() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")).then_some(Self(()))
+        static THERE: LazyLock<bool> =
+            LazyLock::new(|| is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1"));
+        THERE.then_some(Self(()))
     }
 
     /// See [`crate::parse`].
@@ -119,12 +123,14 @@ impl Scan for Vectors {
 #[derive(Debug)]
 pub struct Thin<const HEAD: usize>(NonNull<u8>);
 
-/// Length in fourteen bits, lowest eight first; the number is in the highest two of the second byte.
-const LENGTH: usize = 2;
+/// A word in front of the head: the length in its lowest fourteen bits, the number in the others.
+const LENGTH: usize = size_of::<u16>();
+const NUMBER: u32 = 14;
+const ONE: u16 = 1 << NUMBER;
 
 impl<const HEAD: usize> Thin<HEAD> {
     /// Bytes behind the head, at most.
-    pub const MAX: usize = (1 << 14) - 1;
+    pub const MAX: usize = ONE as usize - 1;
 
     /// With these behind the head, one after the other, and the number 0.
     ///
@@ -136,9 +142,8 @@ impl<const HEAD: usize> Thin<HEAD> {
         let layout = Self::layout(length);
         // SAFETY: the layout is not of size 0.
         let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        let [low, high, ..] = (length as u64).to_le_bytes();
         let mut at = start;
-        for part in [&[low, high], &head[..]].into_iter().chain(rest) {
+        for part in [&(length as u16).to_ne_bytes()[..], head].into_iter().chain(rest) {
             // SAFETY: all parts together are as long as the allocation, which is new, so none of them is in it.
             unsafe {
                 at.copy_from_nonoverlapping(NonNull::from(part).cast(), part.len());
@@ -170,38 +175,39 @@ impl<const HEAD: usize> Thin<HEAD> {
     /// The number.
     #[inline]
     pub fn number(&self) -> u8 {
-        self.second().load(Ordering::Relaxed) >> 6
+        (self.word().load(Ordering::Relaxed) >> NUMBER) as u8
     }
 
     /// Sets it, at most 3. Of two who do this at once one is lost.
     #[inline]
     pub fn set_number(&self, number: u8) {
-        let length = self.second().load(Ordering::Relaxed) & 0x3f;
-        self.second().store(length | number << 6, Ordering::Relaxed);
+        let length = self.word().load(Ordering::Relaxed) % ONE;
+        self.word().store(length | u16::from(number) << NUMBER, Ordering::Relaxed);
     }
 
     /// Counts it up, unless it is 3.
     #[inline]
     pub fn raise_number(&self) {
-        let second = self.second().load(Ordering::Relaxed);
-        if second < 3 << 6 {
-            self.second().store(second + (1 << 6), Ordering::Relaxed);
+        let word = self.word().load(Ordering::Relaxed);
+        if word < 3 << NUMBER {
+            self.word().store(word + ONE, Ordering::Relaxed);
         }
     }
 
+    #[inline]
     fn length(&self) -> usize {
-        // SAFETY: written by `new`, and by nobody since.
-        let low = unsafe { self.0.read() };
-        usize::from(low) | usize::from(self.second().load(Ordering::Relaxed) & 0x3f) << 8
+        usize::from(self.word().load(Ordering::Relaxed) % ONE)
     }
 
-    fn second(&self) -> &AtomicU8 {
-        // SAFETY: the byte was written by `new`, lives as long as `self`, and is touched in no other way than this.
-        unsafe { AtomicU8::from_ptr(self.0.add(1).as_ptr()) }
+    #[inline]
+    fn word(&self) -> &AtomicU16 {
+        // SAFETY: written by `new` at the start of the allocation, which is aligned for it; it lives as long as `self`
+        // and is touched in no other way than this.
+        unsafe { AtomicU16::from_ptr(self.0.as_ptr().cast()) }
     }
 
     const fn layout(length: usize) -> Layout {
-        match Layout::from_size_align(LENGTH + HEAD + length, 1) {
+        match Layout::from_size_align(LENGTH + HEAD + length, align_of::<u16>()) {
             Ok(layout) => layout,
             Err(_) => panic!("16 KiB at most"),
         }
@@ -220,10 +226,10 @@ unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
 // SAFETY: as above.
 unsafe impl<const HEAD: usize> Sync for Thin<HEAD> {}
 
-/// What begins there; `None` so near the end that there is less.
+/// The bytes that begin there; `None` so near the end that there are less.
 #[inline(always)]
-pub fn run_at(text: &[u8], at: usize) -> Option<&[u8; RUN]> {
-    let last = text.len().checked_sub(RUN)?;
+pub fn chunk_at<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
+    let last = text.len().checked_sub(N)?;
     // SAFETY: from the last such place, and so from any before it, there are as many bytes to the end.
     (at <= last).then(|| unsafe { &*text.as_ptr().add(at).cast() })
 }
@@ -309,13 +315,22 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_as_far_as_there_is_one() {
+    fn a_chunk_is_there_as_far_as_its_bytes_are() {
         let text: [u8; 100] = std::array::from_fn(|at| at as u8);
         for (length, at) in (0..=100).flat_map(|length| (0..=101).map(move |at| (length, at))) {
-            let run = text[..length].get(at..at + RUN).and_then(<[u8]>::first_chunk);
-            assert_eq!(run_at(&text[..length], at), run, "{at} of {length}");
+            let text = &text[..length];
+            assert_eq!(
+                chunk_at::<32>(text, at),
+                text.get(at..).and_then(<[u8]>::first_chunk),
+                "{at} of {length}"
+            );
+            assert_eq!(
+                chunk_at::<2>(text, at),
+                text.get(at..).and_then(<[u8]>::first_chunk),
+                "{at} of {length}"
+            );
         }
-        assert_eq!(run_at(&text, usize::MAX), None);
+        assert_eq!(chunk_at::<1>(&text, usize::MAX), None);
     }
 
     #[test]
