@@ -171,7 +171,7 @@ fn answer_one(
         #[inline(always)]
         |seen| {
             // Nearly every request for nearly every link: this is what the general way comes to.
-            if plain && let Some(target) = seen.usual(head.query.is_some()) {
+            if plain && let Some(target) = seen.usual(set, head.query.is_some()) {
                 response::write_usual_redirect(out, target, stamp);
                 return Some(Outcome::Redirect);
             }
@@ -218,7 +218,7 @@ impl Request<'_> {
         out: &mut Vec<u8>,
         turn: &Turn<'_>,
     ) -> Option<Outcome> {
-        let (set, held, mut extra) = (turn.set, &seen.held(), self.extra());
+        let (set, held, mut extra) = (turn.set, &seen.held(turn.set), self.extra());
         let token = self.token(set);
         let allowed = token == Token::None || token.allows(held, set, |seq| self.sure(turn, seq));
         let judgement =

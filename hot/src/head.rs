@@ -12,6 +12,7 @@ use std::ops::Range;
 
 /// What the bytes so far come to.
 #[derive(Debug, PartialEq, Eq)]
+#[repr(u8)] // told apart by a byte of its own, not by what a flag of the head cannot be
 pub enum Parsed<'a> {
     /// Not decided: more bytes are needed.
     Incomplete,
@@ -354,9 +355,8 @@ impl<'a> Fields<'a> {
         match name.len() {
             0 => self.refuse(),
             4 if is(name, b"host") => {
-                if self.host.replace(trim(value)).is_some() {
-                    self.refuse();
-                }
+                let again = self.host.replace(trim(value)).is_some();
+                (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
             }
             6 if is(name, b"expect") => (self.unusual, self.expect) = (true, true),
             10 if is(name, b"connection") && value != b" keep-alive" => {

@@ -98,15 +98,14 @@ pub(crate) struct Seen<'a> {
     slot: Option<&'a Slot>,
     /// [`Set::complete`], read before the look-up.
     before: u64,
-    set: &'a Set,
 }
 
 impl<'a> Seen<'a> {
     /// What it is.
     #[inline(never)]
-    pub fn held(self) -> Held<'a> {
-        let Some(slot) = self.slot else { return self.set.absent(self.before) };
-        let confirmed = slot.generation() == self.set.slot_generation();
+    pub fn held(self, set: &Set) -> Held<'a> {
+        let Some(slot) = self.slot else { return set.absent(self.before) };
+        let confirmed = slot.generation() == set.slot_generation();
         if confirmed {
             slot.touch();
         }
@@ -116,8 +115,8 @@ impl<'a> Seen<'a> {
     /// The target of a confirmed link that answers with it at all times, by 302, for no time. `query`: one was asked
     /// with.
     #[inline(always)]
-    pub fn usual(self, query: bool) -> Option<&'a [u8]> {
-        let slot = self.slot.filter(|slot| slot.generation() == self.set.slot_generation())?;
+    pub fn usual(self, set: &Set, query: bool) -> Option<&'a [u8]> {
+        let slot = self.slot.filter(|slot| slot.generation() == set.slot_generation())?;
         let target = slot.usual(query)?;
         slot.touch();
         Some(target)
@@ -161,7 +160,7 @@ impl Set {
     /// by freshness takes it before ([`Set::freshness`]).
     pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
         let (domain, code) = slot::parts(key);
-        self.look_up_code(domain, code, |seen| then(seen.held()))
+        self.look_up_code(domain, code, |seen| then(seen.held(self)))
     }
 
     /// The same for a key in parts, as far as somebody asks.
@@ -177,7 +176,7 @@ impl Set {
         let _turn = self.turn(hash);
         let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
         let slot = shard.get(hash, |(slot, _)| slot.has_key(domain, code)).map(|(slot, _)| slot);
-        then(Seen { slot, before, set: self })
+        then(Seen { slot, before })
     }
 
     /// `before`: [`Set::complete`], read before the look-up.

@@ -212,8 +212,8 @@ impl Slot {
         const CLASSES: u16 = 3 << CLASS;
         const QUERIES: u16 = 3 << QUERY;
         // Everything else is 0 in such a link: live, enabled, 302, no number.
-        let others = self.flags() & !(if query { CLASSES } else { CLASSES | QUERIES });
-        (others == 0).then(|| &self.0.rest()[usize::from(self.0.head()[11])..])
+        let usual = self.flags() & !(CLASSES | QUERIES) == 0 && (!query || self.flags() & QUERIES == 0);
+        usual.then(|| &self.0.rest()[usize::from(self.0.head()[11])..])
     }
 
     fn link(&self) -> LinkRef<'_> {
@@ -411,7 +411,7 @@ mod tests {
         let code: [u8; 40] = std::array::from_fn(|at| b'a' + at as u8 % 26);
         for length in 0..=code.len() {
             let own = &code[..length];
-            assert!(same(own, &own.to_vec()) && (length == 0 || !same(own, &own[1..])));
+            assert!(same(own, own) && (length == 0 || !same(own, &own[1..])));
             for at in 0..length {
                 let mut other = own.to_vec();
                 other[at] ^= 1;
