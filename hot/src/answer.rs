@@ -4,9 +4,10 @@ use crate::head::{Head, Method, Parsed, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
+use crate::set::Seen;
 use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Place, Set, Site, Tier, Told, View};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, Key, Position, Seq, is_reserved, redirect};
+use link::{Answer, Ask, Code, Key, Position, Seq, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -102,14 +103,11 @@ pub fn answer(
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
         let parsed = parse(&input[taken..]);
-        let (head, length) = match &parsed {
-            Parsed::Incomplete => return (taken, Step::Wait),
-            Parsed::Refused(refusal) => {
-                turn.counts.add(Outcome::Refused);
-                response::write_refusal(out, *refusal, turn.stamp);
-                return (input.len(), Step::Close { linger: true });
-            }
-            Parsed::Head(head, length) => (head, length),
+        let Parsed::Head(head, length) = &parsed else {
+            let Parsed::Refused(refusal) = parsed else { return (taken, Step::Wait) };
+            turn.counts.add(Outcome::Refused);
+            response::write_refusal(out, refusal, turn.stamp);
+            return (input.len(), Step::Close { linger: true });
         };
         taken += length;
         conversation.served += 1;
@@ -128,8 +126,18 @@ pub fn answer(
     (taken, Step::Yield)
 }
 
+/// A request, and whose it is.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    head: &'a Head<'a>,
+    close: bool,
+    site: &'a Site,
+    /// No domain claims its host.
+    unclaimed: bool,
+}
+
 /// Answers one request, or says what has to be asked for.
-#[inline]
+#[inline(always)]
 fn answer_one(
     head: &Head<'_>,
     close: bool,
@@ -137,58 +145,128 @@ fn answer_one(
     out: &mut Vec<u8>,
     turn: &mut Turn<'_>,
 ) -> Option<Box<Miss>> {
-    let (head_only, debug) = (head.method == Method::Head, head.debug && turn.debug);
-    let mut extra = Extra { head_only, close, request_id: head.request_id, debug: None };
-    let (set, now, stamp, domains) = (turn.set, turn.now, turn.stamp, &*turn.domains);
+    let (set, stamp, domains) = (turn.set, turn.stamp, &*turn.domains);
     let (site, unclaimed) = match domains.place(head.host) {
         Place::Claimed(site) | Place::Hostless(site) => (site, false),
         Place::Unclaimed(site) => (site, true),
         Place::Misdirected => {
-            response::write_misdirected(out, stamp, &extra);
-            turn.counts.add(Outcome::Refused);
+            turn.counts.add(write_misdirected(head, close, out, stamp));
             return None;
         }
     };
-    if site.unreadable {
-        response::write_unavailable(out, stamp, &extra);
-        turn.counts.add(Outcome::Unavailable);
-        return None;
-    }
-    let policy = site.policy(turn.policy);
-    if !matches!(head.method, Method::Get | Method::Head) || !head.code {
-        let page = Page { site, query: None, now, stamp, extra: &extra };
-        let outcome = answer_without_link(head, out, &page);
+    let request = Request { head, close, site, unclaimed };
+    if site.unreadable || !head.code {
+        let outcome = request.answer_without_link(out, turn.now, stamp);
         turn.counts.add(outcome);
         return None;
     }
-    let mut buffer = [0; Key::MAX_LEN];
-    let key = write_key(&mut buffer, site, head.path);
-    let token = head.min_revision.map_or(Token::None, |text| Token::read(text, set));
-    let sure = |seq| !unclaimed || is_sure(domains, set, seq);
-    let outcome = set.look_up(key, |held| {
-        let allowed = token == Token::None || token.allows(&held, set, sure);
-        let judgement = if allowed { judge(&held, freshness, policy) } else { Judgement::Ask };
-        if debug {
-            extra.debug = Some(described(judgement, &held, freshness, set));
-        }
-        let page = Page { site, query: head.query, now, stamp, extra: &extra };
-        (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
-    });
+    let (mut buffer, mut code) = (None, head.path);
+    if site.fold_case {
+        code = folded(buffer.insert([0; Code::MAX_LEN]), code);
+    }
+    let plain = head.plain && !close && !freshness.is_blind();
+    let outcome = set.look_up_code(
+        site.id,
+        code,
+        #[inline(always)]
+        |seen| {
+            // Nearly every request for nearly every link: this is what the general way comes to.
+            if plain && let Some(target) = seen.usual(set, head.query.is_some()) {
+                response::write_usual_redirect(out, target, stamp);
+                return Some(Outcome::Redirect);
+            }
+            request.answer(seen, freshness, out, turn)
+        },
+    );
     match outcome {
         Some(outcome) => turn.counts.add(outcome),
-        None => {
-            let reply = Reply::to(head, close, debug);
-            let origin_only = match token {
-                Token::Own(seq) => !sure(seq),
-                Token::Foreign => true,
-                Token::None | Token::Unreadable => false,
-            };
-            let unclaimed_in = unclaimed.then(|| domains.changes());
-            let miss = |key| Box::new(Miss { key, token, unclaimed_in, origin_only, reply });
-            return Key::from_bytes(key).ok().map(miss);
-        }
+        None => return request.miss(code, turn),
     }
     None
+}
+
+#[cold]
+fn write_misdirected(head: &Head<'_>, close: bool, out: &mut Vec<u8>, stamp: &Stamp) -> Outcome {
+    let extra =
+        Extra { head_only: head.method == Method::Head, close, request_id: head.request_id, debug: None };
+    response::write_misdirected(out, stamp, &extra);
+    Outcome::Refused
+}
+
+impl Request<'_> {
+    fn extra(&self) -> Extra<'_> {
+        let head = self.head;
+        let head_only = head.method == Method::Head;
+        Extra { head_only, close: self.close, request_id: head.request_id, debug: None }
+    }
+
+    fn token(&self, set: &Set) -> Token {
+        self.head.min_revision.map_or(Token::None, |text| Token::read(text, set))
+    }
+
+    /// Whether the domain of this request is known at a seq.
+    fn sure(&self, turn: &Turn<'_>, seq: Seq) -> bool {
+        !self.unclaimed || is_sure(turn.domains, turn.set, seq)
+    }
+
+    /// Answers from what is held; `None`: it may not be told.
+    #[inline(never)]
+    fn answer(
+        self,
+        seen: Seen<'_>,
+        freshness: Freshness,
+        out: &mut Vec<u8>,
+        turn: &Turn<'_>,
+    ) -> Option<Outcome> {
+        let (set, held, mut extra) = (turn.set, &seen.held(turn.set), self.extra());
+        let token = self.token(set);
+        let allowed = token == Token::None || token.allows(held, set, |seq| self.sure(turn, seq));
+        let judgement =
+            if allowed { judge(held, freshness, self.site.policy(turn.policy)) } else { Judgement::Ask };
+        if self.head.debug && turn.debug {
+            extra.debug = Some(described(judgement, held, freshness, set));
+        }
+        let (query, now, stamp) = (self.head.query, turn.now, turn.stamp);
+        let page = Page { site: self.site, query, now, stamp, extra: &extra };
+        (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
+    }
+
+    #[cold]
+    fn miss(self, code: &[u8], turn: &Turn<'_>) -> Option<Box<Miss>> {
+        let token = self.token(turn.set);
+        let origin_only = match token {
+            Token::Own(seq) => !self.sure(turn, seq),
+            Token::Foreign => true,
+            Token::None | Token::Unreadable => false,
+        };
+        let unclaimed_in = self.unclaimed.then(|| turn.domains.changes());
+        let reply = Reply::to(self.head, self.close, self.head.debug && turn.debug);
+        let key = Key::from_bytes(&[&self.site.id.prefix(), code].concat()).ok()?;
+        Some(Box::new(Miss { key, token, unclaimed_in, origin_only, reply }))
+    }
+
+    /// Domains that cannot be read, other methods, paths that the edge answers itself, and paths that cannot be codes.
+    #[cold]
+    fn answer_without_link(self, out: &mut Vec<u8>, now: i64, stamp: &Stamp) -> Outcome {
+        let (head, extra) = (self.head, &self.extra());
+        let page = Page { site: self.site, query: None, now, stamp, extra };
+        match head.method {
+            _ if self.site.unreadable => page.write_unavailable(out),
+            Method::Options => {
+                response::write_options(out, stamp, extra);
+                Outcome::Method
+            }
+            Method::Other => {
+                response::write_method_not_allowed(out, stamp, extra);
+                Outcome::Method
+            }
+            Method::Get | Method::Head if is_reserved(head.path) => {
+                response::write_reserved(out, head.path, stamp, extra);
+                Outcome::Reserved
+            }
+            Method::Get | Method::Head => page.write_not_found(false, out),
+        }
+    }
 }
 
 /// The key that a request is looked up by; `None` for one that is not looked up.
@@ -197,8 +275,9 @@ pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
     else {
         return None;
     };
-    let mut buffer = [0; Key::MAX_LEN];
-    head.code.then(|| write_key(&mut buffer, site, head.path)).and_then(|key| Key::from_bytes(key).ok())
+    let mut buffer = [0; Code::MAX_LEN];
+    let code = if site.fold_case && head.code { folded(&mut buffer, head.path) } else { head.path };
+    head.code.then(|| [&site.id.prefix(), code].concat()).and_then(|key| Key::from_bytes(&key).ok())
 }
 
 /// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.
@@ -251,16 +330,13 @@ fn described(judgement: Judgement, held: &Held<'_>, freshness: Freshness, set: &
     Debug { tier, revision, staleness_ms: freshness.stale_ms() }
 }
 
-/// The key's bytes on the stack: domain id, then the code.
-#[inline]
-fn write_key<'a>(buffer: &'a mut [u8; Key::MAX_LEN], site: &Site, code: &[u8]) -> &'a [u8] {
-    let length = 4 + code.len(); // a code is at most 128 bytes
-    buffer[..4].copy_from_slice(&site.id.prefix());
-    buffer[4..length].copy_from_slice(code);
-    if site.fold_case {
-        buffer[4..length].make_ascii_lowercase();
-    }
-    &buffer[..length]
+/// A code in lower case, on the stack.
+#[cold]
+fn folded<'a>(buffer: &'a mut [u8; Code::MAX_LEN], code: &[u8]) -> &'a [u8] {
+    let own = &mut buffer[..code.len()];
+    own.copy_from_slice(code);
+    own.make_ascii_lowercase();
+    own
 }
 
 /// What an answer from a link is written with.
@@ -273,7 +349,6 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    #[inline]
     fn write(&self, found: Found<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
         let answer = match found {
             Found::Live(link) => redirect(&link, Ask { query: self.query }, self.now),
@@ -306,27 +381,6 @@ impl Page<'_> {
     fn write_unavailable(&self, out: &mut Vec<u8>) -> Outcome {
         response::write_unavailable(out, self.stamp, self.extra);
         Outcome::Unavailable
-    }
-}
-
-/// Other methods, paths that the edge answers itself, and paths that cannot be codes.
-#[cold]
-fn answer_without_link(head: &Head<'_>, out: &mut Vec<u8>, page: &Page<'_>) -> Outcome {
-    let (stamp, extra) = (page.stamp, page.extra);
-    match head.method {
-        Method::Options => {
-            response::write_options(out, stamp, extra);
-            Outcome::Method
-        }
-        Method::Other => {
-            response::write_method_not_allowed(out, stamp, extra);
-            Outcome::Method
-        }
-        Method::Get | Method::Head if is_reserved(head.path) => {
-            response::write_reserved(out, head.path, stamp, extra);
-            Outcome::Reserved
-        }
-        Method::Get | Method::Head => page.write_not_found(false, out),
     }
 }
 

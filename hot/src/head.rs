@@ -6,11 +6,13 @@
 use crate::host::{is_host, is_port, same_host};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
+use crate::unchecked::chunk_at;
 use link::{is_code, is_reserved};
 use std::ops::Range;
 
 /// What the bytes so far come to.
 #[derive(Debug, PartialEq, Eq)]
+#[repr(u8)] // told apart by a byte of its own, not by what a flag of the head cannot be
 pub enum Parsed<'a> {
     /// Not decided: more bytes are needed.
     Incomplete,
@@ -29,7 +31,8 @@ pub struct Head<'a> {
     pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
-    /// Whether the path has the form of a code, and no one that the edge answers itself.
+    /// Whether a link is asked for: by GET or HEAD, and a path that has the form of a code and is none that the edge
+    /// answers itself.
     pub code: bool,
     /// The query without its `?`, raw.
     pub query: Option<&'a [u8]>,
@@ -41,6 +44,8 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
+    /// None of the last four: an answer carries nothing, and is held to nothing, beyond its meaning.
+    pub plain: bool,
 }
 
 /// What is asked for.
@@ -79,49 +84,104 @@ pub enum Refusal {
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     #[cfg(target_arch = "x86_64")]
     if let Some(vectors) = crate::unchecked::Vectors::of_this_machine() {
-        return vectors.parse(buffer);
+        return behind_empty_line(buffer, |bytes| vectors.parse(bytes));
     }
-    parse_with(buffer, Words)
+    by_words(buffer)
 }
 
-/// The same by one way to look at bytes; inlined into what is compiled for it.
+#[cold]
+fn by_words(buffer: &[u8]) -> Parsed<'_> {
+    behind_empty_line(buffer, |bytes| parse_with(bytes, Words))
+}
+
+/// One empty line in front of a request line is passed over (RFC 9112, section 2.2).
 #[inline(always)]
-pub fn parse_with(buffer: &[u8], scan: impl Scan) -> Parsed<'_> {
-    // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
-    let skipped = if buffer.starts_with(b"\r\n") { 2 } else { 0 };
-    let bytes = &buffer[skipped..];
+fn behind_empty_line<'a>(buffer: &'a [u8], parse: impl Fn(&'a [u8]) -> Parsed<'a>) -> Parsed<'a> {
+    match buffer {
+        [b'\r', b'\n', bytes @ ..] => match parse(bytes) {
+            Parsed::Head(head, length) => Parsed::Head(head, 2 + length),
+            undecided => undecided,
+        },
+        _ => parse(buffer),
+    }
+}
+
+/// What begins with a request line, by one way to look at bytes; inlined into what is compiled for it.
+#[inline(always)]
+pub fn parse_with(bytes: &[u8], scan: impl Scan) -> Parsed<'_> {
     let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
     // A window that is no block is looked at as one that ends in spaces.
-    let mut padded = [b' '; BLOCK];
-    let text = if window.len() < BLOCK {
-        padded[..window.len()].copy_from_slice(window);
-        &padded[..]
-    } else {
-        window
-    };
+    let mut padded = [b' '; BLOCK + RUN];
+    let text = if window.len() < BLOCK { pad(&mut padded, window) } else { window };
+    let begin = plain_begin(text, scan);
     let mut fields = Fields::default();
-    let (first, length) = match find_lines(window, text, &mut fields, scan) {
+    let (mut start, mut left) = (0, MAX_FIELDS + 1);
+    if let Some(begin) = &begin {
+        fields.host = Some(&window[begin.host.clone()]);
+        if chunk_at(text, begin.length) == Some(b"\r\n") {
+            return Parsed::Head(fields.plain_head(&window[begin.path.clone()]), begin.length + 2);
+        }
+        (start, left) = (begin.length, left - 2);
+    }
+    let (first, length) = match find_lines(window, text, (start, left), &mut fields, scan) {
         Lines::Incomplete => return Parsed::Incomplete,
         Lines::Refused(refusal) => return Parsed::Refused(refusal),
         Lines::Found(first, length) => (first, length),
     };
-    let head = RequestLine::read(&window[..first], run_at(text, 5, scan)).and_then(|line| {
-        let plain_host = fields.host.is_some_and(|host| {
-            let at = host.as_ptr().addr() - window.as_ptr().addr();
-            is_plain_host(host, run_at(text, at, scan))
-        });
-        fields.finish(&line, plain_host)
+    let first = match begin {
+        // Nearly every head: there is nothing in it that it could be refused for.
+        Some(begin) if !fields.unusual => {
+            return Parsed::Head(fields.plain_head(&window[begin.path]), length);
+        }
+        Some(begin) => begin.path.end + PLAIN_END.len() - 2,
+        None => first,
+    };
+    let plain_host = fields.host.is_some_and(|host| {
+        let at = host.as_ptr().addr() - window.as_ptr().addr();
+        chunk_at(text, at).and_then(|run| plain_host(run, scan)) == Some(host.len())
     });
-    match head {
-        Ok(head) => Parsed::Head(head, skipped + length),
+    match RequestLine::read(&window[..first]).and_then(|line| fields.finish(&line, plain_host)) {
+        Ok(head) => Parsed::Head(head, length),
         Err(refusal) => Parsed::Refused(refusal),
     }
 }
 
-/// [`Scan::stops`] of what begins there; none is told from another so near the end.
+/// The first two lines of nearly every request: `GET` for the simplest of codes, and a plain host.
+struct Begin {
+    path: Range<usize>,
+    host: Range<usize>,
+    /// Of both lines.
+    length: usize,
+}
+
+const PLAIN_START: &[u8; 5] = b"GET /";
+const PLAIN_END: &[u8; 11] = b" HTTP/1.1\r\n";
+
 #[inline(always)]
-fn run_at(text: &[u8], at: usize, scan: impl Scan) -> u32 {
-    text.get(at..).and_then(<[u8]>::first_chunk::<RUN>).map_or(u32::MAX, |chunk| scan.stops(chunk))
+fn plain_begin(text: &[u8], scan: impl Scan) -> Option<Begin> {
+    let start = PLAIN_START.len();
+    let path = start..start + scan.stops(chunk_at(text, start)?).trailing_zeros() as usize;
+    if !text.starts_with(PLAIN_START) || chunk_at(text, path.end) != Some(PLAIN_END) || path.is_empty() {
+        return None;
+    }
+    let line = path.end + PLAIN_END.len();
+    let [name @ .., b':', b' '] = chunk_at::<6>(text, line)? else { return None };
+    let start = line + 6;
+    let host = start..start + plain_host(chunk_at(text, start)?, scan)?;
+    let good = is(name, b"host") && chunk_at(text, host.end) == Some(b"\r\n");
+    good.then(|| Begin { length: host.end + 2, path, host })
+}
+
+/// What is shorter than a block, in one. Nearly every request is half of one at least.
+#[inline(always)]
+fn pad<'a>(padded: &'a mut [u8; BLOCK + RUN], window: &[u8]) -> &'a [u8] {
+    if let (Some(first), Some(last)) = (window.first_chunk::<RUN>(), window.last_chunk::<RUN>()) {
+        padded[..RUN].copy_from_slice(first);
+        padded[window.len() - RUN..][..RUN].copy_from_slice(last);
+    } else {
+        padded[..window.len()].copy_from_slice(window);
+    }
+    padded
 }
 
 enum Lines {
@@ -132,10 +192,16 @@ enum Lines {
 }
 
 /// Finds the ends of the lines up to the empty one, and takes what they say from all but the first. Any other CR or
-/// LF, and any control but HTAB, ends the search.
+/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; so many may be `left`.
 #[inline(always)]
-fn find_lines<'a>(window: &'a [u8], text: &[u8], fields: &mut Fields<'a>, scan: impl Scan) -> Lines {
-    let (mut first, mut count, mut start, mut at) = (0, 0, 0, 0);
+fn find_lines<'a>(
+    window: &'a [u8],
+    text: &[u8],
+    (mut start, mut left): (usize, usize),
+    fields: &mut Fields<'a>,
+    scan: impl Scan,
+) -> Lines {
+    let (mut first, mut at) = (0, start);
     while at < window.len() {
         let mut mask = match text[at..].first_chunk() {
             Some(block) => scan.controls(block),
@@ -160,19 +226,17 @@ fn find_lines<'a>(window: &'a [u8], text: &[u8], fields: &mut Fields<'a>, scan: 
                     Lines::Refused(Refusal::BadRequest)
                 };
             }
-            if count > MAX_FIELDS {
-                return Lines::Refused(Refusal::HeadTooLarge);
-            }
+            let Some(then_left) = left.checked_sub(1) else { return Lines::Refused(Refusal::HeadTooLarge) };
             if start == 0 {
                 first = here;
             } else {
-                fields.take_line(window, start..here, &text[start..], scan);
+                fields.take_line(window, start..here, chunk_at(text, start), scan);
             }
-            (count, start) = (count + 1, here + 2);
+            (left, start) = (then_left, here + 2);
         }
         at += BLOCK;
     }
-    match (window.len() == MAX_HEAD_BYTES, count) {
+    match (window.len() == MAX_HEAD_BYTES, start) {
         (false, _) => Lines::Incomplete,
         (true, 0) => Lines::Refused(Refusal::UriTooLong),
         (true, _) => Lines::Refused(Refusal::HeadTooLarge),
@@ -193,30 +257,12 @@ struct RequestLine<'a> {
     method: Method,
     connect: bool,
     target: &'a [u8],
-    /// The target is a slash and the simplest of codes.
-    plain: bool,
     minor: u8,
 }
 
 impl<'a> RequestLine<'a> {
-    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3). `stops`: of the bytes
-    /// behind `GET /`.
-    #[inline(always)]
-    fn read(line: &'a [u8], stops: u32) -> Result<Self, Refusal> {
-        let end = 5 + stops.trailing_zeros() as usize;
-        if end > 5 && line.starts_with(b"GET /") && line.get(end..) == Some(b" HTTP/1.1") {
-            return Ok(Self {
-                method: Method::Get,
-                connect: false,
-                target: &line[4..end],
-                plain: true,
-                minor: 1,
-            });
-        }
-        Self::read_any(line)
-    }
-
-    fn read_any(line: &'a [u8]) -> Result<Self, Refusal> {
+    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3).
+    fn read(line: &'a [u8]) -> Result<Self, Refusal> {
         let (method, rest) = split_at_space(line).ok_or(Refusal::BadRequest)?;
         let (target, version) = split_at_space(rest).ok_or(Refusal::BadRequest)?;
         if !is_token(method) || target.is_empty() || !target.iter().all(|&b| is_target_byte(b)) {
@@ -243,7 +289,7 @@ impl<'a> RequestLine<'a> {
             b"OPTIONS" => Method::Options,
             _ => Method::Other,
         };
-        Ok(Self { method: kind, connect: method == b"CONNECT", target, plain: false, minor })
+        Ok(Self { method: kind, connect: method == b"CONNECT", target, minor })
     }
 }
 
@@ -254,6 +300,8 @@ struct Fields<'a> {
     request_id: Option<&'a [u8]>,
     min_revision: Option<&'a [u8]>,
     debug: bool,
+    /// Something below is set.
+    unusual: bool,
     content_length: Option<&'a [u8]>,
     /// A line is none of a field, or a field is there twice: 400.
     bad: bool,
@@ -263,37 +311,41 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5). It is in
-    /// the window there, and `text` begins with it.
+    /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5). `run`:
+    /// what it begins with.
     #[inline(always)]
-    fn take_line(&mut self, window: &'a [u8], line: Range<usize>, text: &[u8], scan: impl Scan) {
-        /// Lengths and first letters of the names below, one bit each: most others differ in one of them.
-        const LENGTHS: u32 = 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
-        const LETTERS: u32 = letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
+    fn take_line(&mut self, window: &'a [u8], line: Range<usize>, run: Option<&[u8; RUN]>, scan: impl Scan) {
+        /// Lengths and first letters of the names below, one bit each: most others differ in one of them. No name at all
+        /// is a fault.
+        const LENGTHS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
+        const LETTERS: u32 =
+            letter(b':') | letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
         const fn letter(byte: u8) -> u32 {
             1 << (byte % 32)
         }
-        let of_interest = |length: u32| LENGTHS >> (length % 32) & 1 != 0 && letter(text[0]) & LETTERS != 0;
-        if let Some(run) = text.first_chunk::<RUN>()
-            // At the latest the line's end stops the run.
-            && let colon @ 1.. = scan.stops(run).trailing_zeros()
-            && run.get(colon as usize) == Some(&b':')
-        {
-            if of_interest(colon) {
-                self.take(&window[line], colon as usize);
-            }
-        } else {
-            self.take_any(&window[line]);
+        // At the latest the line's end stops the run.
+        let (stops, run) = match run.map(|run| (scan.stops(run), run)) {
+            Some((stops, run)) if run.get(stops.trailing_zeros() as usize) == Some(&b':') => (stops, run),
+            _ => return self.take_any(&window[line]),
+        };
+        let colon = stops.trailing_zeros();
+        if LENGTHS >> (colon % 32) & 1 != 0 && letter(run[0]) & LETTERS != 0 {
+            self.take(&window[line], colon as usize);
         }
     }
 
     /// A line whose name is not of the simplest bytes, or long.
-    #[inline(never)]
+    #[cold]
     fn take_any(&mut self, line: &'a [u8]) {
         match line.iter().position(|&b| !TOKEN[usize::from(b)]) {
-            Some(colon @ 1..) if line[colon] == b':' => self.take(line, colon),
-            _ => self.bad = true,
+            Some(colon) if line[colon] == b':' => self.take(line, colon),
+            _ => self.refuse(),
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self) {
+        (self.unusual, self.bad) = (true, true);
     }
 
     /// A line whose name ends there.
@@ -301,9 +353,13 @@ impl<'a> Fields<'a> {
     fn take(&mut self, line: &'a [u8], colon: usize) {
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         match name.len() {
-            4 if is(name, b"host") => self.bad |= self.host.replace(trim(value)).is_some(),
-            6 if is(name, b"expect") => self.expect = true,
-            10 if is(name, b"connection") => {
+            0 => self.refuse(),
+            4 if is(name, b"host") => {
+                let again = self.host.replace(trim(value)).is_some();
+                (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
+            }
+            6 if is(name, b"expect") => (self.unusual, self.expect) = (true, true),
+            10 if is(name, b"connection") && value != b" keep-alive" => {
                 let value = trim(value);
                 self.close |= !is(value, b"keep-alive")
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
@@ -313,20 +369,45 @@ impl<'a> Fields<'a> {
             }
             13 if is(name, b"x-linkr-debug") => self.debug = trim(value) == b"1",
             14 if is_framing(name, b"content-length") => {
+                self.unusual = true;
                 if name[7] == b'-' {
                     self.bad |= self.content_length.replace(trim(value)).is_some();
                 } else {
                     self.content = true;
                 }
             }
-            17 if is_framing(name, b"transfer-encoding") => self.content = true,
+            17 if is_framing(name, b"transfer-encoding") => (self.unusual, self.content) = (true, true),
             20 if is(name, b"x-linkr-min-revision") => self.min_revision = Some(trim(value)),
             _ => {}
         }
     }
 
-    /// The rules between the fields and the request line. Framing first: it decides what may follow.
     #[inline(always)]
+    fn head(&self, line: &RequestLine<'a>, path: &'a [u8], code: bool, query: Option<&'a [u8]>) -> Head<'a> {
+        let close = self.close || line.minor == 0;
+        Head {
+            method: line.method,
+            host: self.host,
+            path,
+            code,
+            query,
+            close,
+            request_id: self.request_id,
+            min_revision: self.min_revision,
+            debug: self.debug,
+            plain: !close && self.request_id.is_none() && self.min_revision.is_none() && !self.debug,
+        }
+    }
+
+    /// Of a request that begins as [`plain_begin`] finds.
+    #[inline(always)]
+    fn plain_head(&self, path: &'a [u8]) -> Head<'a> {
+        let line = RequestLine { method: Method::Get, connect: false, target: path, minor: 1 };
+        self.head(&line, path, true, None)
+    }
+
+    /// The rules between the fields and the request line. Framing first: it decides what may follow.
+    #[inline(never)]
     fn finish(&self, line: &RequestLine<'a>, plain_host: bool) -> Result<Head<'a>, Refusal> {
         if self.bad {
             return Err(Refusal::BadRequest);
@@ -349,7 +430,6 @@ impl<'a> Fields<'a> {
         let (path, query) = match line.method {
             Method::Other => check_other(line).map(|()| (&b""[..], None))?,
             Method::Options if line.target == b"*" => (&b""[..], None),
-            _ if line.plain => (&line.target[1..], None),
             _ => split_target(line.target, self.host)?,
         };
         if content {
@@ -358,17 +438,8 @@ impl<'a> Fields<'a> {
         if self.expect {
             return Err(Refusal::ExpectationFailed);
         }
-        Ok(Head {
-            method: line.method,
-            host: self.host,
-            path,
-            code: line.plain || (is_code(path) && !is_reserved(path)),
-            query,
-            close: self.close || line.minor == 0,
-            request_id: self.request_id,
-            min_revision: self.min_revision,
-            debug: self.debug,
-        })
+        let linked = matches!(line.method, Method::Get | Method::Head);
+        Ok(self.head(line, path, linked && is_code(path) && !is_reserved(path), query))
     }
 }
 
@@ -421,25 +492,26 @@ fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &'static [u8])> {
     Some((&rest[..end], &rest[end..], default_port))
 }
 
-/// Whether this is a host of labels in the simplest bytes, perhaps with a port. `stops`: of its bytes and those behind
-/// it. What is not is looked at by [`is_host`].
+/// The length of a host of labels in the simplest bytes, perhaps with a port, that this begins with and that ends in it.
+/// What is not so is looked at by [`is_host`].
 #[inline(always)]
-fn is_plain_host(host: &[u8], stops: u32) -> bool {
-    if host.is_empty() || host.len() >= RUN {
-        return false;
+fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
+    let (stops, dots) = (scan.stops(run), scan.dots(run));
+    let others = stops & !dots;
+    let end = others.trailing_zeros();
+    if end as usize == RUN {
+        return None;
     }
-    let (mut stops, mut label) = (stops & ((1 << host.len()) - 1), 0);
-    while stops != 0 {
-        let at = stops.trailing_zeros() as usize;
-        match host[at] {
-            _ if at == label => return false,
-            b'.' => {}
-            b':' => return is_port(&host[at..]),
-            _ => return false,
-        }
-        (stops, label) = (stops & (stops - 1), at + 1);
+    // Of labels: one begins at the start and behind each dot, and none is over there already.
+    let ends = dots & ((1 << end) - 1) | 1 << end;
+    if (ends << 1 | 1) & ends != 0 {
+        return None;
     }
-    label < host.len()
+    if run[end as usize] != b':' {
+        return Some(end as usize);
+    }
+    let port_end = (others & (others - 1)).trailing_zeros() as usize;
+    (port_end < RUN && is_port(&run[end as usize..port_end])).then_some(port_end)
 }
 
 /// A `%` without two hex digits behind it (RFC 3986, section 2.1).
@@ -459,11 +531,10 @@ fn is_framing(name: &[u8], want: &[u8]) -> bool {
 
 /// Whether `text`, in which no control is, is `want` in any case. `want`: lower-case letters and hyphens. Then only
 /// they themselves become equal by the bit that tells cases apart: a hyphen's other byte is CR.
-#[inline]
+#[inline(always)]
 fn is<const N: usize>(text: &[u8], want: &[u8; N]) -> bool {
-    <&[u8; N]>::try_from(text).is_ok_and(|text| {
-        text.iter().zip(want).fold(0, |differs, (&have, &want)| differs | (have | 0x20) ^ want) == 0
-    })
+    let Ok(text) = <&[u8; N]>::try_from(text) else { return false };
+    text.iter().zip(want).fold(0, |differs, (&have, &want)| differs | (have | 0x20) ^ want) == 0
 }
 
 fn is_token(bytes: &[u8]) -> bool {
@@ -481,7 +552,17 @@ fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Without the optional white space of RFC 9110, section 5.6.3.
-fn trim(mut value: &[u8]) -> &[u8] {
+#[inline]
+fn trim(value: &[u8]) -> &[u8] {
+    match value {
+        // Nearly every value: one space in front.
+        [b' ', value @ ..] if !matches!(value, [] | [b' ' | b'\t', ..] | [.., b' ' | b'\t']) => value,
+        _ => trim_any(value),
+    }
+}
+
+#[cold]
+fn trim_any(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }

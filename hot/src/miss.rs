@@ -33,6 +33,7 @@ impl Freshness {
     }
 
     /// The proof is as old as the bound: a write acknowledged longer ago may be missing.
+    #[inline]
     pub fn is_blind(self) -> bool {
         self.stale_ms >= feed::BOUND_MS
     }

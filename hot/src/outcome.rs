@@ -87,6 +87,7 @@ pub struct Counts {
 
 impl Counts {
     /// One more.
+    #[inline]
     pub fn add(&mut self, outcome: Outcome) {
         self.outcomes[outcome as usize] += 1;
     }

@@ -1,24 +1,31 @@
 //! Writes response heads. The common redirect is three copies: a status line, the target, and a tail made once a second.
 
-use crate::{Refusal, Tier};
+use crate::{Refusal, Tier, unchecked};
 use http::StatusCode;
 use link::{Epoch, Position, Seq, Status, To};
+
+/// Bytes of [`Stamp::plain_tail`], at most: with a date of 29 bytes it is of 119.
+const TAIL: usize = 128;
 
 /// The parts of a response that change with the second, made ready.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// From behind the target to the end of the head, for a redirect that nobody keeps on a connection that stays.
-    plain_tail: Vec<u8>,
+    plain_tail: ([u8; TAIL], usize),
     date: String,
 }
 
 impl Stamp {
     /// `date` is an IMF-fixdate (RFC 9110, section 5.6.7) of now.
+    ///
+    /// # Panics
+    /// When it is longer than one.
     pub fn new(date: &str) -> Self {
-        let mut stamp = Self { plain_tail: Vec::new(), date: date.to_owned() };
-        let mut tail = Vec::with_capacity(160);
+        let mut stamp = Self { plain_tail: ([0; TAIL], 0), date: date.to_owned() };
+        let mut tail = Vec::with_capacity(TAIL);
         stamp.write_tail(&mut tail, 0, &Extra::default());
-        stamp.plain_tail = tail;
+        stamp.plain_tail.0[..tail.len()].copy_from_slice(&tail);
+        stamp.plain_tail.1 = tail.len();
         stamp
     }
 
@@ -60,13 +67,6 @@ pub struct Extra<'a> {
     pub debug: Option<Debug>,
 }
 
-impl Extra<'_> {
-    /// Nothing but what every response has.
-    fn is_plain(&self) -> bool {
-        !self.close && self.request_id.is_none() && self.debug.is_none()
-    }
-}
-
 /// `X-Linkr-Tier`, `X-Linkr-Revision` and `X-Linkr-Staleness-Ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Debug {
@@ -97,8 +97,14 @@ impl Debug {
     }
 }
 
+/// A redirect to a link that says nothing else, from a connection that stays: see [`Seen::usual`](crate::set::Seen).
+#[inline(always)]
+pub fn write_usual_redirect(out: &mut Vec<u8>, target: &[u8], stamp: &Stamp) {
+    let (tail, length) = &stamp.plain_tail;
+    unchecked::append(out, b"HTTP/1.1 302 Found\r\nLocation: ", target, (tail, *length));
+}
+
 /// A redirect.
-#[inline]
 pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Extra<'_>) {
     out.extend_from_slice(match to.status {
         Status::Found => b"HTTP/1.1 302 Found\r\nLocation: ",
@@ -108,11 +114,7 @@ pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Ext
         Status::PermanentRedirect => b"HTTP/1.1 308 Permanent Redirect\r\nLocation: ",
     });
     to.write_location(out);
-    if to.max_age == 0 && extra.is_plain() {
-        out.extend_from_slice(&stamp.plain_tail);
-    } else {
-        stamp.write_tail(out, to.max_age, extra);
-    }
+    stamp.write_tail(out, to.max_age, extra);
 }
 
 /// Every other response: a status, fields that belong to it, and a line for people.

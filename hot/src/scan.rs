@@ -12,6 +12,9 @@ pub trait Scan: Copy {
 
     /// One bit for each byte, lowest first. A byte without one is [simple](is_simple).
     fn stops(self, run: &[u8; RUN]) -> u32;
+
+    /// The same for those of them that are a dot, as far as they are told from others.
+    fn dots(self, run: &[u8; RUN]) -> u32;
 }
 
 /// Whether a byte may stand anywhere in a field's name, in a label of a host, and in a code.
@@ -44,6 +47,11 @@ impl Scan for Words {
     fn stops(self, _: &[u8; RUN]) -> u32 {
         u32::MAX
     }
+
+    #[inline(always)]
+    fn dots(self, _: &[u8; RUN]) -> u32 {
+        0
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +73,7 @@ mod tests {
                 let mut run = [b'-'; RUN];
                 run[at] = byte;
                 assert!(is_simple(byte) || scan.stops(&run) & 1 << at != 0, "{byte:#x} at {at}");
+                assert!(byte == b'.' || scan.dots(&run) == 0, "{byte:#x} at {at}");
             }
         }
         let all: [u8; BLOCK] = std::array::from_fn(|at| if at % 3 == 0 { 0x7f } else { at as u8 % 0x20 });
@@ -83,6 +92,7 @@ mod tests {
                 let run: [u8; RUN] = *b"Sec-CH_ua-8-~azAZ09: \"L.n/\"\x80@[`{";
                 let stops = (0..RUN).fold(0, |bits, at| bits | u32::from(!is_simple(run[at])) << at);
                 assert_eq!(vectors.stops(&run), stops, "every other byte is told from the simple ones");
+                assert_eq!(vectors.dots(b"a.b..-:.aaaaaaaaaaaaaaaaaaaaaaa."), 1 << 31 | 0b1001_1010);
             }
             None => println!("SKIPPED: this machine has no AVX2"),
         }

@@ -21,7 +21,7 @@ use eviction::Eviction;
 use fences::Fences;
 use hasher::Uneven;
 use link::rule::{Rule, off};
-use link::{Epoch, LinkRef, Seq};
+use link::{DomainId, Epoch, LinkRef, Seq};
 use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
@@ -95,6 +95,37 @@ pub enum Absence {
     Unknown,
 }
 
+/// What a look-up came upon, while it holds the shard.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    slot: Option<&'a Slot>,
+    /// [`Set::complete`], read before the look-up.
+    before: u64,
+}
+
+impl<'a> Seen<'a> {
+    /// What it is.
+    #[inline(never)]
+    pub fn held(self, set: &Set) -> Held<'a> {
+        let Some(slot) = self.slot else { return set.absent(self.before) };
+        let confirmed = slot.generation() == set.slot_generation();
+        if confirmed {
+            slot.touch();
+        }
+        Held { found: slot.found(), confirmed, version: slot.version(), as_of: slot.as_of() }
+    }
+
+    /// The target of a confirmed link that answers with it at all times, by 302, for no time. `query`: one was asked
+    /// with.
+    #[inline(always)]
+    pub fn usual(self, set: &Set, query: bool) -> Option<&'a [u8]> {
+        let slot = self.slot.filter(|slot| slot.generation() == set.slot_generation())?;
+        let target = slot.usual(query)?;
+        slot.touch();
+        Some(target)
+    }
+}
+
 impl Set {
     /// An empty set that holds at most `budget` bytes, everything counted.
     pub fn new(budget: usize) -> Self {
@@ -131,23 +162,25 @@ impl Set {
 
     /// Looks `key` up and hands what is there to `then`, under the shard's read lock: copy, never wait. Whoever judges
     /// by freshness takes it before ([`Set::freshness`]).
-    #[inline]
     pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
+        let (domain, code) = slot::parts(key);
+        self.look_up_code(domain, code, |seen| then(seen.held(self)))
+    }
+
+    /// The same for a key in parts, as far as somebody asks.
+    #[inline(always)]
+    pub(crate) fn look_up_code<R>(
+        &self,
+        domain: DomainId,
+        code: &[u8],
+        then: impl FnOnce(Seen<'_>) -> R,
+    ) -> R {
         let before = self.complete.load(Ordering::Acquire);
-        let (hash, _turn) = (self.hash(key), self.turn(key));
+        let hash = slot::hash(self.map.hasher(), domain, code);
+        let _turn = self.turn(hash);
         let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
-        let held = match shard.get(hash, |(slot, _)| slot.key() == key) {
-            Some((slot, _)) => {
-                let confirmed = slot.generation() == self.slot_generation();
-                if confirmed {
-                    slot.touch();
-                }
-                let (version, as_of) = (slot.version(), slot.as_of());
-                Held { found: slot.found(), confirmed, version, as_of }
-            }
-            None => self.absent(before),
-        };
-        then(held) // in one place, so that it is compiled into this one
+        let slot = shard.get(hash, |(slot, _)| slot.has_key(domain, code)).map(|(slot, _)| slot);
+        then(Seen { slot, before })
     }
 
     /// `before`: [`Set::complete`], read before the look-up.
@@ -200,16 +233,18 @@ impl Set {
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
-        slot::hash(self.map.hasher(), key)
+        let (domain, code) = slot::parts(key);
+        slot::hash(self.map.hasher(), domain, code)
     }
 
     /// See [`Turns`].
     #[inline(always)]
-    fn turn(&self, key: &[u8]) -> Turn<'_> {
-        self.turns.of(|| self.map.determine_shard(self.hash(key) as usize))
+    fn turn(&self, hash: u64) -> Turn<'_> {
+        self.turns.of(|| self.map.determine_shard(hash as usize))
     }
 
     /// What an entry of this generation carries; while a reset is under way, what none does.
+    #[inline]
     fn slot_generation(&self) -> u32 {
         (self.generation.load(Ordering::Acquire) % GENERATIONS) as u32
     }

@@ -80,7 +80,10 @@ fn a_fill_ahead_of_the_stream_keeps_older_changes_out() {
     set.apply(&key(1), 4, Some(&link("older")));
     assert_eq!(target(&set, &key(1)).unwrap(), "https://ahead");
     // Even when the value itself is gone: it was served.
-    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(None, Some(slot.measure()))).unwrap();
+    set.map
+        .remove(&Slot::absent(&key(1), 0, 0))
+        .map(|(slot, _)| set.recount(None, Some(slot.measure())))
+        .unwrap();
     set.apply(&key(1), 5, Some(&link("older")));
     assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
     set.apply(&key(1), 8, Some(&link("ahead")));
@@ -123,7 +126,10 @@ fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
     set.apply(&key(1), 4, Some(&link("purged")));
     assert_eq!(target(&set, &key(1)), Err(Absence::Certain), "known, though the set is not complete");
     // Even when the knowledge itself is gone: it was given out.
-    set.map.remove(&*key(1)).map(|(slot, _)| set.recount(None, Some(slot.measure()))).unwrap();
+    set.map
+        .remove(&Slot::absent(&key(1), 0, 0))
+        .map(|(slot, _)| set.recount(None, Some(slot.measure())))
+        .unwrap();
     assert_eq!(set.apply(&key(1), 5, Some(&link("purged"))), Fill::Refused);
     assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
     set.validate();

@@ -2,10 +2,11 @@
 //! only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
+use crate::scan::RUN;
 #[cfg(target_arch = "x86_64")]
 use crate::{
     Parsed, head,
-    scan::{BLOCK, RUN, Scan, is_simple},
+    scan::{BLOCK, Scan, is_simple},
 };
 use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -17,7 +18,9 @@ use std::arch::x86_64::{
 };
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The vector unit of an x86-64 machine that has AVX2 and BMI1: whoever holds a value has asked the machine.
 #[cfg(target_arch = "x86_64")]
@@ -29,7 +32,9 @@ impl Vectors {
     /// `None`: this machine has none.
     #[inline]
     pub fn of_this_machine() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")).then_some(Self(()))
+        static THERE: LazyLock<bool> =
+            LazyLock::new(|| is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1"));
+        THERE.then_some(Self(()))
     }
 
     /// See [`crate::parse`].
@@ -97,6 +102,20 @@ impl Scan for Vectors {
         // SAFETY: as above.
         unsafe { stops(run) }
     }
+
+    #[inline(always)]
+    fn dots(self, run: &[u8; RUN]) -> u32 {
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn dots(run: &[u8; RUN]) -> u32 {
+            // SAFETY: it is thirty-two bytes, and the load asks for no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(run.as_ptr().cast()) };
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.'.cast_signed())))
+                .cast_unsigned()
+        }
+        // SAFETY: as above.
+        unsafe { dots(run) }
+    }
 }
 
 /// A head of fixed size and more bytes behind it, in one allocation of exactly their length: one word where a boxed slice
@@ -104,12 +123,14 @@ impl Scan for Vectors {
 #[derive(Debug)]
 pub struct Thin<const HEAD: usize>(NonNull<u8>);
 
-/// Length in fourteen bits, lowest eight first; the number is in the highest two of the second byte.
-const LENGTH: usize = 2;
+/// A word in front of the head: the length in its lowest fourteen bits, the number in the others.
+const LENGTH: usize = size_of::<u16>();
+const NUMBER: u32 = 14;
+const ONE: u16 = 1 << NUMBER;
 
 impl<const HEAD: usize> Thin<HEAD> {
     /// Bytes behind the head, at most.
-    pub const MAX: usize = (1 << 14) - 1;
+    pub const MAX: usize = ONE as usize - 1;
 
     /// With these behind the head, one after the other, and the number 0.
     ///
@@ -121,9 +142,8 @@ impl<const HEAD: usize> Thin<HEAD> {
         let layout = Self::layout(length);
         // SAFETY: the layout is not of size 0.
         let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
-        let [low, high, ..] = (length as u64).to_le_bytes();
         let mut at = start;
-        for part in [&[low, high], &head[..]].into_iter().chain(rest) {
+        for part in [&(length as u16).to_ne_bytes()[..], head].into_iter().chain(rest) {
             // SAFETY: all parts together are as long as the allocation, which is new, so none of them is in it.
             unsafe {
                 at.copy_from_nonoverlapping(NonNull::from(part).cast(), part.len());
@@ -155,29 +175,39 @@ impl<const HEAD: usize> Thin<HEAD> {
     /// The number.
     #[inline]
     pub fn number(&self) -> u8 {
-        self.second().load(Ordering::Relaxed) >> 6
+        (self.word().load(Ordering::Relaxed) >> NUMBER) as u8
     }
 
     /// Sets it, at most 3. Of two who do this at once one is lost.
     #[inline]
     pub fn set_number(&self, number: u8) {
-        let length = self.second().load(Ordering::Relaxed) & 0x3f;
-        self.second().store(length | number << 6, Ordering::Relaxed);
+        let length = self.word().load(Ordering::Relaxed) % ONE;
+        self.word().store(length | u16::from(number) << NUMBER, Ordering::Relaxed);
     }
 
+    /// Counts it up, unless it is 3.
+    #[inline]
+    pub fn raise_number(&self) {
+        let word = self.word().load(Ordering::Relaxed);
+        if word < 3 << NUMBER {
+            self.word().store(word + ONE, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
     fn length(&self) -> usize {
-        // SAFETY: written by `new`, and by nobody since.
-        let low = unsafe { self.0.read() };
-        usize::from(low) | usize::from(self.second().load(Ordering::Relaxed) & 0x3f) << 8
+        usize::from(self.word().load(Ordering::Relaxed) % ONE)
     }
 
-    fn second(&self) -> &AtomicU8 {
-        // SAFETY: the byte was written by `new`, lives as long as `self`, and is touched in no other way than this.
-        unsafe { AtomicU8::from_ptr(self.0.add(1).as_ptr()) }
+    #[inline]
+    fn word(&self) -> &AtomicU16 {
+        // SAFETY: written by `new` at the start of the allocation, which is aligned for it; it lives as long as `self`
+        // and is touched in no other way than this.
+        unsafe { AtomicU16::from_ptr(self.0.as_ptr().cast()) }
     }
 
     const fn layout(length: usize) -> Layout {
-        match Layout::from_size_align(LENGTH + HEAD + length, 1) {
+        match Layout::from_size_align(LENGTH + HEAD + length, align_of::<u16>()) {
             Ok(layout) => layout,
             Err(_) => panic!("16 KiB at most"),
         }
@@ -195,6 +225,39 @@ impl<const HEAD: usize> Drop for Thin<HEAD> {
 unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
 // SAFETY: as above.
 unsafe impl<const HEAD: usize> Sync for Thin<HEAD> {}
+
+/// The bytes that begin there; `None` so near the end that there are less.
+#[inline(always)]
+pub fn chunk_at<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
+    let last = text.len().checked_sub(N)?;
+    // SAFETY: from the last such place, and so from any before it, there are as many bytes to the end.
+    (at <= last).then(|| unsafe { &*text.as_ptr().add(at).cast() })
+}
+
+/// Appends `first`, `middle`, and so many bytes of `last`, with one look at how much room there is. What is of a length
+/// that the compiler knows takes a few moves: `last` is copied whole.
+///
+/// # Panics
+/// When `last` has less.
+#[inline(always)]
+pub fn append<const N: usize, const M: usize>(
+    out: &mut Vec<u8>,
+    first: &[u8; N],
+    middle: &[u8],
+    (last, length): (&[u8; M], usize),
+) {
+    assert!(length <= M);
+    out.reserve(middle.len().saturating_add(N + M));
+    // SAFETY: there is room for all, none of it is in `out`, which nobody else sees, and what the length takes in was
+    // written to.
+    unsafe {
+        let at = out.as_mut_ptr().add(out.len());
+        at.copy_from_nonoverlapping(first.as_ptr(), N);
+        at.add(N).copy_from_nonoverlapping(middle.as_ptr(), middle.len());
+        at.add(N + middle.len()).copy_from_nonoverlapping(last.as_ptr(), M);
+        out.set_len(out.len() + N + middle.len() + length);
+    }
+}
 
 /// Hands over each key of this shard, under its read lock. The map itself only walks over all of its shards.
 pub fn each_key<K: Eq + Hash, V, S: BuildHasher + Clone>(
@@ -224,6 +287,8 @@ mod tests {
                 let thin = Thin::new(b"abc", [&text[..cut], &[], &text[cut..length]]);
                 thin.set_number(number);
                 assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
+                thin.raise_number();
+                assert_eq!((thin.rest(), thin.number()), (&text[..length], 3.min(number + 1)));
                 thin.set_number(0);
                 assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
             }
@@ -247,6 +312,41 @@ mod tests {
             }
         });
         assert!(thin.number() > 0);
+    }
+
+    #[test]
+    fn a_chunk_is_there_as_far_as_its_bytes_are() {
+        let text: [u8; 100] = std::array::from_fn(|at| at as u8);
+        for (length, at) in (0..=100).flat_map(|length| (0..=101).map(move |at| (length, at))) {
+            let text = &text[..length];
+            assert_eq!(
+                chunk_at::<32>(text, at),
+                text.get(at..).and_then(<[u8]>::first_chunk),
+                "{at} of {length}"
+            );
+            assert_eq!(
+                chunk_at::<2>(text, at),
+                text.get(at..).and_then(<[u8]>::first_chunk),
+                "{at} of {length}"
+            );
+        }
+        assert_eq!(chunk_at::<1>(&text, usize::MAX), None);
+    }
+
+    #[test]
+    fn what_is_appended_is_there_with_room_and_without() {
+        let text: Vec<u8> = (0..=255).cycle().take(600).collect();
+        let (first, last) = (text.first_chunk::<30>().unwrap(), text.last_chunk::<128>().unwrap());
+        for length in 0..200 {
+            for room in [0, length, 1000] {
+                let mut out = Vec::with_capacity(room);
+                out.extend_from_slice(b"before");
+                append(&mut out, first, &text[..length], (last, length.min(128)));
+                assert_eq!(out, [b"before", &first[..], &text[..length], &last[..length.min(128)]].concat());
+            }
+        }
+        let too_long = || append(&mut Vec::new(), first, b"", (last, 129));
+        assert!(std::panic::catch_unwind(too_long).is_err());
     }
 
     #[test]

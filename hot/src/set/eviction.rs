@@ -11,7 +11,7 @@
 //! everything fits pays nothing for it.
 
 use super::queue::{Ghosts, Queue};
-use super::slot::{self, Slot};
+use super::slot::Slot;
 use crate::limits::MAX_EVICTION_STEPS;
 use crate::unchecked;
 use dashmap::DashMap;
@@ -71,7 +71,7 @@ impl Eviction {
             }
             let chances_left = given < MAX_EVICTION_STEPS && hash != spare;
             let mut shard = map.shards()[map.determine_shard(hash as usize)].write();
-            let same = |(slot, _): &(Slot, _)| slot::hash(map.hasher(), slot.key()) == hash && belongs(slot);
+            let same = |(slot, _): &(Slot, _)| slot.hash_by(map.hasher()) == hash && belongs(slot);
             let again = match shard.get(hash, same) {
                 None => continue, // removed meanwhile
                 Some((slot, _)) if part == MAIN => slot.spend(),
@@ -99,7 +99,7 @@ impl Eviction {
         {
             unchecked::each_key(map, shard, |slot| {
                 if belongs(slot) {
-                    hashes.push(slot::hash(map.hasher(), slot.key()));
+                    hashes.push(slot.hash_by(map.hasher()));
                 }
             });
         }

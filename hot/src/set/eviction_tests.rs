@@ -128,14 +128,14 @@ fn one_eviction_passes_over_a_bounded_number() {
 #[test]
 fn nobody_is_forgotten_and_the_last_to_go_is_what_came_last() {
     let (map, eviction) = (full_map(3000), Eviction::default());
-    let spare = slot::hash(map.hasher(), &key(7));
+    let spare = Slot::absent(&key(7), 0, 0).hash_by(map.hasher());
     for number in 3000..5000 {
         assert!(eviction.pick(&map, spare, |_| true).is_some());
         let slot = Slot::new(&key(number), &link(), 1, 1, 0);
-        let hash = slot::hash(map.hasher(), slot.key());
+        let hash = slot.hash_by(map.hasher());
         map.insert(slot, ());
         eviction.joined(hash, if number % 2 == 0 { Entrance::Demand } else { Entrance::Known });
-        map.remove(&*key(number - 1500)); // purged
+        map.remove(&Slot::absent(&key(number - 1500), 0, 0)); // purged
     }
     let rest = map.len();
     let gone: Vec<_> = std::iter::from_fn(|| eviction.pick(&map, spare, |_| true)).collect();
@@ -161,7 +161,7 @@ fn joining_with_a_shard_locked_never_waits_for_an_eviction() {
         scope.spawn(|| (0..2000).for_each(|_| assert!(eviction.pick(&map, 0, |_| true).is_some())));
         for number in 4000..6000 {
             let slot = Slot::new(&key(number), &link(), 1, 1, 0);
-            let hash = slot::hash(map.hasher(), slot.key());
+            let hash = slot.hash_by(map.hasher());
             let dashmap::Entry::Vacant(place) = map.entry(slot) else { panic!("twice") };
             let placed = place.insert(());
             eviction.joined(hash, Entrance::Pushed);

@@ -35,8 +35,8 @@ impl Hasher for State {
     }
 
     #[inline]
-    fn write_usize(&mut self, number: usize) {
-        self.0.write_usize(number);
+    fn write_u32(&mut self, number: u32) {
+        self.0.write_u32(number);
     }
 
     #[inline]
@@ -53,8 +53,8 @@ const ONE: u64 = 1 << BITS;
 /// Moves the number u in those bits, 0 ≤ u < 1, to u + 0.34 u (1 − u): close to the logarithm of 1 + u to the base 2.
 #[inline]
 fn uneven(hash: u64) -> u64 {
-    let u = hash >> ABOVE & (ONE - 1);
-    let more = u * (ONE - u) / ONE * 87 / 256;
+    let u = hash << 7 >> (64 - BITS);
+    let more = u * (ONE - u) * 87 / (256 * ONE);
     hash.wrapping_add(more << ABOVE)
 }
 

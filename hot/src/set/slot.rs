@@ -12,8 +12,7 @@
 use super::{Absence, Found};
 use crate::unchecked::Thin;
 use link::rule::{Rule, off};
-use link::{Class, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
-use std::borrow::Borrow;
+use link::{Class, DomainId, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 /// A value to be held.
@@ -83,9 +82,6 @@ const fn allocated(bytes: usize) -> usize {
     let step = bytes.next_power_of_two() / 8;
     bytes.next_multiple_of(if step > 16 { step } else { 16 })
 }
-
-/// How often an entry was asked for, at most.
-const MOST: u8 = 3;
 
 /// What an entry counts as.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +158,17 @@ impl Slot {
         &self.0.rest()[..usize::from(self.0.head()[11])]
     }
 
+    #[inline(always)]
+    pub fn has_key(&self, domain: DomainId, code: &[u8]) -> bool {
+        self.key().split_first_chunk().is_some_and(|(own, rest)| *own == domain.prefix() && same(rest, code))
+    }
+
+    /// See [`hash`].
+    pub fn hash_by(&self, hasher: &impl BuildHasher) -> u64 {
+        let (domain, code) = parts(self.key());
+        hash(hasher, domain, code)
+    }
+
     pub fn version(&self) -> Seq {
         if self.is_absent() { 0 } else { self.first() }
     }
@@ -199,6 +206,16 @@ impl Slot {
         }
     }
 
+    /// The target of a link whose answer is 302 with it, at any time, for no time. `query`: one was asked with.
+    #[inline(always)]
+    pub fn usual(&self, query: bool) -> Option<&[u8]> {
+        const CLASSES: u16 = 3 << CLASS;
+        const QUERIES: u16 = 3 << QUERY;
+        // Everything else is 0 in such a link: live, enabled, 302, no number.
+        let usual = self.flags() & !(CLASSES | QUERIES) == 0 && (!query || self.flags() & QUERIES == 0);
+        usual.then(|| &self.0.rest()[usize::from(self.0.head()[11])..])
+    }
+
     fn link(&self) -> LinkRef<'_> {
         let flags = self.flags();
         let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
@@ -232,10 +249,7 @@ impl Slot {
     /// on a hot key must not dirty a line that every core reads. That two at once may count as one does no harm.
     #[inline]
     pub fn touch(&self) {
-        let times = self.0.number();
-        if times < MOST {
-            self.0.set_number(times + 1);
-        }
+        self.0.raise_number();
     }
 
     /// Whether it was touched; not any more. Eviction holds the lock of the shard, so nobody touches meanwhile.
@@ -260,16 +274,10 @@ fn next<const N: usize>(rest: &mut &[u8], flag: u16) -> Option<[u8; N]> {
     Some(*number)
 }
 
-/// The map is asked by the key's bytes: hash and equality are those of the bytes.
-impl Borrow<[u8]> for Slot {
-    fn borrow(&self) -> &[u8] {
-        self.key()
-    }
-}
-
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        let (domain, code) = parts(self.key());
+        write(state, domain, code);
     }
 }
 
@@ -282,8 +290,39 @@ impl PartialEq for Slot {
 impl Eq for Slot {}
 
 /// The hash that the map uses for this key.
-pub(super) fn hash(hasher: &impl BuildHasher, key: &[u8]) -> u64 {
-    hasher.hash_one(key)
+#[inline(always)]
+pub(super) fn hash(hasher: &impl BuildHasher, domain: DomainId, code: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    write(&mut state, domain, code);
+    state.finish()
+}
+
+#[inline(always)]
+fn write(state: &mut impl Hasher, domain: DomainId, code: &[u8]) {
+    state.write_u32(domain.0);
+    state.write(code);
+}
+
+/// Whether two codes are the same: most are of 4 to 8 bytes, which are two numbers.
+#[inline(always)]
+fn same(one: &[u8], other: &[u8]) -> bool {
+    #[inline(always)]
+    fn ends<const N: usize>(code: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        Some((code.first_chunk()?, code.last_chunk()?))
+    }
+    if one.len() != other.len() {
+        false
+    } else if (4..=8).contains(&one.len()) {
+        ends::<4>(one) == ends(other)
+    } else {
+        one == other
+    }
+}
+
+/// Of a key, which is four bytes long at least.
+pub(super) fn parts(key: &[u8]) -> (DomainId, &[u8]) {
+    let (domain, code) = key.split_first_chunk().unwrap_or((&[0; 4], &[]));
+    (DomainId(u32::from_be_bytes(*domain)), code)
 }
 
 #[cfg(test)]
@@ -316,6 +355,68 @@ mod tests {
                 (slot.key(), slot.version(), slot.as_of(), slot.generation()),
                 (&b"\0\0\0\0abc"[..], 3, 4, 6)
             );
+        }
+    }
+
+    #[test]
+    fn a_usual_link_answers_with_its_target_and_nothing_else() {
+        let target = Target::stored(b"https://a.example/").unwrap();
+        let mut usual = 0;
+        for number in 0..5 * 3 * 3 * 2 * 3 * 2 * 2 {
+            let mut left = number;
+            let mut pick = |of: usize| {
+                let one = left % of;
+                left /= of;
+                one
+            };
+            let parts = LinkParts {
+                status: Status::ALL[pick(5)],
+                query: QueryPolicy::ALL[pick(3)],
+                class: Class::ALL[pick(3)],
+                disabled: pick(2) == 1,
+                max_age: [None, Some(0), Some(9)][pick(3)],
+                not_before: [None, Some(5)][pick(2)],
+                expire: [None, Some(7000)][pick(2)],
+                ..LinkParts::to(target.clone())
+            };
+            let Ok(link) = Link::new(parts) else { continue };
+            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
+            for query in [None, Some(&b"x"[..])] {
+                let Some(target) = slot.usual(query.is_some()) else { continue };
+                usual += 1;
+                for now in [0, 6, 8000] {
+                    let link::Answer::To(to) = link::redirect(&link.as_ref(), link::Ask { query }, now)
+                    else {
+                        panic!("{link:?} at {now}")
+                    };
+                    let mut location = Vec::new();
+                    to.write_location(&mut location);
+                    assert_eq!(
+                        (to.status, to.max_age, &location[..]),
+                        (Status::Found, 0, target),
+                        "{link:?}"
+                    );
+                }
+            }
+        }
+        assert_eq!(usual, 3 * (3 + 1), "of every class, by every policy without a query, by one with");
+        for value in [Stored::Deleted, Stored::Quarantined] {
+            assert_eq!(Slot::new(b"\0\0\0\0abc", &value, 3, 4, 6).usual(false), None);
+        }
+        assert_eq!(Slot::absent(b"\0\0\0\0abc", 4, 6).usual(false), None);
+    }
+
+    #[test]
+    fn codes_are_the_same_only_byte_for_byte() {
+        let code: [u8; 40] = std::array::from_fn(|at| b'a' + at as u8 % 26);
+        for length in 0..=code.len() {
+            let own = &code[..length];
+            assert!(same(own, own) && (length == 0 || !same(own, &own[1..])));
+            for at in 0..length {
+                let mut other = own.to_vec();
+                other[at] ^= 1;
+                assert!(!same(own, &other), "{length} at {at}");
+            }
         }
     }
 
@@ -387,6 +488,7 @@ mod tests {
     fn the_map_and_we_hash_alike() {
         let hasher = foldhash::fast::RandomState::default();
         let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, 1, 1, 0);
-        assert_eq!(hasher.hash_one(&slot), hash(&hasher, b"\0\0\0\0abc"));
+        assert_eq!(hasher.hash_one(&slot), hash(&hasher, DomainId::DEFAULT, b"abc"));
+        assert_eq!(hasher.hash_one(&slot), slot.hash_by(&hasher));
     }
 }

@@ -49,7 +49,7 @@ impl Set {
         }
         let applied = match value {
             None => {
-                self.remove_older(key, seq);
+                self.remove_older(key, hash, seq);
                 Fill::Accepted
             }
             Some(value) => self.apply_slot(Slot::new(key, value, seq, seq, self.slot_generation()), hash),
@@ -158,7 +158,7 @@ impl Set {
         entrance: Entrance,
         judge: impl FnOnce(Option<&Slot>) -> Verdict,
     ) -> Fill {
-        let (new, _turn) = (slot.measure(), self.turn(slot.key()));
+        let (new, _turn) = (slot.measure(), self.turn(hash));
         let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
         let same = |(held, _): &(Slot, _)| held.key() == slot.key();
         let old = shard.get_mut(hash, same).map(|(slot, _)| slot);
@@ -174,7 +174,7 @@ impl Set {
                 }
             }
             (Verdict::Put, None) => {
-                let hasher = |(held, _): &(Slot, _)| self.hash(held.key());
+                let hasher = |(held, _): &(Slot, _)| held.hash_by(self.map.hasher());
                 // Places of what went are not free. With no other left the table would double, however much went.
                 if shard.len() == shard.capacity() && shard.len() < shard.buckets() / 4 * 3 {
                     let old = std::mem::take(&mut *shard);
@@ -203,10 +203,14 @@ impl Set {
         if of.absent { &self.absent_eviction } else { &self.eviction }
     }
 
-    fn remove_older(&self, key: &[u8], seq: Seq) {
-        let _turn = self.turn(key);
-        let older = |slot: &Slot, (): &()| !self.confirmed(slot) || slot.as_of() < seq;
-        if let Some((slot, _)) = self.map.remove_if(key, older) {
+    fn remove_older(&self, key: &[u8], hash: u64, seq: Seq) {
+        let _turn = self.turn(hash);
+        let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
+        let older =
+            |(slot, _): &(Slot, _)| slot.key() == key && (!self.confirmed(slot) || slot.as_of() < seq);
+        let gone = shard.remove_entry(hash, older);
+        drop(shard);
+        if let Some((slot, _)) = gone {
             self.recount(None, Some(slot.measure()));
         }
     }
