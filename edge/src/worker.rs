@@ -75,6 +75,7 @@ pub fn run(
     if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
         tracing::warn!(worker = index, "cannot be pinned to a core");
     }
+    sys::take_short_turns(); // where they are not to be had, it waits for its turn
     let ask = RefCell::new(shared.ask());
     let files = sys::file_limit();
     driver::run(report, move || async move {

@@ -99,8 +99,8 @@ impl Attacks {
         let all = if self.attack.is_empty() { Attack::value_variants() } else { &self.attack };
         let mut good = true;
         println!(
-            "{:14} {:>8} {:>10} {:>10} {:>7} {:>12} {:>10} {:>10} {:>6}",
-            "attack", "clients", "quiet p99", "under it", "ratio", "generator's", "memory", "cap", "CPU"
+            "{:14} {:>8} {:>10} {:>10} {:>7} {:>8} {:>10} {:>10} {:>6}",
+            "attack", "clients", "quiet p99", "under it", "ratio", "left out", "memory", "cap", "CPU"
         );
         for attack in all {
             good &= self.one(&mut fleet, *attack).await?;
@@ -148,19 +148,17 @@ impl Attacks {
         }
         // Somebody who comes now is served.
         let after = hits::drive(edge.address, &codes, self.hits, Duration::from_millis(200))?;
-        let p99 = |hits: &Hits| hits.at(0.99);
+        let p99 = |hits: &Hits| hits.on_time().at(0.99);
         let (alone, beside) = (
             median(quiet.iter().map(p99).collect()),
             median(rounds.iter().map(|own| p99(&own.hits)).collect()),
         );
-        let ratio = median(
-            rounds.iter().zip(&quiet).map(|(own, alone)| own.hits.at(0.99) / alone.at(0.99)).collect(),
-        );
+        let ratio = rounds.iter().zip(&quiet).map(|(own, alone)| p99(&own.hits) / p99(alone));
+        let ratio = median(ratio.collect());
         let grown = rounds.iter().map(|round| round.grown).max().unwrap_or(0);
         let cap = attack.cap(clients);
         let cpu = median(rounds.iter().map(|round| round.cpu).collect());
-        // Of that, so much is the generator's own.
-        let late = median(rounds.iter().map(|own| own.hits.late(0.99)).collect());
+        let late = median(rounds.iter().map(|own| own.hits.late()).collect());
         let answers = rounds.iter().map(|round| &round.hits).chain(&quiet).chain([&after]);
         let right = answers.into_iter().all(|hits| hits.right == hits.all && hits.all > 0);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -178,7 +176,7 @@ impl Attacks {
             faults.push("CPU");
         }
         println!(
-            "{:14} {clients:8} {alone:7.0} µs {beside:7.0} µs {ratio:7.2} {late:9.0} µs {:6.1} MiB {:6.1} MiB {:4.0} % {}",
+            "{:14} {clients:8} {alone:7.0} µs {beside:7.0} µs {ratio:7.2} {late:6.2} % {:6.1} MiB {:6.1} MiB {:4.0} % {}",
             attack.name(),
             mib(grown),
             mib(cap),

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Each with a thread: a slow answer must not keep the next request from being sent.
 const CONNECTIONS: u32 = 16;
+/// What the generator may keep a request waiting, µs.
+const MOST_LATE: f64 = 250.0;
 
 /// What they came to.
 pub struct Hits {
@@ -27,8 +29,9 @@ pub struct Hits {
 struct Hit {
     due: Instant,
     right: bool,
-    /// From when it was due until it was asked, and until it was answered, µs.
+    /// What the generator kept it waiting, µs: from when it was due, and its connection free, until it was asked.
     late: f64,
+    /// From when it was due until it was answered, µs.
     took: f64,
 }
 
@@ -43,16 +46,19 @@ impl Hits {
         Self::of(self.each.iter().filter(|hit| time.contains(&hit.due)).copied().collect())
     }
 
+    /// Those of them that the generator itself did not keep waiting: the others say something of its core, not of the edge.
+    pub fn on_time(&self) -> Self {
+        Self::of(self.each.iter().filter(|hit| hit.late <= MOST_LATE).copied().collect())
+    }
+
+    /// How many are not [`Hits::on_time`], in a hundred.
+    pub fn late(&self) -> f64 {
+        self.each.iter().filter(|hit| hit.late > MOST_LATE).count() as f64 * 100.0 / self.all as f64
+    }
+
     /// The latency that this part of them does not exceed, µs.
     pub fn at(&self, part: f64) -> f64 {
         quantile(self.each.iter().map(|hit| hit.took), part)
-    }
-
-    /// How late the generator itself was with all but this part of them, µs.
-    pub fn late(&self, part: f64) -> f64 {
-        let mut late: Vec<f64> = self.each.iter().map(|hit| hit.late).collect();
-        late.sort_by(f64::total_cmp);
-        quantile(late.into_iter(), part)
     }
 }
 
@@ -124,7 +130,7 @@ pub fn drive_while(
     begin()?;
     let step = f64::from(CONNECTIONS) / rate;
     let one = |number: u32, mut stream: TcpStream, began: Instant| -> std::io::Result<Vec<Hit>> {
-        let (mut hits, mut buffer) = (Vec::new(), [0; 4096]);
+        let (mut hits, mut buffer, mut free) = (Vec::new(), [0; 4096], began);
         for turn in 0.. {
             let due = step * (f64::from(turn) + f64::from(number) / f64::from(CONNECTIONS));
             let due = Duration::from_secs_f64(due);
@@ -134,7 +140,7 @@ pub fn drive_while(
             let due = began + due;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let code = &codes[(turn * CONNECTIONS + number) as usize % codes.len()];
-            let late = due.elapsed();
+            let late = due.max(free).elapsed();
             stream.write_all(format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\n\r\n").as_bytes())?;
             let mut filled = 0;
             let reply = loop {
@@ -146,7 +152,8 @@ pub fn drive_while(
                     _ => return Err(std::io::ErrorKind::InvalidData.into()),
                 }
             };
-            let [late, took] = [late, due.elapsed()].map(|time| time.as_secs_f64() * 1e6);
+            free = Instant::now();
+            let [late, took] = [late, free - due].map(|time| time.as_secs_f64() * 1e6);
             hits.push(Hit { due, right: reply.status == 302, late, took });
             if reply.close {
                 stream = connect()?;
