@@ -30,6 +30,8 @@ pub use driver::Driver;
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
+/// Between two goes at those past their deadline, for whoever else has asked.
+const BREATH: Duration = Duration::from_millis(1);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -117,7 +119,7 @@ impl Worker {
         }
         while !self.shared.is_stopping() {
             monoio::time::sleep(TICK).await;
-            self.tick();
+            self.tick().await;
         }
         for door in &doors {
             // Who is connected already may have asked already.
@@ -138,7 +140,7 @@ impl Worker {
                 return Ok(());
             }
             monoio::time::sleep(TICK).await;
-            self.tick();
+            self.tick().await;
             self.connections.drain();
         }
         tracing::warn!(
@@ -172,13 +174,17 @@ impl Worker {
         Ok((true, newest))
     }
 
-    fn tick(&self) {
+    async fn tick(&self) {
         self.clock.borrow_mut().anchor();
-        self.connections.tick();
+        let mut more = self.connections.tick();
         if let Some(redis) = &self.redis {
             redis.tick();
         }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
+        while let Some(place) = more {
+            monoio::time::sleep(BREATH).await;
+            more = self.connections.sweep(place);
+        }
     }
 
     /// So many answers are with the kernel, whose requests were here at `began`.
