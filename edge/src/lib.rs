@@ -15,6 +15,7 @@ use redis::Redis;
 use shared::{Question, Shared};
 use snapshot::{Keeper, Snapshot};
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -116,7 +117,12 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         let (shared, report) = (Arc::clone(&shared), report.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || worker::run(index, pinned, listeners, shared, &report))
+            .spawn(move || {
+                let run = AssertUnwindSafe(|| worker::run(index, pinned, listeners, shared, &report));
+                // One of connections is contained there. Otherwise its clients would be sent nowhere for good, and nobody
+                // would restart it.
+                catch_unwind(run).unwrap_or_else(|_| std::process::abort());
+            })
             .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
         threads.push(thread);
     }

@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
 pub fn pin_to_core(core: usize) -> bool {
@@ -123,6 +124,27 @@ pub fn boottime_ms() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
+/// A descriptor that can be read 8 bytes from whenever so much time went by, and never waits.
+///
+/// # Errors
+/// No descriptor is left, or this is not allowed.
+pub fn timer(every: Duration) -> io::Result<OwnedFd> {
+    let time = libc::timespec { tv_sec: every.as_secs() as _, tv_nsec: every.subsec_nanos().into() };
+    let times = libc::itimerspec { it_interval: time, it_value: time };
+    // SAFETY: a descriptor that was just made is nobody else's; the kernel only reads `times`.
+    unsafe {
+        let fd = libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let timer = OwnedFd::from_raw_fd(fd);
+        match libc::timerfd_settime(fd, 0, &raw const times, std::ptr::null_mut()) {
+            0 => Ok(timer),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Lets this process have as many open descriptors as its hard limit allows: each connection is one.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -214,6 +236,25 @@ mod tests {
         let before = boottime_ms();
         while boottime_ms() == before {}
         assert!(boottime_ms() > before);
+    }
+
+    #[test]
+    fn a_timer_ticks_and_never_waits() {
+        let mut timer = std::fs::File::from(timer(Duration::from_millis(20)).unwrap());
+        let began = std::time::Instant::now();
+        let (mut ticks, mut early) = (0, 0);
+        while ticks < 3 {
+            let mut count = [0; 8];
+            match timer.read_exact(&mut count) {
+                Ok(()) => ticks += u64::from_ne_bytes(count),
+                Err(fault) => {
+                    assert_eq!(fault.kind(), io::ErrorKind::WouldBlock);
+                    early += 1;
+                }
+            }
+        }
+        assert!(early > 0);
+        assert!(began.elapsed() >= Duration::from_millis(55), "{:?}", began.elapsed());
     }
 
     #[test]

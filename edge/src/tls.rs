@@ -182,11 +182,9 @@ impl Certificates {
 
     /// `name` is in lower case. Of several for a name, the first whose kind of key the client can check.
     fn find(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Arc<CertifiedKey>> {
-        let named = name.and_then(|name| {
-            let any = || self.named.get(&format!("*.{}", name.split_once('.')?.1));
-            self.named.get(name).or_else(any)
-        });
-        let mut best = named.into_iter().flatten().chain(&self.all);
+        let any = name.and_then(|name| name.split_once('.')).map(|(_, rest)| format!("*.{rest}"));
+        let named = [name, any.as_deref()].into_iter().flatten().filter_map(|name| self.named.get(name));
+        let mut best = named.flatten().chain(&self.all);
         best.find(|certified| usable(certified)).or(self.all.first()).cloned()
     }
 }

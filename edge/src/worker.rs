@@ -6,6 +6,8 @@ mod deadlines;
 mod driver;
 mod redis;
 mod socket;
+mod task;
+mod ticks;
 mod wire;
 
 use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
@@ -23,6 +25,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use ticks::Ticks;
 
 pub use driver::Driver;
 
@@ -95,7 +98,8 @@ pub fn run(
             full: Cell::new(false),
         });
         if let Err(fault) = worker.serve(listeners).await {
-            tracing::error!(worker = index, %fault, "cannot use its listener");
+            tracing::error!(worker = index, %fault, "cannot answer redirects");
+            std::process::abort();
         }
     });
 }
@@ -111,14 +115,14 @@ impl Worker {
     async fn serve(self: Rc<Self>, listeners: Listeners) -> std::io::Result<()> {
         let mut doors = vec![Rc::new(Door { listener: listeners.plain, tls: None })];
         doors.extend(listeners.tls.map(|(listener, tls)| Rc::new(Door { listener, tls: Some(tls) })));
-        let mut accepting = Vec::new();
+        let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
         for door in &doors {
             door.listener.set_nonblocking(true)?;
             let waiting = TcpListener::from_std(door.listener.try_clone()?)?;
             accepting.push(monoio::spawn(accept(Rc::clone(&self), Rc::clone(door), waiting)));
         }
         while !self.shared.is_stopping() {
-            monoio::time::sleep(TICK).await;
+            ticks.next().await;
             self.tick().await;
         }
         for door in &doors {
@@ -139,7 +143,7 @@ impl Worker {
             if self.connections.is_empty() {
                 return Ok(());
             }
-            monoio::time::sleep(TICK).await;
+            ticks.next().await;
             self.tick().await;
             self.connections.drain();
         }
@@ -164,8 +168,10 @@ impl Worker {
             newest = Some(number);
             let worker = Rc::clone(self);
             match door.tls.clone() {
-                None => drop(monoio::spawn(connection::serve(worker, stream, peer))),
-                Some(tls) => drop(monoio::spawn(connection::serve_tls(worker, stream, peer, tls))),
+                None => drop(monoio::spawn(task::contained(connection::serve(worker, stream, peer)))),
+                Some(tls) => {
+                    drop(monoio::spawn(task::contained(connection::serve_tls(worker, stream, peer, tls))));
+                }
             }
             if number as usize >= self.most_files {
                 break;
@@ -271,7 +277,7 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 }
                 if more && monoio::utils::is_legacy() {
                     // The driver would say at once that there are more.
-                    connection::yield_now().await;
+                    task::yield_now().await;
                 } else {
                     drop(waiting.readable(false).await);
                 }

@@ -51,11 +51,8 @@ impl Loading {
     /// Makes the set complete if it is; `true` when it became so. `walked`: every page is in, and everything that
     /// changed up to the last one, too ([`feed::Follower::walked`]).
     pub fn finish(&mut self, set: &Set, walked: bool) -> bool {
-        let done = walked && self.ask_list.is_empty() && self.can_complete(set) && !set.is_complete();
-        if done {
-            set.set_complete();
-        }
-        done
+        let may = walked && self.ask_list.is_empty() && self.can_complete(set) && !set.is_complete();
+        may && set.complete_since(self.evictions_before)
     }
 
     /// Not after an eviction: then only a new walk can.

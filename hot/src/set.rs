@@ -14,7 +14,7 @@ mod store;
 
 use crate::Freshness;
 use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Turn, Turns};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Turn, Turns};
 use crate::unchecked;
 use dashmap::DashMap;
 use eviction::Eviction;
@@ -38,6 +38,9 @@ pub struct Set {
     /// Who goes first when links need room, and when known-absent keys do.
     eviction: Eviction,
     absent_eviction: Eviction,
+    /// Held while links go, from the set's being incomplete to the count of them: whoever completes it meets none of that
+    /// half done. A shard may be waited for while holding this, and never the other way round.
+    evicting: Mutex<()>,
     /// Counts the resets, by two: odd while one is under way.
     generation: AtomicU64,
     /// Counter and random part of the history, in one word; 0 while it changes.
@@ -111,6 +114,7 @@ impl Set {
             fences: Fences::new(fences),
             eviction: Eviction::default(),
             absent_eviction: Eviction::default(),
+            evicting: Mutex::new(()),
             generation: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             complete: AtomicU64::new(0),

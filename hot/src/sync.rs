@@ -4,10 +4,16 @@
 use std::marker::PhantomData;
 
 #[cfg(not(feature = "shuttle"))]
-pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+pub use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize},
+};
 
 #[cfg(feature = "shuttle")]
-pub use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+pub use shuttle::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize},
+};
 
 /// A turn at each shard. The map's own locks are the real ones, and in a product this is nothing at all; under
 /// shuttle, where threads take turns on one, it is what they wait for instead.

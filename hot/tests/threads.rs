@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p hot --features shuttle --test threads`
 
-use hot::{Absence, Fill, Fork, Found, Freshness, Set, Stored, Told};
+use hot::{Absence, Fill, Fork, Found, Freshness, Loading, Set, Stored, Told};
 use link::{Epoch, Link, LinkParts, Position, Seq, Target};
 use shuttle::{sync::Arc, thread};
 
@@ -220,6 +220,29 @@ fn an_eviction_is_never_a_certain_absence() {
         }
         reader.join().unwrap();
         assert!(set.evictions() > 0 && !set.is_complete());
+        set.validate();
+    });
+}
+
+/// Completing comes before an eviction, which then takes it back, or finds that there was one.
+#[test]
+fn a_walk_that_ends_beside_an_eviction_completes_nothing() {
+    check(|| {
+        let set = Set::with_fences(230, 4);
+        set.reset(at(OLD, 0));
+        for seq in 1..5u8 {
+            set.apply(&[OTHER, &[b'0' + seq]].concat(), u64::from(seq), Some(&link(u64::from(seq))));
+        }
+        let (set, mut loading) = (Arc::new(set), Loading::default());
+        loading.begin(&set);
+        let before = set.evictions();
+        let filler = thread::spawn({
+            let set = Arc::clone(&set);
+            move || fill(&set, OLD, 9, 9)
+        });
+        loading.finish(&set, true);
+        assert_eq!(filler.join().unwrap(), Fill::Accepted);
+        assert!(set.evictions() > before && !set.is_complete());
         set.validate();
     });
 }

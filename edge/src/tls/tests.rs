@@ -238,7 +238,8 @@ fn of_two_certificates_for_a_name_the_client_gets_one_that_it_can_check() {
     let folder = Folder::new("kinds");
     let made = folder.write("p256", &["a.example"]);
     let other = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let names = ["a.example", "www.a.example"].map(str::to_owned);
+    let params = rcgen::CertificateParams::new(names).unwrap();
     let (cert, key) = folder.pair("ed25519");
     std::fs::write(cert, params.self_signed(&other).unwrap().pem()).unwrap();
     std::fs::write(key, other.serialize_pem()).unwrap();
@@ -248,6 +249,14 @@ fn of_two_certificates_for_a_name_the_client_gets_one_that_it_can_check() {
     let found = all.find(Some("a.example"), |known| known.key.choose_scheme(&ecdsa).is_some()).unwrap();
     assert_eq!(found.cert[0], *made.cert.der());
     assert_eq!(all.find(Some("a.example"), |_| false).unwrap().cert[0], all.all[0].cert[0], "the first");
+    drop(all);
+    // Also one for any name of a domain.
+    let any = folder.write("any", &["*.a.example"]);
+    folder.write("other", &["other.test"]);
+    let offered = folder.offered(&["other", "ed25519", "any"]).unwrap();
+    let all = offered.shown.0.read().unwrap();
+    let found = all.find(Some("www.a.example"), |known| known.key.choose_scheme(&ecdsa).is_some()).unwrap();
+    assert_eq!(found.cert[0], *any.cert.der());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Worker;
 use super::deadlines::{Phase, Watch};
 use super::socket::Socket;
+use super::task::yield_now;
 use super::wire::{Plain, Shaken, Tls, Wire};
 use crate::sys;
 use crate::tls::Session;
@@ -20,25 +21,26 @@ const MAX_LINGER_BYTES: usize = 64 * 1024;
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let watch = enter(&worker, &stream);
     let mut connection = Connection::new(&worker, &watch, Plain(Socket::new(stream)), peer);
+    let _entered = Entered { worker: &worker, watch: &watch };
     connection.serve().await;
-    leave(&worker, &watch);
 }
 
 /// The same over TLS.
 pub async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
     let watch = enter(&worker, &stream);
     worker.connections.turn(&watch, Phase::Handshake);
+    let socket = Socket::new(stream);
+    let entered = Entered { worker: &worker, watch: &watch };
     // Refused only with a configuration that can be used for nothing.
-    let Ok(session) = Session::new(config) else { return leave(&worker, &watch) };
-    let wire = Tls::new(&worker, Socket::new(stream), session);
-    let mut connection = Connection::new(&worker, &watch, wire, peer);
+    let Ok(session) = Session::new(config) else { return drop((entered, socket)) };
+    let mut connection = Connection::new(&worker, &watch, Tls::new(&worker, socket, session), peer);
+    let _entered = entered;
     match connection.wire.shake().await {
         Shaken::Done => connection.serve().await,
         Shaken::Refused => connection.linger().await,
         Shaken::Plain => connection.refuse_plain().await,
         Shaken::Gone => {}
     }
-    leave(&worker, &watch);
 }
 
 fn enter(worker: &Worker, stream: &TcpStream) -> Rc<Watch> {
@@ -46,10 +48,18 @@ fn enter(worker: &Worker, stream: &TcpStream) -> Rc<Watch> {
     worker.connections.enter(stream.as_raw_fd())
 }
 
-/// Before the connection is dropped, and with it its descriptor closed.
-fn leave(worker: &Worker, watch: &Watch) {
-    worker.meters().closed();
-    worker.connections.leave(watch);
+/// Leaves when dropped, whatever happened: before the connection, and with it its descriptor, which is somebody else's
+/// next.
+struct Entered<'a> {
+    worker: &'a Worker,
+    watch: &'a Watch,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.worker.meters().closed();
+        self.worker.connections.leave(self.watch);
+    }
 }
 
 struct Connection<'a, W> {
@@ -215,18 +225,4 @@ fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce
     batch.answers += worker.meters().turned(&mut counts);
     batch.began.get_or_insert(clock.last());
     done
-}
-
-/// Lets every other runnable task and the driver have a turn. Only for epoll, where the runtime polls the driver
-/// between rounds; on io_uring every operation waits for the ring by itself.
-pub async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
 }

@@ -7,6 +7,7 @@ use super::{Set, Stored};
 use crate::sync::AtomicU64;
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// What a resume across a fork came to.
@@ -84,13 +85,24 @@ impl Set {
         }
     }
 
-    /// R6c: every key is here. Entries that a walk did not confirm are gone for good.
+    /// R6c: every key is here, and nothing goes meanwhile.
     pub fn set_complete(&self) {
+        self.complete_since(self.evictions());
+    }
+
+    /// R6c: every key is here, unless more than so many links were evicted by now. Entries that a walk did not confirm
+    /// are gone for good.
+    pub fn complete_since(&self, evictions: u64) -> bool {
         if self.unconfirmed.swap(false, Ordering::AcqRel) && !off(Rule::CompleteDropsUnconfirmed) {
             let number = self.slot_generation();
             self.drop_all(|slot| slot.generation() != number);
         }
-        add_to(&self.complete, 0);
+        let _none = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.evictions() == evictions || off(Rule::EvictIncomplete);
+        if all {
+            add_to(&self.complete, 0);
+        }
+        all
     }
 
     fn drop_all(&self, gone: impl Fn(&Slot) -> bool) {

@@ -6,6 +6,7 @@ use super::{Set, Stored};
 use dashmap::SharedValue;
 use link::rule::{Rule, off};
 use link::{Epoch, Seq};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// What a tier says of a key.
@@ -224,6 +225,7 @@ impl Set {
         if self.link_bytes() <= budget {
             return;
         }
+        let _evicting = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);
         if !off(Rule::EvictIncomplete) {
             self.incomplete(); // before anything is removed
         }

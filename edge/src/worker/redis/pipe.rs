@@ -145,6 +145,7 @@ impl Pipe {
         let mut pause = FIRST_PAUSE;
         while !self.stopped.get() {
             let ended = match self.connect().await {
+                Ok(_) if self.stopped.get() => return,
                 Ok(stream) => self.converse(stream).await,
                 Err(fault) => fault.to_string(),
             };
@@ -262,7 +263,11 @@ impl Pipe {
                 Ok(_) => {}
                 Err(fault) => return fault.to_string(),
             }
-            let opened = session.map(|session| self.open(&mut session.borrow_mut(), &buffer)).transpose();
+            let opened = session.map(|session| open(&mut session.borrow_mut(), &buffer)).transpose();
+            // Also the alert that says why that failed.
+            if session.is_some_and(|session| session.borrow().wants_write()) {
+                self.to_write.raise();
+            }
             let taken = opened.and_then(|opened| {
                 replies.feed(opened.as_deref().unwrap_or(&buffer), |value| self.take(value))
             });
@@ -270,25 +275,6 @@ impl Pipe {
                 return why;
             }
         }
-    }
-
-    /// What is inside of these bytes of a TLS session.
-    fn open(&self, session: &mut ClientConnection, mut sealed: &[u8]) -> Result<Vec<u8>, String> {
-        let mut opened = Vec::new();
-        while !sealed.is_empty() {
-            session.read_tls(&mut sealed).map_err(|fault| fault.to_string())?;
-            let processed = session.process_new_packets();
-            // Also the alert that says why it failed.
-            if session.wants_write() {
-                self.to_write.raise();
-            }
-            processed.map_err(|fault| format!("TLS: {fault}"))?;
-            match session.reader().read_to_end(&mut opened) {
-                Err(fault) if fault.kind() != io::ErrorKind::WouldBlock => return Err(fault.to_string()),
-                _ => {}
-            }
-        }
-        Ok(opened)
     }
 
     /// The next reply in order.
@@ -325,6 +311,8 @@ impl Pipe {
             let next = self.state.borrow().next_deadline();
             match next {
                 Some(deadline) => {
+                    // What is asked behind a greeting has less time than that.
+                    let deadline = deadline.min(Instant::now() + self.redis.deadline);
                     monoio::time::sleep_until(deadline.into()).await;
                     if self.state.borrow_mut().give_up(Instant::now()) {
                         self.cut();
@@ -379,4 +367,56 @@ fn seal(session: &mut ClientConnection, plain: &[u8]) -> Vec<u8> {
     let _ = session.writer().write_all(plain);
     while session.wants_write() && session.write_tls(&mut sealed).is_ok() {}
     sealed
+}
+
+/// What is inside of these bytes of a TLS session.
+fn open(session: &mut ClientConnection, mut sealed: &[u8]) -> Result<Vec<u8>, String> {
+    let mut opened = Vec::new();
+    while !sealed.is_empty() {
+        // Behind the end that the other side declared nothing is taken any more.
+        if session.read_tls(&mut sealed).map_err(|fault| fault.to_string())? == 0 {
+            return Err("the session ended".into());
+        }
+        session.process_new_packets().map_err(|fault| format!("TLS: {fault}"))?;
+        match session.reader().read_to_end(&mut opened) {
+            Err(fault) if fault.kind() != io::ErrorKind::WouldBlock => return Err(fault.to_string()),
+            _ => {}
+        }
+    }
+    Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection};
+
+    #[test]
+    fn what_comes_behind_the_end_of_a_session_ends_the_pipe() {
+        let made = rcgen::generate_simple_self_signed(["redis.example".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut client =
+            ClientConnection::new(Arc::new(config), "redis.example".try_into().unwrap()).unwrap();
+        let key = made.signing_key.serialize_der().try_into().unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            server.read_tls(&mut &seal(&mut client, b"")[..]).unwrap();
+            server.process_new_packets().unwrap();
+            let mut said = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut said).unwrap();
+            }
+            assert_eq!(open(&mut client, &said).unwrap(), b"");
+        }
+        let mut said = Vec::new();
+        server.writer().write_all(b"+OK\r\n").unwrap();
+        server.send_close_notify();
+        server.write_tls(&mut said).unwrap();
+        assert_eq!(open(&mut client, &said).unwrap(), b"+OK\r\n");
+        assert_eq!(open(&mut client, &[0; 8192]).unwrap_err(), "the session ended");
+    }
 }
