@@ -35,6 +35,8 @@ trials:
 	target/release/linkr-trials import
 	target/release/linkr-trials attacks --driver uring
 	target/release/linkr-trials attacks --driver epoll
+	target/release/linkr-trials beside --driver uring
+	target/release/linkr-trials beside --driver epoll
 
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.

@@ -35,6 +35,26 @@ pub fn let_others_go_first() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
+/// The calling thread asks for short turns, so that it has one as soon as it wakes: a thread of ordinary turns, of this
+/// process or of another, is not let run to the end of its own (2.8 ms). Its part of the core stays the same. Failing
+/// costs speed only; kernels before 6.12 do not know of it, and a policy that somebody has chosen is left alone.
+pub fn take_short_turns() -> bool {
+    const NANOSECONDS: u64 = 100_000; // the shortest that there is
+    // SAFETY: `attr` is plain numbers, zero is a valid value of each, and both calls only use it during the call; 0 is the
+    // calling thread.
+    unsafe {
+        let mut attr: libc::sched_attr = std::mem::zeroed();
+        let size = size_of_val(&attr);
+        if libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) != 0
+            || attr.sched_policy != libc::SCHED_OTHER as u32
+        {
+            return false;
+        }
+        attr.sched_runtime = NANOSECONDS;
+        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) == 0
+    }
+}
+
 /// Which half of a connection to end.
 #[derive(Clone, Copy)]
 pub enum Half {
@@ -164,6 +184,21 @@ mod tests {
         std::thread::spawn(move || {
             assert!(pin_to_core(cores[0]));
             assert_eq!(allowed_cores(), [cores[0]]);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_thread_can_have_short_turns() {
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
+        };
+        std::thread::spawn(move || {
+            let_others_go_first();
+            assert!(take_short_turns());
+            assert_eq!(nice(), "19", "nothing else has changed");
         })
         .join()
         .unwrap();

@@ -33,6 +33,8 @@ pub use driver::Driver;
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
+/// Between two goes at those past their deadline, for whoever else has asked.
+const BREATH: Duration = Duration::from_millis(1);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -78,6 +80,7 @@ pub fn run(
     if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
         tracing::warn!(worker = index, "cannot be pinned to a core");
     }
+    sys::take_short_turns(); // where they are not to be had, it waits for its turn
     let ask = RefCell::new(shared.ask());
     let files = sys::file_limit();
     driver::run(report, move || async move {
@@ -120,7 +123,7 @@ impl Worker {
         }
         while !self.shared.is_stopping() {
             ticks.next().await;
-            self.tick();
+            self.tick().await;
         }
         for door in &doors {
             // Who is connected already may have asked already.
@@ -141,7 +144,7 @@ impl Worker {
                 return Ok(());
             }
             ticks.next().await;
-            self.tick();
+            self.tick().await;
             self.connections.drain();
         }
         tracing::warn!(
@@ -177,13 +180,17 @@ impl Worker {
         Ok((true, newest))
     }
 
-    fn tick(&self) {
+    async fn tick(&self) {
         self.clock.borrow_mut().anchor();
-        self.connections.tick();
+        let mut more = self.connections.tick();
         if let Some(redis) = &self.redis {
             redis.tick();
         }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
+        while let Some(place) = more {
+            monoio::time::sleep(BREATH).await;
+            more = self.connections.sweep(place);
+        }
     }
 
     /// So many answers are with the kernel, whose requests were here at `began`.

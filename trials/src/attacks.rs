@@ -10,8 +10,10 @@ use crate::load::median;
 use crate::redis::{links, row};
 use attacker::{Attack, Running};
 use clap::{Args, ValueEnum};
+use services::Certificates;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -53,12 +55,24 @@ pub struct Attacks {
     untimed: bool,
 }
 
+/// What an edge runs on.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Driver {
+pub enum Driver {
     /// io_uring
     Uring,
     /// epoll
     Epoll,
+}
+
+impl Driver {
+    /// What an edge runs under for that.
+    pub fn words(driver: Option<Self>) -> impl Iterator<Item = String> {
+        let words: &[&str] = match driver {
+            Some(Self::Epoll) => &["env", "MONOIO_FORCE_LEGACY_DRIVER=1"],
+            _ => &[],
+        };
+        words.iter().map(|&word| word.to_owned())
+    }
 }
 
 /// One round under attack.
@@ -77,7 +91,7 @@ impl Attacks {
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
         let Some(mut fleet) = Fleet::start(false)? else { return Ok(true) };
-        let file = links(&fleet, 1_000)?;
+        let file = links(&fleet, 0..1_000)?;
         fleet.import(&file)?;
         if !self.untimed {
             hits::prefer(OTHER_CORE)?;
@@ -85,8 +99,8 @@ impl Attacks {
         let all = if self.attack.is_empty() { Attack::value_variants() } else { &self.attack };
         let mut good = true;
         println!(
-            "{:14} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10} {:>6}",
-            "attack", "clients", "quiet p99", "under it", "ratio", "memory", "cap", "CPU"
+            "{:14} {:>8} {:>10} {:>10} {:>7} {:>8} {:>10} {:>10} {:>6}",
+            "attack", "clients", "quiet p99", "under it", "ratio", "left out", "memory", "cap", "CPU"
         );
         for attack in all {
             good &= self.one(&mut fleet, *attack).await?;
@@ -102,12 +116,25 @@ impl Attacks {
             // So that nothing else on its core is taken for the attack.
             fleet.under.extend(["chrt", "-f", "1"].map(str::to_owned));
         }
-        if self.driver == Some(Driver::Epoll) {
-            fleet.under.extend(["env", "MONOIO_FORCE_LEGACY_DRIVER=1"].map(str::to_owned));
-        }
+        fleet.under.extend(Driver::words(self.driver));
         if attack == Attack::Flood {
             fleet.under.extend(["prlimit", FEW_FILES].map(str::to_owned));
         }
+        let certificates = match attack.is_over_tls().then(Certificates::new).transpose() {
+            Err(missing @ services::Fault::Missing(_)) => {
+                println!("{:14} SKIPPED: {missing}", attack.name());
+                return Ok(true);
+            }
+            certificates => certificates.map_err(|fault| fault.to_string())?,
+        };
+        fleet.words = Vec::new();
+        if let Some(own) = &certificates {
+            fleet.words.extend(["--listen-tls", "127.0.0.1:0"].map(str::to_owned));
+            for (word, file) in [("--tls-cert", "cert.pem"), ("--tls-key", "key.pem")] {
+                fleet.words.extend([word.to_owned(), own.file(file).to_string_lossy().into()]);
+            }
+        }
+        let authority = certificates.as_ref().map(|own| own.file("ca.pem"));
         let edge = fleet.edge(1 << 26).await?;
         let clients = (attack.clients() * self.clients / 100).max(2);
         // Also under a flood there must be more than fit.
@@ -116,22 +143,22 @@ impl Attacks {
         let (mut quiet, mut rounds) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             quiet.push(hits::drive(edge.address, &codes, self.hits, Duration::from_secs_f64(self.seconds))?);
-            rounds.push(self.round(&edge, attack, clients, &codes)?);
+            rounds.push(self.round(&edge, attack, clients, &codes, authority.as_deref())?);
             settled(&edge).await?;
         }
         // Somebody who comes now is served.
         let after = hits::drive(edge.address, &codes, self.hits, Duration::from_millis(200))?;
-        let p99 = |hits: &Hits| hits.at(0.99);
+        let p99 = |hits: &Hits| hits.on_time().at(0.99);
         let (alone, beside) = (
             median(quiet.iter().map(p99).collect()),
             median(rounds.iter().map(|own| p99(&own.hits)).collect()),
         );
-        let ratio = median(
-            rounds.iter().zip(&quiet).map(|(own, alone)| own.hits.at(0.99) / alone.at(0.99)).collect(),
-        );
+        let ratio = rounds.iter().zip(&quiet).map(|(own, alone)| p99(&own.hits) / p99(alone));
+        let ratio = median(ratio.collect());
         let grown = rounds.iter().map(|round| round.grown).max().unwrap_or(0);
         let cap = attack.cap(clients);
         let cpu = median(rounds.iter().map(|round| round.cpu).collect());
+        let late = median(rounds.iter().map(|own| own.hits.late()).collect());
         let answers = rounds.iter().map(|round| &round.hits).chain(&quiet).chain([&after]);
         let right = answers.into_iter().all(|hits| hits.right == hits.all && hits.all > 0);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -149,7 +176,7 @@ impl Attacks {
             faults.push("CPU");
         }
         println!(
-            "{:14} {clients:8} {alone:7.0} µs {beside:7.0} µs {ratio:7.2} {:6.1} MiB {:6.1} MiB {:4.0} % {}",
+            "{:14} {clients:8} {alone:7.0} µs {beside:7.0} µs {ratio:7.2} {late:6.2} % {:6.1} MiB {:6.1} MiB {:4.0} % {}",
             attack.name(),
             mib(grown),
             mib(cap),
@@ -159,7 +186,15 @@ impl Attacks {
         Ok(faults.is_empty())
     }
 
-    fn round(&self, edge: &Edge, attack: Attack, clients: usize, codes: &[String]) -> Result<Round, String> {
+    fn round(
+        &self,
+        edge: &Edge,
+        attack: Attack,
+        clients: usize,
+        codes: &[String],
+        authority: Option<&Path>,
+    ) -> Result<Round, String> {
+        let attacked = edge.tls.unwrap_or(edge.address);
         let before = edge.resident();
         let (over, mut running) = (AtomicBool::new(false), None);
         let (hits, peak, cpu) = std::thread::scope(|scope| {
@@ -173,11 +208,13 @@ impl Attacks {
             });
             let mut used = (Instant::now(), 0.0);
             let begin = || {
-                running = Some(Running::start(attack, edge.address, clients)?);
+                running = Some(Running::start(attack, attacked, clients, authority)?);
                 used = (Instant::now(), edge.cpu_seconds());
                 reachable(edge.admin)
             };
             let time = Duration::from_secs_f64(self.seconds);
+            // On a busy machine nobody can say who is late.
+            let time = if self.untimed { time } else { time.max(attack.least()) };
             let hits = hits::drive_beside(edge.address, codes, self.hits, time, begin);
             let cpu = (edge.cpu_seconds() - used.1) / used.0.elapsed().as_secs_f64();
             over.store(true, Ordering::Relaxed);

@@ -26,6 +26,8 @@ pub struct Fleet {
     pub redis: Option<Redis>,
     /// Words in front of the edges that are started from now on: what they run under.
     pub under: Vec<String>,
+    /// Words behind theirs.
+    pub words: Vec<String>,
     _control: Process,
     dir: Dir,
     binary: PathBuf,
@@ -36,6 +38,8 @@ pub struct Fleet {
 pub struct Edge {
     /// Where it answers.
     pub address: SocketAddr,
+    /// Where it answers over TLS, if its words say so.
+    pub tls: Option<SocketAddr>,
     /// Its admin listener.
     pub admin: SocketAddr,
     process: Process,
@@ -66,8 +70,8 @@ impl Fleet {
         let control =
             Process::start(pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
-        let under = Vec::new();
-        Ok(Some(Self { api, admin, redis, under, _control: control, dir, binary, edges: 0 }))
+        let (under, words) = (Vec::new(), Vec::new());
+        Ok(Some(Self { api, admin, redis, under, words, _control: control, dir, binary, edges: 0 }))
     }
 
     /// Where its files are.
@@ -107,10 +111,12 @@ impl Fleet {
         if let Some(redis) = &self.redis {
             words.extend(["--redis", redis.url()]);
         }
+        words.extend(self.words.iter().map(String::as_str));
         let log = self.path().join(format!("{name}.log"));
         let command = pinned(EDGE_CORE, &self.under, &self.binary, self.path(), &words);
         let process = Process::start(command, &log, &["edge", "admin"])?;
-        Ok(Edge { address: process.address("edge")?, admin: process.address("admin")?, process })
+        let tls = process.address("tls").ok(); // said before the last word
+        Ok(Edge { address: process.address("edge")?, tls, admin: process.address("admin")?, process })
     }
 
     /// Imports a file; how many rows it took, and how many it did not.

@@ -5,10 +5,15 @@ use crate::fleet::say;
 use crate::http;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Each with a thread: a slow answer must not keep the next request from being sent.
 const CONNECTIONS: u32 = 16;
+/// What the generator may keep a request waiting, µs.
+const MOST_LATE: f64 = 250.0;
 
 /// What they came to.
 pub struct Hits {
@@ -16,26 +21,69 @@ pub struct Hits {
     pub right: usize,
     /// All.
     pub all: usize,
-    /// From when each was due until it was answered, µs, in order.
-    micros: Vec<f64>,
+    /// In the order of how long they took.
+    each: Vec<Hit>,
+}
+
+#[derive(Clone, Copy)]
+struct Hit {
+    due: Instant,
+    right: bool,
+    /// What the generator kept it waiting, µs: from when it was due, and its connection free, until it was asked.
+    late: f64,
+    /// From when it was due until it was answered, µs.
+    took: f64,
 }
 
 impl Hits {
-    /// The latency that this part of them does not exceed.
+    fn of(mut each: Vec<Hit>) -> Self {
+        each.sort_by(|one, other| one.took.total_cmp(&other.took));
+        Self { right: each.iter().filter(|hit| hit.right).count(), all: each.len(), each }
+    }
+
+    /// Those of them that were due then.
+    pub fn within(&self, time: Range<Instant>) -> Self {
+        Self::of(self.each.iter().filter(|hit| time.contains(&hit.due)).copied().collect())
+    }
+
+    /// Those of them that the generator itself did not keep waiting: the others say something of its core, not of the edge.
+    pub fn on_time(&self) -> Self {
+        Self::of(self.each.iter().filter(|hit| hit.late <= MOST_LATE).copied().collect())
+    }
+
+    /// How many are not [`Hits::on_time`], in a hundred.
+    pub fn late(&self) -> f64 {
+        self.each.iter().filter(|hit| hit.late > MOST_LATE).count() as f64 * 100.0 / self.all as f64
+    }
+
+    /// The latency that this part of them does not exceed, µs.
     pub fn at(&self, part: f64) -> f64 {
-        let at = (self.micros.len() as f64 * part) as usize;
-        self.micros.get(at.min(self.micros.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+        quantile(self.each.iter().map(|hit| hit.took), part)
     }
 }
 
-/// This process runs as soon as it has something to do, and stays on that core; its children do not.
+fn quantile(mut sorted: impl ExactSizeIterator<Item = f64>, part: f64) -> f64 {
+    let at = (sorted.len() as f64 * part) as usize;
+    sorted.nth(at.min(sorted.len().saturating_sub(1))).unwrap_or(f64::NAN)
+}
+
+/// Whether [`prefer`] was asked for.
+static PREFERRED: AtomicBool = AtomicBool::new(false);
+
+/// This process runs as soon as it has something to do, and stays on that core, as do its children; but those have to
+/// wait for it.
 ///
 /// # Errors
 /// The system does not let us.
 pub fn prefer(core: &str) -> Result<(), String> {
-    let id = std::process::id().to_string();
-    say("taskset", &["-a", "-p", "-c", core, &id])?;
-    say("chrt", &["-R", "-a", "-f", "-p", "1", &id])
+    say("taskset", &["-a", "-p", "-c", core, &std::process::id().to_string()])?;
+    PREFERRED.store(true, Ordering::Relaxed);
+    go_first()
+}
+
+/// What a thread starts does not go first, not even another thread: so this has to be asked for again.
+fn go_first() -> Result<(), String> {
+    say("chrt", &["-R", "-a", "-f", "-p", "1", &std::process::id().to_string()])
 }
 
 /// Asks for these codes, so many a second, evenly spaced, whatever the edge does.
@@ -57,6 +105,20 @@ pub fn drive_beside(
     time: Duration,
     begin: impl FnOnce() -> Result<(), String>,
 ) -> Result<Hits, String> {
+    drive_while(edge, codes, rate, |since| since <= time, begin)
+}
+
+/// The same for as long as `goes_on` says, which is told how long it has been.
+///
+/// # Errors
+/// A connection ends, or `begin` fails.
+pub fn drive_while(
+    edge: SocketAddr,
+    codes: &[String],
+    rate: f64,
+    goes_on: impl Fn(Duration) -> bool + Sync,
+    begin: impl FnOnce() -> Result<(), String>,
+) -> Result<Hits, String> {
     let connect = || -> std::io::Result<TcpStream> {
         let stream = TcpStream::connect(edge)?;
         stream.set_nodelay(true)?;
@@ -66,18 +128,19 @@ pub fn drive_beside(
     let streams = (0..CONNECTIONS).map(|_| connect()).collect::<Result<Vec<_>, _>>();
     let streams = streams.map_err(|fault| fault.to_string())?;
     begin()?;
-    let began = Instant::now() + Duration::from_millis(20);
     let step = f64::from(CONNECTIONS) / rate;
-    let one = |number: u32, mut stream: TcpStream| -> std::io::Result<(Vec<f64>, usize)> {
-        let (mut micros, mut right, mut buffer) = (Vec::new(), 0, [0; 4096]);
+    let one = |number: u32, mut stream: TcpStream, began: Instant| -> std::io::Result<Vec<Hit>> {
+        let (mut hits, mut buffer, mut free) = (Vec::new(), [0; 4096], began);
         for turn in 0.. {
             let due = step * (f64::from(turn) + f64::from(number) / f64::from(CONNECTIONS));
-            if due > time.as_secs_f64() {
+            let due = Duration::from_secs_f64(due);
+            if !goes_on(due) {
                 break;
             }
-            let due = began + Duration::from_secs_f64(due);
+            let due = began + due;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let code = &codes[(turn * CONNECTIONS + number) as usize % codes.len()];
+            let late = due.max(free).elapsed();
             stream.write_all(format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\n\r\n").as_bytes())?;
             let mut filled = 0;
             let reply = loop {
@@ -89,28 +152,32 @@ pub fn drive_beside(
                     _ => return Err(std::io::ErrorKind::InvalidData.into()),
                 }
             };
-            micros.push(due.elapsed().as_secs_f64() * 1e6);
-            right += usize::from(reply.status == 302);
+            free = Instant::now();
+            let [late, took] = [late, free - due].map(|time| time.as_secs_f64() * 1e6);
+            hits.push(Hit { due, right: reply.status == 302, late, took });
             if reply.close {
                 stream = connect()?;
             }
         }
-        Ok((micros, right))
+        Ok(hits)
     };
-    let mut hits = Hits { right: 0, all: 0, micros: Vec::new() };
+    let (one, ready) = (&one, &Barrier::new(CONNECTIONS as usize + 1));
+    let began = &OnceLock::new();
     std::thread::scope(|scope| {
-        let numbered = (0..CONNECTIONS).zip(streams);
-        let threads: Vec<_> =
-            numbered.map(|(number, stream)| scope.spawn(move || one(number, stream))).collect();
+        let start = |(number, stream)| {
+            scope.spawn(move || {
+                ready.wait();
+                one(number, stream, *began.get_or_init(|| Instant::now() + Duration::from_millis(20)))
+            })
+        };
+        let threads: Vec<_> = (0..CONNECTIONS).zip(streams).map(start).collect();
+        let first = if PREFERRED.load(Ordering::Relaxed) { go_first() } else { Ok(()) };
+        ready.wait();
+        let mut hits = Vec::new();
         for thread in threads {
-            let (micros, right) =
-                thread.join().map_err(|_| "a thread ended".to_owned())?.map_err(|fault| fault.to_string())?;
-            hits.micros.extend(micros);
-            hits.right += right;
+            let own = thread.join().map_err(|_| "a thread ended".to_owned())?;
+            hits.extend(own.map_err(|fault| fault.to_string())?);
         }
-        Ok::<(), String>(())
-    })?;
-    hits.all = hits.micros.len();
-    hits.micros.sort_by(f64::total_cmp);
-    Ok(hits)
+        first.map(|()| Hits::of(hits))
+    })
 }

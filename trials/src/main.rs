@@ -1,6 +1,7 @@
 //! `linkr-trials`: starts a real control and real edges, breaks things, and judges from outside what was answered.
 
 mod attacks;
+mod beside;
 mod bulk;
 mod clicks;
 mod faults;
@@ -52,10 +53,12 @@ enum Command {
     Redis(redis::FromRedis),
     /// A cold edge, one missing key, and unknown codes without end
     Storm(storm::Storm),
-    /// Hostile clients of nine kinds, and what others notice of them
+    /// Hostile clients of eleven kinds, and what others notice of them
     Attacks(attacks::Attacks),
     #[command(hide = true)]
     Attacker(attacks::attacker::Attacker),
+    /// What visitors wait while their edge takes a large import, and while it writes its snapshot
+    Beside(beside::Beside),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
                 Command::Storm(storm) => storm.run().await,
                 Command::Attacks(attacks) => attacks.run().await,
                 Command::Attacker(attacker) => attacker.run().await,
+                Command::Beside(beside) => beside.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });

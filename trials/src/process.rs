@@ -85,7 +85,7 @@ impl Process {
     /// There is none.
     pub fn address(&self, word: &str) -> Result<SocketAddr, String> {
         let said = self.said.get(word).and_then(|said| said.split_whitespace().next());
-        let address = said.and_then(|url| url.strip_prefix("http://")?.parse().ok());
+        let address = said.and_then(|url| url.split_once("://")?.1.parse().ok());
         address.ok_or_else(|| format!("linkr did not say where its {word} is"))
     }
 

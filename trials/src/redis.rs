@@ -4,6 +4,7 @@ use crate::fleet::{EDGE_CORE, Fleet, OTHER_CORE};
 use crate::load::{begin, compare, ratio};
 use clap::Args;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// CPU of an answer from Redis, in hits.
@@ -43,7 +44,7 @@ impl FromRedis {
         } else {
             fleet.pin_redis(OTHER_CORE, true)?;
         }
-        let file = links(&fleet, self.links)?;
+        let file = links(&fleet, 0..self.links)?;
         fleet.import(&file)?;
         fleet.copied(self.links).await?;
         plain(&fleet, self.links)?;
@@ -95,10 +96,10 @@ pub fn row(link: usize) -> (String, String) {
     (format!("c{link:07}"), target)
 }
 
-/// So many links as a file: 95 bytes of code and target each.
-pub fn links(fleet: &Fleet, count: usize) -> Result<PathBuf, String> {
+/// These links as a file: 95 bytes of code and target each.
+pub fn links(fleet: &Fleet, links: Range<usize>) -> Result<PathBuf, String> {
     let mut rows = String::from("code,target\n");
-    for (code, target) in (0..count).map(row) {
+    for (code, target) in links.map(row) {
         let _ = writeln!(rows, "{code},{target}");
     }
     let file = fleet.path().join("links.csv");

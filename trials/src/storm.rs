@@ -73,7 +73,7 @@ impl Storm {
     pub async fn run(self) -> Result<bool, String> {
         let Some(mut fleet) = Fleet::start(true)? else { return Ok(true) };
         fleet.pin_redis(OTHER_CORE, true)?;
-        let file = links(&fleet, self.links)?;
+        let file = links(&fleet, 0..self.links)?;
         fleet.import(&file)?;
         fleet.copied(self.links).await?;
         let file = file.to_string_lossy().into_owned();

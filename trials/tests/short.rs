@@ -78,6 +78,13 @@ fn hostile_clients_get_no_wrong_answer_and_no_memory() {
 }
 
 #[test]
+fn an_import_and_a_snapshot_disturb_no_answer() {
+    for driver in ["uring", "epoll"] {
+        trial(&["beside", "--untimed", "--links", "20000", "--rounds", "1", "--driver", driver]);
+    }
+}
+
+#[test]
 fn real_clicks_are_answered_right_from_memory_and_redis() {
     // On a busy machine a question to Redis may take too long, and control is asked.
     trial(&["clicks", "--first", "20000", "--from-redis", "90"]);

@@ -31,6 +31,9 @@ pub enum Phase {
 /// gets 38 seconds.
 const HEAD_BYTES_PER_SECOND: u32 = 500;
 
+/// Ended in one go.
+const ENDED_AT_ONCE: usize = 16;
+
 impl Phase {
     /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
     fn limit(self, received: u32) -> u32 {
@@ -111,10 +114,21 @@ impl Connections {
         self.turn(watch, Phase::Head);
     }
 
-    /// Ends what is past its deadline.
-    pub fn tick(&self) {
+    /// Ends what is past its deadline, as far as [`Connections::sweep`] does.
+    pub fn tick(&self) -> Option<usize> {
         self.now.set(self.now.get().wrapping_add(1));
-        for watch in self.table.borrow().iter().flatten() {
+        self.sweep(0)
+    }
+
+    /// Ends what is past its deadline from this place on, and says where to go on: all that were ended are closed before
+    /// anybody else is answered.
+    pub fn sweep(&self, from: usize) -> Option<usize> {
+        let mut ended = 0;
+        for (place, watch) in self.table.borrow().iter().enumerate().skip(from) {
+            if ended == ENDED_AT_ONCE {
+                return Some(place);
+            }
+            let Some(watch) = watch else { continue };
             let waited = self.now.get().wrapping_sub(watch.since.get());
             if waited > 1 {
                 watch.idle.set(true);
@@ -122,6 +136,7 @@ impl Connections {
             if waited <= watch.phase.get().limit(watch.received.get()) {
                 continue;
             }
+            ended += 1;
             match watch.phase.get() {
                 // A request that is on its way now still gets an answer, its last; and TLS can say goodbye.
                 Phase::Idle => {
@@ -133,6 +148,7 @@ impl Connections {
                 _ => end(watch.fd, Half::Both),
             }
         }
+        None
     }
 
     /// Asks every connection to end: idle ones now, the others with their next answer.
@@ -223,6 +239,22 @@ mod tests {
             connections.tick();
         }
         assert!(!watch.expired.get());
+    }
+
+    #[test]
+    fn many_at_once_are_ended_a_few_at_a_time() {
+        let pairs: Vec<_> = (0..ENDED_AT_ONCE + 1).map(|_| pair()).collect();
+        let connections = Connections::default();
+        for (_, server) in &pairs {
+            connections.turn(&connections.enter(server.as_raw_fd()), Phase::Handshake);
+        }
+        assert!((0..50).all(|_| connections.tick().is_none()));
+        assert_eq!(connections.tick(), Some(ENDED_AT_ONCE));
+        let mut last = &pairs[ENDED_AT_ONCE].1;
+        last.set_nonblocking(true).unwrap();
+        assert!(last.read(&mut [0]).is_err(), "it is still there");
+        assert_eq!(connections.sweep(ENDED_AT_ONCE), None);
+        assert_eq!(last.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]

@@ -3,15 +3,19 @@
 use crate::fleet::OTHER_CORE;
 use crate::redis::row;
 use clap::{Args, ValueEnum};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 
 /// What they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,9 +38,20 @@ pub enum Attack {
     Resets,
     /// The first message of TLS
     TlsGarbage,
+    /// That message on the port for it, but its last bytes one a second
+    DripHellos,
+    /// A head over TLS, a byte a second
+    DripTlsHeads,
 }
 
 const KIB: u64 = 1024;
+/// A handshake, and a head of few bytes, have five seconds; who drips notices it by the second byte from then on; the
+/// rest is for a machine that is busy.
+const CUT: Duration = Duration::from_secs(9);
+/// The first message of TLS, as it begins; noise follows.
+const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+/// With the noise.
+const HELLO_BYTES: usize = 5 + 512;
 
 impl Attack {
     /// As it is given.
@@ -47,9 +62,10 @@ impl Attack {
     /// How many of them there are in the long form.
     pub fn clients(self) -> usize {
         match self {
-            Self::DripHeads | Self::DripBodies => 5_000,
+            Self::DripHeads | Self::DripBodies | Self::DripHellos => 5_000,
             Self::Flood => 6_000,
-            Self::NeverRead => 500,
+            // Each comes anew every five seconds: more of them, and it is handshakes that are tried.
+            Self::NeverRead | Self::DripTlsHeads => 500,
             Self::HugeHeads => 50,
             Self::HalfClosed | Self::Resets | Self::TlsGarbage => 100,
             Self::ConnectClose => 20,
@@ -61,15 +77,26 @@ impl Attack {
         let each = match self {
             Self::DripHeads => 24 * KIB,
             Self::NeverRead => 96 * KIB,
+            Self::DripTlsHeads => 32 * KIB,
             _ => 12 * KIB,
         };
         clients as u64 * each + 16 * KIB * KIB
     }
 
+    /// Whether they come by the port of TLS.
+    pub fn is_over_tls(self) -> bool {
+        matches!(self, Self::DripHellos | Self::DripTlsHeads)
+    }
+
+    /// A round of them has to take so long: until they are cut, or should have been.
+    pub fn least(self) -> Duration {
+        if self.is_over_tls() { CUT } else { Duration::ZERO }
+    }
+
     /// How many begin in a second, at first.
     fn begin_in_a_second(self) -> f64 {
         match self {
-            Self::DripHeads | Self::DripBodies | Self::Flood => 2_500.0,
+            Self::DripHeads | Self::DripBodies | Self::DripHellos | Self::Flood => 2_500.0,
             _ => 250.0,
         }
     }
@@ -96,6 +123,8 @@ pub struct Attacker {
     edge: SocketAddr,
     /// How many they are
     clients: usize,
+    /// Whom they believe
+    authority: Option<PathBuf>,
 }
 
 impl Attacker {
@@ -104,15 +133,16 @@ impl Attacker {
     /// # Errors
     /// The edge did what it must not.
     pub async fn run(self) -> Result<bool, String> {
-        let Self { attack, edge, clients } = self;
+        let Self { attack, edge, clients, authority } = self;
+        let tls = authority.as_deref().map(connector).transpose()?;
         let (begun, (wrong, mut wrongs)) = (Arc::new(AtomicUsize::new(0)), tokio::sync::mpsc::channel(1));
         for number in 0..clients {
-            let (begun, wrong) = (Arc::clone(&begun), wrong.clone());
+            let (begun, wrong, tls) = (Arc::clone(&begun), wrong.clone(), tls.clone());
             tokio::spawn(async move {
                 sleep(Duration::from_secs_f64(number as f64 / attack.begin_in_a_second())).await;
                 begun.fetch_add(1, Ordering::Relaxed);
                 for turn in number.. {
-                    if let Err(why) = visit(attack, edge, turn).await {
+                    if let Err(why) = visit(attack, edge, turn, tls.as_ref()).await {
                         let _ = wrong.send(why).await;
                     }
                     sleep(attack.pause()).await;
@@ -128,7 +158,12 @@ impl Attacker {
 }
 
 /// One connection. That it breaks is no fault of the edge: it may throw out whoever attacks it.
-async fn visit(attack: Attack, edge: SocketAddr, turn: usize) -> Result<(), String> {
+async fn visit(
+    attack: Attack,
+    edge: SocketAddr,
+    turn: usize,
+    tls: Option<&TlsConnector>,
+) -> Result<(), String> {
     let Ok(socket) = TcpSocket::new_v4() else { return Ok(()) };
     if attack == Attack::NeverRead {
         let _ = socket.set_recv_buffer_size(4096);
@@ -180,16 +215,30 @@ async fn visit(attack: Attack, edge: SocketAddr, turn: usize) -> Result<(), Stri
             Ok(())
         }
         Attack::TlsGarbage => {
-            let hello = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[0xab; 506]].concat();
+            let hello = [HELLO, &[0xab; HELLO_BYTES - HELLO.len()]].concat();
             let _ = stream.write_all(&hello).await;
             answered(&mut stream, &["400"]).await
+        }
+        Attack::DripHellos => {
+            let most = [HELLO, &[0xab; HELLO_BYTES - HELLO.len() - 60]].concat();
+            cut(drip(&mut stream, &most, "no answer")).await
+        }
+        Attack::DripTlsHeads => {
+            let (Some(tls), Ok(name)) = (tls, ServerName::try_from("localhost")) else { return Ok(()) };
+            let shaken = timeout(CUT, tls.connect(name, stream)).await;
+            let Ok(Ok(mut stream)) = shaken else { return Err("a handshake fails".to_owned()) };
+            cut(drip(&mut stream, get.as_bytes(), "408")).await
         }
     }
 }
 
 /// Sends the start, then a byte a second, whatever the edge answers (only this), until it closes.
-async fn drip(stream: &mut TcpStream, start: &[u8], wanted: &str) -> Result<(), String> {
-    if stream.write_all(start).await.is_err() {
+async fn drip(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    start: &[u8],
+    wanted: &str,
+) -> Result<(), String> {
+    if stream.write_all(start).await.is_err() || stream.flush().await.is_err() {
         return Ok(());
     }
     let (mut answer, mut ended) = ([0; 512], false);
@@ -201,11 +250,28 @@ async fn drip(stream: &mut TcpStream, start: &[u8], wanted: &str) -> Result<(), 
                 Ok(count) => expect(&answer[..count], &[wanted])?,
                 Err(_) => return Ok(()),
             },
-            () = next => if stream.write_all(b"y").await.is_err() {
+            () = next => if stream.write_all(b"y").await.is_err() || stream.flush().await.is_err() {
                 return Ok(());
             },
         }
     }
+}
+
+/// A connection that drips, if it is ended in time.
+async fn cut(dripping: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    timeout(CUT, dripping).await.unwrap_or_else(|_| Err(format!("a slow client is kept for {CUT:?}")))
+}
+
+/// Clients that believe this authority.
+fn connector(authority: &Path) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    let text = |fault: &dyn std::fmt::Display| format!("{}: {fault}", authority.display());
+    let certificate = CertificateDer::from_pem_file(authority).map_err(|fault| text(&fault))?;
+    roots.add(certificate).map_err(|fault| text(&fault))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|fault| text(&fault))?.with_root_certificates(roots);
+    Ok(Arc::new(builder.with_no_client_auth()).into())
 }
 
 /// Whatever comes until the end is one of these answers; nothing may come, if the connection was reset.
@@ -232,7 +298,12 @@ impl Running {
     ///
     /// # Errors
     /// It does not start.
-    pub fn start(attack: Attack, edge: SocketAddr, clients: usize) -> Result<Self, String> {
+    pub fn start(
+        attack: Attack,
+        edge: SocketAddr,
+        clients: usize,
+        authority: Option<&Path>,
+    ) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|fault| fault.to_string())?;
         let mut command = Command::new("taskset");
         // Each of its clients is a descriptor.
@@ -243,6 +314,7 @@ impl Running {
             &edge.to_string(),
             &clients.to_string(),
         ]);
+        command.args(authority);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut running = Self(child.map_err(|fault| fault.to_string())?);
         let mut line = String::new();
