@@ -111,11 +111,11 @@ pub fn answer(
         };
         taken += length;
         conversation.served += 1;
-        let close = head.close || conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
-        if let Some(miss) = answer_one(head, close, freshness, out, turn) {
+        let last = conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
+        if let Some(miss) = answer_one(head, last, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
-        if close {
+        if last || head.close {
             // A client that said so itself sends nothing more.
             return (taken, Step::Close { linger: !head.close || taken < input.len() });
         }
@@ -130,7 +130,8 @@ pub fn answer(
 #[derive(Clone, Copy)]
 struct Request<'a> {
     head: &'a Head<'a>,
-    close: bool,
+    /// The connection ends with it, whether the client said so or not.
+    last: bool,
     site: &'a Site,
     /// No domain claims its host.
     unclaimed: bool,
@@ -140,7 +141,7 @@ struct Request<'a> {
 #[inline(always)]
 fn answer_one(
     head: &Head<'_>,
-    close: bool,
+    last: bool,
     freshness: Freshness,
     out: &mut Vec<u8>,
     turn: &mut Turn<'_>,
@@ -150,11 +151,11 @@ fn answer_one(
         Place::Claimed(site) | Place::Hostless(site) => (site, false),
         Place::Unclaimed(site) => (site, true),
         Place::Misdirected => {
-            turn.counts.add(write_misdirected(head, close, out, stamp));
+            turn.counts.add(write_misdirected(head, last || head.close, out, stamp));
             return None;
         }
     };
-    let request = Request { head, close, site, unclaimed };
+    let request = Request { head, last, site, unclaimed };
     if site.unreadable || !head.code {
         let outcome = request.answer_without_link(out, turn.now, stamp);
         turn.counts.add(outcome);
@@ -164,7 +165,7 @@ fn answer_one(
     if site.fold_case {
         code = folded(buffer.insert([0; Code::MAX_LEN]), code);
     }
-    let plain = head.plain && !close && !freshness.is_blind();
+    let plain = head.plain && !last && !freshness.is_blind();
     let outcome = set.look_up_code(
         site.id,
         code,
@@ -197,7 +198,11 @@ impl Request<'_> {
     fn extra(&self) -> Extra<'_> {
         let head = self.head;
         let head_only = head.method == Method::Head;
-        Extra { head_only, close: self.close, request_id: head.request_id, debug: None }
+        Extra { head_only, close: self.close(), request_id: head.request_id, debug: None }
+    }
+
+    fn close(&self) -> bool {
+        self.last || self.head.close
     }
 
     fn token(&self, set: &Set) -> Token {
@@ -240,7 +245,7 @@ impl Request<'_> {
             Token::None | Token::Unreadable => false,
         };
         let unclaimed_in = self.unclaimed.then(|| turn.domains.changes());
-        let reply = Reply::to(self.head, self.close, self.head.debug && turn.debug);
+        let reply = Reply::to(self.head, self.close(), self.head.debug && turn.debug);
         let key = Key::from_bytes(&[&self.site.id.prefix(), code].concat()).ok()?;
         Some(Box::new(Miss { key, token, unclaimed_in, origin_only, reply }))
     }

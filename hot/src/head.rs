@@ -84,56 +84,72 @@ pub enum Refusal {
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     #[cfg(target_arch = "x86_64")]
     if let Some(vectors) = crate::unchecked::Vectors::of_this_machine() {
-        return behind_empty_line(buffer, |bytes| vectors.parse(bytes));
+        return vectors.parse(buffer);
     }
     by_words(buffer)
 }
 
 #[cold]
 fn by_words(buffer: &[u8]) -> Parsed<'_> {
-    behind_empty_line(buffer, |bytes| parse_with(bytes, Words))
+    parse_with(buffer, Words, |bytes, begin| parse_rest(bytes, begin, Words))
 }
 
-/// One empty line in front of a request line is passed over (RFC 9112, section 2.2).
+/// The same by one way to look at bytes; inlined into what is compiled for it. The head may be over behind the first two
+/// lines; if not, `rest` goes on.
 #[inline(always)]
-fn behind_empty_line<'a>(buffer: &'a [u8], parse: impl Fn(&'a [u8]) -> Parsed<'a>) -> Parsed<'a> {
-    match buffer {
-        [b'\r', b'\n', bytes @ ..] => match parse(bytes) {
-            Parsed::Head(head, length) => Parsed::Head(head, 2 + length),
-            undecided => undecided,
-        },
-        _ => parse(buffer),
-    }
-}
-
-/// What begins with a request line, by one way to look at bytes; inlined into what is compiled for it.
-#[inline(always)]
-pub fn parse_with(bytes: &[u8], scan: impl Scan) -> Parsed<'_> {
-    let window = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
-    // A window that is no block is looked at as one that ends in spaces.
+pub fn parse_with<'a>(
+    bytes: &'a [u8],
+    scan: impl Scan,
+    rest: impl FnOnce(&'a [u8], Option<Begin>) -> Parsed<'a>,
+) -> Parsed<'a> {
+    let window = window(bytes);
     let mut padded = [b' '; BLOCK + RUN];
     let text = if window.len() < BLOCK { pad(&mut padded, window) } else { window };
     let begin = plain_begin(text, scan);
-    let mut fields = Fields::default();
-    let (mut start, mut left) = (0, MAX_FIELDS + 1);
-    if let Some(begin) = &begin {
-        fields.host = Some(&window[begin.host.clone()]);
-        if chunk_at(text, begin.length) == Some(b"\r\n") {
-            return Parsed::Head(fields.plain_head(&window[begin.path.clone()]), begin.length + 2);
-        }
-        (start, left) = (begin.length, left - 2);
+    if let Some(begin) = &begin
+        && chunk_at(text, begin.length()) == Some(b"\r\n")
+    {
+        let fields = Fields { host: Some(&window[begin.host()]), ..Fields::default() };
+        return Parsed::Head(fields.plain_head(&window[begin.path()]), begin.length() + 2);
     }
-    let (first, length) = match find_lines(window, text, (start, left), &mut fields, scan) {
+    rest(bytes, begin)
+}
+
+/// The rest of [`parse_with`]: in a function of its own, so that the short way keeps few things in mind.
+#[inline(always)]
+pub fn parse_rest(mut bytes: &[u8], begin: Option<Begin>, scan: impl Scan) -> Parsed<'_> {
+    let mut passed = 0;
+    // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
+    if let (None, [b'\r', b'\n', behind @ ..]) = (&begin, bytes) {
+        (bytes, passed) = (behind, 2);
+    }
+    let window = window(bytes);
+    let mut padded;
+    let text = if window.len() < BLOCK {
+        padded = [b' '; BLOCK + RUN];
+        pad(&mut padded, window)
+    } else {
+        window
+    };
+    let mut fields = Fields::default();
+    let lines = match &begin {
+        Some(begin) => {
+            fields.host = Some(&window[begin.host()]);
+            find_lines::<false>(window, text, (begin.length(), MAX_FIELDS - 1), &mut fields, scan)
+        }
+        None => find_lines::<true>(window, text, (0, MAX_FIELDS + 1), &mut fields, scan),
+    };
+    let (first, length) = match lines {
         Lines::Incomplete => return Parsed::Incomplete,
         Lines::Refused(refusal) => return Parsed::Refused(refusal),
-        Lines::Found(first, length) => (first, length),
+        Lines::Found(first, length) => (first, length + passed),
     };
     let first = match begin {
         // Nearly every head: there is nothing in it that it could be refused for.
         Some(begin) if !fields.unusual => {
-            return Parsed::Head(fields.plain_head(&window[begin.path]), length);
+            return Parsed::Head(fields.plain_head(&window[begin.path()]), length);
         }
-        Some(begin) => begin.path.end + PLAIN_END.len() - 2,
+        Some(begin) => begin.path + PLAIN_END.len() - 2,
         None => first,
     };
     let plain_host = fields.host.is_some_and(|host| {
@@ -146,33 +162,56 @@ pub fn parse_with(bytes: &[u8], scan: impl Scan) -> Parsed<'_> {
     }
 }
 
-/// The first two lines of nearly every request: `GET` for the simplest of codes, and a plain host.
-struct Begin {
-    path: Range<usize>,
-    host: Range<usize>,
+/// No head is longer.
+#[inline(always)]
+fn window(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(MAX_HEAD_BYTES)]
+}
+
+/// The first two lines of nearly every request: `GET` for the simplest of codes, and a plain host. Where both end.
+pub struct Begin {
+    path: usize,
+    host: usize,
+}
+
+impl Begin {
+    #[inline(always)]
+    fn path(&self) -> Range<usize> {
+        PLAIN_START.len()..self.path
+    }
+
+    #[inline(always)]
+    fn host(&self) -> Range<usize> {
+        self.path + PLAIN_END.len() + HOST..self.host
+    }
+
     /// Of both lines.
-    length: usize,
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.host + 2
+    }
 }
 
 const PLAIN_START: &[u8; 5] = b"GET /";
 const PLAIN_END: &[u8; 11] = b" HTTP/1.1\r\n";
+/// `Host: `
+const HOST: usize = 6;
 
 #[inline(always)]
 fn plain_begin(text: &[u8], scan: impl Scan) -> Option<Begin> {
     let start = PLAIN_START.len();
-    let path = start..start + scan.stops(chunk_at(text, start)?).trailing_zeros() as usize;
-    if !text.starts_with(PLAIN_START) || chunk_at(text, path.end) != Some(PLAIN_END) || path.is_empty() {
+    let path = start + scan.stops(chunk_at(text, start)?).trailing_zeros() as usize;
+    if !text.starts_with(PLAIN_START) || chunk_at(text, path) != Some(PLAIN_END) || path == start {
         return None;
     }
-    let line = path.end + PLAIN_END.len();
-    let [name @ .., b':', b' '] = chunk_at::<6>(text, line)? else { return None };
-    let start = line + 6;
-    let host = start..start + plain_host(chunk_at(text, start)?, scan)?;
-    let good = is(name, b"host") && chunk_at(text, host.end) == Some(b"\r\n");
-    good.then(|| Begin { length: host.end + 2, path, host })
+    let line = path + PLAIN_END.len();
+    let [name @ .., b':', b' '] = chunk_at::<HOST>(text, line)? else { return None };
+    let host = line + HOST + plain_host(chunk_at(text, line + HOST)?, scan)?;
+    let good = is(name, b"host") && chunk_at(text, host) == Some(b"\r\n");
+    good.then_some(Begin { path, host })
 }
 
-/// What is shorter than a block, in one. Nearly every request is half of one at least.
+/// What is shorter than a block, in one that ends in spaces. Nearly every request is half of one at least.
 #[inline(always)]
 fn pad<'a>(padded: &'a mut [u8; BLOCK + RUN], window: &[u8]) -> &'a [u8] {
     if let (Some(first), Some(last)) = (window.first_chunk::<RUN>(), window.last_chunk::<RUN>()) {
@@ -192,9 +231,10 @@ enum Lines {
 }
 
 /// Finds the ends of the lines up to the empty one, and takes what they say from all but the first. Any other CR or
-/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; so many may be `left`.
+/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; so many may be `left`. `FIRST`: this
+/// is the request line.
 #[inline(always)]
-fn find_lines<'a>(
+fn find_lines<'a, const FIRST: bool>(
     window: &'a [u8],
     text: &[u8],
     (mut start, mut left): (usize, usize),
@@ -220,14 +260,14 @@ fn find_lines<'a>(
             }
             mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
             if here == start {
-                return if start > 0 {
-                    Lines::Found(first, here + 2)
-                } else {
+                return if FIRST && start == 0 {
                     Lines::Refused(Refusal::BadRequest)
+                } else {
+                    Lines::Found(first, here + 2)
                 };
             }
             let Some(then_left) = left.checked_sub(1) else { return Lines::Refused(Refusal::HeadTooLarge) };
-            if start == 0 {
+            if FIRST && start == 0 {
                 first = here;
             } else {
                 fields.take_line(window, start..here, chunk_at(text, start), scan);

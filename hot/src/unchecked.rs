@@ -42,7 +42,20 @@ impl Vectors {
     pub fn parse(self, buffer: &[u8]) -> Parsed<'_> {
         #[target_feature(enable = "avx2,bmi1")]
         fn parse(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
-            head::parse_with(buffer, vectors)
+            head::parse_with(buffer, vectors, |bytes, begin| match begin {
+                Some(begin) => rest(bytes, begin, vectors),
+                None => any(bytes, vectors),
+            })
+        }
+        #[target_feature(enable = "avx2,bmi1")]
+        #[inline(never)]
+        fn rest(bytes: &[u8], begin: head::Begin, vectors: Vectors) -> Parsed<'_> {
+            head::parse_rest(bytes, Some(begin), vectors)
+        }
+        #[target_feature(enable = "avx2,bmi1")]
+        #[inline(never)]
+        fn any(bytes: &[u8], vectors: Vectors) -> Parsed<'_> {
+            head::parse_rest(bytes, None, vectors)
         }
         // SAFETY: the machine has what the function is compiled for; `self` says so. Tested in `head` against the plain
         // way.
