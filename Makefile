@@ -15,7 +15,7 @@ services:
 bench:
 	cargo run --quiet --locked --package xtask -- bench
 
-# Finds linkr's maximum and measures at 10 to 100 % of it: target/load/sweep.json. ARGS go to linkr-loadtest.
+# Finds linkr's maximum and measures at 10 to 100 % of it: target/load/sweep.json and a plot, sweep.svg. ARGS go to linkr-loadtest.
 load:
 	cargo run --quiet --locked --package xtask -- load $(ARGS)
 

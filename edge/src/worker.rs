@@ -182,14 +182,13 @@ impl Worker {
 
     async fn tick(&self) {
         self.clock.borrow_mut().anchor();
-        let mut more = self.connections.tick();
+        let mut sweep = self.connections.tick();
         if let Some(redis) = &self.redis {
             redis.tick();
         }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
-        while let Some(place) = more {
+        while self.connections.sweep(&mut sweep) {
             monoio::time::sleep(BREATH).await;
-            more = self.connections.sweep(place);
         }
     }
 

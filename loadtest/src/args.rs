@@ -221,7 +221,7 @@ pub struct WatchArgs {
     /// Count the server's system calls (perf): slows it, so not for figures of time.
     #[arg(long)]
     pub syscalls: bool,
-    /// Writes report.json, report.html, *.hgrm and latency.hlog into this folder; `sweep` writes sweep.json.
+    /// Writes report.json, report.html, *.hgrm and latency.hlog into this folder; `sweep` writes sweep.json and sweep.svg.
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }

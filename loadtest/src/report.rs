@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 pub use files::write_all;
+pub use html::sweep_plot;
 pub use text::print;
 
 /// A run.

@@ -2,7 +2,7 @@
 
 use crate::args::{Sweep, WatchArgs};
 use crate::plan::Pace;
-use crate::report::Report;
+use crate::report::{Report, sweep_plot};
 use crate::run::{Target, measure};
 use std::process::ExitCode;
 
@@ -45,10 +45,13 @@ pub fn sweep(args: &Sweep) -> Result<ExitCode, String> {
     }
     if let Some(dir) = &args.watch.out {
         std::fs::create_dir_all(dir).map_err(|fault| format!("cannot make {}: {fault}", dir.display()))?;
-        let path = dir.join("sweep.json");
         let reports: Vec<&Report> = steps.iter().map(|(_, report)| report).collect();
         let json = serde_json::to_string_pretty(&reports).map_err(|fault| fault.to_string())?;
-        std::fs::write(&path, json).map_err(|fault| format!("cannot write {}: {fault}", path.display()))?;
+        for (file, text) in [("sweep.json", json), ("sweep.svg", sweep_plot(&reports)?)] {
+            let path = dir.join(file);
+            std::fs::write(&path, text)
+                .map_err(|fault| format!("cannot write {}: {fault}", path.display()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,6 +90,8 @@ mod tests {
         };
         let steps = [step(10, 10.0, 10.0, 100.0), step(50, 50.0, 50.0, 400.0), step(70, 70.0, 70.0, 600.0)];
         assert_eq!(knee(&steps), Some(50));
+        let plot = sweep_plot(&steps.iter().map(|(_, report)| report).collect::<Vec<_>>()).unwrap();
+        assert!(plot.starts_with("<svg") && plot.contains("p99.9"));
         let steps = [step(10, 10.0, 10.0, 100.0), step(50, 50.0, 40.0, 100.0)];
         assert_eq!(knee(&steps), Some(10));
     }

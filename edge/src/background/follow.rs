@@ -24,6 +24,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 /// A walk that did not end with a complete set is begun anew at most this often.
 const WALK_AGAIN: Duration = Duration::from_secs(600);
+/// Of many changes or entries, those that are carried out before others of this core have a turn: a worker that has just
+/// had one would otherwise wait for the end of this thread's.
+const AT_ONCE: usize = 32;
 
 /// Follows for as long as the edge runs.
 pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin, restored: Option<Restored>) {
@@ -194,7 +197,8 @@ impl Driver {
                 let _under_way = self
                     .shared
                     .under_way(|| Group::Changes(changes.first().map_or(last, |change| change.seq), last));
-                for change in &changes {
+                for (at, change) in changes.iter().enumerate() {
+                    let_others_go_first(at);
                     if apply(&self.shared, change) == Fill::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
                     {
@@ -265,7 +269,8 @@ impl Driver {
         let Some(epoch) = self.shared.set.epoch() else { return };
         let keys = entries.iter().map(|entry| &entry.key[..]);
         let _under_way = self.shared.under_way(|| Group::of_keys(keys));
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
+            let_others_go_first(at);
             let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
             let stored = records::stored(&self.shared, &entry.key, &entry.record, as_of);
             let Some((stored, version)) = stored else { continue };
@@ -319,6 +324,12 @@ impl Driver {
         self.loading.begin(set);
         self.follower.want_walk();
         true
+    }
+}
+
+fn let_others_go_first(at: usize) {
+    if at % AT_ONCE == AT_ONCE - 1 {
+        std::thread::yield_now();
     }
 }
 

@@ -31,8 +31,16 @@ pub enum Phase {
 /// gets 38 seconds.
 const HEAD_BYTES_PER_SECOND: u32 = 500;
 
-/// Ended in one go.
-const ENDED_AT_ONCE: usize = 16;
+/// Ended in the first go, and goes after which it is one more: hundreds take no longer than a tick, thousands a few.
+const ENDED_AT_ONCE: usize = 4;
+const GOES_UNTIL_MORE: usize = 4;
+
+/// The way through all connections behind one tick.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    place: usize,
+    goes: usize,
+}
 
 impl Phase {
     /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
@@ -114,19 +122,21 @@ impl Connections {
         self.turn(watch, Phase::Head);
     }
 
-    /// Ends what is past its deadline, as far as [`Connections::sweep`] does.
-    pub fn tick(&self) -> Option<usize> {
+    /// Another tick has passed: all that is past its deadline is to be swept.
+    pub fn tick(&self) -> Sweep {
         self.now.set(self.now.get().wrapping_add(1));
-        self.sweep(0)
+        Sweep::default()
     }
 
-    /// Ends what is past its deadline from this place on, and says where to go on: all that were ended are closed before
+    /// Ends some of what is past its deadline, and says whether there may be more: all that were ended are closed before
     /// anybody else is answered.
-    pub fn sweep(&self, from: usize) -> Option<usize> {
-        let mut ended = 0;
-        for (place, watch) in self.table.borrow().iter().enumerate().skip(from) {
-            if ended == ENDED_AT_ONCE {
-                return Some(place);
+    pub fn sweep(&self, sweep: &mut Sweep) -> bool {
+        let (mut ended, most) = (0, ENDED_AT_ONCE + sweep.goes / GOES_UNTIL_MORE);
+        sweep.goes += 1;
+        for (place, watch) in self.table.borrow().iter().enumerate().skip(sweep.place) {
+            if ended == most {
+                sweep.place = place;
+                return true;
             }
             let Some(watch) = watch else { continue };
             let waited = self.now.get().wrapping_sub(watch.since.get());
@@ -148,7 +158,7 @@ impl Connections {
                 _ => end(watch.fd, Half::Both),
             }
         }
-        None
+        false
     }
 
     /// Asks every connection to end: idle ones now, the others with their next answer.
@@ -202,6 +212,11 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
+    fn pass(connections: &Connections) {
+        let mut sweep = connections.tick();
+        while connections.sweep(&mut sweep) {}
+    }
+
     #[test]
     fn a_head_has_five_seconds_from_its_first_byte() {
         let (_client, mut server) = pair();
@@ -210,7 +225,7 @@ mod tests {
         for tick in 0..=50 {
             assert!(!watch.timed_out(), "{tick}");
             connections.turn_to_head(&watch, 1 + tick / 10); // a byte a second
-            connections.tick();
+            pass(&connections);
         }
         assert!(watch.timed_out());
         assert_eq!(server.read(&mut [0]).unwrap(), 0, "its read returns");
@@ -223,7 +238,7 @@ mod tests {
         let watch = connections.enter(server.as_raw_fd());
         let ticks = (1..1000).find(|tick| {
             connections.turn_to_head(&watch, (tick * 100).min(16 * 1024)); // 1,000 bytes a second
-            connections.tick();
+            pass(&connections);
             watch.timed_out()
         });
         assert_eq!(ticks, Some(50 + 16 * 1024 / 50 + 1));
@@ -236,7 +251,7 @@ mod tests {
         let watch = connections.enter(server.as_raw_fd());
         for _ in 0..1000 {
             connections.turn(&watch, Phase::Idle);
-            connections.tick();
+            pass(&connections);
         }
         assert!(!watch.expired.get());
     }
@@ -248,12 +263,13 @@ mod tests {
         for (_, server) in &pairs {
             connections.turn(&connections.enter(server.as_raw_fd()), Phase::Handshake);
         }
-        assert!((0..50).all(|_| connections.tick().is_none()));
-        assert_eq!(connections.tick(), Some(ENDED_AT_ONCE));
+        assert!((0..50).all(|_| !connections.sweep(&mut connections.tick())));
+        let mut sweep = connections.tick();
+        assert!(connections.sweep(&mut sweep));
         let mut last = &pairs[ENDED_AT_ONCE].1;
         last.set_nonblocking(true).unwrap();
         assert!(last.read(&mut [0]).is_err(), "it is still there");
-        assert_eq!(connections.sweep(ENDED_AT_ONCE), None);
+        assert!(!connections.sweep(&mut sweep));
         assert_eq!(last.read(&mut [0]).unwrap(), 0);
     }
 

@@ -1,6 +1,6 @@
 //! One page with everything in it: opens in a browser from a file, loads nothing.
 
-use super::{Phase, Report, print};
+use super::{Latency, Phase, Report, print};
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use std::collections::BTreeSet;
@@ -114,6 +114,42 @@ fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::erro
             .build_cartesian_2d(0.0..right, 0.0..top)?;
         chart.configure_mesh().max_light_lines(2).x_desc("seconds").y_desc(unit).draw()?;
         draw_lines(&mut chart, lines, SeriesLabelPosition::LowerLeft)?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+/// Latency from the intended send by what was answered each second, of a sweep.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn sweep_plot(steps: &[&Report]) -> Result<String, String> {
+    let line = |of: fn(&Latency) -> f64| {
+        steps.iter().map(|step| (step.warm.rate, of(&step.warm.corrected).max(1.0))).collect()
+    };
+    let lines = [
+        ("p50", GREEN_LINE, line(|latency| latency.p50)),
+        ("p99", BLUE_LINE, line(|latency| latency.p99)),
+        ("p99.9", ORANGE_LINE, line(|latency| latency.p999)),
+    ];
+    rate_plot(&lines).map_err(|fault| format!("cannot draw: {fault}"))
+}
+
+fn rate_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Error>> {
+    let points = || lines.iter().flat_map(|(_, _, points)| points);
+    let right = points().map(|p| p.0).fold(1.0, f64::max) * 1.05;
+    let top = points().map(|p| p.1).fold(10.0, f64::max) * 1.5;
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (900, 380)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(80)
+            .build_cartesian_2d(0.0..right, (10.0..top).log_scale())?;
+        chart.configure_mesh().max_light_lines(2).x_desc("right answers a second").y_desc("µs").draw()?;
+        draw_lines(&mut chart, lines, SeriesLabelPosition::UpperLeft)?;
         root.present()?;
     }
     Ok(svg)
