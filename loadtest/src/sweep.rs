@@ -41,7 +41,9 @@ pub fn sweep(args: &Sweep) -> Result<ExitCode, String> {
         Some(percent) => println!(
             "knee           {percent} % of the maximum is the last step before p99 climbs {CLIMB} times"
         ),
-        None => println!("knee           none found: no step kept its rate"),
+        None => println!(
+            "knee           none found: the first step did not keep its rate, or another one was much quieter"
+        ),
     }
     if let Some(dir) = &args.watch.out {
         std::fs::create_dir_all(dir).map_err(|fault| format!("cannot make {}: {fault}", dir.display()))?;
