@@ -3,10 +3,13 @@
 //! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
 //! answer does not depend on how the bytes arrived.
 
-use crate::host::{is_host, is_port, same_host};
-use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES, MAX_REQUEST_TARGET_BYTES};
+mod line;
+
+use crate::host::{is_host, is_port};
+use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
 use crate::unchecked::chunk_at;
+use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
 use std::ops::Range;
 
@@ -293,46 +296,6 @@ fn is_fault(window: &[u8], here: usize, start: usize) -> bool {
     }
 }
 
-struct RequestLine<'a> {
-    method: Method,
-    connect: bool,
-    target: &'a [u8],
-    minor: u8,
-}
-
-impl<'a> RequestLine<'a> {
-    /// `method SP request-target SP HTTP-version`, exactly one space each (RFC 9112, section 3).
-    fn read(line: &'a [u8]) -> Result<Self, Refusal> {
-        let (method, rest) = split_at_space(line).ok_or(Refusal::BadRequest)?;
-        let (target, version) = split_at_space(rest).ok_or(Refusal::BadRequest)?;
-        if !is_token(method) || target.is_empty() || !target.iter().all(|&b| is_target_byte(b)) {
-            return Err(Refusal::BadRequest);
-        }
-        let minor = match version {
-            b"HTTP/1.1" => 1,
-            b"HTTP/1.0" => 0,
-            // The preface of HTTP/2 (RFC 9113, section 3.4): its client did not agree on it with us.
-            b"HTTP/2.0" if method == b"PRI" => return Err(Refusal::BadRequest),
-            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-                if major.is_ascii_digit() && minor.is_ascii_digit() =>
-            {
-                return Err(Refusal::Version);
-            }
-            _ => return Err(Refusal::BadRequest),
-        };
-        if target.len() > MAX_REQUEST_TARGET_BYTES {
-            return Err(Refusal::UriTooLong);
-        }
-        let kind = match method {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            b"OPTIONS" => Method::Options,
-            _ => Method::Other,
-        };
-        Ok(Self { method: kind, connect: method == b"CONNECT", target, minor })
-    }
-}
-
 #[derive(Default)]
 struct Fields<'a> {
     host: Option<&'a [u8]>,
@@ -483,55 +446,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A method that is answered with 405 must still have a target of its form (RFC 9112, section 3.2).
-fn check_other(line: &RequestLine<'_>) -> Result<(), Refusal> {
-    let good = if line.connect {
-        is_host(line.target)
-    } else {
-        line.target == b"*" || line.target[0] == b'/' || absolute(line.target).is_some()
-    };
-    if good { Ok(()) } else { Err(Refusal::BadRequest) }
-}
-
-/// Origin-form or absolute-form to path and query. The authority of an absolute one must be the `Host`'s.
-fn split_target<'a>(target: &'a [u8], host: Option<&[u8]>) -> Result<(&'a [u8], Option<&'a [u8]>), Refusal> {
-    let rest = match target {
-        [b'/', rest @ ..] => rest,
-        _ => {
-            let (authority, rest, default_port) = absolute(target).ok_or(Refusal::BadRequest)?;
-            // RFC 9110, section 4.2.4: user information is an error; it is there to obscure whose authority it is.
-            if authority.contains(&b'@') {
-                return Err(Refusal::Misdirected);
-            }
-            if !is_host(authority) {
-                return Err(Refusal::BadRequest);
-            }
-            if host.is_some_and(|host| !same_host(host, authority, default_port)) {
-                return Err(Refusal::Misdirected);
-            }
-            rest.strip_prefix(b"/").unwrap_or(rest)
-        }
-    };
-    let (path, query) = match rest.iter().position(|&b| b == b'?') {
-        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
-        None => (rest, None),
-    };
-    if has_broken_escape(path) { Err(Refusal::BadRequest) } else { Ok((path, query)) }
-}
-
-/// Authority, the rest, and the scheme's default port.
-fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &'static [u8])> {
-    let end = target.iter().position(|&b| b == b':')?;
-    let default_port: &[u8] = match &target[..end] {
-        scheme if scheme.eq_ignore_ascii_case(b"http") => b"80",
-        scheme if scheme.eq_ignore_ascii_case(b"https") => b"443",
-        _ => return None,
-    };
-    let rest = target[end..].strip_prefix(b"://")?;
-    let end = rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len());
-    Some((&rest[..end], &rest[end..], default_port))
-}
-
 /// The length of a host of labels in the simplest bytes, perhaps with a port, that this begins with and that ends in it.
 /// What is not so is looked at by [`is_host`].
 #[inline(always)]
@@ -552,13 +466,6 @@ fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
     }
     let port_end = (others & (others - 1)).trailing_zeros() as usize;
     (port_end < RUN && is_port(&run[end as usize..port_end])).then_some(port_end)
-}
-
-/// A `%` without two hex digits behind it (RFC 3986, section 2.1).
-fn has_broken_escape(path: &[u8]) -> bool {
-    path.iter().enumerate().any(|(at, &b)| {
-        b == b'%' && !path.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-    })
 }
 
 /// Whether `name` is this framing field, also with `_` for `-`: some programs in front fold the two, and then the end
@@ -586,11 +493,6 @@ fn is_request_id(id: &[u8]) -> bool {
         && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
 }
 
-fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&b| b == b' ')?;
-    Some((&bytes[..at], &bytes[at + 1..]))
-}
-
 /// Without the optional white space of RFC 9110, section 5.6.3.
 #[inline]
 fn trim(value: &[u8]) -> &[u8] {
@@ -614,11 +516,6 @@ fn trim_any(mut value: &[u8]) -> &[u8] {
 
 /// Bytes of a token (RFC 9110, section 5.6.2).
 const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
-/// Whether a byte may stand in a request target. Wider than RFC 3986 (quotes, braces and raw UTF-8 are in use, and
-/// simply are no codes), but never a space or a control.
-fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
-}
 
 const fn table(more: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];

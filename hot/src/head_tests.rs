@@ -1,6 +1,7 @@
 //! Cases of the request head: one line each, and the property that only the bytes count.
 
 use super::*;
+use crate::limits::MAX_REQUEST_TARGET_BYTES;
 use proptest::prelude::*;
 
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
