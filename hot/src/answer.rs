@@ -151,7 +151,8 @@ fn answer_one(
         Place::Claimed(site) | Place::Hostless(site) => (site, false),
         Place::Unclaimed(site) => (site, true),
         Place::Misdirected => {
-            turn.counts.add(write_misdirected(head, last || head.close, out, stamp));
+            response::write_misdirected(out, stamp, &extra(head, last));
+            turn.counts.add(Outcome::Refused);
             return None;
         }
     };
@@ -186,25 +187,18 @@ fn answer_one(
     None
 }
 
-#[cold]
-fn write_misdirected(head: &Head<'_>, close: bool, out: &mut Vec<u8>, stamp: &Stamp) -> Outcome {
-    let extra =
-        Extra { head_only: head.method == Method::Head, close, request_id: head.request_id, debug: None };
-    response::write_misdirected(out, stamp, &extra);
-    Outcome::Refused
+/// What any answer to it carries. `last`: the connection ends with it, whether the client said so or not.
+fn extra<'a>(head: &Head<'a>, last: bool) -> Extra<'a> {
+    let (head_only, close) = (head.method == Method::Head, last || head.close);
+    Extra { head_only, close, request_id: head.request_id, debug: None }
+}
+
+/// The key of a code in this domain.
+fn key(site: &Site, code: &[u8]) -> Option<Key> {
+    Key::from_bytes(&[&site.id.prefix(), code].concat()).ok()
 }
 
 impl Request<'_> {
-    fn extra(&self) -> Extra<'_> {
-        let head = self.head;
-        let head_only = head.method == Method::Head;
-        Extra { head_only, close: self.close(), request_id: head.request_id, debug: None }
-    }
-
-    fn close(&self) -> bool {
-        self.last || self.head.close
-    }
-
     fn token(&self, set: &Set) -> Token {
         self.head.min_revision.map_or(Token::None, |text| Token::read(text, set))
     }
@@ -223,7 +217,7 @@ impl Request<'_> {
         out: &mut Vec<u8>,
         turn: &Turn<'_>,
     ) -> Option<Outcome> {
-        let (set, held, mut extra) = (turn.set, &seen.held(turn.set), self.extra());
+        let (set, held, mut extra) = (turn.set, &seen.held(turn.set), extra(self.head, self.last));
         let token = self.token(set);
         let allowed = token == Token::None || token.allows(held, set, |seq| self.sure(turn, seq));
         let judgement =
@@ -245,15 +239,15 @@ impl Request<'_> {
             Token::None | Token::Unreadable => false,
         };
         let unclaimed_in = self.unclaimed.then(|| turn.domains.changes());
-        let reply = Reply::to(self.head, self.close(), self.head.debug && turn.debug);
-        let key = Key::from_bytes(&[&self.site.id.prefix(), code].concat()).ok()?;
+        let reply = Reply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug);
+        let key = key(self.site, code)?;
         Some(Box::new(Miss { key, token, unclaimed_in, origin_only, reply }))
     }
 
     /// Domains that cannot be read, other methods, paths that the edge answers itself, and paths that cannot be codes.
     #[cold]
     fn answer_without_link(self, out: &mut Vec<u8>, now: i64, stamp: &Stamp) -> Outcome {
-        let (head, extra) = (self.head, &self.extra());
+        let (head, extra) = (self.head, &extra(self.head, self.last));
         let page = Page { site: self.site, query: None, now, stamp, extra };
         match head.method {
             _ if self.site.unreadable => page.write_unavailable(out),
@@ -282,7 +276,7 @@ pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
     };
     let mut buffer = [0; Code::MAX_LEN];
     let code = if site.fold_case && head.code { folded(&mut buffer, head.path) } else { head.path };
-    head.code.then(|| [&site.id.prefix(), code].concat()).and_then(|key| Key::from_bytes(&key).ok())
+    if head.code { key(site, code) } else { None }
 }
 
 /// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.

@@ -154,7 +154,6 @@ fn a_visitor_epoll() {
     a_visitor(DRIVERS[1]);
 }
 
-/// What `openssl s_client` says when it asks for `x`.
 /// By Nagle's rule a client keeps its request back until the end of its handshake is acknowledged, and without being
 /// made to, the kernel would let that take 40 ms.
 fn nobody_waits_for_an_acknowledgement(env: &[(&str, &str)]) {
@@ -184,6 +183,7 @@ fn nobody_waits_for_an_acknowledgement_epoll() {
     nobody_waits_for_an_acknowledgement(DRIVERS[1]);
 }
 
+/// What `openssl s_client` says when it asks for `x`.
 fn s_client(linkr: &Linkr, dir: &Dir, more: &[&str]) -> String {
     let mut openssl = command("openssl", dir.path());
     openssl.args(["s_client", "-connect", &linkr.tls().to_string(), "-ign_eof"]).args(more);

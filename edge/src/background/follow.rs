@@ -198,7 +198,7 @@ impl Driver {
                     .shared
                     .under_way(|| Group::Changes(changes.first().map_or(last, |change| change.seq), last));
                 for (at, change) in changes.iter().enumerate() {
-                    let_others_go_first(at);
+                    give_way(at);
                     if apply(&self.shared, change) == Fill::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
                     {
@@ -270,7 +270,7 @@ impl Driver {
         let keys = entries.iter().map(|entry| &entry.key[..]);
         let _under_way = self.shared.under_way(|| Group::of_keys(keys));
         for (at, entry) in entries.iter().enumerate() {
-            let_others_go_first(at);
+            give_way(at);
             let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
             let stored = records::stored(&self.shared, &entry.key, &entry.record, as_of);
             let Some((stored, version)) = stored else { continue };
@@ -327,7 +327,7 @@ impl Driver {
     }
 }
 
-fn let_others_go_first(at: usize) {
+fn give_way(at: usize) {
     if at % AT_ONCE == AT_ONCE - 1 {
         std::thread::yield_now();
     }
