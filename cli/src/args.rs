@@ -11,6 +11,7 @@ pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
 use crate::fault::Fault;
+use crate::log::Form;
 use crate::{out, settings};
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
@@ -187,6 +188,14 @@ pub struct Back {
     pub reserved_codes: Vec<String>,
 }
 
+/// How a server keeps its log.
+#[derive(Args, Clone, Copy)]
+pub struct Log {
+    /// How a line of the log looks; LINKR_LOG says which there are, such as info or debug
+    #[arg(long, env = "LINKR_LOG_FORMAT", default_value = "text", value_name = "FORM")]
+    pub log_format: Form,
+}
+
 /// Which Redis holds a copy of the links.
 #[derive(Args, Clone)]
 pub struct Redis {
@@ -237,6 +246,9 @@ pub struct Up {
     /// The copy between them.
     #[command(flatten)]
     pub redis: Redis,
+    /// The log.
+    #[command(flatten)]
+    pub log: Log,
 }
 
 /// `linkr edge`.
@@ -270,6 +282,9 @@ pub struct Edge {
     /// The copy that is asked before control.
     #[command(flatten)]
     pub redis: Redis,
+    /// The log.
+    #[command(flatten)]
+    pub log: Log,
 }
 
 /// `linkr control`.
@@ -287,6 +302,9 @@ pub struct Control {
     /// Where a copy is kept for the edges.
     #[command(flatten)]
     pub redis: Redis,
+    /// The log.
+    #[command(flatten)]
+    pub log: Log,
     /// Instead of running.
     #[command(subcommand)]
     pub command: Option<ControlCommand>,

@@ -6,6 +6,7 @@ mod certs;
 mod client;
 mod fault;
 mod health;
+mod log;
 mod out;
 mod serve;
 mod settings;
@@ -19,10 +20,12 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match args::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
+    let status = match args::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => fault.report(),
-    }
+    };
+    log::finish();
+    status
 }
 
 fn run(command: Command) -> Result<(), Fault> {

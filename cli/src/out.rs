@@ -17,6 +17,9 @@ pub fn line(text: &str) -> Result<(), Fault> {
 /// Says one line on stderr. Whatever text it holds stays one line.
 pub fn note(text: &str) {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if crate::log::last_word(&text) {
+        return; // of a server, which waits for no reader
+    }
     let _ = writeln!(std::io::stderr(), "linkr: {text}"); // with stderr gone there is nobody to tell
 }
 

@@ -2,30 +2,30 @@
 
 mod admin;
 mod data;
+mod numbers;
 
 use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up};
 use crate::fault::Fault;
+use crate::log::{self, Form, announce};
 use crate::out;
 use control::StoreAt;
 use control::keys::Secret;
 use data::Locked;
 use proto::client::{Access, Key};
-use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-/// What the logs hold unless `RUST_LOG` or `LINKR_LOG` says something else.
-const LOG: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,refinery_core=warn";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `up` announces itself when all links are loaded, or after so long: then it goes on loading.
 const LOAD: Duration = Duration::from_secs(5);
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
 pub fn up(args: Up) -> Result<(), Fault> {
-    run(async {
+    run(args.log.log_format, async {
         let mut signals = Signals::new()?;
         let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
@@ -49,9 +49,8 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let control = control::start_on(config, store).await.map_err(Fault::new)?;
         let metrics = control.metrics();
         let api = control.api();
-        let config = edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), {
-            Some(metrics as edge::MoreMetrics)
-        })?;
+        let config =
+            edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), Some(metrics as _))?;
         let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
         let edge = start_edge(edge::Config { redis, access, ..config });
         let edge = match edge {
@@ -77,17 +76,19 @@ pub fn up(args: Up) -> Result<(), Fault> {
             own_name(),
             said_to_client(api, tls, first.filter(|_| !insecure)),
         ));
-        signals.wait().await;
+        edge_listens(&edge, Some(&control));
+        let signal = stopping(&mut signals).await;
         if stop_edge(edge, &mut signals).await {
             stop_control(control, &mut signals).await;
         }
+        stopped(signal);
         Ok(())
     })
 }
 
 /// `linkr edge`.
 pub fn edge(args: Edge) -> Result<(), Fault> {
-    run(async {
+    run(args.log.log_format, async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
         let redis = edge_redis(&args.redis)?;
@@ -97,8 +98,10 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let config = edge::Config { unpinned, snapshot, redis, access, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
-        signals.wait().await;
+        edge_listens(&edge, None);
+        let signal = stopping(&mut signals).await;
         stop_edge(edge, &mut signals).await;
+        stopped(signal);
         Ok(())
     })
 }
@@ -120,7 +123,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
         return out::line(&text);
     }
-    run(async {
+    run(args.log.log_format, async {
         let mut signals = Signals::new()?;
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
@@ -131,16 +134,17 @@ pub fn control(args: Control) -> Result<(), Fault> {
             control.store_name(),
             api_line(control.api(), tls)
         ));
-        signals.wait().await;
+        let store = control.store_name();
+        tracing::info!(name: "listening", api = %control.api(), admin = %address, store, version = VERSION, "control listens");
+        let signal = stopping(&mut signals).await;
         stop_control(control, &mut signals).await;
+        stopped(signal);
         Ok(())
     })
 }
 
-fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
-    let filter = log_filter()?;
-    let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+fn run(form: Form, server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    log::start(form)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("control")
         .enable_all()
@@ -151,12 +155,6 @@ fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
     ended
 }
 
-fn log_filter() -> Result<EnvFilter, Fault> {
-    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    EnvFilter::try_new(wanted.as_deref().unwrap_or(LOG))
-        .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
-}
-
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
     let (front, back, redis) = match asked {
@@ -165,7 +163,7 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         Command::Edge(Edge { front, redis, .. }) => (Some(front), None, redis),
         _ => return Ok(()),
     };
-    log_filter()?;
+    log::filter()?;
     if let Some(tls) = front.map(Front::tls).transpose()?.flatten() {
         tls.check().map_err(Fault::new)?;
     }
@@ -215,7 +213,7 @@ fn edge_config(
     front: &Front,
     control: Vec<String>,
     name: String,
-    more_metrics: Option<edge::MoreMetrics>,
+    control_metrics: Option<edge::MoreMetrics>,
 ) -> Result<edge::Config, Fault> {
     let Front { listen, admin, workers, hot_set_bytes, .. } = *front;
     let workers = match workers {
@@ -224,6 +222,7 @@ fn edge_config(
     };
     let (unpinned, snapshot, redis, access) = (false, None, None, Access::default());
     let tls = front.tls()?;
+    let more_metrics = control_metrics.into_iter().chain([Arc::new(numbers::Process) as _]).collect();
     Ok(edge::Config {
         listen,
         tls,
@@ -257,8 +256,8 @@ async fn stop_edge(edge: edge::Running, signals: &mut Signals) -> bool {
     let stopped = tokio::task::spawn_blocking(move || edge.stop());
     tokio::select! {
         _ = stopped => true,
-        () = signals.wait() => {
-            out::note("stopped at once: requests in flight were cut");
+        signal = signals.wait() => {
+            tracing::warn!(name: "cut", signal, "stopped at once: requests in flight were cut");
             false
         }
     }
@@ -268,18 +267,35 @@ async fn stop_edge(edge: edge::Running, signals: &mut Signals) -> bool {
 async fn stop_control(control: control::Running, signals: &mut Signals) {
     tokio::select! {
         () = control.stop() => {}
-        () = signals.wait() => out::note("stopped at once: calls in flight were cut"),
+        signal = signals.wait() => tracing::warn!(name: "cut", signal, "stopped at once: calls in flight were cut"),
     }
+}
+
+/// The line about where an edge listens, and the control in its process.
+fn edge_listens(edge: &edge::Running, control: Option<&control::Running>) {
+    let (listen, admin, driver, workers) = (edge.listen(), edge.admin(), edge.driver(), edge.workers());
+    let tls = edge.listen_tls().map(tracing::field::display);
+    let api = control.map(|control| tracing::field::display(control.api()));
+    let store = control.map(control::Running::store_name);
+    tracing::info!(
+        name: "listening", %listen, tls, %admin, api, store, driver, workers, version = VERSION, "linkr listens"
+    );
+}
+
+/// Waits until a signal asks for the end.
+async fn stopping(signals: &mut Signals) -> &'static str {
+    let signal = signals.wait().await;
+    tracing::info!(name: "stopping", signal, "a signal asks for the end");
+    signal
+}
+
+fn stopped(signal: &str) {
+    tracing::info!(name: "stopped", signal, "everything has ended");
 }
 
 /// As it was called, so that the command to try works as it stands.
 fn own_name() -> String {
     std::env::args().next().filter(|name| !name.contains(' ')).unwrap_or_else(|| "linkr".to_owned())
-}
-
-/// A server runs on when nobody reads what it prints.
-fn announce(text: &str) {
-    let _ = out::line(text);
 }
 
 fn edge_lines(edge: &edge::Running) -> String {
@@ -338,10 +354,11 @@ impl Signals {
         Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
     }
 
-    async fn wait(&mut self) {
+    /// Its name.
+    async fn wait(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
         }
     }
 }

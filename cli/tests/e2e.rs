@@ -28,6 +28,8 @@ mod image;
 mod keys;
 #[path = "e2e/lists.rs"]
 mod lists;
+#[path = "e2e/log.rs"]
+mod log;
 #[path = "e2e/metrics.rs"]
 mod metrics;
 #[path = "e2e/moving.rs"]

@@ -56,7 +56,7 @@ pub struct Config {
     /// The copy that is asked for what memory lacks.
     pub redis: Option<RedisConfig>,
     /// Added to `/metrics`.
-    pub more_metrics: Option<MoreMetrics>,
+    pub more_metrics: Vec<MoreMetrics>,
 }
 
 /// Why an edge did not start, in one line for the person who started it.

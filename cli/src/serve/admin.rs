@@ -28,6 +28,7 @@ pub fn serve(Bound(listener, address): Bound, metrics: Arc<Metrics>) -> SocketAd
     let version = format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION"));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics));
+    registry.register_collector(Box::new(super::numbers::Process));
     registry.register_collector(Box::new(Build(env!("CARGO_PKG_VERSION"))));
     let registry = Arc::new(registry);
     let json = [(CONTENT_TYPE, "application/json")];

@@ -44,7 +44,7 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
     match keys::mint(store, "admin", keys::Scopes::admin()) {
         Ok(secret) => crate::certs::write(&file, &format!("{}\n", secret.reveal()), 0o600),
         Err(fault) => {
-            crate::out::note(&format!("no new key in {}: {fault}", file.display()));
+            tracing::warn!(name: "no_first_key", file = %file.display(), %fault, "no new key was made for this machine");
             Ok(())
         }
     }

@@ -19,7 +19,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     listen: SocketAddr,
     shared: Arc<Shared>,
-    more: Option<MoreMetrics>,
+    more: Vec<MoreMetrics>,
 ) {
     let (ready, explained) = (Arc::clone(&shared), Arc::clone(&shared));
     let router = Router::new()
@@ -48,10 +48,10 @@ pub async fn serve(
 }
 
 /// Everything that this process counts. Its lock lets one scrape through at a time.
-fn registry(shared: Arc<Shared>, more: Option<MoreMetrics>) -> Arc<Mutex<Registry>> {
+fn registry(shared: Arc<Shared>, more: Vec<MoreMetrics>) -> Arc<Mutex<Registry>> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Edge(shared)));
-    if let Some(more) = more {
+    for more in more {
         registry.register_collector(Box::new(More(more)));
     }
     registry.register_collector(Box::new(Build(env!("CARGO_PKG_VERSION"))));

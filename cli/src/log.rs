@@ -1,0 +1,147 @@
+//! What a server says: its log on stderr, in text or JSON, and its first lines on stdout. Neither can end or delay it.
+
+mod line;
+mod queue;
+
+use crate::fault::Fault;
+use line::{Fields, Line};
+use queue::Queue;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// What the log holds unless `RUST_LOG` or `LINKR_LOG` says something else.
+const FILTER: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,refinery_core=warn";
+/// The longest that the end of the process waits for its last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+static STREAMS: OnceLock<Streams> = OnceLock::new();
+
+struct Streams {
+    form: Form,
+    stdout: Queue,
+    stderr: Queue,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// For people
+    Text,
+    /// One object a line, for machines
+    Json,
+}
+
+/// Takes up stdout, stderr, the log and panics, once for the process.
+///
+/// # Errors
+/// The filter is none, or there is no thread to be had.
+pub fn start(form: Form) -> Result<(), Fault> {
+    let filter = filter()?;
+    let colours = form == Form::Text && std::io::stderr().is_terminal();
+    let cannot = |fault: std::io::Error| Fault::new(format_args!("cannot start the log: {fault}"));
+    // Own descriptors: the standard library's streams have a lock, and whoever writes may hold it for as long as a reader sleeps.
+    let stdout = File::from(std::io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?);
+    let stderr = File::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(cannot)?);
+    let streams = Streams {
+        form,
+        stdout: Queue::start("stdout", stdout, |_| String::new()).map_err(cannot)?,
+        stderr: Queue::start("log", stderr, move |lost| line::lost(form, colours, lost)).map_err(cannot)?,
+    };
+    if STREAMS.set(streams).is_ok() {
+        tracing_subscriber::registry().with(filter).with(Lines { form, colours }).init();
+        std::panic::set_hook(Box::new(panicked));
+    }
+    Ok(())
+}
+
+/// What the log is to hold.
+///
+/// # Errors
+/// It is no filter.
+pub fn filter() -> Result<EnvFilter, Fault> {
+    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    EnvFilter::try_new(wanted.as_deref().unwrap_or(FILTER))
+        .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
+}
+
+/// Says something on stdout; a server runs on when nobody reads it.
+pub fn announce(text: &str) {
+    if let Some(streams) = STREAMS.get() {
+        streams.stdout.push(format!("{text}\n").as_bytes());
+    }
+}
+
+/// Why the process ends, as its last line; `false`: there is no log.
+pub fn last_word(text: &str) -> bool {
+    let Some(streams) = STREAMS.get() else { return false };
+    match streams.form {
+        Form::Text => streams.stderr.push(format!("linkr: {text}\n").as_bytes()),
+        Form::Json => tracing::error!(name: "failed", "{text}"),
+    }
+    true
+}
+
+/// Waits until everything said is written, for a second at most.
+pub fn finish() {
+    let Some(streams) = STREAMS.get() else { return };
+    let end = std::time::Instant::now() + LAST_LINES;
+    streams.stderr.flush(end);
+    streams.stdout.flush(end);
+}
+
+/// Lines that could not be written.
+pub fn dropped() -> u64 {
+    STREAMS.get().map_or(0, |streams| streams.stderr.lost())
+}
+
+fn panicked(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let why = info.payload_as_str().unwrap_or("no message");
+    tracing::error!(name: "panic", thread = thread.name().unwrap_or(""), place, why, "a panic: this is a fault of linkr");
+}
+
+/// Makes a line of each event.
+struct Lines {
+    form: Form,
+    colours: bool,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let Some(streams) = STREAMS.get() else { return };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                fields.inherit(of_span);
+            }
+        }
+        let line = Line { metadata: event.metadata(), fields: &fields, colours: self.colours };
+        streams.stderr.push(line.written(self.form).as_bytes());
+    }
+}

@@ -1,0 +1,216 @@
+//! The log: it can neither end nor delay service, whatever becomes of it, and says what it could not say.
+
+use crate::support::{Answer, Connection, Dir, LINKR, PATIENCE, beside_others, command, until};
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// What becomes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its reader is gone.
+    Dead,
+    /// Its disk is full.
+    Full,
+    /// Its reader reads no more.
+    Asleep,
+    /// It was closed before the start.
+    Closed,
+}
+
+const FATES: [Fate; 4] = [Fate::Dead, Fate::Full, Fate::Asleep, Fate::Closed];
+
+/// A server, one of whose streams has this fate from the start. The other one is read.
+struct Server {
+    child: Child,
+    /// Of a stream whose reader sleeps.
+    _asleep: Option<PipeReader>,
+    heard: String,
+}
+
+const LISTEN: &str = "--listen";
+const API: &str = "--api";
+const ADMIN: &str = "--admin";
+
+/// A command with these listeners on free ports.
+fn words<'a>(command: &[&'a str], listeners: &[&'a str]) -> Vec<&'a str> {
+    let listeners = listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]);
+    command.iter().copied().chain(listeners).collect()
+}
+
+/// So few descriptors that strangers use them up.
+const FILES: &str = "ulimit -n 150; exec \"$0\" \"$@\"";
+const CLOSED: &str = "ulimit -n 150; exec 2>&-; exec \"$0\" \"$@\"";
+
+impl Server {
+    fn start(dir: &Dir, words: &[&str], log: &str, fate: Fate) -> Self {
+        let mut shell = command("sh", dir.path());
+        shell.args(["-c", if fate == Fate::Closed { CLOSED } else { FILES }, LINKR]).args(words);
+        shell.env("LINKR_LOG", log).env("LINKR_INSECURE", "true");
+        let asleep = match fate {
+            Fate::Dead => {
+                drop(pipe_into(&mut shell));
+                None
+            }
+            Fate::Full => {
+                shell.stderr(File::options().write(true).open("/dev/full").unwrap());
+                None
+            }
+            Fate::Asleep => Some(pipe_into(&mut shell)),
+            Fate::Closed => None,
+        };
+        let mut child = shell.stdout(Stdio::piped()).spawn().unwrap();
+        drop(shell); // and with it our copies of the ends it was given
+        let mut stdout = child.stdout.take().unwrap();
+        let mut heard = String::new();
+        until("the first lines", || {
+            let mut part = [0; 4096];
+            let count = stdout.read(&mut part).unwrap();
+            assert!(count > 0, "it ended: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&part[..count]));
+            heard.contains("admin ").then_some(())
+        });
+        Self { child, _asleep: asleep, heard }
+    }
+
+    fn address(&self, key: &str) -> SocketAddr {
+        let line = self.heard.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().next().unwrap().split_once("://").unwrap().1.parse().unwrap()
+    }
+
+    fn lost(&self) -> f64 {
+        let text = Connection::to(self.address("admin")).ask("GET", "/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix("linkr_log_lines_dropped_total "));
+        line.unwrap().parse().unwrap()
+    }
+
+    fn stop(mut self) -> ExitStatus {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        until("it to exit", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Gives it a pipe for stderr; the end for reading.
+fn pipe_into(command: &mut Command) -> PipeReader {
+    let (read, write) = std::io::pipe().unwrap();
+    command.stderr(write);
+    read
+}
+
+/// 200 strangers, who say nothing and then go.
+fn strangers(address: SocketAddr) {
+    let all: Vec<_> =
+        (0..200).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()).collect();
+    assert!(all.len() >= 100, "{}", all.len());
+}
+
+/// Answers within the time that a person would notice.
+fn prompt(address: SocketAddr, path: &str) -> Answer {
+    until("an answer", || {
+        let mut connection = Connection::to(address);
+        let began = Instant::now();
+        connection.send("GET", path, "").ok()?;
+        let answer = connection.answer(false).ok()??;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        Some(answer)
+    })
+}
+
+#[test]
+fn an_edge_serves_whatever_becomes_of_its_log() {
+    let _turn = beside_others();
+    for fate in FATES {
+        let dir = Dir::new();
+        // Everything that there is to say: more than any pipe or queue holds.
+        let server =
+            Server::start(&dir, &words(&["up", "--workers", "2"], &[LISTEN, API, ADMIN]), "trace", fate);
+        let (edge, api) = (server.address("edge"), server.address("api"));
+        let create =
+            || Connection::to(api).call("POST", "/v1/links", r#"{"target":"https://a/","code":"x"}"#);
+        assert_eq!(create().unwrap().unwrap().status, 201, "{fate:?}");
+        until("the link", || (prompt(edge, "/x").status == 302).then_some(()));
+        strangers(edge);
+        strangers(api);
+        until("the log to be lost", || {
+            let asked = Connection::to(api).ask("GET", "/v1/links/x").status;
+            assert_eq!((asked, prompt(edge, "/x").status), (200, 302), "{fate:?}");
+            (fate == Fate::Closed || server.lost() > 0.0).then_some(())
+        });
+        let began = Instant::now();
+        assert_eq!(server.stop().code(), Some(0), "{fate:?}");
+        assert!(began.elapsed() < PATIENCE, "{fate:?}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn halves_serve_whatever_becomes_of_their_logs() {
+    let _turn = beside_others();
+    for fate in FATES {
+        let dir = Dir::new();
+        let control = Server::start(&dir, &words(&["control"], &[API, ADMIN]), "trace", fate);
+        let api = control.address("api");
+        let url = format!("http://{api}");
+        let edge = words(&["edge", "--unpinned", "--workers", "1", "--control", &url], &[LISTEN, ADMIN]);
+        let edge = Server::start(&dir, &edge, "trace", fate);
+        strangers(api);
+        strangers(edge.address("edge"));
+        let asked = Connection::to(api).call("POST", "/v1/links", r#"{"target":"https://a/","code":"x"}"#);
+        assert_eq!(asked.unwrap().unwrap().status, 201, "{fate:?}");
+        until("the link", || (prompt(edge.address("edge"), "/x").status == 302).then_some(()));
+        assert_eq!(control.stop().code(), Some(0), "{fate:?}");
+        assert_eq!(prompt(edge.address("edge"), "/x").status, 302, "{fate:?}");
+        assert_eq!(edge.stop().code(), Some(0), "{fate:?}");
+    }
+}
+
+#[test]
+fn first_lines_that_nobody_reads_delay_nothing() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let (_asleep, mut full) = std::io::pipe().unwrap();
+    let mut up = command(LINKR, dir.path());
+    up.args(words(&["up", "--workers", "1", "--log-format", "json"], &[LISTEN, API, ADMIN]));
+    up.env("LINKR_INSECURE", "true").stdout(full.try_clone().unwrap()).stderr(Stdio::piped());
+    // The pipe is filled until whoever fills it waits, on a thread that ends with this process.
+    let filled = Arc::new(AtomicUsize::new(0));
+    std::thread::spawn({
+        let filled = filled.clone();
+        move || {
+            while full.write_all(&[b'x'; 4096]).is_ok() {
+                filled.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    until("a full pipe", || {
+        let before = filled.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(20));
+        (before > 0 && filled.load(Ordering::Relaxed) == before).then_some(())
+    });
+    let mut child = up.spawn().unwrap();
+    drop(up);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut server = Server { child, _asleep: None, heard: String::new() };
+    let listening = lines.find(|line| line.contains(r#""event":"listening""#)).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&listening).unwrap();
+    assert!(listening["store"].as_str().unwrap().starts_with("sqlite "), "{listening}");
+    server.heard = format!("edge http://{}\n", listening["listen"].as_str().unwrap());
+    assert_eq!(prompt(server.address("edge"), "/none").status, 404);
+    assert_eq!(server.stop().code(), Some(0));
+    let rest: Vec<String> = lines.collect();
+    for event in ["stopping", "stopped"] {
+        let signal = format!(r#""event":"{event}""#);
+        assert!(rest.iter().any(|line| line.contains(&signal) && line.contains("SIGTERM")), "{rest:?}");
+    }
+}
