@@ -8,6 +8,8 @@ mod line;
 use crate::host::{is_host, is_port};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
+#[cfg(target_arch = "x86_64")]
+use crate::unchecked::Vectors;
 use crate::unchecked::chunk_at;
 use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
@@ -86,10 +88,22 @@ pub enum Refusal {
 #[inline]
 pub fn parse(buffer: &[u8]) -> Parsed<'_> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(vectors) = crate::unchecked::Vectors::of_this_machine() {
-        return vectors.parse(buffer);
+    if let Some(vectors) = Vectors::of_this_machine() {
+        return by_vectors(buffer, vectors);
     }
     by_words(buffer)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn by_vectors(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
+    vectors.run(|vectors| {
+        parse_with(buffer, vectors, |bytes, begin| match begin {
+            Some(begin) => vectors
+                .run_apart(bytes, begin, |vectors, bytes, begin| parse_rest(bytes, Some(begin), vectors)),
+            None => vectors.run_apart(bytes, (), |vectors, bytes, ()| parse_rest(bytes, None, vectors)),
+        })
+    })
 }
 
 #[cold]

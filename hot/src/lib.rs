@@ -3,6 +3,7 @@
 mod answer;
 mod domains;
 mod dump;
+mod freshness;
 mod head;
 mod host;
 pub mod limits;
@@ -20,9 +21,10 @@ pub use answer::{
 };
 pub use domains::{DomainEntry, Domains, Place, Rules, Site, View};
 pub use dump::{Dump, Dumped};
+pub use freshness::Freshness;
 pub use head::{Head, Method, Parsed, Refusal, parse};
 pub use load::Loading;
-pub use miss::{Freshness, Hunt, Policy, Source};
+pub use miss::{Hunt, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{Debug, Extra, Stamp, write_redirect};
 pub use set::{Absence, Fill, Fork, Found, Held, Set, Stored, Told};

@@ -2,42 +2,9 @@
 //!
 //! Pure: the classes of docs/propagation.md in one place, for the hot path, for misses, and for the simulation.
 
-use crate::{Absence, Found, Held, Set, Tier};
+use crate::{Absence, Found, Freshness, Held, Set, Tier};
 use link::rule::{Rule, off};
 use link::{Class, Seq};
-
-/// What an edge knows of its own staleness, read before the look-up that it judges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Freshness {
-    stale_ms: u64,
-}
-
-impl Freshness {
-    /// No proof since the start.
-    pub const NEVER: Self = Self { stale_ms: u64::MAX };
-
-    /// The newest proof is so many milliseconds old.
-    pub fn aged(stale_ms: u64) -> Self {
-        Self { stale_ms }
-    }
-
-    /// Milliseconds since everything acknowledged was known to be applied; `None` when it never was.
-    pub fn stale_ms(self) -> Option<u64> {
-        (self.stale_ms != u64::MAX).then_some(self.stale_ms)
-    }
-
-    /// The same, or blind.
-    #[must_use]
-    pub fn at_best_blind(self) -> Self {
-        Self { stale_ms: self.stale_ms.max(feed::BOUND_MS) }
-    }
-
-    /// The proof is as old as the bound: a write acknowledged longer ago may be missing.
-    #[inline]
-    pub fn is_blind(self) -> bool {
-        self.stale_ms >= feed::BOUND_MS
-    }
-}
 
 /// What a domain lets a blind edge do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +63,7 @@ fn stale(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
         _ => policy.class,
     };
     let strict = class == Class::Strict && !off(Rule::StrictBlind);
-    let too_old = freshness.stale_ms > policy.max_stale_ms && !off(Rule::MaxStale);
+    let too_old = freshness.is_older_than(policy.max_stale_ms) && !off(Rule::MaxStale);
     if strict || too_old { Judgement::Ask } else { Judgement::Stale }
 }
 

@@ -4,10 +4,7 @@
 
 use crate::scan::RUN;
 #[cfg(target_arch = "x86_64")]
-use crate::{
-    Parsed, head,
-    scan::{BLOCK, Scan, is_simple},
-};
+use crate::scan::{BLOCK, Scan, is_simple};
 use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
@@ -37,29 +34,30 @@ impl Vectors {
         THERE.then_some(Self(()))
     }
 
-    /// See [`crate::parse`].
-    #[inline]
-    pub fn parse(self, buffer: &[u8]) -> Parsed<'_> {
+    /// Runs a function that was inlined into one compiled for this unit.
+    #[inline(always)]
+    pub fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
         #[target_feature(enable = "avx2,bmi1")]
-        fn parse(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
-            head::parse_with(buffer, vectors, |bytes, begin| match begin {
-                Some(begin) => rest(bytes, begin, vectors),
-                None => any(bytes, vectors),
-            })
-        }
-        #[target_feature(enable = "avx2,bmi1")]
-        #[inline(never)]
-        fn rest(bytes: &[u8], begin: head::Begin, vectors: Vectors) -> Parsed<'_> {
-            head::parse_rest(bytes, Some(begin), vectors)
-        }
-        #[target_feature(enable = "avx2,bmi1")]
-        #[inline(never)]
-        fn any(bytes: &[u8], vectors: Vectors) -> Parsed<'_> {
-            head::parse_rest(bytes, None, vectors)
+        #[inline]
+        fn compiled<R>(vectors: Vectors, work: impl FnOnce(Vectors) -> R) -> R {
+            work(vectors)
         }
         // SAFETY: the machine has what the function is compiled for; `self` says so. Tested in `head` against the plain
         // way.
-        unsafe { parse(buffer, self) }
+        unsafe { compiled(self, work) }
+    }
+
+    /// The same in a function of its own, so that the caller keeps few things in mind; what the work needs is handed
+    /// over in registers where it fits.
+    #[inline(always)]
+    pub fn run_apart<A, B, R>(self, a: A, b: B, work: impl FnOnce(Self, A, B) -> R) -> R {
+        #[target_feature(enable = "avx2,bmi1")]
+        #[inline(never)]
+        fn compiled<A, B, R>(a: A, b: B, vectors: Vectors, work: impl FnOnce(Vectors, A, B) -> R) -> R {
+            work(vectors, a, b)
+        }
+        // SAFETY: as above.
+        unsafe { compiled(a, b, self, work) }
     }
 }
 
