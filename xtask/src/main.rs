@@ -1,8 +1,9 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`, `gen-snapshot`.
+//! `image-root`, `gen-snapshot`, `lines`.
 
 mod fuzz;
 mod image;
+mod lines;
 mod python;
 mod servers;
 mod snapshot;
@@ -10,7 +11,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | lines";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "lint" => lint(),
         "services" => servers::run(),
+        "lines" => lines::print(),
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
         "load" => {
             measure(&["sweep", "linkr", "--make-links", "1000000", "--browser", "--out", "target/load"], rest)
