@@ -2,6 +2,7 @@
 //! listener. Never monoio; nothing here runs longer than a few milliseconds at a stretch.
 
 mod admin;
+mod contact;
 mod explain;
 mod follow;
 mod metrics;
@@ -10,6 +11,7 @@ pub mod records;
 
 use crate::shared::{Question, Shared};
 use crate::snapshot::Restored;
+use crate::sys;
 use crate::tls::Offered;
 use crate::{Config, StartFault};
 use futures_channel::mpsc::Receiver;
@@ -56,11 +58,12 @@ pub fn start(
                     tokio::spawn(offered.run());
                 }
                 tokio::spawn(origin::answer(origin.clone(), questions));
+                tokio::spawn(contact::watch_sight(Arc::clone(&shared)));
                 let following = tokio::spawn(follow::follow(config.name, shared, origin, restored));
                 tokio::select! {
                     _ = stopped => {}
                     // Only by a panic. An edge that follows no more would be blind for good, and nobody would restart it.
-                    _ = following => std::process::abort(),
+                    _ = following => sys::die(),
                 }
             });
             // Whatever is still under way here holds nothing that anyone waits for.

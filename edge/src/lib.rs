@@ -120,7 +120,7 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
                 let run = AssertUnwindSafe(|| worker::run(index, pinned, listeners, shared, &report));
                 // One of connections is contained there. Otherwise its clients would be sent nowhere for good, and nobody
                 // would restart it.
-                catch_unwind(run).unwrap_or_else(|_| std::process::abort());
+                catch_unwind(run).unwrap_or_else(|_| sys::die());
             })
             .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
         threads.push(thread);

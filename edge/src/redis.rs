@@ -1,6 +1,8 @@
 //! Where Redis is, what is said first on every connection to it, and what each worker counts of it.
 
 use crate::shared::{Durations, Published};
+use crate::sys;
+use feed::Spell;
 use feed::relay::{Shard, position_key};
 use redis::{ConnectionAddr, IntoConnectionInfo, cmd};
 use rustls::pki_types::pem::PemObject;
@@ -106,6 +108,14 @@ pub struct Redis {
     /// Every name that anybody wanted to reach, and its addresses.
     names: Mutex<HashMap<Node, Vec<SocketAddr>>>,
     look_again: Notify,
+    away: Mutex<HashMap<Node, Away>>,
+}
+
+/// A server that some workers do not ask for now.
+#[derive(Default)]
+struct Away {
+    spell: Spell,
+    workers: usize,
 }
 
 impl Redis {
@@ -123,6 +133,7 @@ impl Redis {
             tls,
             names: Mutex::new(names),
             look_again: Notify::new(),
+            away: Mutex::default(),
         })
     }
 
@@ -184,6 +195,32 @@ impl Redis {
         self.look_again.notify_one();
     }
 
+    /// A worker has no connection to a node any more; `first`: it had, or tried for the first time.
+    pub fn lost(&self, node: &Node, first: bool, why: &str) {
+        let mut all = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let away = all.entry(node.clone()).or_default();
+        away.workers += usize::from(first);
+        let reason = reason(why);
+        if let Some(tell) = away.spell.met(sys::boottime_ms(), reason) {
+            let (host, port, lost_ms, untold) = (&node.host, node.port, tell.lasts_ms, tell.untold);
+            tracing::warn!(name: "redis_lost", host, port, reason, why, lost_ms, untold, "Redis is not asked for now");
+        }
+    }
+
+    /// A worker that had none has a connection again, or needs none any more.
+    pub fn found(&self, node: &Node) {
+        let mut all = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(away) = all.get_mut(node) else { return };
+        away.workers = away.workers.saturating_sub(1);
+        if away.workers > 0 {
+            return;
+        }
+        if let Some(over) = away.spell.over(sys::boottime_ms()) {
+            let (host, port, lost_ms) = (&node.host, node.port, over.lasted_ms);
+            tracing::info!(name: "redis_found", host, port, lost_ms, "Redis is asked again");
+        }
+    }
+
     /// Looks names up, now and whenever a connection failed. On the background thread: a worker never waits for it.
     pub async fn resolve(self: Arc<Self>) {
         let names = || self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,13 +229,31 @@ impl Redis {
             for node in nodes {
                 match tokio::net::lookup_host((node.host.as_str(), node.port)).await {
                     Ok(found) => drop(names().insert(node.clone(), found.collect())),
-                    Err(fault) => tracing::warn!(host = node.host, %fault, "Redis is not found"),
+                    Err(fault) => {
+                        tracing::debug!(name: "redis_unresolved", host = node.host, %fault, "a name has no address");
+                    }
                 }
             }
             tokio::time::sleep(LOOK_UP).await;
             self.look_again.notified().await;
         }
     }
+}
+
+/// The kind of what ended a connection, or kept it from being made.
+fn reason(why: &str) -> &'static str {
+    const KINDS: [(&str, &str); 9] = [
+        ("refused", "refused"),
+        ("NOPERM", "no_rights"),
+        ("permission", "no_rights"),
+        ("WRONGPASS", "password"),
+        ("NOAUTH", "password"),
+        ("invalid username", "password"),
+        ("name is not known", "unresolved"),
+        ("timed out", "timed_out"),
+        ("certificate", "certificate"),
+    ];
+    KINDS.iter().find(|(part, _)| why.contains(part)).map_or("broken", |(_, kind)| kind)
 }
 
 /// Where distributions keep the certificates that they believe: Debian and its kin, Fedora and its kin.

@@ -6,6 +6,7 @@ mod latency;
 use crate::redis::Redis;
 use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
 use crate::worker::Driver;
+use feed::Trouble;
 use futures_channel::{mpsc, oneshot};
 use hot::{Counts, Domains, Outcome, Set, Stored, Tier};
 use link::{Epoch, Key, Seq};
@@ -29,6 +30,8 @@ pub struct Shared {
     pub snapshot: Option<Snapshot>,
     /// The positioned copy between this edge and control.
     pub redis: Option<Arc<Redis>>,
+    /// What goes wrong for all of it.
+    pub troubles: Troubles,
     /// One for each worker.
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
@@ -36,6 +39,19 @@ pub struct Shared {
     ask: mpsc::Sender<Question>,
     stopping: AtomicBool,
     driver: AtomicU8,
+}
+
+/// Each is told when it begins, and when it ends.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    /// There are as many connections as the file limit allows.
+    pub crowded: Trouble,
+    /// Connections cannot be accepted.
+    pub not_accepting: Trouble,
+    /// Records cannot be read.
+    pub quarantined: Trouble,
+    /// Control lets this edge follow, and does not answer its questions.
+    pub unanswered: Trouble,
 }
 
 /// A worker's question for the origin.
@@ -94,6 +110,7 @@ impl Shared {
             feed: Feed::default(),
             snapshot,
             redis,
+            troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| Published::default()).collect(),
             ask,

@@ -3,6 +3,8 @@
 
 mod session;
 
+use crate::sys;
+use feed::Spell;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -70,12 +72,30 @@ impl Offered {
 
     /// Takes up what changes in the files. Files that cannot be used change nothing: they may be half written.
     pub async fn run(mut self) {
+        let mut trouble = Spell::default();
         loop {
             tokio::time::sleep(POLL).await;
-            match self.look() {
-                Ok(true) => tracing::info!("the certificates of redirects were read anew"),
+            let looked = self.look();
+            if looked.is_ok()
+                && let Some(over) = trouble.over(sys::boottime_ms())
+            {
+                let lasted_ms = over.lasted_ms;
+                tracing::info!(name: "certificates_good_again", lasted_ms, "the files of the certificates are good again");
+            }
+            match looked {
+                Ok(true) => {
+                    tracing::info!(name: "certificates_read", "the certificates of redirects were read anew");
+                }
                 Ok(false) => {}
-                Err(why) => tracing::warn!(why, "the certificates of redirects stay as they were"),
+                Err(why) => {
+                    if let Some(tell) = trouble.met(sys::boottime_ms(), "files") {
+                        let lasts_ms = tell.lasts_ms;
+                        tracing::warn!(
+                            name: "certificates_unusable", why, lasts_ms,
+                            "the certificates of redirects stay as they were"
+                        );
+                    }
+                }
             }
         }
     }

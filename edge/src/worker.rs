@@ -19,7 +19,7 @@ use hot::{Hunt, Miss, Source, View};
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
 use rustls::ServerConfig;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -57,7 +57,6 @@ struct Worker {
     redis: Option<Rc<Tier>>,
     /// Descriptors, of the whole process, beyond which no more connections are taken; and whether that was said.
     most_files: usize,
-    full: Cell<bool>,
 }
 
 /// A worker's listeners.
@@ -78,7 +77,7 @@ pub fn run(
 ) {
     let cores = sys::allowed_cores();
     if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
-        tracing::warn!(worker = index, "cannot be pinned to a core");
+        tracing::warn!(name: "not_pinned", worker = index, "a worker cannot be pinned to a core");
     }
     sys::take_short_turns(); // where they are not to be had, it waits for its turn
     let ask = RefCell::new(shared.ask());
@@ -95,11 +94,10 @@ pub fn run(
             buffers: RefCell::default(),
             ask,
             most_files: files - FILES_KEPT_BACK.min(files / 2),
-            full: Cell::new(false),
         });
         if let Err(fault) = worker.serve(listeners).await {
-            tracing::error!(worker = index, %fault, "cannot answer redirects");
-            std::process::abort();
+            tracing::error!(name: "worker_failed", worker = index, %fault, "redirects cannot be answered: the edge ends");
+            sys::die();
         }
     });
 }
@@ -148,6 +146,7 @@ impl Worker {
             self.connections.drain();
         }
         tracing::warn!(
+            name: "connections_cut",
             worker = self.index,
             left = self.connections.len(),
             "connections cut: they did not end in time"
@@ -219,10 +218,20 @@ impl Worker {
     /// number that is free, so the newest one says how many are open.
     async fn leave_room_behind(&self, newest: RawFd) {
         let (mut open, most) = (newest as usize, self.most_files);
-        self.full.set(self.full.get() && open >= most / 2); // said once for each time that it fills up
+        let crowded = &self.shared.troubles.crowded;
+        if open < most / 2
+            && let Some(over) = crowded.over(sys::boottime_ms())
+        {
+            let lasted_ms = over.lasted_ms;
+            tracing::info!(name: "descriptors_free", lasted_ms, "there is room for connections again");
+        }
         while open >= most && !self.shared.is_stopping() {
-            if !self.full.replace(true) {
-                tracing::warn!(worker = self.index, most, "as many connections as the file limit allows");
+            if let Some(tell) = crowded.met(sys::boottime_ms(), "descriptors") {
+                let lasts_ms = tell.lasts_ms;
+                tracing::warn!(
+                    name: "descriptors_exhausted", most, lasts_ms,
+                    "as many connections as the file limit allows: others wait"
+                );
             }
             monoio::time::sleep(TICK).await;
             open = sys::files_in_use();
@@ -271,6 +280,12 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
     while !worker.shared.is_stopping() {
         match worker.accept_waiting(&door) {
             Ok((more, newest)) => {
+                if newest.is_some()
+                    && let Some(over) = worker.shared.troubles.not_accepting.over(sys::boottime_ms())
+                {
+                    let lasted_ms = over.lasted_ms;
+                    tracing::info!(name: "accepts_again", lasted_ms, "connections are accepted again");
+                }
                 if let Some(newest) = newest {
                     worker.leave_room_behind(newest).await;
                 }
@@ -283,7 +298,10 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
             }
             Err(fault) => {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
-                tracing::warn!(worker = worker.index, %fault, "cannot accept");
+                if let Some(tell) = worker.shared.troubles.not_accepting.met(sys::boottime_ms(), "accept") {
+                    let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+                    tracing::warn!(name: "accept_failed", %fault, lasts_ms, untold, "connections cannot be accepted now");
+                }
                 monoio::time::sleep(TICK).await;
             }
         }

@@ -7,11 +7,13 @@ mod heads;
 mod hello;
 pub mod relay;
 mod session;
+mod spell;
 
 pub use follower::{Effect, Event, Follower};
 pub use heads::HeadReads;
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit, proves_another_history};
 pub use session::{Next, Overrun, Session};
+pub use spell::{Over, Spell, Tell, Trouble};
 
 /// B, in milliseconds: an answer marked fresh reflects every write acknowledged longer ago than this. An edge whose last
 /// proof of freshness is as old is blind.

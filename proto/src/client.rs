@@ -1,5 +1,7 @@
 //! What our own clients say with every call: their key, an id, a trace, how long they wait; and whom they trust.
 
+mod why;
+
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +10,8 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
+
+pub use why::Why;
 
 /// A little longer than a server takes at most: it knows better what became of the call.
 const DEADLINE: Duration = Duration::from_secs(35);

@@ -43,7 +43,7 @@ pub async fn serve(
         Err(fault) => Err(fault),
     };
     if let Err(fault) = served {
-        tracing::error!(%fault, "the admin listener ended");
+        tracing::error!(name: "admin_ended", %fault, "the admin listener ended");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Follows the log: drives `feed::Follower` over a gRPC stream and carries its effects out on the set.
 
+use super::contact::Contact;
 use super::origin::{MAX_KEYS, Origin};
 use super::records;
 use crate::shared::Shared;
@@ -8,6 +9,7 @@ use crate::sys;
 use feed::{Effect, Entry, Event, Follower};
 use hot::{Fill, Fork, Loading, Stored};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
+use proto::client::Why;
 use proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,6 +43,7 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin, restored:
         follower,
         shared,
         origin,
+        contact: Contact::default(),
         loading,
         pages: 0,
         stuck_at: None,
@@ -80,6 +83,7 @@ struct Driver {
     follower: Follower,
     shared: Arc<Shared>,
     origin: Origin,
+    contact: Contact,
     loading: Loading,
     pages: u64,
     stuck_at: Option<u64>,
@@ -90,31 +94,40 @@ impl Driver {
     /// One stream, from hello to its end, and whether it was of use.
     async fn stream(&mut self) -> Heard {
         let (began, applied, pages) = (tokio::time::Instant::now(), self.follower.applied(), self.pages);
-        let wants_another = self.one_stream().await;
+        let ended = self.one_stream().await;
         let moved = self.follower.applied() != applied || self.pages != pages;
-        if wants_another || moved || began.elapsed() >= LIVED { Heard::Progress } else { Heard::Nothing }
+        match ended {
+            Ok(()) => Heard::Progress,
+            Err(why) if moved || began.elapsed() >= LIVED => {
+                tracing::debug!(name: "stream_ended", %why, "the stream from control ended");
+                Heard::Progress
+            }
+            Err(why) => {
+                self.lost(why).await;
+                Heard::Nothing
+            }
+        }
     }
 
-    /// `true`: it ended because this edge wants another one.
-    async fn one_stream(&mut self) -> bool {
-        let mut client = match self.origin.connect().await {
-            Ok(client) => client,
-            Err(fault) => {
-                tracing::debug!(%fault, "control cannot be reached");
-                return false;
-            }
-        };
-        let (say, said) = mpsc::channel(64);
-        if say.send(request(Say::Hello(self.hello()))).await.is_err() {
-            return false;
+    async fn lost(&mut self, why: Why) {
+        if self.shared.is_stopping() {
+            return;
         }
-        let mut hear = match client.follow(ReceiverStream::new(said)).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => {
-                tracing::warn!(%status, "control does not let this edge follow");
-                return false;
-            }
-        };
+        let url = self.origin.url().to_owned();
+        let looked = tokio::task::spawn_blocking(move || (why.looked_at(&url), url)).await;
+        if let Ok((why, url)) = looked {
+            self.contact.lost(&url, &why);
+        }
+    }
+
+    /// `Ok`: it ended because this edge wants another one.
+    async fn one_stream(&mut self) -> Result<(), Why> {
+        let mut client = self.origin.connect().await?;
+        let (say, said) = mpsc::channel(64);
+        let gone = |_| Why::Broken;
+        say.send(request(Say::Hello(self.hello()))).await.map_err(gone)?;
+        let answer = client.follow(ReceiverStream::new(said)).await;
+        let mut hear = answer.map_err(|status| Why::of_status(&status))?.into_inner();
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = (self.progress(), tokio::time::Instant::now());
@@ -123,31 +136,27 @@ impl Driver {
                 biased;
                 message = hear.message() => match message {
                     Ok(Some(message)) => {
-                        let Ok(answer) = self.take(message).await else { return false };
-                        if answer.is_some_and(|answer| say.try_send(request(answer)).is_err()) {
-                            return false; // control does not read: it is as good as gone
+                        if let Some(answer) = self.take(message)? {
+                            // Control does not read: it is as good as gone.
+                            say.try_send(request(answer)).map_err(|_| Why::TimedOut)?;
                         }
                         // After the acknowledgement, which a write may be waiting for.
                         self.complete().await;
                     }
-                    Ok(None) => return false,
-                    Err(status) => {
-                        tracing::debug!(%status, "the stream was cut");
-                        return false;
-                    }
+                    Ok(None) => return Err(Why::Broken),
+                    Err(status) => return Err(Why::of_status(&status)),
                 },
                 _ = ping.tick() => {
                     if heard.0 != self.progress() {
                         heard = (self.progress(), tokio::time::Instant::now());
                     } else if heard.1.elapsed() >= SILENCE {
-                        return false;
+                        return Err(Why::TimedOut);
                     }
-                    if let Some(id) = self.follower.ping(sys::boottime_ms())
-                        && say.try_send(request(Say::Ping(v1::Ping { id }))).is_err() {
-                        return false;
+                    if let Some(id) = self.follower.ping(sys::boottime_ms()) {
+                        say.try_send(request(Say::Ping(v1::Ping { id }))).map_err(|_| Why::TimedOut)?;
                     }
                     if self.walk_again() {
-                        return true;
+                        return Ok(());
                     }
                 }
             }
@@ -177,15 +186,15 @@ impl Driver {
     }
 
     /// Carries out what a message means. `Err`: this stream is no use any more.
-    async fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, ()> {
+    fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, Why> {
         let domains = domains(&message);
         let event =
-            event(message).map_err(|fault| tracing::error!(%fault, "control and this edge disagree"))?;
+            event(message).map_err(|fault| Why::Other(format!("it sends what no control does: {fault}")))?;
         let answer = match self.follower.handle(event) {
             Effect::Nothing => None,
             Effect::Hello => {
                 self.shared.feed.gaps.fetch_add(1, Ordering::Relaxed);
-                return Err(());
+                return Err(Why::Other("a message was missing".into()));
             }
             Effect::Reset(start) => {
                 self.reset(start, domains);
@@ -215,11 +224,12 @@ impl Driver {
             Effect::Stuck(seq) => {
                 if self.stuck_at.replace(seq) != Some(seq) {
                     tracing::error!(
+                        name: "change_not_understood",
                         behind = seq,
                         "the next change needs a newer edge: this one stays where it is"
                     );
                 }
-                return Err(());
+                return Err(Why::Other("the next change needs a newer edge".into()));
             }
         };
         self.shared.feed.lag.store(self.follower.lag(), Ordering::Release);
@@ -235,7 +245,7 @@ impl Driver {
 
     /// `domains`: all that there are, and the seq that they were read at.
     fn reset(&mut self, start: Position, (as_of, entries): (Seq, Vec<v1::Entry>)) {
-        tracing::info!(seq = start.seq, "begins anew");
+        tracing::info!(name: "begins_anew", seq = start.seq, "the edge begins anew");
         self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
         let (shared, as_of) = (&self.shared, as_of.max(start.seq));
         let entry = |entry: &v1::Entry| records::domain(shared, &entry.key, &entry.record, as_of);
@@ -248,21 +258,28 @@ impl Driver {
         if self.shared.set.freshness(now).stale_ms().is_none() {
             self.shared.set.stale_since(now, 0);
         }
-        self.shared.feed.connected.store(true, Ordering::Release);
+        self.let_in();
         self.loading.begin(&self.shared.set);
     }
 
     /// `Err`: what this edge relied on is not part of the new history; it says hello again and will be reset.
-    fn resume(&mut self, epoch: Epoch, fork_seq: Option<Seq>) -> Result<Option<v1::Applied>, ()> {
+    fn resume(&mut self, epoch: Epoch, fork_seq: Option<Seq>) -> Result<Option<v1::Applied>, Why> {
         if let Some(fork_seq) = fork_seq {
-            tracing::info!(epoch = epoch.counter, fork_seq, "goes on in another history");
+            tracing::info!(
+                name: "other_history", epoch = epoch.counter, fork_seq, "the edge goes on in another history"
+            );
             if self.shared.set.fork(epoch, fork_seq) == Fork::Beyond {
                 self.follower.beyond_fork();
-                return Err(());
+                return Err(Why::Other("what was relied on is not part of the new history".into()));
             }
         }
-        self.shared.feed.connected.store(true, Ordering::Release);
+        self.let_in();
         Ok(None)
+    }
+
+    fn let_in(&mut self) {
+        self.shared.feed.connected.store(true, Ordering::Release);
+        self.contact.found(self.origin.url());
     }
 
     fn load(&mut self, as_of: u64, entries: &[Entry]) {
@@ -305,7 +322,7 @@ impl Driver {
             self.loading.answered(count);
         }
         if self.loading.finish(set, true) {
-            tracing::info!(entries = set.entries(), "the set is complete");
+            tracing::info!(name: "complete", entries = set.entries(), "every link is in memory");
         }
     }
 

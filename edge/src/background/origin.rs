@@ -4,9 +4,10 @@ use super::records;
 use crate::StartFault;
 use crate::shared::{Answer, Question, Shared, Told};
 use crate::snapshot::Group;
+use crate::sys;
 use futures_channel::{mpsc, oneshot};
 use link::{Key, Seq};
-use proto::client::{Access, Way};
+use proto::client::{Access, Way, Why};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -73,18 +74,38 @@ impl Origin {
     }
 
     /// Connects to the current instance, for the stream; the questions go the same way from now on.
-    pub async fn connect(&self) -> Result<FeedClient<Way>, String> {
-        let Inner { urls, access, current, .. } = &*self.0;
-        let at = current.load(Ordering::Relaxed) % urls.len();
+    pub async fn connect(&self) -> Result<FeedClient<Way>, Why> {
+        let access = &self.0.access;
         // Made anew from the files: a key or a certificate may have been replaced.
-        let endpoint = endpoint(&urls[at], access)?;
-        let way = access.way(endpoint.connect().await.map_err(|fault| fault.to_string())?)?;
+        let endpoint = endpoint(self.url(), access).map_err(Why::Settings)?;
+        let channel = endpoint.connect().await.map_err(|fault| Why::of(&fault))?;
+        let way = access.way(channel).map_err(Why::Settings)?;
         *self.0.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(way.clone());
         Ok(client(way))
     }
 
+    /// The current instance.
+    pub fn url(&self) -> &str {
+        let Inner { urls, current, .. } = &*self.0;
+        &urls[current.load(Ordering::Relaxed) % urls.len()]
+    }
+
     fn paused(&self) -> Option<tokio::time::Instant> {
         *self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A question was not answered. While control cannot be followed, that is told already.
+    fn unanswered(&self, why: &Why) {
+        let shared = &self.0.shared;
+        if !shared.feed.connected.load(Ordering::Acquire) {
+            tracing::debug!(name: "question_unanswered", %why, "control does not answer");
+        } else if let Some(tell) = shared.troubles.unanswered.met(sys::boottime_ms(), why.kind()) {
+            let (reason, untold) = (why.kind(), tell.untold);
+            tracing::warn!(
+                name: "origin_silent", reason, %why, untold,
+                "control does not answer questions about links: what is not in memory is answered with 503"
+            );
+        }
     }
 
     /// The current instance is no good: the next one is tried.
@@ -106,9 +127,17 @@ impl Origin {
             min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).fold(token, Seq::max),
         };
         let response = match tokio::time::timeout(DEADLINE, client(way).fetch(request)).await {
-            Ok(Ok(response)) => response.into_inner(),
+            Ok(Ok(response)) => {
+                if let Some(over) = shared.troubles.unanswered.over(sys::boottime_ms()) {
+                    let lasted_ms = over.lasted_ms;
+                    tracing::info!(name: "origin_answers", lasted_ms, "control answers questions about links again");
+                }
+                response.into_inner()
+            }
             failed => {
-                tracing::debug!(?failed, "origin does not answer");
+                self.unanswered(&failed.map_or(Why::TimedOut, |failed| {
+                    failed.map_or_else(|status| Why::of_status(&status), |_| Why::Broken)
+                }));
                 *self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(tokio::time::Instant::now() + PAUSE);
                 return vec![Told::Unavailable; keys.len()];

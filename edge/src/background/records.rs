@@ -17,7 +17,10 @@ pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
     if let Some((Stored::Quarantined, _)) = stored {
         shared.feed.quarantined.fetch_add(1, Ordering::Relaxed);
         let why = why.as_deref().unwrap_or("it is from the future");
-        tracing::error!(key = %key.escape_ascii(), why, "record quarantined");
+        if let Some(tell) = shared.troubles.quarantined.met(sys::boottime_ms(), "record") {
+            let (key, untold) = (key.escape_ascii(), tell.untold);
+            tracing::error!(name: "record_quarantined", %key, why, untold, "a record cannot be read: its code is answered with 503");
+        }
     }
     stored
 }
@@ -33,6 +36,7 @@ pub fn domain(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
             let name = proto::domain_name(record);
             let shown = name.as_ref().map_or("?", link::Domain::as_str);
             tracing::error!(
+                name: "domain_quarantined",
                 domain = shown,
                 "the record of a domain cannot be read: its host is answered with 503"
             );

@@ -170,7 +170,7 @@ impl Inner {
         }
         self.width = length;
         if let Err(fault) = file.write_all_at(text.as_bytes(), 0) {
-            tracing::warn!(%fault, "the note beside the snapshot cannot be written: crashes are not remembered");
+            tracing::warn!(name: "note_not_written", %fault, "the note beside the snapshot cannot be written: crashes are not remembered");
             self.file = None;
         }
     }
@@ -185,6 +185,7 @@ impl Lines {
         let Some(record) = record else { return };
         if before.is_some_and(|before| before.covers(&record)) {
             tracing::error!(
+                name: "record_set_aside",
                 key = %record.key.escape_ascii(),
                 "a record ended this process twice and is set aside: its code answers 503 until it is written again"
             );

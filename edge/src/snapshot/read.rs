@@ -48,7 +48,9 @@ pub(super) fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> 
             snapshot.counts.done(age, file.len(), began.elapsed());
             let took_ms = began.elapsed().as_millis() as u64;
             let (entries, seq, complete) = (shared.set.entries(), restored.position.seq, restored.complete);
-            tracing::info!(entries, seq, complete, took_ms, "begins with its snapshot");
+            tracing::info!(
+                name: "snapshot_restored", entries, seq, complete, took_ms, "the edge begins with its snapshot"
+            );
             Some(restored)
         }
         Err(why) => {
@@ -57,7 +59,7 @@ pub(super) fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> 
             let kept = if rename(path, &kept).is_ok() { kept } else { path.clone() };
             let kept = kept.display();
             tracing::warn!(
-                %why, %kept,
+                name: "snapshot_unusable", %why, %kept,
                 "the snapshot is not used: all links come from control, and until then this edge is not ready; \
                  the file is kept for whoever wants to know, and may be deleted"
             );

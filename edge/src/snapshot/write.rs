@@ -91,7 +91,7 @@ impl Pace {
                 snapshot.counts.write_failures.fetch_add(1, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.warned, true) {
                     let file = snapshot.path.display();
-                    tracing::warn!(%file, %fault, "the snapshot cannot be written; the one before it stays");
+                    tracing::warn!(name: "snapshot_not_written", %file, %fault, "the snapshot cannot be written; the one before it stays");
                 }
             }
         }

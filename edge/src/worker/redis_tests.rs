@@ -140,7 +140,6 @@ async fn work(
         connections: Connections::default(),
         buffers: RefCell::default(),
         most_files: usize::MAX,
-        full: Cell::default(),
     });
     worker.serve(Listeners { plain: listener, tls: None }).await.unwrap();
 }

@@ -53,6 +53,8 @@ pub struct Pipe {
     redis: Arc<Redis>,
     node: Node,
     attempts: Cell<usize>,
+    /// There was no connection since the last one ended.
+    away: Cell<bool>,
     stopped: Cell<bool>,
     state: RefCell<State>,
     to_write: Signal,
@@ -91,9 +93,10 @@ enum To {
 impl Pipe {
     /// Keeps a connection from now on, as tasks of this thread's runtime.
     pub fn start(redis: Arc<Redis>, node: Node) -> Rc<Self> {
-        let (attempts, stopped, state) = (Cell::default(), Cell::default(), RefCell::default());
+        let (attempts, away, stopped, state) =
+            (Cell::default(), Cell::default(), Cell::default(), RefCell::default());
         let (to_write, to_watch) = (Signal::default(), Signal::default());
-        let pipe = Rc::new(Self { redis, node, attempts, stopped, state, to_write, to_watch });
+        let pipe = Rc::new(Self { redis, node, attempts, away, stopped, state, to_write, to_watch });
         monoio::spawn(Rc::clone(&pipe).watch());
         monoio::spawn(Rc::clone(&pipe).keep());
         pipe
@@ -145,18 +148,13 @@ impl Pipe {
         let mut pause = FIRST_PAUSE;
         while !self.stopped.get() {
             let ended = match self.connect().await {
-                Ok(_) if self.stopped.get() => return,
+                Ok(_) if self.stopped.get() => break,
                 Ok(stream) => self.converse(stream).await,
                 Err(fault) => fault.to_string(),
             };
             let ended_state = self.state.take();
-            if ended_state.ready || pause == FIRST_PAUSE {
-                tracing::warn!(
-                    node = self.node.host,
-                    port = self.node.port,
-                    why = ended,
-                    "Redis is not asked for now"
-                );
+            if !self.stopped.get() {
+                self.redis.lost(&self.node, !self.away.replace(true), &ended);
             }
             for owed in ended_state.owed {
                 owed.tell(Err(Fault::Broken));
@@ -167,6 +165,14 @@ impl Pipe {
             self.redis.failed();
             monoio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.is_back();
+    }
+
+    /// Nothing is wrong with this one any more.
+    fn is_back(&self) {
+        if self.away.replace(false) {
+            self.redis.found(&self.node);
         }
     }
 
@@ -288,7 +294,8 @@ impl Pipe {
             }
             (To::Greeting { last: true, .. }, _) => {
                 state.ready = true;
-                tracing::info!(node = self.node.host, port = self.node.port, "Redis is asked");
+                self.is_back();
+                tracing::debug!(name: "redis_asked", host = self.node.host, port = self.node.port, "Redis is asked");
             }
             (To::Greeting { .. } | To::Nobody, _) => {}
             (To::Asker(_), Value::ServerError(fault)) if is_elsewhere(fault.kind()) => {}
