@@ -93,6 +93,18 @@ impl Domain {
         }
     }
 
+    /// The same of a name as people write it, which is read as the URL Standard reads a host.
+    ///
+    /// # Errors
+    /// [`DomainFault`] when it is neither.
+    #[cfg(feature = "given")]
+    pub fn given(text: &str) -> Result<Self, DomainFault> {
+        match text {
+            "-" => Self::new(text),
+            text => Self::new(&crate::read_host(text).ok_or(DomainFault)?),
+        }
+    }
+
     /// `-` or the host name.
     pub fn as_str(&self) -> &str {
         &self.0

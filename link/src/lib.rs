@@ -18,3 +18,5 @@ pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status}
 pub use position::{Epoch, Position, Seq};
 pub use redirect::{Answer, Ask, To, redirect};
 pub use target::{MAX_TARGET, Target, TargetFault};
+#[cfg(feature = "given")]
+pub use target::{Place, read_host};

@@ -5,6 +5,11 @@ use std::fmt;
 /// Bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
 
+/// Bytes of a host as somebody may write it, and of what stands beside it: 253 characters of at most four bytes, each of
+/// them percent-encoded.
+#[cfg(feature = "given")]
+const MAX_AUTHORITY: usize = 3 * 1024 + 64;
+
 /// Never a target, whatever the configuration says: they run or open something in the visitor's own context.
 const NEVER: [&str; 5] = ["javascript", "data", "vbscript", "file", "blob"];
 
@@ -71,6 +76,9 @@ impl Target {
         if text.len() > 3 * MAX_TARGET {
             return Err(TargetFault::TooLong);
         }
+        if !has_short_authority(text) {
+            return Err(TargetFault::NotAUrl("its host is too long"));
+        }
         let url = url::Url::parse(text).map_err(|fault| TargetFault::NotAUrl(reason(fault)))?;
         let web = matches!(url.scheme(), "http" | "https");
         if NEVER.contains(&url.scheme()) || !(web || more_schemes.iter().any(|more| more == url.scheme())) {
@@ -79,7 +87,7 @@ impl Target {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetFault::Userinfo);
         }
-        let kept = if reads_alike(text) { text } else { url.as_str() };
+        let kept = if reads_alike(text, url.host_str()) { text } else { url.as_str() };
         if kept.len() > MAX_TARGET {
             return Err(TargetFault::TooLong);
         }
@@ -96,29 +104,65 @@ impl Target {
         std::str::from_utf8(&self.0).unwrap_or_default() // printable ASCII by construction
     }
 
-    /// The host it leads to, in the compared form of [`crate::Domain`]; empty where the scheme has none.
-    pub fn host(&self) -> String {
-        let rest = self.as_str().split_once("://").map_or("", |(_, rest)| rest);
-        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-        let host = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => authority,
-        };
-        host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+    /// Where it leads by the URL Standard, which is how clients read it; `None` for what no web client follows.
+    #[cfg(feature = "given")]
+    pub fn place(&self) -> Option<Place> {
+        let url = url::Url::parse(self.as_str()).ok()?;
+        let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https"))?;
+        Some(Place {
+            host: without_dot(host).to_owned(),
+            path: url.path().trim_start_matches('/').to_owned(),
+        })
     }
 }
 
-/// Whether a text that the URL Standard accepts may be kept as it is: printable ASCII, `scheme://`, and an authority
-/// that the URL Standard and RFC 3986 delimit alike (no `\`, no empty user name, no third slash).
+/// Where a target leads.
 #[cfg(feature = "given")]
-fn reads_alike(text: &str) -> bool {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In the compared form of [`crate::Domain`], or an IP address.
+    pub host: String,
+    /// Without the slash in front.
+    pub path: String,
+}
+
+/// A host name or address as the URL Standard reads it, in the compared form of [`crate::Domain`]: percent-encoding is
+/// taken away, letters beyond ASCII become Punycode, `127.1` is `127.0.0.1`. `None` when it is no host.
+#[cfg(feature = "given")]
+pub fn read_host(text: &str) -> Option<String> {
+    let host = url::Host::parse(text).ok().filter(|_| text.len() <= MAX_AUTHORITY)?.to_string();
+    Some(without_dot(&host).to_owned())
+}
+
+#[cfg(feature = "given")]
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// Whether the host and what stands beside it are no longer than any can be. Punycode takes time by the square of that.
+#[cfg(feature = "given")]
+fn has_short_authority(text: &str) -> bool {
+    let behind = text.split_once(':').map_or("", |(_, rest)| rest).trim_start_matches(['/', '\\']);
+    behind.find(['/', '\\', '?', '#']).unwrap_or(behind.len()) <= MAX_AUTHORITY
+}
+
+/// Whether a text that the URL Standard accepts may be kept as it is: printable ASCII, `scheme://`, and an authority
+/// that the URL Standard and RFC 3986 delimit alike (no `\`, no empty user name, no third slash) and whose host it spells
+/// as every client reads it, but for case.
+#[cfg(feature = "given")]
+fn reads_alike(text: &str, host: Option<&str>) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return false };
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
+    let spelled = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => authority,
+    };
     text.bytes().all(|b| (0x21..=0x7e).contains(&b))
         && !authority.is_empty()
         && !authority.contains('@')
         && !behind.starts_with('\\')
+        && host.is_some_and(|host| host.eq_ignore_ascii_case(spelled))
 }
 
 #[cfg(feature = "given")]
@@ -242,15 +286,64 @@ mod tests {
         assert_eq!(Target::stored(b"DATA:x"), Err(TargetFault::Stored));
     }
 
+    /// Found by attack: a host that clients read and we did not led into a loop.
     #[test]
-    fn hosts() {
+    fn a_host_is_what_every_client_reads() {
         for (text, want) in [
             ("https://Go.Example.COM.:8080/x", "go.example.com"),
             ("http://[::1]:80", "[::1]"),
+            ("http://[0:0::0:1]/", "[::1]"),
             ("http://a?x:1", "a"),
+            ("http://b%2eexample/loop", "b.example"),
+            ("http://b%2Eexamp%6ce/loop", "b.example"),
+            ("http://127.1/x", "127.0.0.1"),
+            ("http://0x7f.1/x", "127.0.0.1"),
+            ("http://2130706433/x", "127.0.0.1"),
+            ("http://0177.0.0.1./x", "127.0.0.1"),
+            ("http://\u{ff42}.example/x", "b.example"),
+            ("http://b\u{3002}example/x", "b.example"),
+            ("http://b\u{ad}.example/x", "b.example"),
+            ("https://B\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("http:\\\\b.example\\x", "b.example"),
+            ("http:b.example/x", "b.example"),
         ] {
-            assert_eq!(Target::given(text, &[]).unwrap().host(), want);
+            let target = Target::given(text, &[]).unwrap();
+            assert_eq!(target.place().unwrap().host, want, "{text}");
+            // It is stored so that clients which know only RFC 3986 read the same.
+            let stored = target.as_str().split_once("://").unwrap().1.split(['/', '?']).next().unwrap();
+            assert!(stored.to_ascii_lowercase().starts_with(want), "{text} is stored as {stored}");
         }
+        assert_eq!(Target::given("http://a/x/../b?c", &[]).unwrap().place().unwrap().path, "b");
+        assert_eq!(Target::given("app://b.example/x", &["app".into()]).unwrap().place(), None);
+    }
+
+    #[test]
+    fn names_of_hosts() {
+        for (text, want) in [
+            ("Go.Example.", Some("go.example")),
+            ("127.1", Some("127.0.0.1")),
+            ("b%2eexample", Some("b.example")),
+            ("b\u{fc}cher.example", Some("xn--bcher-kva.example")),
+            ("a b", None),
+            ("", None),
+            ("a:80", None),
+            ("1.2.3.4.5", None),
+            ("xn--a", None),
+        ] {
+            assert_eq!(read_host(text).as_deref(), want, "{text}");
+        }
+        assert_eq!(read_host(&"\u{fc}".repeat(4_000)), None);
+    }
+
+    #[test]
+    fn a_host_longer_than_any_is_not_read() {
+        let hosts = ["\u{fc}".repeat(4_000), "%c3%bc".repeat(1_000), format!("{}@b", "u".repeat(8_000))];
+        for host in hosts {
+            let why = TargetFault::NotAUrl("its host is too long");
+            assert_eq!(given(&format!("https://{host}/")), Err(why.clone()));
+            assert_eq!(given(&format!("https:\\\\/{host}?x")), Err(why));
+        }
+        assert!(given(&format!("https://a.example/{}", "x".repeat(7_000))).is_ok());
     }
 
     proptest! {

@@ -181,7 +181,7 @@ fn domains(given: &[String]) -> Result<Vec<String>, Fault> {
     if given.len() > DOMAINS {
         return Err(Fault::invalid("domains", format!("are more than {DOMAINS}")));
     }
-    let parsed = given.iter().map(|text| Domain::new(text).map(|domain| domain.as_str().to_owned()));
+    let parsed = given.iter().map(|text| Domain::given(text).map(|domain| domain.as_str().to_owned()));
     parsed.collect::<Result<_, _>>().map_err(|fault| Fault::invalid("domains", fault))
 }
 

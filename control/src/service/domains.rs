@@ -45,10 +45,11 @@ impl Service {
         let given = request.domain.clone().unwrap_or_default();
         let known = self.directory.known().await?;
         let fields = self.domain_fields(&known, &given, &[])?;
-        if fields
-            .iter()
-            .any(|field| matches!(field, DomainField::NotFound(Some(to)) if to.host() == name.as_str()))
-        {
+        let leads_here = |field: &DomainField| match field {
+            DomainField::NotFound(Some(to)) => to.place().is_some_and(|place| place.host == name.as_str()),
+            _ => false,
+        };
+        if fields.iter().any(leads_here) {
             return Err(Fault::invalid("not_found", "leads to the domain itself, which would be a loop"));
         }
         if known.find(name.as_str()).is_none() {

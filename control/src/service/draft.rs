@@ -4,7 +4,7 @@ use crate::Fault;
 use crate::journal::{Draft, Field, set};
 use crate::port::Info;
 use crate::wire;
-use link::{Class, Code, Domain, Link, LinkParts, QueryPolicy, Status, Target};
+use link::{Class, Code, Link, LinkParts, QueryPolicy, Status, Target};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -41,9 +41,7 @@ pub struct Rules {
 
 impl Rules {
     pub fn new(more_schemes: Vec<String>, own_hosts: &[String], reserved_codes: Vec<String>) -> Self {
-        let compared = |host: &String| {
-            Domain::new(host).map_or_else(|_| host.to_ascii_lowercase(), |domain| domain.as_str().to_owned())
-        };
+        let compared = |host: &String| link::read_host(host).unwrap_or_else(|| host.to_ascii_lowercase());
         Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect(), reserved_codes }
     }
 

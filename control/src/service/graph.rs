@@ -58,20 +58,16 @@ impl Service {
 
     /// The domain of ours that a target leads to, and the path there.
     pub(super) fn ours(&self, known: &Known, target: &Target) -> Option<(Namespace, String)> {
-        let host = target.host();
-        let claimed = known.find(&host).filter(|row| row.id != DomainId::DEFAULT);
-        let default = || known.find("-").filter(|_| self.rules.is_own(&host));
-        let row = claimed.or_else(default)?;
-        let (_, rest) = target.as_str().split_once("://")?;
-        let path = rest.find(['/', '\\', '?', '#']).map_or("", |at| &rest[at..]);
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        Some((row.into(), path.trim_start_matches(['/', '\\']).to_owned()))
+        let place = target.place()?;
+        let claimed = known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
+        let default = || known.find("-").filter(|_| self.rules.is_own(&place.host));
+        Some((claimed.or_else(default)?.into(), place.path))
     }
 
     /// Refuses a new domain that links, or what domains answer instead of a 404, lead to already. Reads every link.
     pub(super) async fn nothing_leads_to(&self, domain: &Domain) -> Result<(), Fault> {
         let host = domain.as_str().to_owned();
-        let leads = |target: &Target| target.host() == host;
+        let leads = |target: &Target| target.place().is_some_and(|place| place.host == host);
         let known = self.directory.known().await?;
         let mut named: Vec<String> = known
             .rows
@@ -85,7 +81,9 @@ impl Service {
             let read = move |store: &dyn crate::port::Repository| {
                 let page = store.walk(&after, PAGE)?;
                 let leads = |record: &[u8]| match proto::decode(record).map(|versioned| versioned.state) {
-                    Ok(State::Live(link)) => link.parts().target.host() == host,
+                    Ok(State::Live(link)) => {
+                        link.parts().target.place().is_some_and(|place| place.host == host)
+                    }
                     _ => false,
                 };
                 let found = page.entries.iter().filter(|entry| leads(&entry.record)).take(NAMED + 1);

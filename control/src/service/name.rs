@@ -53,7 +53,7 @@ pub fn code(text: &str, field: &'static str) -> Result<Code, Fault> {
 
 /// A domain that stands in `field`.
 pub fn domain(text: &str, field: &'static str) -> Result<Domain, Fault> {
-    Domain::new(text).map_err(|fault| Fault::invalid(field, fault))
+    Domain::given(text).map_err(|fault| Fault::invalid(field, fault))
 }
 
 #[cfg(test)]

@@ -358,6 +358,46 @@ async fn a_target_of_ours_is_none() {
     .await;
 }
 
+/// Found by attack: control compared the letters of a host, clients compare what it reads as, and looped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_ours_is_known_however_it_is_spelled() {
+    over_both(async |world| {
+        let mut links = world.links().await;
+        for domain in ["b.example", "127.1", "b\u{fc}cher.example"] {
+            let (status, made) = call(world, "POST /v1/domains", json!({"domain": domain})).await;
+            assert_eq!(status, 201, "{domain}: {made}");
+        }
+        for name in ["127.0.0.1", "127.1", "xn--bcher-kva.example", "b\u{fc}cher.example"] {
+            let request = v1::GetDomainRequest { name: format!("domains/{name}") };
+            assert!(DomainsClient::new(world.channel().await).get_domain(request).await.is_ok(), "{name}");
+        }
+        for target in [
+            "http://b%2eexample/loop",
+            "http://\u{ff42}.example/loop",
+            "http://B.Example.:8080/loop",
+            "http:\\\\b.example\\loop",
+            "http://b.example/other/../loop",
+            "http://127.1/loop",
+            "http://0x7f000001/loop",
+            "http://b\u{fc}cher.example/loop",
+            "http://go.ex%61mple.com/loop",
+        ] {
+            let refused = links.create_link(create("loop", target)).await.unwrap_err();
+            assert!(refused.message().contains("of ours"), "{target}: {}", refused.message());
+            let not_found = json!({"domain": "new.example", "not_found": target});
+            let (status, refused) = call(world, "POST /v1/domains", not_found).await;
+            assert_eq!((status, &refused["field"]), (400, &json!("not_found")), "{target}");
+        }
+        // What stands in the store since before is read the same way.
+        let (status, _) =
+            call(world, "POST /v1/links", json!({"code": "z", "target": "http://c%2eexample/z"})).await;
+        assert_eq!(status, 201);
+        let (status, refused) = call(world, "POST /v1/domains", json!({"domain": "c.example"})).await;
+        assert_eq!((status, &refused["field"]), (400, &json!("domain_id")));
+    })
+    .await;
+}
+
 /// One that begins is told all domains at once, before any link of theirs.
 #[tokio::test]
 async fn an_edge_that_begins_is_told_all_domains() {
