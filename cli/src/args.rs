@@ -19,6 +19,7 @@ use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tonic::transport::Endpoint;
 
 /// A URL shortener: redirects from memory, and links that change everywhere at once.
@@ -159,6 +160,17 @@ impl Front {
     }
 }
 
+/// How a server ends when SIGTERM or SIGINT asks for it. A second signal ends it at once.
+#[derive(Args, Clone, Copy)]
+pub struct Drain {
+    /// How long it goes on accepting and answering, not ready any more: for balancers to notice, such as 10s
+    #[arg(long, env = "LINKR_DRAIN_DELAY", default_value = "0s", value_parser = time, value_name = "TIME")]
+    pub drain_delay: Duration,
+    /// How long what is under way and kept connections may take then
+    #[arg(long, env = "LINKR_DRAIN_TIMEOUT", default_value = "30s", value_parser = time, value_name = "TIME")]
+    pub drain_timeout: Duration,
+}
+
 /// Where and how links are written.
 #[derive(Args, Clone)]
 pub struct Back {
@@ -249,6 +261,9 @@ pub struct Up {
     /// The log.
     #[command(flatten)]
     pub log: Log,
+    /// How it ends.
+    #[command(flatten)]
+    pub drain: Drain,
 }
 
 /// `linkr edge`.
@@ -285,6 +300,9 @@ pub struct Edge {
     /// The log.
     #[command(flatten)]
     pub log: Log,
+    /// How it ends.
+    #[command(flatten)]
+    pub drain: Drain,
 }
 
 /// `linkr control`.
@@ -305,6 +323,9 @@ pub struct Control {
     /// The log.
     #[command(flatten)]
     pub log: Log,
+    /// How it ends.
+    #[command(flatten)]
+    pub drain: Drain,
     /// Instead of running.
     #[command(subcommand)]
     pub command: Option<ControlCommand>,
@@ -474,6 +495,21 @@ fn size(text: &str) -> Result<usize, String> {
     }
 }
 
+fn time(text: &str) -> Result<Duration, String> {
+    let unknown = "is not a time such as 500ms, 10s or 2m";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = match text[digits..].trim() {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        _ => return Err(unknown.to_owned()),
+    };
+    match text[..digits].parse::<u64>().map_err(|_| unknown)?.checked_mul(unit) {
+        Some(ms @ 0..=3_600_000) => Ok(Duration::from_millis(ms)),
+        _ => Err("is longer than an hour".to_owned()),
+    }
+}
+
 fn store(text: &str) -> Result<String, String> {
     let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
     let database = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
@@ -527,6 +563,17 @@ mod tests {
         ] {
             assert_eq!(with_up(words(given)), words(want));
         }
+    }
+
+    #[test]
+    fn times() {
+        let ms = |ms| Ok(Duration::from_millis(ms));
+        assert_eq!(
+            (time("500ms"), time("10s"), time("10"), time("2 m"), time("0")),
+            (ms(500), ms(10_000), ms(10_000), ms(120_000), ms(0))
+        );
+        assert!(time("60m").is_ok() && time("61m").is_err() && time("99999999999999999999s").is_err());
+        assert!(["", "s", "1h", "1.5s", "-1s", "1us"].iter().all(|text| time(text).is_err()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod data;
+mod ending;
 mod numbers;
 
 use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up};
@@ -11,12 +12,12 @@ use crate::out;
 use control::StoreAt;
 use control::keys::Secret;
 use data::Locked;
+use ending::{Signals, end};
 use proto::client::{Access, Key};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -77,10 +78,8 @@ pub fn up(args: Up) -> Result<(), Fault> {
             said_to_client(api, tls, first.filter(|_| !insecure)),
         ));
         edge_listens(&edge, Some(&control));
-        let signal = stopping(&mut signals).await;
-        if stop_edge(edge, &mut signals).await {
-            stop_control(control, &mut signals).await;
-        }
+        let signal = signals.asked().await;
+        end(Some(edge), Some(control), args.drain, &mut signals).await;
         stopped(signal);
         Ok(())
     })
@@ -99,8 +98,8 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
-        let signal = stopping(&mut signals).await;
-        stop_edge(edge, &mut signals).await;
+        let signal = signals.asked().await;
+        end(Some(edge), None, args.drain, &mut signals).await;
         stopped(signal);
         Ok(())
     })
@@ -128,7 +127,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
         let control = start_control(store, args.back, &args.redis).await?;
-        let address = admin::serve(admin, control.metrics());
+        let address = admin::serve(admin, control.metrics(), control.ready());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
             control.store_name(),
@@ -136,8 +135,8 @@ pub fn control(args: Control) -> Result<(), Fault> {
         ));
         let store = control.store_name();
         tracing::info!(name: "listening", api = %control.api(), admin = %address, store, version = VERSION, "control listens");
-        let signal = stopping(&mut signals).await;
-        stop_control(control, &mut signals).await;
+        let signal = signals.asked().await;
+        end(None, Some(control), args.drain, &mut signals).await;
         stopped(signal);
         Ok(())
     })
@@ -251,26 +250,6 @@ fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
     edge::start(config).map_err(Fault::new)
 }
 
-/// Blocks on what is in flight, so it does so on a thread of its own. A second signal does not wait for it: `false`.
-async fn stop_edge(edge: edge::Running, signals: &mut Signals) -> bool {
-    let stopped = tokio::task::spawn_blocking(move || edge.stop());
-    tokio::select! {
-        _ = stopped => true,
-        signal = signals.wait() => {
-            tracing::warn!(name: "cut", signal, "stopped at once: requests in flight were cut");
-            false
-        }
-    }
-}
-
-/// A second signal does not wait for the calls under way. What was acknowledged is on disk either way.
-async fn stop_control(control: control::Running, signals: &mut Signals) {
-    tokio::select! {
-        () = control.stop() => {}
-        signal = signals.wait() => tracing::warn!(name: "cut", signal, "stopped at once: calls in flight were cut"),
-    }
-}
-
 /// The line about where an edge listens, and the control in its process.
 fn edge_listens(edge: &edge::Running, control: Option<&control::Running>) {
     let (listen, admin, driver, workers) = (edge.listen(), edge.admin(), edge.driver(), edge.workers());
@@ -280,13 +259,6 @@ fn edge_listens(edge: &edge::Running, control: Option<&control::Running>) {
     tracing::info!(
         name: "listening", %listen, tls, %admin, api, store, driver, workers, version = VERSION, "linkr listens"
     );
-}
-
-/// Waits until a signal asks for the end.
-async fn stopping(signals: &mut Signals) -> &'static str {
-    let signal = signals.wait().await;
-    tracing::info!(name: "stopping", signal, "a signal asks for the end");
-    signal
 }
 
 fn stopped(signal: &str) {
@@ -339,26 +311,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "edge".to_owned() } else { name.trim().to_owned() }
-}
-
-/// SIGTERM and SIGINT, watched from the first moment: a signal during the start is not lost.
-struct Signals {
-    term: Signal,
-    int: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Fault> {
-        let watch =
-            |kind| signal(kind).map_err(|fault| Fault::new(format_args!("cannot watch signals: {fault}")));
-        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
-    }
-
-    /// Its name.
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
-        }
-    }
 }

@@ -10,6 +10,8 @@ mod confined;
 mod corpora;
 #[path = "e2e/domains.rs"]
 mod domains;
+#[path = "e2e/draining.rs"]
+mod draining;
 #[path = "e2e/durability.rs"]
 mod durability;
 #[path = "e2e/explain.rs"]
@@ -44,6 +46,8 @@ mod real_map;
 mod redis;
 #[path = "e2e/redis_edge.rs"]
 mod redis_edge;
+#[path = "e2e/rolling.rs"]
+mod rolling;
 #[path = "e2e/same.rs"]
 mod same;
 #[path = "e2e/snapshot.rs"]

@@ -26,10 +26,10 @@ mod tls;
 
 pub use tls::Tls;
 
-use connection::accept;
+use connection::{Ending, accept};
 use tls::Offered;
 
-/// How long calls that are under way may still take when control stops.
+/// How long calls that are under way may still take when control stops, unless somebody says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How control is set up.
@@ -124,6 +124,7 @@ pub struct Running {
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
+    ending: watch::Sender<Ending>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -175,6 +176,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
 
     let writer = Arc::new(writer);
     let (stop, stopped) = watch::channel(false);
+    let (ending, ends) = watch::channel(Ending::NotYet);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
         tracing::warn!(
@@ -237,12 +239,12 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
         tokio::spawn(show(shown, store.clone(), numbers, stopped.clone())),
-        tokio::spawn(accept(listener, offered.clone(), stack.clone(), stopped.clone(), GRACE)),
+        tokio::spawn(accept(listener, offered.clone(), stack.clone(), ends.clone())),
     ];
-    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, stopped.clone(), GRACE))));
+    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
-    Ok(Running { api, own_api, metrics, store, writer, stop, tasks })
+    Ok(Running { api, own_api, metrics, store, writer, stop, ending, tasks })
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
@@ -303,9 +305,27 @@ impl Running {
         self.store.name()
     }
 
-    /// Takes no more connections, ends the streams of the edges, lets calls that are under way finish for up to
-    /// 5 s, writes what was accepted, and closes the store.
+    /// Whether it is there for whoever comes; no more from [`Running::drain`] on.
+    pub fn ready(&self) -> impl Fn() -> bool + Clone + Send + Sync + 'static {
+        let ending = self.ending.subscribe();
+        move || *ending.borrow() == Ending::NotYet
+    }
+
+    /// Answers as before, and tells who asks to connect elsewhere from now on: `Connection: close` in HTTP/1, GOAWAY in
+    /// HTTP/2. The streams of the edges stay.
+    pub fn drain(&self) {
+        self.ending.send_replace(Ending::Draining);
+    }
+
+    /// [`Running::stop_within`] 5 s.
     pub async fn stop(self) {
+        self.stop_within(GRACE).await;
+    }
+
+    /// Takes no more connections, ends the streams of the edges, lets calls that are under way finish for so long, writes
+    /// what was accepted, and closes the store.
+    pub async fn stop_within(self, grace: Duration) {
+        self.ending.send_replace(Ending::By(tokio::time::Instant::now() + grace));
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await; // a panic in one must not keep the store open

@@ -176,11 +176,18 @@ impl Running {
         true
     }
 
-    /// Finishes what is in flight, at most 11 seconds, ends all threads, and writes the snapshot a last time.
-    pub fn stop(self) {
-        self.shared.stop();
+    /// Not ready any more, and each answer says that its connection ends; goes on accepting and answering.
+    pub fn drain(&self) {
+        self.shared.drain();
+    }
+
+    /// Accepts no more, lets connections end with their next answer, for `within` at most, ends all threads, and writes
+    /// the snapshot a last time.
+    pub fn stop(self, within: Duration) {
+        let by = Instant::now() + within;
+        self.shared.stop(by);
         // A worker that is stuck must not keep the process: everything it holds ends with it.
-        let deadline = Instant::now() + worker::DRAIN + Duration::from_secs(1);
+        let deadline = by + worker::LAST_WORDS + Duration::from_secs(1);
         while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -220,7 +227,7 @@ fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
-    socket.listen(4096)?;
+    socket.listen(worker::QUEUE as i32)?;
     // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
     // of its own. See `Socket::expect_more` for requests that come in parts.
     socket.set_tcp_quickack(false)?;

@@ -11,7 +11,8 @@ use futures_channel::{mpsc, oneshot};
 use hot::{Counts, Domains, Outcome, Set, Stored, Tier};
 use link::{Epoch, Key, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 pub use latency::{Durations, Published};
 
@@ -37,7 +38,8 @@ pub struct Shared {
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[Published]>,
     ask: mpsc::Sender<Question>,
-    stopping: AtomicBool,
+    draining: AtomicBool,
+    stop_by: OnceLock<Instant>,
     driver: AtomicU8,
 }
 
@@ -114,7 +116,8 @@ impl Shared {
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| Published::default()).collect(),
             ask,
-            stopping: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            stop_by: OnceLock::new(),
             driver: AtomicU8::new(Driver::IoUring as u8),
         }
     }
@@ -130,12 +133,28 @@ impl Shared {
         self.ask.clone()
     }
 
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    /// From now on this edge is not ready, and every answer is the last of its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on no connection is accepted, and those there are have until then.
+    pub fn stop(&self, by: Instant) {
+        self.drain();
+        self.stop_by.get_or_init(|| by);
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stop_by.get().is_some()
+    }
+
+    /// Until when connections may take, once it stops.
+    pub fn stop_by(&self) -> Option<Instant> {
+        self.stop_by.get().copied()
     }
 
     pub fn set_driver(&self, driver: Driver) {

@@ -19,18 +19,23 @@ use hot::{Hunt, Miss, Source, View};
 use monoio::net::TcpListener;
 use redis::{Said, Tier};
 use rustls::ServerConfig;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ticks::Ticks;
 
 pub use driver::Driver;
 
-/// A stopping worker waits at most this long for its connections.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// At the end of a drain, for connections that are silent to be told, and for answers that are being written.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Between the last handshake that begins and the end of the listener: two ticks, more than the way there and back on a
+/// continent.
+const HANDSHAKE_TICKS: usize = 2;
+/// The longest queue of a listener.
+pub const QUEUE: usize = 4096;
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
 /// Between two goes at those past their deadline, for whoever else has asked.
@@ -106,52 +111,85 @@ pub fn run(
 struct Door {
     listener: std::net::TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    closed: Cell<bool>,
+}
+
+impl Door {
+    fn new(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
+        Rc::new(Self { listener, tls, closed: Cell::new(false) })
+    }
 }
 
 impl Worker {
     /// Accepts until the edge stops, then drains.
     async fn serve(self: Rc<Self>, listeners: Listeners) -> std::io::Result<()> {
-        let mut doors = vec![Rc::new(Door { listener: listeners.plain, tls: None })];
-        doors.extend(listeners.tls.map(|(listener, tls)| Rc::new(Door { listener, tls: Some(tls) })));
+        let mut doors = vec![Door::new(listeners.plain, None)];
+        doors.extend(listeners.tls.map(|(listener, tls)| Door::new(listener, Some(tls))));
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
         for door in &doors {
             door.listener.set_nonblocking(true)?;
             let waiting = TcpListener::from_std(door.listener.try_clone()?)?;
             accepting.push(monoio::spawn(accept(Rc::clone(&self), Rc::clone(door), waiting)));
         }
-        while !self.shared.is_stopping() {
+        let by = loop {
+            ticks.next().await;
+            self.tick().await;
+            if self.shared.is_draining() {
+                self.connections.drain();
+            }
+            if let Some(by) = self.shared.stop_by() {
+                break by;
+            }
+        };
+        self.close(doors, &mut ticks).await;
+        for accepting in accepting {
+            accepting.await;
+        }
+        self.end_connections(by, &mut ticks).await;
+        Ok(())
+    }
+
+    /// Closes the listeners behind the last connection. The kernel resets what it holds for a listener that is closed,
+    /// and its client may have sent a request already.
+    async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
+        for door in &doors {
+            if let Err(fault) = sys::begin_no_handshake(&door.listener) {
+                tracing::warn!(name: "handshakes_cut", worker = self.index, %fault, "connections that begin now may be reset");
+            }
+        }
+        for _ in 0..HANDSHAKE_TICKS {
             ticks.next().await;
             self.tick().await;
         }
         for door in &doors {
-            // Who is connected already may have asked already.
-            for _ in 0..4096 / ACCEPTS {
+            for _ in 0..QUEUE / ACCEPTS {
                 if !matches!(self.accept_waiting(door), Ok((true, _))) {
                     break;
                 }
             }
-            sys::end(door.listener.as_raw_fd(), sys::Half::Read); // wakes it
+            door.closed.set(true);
+            sys::end(door.listener.as_raw_fd(), sys::Half::Read); // wakes who accepts
         }
-        for accepting in accepting {
-            accepting.await;
-        }
-        drop(doors);
-        self.connections.drain();
-        for _ in 0..DRAIN.as_millis() / TICK.as_millis() {
-            if self.connections.is_empty() {
-                return Ok(());
-            }
+    }
+
+    /// Waits until each connection has ended with an answer; ends those that are silent until `by`.
+    async fn end_connections(&self, by: Instant, ticks: &mut Ticks) {
+        while !self.connections.is_empty() && Instant::now() < by {
             ticks.next().await;
             self.tick().await;
-            self.connections.drain();
         }
-        tracing::warn!(
-            name: "connections_cut",
-            worker = self.index,
-            left = self.connections.len(),
-            "connections cut: they did not end in time"
-        );
-        Ok(())
+        for _ in 0..LAST_WORDS.as_millis() / TICK.as_millis() {
+            if self.connections.is_empty() {
+                return;
+            }
+            self.connections.end_silent();
+            ticks.next().await;
+            self.tick().await;
+        }
+        if !self.connections.is_empty() {
+            let (worker, left) = (self.index, self.connections.len());
+            tracing::warn!(name: "connections_cut", worker, left, "connections cut: they did not end in time");
+        }
     }
 
     /// Accepts who is waiting: whether there may be more, and the newest descriptor.
@@ -277,7 +315,7 @@ impl Worker {
 }
 
 async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
-    while !worker.shared.is_stopping() {
+    while !door.closed.get() {
         match worker.accept_waiting(&door) {
             Ok((more, newest)) => {
                 if newest.is_some()

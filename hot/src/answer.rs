@@ -33,7 +33,7 @@ pub struct Turn<'a> {
 #[derive(Debug, Default)]
 pub struct Conversation {
     served: u32,
-    /// Set to end the connection with the next answer.
+    /// Set to end the connection with the answer to the last request that is here whole.
     pub draining: bool,
 }
 
@@ -111,7 +111,8 @@ pub fn answer(
         };
         taken += length;
         conversation.served += 1;
-        let last = conversation.draining || conversation.served >= MAX_REQUESTS_PER_CONNECTION;
+        let last = conversation.served >= MAX_REQUESTS_PER_CONNECTION
+            || conversation.draining && is_last(&input[taken..]);
         if let Some(miss) = answer_one(head, last, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
@@ -124,6 +125,14 @@ pub fn answer(
         }
     }
     (taken, Step::Yield)
+}
+
+/// Whether a connection that drains ends with the request in front of `rest`. What is here whole is still answered: its
+/// client sent it before it could know.
+#[cold]
+#[inline(never)]
+fn is_last(rest: &[u8]) -> bool {
+    matches!(parse(rest), Parsed::Incomplete)
 }
 
 /// A request, and whose it is.

@@ -146,6 +146,69 @@ fn pipelined_requests_are_answered_in_order_and_nothing_after_a_refusal() {
 }
 
 #[test]
+fn a_connection_that_drains_answers_what_is_here_whole_and_ends_with_the_last() {
+    let (set, stamp, mut domains) = (set(), Stamp::new(DATE), no_domains());
+    let old = "GET /abc HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let head = get("abc").replace("GET", "HEAD");
+    let part = "GET /abc HTTP/1.1\r\nHos";
+    for (input, want) in [
+        (get("abc"), &["302 close"][..]),
+        (get("abc") + &get("gone") + &get("abc"), &["302", "410", "302 close"]),
+        (get("abc") + &head, &["302", "302 close"]),
+        (old.to_owned(), &["302 close"]),
+        (get("abc") + part, &["302 close"]),
+        (part.to_owned(), &[]),
+        (get("abc") + "nonsense\r\n\r\n", &["302", "400 close"]),
+        (
+            get("abc").repeat(MAX_REQUESTS_PER_TURN),
+            &[&["302"; MAX_REQUESTS_PER_TURN - 1][..], &["302 close"]].concat(),
+        ),
+        (
+            get("abc").repeat(MAX_REQUESTS_PER_TURN * 2),
+            &[&["302"; MAX_REQUESTS_PER_TURN * 2 - 1][..], &["302 close"]].concat(),
+        ),
+    ] {
+        let (mut conversation, mut counts, mut out) =
+            (Conversation { draining: true, ..Conversation::default() }, Counts::default(), Vec::new());
+        let (mut taken, mut step) = (0, Step::Yield);
+        while step == Step::Yield {
+            let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
+            let (count, next) = answer(&mut conversation, &input.as_bytes()[taken..], &mut out, &mut turn);
+            (taken, step) = (taken + count, next);
+        }
+        let text = String::from_utf8(out).unwrap();
+        let found: Vec<String> = text
+            .split("HTTP/1.1 ")
+            .skip(1)
+            .map(|answer| {
+                let close = answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n");
+                format!("{}{}", &answer[..3], if close { " close" } else { "" })
+            })
+            .collect();
+        assert_eq!(found, want, "{input}");
+        assert_eq!(step == Step::Wait, want.is_empty(), "{input}: {step:?}");
+    }
+}
+
+#[test]
+fn a_miss_of_a_connection_that_drains_ends_it_only_when_nothing_follows() {
+    let (set, stamp, mut domains) = (empty(), Stamp::new(DATE), no_domains());
+    let (mut counts, mut out) = (Counts::default(), Vec::new());
+    let mut conversation = Conversation { draining: true, ..Conversation::default() };
+    let input = get("a") + &get("b");
+    let mut rest = input.as_bytes();
+    for (want, last) in [(Step::Wait, false), (Step::Close { linger: true }, true)] {
+        let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
+        let (taken, step) = answer(&mut conversation, rest, &mut out, &mut turn);
+        let Step::Miss(miss) = step else { panic!("{step:?}") };
+        assert_eq!(finish(&miss, Asked::Nobody, &mut out, &mut turn), want);
+        rest = &rest[taken..];
+        let said = String::from_utf8_lossy(&out).to_ascii_lowercase().contains("\r\nconnection: close\r\n");
+        assert_eq!(said, last);
+    }
+}
+
+#[test]
 fn a_client_that_ends_the_connection_itself_is_not_waited_for() {
     let (_, step, _) =
         talk(&set(), &[get("abc").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()]);

@@ -23,8 +23,12 @@ pub async fn bind(address: SocketAddr) -> Result<Bound, Fault> {
     Ok(Bound(listener, address))
 }
 
-/// Answers on it until the process ends. Control has started before this: it is alive and ready.
-pub fn serve(Bound(listener, address): Bound, metrics: Arc<Metrics>) -> SocketAddr {
+/// Answers on it until the process ends. Control has started before this: it is alive.
+pub fn serve(
+    Bound(listener, address): Bound,
+    metrics: Arc<Metrics>,
+    ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> SocketAddr {
     let version = format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION"));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics));
@@ -34,12 +38,19 @@ pub fn serve(Bound(listener, address): Bound, metrics: Arc<Metrics>) -> SocketAd
     let json = [(CONTENT_TYPE, "application/json")];
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz", get(async move || readiness(ready())))
         .route("/startupz", get(|| async { "ok\n" }))
         .route("/metrics", get(async move |fields: HeaderMap| scrape(&registry, &fields)))
         .route("/version", get(async move || (json, version.clone())));
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
+}
+
+fn readiness(ready: bool) -> (StatusCode, &'static str) {
+    match ready {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "draining: a signal asked this control to stop\n"),
+    }
 }
 
 fn scrape(registry: &Registry, fields: &HeaderMap) -> impl IntoResponse + use<> {

@@ -257,9 +257,14 @@ impl Linkr {
         });
     }
 
-    /// Sends SIGTERM. (The shell's own kill: there is one everywhere.)
+    /// Sends SIGTERM.
     pub fn ask_to_stop(&self) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid())]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name. (The shell's own kill: there is one everywhere.)
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().unwrap();
         assert!(sent.success());
     }
 

@@ -44,7 +44,7 @@ impl Certificate {
 }
 
 /// A client that believes these. Every one has tickets of its own.
-fn client(believed: &[&Certificate]) -> Arc<ClientConfig> {
+pub fn client(believed: &[&Certificate]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     believed.iter().for_each(|shown| roots.add(shown.der.clone()).unwrap());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -54,9 +54,9 @@ fn client(believed: &[&Certificate]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-type Secured = Connection<StreamOwned<ClientConnection, TcpStream>>;
+pub type Secured = Connection<StreamOwned<ClientConnection, TcpStream>>;
 
-fn connect(edge: SocketAddr, client: &Arc<ClientConfig>) -> Secured {
+pub fn connect(edge: SocketAddr, client: &Arc<ClientConfig>) -> Secured {
     let socket = TcpStream::connect_timeout(&edge, PATIENCE).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();

@@ -4,19 +4,21 @@
 use super::tls::{Offered, edge_of};
 use crate::stack::{Peer, Stack};
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 /// Connections at once; more wait in the kernel's queue.
@@ -28,30 +30,62 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// After an error of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes connections until `stop`; then waits for those under way, at most for `grace`.
+/// When control stops, for whoever is in the listener's queue.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
+
+/// How far the end of this control has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It has not begun.
+    NotYet,
+    /// Whoever asks is answered, and told to connect elsewhere.
+    Draining,
+    /// Calls that are under way have until then.
+    By(Instant),
+}
+
+/// What a connection was used for, the most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Use {
+    Nothing,
+    Http1,
+    Http2,
+    /// By an edge, whose stream would have to begin again: it stays until control stops.
+    Feed,
+}
+
+/// Takes connections until it stops; then waits for those under way.
 pub async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Offered>>,
     stack: Stack,
-    mut stop: watch::Receiver<bool>,
-    grace: Duration,
+    mut ending: watch::Receiver<Ending>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let (mut connections, mut last) = (JoinSet::new(), None);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
         let taken = tokio::select! {
             taken = listener.accept() => taken,
-            () = stopped(&mut stop) => break,
+            () = stopped(&mut ending) => {
+                let last = *last.get_or_insert_with(|| Instant::now() + LAST_HANDSHAKES);
+                if Instant::now() >= last {
+                    break;
+                }
+                match tokio::time::timeout_at(last, listener.accept()).await {
+                    Ok(taken) => taken,
+                    Err(_) => break,
+                }
+            }
         };
         match taken {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true); // only slower without
-                let (tls, stack, stop) = (tls.clone(), stack.clone(), stop.clone());
+                let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
                 connections.spawn(async move {
                     match tls {
-                        Some(tls) => serve_tls(stream, peer, &tls, stack, stop).await,
-                        None => serve(stream, Peer { address: peer.ip(), edge: None }, stack, stop).await,
+                        Some(tls) => serve_tls(stream, peer, &tls, stack, ending).await,
+                        None => serve(stream, Peer { address: peer.ip(), edge: None }, stack, ending).await,
                     }
                     drop(place);
                 });
@@ -64,16 +98,25 @@ pub async fn accept(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    let by = if let Ending::By(by) = *ending.borrow() { by } else { Instant::now() };
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, ended).await.is_err() {
+    if tokio::time::timeout_at(by, ended).await.is_err() {
         tracing::warn!("calls that were still under way are cut off");
         connections.shutdown().await;
     }
 }
 
 /// Waits until control stops, or until nobody is left who could say so.
-pub async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|&stop| stop).await;
+async fn stopped(ending: &mut watch::Receiver<Ending>) {
+    let _ = ending.wait_for(|ending| matches!(ending, Ending::By(_))).await;
+}
+
+/// Waits until a connection can be told to end while others are still answered: only HTTP/2 has words for that.
+async fn dismissed(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
+    let draining = ending.wait_for(|&ending| ending != Ending::NotYet).await.is_ok();
+    if !draining || used.wait_for(|&used| used == Use::Http2).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn serve_tls(
@@ -81,16 +124,16 @@ async fn serve_tls(
     peer: SocketAddr,
     tls: &Offered,
     stack: Stack,
-    mut stop: watch::Receiver<bool>,
+    mut ending: watch::Receiver<Ending>,
 ) {
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
-        () = stopped(&mut stop) => return,
+        () = stopped(&mut ending) => return,
     };
     match shaken {
         Ok(Ok(stream)) => {
             let peer = Peer { address: peer.ip(), edge: edge_of(stream.get_ref().1) };
-            serve(stream, peer, stack, stop).await;
+            serve(stream, peer, stack, ending).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection is not let in by TLS"),
         Err(_) => tracing::debug!(%peer, "a connection does not finish its TLS handshake"),
@@ -101,7 +144,7 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
     stack: Stack,
-    mut stop: watch::Receiver<bool>,
+    mut ending: watch::Receiver<Ending>,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -112,14 +155,23 @@ async fn serve(
         .keep_alive_timeout(KEEPALIVE)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
-    let asked = Arc::new(AtomicBool::new(false));
+    let (using, used) = watch::channel(Use::Nothing);
+    let asked = || *used.borrow() != Use::Nothing;
     let service = service_fn({
-        let asked = asked.clone();
+        let ending = ending.clone();
         move |request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
+            let this = Use::of(&request);
+            using.send_if_modified(|used| std::mem::replace(used, this.most(*used)) != *used);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
-            stack.clone().oneshot(request)
+            let (answered, ending) = (stack.clone().oneshot(request), ending.clone());
+            async move {
+                let mut answer = answered.await?;
+                if this == Use::Http1 && *ending.borrow() != Ending::NotYet {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -127,13 +179,18 @@ async fn serve(
     // hyper times heads, but neither the bytes that tell HTTP/1.1 from HTTP/2 nor the first stream of HTTP/2.
     let silent = async {
         tokio::time::sleep(HEAD).await;
-        if asked.load(Ordering::Relaxed) {
+        if asked() {
             std::future::pending::<()>().await;
         }
     };
+    let (mut end, mut told) = (ending.clone(), used.clone());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
+        () = stopped(&mut ending) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = dismissed(&mut end, &mut told) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -142,7 +199,7 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             let leaving = async {
                 tokio::time::sleep(KEEPALIVE).await;
-                if asked.load(Ordering::Relaxed) {
+                if asked() {
                     std::future::pending::<()>().await;
                 }
             };
@@ -157,6 +214,20 @@ async fn serve(
     }
 }
 
+impl Use {
+    fn of(request: &Request<Incoming>) -> Self {
+        match request.version() {
+            Version::HTTP_2 if request.uri().path().starts_with("/linkr.v1.Feed/") => Self::Feed,
+            Version::HTTP_2 => Self::Http2,
+            _ => Self::Http1,
+        }
+    }
+
+    fn most(self, other: Self) -> Self {
+        if other > self { other } else { self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,15 +237,14 @@ mod tests {
     use std::net::IpAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::task::JoinHandle;
-    use tokio::time::Instant;
 
-    fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
+    fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>) {
         let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), edge: None };
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(serve(server, peer, outer(stuck), stopped));
-        (client, task, stop)
+        let (end, ending) = watch::channel(Ending::NotYet);
+        let task = tokio::spawn(serve(server, peer, outer(stuck), ending));
+        (client, task, end)
     }
 
     #[tokio::test(start_paused = true)]
@@ -182,7 +252,7 @@ mod tests {
         let mut settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         settings.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
         for start in [&b""[..], b"P", b"PRI", &settings[..24], &settings, b"GET / HTTP/1.1\r\nhost:"] {
-            let (mut client, task, _stop) = served();
+            let (mut client, task, _end) = served();
             client.write_all(start).await.unwrap();
             let began = Instant::now();
             tokio::time::timeout(HEAD * 9, task).await.expect("it ends").unwrap();
@@ -192,7 +262,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_grpc_call_over_http1_is_refused_without_its_body() {
-        let (mut client, task, _stop) = served();
+        let (mut client, task, _end) = served();
         let head =
             "POST /stuck HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc\r\ncontent-length: 9\r\n\r\n";
         client.write_all(head.as_bytes()).await.unwrap();
@@ -204,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_unary_grpc_call_that_does_not_end_is_ended() {
-        let (client, _task, _stop) = served();
+        let (client, _task, _end) = served();
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
         tokio::spawn(connection);

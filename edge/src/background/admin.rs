@@ -82,8 +82,8 @@ async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoR
 /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
 /// the balancer in front, while this edge can still redirect.
 fn readiness(shared: &Shared) -> impl IntoResponse + use<> {
-    if shared.is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    if shared.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining: a signal asked this edge to stop\n")
     } else if shared.feed.loaded.load(Ordering::Acquire) {
         (StatusCode::OK, "ok\n")
     } else {

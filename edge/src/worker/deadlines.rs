@@ -161,14 +161,24 @@ impl Connections {
         false
     }
 
-    /// Asks every connection to end: idle ones now, the others with their next answer.
+    /// Asks every connection to end with its next answer.
     pub fn drain(&self) {
-        self.draining.set(true);
+        if !self.draining.replace(true) {
+            self.table.borrow().iter().flatten().for_each(|watch| watch.draining.set(true));
+        }
+    }
+
+    /// Ends every connection whose client says nothing; answers that are being made or written are left alone.
+    pub fn end_silent(&self) {
         for watch in self.table.borrow().iter().flatten() {
-            watch.draining.set(true);
-            // Again at every call: what was busy before may be idle now.
-            if watch.phase.get() == Phase::Idle {
-                end(watch.fd, Half::Read);
+            match watch.phase.get() {
+                Phase::Asking | Phase::Write => {}
+                Phase::Handshake | Phase::Linger => end(watch.fd, Half::Both),
+                Phase::Idle => end(watch.fd, Half::Read),
+                Phase::Head => {
+                    watch.expired.set(true);
+                    end(watch.fd, Half::Read);
+                }
             }
         }
     }
@@ -287,21 +297,30 @@ mod tests {
     }
 
     #[test]
-    fn draining_ends_idle_connections_and_warns_the_others() {
-        let (_a, mut idle) = pair();
-        let (_b, busy) = pair();
+    fn draining_ends_nobody_and_then_who_is_silent_is_ended() {
+        let pairs: Vec<_> = (0..4).map(|_| pair()).collect();
         let connections = Connections::default();
-        let _idle = connections.enter(idle.as_raw_fd());
-        let watch = connections.enter(busy.as_raw_fd());
-        connections.turn(&watch, Phase::Write);
+        let watches: Vec<_> = pairs.iter().map(|(_, server)| connections.enter(server.as_raw_fd())).collect();
+        let phases = [Phase::Idle, Phase::Head, Phase::Handshake, Phase::Write];
+        watches.iter().zip(phases).for_each(|(watch, phase)| connections.turn(watch, phase));
+        let ended = || {
+            let ended = pairs.iter().map(|(_, server)| {
+                server.set_nonblocking(true).unwrap();
+                let mut server = server;
+                server.read(&mut [0]).is_ok_and(|count| count == 0)
+            });
+            ended.collect::<Vec<_>>()
+        };
         connections.drain();
-        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
-        assert!(watch.draining());
-        connections.turn(&watch, Phase::Idle); // its last answer was taken after the first call
-        connections.drain();
-        let mut busy = busy;
-        assert_eq!(busy.read(&mut [0]).unwrap(), 0);
-        let (_c, late) = pair();
+        assert!(watches.iter().all(|watch| watch.draining()));
+        assert_eq!(ended(), [false; 4]);
+        let (_late, late) = pair();
         assert!(connections.enter(late.as_raw_fd()).draining());
+        connections.end_silent();
+        assert_eq!(ended(), [true, true, true, false]);
+        assert!(watches[1].timed_out(), "it is told");
+        connections.turn(&watches[3], Phase::Idle); // its answer was taken
+        connections.end_silent();
+        assert_eq!(ended(), [true; 4]);
     }
 }

@@ -100,7 +100,7 @@ fn run(uring: bool, mut redis: Redis, server: Option<services::Redis>, test: imp
             }
         });
         let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&mut world)));
-        world.shared.stop();
+        world.shared.stop(std::time::Instant::now() + std::time::Duration::from_secs(10));
         drop(stop);
         if let Err(panic) = tested {
             std::panic::resume_unwind(panic);

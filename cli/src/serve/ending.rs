@@ -1,0 +1,91 @@
+//! How a server ends: the signals that ask for it, and the order in which its halves go.
+
+use crate::args::Drain;
+use crate::fault::Fault;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+/// What control has at least, however long the edge beside it took.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Signals, watched from the first moment: one during the start is not lost.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    /// Those that mean nothing to linkr would end it otherwise: they are ignored with a line.
+    pub fn new() -> Result<Self, Fault> {
+        let others = [
+            ("SIGHUP", watch(SignalKind::hangup())?),
+            ("SIGUSR1", watch(SignalKind::user_defined1())?),
+            ("SIGUSR2", watch(SignalKind::user_defined2())?),
+        ];
+        for (name, mut other) in others {
+            tokio::spawn(async move {
+                while other.recv().await.is_some() {
+                    tracing::info!(
+                        name: "ignored",
+                        signal = name,
+                        "a signal that changes nothing: certificates are read again by themselves, settings at a start"
+                    );
+                }
+            });
+        }
+        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
+    }
+
+    /// Waits until one asks for the end: its name.
+    pub async fn asked(&mut self) -> &'static str {
+        let signal = self.next().await;
+        tracing::info!(name: "stopping", signal, "a signal asks for the end");
+        signal
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+fn watch(kind: SignalKind) -> Result<Signal, Fault> {
+    signal(kind).map_err(|fault| Fault::new(format_args!("cannot watch signals: {fault}")))
+}
+
+/// Drains and stops what runs; the edge first, which asks control up to its last answer. A second signal does not wait:
+/// what was acknowledged is on disk either way.
+pub async fn end(
+    edge: Option<edge::Running>,
+    control: Option<control::Running>,
+    drain: Drain,
+    signals: &mut Signals,
+) {
+    if let Some(edge) = &edge {
+        edge.drain();
+    }
+    if let Some(control) = &control {
+        control.drain();
+    }
+    let orderly = async {
+        tokio::time::sleep(drain.drain_delay).await;
+        let by = Instant::now() + drain.drain_timeout;
+        if let Some(edge) = edge {
+            // Blocks on what is under way, so it has a thread of its own.
+            let _ = tokio::task::spawn_blocking(move || edge.stop(drain.drain_timeout)).await;
+        }
+        if let Some(control) = control {
+            let left = by.saturating_duration_since(Instant::now());
+            control.stop_within(left.max(LEAST)).await;
+        }
+    };
+    tokio::select! {
+        () = orderly => {}
+        signal = signals.next() => {
+            tracing::warn!(name: "cut", signal, "stopped at once: what was under way was cut");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Two edges restarted one after the other by SIGTERM, behind a real HAProxy and a real nginx that never try again.
+
+use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, alone, command, has, skip, until};
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Of each kind: those that connect for every request, and those that keep their connections.
+const CLIENTS: usize = 8;
+/// Requests a second of each client: of the long form 50,000 in all, and more.
+const RATE: u32 = 50;
+const LONG_RATE: u32 = 125;
+/// How HAProxy finds out: two checks in a row.
+const CHECKS: &str = "inter 100ms fall 2 rise 2";
+/// Longer than that takes.
+const DELAY: &str = "800ms";
+/// The clients send more often, and what the balancer holds without need is closed then.
+const TIMEOUT: &str = "1s";
+
+/// An answer that a person notices.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// The servers behind the balancer.
+struct Edges {
+    control: Linkr,
+    dirs: [Dir; 2],
+    edges: [Linkr; 2],
+    delay: &'static str,
+}
+
+impl Edges {
+    fn start(dir: &Dir, delay: &'static str) -> Self {
+        let control = Linkr::up(dir);
+        control.ok(dir, &["link", "create", "https://example.com/", "--code", "x"]);
+        let dirs = [Dir::new(), Dir::new()];
+        let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let edges = [0, 1].map(|at| edge(&control, &dirs[at], free, free, delay));
+        Self { control, dirs, edges, delay }
+    }
+
+    /// As a supervisor does it: a signal, the end, and the same again.
+    fn restart(&mut self, at: usize) {
+        let (old, control) = (&mut self.edges[at], &self.control);
+        let (listen, admin) = (old.edge(), old.admin());
+        old.ask_to_stop();
+        assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
+        assert!(!old.stderr().contains("cut"), "{}", old.stderr());
+        *old = edge(control, &self.dirs[at], listen, admin, self.delay);
+    }
+
+    /// Waits until the balancer sends it something.
+    fn is_asked(&self, at: usize) {
+        let answered =
+            || self.edges[at].metric("linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"}");
+        let before = answered().unwrap_or(0.0);
+        until("the balancer to use it", || answered().filter(|&now| now > before + 10.0));
+    }
+}
+
+fn edge(control: &Linkr, dir: &Dir, listen: SocketAddr, admin: SocketAddr, delay: &str) -> Linkr {
+    let mut edge = command(LINKR, dir.path());
+    edge.args(["edge", "--control", &format!("http://{}", control.api()), "--workers", "2", "--unpinned"]);
+    edge.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
+    edge.args(["--drain-delay", delay, "--drain-timeout", TIMEOUT]);
+    let edge = Linkr::start(edge, dir, &["edge", "admin"]);
+    until("it to be ready", || {
+        (Connection::to(edge.admin()).ask("GET", "/readyz").status == 200).then_some(())
+    });
+    edge
+}
+
+/// A real balancer; asked to end when it is dropped, since a master of nginx ends its workers only then.
+struct Balancer {
+    child: Child,
+    socket: String,
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let mut kill = std::process::Command::new("sh");
+        let _ = kill.args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE / 10 && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where Debian puts it, which is in no user's path.
+fn program(name: &str) -> Option<String> {
+    let beside = format!("/usr/sbin/{name}");
+    if has(name) { Some(name.to_owned()) } else { Path::new(&beside).is_file().then_some(beside) }
+}
+
+impl Balancer {
+    fn start(program: &str, words: &[&str], dir: &Dir, socket: String) -> Self {
+        let log = fs::File::create(dir.path().join("balancer.log")).unwrap();
+        let mut balancer = command(program, dir.path());
+        let balancer = balancer.args(words).stdout(Stdio::null()).stderr(log);
+        let balancer = Self { child: balancer.spawn().unwrap(), socket };
+        until("the balancer to answer", || {
+            let mut connection = Connection::over(UnixStream::connect(&balancer.socket).ok()?);
+            connection.send("GET", "/x", "").ok()?;
+            let answer = connection.answer(false).ok()??;
+            (answer.status == 302).then_some(())
+        });
+        balancer
+    }
+
+    fn haproxy(program: &str, dir: &Dir, edges: &[Linkr; 2]) -> Self {
+        let socket = dir.file("haproxy.sock");
+        let servers = edges.each_ref().map(|edge| {
+            let (listen, port) = (edge.edge(), edge.admin().port());
+            format!("  server edge-{port} {listen} check port {port} {CHECKS}\n")
+        });
+        let config = dir.write(
+            "haproxy.cfg",
+            format!(
+                "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  \
+                 retries 0\n  no option redispatch\n\
+                 frontend visitors\n  bind unix@{socket}\n  default_backend edges\n\
+                 backend edges\n  balance roundrobin\n  option httpchk GET /readyz\n{}",
+                servers.concat()
+            ),
+        );
+        Self::start(program, &["-db", "-f", &config], dir, socket)
+    }
+
+    /// nginx looks at no server by itself: a file takes each one out, at once and without a reload.
+    fn nginx(program: &str, dir: &Dir, edges: &[Linkr; 2]) -> Self {
+        let (at, socket) = (dir.path().display(), dir.file("nginx.sock"));
+        let [one, two] = edges.each_ref().map(Linkr::edge);
+        let config = dir.write(
+            "nginx.conf",
+            format!(
+                "daemon off; worker_processes 2; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
+                 events {{ worker_connections 1024; }}\n\
+                 http {{ access_log off; keepalive_requests 1000000;\n\
+                 client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; \
+                 uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
+                 upstream both {{ server {one} max_fails=0; server {two} max_fails=0; keepalive 16; }}\n\
+                 upstream without_0 {{ server {two} max_fails=0; keepalive 16; }}\n\
+                 upstream without_1 {{ server {one} max_fails=0; keepalive 16; }}\n\
+                 server {{ listen unix:{socket}; location / {{\n\
+                 set $edges both;\n\
+                 if (-f {at}/out-0) {{ set $edges without_0; }}\n\
+                 if (-f {at}/out-1) {{ set $edges without_1; }}\n\
+                 proxy_pass http://$edges; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+                 proxy_set_header Host $host; proxy_next_upstream off; }} }} }}\n"
+            ),
+        );
+        Self::start(program, &["-q", "-c", &config], dir, socket)
+    }
+}
+
+/// What the clients met.
+#[derive(Default)]
+struct Seen {
+    requests: AtomicUsize,
+    failed: AtomicUsize,
+    first: std::sync::Mutex<Vec<String>>,
+    slow: AtomicUsize,
+    slowest_ms: AtomicUsize,
+    end: AtomicBool,
+}
+
+impl Seen {
+    fn fail(&self, why: String) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut first = self.first.lock().unwrap();
+        if first.len() < 10 {
+            first.push(why);
+        }
+    }
+
+    /// Sends at fixed times, and never again what failed.
+    fn visit(&self, socket: &str, kept: bool) {
+        let (began, mut held) = (Instant::now(), None);
+        let rate = if long() { LONG_RATE } else { RATE };
+        for number in 0.. {
+            let due = began + Duration::from_secs(1) * number / rate;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if self.end.load(Ordering::Relaxed) {
+                return;
+            }
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let sent = Instant::now();
+            match ask(socket, held.take()) {
+                Ok((connection, closes)) => held = (kept && !closes).then_some(connection),
+                Err(why) => self.fail(format!("{}: {why}", if kept { "kept" } else { "new" })),
+            }
+            let took = sent.elapsed();
+            self.slow.fetch_add(usize::from(took > SLOW), Ordering::Relaxed);
+            self.slowest_ms.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
+        }
+    }
+}
+
+type Client = Connection<UnixStream>;
+
+fn ask(socket: &str, held: Option<Client>) -> Result<(Client, bool), String> {
+    let mut connection = match held {
+        Some(connection) => connection,
+        None => {
+            let stream = UnixStream::connect(socket).map_err(|fault| format!("connect: {fault}"))?;
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            Connection::over(stream)
+        }
+    };
+    connection.send("GET", "/x", "").map_err(|fault| format!("send: {fault}"))?;
+    match connection.answer(false).map_err(|fault| format!("answer: {fault}"))? {
+        Some(answer) if answer.location() == "https://example.com/" => {
+            let closes = answer.field("connection") == Some("close");
+            Ok((connection, closes))
+        }
+        Some(answer) => Err(format!("answered {}", answer.status)),
+        None => Err("closed without an answer".to_owned()),
+    }
+}
+
+/// Calls `restart` for both edges in turn while clients ask, `rounds` times.
+fn while_asked(
+    balancer: &Balancer,
+    edges: &mut Edges,
+    rounds: usize,
+    restart: impl Fn(&mut Edges, usize),
+) -> Seen {
+    let seen = Seen::default();
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS * 2 {
+            let (seen, socket) = (&seen, &balancer.socket);
+            scope.spawn(move || seen.visit(socket, number % 2 == 0));
+        }
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..rounds {
+                for at in 0..2 {
+                    edges.is_asked(at);
+                    restart(edges, at);
+                    edges.is_asked(at);
+                }
+            }
+        }));
+        seen.end.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    seen
+}
+
+fn long() -> bool {
+    std::env::var_os("LINKR_LONG").is_some()
+}
+
+fn rounds() -> usize {
+    if long() { 10 } else { 1 }
+}
+
+fn said(name: &str, rounds: usize, seen: &Seen) -> (usize, usize) {
+    let (requests, failed) = (seen.requests.load(Ordering::Relaxed), seen.failed.load(Ordering::Relaxed));
+    let (first, slowest) = (seen.first.lock().unwrap(), seen.slowest_ms.load(Ordering::Relaxed));
+    let slow = seen.slow.load(Ordering::Relaxed);
+    eprintln!(
+        "{name}: {rounds} rolling restarts, {failed} of {requests} failed, {slow} took longer than {SLOW:?}, the slowest {slowest} ms; {first:?}"
+    );
+    (requests, failed)
+}
+
+#[test]
+fn a_rolling_restart_behind_haproxy_loses_nothing() {
+    let name = "a_rolling_restart_behind_haproxy_loses_nothing";
+    let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
+    let _turn = alone();
+    let dir = Dir::new();
+    let mut edges = Edges::start(&dir, DELAY);
+    let balancer = Balancer::haproxy(&program, &dir, &edges.edges);
+    let seen = while_asked(&balancer, &mut edges, rounds(), Edges::restart);
+    assert_eq!(said(name, rounds(), &seen).1, 0);
+}
+
+#[test]
+fn a_rolling_restart_behind_nginx_loses_nothing() {
+    let name = "a_rolling_restart_behind_nginx_loses_nothing";
+    let Some(program) = program("nginx") else { return skip(name, "no nginx") };
+    let _turn = alone();
+    let dir = Dir::new();
+    // Whoever takes an edge out first needs no delay.
+    let mut edges = Edges::start(&dir, "0s");
+    let balancer = Balancer::nginx(&program, &dir, &edges.edges);
+    let seen = while_asked(&balancer, &mut edges, rounds(), |edges, at| {
+        let out = dir.write(&format!("out-{at}"), "");
+        edges.restart(at);
+        fs::remove_file(out).unwrap();
+    });
+    assert_eq!(said(name, rounds(), &seen).1, 0);
+}
+
+/// What the delay and the file are for: measured, and nothing is promised.
+#[test]
+fn a_rolling_restart_that_no_balancer_knows_of_is_measured() {
+    if !long() {
+        return;
+    }
+    let _turn = alone();
+    for name in ["haproxy", "nginx"] {
+        let Some(program) = program(name) else { continue };
+        let dir = Dir::new();
+        let mut edges = Edges::start(&dir, "0s");
+        let balancer = match name {
+            "haproxy" => Balancer::haproxy(&program, &dir, &edges.edges),
+            _ => Balancer::nginx(&program, &dir, &edges.edges),
+        };
+        let seen = while_asked(&balancer, &mut edges, rounds(), Edges::restart);
+        said(&format!("{name}, without a word to it"), rounds(), &seen);
+    }
+}
