@@ -56,7 +56,7 @@ impl Heads {
                 Ok(()) if self.store.standing().is_some_and(|standing| standing.heartbeat) => LONG_PAUSE,
                 Ok(()) => PAUSE,
                 Err(fault) => {
-                    tracing::warn!(%fault, "no edge is told that it is current");
+                    tracing::debug!(name: "head_unread", %fault, "no edge is told that it is current");
                     LONG_PAUSE
                 }
             };

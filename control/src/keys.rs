@@ -10,12 +10,13 @@ pub use calls::mint;
 pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 
-use crate::Fault;
 use crate::metrics::Metrics;
 use crate::port::{KeyRow, Repository, StoreFault};
 use crate::service::blocking;
 use crate::stack::Limits;
 use crate::writer::unix_ms;
+use crate::{Fault, clock};
+use feed::Spell;
 use secret::Hash;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -190,10 +191,24 @@ impl Keys {
 
     /// Looks whether a key changed, until `stop`.
     pub async fn run(self: Arc<Self>, limits: Arc<Limits>, mut stop: watch::Receiver<bool>) {
-        let mut noted = Instant::now();
+        let (mut noted, mut trouble) = (Instant::now(), Spell::default());
         loop {
-            if let Err(fault) = self.refresh().await {
-                tracing::warn!(%fault, "keys cannot be read: but for edges, calls are refused until they can");
+            match self.refresh().await {
+                Ok(()) => {
+                    if let Some(over) = trouble.over(clock::ms()) {
+                        let lasted_ms = over.lasted_ms;
+                        tracing::info!(name: "keys_readable", lasted_ms, "keys can be read again");
+                    }
+                }
+                Err(fault) => {
+                    if let Some(tell) = trouble.met(clock::ms(), "store") {
+                        let lasts_ms = tell.lasts_ms;
+                        tracing::warn!(
+                            name: "keys_unreadable", %fault, lasts_ms,
+                            "keys cannot be read: but for edges, calls are refused until they can"
+                        );
+                    }
+                }
             }
             if noted.elapsed() >= NOTE {
                 noted = Instant::now();
@@ -248,7 +263,9 @@ impl Keys {
         }
         if !uses.is_empty() {
             let noted = blocking(&self.store, move |store| store.key_rows().use_keys(&uses)).await;
-            noted.unwrap_or_else(|fault| tracing::debug!(%fault, "when keys were used is not noted"));
+            noted.unwrap_or_else(
+                |fault| tracing::debug!(name: "uses_not_noted", %fault, "when keys were used is not noted"),
+            );
         }
     }
 }

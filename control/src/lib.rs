@@ -2,7 +2,9 @@
 //! Nothing here answers a visitor's request.
 
 pub mod adapter;
+mod call;
 mod caller;
+mod clock;
 mod fault;
 mod frozen;
 mod heads;
@@ -18,6 +20,7 @@ mod sessions;
 mod stack;
 mod tail;
 mod transport;
+mod watched;
 mod wire;
 mod writer;
 

@@ -1,11 +1,18 @@
 //! What control counts, as families for `proto::exposition`. Nothing is served here.
 
+mod store;
+mod timings;
+
 use crate::port::Standing;
 use proto::exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use timings::Timings;
+
+pub(crate) use store::StoreNumbers;
 
 /// The numbers of one control.
 #[derive(Debug, Default)]
@@ -15,6 +22,12 @@ pub struct Metrics {
     sessions: AtomicI64,
     histories: AtomicU64,
     standing: Mutex<Option<Standing>>,
+    durations: Mutex<BTreeMap<&'static str, Arc<Timings>>>,
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// Whether edges are shown by name, and where each stands.
+    edges: Mutex<Vec<EdgeAt>>,
+    /// What is counted of the store.
+    pub(crate) store: Arc<StoreNumbers>,
     /// What the relay to Redis counts.
     pub(crate) relay: crate::relay::Numbers,
 }
@@ -24,6 +37,27 @@ impl Metrics {
     pub(crate) fn count(&self, method: &'static str, code: &'static str) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((method, code)).or_default() += 1;
+        drop(requests);
+        crate::call::came_to(code);
+    }
+
+    /// A call was answered after so long; of one that streams, its stream began.
+    pub(crate) fn took(&self, method: &'static str, took: Duration) {
+        let mut durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        let timings = durations.entry(method).or_default().clone();
+        drop(durations);
+        timings.record(took);
+    }
+
+    /// A call was refused at the door, or a connection was.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// Where the edges stand, at most [`MOST_EDGES`] of them.
+    pub(crate) fn set_edges(&self, mut edges: Vec<EdgeAt>) {
+        edges.truncate(MOST_EDGES);
+        *self.edges.lock().unwrap_or_else(PoisonError::into_inner) = edges;
     }
 
     pub(crate) fn set_head(&self, seq: u64) {
@@ -46,6 +80,18 @@ impl Metrics {
     }
 }
 
+/// Edges that are shown by name: theirs is the only label that comes from outside, so there is a bound.
+pub(crate) const MOST_EDGES: usize = 1_000;
+
+/// Where an edge stands.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeAt {
+    pub name: String,
+    pub applied: u64,
+    pub lag: u64,
+    pub blind: bool,
+}
+
 impl Collector for Metrics {
     fn encode(&self, encoder: Encoder<'_>) -> fmt::Result {
         let mut families = Families::new(encoder);
@@ -59,11 +105,46 @@ impl Collector for Metrics {
                 })
             },
         )?;
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        families.histograms(
+            "linkr_control_request_duration_seconds",
+            "From a call's entrance to its answer; of one that streams, to the beginning of its stream.",
+            |series| {
+                durations
+                    .iter()
+                    .try_for_each(|(method, timings)| series(&[("method", *method)], &timings.histogram()))
+            },
+        )?;
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        families.counters(
+            "linkr_control_refusals_total",
+            "Calls refused at the door, by reason.",
+            |series| refusals.iter().try_for_each(|(reason, count)| series(&[("reason", *reason)], *count)),
+        )?;
+        self.store.encode(&mut families)?;
+        let edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, help, of) in [
+            (
+                "linkr_control_edge_position",
+                "The last change that an edge has applied.",
+                (|edge| edge.applied as f64) as fn(&EdgeAt) -> f64,
+            ),
+            ("linkr_control_edge_lag_changes", "Changes that an edge has not applied.", |edge| {
+                edge.lag as f64
+            }),
+            ("linkr_control_edge_blind", "1: an edge that was not answered for a second.", |edge| {
+                f64::from(u8::from(edge.blind))
+            }),
+        ] {
+            families.gauges(name, help, |series| {
+                edges.iter().try_for_each(|edge| series(&[("edge", &edge.name)], of(edge)))
+            })?;
+        }
         let head = self.head.load(Relaxed) as f64;
         families.gauge("linkr_control_log_head", "The number of the last change in the log.", head)?;
         families.counter(
             "linkr_control_histories_total",
-            "New histories of the log since the start: the store was put back, and acknowledged writes are gone.",
+            "Histories of the log that began since the start, the one of a start on SQLite included.",
             self.histories.load(Relaxed),
         )?;
         let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,6 +23,10 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     fn standing(&self) -> Option<Standing> {
         None
     }
+    /// Its connections, now.
+    fn pool(&self) -> Pool {
+        Pool::default()
+    }
     /// The end of the log from a read that begins after this call, as an edge may rely on it (R9).
     fn proved_head(&self) -> Result<Position, StoreFault> {
         self.head()
@@ -209,6 +213,19 @@ pub struct Standing {
     pub certified: bool,
     /// Whether the store was replaced, and nobody has said yet that this was meant.
     pub replaced: bool,
+}
+
+/// Connections of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// With calls under way.
+    pub in_use: usize,
+    /// Without.
+    pub idle: usize,
+    /// There may be so many.
+    pub most: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
 }
 
 /// A part of a list.

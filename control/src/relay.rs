@@ -7,6 +7,7 @@ mod place;
 
 pub use numbers::Numbers;
 
+use crate::clock;
 use crate::metrics::Metrics;
 use crate::port::StoreFault;
 use crate::random;
@@ -153,6 +154,22 @@ impl From<StoreFault> for Fault {
     }
 }
 
+/// The kind of what keeps a copy from following.
+fn reason(why: &str) -> &'static str {
+    const KINDS: [(&str, &str); 9] = [
+        ("refused", "refused"),
+        ("NOPERM", "no_rights"),
+        ("permission", "no_rights"),
+        ("NoPerm", "no_rights"),
+        ("password", "password"),
+        ("WRONGPASS", "password"),
+        ("timed out", "timed_out"),
+        ("failed to lookup", "unresolved"),
+        ("the store ", "store"),
+    ];
+    KINDS.iter().find(|(part, _)| why.contains(part)).map_or("broken", |(_, kind)| kind)
+}
+
 /// The relay of one shard.
 struct Carrier {
     shard: Shard,
@@ -170,18 +187,27 @@ struct Carrier {
 impl Carrier {
     async fn run(mut self, place: &Place) -> Infallible {
         let mut pause = PAUSES.0;
-        let mut told = false;
         loop {
             let Err(Fault(why)) = self.follow(place).await;
             self.relay = Relay::new(self.shard);
             if self.numbers().lost(self.shard.number) {
-                (pause, told) = (PAUSES.0, false);
+                pause = PAUSES.0;
             }
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(shard = %self.shard, why, "the copy in Redis does not follow the log now");
-            }
+            self.away(&why);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Told once for all shards.
+    fn away(&self, why: &str) {
+        let reason = reason(why);
+        if let Some(tell) = self.numbers().away.met(clock::ms(), reason) {
+            let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+            tracing::warn!(
+                name: "copy_lost", shard = %self.shard, reason, why, lasts_ms, untold,
+                "the copy in Redis does not follow the log now"
+            );
         }
     }
 
@@ -234,7 +260,9 @@ impl Carrier {
             (Attached::Follow, _) => {}
             (Attached::StartOver(script), _) => {
                 self.numbers().starts.fetch_add(1, Relaxed);
-                tracing::info!(shard = %self.shard, seq = log.head.seq, "the copy in Redis begins anew");
+                tracing::info!(
+                    name: "copy_begins", shard = %self.shard, seq = log.head.seq, "the copy in Redis begins anew"
+                );
                 self.move_on(redis, Some(script)).await?;
             }
             (Attached::Replaced | Attached::Behind, copied) => {
@@ -242,7 +270,9 @@ impl Carrier {
                 let new = self.feeder.fork(log.head.epoch, theirs, 0).await;
                 let new = new.map_err(|status| Fault(status.message().to_owned()))?;
                 let why = "Redis has seen writes that this store does not hold";
-                tracing::warn!(seen = seq, head = log.head.seq, history = new.epoch.counter, "{why}");
+                tracing::warn!(
+                    name: "writes_lost", seen = seq, head = log.head.seq, history = new.epoch.counter, "{why}"
+                );
             }
         }
         let Some(Copied { at, .. }) = self.relay.at() else { return Ok(()) };
@@ -254,6 +284,12 @@ impl Carrier {
         let reached = tokio::time::timeout(TAIL_WAIT, tail.wait_for(reached)).await;
         reached.map(|_| ()).map_err(|_| Fault("the log is not read up to its end".into()))?;
         self.numbers().moved(self.shard.number, at.seq);
+        if self.numbers().all_follow()
+            && let Some(over) = self.numbers().away.over(clock::ms())
+        {
+            let lasted_ms = over.lasted_ms;
+            tracing::info!(name: "copy_found", lasted_ms, "the copy in Redis follows the log again");
+        }
         Ok(())
     }
 
@@ -275,7 +311,7 @@ impl Carrier {
         let before = self.numbers().other_policy.swap(other, Relaxed);
         if other && !before {
             let why = "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru";
-            tracing::warn!(policy, "{why}");
+            tracing::warn!(name: "redis_policy", policy, "{why}");
         }
     }
 

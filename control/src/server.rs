@@ -5,14 +5,16 @@ use crate::adapter::sqlite::{Options, Sqlite};
 use crate::heads::Heads;
 use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
-use crate::port::Repository;
+use crate::port::{History, Repository};
 use crate::relay::{self, Redis};
 use crate::service::{Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, around};
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
+use crate::watched::Watched;
 use crate::writer::Writer;
+use link::{Epoch, Position, Seq};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -146,11 +148,12 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 /// [`StartFault`]
 pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
     config.check()?;
+    let metrics = Arc::new(Metrics::default());
+    let store = Watched::over(store, metrics.store.clone());
     let first = crate::service::blocking(&store, Repository::head).await;
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let metrics = Arc::new(Metrics::default());
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
@@ -180,6 +183,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
         tracing::warn!(
+            name: "not_certified",
             "a failover of the database is not waited for (no synchronous standby, no --fenced): what is promised of \
              fresh answers holds up to one"
         );
@@ -219,7 +223,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let stack = around(calls, rest::router(service, keys), Arc::new(guard));
 
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
-    let shown = tail.head();
+    let (shown, sessions_shown) = (tail.head(), sessions.clone());
     let mut tasks = vec![
         tokio::spawn({
             let hint = hint.clone();
@@ -238,7 +242,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
             }
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
-        tokio::spawn(show(shown, store.clone(), numbers, stopped.clone())),
+        tokio::spawn(show(shown, first, (store.clone(), sessions_shown), numbers, stopped.clone())),
         tokio::spawn(accept(listener, offered.clone(), stack.clone(), ends.clone())),
     ];
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ends))));
@@ -266,22 +270,64 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Where the log ends and how the store stands, for the metrics.
+/// Where the log ends and how the store and the edges stand, for the metrics; and every history that begins.
 async fn show(
-    mut head: watch::Receiver<link::Position>,
-    store: Arc<dyn Repository>,
+    mut head: watch::Receiver<Position>,
+    first: Position,
+    (store, sessions): (Arc<dyn Repository>, Arc<Sessions>),
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut known = first.epoch;
+    // A start on a store that this process has alone begins one, unless the store is new.
+    if store.standing().is_none()
+        && let Some(history) = begun(&store, known).await
+    {
+        metrics.history();
+        let (history, parent, seq) = named(&history);
+        tracing::info!(
+            name: "history_begins", history, parent, seq,
+            "a start begins a history: if the file was put back, what was acknowledged behind it is gone"
+        );
+    }
     loop {
-        metrics.set_head(head.borrow_and_update().seq);
+        let now = *head.borrow_and_update();
+        if now.epoch != known {
+            known = now.epoch;
+            metrics.history();
+            history_began(&store, known).await;
+        }
+        metrics.set_head(now.seq);
         metrics.set_standing(store.standing());
+        metrics.store.set_pool(store.pool());
+        metrics.set_edges(sessions.positions(now.seq));
         tokio::select! {
             changed = head.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             _ = stop.wait_for(|&stop| stop) => return,
         }
     }
+}
+
+async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
+    let Some(history) = begun(store, epoch).await else { return };
+    let (name, parent, seq) = named(&history);
+    tracing::warn!(
+        name: "history_begins", history = name, parent, seq, store_ended_at = history.head,
+        "a history takes the place of another: what was acknowledged in that one behind this seq, and is not here, is gone"
+    );
+}
+
+/// The history of this epoch, if it took another's place.
+async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
+    let all = crate::service::blocking(store, Repository::histories).await.ok()?;
+    all.into_iter().find(|history| history.epoch == epoch)
+}
+
+/// Its name, that of the one before it, and the last change that both share.
+fn named(history: &History) -> (String, String, Seq) {
+    let name = |epoch: Epoch| format!("{}-{:08x}", epoch.counter, epoch.random);
+    (name(history.epoch), name(history.parent), history.fork_seq)
 }
 
 impl Running {

@@ -1,6 +1,7 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
 use crate::Fault;
+use crate::metrics::EdgeAt;
 use crate::port::{Repository, SessionRow};
 use crate::service::blocking;
 use crate::wire;
@@ -127,7 +128,7 @@ impl Sessions {
                 false => self.write(&writer, &mut changed).await,
             };
             if let Err(fault) = written {
-                tracing::warn!(%fault, "edges are not answered: cannot note that they are there");
+                tracing::debug!(name: "edges_not_noted", %fault, "edges are not answered: it cannot be noted that they are there");
             }
         }
     }
@@ -248,6 +249,27 @@ impl Sessions {
             false => propagation::Status::Partial,
         };
         v1::Propagation { status: status.into(), applied_by, blind }
+    }
+
+    /// Where each edge stands, for the metrics: by name, the process that was answered last.
+    pub fn positions(&self, head: Seq) -> Vec<EdgeAt> {
+        let (state, now) = (self.lock(), self.now());
+        let mut latest: HashMap<&str, &Session> = HashMap::new();
+        for row in state.table.all() {
+            let known = latest.entry(&row.edge).or_insert(row);
+            if row.last_pong >= known.last_pong {
+                *known = row;
+            }
+        }
+        let at = |row: &Session| EdgeAt {
+            name: row.edge.clone(),
+            applied: row.applied.unwrap_or(0),
+            lag: head.saturating_sub(row.applied.unwrap_or(0)),
+            blind: row.blind(now),
+        };
+        let mut edges: Vec<EdgeAt> = latest.into_values().map(at).collect();
+        edges.sort_by(|a, b| a.name.cmp(&b.name));
+        edges
     }
 
     /// All of them, for people; `head` is the end of the log.

@@ -69,7 +69,7 @@ async fn named(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers().get(REQUEST_ID));
     let text: Arc<str> = Arc::from(id.to_str().unwrap_or_default());
     let trace = trace_id(request.headers()).unwrap_or_default();
-    let span = tracing::info_span!("call", request_id = &*text, trace_id = trace);
+    let span = tracing::error_span!("call", request_id = &*text, trace_id = trace);
     request.extensions_mut().insert(RequestId(text));
     let mut response = if is_grpc(request.headers()) && request.version() < Version::HTTP_2 {
         let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
@@ -95,7 +95,7 @@ async fn whole(request: Request, next: Next) -> Response {
         }
     });
     caught.await.unwrap_or_else(|| {
-        tracing::error!("a call panicked");
+        tracing::error!(name: "call_panicked", "a call was ended by a panic");
         refusal(grpc, &Fault::Internal)
     })
 }

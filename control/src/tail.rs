@@ -54,7 +54,7 @@ impl Tail {
             match self.read_on().await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(fault) => tracing::warn!(%fault, "the log cannot be read now"),
+                Err(fault) => tracing::debug!(name: "log_unread", %fault, "the log cannot be read now"),
             }
             tokio::select! {
                 // Once the writer has gone this is ready at once, for ever: the timer is enough then.
@@ -80,6 +80,7 @@ impl Tail {
             if let Some((change, want)) = changes.iter().zip(last.seq + 1..).find(|(c, want)| c.seq != *want)
             {
                 tracing::error!(
+                    name: "log_hole",
                     missing = want,
                     found = change.seq,
                     "the log has a hole: no edge is sent more"
@@ -91,6 +92,7 @@ impl Tail {
             else {
                 if head.seq > last.seq {
                     tracing::error!(
+                        name: "log_hole",
                         missing = last.seq + 1,
                         "the log ends before its head: no edge is sent more"
                     );

@@ -119,7 +119,9 @@ impl Writer {
     pub async fn domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Domain(item, reply))?;
-        Waiting(answer).answer().await
+        let done = Waiting(answer).answer().await?;
+        crate::call::wrote(&Position::revision(done.head.epoch, done.head.seq));
+        Ok(done)
     }
 
     /// Writes down which edges there are; answers with those of every control.
@@ -203,7 +205,7 @@ impl Drop for Closing {
         queue.closed = true;
         if std::thread::panicking() {
             queue.dead = true;
-            tracing::error!("the writing thread has died: every write is refused until control is restarted");
+            tracing::error!(name: "writer_died", "the writing thread has died: every write is refused until control is restarted");
         }
         queue.small.clear();
         queue.items = 0;
@@ -246,7 +248,7 @@ fn tidy(store: &dyn Repository, committed: &watch::Sender<Position>) -> Duration
             if done.more { TIDY_STEP } else { TIDY }
         }
         Err(fault) => {
-            tracing::warn!(%fault, "what is too old cannot be forgotten now");
+            tracing::debug!(name: "not_tidied", %fault, "what is too old cannot be forgotten now");
             TIDY
         }
     }
@@ -307,7 +309,7 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
         }
         Err(fault) => {
-            tracing::error!(%fault, requests = requests.len(), "a commit failed; nothing of it was written");
+            tracing::debug!(name: "commit_failed", %fault, requests = requests.len(), "nothing of a commit was written");
             for (_, reply) in replies {
                 let _ = reply.send(Err(fault.clone()));
             }

@@ -137,18 +137,21 @@ impl<'a> Families<'a> {
     /// # Errors
     /// The encoder failed.
     pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+        self.histograms(name, help, |series| series(&[], histogram))
+    }
+
+    /// A histogram with labels: `each` is given what takes a series.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        each: impl FnOnce(&mut dyn FnMut(Labels<'_>, &Histogram) -> fmt::Result) -> fmt::Result,
+    ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let none = NativeHistogramBuckets { spans: &[], deltas: &[] };
-        let native = NativeHistogram {
-            schema: NATIVE_SCHEMA,
-            zero_threshold: NATIVE_ZERO_THRESHOLD,
-            zero_count: 0,
-            negative: none,
-            positive: NativeHistogramBuckets { spans: &histogram.spans, deltas: &histogram.deltas },
-            created: None,
-        };
-        let (sum, count) = (histogram.sum, histogram.count);
-        family.encode_histogram_with_native::<NoLabelSet>(sum, count, &histogram.classic, None, native)
+        each(&mut |labels, histogram| with(&mut family, labels, |one| histogram.encode(one)))
     }
 }
 
@@ -202,6 +205,19 @@ impl Histogram {
         }
         own.pack(&native);
         own
+    }
+
+    fn encode(&self, one: &mut MetricEncoder<'_>) -> fmt::Result {
+        let none = NativeHistogramBuckets { spans: &[], deltas: &[] };
+        let native = NativeHistogram {
+            schema: NATIVE_SCHEMA,
+            zero_threshold: NATIVE_ZERO_THRESHOLD,
+            zero_count: 0,
+            negative: none,
+            positive: NativeHistogramBuckets { spans: &self.spans, deltas: &self.deltas },
+            created: None,
+        };
+        one.encode_histogram_with_native::<NoLabelSet>(self.sum, self.count, &self.classic, None, native)
     }
 
     /// Runs of buckets, each as the gap before it and its length; counts as differences from the one before.

@@ -2,6 +2,8 @@
 
 #[path = "imports/circles.rs"]
 mod circles;
+#[path = "imports/lines.rs"]
+mod lines;
 #[path = "imports/paths.rs"]
 mod paths;
 
@@ -182,6 +184,7 @@ fn the_repository_keeps_the_rules() {
         if file.ends_with(".rs") {
             faults.extend(faults_of_form(&file, &text));
             faults.extend(faults_of_source(&file, &text));
+            faults.extend(lines::faults(&file, &text));
         }
         if let Some(name) = file.strip_suffix("/Cargo.toml") {
             faults.extend(faults_of_manifest(name, &text));

@@ -19,8 +19,8 @@ use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
-    Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Pool, Repository, Row,
+    SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -60,6 +60,10 @@ impl Repository for Postgres {
             certified: synchronous || self.fenced,
             replaced: self.db.is_replaced(),
         })
+    }
+
+    fn pool(&self) -> Pool {
+        self.db.connections()
     }
 
     fn head(&self) -> Result<Position, StoreFault> {

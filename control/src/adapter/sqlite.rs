@@ -15,6 +15,7 @@ pub use open::{OpenFault, Options};
 
 use crate::journal::Request;
 use crate::journal::domains::DomainItem;
+use crate::port::Pool as Connections;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
@@ -79,6 +80,10 @@ impl Sqlite {
 impl Repository for Sqlite {
     fn name(&self) -> String {
         format!("sqlite {}", self.path.display())
+    }
+
+    fn pool(&self) -> Connections {
+        self.readers.connections()
     }
 
     fn head(&self) -> Result<Position, StoreFault> {

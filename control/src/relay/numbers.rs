@@ -1,5 +1,6 @@
 //! What the relay counts.
 
+use feed::Trouble;
 use proto::exposition::Families;
 use std::fmt;
 use std::sync::OnceLock;
@@ -16,6 +17,8 @@ pub struct Numbers {
     pub offers_refused: AtomicU64,
     pub offers_dropped: AtomicU64,
     pub other_policy: AtomicBool,
+    /// A shard does not follow the log.
+    pub away: Trouble,
 }
 
 /// Those of one shard.
@@ -42,6 +45,11 @@ impl Numbers {
     /// A shard is followed no longer; whether it was.
     pub fn lost(&self, shard: u16) -> bool {
         self.one(shard).is_some_and(|one| one.follows.swap(false, Relaxed))
+    }
+
+    /// Whether every shard follows the log.
+    pub fn all_follow(&self) -> bool {
+        self.shards.get().is_some_and(|shards| shards.iter().all(|one| one.follows.load(Relaxed)))
     }
 
     fn one(&self, shard: u16) -> Option<&One> {

@@ -2,10 +2,12 @@
 //! in `stack`.
 
 use super::tls::{Offered, edge_of};
+use crate::clock;
 use crate::stack::{Peer, Stack};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Version};
+use feed::Spell;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -62,7 +64,7 @@ pub async fn accept(
     mut ending: watch::Receiver<Ending>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let (mut connections, mut last) = (JoinSet::new(), None);
+    let (mut connections, mut last, mut trouble) = (JoinSet::new(), None, Spell::default());
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
         let taken = tokio::select! {
@@ -80,6 +82,10 @@ pub async fn accept(
         };
         match taken {
             Ok((stream, peer)) => {
+                if let Some(over) = trouble.over(clock::ms()) {
+                    let lasted_ms = over.lasted_ms;
+                    tracing::info!(name: "accepts_again", lasted_ms, "connections are taken again");
+                }
                 let _ = stream.set_nodelay(true); // only slower without
                 let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
                 connections.spawn(async move {
@@ -91,7 +97,10 @@ pub async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take a connection now");
+                if let Some(tell) = trouble.met(clock::ms(), "accept") {
+                    let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+                    tracing::warn!(name: "accept_failed", %error, lasts_ms, untold, "connections cannot be taken now");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -101,7 +110,7 @@ pub async fn accept(
     let by = if let Ending::By(by) = *ending.borrow() { by } else { Instant::now() };
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout_at(by, ended).await.is_err() {
-        tracing::warn!("calls that were still under way are cut off");
+        tracing::warn!(name: "calls_cut", "calls that were still under way are cut off");
         connections.shutdown().await;
     }
 }
@@ -135,8 +144,12 @@ async fn serve_tls(
             let peer = Peer { address: peer.ip(), edge: edge_of(stream.get_ref().1) };
             serve(stream, peer, stack, ending).await;
         }
-        Ok(Err(error)) => tracing::debug!(%error, %peer, "a connection is not let in by TLS"),
-        Err(_) => tracing::debug!(%peer, "a connection does not finish its TLS handshake"),
+        Ok(Err(error)) => {
+            tracing::debug!(name: "tls_refused", %error, %peer, "a connection is not let in by TLS");
+        }
+        Err(_) => {
+            tracing::debug!(name: "tls_unfinished", %peer, "a connection does not finish its TLS handshake");
+        }
     }
 }
 
@@ -210,7 +223,7 @@ async fn serve(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error, "a connection broke");
+        tracing::debug!(name: "connection_broke", error, "a connection broke");
     }
 }
 

@@ -1,6 +1,8 @@
 //! TLS on the API: the server's certificate, the authority of the edges' certificates, and both anew when their files
 //! change. What a certificate allows is not known here.
 
+use crate::clock;
+use feed::Spell;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -96,15 +98,33 @@ impl Offered {
 
     /// Takes up what changes in the files, until `stop`. Files that cannot be used change nothing: they may be half written.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut trouble = Spell::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
-            match self.look() {
-                Ok(true) => tracing::info!("the certificates of the API were read anew"),
+            let looked = self.look();
+            if looked.is_ok()
+                && let Some(over) = trouble.over(clock::ms())
+            {
+                let lasted_ms = over.lasted_ms;
+                tracing::info!(name: "certificates_good_again", lasted_ms, "the files of the certificates are good again");
+            }
+            match looked {
+                Ok(true) => {
+                    tracing::info!(name: "certificates_read", "the certificates of the API were read anew");
+                }
                 Ok(false) => {}
-                Err(why) => tracing::warn!(why, "the certificates of the API stay as they were"),
+                Err(why) => {
+                    if let Some(tell) = trouble.met(clock::ms(), "files") {
+                        let lasts_ms = tell.lasts_ms;
+                        tracing::warn!(
+                            name: "certificates_unusable", why, lasts_ms,
+                            "the certificates of the API stay as they were"
+                        );
+                    }
+                }
             }
         }
     }

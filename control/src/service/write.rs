@@ -106,6 +106,7 @@ impl Service {
         }
         let done = self.writer.submit(request).map_err(whole)?.answer().await.map_err(whole)?;
         let mut answer = self.answered(done.epoch, done.verdicts, kind)?;
+        crate::call::wrote(answer.links.last().map_or("", |link| &link.revision));
         if asked.ack == Ack::Propagated {
             let last = last(&answer).map_err(|fault| whole(fault.into()))?;
             answer.propagation = Some(self.sessions.propagated(done.epoch, last).await);

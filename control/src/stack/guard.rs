@@ -4,6 +4,7 @@
 use super::limits::{Limits, Pace};
 use super::table::{self, Call};
 use super::{RequestId, is_grpc, refusal};
+use crate::call::UnderWay;
 use crate::keys::{Keys, Known, Scope};
 use crate::metrics::Metrics;
 use crate::{Caller, Fault};
@@ -17,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -50,15 +52,20 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
     let (method, admitted) = guard.admit(&request, grpc);
     match admitted {
         Ok((caller, known)) => {
+            let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             request.extensions_mut().insert(caller);
-            let response = next.run(request).await;
+            let response = call.run(next.run(request)).await;
+            guard.metrics.took(method, began.elapsed());
             match known {
                 Some(known) => response.map(|body| Body::new(Watched { body, known, grpc, ended: false })),
                 None => response,
             }
         }
         Err(fault) => {
-            guard.metrics.count(method, fault.names().reason);
+            let reason = fault.names().reason;
+            guard.metrics.count(method, reason);
+            guard.metrics.refused(reason);
+            tracing::debug!(name: "refused", target: "calls", method, code = reason, why = %fault, "a call was refused");
             let allowed = (fault == Fault::NoMethod).then(|| table::allowed(request.uri().path()));
             if grpc {
                 // A request that is not read to its end is reset behind its answer, and a client that is quick takes the

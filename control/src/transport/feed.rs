@@ -11,8 +11,8 @@ use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
-use crate::{Caller, Fault};
-use ::feed::{Admission, Hello, admit, proves_another_history};
+use crate::{Caller, Fault, clock};
+use ::feed::{Admission, Hello, Trouble, admit, proves_another_history};
 use link::{Epoch, Position, Seq};
 use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
@@ -83,6 +83,8 @@ impl Default for Turns {
 pub struct Forks {
     last: Mutex<Option<Instant>>,
     told: AtomicBool,
+    /// Edges have seen what is gone.
+    lost: Trouble,
 }
 
 impl Forks {
@@ -91,7 +93,7 @@ impl Forks {
         if theirs > own.saturating_add(FORK_JUMP) {
             if !self.told.swap(true, Ordering::Relaxed) {
                 let why = "an edge names a history too far ahead: it follows another store, or lies";
-                tracing::error!(own, theirs, "{why}");
+                tracing::error!(name: "history_too_far", own, theirs, "{why}");
             }
             let text = format!("history {theirs} is too far ahead of {own}: this edge follows another store");
             return Err(Status::failed_precondition(text));
@@ -128,12 +130,12 @@ impl Feed for Calls {
                 _ = stop.wait_for(|&stop| stop) => Err(Status::unavailable("control is stopping")),
             };
             if let Err(status) = ended {
-                let (code, why) = (status.code(), status.message());
+                let why = status.message();
                 // Unknown is what h2 makes of a connection that ended, Cancelled what we make of a stream.
-                if matches!(code, Code::Unknown | Code::Cancelled) || *feeder.stop.borrow() {
-                    tracing::debug!(?code, why, "an edge has gone");
+                if matches!(status.code(), Code::Unknown | Code::Cancelled) || *feeder.stop.borrow() {
+                    tracing::debug!(name: "edge_gone", why, "an edge has gone");
                 } else {
-                    tracing::info!(?code, why, "an edge's stream ended");
+                    tracing::info!(name: "stream_ended", why, "an edge's stream ended");
                 }
                 let _ = out.try_send(Err(status)); // the edge may have gone
             }
@@ -194,6 +196,7 @@ impl Feeder {
     pub async fn fork(&self, own: Epoch, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
         if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
             tracing::error!(
+                name: "history_refused",
                 "somebody has seen writes of history {} that this database does not hold, and is refused. If the \
                  database was put back on purpose: linkr control bump-epoch --above {}",
                 told(theirs),
@@ -203,7 +206,6 @@ impl Feeder {
         }
         self.forks.allow(own.counter, theirs.counter, Instant::now())?;
         let new = self.writer.fork(theirs.counter, shared).await.map_err(|fault| status(&fault))?;
-        self.metrics.history();
         Ok(new)
     }
 
@@ -222,6 +224,7 @@ impl Feeder {
             let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
             let new = self.fork(old.epoch, own.epoch, shared).await?;
             tracing::warn!(
+                name: "writes_lost",
                 edge = hello.edge,
                 seen = hello.seen.max(own.seq),
                 head = old.seq,
@@ -234,12 +237,20 @@ impl Feeder {
             );
             log = view().await?;
         }
-        if let Some(own) = hello.position.filter(|own| own.epoch != log.head.epoch && log.ancestor.is_none())
+        let has_more = |own: &Position| {
+            let shared = log.ancestor.filter(|(epoch, _)| *epoch == own.epoch).map(|(_, shared)| shared);
+            own.epoch.counter < log.head.epoch.counter
+                && shared.is_none_or(|shared| hello.seen.max(own.seq) > shared)
+        };
+        if let Some(own) = hello.position.filter(has_more)
+            && self.forks.lost.met(clock::ms(), "edge").is_some()
         {
             tracing::warn!(
+                name: "writes_lost",
                 edge = hello.edge,
-                "history {} is none that this store came from: an older state of the store was put back, and what was \
-                 acknowledged in that history is gone",
+                seen = hello.seen.max(own.seq),
+                "an edge has seen more of history {} than this store came from: an older state of it was put back, and \
+                 what was acknowledged behind that is gone",
                 told(own.epoch),
             );
         }

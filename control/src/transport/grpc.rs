@@ -4,7 +4,7 @@ mod keys;
 
 use crate::keys::Keys;
 use crate::service::{Chunk, Service};
-use crate::{Caller, Fault};
+use crate::{Caller, Fault, call};
 use proto::v1::{self, domains_server::Domains, edges_server::Edges, links_server::Links};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,9 +62,9 @@ impl Links for Calls {
         let (out, results) = mpsc::channel(CHUNKS);
         let (chunks, written) = mpsc::channel(CHUNKS);
         let (service, (caller, messages)) = (self.0.clone(), taken(call)?);
-        tokio::spawn(async move { read_chunks(&service, &caller, messages, chunks).await });
+        tokio::spawn(call::part(async move { read_chunks(&service, &caller, messages, chunks).await }));
         let service = self.0.clone();
-        tokio::spawn(async move { send_results(&service, written, out).await });
+        tokio::spawn(call::part(async move { send_results(&service, written, out).await }));
         Ok(Response::new(Box::pin(ReceiverStream::new(results))))
     }
 
@@ -84,12 +84,12 @@ impl Links for Calls {
     ) -> Result<Response<Self::ExportLinksStream>, Status> {
         let (out, parts) = mpsc::channel(CHUNKS);
         let (service, (caller, request)) = (self.0.clone(), taken(call)?);
-        tokio::spawn(async move {
+        tokio::spawn(call::part(async move {
             let ended = export(&service, &caller, &request, &out).await;
             if let Err(fault) = service.counted("ExportLinks", ended) {
                 let _ = out.send(Err(status(&fault))).await; // the caller may have gone
             }
-        });
+        }));
         Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
     }
 
@@ -228,6 +228,7 @@ async fn read_chunks(
                 match begun {
                     Ok(begun) => {
                         let begun = import.insert(begun);
+                        call::rows(message.links.len());
                         match caller.rows(message.links.len()).await {
                             Ok(()) => service.import(begun, message.links).await.map_err(Ok),
                             Err(fault) => Err(Ok(fault)),

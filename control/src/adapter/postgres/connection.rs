@@ -93,7 +93,7 @@ impl Connections {
                 if Instant::now() + pause > end || self.pool.is_closed() {
                     return Err(StoreFault::Unavailable(why));
                 }
-                tracing::debug!(why, "the database is asked again");
+                tracing::debug!(name: "store_retry", why, "the database is asked again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
@@ -115,6 +115,17 @@ impl Connections {
             drop(Object::take(db.client));
         }
         done
+    }
+
+    pub(super) fn connections(&self) -> crate::port::Pool {
+        let status = self.pool.status();
+        let idle = status.available;
+        crate::port::Pool {
+            in_use: status.size.saturating_sub(idle),
+            idle,
+            most: status.max_size,
+            waiting: status.waiting,
+        }
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {

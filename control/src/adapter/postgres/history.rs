@@ -121,7 +121,7 @@ async fn replaced(db: &Db<'_>, known: Position, head: Position) -> Trouble {
             known.epoch.counter
         );
         if !db.all().set_replaced(true) {
-            tracing::error!("{why}");
+            tracing::error!(name: "store_replaced", "{why}");
         }
         return StoreFault::Unavailable(why).into();
     }
@@ -130,6 +130,7 @@ async fn replaced(db: &Db<'_>, known: Position, head: Position) -> Trouble {
         Ok((shared, new)) => {
             if db.all().known().told.replace(new.epoch) != Some(new.epoch) {
                 tracing::warn!(
+                    name: "writes_lost",
                     "history {} takes the place of what this control knew up to {}: acknowledged writes behind {shared} \
                      that are not in the database are gone",
                     text(new),

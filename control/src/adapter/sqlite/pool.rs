@@ -21,6 +21,7 @@ pub(super) struct Pool {
 struct State {
     idle: Vec<Connection>,
     in_use: usize,
+    waiting: usize,
     closed: bool,
 }
 
@@ -32,8 +33,11 @@ impl Pool {
     /// A connection, as soon as one is free.
     pub(super) fn take(&self) -> Result<Reader<'_>, StoreFault> {
         let full = |state: &mut State| !state.closed && state.in_use >= READERS;
-        let waited = self.given_back.wait_while(locked(&self.state), full);
+        let mut state = locked(&self.state);
+        state.waiting += 1;
+        let waited = self.given_back.wait_while(state, full);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         if state.closed {
             return Err(closed());
         }
@@ -43,6 +47,13 @@ impl Pool {
         };
         state.in_use += 1;
         Ok(Reader { pool: self, connection: Some(connection) })
+    }
+
+    /// As they are now.
+    pub(super) fn connections(&self) -> crate::port::Pool {
+        let state = locked(&self.state);
+        let (in_use, idle, waiting) = (state.in_use, state.idle.len(), state.waiting);
+        crate::port::Pool { in_use, idle, most: READERS, waiting }
     }
 
     /// Waits for the reads under way, and closes all connections.

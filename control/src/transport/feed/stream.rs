@@ -162,7 +162,13 @@ impl<'a> Stream<'a> {
         let (admission, epoch) = self.feeder.admit(&hello).await?;
         let (id, number) = (crate::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
-        tracing::info!(edge = hello.edge, ?admission, "an edge says hello");
+        let way = match admission {
+            Admission::Resume { .. } => "resume",
+            Admission::Reset { .. } => "reset",
+            Admission::Behind => "behind",
+        };
+        let applied = hello.position.map(|position| position.seq);
+        tracing::info!(name: "edge_hello", edge = hello.edge, way, applied, "an edge says hello");
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 let fork_seq = fork_seq.unwrap_or(0);

@@ -1,0 +1,84 @@
+//! What is counted of a store.
+
+use super::timings::Timings;
+use crate::port::{Pool, StoreFault};
+use feed::Trouble;
+use proto::exposition::Families;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const FAULTS: [&str; 3] = ["unavailable", "full", "corrupt"];
+
+/// The numbers of one store, and whether it can be read and written.
+#[derive(Debug, Default)]
+pub struct StoreNumbers {
+    calls: Mutex<BTreeMap<&'static str, Arc<Timings>>>,
+    faults: [AtomicU64; FAULTS.len()],
+    pool: Mutex<Pool>,
+    /// Reads fail.
+    pub unreadable: Trouble,
+    /// Writes fail.
+    pub unwritable: Trouble,
+}
+
+impl StoreNumbers {
+    /// A call of this kind took so long. The kind comes from the program.
+    pub fn took(&self, kind: &'static str, took: Duration) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let timings = calls.entry(kind).or_default().clone();
+        drop(calls);
+        timings.record(took);
+    }
+
+    /// A call failed: the kind of its fault, and how many there were of it.
+    pub fn failed(&self, fault: &StoreFault) -> (&'static str, u64) {
+        let at = match fault {
+            StoreFault::Unavailable(_) => 0,
+            StoreFault::Full => 1,
+            StoreFault::Corrupt(_) => 2,
+        };
+        (FAULTS[at], self.faults[at].fetch_add(1, Relaxed) + 1)
+    }
+
+    /// The pool as it is now.
+    pub fn set_pool(&self, pool: Pool) {
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
+    }
+
+    pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        families.histograms(
+            "linkr_store_request_duration_seconds",
+            "What calls of the store took, its retries included.",
+            |series| {
+                calls
+                    .iter()
+                    .try_for_each(|(kind, timings)| series(&[("operation", *kind)], &timings.histogram()))
+            },
+        )?;
+        families.counters("linkr_store_failures_total", "Calls of the store that failed.", |series| {
+            FAULTS
+                .iter()
+                .zip(&self.faults)
+                .try_for_each(|(kind, count)| series(&[("reason", *kind)], count.load(Relaxed)))
+        })?;
+        let pool = *self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let help = "Connections to the store for reads, of PostgreSQL for writes as well, by state.";
+        families.gauges("linkr_store_connections", help, |series| {
+            series(&[("state", "in_use")], pool.in_use as f64)?;
+            series(&[("state", "idle")], pool.idle as f64)
+        })?;
+        families.gauge("linkr_store_connections_most", "Connections there may be.", pool.most as f64)?;
+        families.gauge("linkr_store_waiting", "Calls that wait for a connection.", pool.waiting as f64)?;
+        for (name, help, trouble) in [
+            ("linkr_store_readable", "1: the last read of the store went well.", &self.unreadable),
+            ("linkr_store_writable", "1: the last write to the store went well.", &self.unwritable),
+        ] {
+            families.gauge(name, help, f64::from(!trouble.lasts()))?;
+        }
+        Ok(())
+    }
+}

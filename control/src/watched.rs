@@ -1,0 +1,251 @@
+//! A store that is watched: how long its calls take, what goes wrong, and a line when it turns bad or good again. It does
+//! nothing else.
+
+use crate::clock;
+use crate::journal::domains::DomainItem;
+use crate::journal::{By, Request};
+use crate::metrics::StoreNumbers;
+use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+use crate::port::{
+    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Pool, Repository,
+    Row, SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
+};
+use bytes::Bytes;
+use feed::LogView;
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// See the module.
+pub struct Watched {
+    store: Arc<dyn Repository>,
+    numbers: Arc<StoreNumbers>,
+    closed: AtomicBool,
+}
+
+/// What a call does to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    Read,
+    Write,
+}
+
+impl Watched {
+    /// Watches a store, and counts here.
+    pub fn over(store: Arc<dyn Repository>, numbers: Arc<StoreNumbers>) -> Arc<dyn Repository> {
+        Arc::new(Self { store, numbers, closed: AtomicBool::new(false) })
+    }
+
+    fn read<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        self.call(Does::Read, kind, call)
+    }
+
+    fn write<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        self.call(Does::Write, kind, call)
+    }
+
+    fn call<T>(
+        &self,
+        does: Does,
+        kind: &'static str,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let began = Instant::now();
+        let answer = call(&*self.store);
+        self.numbers.took(kind, began.elapsed());
+        // What ends because this process stops is no trouble of the store.
+        if !self.closed.load(Ordering::Relaxed) {
+            match &answer {
+                Ok(_) => self.is_good(does),
+                Err(fault) => self.is_bad(does, fault),
+            }
+        }
+        answer
+    }
+
+    fn is_good(&self, does: Does) {
+        let trouble = match does {
+            Does::Read => &self.numbers.unreadable,
+            Does::Write => &self.numbers.unwritable,
+        };
+        let Some(over) = trouble.over(clock::ms()) else { return };
+        let (lasted_ms, store) = (over.lasted_ms, self.store.name());
+        match does {
+            Does::Read => {
+                tracing::info!(name: "store_readable", store, lasted_ms, "the store can be read again");
+            }
+            Does::Write => {
+                tracing::info!(name: "store_writable", store, lasted_ms, "the store can be written again");
+            }
+        }
+    }
+
+    fn is_bad(&self, does: Does, fault: &StoreFault) {
+        let (reason, _) = self.numbers.failed(fault);
+        let trouble = match does {
+            Does::Read => &self.numbers.unreadable,
+            Does::Write => &self.numbers.unwritable,
+        };
+        let Some(tell) = trouble.met(clock::ms(), reason) else { return };
+        let (store, lasts_ms, untold) = (self.store.name(), tell.lasts_ms, tell.untold);
+        match does {
+            Does::Read => tracing::error!(
+                name: "store_unreadable", store, reason, %fault, lasts_ms, untold,
+                "the store cannot be read: the API answers 503, edges turn blind"
+            ),
+            Does::Write => tracing::error!(
+                name: "store_unwritable", store, reason, %fault, lasts_ms, untold,
+                "the store takes no writes"
+            ),
+        }
+    }
+}
+
+impl Repository for Watched {
+    fn name(&self) -> String {
+        self.store.name()
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        self.store.standing()
+    }
+
+    fn pool(&self) -> Pool {
+        self.store.pool()
+    }
+
+    fn proved_head(&self) -> Result<Position, StoreFault> {
+        // On some stores it writes, and then nothing else can be proved either.
+        self.read("proved_head", Repository::proved_head)
+    }
+
+    fn head(&self) -> Result<Position, StoreFault> {
+        self.read("head", Repository::head)
+    }
+
+    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
+        self.write("commit", |store| store.commit(group, now))
+    }
+
+    fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
+        self.write("fork", |store| store.fork(counter, shared, now))
+    }
+
+    fn histories(&self) -> Result<Vec<History>, StoreFault> {
+        self.read("histories", Repository::histories)
+    }
+
+    fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
+        match own {
+            Some(_) => self.write("sessions", |store| store.sessions(own)),
+            None => self.read("sessions", |store| store.sessions(own)),
+        }
+    }
+
+    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+        self.write("tidy", |store| store.tidy(now))
+    }
+
+    fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
+        self.read("link", |store| store.link(key))
+    }
+
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.read("list", |store| store.list(prefix, after, deleted, limit))
+    }
+
+    fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.read("list", |store| store.newest(domain, time, behind, deleted, limit))
+    }
+
+    fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
+        self.read("log_view", |store| store.log_view(applied, of))
+    }
+
+    fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
+        self.read("changes", |store| store.changes(after, limit))
+    }
+
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+        self.read("walk", |store| store.walk(after, limit))
+    }
+
+    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
+        self.read("records", |store| store.records(keys))
+    }
+
+    fn key_rows(&self) -> &dyn KeyRows {
+        self
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.store.close();
+    }
+}
+
+impl DomainRows for Watched {
+    fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
+        self.read("domains", DomainRows::domains)
+    }
+
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+        self.write("write_domain", |store| store.write_domain(item, now))
+    }
+}
+
+impl Audits for Watched {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+        self.read("audit", |store| store.writes(key, most, limit))
+    }
+
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+        self.read("audit", |store| store.write_after(key, moment))
+    }
+
+    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+        self.read("audit", |store| store.chunk(seq))
+    }
+
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+        self.read("audit", |store| store.noted(name, below, limit))
+    }
+}
+
+impl KeyRows for Watched {
+    fn key_version(&self) -> Result<i64, StoreFault> {
+        self.read("key_version", |store| store.key_rows().key_version())
+    }
+
+    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
+        self.read("keys", |store| store.key_rows().keys())
+    }
+
+    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+        self.write("write_key", |store| store.key_rows().put_key(row, most, by))
+    }
+
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+        self.write("write_key", |store| store.key_rows().revoke_key(row, now, by))
+    }
+
+    fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
+        self.write("use_keys", |store| store.key_rows().use_keys(uses))
+    }
+}
