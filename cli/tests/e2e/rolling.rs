@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// Of each kind: those that connect for every request, and those that keep their connections.
@@ -179,8 +180,9 @@ impl Seen {
         }
     }
 
-    /// Sends at fixed times, and never again what failed.
-    fn visit(&self, socket: &str, kept: bool) {
+    /// Sends at fixed times, whatever became of what was sent before, and never again what failed. On a kept connection
+    /// one waits for the other.
+    fn visit<'a>(&'a self, scope: &'a Scope<'a, '_>, socket: &'a str, kept: bool) {
         let (began, mut held) = (Instant::now(), None);
         let rate = if long() { LONG_RATE } else { RATE };
         for number in 0.. {
@@ -189,15 +191,27 @@ impl Seen {
             if self.end.load(Ordering::Relaxed) {
                 return;
             }
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            let sent = Instant::now();
-            match ask(socket, held.take()) {
-                Ok((connection, closes)) => held = (kept && !closes).then_some(connection),
-                Err(why) => self.fail(format!("{}: {why}", if kept { "kept" } else { "new" })),
+            if kept {
+                held = self.request(socket, held.take(), "kept");
+            } else {
+                scope.spawn(move || self.request(socket, None, "new"));
             }
-            let took = sent.elapsed();
-            self.slow.fetch_add(usize::from(took > SLOW), Ordering::Relaxed);
-            self.slowest_ms.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
+        }
+    }
+
+    fn request(&self, socket: &str, held: Option<Client>, kind: &str) -> Option<Client> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let sent = Instant::now();
+        let done = ask(socket, held);
+        let took = sent.elapsed();
+        self.slow.fetch_add(usize::from(took > SLOW), Ordering::Relaxed);
+        self.slowest_ms.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
+        match done {
+            Ok((connection, closes)) => (!closes).then_some(connection),
+            Err(why) => {
+                self.fail(format!("{kind}: {why}"));
+                None
+            }
         }
     }
 }
@@ -235,7 +249,7 @@ fn while_asked(
     std::thread::scope(|scope| {
         for number in 0..CLIENTS * 2 {
             let (seen, socket) = (&seen, &balancer.socket);
-            scope.spawn(move || seen.visit(socket, number % 2 == 0));
+            scope.spawn(move || seen.visit(scope, socket, number % 2 == 0));
         }
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..rounds {

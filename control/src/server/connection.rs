@@ -297,4 +297,51 @@ mod tests {
         assert_eq!(answer.headers()["grpc-status"], "4");
         assert!(began.elapsed() >= CALL && began.elapsed() < CALL * 2, "{:?}", began.elapsed());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_is_told_to_go_elsewhere_and_the_stream_of_an_edge_later() {
+        for (path, stays) in [("/elsewhere", false), ("/linkr.v1.Feed/Follow", true)] {
+            for asked_before in [true, false] {
+                let (client, task, end) = served();
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client))
+                        .await
+                        .unwrap();
+                let connection = tokio::spawn(connection);
+                let mut ask = async || {
+                    let request = Request::get(format!("http://a{path}")).body(Body::empty()).unwrap();
+                    sender.send_request(request).await.unwrap()
+                };
+                if asked_before {
+                    ask().await;
+                }
+                end.send_replace(Ending::Draining);
+                if !asked_before {
+                    assert_eq!(ask().await.status(), 404, "who comes late is answered, too");
+                }
+                let ended = tokio::time::timeout(HEAD, connection).await;
+                assert_eq!(ended.is_err(), stays, "{path}, asked before: {asked_before}");
+                end.send_replace(Ending::By(Instant::now() + HEAD));
+                tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http1_is_told_with_the_next_answer() {
+        let (mut client, task, end) = served();
+        let mut ask = async || {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let (mut answer, mut byte) = (String::new(), [0]);
+            while !answer.ends_with("\r\n\r\n") {
+                assert_eq!(client.read(&mut byte).await.unwrap(), 1, "{answer}");
+                answer.push(char::from(byte[0]));
+            }
+            answer
+        };
+        assert!(!ask().await.contains("connection: close"));
+        end.send_replace(Ending::Draining);
+        assert!(ask().await.contains("connection: close"));
+        tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
+    }
 }
