@@ -1,10 +1,10 @@
-//! What control counts, as families for `proto::exposition`. Nothing is served here.
+//! What control counts, as families for `exposition`. Nothing is served here.
 
 mod store;
 mod timings;
 
 use crate::port::Standing;
-use proto::exposition::{Collector, Encoder, Families};
+use exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -177,7 +177,7 @@ impl Drop for SessionGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::exposition::{Format, Registry};
+    use exposition::{Format, Registry};
 
     #[test]
     fn text() {

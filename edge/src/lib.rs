@@ -28,7 +28,7 @@ pub use tls::{Offered, Session, TlsConfig};
 pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.
-pub type MoreMetrics = Arc<dyn proto::exposition::Collector>;
+pub type MoreMetrics = Arc<dyn exposition::Collector>;
 
 /// What an edge needs to know.
 #[derive(Clone)]

@@ -4,7 +4,6 @@
 pub mod client;
 mod convert;
 mod domain;
-pub mod exposition;
 mod record;
 pub mod snapshot;
 

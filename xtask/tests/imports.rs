@@ -63,21 +63,34 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 11] = [
+const MAY: [(&str, &[&str]); 12] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
     ("fuzz", &["link", "feed", "hot"]),
     ("proto", &["link", "feed"]),
-    ("edge", &["link", "feed", "hot", "proto"]),
-    ("control", &["link", "feed", "proto"]),
+    ("exposition", &[]),
+    ("edge", &["link", "feed", "hot", "proto", "exposition"]),
+    ("control", &["link", "feed", "proto", "exposition"]),
     ("loadtest", &[]),
     ("services", &[]),
     ("sim", &["link", "feed", "hot", "proto"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 12] = [
-    "link", "feed", "fuzz", "hot", "proto", "edge", "control", "cli", "loadtest", "services", "sim", "trials",
+const OURS: [&str; 13] = [
+    "link",
+    "exposition",
+    "feed",
+    "fuzz",
+    "hot",
+    "proto",
+    "edge",
+    "control",
+    "cli",
+    "loadtest",
+    "services",
+    "sim",
+    "trials",
 ];
 /// Dependencies of the pure crates, whatever they would be used for.
 const PURE: [&str; 3] = ["link", "feed", "hot"];

@@ -1,7 +1,7 @@
 //! What this process counts besides its halves.
 
 use crate::log;
-use proto::exposition::{Collector, Encoder, Families};
+use exposition::{Collector, Encoder, Families};
 use std::fmt;
 
 /// The process as a whole.

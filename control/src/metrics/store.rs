@@ -2,8 +2,8 @@
 
 use super::timings::Timings;
 use crate::port::{Pool, StoreFault};
+use exposition::Families;
 use feed::Trouble;
-use proto::exposition::Families;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

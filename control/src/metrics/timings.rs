@@ -1,6 +1,6 @@
 //! How long something took, counted so that it can be shown as a classic and as a native histogram.
 
-use proto::exposition::Histogram;
+use exposition::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 

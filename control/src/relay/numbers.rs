@@ -1,7 +1,7 @@
 //! What the relay counts.
 
+use exposition::Families;
 use feed::Trouble;
-use proto::exposition::Families;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -11,10 +11,10 @@ use control::port::{
     SessionRow, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
+use exposition::{Format, Registry};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
-use proto::exposition::{Format, Registry};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
 use std::net::SocketAddr;

@@ -1,18 +1,17 @@
-//! The admin listener: is this edge alive, is it ready, what does it count, what would it answer.
+//! What the admin listener says of this edge: is it ready, what does it count, what would it answer.
 
 use super::explain::explain;
 use super::metrics::Edge;
 use crate::MoreMetrics;
 use crate::shared::Shared;
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
 use axum::routing::get;
-use proto::exposition::{Build, Collector, Encoder, Format, Registry};
+use exposition::{Admin, Build, Collector, Encoder, Health, Registry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::Mutex;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Serves until the runtime ends.
 pub async fn serve(
@@ -21,41 +20,29 @@ pub async fn serve(
     shared: Arc<Shared>,
     more: Vec<MoreMetrics>,
 ) {
-    let (ready, explained) = (Arc::clone(&shared), Arc::clone(&shared));
-    let router = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { readiness(&ready) }))
-        .route("/startupz", {
-            let shared = Arc::clone(&shared);
-            get(move || async move { readiness(&shared) })
-        })
-        .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), listen, words)))
-        .route("/version", get(|| async { concat!("linkr ", env!("CARGO_PKG_VERSION"), "\n") }))
-        .route(
-            "/metrics",
-            get({
-                let registry = registry(shared, more);
-                move |fields: HeaderMap| scrape(Arc::clone(&registry), fields)
-            }),
-        );
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
-        Err(fault) => Err(fault),
+    let explained = Arc::clone(&shared);
+    let admin = Admin {
+        registry: registry(Arc::clone(&shared), more),
+        health: shared,
+        version: VERSION,
+        more: Router::new()
+            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), listen, words))),
     };
-    if let Err(fault) = served {
-        tracing::error!(name: "admin_ended", %fault, "the admin listener ended");
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => admin.serve(listener).await,
+        Err(fault) => tracing::error!(name: "admin_ended", %fault, "the admin listener cannot be served"),
     }
 }
 
-/// Everything that this process counts. Its lock lets one scrape through at a time.
-fn registry(shared: Arc<Shared>, more: Vec<MoreMetrics>) -> Arc<Mutex<Registry>> {
+/// Everything that this process counts.
+fn registry(shared: Arc<Shared>, more: Vec<MoreMetrics>) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Edge(shared)));
     for more in more {
         registry.register_collector(Box::new(More(more)));
     }
-    registry.register_collector(Box::new(Build(env!("CARGO_PKG_VERSION"))));
-    Arc::new(Mutex::new(registry))
+    registry.register_collector(Box::new(Build(VERSION)));
+    registry
 }
 
 /// What shares the process.
@@ -68,25 +55,20 @@ impl Collector for More {
     }
 }
 
-/// Encodes on a thread of its own: this one has a log to follow.
-async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoResponse {
-    let registry = registry.lock_owned().await;
-    let accept = fields.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let format = Format::accepted(accept);
-    match tokio::task::spawn_blocking(move || format.encode(&registry)).await {
-        Ok(Ok(body)) => Ok(([(header::CONTENT_TYPE, format.content_type())], body)),
-        _ => Err(StatusCode::INTERNAL_SERVER_ERROR),
+impl Health for Shared {
+    fn started(&self) -> Result<(), String> {
+        self.ready(false)
     }
-}
 
-/// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
-/// the balancer in front, while this edge can still redirect.
-fn readiness(shared: &Shared) -> impl IntoResponse + use<> {
-    if shared.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining: a signal asked this edge to stop\n")
-    } else if shared.feed.loaded.load(Ordering::Acquire) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "loading: control has not sent all links yet\n")
+    /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
+    /// the balancer in front, while this edge can still redirect.
+    fn ready(&self, _to_write: bool) -> Result<(), String> {
+        if self.is_draining() {
+            Err("draining: a signal asked this edge to stop".to_owned())
+        } else if self.feed.loaded.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err("loading: control has not sent all links yet".to_owned())
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! What this edge counts, as families for `proto::exposition`. docs/metrics.md says what each means.
+//! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
 use super::records::staleness;
 use crate::redis::{Came, RedisMeters};
 use crate::shared::{Durations, Meters, Shared};
+use exposition::{Collector, Encoder, Families, Histogram};
 use hot::{Outcome, Tier};
-use proto::exposition::{Collector, Encoder, Families, Histogram};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,8 +183,8 @@ fn lag_seconds(lag: u64, staleness: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use exposition::{Format, Registry};
     use hot::Counts;
-    use proto::exposition::{Format, Registry};
 
     fn shared() -> Arc<Shared> {
         Arc::new(Shared::new(1 << 20, 2, futures_channel::mpsc::channel(1).0, None, None))

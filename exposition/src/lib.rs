@@ -1,16 +1,21 @@
-//! What `/metrics` says: one list of families, in the format that the scraper asks for. Nothing is counted here.
+//! What both halves say of themselves: the formats of `/metrics`, the admin listener that serves them, and the places that
+//! connections of a listener take. Nothing is counted here.
 //!
 //! Both halves describe their numbers as a [`Collector`]; `prometheus-client` writes OpenMetrics and protobuf. The
 //! classic text is written here, from the protobuf model: it is what every tool reads, and the crate has none.
 
 mod accept;
+mod admin;
 mod classic;
+mod places;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
 use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
+pub use admin::{Admin, Health, PLACES as ADMIN_PLACES};
+pub use places::{Place, Places};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;
 pub use prometheus_client::registry::Registry;
@@ -252,5 +257,4 @@ impl Collector for Build {
 }
 
 #[cfg(test)]
-#[path = "exposition/tests.rs"]
 mod tests;

@@ -1,0 +1,220 @@
+//! The admin listener, the same for both halves: probes, `/metrics`, `/version`, and what its owner adds. It has few
+//! places and short deadlines, so that it takes no descriptors from those whom the process is there for.
+
+use crate::places::{Place, Places};
+use crate::{Format, Registry};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::RawQuery;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
+use tower::ServiceExt;
+
+/// Connections at once. Probes and scrapers are few; whoever is one too many takes the place of the oldest.
+pub const PLACES: usize = 64;
+/// For a request's head, and between two requests of a connection.
+const HEAD: Duration = Duration::from_secs(20);
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 16 * 1024;
+/// A connection ends after so long, whatever it does: one that never reads its answer, too.
+const LIFE: Duration = Duration::from_secs(300);
+/// After an error of accept, such as too few file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a half stands. `Err` says in words what is missing.
+pub trait Health: Send + Sync + 'static {
+    /// Whether it has started.
+    ///
+    /// # Errors
+    /// What it waits for.
+    fn started(&self) -> Result<(), String>;
+
+    /// Whether it serves. `to_write`: whether it takes writes as well.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn ready(&self, to_write: bool) -> Result<(), String>;
+}
+
+/// What the listener answers with.
+pub struct Admin {
+    /// Everything that the process counts.
+    pub registry: Registry,
+    /// How it stands.
+    pub health: Arc<dyn Health>,
+    /// The version of the program.
+    pub version: &'static str,
+    /// Paths that only one half has.
+    pub more: Router,
+}
+
+impl Admin {
+    /// Answers until the runtime ends.
+    pub async fn serve(self, listener: TcpListener) {
+        if let Some(address) = listener.local_addr().ok().filter(|address| !address.ip().is_loopback()) {
+            tracing::warn!(
+                name: "admin_exposed",
+                %address,
+                "whoever reaches the admin listener reads metrics and where links lead: let only probes and scrapers through"
+            );
+        }
+        let (router, places) = (self.router(), Places::new(PLACES));
+        let mut failing = false;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    failing = false;
+                    tokio::spawn(converse(stream, places.take(peer.ip()), router.clone()));
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(name: "admin_cannot_accept", %error, "the admin listener cannot take a connection now");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn router(self) -> Router {
+        // Its lock lets one scrape through at a time.
+        let registry = Arc::new(Mutex::new(self.registry));
+        let (started, ready) = (self.health.clone(), self.health);
+        let version = serde_json::json!({ "version": self.version }).to_string() + "\n";
+        Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/startupz", get(move || async move { verdict(started.started()) }))
+            .route(
+                "/readyz",
+                get(move |RawQuery(query)| async move { verdict(ready.ready(asks_to_write(query))) }),
+            )
+            .route(
+                "/version",
+                get(move || async move { ([(header::CONTENT_TYPE, "application/json")], version) }),
+            )
+            .route("/metrics", get(move |fields: HeaderMap| scrape(registry.clone(), fields)))
+            .merge(self.more)
+    }
+}
+
+fn asks_to_write(query: Option<String>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|word| word == "write" || word.starts_with("write=")))
+}
+
+fn verdict(standing: Result<(), String>) -> (StatusCode, String) {
+    match standing {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+    }
+}
+
+/// Encodes on a thread of its own: the one that serves may have a log to follow.
+async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoResponse {
+    let registry = registry.lock_owned().await;
+    let accept = fields.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(accept);
+    match tokio::task::spawn_blocking(move || format.encode(&registry)).await {
+        Ok(Ok(body)) => Ok(([(header::CONTENT_TYPE, format.content_type())], body)),
+        _ => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// One connection to its end, or until another has its place.
+async fn converse(stream: TcpStream, place: Place, router: Router) {
+    let service =
+        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        _ = connection => {} // whatever the client did, it has ended
+        () = place.lost() => {}
+        () = tokio::time::sleep(LIFE) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    struct Loading;
+
+    impl Health for Loading {
+        fn started(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn ready(&self, to_write: bool) -> Result<(), String> {
+            if to_write { Err("the disk is full".into()) } else { Ok(()) }
+        }
+    }
+
+    async fn served() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (registry, health, more) = (Registry::default(), Arc::new(Loading), Router::new());
+        tokio::spawn(Admin { registry, health, version: "1.2.3", more }.serve(listener));
+        address
+    }
+
+    async fn ask(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn probes_say_why() {
+        let address = served().await;
+        for (path, status, body) in [
+            ("/livez", 200, "ok\n"),
+            ("/startupz", 200, "ok\n"),
+            ("/readyz", 200, "ok\n"),
+            ("/readyz?write", 503, "the disk is full\n"),
+            ("/readyz?a=b&write=1", 503, "the disk is full\n"),
+            ("/version", 200, "{\"version\":\"1.2.3\"}\n"),
+            ("/other", 404, ""),
+        ] {
+            let answer = ask(address, path).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with(body),
+                "{path}: {answer}"
+            );
+        }
+    }
+
+    /// Found by attack: half heads on the admin listener took the descriptors of the whole process.
+    #[tokio::test]
+    async fn half_heads_keep_nobody_out() {
+        let address = served().await;
+        let mut held = Vec::new();
+        for at in 0..5 * PLACES {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a").await; // it may have lost its place by now
+            held.push(stream);
+            if at % PLACES == 0 {
+                assert!(ask(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
+            }
+        }
+        let mut ended = 0;
+        for stream in &mut held[..4 * PLACES] {
+            let end = stream.read(&mut [0]).await;
+            ended += usize::from(end.is_err() || end.is_ok_and(|count| count == 0));
+        }
+        assert_eq!(ended, 4 * PLACES, "whoever was one too many was let go");
+    }
+}
