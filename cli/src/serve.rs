@@ -110,7 +110,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
     let store = data::store(&args.kept)?;
     if let Some(ControlCommand::MintKey(mint)) = &args.command {
         let store = store.open().map_err(Fault::new)?;
-        let secret = control::keys::mint(&*store, &mint.name, mint.parsed()?).map_err(Fault::new);
+        let secret = control::keys::mint(&*store, mint.wish()?).map_err(Fault::new);
         store.close();
         return out::line(secret?.reveal());
     }

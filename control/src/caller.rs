@@ -1,6 +1,7 @@
-//! Who asks, as every call of the service is told. How that is found out is not here.
+//! Who asks, as every call of the service is told, and what he may touch. How that is found out is not here.
 
 use crate::Fault;
+use crate::keys::{Scope, Scopes};
 use crate::stack::Pace;
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ pub struct Caller {
     pub principal: Arc<str>,
     /// As in the answer's `X-Request-Id`.
     pub request_id: Arc<str>,
-    /// The domains that it may touch; `None`: all.
-    pub domains: Option<Arc<[String]>>,
-    /// The only edge that it may speak for, as its certificate says; `None`: any.
+    /// What it may touch.
+    pub bound: Bound,
+    /// The only edge that it may speak for, as its key or certificate says; `None`: any.
     pub edge: Option<Arc<str>>,
     /// How much it may still ask for; `None`: nobody counts.
     pub pace: Option<Pace>,
@@ -25,22 +26,10 @@ impl Caller {
         Self {
             principal: Arc::from(""),
             request_id: Arc::from(request_id),
-            domains: None,
+            bound: Bound::default(),
             edge: None,
             pace: None,
         }
-    }
-
-    /// Refuses a domain (`-` or a host name in its compared form) that the caller's key is not for.
-    ///
-    /// # Errors
-    /// [`Fault::Forbidden`]
-    pub fn may_touch(&self, domain: &str) -> Result<(), Fault> {
-        let all = self.domains.as_ref();
-        if all.is_none_or(|domains| domains.iter().any(|own| own == domain)) {
-            return Ok(());
-        }
-        Err(Fault::Forbidden(format!("anything in domains/{domain}")))
     }
 
     /// Counts the rows of a batch or of a part of an import, and waits until they may be written.
@@ -55,15 +44,114 @@ impl Caller {
     }
 }
 
+/// What a caller may touch: some domains, or all of them, which is the default. Nothing of another domain is reached but
+/// through it: see `service::reach` and `keys::kept`.
+#[derive(Clone, Debug, Default)]
+pub struct Bound(Option<Arc<Domains>>);
+
+#[derive(Debug)]
+struct Domains {
+    /// In the compared form; `-` is the default one.
+    domains: Vec<String>,
+    scopes: Scopes,
+    expire_time: Option<i64>,
+}
+
+impl Bound {
+    /// That of a key for these domains (none: all), with these scopes and this expiry.
+    pub fn new(domains: &[String], scopes: Scopes, expire_time: Option<i64>) -> Self {
+        let domains = domains.to_vec();
+        Self((!domains.is_empty()).then(|| Arc::new(Domains { domains, scopes, expire_time })))
+    }
+
+    /// Whether there is any domain that it keeps its caller from.
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether it lets its caller touch a domain (`-` or a host name in its compared form).
+    pub fn touches(&self, domain: &str) -> bool {
+        self.0.as_ref().is_none_or(|bound| bound.domains.iter().any(|own| own == domain))
+    }
+
+    /// Refuses a domain that it does not let its caller touch: with the same words whether there is one or not.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`]
+    pub fn touch(&self, domain: &str) -> Result<(), Fault> {
+        let refused = || Fault::Forbidden(format!("anything in domains/{domain}"));
+        self.touches(domain).then_some(()).ok_or_else(refused)
+    }
+
+    /// Whether a key for these domains (none: all) reaches no further.
+    pub fn covers(&self, domains: &[String]) -> bool {
+        !self.is_some() || !domains.is_empty() && domains.iter().all(|domain| self.touches(domain))
+    }
+
+    /// Refuses to give what its caller has not: a key that is bound makes none that reaches further, may do more or lives
+    /// longer (OWASP API5:2023). Who is not bound rules all keys.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`]
+    pub fn give(&self, domains: &[String], scopes: Scopes, expire_time: Option<i64>) -> Result<(), Fault> {
+        let Some(own) = &self.0 else { return Ok(()) };
+        if domains.is_empty() {
+            return Err(Fault::Forbidden("keys for every domain".into()));
+        }
+        domains.iter().try_for_each(|domain| self.touch(domain))?;
+        let more = Scope::ALL.into_iter().find(|scope| scopes.has(*scope) && !own.scopes.has(*scope));
+        // The feed is of every domain: a key from before may have both.
+        let more = more.or(Some(Scope::Feed).filter(|feed| scopes.has(*feed)));
+        if let Some(scope) = more {
+            let what = "keys with the scope";
+            return Err(Fault::Forbidden(format!(
+                "{what} {}: it is for some domains and has it not",
+                scope.name()
+            )));
+        }
+        match own.expire_time {
+            Some(end) if expire_time.is_none_or(|at| at > end) => {
+                Err(Fault::Forbidden("keys that expire later than itself, or never".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_bound_caller_touches_its_own_domains_alone() {
-        let bound = Caller { domains: Some(Arc::new(["a.example".to_owned()])), ..Caller::anyone("r") };
-        assert_eq!(bound.may_touch("a.example"), Ok(()));
-        assert_eq!(bound.may_touch("-").unwrap_err().names().reason, "FORBIDDEN");
-        assert_eq!(Caller::anyone("r").may_touch("-"), Ok(()));
+        let bound = Bound::new(&["a.example".to_owned()], Scopes::admin(), None);
+        assert_eq!(bound.touch("a.example"), Ok(()));
+        assert_eq!(bound.touch("-").unwrap_err().names().reason, "FORBIDDEN");
+        assert_eq!(Bound::default().touch("-"), Ok(()));
+        assert!(!bound.covers(&[]) && bound.covers(&["a.example".into()]));
+        assert!(Bound::default().covers(&[]));
+    }
+
+    #[test]
+    fn nobody_who_is_bound_gives_more_than_he_has() {
+        let (own, both) = (["a.example".to_owned()], Scopes::of(&[Scope::LinksRead, Scope::KeysAdmin]));
+        let (read, write) = (Scopes::of(&[Scope::LinksRead]), Scopes::of(&[Scope::LinksWrite]));
+        let bound = Bound::new(&own, both, Some(10));
+        assert_eq!(bound.give(&own, read, Some(10)), Ok(()));
+        let feed = Scopes::of(&[Scope::Feed]);
+        for (domains, scopes, expire_time) in [
+            (&[][..], read, Some(10)),
+            (&["b.example".to_owned()][..], read, Some(10)),
+            (&own[..], write, Some(10)),
+            (&own[..], feed, Some(10)),
+            (&own[..], read, Some(11)),
+            (&own[..], read, None),
+        ] {
+            let refused = bound.give(domains, scopes, expire_time).unwrap_err();
+            assert_eq!(refused.names().reason, "FORBIDDEN", "{domains:?} {scopes:?} {expire_time:?}");
+        }
+        let old = Bound::new(&own, Scopes::of(&Scope::ALL), None);
+        assert!(old.give(&own, feed, None).is_err(), "of a key from before");
+        assert_eq!(Bound::default().give(&[], feed, None), Ok(()));
     }
 }

@@ -3,20 +3,23 @@
 
 mod audit;
 mod calls;
+mod expiry;
+mod kept;
 mod scope;
 mod secret;
 
-pub use calls::mint;
+pub use calls::{Wish, mint};
 pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 
+use crate::caller::Bound;
 use crate::metrics::Metrics;
 use crate::port::{KeyRow, Repository, StoreFault};
-use crate::service::blocking;
 use crate::stack::Limits;
-use crate::writer::unix_ms;
 use crate::{Fault, clock};
+use expiry::Clock;
 use feed::Spell;
+use kept::Kept;
 use secret::Hash;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -34,10 +37,9 @@ const NOTE: Duration = Duration::from_secs(60);
 
 /// The keys as one control knows them.
 pub struct Keys {
-    store: Arc<dyn Repository>,
+    kept: Kept,
     metrics: Arc<Metrics>,
-    /// That of the edge in this process, which no store knows.
-    own: Option<Arc<Known>>,
+    clock: Arc<Clock>,
     table: RwLock<Table>,
 }
 
@@ -53,26 +55,31 @@ struct Table {
 pub struct Known {
     /// As [`crate::Caller::principal`].
     pub principal: Arc<str>,
-    /// As [`crate::Caller::domains`].
-    pub domains: Option<Arc<[String]>>,
+    /// As [`crate::Caller::bound`].
+    pub bound: Bound,
     /// As [`crate::Caller::edge`].
     pub edge: Option<Arc<str>>,
     scopes: Scopes,
     expire_time: Option<i64>,
+    clock: Arc<Clock>,
+    /// Whether a store has it.
+    kept: bool,
     revoked: AtomicBool,
     used: AtomicI64,
     noted: AtomicI64,
 }
 
 impl Known {
-    fn of(row: &KeyRow) -> Self {
+    fn of(row: &KeyRow, clock: &Arc<Clock>) -> Self {
         let used = row.last_use.unwrap_or(0);
         Self {
             principal: Arc::from(row.id.as_str()),
-            domains: (!row.domains.is_empty()).then(|| Arc::from(row.domains.as_slice())),
-            edge: None,
+            bound: Bound::new(&row.domains, row.scopes, row.expire_time),
+            edge: row.edge.as_deref().map(Arc::from),
             scopes: row.scopes,
             expire_time: row.expire_time,
+            clock: clock.clone(),
+            kept: true,
             revoked: AtomicBool::new(row.revoke_time.is_some()),
             used: AtomicI64::new(used),
             noted: AtomicI64::new(used),
@@ -81,17 +88,17 @@ impl Known {
 
     /// One that may only follow, fetch and report.
     fn feed(principal: &str, edge: Option<Arc<str>>) -> Self {
-        let (used, noted) = (AtomicI64::new(0), AtomicI64::new(0));
-        let (revoked, scopes) = (AtomicBool::new(false), Scopes::of(&[Scope::Feed]));
         Self {
             principal: Arc::from(principal),
-            domains: None,
+            bound: Bound::default(),
             edge,
-            scopes,
+            scopes: Scopes::of(&[Scope::Feed]),
             expire_time: None,
-            revoked,
-            used,
-            noted,
+            clock: Arc::default(),
+            kept: false,
+            revoked: AtomicBool::new(false),
+            used: AtomicI64::new(0),
+            noted: AtomicI64::new(0),
         }
     }
 
@@ -112,12 +119,12 @@ impl Known {
     }
 
     fn has_expired(&self) -> bool {
-        self.expire_time.is_some_and(|at| at <= unix_ms())
+        self.expire_time.is_some_and(|at| at <= self.clock.now())
     }
 
     /// It is used now.
     pub fn note_use(&self) {
-        self.used.store(unix_ms(), Relaxed);
+        self.used.store(self.clock.now(), Relaxed);
     }
 
     /// The same for the same key in the life of this process.
@@ -140,12 +147,14 @@ impl Keys {
     ) -> Result<Self, StoreFault> {
         let read_at = Instant::now();
         let (version, rows) = store.key_rows().keys()?;
+        let clock = Arc::new(Clock::default());
+        note_times(&clock, &rows);
+        tell_of_old(&rows, clock.now());
         let mut by_hash: HashMap<_, _> =
-            rows.iter().map(|row| (row.hash, Arc::new(Known::of(row)))).collect();
-        let own = own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None))));
-        by_hash.extend(own.clone());
+            rows.iter().map(|row| (row.hash, Arc::new(Known::of(row, &clock)))).collect();
+        by_hash.extend(own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None)))));
         let table = RwLock::new(Table { version, read_at, by_hash });
-        Ok(Self { store, metrics, own: own.map(|(_, known)| known), table })
+        Ok(Self { kept: Kept::new(store), metrics, clock, table })
     }
 
     /// The key that was shown, if it may be used.
@@ -227,18 +236,15 @@ impl Keys {
     pub async fn refresh(&self) -> Result<(), StoreFault> {
         let (began, known) =
             (Instant::now(), self.table.read().unwrap_or_else(PoisonError::into_inner).version);
-        let read = blocking(&self.store, move |store| {
-            let keys = store.key_rows();
-            if keys.key_version()? == known { Ok(None) } else { keys.keys().map(Some) }
-        });
-        let read = read.await?;
+        let read = self.kept.all(known).await?;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some((version, rows)) = read.filter(|(version, _)| *version > table.version) {
+            note_times(&self.clock, &rows);
             for row in rows {
                 match table.by_hash.get(&row.hash) {
                     // Streams that it began look at the same one.
                     Some(known) => known.revoked.store(row.revoke_time.is_some(), Relaxed),
-                    None => drop(table.by_hash.insert(row.hash, Arc::new(Known::of(&row)))),
+                    None => drop(table.by_hash.insert(row.hash, Arc::new(Known::of(&row, &self.clock)))),
                 }
             }
             table.version = version;
@@ -252,9 +258,7 @@ impl Keys {
         let mut uses = Vec::new();
         {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-            let own = self.own.as_ref().map(|own| &own.principal);
-            let kept = |known: &&Arc<Known>| Some(&known.principal) != own && known.edge.is_none();
-            for known in table.by_hash.values().filter(kept) {
+            for known in table.by_hash.values().filter(|known| known.kept) {
                 let used = known.used.load(Relaxed);
                 if known.noted.swap(used, Relaxed) < used {
                     uses.push((known.principal.to_string(), used));
@@ -262,11 +266,47 @@ impl Keys {
             }
         }
         if !uses.is_empty() {
-            let noted = blocking(&self.store, move |store| store.key_rows().use_keys(&uses)).await;
+            let noted = self.kept.used(uses).await;
             noted.unwrap_or_else(
                 |fault| tracing::debug!(name: "uses_not_noted", %fault, "when keys were used is not noted"),
             );
         }
+    }
+}
+
+/// The latest time that the store has seen by its keys: they are used as long as anything is.
+fn note_times(clock: &Clock, rows: &[KeyRow]) {
+    let times = rows.iter().flat_map(|row| [Some(row.create_time), row.revoke_time, row.last_use]);
+    clock.note(times.flatten().max().unwrap_or(0));
+}
+
+/// Keys with scope feed from before they named an edge: they go on working, but pass for any edge.
+fn tell_of_old(rows: &[KeyRow], now: i64) {
+    let live = |row: &&KeyRow| row.revoke_time.is_none() && row.expire_time.is_none_or(|at| at > now);
+    let feed = rows.iter().filter(live).filter(|row| row.scopes.has(Scope::Feed));
+    let (bound, any): (Vec<_>, Vec<_>) =
+        feed.filter(|row| row.edge.is_none()).partition(|row| !row.domains.is_empty());
+    let named = |rows: &[&KeyRow]| {
+        let names = rows.iter().map(|row| format!("{} of {}", row.id, row.client));
+        names.take(10).collect::<Vec<_>>().join(", ")
+    };
+    if !any.is_empty() {
+        tracing::warn!(
+            name: "keys_of_any_edge",
+            "{} keys with scope feed name no edge, and whoever holds one passes for any edge: {}. Make one for each edge \
+             (linkr keys create --scopes feed --edge NAME), give it to that edge, and revoke these",
+            any.len(),
+            named(&any)
+        );
+    }
+    if !bound.is_empty() {
+        tracing::warn!(
+            name: "keys_of_no_use",
+            "{} keys for some domains have the scope feed, which is of every domain, and are refused there: {}. Make one \
+             for each edge: linkr keys create --scopes feed --edge NAME",
+            bound.len(),
+            named(&bound)
+        );
     }
 }
 

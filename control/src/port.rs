@@ -83,7 +83,9 @@ pub trait KeyRows: Send + Sync {
     fn key_version(&self) -> Result<i64, StoreFault>;
     /// That number, and every key in the order in which they were made; none is older than the number says.
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
-    /// Keeps a new one, and notes that; `false` if its client has `most` that may be used when it was made.
+    /// Keeps a new one, and notes that; `false` if its client has `most` for the same domains that may be used when it
+    /// was made. (Counted over all domains, it would tell whoever is bound to some who is in others, and let him take
+    /// their places.)
     fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault>;
     /// Revokes one that was read, if it is not yet, and notes that. `now` is in Unix milliseconds.
     fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault>;
@@ -106,6 +108,8 @@ pub struct KeyRow {
     pub domains: Vec<String>,
     /// When it was made.
     pub create_time: i64,
+    /// The only edge that it lets in; `None`: it has no scope feed, or is from before.
+    pub edge: Option<String>,
     /// From when on it is refused.
     pub expire_time: Option<i64>,
     /// When it was revoked.

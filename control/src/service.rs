@@ -12,6 +12,7 @@ mod history;
 mod import;
 mod list;
 mod name;
+mod reach;
 mod watch;
 mod write;
 
@@ -28,9 +29,10 @@ use crate::wire;
 use crate::writer::Writer;
 use crate::{Caller, Fault};
 use codes::Drawing;
-use directory::{Directory, Namespace};
+use directory::Namespace;
 use link::{Epoch, Key};
 use proto::v1;
+use reach::Reach;
 use std::sync::Arc;
 use write::{asked, etag};
 
@@ -39,11 +41,9 @@ const DRAWS: usize = 8;
 
 /// The service.
 pub struct Service {
-    store: Arc<dyn Repository>,
-    writer: Arc<Writer>,
+    reach: Reach,
     metrics: Arc<Metrics>,
     rules: Arc<Rules>,
-    directory: Directory,
     sessions: Arc<Sessions>,
     watches: Watches,
 }
@@ -67,7 +67,7 @@ impl Service {
         rules: Rules,
     ) -> Self {
         let rules = Arc::new(rules);
-        Self { directory: Directory::new(store.clone()), store, writer, metrics, sessions, watches, rules }
+        Self { reach: Reach::new(store, writer), metrics, sessions, watches, rules }
     }
 
     /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.
@@ -75,7 +75,7 @@ impl Service {
     /// # Errors
     /// Those of the store.
     pub async fn prepare(&self) -> Result<(), Fault> {
-        self.directory.read().await.map(drop)
+        self.reach.prepare().await
     }
 
     /// Counts a call and its outcome.
@@ -93,7 +93,7 @@ impl Service {
     async fn try_create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "CreateLink", request)?;
         let domain = self.parent(caller, &request.parent).await?;
-        let wanted = self.wanted(&domain, request).await?;
+        let wanted = self.wanted(caller, &domain, request).await?;
         for _ in 0..DRAWS {
             let key = self.key_of(&domain, &wanted)?;
             let given = wanted.given.as_ref();
@@ -108,7 +108,12 @@ impl Service {
     }
 
     /// The link that a create asks for, and under which code.
-    async fn wanted(&self, domain: &Namespace, request: &v1::CreateLinkRequest) -> Result<Wanted, Fault> {
+    async fn wanted(
+        &self,
+        caller: &Caller,
+        domain: &Namespace,
+        request: &v1::CreateLinkRequest,
+    ) -> Result<Wanted, Fault> {
         let drawing = Drawing::new(request, domain)?;
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
         let given = match request.link_id.as_str() {
@@ -116,7 +121,7 @@ impl Service {
             code => Some(domain.key(&self.rules.code(code, "code")?)),
         };
         let target = draft.link.parts().target.clone();
-        let target = self.lead(target, given.as_ref(), request.flatten).await?;
+        let target = self.lead(caller, target, given.as_ref(), request.flatten).await?;
         Ok(Wanted { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
     }
 
@@ -140,7 +145,7 @@ impl Service {
     }
 
     async fn try_get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
-        let (epoch, row) = self.stored(self.key(caller, &request.name).await?).await?;
+        let (epoch, row) = self.reach.of(caller).link(&self.key(caller, &request.name).await?).await?;
         row.map(|row| self.shown(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
     }
 
@@ -161,7 +166,7 @@ impl Service {
         let mut fields = self.rules.fields(link, mask)?;
         for field in &mut fields {
             if let Field::Target(target) = field {
-                *target = self.lead(target.clone(), Some(&key), request.flatten).await?;
+                *target = self.lead(caller, target.clone(), Some(&key), request.flatten).await?;
             }
         }
         Ok(Item { key, intent: Intent::Update { fields, etag: etag(&link.etag) } })
@@ -203,11 +208,7 @@ impl Service {
 
     /// A link of a domain that was asked about before.
     fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
-        wire::link(row, &self.directory.name(row.key.domain()), epoch)
-    }
-
-    async fn stored(&self, key: Key) -> Result<(Epoch, Option<Row>), Fault> {
-        Ok(blocking(&self.store, move |store| store.link(&key)).await?)
+        wire::link(row, &self.reach.name(row.key.domain()), epoch)
     }
 }
 

@@ -95,6 +95,7 @@ pub fn key(row: &KeyRow) -> v1::Key {
         last_use_time: row.last_use.map(timestamp),
         revoke_time: row.revoke_time.map(timestamp),
         secret: String::new(),
+        edge: row.edge.clone().unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Api;
 use crate::fault::Fault;
 use clap::{Args, Subcommand};
+use control::keys::{Scopes, Wish};
 use proto::client::{Access, Key};
 use std::path::{Path, PathBuf};
 
@@ -14,14 +15,24 @@ const FIRST_KEY: &str = "linkr-data/admin.key";
 pub enum KeysCommand {
     /// Makes a key and prints it, once
     Create {
-        /// Who will use it; a client has at most two keys
-        client: String,
+        /// Who will use it; a client has at most two keys for the same domains [default: the name of the edge]
+        #[arg(required_unless_present = "edge")]
+        client: Option<String>,
         /// What it allows: links:read, links:write, domains:admin, keys:admin, feed
-        #[arg(long, value_delimiter = ',', default_value = "links:read,links:write", value_name = "SCOPE")]
+        #[arg(
+            long,
+            visible_alias = "scope",
+            value_delimiter = ',',
+            default_value = "links:read,links:write",
+            value_name = "SCOPE"
+        )]
         scopes: Vec<String>,
         /// The domains that it is for [default: all]
         #[arg(long, value_delimiter = ',', value_name = "DOMAIN")]
         domains: Vec<String>,
+        /// The edge that a key with scope feed lets in, by the name that it runs under (linkr edge --name)
+        #[arg(long, value_name = "NAME")]
+        edge: Option<String>,
         /// From when on it is refused, such as 2030-01-31T12:00:00Z [default: never]
         #[arg(long, value_name = "TIME")]
         expire_time: Option<String>,
@@ -124,7 +135,7 @@ fn is_local(server: &str) -> bool {
 /// How an edge says who it is.
 #[derive(Args)]
 pub struct EdgeCredential {
-    /// The key (scope feed) that is shown to control; a file keeps it out of the list of processes
+    /// The key (scope feed, for the name of this edge) that is shown to control; a file keeps it out of the list of processes
     #[arg(long, env = "LINKR_CONTROL_KEY", hide_env_values = true, value_name = "KEY")]
     pub control_key: Option<String>,
     /// A file that holds it; read again for each connection
@@ -167,13 +178,17 @@ pub struct Mint {
         value_name = "SCOPE"
     )]
     pub scopes: Vec<String>,
+    /// The edge that a key with scope feed lets in, by the name that it runs under (linkr edge --name)
+    #[arg(long, value_name = "NAME")]
+    pub edge: Option<String>,
 }
 
 impl Mint {
-    /// What it allows.
-    pub fn parsed(&self) -> Result<control::keys::Scopes, Fault> {
-        let parsed = control::keys::Scopes::parse(self.scopes.iter().map(String::as_str));
-        parsed.map_err(|name| Fault::new(format_args!("--scopes: {name} is none")))
+    /// The key that is asked for.
+    pub fn wish(&self) -> Result<Wish, Fault> {
+        let parsed = Scopes::parse(self.scopes.iter().map(String::as_str));
+        let scopes = parsed.map_err(|name| Fault::new(format_args!("--scopes: {name} is none")))?;
+        Ok(Wish { client: self.name.clone(), scopes, edge: self.edge.clone(), ..Wish::admin() })
     }
 }
 

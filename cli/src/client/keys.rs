@@ -12,9 +12,10 @@ use proto::v1::{self, Key};
 /// Runs one of them.
 pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
     match command {
-        KeysCommand::Create { client, scopes, domains, expire_time, api } => {
-            let expire_time = time(expire_time)?;
-            let key = Key { client, scopes, domains, expire_time, ..Key::default() };
+        KeysCommand::Create { client, scopes, domains, edge, expire_time, api } => {
+            let (expire_time, edge) = (time(expire_time)?, edge.unwrap_or_default());
+            let client = client.unwrap_or_else(|| edge.clone());
+            let key = Key { client, scopes, domains, edge, expire_time, ..Key::default() };
             let request = v1::CreateKeyRequest { key: Some(key) };
             made(&call(&api, KeysClient::new, async |keys| keys.create_key(request).await).await?, &api)
         }
@@ -61,9 +62,10 @@ fn line(key: &Key) -> String {
         |what: &str, time: &Option<Timestamp>| time.map_or_else(String::new, |at| format!("  {what} {at}"));
     let bound =
         if key.domains.is_empty() { String::new() } else { format!("  for {}", key.domains.join(",")) };
+    let edge = if key.edge.is_empty() { String::new() } else { format!("  edge {}", one_line(&key.edge)) };
     let (expires, used) = (at("expires", &key.expire_time), at("used", &key.last_use_time));
     let (scopes, revoked) = (key.scopes.join(","), at("revoked", &key.revoke_time));
-    format!("{}  {:<20} {scopes}{bound}{expires}{used}{revoked}\n", id(key), key.client)
+    format!("{}  {:<20} {scopes}{bound}{edge}{expires}{used}{revoked}\n", id(key), key.client)
 }
 
 fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), Fault> {

@@ -41,7 +41,7 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {}
         Err(fault) => return Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
     }
-    match keys::mint(store, "admin", keys::Scopes::admin()) {
+    match keys::mint(store, keys::Wish::admin()) {
         Ok(secret) => crate::certs::write(&file, &format!("{}\n", secret.reveal()), 0o600),
         Err(fault) => {
             tracing::warn!(name: "no_first_key", file = %file.display(), %fault, "no new key was made for this machine");

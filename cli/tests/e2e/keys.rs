@@ -85,7 +85,7 @@ fn an_edge_follows_by_a_key_that_was_minted_into_the_store() {
         done.stdout
     };
     let admin = dir.write("admin.key", mint(&[]));
-    let feed = dir.write("feed.key", mint(&["--name", "edge", "--scopes", "feed"]));
+    let feed = dir.write("feed.key", mint(&["--name", "edge", "--scopes", "feed", "--edge", "fra-1"]));
     let refused = client(&dir, &["control", "--store", "sqlite:links.db", "mint-key", "--scopes", "all"]);
     assert!(text(&refused.stderr).contains("all"), "{}", text(&refused.stderr));
     let control =
@@ -103,7 +103,7 @@ fn an_edge_follows_by_a_key_that_was_minted_into_the_store() {
         "--workers",
         "1",
     ]);
-    edge.args(["--control-key-file", &feed]);
+    edge.args(["--control-key-file", &feed, "--name", "fra-1"]);
     let edge = Linkr::start(edge, &dir, &["edge", "admin"]);
     let done = client(
         &dir,

@@ -72,6 +72,7 @@ pub(super) fn key(
     client: String,
     scopes: &str,
     domains: &str,
+    edge: Option<String>,
     times: (i64, Option<i64>, Option<i64>, Option<i64>),
 ) -> Result<KeyRow, StoreFault> {
     let wrong = |what: &str| StoreFault::Corrupt(format!("key {id}: {what}"));
@@ -79,7 +80,7 @@ pub(super) fn key(
     let scopes = Scopes::parse(scopes.split_whitespace()).map_err(wrong)?;
     let domains = domains.split_whitespace().map(str::to_owned).collect();
     let (create_time, expire_time, revoke_time, last_use) = times;
-    Ok(KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use })
+    Ok(KeyRow { id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use })
 }
 
 /// Its scopes and domains as they are kept.

@@ -1,20 +1,34 @@
-//! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and revokes only such that are bound no wider.
+//! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and ends only such that reach no further.
 
 use super::{Keys, Scope, Scopes, Secret, secret};
 use crate::journal::By;
 use crate::port::{KeyRow, Repository};
-use crate::service::blocking;
 use crate::writer::unix_ms;
 use crate::{Caller, Fault, wire};
 use link::Domain;
 use proto::v1;
+use std::collections::BTreeSet;
 
 /// Bytes of a client's name.
 const CLIENT: usize = 100;
 /// Domains of one key.
 const DOMAINS: usize = 100;
-/// Keys of one client that may be used at once: the one in use, and the one that takes its place.
+/// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.
 pub const LIVE: usize = 2;
+
+/// A key that is asked for.
+pub struct Wish {
+    /// Who will use it.
+    pub client: String,
+    /// What it is to allow.
+    pub scopes: Scopes,
+    /// The domains that it is for, in their compared form; none: all.
+    pub domains: Vec<String>,
+    /// The edge that it lets in; needed for the scope feed, and of no use without.
+    pub edge: Option<String>,
+    /// From when on it is refused, in Unix milliseconds.
+    pub expire_time: Option<i64>,
+}
 
 impl Keys {
     /// See `CreateKey`.
@@ -27,9 +41,14 @@ impl Keys {
         let scopes = Scopes::parse(key.scopes.iter().map(String::as_str));
         let scopes =
             scopes.map_err(|name| Fault::invalid("scopes", format!("hold {name}, which is none")))?;
-        let expire_time = expiry(key.expire_time)?;
-        let domains = domains(&key.domains)?;
-        self.put(caller, "CreateKey", (key.client, scopes, domains, expire_time)).await
+        let wish = Wish {
+            client: key.client,
+            scopes,
+            domains: domains(&key.domains)?,
+            edge: Some(key.edge).filter(|edge| !edge.is_empty()),
+            expire_time: self.expiry(key.expire_time)?,
+        };
+        self.put(caller, "CreateKey", wish).await
     }
 
     /// See `ListKeys`.
@@ -38,9 +57,8 @@ impl Keys {
         caller: &Caller,
         request: v1::ListKeysRequest,
     ) -> Result<v1::ListKeysResponse, Fault> {
-        let listed = self.rows().await.map(|rows| {
-            let shown = |row: &KeyRow| request.show_revoked || row.revoke_time.is_none();
-            let rows = rows.iter().filter(|row| shown(row) && within(caller, &row.domains).is_ok());
+        let listed = self.kept.rows(&caller.bound).await.map(|rows| {
+            let rows = rows.iter().filter(|row| request.show_revoked || row.revoke_time.is_none());
             v1::ListKeysResponse { keys: rows.map(wire::key).collect() }
         });
         self.counted("ListKeys", listed)
@@ -52,12 +70,18 @@ impl Keys {
     }
 
     async fn try_rotate(&self, caller: &Caller, request: v1::RotateKeyRequest) -> Result<v1::Key, Fault> {
-        let expire_time = expiry(request.expire_time)?;
-        let old = self.named(caller, &request.name).await?;
+        let expire_time = self.expiry(request.expire_time)?;
+        let old = self.kept.named(&caller.bound, &request.name).await?;
         if old.revoke_time.is_some() {
             return Err(Fault::invalid("name", "is of a key that was revoked: create another one"));
         }
-        self.put(caller, "RotateKey", (old.client, old.scopes, old.domains, expire_time)).await
+        if old.scopes.has(Scope::Feed) && (old.edge.is_none() || !old.domains.is_empty()) {
+            let why = "is of a key from before keys with scope feed named one edge and were for every domain: create one \
+                       for each edge with that scope and edge, and revoke this one";
+            return Err(Fault::invalid("name", why));
+        }
+        let KeyRow { client, scopes, domains, edge, .. } = old;
+        self.put(caller, "RotateKey", Wish { client, scopes, domains, edge, expire_time }).await
     }
 
     /// See `RevokeKey`.
@@ -67,28 +91,22 @@ impl Keys {
 
     async fn try_revoke(&self, caller: &Caller, request: v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
         let (now, by) = (unix_ms(), By::call(caller, "RevokeKey"));
-        let mut row = match (self.named(caller, &request.name).await, request.name.strip_prefix("keys/edge:"))
-        {
+        let named = self.kept.named(&caller.bound, &request.name).await;
+        let mut row = match (named, request.name.strip_prefix("keys/edge:")) {
             (Err(Fault::KeyNotFound(_)), Some(edge)) => self.put_edge(caller, edge, now).await?,
             (row, _) => row?,
         };
-        let read = row.clone();
-        blocking(&self.store, move |store| store.key_rows().revoke_key(&read, now, &by)).await?;
+        self.kept.revoke(&caller.bound, &row, now, by).await?;
         self.refresh().await?;
         row.revoke_time = Some(row.revoke_time.unwrap_or(now));
         Ok(wire::key(&row))
     }
 
-    async fn put(
-        &self,
-        caller: &Caller,
-        method: &'static str,
-        (client, scopes, domains, expire_time): (String, Scopes, Vec<String>, Option<i64>),
-    ) -> Result<v1::Key, Fault> {
-        within(caller, &domains)?;
-        let (secret, row) = draft(client, scopes, domains, expire_time)?;
-        let (kept, by) = (row.clone(), By::call(caller, method));
-        let put = blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?;
+    async fn put(&self, caller: &Caller, method: &'static str, wish: Wish) -> Result<v1::Key, Fault> {
+        // Before anything is said about the wish: a caller who may not give it learns nothing by it.
+        caller.bound.give(&wish.domains, wish.scopes, wish.expire_time)?;
+        let (secret, row) = draft(wish)?;
+        let put = self.kept.put(&caller.bound, &row, By::call(caller, method)).await?;
         put.then_some(()).ok_or_else(|| too_many(&row.client))?;
         self.refresh().await?;
         Ok(v1::Key { secret: secret.reveal().into(), ..wire::key(&row) })
@@ -96,30 +114,35 @@ impl Keys {
 
     /// The row of an edge's certificate, of which nothing is kept before it is revoked.
     async fn put_edge(&self, caller: &Caller, edge: &str, now: i64) -> Result<KeyRow, Fault> {
-        within(caller, &[])?;
+        caller.bound.give(&[], Scopes::of(&[Scope::Feed]), None)?;
         if !is_client(edge) {
             return Err(Fault::invalid("name", "is of no edge: 1 to 100 of A-Z a-z 0-9 . _ - @"));
         }
         let (id, hash) = secret::of_edge(edge);
-        let (client, scopes, domains) = (id.clone(), Scopes::of(&[Scope::Feed]), Vec::new());
-        let (expire_time, revoke_time, last_use) = (None, None, None);
-        let create_time = now;
-        let row =
-            KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use };
-        let (kept, by) = (row.clone(), By::call(caller, "RevokeKey"));
-        blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?;
+        let row = KeyRow {
+            client: id.clone(),
+            id,
+            hash,
+            scopes: Scopes::of(&[Scope::Feed]),
+            domains: Vec::new(),
+            edge: Some(edge.to_owned()),
+            create_time: now,
+            expire_time: None,
+            revoke_time: None,
+            last_use: None,
+        };
+        self.kept.put(&caller.bound, &row, By::call(caller, "RevokeKey")).await?;
         Ok(row)
     }
 
-    async fn rows(&self) -> Result<Vec<KeyRow>, Fault> {
-        Ok(blocking(&self.store, |store| store.key_rows().keys()).await?.1)
-    }
-
-    async fn named(&self, caller: &Caller, name: &str) -> Result<KeyRow, Fault> {
-        let id = name.strip_prefix("keys/").ok_or_else(|| Fault::invalid("name", "is not keys/…"))?;
-        let row = self.rows().await?.into_iter().find(|row| row.id == id);
-        let row = row.ok_or_else(|| Fault::KeyNotFound(name.to_owned()))?;
-        within(caller, &row.domains).map(|()| row)
+    fn expiry(&self, given: Option<prost_types::Timestamp>) -> Result<Option<i64>, Fault> {
+        let ms = |at: prost_types::Timestamp| {
+            at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos / 1_000_000))
+        };
+        match given.map(ms) {
+            Some(at) if at <= self.clock.now() => Err(Fault::invalid("expire_time", "has passed")),
+            at => Ok(at),
+        }
     }
 
     pub(super) fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
@@ -132,32 +155,53 @@ impl Keys {
 ///
 /// # Errors
 /// Why not, in one line.
-pub fn mint(store: &dyn Repository, client: &str, scopes: Scopes) -> Result<Secret, Fault> {
-    let (secret, row) = draft(client.to_owned(), scopes, Vec::new(), None)?;
+pub fn mint(store: &dyn Repository, wish: Wish) -> Result<Secret, Fault> {
+    let (secret, row) = draft(wish)?;
     let by = By { principal: "".into(), method: "MintKey", request_id: "".into() };
     let put = store.key_rows().put_key(&row, LIVE, &by)?;
-    put.then_some(secret).ok_or_else(|| too_many(client))
+    put.then_some(secret).ok_or_else(|| too_many(&row.client))
 }
 
-fn draft(
-    client: String,
-    scopes: Scopes,
-    domains: Vec<String>,
-    expire_time: Option<i64>,
-) -> Result<(Secret, KeyRow), Fault> {
+impl Wish {
+    /// The first key of a store.
+    pub fn admin() -> Self {
+        let (client, scopes) = ("admin".to_owned(), Scopes::admin());
+        Self { client, scopes, domains: Vec::new(), edge: None, expire_time: None }
+    }
+}
+
+fn draft(wish: Wish) -> Result<(Secret, KeyRow), Fault> {
+    let Wish { client, scopes, domains, edge, expire_time } = wish;
     if !is_client(&client) {
         return Err(Fault::invalid("client", "is not 1 to 100 of A-Z a-z 0-9 . _ - @"));
     }
     if scopes == Scopes::default() {
         return Err(Fault::invalid("scopes", "are missing"));
     }
+    match (scopes.has(Scope::Feed), &edge) {
+        (true, _) if !domains.is_empty() => {
+            let why = "are given with the scope feed, which is of every domain: leave one of them out";
+            return Err(Fault::invalid("domains", why));
+        }
+        (true, None) => {
+            let why = "is missing: a key with scope feed lets in one edge, by the name that it runs under \
+                       (linkr edge --name)";
+            return Err(Fault::invalid("edge", why));
+        }
+        (true, Some(edge)) if !is_client(edge) => {
+            return Err(Fault::invalid("edge", "is not 1 to 100 of A-Z a-z 0-9 . _ - @"));
+        }
+        (false, Some(_)) => {
+            return Err(Fault::invalid("edge", "is given, and the scope feed is not: only edges need it"));
+        }
+        _ => {}
+    }
     let (secret, create_time) = (Secret::new(), unix_ms());
     let (id, hash) = (secret.id(), secret.hash());
     let (revoke_time, last_use) = (None, None);
-    Ok((
-        secret,
-        KeyRow { id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use },
-    ))
+    let row =
+        KeyRow { id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use };
+    Ok((secret, row))
 }
 
 fn is_client(name: &str) -> bool {
@@ -166,29 +210,19 @@ fn is_client(name: &str) -> bool {
 }
 
 fn too_many(client: &str) -> Fault {
-    Fault::invalid("client", format!("{client} has {LIVE} keys already: revoke one of them first"))
+    Fault::invalid(
+        "client",
+        format!("{client} has {LIVE} keys for the same domains already: revoke one of them first"),
+    )
 }
 
-/// Whether the caller may have to do with a key for these domains; none stands for all.
-pub(super) fn within(caller: &Caller, domains: &[String]) -> Result<(), Fault> {
-    match (&caller.domains, domains) {
-        (Some(_), []) => Err(Fault::Forbidden("keys for every domain".into())),
-        (_, domains) => domains.iter().try_for_each(|domain| caller.may_touch(domain)),
-    }
-}
-
+/// In one order: keys for the same domains are counted together.
 fn domains(given: &[String]) -> Result<Vec<String>, Fault> {
     if given.len() > DOMAINS {
         return Err(Fault::invalid("domains", format!("are more than {DOMAINS}")));
     }
     let parsed = given.iter().map(|text| Domain::given(text).map(|domain| domain.as_str().to_owned()));
-    parsed.collect::<Result<_, _>>().map_err(|fault| Fault::invalid("domains", fault))
-}
-
-fn expiry(given: Option<prost_types::Timestamp>) -> Result<Option<i64>, Fault> {
-    let at = given.map(|at| at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos / 1_000_000)));
-    match at {
-        Some(at) if at <= unix_ms() => Err(Fault::invalid("expire_time", "has passed")),
-        at => Ok(at),
-    }
+    let parsed =
+        parsed.collect::<Result<BTreeSet<_>, _>>().map_err(|fault| Fault::invalid("domains", fault))?;
+    Ok(parsed.into_iter().collect())
 }

@@ -9,9 +9,10 @@ pub enum Scope {
     LinksWrite,
     /// Create and change domains.
     DomainsAdmin,
-    /// Make and revoke keys, also with scopes that this one has not.
+    /// Make and revoke keys, also with scopes that this one has not; if it is for some domains, only with those that it
+    /// has.
     KeysAdmin,
-    /// Follow the log and fetch from it, as an edge does.
+    /// Follow the log and fetch from it, as an edge does: of every domain, in the name of one edge.
     Feed,
 }
 

@@ -45,7 +45,7 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?;
         let mut wanted = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
-            let given = self.wanted(&domain, one).await.map_err(|fault| fault.in_batch(at, "link."));
+            let given = self.wanted(caller, &domain, one).await.map_err(|fault| fault.in_batch(at, "link."));
             let parent = one.parent.is_empty() || one.parent == request.parent;
             let stray =
                 [(!parent, "parent")].into_iter().chain(options(&one.request_id, one.validate_only, one.ack));

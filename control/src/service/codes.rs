@@ -1,7 +1,7 @@
 //! Codes that nobody gave: drawn, and suggested. No link is written here.
 
 use super::directory::Namespace;
-use super::{Service, blocking, name};
+use super::{Service, name};
 use crate::{Caller, Fault};
 use link::{Alphabet, Code};
 use proto::v1;
@@ -85,28 +85,36 @@ impl Service {
             v1::CodeState::Reserved
         } else {
             let key = space.key(&name::code(&text, "name")?);
-            match self.stored(key).await?.1 {
+            match self.reach.of(caller).link(&key).await?.1 {
                 None => v1::CodeState::Free,
                 Some(row) if row.delete_time.is_some() => v1::CodeState::Deleted,
                 Some(_) => v1::CodeState::Taken,
             }
         };
-        let suggestions =
-            if state == v1::CodeState::Free { Vec::new() } else { self.suggestions(&space, &text).await? };
+        let suggestions = if state == v1::CodeState::Free {
+            Vec::new()
+        } else {
+            self.suggestions(caller, &space, &text).await?
+        };
         Ok(v1::CheckCodeResponse { code: text, state: state.into(), suggestions })
     }
 
     /// Free codes that look like this one.
-    async fn suggestions(&self, space: &Namespace, code: &str) -> Result<Vec<String>, Fault> {
+    async fn suggestions(
+        &self,
+        caller: &Caller,
+        space: &Namespace,
+        code: &str,
+    ) -> Result<Vec<String>, Fault> {
         let mut alphabet = Alphabet::Unambiguous.bytes();
         alphabet.retain(|byte| !byte.is_ascii_uppercase());
         let endings = (2..6).map(|number| number.to_string());
         let endings = endings.chain((0..4).map(|_| drawn(&alphabet, FEWEST)));
         let all = endings.filter_map(|ending| Code::new(&format!("{code}-{ending}")).ok());
         let all: Vec<Code> = all.filter(|code| !self.rules.is_reserved(code.as_str())).collect();
-        let keys = all.iter().map(|code| space.key(code).as_bytes().to_vec().into()).collect::<Vec<_>>();
-        let there = blocking(&self.store, move |store| store.records(&keys)).await?.entries;
-        let free = all.iter().zip(&there).filter(|(_, entry)| entry.record.is_empty());
+        let keys: Vec<_> = all.iter().map(|code| space.key(code)).collect();
+        let free = self.reach.of(caller).read(move |reader| reader.free(&keys)).await?;
+        let free = all.iter().zip(&free).filter(|(_, free)| **free);
         Ok(free.take(SUGGESTED).map(|(code, _)| code.as_str().to_owned()).collect())
     }
 }

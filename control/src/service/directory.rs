@@ -1,10 +1,12 @@
-//! The domains, in memory: asked for every write and for every name in an answer. Nothing is decided here.
+//! The domains, in memory: asked for every write and for every name in an answer. What a caller may
+//! not touch he is not shown.
 
-use super::blocking;
-use crate::Fault;
+use super::{Rules, blocking};
+use crate::caller::Bound;
 use crate::port::Repository;
 use crate::port::domains::{DomainRow, DomainRows};
-use link::{Code, Domain, DomainId, Epoch, Key};
+use crate::{Fault, wire};
+use link::{Code, Domain, DomainId, Epoch, Key, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,17 +23,30 @@ pub struct Directory {
     reading: tokio::sync::Mutex<()>,
 }
 
-/// All domains at some time.
+/// All domains at some time. What of them a caller may see is in [`Domains`].
 #[derive(Default)]
 pub struct Known {
-    /// The history.
-    pub epoch: Epoch,
+    epoch: Epoch,
     /// In the order of their names.
-    pub rows: Vec<DomainRow>,
+    rows: Vec<DomainRow>,
     by_id: HashMap<DomainId, usize>,
 }
 
-/// A domain, as far as names and keys go.
+/// The domains that a caller may touch, at some time.
+pub struct Domains {
+    known: Arc<Known>,
+    bound: Bound,
+}
+
+/// Where a target of ours leads.
+pub enum Ours {
+    /// To a domain that the caller may touch, and to this path there.
+    Own(Namespace, String),
+    /// To another one, of which he is told nothing.
+    Others,
+}
+
+/// A domain that its caller may touch, as far as names and keys go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     /// What its keys begin with.
@@ -40,6 +55,10 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    fn of(row: &DomainRow) -> Self {
+        Self { id: row.id, fold_case: row.rules.fold_case }
+    }
+
     /// The key of a code in it.
     pub fn key(&self, code: &Code) -> Key {
         if self.fold_case { Key::new(self.id, &code.folded()) } else { Key::new(self.id, code) }
@@ -57,17 +76,59 @@ impl Namespace {
     }
 }
 
-impl From<&DomainRow> for Namespace {
-    fn from(row: &DomainRow) -> Self {
-        Self { id: row.id, fold_case: row.rules.fold_case }
+impl Known {
+    fn find(&self, name: &str) -> Option<&DomainRow> {
+        let at = self.rows.binary_search_by(|row| row.rules.name.as_str().cmp(name)).ok()?;
+        Some(&self.rows[at])
+    }
+
+    /// The name of a domain.
+    pub fn name(&self, id: DomainId) -> Option<&str> {
+        self.by_id.get(&id).map(|&at| self.rows[at].rules.name.as_str())
     }
 }
 
-impl Known {
-    /// A domain by its name in the compared form.
+impl Domains {
+    /// The history.
+    pub fn epoch(&self) -> Epoch {
+        self.known.epoch
+    }
+
+    /// How many there are, those of others too.
+    pub fn count(&self) -> usize {
+        self.known.rows.len()
+    }
+
+    /// In the order of their names.
+    pub fn rows(&self) -> impl Iterator<Item = &DomainRow> {
+        self.known.rows.iter().filter(|row| self.bound.touches(row.rules.name.as_str()))
+    }
+
+    /// One by its name in the compared form.
     pub fn find(&self, name: &str) -> Option<&DomainRow> {
-        let at = self.rows.binary_search_by(|row| row.rules.name.as_str().cmp(name)).ok()?;
-        Some(&self.rows[at])
+        self.known.find(name).filter(|_| self.bound.touches(name))
+    }
+
+    /// The domain of ours that a target leads to. Targets may not lead to those of others either, so that there are such
+    /// hosts cannot be hidden; what is there is not looked at.
+    pub fn ours(&self, rules: &Rules, target: &Target) -> Option<Ours> {
+        let place = target.place()?;
+        let claimed = self.known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
+        let default = || self.known.find("-").filter(|_| rules.is_own(&place.host));
+        let row = claimed.or_else(default)?;
+        Some(match self.bound.touches(row.rules.name.as_str()) {
+            true => Ours::Own(Namespace::of(row), place.path),
+            false => Ours::Others,
+        })
+    }
+
+    /// Those that answer a target of this host instead of a 404, and whether others do.
+    pub fn leading_to(&self, host: &str) -> (Vec<String>, bool) {
+        let is_there = |to: &Target| to.place().is_some_and(|place| place.host == host);
+        let leads = |row: &&DomainRow| row.rules.not_found.as_ref().is_some_and(is_there);
+        let names = self.known.rows.iter().filter(leads).map(|row| row.rules.name.as_str());
+        let (own, others): (Vec<&str>, Vec<&str>) = names.partition(|name| self.bound.touches(name));
+        (own.into_iter().map(wire::domain_name).collect(), !others.is_empty())
     }
 }
 
@@ -84,8 +145,22 @@ impl Directory {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), known.clone());
     }
 
+    /// The domains as they were last read.
+    pub fn known(&self) -> Arc<Known> {
+        self.now().1
+    }
+
     /// The domains, as they were at most [`AGE`] ago. While the store is away, as they last were.
-    pub async fn known(&self) -> Result<Arc<Known>, Fault> {
+    pub async fn domains(&self, bound: &Bound) -> Result<Domains, Fault> {
+        Ok(Domains { known: self.recent().await?, bound: bound.clone() })
+    }
+
+    /// The domains as they are now.
+    pub async fn domains_now(&self, bound: &Bound) -> Result<Domains, Fault> {
+        Ok(Domains { known: self.read().await?, bound: bound.clone() })
+    }
+
+    async fn recent(&self) -> Result<Arc<Known>, Fault> {
         let fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < AGE);
         let (at, known) = self.now();
         if fresh(at) {
@@ -105,8 +180,7 @@ impl Directory {
         }
     }
 
-    /// The domains as they are now.
-    pub async fn read(&self) -> Result<Arc<Known>, Fault> {
+    async fn read(&self) -> Result<Arc<Known>, Fault> {
         let (head, rows) = blocking(&self.store, DomainRows::domains).await?;
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
         let known = Arc::new(Known { epoch: head.epoch, rows, by_id });
@@ -115,9 +189,9 @@ impl Directory {
     }
 
     /// One domain; looked for again if it is not known.
-    pub async fn find(&self, name: &Domain) -> Result<Option<DomainRow>, Fault> {
-        let find = |known: &Known| known.find(name.as_str()).cloned();
-        match find(&*self.known().await?) {
+    pub async fn find(&self, name: &Domain) -> Result<Option<Namespace>, Fault> {
+        let find = |known: &Known| known.find(name.as_str()).map(Namespace::of);
+        match find(&*self.recent().await?) {
             None => Ok(find(&*self.read().await?)),
             found => Ok(found),
         }
@@ -125,8 +199,6 @@ impl Directory {
 
     /// The name of a domain that was found before.
     pub fn name(&self, id: DomainId) -> String {
-        let (_, known) = self.now();
-        let row = known.by_id.get(&id).map(|&at| &known.rows[at]);
-        row.map_or_else(|| "-".to_owned(), |row| row.rules.name.as_str().to_owned())
+        self.now().1.name(id).unwrap_or("-").to_owned()
     }
 }

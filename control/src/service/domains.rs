@@ -1,6 +1,6 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
-use super::directory::Known;
+use super::directory::Domains;
 use super::list::page_size;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
@@ -38,12 +38,12 @@ impl Service {
     ) -> Result<v1::Domain, Fault> {
         let asked = asked!(caller, "CreateDomain", request)?;
         let name = name::domain(&request.domain_id, "domain_id")?;
-        caller.may_touch(name.as_str())?;
+        caller.bound.touch(name.as_str())?;
         if name.is_default() {
             return Err(Fault::Exists(wire::domain_name("-")));
         }
         let given = request.domain.clone().unwrap_or_default();
-        let known = self.directory.known().await?;
+        let known = self.reach.of(caller).domains().await?;
         let fields = self.domain_fields(&known, &given, &[])?;
         let leads_here = |field: &DomainField| match field {
             DomainField::NotFound(Some(to)) => to.place().is_some_and(|place| place.host == name.as_str()),
@@ -53,13 +53,17 @@ impl Service {
             return Err(Fault::invalid("not_found", "leads to the domain itself, which would be a loop"));
         }
         if known.find(name.as_str()).is_none() {
-            self.nothing_leads_to(&name).await?;
+            self.nothing_leads_to(caller, &name).await?;
         }
         // Random, but never that of the default domain.
         let id = DomainId((crate::random::u64() as u32).max(1));
         let intent = DomainIntent::Create { id, fields };
-        self.write_domain(DomainItem { name, intent, by: Some(asked.by), retry: asked.retry }, asked.ack)
-            .await
+        self.write_domain(
+            caller,
+            DomainItem { name, intent, by: Some(asked.by), retry: asked.retry },
+            asked.ack,
+        )
+        .await
     }
 
     /// See `GetDomain`.
@@ -77,11 +81,11 @@ impl Service {
         request: &v1::GetDomainRequest,
     ) -> Result<v1::Domain, Fault> {
         let name = name::parent(&request.name, "name")?;
-        caller.may_touch(name.as_str())?;
-        let known = self.directory.read().await?;
+        caller.bound.touch(name.as_str())?;
+        let known = self.reach.of(caller).domains_now().await?;
         let row = known.find(name.as_str());
         let row = row.ok_or_else(|| Fault::DomainNotFound(wire::domain_name(name.as_str())))?;
-        Ok(wire::domain(row, known.epoch))
+        Ok(wire::domain(row, known.epoch()))
     }
 
     /// See `ListDomains`.
@@ -104,10 +108,9 @@ impl Service {
             name::domain(&request.page_token, "page_token")
                 .map_err(|_| Fault::invalid("page_token", "is none that this list gave out"))?;
         }
-        let known = self.directory.read().await?;
-        let behind = known.rows.iter().filter(|row| row.rules.name.as_str() > request.page_token.as_str());
-        let mut rows = behind.filter(|row| caller.may_touch(row.rules.name.as_str()).is_ok());
-        let domains: Vec<_> = rows.by_ref().take(size).map(|row| wire::domain(row, known.epoch)).collect();
+        let known = self.reach.of(caller).domains_now().await?;
+        let mut rows = known.rows().filter(|row| row.rules.name.as_str() > request.page_token.as_str());
+        let domains: Vec<_> = rows.by_ref().take(size).map(|row| wire::domain(row, known.epoch())).collect();
         let last = domains.last().filter(|_| rows.next().is_some());
         let next_page_token = last.map_or_else(String::new, |last| last.domain.clone());
         Ok(v1::ListDomainsResponse { domains, next_page_token })
@@ -130,19 +133,23 @@ impl Service {
         let asked = asked!(caller, "UpdateDomain", request)?;
         let domain = request.domain.as_ref().ok_or_else(|| Fault::invalid("domain", "is missing"))?;
         let name = name::parent(&domain.name, "name")?;
-        caller.may_touch(name.as_str())?;
+        caller.bound.touch(name.as_str())?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
-        let known = self.directory.known().await?;
+        let known = self.reach.of(caller).domains().await?;
         let fields = self.domain_fields(&known, domain, mask)?;
         let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
-        self.write_domain(DomainItem { name, intent, by: Some(asked.by), retry: asked.retry }, asked.ack)
-            .await
+        self.write_domain(
+            caller,
+            DomainItem { name, intent, by: Some(asked.by), retry: asked.retry },
+            asked.ack,
+        )
+        .await
     }
 
     /// The fields that a mask names; all of them for none or `*`.
     fn domain_fields(
         &self,
-        known: &Known,
+        known: &Domains,
         given: &v1::Domain,
         mask: &[String],
     ) -> Result<Vec<DomainField>, Fault> {
@@ -154,7 +161,7 @@ impl Service {
                 "not_found" if given.not_found.is_empty() => DomainField::NotFound(None),
                 "not_found" => {
                     let target = self.rules.target(&given.not_found, "not_found")?;
-                    if self.ours(known, &target).is_some() {
+                    if known.ours(&self.rules, &target).is_some() {
                         let why = "leads to a host of ours, which could be a loop";
                         return Err(Fault::invalid("not_found", why));
                     }
@@ -177,22 +184,23 @@ impl Service {
         mask.iter().map(|path| field(path)).collect()
     }
 
-    async fn write_domain(&self, item: DomainItem, ack: Ack) -> Result<v1::Domain, Fault> {
+    async fn write_domain(&self, caller: &Caller, item: DomainItem, ack: Ack) -> Result<v1::Domain, Fault> {
+        let view = self.reach.of(caller);
         if ack == Ack::OnlyCheck {
-            let known = self.directory.read().await?;
+            let known = view.domains_now().await?;
             let row = known.find(item.name.as_str()).cloned();
             let version = row.as_ref().map_or(0, |row| row.version);
-            let found = DomainFound { row, count: known.rows.len(), ..DomainFound::default() };
-            let domain = wire::domain(&next_state(&item, &found, version, unix_ms())?, known.epoch);
+            let found = DomainFound { row, count: known.count(), ..DomainFound::default() };
+            let domain = wire::domain(&next_state(&item, &found, version, unix_ms())?, known.epoch());
             return Ok(v1::Domain { revision: String::new(), etag: String::new(), ..domain });
         }
-        let done = self.writer.domain(item).await?;
+        let done = view.write_domain(item).await?;
         let (mut domain, seq) = match done.verdict {
             DomainVerdict::Written(row) => (wire::domain(&row, done.head.epoch), row.version),
             DomainVerdict::Before(bytes) => before(bytes)?,
             DomainVerdict::Refused(fault) => return Err(fault),
         };
-        self.directory.read().await?; // whoever asked may use it at once
+        view.domains_now().await?; // whoever asked may use it at once
         if ack == Ack::Propagated {
             domain.propagation = Some(self.sessions.propagated(done.head.epoch, seq).await);
         }

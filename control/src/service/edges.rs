@@ -1,6 +1,6 @@
 //! The edges and the log they follow, for the people who run them. Nothing is written here.
 
-use super::{Service, blocking};
+use super::Service;
 use crate::wire;
 use crate::{Caller, Fault};
 use proto::{epoch_to_wire, v1};
@@ -12,8 +12,7 @@ impl Service {
     }
 
     async fn try_edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
-        let read = |store: &dyn crate::port::Repository| Ok((store.log_view(0, None)?, store.histories()?));
-        let (log, histories) = blocking(&self.store, read).await?;
+        let (log, histories) = self.reach.histories().await?;
         let history = |history: crate::port::History| v1::History {
             epoch: Some(epoch_to_wire(history.epoch)),
             parent: Some(epoch_to_wire(history.parent)),

@@ -1,48 +1,51 @@
 //! Where links lead among our own: a target of ours is no target, since it would be a chain or a loop.
 
-use super::directory::{Known, Namespace};
-use super::{Service, blocking};
-use crate::port::Limit;
-use crate::{Fault, wire};
-use link::{Code, Domain, DomainId, Key, State, Target};
+use super::Service;
+use super::directory::Ours;
+use crate::{Caller, Fault, wire};
+use link::{Code, Domain, Key, Target};
 
 /// Links that one leads to through another. A chain can only be longer than one where hosts became ours later.
 const HOPS: usize = 8;
 /// Links that are named when they are in the way of a domain.
 const NAMED: usize = 5;
-const PAGE: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
 
 impl Service {
     /// The target, if it is not one of ours. One of ours is refused, and what it leads to is named; or taken in its place
-    /// if the caller wishes that. `own`: the link that is going to have it. Only for a target of ours the store is read.
+    /// if the caller wishes that. `own`: the link that is going to have it. Only for a target of ours the store is read,
+    /// and never for one in a domain that the caller may not touch: that is refused with the same words whatever is there.
     ///
     /// # Errors
     /// [`Fault::Invalid`] for `target`, and those of the store.
     pub(super) async fn lead(
         &self,
+        caller: &Caller,
         target: Target,
         own: Option<&Key>,
         flatten: bool,
     ) -> Result<Target, Fault> {
-        let known = self.directory.known().await?;
-        let Some(mut hop) = self.ours(&known, &target) else { return Ok(target) };
+        let view = self.reach.of(caller);
+        let domains = view.domains().await?;
+        let Some(mut hop) = domains.ours(&self.rules, &target) else { return Ok(target) };
         let refused =
             |why: &str| Err(Fault::invalid("target", format!("leads to {} {why}", target.as_str())));
         let mut met: Vec<Key> = own.cloned().into_iter().collect();
         for _ in 0..HOPS {
-            let (space, path) = hop;
+            let Ours::Own(space, path) = hop else {
+                return refused("and so to another domain of this server, which would be a chain");
+            };
             let Ok(code) = Code::new(&path) else { return refused("of ours, where no link can be") };
             let key = space.key(&code);
             if met.contains(&key) {
                 return refused("of ours and so back to itself, which would be a loop");
             }
-            let (_, row) = self.stored(key.clone()).await?;
+            let (_, row) = view.link(&key).await?;
             let Some(row) = row.filter(|row| row.delete_time.is_none()) else {
                 return refused("of ours, where there is no link: it would be a chain or a loop");
             };
             met.push(key);
             let last = row.link.parts().target.clone();
-            match self.ours(&known, &last) {
+            match domains.ours(&self.rules, &last) {
                 Some(next) => hop = next,
                 None if flatten => return Ok(last),
                 None => {
@@ -56,55 +59,32 @@ impl Service {
         refused("of ours, and from there through too many others")
     }
 
-    /// The domain of ours that a target leads to, and the path there.
-    pub(super) fn ours(&self, known: &Known, target: &Target) -> Option<(Namespace, String)> {
-        let place = target.place()?;
-        let claimed = known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
-        let default = || known.find("-").filter(|_| self.rules.is_own(&place.host));
-        Some((claimed.or_else(default)?.into(), place.path))
-    }
-
     /// Refuses a new domain that links, or what domains answer instead of a 404, lead to already. Reads every link.
-    pub(super) async fn nothing_leads_to(&self, domain: &Domain) -> Result<(), Fault> {
-        let host = domain.as_str().to_owned();
-        let leads = |target: &Target| target.place().is_some_and(|place| place.host == host);
-        let known = self.directory.known().await?;
-        let mut named: Vec<String> = known
-            .rows
-            .iter()
-            .filter(|row| row.rules.not_found.as_ref().is_some_and(leads))
-            .map(|row| format!("not_found of {}", wire::domain_name(row.rules.name.as_str())))
-            .collect();
+    pub(super) async fn nothing_leads_to(&self, caller: &Caller, domain: &Domain) -> Result<(), Fault> {
+        let view = self.reach.of(caller);
+        let (named, mut others) = view.domains().await?.leading_to(domain.as_str());
+        let mut named: Vec<String> = named.into_iter().map(|name| format!("not_found of {name}")).collect();
         let mut after = Vec::new();
         while named.len() <= NAMED {
-            let host = host.clone();
-            let read = move |store: &dyn crate::port::Repository| {
-                let page = store.walk(&after, PAGE)?;
-                let leads = |record: &[u8]| match proto::decode(record).map(|versioned| versioned.state) {
-                    Ok(State::Live(link)) => {
-                        link.parts().target.place().is_some_and(|place| place.host == host)
-                    }
-                    _ => false,
-                };
-                let found = page.entries.iter().filter(|entry| leads(&entry.record)).take(NAMED + 1);
-                let found: Vec<Key> = found.filter_map(|entry| Key::from_bytes(&entry.key).ok()).collect();
-                let next = page.entries.last().filter(|_| page.more).map(|entry| entry.key.to_vec());
-                Ok((found, next))
-            };
-            let (found, next) = blocking(&self.store, read).await?;
-            named.extend(found.iter().map(|key| wire::name(key, &self.directory.name(key.domain()))));
-            match next {
+            let host = domain.as_str().to_owned();
+            let found = view.read(move |reader| reader.leading_to(&host, &after)).await?;
+            others |= found.others;
+            named.extend(found.own.iter().map(|key| wire::name(key, &self.reach.name(key.domain()))));
+            match found.next {
                 Some(key) => after = key,
                 None => break,
             }
         }
+        if named.len() > NAMED {
+            named.truncate(NAMED);
+            named.push("others".into());
+        } else if others {
+            named.push("some of other domains".into());
+        }
         if named.is_empty() {
             return Ok(());
         }
-        let more = if named.len() > NAMED { " and others" } else { "" };
-        named.truncate(NAMED);
-        let why =
-            format!("is where links lead, which would become chains or loops: {}{more}", named.join(", "));
+        let why = format!("is where links lead, which would become chains or loops: {}", named.join(", "));
         Err(Fault::invalid("domain_id", why))
     }
 }

@@ -1,10 +1,11 @@
 //! What a link was: its versions, and one of them brought back.
 
 use super::list::page_size;
+use super::reach::Reader;
 use super::write::{asked, etag};
-use super::{Service, blocking, draft, fnv};
+use super::{Service, draft, fnv};
 use crate::journal::{Draft, Intent, Item};
-use crate::port::{Moment, Repository, Row, Traced, Who};
+use crate::port::{Moment, Row, Traced, Who};
 use crate::wire;
 use crate::{Caller, Fault};
 use link::{Epoch, Key, Position, Seq};
@@ -35,10 +36,10 @@ impl Service {
         let below = token.map(|token| below(token, &key).ok_or_else(foreign)).transpose()?;
         let read = {
             let key = key.clone();
-            move |store: &dyn Repository| {
+            move |reader: &Reader<'_>| {
                 // The one that was shown last is looked at again, and one behind the page says whether there are more.
                 let limit = size + 2;
-                let traced = store.writes(&key, below.unwrap_or(Seq::MAX), limit)?;
+                let traced = reader.writes(&key, below.unwrap_or(Seq::MAX), limit)?;
                 let (epoch, more) = (traced.epoch, traced.writes.len() == limit);
                 let mut versions = versions(traced, more);
                 versions.retain(|(row, _)| below.is_none_or(|below| row.version < below));
@@ -46,13 +47,13 @@ impl Service {
                 versions.truncate(size);
                 for (row, who) in &mut versions {
                     if who.is_none() {
-                        *who = store.chunk(row.version)?;
+                        *who = reader.chunk(row.version)?;
                     }
                 }
                 Ok((epoch, versions, more))
             }
         };
-        let (epoch, versions, more) = blocking(&self.store, read).await?;
+        let (epoch, versions, more) = self.reach.of(caller).read(read).await?;
         if versions.is_empty() && below.is_none() {
             return Err(Fault::NotFound(request.name.clone()));
         }
@@ -81,12 +82,12 @@ impl Service {
         let (field, moment, of) = moment(request)?;
         let read = {
             let key = key.clone();
-            move |store: &dyn Repository| {
-                let view = of.map(|of| store.log_view(0, Some(of))).transpose()?;
-                Ok((store.write_after(&key, moment)?, view))
+            move |reader: &Reader<'_>| {
+                let view = of.map(|of| reader.log_view(0, Some(of))).transpose()?;
+                Ok((reader.write_after(&key, moment)?, view))
             }
         };
-        let (traced, view) = blocking(&self.store, read).await?;
+        let (traced, view) = self.reach.of(caller).read(read).await?;
         if let (Some(view), Some(of), Moment::Seq(seq)) = (view, of, moment) {
             let shared =
                 if of == view.head.epoch { view.head.seq } else { view.ancestor.map_or(0, |(_, seq)| seq) };
@@ -99,7 +100,7 @@ impl Service {
         if was.delete_time.is_some() {
             return Err(Fault::invalid(field, "is one at which the link was deleted"));
         }
-        self.lead(was.link.parts().target.clone(), Some(&key), false).await?;
+        self.lead(caller, was.link.parts().target.clone(), Some(&key), false).await?;
         let draft = Draft { link: was.link, info: was.info };
         self.one(&asked, Item { key, intent: Intent::Restore { draft, etag: etag(&request.etag) } }).await
     }

@@ -1,6 +1,6 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
-use super::directory::{Known, Namespace};
+use super::directory::{Domains, Namespace};
 use super::{Service, draft};
 use crate::journal::{By, Intent, Item, Kind, Request, Verdict};
 use crate::writer::{Done, Waiting};
@@ -15,7 +15,7 @@ const CHUNK_ROWS: usize = 5_000;
 pub struct Import {
     domain: Namespace,
     update: bool,
-    by: By,
+    caller: Caller,
 }
 
 /// A chunk whose good rows are with the writer.
@@ -32,8 +32,8 @@ impl Service {
         caller: &Caller,
         first: &v1::ImportLinksRequest,
     ) -> Result<Import, Fault> {
-        let by = By::call(caller, "ImportLinks");
-        Ok(Import { domain: self.parent(caller, &first.parent).await?, update: first.update, by })
+        let domain = self.parent(caller, &first.parent).await?;
+        Ok(Import { domain, update: first.update, caller: caller.clone() })
     }
 
     /// Checks the rows of one message and hands the good ones to the writer as one request.
@@ -44,17 +44,18 @@ impl Service {
         if rows.len() > CHUNK_ROWS {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
-        let (rules, import) = (self.rules.clone(), import.clone());
-        let by = import.by.clone();
+        let view = self.reach.of(&import.caller);
+        let by = By::call(&import.caller, "ImportLinks");
+        let (rules, parsing) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
-        let parse = move || rows.iter().map(|row| item(&rules, &import, row)).collect::<Vec<_>>();
+        let parse = move || rows.iter().map(|row| item(&rules, &parsing, row)).collect::<Vec<_>>();
         let parsed = tokio::task::spawn_blocking(parse).await;
         let parsed =
             parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
         let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
-        let known = self.directory.known().await?;
+        let domains = view.domains().await?;
         for row in parsed {
-            match self.leads_away(&known, row).await {
+            match self.leads_away(&import.caller, &domains, row).await {
                 Ok(item) => {
                     items.push(item);
                     refused.push(None);
@@ -63,17 +64,22 @@ impl Service {
             }
         }
         let request = Request { items, kind: Kind::Chunk, by: Some(by), retry: None };
-        let waiting = if request.items.is_empty() { None } else { Some(self.writer.submit(request)?) };
+        let waiting = if request.items.is_empty() { None } else { Some(view.submit(request)?) };
         Ok(Chunk { refused, waiting })
     }
 
     /// As for every write: no target of ours. Only for one of those the store is read.
-    async fn leads_away(&self, known: &Known, row: Result<Item, Fault>) -> Result<Item, Fault> {
+    async fn leads_away(
+        &self,
+        caller: &Caller,
+        domains: &Domains,
+        row: Result<Item, Fault>,
+    ) -> Result<Item, Fault> {
         if let Ok(Item { key, intent: Intent::Import { draft, .. }, .. }) = &row
             && let target = &draft.link.parts().target
-            && self.ours(known, target).is_some()
+            && domains.ours(&self.rules, target).is_some()
         {
-            self.lead(target.clone(), Some(key), false).await?;
+            self.lead(caller, target.clone(), Some(key), false).await?;
         }
         row
     }

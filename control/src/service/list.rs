@@ -1,8 +1,9 @@
 //! Lists and exports: pages in a stable order, whatever their depth. Nothing is written here.
 
+use super::Service;
 use super::filter::Filter;
-use super::{Service, blocking};
-use crate::port::{Limit, Listed, Repository, Row, StoreFault, Time};
+use super::reach::Reader;
+use crate::port::{Limit, Listed, Row, Time};
 use crate::{Caller, Fault};
 use link::{DomainId, Key};
 use proto::v1;
@@ -65,12 +66,12 @@ impl Service {
                 .place(token)
                 .ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?,
         };
-        let (page, next, token) = blocking(&self.store, move |store| {
-            let (page, next) = asked.page(store, place, rows)?;
+        let read = move |reader: &Reader<'_>| {
+            let (page, next) = asked.page(reader, place, rows)?;
             let token = next.as_ref().map_or_else(String::new, |next| asked.token(next));
             Ok((page, next, token))
-        })
-        .await?;
+        };
+        let (page, next, token) = self.reach.of(caller).read(read).await?;
         debug_assert_eq!(next.is_none(), token.is_empty());
         let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
         Ok(v1::ListLinksResponse { next_page_token: token, links })
@@ -83,9 +84,10 @@ impl Service {
         request: &v1::ExportLinksRequest,
         after: Vec<u8>,
     ) -> Result<(v1::ExportLinksResponse, Option<Vec<u8>>), Fault> {
-        let domain = self.parent(caller, &request.parent).await?.id.prefix();
+        let domain = self.parent(caller, &request.parent).await?.id;
         let deleted = request.show_deleted;
-        let page = blocking(&self.store, move |store| store.list(&domain, &after, deleted, EXPORT)).await?;
+        let read = move |reader: &Reader<'_>| reader.list(domain, "", &after, deleted, EXPORT);
+        let page = self.reach.of(caller).read(read).await?;
         let next = page.rows.last().filter(|_| page.more).map(|row| row.key.as_bytes().to_vec());
         let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
         Ok((v1::ExportLinksResponse { links }, next))
@@ -101,16 +103,11 @@ impl Asked {
 
     /// The next `most` links for which the filter holds, and the place to go on behind if there may be more. The store
     /// is read in parts, so that a filter that few links meet costs as much as one that all do.
-    fn page(
-        &self,
-        store: &dyn Repository,
-        place: Place,
-        most: usize,
-    ) -> Result<(Listed, Option<Place>), StoreFault> {
+    fn page(&self, reader: &Reader<'_>, place: Place, most: usize) -> Result<(Listed, Option<Place>), Fault> {
         let (mut place, mut left, mut part) = (place, LOOKED_AT, most);
         let (mut rows, mut bytes) = (Vec::new(), 0);
         loop {
-            let read = self.read(store, &place, Limit { rows: part, bytes: PAGE_BYTES })?;
+            let read = self.read(reader, &place, Limit { rows: part, bytes: PAGE_BYTES })?;
             let (mut more, count) = (read.more, read.rows.len());
             for (at, row) in read.rows.into_iter().enumerate() {
                 if self.order.is_some_and(|time| time.of(&row) < self.filter.between(time).0) {
@@ -136,13 +133,10 @@ impl Asked {
         }
     }
 
-    fn read(&self, store: &dyn Repository, place: &Place, limit: Limit) -> Result<Listed, StoreFault> {
+    fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {
         match self.order {
-            None => {
-                let prefix = [&self.domain.0.to_be_bytes(), self.filter.prefix().as_bytes()].concat();
-                store.list(&prefix, &place.key, self.deleted, limit)
-            }
-            Some(time) => store.newest(self.domain, time, (place.at, &place.key), self.deleted, limit),
+            None => reader.list(self.domain, self.filter.prefix(), &place.key, self.deleted, limit),
+            Some(time) => reader.newest(self.domain, time, (place.at, &place.key), self.deleted, limit),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Service;
 use super::directory::Namespace;
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
 use link::{Code, Domain, Key};
 
 impl Service {
@@ -18,10 +18,7 @@ impl Service {
     }
 
     pub(super) async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<Namespace, Fault> {
-        caller.may_touch(domain.as_str())?;
-        let row = self.directory.find(domain).await?;
-        let unknown = || Fault::DomainNotFound(wire::domain_name(domain.as_str()));
-        row.as_ref().map(Namespace::from).ok_or_else(unknown)
+        self.reach.of(caller).domain(domain).await
     }
 }
 

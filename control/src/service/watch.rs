@@ -1,7 +1,7 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
-use super::{Service, blocking};
-use crate::port::{Info, Repository, Row, StoreFault};
+use super::Service;
+use crate::port::{Info, Row, StoreFault};
 use crate::tail::Tail;
 use crate::wire;
 use crate::{Caller, Fault};
@@ -76,7 +76,7 @@ impl Service {
         let (epoch, seq) = match given {
             Some((epoch, seq)) => (self.same_history(epoch, seq).await?, seq),
             None => {
-                let head = blocking(&self.store, Repository::head).await?;
+                let head = self.reach.head().await?;
                 (head.epoch, head.seq)
             }
         };
@@ -85,7 +85,7 @@ impl Service {
 
     /// The current history, if all changes behind `seq` of the given one are in it and in the log.
     async fn same_history(&self, of: Epoch, seq: Seq) -> Result<Epoch, Fault> {
-        let log = blocking(&self.store, move |store| store.log_view(seq, Some(of))).await?;
+        let log = self.reach.log_view(seq, Some(of)).await?;
         let last = match log.ancestor {
             _ if of == log.head.epoch => log.head.seq,
             Some((_, shared)) => shared,
@@ -167,7 +167,7 @@ impl Watch {
         let key = Key::from_bytes(&change.key).map_err(|e| wrong(&e))?;
         let told = v1::LinkChange {
             revision: Position::revision(self.epoch, change.seq),
-            name: wire::name(&key, &self.service.directory.name(self.domain)),
+            name: wire::name(&key, &self.service.reach.name(self.domain)),
             ..v1::LinkChange::default()
         };
         if change.kind == ChangeKind::PURGE {

@@ -1,9 +1,9 @@
 //! How a write is asked for, made and answered, whatever it writes.
 
-use super::{Service, blocking, fnv};
-use crate::journal::{By, Found, Item, Kind, Request, Retry, Verdict, decide};
+use super::{Service, fnv};
+use crate::caller::Bound;
+use crate::journal::{By, Item, Kind, Request, Retry, Verdict};
 use crate::port::StoreFault;
-use crate::writer::unix_ms;
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use link::{Epoch, Position, Seq};
@@ -26,6 +26,7 @@ pub struct Asked {
     pub(super) by: By,
     pub(super) retry: Option<Retry>,
     pub(super) ack: Ack,
+    bound: Bound,
 }
 
 /// [`Asked`] of a request by its fields of the same names everywhere.
@@ -68,7 +69,7 @@ impl Asked {
             id: id.to_owned(),
             hash: fnv(&request.encode_to_vec()).to_be_bytes(),
         });
-        Ok(Self { by: By { principal, method, request_id }, retry, ack })
+        Ok(Self { by: By { principal, method, request_id }, retry, ack, bound: caller.bound.clone() })
     }
 }
 
@@ -95,16 +96,16 @@ impl Service {
         items: Vec<Item>,
         kind: Kind,
     ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
-        let whole = |fault: Fault| (0, fault);
+        let (whole, view) = (|fault: Fault| (0, fault), self.reach.within(&asked.bound));
         let mut request = Request { items, kind, by: Some(asked.by.clone()), retry: asked.retry.clone() };
         if asked.ack == Ack::OnlyCheck {
             request.retry = None;
-            let (epoch, verdicts) = self.only_check(request).await.map_err(whole)?;
+            let (epoch, verdicts) = view.only_check(request).await.map_err(whole)?;
             let done = self.answered(epoch, verdicts, kind)?.links.into_iter();
             let links = done.map(|link| v1::Link { revision: String::new(), etag: String::new(), ..link });
             return Ok(v1::BatchLinksResponse { links: links.collect(), propagation: None });
         }
-        let done = self.writer.submit(request).map_err(whole)?.answer().await.map_err(whole)?;
+        let done = view.submit(request).map_err(whole)?.answer().await.map_err(whole)?;
         let mut answer = self.answered(done.epoch, done.verdicts, kind)?;
         crate::call::wrote(answer.links.last().map_or("", |link| &link.revision));
         if asked.ack == Ack::Propagated {
@@ -112,22 +113,6 @@ impl Service {
             answer.propagation = Some(self.sessions.propagated(done.epoch, last).await);
         }
         Ok(answer)
-    }
-
-    /// The verdicts that the write would get now.
-    async fn only_check(&self, request: Request) -> Result<(Epoch, Vec<Verdict>), Fault> {
-        let domains = request.items.iter().map(|item| item.key.domain());
-        let domains = domains.map(|id| (id, self.directory.name(id))).collect();
-        let read = move |store: &dyn crate::port::Repository| {
-            let (mut found, mut head) = (Found { domains, ..Found::default() }, Position::default());
-            for item in &request.items {
-                let (epoch, row) = store.link(&item.key)?;
-                head.epoch = epoch;
-                found.rows.extend(row.map(|row| (item.key.clone(), row)));
-            }
-            Ok((head.epoch, decide(&[request], found, head, 0, unix_ms()).verdicts))
-        };
-        Ok(blocking(&self.store, read).await?)
     }
 
     /// The answer that the verdicts of one request make.

@@ -107,6 +107,13 @@ impl Guard {
         if !known.allows(scope) {
             return Err(Fault::Forbidden(format!("this: it takes the scope {}", scope.name())));
         }
+        if scope == Scope::Feed && known.bound.is_some() {
+            return Err(Fault::Forbidden(
+                "the feed: it is for some domains, and the feed is of every domain; make one for the edge (linkr keys \
+                 create --scopes feed --edge NAME)"
+                    .into(),
+            ));
+        }
         // An edge goes on as long as it can; whoever changes links waits until it is known that his key still holds.
         if scope != Scope::Feed && !keys.are_current() {
             return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
@@ -114,12 +121,17 @@ impl Guard {
         self.limits.take(known.number(), call.weight)?;
         known.note_use();
         let pace = Some(Pace { limits: self.limits.clone(), key: known.number() });
-        let (principal, domains) = (known.principal.clone(), known.domains.clone());
-        Ok((Caller { principal, domains, edge: known.edge.clone(), pace, ..caller }, Some(known)))
+        let (principal, bound) = (known.principal.clone(), known.bound.clone());
+        Ok((Caller { principal, bound, edge: known.edge.clone(), pace, ..caller }, Some(known)))
     }
 }
 
 fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Known>, Fault> {
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(Fault::Unauthenticated(
+            "two Authorization headers were given: send the one that is meant",
+        ));
+    }
     match (headers.get(header::AUTHORIZATION), peer.and_then(|peer| peer.edge.as_ref())) {
         (Some(given), _) => {
             let (scheme, key) =

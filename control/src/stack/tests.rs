@@ -3,7 +3,7 @@
 use super::table::{CALLS, over_grpc, over_rest};
 use super::*;
 use crate::adapter::sqlite::{Options, Sqlite};
-use crate::keys::{Keys, Scope, Scopes, mint};
+use crate::keys::{Keys, Scope, Wish, mint};
 use crate::metrics::Metrics;
 use crate::port::Repository;
 use crate::service::{Rules, Service, Watches};
@@ -28,7 +28,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("linkr-stack-{}-{name}", std::process::id()));
         let store: Arc<dyn Repository> =
             Arc::new(Sqlite::open(&folder.join("linkr.db"), Options::default()).unwrap());
-        let secret = mint(&*store, "test", Scopes::admin()).unwrap().reveal().to_owned();
+        let secret = mint(&*store, Wish::admin()).unwrap().reveal().to_owned();
         let keys = Arc::new(Keys::open(store.clone(), Arc::default(), None).unwrap());
         Self { folder, store, keys, secret }
     }

@@ -276,6 +276,9 @@ fn entity_tags(text: &str) -> bool {
 }
 
 fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
+    if headers.get_all(name).iter().nth(1).is_some() {
+        return Err(Fault::invalid(name, "is given twice"));
+    }
     let value = headers.get(name).map_or(Ok(""), HeaderValue::to_str);
     value.map(str::to_owned).map_err(|_| Fault::invalid(name, "is not printable ASCII"))
 }

@@ -305,6 +305,7 @@ pub fn key_row(n: u8, expire_time: Option<i64>) -> KeyRow {
         client: "a".into(),
         scopes: Scopes::of(&[Scope::LinksRead, Scope::Feed]),
         domains: vec!["-".into(), "a.example".into()],
+        edge: Some("fra-1".into()),
         create_time: 10,
         expire_time,
         revoke_time: None,
@@ -325,6 +326,8 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
     assert!(raised > version);
     assert!(!put(&row(4, None)));
     assert!(put(&KeyRow { client: "b".into(), ..row(5, None) }));
+    let elsewhere = KeyRow { domains: vec!["b.example".into()], edge: None, ..row(6, None) };
+    assert!(put(&elsewhere), "keys for other domains do not count");
     keys.revoke_key(&row(3, None), 20, &by("RevokeKey")).unwrap();
     keys.revoke_key(&row(3, None), 21, &by("RevokeKey")).unwrap();
     assert!(keys.key_version().unwrap() > raised);
@@ -337,6 +340,7 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
         KeyRow { last_use: Some(30), ..row(2, Some(11)) },
         KeyRow { revoke_time: Some(20), ..row(3, None) },
         KeyRow { client: "b".into(), ..row(5, None) },
+        elsewhere,
         KeyRow { last_use: Some(31), ..row(4, None) },
     ];
     assert_eq!(keys.keys().unwrap().1, want);
@@ -347,7 +351,15 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
     let made = |id, at| (id, at, "CreateKey");
     assert_eq!(
         short,
-        [made("1", 10), made("2", 10), made("3", 10), made("5", 10), ("3", 20, "RevokeKey"), made("4", 10)]
+        [
+            made("1", 10),
+            made("2", 10),
+            made("3", 10),
+            made("5", 10),
+            made("6", 10),
+            ("3", 20, "RevokeKey"),
+            made("4", 10)
+        ]
     );
     let third = store.noted(&format!("keys/{}", row(3, None).id), i64::MAX, 99).unwrap();
     let states: Vec<_> =
@@ -364,7 +376,7 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
             .any(|part| part[0] > 0 && part.iter().all(|b| *b == part[0]))),
         "no hash"
     );
-    for (now, left) in [(9, 6), (10, 0)] {
+    for (now, left) in [(9, 7), (10, 0)] {
         store.tidy(400 * 24 * 60 * 60 * 1000 + now).unwrap();
         assert_eq!(store.noted("", i64::MAX, 99).unwrap().len(), left);
     }

@@ -128,7 +128,8 @@ fn a_store_of_before_there_were_domains_gets_them() {
     Sqlite::open(&folder.db(), Options::default()).unwrap().close();
     let db = rusqlite::Connection::open(folder.db()).unwrap();
     db.execute_batch(
-        "DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
+        "ALTER TABLE keys DROP COLUMN edge; \
+         DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
          ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
          DROP TABLE admin_audit; \

@@ -2,8 +2,10 @@
 
 mod audits;
 mod batches;
+mod bounds;
 mod contract;
 mod cost;
+mod credentials;
 mod disk;
 mod domains;
 mod edges;

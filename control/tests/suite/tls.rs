@@ -2,7 +2,7 @@
 
 use super::keys::hello;
 use super::world::{Folder, World, config, create};
-use control::keys::{Scopes, mint};
+use control::keys::{Wish, mint};
 use control::port::Repository;
 use proto::client::{Access, Key, Way};
 use proto::v1::{self, feed_client::FeedClient, keys_client::KeysClient, links_client::LinksClient};
@@ -56,7 +56,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
         Authority::new(&dir, "other.pem").sign("fra-2", &["fra-1"], ExtendedKeyUsagePurpose::ClientAuth);
     let store: Arc<dyn Repository> =
         Arc::new(control::adapter::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
-    let admin = mint(&*store, "admin", Scopes::admin()).unwrap();
+    let admin = mint(&*store, Wish::admin()).unwrap();
     let again_open = store.clone();
     let client_ca = Some(dir.join("ca.pem"));
     let tls = Some(control::Tls { cert: cert.clone(), key: key.clone(), client_ca });

@@ -58,14 +58,14 @@ async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
 }
 
 async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
-    let sql = "SELECT id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use FROM keys \
-               ORDER BY number";
+    let sql = "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
+               FROM keys ORDER BY number";
     let row = |row: &Row| {
         let text = |column| row.try_get::<_, String>(column);
         let time = |column| row.try_get::<_, Option<i64>>(column);
         let parsed = || {
-            let times = (row.try_get(5)?, time(6)?, time(7)?, time(8)?);
-            Ok(raw::key(text(0)?, row.try_get(1)?, text(2)?, &text(3)?, &text(4)?, times))
+            let times = (row.try_get(6)?, time(7)?, time(8)?, time(9)?);
+            Ok(raw::key(text(0)?, row.try_get(1)?, text(2)?, &text(3)?, &text(4)?, row.try_get(5)?, times))
         };
         Ok(parsed().map_err(|e| corrupt(&e))??)
     };
@@ -76,9 +76,9 @@ async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
 /// there when it is tried again.
 async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Trouble> {
     let sql = format!(
-        "WITH put AS (INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) \
-         SELECT $8, $9, $10, $11, $12, $2, $13 WHERE $14 > (SELECT count(*) FROM keys WHERE client = $10 AND id <> $8 \
-         AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)) \
+        "WITH put AS (INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time, edge) \
+         SELECT $8, $9, $10, $11, $12, $2, $13, $15 WHERE $14 > (SELECT count(*) FROM keys WHERE client = $10 \
+         AND domains = $12 AND id <> $8 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)) \
          ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id RETURNING 1), \
          noted AS ({NOTE} FROM put WHERE NOT EXISTS (SELECT FROM admin_audit WHERE name = $1)) SELECT FROM put"
     );
@@ -95,6 +95,7 @@ async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Tr
         (&domains as _, Type::TEXT),
         (&row.expire_time as _, Type::INT8),
         (&most as _, Type::INT8),
+        (&row.edge as _, Type::TEXT),
     ]);
     let (begun, locked, put, committed) = tokio::join!(
         biased;

@@ -41,13 +41,13 @@ fn raise(db: &Connection) -> rusqlite::Result<()> {
 }
 
 fn all(db: &Connection) -> Result<Vec<KeyRow>, StoreFault> {
-    let sql = "SELECT id, hash, client, scopes, domains, create_time, expire_time, revoke_time, last_use FROM keys \
-               ORDER BY rowid";
+    let sql = "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
+               FROM keys ORDER BY rowid";
     let mut all = db.prepare_cached(sql).map_err(|e| fault(&e))?;
     let rows = all.query_map([], |row| {
         let (scopes, domains): (String, String) = (row.get(3)?, row.get(4)?);
-        let times = (row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
-        Ok(raw::key(row.get(0)?, row.get(1)?, row.get(2)?, &scopes, &domains, times))
+        let times = (row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?);
+        Ok(raw::key(row.get(0)?, row.get(1)?, row.get(2)?, &scopes, &domains, row.get(5)?, times))
     });
     rows.map_err(|e| fault(&e))?.map(|row| row.map_err(|e| fault(&e))?).collect()
 }
@@ -61,16 +61,17 @@ fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &By) -> rusqlite::Result<
 }
 
 fn put(db: &Connection, row: &KeyRow, most: usize, by: &By) -> rusqlite::Result<bool> {
-    let live = "SELECT count(*) FROM keys WHERE client = ?1 AND revoke_time IS NULL \
+    let (scopes, domains) = raw::key_words(row);
+    let live = "SELECT count(*) FROM keys WHERE client = ?1 AND domains = ?3 AND revoke_time IS NULL \
                 AND (expire_time IS NULL OR expire_time > ?2)";
-    let live: u64 = db.query_row(live, params![row.client, row.create_time], |row| row.get(0))?;
+    let live: u64 = db.query_row(live, params![row.client, row.create_time, domains], |row| row.get(0))?;
     if live >= most as u64 {
         return Ok(false);
     }
-    let (scopes, domains) = raw::key_words(row);
     db.execute(
-        "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![row.id, row.hash, row.client, scopes, domains, row.create_time, row.expire_time],
+        "INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time, edge) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![row.id, row.hash, row.client, scopes, domains, row.create_time, row.expire_time, row.edge],
     )?;
     audit::note(db, &Note::key(by, row, None), row.create_time)?;
     raise(db).map(|()| true)

@@ -32,7 +32,7 @@ const NAME: usize = 255;
 /// One stream from one edge.
 pub struct Stream<'a> {
     feeder: &'a Feeder,
-    /// The only edge that may speak here, if its certificate says so.
+    /// The only edge that may speak here, if its key or certificate says so.
     edge: Option<Arc<str>>,
     inbound: Streaming<v1::FollowRequest>,
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
@@ -157,7 +157,9 @@ impl<'a> Stream<'a> {
             return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
         }
         if let Some(own) = self.edge.as_deref().filter(|own| *own != hello.edge) {
-            return Err(Status::permission_denied(format!("this certificate is that of edge {own}")));
+            return Err(Status::permission_denied(format!(
+                "this key or certificate is that of edge {own}: start the edge with --name {own}, or give it one of its own"
+            )));
         }
         let (admission, epoch) = self.feeder.admit(&hello).await?;
         let (id, number) = (crate::random::u64(), hello.number);

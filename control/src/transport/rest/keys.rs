@@ -30,7 +30,7 @@ pub fn router(keys: Arc<Keys>) -> Router {
 async fn create(State(keys): Calls, who: Who, asked: Asked, headers: HeaderMap, body: Body) -> Answered {
     no_parameter(asked)?;
     let request = v1::CreateKeyRequest {
-        key: Some(given(&headers, body, &["client", "scopes", "domains", "expire_time"])?),
+        key: Some(given(&headers, body, &["client", "scopes", "domains", "edge", "expire_time"])?),
     };
     answer(keys.create(&who, request).await, StatusCode::CREATED)
 }
@@ -92,6 +92,7 @@ fn given(headers: &HeaderMap, body: Body, allowed: &[&str]) -> Result<v1::Key, F
             "client" => key.client = json::text(&name, &value)?,
             "scopes" => key.scopes = json::tags(&name, &value)?,
             "domains" => key.domains = json::tags(&name, &value)?,
+            "edge" => key.edge = json::text(&name, &value)?,
             _ => key.expire_time = json::time(&name, &value)?,
         }
     }
@@ -105,6 +106,7 @@ pub fn key_json(key: &v1::Key) -> Value {
         "client": key.client,
         "scopes": key.scopes,
         "domains": key.domains,
+        "edge": Some(&key.edge).filter(|text| !text.is_empty()),
         "create_time": time_of(&key.create_time),
         "expire_time": time_of(&key.expire_time),
         "last_use_time": time_of(&key.last_use_time),

@@ -333,6 +333,7 @@ pub const NARROWER: &[(&str, &str, &str)] = &[
     ),
     ("Domain", "not_found", r#"{"maxLength":1024}"#),
     ("Key", "client", r#"{"pattern":"^(edge:)?[0-9A-Za-z._@-]+$","minLength":1,"maxLength":105}"#),
+    ("Key", "edge", r#"{"pattern":"^[0-9A-Za-z._@-]+$","maxLength":100}"#),
     (
         "Key",
         "scopes",

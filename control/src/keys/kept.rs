@@ -1,0 +1,137 @@
+//! The store, as the calls about keys reach it: within the bound of their caller, and in no other way. Keys of others are
+//! as good as not there.
+
+use super::calls::LIVE;
+use crate::caller::Bound;
+use crate::journal::By;
+use crate::port::{KeyRow, Noted, Repository, StoreFault, Who};
+use crate::service::blocking;
+use crate::{Fault, wire};
+use prost::Message;
+use proto::v1;
+use std::sync::Arc;
+
+/// Rows of the audit that are read at once for a caller who may see few of them, and that one page looks at.
+const PART: usize = 500;
+const LOOKED_AT: usize = 10_000;
+
+/// See the module.
+pub struct Kept {
+    store: Arc<dyn Repository>,
+}
+
+impl Kept {
+    pub fn new(store: Arc<dyn Repository>) -> Self {
+        Self { store }
+    }
+
+    /// Every key, for the entrance alone, if one changed since the version `known`.
+    pub async fn all(&self, known: i64) -> Result<Option<(i64, Vec<KeyRow>)>, StoreFault> {
+        let read = move |store: &dyn Repository| {
+            let keys = store.key_rows();
+            if keys.key_version()? == known { Ok(None) } else { keys.keys().map(Some) }
+        };
+        blocking(&self.store, read).await
+    }
+
+    /// When keys were last used.
+    pub async fn used(&self, uses: Vec<(String, i64)>) -> Result<(), StoreFault> {
+        blocking(&self.store, move |store| store.key_rows().use_keys(&uses)).await
+    }
+
+    /// The keys that reach no further than the caller.
+    pub async fn rows(&self, bound: &Bound) -> Result<Vec<KeyRow>, Fault> {
+        let mut rows = blocking(&self.store, |store| store.key_rows().keys()).await?.1;
+        rows.retain(|row| bound.covers(&row.domains));
+        Ok(rows)
+    }
+
+    /// One of them.
+    pub async fn named(&self, bound: &Bound, name: &str) -> Result<KeyRow, Fault> {
+        let id = name.strip_prefix("keys/").ok_or_else(|| Fault::invalid("name", "is not keys/…"))?;
+        let row = self.rows(bound).await?.into_iter().find(|row| row.id == id);
+        row.ok_or_else(|| Fault::KeyNotFound(name.to_owned()))
+    }
+
+    /// Keeps a new one. `false`: its client has as many as it may.
+    pub async fn put(&self, bound: &Bound, row: &KeyRow, by: By) -> Result<bool, Fault> {
+        bound.give(&row.domains, row.scopes, row.expire_time)?;
+        let kept = row.clone();
+        Ok(blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?)
+    }
+
+    /// Ends one.
+    pub async fn revoke(&self, bound: &Bound, row: &KeyRow, now: i64, by: By) -> Result<(), Fault> {
+        if !bound.covers(&row.domains) {
+            return Err(Fault::KeyNotFound(format!("keys/{}", row.id)));
+        }
+        let read = row.clone();
+        Ok(blocking(&self.store, move |store| store.key_rows().revoke_key(&read, now, &by)).await?)
+    }
+
+    /// A page of the audit below a number, and the number to go on below: only of what the caller may touch. Neither says
+    /// how much there is of others.
+    pub async fn audit(
+        &self,
+        bound: &Bound,
+        name: String,
+        below: i64,
+        size: usize,
+    ) -> Result<(Vec<v1::AuditEntry>, Option<i64>), Fault> {
+        if let Some(domain) = name.strip_prefix("domains/") {
+            bound.touch(domain)?;
+        }
+        let bound = bound.clone();
+        let read = move |store: &dyn Repository| {
+            let part = if bound.is_some() { PART } else { size + 1 };
+            let (mut below, mut left) = (below, LOOKED_AT);
+            let (mut entries, mut last) = (Vec::new(), None);
+            loop {
+                let noted = store.noted(&name, below, part)?;
+                let more = noted.len() == part;
+                for row in noted {
+                    below = row.number;
+                    let entry = entry(row)?;
+                    if !is_shown(&bound, &entry) {
+                        continue;
+                    }
+                    if entries.len() == size {
+                        return Ok((entries, last));
+                    }
+                    last = Some(below);
+                    entries.push(entry);
+                }
+                left = left.saturating_sub(part);
+                if !more || left == 0 {
+                    return Ok((entries, Some(below).filter(|_| more)));
+                }
+            }
+        };
+        Ok(blocking(&self.store, read).await?)
+    }
+}
+
+fn is_shown(bound: &Bound, entry: &v1::AuditEntry) -> bool {
+    match (&entry.key, &entry.domain) {
+        (Some(key), _) => bound.covers(&key.domains),
+        (None, domain) => domain.as_ref().is_some_and(|domain| bound.touches(&domain.domain)),
+    }
+}
+
+fn entry(noted: Noted) -> Result<v1::AuditEntry, StoreFault> {
+    let Noted { name, at, who: Who { principal, method, request_id }, before, after, .. } = noted;
+    let is_key = name.starts_with("keys/");
+    let (key_before, key) = if is_key { states(before.clone(), &after)? } else { (None, None) };
+    let (domain_before, domain) = if is_key { (None, None) } else { states(before, &after)? };
+    let time = Some(wire::timestamp(at));
+    Ok(v1::AuditEntry { name, time, principal, method, request_id, key_before, key, domain_before, domain })
+}
+
+fn states<M: Message + Default>(
+    before: Option<bytes::Bytes>,
+    after: &[u8],
+) -> Result<(Option<M>, Option<M>), StoreFault> {
+    let wrong = |fault: prost::DecodeError| StoreFault::Corrupt(format!("a row of the audit: {fault}"));
+    let before = before.map(M::decode).transpose().map_err(wrong)?;
+    Ok((before, Some(M::decode(after).map_err(wrong)?)))
+}

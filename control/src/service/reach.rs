@@ -1,0 +1,246 @@
+//! What a caller reaches: domains, links and the log within his bound. Nothing else in the service holds the store, so no
+//! call can forget to ask.
+
+use super::blocking;
+use super::directory::{Directory, Domains, Known, Namespace};
+use crate::caller::Bound;
+use crate::journal::domains::DomainItem;
+use crate::journal::{Found, Request, Verdict, decide};
+use crate::port::domains::DomainCommitted;
+use crate::port::{History, Limit, Listed, Moment, Repository, Row, StoreFault, Time, Traced, Who};
+use crate::writer::{Done, Waiting, Writer, unix_ms};
+use crate::{Caller, Fault, wire};
+use feed::LogView;
+use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};
+use std::sync::Arc;
+
+const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
+
+/// The store and what is known of it.
+pub struct Reach {
+    store: Arc<dyn Repository>,
+    writer: Arc<Writer>,
+    directory: Directory,
+}
+
+/// The same within the bound of one caller.
+pub struct View<'a> {
+    reach: &'a Reach,
+    bound: &'a Bound,
+}
+
+/// The store within a bound, where blocking is allowed.
+pub struct Reader<'a> {
+    store: &'a dyn Repository,
+    bound: &'a Bound,
+    known: &'a Known,
+}
+
+/// Links whose targets are of a host.
+pub struct Leading {
+    /// Those that the caller may touch.
+    pub own: Vec<Key>,
+    /// Whether there are others.
+    pub others: bool,
+    /// Behind which key it goes on, if it does.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Reach {
+    pub fn new(store: Arc<dyn Repository>, writer: Arc<Writer>) -> Self {
+        Self { directory: Directory::new(store.clone()), store, writer }
+    }
+
+    /// Reads the domains.
+    pub async fn prepare(&self) -> Result<(), Fault> {
+        self.directory.domains_now(&Bound::default()).await.map(drop)
+    }
+
+    /// As far as this caller may see.
+    pub fn of<'a>(&'a self, caller: &'a Caller) -> View<'a> {
+        self.within(&caller.bound)
+    }
+
+    /// As far as this bound lets see.
+    pub fn within<'a>(&'a self, bound: &'a Bound) -> View<'a> {
+        View { reach: self, bound }
+    }
+
+    /// The name of a domain, some link of which was reached before.
+    pub fn name(&self, id: DomainId) -> String {
+        self.directory.name(id)
+    }
+
+    /// The end of the log.
+    pub async fn head(&self) -> Result<Position, Fault> {
+        Ok(blocking(&self.store, Repository::head).await?)
+    }
+
+    /// See [`Repository::log_view`].
+    pub async fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, Fault> {
+        Ok(blocking(&self.store, move |store| store.log_view(applied, of)).await?)
+    }
+
+    /// The log and its histories.
+    pub async fn histories(&self) -> Result<(LogView, Vec<History>), Fault> {
+        Ok(blocking(&self.store, |store| Ok((store.log_view(0, None)?, store.histories()?))).await?)
+    }
+}
+
+impl View<'_> {
+    /// One domain.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`] before anything is looked for, [`Fault::DomainNotFound`]
+    pub async fn domain(&self, domain: &Domain) -> Result<Namespace, Fault> {
+        self.bound.touch(domain.as_str())?;
+        let row = self.reach.directory.find(domain).await?;
+        row.ok_or_else(|| Fault::DomainNotFound(wire::domain_name(domain.as_str())))
+    }
+
+    /// The domains, as they were a second ago at most.
+    pub async fn domains(&self) -> Result<Domains, Fault> {
+        self.reach.directory.domains(self.bound).await
+    }
+
+    /// The domains as they are now.
+    pub async fn domains_now(&self) -> Result<Domains, Fault> {
+        self.reach.directory.domains_now(self.bound).await
+    }
+
+    /// Reads in a place where blocking is allowed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Reader<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (bound, known) = (self.bound.clone(), self.reach.directory.known());
+        blocking(&self.reach.store, move |store| Ok(call(&Reader { store, bound: &bound, known: &known })))
+            .await?
+    }
+
+    /// One link, deleted or not.
+    pub async fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), Fault> {
+        let key = key.clone();
+        self.read(move |reader| {
+            reader.touch(key.domain())?;
+            Ok(reader.store.link(&key)?)
+        })
+        .await
+    }
+
+    /// Hands writes of links to the writer.
+    pub fn submit(&self, request: Request) -> Result<Waiting<Done>, Fault> {
+        let known = self.reach.directory.known();
+        request.items.iter().try_for_each(|item| touch(self.bound, &known, item.key.domain()))?;
+        self.reach.writer.submit(request)
+    }
+
+    /// The verdicts that the writes would get now.
+    pub async fn only_check(&self, request: Request) -> Result<(Epoch, Vec<Verdict>), Fault> {
+        let domains = request.items.iter().map(|item| item.key.domain());
+        let domains = domains.map(|id| (id, self.reach.name(id))).collect();
+        self.read(move |reader| {
+            let (mut found, mut head) = (Found { domains, ..Found::default() }, Position::default());
+            for item in &request.items {
+                reader.touch(item.key.domain())?;
+                let (epoch, row) = reader.store.link(&item.key)?;
+                head.epoch = epoch;
+                found.rows.extend(row.map(|row| (item.key.clone(), row)));
+            }
+            Ok((head.epoch, decide(&[request], found, head, 0, unix_ms()).verdicts))
+        })
+        .await
+    }
+
+    /// Writes a domain.
+    pub async fn write_domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
+        self.bound.touch(item.name.as_str())?;
+        self.reach.writer.domain(item).await
+    }
+}
+
+impl Reader<'_> {
+    fn touch(&self, domain: DomainId) -> Result<(), Fault> {
+        touch(self.bound, self.known, domain)
+    }
+
+    /// See [`Repository::list`]; `prefix` is that of codes.
+    pub fn list(
+        &self,
+        domain: DomainId,
+        prefix: &str,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, Fault> {
+        self.touch(domain)?;
+        let prefix = [&domain.0.to_be_bytes(), prefix.as_bytes()].concat();
+        Ok(self.store.list(&prefix, after, deleted, limit)?)
+    }
+
+    /// See [`Repository::newest`].
+    pub fn newest(
+        &self,
+        domain: DomainId,
+        time: Time,
+        behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, Fault> {
+        self.touch(domain)?;
+        Ok(self.store.newest(domain, time, behind, deleted, limit)?)
+    }
+
+    /// Which of these are no links.
+    pub fn free(&self, keys: &[Key]) -> Result<Vec<bool>, Fault> {
+        keys.iter().try_for_each(|key| self.touch(key.domain()))?;
+        let keys: Vec<_> = keys.iter().map(|key| key.as_bytes().to_vec().into()).collect();
+        let there = self.store.records(&keys)?.entries;
+        Ok(there.iter().map(|entry| entry.record.is_empty()).collect())
+    }
+
+    /// What was written of a link, with who wrote it.
+    pub fn writes(&self, key: &Key, below: Seq, limit: usize) -> Result<Traced, Fault> {
+        self.touch(key.domain())?;
+        Ok(self.store.writes(key, below, limit)?)
+    }
+
+    /// The first write of a link behind a moment.
+    pub fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, Fault> {
+        self.touch(key.domain())?;
+        Ok(self.store.write_after(key, moment)?)
+    }
+
+    /// Who sent the chunk of an import that made a version, which was read before.
+    pub fn chunk(&self, version: Seq) -> Result<Option<Who>, Fault> {
+        Ok(self.store.chunk(version)?)
+    }
+
+    /// See [`Repository::log_view`].
+    pub fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, Fault> {
+        Ok(self.store.log_view(applied, of)?)
+    }
+
+    /// The next links behind a key that lead to a host: those of others are not named.
+    pub fn leading_to(&self, host: &str, after: &[u8]) -> Result<Leading, Fault> {
+        let page = self.store.walk(after, WALK)?;
+        let leads = |record: &[u8]| match proto::decode(record).map(|versioned| versioned.state) {
+            Ok(State::Live(link)) => link.parts().target.place().is_some_and(|place| place.host == host),
+            _ => false,
+        };
+        let found = page.entries.iter().filter(|entry| leads(&entry.record));
+        let found = found.filter_map(|entry| Key::from_bytes(&entry.key).ok());
+        let (own, others): (Vec<Key>, Vec<Key>) = found.partition(|key| self.touch(key.domain()).is_ok());
+        let next = page.entries.last().filter(|_| page.more).map(|entry| entry.key.to_vec());
+        Ok(Leading { own, others: !others.is_empty(), next })
+    }
+}
+
+/// Whoever may touch all domains may touch one that is not known yet.
+fn touch(bound: &Bound, known: &Known, domain: DomainId) -> Result<(), Fault> {
+    match known.name(domain) {
+        _ if !bound.is_some() => Ok(()),
+        Some(name) => bound.touch(name),
+        None => Err(StoreFault::Unavailable("a domain has only just changed".into()).into()),
+    }
+}

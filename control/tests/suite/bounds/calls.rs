@@ -1,0 +1,298 @@
+//! Every call of the API with the text fields of its request, read from the descriptors; and a call made of bytes.
+
+use bytes::{Buf, BufMut};
+use prost::Message;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
+use proto::client::Way;
+use proto::v1;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Request, Status};
+
+/// What a text of a request can name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Names {
+    Nothing,
+    Parent,
+    Link,
+    Target,
+    Host,
+    Key,
+    Audited,
+    Client,
+    /// A page token of a list, of links or of one link's history.
+    Token,
+    /// A page token that is a place: any is good.
+    Place,
+    Etag,
+    Revision,
+}
+
+/// Every text field that a request can have, by its message. One that is missing here fails the test.
+const FIELDS: &[(&str, Names)] = &[
+    ("parent", Names::Parent),
+    ("name", Names::Link),
+    ("GetDomainRequest.name", Names::Parent),
+    ("Domain.name", Names::Parent),
+    ("Domain.domain", Names::Host),
+    ("Domain.not_found", Names::Target),
+    ("CreateDomainRequest.domain_id", Names::Host),
+    ("ListDomainsRequest.page_token", Names::Place),
+    ("ListAuditRequest.name", Names::Audited),
+    ("ListAuditRequest.page_token", Names::Place),
+    ("RotateKeyRequest.name", Names::Key),
+    ("RevokeKeyRequest.name", Names::Key),
+    ("Key.name", Names::Key),
+    ("Key.client", Names::Client),
+    ("Key.domains", Names::Host),
+    ("Key.scopes", Names::Nothing),
+    ("Key.edge", Names::Nothing),
+    ("Key.secret", Names::Nothing),
+    ("page_token", Names::Token),
+    ("target", Names::Target),
+    ("domain", Names::Host),
+    ("etag", Names::Etag),
+    ("revision", Names::Revision),
+    // Codes are of the domain that is named beside them; the rest is text for people, or of this request alone.
+    ("code", Names::Nothing),
+    ("link_id", Names::Nothing),
+    ("code_prefix", Names::Nothing),
+    ("title", Names::Nothing),
+    ("tags", Names::Nothing),
+    ("note", Names::Nothing),
+    ("request_id", Names::Nothing),
+    ("filter", Names::Nothing),
+    ("order_by", Names::Nothing),
+    ("AppliedBy.edge", Names::Nothing),
+    ("Blind.edge", Names::Nothing),
+];
+
+/// One text field of a request: the way there, and its name.
+pub struct Field {
+    steps: Vec<(u32, bool)>,
+    leaf: u32,
+    pub message: String,
+    pub name: String,
+}
+
+impl Field {
+    pub fn names(&self) -> Names {
+        let whole = format!("{}.{}", self.message, self.name);
+        let found = FIELDS.iter().find(|(own, _)| *own == whole);
+        let found = found.or_else(|| FIELDS.iter().find(|(own, _)| *own == self.name));
+        found.unwrap_or_else(|| panic!("nobody said what {whole} can name: say it in FIELDS")).1
+    }
+
+    /// The message with this value in the field.
+    pub fn with(&self, base: &Base, value: &str) -> Vec<u8> {
+        let mut inner = delimited(self.leaf, value.as_bytes());
+        for (tag, repeated) in self.steps.iter().rev() {
+            let before = if *repeated { &base.element[..] } else { &[] };
+            inner = delimited(*tag, &[before, &inner].concat());
+        }
+        [&base.message[..], &inner].concat()
+    }
+}
+
+fn delimited(tag: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::encode_varint(u64::from(tag) << 3 | 2, &mut out);
+    prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// A good request of the bound caller, and one of those in it if it holds many.
+pub struct Base {
+    pub message: Vec<u8>,
+    element: Vec<u8>,
+}
+
+pub fn base(call: &str) -> Base {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (parent, name) = ("domains/a.example".to_owned(), "domains/a.example/links/own".to_owned());
+    let link = || v1::Link { target: "https://t.example/".into(), ..v1::Link::default() };
+    let titled = || v1::Link { name: name.clone(), title: "t".into(), ..v1::Link::default() };
+    let update = || v1::UpdateLinkRequest { link: Some(titled()), ..v1::UpdateLinkRequest::default() };
+    let create = || v1::CreateLinkRequest { link: Some(link()), ..v1::CreateLinkRequest::default() };
+    let delete = || v1::DeleteLinkRequest { name: name.clone(), ..v1::DeleteLinkRequest::default() };
+    let one = |message: Vec<u8>| Base { message, element: Vec::new() };
+    match call {
+        "Links/CreateLink" => one(v1::CreateLinkRequest { parent, ..create() }.encode_to_vec()),
+        "Links/GetLink" => one(v1::GetLinkRequest { name }.encode_to_vec()),
+        "Links/UpdateLink" => one(update().encode_to_vec()),
+        "Links/DeleteLink" => one(v1::DeleteLinkRequest { validate_only: true, ..delete() }.encode_to_vec()),
+        "Links/ListLinks" => {
+            one(v1::ListLinksRequest { parent, page_size: 1, ..Default::default() }.encode_to_vec())
+        }
+        "Links/ImportLinks" => Base {
+            message: v1::ImportLinksRequest { parent, ..Default::default() }.encode_to_vec(),
+            element: v1::Link { code: "imported".into(), ..link() }.encode_to_vec(),
+        },
+        "Links/ExportLinks" => one(v1::ExportLinksRequest { parent, show_deleted: true }.encode_to_vec()),
+        "Links/CheckCode" => one(v1::CheckCodeRequest { name }.encode_to_vec()),
+        "Links/UndeleteLink" => one(v1::UndeleteLinkRequest { name, ..Default::default() }.encode_to_vec()),
+        "Links/ListLinkHistory" => {
+            one(v1::ListLinkHistoryRequest { name, ..Default::default() }.encode_to_vec())
+        }
+        "Links/RestoreLink" => one(v1::RestoreLinkRequest { name, ..Default::default() }.encode_to_vec()),
+        "Links/BatchCreateLinks" => Base {
+            message: v1::BatchCreateLinksRequest { parent, ..Default::default() }.encode_to_vec(),
+            element: create().encode_to_vec(),
+        },
+        "Links/BatchUpdateLinks" => Base {
+            message: v1::BatchUpdateLinksRequest { parent, ..Default::default() }.encode_to_vec(),
+            element: update().encode_to_vec(),
+        },
+        "Links/BatchDeleteLinks" => Base {
+            message: v1::BatchDeleteLinksRequest { parent, validate_only: true, ..Default::default() }
+                .encode_to_vec(),
+            element: delete().encode_to_vec(),
+        },
+        "Links/WatchLinks" => one(v1::WatchLinksRequest { parent, ..Default::default() }.encode_to_vec()),
+        "Edges/ListEdges" | "Domains/ListDomains" | "Keys/ListAudit" | "Keys/ListKeys" => one(Vec::new()),
+        "Domains/CreateDomain" => {
+            one(v1::CreateDomainRequest { domain_id: "a.example".into(), ..Default::default() }
+                .encode_to_vec())
+        }
+        "Domains/GetDomain" => one(v1::GetDomainRequest { name: parent }.encode_to_vec()),
+        "Domains/UpdateDomain" => {
+            let domain = Some(v1::Domain { name: parent, ..v1::Domain::default() });
+            let update_mask = Some(prost_types::FieldMask { paths: vec!["not_found".into()] });
+            let request = v1::UpdateDomainRequest { domain, update_mask, ..Default::default() };
+            one(request.encode_to_vec())
+        }
+        "Keys/CreateKey" => {
+            let key = v1::Key {
+                client: format!("mine{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+                scopes: vec!["links:read".into()],
+                domains: vec!["a.example".into()],
+                ..v1::Key::default()
+            };
+            one(v1::CreateKeyRequest { key: Some(key) }.encode_to_vec())
+        }
+        "Keys/RotateKey" | "Keys/RevokeKey" | "Feed/Follow" | "Feed/Fetch" => one(Vec::new()),
+        other => panic!("{other} is in no row of this table: say what a good request is"),
+    }
+}
+
+/// Every call, with the text fields of its request.
+pub fn calls() -> Vec<(String, Vec<Field>)> {
+    let files = FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap().file;
+    let own: Vec<_> = files.into_iter().filter(|file| file.package() == "linkr.v1").collect();
+    let mut types = BTreeMap::new();
+    for file in &own {
+        file.message_type.iter().for_each(|message| note(".linkr.v1", message, &mut types));
+    }
+    let mut calls = Vec::new();
+    for service in own.iter().flat_map(|file| &file.service) {
+        for method in &service.method {
+            let mut fields = Vec::new();
+            walk(&types, method.input_type(), &mut Vec::new(), &mut fields);
+            calls.push((format!("{}/{}", service.name(), method.name()), fields));
+        }
+    }
+    calls
+}
+
+fn note<'a>(under: &str, message: &'a DescriptorProto, types: &mut BTreeMap<String, &'a DescriptorProto>) {
+    let name = format!("{under}.{}", message.name());
+    message.nested_type.iter().for_each(|inner| note(&name, inner, types));
+    types.insert(name, message);
+}
+
+fn walk(
+    types: &BTreeMap<String, &DescriptorProto>,
+    of: &str,
+    steps: &mut Vec<(u32, bool)>,
+    fields: &mut Vec<Field>,
+) {
+    let Some(message) = types.get(of) else { return }; // of Google's: times and masks
+    for field in &message.field {
+        let (tag, name) = (field.number() as u32, field.name().to_owned());
+        match field.r#type() {
+            Type::Message => {
+                steps.push((tag, field.label() == Label::Repeated));
+                walk(types, field.type_name(), steps, fields);
+                steps.pop();
+            }
+            Type::String => fields.push(Field {
+                steps: steps.clone(),
+                leaf: tag,
+                message: message.name().to_owned(),
+                name,
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// Messages as bytes.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
+    }
+}
+
+/// What a call told: its code, and all the text in what came back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    pub code: Code,
+    pub text: String,
+}
+
+pub async fn told(way: &Way, call: &str, message: Vec<u8>) -> Told {
+    let refused = |status: &Status| Told {
+        code: status.code(),
+        text: format!("{} {}", status.message(), String::from_utf8_lossy(status.details())),
+    };
+    let mut client = tonic::client::Grpc::new(way.clone());
+    client.ready().await.unwrap();
+    let path = format!("/linkr.v1.{call}").parse().unwrap();
+    let answer = client.streaming(Request::new(tokio_stream::iter([message])), path, Raw).await;
+    let mut answers = match answer {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return refused(&status),
+    };
+    let mut text = String::new();
+    loop {
+        match answers.message().await {
+            Ok(Some(message)) => text += &String::from_utf8_lossy(&message),
+            Ok(None) => break,
+            Err(status) => return refused(&status),
+        }
+        if call == "Links/WatchLinks" {
+            break; // it has no end
+        }
+    }
+    Told { code: Code::Ok, text }
+}
