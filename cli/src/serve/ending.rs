@@ -73,6 +73,11 @@ pub async fn end(
     let orderly = async {
         tokio::time::sleep(drain.drain_delay).await;
         let by = Instant::now() + drain.drain_timeout;
+        tracing::info!(
+            name: "closing",
+            at_most_ms = drain.drain_timeout.as_millis() as u64,
+            "no connection is accepted any more; those there are end with their next answer, or with a second signal"
+        );
         if let Some(edge) = edge {
             // Blocks on what is under way, so it has a thread of its own.
             let _ = tokio::task::spawn_blocking(move || edge.stop(drain.drain_timeout)).await;

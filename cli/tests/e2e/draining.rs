@@ -106,6 +106,10 @@ fn who_is_silent_has_until_the_timeout_and_then_is_told() {
         assert!(told.status == 408 && closes(&told), "{told:?}");
         assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
         assert!(!linkr.stderr().contains("cut"), "{}", linkr.stderr());
+        let said = linkr.stderr();
+        let lines = ["stopping: ", "closing: no connection is accepted any more", "stopped: "]
+            .map(|line| said.find(line));
+        assert!(lines.is_sorted() && lines[0].is_some(), "{said}");
     }
 }
 
