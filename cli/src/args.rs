@@ -4,15 +4,18 @@ mod domains;
 mod files;
 mod keys;
 mod links;
+mod values;
 
 pub use domains::{DomainCommand, Fields, Write};
 pub use files::{Conform, Export, Format, Import, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
+use values::{code, control_url, listener, server_url, size, store, time};
+
 use crate::fault::Fault;
 use crate::log::Form;
-use crate::{out, settings};
+use crate::{out, secret, settings};
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -20,7 +23,6 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tonic::transport::Endpoint;
 
 /// A URL shortener: redirects from memory, and links that change everywhere at once.
 ///
@@ -116,10 +118,10 @@ pub enum ConfigCommand {
 #[derive(Args)]
 pub struct Front {
     /// Where redirects are answered
-    #[arg(long, env = "LINKR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(long, env = "LINKR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = listener)]
     pub listen: SocketAddr,
     /// Where they are answered over TLS, besides [default: 127.0.0.1:8443 with --tls-cert]
-    #[arg(long, env = "LINKR_LISTEN_TLS", value_name = "ADDR")]
+    #[arg(long, env = "LINKR_LISTEN_TLS", value_name = "ADDR", value_parser = listener)]
     pub listen_tls: Option<SocketAddr>,
     /// Certificates (PEM) that visitors are shown, by the name they ask for, the first for all others; read again when
     /// they change
@@ -129,7 +131,7 @@ pub struct Front {
     #[arg(long, env = "LINKR_TLS_KEY", value_delimiter = ',', value_name = "FILE")]
     pub tls_key: Vec<PathBuf>,
     /// Where health and metrics are served
-    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
+    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
     /// Threads that answer redirects; 0: one for each core
     #[arg(long, env = "LINKR_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers())]
@@ -175,7 +177,7 @@ pub struct Drain {
 #[derive(Args, Clone)]
 pub struct Back {
     /// Where the API (gRPC and REST) is served
-    #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR")]
+    #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR", value_parser = listener)]
     pub api: SocketAddr,
     /// Ask nobody for a key, and serve the API on any address without TLS: something else protects it
     #[arg(long, env = "LINKR_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
@@ -312,7 +314,7 @@ pub struct Control {
     #[command(flatten)]
     pub kept: Kept,
     /// Where health and metrics are served
-    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR")]
+    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
     /// The writing half.
     #[command(flatten)]
@@ -363,6 +365,9 @@ pub struct Kept {
     /// PostgreSQL: the same database past a PgBouncer and as the owner of the tables, for changes of them
     #[arg(long, env = "LINKR_STORE_DIRECT", hide_env_values = true, value_name = "URL", value_parser = store)]
     pub store_direct: Option<String>,
+    /// PostgreSQL: a file with the owner's password, for --store-direct
+    #[arg(long, env = "LINKR_STORE_DIRECT_PASSWORD_FILE", value_name = "FILE")]
+    pub store_direct_password_file: Option<PathBuf>,
     /// PostgreSQL: begin a new history by itself when the database was replaced by an older or another state of it
     #[arg(long, env = "LINKR_AUTO_FORK", value_parser = clap::builder::BoolishValueParser::new())]
     pub auto_fork: bool,
@@ -420,7 +425,11 @@ pub fn asked() -> Result<Option<Command>, Fault> {
         .try_get_matches_from(words)
         .and_then(|matches| Linkr::from_arg_matches(&matches));
     match parsed {
-        Ok(linkr) => Ok(Some(linkr.command)),
+        Ok(linkr) => {
+            settings::environment::warn();
+            secret::warn_of_words(&std::env::args_os().collect::<Vec<_>>());
+            Ok(Some(linkr.command))
+        }
         Err(text) if !text.use_stderr() => out::write(text.render().to_string().as_bytes()).map(|()| None),
         Err(fault) => Err(one_line(&fault)),
     }
@@ -474,67 +483,6 @@ fn workers() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(0..=1024)
 }
 
-/// Bytes: a number, alone or with KiB, MiB or GiB (KB, MB, GB: powers of ten).
-fn size(text: &str) -> Result<usize, String> {
-    let unknown = "is not a size such as 512MiB or 2GB: the units are KiB, MiB, GiB, KB, MB and GB";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit: usize = match text[digits..].trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(unknown.to_owned()),
-    };
-    match text[..digits].parse::<usize>().map_err(|_| unknown)?.checked_mul(unit) {
-        Some(0) => Err("leaves no memory for links".to_owned()),
-        Some(size) => Ok(size),
-        None => Err("is too large".to_owned()),
-    }
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let unknown = "is not a time such as 500ms, 10s or 2m";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit = match text[digits..].trim() {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        _ => return Err(unknown.to_owned()),
-    };
-    match text[..digits].parse::<u64>().map_err(|_| unknown)?.checked_mul(unit) {
-        Some(ms @ 0..=3_600_000) => Ok(Duration::from_millis(ms)),
-        _ => Err("is longer than an hour".to_owned()),
-    }
-}
-
-fn store(text: &str) -> Result<String, String> {
-    let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
-    let database = ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-    if file || database {
-        Ok(text.to_owned())
-    } else {
-        Err("links are kept in sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned())
-    }
-}
-
-/// As the edge takes it.
-fn control_url(text: &str) -> Result<String, String> {
-    let scheme = text.starts_with("http://") || text.starts_with("https://");
-    let good = scheme && Endpoint::from_shared(text.to_owned()).is_ok();
-    if good { Ok(text.to_owned()) } else { Err("is no address of control: http://host:port".to_owned()) }
-}
-
-/// With the scheme that may be left out.
-fn server_url(text: &str) -> Result<String, String> {
-    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let scheme = url.starts_with("http://") || url.starts_with("https://");
-    let good = scheme && Endpoint::from_shared(url.clone()).is_ok();
-    if good { Ok(url) } else { Err("is not a URL such as http://127.0.0.1:8081".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -563,26 +511,5 @@ mod tests {
         ] {
             assert_eq!(with_up(words(given)), words(want));
         }
-    }
-
-    #[test]
-    fn times() {
-        let ms = |ms| Ok(Duration::from_millis(ms));
-        assert_eq!(
-            (time("500ms"), time("10s"), time("10"), time("2 m"), time("0")),
-            (ms(500), ms(10_000), ms(10_000), ms(120_000), ms(0))
-        );
-        assert!(time("60m").is_ok() && time("61m").is_err() && time("99999999999999999999s").is_err());
-        assert!(["", "s", "1h", "1.5s", "-1s", "1us"].iter().all(|text| time(text).is_err()));
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(size("1GiB"), Ok(1 << 30));
-        assert_eq!(size("512 MiB"), Ok(512 << 20));
-        assert_eq!(size("7"), Ok(7));
-        assert_eq!((size("2KB"), size("2kB"), size("1MB")), (Ok(2_000), Ok(2_000), Ok(1_000_000)));
-        assert!(size("0").is_err() && size("0GiB").is_err());
-        assert!(size("GiB").is_err() && size("1XB").is_err() && size("99999999999GiB").is_err());
     }
 }

@@ -11,6 +11,7 @@ mod keys;
 mod links;
 mod show;
 mod watch;
+mod words;
 
 pub use conform::conform;
 pub use domains::domains;
@@ -23,9 +24,9 @@ pub use links::links;
 
 use crate::args::Api;
 use crate::fault::Fault;
-use proto::client::Way;
+use crate::secret;
+use proto::client::{Key, Way, Why};
 use proto::v1::links_client::LinksClient;
-use std::error::Error;
 use std::time::Duration;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
@@ -33,9 +34,6 @@ use tonic_types::StatusExt;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Bytes of one answer: exports come in large parts.
 const MAX_ANSWER: usize = 64 << 20;
-
-/// What h2 says when something else than HTTP/2 comes back.
-const NOT_HTTP2: &str = "h2 protocol error: http2 error";
 
 type Client = LinksClient<Way>;
 
@@ -70,31 +68,45 @@ async fn channel(api: &Api) -> Result<Way, Fault> {
     let url = &api.server;
     let access = api.credential.access(url);
     let endpoint = access.endpoint(url).map_err(|why| Fault::new(format_args!("--server: {why}")))?;
-    let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|fault| {
-        Fault::new(format_args!(
-            "nothing answers at {url} ({}): start it with 'linkr up', or name another with --server",
-            deepest(&fault)
-        ))
-    })?;
-    access.way(channel).map_err(Fault::new)
+    let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await;
+    let channel = channel.map_err(|fault| words::unreached(&Why::of(&fault).looked_at(url), url))?;
+    let way = access.way(channel).map_err(|why| Fault::new(format_args!("{why}; see --key-file")))?;
+    if let Key::File(file) = &access.key
+        && let Ok(meta) = file.metadata()
+    {
+        secret::warn_of(file, &meta);
+    }
+    Ok(way)
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.
 fn refused(status: &Status, api: &Api) -> Fault {
     let url = &api.server;
-    if status.message() == NOT_HTTP2 {
-        return Fault::new(format_args!("{url} is not a linkr API: is it the redirect port? See --server"));
+    if let Some(fault) = words::unanswered(status, url) {
+        return fault;
     }
     let details = status.get_error_details();
+    let said = status.message();
     let mut text = match status.code() {
-        Code::Unavailable => format!("the server went away ({}): try again", status.message()),
+        // The store's own words say that it is the store.
+        Code::Unavailable if details.error_info().is_some() => {
+            format!("linkr at {url} is there, but {said}: try again when it is back")
+        }
+        Code::Unavailable => format!("the server at {url} goes away ({said}): try again"),
         Code::Unimplemented => {
             format!("{url} does not know this request: is it the API, and of no older linkr?")
         }
-        Code::Unauthenticated => {
-            format!("{}: give --key-file, LINKR_KEY or LINKR_KEY_FILE", status.message())
-        }
-        _ => status.message().to_owned(),
+        Code::Unauthenticated => match api.credential.origin(url) {
+            None => format!(
+                "{said}: give --key-file, LINKR_KEY or LINKR_KEY_FILE; where there is no key yet, linkr control mint-key \
+                 makes one"
+            ),
+            Some(place) => format!(
+                "{said} (the one of {place}): give another with --key-file; where there is none, linkr control mint-key \
+                 makes one"
+            ),
+        },
+        _ => said.to_owned(),
     };
     let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
     for field in fields {
@@ -116,15 +128,6 @@ fn refused(status: &Status, api: &Api) -> Fault {
     } else {
         Fault::new(format_args!("{text} ({})", notes.join(", ")))
     }
-}
-
-/// The last cause says most: "Connection refused", not "transport error".
-fn deepest(fault: &dyn Error) -> String {
-    let mut fault = fault;
-    while let Some(cause) = fault.source() {
-        fault = cause;
-    }
-    fault.to_string()
 }
 
 fn parent(domain: &str) -> String {

@@ -24,6 +24,29 @@ const FILTER: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=w
 /// The longest that the end of the process waits for its last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// What logs, by the first part of a target.
+const PARTS: [&str; 19] = [
+    "linkr",
+    "control",
+    "edge",
+    "feed",
+    "proto",
+    "exposition",
+    "axum",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "redis",
+    "refinery_core",
+    "rustls",
+    "tokio_postgres",
+    "tokio",
+    "tonic",
+    "tower",
+    "log",
+];
+
 static STREAMS: OnceLock<Streams> = OnceLock::new();
 
 struct Streams {
@@ -64,12 +87,29 @@ pub fn start(form: Form) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The part of a filter that no line will ever match.
+fn names_nothing(filter: &str) -> Option<&str> {
+    let level = |text: &str| text.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let target = |directive: &'_ str| directive.find(['=', '[']).map_or(directive.len(), |end| end);
+    filter.split(',').map(str::trim).find_map(|directive| {
+        let target = &directive[..target(directive)];
+        let part = target.split("::").next().unwrap_or_default();
+        (!target.is_empty() && !level(target) && !PARTS.contains(&part)).then_some(target)
+    })
+}
+
 /// What the log is to hold.
 ///
 /// # Errors
 /// It is no filter.
 pub fn filter() -> Result<EnvFilter, Fault> {
     let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    if let Some(none) = wanted.as_deref().and_then(names_nothing) {
+        return Err(Fault::new(format_args!(
+            "RUST_LOG or LINKR_LOG names '{none}', which is neither a level (error, warn, info, debug, trace, off) nor a part \
+             that logs, such as control, edge or edge::worker"
+        )));
+    }
     EnvFilter::try_new(wanted.as_deref().unwrap_or(FILTER))
         .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
 }

@@ -8,6 +8,7 @@ mod fault;
 mod health;
 mod log;
 mod out;
+mod secret;
 mod serve;
 mod settings;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Fault> {
+    serve::check(&command)?;
     match command {
         Command::Up(args) => serve::up(args),
         Command::Edge(args) => serve::edge(args),

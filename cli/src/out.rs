@@ -16,7 +16,7 @@ pub fn line(text: &str) -> Result<(), Fault> {
 
 /// Says one line on stderr. Whatever text it holds stays one line.
 pub fn note(text: &str) {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = without_numbers(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if crate::log::last_word(&text) {
         return; // of a server, which waits for no reader
     }
@@ -28,5 +28,35 @@ pub fn from_io(place: &str, fault: &std::io::Error) -> Fault {
     match fault.kind() {
         ErrorKind::BrokenPipe => Fault::reader_gone(),
         _ => Fault::new(format_args!("cannot write to {place}: {fault}")),
+    }
+}
+
+/// Without the numbers of the operating system's errors, which are words already: `(os error 2)`.
+fn without_numbers(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once(" (os error ") {
+        kept.push_str(before);
+        let digits = behind.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest = match digits.strip_prefix(')') {
+            Some(rest) => rest,
+            None => {
+                kept.push_str(" (os error ");
+                behind
+            }
+        };
+    }
+    kept.push_str(rest);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        assert_eq!(without_numbers("a: No such file (os error 2): b (os error 13)"), "a: No such file: b");
+        assert_eq!(without_numbers("a (os error x)"), "a (os error x)");
     }
 }

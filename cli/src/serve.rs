@@ -9,6 +9,7 @@ use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up
 use crate::fault::Fault;
 use crate::log::{self, Form, announce};
 use crate::out;
+use crate::settings::effect;
 use control::StoreAt;
 use control::keys::Secret;
 use data::Locked;
@@ -163,6 +164,10 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         _ => return Ok(()),
     };
     log::filter()?;
+    effect::check(asked)?;
+    if matches!(asked, Command::Control(Control { command: Some(_), .. })) {
+        return Ok(()); // it asks the store only
+    }
     if let Some(tls) = front.map(Front::tls).transpose()?.flatten() {
         tls.check().map_err(Fault::new)?;
     }

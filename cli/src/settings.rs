@@ -1,10 +1,14 @@
 //! `linkr.toml`: read into the defaults of the command line, so that flags and `LINKR_…` win over it by themselves.
 
+pub mod effect;
+pub mod environment;
+
 use crate::args::{self, Linkr};
 use crate::fault::Fault;
-use crate::{out, serve};
+use crate::{out, secret, serve};
+use clap::builder::ArgPredicate;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -61,7 +65,13 @@ pub fn print() -> Result<(), Fault> {
                 (ArgAction::SetTrue, _, [value]) => value.clone(),
                 (_, Some(_), values) => format!("{values:?}"),
                 (_, _, [value]) if value.parse::<i64>().is_ok() => value.clone(),
-                (_, _, [value]) => format!("{value:?}"),
+                (_, _, [value]) => match secret::without_password(value) {
+                    Some(bare) => {
+                        text.push_str(&without_secret(key, &bare));
+                        continue;
+                    }
+                    None => format!("{value:?}"),
+                },
                 _ => continue,
             };
             text.push_str(&format!("{key} = {value}\n"));
@@ -69,6 +79,20 @@ pub fn print() -> Result<(), Fault> {
         text.push('\n');
     }
     out::write(text.trim_end().as_bytes()).and_then(|()| out::line(""))
+}
+
+/// A setting whose password is left out: the file can be used as it is once the password stands in one of its own.
+fn without_secret(key: &str, bare: &str) -> String {
+    match key {
+        "redis" => format!(
+            "# redis = {bare:?} has a password, which is left out: put the whole address into a file, and name that here:\n\
+             # redis-file = \"FILE\"\n"
+        ),
+        key => format!(
+            "# its password is left out: put that into a file, and name it here:\n# {key}-password-file = \"FILE\"\n\
+             {key} = {bare:?}\n"
+        ),
+    }
 }
 
 /// `--config`, `LINKR_CONFIG`, or `linkr.toml` here if it exists. Looked for by hand: the file has to be known before
@@ -90,6 +114,7 @@ fn with_file(file: &Path) -> Result<Command, Fault> {
     let name = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|fault| Fault::new(format_args!("cannot read {name}: {fault}")))?;
+    let text = text.trim_start_matches('\u{feff}');
     let settings: Table = text.parse().map_err(|fault: toml::de::Error| {
         let line = fault.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
         Fault::new(format_args!("{name}, line {line}: {}", fault.message()))
@@ -105,6 +130,7 @@ fn apply(settings: &Table) -> Result<Command, String> {
         let values = values.ok_or_else(|| {
             format!("unknown key '{table}': settings stand in [up], [edge], [control] and [client]")
         })?;
+        one_of_each(&command, table, values)?;
         for (key, value) in values {
             let words =
                 words_of(value).ok_or_else(|| format!("[{table}] {key} must be one value or a list"))?;
@@ -172,7 +198,42 @@ fn set(command: Command, table: &str, key: &str, words: &[String]) -> Result<Com
     let id = arg.get_id().clone();
     // Read once at the start and needed until the end: clap keeps defaults as static texts.
     let words: Vec<&'static str> = words.iter().map(|word| &*word.clone().leak()).collect();
-    Ok(command.mut_arg(id, |arg| arg.default_values(words)))
+    // What was said nearer wins, in whichever of two forms: a flag over the file, also over its other form there.
+    let others =
+        rivals(&command, &id).into_iter().map(|other| (other, ArgPredicate::IsPresent, None::<&str>));
+    let others: Vec<_> = others.collect();
+    Ok(command.mut_arg(id, |arg| arg.default_values(words).default_value_ifs(others)))
+}
+
+/// The other forms of the same setting, of which one counts.
+fn rivals(command: &Command, id: &clap::Id) -> Vec<clap::Id> {
+    let meets = |one: &Arg, other: &clap::Id| {
+        command.get_arg_conflicts_with(one).iter().any(|known| known.get_id() == other)
+    };
+    let own = command.get_arguments().find(|arg| arg.get_id() == id);
+    let others = command.get_arguments().filter(|arg| arg.get_id() != id);
+    others
+        .filter(|other| meets(other, id) || own.is_some_and(|own| meets(own, other.get_id())))
+        .map(|other| other.get_id().clone())
+        .collect()
+}
+
+/// Of two forms of one setting a file has one: nobody could tell which counts.
+fn one_of_each(command: &Command, table: &str, values: &Table) -> Result<(), String> {
+    let Some(command) = command.find_subcommand(table) else { return Ok(()) };
+    let mut command = command.clone();
+    command.build();
+    let given = |arg: &&Arg| arg.get_long().is_some_and(|key| values.contains_key(key));
+    for arg in command.get_arguments().filter(given) {
+        let other = command.get_arg_conflicts_with(arg).into_iter().find(given);
+        if let Some(other) = other {
+            let [one, other] = [arg, other].map(|arg| arg.get_long().unwrap_or_default());
+            return Err(format!(
+                "[{table}] has {one} and {other}, of which only one can count: leave one out"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is_key(table: &str, key: &str) -> bool {
@@ -247,8 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_wins_over_the_other_form_of_it_in_the_file() {
+        let file = "[up]\nredis-file = \"f\"\n";
+        assert_eq!(value(file, &["linkr", "up"], "redis_file").unwrap(), "f");
+        let matches = apply(&file.parse().unwrap()).unwrap();
+        let matches = matches.try_get_matches_from(["linkr", "up", "--redis", "redis://h"]).unwrap();
+        let up = matches.subcommand_matches("up").unwrap();
+        assert!(up.get_raw("redis_file").is_none() && up.get_raw("redis").is_some());
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (file, want) in [
+            ("[up]\nredis = \"redis://h\"\nredis-file = \"f\"", "only one can count"),
             ("[up]\nworker = 3", "unknown key 'worker' in [up]"),
             ("workers = 3", "unknown key 'workers'"),
             ("[down]\nx = 1", "unknown key 'down'"),

@@ -4,6 +4,8 @@
 mod acknowledged;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/causes.rs"]
+mod causes;
 #[path = "e2e/confined.rs"]
 mod confined;
 #[path = "e2e/corpora.rs"]
@@ -50,6 +52,8 @@ mod redis_edge;
 mod rolling;
 #[path = "e2e/same.rs"]
 mod same;
+#[path = "e2e/settings.rs"]
+mod settings;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]

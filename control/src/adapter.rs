@@ -3,4 +3,5 @@
 mod kept;
 pub mod postgres;
 mod raw;
+mod schema;
 pub mod sqlite;

@@ -196,7 +196,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         metrics.clone(),
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
-        Rules::new(config.more_schemes, &config.own_hosts, config.reserved_codes),
+        Rules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes),
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;

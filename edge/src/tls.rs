@@ -5,6 +5,7 @@ mod session;
 
 use crate::sys;
 use feed::Spell;
+use proto::pem::{self, Wanted};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -141,8 +142,10 @@ fn config(shown: Arc<Shown>, provider: Arc<CryptoProvider>) -> Result<ServerConf
 }
 
 fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Files, String> {
-    let read = |file: &Path| std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()));
-    pairs.iter().map(|(cert, key)| Ok((read(cert)?, read(key)?))).collect()
+    pairs
+        .iter()
+        .map(|(cert, key)| Ok((pem::read(cert, Wanted::Certificates)?, pem::read(key, Wanted::Key)?)))
+        .collect()
 }
 
 fn cannot(file: &Path, why: &dyn std::fmt::Display) -> String {

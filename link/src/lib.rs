@@ -17,6 +17,8 @@ pub use key::{Key, KeyFault};
 pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status};
 pub use position::{Epoch, Position, Seq};
 pub use redirect::{Answer, Ask, To, redirect};
+#[cfg(feature = "given")]
+pub use target::more_scheme;
 pub use target::{MAX_TARGET, Target, TargetFault};
 #[cfg(feature = "given")]
 pub use target::{Place, read_host};

@@ -116,6 +116,27 @@ impl Target {
     }
 }
 
+/// A scheme that targets may have besides http and https, in the form that it is compared in: lower case (RFC 3986,
+/// section 3.1).
+///
+/// # Errors
+/// Why no target will ever have it.
+#[cfg(feature = "given")]
+pub fn more_scheme(text: &str) -> Result<String, &'static str> {
+    let scheme = text.to_ascii_lowercase();
+    let inside = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(inside) {
+        return Err("is no scheme: a letter, then letters, digits, + - or . (without ://)");
+    }
+    if NEVER.contains(&scheme.as_str()) {
+        return Err("is never a target: it would run or open something in the visitor's own context");
+    }
+    if ["http", "https"].contains(&scheme.as_str()) {
+        return Err("is allowed anyhow: leave it out");
+    }
+    Ok(scheme)
+}
+
 /// Where a target leads.
 #[cfg(feature = "given")]
 #[derive(Clone, Debug, PartialEq, Eq)]

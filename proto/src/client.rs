@@ -2,6 +2,7 @@
 
 mod why;
 
+use crate::pem::{self, Wanted};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,13 +65,31 @@ impl Access {
             return Ok(endpoint);
         }
         let mut tls = match &self.ca {
-            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?)),
+            Some(ca) => ClientTlsConfig::new()
+                .ca_certificate(Certificate::from_pem(pem::read(ca, Wanted::Certificates)?)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.identity {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+            tls = tls.identity(Identity::from_pem(
+                pem::read(certificate, Wanted::Certificates)?,
+                pem::read(key, Wanted::Key)?,
+            ));
         }
-        endpoint.tls_config(tls).map_err(|fault| format!("TLS to {url}: {fault}"))
+        endpoint.tls_config(tls).map_err(|fault| format!("TLS to {url}: {}", self.unusable(&fault)))
+    }
+
+    /// Which of the files does not hold what it should.
+    fn unusable(&self, fault: &(dyn std::error::Error + 'static)) -> String {
+        let files =
+            self.ca.iter().chain(self.identity.iter().flat_map(|(certificate, key)| [certificate, key]));
+        let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+        match files.as_slice() {
+            [] => format!("the system's authorities cannot be used ({fault}): name one's own"),
+            files => format!(
+                "{} cannot be used: certificates and an unencrypted private key in PEM are wanted there",
+                files.join(", ")
+            ),
+        }
     }
 
     /// A connection that was made, with what every call on it says.
@@ -81,11 +100,11 @@ impl Access {
         let key = match &self.key {
             Key::None => None,
             Key::Text(key) => Some(key.clone()),
-            Key::File(file) => Some(String::from_utf8_lossy(&read(file)?).into_owned()),
+            Key::File(file) => Some(key_in(file)?),
         };
         let bearer = key.map(|key| format!("Bearer {}", key.trim()).parse()).transpose();
         let mut bearer: Option<MetadataValue<Ascii>> =
-            bearer.map_err(|_| "the key holds what no key does".to_owned())?;
+            bearer.map_err(|_| "the key holds what no key does: lk_ and letters are expected".to_owned())?;
         bearer.iter_mut().for_each(|bearer| bearer.set_sensitive(true));
         Ok(InterceptedService::new(channel, Credentials { bearer }))
     }
@@ -93,6 +112,19 @@ impl Access {
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|fault| format!("cannot read {}: {fault}", file.display()))
+}
+
+fn key_in(file: &Path) -> Result<String, String> {
+    let text = read(file).map_err(|why| format!("{why}: it should hold a key"))?;
+    let text = String::from_utf8_lossy(&text);
+    let key = text.trim_start_matches('\u{feff}').trim();
+    match key {
+        "" => Err(format!("{} is empty: it should hold a key", file.display())),
+        key if !key.starts_with("lk_") || key.contains(char::is_whitespace) => {
+            Err(format!("{} holds no key: one line is expected that begins with lk_", file.display()))
+        }
+        key => Ok(key.to_owned()),
+    }
 }
 
 /// Said with every call.

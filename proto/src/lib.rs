@@ -4,6 +4,7 @@
 pub mod client;
 mod convert;
 mod domain;
+pub mod pem;
 mod record;
 pub mod snapshot;
 

@@ -122,6 +122,15 @@ impl Credential {
         };
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
+
+    /// Where the key that this server is shown comes from.
+    pub fn origin(&self, server: &str) -> Option<String> {
+        match self.access(server).key {
+            Key::None => None,
+            Key::Text(_) => Some("--key or LINKR_KEY".to_owned()),
+            Key::File(file) => Some(file.display().to_string()),
+        }
+    }
 }
 
 /// The key of this machine is shown to nobody else.

@@ -14,7 +14,7 @@ pub enum LinkCommand {
         /// Where it leads: an http or https URL
         target: String,
         /// Its code [default: a random one]
-        #[arg(long)]
+        #[arg(long, value_parser = super::code)]
         code: Option<String>,
         /// How a random code is drawn.
         #[command(flatten)]
@@ -38,6 +38,7 @@ pub enum LinkCommand {
     /// Says whether a code is free, and names others if not
     Check {
         /// The code
+        #[arg(value_parser = super::code)]
         code: String,
         /// Which server.
         #[command(flatten)]
@@ -46,6 +47,7 @@ pub enum LinkCommand {
     /// Shows a link
     Get {
         /// Its code
+        #[arg(value_parser = super::code)]
         code: String,
         /// Which server.
         #[command(flatten)]
@@ -60,6 +62,7 @@ pub enum LinkCommand {
     /// Lists what a link was, and who made it so, the latest first
     History {
         /// Its code
+        #[arg(value_parser = super::code)]
         code: String,
         /// How many versions at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
@@ -128,6 +131,7 @@ pub struct Drawn {
 #[derive(Args)]
 pub struct Existing {
     /// Its code
+    #[arg(value_parser = super::code)]
     pub code: String,
     /// Only if the link still has this etag
     #[arg(long)]

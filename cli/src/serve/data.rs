@@ -2,6 +2,7 @@
 
 use crate::args::Kept;
 use crate::fault::Fault;
+use crate::secret;
 use control::adapter::postgres::Options;
 use control::port::Repository;
 use control::{StoreAt, keys};
@@ -53,14 +54,11 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
 /// Where links are kept. The directory of an SQLite file is made.
 pub fn store(kept: &Kept) -> Result<StoreAt, Fault> {
     let Some(path) = kept.store.strip_prefix("sqlite:") else {
-        let password = kept.store_password_file.as_ref().map(|file| {
-            let text = std::fs::read_to_string(file);
-            text.map_err(|fault| Fault::new(format_args!("cannot read {}: {fault}", file.display())))
-        });
         return Ok(StoreAt::Postgres(Options {
             url: kept.store.clone(),
             direct: kept.store_direct.clone(),
-            password: password.transpose()?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+            password: kept.store_password_file.as_deref().map(secret::password).transpose()?,
+            direct_password: kept.store_direct_password_file.as_deref().map(secret::password).transpose()?,
             auto_fork: kept.auto_fork,
             fenced: kept.fenced,
         }));

@@ -33,6 +33,15 @@ impl Certificate {
         Self { der: made.cert.der().clone(), cert, key }
     }
 
+    /// Its file, and that of its key.
+    pub fn cert(&self) -> &str {
+        &self.cert
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// What a server needs to know that is to show it.
     pub fn env(&self) -> [(&str, &str); 3] {
         [

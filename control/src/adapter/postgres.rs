@@ -11,6 +11,7 @@ mod read;
 mod sessions;
 mod tidy;
 mod tls;
+mod words;
 mod write;
 
 pub use open::{Options, bump_epoch};

@@ -3,6 +3,7 @@
 
 use crate::clock;
 use feed::Spell;
+use proto::pem::{self, Wanted};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,9 +40,12 @@ pub struct Offered {
 
 impl Tls {
     fn read(&self) -> Result<Files, String> {
-        let read =
-            |file: &Path| std::fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()));
-        Ok((read(&self.cert)?, read(&self.key)?, self.client_ca.as_deref().map(read).transpose()?))
+        let client_ca = self.client_ca.as_deref().map(|file| pem::read(file, Wanted::Certificates));
+        Ok((
+            pem::read(&self.cert, Wanted::Certificates)?,
+            pem::read(&self.key, Wanted::Key)?,
+            client_ca.transpose()?,
+        ))
     }
 
     fn acceptor(&self, (cert, key, client_ca): &Files) -> Result<TlsAcceptor, String> {

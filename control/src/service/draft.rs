@@ -40,8 +40,10 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn new(more_schemes: Vec<String>, own_hosts: &[String], reserved_codes: Vec<String>) -> Self {
+    pub fn new(more_schemes: &[String], own_hosts: &[String], reserved_codes: Vec<String>) -> Self {
         let compared = |host: &String| link::read_host(host).unwrap_or_else(|| host.to_ascii_lowercase());
+        // RFC 3986, section 3.1: schemes compare without case, and a target's is in lower case by then.
+        let more_schemes = more_schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
         Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect(), reserved_codes }
     }
 
@@ -188,7 +190,7 @@ mod tests {
 
     fn rules() -> Rules {
         let own = ["Go.Example.com.".into(), "127.0.0.1".into()];
-        Rules::new(vec!["myapp".into()], &own, vec!["admin".into()])
+        Rules::new(&["MyApp".into()], &own, vec!["admin".into()])
     }
 
     #[test]
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn fields_by_mask() {
-        let rules = Rules::new(Vec::new(), &[], Vec::new());
+        let rules = Rules::new(&[], &[], Vec::new());
         let link = v1::Link { target: "https://a.example/".into(), note: "n".into(), ..v1::Link::default() };
         let count = |link: &v1::Link, mask: &[&str]| {
             let mask: Vec<String> = mask.iter().map(|&path| path.to_owned()).collect();

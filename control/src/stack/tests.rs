@@ -56,7 +56,7 @@ async fn every_route_has_a_rule_and_every_rule_a_route() {
     let sessions = Sessions::new(Vec::new(), false);
     let metrics = Arc::<Metrics>::default();
     let watches = Watches::new(tail, tokio::sync::watch::channel(false).1);
-    let rules = Rules::new(Vec::new(), &[], Vec::new());
+    let rules = Rules::new(&[], &[], Vec::new());
     let service = Service::new(store, writer.clone(), metrics, sessions, watches, rules);
     let router = rest::router(Arc::new(service), bench.keys.clone());
     let told = format!("{router:?}");

@@ -76,7 +76,12 @@ impl Why {
                     Self::Other(_) => Self::Answered(said),
                     why => why,
                 },
-                None if said.contains("grpc-status header missing") => Self::OtherProtocol,
+                // tonic has no other sign of an answer that is no gRPC.
+                None if said.contains("grpc-status header missing")
+                    || said.contains("invalid compression flag") =>
+                {
+                    Self::OtherProtocol
+                }
                 None => Self::Answered(said),
             },
         }
@@ -123,7 +128,9 @@ impl fmt::Display for Why {
             Self::Unresolved => "its name has no address",
             Self::Unreachable => "there is no way to its address",
             Self::TimedOut => "nothing came back in time",
-            Self::UnknownAuthority => "its certificate is of an authority that is not believed here",
+            Self::UnknownAuthority => {
+                "its certificate is of an authority that is not believed here: name the authority's file (--control-ca)"
+            },
             Self::WrongName => "its certificate is for another name",
             Self::NotValidNow => {
                 "its certificate is not valid at this time: it has expired, or a clock is wrong"

@@ -4,6 +4,7 @@ use super::history::{self, Known};
 use crate::port::StoreFault;
 use deadpool_postgres::{Object, Pool, PoolError};
 use link::Position;
+use proto::client::Why;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -206,8 +207,7 @@ impl Db<'_> {
 impl From<tokio_postgres::Error> for Trouble {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {
-            let why = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
-            return Self::Passing(format!("{error}{why}"));
+            return Self::Passing(Why::of(&error).to_string());
         };
         let (code, why) = (said.code(), format!("{} ({})", said.message(), said.code().code()));
         let passing = [

@@ -86,7 +86,7 @@ pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
     if !["on", "remote_apply"].contains(&commit) {
         let why = format!(
             "synchronous_commit is {commit} for this role or database, so a commit could be lost that was \
-             acknowledged: ALTER ROLE … SET synchronous_commit = on"
+             acknowledged: ALTER ROLE CURRENT_USER SET synchronous_commit = on (or ALTER DATABASE), as that role"
         );
         return Err(StoreFault::Unavailable(why).into());
     }

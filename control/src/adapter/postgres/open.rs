@@ -2,8 +2,10 @@
 
 use super::Postgres;
 use super::connection::{Connections, READ, WRITE};
+use super::words::Asked;
 use super::{history, tls};
-use crate::port::Repository;
+use crate::adapter::schema;
+use crate::port::{Repository, StoreFault};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime as PoolRuntime};
 use std::time::Duration;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
@@ -29,6 +31,8 @@ pub struct Options {
     pub direct: Option<String>,
     /// For a URL that has none.
     pub password: Option<String>,
+    /// For `direct`; `password` if there is none.
+    pub direct_password: Option<String>,
     /// Whether a new history may begin by itself when the database was replaced.
     pub auto_fork: bool,
     /// Whether a primary is always stopped before another one takes its place.
@@ -47,16 +51,25 @@ impl Options {
     /// # Errors
     /// What cannot be.
     pub fn check(&self) -> Result<(), String> {
-        self.parsed(&self.url).map(drop)
+        self.parsed().and_then(|_| self.parsed_direct()).map(drop)
     }
 
-    fn parsed(&self, url: &str) -> Result<(Config, tls::Tls), String> {
+    fn parsed(&self) -> Result<(Config, tls::Tls), String> {
+        Self::parse(&self.url, self.password.as_ref())
+    }
+
+    fn parsed_direct(&self) -> Result<(Config, tls::Tls), String> {
+        let password = self.direct_password.as_ref().or(self.password.as_ref());
+        Self::parse(self.direct.as_ref().unwrap_or(&self.url), password)
+    }
+
+    fn parse(url: &str, password: Option<&String>) -> Result<(Config, tls::Tls), String> {
         let (url, tls) = tls::Tls::of_url(url)?;
         let mut config: Config = url.parse().map_err(|e: tokio_postgres::Error| {
             let why = std::error::Error::source(&e).map_or(e.to_string(), ToString::to_string);
             format!("the address of the store is none: {why}")
         })?;
-        if let Some(password) = self.password.as_ref().filter(|_| config.get_password().is_none()) {
+        if let Some(password) = password.filter(|_| config.get_password().is_none()) {
             config.password(password);
         }
         config.ssl_mode(tls.mode());
@@ -69,7 +82,7 @@ impl Options {
 }
 
 pub(super) fn open(options: &Options) -> Result<Postgres, String> {
-    let (config, tls) = options.parsed(&options.url)?;
+    let (config, tls) = options.parsed()?;
     let name = name(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -77,11 +90,25 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
         .enable_all()
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    let (direct, direct_tls) = options.parsed(options.direct.as_ref().unwrap_or(&options.url))?;
+    let (direct, direct_tls) = options.parsed_direct()?;
+    let flags = match options.direct {
+        Some(_) => ["--store-direct", "--store-direct-password-file"],
+        None => ["--store", "--store-password-file"],
+    };
+    let direct_place = place(&direct);
+    let asked = Asked { config: &direct, place: &direct_place, flags };
     let migrated =
-        runtime.block_on(async { tokio::time::timeout(CONNECT * 12, migrate(&direct, direct_tls)).await });
+        runtime.block_on(async { tokio::time::timeout(CONNECT * 12, migrate(&asked, direct_tls)).await });
     let migrated = migrated.unwrap_or_else(|_| Err("it takes too long".into()));
-    migrated.map_err(|why| format!("cannot bring the tables of {name} up to date: {why}"))?;
+    migrated.map_err(|why| format!("cannot use {name}: {why}"))?;
+    if options.direct.is_some() {
+        let asked =
+            Asked { config: &config, place: &place(&config), flags: ["--store", "--store-password-file"] };
+        runtime
+            .block_on(async { tokio::time::timeout(CONNECT * 2, reach(&asked, tls.clone())).await })
+            .unwrap_or_else(|_| Err("no answer came in time".into()))
+            .map_err(|why| format!("cannot use {name}: {why}"))?;
+    }
     let manager =
         Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let pool = Pool::builder(manager)
@@ -94,7 +121,10 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
     let db = Connections::new(pool, runtime, options.auto_fork);
     let control = crate::random::u64().cast_signed();
     let store = Postgres { db, name, control, fenced: options.fenced };
-    store.head().map_err(|fault| format!("cannot use {}: {fault}", store.name))?;
+    store.head().map_err(|fault| match fault {
+        StoreFault::Unavailable(why) => format!("cannot use {}: {why}", store.name),
+        fault => format!("cannot use {}: {fault}", store.name),
+    })?;
     Ok(store)
 }
 
@@ -112,6 +142,12 @@ pub fn bump_epoch(options: &Options, above: u32) -> Result<link::Position, Strin
 
 /// Without a password.
 fn name(config: &Config) -> String {
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("postgres {}/{database}", place(config))
+}
+
+/// Hosts and their ports.
+fn place(config: &Config) -> String {
     let ports = config.get_ports();
     let host = |(at, host): (usize, &Host)| {
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
@@ -121,32 +157,41 @@ fn name(config: &Config) -> String {
         }
     };
     let hosts: Vec<String> = config.get_hosts().iter().enumerate().map(host).collect();
-    format!("postgres {}/{}", hosts.join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+    hosts.join(",")
 }
 
 /// Under a lock: of two controls that start at once the second finds all done.
-async fn migrate(config: &Config, tls: tls::Tls) -> Result<(), String> {
-    let failed = |e: tokio_postgres::Error| {
-        let why = std::error::Error::source(&e).map_or(String::new(), |source| format!(": {source}"));
-        format!("{e}{why}")
-    };
-    let (mut client, connection) = config.connect(tls).await.map_err(failed)?;
+async fn migrate(asked: &Asked<'_>, tls: tls::Tls) -> Result<(), String> {
+    let failed = |e: tokio_postgres::Error| asked.words(&e);
+    let (mut client, connection) = asked.config.connect(tls).await.map_err(failed)?;
     let connection = tokio::spawn(connection);
     client
         .query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
         .await
         .map_err(failed)?;
     let runner = migrations::migrations::runner();
-    let latest = runner.get_migrations().iter().map(refinery::Migration::version).max();
-    let done = match version(&client).await {
-        // Whoever may only read and write rows need not own the tables.
-        Ok(there) if there == latest => Ok(()),
-        Ok(_) => runner.run_async(&mut client).await.map(drop).map_err(|e| e.to_string()),
-        Err(e) => Err(failed(e)),
-    };
+    let latest = schema::latest(&runner);
+    let there = version(&client).await.map_err(failed)?;
+    schema::check(there, latest)?;
+    // Whoever may only read and write rows need not own the tables.
+    if there != Some(latest) {
+        let run = runner.run_async(&mut client).await;
+        run.map_err(|e| schema::told(&e).unwrap_or_else(|| asked.words(&e)))?;
+    }
     drop(client); // and with it the lock
     connection.abort();
-    done
+    Ok(())
+}
+
+/// Whether the role that lives here is let in and may read.
+async fn reach(asked: &Asked<'_>, tls: tls::Tls) -> Result<(), String> {
+    let failed = |e: tokio_postgres::Error| asked.words(&e);
+    let (client, connection) = asked.config.connect(tls).await.map_err(failed)?;
+    let connection = tokio::spawn(connection);
+    let read = client.query_typed("SELECT one FROM log_head", &[]).await;
+    drop(client);
+    connection.abort();
+    read.map(drop).map_err(failed)
 }
 
 async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {

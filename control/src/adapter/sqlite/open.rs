@@ -1,6 +1,8 @@
 //! How the file is opened, claimed and brought up to date. Nothing is read or written for anybody here.
 
+use crate::adapter::schema;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::error::Error;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,9 +46,14 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, File), 
         OpenFault(format!("cannot open the store {shown}: {e}; give another file or restore a backup"))
     };
     let mut connection = writer(path, options).map_err(|e| broken(&e))?;
-    migrations::migrations::runner()
-        .run(&mut connection)
-        .map_err(|e| OpenFault(format!("cannot bring the tables of the store {shown} up to date: {e}")))?;
+    let runner = migrations::migrations::runner();
+    let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
+    let there = version(&connection).map_err(|e| broken(&e))?;
+    schema::check(there, schema::latest(&runner)).map_err(refused)?;
+    runner.run(&mut connection).map_err(|e| match schema::told(&e) {
+        Some(why) => refused(why),
+        None => broken(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
+    })?;
     begin_history(&connection).map_err(|e| broken(&e))?;
     Ok((connection, lock))
 }
@@ -92,6 +99,17 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// The schema that the file has.
+fn version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
+    let there = "SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    match connection.query_row(there, [], |_| Ok(())).optional()? {
+        Some(()) => {
+            connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
+        }
+        None => Ok(None),
+    }
 }
 
 /// A fresh store begins history 1 with a random number of its own: two stores never share one. One that is opened

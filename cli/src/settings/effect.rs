@@ -1,0 +1,227 @@
+//! Settings that can never have the effect they were given for: refused before anything starts.
+
+use crate::args::{Back, Command, Control, Edge, EdgeCredential, Front, Kept, Redis};
+use crate::fault::Fault;
+use crate::secret;
+use link::Code;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Less than this holds no handful of links.
+const LEAST_HOT_SET: usize = 64 << 10;
+
+/// Whether each setting of a server can do what it is for.
+///
+/// # Errors
+/// The first that cannot, and what to do.
+pub fn check(asked: &Command) -> Result<(), Fault> {
+    match asked {
+        Command::Up(up) => {
+            listeners(&[
+                ("--listen", Some(up.front.listen)),
+                ("--listen-tls", up.front.listen_tls),
+                ("--admin", Some(up.front.admin)),
+                ("--api", Some(up.back.api)),
+            ])?;
+            front(&up.front)?;
+            back(&up.back)?;
+            redis(&up.redis)
+        }
+        Command::Edge(asked) => {
+            listeners(&[
+                ("--listen", Some(asked.front.listen)),
+                ("--listen-tls", asked.front.listen_tls),
+                ("--admin", Some(asked.front.admin)),
+            ])?;
+            front(&asked.front)?;
+            edge(asked)?;
+            redis(&asked.redis)
+        }
+        Command::Control(Control { kept, admin, back: asked, redis: copy, command: None, .. }) => {
+            listeners(&[("--api", Some(asked.api)), ("--admin", Some(*admin))])?;
+            store(kept)?;
+            back(asked)?;
+            redis(copy)
+        }
+        Command::Control(Control { kept, .. }) => store(kept),
+        _ => Ok(()),
+    }
+}
+
+fn never(text: std::fmt::Arguments<'_>) -> Result<(), Fault> {
+    Err(Fault::new(text))
+}
+
+/// Two of one process cannot share an address.
+fn listeners(all: &[(&str, Option<SocketAddr>)]) -> Result<(), Fault> {
+    for (at, (flag, address)) in all.iter().enumerate() {
+        let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+        let meets = |other: &SocketAddr| {
+            let any = address.ip().is_unspecified() || other.ip().is_unspecified();
+            other.port() == address.port() && (other.ip() == address.ip() || any)
+        };
+        if let Some((other, _)) = all[..at].iter().find(|(_, other)| other.as_ref().is_some_and(meets)) {
+            return never(format_args!(
+                "{flag} and {other} are the same address, {address}: give each a port of its own"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn front(front: &Front) -> Result<(), Fault> {
+    if front.hot_set_bytes < LEAST_HOT_SET {
+        return never(format_args!(
+            "--hot-set-bytes {} holds no links worth the name: give 64KiB or more; a million links take about 200MiB",
+            front.hot_set_bytes
+        ));
+    }
+    Ok(())
+}
+
+fn back(back: &Back) -> Result<(), Fault> {
+    if back.api_tls_cert.is_some() != back.api_tls_key.is_some() {
+        return never(format_args!(
+            "--api-tls-cert and --api-tls-key go together: one alone turns no TLS on"
+        ));
+    }
+    if back.api_client_ca.is_some() && back.api_tls_cert.is_none() {
+        return never(format_args!(
+            "--api-client-ca wants TLS on the API: give --api-tls-cert and --api-tls-key too"
+        ));
+    }
+    for scheme in &back.more_schemes {
+        link::more_scheme(scheme)
+            .map_err(|why| Fault::new(format_args!("--more-schemes: '{scheme}' {why}")))?;
+    }
+    for host in &back.own_hosts {
+        let port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        if host == "-" || host.contains("://") || port || link::read_host(host).is_none() {
+            return never(format_args!(
+                "--own-hosts: '{host}' is no host name: give names such as go.example, without scheme, port or path"
+            ));
+        }
+    }
+    for code in &back.reserved_codes {
+        match Code::new(code.as_str()) {
+            Ok(_) => {}
+            Err(link::CodeFault::Reserved) => {
+                return never(format_args!("--reserved-codes: '{code}' is reserved anyhow: leave it out"));
+            }
+            Err(why) => {
+                return never(format_args!(
+                    "--reserved-codes: '{code}' {why}: no link could have it, leave it out"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn redis(redis: &Redis) -> Result<(), Fault> {
+    let url = redis.url()?;
+    let Some(url) = url else {
+        return match (redis.redis_shards, &redis.redis_ca) {
+            (1, None) => Ok(()),
+            (1, Some(_)) => never(format_args!("--redis-ca is for a Redis, and there is none: give --redis")),
+            _ => never(format_args!("--redis-shards is for a Redis, and there is none: give --redis")),
+        };
+    };
+    if redis.redis_ca.is_some() && !url.contains("rediss://") {
+        return never(format_args!(
+            "--redis-ca is for TLS, and the address of Redis has none: write rediss://"
+        ));
+    }
+    Ok(())
+}
+
+fn store(kept: &Kept) -> Result<(), Fault> {
+    let Kept { store, store_password_file, store_direct, store_direct_password_file, auto_fork, fenced } =
+        kept;
+    if store.starts_with("sqlite:") {
+        let given = [
+            ("--store-password-file", store_password_file.is_some()),
+            ("--store-direct", store_direct.is_some()),
+            ("--store-direct-password-file", store_direct_password_file.is_some()),
+            ("--auto-fork", *auto_fork),
+            ("--fenced", *fenced),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => never(format_args!(
+                "{flag} is for PostgreSQL, and the links are kept in SQLite: give --store postgres://…, or leave it out"
+            )),
+            None => Ok(()),
+        };
+    }
+    if store_direct.as_ref().is_some_and(|direct| direct.starts_with("sqlite:")) {
+        return never(format_args!(
+            "--store-direct has to be the same database as --store: postgres://OWNER@HOST/DATABASE"
+        ));
+    }
+    if store_direct.is_none() && store_direct_password_file.is_some() {
+        return never(format_args!("--store-direct-password-file is for --store-direct, which is not given"));
+    }
+    for (url, file, flag) in [
+        (Some(store), store_password_file, "--store"),
+        (store_direct.as_ref(), store_direct_password_file, "--store-direct"),
+    ] {
+        let own = url.is_some_and(|url| secret::without_password(url).is_some());
+        if own && file.is_some() {
+            return never(format_args!(
+                "{flag} holds a password and {flag}-password-file another: leave one out"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn edge(edge: &Edge) -> Result<(), Fault> {
+    for (at, url) in edge.control.iter().enumerate() {
+        if edge.control[..at].iter().any(|other| other.trim_end_matches('/') == url.trim_end_matches('/')) {
+            return never(format_args!("--control names {url} twice: name each control once"));
+        }
+    }
+    if let Some(name) = edge.name.as_ref().filter(|name| name.trim().is_empty()) {
+        return never(format_args!("--name '{name}' is no name: leave it out for the host's"));
+    }
+    if let Some(snapshot) = &edge.snapshot {
+        snapshot_place(snapshot)?;
+    }
+    let EdgeCredential { control_ca, control_cert, control_cert_key, control_key, control_key_file, .. } =
+        &edge.credential;
+    if control_cert.is_some() != control_cert_key.is_some() {
+        return never(format_args!(
+            "--control-cert and --control-cert-key go together: one alone is no certificate"
+        ));
+    }
+    if control_cert.is_some() && (control_key.is_some() || control_key_file.is_some()) {
+        return never(format_args!(
+            "--control-cert stands in for a key: leave --control-key and --control-key-file out, or it"
+        ));
+    }
+    if edge.control.iter().any(|url| url.starts_with("https://")) {
+        return Ok(());
+    }
+    match [("--control-ca", control_ca), ("--control-cert", control_cert)]
+        .iter()
+        .find(|(_, file)| file.is_some())
+    {
+        Some((flag, _)) => never(format_args!("{flag} is for TLS, and --control has none: write https://")),
+        None => Ok(()),
+    }
+}
+
+fn snapshot_place(snapshot: &Path) -> Result<(), Fault> {
+    let name = snapshot.display();
+    let dir = snapshot.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !dir.is_dir() {
+        return never(format_args!(
+            "--snapshot {name}: there is no directory {}: make it first",
+            dir.display()
+        ));
+    }
+    if snapshot.is_dir() {
+        return never(format_args!("--snapshot {name} is a directory: name a file in it"));
+    }
+    Ok(())
+}
