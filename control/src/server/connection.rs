@@ -35,6 +35,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// When control stops, for whoever is in the listener's queue.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 
+/// When control stops, for whoever was just let in and has not asked yet.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// How far the end of this control has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -120,6 +123,12 @@ async fn stopped(ending: &mut watch::Receiver<Ending>) {
     let _ = ending.wait_for(|ending| matches!(ending, Ending::By(_))).await;
 }
 
+/// The same, and then until something was asked, for a while: hyper ends a connection without an answer before that.
+async fn stopped_and_asked(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
+    stopped(ending).await;
+    let _ = tokio::time::timeout(FIRST_REQUEST, used.wait_for(|&used| used != Use::Nothing)).await;
+}
+
 /// Waits until a connection can be told to end while others are still answered: only HTTP/2 has words for that.
 async fn dismissed(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
     let draining = ending.wait_for(|&ending| ending != Ending::NotYet).await.is_ok();
@@ -137,7 +146,7 @@ async fn serve_tls(
 ) {
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
-        () = stopped(&mut ending) => return,
+        () = async { stopped(&mut ending).await; tokio::time::sleep(FIRST_REQUEST).await } => return,
     };
     match shaken {
         Ok(Ok(stream)) => {
@@ -196,10 +205,10 @@ async fn serve(
             std::future::pending::<()>().await;
         }
     };
-    let (mut end, mut told) = (ending.clone(), used.clone());
+    let (mut end, mut told, mut first) = (ending.clone(), used.clone(), used.clone());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stopped(&mut ending) => {
+        () = stopped_and_asked(&mut ending, &mut first) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -325,6 +334,23 @@ mod tests {
                 tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_just_let_in_is_answered_though_control_stops() {
+        let (mut client, task, end) = served();
+        end.send_replace(Ending::By(Instant::now() + HEAD));
+        tokio::time::sleep(FIRST_REQUEST / 2).await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("connection: close"), "{answer}");
+        task.await.unwrap();
+        let (_silent, task, end) = served();
+        let began = Instant::now();
+        end.send_replace(Ending::By(began + HEAD));
+        task.await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), FIRST_REQUEST.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
