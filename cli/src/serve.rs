@@ -62,6 +62,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
                 return Err(fault);
             }
         };
+        control.knows_edge_at(std::iter::once(edge.listen()).chain(edge.listen_tls()).collect());
         // Half of this process waits for the other: whoever reads the lines below can rely on them.
         let edge = tokio::task::spawn_blocking(move || {
             edge.wait_ready(LOAD);

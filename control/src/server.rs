@@ -7,7 +7,7 @@ use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
 use crate::port::{History, Repository};
 use crate::relay::{self, Redis};
-use crate::service::{Rules, Service, Watches};
+use crate::service::{Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, around};
 use crate::tail::Tail;
@@ -127,6 +127,7 @@ pub struct Running {
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
     ending: watch::Sender<Ending>,
+    own_listeners: Listeners,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -190,13 +191,15 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     }
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
+    let own_listeners = Listeners::default();
     let service = Service::new(
         store.clone(),
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
-        Rules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes),
+        Rules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes)
+            .beside(own_listeners.clone()),
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
@@ -248,7 +251,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
-    Ok(Running { api, own_api, metrics, store, writer, stop, ending, tasks })
+    Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, tasks })
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
@@ -339,6 +342,11 @@ impl Running {
     /// Where the edge in this process finds it.
     pub fn own_api(&self) -> &str {
         &self.own_api
+    }
+
+    /// Where the edge in this process answers: no target may lead there.
+    pub fn knows_edge_at(&self, listeners: Vec<SocketAddr>) {
+        self.own_listeners.set(listeners);
     }
 
     /// The numbers.

@@ -12,6 +12,7 @@ mod history;
 mod import;
 mod list;
 mod name;
+mod own;
 mod reach;
 mod watch;
 mod write;
@@ -19,6 +20,7 @@ mod write;
 pub use draft::Rules;
 pub use import::Chunk;
 pub use list::page_size;
+pub use own::Listeners;
 pub use watch::{Watch, Watches};
 
 use crate::journal::{Draft, Field, Intent, Item};

@@ -78,6 +78,26 @@ fn two_domains_have_codes_of_their_own_on_one_edge() {
     assert_eq!(get(&linkr, "localhost", "/flat"), to("https://two.example/"));
 }
 
+/// Found by attack: `linkr up` took a link to itself, and clients looped.
+#[test]
+fn a_target_at_the_edge_of_this_process_is_one_of_ours() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let (port, api) = (linkr.edge().port(), linkr.api().port());
+    for host in ["127.0.0.1", "127.1", "2130706433", "LocalHost.", "0", "[::ffff:127.0.0.1]"] {
+        let target = format!("http://{host}:{port}/loop");
+        let made = linkr.run(&dir, &["link", "create", &target, "--code", "loop"]);
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert!(made.status.code() == Some(2) && said.contains("of ours"), "{target}: {said}");
+    }
+    linkr.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);
+    let target = format!("http://localhost:{port}/x");
+    linkr.ok(&dir, &["link", "create", &target, "--code", "flat", "--flatten", "--ack", "propagated"]);
+    assert_eq!(get(&linkr, "127.0.0.1", "/flat"), to("https://example.com/"));
+    linkr.ok(&dir, &["link", "create", &format!("http://127.0.0.1:{api}/docs"), "--code", "docs"]);
+}
+
 #[test]
 fn an_edge_alone_still_knows_whose_its_links_are() {
     let _turn = beside_others();

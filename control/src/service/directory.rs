@@ -114,7 +114,7 @@ impl Domains {
     pub fn ours(&self, rules: &Rules, target: &Target) -> Option<Ours> {
         let place = target.place()?;
         let claimed = self.known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
-        let default = || self.known.find("-").filter(|_| rules.is_own(&place.host));
+        let default = || self.known.find("-").filter(|_| rules.is_own(&place));
         let row = claimed.or_else(default)?;
         Some(match self.bound.touches(row.rules.name.as_str()) {
             true => Ours::Own(Namespace::of(row), place.path),

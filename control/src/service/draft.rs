@@ -1,10 +1,11 @@
 //! What a caller may say in a link: every field of `linkr.v1.Link` is parsed here, once. Nothing is stored here.
 
+use super::own::Listeners;
 use crate::Fault;
 use crate::journal::{Draft, Field, set};
 use crate::port::Info;
 use crate::wire;
-use link::{Class, Code, Link, LinkParts, QueryPolicy, Status, Target};
+use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -36,6 +37,7 @@ const FIELDS: [&str; 11] = [
 pub struct Rules {
     more_schemes: Vec<String>,
     own_hosts: Vec<String>,
+    own_listeners: Listeners,
     reserved_codes: Vec<String>,
 }
 
@@ -44,12 +46,18 @@ impl Rules {
         let compared = |host: &String| link::read_host(host).unwrap_or_else(|| host.to_ascii_lowercase());
         // RFC 3986, section 3.1: schemes compare without case, and a target's is in lower case by then.
         let more_schemes = more_schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
-        Self { more_schemes, own_hosts: own_hosts.iter().map(compared).collect(), reserved_codes }
+        let own_hosts = own_hosts.iter().map(compared).collect();
+        Self { more_schemes, own_hosts, own_listeners: Listeners::default(), reserved_codes }
     }
 
-    /// Whether a host (in its compared form) is one of our own edges'.
-    pub fn is_own(&self, host: &str) -> bool {
-        self.own_hosts.iter().any(|own| own == host)
+    /// The same beside an edge in this process.
+    pub fn beside(self, own_listeners: Listeners) -> Self {
+        Self { own_listeners, ..self }
+    }
+
+    /// Whether one of our own edges answers there.
+    pub fn is_own(&self, place: &Place) -> bool {
+        self.own_hosts.contains(&place.host) || self.own_listeners.answer_at(place)
     }
 
     /// Whether nobody may have this code: the edge answers it itself, or this installation keeps it free. Case does not
@@ -196,7 +204,9 @@ mod tests {
     #[test]
     fn hosts_and_codes_of_our_own() {
         let rules = rules();
-        assert!(rules.is_own("go.example.com") && rules.is_own("127.0.0.1") && !rules.is_own("example.com"));
+        let own =
+            |host: &str| rules.is_own(&Place { host: host.into(), port: Some(80), path: String::new() });
+        assert!(own("go.example.com") && own("127.0.0.1") && !own("example.com"));
         for reserved in ["admin", "ADMIN", "robots.txt"] {
             assert_eq!(rules.code(reserved, "code").unwrap_err().field(), Some("code"), "{reserved}");
         }
