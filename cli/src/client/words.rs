@@ -41,7 +41,7 @@ pub fn unreached(why: &Why, url: &str) -> Fault {
             "{url} is not a linkr API: is it the redirect or the admin port, or another server? Name the API with --server"
         ),
         Why::Broken => format!(
-            "{url} ended the connection before it answered: is it a linkr API? Try again, or see --server"
+            "{url} ended the connection before it answered: is it a linkr API, and not the redirect or the admin port? Try again, or see --server"
         ),
         other => format!("{url} cannot be asked: {other}; see --server"),
     })

@@ -241,7 +241,7 @@ fn servers_that_are_another() {
     for listener in [plain.edge(), plain.admin()] {
         says(
             &ask(&format!("http://{listener}"), &[]),
-            &["is not a linkr API", "redirect or the admin port", "--server"],
+            &["a linkr API", "redirect or the admin port", "--server"],
         );
     }
 
