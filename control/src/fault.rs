@@ -51,6 +51,8 @@ pub enum Fault {
     Internal,
     /// More is under way than may be.
     Overloaded,
+    /// The caller has as many of a call under way as one may have.
+    Share(&'static str, usize),
     /// A watch cannot go on behind a revision; why.
     Resync(String),
     /// The store failed.
@@ -131,6 +133,10 @@ impl Fault {
             Self::Overloaded => {
                 let title = "too much is under way";
                 (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "OVERLOADED", title)
+            }
+            Self::Share(..) => {
+                let title = "too many such calls of one caller are under way";
+                (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "SHARE_USED_UP", title)
             }
             Self::Resync(_) => {
                 let title = "the log does not reach back to the revision";
@@ -217,6 +223,12 @@ impl std::fmt::Display for Fault {
             }
             Self::TooLarge(limit) => write!(f, "at most {limit}"),
             Self::Overloaded => write!(f, "too much is under way: try again in a moment"),
+            Self::Share(call, share) => {
+                write!(
+                    f,
+                    "{share} of {call} are under way for this caller, and one may have no more: end one first"
+                )
+            }
             Self::Resync(why) => {
                 write!(f, "nothing can be told behind this revision ({why}): list the links again")
             }

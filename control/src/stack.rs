@@ -3,6 +3,7 @@
 
 mod guard;
 mod limits;
+mod places;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ pub const PATIENCE_MS: u64 = crate::BOUND_MS * 101 / 100;
 const MAX_STALE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Processes of edges that may be known at once: whoever can say hello cannot fill the memory.
 const MOST: usize = 10_000;
+/// The same of one edge: one that starts again and again takes no other's place.
+const MOST_OF_ONE: usize = 64;
 
 /// One process of an edge. Times are milliseconds of one clock that never goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +89,8 @@ impl Table {
             (row.id, row.epoch, row.applied, row.since) = (id, epoch, applied, Some(now));
             return Some((*number, false));
         }
-        if self.rows.len() >= MOST {
+        let of_one = self.rows.values().filter(|row| row.edge == edge).count();
+        if self.rows.len() >= MOST || of_one >= MOST_OF_ONE {
             return None;
         }
         self.last += 1;
@@ -242,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn one_edge_takes_no_other_ones_place() {
+        let mut table = Table::default();
+        let one = |table: &mut Table, edge: &str, n| table.join((edge, n), n, (EPOCH, None), 0).is_some();
+        let joined = (1..1_000).filter(|n| one(&mut table, "a", *n)).count();
+        assert_eq!(joined, MOST_OF_ONE);
+        assert!(one(&mut table, "a", 1), "a process that is known comes again");
+        assert!(one(&mut table, "b", 2_000));
+        (1..1_000).for_each(|n| table.left(n, n));
+        assert!(table.clean(PATIENCE_MS + 1) && one(&mut table, "a", 3_000));
+    }
+
+    #[test]
     fn a_new_process_replaces_the_old_one_once_that_is_blind() {
         let mut table = Table::default();
         let old = join(&mut table, ("a", 1), 1, None, 0);
@@ -284,9 +299,9 @@ mod tests {
     fn the_table_has_an_end() {
         let mut table = Table::default();
         for incarnation in 0..MOST as u64 {
-            join(&mut table, ("a", incarnation), 1, None, 0);
+            join(&mut table, (&format!("a{}", incarnation % 500), incarnation), 1, None, 0);
         }
-        assert_eq!(table.join(("a", 0), 2, (EPOCH, None), 0), Some((1, false)));
+        assert_eq!(table.join(("a0", 0), 2, (EPOCH, None), 0), Some((1, false)));
         assert_eq!(table.join(("b", 0), 2, (EPOCH, None), 0), None);
     }
 

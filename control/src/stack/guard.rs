@@ -1,7 +1,8 @@
 //! Who is let in: the rule of the call, the key or certificate, its scope and its allowance. What keys there are is not
 //! known here.
 
-use super::limits::{Limits, Pace};
+use super::limits::{Limits, Pace, network};
+use super::places::{Holder, Place};
 use super::table::{self, Call};
 use super::{RequestId, is_grpc, refusal};
 use crate::call::UnderWay;
@@ -44,21 +45,27 @@ const UNREAD_BYTES: usize = 4_096;
 const UNREAD: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What a call was let in with.
-type Let = (Caller, Option<Arc<Known>>);
+struct Admission {
+    caller: Caller,
+    known: Option<Arc<Known>>,
+    place: Option<Place>,
+}
 
 /// The layer.
 pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let grpc = is_grpc(request.headers());
     let (method, admitted) = guard.admit(&request, grpc);
     match admitted {
-        Ok((caller, known)) => {
+        Ok(Admission { caller, known, place }) => {
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             request.extensions_mut().insert(caller);
             let response = call.run(next.run(request)).await;
             guard.metrics.took(method, began.elapsed());
-            match known {
-                Some(known) => response.map(|body| Body::new(Watched { body, known, grpc, ended: false })),
-                None => response,
+            match (&known, &place) {
+                (None, None) => response,
+                _ => {
+                    response.map(|body| Body::new(Watched { body, known, _place: place, grpc, ended: false }))
+                }
             }
         }
         Err(fault) => {
@@ -84,7 +91,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
 
 impl Guard {
     /// The name of the call, and whether it may be made.
-    fn admit(&self, request: &Request, grpc: bool) -> (&'static str, Result<Let, Fault>) {
+    fn admit(&self, request: &Request, grpc: bool) -> (&'static str, Result<Admission, Fault>) {
         let path = request.uri().path();
         let call =
             if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
@@ -94,11 +101,17 @@ impl Guard {
         }
     }
 
-    fn enter(&self, call: &Call, request: &Request) -> Result<Let, Fault> {
+    fn enter(&self, call: &Call, request: &Request) -> Result<Admission, Fault> {
         let id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| id.0.clone());
         let caller = Caller { request_id: id, ..Caller::anyone("") };
-        let (Some(scope), Some(keys)) = (call.scope, &self.keys) else { return Ok((caller, None)) };
         let peer = request.extensions().get::<Peer>();
+        let (Some(scope), Some(keys)) = (call.scope, &self.keys) else {
+            let holder = match call.scope {
+                Some(Scope::Feed) => Holder::Edges,
+                _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
+            };
+            return Ok(Admission { caller, known: None, place: self.limits.places.take(call.name, holder)? });
+        };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
             let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
@@ -119,10 +132,17 @@ impl Guard {
             return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
         }
         self.limits.take(known.number(), call.weight)?;
+        let holder = match &known.edge {
+            Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),
+            None if scope == Scope::Feed => Holder::Edges,
+            _ => Holder::Key(known.principal.clone()),
+        };
+        let place = self.limits.places.take(call.name, holder)?;
         known.note_use();
         let pace = Some(Pace { limits: self.limits.clone(), key: known.number() });
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
-        Ok((Caller { principal, bound, edge: known.edge.clone(), pace, ..caller }, Some(known)))
+        let caller = Caller { principal, bound, edge: known.edge.clone(), pace, ..caller };
+        Ok(Admission { caller, known: Some(known), place })
     }
 }
 
@@ -146,10 +166,11 @@ fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Kn
     }
 }
 
-/// An answer that ends when its key does, however long it streams.
+/// An answer that ends when its key does, however long it streams, and holds its caller's place for so long.
 struct Watched {
     body: Body,
-    known: Arc<Known>,
+    known: Option<Arc<Known>>,
+    _place: Option<Place>,
     grpc: bool,
     ended: bool,
 }
@@ -179,7 +200,7 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.ended || self.known.is_dead() {
+        if self.ended || self.known.as_ref().is_some_and(|known| known.is_dead()) {
             return Poll::Ready(self.end());
         }
         http_body::Body::poll_frame(Pin::new(&mut self.body), cx)
@@ -205,7 +226,7 @@ mod tests {
         let known = Arc::new(Known::revoked());
         for grpc in [true, false] {
             let body = Body::from("an answer");
-            let mut watched = Watched { body, known: known.clone(), grpc, ended: false };
+            let mut watched = Watched { body, known: Some(known.clone()), _place: None, grpc, ended: false };
             let told = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.unwrap();
             assert_eq!(told.is_ok(), grpc);
             if let Ok(frame) = told {

@@ -1,5 +1,6 @@
 //! Token buckets: how much a key may ask for, and how often an address may be refused. Their memory has a bound.
 
+use super::places::Places;
 use crate::Fault;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The buckets of one control.
 #[derive(Debug)]
 pub struct Limits {
+    /// Places for calls that last.
+    pub(super) places: Arc<Places>,
     keys: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
@@ -34,6 +37,7 @@ impl Default for Limits {
         let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let of = |(rate, burst)| Quota::per_second(some(rate)).allow_burst(some(burst));
         Self {
+            places: Arc::default(),
             keys: DefaultKeyedRateLimiter::keyed(of(KEY)),
             addresses: DefaultKeyedRateLimiter::keyed(of(REFUSALS)),
             hasher: RandomState::new(),
@@ -61,12 +65,7 @@ impl Limits {
     /// # Errors
     /// [`Fault::RateLimited`] when it is too often to say why.
     pub fn refused(&self, address: IpAddr) -> Result<(), Fault> {
-        // Whoever has an IPv6 address has all of its network.
-        let network = match address.to_canonical() {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
-        };
-        let slot = self.hasher.hash_one(network) % ADDRESSES;
+        let slot = self.hasher.hash_one(network(address)) % ADDRESSES;
         let checked = self.addresses.check_key(&slot);
         checked.map_err(|not| Fault::RateLimited(not.wait_time_from(self.clock.now())))
     }
@@ -74,6 +73,14 @@ impl Limits {
     /// Forgets keys whose bucket is full again.
     pub fn tidy(&self) {
         self.keys.retain_recent();
+    }
+}
+
+/// Whoever has an IPv6 address has all of its network.
+pub(super) fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }
 

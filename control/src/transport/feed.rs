@@ -16,8 +16,9 @@ use ::feed::{Admission, Hello, Trouble, admit, proves_another_history};
 use link::{Epoch, Position, Seq};
 use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use stream::Stream;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -33,6 +34,8 @@ const UNDER_WAY: usize = 4;
 /// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have
 /// without acknowledging them: of 1 MiB each. 500 edges that come back at once take turns.
 const PARTS: usize = 64;
+/// The same of one edge, by its name: one that takes its time does not keep the others waiting.
+const PARTS_OF_ONE: usize = 16;
 /// Reads of the store for streams at once: others read, too.
 const READS: usize = 4;
 /// How far the number of a history may jump. There are 2³² of them, and none comes back: one mistaken or forged hello
@@ -68,13 +71,32 @@ pub struct Feeder {
 /// What the streams take turns at.
 pub struct Turns {
     parts: Arc<Semaphore>,
+    of_one: Mutex<HashMap<String, Weak<Semaphore>>>,
     /// Reads of the store, those for Redis too.
     pub reads: Semaphore,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { parts: Arc::new(Semaphore::new(PARTS)), reads: Semaphore::new(READS) }
+        Self {
+            parts: Arc::new(Semaphore::new(PARTS)),
+            of_one: Mutex::default(),
+            reads: Semaphore::new(READS),
+        }
+    }
+}
+
+impl Turns {
+    /// What all streams of an edge share.
+    fn of(&self, edge: &str) -> Arc<Semaphore> {
+        let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = of_one.get(edge).and_then(Weak::upgrade) {
+            return own;
+        }
+        of_one.retain(|_, own| own.strong_count() > 0);
+        let own = Arc::new(Semaphore::new(PARTS_OF_ONE));
+        of_one.insert(edge.to_owned(), Arc::downgrade(&own));
+        own
     }
 }
 

@@ -174,3 +174,62 @@ async fn a_clock_that_goes_back_revives_no_key() {
     assert_eq!(rest(&world, "GET /v1/links", Some(&later), Value::Null).await.status, 200);
     world.stop().await;
 }
+
+/// One key that only reads, over both transports, and the others'.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_does_not_hold_every_watch_export_or_stream() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let read = Scopes::of(&[Scope::LinksRead]);
+    let (one, other) = (put(&*store, read, |_| ()), put(&*store, read, |_| ()));
+    let edge = |name: &'static str| move |row: &mut KeyRow| row.edge = Some(name.into());
+    let [fra, ams] = ["fra-1", "ams-1"].map(|name| put(&*store, Scopes::of(&[Scope::Feed]), edge(name)));
+    let again = put(&*store, Scopes::of(&[Scope::Feed]), edge("fra-1"));
+    let world = locked(folder, store).await;
+    let watch = async |key: &Secret| {
+        let mut links = v1::links_client::LinksClient::new(way(&world, key).await);
+        links.watch_links(v1::WatchLinksRequest::default()).await.map(tonic::Response::into_inner)
+    };
+    let mut held = Vec::new();
+    let refused = loop {
+        match watch(&one).await {
+            Ok(watch) => held.push(watch),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((held.len(), refused.code()), (32, Code::ResourceExhausted));
+    assert!(refused.message().contains("32 of WatchLinks"), "{refused:?}");
+    let over_rest = rest(&world, "GET /v1/links:watch", Some(&one), Value::Null).await;
+    assert_eq!((over_rest.status.as_u16(), over_rest.body["reason"].as_str()), (429, Some("SHARE_USED_UP")));
+    let mut others = watch(&other).await.unwrap();
+    others.message().await.unwrap().unwrap();
+    held.pop();
+    let back = async {
+        while watch(&one).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), back).await.expect("a place comes back");
+
+    // An edge has its streams by its name, whichever key it shows.
+    let follow = async |key: &Secret, name: &str| {
+        let mut feed = v1::feed_client::FeedClient::new(way(&world, key).await);
+        let (say, said) = tokio::sync::mpsc::channel(1);
+        say.send(hello(name)).await.unwrap();
+        let told = feed.follow(tokio_stream::wrappers::ReceiverStream::new(said)).await?;
+        Ok::<_, Status>((say, told.into_inner()))
+    };
+    let mut streams = Vec::new();
+    let refused = loop {
+        let key = if streams.len() % 2 == 0 { &fra } else { &again };
+        match follow(key, "fra-1").await {
+            Ok(stream) => streams.push(stream),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((streams.len(), refused.code()), (16, Code::ResourceExhausted), "{refused:?}");
+    let (_say, mut told) = follow(&ams, "ams-1").await.unwrap();
+    told.message().await.unwrap().unwrap();
+    drop((held, streams));
+    world.stop().await;
+}

@@ -14,7 +14,7 @@ use proto::{change_to_wire, epoch_to_wire};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -38,7 +38,9 @@ pub struct Stream<'a> {
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
 }
 
-type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+/// That of the edge, and that among all.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type Turn = Pin<Box<dyn Future<Output = Result<Permits, AcquireError>> + Send>>;
 
 /// What the edge was told who it is.
 struct Course {
@@ -51,8 +53,10 @@ struct Course {
     asked: Vec<(u64, Option<u64>)>,
     /// The place in the line of those who want a part from the store. Kept while other things happen.
     turn: Option<Turn>,
+    /// What all streams of this edge share of them.
+    share: Arc<Semaphore>,
     /// Such parts that are not acknowledged.
-    parts: Vec<(Part, OwnedSemaphorePermit)>,
+    parts: Vec<(Part, Permits)>,
     /// When the first of them was sent, or one was acknowledged.
     progress: Instant,
 }
@@ -77,7 +81,7 @@ impl Course {
         self.membership.applied(applied.seq);
     }
 
-    fn under_way(&mut self, part: Part, turn: Option<OwnedSemaphorePermit>) {
+    fn under_way(&mut self, part: Part, turn: Option<Permits>) {
         if self.parts.is_empty() {
             self.progress = Instant::now();
         }
@@ -122,7 +126,11 @@ impl<'a> Stream<'a> {
             if next == Next::Nothing {
                 course.turn = None; // others wait for it
             } else if from_store && course.turn.is_none() {
-                course.turn = Some(Box::pin(self.feeder.turns.parts.clone().acquire_owned()));
+                let (own, all) = (course.share.clone(), self.feeder.turns.parts.clone());
+                course.turn =
+                    Some(Box::pin(
+                        async move { Ok((own.acquire_owned().await?, all.acquire_owned().await?)) },
+                    ));
             }
             let stalled = (!course.parts.is_empty()).then(|| course.progress + STALL);
             tokio::select! {
@@ -202,7 +210,11 @@ impl<'a> Stream<'a> {
             }
         };
         let membership = self.feeder.sessions.join((&hello.edge, hello.incarnation), id, (epoch, applied));
-        let membership = membership.ok_or_else(|| Status::resource_exhausted("too many edges are known"))?;
+        let membership = membership.ok_or_else(|| {
+            Status::resource_exhausted(
+                "too many processes of this edge are known, or too many edges: say hello again later",
+            )
+        })?;
         self.send(message).await?;
         Ok(Course {
             id,
@@ -212,6 +224,7 @@ impl<'a> Stream<'a> {
             membership,
             asked: Vec::new(),
             turn: None,
+            share: self.feeder.turns.of(&hello.edge),
             parts: Vec::new(),
             progress: Instant::now(),
         })
@@ -285,7 +298,7 @@ impl<'a> Stream<'a> {
         &mut self,
         course: &mut Course,
         next: Next,
-        turn: Option<OwnedSemaphorePermit>,
+        turn: Option<Permits>,
     ) -> Result<(), Status> {
         let epoch = Some(epoch_to_wire(course.epoch));
         match next {

@@ -144,7 +144,7 @@ pub static ROUTES: &[Route] = &[
         call: "Links.WatchLinks",
         query: &["revision"],
         kind: "application/jsonl",
-        faults: &[NO_DOMAIN, RESYNC, BUSY],
+        faults: &[NO_DOMAIN, RESYNC, BUSY, Fault::Share("", 0)],
         ..READ
     },
     Route {
