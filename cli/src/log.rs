@@ -25,14 +25,16 @@ const FILTER: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=w
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What logs, by the first part of a target.
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 21] = [
     "linkr",
     "control",
     "edge",
     "feed",
     "proto",
     "exposition",
+    "calls",
     "axum",
+    "deadpool",
     "h2",
     "hyper",
     "hyper_util",
@@ -110,7 +112,8 @@ pub fn filter() -> Result<EnvFilter, Fault> {
              that logs, such as control, edge or edge::worker"
         )));
     }
-    EnvFilter::try_new(wanted.as_deref().unwrap_or(FILTER))
+    // The pool of PostgreSQL says that a connection ended, without why; the store says it with.
+    EnvFilter::try_new(format!("deadpool=off,{}", wanted.as_deref().unwrap_or(FILTER)))
         .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
 }
 

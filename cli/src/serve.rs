@@ -54,7 +54,12 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let config =
             edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), Some(metrics as _))?;
         let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
-        let edge = start_edge(edge::Config { redis, access, ..config });
+        let readiness = control.readiness();
+        let writes: edge::Writes = Arc::new(move || {
+            let readiness = readiness.clone();
+            Box::pin(async move { readiness.writes().await })
+        });
+        let edge = start_edge(edge::Config { redis, access, writes: Some(writes), ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -129,7 +134,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
         let control = start_control(store, args.back, &args.redis).await?;
-        let address = admin::serve(admin, control.metrics(), control.ready());
+        let address = admin::serve(admin, control.metrics(), control.readiness());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
             control.store_name(),
@@ -227,7 +232,10 @@ fn edge_config(
     };
     let (unpinned, snapshot, redis, access) = (false, None, None, Access::default());
     let tls = front.tls()?;
-    let more_metrics = control_metrics.into_iter().chain([Arc::new(numbers::Process) as _]).collect();
+    let more_metrics = control_metrics
+        .into_iter()
+        .chain([Arc::new(numbers::Process) as _, Arc::new(numbers::BUILD) as _])
+        .collect();
     Ok(edge::Config {
         listen,
         tls,
@@ -241,6 +249,7 @@ fn edge_config(
         snapshot,
         redis,
         more_metrics,
+        writes: None,
     })
 }
 

@@ -54,6 +54,8 @@ mod rolling;
 mod same;
 #[path = "e2e/settings.rs"]
 mod settings;
+#[path = "e2e/signals.rs"]
+mod signals;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
 #[path = "e2e/stopping.rs"]

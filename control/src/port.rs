@@ -27,6 +27,11 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     fn pool(&self) -> Pool {
         Pool::default()
     }
+    /// Writes what is there already, to see whether anything can be written; `None` of a store that is written to all the
+    /// time.
+    fn probe(&self) -> Option<Result<(), StoreFault>> {
+        None
+    }
     /// The end of the log from a read that begins after this call, as an edge may rely on it (R9).
     fn proved_head(&self) -> Result<Position, StoreFault> {
         self.head()

@@ -24,8 +24,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 mod connection;
+mod readiness;
 mod tls;
 
+pub use readiness::Readiness;
 pub use tls::Tls;
 
 use connection::{Ending, accept};
@@ -128,6 +130,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     ending: watch::Sender<Ending>,
     own_listeners: Listeners,
+    readiness: Readiness,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -227,6 +230,12 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
 
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
     let (shown, sessions_shown) = (tail.head(), sessions.clone());
+    let readiness = Readiness {
+        metrics: metrics.clone(),
+        tail: tail.clone(),
+        writer: writer.clone(),
+        ending: ending.subscribe(),
+    };
     let mut tasks = vec![
         tokio::spawn({
             let hint = hint.clone();
@@ -245,13 +254,19 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
             }
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
-        tokio::spawn(show(shown, first, (store.clone(), sessions_shown), numbers, stopped.clone())),
+        tokio::spawn(show(
+            shown,
+            first,
+            (store.clone(), writer.clone(), sessions_shown),
+            numbers,
+            stopped.clone(),
+        )),
         tokio::spawn(accept(listener, offered.clone(), stack.clone(), ends.clone())),
     ];
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
-    Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, tasks })
+    Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
@@ -277,7 +292,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 async fn show(
     mut head: watch::Receiver<Position>,
     first: Position,
-    (store, sessions): (Arc<dyn Repository>, Arc<Sessions>),
+    (store, writer, sessions): (Arc<dyn Repository>, Arc<Writer>, Arc<Sessions>),
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -304,6 +319,9 @@ async fn show(
         metrics.set_standing(store.standing());
         metrics.store.set_pool(store.pool());
         metrics.set_edges(sessions.positions(now.seq));
+        if metrics.store.unwritable.lasts() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), writer.probe()).await; // what came of it is told there
+        }
         tokio::select! {
             changed = head.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -360,9 +378,8 @@ impl Running {
     }
 
     /// Whether it is there for whoever comes; no more from [`Running::drain`] on.
-    pub fn ready(&self) -> impl Fn() -> bool + Clone + Send + Sync + 'static {
-        let ending = self.ending.subscribe();
-        move || *ending.borrow() == Ending::NotYet
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
     }
 
     /// Answers as before, and tells who asks to connect elsewhere from now on: `Connection: close` in HTTP/1, GOAWAY in

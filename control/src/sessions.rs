@@ -146,8 +146,13 @@ impl Sessions {
             let age = |row: &Session| self.now().saturating_sub(row.last_pong);
             (state.table.all().map(|row| stored(row, age(row))).collect(), upto)
         };
-        writer.sessions(rows).await?;
+        let written = writer.sessions(rows).await;
         self.lock().fresh.retain(|_, change| *change > upto);
+        if let Err(fault) = written {
+            // Nobody's write is acknowledged either, and a later process waits until all of these are blind.
+            self.written.send_modify(|_| {});
+            return Err(fault);
+        }
         self.written.send_replace(upto);
         Ok(())
     }
@@ -216,6 +221,10 @@ impl Sessions {
                 after.entry(*number).or_insert((now - committed) as u32);
             }
             match arrival {
+                // An earlier process may have answered edges that it could not write down.
+                Arrival::Done(_) if !self.shared && now < PATIENCE_MS => {
+                    tokio::time::sleep_until(self.begun + Duration::from_millis(PATIENCE_MS)).await;
+                }
                 Arrival::Done(judged) => {
                     let late: Vec<u64> = judged.blind.into_iter().chain(judged.waiting).collect();
                     return self.answer(&after, &late);

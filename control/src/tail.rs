@@ -4,6 +4,7 @@ use crate::port::{Limit, Repository, StoreFault};
 use crate::service::blocking;
 use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -22,6 +23,7 @@ pub struct Tail {
     store: Arc<dyn Repository>,
     recent: RwLock<Recent>,
     read: watch::Sender<Position>,
+    broken: AtomicBool,
 }
 
 #[derive(Default)]
@@ -38,12 +40,18 @@ impl Tail {
             store,
             recent: RwLock::new(Recent { epoch: head.epoch, ..Recent::default() }),
             read: watch::channel(head).0,
+            broken: AtomicBool::new(false),
         }
     }
 
     /// How far it has read.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.read.subscribe()
+    }
+
+    /// Whether a hole ended it.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Reads on at each hint, and at least every 100 ms, until `stop`. A hole ends it: changes behind one would be
@@ -53,7 +61,7 @@ impl Tail {
         loop {
             match self.read_on().await {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => return self.broken.store(true, Ordering::Relaxed),
                 Err(fault) => tracing::debug!(name: "log_unread", %fault, "the log cannot be read now"),
             }
             tokio::select! {
@@ -180,7 +188,7 @@ fn size(change: &Change) -> usize {
 mod tests {
     use super::*;
     use crate::port::fake::Fake;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn only_what_follows_at_once_is_taken_from_the_writer() {

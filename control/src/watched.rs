@@ -62,14 +62,18 @@ impl Watched {
         let began = Instant::now();
         let answer = call(&*self.store);
         self.numbers.took(kind, began.elapsed());
+        self.judge(does, &answer);
+        answer
+    }
+
+    fn judge<T>(&self, does: Does, answer: &Result<T, StoreFault>) {
         // What ends because this process stops is no trouble of the store.
         if !self.closed.load(Ordering::Relaxed) {
-            match &answer {
+            match answer {
                 Ok(_) => self.is_good(does),
                 Err(fault) => self.is_bad(does, fault),
             }
         }
-        answer
     }
 
     fn is_good(&self, does: Does) {
@@ -90,7 +94,7 @@ impl Watched {
     }
 
     fn is_bad(&self, does: Does, fault: &StoreFault) {
-        let (reason, _) = self.numbers.failed(fault);
+        let reason = self.numbers.failed(does == Does::Write, fault);
         let trouble = match does {
             Does::Read => &self.numbers.unreadable,
             Does::Write => &self.numbers.unwritable,
@@ -152,7 +156,20 @@ impl Repository for Watched {
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
-        self.write("tidy", |store| store.tidy(now))
+        let began = Instant::now();
+        let answer = self.store.tidy(now);
+        self.numbers.took("tidy", began.elapsed());
+        // As a rule it finds nothing to do, and that proves nothing.
+        if answer.is_err() {
+            self.judge(Does::Write, &answer);
+        }
+        answer
+    }
+
+    fn probe(&self) -> Option<Result<(), StoreFault>> {
+        let answer = self.store.probe()?;
+        self.judge(Does::Write, &answer);
+        Some(answer)
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {

@@ -40,6 +40,7 @@ enum Job {
     Fork(u32, Seq, Reply<Position>),
     Domain(DomainItem, Reply<DomainCommitted>),
     Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
+    Probe(Reply<()>),
 }
 
 impl Job {
@@ -131,6 +132,16 @@ impl Writer {
     pub async fn sessions(&self, own: Vec<SessionRow>) -> Result<Vec<SessionRow>, Fault> {
         let (reply, answer) = oneshot::channel();
         self.push(Job::Sessions(own, reply))?;
+        Waiting(answer).answer().await
+    }
+
+    /// Looks whether anything can be written.
+    ///
+    /// # Errors
+    /// As for any write.
+    pub async fn probe(&self) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Job::Probe(reply))?;
         Waiting(answer).answer().await
     }
 
@@ -278,6 +289,9 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
             Job::Sessions(own, reply) => {
                 let _ = reply.send(store.sessions(Some(&own))); // whoever asked may have gone
+            }
+            Job::Probe(reply) => {
+                let _ = reply.send(store.probe().unwrap_or(Ok(()))); // whoever asked may have gone
             }
             Job::Domain(item, reply) => {
                 let answer = store.write_domain(&item, unix_ms());

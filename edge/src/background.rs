@@ -49,8 +49,8 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
-                let more = config.more_metrics.clone();
-                tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more));
+                let (more, writes) = (config.more_metrics.clone(), config.writes.clone());
+                tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more, writes));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
                 }

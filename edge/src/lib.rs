@@ -17,6 +17,7 @@ use snapshot::{Keeper, Snapshot};
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -29,6 +30,9 @@ pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
+
+/// Whether the control that shares the process takes writes now; why not.
+pub type Writes = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What an edge needs to know.
 #[derive(Clone)]
@@ -57,6 +61,8 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
+    /// Asked by `/readyz?write`.
+    pub writes: Option<Writes>,
 }
 
 /// Why an edge did not start, in one line for the person who started it.

@@ -68,7 +68,15 @@ impl Offered {
         let files = read(&tls.pairs)?;
         let shown = Arc::new(Shown(RwLock::new(certificates(&tls.pairs, &files, &provider)?)));
         let config = config(Arc::clone(&shown), provider).map_err(|fault| format!("TLS: {fault}"))?;
-        Ok(Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) })
+        let own = Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) };
+        own.note_ends();
+        Ok(own)
+    }
+
+    fn note_ends(&self) {
+        for ((file, _), (certificate, _)) in self.pairs.iter().zip(&self.files) {
+            exposition::certificates::shows("redirects", file, certificate);
+        }
     }
 
     /// Takes up what changes in the files. Files that cannot be used change nothing: they may be half written.
@@ -109,6 +117,7 @@ impl Offered {
         let certificates = certificates(&self.pairs, &files, self.config.crypto_provider())?;
         *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = certificates;
         self.files = files;
+        self.note_ends();
         Ok(true)
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,8 +43,11 @@ pub trait Health: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is missing.
-    fn ready(&self, to_write: bool) -> Result<(), String>;
+    fn ready(&self, to_write: bool) -> Verdict<'_>;
 }
+
+/// What is missing, if anything; found out without holding others up.
+pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// What the listener answers with.
 pub struct Admin {
@@ -95,7 +99,7 @@ impl Admin {
             .route("/startupz", get(move || async move { verdict(started.started()) }))
             .route(
                 "/readyz",
-                get(move |RawQuery(query)| async move { verdict(ready.ready(asks_to_write(query))) }),
+                get(move |RawQuery(query)| async move { verdict(ready.ready(asks_to_write(query)).await) }),
             )
             .route(
                 "/version",
@@ -155,8 +159,8 @@ mod tests {
             Ok(())
         }
 
-        fn ready(&self, to_write: bool) -> Result<(), String> {
-            if to_write { Err("the disk is full".into()) } else { Ok(()) }
+        fn ready(&self, to_write: bool) -> Verdict<'_> {
+            Box::pin(async move { if to_write { Err("the disk is full".into()) } else { Ok(()) } })
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod accept;
 mod admin;
+pub mod certificates;
 mod classic;
 mod places;
 
@@ -14,7 +15,7 @@ use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogra
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-pub use admin::{Admin, Health, PLACES as ADMIN_PLACES};
+pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
 pub use places::{Place, Places};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;
@@ -87,6 +88,16 @@ impl<'a> Families<'a> {
     /// The encoder failed.
     pub fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.counters(name, help, |series| series(&[], value))
+    }
+
+    /// A counter of something that can be divided, such as seconds.
+    ///
+    /// # Errors
+    /// The encoder failed.
+    pub fn counter_of(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
     /// A counter with labels: `each` is given what takes a series.
@@ -241,17 +252,19 @@ impl Histogram {
 
 /// `linkr_build_info`, once for each process.
 #[derive(Debug)]
-pub struct Build(
+pub struct Build {
     /// The version of the program.
-    pub &'static str,
-);
+    pub version: &'static str,
+    /// The commit that it was built from.
+    pub commit: &'static str,
+}
 
 impl Collector for Build {
     fn encode(&self, encoder: Encoder<'_>) -> fmt::Result {
         Families::new(encoder).info(
             "linkr_build_info",
-            "The version of this program.",
-            &[("version", self.0)],
+            "The version of this program, and the commit that it was built from.",
+            &[("version", self.version), ("commit", self.commit)],
         )
     }
 }

@@ -30,7 +30,7 @@ fn histogram() -> Histogram {
 fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Some3));
-    registry.register_collector(Box::new(Build("1.2.3")));
+    registry.register_collector(Box::new(Build { version: "1.2.3", commit: "abc" }));
     registry
 }
 
@@ -58,9 +58,9 @@ t_seconds_bucket{le="+Inf"} 10
 # HELP t_some_info Facts.
 # TYPE t_some_info gauge
 t_some_info{fact="x"} 1
-# HELP linkr_build_info The version of this program.
+# HELP linkr_build_info The version of this program, and the commit that it was built from.
 # TYPE linkr_build_info gauge
-linkr_build_info{version="1.2.3"} 1
+linkr_build_info{version="1.2.3",commit="abc"} 1
 "#;
     assert_eq!(text(Format::Classic), expected);
 }

@@ -3,8 +3,8 @@
 use super::VERSION;
 use crate::fault::Fault;
 use axum::Router;
-use control::Metrics;
-use exposition::{Admin, Build, Health, Registry};
+use control::{Metrics, Readiness};
+use exposition::{Admin, Health, Registry, Verdict};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -21,32 +21,25 @@ pub async fn bind(address: SocketAddr) -> Result<Bound, Fault> {
 }
 
 /// Answers on it until the process ends. Control has started before this.
-pub fn serve(
-    Bound(listener, address): Bound,
-    metrics: Arc<Metrics>,
-    ready: impl Fn() -> bool + Send + Sync + 'static,
-) -> SocketAddr {
+pub fn serve(Bound(listener, address): Bound, metrics: Arc<Metrics>, ready: Readiness) -> SocketAddr {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics));
     registry.register_collector(Box::new(super::numbers::Process));
-    registry.register_collector(Box::new(Build(VERSION)));
+    registry.register_collector(Box::new(super::numbers::BUILD));
     let admin = Admin { registry, health: Arc::new(Standing(ready)), version: VERSION, more: Router::new() };
     tokio::spawn(admin.serve(listener));
     address
 }
 
-/// Whether control goes on.
-struct Standing<F>(F);
+/// How control stands.
+struct Standing(Readiness);
 
-impl<F: Fn() -> bool + Send + Sync + 'static> Health for Standing<F> {
+impl Health for Standing {
     fn started(&self) -> Result<(), String> {
         Ok(())
     }
 
-    fn ready(&self, _to_write: bool) -> Result<(), String> {
-        match (self.0)() {
-            true => Ok(()),
-            false => Err("draining: a signal asked this control to stop".to_owned()),
-        }
+    fn ready(&self, to_write: bool) -> Verdict<'_> {
+        Box::pin(async move { if to_write { self.0.writes().await } else { self.0.serves() } })
     }
 }

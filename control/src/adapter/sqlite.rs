@@ -82,6 +82,12 @@ impl Repository for Sqlite {
         format!("sqlite {}", self.path.display())
     }
 
+    fn probe(&self) -> Option<Result<(), StoreFault>> {
+        let written =
+            |db: &Transaction| db.execute("UPDATE log_head SET head = head", []).map_err(|e| fault(&e));
+        Some(self.write(|transaction| written(transaction).map(drop)))
+    }
+
     fn pool(&self) -> Connections {
         self.readers.connections()
     }

@@ -18,6 +18,8 @@ pub struct StoreNumbers {
     calls: Mutex<BTreeMap<&'static str, Arc<Timings>>>,
     faults: [AtomicU64; FAULTS.len()],
     pool: Mutex<Pool>,
+    /// Why the last call of each kind failed that did: reads, writes.
+    last: Mutex<[String; 2]>,
     /// Reads fail.
     pub unreadable: Trouble,
     /// Writes fail.
@@ -33,14 +35,26 @@ impl StoreNumbers {
         timings.record(took);
     }
 
-    /// A call failed: the kind of its fault, and how many there were of it.
-    pub fn failed(&self, fault: &StoreFault) -> (&'static str, u64) {
+    /// A call failed: the kind of its fault.
+    pub fn failed(&self, writes: bool, fault: &StoreFault) -> &'static str {
         let at = match fault {
             StoreFault::Unavailable(_) => 0,
             StoreFault::Full => 1,
             StoreFault::Corrupt(_) => 2,
         };
-        (FAULTS[at], self.faults[at].fetch_add(1, Relaxed) + 1)
+        self.faults[at].fetch_add(1, Relaxed);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(writes)] = fault.to_string();
+        FAULTS[at]
+    }
+
+    /// Whether the last read, or write, went well.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn good(&self, writes: bool) -> Result<(), String> {
+        let trouble = if writes { &self.unwritable } else { &self.unreadable };
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(writes)].clone();
+        if trouble.lasts() { Err(last()) } else { Ok(()) }
     }
 
     /// The pool as it is now.

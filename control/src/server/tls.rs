@@ -92,6 +92,7 @@ impl Offered {
     pub fn new(tls: &Tls) -> Result<Self, String> {
         let files = tls.read()?;
         let acceptor = tls.acceptor(&files)?;
+        exposition::certificates::shows("api", &tls.cert, &files.0);
         Ok(Self { tls: tls.clone(), files: RwLock::new((files, acceptor)) })
     }
 
@@ -139,6 +140,7 @@ impl Offered {
             return Ok(false);
         }
         let acceptor = self.tls.acceptor(&files)?;
+        exposition::certificates::shows("api", &self.tls.cert, &files.0);
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = (files, acceptor);
         Ok(true)
     }

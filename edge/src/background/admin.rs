@@ -2,11 +2,11 @@
 
 use super::explain::explain;
 use super::metrics::Edge;
-use crate::MoreMetrics;
 use crate::shared::Shared;
+use crate::{MoreMetrics, Writes};
 use axum::Router;
 use axum::routing::get;
-use exposition::{Admin, Build, Collector, Encoder, Health, Registry};
+use exposition::{Admin, Collector, Encoder, Health, Registry, Verdict};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,11 +19,12 @@ pub async fn serve(
     listen: SocketAddr,
     shared: Arc<Shared>,
     more: Vec<MoreMetrics>,
+    writes: Option<Writes>,
 ) {
     let explained = Arc::clone(&shared);
     let admin = Admin {
         registry: registry(Arc::clone(&shared), more),
-        health: shared,
+        health: Arc::new(Standing { shared, writes }),
         version: VERSION,
         more: Router::new()
             .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), listen, words))),
@@ -41,7 +42,6 @@ fn registry(shared: Arc<Shared>, more: Vec<MoreMetrics>) -> Registry {
     for more in more {
         registry.register_collector(Box::new(More(more)));
     }
-    registry.register_collector(Box::new(Build(VERSION)));
     registry
 }
 
@@ -55,20 +55,37 @@ impl Collector for More {
     }
 }
 
-impl Health for Shared {
+/// How this edge stands, and the control in its process.
+struct Standing {
+    shared: Arc<Shared>,
+    writes: Option<Writes>,
+}
+
+/// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
+/// the balancer in front, while this edge can still redirect.
+fn loaded(shared: &Shared) -> Result<(), String> {
+    if shared.is_draining() {
+        Err("draining: a signal asked this edge to stop".to_owned())
+    } else if shared.feed.loaded.load(Ordering::Acquire) {
+        Ok(())
+    } else {
+        Err("loading: control has not sent all links yet".to_owned())
+    }
+}
+
+impl Health for Standing {
     fn started(&self) -> Result<(), String> {
-        self.ready(false)
+        loaded(&self.shared)
     }
 
-    /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
-    /// the balancer in front, while this edge can still redirect.
-    fn ready(&self, _to_write: bool) -> Result<(), String> {
-        if self.is_draining() {
-            Err("draining: a signal asked this edge to stop".to_owned())
-        } else if self.feed.loaded.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err("loading: control has not sent all links yet".to_owned())
-        }
+    /// With `to_write`: whether the control in this process takes writes, too.
+    fn ready(&self, to_write: bool) -> Verdict<'_> {
+        Box::pin(async move {
+            loaded(&self.shared)?;
+            match &self.writes {
+                Some(writes) if to_write => writes().await,
+                _ => Ok(()),
+            }
+        })
     }
 }
