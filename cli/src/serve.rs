@@ -22,6 +22,8 @@ use std::time::Duration;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Descriptors that no visitor gets: the admin listener's places, and as many for everything else.
+const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
 /// `up` announces itself when all links are loaded, or after so long: then it goes on loading.
 const LOAD: Duration = Duration::from_secs(5);
 
@@ -151,6 +153,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
 
 fn run(form: Form, server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
     log::start(form)?;
+    edge::raise_file_limit(); // each connection is one
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("control")
         .enable_all()
@@ -232,6 +235,9 @@ fn edge_config(
     };
     let (unpinned, snapshot, redis, access) = (false, None, None, Access::default());
     let tls = front.tls()?;
+    // In one process with control they share the descriptors.
+    let of_control = control_metrics.as_ref().map_or(0, |_| control::descriptors(edge::file_limit()));
+    let files_kept_back = FILES_KEPT_BACK + of_control;
     let more_metrics = control_metrics
         .into_iter()
         .chain([Arc::new(numbers::Process) as _, Arc::new(numbers::BUILD) as _])
@@ -248,6 +254,7 @@ fn edge_config(
         name,
         snapshot,
         redis,
+        files_kept_back,
         more_metrics,
         writes: None,
     })

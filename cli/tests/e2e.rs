@@ -10,6 +10,8 @@ mod causes;
 mod confined;
 #[path = "e2e/corpora.rs"]
 mod corpora;
+#[path = "e2e/crowds.rs"]
+mod crowds;
 #[path = "e2e/domains.rs"]
 mod domains;
 #[path = "e2e/draining.rs"]

@@ -11,6 +11,7 @@ mod heads;
 pub mod journal;
 pub mod keys;
 mod metrics;
+mod places;
 pub mod port;
 mod random;
 mod relay;
@@ -27,6 +28,7 @@ mod writer;
 pub use caller::Caller;
 pub use fault::{Fault, Names};
 pub use metrics::Metrics;
+pub use places::descriptors;
 pub use relay::Redis;
 pub use server::{Config, Readiness, Running, StartFault, StoreAt, Tls, start, start_on};
 pub use transport::rest::{

@@ -5,6 +5,7 @@ use crate::adapter::sqlite::{Options, Sqlite};
 use crate::heads::Heads;
 use crate::keys::{Keys, Secret};
 use crate::metrics::Metrics;
+use crate::places::Floor;
 use crate::port::{History, Repository};
 use crate::relay::{self, Redis};
 use crate::service::{Listeners, Rules, Service, Watches};
@@ -228,6 +229,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let guard = Guard { keys: asked.clone(), limits: limits.clone(), metrics: metrics.clone() };
     let stack = around(calls, rest::router(service, keys), Arc::new(guard));
 
+    let files = exposition::file_limit();
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
     let (shown, sessions_shown) = (tail.head(), sessions.clone());
     let readiness = Readiness {
@@ -261,9 +263,9 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
             numbers,
             stopped.clone(),
         )),
-        tokio::spawn(accept(listener, offered.clone(), stack.clone(), ends.clone())),
+        tokio::spawn(accept(listener, offered.clone(), stack.clone(), Floor::new(files), ends.clone())),
     ];
-    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ends))));
+    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, Floor::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
     Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })

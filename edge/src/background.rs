@@ -38,8 +38,9 @@ pub fn start(
 ) -> Result<Running, StartFault> {
     let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
     origin::check(&config.control, &config.access)?;
-    let listener = std::net::TcpListener::bind(config.admin)
-        .map_err(|fault| crate::cannot_bind(config.admin, &fault))?;
+    // Its queue is as long as that of visitors: a probe must not be lost among strangers.
+    let listener =
+        crate::listener(config.admin, false).map_err(|fault| crate::cannot_bind(config.admin, &fault))?;
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let (stop, stopped) = oneshot::channel();

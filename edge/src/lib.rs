@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use worker::Listeners;
 
 pub use redis::{RedisConfig, RedisUrl};
+pub use sys::{file_limit, raise_file_limit};
 pub use tls::{Offered, Session, TlsConfig};
 pub use worker::Driver;
 
@@ -59,6 +60,9 @@ pub struct Config {
     pub snapshot: Option<PathBuf>,
     /// The copy that is asked for what memory lacks.
     pub redis: Option<RedisConfig>,
+    /// Descriptors that no client gets: for whoever looks after this edge, for control, Redis, the snapshot, and for what
+    /// else is in this process.
+    pub files_kept_back: usize,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
@@ -112,7 +116,7 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         restored = snapshot.restore(&shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
-    let pinned = !config.unpinned;
+    let (pinned, kept_back) = (!config.unpinned, config.files_kept_back);
     let background = background::start(config, listen, offered, Arc::clone(&shared), questions, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
@@ -123,7 +127,8 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                let run = AssertUnwindSafe(|| worker::run(index, pinned, listeners, shared, &report));
+                let run =
+                    AssertUnwindSafe(|| worker::run(index, (pinned, kept_back), listeners, shared, &report));
                 // One of connections is contained there. Otherwise its clients would be sent nowhere for good, and nobody
                 // would restart it.
                 catch_unwind(run).unwrap_or_else(|_| sys::die());

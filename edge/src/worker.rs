@@ -44,8 +44,6 @@ const BREATH: Duration = Duration::from_millis(1);
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
 const KEPT_BUFFERS: usize = 64;
-/// Descriptors that no client gets: for whoever looks after this edge, for control, Redis and the snapshot.
-const FILES_KEPT_BACK: usize = 128;
 /// An answer buffer that grew beyond this is given back.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -75,7 +73,7 @@ pub struct Listeners {
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
 pub fn run(
     index: usize,
-    pinned: bool,
+    (pinned, files_kept_back): (bool, usize),
     listeners: Listeners,
     shared: Arc<Shared>,
     report: &mpsc::Sender<std::io::Result<Driver>>,
@@ -98,7 +96,7 @@ pub fn run(
             connections: Connections::default(),
             buffers: RefCell::default(),
             ask,
-            most_files: files - FILES_KEPT_BACK.min(files / 2),
+            most_files: files - files_kept_back.min(files / 2),
         });
         if let Err(fault) = worker.serve(listeners).await {
             tracing::error!(name: "worker_failed", worker = index, %fault, "redirects cannot be answered: the edge ends");
@@ -252,7 +250,7 @@ impl Worker {
         }
     }
 
-    /// After each accept: waits while clients have all descriptors but [`FILES_KEPT_BACK`]. The kernel gives the lowest
+    /// After each accept: waits while clients have all the descriptors that they may. The kernel gives the lowest
     /// number that is free, so the newest one says how many are open.
     async fn leave_room_behind(&self, newest: RawFd) {
         let (mut open, most) = (newest as usize, self.most_files);

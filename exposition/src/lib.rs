@@ -8,6 +8,7 @@ mod accept;
 mod admin;
 pub mod certificates;
 mod classic;
+mod files;
 mod places;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
+pub use files::file_limit;
 pub use places::{Place, Places};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;

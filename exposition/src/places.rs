@@ -1,5 +1,6 @@
-//! Places for the connections of one listener. Somebody new always gets one: when all are taken, the oldest connection of
-//! the address that holds most of them ends. So a thousand connections that ask nothing keep nobody out.
+//! Places for the connections of one listener. Somebody new always gets one: when all are taken, a connection of the address
+//! that holds most of them ends, the oldest of those whose calls were refused, else the oldest. So a thousand connections
+//! that ask nothing keep nobody out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -15,16 +16,23 @@ pub struct Places {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By the order in which they were taken.
-    taken: BTreeMap<u64, (IpAddr, Arc<Notify>)>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, BTreeMap<Rank, Arc<Notify>>>,
+    taken: usize,
     last: u64,
+}
+
+/// The order in which places of one address are given to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Refused(u64),
+    Open(u64),
 }
 
 /// A place that is taken until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
+    address: IpAddr,
     number: u64,
     end: Arc<Notify>,
 }
@@ -40,21 +48,21 @@ impl Places {
     #[must_use]
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Place {
         let mut table = self.table();
-        if table.taken.len() >= self.most {
+        if table.taken >= self.most {
             table.end_one();
         }
         table.last += 1;
+        table.taken += 1;
         let (number, end) = (table.last, Arc::new(Notify::new()));
-        table.taken.insert(number, (address, end.clone()));
-        *table.by_address.entry(address).or_default() += 1;
+        table.by_address.entry(address).or_default().insert(Rank::Open(number), end.clone());
         drop(table);
-        Place { places: self.clone(), number, end }
+        Place { places: self.clone(), address, number, end }
     }
 
     /// Connections that hold one.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.table().taken.len()
+        self.table().taken
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -64,20 +72,22 @@ impl Places {
 
 impl Table {
     fn end_one(&mut self) {
-        let Some((&crowd, _)) = self.by_address.iter().max_by_key(|(_, count)| **count) else { return };
-        let oldest = self.taken.iter().find(|(_, (address, _))| *address == crowd).map(|(number, _)| *number);
-        if let Some(end) = oldest.and_then(|number| self.leave(number)) {
+        let crowd = self.by_address.iter().max_by_key(|(_, places)| places.len());
+        let Some((&address, rank)) = crowd.and_then(|(at, places)| Some((at, *places.first_key_value()?.0)))
+        else {
+            return;
+        };
+        if let Some(end) = self.leave(address, rank) {
             end.notify_one();
         }
     }
 
-    fn leave(&mut self, number: u64) -> Option<Arc<Notify>> {
-        let (address, end) = self.taken.remove(&number)?;
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
+    fn leave(&mut self, address: IpAddr, rank: Rank) -> Option<Arc<Notify>> {
+        let places = self.by_address.get_mut(&address)?;
+        let end = places.remove(&rank)?;
+        self.taken -= 1;
+        if places.is_empty() {
+            self.by_address.remove(&address);
         }
         Some(end)
     }
@@ -87,12 +97,28 @@ impl Place {
     /// Returns when somebody else has this place.
     pub async fn lost(&self) {
         self.end.notified().await;
+        self.end.notify_one(); // for whoever asks again
+    }
+}
+
+impl Place {
+    /// A call of this connection was refused: its place goes to somebody else before that of one who may still be let in.
+    pub fn refused(&self) {
+        let mut table = self.places.table();
+        if let Some(places) = table.by_address.get_mut(&self.address)
+            && let Some(end) = places.remove(&Rank::Open(self.number))
+        {
+            places.insert(Rank::Refused(self.number), end);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.table().leave(self.number);
+        let mut table = self.places.table();
+        for rank in [Rank::Open(self.number), Rank::Refused(self.number)] {
+            table.leave(self.address, rank);
+        }
     }
 }
 
@@ -121,6 +147,19 @@ mod tests {
         assert_eq!(places.taken(), 2, "one that lost its place gives none back");
         drop((quiet, new));
         assert!(places.table().by_address.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_refused_goes_before_who_has_not_asked_yet() {
+        let places = Places::new(3);
+        let all: Vec<Place> = (0..3).map(|_| places.take(address(9))).collect();
+        all[1].refused();
+        all[1].refused();
+        let _new = places.take(address(9));
+        assert!(is_lost(&all[1]).await && !is_lost(&all[0]).await && !is_lost(&all[2]).await);
+        all[1].refused();
+        drop(all);
+        assert_eq!(places.taken(), 1);
     }
 
     #[tokio::test(start_paused = true)]

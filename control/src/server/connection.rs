@@ -3,6 +3,7 @@
 
 use super::tls::{Offered, edge_of};
 use crate::clock;
+use crate::places::{Floor, Seat};
 use crate::stack::{Peer, Stack};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
@@ -13,19 +14,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-/// Connections at once; more wait in the kernel's queue.
-const CONNECTIONS: usize = 4_096;
-/// For everything before the first request, and for each head of HTTP/1.1.
+/// For everything before the first call that is let in, and for each head of HTTP/1.1.
 const HEAD: Duration = Duration::from_secs(15);
 /// HTTP/2 pings to a quiet peer, and how long an answer may take: half-open streams would hang for ever.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -64,12 +62,11 @@ pub async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Offered>>,
     stack: Stack,
+    floor: Arc<Floor>,
     mut ending: watch::Receiver<Ending>,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (mut connections, mut last, mut trouble) = (JoinSet::new(), None, Spell::default());
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             () = stopped(&mut ending) => {
@@ -91,12 +88,13 @@ pub async fn accept(
                 }
                 let _ = stream.set_nodelay(true); // only slower without
                 let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
+                let seat = floor.seat(peer.ip());
                 connections.spawn(async move {
+                    let peer = Peer { address: peer.ip(), edge: None, seat };
                     match tls {
                         Some(tls) => serve_tls(stream, peer, &tls, stack, ending).await,
-                        None => serve(stream, Peer { address: peer.ip(), edge: None }, stack, ending).await,
+                        None => serve(stream, peer, stack, ending).await,
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -139,25 +137,27 @@ async fn dismissed(ending: &mut watch::Receiver<Ending>, used: &mut watch::Recei
 
 async fn serve_tls(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     tls: &Offered,
     stack: Stack,
     mut ending: watch::Receiver<Ending>,
 ) {
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
+        () = peer.seat.lost() => return,
         () = async { stopped(&mut ending).await; tokio::time::sleep(FIRST_REQUEST).await } => return,
     };
+    let address = peer.address;
     match shaken {
         Ok(Ok(stream)) => {
-            let peer = Peer { address: peer.ip(), edge: edge_of(stream.get_ref().1) };
+            let peer = Peer { edge: edge_of(stream.get_ref().1), ..peer };
             serve(stream, peer, stack, ending).await;
         }
         Ok(Err(error)) => {
-            tracing::debug!(name: "tls_refused", %error, %peer, "a connection is not let in by TLS");
+            tracing::debug!(name: "tls_refused", %error, peer = %address, "a connection is not let in by TLS");
         }
         Err(_) => {
-            tracing::debug!(name: "tls_unfinished", %peer, "a connection does not finish its TLS handshake");
+            tracing::debug!(name: "tls_unfinished", peer = %address, "a connection does not finish its TLS handshake");
         }
     }
 }
@@ -178,7 +178,7 @@ async fn serve(
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
     let (using, used) = watch::channel(Use::Nothing);
-    let asked = || *used.borrow() != Use::Nothing;
+    let seat: Arc<Seat> = peer.seat.clone();
     let service = service_fn({
         let ending = ending.clone();
         move |request: Request<Incoming>| {
@@ -198,10 +198,11 @@ async fn serve(
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    // hyper times heads, but neither the bytes that tell HTTP/1.1 from HTTP/2 nor the first stream of HTTP/2.
-    let silent = async {
+    // hyper times heads, but neither the bytes that tell HTTP/1.1 from HTTP/2 nor the first stream of HTTP/2. And whoever
+    // is only ever refused must not stay because he asks on.
+    let unknown = async {
         tokio::time::sleep(HEAD).await;
-        if asked() {
+        if seat.is_known() {
             std::future::pending::<()>().await;
         }
     };
@@ -216,18 +217,19 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = silent => {
+        () = seat.lost() => Err("another stranger has its place".into()),
+        () = unknown => {
             // Politely: a request that is on its way now is still answered.
             connection.as_mut().graceful_shutdown();
             let leaving = async {
                 tokio::time::sleep(KEEPALIVE).await;
-                if asked() {
+                if seat.is_known() {
                     std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = leaving => Err("nothing was asked".into()),
+                () = leaving => Err("no call was let in".into()),
             }
         }
     };
@@ -261,12 +263,20 @@ mod tests {
     use tokio::task::JoinHandle;
 
     fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>) {
-        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), edge: None };
+        let (client, task, end, seat) = served_to_a_stranger();
+        seat.let_in(1).unwrap();
+        (client, task, end)
+    }
+
+    fn served_to_a_stranger() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>, Arc<Seat>) {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let seat = Floor::new(1_024).seat(address);
+        let peer = Peer { address, edge: None, seat: seat.clone() };
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
         let (end, ending) = watch::channel(Ending::NotYet);
         let task = tokio::spawn(serve(server, peer, outer(stuck), ending));
-        (client, task, end)
+        (client, task, end, seat)
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,12 +284,33 @@ mod tests {
         let mut settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         settings.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
         for start in [&b""[..], b"P", b"PRI", &settings[..24], &settings, b"GET / HTTP/1.1\r\nhost:"] {
-            let (mut client, task, _end) = served();
+            let (mut client, task, _end, _seat) = served_to_a_stranger();
             client.write_all(start).await.unwrap();
             let began = Instant::now();
             tokio::time::timeout(HEAD * 9, task).await.expect("it ends").unwrap();
             assert!(began.elapsed() <= HEAD + KEEPALIVE, "{start:?}: {:?}", began.elapsed());
         }
+    }
+
+    /// Found by attack: one refused call and then pings kept a place for ever.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_never_let_in_is_let_go_whatever_he_asks() {
+        let (client, task, _end, _seat) = served_to_a_stranger();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        let began = Instant::now();
+        let mut answers = 0;
+        while !task.is_finished() {
+            let request = Request::get("http://a/elsewhere").body(Body::empty()).unwrap();
+            match sender.send_request(request).await {
+                Ok(answer) => answers += usize::from(answer.status() == 404),
+                Err(_) => break,
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        tokio::time::timeout(KEEPALIVE * 2, task).await.expect("it ends").unwrap();
+        assert!(answers > 10 && began.elapsed() <= HEAD + KEEPALIVE * 2, "{answers}, {:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

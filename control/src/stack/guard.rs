@@ -8,6 +8,7 @@ use super::{RequestId, is_grpc, refusal};
 use crate::call::UnderWay;
 use crate::keys::{Keys, Known, Scope};
 use crate::metrics::Metrics;
+use crate::places::Seat;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -28,6 +29,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// The edge that its certificate was made for, if it has shown one of ours.
     pub edge: Option<Arc<str>>,
+    /// The place of its connection.
+    pub seat: Arc<Seat>,
 }
 
 /// What it takes to decide.
@@ -72,6 +75,9 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             let reason = fault.names().reason;
             guard.metrics.count(method, reason);
             guard.metrics.refused(reason);
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                peer.seat.refused();
+            }
             tracing::debug!(name: "refused", target: "calls", method, code = reason, why = %fault, "a call was refused");
             let allowed = (fault == Fault::NoMethod).then(|| table::allowed(request.uri().path()));
             if grpc {
@@ -105,6 +111,9 @@ impl Guard {
         let id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| id.0.clone());
         let caller = Caller { request_id: id, ..Caller::anyone("") };
         let peer = request.extensions().get::<Peer>();
+        if let (None, Some(peer)) = (&self.keys, peer) {
+            peer.seat.let_in(network(peer.address))?;
+        }
         let (Some(scope), Some(keys)) = (call.scope, &self.keys) else {
             let holder = match call.scope {
                 Some(Scope::Feed) => Holder::Edges,
@@ -131,6 +140,7 @@ impl Guard {
         if scope != Scope::Feed && !keys.are_current() {
             return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
         }
+        peer.map_or(Ok(()), |peer| peer.seat.let_in(known.number()))?;
         self.limits.take(known.number(), call.weight)?;
         let holder = match &known.edge {
             Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),
