@@ -147,6 +147,11 @@ impl Sessions {
             (state.table.all().map(|row| stored(row, age(row))).collect(), upto)
         };
         let written = writer.sessions(rows).await;
+        if let Err(fault) = &written
+            && writer.probe().await.is_ok()
+        {
+            return Err(fault.clone()); // others' writes may be acknowledged
+        }
         self.lock().fresh.retain(|_, change| *change > upto);
         if let Err(fault) = written {
             // Nobody's write is acknowledged either, and a later process waits until all of these are blind.

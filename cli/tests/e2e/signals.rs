@@ -363,14 +363,14 @@ fn redis_goes_and_comes_back() {
     redis.start_again().unwrap();
     scenes.iter().for_each(Scene::is_over);
 
-    redis.cli(&["ACL", "SETUSER", "poor", "on", ">secret", "~*", "+ping", "+client"]).unwrap();
+    redis.cli(&["ACL", "SETUSER", "poor", "on", ">hunter2", "~*", "+ping", "+client"]).unwrap();
     let at = redis.url().strip_prefix("redis://").unwrap().to_owned();
     let dir = Dir::new();
-    let server = control(&dir, &["--redis", &format!("redis://poor:secret@{at}")]);
+    let server = control(&dir, &["--redis", &format!("redis://poor:hunter2@{at}")]);
     let scene = Scene::from_its_start(&server, "Redis without rights");
     scene.lasts();
     scene.is_over();
-    assert!(!server.stderr().contains("secret"));
+    assert!(!server.stderr().contains("hunter2"));
 }
 
 #[test]
