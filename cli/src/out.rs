@@ -1,12 +1,33 @@
 //! The two streams: results go to stdout, everything said to people to stderr. A closed pipe never panics.
 
 use crate::fault::Fault;
+use crate::log::misleads;
 use std::io::{ErrorKind, Write};
 
 /// Writes to stdout, whole.
 pub fn write(bytes: &[u8]) -> Result<(), Fault> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|fault| from_io("standard output", &fault))
+}
+
+/// Writes lines for people to stdout. A terminal is told no more than text: what people typed into a field may hold
+/// anything.
+pub fn text(lines: &str) -> Result<(), Fault> {
+    let plain = lines.split('\n').map(plain).collect::<Vec<_>>();
+    write(plain.join("\n").as_bytes())
+}
+
+/// A text that a terminal shows as it is, on one line: what would steer it, turn its direction or hide is escaped.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.push(' '),
+            _ if c.is_control() || misleads(c) => shown.extend(c.escape_unicode()),
+            _ => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// Writes one line to stdout.
@@ -16,7 +37,7 @@ pub fn line(text: &str) -> Result<(), Fault> {
 
 /// Says one line on stderr. Whatever text it holds stays one line.
 pub fn note(text: &str) {
-    let text: String = without_numbers(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = plain(&without_numbers(text));
     if crate::log::last_word(&text) {
         return; // of a server, which waits for no reader
     }
@@ -58,5 +79,19 @@ mod tests {
     fn numbers_of_errors_are_left_out() {
         assert_eq!(without_numbers("a: No such file (os error 2): b (os error 13)"), "a: No such file: b");
         assert_eq!(without_numbers("a (os error x)"), "a (os error x)");
+    }
+
+    #[test]
+    fn what_would_steer_a_terminal_is_escaped() {
+        for (text, shown) in [
+            ("plain, ünïcode 日本 👍", "plain, ünïcode 日本 👍"),
+            ("a\nb\tc\r", "a b c "),
+            ("evil\u{202e}gpj.exe", "evil\\u{202e}gpj.exe"),
+            ("\u{1b}[2J\u{9b}31m\u{7}", "\\u{1b}[2J\\u{9b}31m\\u{7}"),
+            ("a\u{2066}b\u{200b}c\u{feff}d\u{2028}", "a\\u{2066}b\\u{200b}c\\u{feff}d\\u{2028}"),
+            ("\u{e0041}\u{ad}\u{180e}\u{3164}", "\\u{e0041}\\u{ad}\\u{180e}\\u{3164}"),
+        ] {
+            assert_eq!(plain(text), shown);
+        }
     }
 }

@@ -100,7 +100,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
         let said: Vec<&str> = said.into_iter().flatten().collect();
         format!("{:<width$}  {}", domain.domain, said.join("  ")).trim_end().to_owned() + "\n"
     });
-    out::write(lines.collect::<String>().as_bytes())
+    out::text(&lines.collect::<String>())
 }
 
 fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
@@ -113,7 +113,7 @@ fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
         Value::String(text) => Some(format!("{field:<12} {text}\n")),
         value => Some(format!("{field:<12} {value}\n")),
     });
-    out::write(lines.collect::<String>().as_bytes())
+    out::text(&lines.collect::<String>())
 }
 
 /// What is shown to people, in this order.

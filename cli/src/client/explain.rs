@@ -44,11 +44,11 @@ fn show(body: &str, output: Output) -> Result<(), Fault> {
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
-        let _ = writeln!(text, "{field:<12} {value}");
+        let _ = writeln!(text, "{field:<12} {}", out::plain(&value));
     }
     let response = answer["response"].as_str().unwrap_or_default();
     let _ = writeln!(text, "\n{}", response.replace("\r\n", "\n").trim_end());
-    out::write(text.as_bytes())
+    out::text(&text)
 }
 
 /// As it stands in the query of a URL.

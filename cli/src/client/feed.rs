@@ -3,7 +3,7 @@
 use super::call;
 use crate::args::{Api, Output};
 use crate::fault::Fault;
-use crate::out;
+use crate::out::{self, plain};
 use proto::client::Way;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{Epoch, ListEdgesRequest, ListEdgesResponse};
@@ -16,7 +16,7 @@ pub async fn feed_status(api: Api) -> Result<(), Fault> {
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::line(&control::edges_json(&answer).to_string()),
-        Output::Text => out::write(people(&answer, SystemTime::now()).as_bytes()),
+        Output::Text => out::text(&people(&answer, SystemTime::now())),
     }
 }
 
@@ -69,10 +69,6 @@ const SHOWN: usize = 5;
 /// As a revision begins.
 fn told(epoch: Option<Epoch>) -> String {
     epoch.map(|epoch| format!("{}-{:08x}", epoch.counter, epoch.random)).unwrap_or_default()
-}
-
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

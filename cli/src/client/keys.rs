@@ -1,10 +1,9 @@
 //! `linkr keys …`: one request each. A new key is shown once, alone on stdout so that it can be put into a file.
 
 use super::call;
-use super::show::one_line;
 use crate::args::{Api, KeysCommand, Output};
 use crate::fault::Fault;
-use crate::out;
+use crate::out::{self, plain};
 use prost_types::Timestamp;
 use proto::v1::keys_client::KeysClient;
 use proto::v1::{self, Key};
@@ -24,7 +23,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let listed = call(&api, KeysClient::new, async |keys| keys.list_keys(request).await).await?;
             match api.output {
                 Output::Json => out::line(&control::keys_json(&listed).to_string()),
-                Output::Text => out::write(listed.keys.iter().map(line).collect::<String>().as_bytes()),
+                Output::Text => out::text(&listed.keys.iter().map(line).collect::<String>()),
             }
         }
         KeysCommand::Rotate { id, expire_time, api } => {
@@ -41,7 +40,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let revoked = call(&api, KeysClient::new, async |keys| keys.revoke_key(request).await).await?;
             match api.output {
                 Output::Json => out::line(&control::key_json(&revoked).to_string()),
-                Output::Text => out::write(line(&revoked).as_bytes()),
+                Output::Text => out::text(&line(&revoked)),
             }
         }
     }
@@ -62,7 +61,7 @@ fn line(key: &Key) -> String {
         |what: &str, time: &Option<Timestamp>| time.map_or_else(String::new, |at| format!("  {what} {at}"));
     let bound =
         if key.domains.is_empty() { String::new() } else { format!("  for {}", key.domains.join(",")) };
-    let edge = if key.edge.is_empty() { String::new() } else { format!("  edge {}", one_line(&key.edge)) };
+    let edge = if key.edge.is_empty() { String::new() } else { format!("  edge {}", plain(&key.edge)) };
     let (expires, used) = (at("expires", &key.expire_time), at("used", &key.last_use_time));
     let (scopes, revoked) = (key.scopes.join(","), at("revoked", &key.revoke_time));
     format!("{}  {:<20} {scopes}{bound}{edge}{expires}{used}{revoked}\n", id(key), key.client)
@@ -75,9 +74,9 @@ fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), Fault> {
     let lines = page.entries.iter().map(|entry| {
         let time = entry.time.map(|time| time.to_string()).unwrap_or_default();
         let principal = if entry.principal.is_empty() { "-" } else { &entry.principal };
-        format!("{time:<24}  {:<12}  {:<16}  {}\n", entry.method, one_line(principal), one_line(&entry.name))
+        format!("{time:<24}  {:<12}  {:<16}  {}\n", entry.method, plain(principal), plain(&entry.name))
     });
-    out::write(lines.collect::<String>().as_bytes())?;
+    out::text(&lines.collect::<String>())?;
     if !page.next_page_token.is_empty() {
         out::note(&format!("there are more: add --page-token {}", page.next_page_token));
     }

@@ -3,7 +3,7 @@
 use super::fields::{FIELDS, OUTPUT_ONLY, cell, object};
 use crate::args::Output;
 use crate::fault::Fault;
-use crate::out;
+use crate::out::{self, plain};
 use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation};
 use serde_json::{Map, Value, json};
 
@@ -15,8 +15,8 @@ pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
             let shown =
                 FIELDS.iter().chain(&OUTPUT_ONLY).filter(|field| !matches!(**field, "name" | "revision"));
             let lines = shown.map(|field| (field, cell(link, field))).filter(|(_, value)| !value.is_empty());
-            let lines = lines.map(|(field, value)| format!("{field:<12} {}\n", one_line(&value)));
-            out::write(lines.collect::<String>().as_bytes())
+            let lines = lines.map(|(field, value)| format!("{field:<12} {}\n", plain(&value)));
+            out::text(&lines.collect::<String>())
         }
     }
 }
@@ -40,12 +40,12 @@ pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fau
         let by = told
             .applied_by
             .iter()
-            .map(|by| format!("{:<12} {}, after {} ms\n", "applied_by", one_line(&by.edge), by.after_ms));
+            .map(|by| format!("{:<12} {}, after {} ms\n", "applied_by", plain(&by.edge), by.after_ms));
         let blind = told.blind.iter().map(|blind| {
             let seen = blind.last_seen.map_or_else(String::new, |at| format!(", last seen {at}"));
-            format!("{:<12} {}{seen}\n", "blind", one_line(&blind.edge))
+            format!("{:<12} {}{seen}\n", "blind", plain(&blind.edge))
         });
-        out::write(by.chain(blind).collect::<String>().as_bytes())?;
+        out::text(&by.chain(blind).collect::<String>())?;
     }
     match told.blind.len() {
         0 => Ok(()),
@@ -68,7 +68,7 @@ pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
             let others = told.suggestions.iter().map(|code| format!("  {code}\n"));
             let others = others.collect::<String>();
             let free = if others.is_empty() { "" } else { "these are free:\n" };
-            out::write(format!("{} is {state}\n{free}{others}", told.code).as_bytes())
+            out::text(&format!("{} is {state}\n{free}{others}", told.code))
         }
     }
 }
@@ -88,9 +88,9 @@ pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
                     Link { disabled: true, .. } => "  (disabled)",
                     _ => "",
                 };
-                format!("{:<width$}  {}{state}\n", link.code, one_line(&link.target))
+                format!("{:<width$}  {}{state}\n", link.code, plain(&link.target))
             });
-            out::write(lines.collect::<String>().as_bytes())?;
+            out::text(&lines.collect::<String>())?;
             if !next.is_empty() {
                 out::note(&format!("there are more: add --all, or --page-token {next}"));
             }
@@ -119,17 +119,17 @@ pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fau
     let line = |version: &LinkVersion| {
         let link = version.link.clone().unwrap_or_default();
         let state = if link.delete_time.is_some() { "  (deleted)" } else { "" };
-        let unknown = |text: &str| if text.is_empty() { "-".to_owned() } else { one_line(text) };
+        let unknown = |text: &str| if text.is_empty() { "-".to_owned() } else { plain(text) };
         format!(
             "{:<24}  {:<16}  {:<12}  {}  {}{state}\n",
             text(version.time),
             unknown(&version.method),
             unknown(&version.principal),
             link.revision,
-            one_line(&link.target)
+            plain(&link.target)
         )
     };
-    out::write(page.versions.iter().map(line).collect::<String>().as_bytes())?;
+    out::text(&page.versions.iter().map(line).collect::<String>())?;
     if !next.is_empty() {
         out::note(&format!("there are more: add --page-token {next}"));
     }
@@ -152,9 +152,4 @@ fn everything(link: &Link) -> Map<String, Value> {
         link.propagation.as_ref().map(|told| ("propagation".to_owned(), control::propagation_json(told))),
     );
     fields
-}
-
-/// A terminal is told no more than text: what people typed into a field may hold anything.
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

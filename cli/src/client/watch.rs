@@ -1,10 +1,9 @@
 //! `linkr link watch`: every change of the links as it happens, a line each.
 
-use super::show::one_line;
 use super::{connect, parent, refused};
 use crate::args::{Output, Server};
 use crate::fault::Fault;
-use crate::out;
+use crate::out::{self, plain};
 use proto::v1::{LinkChange, WatchLinksRequest};
 
 /// Runs it until the server or the reader goes away.
@@ -23,7 +22,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
         for change in &message.changes {
             match server.api.output {
                 Output::Json => out::line(&control::change_json(change).to_string())?,
-                Output::Text => out::line(&line(change))?,
+                Output::Text => out::text(&(line(change) + "\n"))?,
             }
         }
         last = message.revision;
@@ -39,11 +38,11 @@ fn cut(fault: &Fault, last: &str) -> Fault {
 
 fn line(change: &LinkChange) -> String {
     let state = match &change.link {
-        Some(link) if link.disabled => format!("{}  (disabled)", one_line(&link.target)),
-        Some(link) => one_line(&link.target),
+        Some(link) if link.disabled => format!("{}  (disabled)", plain(&link.target)),
+        Some(link) => plain(&link.target),
         None if change.purged => "(purged)".to_owned(),
         None => "(deleted)".to_owned(),
     };
     let code = change.name.split_once("/links/").map_or(&*change.name, |(_, code)| code);
-    format!("{}  {}  {state}", change.revision, one_line(code))
+    format!("{}  {}  {state}", change.revision, plain(code))
 }
