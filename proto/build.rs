@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("linkr.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".linkr.v1").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    let calls = tonic_prost_build::configure().bytes(".linkr.v1").codec_path("crate::bounds::Codec");
+    calls.compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -26,6 +26,8 @@ mod files;
 mod first;
 #[path = "e2e/halves.rs"]
 mod halves;
+#[path = "e2e/hostile.rs"]
+mod hostile;
 #[path = "e2e/idle.rs"]
 mod idle;
 #[path = "e2e/image.rs"]

@@ -2,6 +2,7 @@
 
 use crate::port::StoreFault;
 use http::StatusCode;
+use proto::bounds::{Excess, Of};
 use std::borrow::Cow;
 use std::time::Duration;
 use tonic::Code;
@@ -43,6 +44,13 @@ pub enum Fault {
     },
     /// More than a request may carry.
     TooLarge(&'static str),
+    /// A part of a request goes beyond its bound.
+    Beyond {
+        /// Where.
+        field: String,
+        /// The bound, worded so that it follows the field's name.
+        why: String,
+    },
     /// More than the caller's key allows; how long it takes until there is room.
     RateLimited(Duration),
     /// The call's deadline passed.
@@ -127,7 +135,7 @@ impl Fault {
                 (Code::InvalidArgument, S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_MISMATCH", title)
             }
             // OutOfRange is what tonic itself answers to a message above its limit.
-            Self::TooLarge(_) => {
+            Self::TooLarge(_) | Self::Beyond { .. } => {
                 (Code::OutOfRange, S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "the request is too large")
             }
             Self::Overloaded => {
@@ -178,10 +186,16 @@ impl Fault {
         }
     }
 
+    /// Its words, cut: what a caller gave stands in them, and the trailers of an answer have a bound.
+    pub fn told(&self) -> String {
+        cut(&self.to_string()).into_owned()
+    }
+
     /// The field at fault, if one is.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid { field, .. } => Some(field),
+            Self::Beyond { field, .. } => Some(field),
             Self::InBatch { field, .. } => Some(field),
             _ => None,
         }
@@ -202,10 +216,27 @@ impl Fault {
     }
 }
 
+/// Bytes of words to a caller, as gRPC writes them: percent-encoded, into a header.
+const WORDS: usize = 1_500;
+
+/// The beginning of a text that a caller may have made as long as he likes.
+pub fn cut(text: &str) -> Cow<'_, str> {
+    let mut left = WORDS;
+    let mut fits = |c: char| {
+        let bytes = if c.is_ascii_graphic() || c == ' ' { 1 } else { 3 * c.len_utf8() };
+        left.checked_sub(bytes).inspect(|less| left = *less).is_some()
+    };
+    match text.find(|c| !fits(c)) {
+        Some(at) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid { field, why } => write!(f, "{field} {why}"),
+            Self::Beyond { field, why } => write!(f, "{field} {why}"),
             Self::InBatch { field, fault } => write!(f, "{field}: {fault}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
@@ -241,6 +272,16 @@ impl std::fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Excess> for Fault {
+    fn from(excess: Excess) -> Self {
+        let (why, field) = (excess.why(), excess.field);
+        match excess.of {
+            Of::Elements(0) | Of::Twice => Self::invalid(field, why),
+            _ => Self::Beyond { field, why },
+        }
+    }
+}
 
 impl From<StoreFault> for Fault {
     fn from(fault: StoreFault) -> Self {

@@ -8,6 +8,7 @@ mod clock;
 mod fault;
 mod frozen;
 mod heads;
+mod heavy;
 pub mod journal;
 pub mod keys;
 mod metrics;

@@ -1,6 +1,7 @@
 //! Every byte layout that crosses a process boundary: the `linkr.v1` services, record v1, the file
 //! of an edge, their conversions, and what `/metrics` says.
 
+pub mod bounds;
 pub mod client;
 mod convert;
 mod domain;

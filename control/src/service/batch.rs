@@ -7,7 +7,7 @@ use crate::{Caller, Fault};
 use proto::v1;
 
 /// Writes of one batch.
-const MOST: usize = 1_000;
+const MOST: usize = proto::bounds::BATCH;
 /// Bytes of one batch, so that its answer stays below the 4 MiB that gRPC clients take by default.
 const BYTES: usize = 2 * 1024 * 1024;
 
@@ -45,6 +45,7 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?;
         let mut wanted = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
+            tokio::task::yield_now().await; // a thousand targets to parse: others go in between
             let given = self.wanted(caller, &domain, one).await.map_err(|fault| fault.in_batch(at, "link."));
             let parent = one.parent.is_empty() || one.parent == request.parent;
             let stray =
@@ -97,6 +98,7 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
+            tokio::task::yield_now().await; // a thousand targets to parse: others go in between
             only_outside(at, options(&one.request_id, one.validate_only, one.ack).into_iter())?;
             let item = self.changed(caller, one).await;
             items.push(
@@ -125,6 +127,7 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
+            tokio::task::yield_now().await; // a thousand targets to parse: others go in between
             only_outside(at, options(&one.request_id, one.validate_only, one.ack).into_iter())?;
             let item = self.deleted(caller, one).await;
             items

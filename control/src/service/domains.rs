@@ -181,7 +181,7 @@ impl Service {
         if mask.is_empty() || mask.iter().any(|path| path == "*") {
             return FIELDS.iter().map(|name| field(name)).collect();
         }
-        mask.iter().map(|path| field(path)).collect()
+        draft::as_set(mask).map(field).collect()
     }
 
     async fn write_domain(&self, caller: &Caller, item: DomainItem, ack: Ack) -> Result<v1::Domain, Fault> {

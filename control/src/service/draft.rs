@@ -8,6 +8,7 @@ use crate::wire;
 use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost_types::Timestamp;
 use proto::v1;
+use std::collections::HashSet;
 
 /// Bytes.
 const TITLE: usize = 512;
@@ -97,7 +98,7 @@ impl Rules {
             [] => FIELDS.iter().filter(|name| is_given(given, name)).map(|n| self.field(given, n)).collect(),
             [all] if all == "*" => FIELDS.iter().map(|name| self.field(given, name)).collect(),
             paths if paths.iter().any(|path| path == "*") => Err(wrong("has * and other fields beside it")),
-            paths => paths.iter().map(|path| self.field(given, path)).collect(),
+            paths => as_set(paths).map(|path| self.field(given, path)).collect(),
         }
     }
 
@@ -124,6 +125,12 @@ impl Rules {
     pub fn target(&self, text: &str, field: &'static str) -> Result<Target, Fault> {
         Target::given(text, &self.more_schemes).map_err(|fault| Fault::invalid(field, fault))
     }
+}
+
+/// A mask is a set: each of its paths counts once.
+pub fn as_set(paths: &[String]) -> impl Iterator<Item = &str> {
+    let mut seen = HashSet::new();
+    paths.iter().map(String::as_str).filter(move |path| seen.insert(*path))
 }
 
 /// Whether a field is there and not empty.

@@ -8,7 +8,7 @@ use crate::{Caller, Fault};
 use proto::v1::{self, ImportOutcome};
 
 /// Rows of one chunk.
-const CHUNK_ROWS: usize = 5_000;
+const CHUNK_ROWS: usize = proto::bounds::CHUNK;
 
 /// What the first message of an import says about all of it.
 #[derive(Clone, Debug)]
@@ -49,9 +49,7 @@ impl Service {
         let (rules, parsing) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
         let parse = move || rows.iter().map(|row| item(&rules, &parsing, row)).collect::<Vec<_>>();
-        let parsed = tokio::task::spawn_blocking(parse).await;
-        let parsed =
-            parsed.map_err(|_| crate::port::StoreFault::Unavailable("a check did not end".into()))?;
+        let parsed = crate::heavy::heavy(parse).await?;
         let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
         let domains = view.domains().await?;
         for row in parsed {

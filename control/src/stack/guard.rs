@@ -43,10 +43,6 @@ pub struct Guard {
     pub metrics: Arc<Metrics>,
 }
 
-/// Bytes of a refused call that are read all the same, and how long is waited for them.
-const UNREAD_BYTES: usize = 4_096;
-const UNREAD: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// What a call was let in with.
 struct Admission {
     caller: Caller,
@@ -80,12 +76,6 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             }
             tracing::debug!(name: "refused", target: "calls", method, code = reason, why = %fault, "a call was refused");
             let allowed = (fault == Fault::NoMethod).then(|| table::allowed(request.uri().path()));
-            if grpc {
-                // A request that is not read to its end is reset behind its answer, and a client that is quick takes the
-                // reset for the answer. The message of a call that does not stream is here, or on its way.
-                let rest = axum::body::to_bytes(request.into_body(), UNREAD_BYTES);
-                let _ = tokio::time::timeout(UNREAD, rest).await; // what is longer, or later, is reset
-            }
             let mut response = refusal(grpc, &fault);
             if let Some(Ok(allowed)) = allowed.map(|allowed| allowed.parse()) {
                 response.headers_mut().insert(header::ALLOW, allowed);

@@ -26,7 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Keys of one fetch.
-const FETCH_KEYS: usize = 256;
+const FETCH_KEYS: usize = proto::bounds::FETCH;
 /// How long a fetch waits for the log to reach what it asks for.
 const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages between a session and its connection; what is sent without acknowledgement is bounded by the session.

@@ -2,6 +2,7 @@
 
 mod keys;
 
+use crate::fault::cut;
 use crate::keys::Keys;
 use crate::service::{Chunk, Service};
 use crate::{Caller, Fault, call};
@@ -13,8 +14,12 @@ use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// Bytes of one message. Only imports need that many; other calls have a limit of their own in the service.
-pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of one message of an import.
+const IMPORT_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of one message of the other calls of links. The service, which takes 2 MiB in a batch, has better words.
+const LINKS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one message of calls that carry no link.
+const SMALL_BYTES: usize = 128 * 1024;
 /// Import chunks under way: one with the writer while the next is parsed.
 const CHUNKS: usize = 1;
 
@@ -295,15 +300,15 @@ async fn export(
 
 /// As gRPC says it: the code of the table, with `ErrorInfo` and, for a field, `BadRequest`.
 pub fn status(fault: &Fault) -> Status {
-    let names = fault.names();
+    let (names, told) = (fault.names(), fault.told());
     let mut details = ErrorDetails::with_error_info(names.reason, "linkr", []);
     if let Some(field) = fault.field() {
-        details.add_bad_request_violation(field, fault.to_string());
+        details.add_bad_request_violation(cut(field), told.as_str());
     }
     if let Some(wait) = fault.retry_after() {
         details.set_retry_info(Some(wait));
     }
-    Status::with_error_details(names.grpc, fault.to_string(), details)
+    Status::with_error_details(names.grpc, told, details)
 }
 
 /// Every gRPC service of the port: links, edges, keys, the feed, health, reflection.
@@ -317,9 +322,14 @@ pub async fn router(
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
     let edges = v1::edges_server::EdgesServer::new(Calls(service.clone()));
     let domains = v1::domains_server::DomainsServer::new(Calls(service.clone()));
-    let links = v1::links_server::LinksServer::new(Calls(service)).max_decoding_message_size(MESSAGE_BYTES);
-    let keys = v1::keys_server::KeysServer::new(keys::Calls(keys));
+    let links =
+        |bytes| v1::links_server::LinksServer::new(Calls(service.clone())).max_decoding_message_size(bytes);
+    let (links, imports) = (links(LINKS_BYTES), links(IMPORT_BYTES));
+    let edges = edges.max_decoding_message_size(SMALL_BYTES);
+    let domains = domains.max_decoding_message_size(SMALL_BYTES);
+    let keys = v1::keys_server::KeysServer::new(keys::Calls(keys)).max_decoding_message_size(SMALL_BYTES);
     let feed = v1::feed_server::FeedServer::new(super::feed::Calls(feeder));
+    let feed = feed.max_decoding_message_size(SMALL_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
@@ -329,8 +339,11 @@ pub async fn router(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+        .build_v1()?
+        .max_decoding_message_size(SMALL_BYTES);
+    let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
     let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
     let routes = routes.add_service(keys).add_service(feed);
-    Ok(routes.add_service(health_service).add_service(reflection).into_axum_router())
+    let router = routes.add_service(health_service).add_service(reflection).into_axum_router();
+    Ok(router.route_service("/linkr.v1.Links/ImportLinks", imports))
 }

@@ -1,9 +1,12 @@
 //! The same calls as JSON over HTTP. Nothing is decided here.
 
 mod batch;
+mod bounded;
 mod domains;
 mod json;
 mod keys;
+#[cfg(test)]
+mod linear_tests;
 pub mod openapi;
 mod problem;
 mod verbs;
@@ -15,6 +18,7 @@ pub use json::{
 pub use keys::{audit_json, key_json, keys_json};
 pub use problem::problem;
 
+use crate::heavy::heavy;
 use crate::service::Service;
 use crate::{Caller, Fault};
 use axum::body::Bytes;
@@ -29,6 +33,9 @@ use proto::v1;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_stream::StreamExt;
+
+/// Bytes of a body that take no moment to read: others are read where nobody waits.
+const SMALL: usize = 16 * 1024;
 
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -114,7 +121,7 @@ async fn create((State(service), who, path, asked, headers, body): Whole) -> Ans
         }
         Ok(true)
     })?;
-    let (link, _) = json::parse(&json_body(&headers, body)?)?;
+    let (link, _) = json_body(&headers, body, json::parse).await?;
     let request = v1::CreateLinkRequest {
         parent: parent(path)?,
         link_id: link.code.clone(),
@@ -157,7 +164,7 @@ async fn update((State(service), who, path, asked, headers, body): Whole) -> Ans
         }
         Ok(name == "flatten")
     })?;
-    let (mut link, paths) = json::parse(&json_body(&headers, body)?)?;
+    let (mut link, paths) = json_body(&headers, body, json::parse).await?;
     if paths.is_empty() {
         return Err(Fault::invalid("body", "names no field that can be set"));
     }
@@ -285,7 +292,18 @@ fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
 
 /// Only a body announced as JSON is read: a page of another site can make a visitor's browser send any other kind
 /// here without asking first.
-fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
+async fn json_body<T: Send + 'static>(
+    headers: &HeaderMap,
+    body: Body,
+    read: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let body = announced(headers, body)?;
+    let small = body.len() <= SMALL;
+    let all = move || bounded::check(&body).and_then(|()| read(&body));
+    if small { all() } else { heavy(all).await? }
+}
+
+fn announced(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {

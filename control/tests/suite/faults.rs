@@ -73,6 +73,7 @@ async fn every_row_of_the_table() {
         Fault::IdempotencyMismatch,
         Fault::NotFound(String::new()).in_batch(1, ""),
         Fault::TooLarge(""),
+        Fault::Beyond { field: "target".into(), why: String::new() },
         Fault::Overloaded,
         Fault::Resync(String::new()),
         Fault::Store(StoreFault::Unavailable(String::new())),
@@ -164,10 +165,18 @@ async fn check(fault: &Fault) {
             )
         }
         Fault::TooLarge(_) => {
-            let request = create("a", &"x".repeat(1 << 20));
+            let (mut request, tags) = (create("a", "https://a.example/"), vec!["x".repeat(60_000); 20]);
+            request.link.as_mut().unwrap().tags = tags.clone();
             (
                 links.create_link(request).await.unwrap_err(),
-                bench.rest("POST /v1/links", &[], json!({"target": "x".repeat(1 << 20)})).await,
+                bench.rest("POST /v1/links", &[], json!({"tags": tags})).await,
+            )
+        }
+        Fault::Beyond { .. } => {
+            let target = "x".repeat(100_000);
+            (
+                links.create_link(create("a", &target)).await.unwrap_err(),
+                bench.rest("POST /v1/links", &[], json!({"target": target})).await,
             )
         }
         Fault::Overloaded => overloaded(&bench).await,

@@ -12,6 +12,7 @@ mod edges;
 mod faults;
 mod feeds;
 mod histories;
+mod hostile;
 mod imports;
 mod instances;
 mod keys;

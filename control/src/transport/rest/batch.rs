@@ -1,6 +1,6 @@
 //! Many writes in one call: `…/links:batchCreate`, `:batchUpdate` and `:batchDelete`.
 
-use super::{Answered, Asked, Body, Options, Whole, json, json_body, options, parent};
+use super::{Answered, Asked, Options, Whole, json, json_body, options, parent};
 use crate::Fault;
 use crate::service::Service;
 use axum::Router;
@@ -30,8 +30,8 @@ pub fn routes() -> Router<Arc<Service>> {
 }
 
 async fn create((State(service), who, path, asked, headers, body): Whole) -> Answered {
-    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
-    let links = json::links(&body)?.into_iter().map(|(link, _)| link);
+    let Options { request_id, validate_only, ack, .. } = taken(asked, &headers)?;
+    let links = json_body(&headers, body, json::links).await?.into_iter().map(|(link, _)| link);
     let one = |link: v1::Link| v1::CreateLinkRequest {
         link_id: link.code.clone(),
         link: Some(link),
@@ -44,7 +44,7 @@ async fn create((State(service), who, path, asked, headers, body): Whole) -> Ans
 }
 
 async fn update((State(service), who, path, asked, headers, body): Whole) -> Answered {
-    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
+    let Options { request_id, validate_only, ack, .. } = taken(asked, &headers)?;
     let parent = parent(path)?;
     let one = |(at, (mut link, paths)): (usize, (v1::Link, Vec<String>))| {
         if paths.is_empty() {
@@ -54,20 +54,21 @@ async fn update((State(service), who, path, asked, headers, body): Whole) -> Ans
         let update_mask = Some(FieldMask { paths });
         Ok(v1::UpdateLinkRequest { link: Some(link), update_mask, ..v1::UpdateLinkRequest::default() })
     };
-    let requests = json::links(&body)?.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    let links = json_body(&headers, body, json::links).await?;
+    let requests = links.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
     let request = v1::BatchUpdateLinksRequest { parent, requests, request_id, validate_only, ack };
     answer(service.batch_update(&who, request).await)
 }
 
 async fn delete((State(service), who, path, asked, headers, body): Whole) -> Answered {
-    let (Options { request_id, validate_only, ack, .. }, body) = taken(asked, &headers, body)?;
+    let Options { request_id, validate_only, ack, .. } = taken(asked, &headers)?;
     let parent = parent(path)?;
     let one = |(code, etag): (String, String)| v1::DeleteLinkRequest {
         name: named(&parent, &code),
         etag,
         ..v1::DeleteLinkRequest::default()
     };
-    let requests = json::deletions(&body)?.into_iter().map(one).collect();
+    let requests = json_body(&headers, body, json::deletions).await?.into_iter().map(one).collect();
     let request = v1::BatchDeleteLinksRequest { parent, requests, request_id, validate_only, ack };
     answer(service.batch_delete(&who, request).await)
 }
@@ -76,13 +77,13 @@ fn named(parent: &str, code: &str) -> String {
     format!("{parent}/links/{code}")
 }
 
-/// The parameters and the body. Each item has an etag of its own: one for all would be wrong for all but one.
-fn taken(asked: Asked, headers: &HeaderMap, body: Body) -> Result<(Options, axum::body::Bytes), Fault> {
+/// The parameters. Each item has an etag of its own: one for all would be wrong for all but one.
+fn taken(asked: Asked, headers: &HeaderMap) -> Result<Options, Fault> {
     let options = options(asked, headers)?;
     if !options.etag.is_empty() {
         return Err(Fault::invalid("if-match", "is not for a batch: each of its requests may have an etag"));
     }
-    Ok((options, json_body(headers, body)?))
+    Ok(options)
 }
 
 fn answer(answer: Result<v1::BatchLinksResponse, Fault>) -> Answered {

@@ -31,7 +31,7 @@ pub async fn list(State(service): State<Arc<Service>>, who: Who, asked: Asked) -
 
 pub async fn create((State(service), who, _, asked, headers, body): Whole) -> Answered {
     let Options { request_id, validate_only, ack, .. } = options(asked, &headers)?;
-    let (given, _) = given(&json_body(&headers, body)?)?;
+    let (given, _) = json_body(&headers, body, given).await?;
     let domain_id = given.domain.clone();
     let request = v1::CreateDomainRequest { domain_id, domain: Some(given), request_id, validate_only, ack };
     let made = !request.validate_only;
@@ -47,7 +47,7 @@ pub async fn read(State(service): State<Arc<Service>>, who: Who, path: Parts, as
 
 pub async fn update((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let Options { request_id, validate_only, ack, etag } = options(asked, &headers)?;
-    let (mut domain, paths) = given(&json_body(&headers, body)?)?;
+    let (mut domain, paths) = json_body(&headers, body, given).await?;
     if paths.is_empty() {
         return Err(Fault::invalid("body", "names no field that can be set"));
     }

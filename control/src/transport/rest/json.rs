@@ -6,6 +6,7 @@ use proto::v1;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 const QUERIES: [(&str, v1::QueryPolicy); 3] = [
     ("drop", v1::QueryPolicy::Drop),
@@ -299,12 +300,11 @@ pub fn members(body: &[u8]) -> Result<Vec<(String, Value)>, Fault> {
 }
 
 fn once(members: Vec<(String, Value)>) -> Result<Vec<(String, Value)>, Fault> {
-    for (at, (name, _)) in members.iter().enumerate() {
-        if members[..at].iter().any(|(before, _)| before == name) {
-            return Err(Fault::invalid(name.clone(), "is there twice"));
-        }
+    let mut seen = HashSet::with_capacity(members.len());
+    match members.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(Fault::invalid(name.clone(), "is there twice")),
+        None => Ok(members),
     }
-    Ok(members)
 }
 
 /// The members of an object as they stand: a map would keep the last of two by the same name and not say so.

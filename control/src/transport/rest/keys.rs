@@ -30,7 +30,7 @@ pub fn router(keys: Arc<Keys>) -> Router {
 async fn create(State(keys): Calls, who: Who, asked: Asked, headers: HeaderMap, body: Body) -> Answered {
     no_parameter(asked)?;
     let request = v1::CreateKeyRequest {
-        key: Some(given(&headers, body, &["client", "scopes", "domains", "edge", "expire_time"])?),
+        key: Some(given(&headers, body, &["client", "scopes", "domains", "edge", "expire_time"]).await?),
     };
     answer(keys.create(&who, request).await, StatusCode::CREATED)
 }
@@ -51,7 +51,7 @@ async fn rotate((State(keys), who, path, asked, headers, body): Whole<Arc<Keys>>
     no_parameter(asked)?;
     let path = parts(path)?;
     let key = part(&path, "key").strip_suffix(":rotate").ok_or(Fault::NoRoute)?;
-    let expire_time = given(&headers, body, &["expire_time"])?.expire_time;
+    let expire_time = given(&headers, body, &["expire_time"]).await?.expire_time;
     let request = v1::RotateKeyRequest { name: format!("keys/{key}"), expire_time };
     answer(keys.rotate(&who, request).await, StatusCode::CREATED)
 }
@@ -80,9 +80,9 @@ fn answer(answer: Result<v1::Key, Fault>, status: StatusCode) -> Answered {
 }
 
 /// What a body says of a key, in these fields alone.
-fn given(headers: &HeaderMap, body: Body, allowed: &[&str]) -> Result<v1::Key, Fault> {
+async fn given(headers: &HeaderMap, body: Body, allowed: &[&str]) -> Result<v1::Key, Fault> {
     let mut key = v1::Key::default();
-    for (name, value) in json::members(&json_body(headers, body)?)? {
+    for (name, value) in json_body(headers, body, json::members).await? {
         match name.as_str() {
             // What a key was read with may come back with it, but its secret.
             "name" | "create_time" | "last_use_time" | "revoke_time" => {}

@@ -1,6 +1,7 @@
 //! How a fault looks in REST: RFC 9457. Nothing is decided here.
 
 use crate::Fault;
+use crate::fault::cut;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -34,11 +35,11 @@ pub fn body(fault: &Fault) -> Value {
         "type": "about:blank",
         "title": names.title,
         "status": names.http.as_u16(),
-        "detail": fault.to_string(),
+        "detail": fault.told(),
         "reason": names.reason,
     });
     if let Some(field) = fault.field() {
-        body["field"] = field.into();
+        body["field"] = cut(field).into();
     }
     body
 }

@@ -59,35 +59,34 @@ pub async fn get(service: &Service, who: &Who, path: Parts, verb: &str, asked: A
 pub async fn post((State(service), who, path, asked, headers, body): Whole) -> Answered {
     let (path, verb) = split(path);
     match verb.as_deref() {
-        Some("undelete") => answer(service.undelete(&who, undelete(path, asked, &headers, body)?).await),
-        Some("restore") => answer(service.restore(&who, restore(path, asked, &headers, body)?).await),
+        Some("undelete") => {
+            answer(service.undelete(&who, undelete(path, asked, &headers, body).await?).await)
+        }
+        Some("restore") => answer(service.restore(&who, restore(path, asked, &headers, body).await?).await),
         Some(verb) => Ok(no_method(verb)),
         None => Ok(not_allowed("DELETE,GET,HEAD,PATCH")),
     }
 }
 
 /// Its body says nothing, but has to be announced as JSON: see [`json_body`].
-fn undelete(
+async fn undelete(
     path: Parts,
     asked: Asked,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<v1::UndeleteLinkRequest, Fault> {
     let Options { request_id, validate_only, etag, ack } = options(asked, headers)?;
-    let body = json_body(headers, body)?;
-    if !body.is_empty() {
-        json::nothing(&body)?;
-    }
+    json_body(headers, body, |body| if body.is_empty() { Ok(()) } else { json::nothing(body) }).await?;
     Ok(v1::UndeleteLinkRequest { name: name(path)?, etag, request_id, validate_only, ack })
 }
 
-fn restore(
+async fn restore(
     path: Parts,
     asked: Asked,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<v1::RestoreLinkRequest, Fault> {
     let Options { request_id, validate_only, etag, ack } = options(asked, headers)?;
-    let point = json::point(&json_body(headers, body)?)?;
+    let point = json_body(headers, body, json::point).await?;
     Ok(v1::RestoreLinkRequest { name: name(path)?, point, etag, request_id, validate_only, ack })
 }

@@ -1,0 +1,411 @@
+//! How much of a request is read: how often what can be repeated may stand in it, and how long a text may be. One table,
+//! which is asked before anything is allocated: a list of empty messages takes two bytes each on the wire and hundreds in
+//! memory (CWE-789).
+
+use crate::v1;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{Message, Name};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FileDescriptorSet};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::LazyLock;
+use tonic::codec::{DecodeBuf, Decoder};
+use tonic::{Code, Status};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Links that one batch may hold.
+pub const BATCH: usize = 1_000;
+/// Links that one message of an import may hold.
+pub const CHUNK: usize = 5_000;
+/// Keys of links that an edge may ask for at once.
+pub const FETCH: usize = 256;
+/// Bytes of one text. The rule of its field, which names it better, is tighter.
+pub const TEXT: usize = 64 * 1024;
+/// What is repeated in one request, all of it together.
+pub const ELEMENTS: usize = 250_000;
+/// Parts that one message may come in: protobuf merges them, and each of its lists is counted by part.
+pub const PARTS: usize = 4;
+/// Members of one object in JSON: twice as many as the largest message has fields.
+pub const MEMBERS: usize = 64;
+/// Objects and lists inside each other in JSON: a request of a batch holds a link that holds tags.
+pub const DEPTH: usize = 8;
+
+/// How often each repeated field may stand in the message that holds it. Where a rule of the field has better words, it
+/// is tighter.
+pub const MOST: &[(&str, usize)] = &[
+    ("google.protobuf.FieldMask.paths", 64),
+    ("linkr.v1.BatchCreateLinksRequest.requests", BATCH),
+    ("linkr.v1.BatchDeleteLinksRequest.requests", BATCH),
+    ("linkr.v1.BatchUpdateLinksRequest.requests", BATCH),
+    ("linkr.v1.FetchRequest.keys", 2 * FETCH),
+    ("linkr.v1.ImportLinksRequest.links", CHUNK),
+    ("linkr.v1.Key.domains", 256),
+    ("linkr.v1.Key.scopes", 64),
+    ("linkr.v1.Link.tags", 64),
+    // Nobody sets these two, but a link may come back as it was answered.
+    ("linkr.v1.Propagation.applied_by", 4_096),
+    ("linkr.v1.Propagation.blind", 4_096),
+];
+
+/// A bound that a request goes beyond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// Where, from the outermost: `requests[3].link.tags`.
+    pub field: String,
+    /// What is there.
+    pub of: Of,
+}
+
+/// What there is too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Elements of one list.
+    Elements(usize),
+    /// Elements of all lists.
+    All,
+    /// Bytes of a text.
+    Bytes,
+    /// Parts of one message, which are merged.
+    Parts,
+    /// A member of a JSON object twice: one of them would be lost, and others take the other.
+    Twice,
+    /// Members of a JSON object.
+    Members,
+    /// JSON inside JSON.
+    Depth,
+}
+
+impl Excess {
+    /// The bound, worded so that it follows the field's name.
+    pub fn why(&self) -> String {
+        match self.of {
+            Of::Elements(0) => "is a list where none is taken".into(),
+            Of::Elements(most) => format!("has more than {most} elements"),
+            Of::All => format!("and the lists before it have more than {ELEMENTS} elements"),
+            Of::Bytes => format!("is longer than {TEXT} bytes"),
+            Of::Parts => format!("is in more than {PARTS} parts"),
+            Of::Twice => "is there twice".into(),
+            Of::Members => format!("has more than {MEMBERS} members"),
+            Of::Depth => format!("is more than {DEPTH} levels deep"),
+        }
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.why())
+    }
+}
+
+impl std::error::Error for Excess {}
+
+/// How many elements a list by this name may have, whichever message it is in; 0 where no message has one.
+pub fn of_member(name: &str) -> usize {
+    let rows = MOST.iter().filter(|(field, _)| field.rsplit_once('.').is_some_and(|(_, own)| own == name));
+    rows.map(|(_, most)| *most).max().unwrap_or(0)
+}
+
+/// Holds an encoded request against the table; nothing of it is kept. What is malformed passes up to there: decoding it
+/// ends at the same place.
+///
+/// # Errors
+/// The first bound that it goes beyond.
+pub fn check<M: Name>(encoded: &[u8]) -> Result<(), Excess> {
+    match SHAPES.requests.get(&M::full_name()) {
+        Some(&shape) => SHAPES.walk(shape, encoded, &mut 0).map_err(Excess::told_without_its_root),
+        None => Ok(()), // an answer: it comes from control, which is asked because it is trusted
+    }
+}
+
+/// Every message of the API.
+static SHAPES: LazyLock<Shapes> =
+    LazyLock::new(|| Shapes::of(&FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap_or_default()));
+
+#[derive(Default)]
+struct Shapes {
+    all: Vec<Vec<Field>>,
+    /// What a call takes.
+    requests: HashMap<String, usize>,
+}
+
+struct Field {
+    number: u32,
+    name: String,
+    /// `None`: it is not repeated.
+    most: Option<usize>,
+    /// A message; `None`: texts, bytes and numbers.
+    inside: Option<usize>,
+}
+
+impl Shapes {
+    fn of(set: &FileDescriptorSet) -> Self {
+        let mut messages = Vec::new();
+        for file in &set.file {
+            for message in &file.message_type {
+                named(file.package(), message, &mut messages);
+            }
+        }
+        let numbers: HashMap<&str, usize> =
+            messages.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+        let number = |name: &str| numbers.get(name.trim_start_matches('.')).copied();
+        let all = messages.iter().map(|(name, message)| fields(name, message, number)).collect();
+        let methods = set.file.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
+        let inputs: HashSet<&str> =
+            methods.map(|method| method.input_type().trim_start_matches('.')).collect();
+        let requests = inputs.iter().filter_map(|name| Some(((*name).to_owned(), number(name)?))).collect();
+        Self { all, requests }
+    }
+
+    fn walk(&self, shape: usize, mut left: &[u8], elements: &mut usize) -> Result<(), Excess> {
+        let fields = &self.all[shape];
+        let mut counts = [0; MEMBERS / 2];
+        while let Some((number, inside)) = next(&mut left) {
+            let Some(at) = fields.iter().position(|field| field.number == number) else { continue };
+            let (field, count) = (&fields[at], &mut counts[at]);
+            *count += 1;
+            field.counted(*count, elements)?;
+            match field.inside {
+                Some(shape) => {
+                    self.walk(shape, inside, elements).map_err(|excess| excess.within(field, *count))?;
+                }
+                None if inside.len() > TEXT => return Err(field.beyond(Of::Bytes)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Field {
+    fn counted(&self, count: usize, elements: &mut usize) -> Result<(), Excess> {
+        let Some(most) = self.most else {
+            let torn = self.inside.is_some() && count > PARTS;
+            return if torn { Err(self.beyond(Of::Parts)) } else { Ok(()) };
+        };
+        *elements += 1;
+        if count > most {
+            return Err(self.beyond(Of::Elements(most)));
+        }
+        if *elements > ELEMENTS { Err(self.beyond(Of::All)) } else { Ok(()) }
+    }
+
+    fn beyond(&self, of: Of) -> Excess {
+        Excess { field: self.name.clone(), of }
+    }
+}
+
+impl Excess {
+    /// The fields of what a request is about are named without it, as every rule names them.
+    fn told_without_its_root(mut self) -> Self {
+        for about in ["link.", "domain.", "key."] {
+            if let Some(own) = self.field.strip_prefix(about) {
+                self.field = own.to_owned();
+                break;
+            }
+        }
+        self
+    }
+
+    fn within(self, field: &Field, count: usize) -> Self {
+        let name = &field.name;
+        let field = match field.most {
+            Some(_) => format!("{name}[{}].{}", count - 1, self.field),
+            None => format!("{name}.{}", self.field),
+        };
+        Self { field, ..self }
+    }
+}
+
+/// The next field that has a length, and what is in it; others are passed.
+fn next<'a>(left: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
+    while !left.is_empty() {
+        let (number, wire) = decode_key(left).ok()?;
+        if wire == WireType::LengthDelimited {
+            let length = usize::try_from(decode_varint(left).ok()?).ok()?;
+            let (inside, rest) = left.split_at_checked(length)?;
+            *left = rest;
+            return Some((number, inside));
+        }
+        skip_field(wire, number, left, DecodeContext::default()).ok()?;
+    }
+    None
+}
+
+fn named<'a>(package: &str, message: &'a DescriptorProto, all: &mut Vec<(String, &'a DescriptorProto)>) {
+    let name = format!("{package}.{}", message.name());
+    for inner in &message.nested_type {
+        named(&name, inner, all);
+    }
+    all.push((name, message));
+}
+
+fn fields(name: &str, message: &DescriptorProto, number: impl Fn(&str) -> Option<usize>) -> Vec<Field> {
+    let field = |field: &prost_types::FieldDescriptorProto| {
+        let own = format!("{name}.{}", field.name());
+        let row = MOST.iter().find(|(name, _)| *name == own).map_or(0, |(_, most)| *most);
+        Field {
+            number: field.number().unsigned_abs(),
+            name: field.name().to_owned(),
+            most: (field.label() == Label::Repeated).then_some(row),
+            inside: if field.r#type() == Type::Message { number(field.type_name()) } else { None },
+        }
+    };
+    message.field.iter().map(field).collect()
+}
+
+/// The codec of every call: a request is held against the table first.
+#[derive(Debug)]
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> tonic::codec::Codec for Codec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = Bounded<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(Default::default())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        Bounded(ProstCodec::<T, U>::raw_decoder(Default::default()))
+    }
+}
+
+/// The half of [`Codec`] that decodes.
+#[derive(Debug)]
+pub struct Bounded<U>(ProstDecoder<U>);
+
+impl<U: Message + Name + Default> Decoder for Bounded<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, encoded: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        use bytes::Buf;
+        // A message is decoded once all of it is here, in one piece.
+        check::<U>(encoded.chunk()).map_err(|excess| refusal(&excess))?;
+        self.0.decode(encoded)
+    }
+}
+
+/// As control says it of every other rule.
+fn refusal(excess: &Excess) -> Status {
+    let mut details = ErrorDetails::with_error_info("TOO_LARGE", "linkr", []);
+    details.add_bad_request_violation(&excess.field, excess.to_string());
+    Status::with_error_details(Code::OutOfRange, excess.to_string(), details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field that a request can hold, by its full name.
+    fn reachable(set: &FileDescriptorSet) -> Vec<(String, prost_types::FieldDescriptorProto)> {
+        let mut messages = Vec::new();
+        for file in &set.file {
+            for message in &file.message_type {
+                named(file.package(), message, &mut messages);
+            }
+        }
+        let mut wanted: Vec<String> = SHAPES.requests.keys().cloned().collect();
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        while let Some(name) = wanted.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let (_, message) = messages.iter().find(|(own, _)| *own == name).expect("a message of the set");
+            for field in &message.field {
+                if field.r#type() == Type::Message {
+                    wanted.push(field.type_name().trim_start_matches('.').to_owned());
+                }
+                found.push((format!("{name}.{}", field.name()), field.clone()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_repeated_field_of_a_request_has_a_row() {
+        let set = FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap();
+        assert!(SHAPES.requests.len() > 20, "{}", SHAPES.requests.len());
+        assert!(SHAPES.all.iter().all(|fields| fields.len() <= MEMBERS / 2));
+        let mut repeated = Vec::new();
+        for (name, field) in reachable(&set) {
+            if field.label() == Label::Repeated {
+                let kinds = [Type::Message, Type::String, Type::Bytes];
+                assert!(kinds.contains(&field.r#type()), "{name} is packed: teach the walk to count it");
+                assert!(MOST.iter().any(|(own, _)| *own == name), "{name} has no row");
+                repeated.push(name);
+            }
+        }
+        for (name, _) in MOST {
+            assert!(repeated.iter().any(|own| own == name), "{name} is in no request");
+        }
+    }
+
+    fn update(paths: usize) -> v1::UpdateLinkRequest {
+        let paths = vec!["target".to_owned(); paths];
+        v1::UpdateLinkRequest { update_mask: Some(prost_types::FieldMask { paths }), ..Default::default() }
+    }
+
+    #[test]
+    fn what_goes_beyond_a_bound_is_named() {
+        let of = |request: &v1::UpdateLinkRequest| {
+            check::<v1::UpdateLinkRequest>(&request.encode_to_vec()).map_err(|excess| excess.to_string())
+        };
+        assert_eq!(of(&update(64)), Ok(()));
+        assert_eq!(of(&update(65)).unwrap_err(), "update_mask.paths has more than 64 elements");
+        let note = "x".repeat(TEXT + 1);
+        let link = Some(v1::Link { note, ..Default::default() });
+        let long = v1::UpdateLinkRequest { link, ..Default::default() };
+        assert_eq!(of(&long).unwrap_err(), "note is longer than 65536 bytes");
+        let tagged = v1::CreateLinkRequest {
+            link: Some(v1::Link { tags: vec![String::new(); 65], ..Default::default() }),
+            ..Default::default()
+        };
+        let requests = vec![v1::CreateLinkRequest::default(), tagged];
+        let batch = v1::BatchCreateLinksRequest { requests, ..Default::default() };
+        let excess = check::<v1::BatchCreateLinksRequest>(&batch.encode_to_vec()).unwrap_err();
+        assert_eq!(excess.to_string(), "requests[1].link.tags has more than 64 elements");
+    }
+
+    #[test]
+    fn a_message_comes_in_a_few_parts() {
+        let one = update(40).encode_to_vec();
+        assert_eq!(check::<v1::UpdateLinkRequest>(&one.repeat(PARTS)), Ok(()));
+        let excess = check::<v1::UpdateLinkRequest>(&one.repeat(PARTS + 1)).unwrap_err();
+        assert_eq!(excess, Excess { field: "update_mask".into(), of: Of::Parts });
+    }
+
+    #[test]
+    fn all_lists_together_have_a_bound() {
+        let propagation =
+            Some(v1::Propagation { blind: vec![Default::default(); 4_000], ..Default::default() });
+        let links = vec![v1::Link { propagation, ..Default::default() }; 100];
+        let request = v1::ImportLinksRequest { links, ..Default::default() };
+        let excess = check::<v1::ImportLinksRequest>(&request.encode_to_vec()).unwrap_err();
+        assert_eq!(excess.of, Of::All);
+    }
+
+    proptest::proptest! {
+        /// What decodes within the bounds is what passes, whatever the bytes are.
+        #[test]
+        fn any_bytes_are_walked(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            let _ = check::<v1::BatchUpdateLinksRequest>(&bytes);
+            let _ = check::<v1::FollowRequest>(&bytes);
+        }
+    }
+}
