@@ -1,11 +1,13 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
+mod copies;
 mod domains;
 mod files;
 mod keys;
 mod links;
 mod values;
 
+pub use copies::{At, Backup, PutBack};
 pub use domains::{DomainCommand, Fields, Write};
 pub use files::{Conform, Export, Format, Import, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
@@ -71,6 +73,10 @@ pub enum Command {
     Export(Export),
     /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
     Conform(Conform),
+    /// Takes a copy of the store, while a linkr runs on it, and says at which position it is
+    Backup(Backup),
+    /// Puts a backup in the place of a store, and keeps the one that was there
+    Restore(PutBack),
     /// Makes, lists and revokes the keys of the API
     Keys {
         /// What to do with keys.

@@ -4,6 +4,7 @@ mod admin;
 mod args;
 mod certs;
 mod client;
+mod copies;
 mod fault;
 mod health;
 mod log;
@@ -43,6 +44,8 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Import(args) => client::run(client::import(args)),
         Command::Export(args) => client::run(client::export(args)),
         Command::Conform(args) => client::conform(&args),
+        Command::Backup(args) => copies::backup(&args),
+        Command::Restore(args) => copies::restore(&args),
         Command::Healthcheck(args) => health::check(&args.admin),
         Command::Config { command: ConfigCommand::Check } => settings::check(),
         Command::Config { command: ConfigCommand::Print } => settings::print(),

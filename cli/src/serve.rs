@@ -13,6 +13,7 @@ use crate::settings::effect;
 use control::StoreAt;
 use control::keys::Secret;
 use data::Locked;
+pub use data::{directory, kept};
 use ending::{Signals, end};
 use proto::client::{Access, Key};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

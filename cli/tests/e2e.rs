@@ -8,6 +8,8 @@ mod bad_input;
 mod causes;
 #[path = "e2e/confined.rs"]
 mod confined;
+#[path = "e2e/copies.rs"]
+mod copies;
 #[path = "e2e/corpora.rs"]
 mod corpora;
 #[path = "e2e/crowds.rs"]

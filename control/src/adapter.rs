@@ -5,3 +5,4 @@ pub mod postgres;
 mod raw;
 mod schema;
 pub mod sqlite;
+mod unfinished;

@@ -76,6 +76,10 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault>;
     /// The records of these keys, in their order; empty for one that does not exist.
     fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault>;
+    /// Whether writes are taken now, as far as that is known without one; why not.
+    fn writable(&self) -> Result<(), StoreFault> {
+        Ok(())
+    }
     /// The keys of the API.
     fn key_rows(&self) -> &dyn KeyRows;
     /// Gives everything back; later calls fail.

@@ -326,7 +326,10 @@ async fn show(
         }
         tokio::select! {
             changed = head.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            // Nobody writes: a store that takes no writes any more is noticed here.
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                let _ = crate::service::blocking(&store, Repository::writable).await; // its watcher tells
+            }
             _ = stop.wait_for(|&stop| stop) => return,
         }
     }

@@ -127,6 +127,14 @@ impl Repository for Watched {
         self.store.pool()
     }
 
+    fn writable(&self) -> Result<(), StoreFault> {
+        let answer = self.store.writable();
+        if let (Err(fault), false) = (&answer, self.closed.load(Ordering::Relaxed)) {
+            self.is_bad(Does::Write, fault); // that it is good again, only a write can show
+        }
+        answer
+    }
+
     fn proved_head(&self) -> Result<Position, StoreFault> {
         // On some stores it writes, and then nothing else can be proved either.
         self.read("proved_head", Repository::proved_head)

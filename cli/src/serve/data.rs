@@ -1,6 +1,6 @@
 //! Where the store lies on disk, and the lock that keeps a second process away from its directory.
 
-use crate::args::Kept;
+use crate::args::{At, Kept};
 use crate::fault::Fault;
 use crate::secret;
 use control::adapter::postgres::Options;
@@ -68,6 +68,20 @@ pub fn store(kept: &Kept) -> Result<StoreAt, Fault> {
         directory(dir)?;
     }
     Ok(StoreAt::Sqlite(path))
+}
+
+/// The store that is copied or replaced; nothing is made.
+pub fn kept(at: &At) -> Result<StoreAt, Fault> {
+    let Some(store) = &at.store else { return Ok(StoreAt::Sqlite(at.data_dir.join("linkr.db"))) };
+    if let Some(path) = store.strip_prefix("sqlite:") {
+        return Ok(StoreAt::Sqlite(path.into()));
+    }
+    Ok(StoreAt::Postgres(Options {
+        url: store.clone(),
+        direct: at.store_direct.clone(),
+        password: at.store_password_file.as_deref().map(secret::password).transpose()?,
+        ..Options::default()
+    }))
 }
 
 /// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends.

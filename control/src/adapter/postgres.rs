@@ -4,6 +4,7 @@
 mod audit;
 mod connection;
 mod domains;
+mod dump;
 mod history;
 mod keys;
 mod open;
@@ -14,6 +15,7 @@ mod tls;
 mod words;
 mod write;
 
+pub use dump::{Dumped, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
 
 use crate::journal::Request;

@@ -1,8 +1,13 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
 mod audit;
+mod check;
+mod copies;
 mod domains;
+mod file;
+mod keeper;
 mod keys;
+mod mark;
 mod open;
 mod pool;
 mod read;
@@ -11,6 +16,7 @@ mod sessions;
 mod tidy;
 mod write;
 
+pub use copies::{Restored, backup, restore};
 pub use open::{OpenFault, Options};
 
 use crate::journal::Request;
@@ -23,26 +29,22 @@ use crate::port::{
 };
 use bytes::Bytes;
 use feed::LogView;
+use keeper::{Health, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// An SQLite file that belongs to this process alone.
+/// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
+    keeper: Mutex<Option<Keeper>>,
     readers: Pool,
-    writer: Mutex<Option<Writer>>,
-}
-
-/// Fields are dropped in this order: the lock goes last.
-#[derive(Debug)]
-struct Writer {
-    connection: Connection,
-    _lock: File,
+    writer: Mutex<Option<Connection>>,
+    health: Arc<Health>,
 }
 
 impl Sqlite {
@@ -51,28 +53,55 @@ impl Sqlite {
     /// # Errors
     /// [`OpenFault`] says what to do about it.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenFault> {
-        let (connection, lock) = open::open(path, options)?;
-        let writer = Mutex::new(Some(Writer { connection, _lock: lock }));
-        Ok(Self { path: path.to_owned(), readers: Pool::new(path.to_owned()), writer })
+        let (connection, files) = open::open(path, options)?;
+        let health = Arc::new(Health::new(files));
+        let keeper = Keeper::start(health.clone())
+            .map_err(|e| OpenFault::new(format!("cannot open the store {}: {e}", path.display())))?;
+        Ok(Self {
+            path: path.to_owned(),
+            keeper: Mutex::new(Some(keeper)),
+            readers: Pool::new(health.clone()),
+            writer: Mutex::new(Some(connection)),
+            health,
+        })
     }
 
     /// One snapshot on a read connection: reads go on while something is written, and when nothing can be.
     fn read<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
         let connection = self.readers.take()?;
         let snapshot = connection.unchecked_transaction().map_err(|e| fault(&e))?;
-        let answer = f(&snapshot)?;
+        let answer = self.suspected(f(&snapshot))?;
         snapshot.commit().map_err(|e| fault(&e))?;
         Ok(answer)
     }
 
     fn write<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
         let mut writer = locked(&self.writer);
-        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        let connection = writer.as_mut().ok_or_else(closed)?;
+        self.health.good()?;
         // Immediate: a writer that begins as a reader could fail in the middle of its work.
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| fault(&e))?;
-        let answer = f(&transaction)?; // dropped on an error, which rolls back
+        let answer = self.suspected(f(&transaction))?; // dropped on an error, which rolls back
         transaction.commit().map_err(|e| fault(&e))?;
+        self.health.commits.fetch_add(1, Ordering::Relaxed);
+        self.health.good()?; // what went into a file that nobody will find again is not acknowledged
+        Ok(answer)
+    }
+
+    /// After something that cannot be, the whole store is looked through.
+    fn suspected<T>(&self, answer: Result<T, StoreFault>) -> Result<T, StoreFault> {
+        if matches!(answer, Err(StoreFault::Corrupt(_))) {
+            self.health.suspect.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// What is absent is so only in a file that is whole.
+    fn absent<T>(&self, answer: T, absent: impl FnOnce(&T) -> bool) -> Result<T, StoreFault> {
+        if absent(&answer) {
+            self.health.whole()?;
+        }
         Ok(answer)
     }
 }
@@ -121,10 +150,12 @@ impl Repository for Sqlite {
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
-        self.read(|snapshot| Ok((read::head(snapshot)?.epoch, row::one(snapshot, key)?)))
+        let found = self.read(|snapshot| Ok((read::head(snapshot)?.epoch, row::one(snapshot, key)?)))?;
+        self.absent(found, |(_, row)| row.is_none())
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.health.whole()?;
         self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
     }
 
@@ -136,6 +167,7 @@ impl Repository for Sqlite {
         deleted: bool,
         limit: Limit,
     ) -> Result<Listed, StoreFault> {
+        self.health.whole()?;
         self.read(|snapshot| read::newest(snapshot, domain, time, behind, deleted, limit))
     }
 
@@ -148,21 +180,43 @@ impl Repository for Sqlite {
     }
 
     fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+        self.health.whole()?;
         self.read(|snapshot| read::walk(snapshot, after, limit))
     }
 
     fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
-        self.read(|snapshot| read::records(snapshot, keys))
+        let found = self.read(|snapshot| read::records(snapshot, keys))?;
+        self.absent(found, |found| found.entries.iter().any(|entry| entry.record.is_empty()))
     }
 
     fn key_rows(&self) -> &dyn KeyRows {
         self
     }
 
+    fn writable(&self) -> Result<(), StoreFault> {
+        self.health.good()
+    }
+
     fn close(&self) {
-        // Readers first: the last connection to go folds the write-ahead log into the file.
+        locked(&self.keeper).take();
+        // Readers first: the last connection to go removes the write-ahead log.
         self.readers.close();
-        locked(&self.writer).take();
+        let Some(writer) = locked(&self.writer).take() else { return };
+        if self.health.good().is_ok()
+            && let Err(fault) = mark::close(&writer)
+        {
+            let store = self.path.display();
+            tracing::warn!(name: "store_not_closed", %store, %fault, "store not closed: the next start recovers it, and a copy of it is refused");
+        }
+        drop(writer);
+        self.health.files.release();
+    }
+}
+
+/// Whoever forgets to close it, by an early return perhaps, leaves a store that is closed.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

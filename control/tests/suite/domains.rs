@@ -132,7 +132,7 @@ fn a_store_of_before_there_were_domains_gets_them() {
          DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
          ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
-         DROP TABLE admin_audit; \
+         DROP TABLE admin_audit; DROP TABLE opened; \
          DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .unwrap();

@@ -348,6 +348,10 @@ impl Repository for Moody {
         self.inner.records(keys)
     }
 
+    fn writable(&self) -> Result<(), StoreFault> {
+        self.inner.writable()
+    }
+
     fn key_rows(&self) -> &dyn KeyRows {
         self
     }

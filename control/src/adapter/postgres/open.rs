@@ -54,11 +54,11 @@ impl Options {
         self.parsed().and_then(|_| self.parsed_direct()).map(drop)
     }
 
-    fn parsed(&self) -> Result<(Config, tls::Tls), String> {
+    pub(super) fn parsed(&self) -> Result<(Config, tls::Tls), String> {
         Self::parse(&self.url, self.password.as_ref())
     }
 
-    fn parsed_direct(&self) -> Result<(Config, tls::Tls), String> {
+    pub(super) fn parsed_direct(&self) -> Result<(Config, tls::Tls), String> {
         let password = self.direct_password.as_ref().or(self.password.as_ref());
         Self::parse(self.direct.as_ref().unwrap_or(&self.url), password)
     }
@@ -141,7 +141,7 @@ pub fn bump_epoch(options: &Options, above: u32) -> Result<link::Position, Strin
 }
 
 /// Without a password.
-fn name(config: &Config) -> String {
+pub(super) fn name(config: &Config) -> String {
     let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
     format!("postgres {}/{database}", place(config))
 }

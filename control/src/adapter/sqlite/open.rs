@@ -1,11 +1,14 @@
 //! How the file is opened, claimed and brought up to date. Nothing is read or written for anybody here.
 
+use super::check;
+use super::file::Claimed;
+use super::mark::{self, Judged};
 use crate::adapter::schema;
+use link::Position;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::error::Error;
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 mod migrations {
     refinery::embed_migrations!("../migrations/sqlite");
@@ -35,61 +38,108 @@ impl std::fmt::Display for OpenFault {
 
 impl std::error::Error for OpenFault {}
 
-pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, File), OpenFault> {
+impl OpenFault {
+    pub(super) fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+/// The one that writes, and the files that it has.
+pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed), OpenFault> {
     let shown = path.display();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|e| OpenFault(format!("cannot make the folder of the store {shown}: {e}")))?;
     }
-    let lock = claim(path)?;
+    let files = Claimed::new(path)?;
     let broken = |e: &dyn std::fmt::Display| {
         OpenFault(format!("cannot open the store {shown}: {e}; give another file or restore a backup"))
     };
-    let mut connection = writer(path, options).map_err(|e| broken(&e))?;
+    let log = mark::log_of(&files.path).map_err(|e| broken(&e))?;
+    let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
+    match marked.as_ref().map_or(Judged::Good, |mark| mark::judge(path, mark, &files.identity, log)) {
+        Judged::Good => {}
+        Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
+        Judged::Refused(why) => return Err(OpenFault(why)),
+    }
+    let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
     let runner = migrations::migrations::runner();
     let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
+    if marked.is_some_and(|mark| !mark.is_closed()) {
+        // A crash left it open. From here on its log may go, and nobody may miss it.
+        mark::close(&connection).map_err(|e| broken(&e))?;
+    }
+    without_log(&connection);
     runner.run(&mut connection).map_err(|e| match schema::told(&e) {
         Some(why) => refused(why),
         None => broken(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
     })?;
-    begin_history(&connection).map_err(|e| broken(&e))?;
-    Ok((connection, lock))
+    let begin = || {
+        let whole = connection.unchecked_transaction()?;
+        begin_history(&whole)?;
+        mark::open(&whole, &files.identity)?;
+        whole.commit()?;
+        with_log(&connection)?;
+        mark::say_log(&connection, &files.path)
+    };
+    begin().map_err(|e| broken(&e))?;
+    files.log_is_open().map_err(|e| broken(&e))?;
+    Ok((connection, files))
 }
 
-/// The log has one writer: a second process on the same file would number its changes past this one's memory. The
-/// lock lies beside the file because SQLite's own locks belong to transactions, and it ends with the process.
-fn claim(path: &Path) -> Result<File, OpenFault> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
-    let failed = |e: &dyn std::fmt::Display| {
-        OpenFault(format!("cannot lock the store with {}: {e}", beside.display()))
+/// A store that was closed as another file was moved or copied, perhaps while a linkr still ran on it.
+fn look_through(path: &Path, files: &Claimed, closed_at: Position) -> Result<(), OpenFault> {
+    let began = Instant::now();
+    let shown = path.display();
+    let checked = reader(&files.path).map_err(|e| super::fault(&e)).and_then(|db| check::whole(&db));
+    let why = match checked {
+        Ok(Ok(head)) if head == closed_at => {
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::info!(name: "store_moved", store = %shown, took_ms, "the store was moved or copied since it was closed, and is whole");
+            return Ok(());
+        }
+        Ok(Ok(_)) => "it does not end where it ended when it was closed".to_owned(),
+        Ok(Err(why)) => why,
+        Err(fault) => fault.to_string(),
     };
-    let file =
-        File::options().create(true).write(true).truncate(false).open(&beside).map_err(|e| failed(&e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenFault(format!(
-            "the store {} is in use by another linkr: stop that one, or give this one another store",
-            path.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(failed(&e)),
-    }
+    Err(OpenFault(format!(
+        "the store {shown} is a copy, and parts of it are of different moments ({why}): take copies with linkr backup, or \
+         while no linkr runs on it"
+    )))
 }
 
 fn writer(path: &Path, options: Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "journal_mode", "wal")?;
     // An acknowledged write survives a power cut.
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
+    Ok(connection)
+}
+
+/// What is written next is in the file itself. Where somebody else has it open it keeps its log, and that goes into the
+/// file a little later.
+fn without_log(connection: &Connection) {
+    let _ = connection.pragma_update(None, "journal_mode", "delete");
+}
+
+fn with_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")
+}
+
+/// One that neither reads nor writes for anybody: it brings the log into the file.
+pub(super) fn beside_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
 }
 
@@ -98,6 +148,7 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
 }
 
@@ -124,16 +175,15 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
         )?;
         return Ok(());
     }
-    let whole = connection.unchecked_transaction()?;
-    whole.execute(
+    connection.execute(
         "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = head, \
          epoch_counter = epoch_counter + 1, epoch_random = ?1",
         params![crate::random::u32()],
     )?;
-    whole.execute(
+    connection.execute(
         "INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, fork_seq, head, ?1 \
          FROM log_head",
         [crate::writer::unix_ms()],
     )?;
-    whole.commit()
+    Ok(())
 }

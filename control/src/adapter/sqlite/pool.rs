@@ -1,18 +1,18 @@
 //! The read connections: a few, opened when they are first needed. Nothing is read here.
 
+use super::keeper::Health;
 use super::{closed, fault, locked, open};
 use crate::port::StoreFault;
 use rusqlite::Connection;
 use std::ops::Deref;
-use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Read connections at once. A read takes well under a millisecond and runs on a core: more would only take turns.
 const READERS: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    path: PathBuf,
+    health: Arc<Health>,
     state: Mutex<State>,
     given_back: Condvar,
 }
@@ -26,8 +26,8 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, state: Mutex::default(), given_back: Condvar::new() }
+    pub(super) fn new(health: Arc<Health>) -> Self {
+        Self { health, state: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// A connection, as soon as one is free.
@@ -43,7 +43,11 @@ impl Pool {
         }
         let connection = match state.idle.pop() {
             Some(connection) => connection,
-            None => open::reader(&self.path).map_err(|e| fault(&e))?,
+            None => {
+                let opened = open::reader(&self.health.files.path).map_err(|e| fault(&e))?;
+                self.health.files.check()?; // else it may be of another file than those that are open
+                opened
+            }
         };
         state.in_use += 1;
         Ok(Reader { pool: self, connection: Some(connection) })

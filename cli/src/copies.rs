@@ -1,0 +1,47 @@
+//! `linkr backup` and `linkr restore`: copies of a store, each at one position that is said.
+
+use crate::args::{Backup, PutBack};
+use crate::fault::Fault;
+use crate::{out, serve};
+use control::StoreAt;
+use control::adapter::{postgres, sqlite};
+
+/// `linkr backup FILE`.
+pub fn backup(args: &Backup) -> Result<(), Fault> {
+    let file = args.file.display();
+    let head = match serve::kept(&args.at)? {
+        StoreAt::Sqlite(store) => sqlite::backup(&store, &args.file).map_err(Fault::new)?,
+        StoreAt::Postgres(options) => {
+            let dumped = postgres::dump(&options, &args.file).map_err(Fault::new)?;
+            out::note(&format!("made by {}", dumped.command));
+            dumped.head
+        }
+    };
+    out::line(&format!("{file} holds everything up to revision {}", revision(head)))
+}
+
+/// `linkr restore FILE`.
+pub fn restore(args: &PutBack) -> Result<(), Fault> {
+    let store = match serve::kept(&args.at)? {
+        StoreAt::Sqlite(store) => store,
+        StoreAt::Postgres(options) => {
+            return Err(Fault::new(postgres::how_to_restore(&options, &args.file)));
+        }
+    };
+    if let Some(dir) = store.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        serve::directory(dir)?;
+    }
+    let done = sqlite::restore(&args.file, &store, args.accept).map_err(Fault::new)?;
+    let shown = store.display();
+    out::line(&format!("{shown} holds everything up to revision {}", revision(done.head)))?;
+    if let Some(kept) = done.kept {
+        out::line(&format!("what was there before is {}", kept.display()))?;
+    }
+    out::line("its next start begins a new history there, and every edge that has seen more begins anew")
+}
+
+/// As a write answers it, with the history beside it.
+fn revision(head: link::Position) -> String {
+    let history = format!("{}-{:08x}", head.epoch.counter, head.epoch.random);
+    format!("{} (history {history}, change {})", link::Position::revision(head.epoch, head.seq), head.seq)
+}

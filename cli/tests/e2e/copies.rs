@@ -1,0 +1,285 @@
+//! Copies of a store while writes go on: by hand they are refused or whole, by `linkr backup` they are at one position.
+
+use crate::stores::{Store, control};
+use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text, until};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const WRITERS: usize = 4;
+/// What a backup has to bear.
+const WRITES_A_SECOND: u32 = 500;
+
+fn rounds() -> usize {
+    if std::env::var_os("LINKR_LONG").is_some() { 10 } else { 2 }
+}
+
+/// Acknowledged writes: revision and code, in the order in which they were acknowledged.
+#[derive(Default)]
+struct Written {
+    codes: Mutex<Vec<(u64, String)>>,
+    next: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Written {
+    /// Writes at an even pace, the updates of one link among them, until it is told to stop.
+    fn go_on(&self, api: std::net::SocketAddr) {
+        let mut connection = Connection::to(api);
+        let pace = Duration::from_secs(1) * WRITERS as u32 / WRITES_A_SECOND;
+        let mut due = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let body = format!("{{\"code\":\"w{number}\",\"target\":\"https://example.com/{number}\"}}");
+            let answer = connection.call("POST", "/v1/links", &body).unwrap().unwrap();
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            let seq = seq_of(&answer.body);
+            self.codes.lock().unwrap().push((seq, format!("w{number}")));
+            due += pace;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn until(&self, count: usize) {
+        until("writes to be acknowledged", || (self.codes.lock().unwrap().len() >= count).then_some(()));
+    }
+
+    fn now(&self) -> Vec<(u64, String)> {
+        self.codes.lock().unwrap().clone()
+    }
+}
+
+/// Ends the writing, also when the test fails.
+struct Ending<'a>(&'a Written);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The version in an answer's etag: `"etag":"\"17\""`.
+fn seq_of(body: &str) -> u64 {
+    let (_, rest) = body.split_once("\"etag\":\"\\\"").unwrap_or_else(|| panic!("no etag in {body}"));
+    rest[..rest.find('\\').unwrap()].parse().unwrap()
+}
+
+/// `linkr backup` says `… (history H, change N)`.
+fn change_of(said: &str) -> u64 {
+    let (_, rest) = said.split_once(", change ").unwrap_or_else(|| panic!("no position in {said}"));
+    rest[..rest.find(')').unwrap()].parse().unwrap()
+}
+
+fn linkr(dir: &Dir, words: &[&str]) -> Output {
+    command(LINKR, dir.path()).args(words).output().unwrap()
+}
+
+fn ok(dir: &Dir, words: &[&str]) -> String {
+    let done = linkr(dir, words);
+    assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
+    text(&done.stdout)
+}
+
+/// Every code in a store, as a control on it exports them.
+fn codes(control: &Linkr, dir: &Dir) -> BTreeMap<String, ()> {
+    let all = control.ok(dir, &["export", "--format", "jsonl"]);
+    let code = |line: &str| {
+        line.split_once("\"code\":\"").map(|(_, rest)| rest[..rest.find('"').unwrap()].to_owned())
+    };
+    all.lines().map(|line| (code(line).unwrap_or_else(|| panic!("{line}")), ())).collect()
+}
+
+/// Starts on a copy: what it holds, or why it is refused.
+fn try_start(dir: &Dir, store: &str) -> Result<Linkr, String> {
+    let mut start = command(LINKR, dir.path());
+    start.args(["control", "--store", store]).args(FREE_PORTS).env("LINKR_INSECURE", "true");
+    let probe = linkr(dir, &["control", "--store", store, "mint-key", "--name", "probe"]);
+    if !probe.status.success() {
+        return Err(text(&probe.stderr));
+    }
+    Ok(Linkr::start(start, dir, &["store", "api", "admin"]))
+}
+
+fn sh(dir: &Path, script: &str) {
+    assert!(command("sh", dir).args(["-ec", script]).status().unwrap().success(), "{script}");
+}
+
+#[test]
+fn a_copy_by_hand_is_refused_or_holds_every_acknowledged_write() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let running = control(&dir, "sqlite:data/linkr.db");
+    let written = Written::default();
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| written.go_on(running.api()));
+        }
+        let _ending = Ending(&written);
+        let (mut refused, mut taken) = (0, 0);
+        for round in 0..rounds() {
+            for (kind, script) in [
+                ("db", "mkdir db; cp data/linkr.db db/linkr.db"),
+                ("both", "mkdir both; cp data/linkr.db data/linkr.db-wal both/"),
+                ("all", "cp -r data all"),
+            ] {
+                written.until(written.now().len() + 50 + 37 * (round % 7));
+                let before = written.now();
+                sh(dir.path(), &format!("rm -rf {kind}; {script}"));
+                match try_start(&dir, &format!("sqlite:{kind}/linkr.db")) {
+                    Err(why) => {
+                        assert!(
+                            why.contains("copy of one that was open") && why.lines().count() == 1,
+                            "{why}"
+                        );
+                        refused += 1;
+                    }
+                    Ok(control) => {
+                        let there = codes(&control, &dir);
+                        for (_, code) in &before {
+                            assert!(there.contains_key(code), "{kind}: {code} was acknowledged, and is gone");
+                        }
+                        taken += 1;
+                    }
+                }
+            }
+        }
+        println!("{refused} copies refused, {taken} whole, {} writes", written.now().len());
+        assert!(refused > 0);
+    });
+}
+
+/// Backups under load, each put back: it holds the writes up to the position that it named, and no other.
+fn backups(store: &Store, restored: impl Fn(&Dir, usize) -> String, name: impl Fn(usize) -> String) {
+    let dir = Dir::new();
+    let at = match store {
+        Store::Sqlite => "sqlite:data/linkr.db".to_owned(),
+        Store::Postgres(_) => store.empty("linkr"),
+    };
+    let running = control(&dir, &at);
+    let written = Written::default();
+    let mut positions = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| written.go_on(running.api()));
+        }
+        let _ending = Ending(&written);
+        for round in 0..rounds() {
+            written.until(written.now().len() + 100 + 53 * (round % 5));
+            let before = written.now();
+            let began = Instant::now();
+            let said = ok(&dir, &["backup", &name(round), "--store", &at]);
+            let (took, change) = (began.elapsed(), change_of(&said));
+            println!(
+                "change {change} after {took:?}, {} writes meanwhile",
+                written.now().len() - before.len()
+            );
+            let newest = before.iter().map(|(seq, _)| *seq).max().unwrap();
+            assert!(change >= newest, "{change} is older than what was acknowledged before: {newest}");
+            positions.push(change);
+        }
+    });
+    drop(running);
+    let all = written.now();
+    for (round, change) in positions.into_iter().enumerate() {
+        let control = control(&dir, &restored(&dir, round));
+        let there = codes(&control, &dir);
+        let wanted: BTreeMap<_, _> =
+            all.iter().filter(|(seq, _)| *seq <= change).map(|(_, code)| (code.clone(), ())).collect();
+        assert_eq!(there.len() as u64, change, "one write each");
+        assert!(there == wanted, "of backup {round}");
+    }
+}
+
+#[test]
+fn a_backup_under_load_is_at_the_position_it_names() {
+    let _turn = beside_others();
+    let restored = |dir: &Dir, round: usize| {
+        let store = format!("sqlite:back{round}/linkr.db");
+        let said = ok(dir, &["restore", &format!("backup{round}.db"), "--store", &store]);
+        assert!(said.contains("holds everything up to revision"), "{said}");
+        store
+    };
+    backups(&Store::Sqlite, restored, |round| format!("backup{round}.db"));
+}
+
+#[test]
+fn a_backup_of_postgres_under_load_is_at_the_position_it_names() {
+    let _turn = beside_others();
+    let test = "a_backup_of_postgres_under_load_is_at_the_position_it_names";
+    let Some(store) = Store::postgres(test) else { return };
+    let restored = |dir: &Dir, round: usize| {
+        let url = store.empty(&format!("back{round}"));
+        let file = format!("backup{round}.dump");
+        let steps = linkr(dir, &["restore", &file, "--store", &url]);
+        assert!(text(&steps.stderr).contains("pg_restore --clean --if-exists"), "{}", text(&steps.stderr));
+        let put_back = command("pg_restore", dir.path())
+            .args(["--clean", "--if-exists", "--single-transaction", "--dbname", &url, &file])
+            .output()
+            .unwrap();
+        assert!(put_back.status.success(), "{}", text(&put_back.stderr));
+        let said = ok(dir, &["control", "--store", &url, "bump-epoch", "--above", "9"]);
+        assert!(said.starts_with("history 10-"), "{said}");
+        url
+    };
+    backups(&store, restored, |round| format!("backup{round}.dump"));
+}
+
+#[test]
+fn a_restore_keeps_what_was_there_and_leaves_a_running_store_alone() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut up = Linkr::up(&dir);
+    up.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+    ok(&dir, &["backup", "copy.db", "--data-dir", "data"]);
+    let again = linkr(&dir, &["backup", "copy.db", "--data-dir", "data"]);
+    assert!(text(&again.stderr).contains("a backup replaces nothing"), "{}", text(&again.stderr));
+    up.ok(&dir, &["link", "create", "https://example.com/2", "--code", "two"]);
+    let running = linkr(&dir, &["restore", "copy.db", "--data-dir", "data"]);
+    assert!(text(&running.stderr).contains("is in use by another linkr"), "{}", text(&running.stderr));
+    up.ask_to_stop();
+    assert!(up.exited().success());
+    let said = ok(&dir, &["restore", "copy.db", "--data-dir", "data"]);
+    assert!(said.contains("data/linkr.db.before-"), "{said}");
+    let up = Linkr::up(&dir);
+    assert_eq!(codes(&up, &dir).into_keys().collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
+fn a_store_taken_from_under_control_takes_no_more_writes() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let running = control(&dir, "sqlite:data/linkr.db");
+    running.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+    sh(dir.path(), "mkdir away; mv data/linkr.db* away/");
+    let refused = running.run(&dir, &["link", "create", "https://example.com/2", "--code", "two"]);
+    assert!(text(&refused.stderr).contains("is gone from its place"), "{}", text(&refused.stderr));
+    until("the log to say it", || running.stderr().contains("the store takes no writes").then_some(()));
+    sh(dir.path(), "mv away/* data/");
+    running.ok(&dir, &["link", "create", "https://example.com/2", "--code", "two"]);
+}
+
+#[test]
+fn a_log_that_is_taken_away_after_kill_9_is_missed_and_restore_says_what_is_left() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut running = control(&dir, "sqlite:data/linkr.db");
+    running.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+    running.kill();
+    sh(dir.path(), "cp -r data crashed; rm data/linkr.db-wal");
+    let why = try_start(&dir, "sqlite:data/linkr.db").err().unwrap();
+    assert!(why.contains("its write-ahead log data/linkr.db-wal is gone"), "{why}");
+    let way_out = ["restore", "--accept", "data/linkr.db", "--store", "sqlite:data/linkr.db"];
+    assert!(ok(&dir, &way_out).contains("change 0"));
+    // With its log a copy has all of it, when somebody says that it is meant.
+    let plain = linkr(&dir, &["restore", "crashed/linkr.db", "--store", "sqlite:data/linkr.db"]);
+    assert!(text(&plain.stderr).contains("restore --accept"), "{}", text(&plain.stderr));
+    assert!(
+        ok(&dir, &["restore", "--accept", "crashed/linkr.db", "--store", "sqlite:data/linkr.db"])
+            .contains("change 1")
+    );
+    let control = control(&dir, "sqlite:data/linkr.db");
+    assert_eq!(codes(&control, &dir).into_keys().collect::<Vec<_>>(), ["one"]);
+}

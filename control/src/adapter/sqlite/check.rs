@@ -1,0 +1,82 @@
+//! Whether a file is whole: its pages, and that links, domains and log tell the same. Nothing is written here.
+
+use super::{fault, read};
+use crate::port::StoreFault;
+use link::{ChangeKind, Position};
+use rusqlite::{Connection, params};
+
+/// Faults that are named.
+const NAMED: u32 = 3;
+
+/// What is wrong with the pages and indexes, if anything is.
+pub(super) fn pages(db: &Connection) -> rusqlite::Result<Option<String>> {
+    let mut statement = db.prepare(&format!("PRAGMA integrity_check({NAMED})"))?;
+    let found = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>();
+    let found = match found {
+        Ok(found) => found,
+        // Too damaged to be looked through to its end.
+        Err(e) => match fault(&e) {
+            StoreFault::Corrupt(why) => vec![why],
+            _ => return Err(e),
+        },
+    };
+    let text = found.join("; ").replace('\n', " ");
+    Ok(Some(text).filter(|text| text != "ok"))
+}
+
+/// Everything: the pages, a log without holes that ends at its head, and every link and domain as the log left it. Says
+/// where it ends, or what is wrong.
+pub(super) fn whole(db: &Connection) -> Result<Result<Position, String>, StoreFault> {
+    if let Some(damage) = pages(db).map_err(|e| fault(&e))? {
+        return Ok(Err(damage));
+    }
+    let head = read::head(db)?;
+    let said = log(db, head).and_then(|said| Ok(if said.is_some() { said } else { rows(db, head)? }));
+    Ok(said.map_err(|e| fault(&e))?.map_or(Ok(head), Err))
+}
+
+fn log(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM change_log";
+    let (count, first, last): (u64, u64, u64) =
+        db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if last != head.seq {
+        return Ok(Some(format!("its log ends with change {last}, and its head says {}", head.seq)));
+    }
+    if count != last + 1 - first {
+        return Ok(Some(format!("of the changes {first} to {last} only {count} are in its log")));
+    }
+    if last == 0 {
+        return Ok(None);
+    }
+    let tag: i64 = db.query_row("SELECT tag FROM change_log WHERE seq = ?1", [last], |row| row.get(0))?;
+    let other = tag.cast_unsigned() != head.tag;
+    Ok(other.then(|| format!("its last change {last} is not the one that its head names")))
+}
+
+/// Each link and domain against the last change of it, as far as the log goes back.
+fn rows(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
+    let count = |sql: &str, kind: ChangeKind| db.query_row(sql, [kind.0], |row| row.get::<_, u64>(0));
+    let ahead: u64 = db.query_row(
+        "SELECT (SELECT count(*) FROM links WHERE version > ?1) + (SELECT count(*) FROM domains WHERE version > ?1)",
+        params![head.seq],
+        |row| row.get(0),
+    )?;
+    if ahead > 0 {
+        return Ok(Some(format!("{ahead} of its links or domains are ahead of its log")));
+    }
+    let last = "(SELECT key, max(seq) AS seq, kind, record FROM change_log WHERE kind <> ?1 GROUP BY key)";
+    let links = format!(
+        "SELECT count(*) FROM {last} c LEFT JOIN links l ON l.key = c.key WHERE CASE c.kind WHEN {} \
+         THEN l.version IS NOT c.seq OR l.record IS NOT c.record WHEN {} THEN l.key IS NOT NULL ELSE 0 END",
+        ChangeKind::LINK.0,
+        ChangeKind::PURGE.0
+    );
+    let apart = count(&links, ChangeKind::DOMAIN)?;
+    if apart > 0 {
+        return Ok(Some(format!("{apart} of its links are not as its log left them")));
+    }
+    let domains = "SELECT count(*) FROM (SELECT key, max(seq) AS seq, record FROM change_log WHERE kind = ?1 GROUP BY \
+                   key) c WHERE NOT EXISTS (SELECT 1 FROM domains d WHERE d.version = c.seq AND d.record = c.record)";
+    let apart = count(domains, ChangeKind::DOMAIN)?;
+    Ok((apart > 0).then(|| format!("{apart} of its domains are not as its log left them")))
+}

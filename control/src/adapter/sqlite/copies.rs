@@ -1,0 +1,152 @@
+//! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
+//! name when it is whole and on disk.
+
+use super::file::{Identity, beside, held, regular};
+use super::mark::{self, Judged, Log};
+use super::{check, fault, open};
+use crate::adapter::unfinished::Unfinished;
+use link::Position;
+use rusqlite::{Connection, OptionalExtension};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct Restored {
+    /// Where the log ends.
+    pub head: Position,
+    /// The store that was there before.
+    pub kept: Option<PathBuf>,
+}
+
+/// Copies the store, while a linkr runs on it or not, into a file that is not there yet. Says where its log ends.
+///
+/// # Errors
+/// What to do about it, in one line.
+pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
+    let (shown, shown_to) = (store.display(), to.display());
+    if !store.exists() {
+        return Err(format!("there is no store {shown}: see --data-dir and --store"));
+    }
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
+    regular(store).map_err(|why| cannot(&why))?;
+    if to.symlink_metadata().is_ok() {
+        return Err(format!("{shown_to} is there already, and a backup replaces nothing: give another name"));
+    }
+    let path = store.canonicalize().map_err(|e| cannot(&e))?;
+    let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
+    may_be_read(store, &path, &file)?;
+    let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
+    let new = Unfinished::new(to).map_err(|e| writing(&e))?;
+    let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
+    let source = open::reader(&path).map_err(|e| cannot(&e))?;
+    source
+        .execute("VACUUM INTO ?1", [name])
+        .map_err(|e| format!("cannot copy {shown} to {shown_to}: {e}"))?;
+    let head = finish(new.path(), &path)?;
+    new.becomes(to).map_err(|e| writing(&e))?;
+    Ok(head)
+}
+
+/// Whether what lies there is what a linkr has open, or what one left behind.
+fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<(), String> {
+    let shown = store.display();
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
+    let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
+    let mark = mark::of(path).map_err(|e| cannot(&e))?;
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => {
+            return Ok(());
+        }
+        Err(TryLockError::WouldBlock) => {
+            return Err(format!("{shown} is being opened or closed by a linkr: try again in a moment"));
+        }
+        Err(TryLockError::Error(e)) => return Err(cannot(&e)),
+    }
+    let log = mark::log_of(path).map_err(|e| cannot(&e))?;
+    match mark.map_or(Judged::Good, |mark| mark::judge(store, &mark, &now, log)) {
+        Judged::Good | Judged::Moved(_) => Ok(()), // the copy is looked through anyway
+        Judged::Refused(why) => Err(why),
+    }
+}
+
+/// Puts a file in the place of a store that no linkr runs on, and keeps the one that was there. `accept`: the file need
+/// not be a backup; it is taken for what it holds, with the write-ahead log beside it.
+///
+/// # Errors
+/// What to do about it, in one line. The store is as it was.
+pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, String> {
+    let (shown, target) = (from.display(), store.display());
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot read {shown}: {e}");
+    if !from.exists() {
+        return Err(format!("there is no {shown}"));
+    }
+    regular(from).map_err(|why| cannot(&why))?;
+    let _held = held(store).map_err(|fault| fault.to_string())?;
+    let from = from.canonicalize().map_err(|e| cannot(&e))?;
+    let store = if store.exists() { store.canonicalize().map_err(|e| cannot(&e))? } else { store.to_owned() };
+    let file = File::open(&from).map_err(|e| cannot(&e))?;
+    if from != store && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return Err(format!("{shown} is open in a running linkr: take a copy of it with linkr backup"));
+    }
+    let log = mark::log_of(&from).map_err(|e| cannot(&e))?;
+    let mark = mark::of(&from).map_err(|e| cannot(&e))?;
+    let whole = mark.is_none_or(|mark| mark.is_closed()) && !matches!(log, Log::Holds(_));
+    if !whole && !accept {
+        return Err(format!(
+            "{shown} is no backup but a copy of a store that was open, which may lack writes that were acknowledged: \
+             linkr restore --accept {shown} takes it for what it holds, after a check"
+        ));
+    }
+    let writing = |e: &dyn std::fmt::Display| format!("cannot write {target}: {e}");
+    let new = Unfinished::new(&store).map_err(|e| writing(&e))?;
+    fs::copy(&from, new.path()).map_err(|e| writing(&e))?;
+    let logged = matches!(log, Log::Holds(_));
+    if logged {
+        fs::copy(beside(&from, "-wal"), beside(new.path(), "-wal")).map_err(|e| writing(&e))?;
+    }
+    let head = finish(new.path(), &from).map_err(|why| match logged {
+        true => format!(
+            "{why}; without {shown}-wal it may be whole, at an earlier moment: move that away and try again"
+        ),
+        false => why,
+    })?;
+    let kept = keep(&store).map_err(|e| writing(&e))?;
+    new.becomes(&store).map_err(|e| writing(&e))?;
+    Ok(Restored { head, kept })
+}
+
+/// Looks a copy through, and marks it as one that may be opened wherever it is put.
+fn finish(copy: &Path, of: &Path) -> Result<Position, String> {
+    let wrong =
+        |why: &dyn std::fmt::Display| format!("{} is damaged or of different moments: {why}", of.display());
+    let db = Connection::open(copy).map_err(|e| wrong(&e))?;
+    db.pragma_update(None, "journal_mode", "delete").map_err(|e| wrong(&e))?; // what is in a log goes into the file
+    let head = check::whole(&db).map_err(|fault| wrong(&fault))?.map_err(|why| wrong(&why))?;
+    let known = "SELECT 1 FROM sqlite_schema WHERE name = 'opened'";
+    let marked = db.query_row(known, [], |_| Ok(())).optional().map_err(|e| wrong(&fault(&e)))?;
+    if marked.is_some() {
+        mark::release(&db).map_err(|fault| wrong(&fault))?;
+    }
+    db.close().map_err(|(_, e)| wrong(&e))?;
+    Ok(head)
+}
+
+/// What is there gets another name, with its log. The store has its name until the new one takes it: nobody who starts
+/// in between finds nothing, and begins anew without a word.
+fn keep(store: &Path) -> std::io::Result<Option<PathBuf>> {
+    if !store.exists() {
+        return Ok(None);
+    }
+    let now = crate::wire::timestamp(crate::writer::unix_ms()).to_string().replace([':', '.'], "-");
+    let kept = beside(store, &format!(".before-{now}"));
+    fs::hard_link(store, &kept)?;
+    for ending in ["-wal", "-shm"] {
+        match fs::rename(beside(store, ending), beside(&kept, ending)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(Some(kept))
+}

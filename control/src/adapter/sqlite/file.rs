@@ -1,0 +1,197 @@
+//! The files of a store as they lie on disk: claimed by what they are, not by what they are called, and looked for again
+//! before a write is acknowledged. Nothing in them is read here.
+
+use super::open::OpenFault;
+use crate::port::StoreFault;
+use std::fs::{File, Metadata, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::UNIX_EPOCH;
+
+/// For the owner alone: the store holds hashes of keys and targets nobody has published.
+const MODE: u32 = 0o600;
+
+/// Which file this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub inode: u64,
+    pub device: u64,
+    /// Nanoseconds since 1970, where the file system knows. An inode is given to another file once it is free.
+    pub born: Option<i64>,
+    /// Of the kernel: devices have other numbers after the next start of some machines.
+    pub boot: String,
+}
+
+impl Identity {
+    pub fn of(file: &Metadata) -> Self {
+        let born = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self {
+            inode: file.ino(),
+            device: file.dev(),
+            born: born.and_then(|born| i64::try_from(born.as_nanos()).ok()),
+            boot: boot.trim().to_owned(),
+        }
+    }
+}
+
+/// Whether both are one file. Within one run of the kernel a device keeps its number; after it the inode and the moment
+/// of its birth have to do.
+pub(super) fn is_same(one: &Identity, other: &Identity) -> bool {
+    let born = one.born.zip(other.born).is_none_or(|(one, other)| one == other);
+    let rebooted = !one.boot.is_empty() && !other.boot.is_empty() && one.boot != other.boot;
+    one.inode == other.inode && born && (one.device == other.device || rebooted)
+}
+
+/// `PATH` and an ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// A file that this process alone has, until it is released or this is dropped.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    /// As it was given: this has to lead to the file for as long as writes are acknowledged.
+    given: PathBuf,
+    /// Without symbolic links, as SQLite names the log.
+    pub path: PathBuf,
+    pub identity: Identity,
+    log: OnceLock<(u64, u64)>,
+    /// Of its name and of itself.
+    locks: Mutex<Option<[File; 2]>>,
+}
+
+impl Claimed {
+    /// Makes the file if there is none, and claims it: under its name, so that two starts do not make it twice, and
+    /// itself, which has other names where there are links.
+    pub fn new(given: &Path) -> Result<Self, OpenFault> {
+        let failed = |e: &dyn std::fmt::Display| {
+            OpenFault::new(format!("cannot use the store {}: {e}", given.display()))
+        };
+        regular(given).map_err(|why| failed(&why))?;
+        if !given.exists() {
+            private(given).map_err(|e| failed(&e))?;
+        }
+        let path = given.canonicalize().map_err(|e| failed(&e))?;
+        let named = claim(&beside(&path, ".lock"), given)?;
+        // Not before the name is claimed: to close a file takes away the locks that SQLite has on it in this process.
+        let itself = claim(&path, given)?;
+        for ending in ["", ".lock", "-wal", "-shm"] {
+            narrow(&beside(&path, ending));
+        }
+        let identity = Identity::of(&itself.metadata().map_err(|e| failed(&e))?);
+        let log = OnceLock::new();
+        let locks = Mutex::new(Some([named, itself]));
+        Ok(Self { given: given.to_owned(), path, identity, log, locks })
+    }
+
+    /// The log beside it is the one that is open: from now on it is looked for, too.
+    pub fn log_is_open(&self) -> std::io::Result<()> {
+        let log = std::fs::metadata(beside(&self.path, "-wal"))?;
+        let _ = self.log.set((log.dev(), log.ino())); // it is set once, by whoever opened it
+        Ok(())
+    }
+
+    /// Another process may have it. Everything that was open in it is closed before.
+    pub fn release(&self) {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Whether the names still lead to the files that are open. What is written into others is gone with this process.
+    pub fn check(&self) -> Result<(), StoreFault> {
+        let itself = (self.identity.device, self.identity.inode);
+        look(&self.given, itself)?;
+        self.log.get().map_or(Ok(()), |&log| look(&beside(&self.path, "-wal"), log))
+    }
+}
+
+fn look(path: &Path, open: (u64, u64)) -> Result<(), StoreFault> {
+    let there = match std::fs::metadata(path) {
+        Ok(file) if (file.dev(), file.ino()) == open => return Ok(()),
+        Ok(_) => "is another file now than the one that is open".to_owned(),
+        Err(e) if e.kind() == ErrorKind::NotFound => "is gone from its place".to_owned(),
+        Err(e) => format!("cannot be looked at: {e}"),
+    };
+    Err(StoreFault::Unavailable(format!(
+        "{} {there}, and what is written would be lost with this process: stop linkr, and put the file back or restore a \
+         backup",
+        path.display()
+    )))
+}
+
+/// Keeps every linkr away from a store that is to be replaced, which need not be there.
+pub(super) fn held(given: &Path) -> Result<[Option<File>; 2], OpenFault> {
+    let failed =
+        |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", given.display()));
+    regular(given).map_err(|why| failed(&why))?;
+    if !given.exists() {
+        return Ok([Some(claim(&beside(given, ".lock"), given)?), None]);
+    }
+    let path = given.canonicalize().map_err(|e| failed(&e))?;
+    Ok([Some(claim(&beside(&path, ".lock"), given)?), Some(claim(&path, given)?)])
+}
+
+/// Makes the file if there is none, and locks it for as long as it stays open.
+fn claim(file: &Path, store: &Path) -> Result<File, OpenFault> {
+    let failed = |e: &dyn std::fmt::Display| {
+        OpenFault::new(format!("cannot lock the store {} with {}: {e}", store.display(), file.display()))
+    };
+    regular(file).map_err(|why| failed(&why))?;
+    let open = private(file).map_err(|e| failed(&e))?;
+    match open.try_lock() {
+        Ok(()) => Ok(open),
+        Err(TryLockError::WouldBlock) => Err(in_use(store)),
+        Err(TryLockError::Error(e)) => Err(failed(&e)),
+    }
+}
+
+fn in_use(path: &Path) -> OpenFault {
+    OpenFault::new(format!(
+        "the store {} is in use by another linkr, perhaps under another name: stop that one, or give this one another \
+         store",
+        path.display()
+    ))
+}
+
+/// A pipe would block who opens it, and a device is no place for links. Nothing there is good, too.
+pub(super) fn regular(path: &Path) -> Result<(), String> {
+    let kind = match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e.to_string()),
+        Ok(file) => file.file_type(),
+    };
+    let what = match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(format!("it is {what} and no file"))
+}
+
+/// Opens it to be written, made for its owner alone.
+fn private(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).read(true).write(true).truncate(false).mode(MODE).open(path)
+}
+
+/// Files that others could read or write are closed to them.
+fn narrow(path: &Path) {
+    let Ok(file) = std::fs::metadata(path) else { return };
+    if !file.is_file() || file.mode() & 0o077 == 0 {
+        return;
+    }
+    let (file, mode) = (path.display(), format!("{:o}", file.mode() & 0o7777));
+    match std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)) {
+        Ok(()) => {
+            tracing::warn!(name: "store_narrowed", %file, was = mode, "others could use this file of the store: it is its owner's alone now")
+        }
+        Err(fault) => {
+            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store")
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is done for the files when nobody waits: the log goes into the file while nothing is written, and the
+//! whole store is read through once. On a plain thread; no write waits for it.
+
+use super::file::Claimed;
+use super::{check, open};
+use crate::port::StoreFault;
+use rusqlite::Connection;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often it is looked; a store that was not written for so long is idle.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How the files are.
+#[derive(Debug)]
+pub(super) struct Health {
+    pub files: Claimed,
+    pub commits: AtomicU64,
+    /// Something was read that cannot be: all is looked through again.
+    pub suspect: AtomicBool,
+    damage: OnceLock<String>,
+}
+
+impl Health {
+    pub fn new(files: Claimed) -> Self {
+        let (commits, suspect) = (AtomicU64::new(0), AtomicBool::new(true));
+        Self { files, commits, suspect, damage: OnceLock::new() }
+    }
+
+    /// Whether a write may be acknowledged.
+    pub fn good(&self) -> Result<(), StoreFault> {
+        self.whole()?;
+        self.files.check()
+    }
+
+    /// Whether what is not found is not there: in a damaged file it may be, where nobody finds it.
+    pub fn whole(&self) -> Result<(), StoreFault> {
+        match self.damage.get() {
+            Some(damage) => {
+                Err(StoreFault::Corrupt(format!("the file is damaged, restore a backup: {damage}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The thread. It ends when this is dropped.
+pub(super) struct Keeper {
+    stop: Option<Sender<()>>,
+    interrupt: rusqlite::InterruptHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    pub fn start(health: Arc<Health>) -> rusqlite::Result<Self> {
+        let db = open::beside_writer(&health.files.path)?;
+        let interrupt = db.get_interrupt_handle();
+        let (stop, stopped) = channel();
+        let run = move || run(&db, &health, &stopped);
+        let thread = std::thread::Builder::new().name("store".into()).spawn(run);
+        let thread = thread.map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+        Ok(Self { stop: Some(stop), interrupt, thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.take();
+        self.interrupt.interrupt();
+        let _ = self.thread.take().map(JoinHandle::join); // its panic has told of itself
+    }
+}
+
+fn run(db: &Connection, health: &Health, stopped: &Receiver<()>) {
+    let (mut seen, mut folded) = (0, 0);
+    while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        let commits = health.commits.load(Ordering::Relaxed);
+        if std::mem::replace(&mut seen, commits) != commits {
+            continue;
+        }
+        if folded != commits && fold(db) {
+            folded = commits;
+        }
+        if health.suspect.swap(false, Ordering::Relaxed) && health.damage.get().is_none() {
+            look_through(db, health);
+        }
+    }
+}
+
+/// First what takes long, beside whoever writes; then nothing is left to do but to empty the log.
+fn fold(db: &Connection) -> bool {
+    let folded = db
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .and_then(|()| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)));
+    matches!(folded, Ok(false)) // else somebody reads or writes: at the next look
+}
+
+fn look_through(db: &Connection, health: &Health) {
+    let began = Instant::now();
+    match check::pages(db) {
+        Ok(None) => {
+            tracing::debug!(name: "store_whole", took_ms = began.elapsed().as_millis() as u64, "the store is whole")
+        }
+        Ok(Some(damage)) => {
+            let file = health.files.path.display();
+            tracing::error!(
+                name: "store_damaged", %file, %damage,
+                "the store is damaged: writes are refused, and so is whatever is not found; restore a backup"
+            );
+            let _ = health.damage.set(damage);
+        }
+        Err(_) => health.suspect.store(true, Ordering::Relaxed), // cut off: at the next look
+    }
+}

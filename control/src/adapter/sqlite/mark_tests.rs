@@ -1,0 +1,368 @@
+use super::super::{Options, Sqlite};
+use super::*;
+use crate::journal::{Draft, Intent, Item};
+use crate::port::{Info, Repository};
+use link::{Code, DomainId, Key, Link, LinkParts, Target};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A folder that goes when the test does.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("linkr-mark-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// By another process: one that closes the file in this one takes away SQLite's locks.
+fn sh(folder: &Folder, script: &str) {
+    assert!(
+        Command::new("sh").current_dir(&folder.0).args(["-ec", script]).status().unwrap().success(),
+        "{script}"
+    );
+}
+
+fn open(path: &Path) -> Result<Sqlite, String> {
+    Sqlite::open(path, Options::default()).map_err(|e| e.to_string())
+}
+
+fn write(store: &Sqlite, codes: std::ops::Range<u32>) {
+    for code in codes {
+        let link = Link::new(LinkParts::to(Target::given("https://a.example/", &[]).unwrap())).unwrap();
+        let key = Key::new(DomainId::DEFAULT, &Code::new(&format!("c{code}")).unwrap());
+        let intent = Intent::Create(Draft { link, info: Info::default() });
+        store.commit(&[Item { key, intent }.into()], 1).unwrap();
+    }
+}
+
+/// A store of which a copy was made by `script` while it was open with ten links, then killed or stopped.
+fn copied(script: &str) -> (Folder, Sqlite) {
+    let folder = Folder::new();
+    let store = open(&folder.file("linkr.db")).unwrap();
+    write(&store, 0..10);
+    assert_eq!(store.head().unwrap().seq, 10);
+    sh(&folder, script);
+    (folder, store)
+}
+
+fn refused(path: &Path, words: &str) {
+    let why = open(path).unwrap_err();
+    assert!(why.contains(words), "{why}");
+    assert!(!why.contains('\n'), "{why}");
+}
+
+#[test]
+fn a_copy_of_an_open_store_is_refused_with_its_log_and_without() {
+    let (folder, store) = copied("cp linkr.db a.db; cp linkr.db b.db; cp linkr.db-wal b.db-wal");
+    refused(&folder.file("a.db"), "is a copy of one that was open in a running linkr");
+    refused(&folder.file("b.db"), "is a copy of one that was open in a running linkr");
+    refused(&folder.file("a.db"), "linkr restore --accept");
+    store.close();
+    drop(store);
+    assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().seq, 10);
+}
+
+#[test]
+fn the_log_of_an_earlier_opening_is_not_taken_for_this_ones() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let earlier = log_of(&path).unwrap();
+    drop(store);
+    let store = open(&path).unwrap();
+    write(&store, 10..20);
+    let mark = of(&path).unwrap().unwrap();
+    let now = &store.health.files.identity;
+    assert_eq!(judge(&path, &mark, now, log_of(&path).unwrap()), Judged::Good);
+    // By chance the counts of both may be near each other: once in sixteen.
+    if !mark.fits(earlier) {
+        let Judged::Refused(why) = judge(&path, &mark, now, earlier) else { panic!("it is taken") };
+        assert!(why.contains("of another opening"), "{why}");
+    }
+}
+
+#[test]
+fn a_crash_is_recovered_from_under_the_same_file() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
+    let log = log_of(&path).unwrap();
+    assert!(matches!(log, Log::Holds(_)));
+    assert_eq!(judge(&path, &mark, &now, log), Judged::Good);
+    assert_eq!(judge(&path, &mark, &now, Log::Empty), Judged::Good);
+    let Judged::Refused(why) = judge(&path, &mark, &now, Log::Missing) else {
+        panic!("nobody misses the log")
+    };
+    assert!(why.contains("its write-ahead log"), "{why}");
+    // After a reboot a device may have another number; within one it may not.
+    let device = Identity { device: now.device + 1, ..now.clone() };
+    assert!(matches!(judge(&path, &mark, &device, log), Judged::Refused(_)));
+    let rebooted = Identity { boot: "another".into(), ..device };
+    assert_eq!(judge(&path, &mark, &rebooted, log), Judged::Good);
+    // An inode that was given to another file.
+    let later = Identity { born: now.born.map(|at| at + 1), ..now };
+    if later.born.is_some() {
+        assert!(matches!(judge(&path, &mark, &later, log), Judged::Refused(_)));
+    }
+}
+
+#[test]
+fn the_logs_of_one_opening_follow_each_other() {
+    let folder = Folder::new();
+    let path = folder.file("linkr.db");
+    let store = open(&path).unwrap();
+    let mark = of(&path).unwrap().unwrap();
+    assert!(mark.salt.is_some());
+    for round in 0..20 {
+        write(&store, round * 10..(round + 1) * 10);
+        let log = log_of(&path).unwrap();
+        assert!(matches!(log, Log::Holds(_)) && mark.fits(log), "{mark:?} {log:?}");
+        let db = super::super::open::beside_writer(&path).unwrap();
+        fold(&db).unwrap();
+        assert_eq!(log_of(&path).unwrap(), Log::Empty);
+    }
+}
+
+#[test]
+fn a_store_that_is_dropped_is_closed() {
+    let (folder, store) = copied("true");
+    drop(store);
+    assert!(of(&folder.file("linkr.db")).unwrap().unwrap().is_closed());
+}
+
+#[test]
+fn a_store_that_was_closed_opens_wherever_it_is_put_and_says_when_it_is_torn() {
+    let (folder, store) = copied("cp linkr.db old.db");
+    store.close();
+    drop(store);
+    sh(&folder, "cp linkr.db moved.db; cp linkr.db torn.db");
+    assert!(log_of(&folder.file("linkr.db")).unwrap() == Log::Missing);
+    assert_eq!(open(&folder.file("moved.db")).unwrap().head().unwrap().seq, 10);
+    // A page of the links from before they were written, in a file that says it is closed.
+    let page = {
+        let db = without_log(&folder.file("torn.db")).unwrap();
+        db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'links'", [], |row| {
+            row.get::<_, u32>(0)
+        })
+        .unwrap()
+    };
+    sh(
+        &folder,
+        &format!(
+            "dd if=old.db of=torn.db bs=4096 count=1 skip={0} seek={0} conv=notrunc 2>/dev/null",
+            page - 1
+        ),
+    );
+    refused(&folder.file("torn.db"), "of different moments");
+}
+
+#[test]
+fn a_log_beside_a_store_that_was_closed_elsewhere_is_refused() {
+    let (folder, store) = copied("cp linkr.db-wal foreign");
+    store.close();
+    drop(store);
+    sh(&folder, "cp linkr.db other.db; cp foreign other.db-wal");
+    refused(&folder.file("other.db"), "holds writes of another file");
+}
+
+#[test]
+fn a_store_that_is_not_in_its_place_takes_no_writes() {
+    for (script, words) in [
+        ("rm linkr.db", "linkr.db is gone"),
+        ("rm linkr.db-wal", "linkr.db-wal is gone"),
+        ("cp linkr.db x; mv x linkr.db", "linkr.db is another file"),
+        ("cp linkr.db-wal x; mv x linkr.db-wal", "linkr.db-wal is another file"),
+    ] {
+        let (folder, store) = copied(script);
+        let key = Key::new(DomainId::DEFAULT, &Code::new("c0").unwrap());
+        let why = store.commit(&[Item { key, intent: Intent::Delete { etag: None } }.into()], 1).unwrap_err();
+        assert!(why.to_string().contains(words), "{script}: {why}");
+        assert_eq!(store.writable().unwrap_err(), why);
+        assert_eq!(store.head().unwrap().seq, 10, "reads go on");
+        drop(folder);
+    }
+}
+
+#[test]
+fn a_second_name_of_an_open_store_is_no_second_store() {
+    let (folder, store) =
+        copied("ln linkr.db hard.db; ln -s linkr.db soft.db; mkdir d; ln -s ../linkr.db d/linkr.db");
+    for name in ["linkr.db", "soft.db", "d/linkr.db"] {
+        refused(&folder.file(name), "is in use by another linkr");
+    }
+    // Its own process: this one would take the locks away.
+    let held = Command::new("flock").args(["-n", folder.file("hard.db").to_str().unwrap(), "true"]).status();
+    assert!(!held.unwrap().success());
+    write(&store, 10..11);
+}
+
+#[test]
+fn what_is_no_file_is_no_store() {
+    let folder = Folder::new();
+    sh(&folder, "mkfifo pipe; mkdir dir");
+    refused(&folder.file("pipe"), "it is a pipe and no file");
+    refused(&folder.file("dir"), "it is a directory and no file");
+    refused(Path::new("/dev/null"), "it is a device and no file");
+}
+
+#[test]
+fn files_of_a_store_are_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, store) = copied("chmod 644 linkr.db linkr.db-wal");
+    store.close();
+    drop(store);
+    let store = open(&folder.file("linkr.db")).unwrap();
+    write(&store, 10..11);
+    for name in ["linkr.db", "linkr.db-wal", "linkr.db-shm", "linkr.db.lock"] {
+        let mode = std::fs::metadata(folder.file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn the_log_is_brought_into_the_file_when_nothing_is_written() {
+    let (folder, store) = copied("true");
+    let began = std::time::Instant::now();
+    while log_of(&folder.file("linkr.db")).unwrap() != Log::Empty {
+        assert!(began.elapsed().as_secs() < 30);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    write(&store, 10..11);
+}
+
+#[test]
+fn a_backup_holds_what_was_written_and_opens_where_it_is_put() {
+    use super::super::{backup, restore};
+    let (folder, store) = copied("true");
+    let (db, copy) = (folder.file("linkr.db"), folder.file("copy.db"));
+    // Beside the open store: by another process there, here in the same one.
+    let head = backup(&db, &copy).unwrap();
+    assert_eq!((head.seq, head), (10, store.head().unwrap()));
+    assert!(backup(&db, &copy).unwrap_err().contains("replaces nothing"));
+    write(&store, 10..20);
+    assert!(restore(&copy, &db, false).unwrap_err().contains("in use by another linkr"));
+    store.close();
+    drop(store);
+    let restored = restore(&copy, &db, false).unwrap();
+    assert_eq!(restored.head, head);
+    assert_eq!(open(&db).unwrap().head().unwrap().seq, 10);
+    let kept = restored.kept.unwrap();
+    assert_eq!(open(&kept).unwrap().head().unwrap().seq, 20);
+}
+
+#[test]
+fn a_copy_made_by_hand_is_taken_only_when_that_is_said() {
+    use super::super::restore;
+    let (folder, store) = copied("cp linkr.db a.db; cp linkr.db-wal a.db-wal; cp linkr.db b.db");
+    store.close();
+    drop(store);
+    let (a, b, to) = (folder.file("a.db"), folder.file("b.db"), folder.file("new.db"));
+    assert!(restore(&a, &to, false).unwrap_err().contains("restore --accept"));
+    assert!(!to.exists());
+    assert_eq!(restore(&a, &to, true).unwrap().head.seq, 10);
+    assert_eq!(open(&to).unwrap().head().unwrap().seq, 10);
+    // In its own place, and without what only the log had.
+    let done = restore(&b, &b, true).unwrap();
+    assert_eq!(open(&b).unwrap().head().unwrap().seq, done.head.seq);
+    assert!(done.head.seq < 10 && done.kept.is_some());
+}
+
+#[test]
+fn a_damaged_store_does_not_say_that_a_link_is_absent() {
+    let folder = Folder::new();
+    let path = folder.file("linkr.db");
+    let store = open(&path).unwrap();
+    write(&store, 0..2_000);
+    store.close();
+    drop(store);
+    // A page of links that reads as an empty one: the next best thing to not being there.
+    let script = "root=$(sqlite3 linkr.db \"SELECT rootpage FROM sqlite_schema WHERE name = 'links'\")\n\
+                  page=$(sqlite3 linkr.db \"SELECT max(pageno) FROM dbstat WHERE name = 'links' AND pagetype = 'leaf'\")\n\
+                  test $page -ne $root; at=$(( (page - 1) * 4096 ))\n\
+                  printf '\\012\\000\\000\\000\\000\\020\\000\\000' | dd of=linkr.db bs=1 seek=$at conv=notrunc 2>/dev/null";
+    if !Command::new("sqlite3").arg("-version").output().is_ok_and(|done| done.status.success()) {
+        return println!("SKIPPED: there is no sqlite3");
+    }
+    sh(&folder, script);
+    let store = open(&path).unwrap();
+    let began = std::time::Instant::now();
+    while store.writable().is_ok() {
+        assert!(began.elapsed().as_secs() < 30);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let key = Key::new(DomainId::DEFAULT, &Code::new("never").unwrap());
+    assert!(store.link(&key).unwrap_err().to_string().contains("damaged"));
+    assert!(store.walk(b"", crate::port::Limit { rows: 1, bytes: 1 }).is_err());
+}
+
+/// `LINKR_LONG=1`: what looking costs. Prints; nothing is asserted about time.
+#[test]
+fn what_a_look_costs() {
+    if std::env::var_os("LINKR_LONG").is_none() {
+        return;
+    }
+    let (folder, store) = copied("true");
+    let began = std::time::Instant::now();
+    for _ in 0..100_000 {
+        store.health.good().unwrap();
+    }
+    println!("{:?} a look at the files", began.elapsed() / 100_000);
+    let link =
+        Link::new(LinkParts::to(Target::given("https://example.com/some/where?a=1", &[]).unwrap())).unwrap();
+    for chunk in 0..200 {
+        let item = |n| {
+            let key = Key::new(DomainId::DEFAULT, &Code::new(&format!("l{chunk}/{n}")).unwrap());
+            Item { key, intent: Intent::Create(Draft { link: link.clone(), info: Info::default() }) }
+        };
+        let items = (0..5_000).map(item).collect();
+        let request =
+            crate::journal::Request { items, kind: crate::journal::Kind::Chunk, by: None, retry: None };
+        store.commit(&[request], 1).unwrap();
+    }
+    let path = folder.file("linkr.db");
+    let timed = |what: &str, f: &dyn Fn()| {
+        let began = std::time::Instant::now();
+        f();
+        println!("{:?} for {what}", began.elapsed());
+    };
+    let db = super::super::open::reader(&path).unwrap();
+    println!("{} bytes", std::fs::metadata(&path).unwrap().len());
+    timed("the pages of 1 M links", &|| assert_eq!(super::super::check::pages(&db).unwrap(), None));
+    timed("pages, links and log of 1 M links", &|| assert!(super::super::check::whole(&db).unwrap().is_ok()));
+    timed("a backup of 1 M links", &|| drop(super::super::backup(&path, &folder.file("copy.db")).unwrap()));
+}
+
+#[test]
+fn a_crash_in_a_start_after_a_crash_is_recovered_from() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
+    // The file with an empty log, as an idle store leaves it that is killed, in the hands of the next start.
+    fold(&super::super::open::beside_writer(&path).unwrap()).unwrap();
+    sh(&folder, "cp linkr.db killed.db; : > killed.db-wal");
+    let killed = folder.file("killed.db");
+    let next = Connection::open(&killed).unwrap();
+    fold(&next).unwrap();
+    next.execute("UPDATE opened SET salt = 0", []).unwrap();
+    let log = log_of(&killed).unwrap();
+    assert!(matches!(log, Log::Holds(_)));
+    assert_eq!(judge(&path, &mark, &now, log), Judged::Good);
+    // Between the mark of an opening and its first log.
+    let young = Mark { salt: None, ..mark };
+    assert_eq!(judge(&path, &young, &now, Log::Missing), Judged::Good);
+}
