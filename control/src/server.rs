@@ -326,13 +326,16 @@ async fn show(
         }
         tokio::select! {
             changed = head.changed() => if changed.is_err() { return },
-            // Nobody writes: a store that takes no writes any more is noticed here.
-            () = tokio::time::sleep(Duration::from_secs(1)) => {
-                let _ = crate::service::blocking(&store, Repository::writable).await; // its watcher tells
-            }
+            () = idle(&store) => {}
             _ = stop.wait_for(|&stop| stop) => return,
         }
     }
+}
+
+/// A second without a write. A store that takes none any more is noticed here; its watcher tells.
+async fn idle(store: &Arc<dyn Repository>) {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _ = crate::service::blocking(store, Repository::writable).await;
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
