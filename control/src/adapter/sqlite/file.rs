@@ -188,10 +188,13 @@ fn narrow(path: &Path) {
     let (file, mode) = (path.display(), format!("{:o}", file.mode() & 0o7777));
     match std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)) {
         Ok(()) => {
-            tracing::warn!(name: "store_narrowed", %file, was = mode, "others could use this file of the store: it is its owner's alone now")
+            tracing::warn!(
+                name: "store_narrowed", %file, was = mode,
+                "others could use this file of the store: it is its owner's alone now"
+            );
         }
         Err(fault) => {
-            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store")
+            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store");
         }
     }
 }

@@ -108,7 +108,8 @@ fn look_through(db: &Connection, health: &Health) {
     let began = Instant::now();
     match check::pages(db) {
         Ok(None) => {
-            tracing::debug!(name: "store_whole", took_ms = began.elapsed().as_millis() as u64, "the store is whole")
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::debug!(name: "store_whole", took_ms, "the store is whole");
         }
         Ok(Some(damage)) => {
             let file = health.files.path.display();

@@ -1,3 +1,6 @@
+//! The mark and what hangs on it, with real files of SQLite: copies, crashes, names, backups. What is copied is copied by
+//! another process, since one that closes a file takes away the locks that SQLite has on it.
+
 use super::super::{Options, Sqlite};
 use super::*;
 use crate::journal::{Draft, Intent, Item};
