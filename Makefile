@@ -38,6 +38,11 @@ trials:
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
 
+# Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request fails (three minutes).
+.PHONY: restarts
+restarts:
+	LINKR_LONG=1 cargo test --locked --package cli --test e2e rolling -- --nocapture
+
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.
 SEED ?= 0

@@ -151,7 +151,7 @@ impl Worker {
     /// and its client may have sent a request already.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
         for door in &doors {
-            if let Err(fault) = sys::begin_no_handshake(&door.listener) {
+            if let Err(fault) = exposition::begin_no_handshake(&door.listener) {
                 tracing::warn!(name: "handshakes_cut", worker = self.index, %fault, "connections that begin now may be reset");
             }
         }

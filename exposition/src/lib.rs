@@ -1,5 +1,5 @@
-//! What both halves say of themselves: the formats of `/metrics`, the admin listener that serves them, and the places that
-//! connections of a listener take. Nothing is counted here.
+//! What both halves say of themselves: the formats of `/metrics`, the admin listener that serves them, the places that
+//! connections of a listener take, and how a listener ends. Nothing is counted here.
 //!
 //! Both halves describe their numbers as a [`Collector`]; `prometheus-client` writes OpenMetrics and protobuf. The
 //! classic text is written here, from the protobuf model: it is what every tool reads, and the crate has none.
@@ -9,6 +9,7 @@ mod admin;
 pub mod certificates;
 mod classic;
 mod files;
+mod handshakes;
 mod places;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
@@ -18,6 +19,7 @@ use std::fmt;
 
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
 pub use files::file_limit;
+pub use handshakes::begin_no_handshake;
 pub use places::{Place, Places};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;

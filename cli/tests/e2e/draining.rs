@@ -6,7 +6,7 @@ use crate::support::{
 use crate::tls;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// With a link `x`, in a directory of its own.
@@ -114,9 +114,9 @@ fn who_is_silent_has_until_the_timeout_and_then_is_told() {
 }
 
 /// Asks on new connections until nobody listens: what became of those that were made.
-fn knock(edge: SocketAddr, answered: &AtomicUsize) -> Result<(), String> {
+fn knock(at: SocketAddr, path: &str, wanted: u16, answered: &AtomicUsize) -> Result<(), String> {
     loop {
-        let mut stream = match TcpStream::connect_timeout(&edge, Duration::from_millis(500)) {
+        let mut stream = match TcpStream::connect_timeout(&at, Duration::from_millis(500)) {
             Ok(stream) => stream,
             // A handshake that was begun too late.
             Err(fault) if matches!(fault.kind(), ErrorKind::ConnectionRefused | ErrorKind::TimedOut) => {
@@ -125,9 +125,10 @@ fn knock(edge: SocketAddr, answered: &AtomicUsize) -> Result<(), String> {
             Err(fault) => return Err(format!("connect: {fault}")),
         };
         let mut answer = Vec::new();
-        let asked = stream.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let asked = stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
         asked.and_then(|()| stream.read_to_end(&mut answer)).map_err(|fault| format!("lost: {fault}"))?;
-        if !answer.starts_with(b"HTTP/1.1 302 ") {
+        if !text(&answer).starts_with(&format!("HTTP/1.1 {wanted} ")) {
             return Err(format!("cut: {:?}", text(&answer)));
         }
         answered.fetch_add(1, Ordering::Relaxed);
@@ -141,16 +142,153 @@ fn no_connection_that_was_made_is_lost_when_the_listeners_close() {
         let _turn = beside_others();
         let dir = Dir::new();
         let mut linkr = started(&dir, &[[IO_URING, EPOLL][round % 2]]);
-        let (edge, answered) = (linkr.edge(), AtomicUsize::new(0));
+        let edge = linkr.edge();
+        stops_under_knocks(&mut linkr, edge, "/x", 302);
+    }
+}
+
+fn stops_under_knocks(linkr: &mut Linkr, at: SocketAddr, path: &str, wanted: u16) {
+    let answered = AtomicUsize::new(0);
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let knocks: Vec<_> = (0..16).map(|_| scope.spawn(|| knock(at, path, wanted, &answered))).collect();
+        until("many to come", || (answered.load(Ordering::Relaxed) > 300).then_some(()));
+        linkr.ask_to_stop();
+        knocks.into_iter().filter_map(|knock| knock.join().unwrap().err()).collect()
+    });
+    assert_eq!(ends, Vec::<String>::new());
+    assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+}
+
+/// `linkr control`, for as long as nobody asks it to stop.
+fn control(dir: &Dir) -> Linkr {
+    let mut command = command(LINKR, dir.path());
+    command.arg("control").args(FREE_PORTS);
+    Linkr::start(command, dir, &["api", "admin"])
+}
+
+#[test]
+fn no_connection_that_was_made_is_lost_when_the_api_closes() {
+    let rounds = if std::env::var_os("LINKR_LONG").is_some() { 40 } else { 4 };
+    for _ in 0..rounds {
+        let _turn = beside_others();
+        let dir = Dir::new();
+        let mut control = control(&dir);
+        let api = control.api();
+        stops_under_knocks(&mut control, api, "/v1/links", 200);
+    }
+}
+
+const MANY: usize = 4_000;
+
+/// Asks for one link after the other, until told that an answer is the last: the first that is no redirect.
+fn ask_for_all(edge: SocketAddr, first: usize, answered: &AtomicUsize) -> Result<(), String> {
+    let mut connection = Connection::to(edge);
+    for number in first.. {
+        let sent = connection.send("GET", &format!("/c{}", number % MANY), "");
+        let answer = sent.and_then(|()| connection.answer(false));
+        let answer = answer.map_err(|fault| format!("lost: {fault}"))?.ok_or("ended without a word")?;
+        if answer.status != 302 {
+            return Err(format!("{answer:?}"));
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+        if closes(&answer) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The edge half ends first: what control says to it until its last answer is heard.
+#[test]
+fn what_is_asked_of_control_during_a_drain_is_answered() {
+    for driver in [IO_URING, EPOLL] {
+        let _turn = beside_others();
+        let dir = Dir::new();
+        let env = [driver, ("LINKR_HOT_SET_BYTES", "128KiB"), ("LINKR_DRAIN_DELAY", "2s")];
+        let mut linkr = Linkr::up_with(&dir, &env);
+        let rows = (0..MANY).map(|number| format!("c{number},https://example.com/some/target/{number}\n"));
+        let file = dir.write("links.csv", format!("code,target\n{}", rows.collect::<String>()));
+        linkr.ok(&dir, &["import", &file]);
+        linkr.catch_up();
+        let (edge, answered, over) = (linkr.edge(), AtomicUsize::new(0), AtomicBool::new(false));
+        let asked = || {
+            linkr
+                .metric("linkr_edge_requests_total{outcome=\"redirect\",tier=\"origin\"}")
+                .unwrap_or_default()
+        };
+        // Opened before, asked at the very end: after the listeners have closed, control still answers for it.
+        let (mut last, mut holds) = (Connection::to(edge), Connection::to(edge));
+        last.ask("GET", "/c0");
+        holds.ask("GET", "/c0");
         let ends: Vec<_> = std::thread::scope(|scope| {
-            let knocks: Vec<_> = (0..16).map(|_| scope.spawn(|| knock(edge, &answered))).collect();
-            until("many to come", || (answered.load(Ordering::Relaxed) > 300).then_some(()));
+            let visitors: Vec<_> = (0..8)
+                .map(|at| {
+                    let (answered, over) = (&answered, &over);
+                    scope.spawn(move || {
+                        let mut first = at * MANY / 8;
+                        while !over.load(Ordering::Relaxed) {
+                            ask_for_all(edge, first, answered)?;
+                            first += 97;
+                        }
+                        Ok::<_, String>(())
+                    })
+                })
+                .collect();
+            until("questions", || (asked() > 200.0).then_some(()));
             linkr.ask_to_stop();
-            knocks.into_iter().filter_map(|knock| knock.join().unwrap().err()).collect()
+            until("the drain", || closes(&linkr.get("/c1")).then_some(()));
+            let (before, of_all) = (asked(), answered.load(Ordering::Relaxed));
+            until("questions during the drain", || {
+                (asked() > before + 20.0 && answered.load(Ordering::Relaxed) > of_all + 20).then_some(())
+            });
+            over.store(true, Ordering::Relaxed);
+            visitors.into_iter().filter_map(|visitor| visitor.join().unwrap().err()).collect()
         });
         assert_eq!(ends, Vec::<String>::new());
+        let refused = |fault: &std::io::Error| fault.kind() == ErrorKind::ConnectionRefused;
+        until("it to accept no more", || TcpStream::connect(edge).err().filter(refused));
+        let before = asked();
+        // From all over what memory does not hold: some of them are asked of control.
+        last.write_all(
+            (0..64)
+                .map(|at| format!("GET /c{} HTTP/1.1\r\nHost: a\r\n\r\n", at * 61))
+                .collect::<String>()
+                .as_bytes(),
+        )
+        .unwrap();
+        for at in 0..64 {
+            let answer = last.answer(false).unwrap().unwrap();
+            assert_eq!((answer.status, closes(&answer)), (302, at == 63), "{at}: {answer:?}");
+        }
+        until("them to be counted", || (asked() > before).then_some(()));
+        assert!(closes(&holds.ask("GET", "/c1")));
         assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+        assert!(!linkr.stderr().contains("control cannot be followed"), "{}", linkr.stderr());
     }
+}
+
+#[test]
+fn an_edge_that_turns_blind_while_it_stops_says_so() {
+    let _turn = beside_others();
+    let (dir, own) = (Dir::new(), Dir::new());
+    let mut control = control(&dir);
+    let mut edge = command(LINKR, own.path());
+    edge.args(["edge", "--control", &format!("http://{}", control.api()), "--drain-timeout", "60m"]);
+    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut edge = Linkr::start(edge, &own, &["edge", "admin"]);
+    until("it to be ready", || {
+        (Connection::to(edge.admin()).ask("GET", "/readyz").status == 200).then_some(())
+    });
+    let mut kept = Connection::to(edge.edge());
+    kept.ask("GET", "/nobody");
+    edge.ask_to_stop();
+    until("it to accept no more", || TcpStream::connect(edge.edge()).err());
+    control.kill();
+    for line in ["control cannot be followed", "control was not heard for a second"] {
+        until(line, || edge.stderr().contains(line).then_some(()));
+    }
+    assert!(closes(&kept.ask("GET", "/nobody")));
+    assert_eq!(edge.exited().code(), Some(0), "{}", edge.stderr());
 }
 
 #[test]

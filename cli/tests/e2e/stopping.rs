@@ -71,14 +71,15 @@ fn nothing_in_flight_is_cut_epoll() {
 }
 
 #[test]
-fn an_idle_caller_of_the_api_does_not_hold_it_up() {
+fn an_idle_caller_of_the_api_holds_it_up_for_the_timeout_at_most() {
     let _turn = beside_others();
     let dir = Dir::new();
-    let mut linkr = Linkr::up(&dir);
+    let mut linkr = Linkr::up_with(&dir, &[("LINKR_DRAIN_TIMEOUT", "1s")]);
     let mut api = Connection::to(linkr.api());
     assert_eq!(api.call("POST", "/v1/links", r#"{"target":"https://a"}"#).unwrap().unwrap().status, 201);
     linkr.ask_to_stop();
     assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+    assert!(!linkr.stderr().contains("cut"), "{}", linkr.stderr());
 }
 
 #[test]

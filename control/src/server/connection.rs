@@ -30,11 +30,14 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// After an error of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// When control stops, for whoever is in the listener's queue.
-const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
+/// When control stops, for handshakes that have begun.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(200);
 
 /// When control stops, for whoever was just let in and has not asked yet.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// When the time is over, for those that are closed then and for what is being answered.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How far the end of this control has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub enum Ending {
     NotYet,
     /// Whoever asks is answered, and told to connect elsewhere.
     Draining,
-    /// Calls that are under way have until then.
+    /// Calls that are under way have until then, and so has whoever may still ask over HTTP/1.
     By(Instant),
 }
 
@@ -69,11 +72,9 @@ pub async fn accept(
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
-            () = stopped(&mut ending) => {
-                let last = *last.get_or_insert_with(|| Instant::now() + LAST_HANDSHAKES);
-                if Instant::now() >= last {
-                    break;
-                }
+            _ = stopped(&mut ending) => {
+                let last = *last.get_or_insert_with(|| last_handshake(&listener));
+                // Tried once more behind that moment: it ends with an empty queue.
                 match tokio::time::timeout_at(last, listener.accept()).await {
                     Ok(taken) => taken,
                     Err(_) => break,
@@ -108,7 +109,7 @@ pub async fn accept(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    let by = if let Ending::By(by) = *ending.borrow() { by } else { Instant::now() };
+    let by = stopped(&mut ending).await + LAST_WORDS;
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout_at(by, ended).await.is_err() {
         tracing::warn!(name: "calls_cut", "calls that were still under way are cut off");
@@ -116,15 +117,31 @@ pub async fn accept(
     }
 }
 
-/// Waits until control stops, or until nobody is left who could say so.
-async fn stopped(ending: &mut watch::Receiver<Ending>) {
-    let _ = ending.wait_for(|ending| matches!(ending, Ending::By(_))).await;
+/// Waits until control stops, or until nobody is left who could say so: until when calls may take then.
+async fn stopped(ending: &mut watch::Receiver<Ending>) -> Instant {
+    match ending.wait_for(|ending| matches!(ending, Ending::By(_))).await.as_deref() {
+        Ok(&Ending::By(by)) => by,
+        _ => Instant::now(),
+    }
 }
 
-/// The same, and then until something was asked, for a while: hyper ends a connection without an answer before that.
+/// The same, and then until something was asked, for a while: hyper ends a connection without an answer before that. One of
+/// HTTP/1 ends with its next answer, which says so; hyper would end it between two requests, and meet the second.
 async fn stopped_and_asked(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
-    stopped(ending).await;
-    let _ = tokio::time::timeout(FIRST_REQUEST, used.wait_for(|&used| used != Use::Nothing)).await;
+    let by = stopped(ending).await;
+    let first = by.min(Instant::now() + FIRST_REQUEST);
+    let _ = tokio::time::timeout_at(first, used.wait_for(|&used| used != Use::Nothing)).await;
+    if *used.borrow() == Use::Http1 {
+        tokio::time::sleep_until(by).await;
+    }
+}
+
+/// No handshake begins any more; those that have begun have until then.
+fn last_handshake(listener: &TcpListener) -> Instant {
+    if let Err(fault) = exposition::begin_no_handshake(listener) {
+        tracing::warn!(name: "handshakes_cut", %fault, "connections to the API that begin now may be reset");
+    }
+    Instant::now() + LAST_HANDSHAKES
 }
 
 /// Waits until a connection can be told to end while others are still answered: only HTTP/2 has words for that.
@@ -382,6 +399,31 @@ mod tests {
         end.send_replace(Ending::By(began + HEAD));
         task.await.unwrap();
         assert_eq!(began.elapsed().as_secs(), FIRST_REQUEST.as_secs());
+    }
+
+    /// Found by attack: what was sent while control closed the idle had no answer.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_caller_over_http1_is_answered_until_the_end_and_then_closed() {
+        for ask_late in [true, false] {
+            let (mut client, task, end) = served();
+            let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            let mut first = [0; 1024];
+            assert!(client.read(&mut first).await.unwrap() > 0);
+            let began = Instant::now();
+            end.send_replace(Ending::By(began + HEAD / 2));
+            tokio::time::sleep(HEAD / 3).await;
+            assert!(!task.is_finished());
+            if ask_late {
+                client.write_all(request).await.unwrap();
+            }
+            let mut rest = String::new();
+            client.read_to_string(&mut rest).await.unwrap();
+            assert_eq!(rest.contains("connection: close"), ask_late, "{rest}");
+            task.await.unwrap();
+            let took = if ask_late { HEAD / 3 } else { HEAD / 2 };
+            assert_eq!(began.elapsed().as_secs(), took.as_secs());
+        }
     }
 
     #[tokio::test(start_paused = true)]

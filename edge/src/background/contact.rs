@@ -40,10 +40,10 @@ impl Contact {
     }
 }
 
-/// Says when this edge turns blind, and when it sees again, until the edge stops.
+/// Says when this edge turns blind, and when it sees again, as long as it answers.
 pub async fn watch_sight(shared: Arc<Shared>) {
     let (mut spell, began) = (Spell::default(), sys::boottime_ms());
-    while !shared.is_stopping() {
+    loop {
         tokio::time::sleep(LOOK).await;
         let now = sys::boottime_ms();
         let freshness = shared.set.freshness(now);

@@ -110,9 +110,6 @@ impl Driver {
     }
 
     async fn lost(&mut self, why: Why) {
-        if self.shared.is_stopping() {
-            return;
-        }
         let url = self.origin.url().to_owned();
         let looked = tokio::task::spawn_blocking(move || (why.looked_at(&url), url)).await;
         if let Ok((why, url)) = looked {
