@@ -9,6 +9,8 @@ use crate::StartFault;
 use crate::shared::Shared;
 use crate::sys;
 use link::Position;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -50,6 +52,9 @@ impl Snapshot {
     /// # Errors
     /// [`StartFault`] when another process has it, or nothing can be written there.
     pub fn open(path: &Path) -> Result<Self, StartFault> {
+        for file in [path.to_path_buf(), beside(path, "note")] {
+            own_file(&file)?;
+        }
         let note = note::Note::open(&beside(path, "note")).map_err(StartFault)?;
         Ok(Self { path: path.to_path_buf(), note, counts: Counts::default() })
     }
@@ -123,6 +128,25 @@ pub struct Standing {
     pub generation: u64,
     /// Every change up to here is applied.
     pub position: Position,
+}
+
+/// A pipe or a device would block the start or be written over. What others may use is closed to them.
+fn own_file(file: &Path) -> Result<(), StartFault> {
+    let shown = file.display();
+    let there = match std::fs::metadata(file) {
+        Ok(there) => there,
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(fault) => return Err(StartFault(format!("cannot use {shown}: {fault}: see --snapshot"))),
+    };
+    if !there.is_file() {
+        return Err(StartFault(format!("{shown} is no file: give another with --snapshot")));
+    }
+    if there.mode() & 0o077 != 0
+        && let Err(fault) = std::fs::set_permissions(file, Permissions::from_mode(0o600))
+    {
+        tracing::warn!(name: "snapshot_open_to_others", file = %shown, %fault, "others can use a file of this edge");
+    }
+    Ok(())
 }
 
 /// `FILE.ending`.

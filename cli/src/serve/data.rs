@@ -6,9 +6,9 @@ use crate::secret;
 use control::adapter::postgres::Options;
 use control::port::Repository;
 use control::{StoreAt, keys};
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// In a data directory: the key of clients on this machine.
@@ -27,10 +27,26 @@ pub fn key_file(dir: &Path) -> Option<PathBuf> {
     (!usual).then(|| dir.join(FIRST_KEY))
 }
 
+/// A pipe would block who opens it. What others may use is closed to them.
+fn own_file(file: &Path) -> Result<(), Fault> {
+    let shown = file.display();
+    let Ok(there) = std::fs::metadata(file) else { return Ok(()) }; // whoever opens it says why not
+    if !there.is_file() {
+        return Err(Fault::new(format_args!("{shown} is no file: move it away, linkr makes another")));
+    }
+    if there.mode() & 0o077 != 0
+        && let Err(fault) = std::fs::set_permissions(file, Permissions::from_mode(0o600))
+    {
+        crate::out::note(&format!("others can use {shown}: {fault}"));
+    }
+    Ok(())
+}
+
 /// The first start makes a key that allows everything but to be an edge, for clients on this machine. A later one makes
 /// another if the file is gone, or is that of another store.
 pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
     let file = dir.join(FIRST_KEY);
+    own_file(&file)?;
     match std::fs::read_to_string(&file) {
         Ok(text) => {
             let known = store.key_rows().keys().map_err(Fault::new)?.1;
@@ -101,7 +117,9 @@ impl Locked {
                 dir.display()
             ))
         };
-        let file = File::options().create(true).append(true).open(dir.join("lock")).map_err(cannot)?;
+        let lock = dir.join("lock");
+        own_file(&lock)?;
+        let file = File::options().create(true).append(true).mode(0o600).open(lock).map_err(cannot)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Fault::new(format_args!(

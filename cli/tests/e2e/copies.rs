@@ -1,8 +1,11 @@
 //! Copies of a store while writes go on: by hand they are refused or whole, by `linkr backup` they are at one position.
 
 use crate::stores::{Store, control};
-use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text, until};
+use crate::support::{
+    Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, bounded, command, text, until,
+};
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Mutex;
@@ -282,4 +285,25 @@ fn a_log_that_is_taken_away_after_kill_9_is_missed_and_restore_says_what_is_left
     );
     let control = control(&dir, "sqlite:data/linkr.db");
     assert_eq!(codes(&control, &dir).into_keys().collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
+fn a_pipe_in_the_data_directory_is_refused_and_files_that_were_open_to_others_are_not() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    drop(Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]));
+    for file in ["lock", "admin.key", "linkr.db"] {
+        sh(dir.path(), &format!("mv data/{file} kept; mkfifo data/{file}"));
+        let mut up = command(LINKR, dir.path());
+        up.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(FREE_PORTS);
+        let said = bounded(up, &dir, Duration::from_secs(10)).unwrap_err();
+        assert!(said.contains("no file"), "{file}: {said}");
+        sh(dir.path(), &format!("rm data/{file}; mv kept data/{file}"));
+    }
+    sh(dir.path(), "chmod 644 data/*");
+    let _up = Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]);
+    for entry in std::fs::read_dir(dir.path().join("data")).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{}", entry.path().display());
+    }
 }

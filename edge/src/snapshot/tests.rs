@@ -284,3 +284,25 @@ fn a_clean_stop_writes_what_changed() {
     let (shared, restored) = dir.start();
     assert_eq!((restored.unwrap().position.seq, shared.set.version(&key(7))), (41, Some(41)));
 }
+
+#[test]
+fn what_is_no_file_is_no_snapshot_and_a_file_is_its_owners_alone() {
+    let dir = Dir::new("pipe");
+    let mkfifo =
+        |file: &Path| assert!(std::process::Command::new("mkfifo").arg(file).status().unwrap().success());
+    mkfifo(&dir.file());
+    assert!(Snapshot::open(&dir.file()).unwrap_err().to_string().contains("is no file"));
+    fs::remove_file(dir.file()).unwrap();
+    mkfifo(&beside(&dir.file(), "note"));
+    assert!(Snapshot::open(&dir.file()).unwrap_err().to_string().contains("is no file"));
+    fs::remove_file(beside(&dir.file(), "note")).unwrap();
+    fs::write(dir.file(), "").unwrap();
+    fs::set_permissions(dir.file(), Permissions::from_mode(0o644)).unwrap();
+    mkfifo(&beside(&dir.file(), "new")); // who opened it would wait for a reader
+    drop(Snapshot::open(&dir.file()).unwrap());
+    dir.written(3);
+    for ending in ["note", ""] {
+        let file = if ending.is_empty() { dir.file() } else { beside(&dir.file(), ending) };
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600, "{}", file.display());
+    }
+}

@@ -123,7 +123,9 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
     };
     let stale_ms = set.freshness(sys::boottime_ms()).stale_ms();
     let fresh_at = stale_ms.map(|ms| unix_ms().saturating_sub_unsigned(ms));
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+    // Made anew: what another left there may be a link, a pipe that blocks, or open to others.
+    let _ = remove_file(new);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
     let header = Header { position: dump.position, fresh_at };
     let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, file), &header)?;
     for domain in shared.domains.dump() {
