@@ -38,7 +38,7 @@ trials:
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
 
-# Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request fails (three minutes).
+# Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts
 restarts:
 	LINKR_LONG=1 cargo test --locked --package cli --test e2e rolling -- --nocapture
