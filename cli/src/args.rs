@@ -109,6 +109,14 @@ pub enum FeedCommand {
         #[command(flatten)]
         api: Api,
     },
+    /// An edge that is gone for good: it is listed and waited for no more. Refused while it may still answer
+    Forget {
+        /// The edge's name.
+        name: String,
+        /// Which server.
+        #[command(flatten)]
+        api: Api,
+    },
 }
 
 /// What to do with the settings.

@@ -17,7 +17,7 @@ pub use conform::conform;
 pub use domains::domains;
 pub use explain::explain;
 pub use export::export;
-pub use feed::feed_status;
+pub use feed::{feed_forget, feed_status};
 pub use import::import;
 pub use keys::keys;
 pub use links::links;

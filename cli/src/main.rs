@@ -39,6 +39,9 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Link { command } => client::run(client::links(command)),
         Command::Domain { command } => client::run(client::domains(command)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
+        Command::Feed { command: FeedCommand::Forget { name, api } } => {
+            client::run(client::feed_forget(api, name))
+        }
         Command::Keys { command } => client::run(client::keys(command)),
         Command::Certs(args) => certs::make(&args),
         Command::Import(args) => client::run(client::import(args)),

@@ -23,6 +23,12 @@ pub enum Fault {
     DomainNotFound(String),
     /// No such key.
     KeyNotFound(String),
+    /// No such edge.
+    EdgeNotFound(String),
+    /// The edge is not gone: it follows control.
+    EdgeConnected(String),
+    /// The edge may still call an answer fresh.
+    EdgeFresh(String),
     /// No key was shown, or none that may be used; what is wrong.
     Unauthenticated(&'static str),
     /// The caller's key does not allow it; what.
@@ -104,6 +110,10 @@ impl Fault {
             Self::NotFound(_) => (Code::NotFound, S::NOT_FOUND, "NOT_FOUND", "no such link"),
             Self::DomainNotFound(_) => (Code::NotFound, S::NOT_FOUND, "DOMAIN_NOT_FOUND", "no such domain"),
             Self::KeyNotFound(_) => (Code::NotFound, S::NOT_FOUND, "KEY_NOT_FOUND", "no such key"),
+            Self::EdgeNotFound(_) => (Code::NotFound, S::NOT_FOUND, "EDGE_NOT_FOUND", "no such edge"),
+            Self::EdgeConnected(_) | Self::EdgeFresh(_) => {
+                (Code::FailedPrecondition, S::CONFLICT, "EDGE_ALIVE", "the edge is not gone")
+            }
             Self::Unauthenticated(_) => {
                 (Code::Unauthenticated, S::UNAUTHORIZED, "UNAUTHENTICATED", "a good key is asked for")
             }
@@ -240,6 +250,16 @@ impl std::fmt::Display for Fault {
             Self::InBatch { field, fault } => write!(f, "{field}: {fault}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
+            Self::EdgeNotFound(name) => write!(f, "no edge {name} is known: linkr feed status lists them"),
+            Self::EdgeConnected(name) => {
+                write!(f, "edge {name} follows control: stop it first, and it is forgotten by itself")
+            }
+            Self::EdgeFresh(name) => {
+                write!(
+                    f,
+                    "edge {name} was told the head less than 1.01 s ago and may call its answers fresh: try again"
+                )
+            }
             Self::KeyNotFound(name) => write!(f, "there is no key {name}"),
             Self::Unauthenticated(why) => f.write_str(why),
             Self::RateLimited(_) => write!(f, "more than this caller may ask for: try again later"),

@@ -16,6 +16,7 @@ mod places;
 pub mod port;
 mod random;
 mod relay;
+mod seal;
 mod server;
 mod service;
 mod sessions;

@@ -9,6 +9,7 @@ pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 
 use crate::journal::{By, Request, Verdict};
 use crate::keys::Scopes;
+use crate::seal::SECRET;
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, DomainId, Epoch, Key, Link, Position, Seq, State};
@@ -41,6 +42,9 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk, with them
     /// their rows of the audit and the answers for retries. `now` is in Unix milliseconds.
     fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault>;
+    /// The secret of this store, the same for every control of it, for ever: made when the store was first opened by a
+    /// program that knows of it.
+    fn secret(&self) -> Result<[u8; SECRET], StoreFault>;
     /// Begins a new history above `counter` that is known to share the changes up to `shared` with the one whose place
     /// it takes (R2), and notes that. `now` is in Unix milliseconds.
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault>;
@@ -51,6 +55,8 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     /// has one row, which the control it follows writes, and which stays until it is blind and replaced or has been blind
     /// for a day. Without `own` nothing is written (R10).
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault>;
+    /// Forgets these processes of edges where [`Repository::sessions`] alone would not: on a shared store.
+    fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
     /// through the log the oldest tombstones (R14), and the oldest rows of the audit. `now` is in Unix milliseconds.
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault>;

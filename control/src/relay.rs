@@ -19,8 +19,8 @@ use link::{Change, Epoch, Position, Seq};
 use place::{Connection, Place};
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -38,6 +38,10 @@ const TAIL_WAIT: Duration = Duration::from_secs(1);
 const WAITING_OFFERS: usize = 1_024;
 /// Offers made at once.
 const OFFERS: usize = 128;
+
+/// Between two histories that begin because of Redis: of two stores that share one by mistake, each would outbid the
+/// other for ever.
+const FORK_PAUSE: Duration = Duration::from_secs(10);
 
 /// Which Redis, and how it is used.
 #[derive(Clone, Debug)]
@@ -116,6 +120,7 @@ impl Relays {
         let Some(place) = self.place else { return };
         let of = self.lines.len() as u16; // made from one
         let mut tasks = JoinSet::new();
+        let forked = Arc::default();
         for (number, offered) in (0..of).zip(self.lines) {
             let shard = Shard { number, of };
             let carrier = Carrier {
@@ -124,6 +129,7 @@ impl Relays {
                 feeder: feeder.clone(),
                 offered,
                 waiting: Vec::new(),
+                forked: Arc::clone(&forked),
                 read: Position::default(),
                 due: Instant::now(),
             };
@@ -178,6 +184,8 @@ struct Carrier {
     offered: mpsc::Receiver<Offered>,
     /// Offers that were taken from the line.
     waiting: Vec<Offered>,
+    /// When Redis last made a history begin.
+    forked: Arc<Mutex<Option<Instant>>>,
     /// How far the log was read. What lies between the position in Redis and here is about other shards.
     read: Position,
     /// When the position is moved even without changes, if there are some of other shards.
@@ -267,7 +275,8 @@ impl Carrier {
             }
             (Attached::Replaced | Attached::Behind, copied) => {
                 let theirs = copied.map_or(log.head.epoch, |copied| copied.at.epoch);
-                let new = self.feeder.fork(log.head.epoch, theirs, 0).await;
+                self.may_fork(theirs)?;
+                let new = self.feeder.fork(theirs, 0).await;
                 let new = new.map_err(|status| Fault(status.message().to_owned()))?;
                 let why = "Redis has seen writes that this store does not hold";
                 tracing::warn!(
@@ -290,6 +299,17 @@ impl Carrier {
             let lasted_ms = over.lasted_ms;
             tracing::info!(name: "copy_found", lasted_ms, "the copy in Redis follows the log again");
         }
+        Ok(())
+    }
+
+    /// Redis is believed, as whoever may write there may write anything; but not without end.
+    fn may_fork(&self, theirs: Epoch) -> Result<(), Fault> {
+        let mut last = self.forked.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < FORK_PAUSE) {
+            let why = "a history began because of Redis only just now, and it names another one";
+            return Err(Fault(format!("{why}, {}: does another store write there, too?", theirs.counter)));
+        }
+        *last = Some(Instant::now());
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::places::Floor;
 use crate::port::{History, Repository};
 use crate::relay::{self, Redis};
+use crate::seal::Seal;
 use crate::service::{Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, around};
@@ -159,6 +160,8 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    let secret = crate::service::blocking(&store, Repository::secret).await;
+    let secret = secret.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
@@ -213,7 +216,8 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         tail: tail.clone(),
         metrics: metrics.clone(),
         stop: stopped.clone(),
-        forks: feed::Forks::default(),
+        seal: Seal::new(&secret),
+        proofs: feed::Proofs::default(),
         sessions: sessions.clone(),
         turns: feed::Turns::default(),
         heads: heads.clone(),

@@ -6,7 +6,7 @@ use crate::port::{Repository, SessionRow};
 use crate::service::blocking;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
-use feed::edges::{Arrival, PATIENCE_MS, Session, Table};
+use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, Table};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
 use std::collections::{HashMap, HashSet};
@@ -41,6 +41,8 @@ struct State {
     table: Table,
     /// The change with which each that is not on disk yet came in, by number.
     fresh: HashMap<u64, u64>,
+    /// Of a shared store: who is gone and may still have a row.
+    gone: Vec<(String, u64)>,
     /// Of a shared store: when the last rows that are written were taken down, whom they call answered just then, and
     /// who was answered since.
     wrote: u64,
@@ -170,7 +172,7 @@ impl Sessions {
         store: &Arc<dyn Repository>,
         changed: &mut watch::Receiver<u64>,
     ) -> Result<(), Fault> {
-        let (rows, covered, upto, began) = {
+        let (rows, covered, gone, upto, began) = {
             let mut guard = self.lock();
             let (state, now, upto) = (&mut *guard, self.now(), *changed.borrow_and_update());
             let (fresh, answered) = (&state.fresh, std::mem::take(&mut state.answered));
@@ -180,16 +182,29 @@ impl Sessions {
                 covered.extend(now_answered.then_some(number));
                 rows.push(stored(row, if now_answered { 0 } else { now.saturating_sub(row.last_pong) }));
             }
-            (rows, covered, upto, now)
+            (rows, covered, state.gone.clone(), upto, now)
         };
-        let all = blocking(store, move |store| store.sessions(Some(&rows))).await?;
+        let forgotten = gone.len();
+        let write = move |store: &dyn Repository| {
+            if !gone.is_empty() {
+                store.forget_sessions(&gone)?;
+            }
+            store.sessions(Some(&rows))
+        };
+        let all = blocking(store, write).await?;
         let mut state = self.lock();
+        state.gone.drain(..forgotten);
         let now = self.now();
         let row = |row: SessionRow| {
             let last_pong = (now + ROW_HOLDS).saturating_sub(row.age);
             ((row.edge, row.incarnation), (row.epoch, row.applied), last_pong)
         };
-        state.table.shared(all.into_iter().map(row));
+        // Who left since then is still among the rows.
+        let gone = std::mem::take(&mut state.gone);
+        let left =
+            |row: &SessionRow| gone.iter().any(|(edge, of)| (edge, *of) == (&row.edge, row.incarnation));
+        state.table.shared(all.into_iter().filter(|row| !left(row)).map(row));
+        state.gone = gone;
         state.fresh.retain(|_, change| *change > upto);
         (state.covered, state.wrote) = (covered, began);
         drop(state);
@@ -309,6 +324,39 @@ fn stored(row: &Session, age: u64) -> SessionRow {
     SessionRow { edge, incarnation, epoch, applied: row.applied, age, own: true }
 }
 
+impl Sessions {
+    /// Forgets the edge `name`, which is gone for good, and waits until that is on disk. Returns how many processes of
+    /// it were known.
+    ///
+    /// # Errors
+    /// It is not known, or may still call an answer fresh.
+    pub async fn forget(&self, name: &str) -> Result<u32, Fault> {
+        let (forgotten, change) = {
+            let mut state = self.lock();
+            let gone = state.table.forget(name, self.now()).map_err(|kept| match kept {
+                Kept::Unknown => Fault::EdgeNotFound(name.to_owned()),
+                Kept::Connected => Fault::EdgeConnected(name.to_owned()),
+                Kept::Fresh => Fault::EdgeFresh(name.to_owned()),
+            })?;
+            let count = gone.len() as u32;
+            state.left(self.shared, gone);
+            (count, self.change())
+        };
+        self.moved.send_replace(());
+        let mut written = self.written();
+        let _ = written.wait_for(|written| *written >= change).await; // its other end is here
+        Ok(forgotten)
+    }
+}
+
+impl State {
+    fn left(&mut self, shared: bool, gone: Vec<Session>) {
+        if shared {
+            self.gone.extend(gone.into_iter().map(|row| (row.edge, row.incarnation)));
+        }
+    }
+}
+
 /// One stream's place among the edges; its end is noted when this is dropped.
 pub struct Membership {
     sessions: Arc<Sessions>,
@@ -336,6 +384,18 @@ impl Membership {
             state.answered.insert(self.number);
         }
         if state.table.pong(self.number, now) { Pong::Give } else { Pong::Never }
+    }
+
+    /// Its process has given its last answer: no write has to wait for it any more.
+    pub fn goodbye(&self) {
+        let mut state = self.sessions.lock();
+        let Some(gone) = state.table.goodbye(self.number, self.id) else { return };
+        tracing::info!(name: "edge_goodbye", edge = gone.edge, "an edge says goodbye");
+        state.fresh.remove(&self.number);
+        state.left(self.sessions.shared, vec![gone]);
+        self.sessions.change();
+        drop(state);
+        self.sessions.moved.send_replace(());
     }
 
     /// The edge has applied everything up to `seq`.

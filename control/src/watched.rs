@@ -148,6 +148,10 @@ impl Repository for Watched {
         self.write("commit", |store| store.commit(group, now))
     }
 
+    fn secret(&self) -> Result<[u8; 32], StoreFault> {
+        self.read("secret", Repository::secret)
+    }
+
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
         self.write("fork", |store| store.fork(counter, shared, now))
     }
@@ -161,6 +165,10 @@ impl Repository for Watched {
             Some(_) => self.write("sessions", |store| store.sessions(own)),
             None => self.read("sessions", |store| store.sessions(own)),
         }
+    }
+
+    fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault> {
+        self.write("sessions", |store| store.forget_sessions(gone))
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {

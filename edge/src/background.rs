@@ -18,12 +18,17 @@ use futures_channel::mpsc::Receiver;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// For the goodbye to arrive.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// The background thread of a running edge.
 pub struct Running {
     admin: SocketAddr,
-    stop: oneshot::Sender<()>,
+    /// Whether this process has given its last answer.
+    stop: oneshot::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
@@ -60,11 +65,17 @@ pub fn start(
                 }
                 tokio::spawn(origin::answer(origin.clone(), questions));
                 tokio::spawn(contact::watch_sight(Arc::clone(&shared)));
-                let following = tokio::spawn(follow::follow(config.name, shared, origin, restored));
+                let (leave, left) = oneshot::channel();
+                let follow = follow::follow(config.name, shared, origin, restored, left);
+                let mut following = tokio::spawn(follow);
                 tokio::select! {
-                    _ = stopped => {}
+                    last = stopped => if last == Ok(true) {
+                        let _ = leave.send(());
+                        // If control does not hear it now, it finds out by itself.
+                        let _ = tokio::time::timeout(GOODBYE, following).await;
+                    },
                     // Only by a panic. An edge that follows no more would be blind for good, and nobody would restart it.
-                    _ = following => sys::die(),
+                    _ = &mut following => sys::die(),
                 }
             });
             // Whatever is still under way here holds nothing that anyone waits for.
@@ -80,9 +91,9 @@ impl Running {
         self.admin
     }
 
-    /// Ends the thread.
-    pub fn stop(self) {
-        let _ = self.stop.send(());
+    /// Ends the thread. `last`: no worker will answer anybody any more, so that control may forget this process at once.
+    pub fn stop(self, last: bool) {
+        let _ = self.stop.send(last);
         let _ = self.thread.join();
     }
 }

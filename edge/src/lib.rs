@@ -202,7 +202,8 @@ impl Running {
         while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.background.stop();
+        // Said earlier, a write would be called propagated that an answer of ours may still miss.
+        self.background.stop(self.workers.iter().all(JoinHandle::is_finished));
         if let Some(keeper) = self.keeper {
             keeper.stop();
         }

@@ -7,11 +7,12 @@ use crate::redis::Redis;
 use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
 use crate::worker::Driver;
 use feed::Trouble;
+use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
 use hot::{Counts, Domains, Outcome, Set, Stored, Tier};
 use link::{Epoch, Key, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 pub use latency::{Durations, Published};
@@ -182,12 +183,32 @@ pub struct Feed {
     /// A walk was finished at least once, so that this edge can answer.
     pub loaded: AtomicBool,
     standing: Mutex<Option<Standing>>,
+    proof: Mutex<Option<Proof>>,
 }
 
 impl Feed {
     /// Where everything in the set stands; `None` before the first load.
     pub fn standing(&self) -> Option<Standing> {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this edge can show of its history: at least as late as what it has seen, if that was read before.
+    pub fn proof(&self) -> Option<Proof> {
+        *self.lock_proof()
+    }
+
+    /// A proof came with an answer; kept before the answer is relied on.
+    pub fn keep_proof(&self, proof: Option<Proof>) {
+        Proof::keep(&mut self.lock_proof(), proof);
+    }
+
+    /// A proof came with a message of the stream; kept before its effect is carried out.
+    pub fn proof_came(&self, proof: Option<Proof>, effect: &Effect) {
+        effect.keep_proof(&mut self.lock_proof(), proof);
+    }
+
+    fn lock_proof(&self) -> MutexGuard<'_, Option<Proof>> {
+        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What came from the log so far is carried out on the set.

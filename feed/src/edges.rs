@@ -53,6 +53,17 @@ pub struct Judged {
     pub wake: Option<u64>,
 }
 
+/// Why an edge is not forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// No edge of that name is known.
+    Unknown,
+    /// A stream of it is up.
+    Connected,
+    /// It may still call an answer fresh.
+    Fresh,
+}
+
 /// Whether a write can be answered that waits for all edges.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -148,6 +159,32 @@ impl Table {
         if let Some(row) = self.rows.get_mut(&number).filter(|row| row.id == id) {
             row.since = None;
         }
+    }
+
+    /// The process says on the stream `id` that it has given its last answer. What a stream says counts for its own
+    /// process alone, and only while that has no later one.
+    pub fn goodbye(&mut self, number: u64, id: u64) -> Option<Session> {
+        let own = self.rows.get(&number).is_some_and(|row| row.id == id);
+        own.then(|| self.rows.remove(&number)).flatten()
+    }
+
+    /// A person says that the edge `name` is gone for good.
+    ///
+    /// # Errors
+    /// Why it stays.
+    pub fn forget(&mut self, name: &str, now: u64) -> Result<Vec<Session>, Kept> {
+        let rows = || self.rows.iter().filter(|(_, row)| row.edge == name);
+        let numbers: Vec<u64> = rows().map(|(number, _)| *number).collect();
+        if numbers.is_empty() {
+            return Err(Kept::Unknown);
+        }
+        if rows().any(|(_, row)| row.since.is_some()) {
+            return Err(Kept::Connected);
+        }
+        if rows().any(|(_, row)| !row.blind(now)) {
+            return Err(Kept::Fresh);
+        }
+        Ok(numbers.iter().filter_map(|number| self.rows.remove(number)).collect())
     }
 
     /// Drops who is blind and was replaced by a later process of its name, or is blind for too long. Whether any was.
@@ -293,6 +330,32 @@ mod tests {
         assert_eq!(table.judge(EPOCH, 9, 700 + PATIENCE_MS + 1).blind, [here, moved + 1]);
         table.shared([]);
         assert_eq!(table.all().map(|row| row.edge.as_str()).collect::<Vec<_>>(), ["here"]);
+    }
+
+    #[test]
+    fn a_goodbye_ends_its_own_process_alone() {
+        let mut table = Table::default();
+        let (a, b) = (join(&mut table, ("a", 1), 1, Some(9), 0), join(&mut table, ("a", 2), 2, None, 0));
+        assert_eq!(table.judge(EPOCH, 9, 10).waiting, [b]);
+        assert!(table.goodbye(b, 1).is_none(), "that stream is another's");
+        assert!(table.goodbye(b, 2).is_some_and(|gone| gone.incarnation == 2));
+        assert_eq!(table.judge(EPOCH, 9, 10), Judged { applied: vec![a], ..Judged::default() });
+        assert!(!table.pong(b, 10), "and it is told nothing any more");
+        join(&mut table, ("a", 1), 3, None, 20);
+        assert!(table.goodbye(a, 1).is_none(), "of an older stream");
+    }
+
+    #[test]
+    fn only_who_is_gone_is_forgotten() {
+        let mut table = Table::default();
+        let a = join(&mut table, ("a", 1), 1, None, 0);
+        join(&mut table, ("b", 1), 2, None, 0);
+        assert_eq!(table.forget("c", 9_000), Err(Kept::Unknown));
+        assert_eq!(table.forget("a", 9_000), Err(Kept::Connected));
+        table.left(a, 1);
+        assert_eq!(table.forget("a", PATIENCE_MS), Err(Kept::Fresh));
+        assert_eq!(table.forget("a", PATIENCE_MS + 1).map(|gone| gone.len()), Ok(1));
+        assert_eq!(table.all().map(|row| row.edge.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The edge's end of the stream: what an arriving message means, given what was applied before.
 
-use crate::{Entry, Hello};
+use crate::{Entry, Hello, Proof};
 use link::rule::{Rule, off};
 use link::{Change, Epoch, Position, Seq};
 
@@ -47,8 +47,25 @@ pub enum Effect {
     Stuck(Seq),
 }
 
+impl Effect {
+    /// Keeps the proof that came with the message that had this effect, before it is carried out. Two histories may have
+    /// one counter: the one that the edge enters counts. What came earlier with an answer of origin may be later.
+    pub fn keep_proof(&self, kept: &mut Option<Proof>, new: Option<Proof>) {
+        let history = |proof: Option<Proof>| proof.map(|proof| proof.position.epoch);
+        match self {
+            Self::Reset(_) | Self::Resume { fork_seq: Some(_), .. } if history(*kept) != history(new) => {
+                *kept = new;
+            }
+            Self::Reset(_) | Self::Resume { .. } | Self::Apply(_) | Self::Load { .. } => {
+                Proof::keep(kept, new);
+            }
+            Self::Nothing | Self::Hello | Self::Stuck(_) => {}
+        }
+    }
+}
+
 /// Where one edge stands in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Follower {
     edge: String,
     incarnation: u64,
@@ -64,7 +81,7 @@ pub struct Follower {
     before_fork: Option<(Position, Option<u64>)>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Walk {
     /// None was begun, or the last one was given up.
     Wanted,
@@ -106,8 +123,9 @@ impl Follower {
         Self { position: Some(position), head: position.seq, walk, ..Self::new(edge, incarnation) }
     }
 
-    /// The hello for a new stream; whatever still arrives on the old one is ignored. `seen` is the set's.
-    pub fn hello(&mut self, seen: Seq) -> Hello {
+    /// The hello for a new stream; whatever still arrives on the old one is ignored. `seen` is the set's, and `proof` the
+    /// latest one, taken behind it.
+    pub fn hello(&mut self, seen: Seq, proof: Option<Proof>) -> Hello {
         self.hellos += 1;
         self.session = None;
         self.pings.clear();
@@ -126,6 +144,7 @@ impl Follower {
             want_walk,
             walk_after,
             number: self.hellos,
+            proof,
         }
     }
 
@@ -346,12 +365,32 @@ mod tests {
 
     fn followed_from(seq: Seq) -> Follower {
         let mut follower = Follower::new("e".into(), 1);
-        follower.hello(0);
+        follower.hello(0, None);
         assert_eq!(
             follower.handle(Event::Reset { session: 1, hello: 1, start: start(seq) }),
             Effect::Reset(start(seq))
         );
         follower
+    }
+
+    #[test]
+    fn the_proof_of_what_is_relied_on_is_kept() {
+        let of = |counter, random, seq| {
+            let position = Position { epoch: Epoch { counter, random }, seq, tag: 1 };
+            Some(Proof { position, seal: [0; 16] })
+        };
+        let mut kept = of(3, 1, 9);
+        let mut check = |effect: Effect, new: Option<Proof>, stays: Option<Proof>| {
+            effect.keep_proof(&mut kept, new);
+            assert_eq!(kept, stays, "{effect:?}");
+        };
+        check(Effect::Apply(Vec::new()), of(3, 2, 20), of(3, 1, 9));
+        check(Effect::Reset(start(0)), of(3, 2, 5), of(3, 2, 5));
+        check(Effect::Nothing, of(3, 2, 7), of(3, 2, 5));
+        check(Effect::Apply(Vec::new()), of(3, 2, 8), of(3, 2, 8));
+        check(Effect::Reset(start(0)), of(3, 2, 6), of(3, 2, 8));
+        let resume = Effect::Resume { epoch: EPOCH, fork_seq: Some(6) };
+        check(resume, of(4, 1, 6), of(4, 1, 6));
     }
 
     #[test]
@@ -409,14 +448,14 @@ mod tests {
         assert!(!follower.walked());
         follower.handle(batch(10, 12));
         assert!(follower.walked());
-        assert!(!follower.hello(12).want_walk);
+        assert!(!follower.hello(12, None).want_walk);
     }
 
     #[test]
     fn a_cut_walk_goes_on_behind_its_last_key() {
         let mut follower = followed_from(10);
         follower.handle(page(1, 10, false));
-        let hello = follower.hello(10);
+        let hello = follower.hello(10, None);
         assert_eq!((hello.want_walk, hello.walk_after), (true, b"key1".to_vec()));
         let resume = Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: true };
         assert_eq!(follower.handle(resume), Effect::Resume { epoch: EPOCH, fork_seq: None });
@@ -429,11 +468,11 @@ mod tests {
     fn an_answer_to_an_earlier_hello_is_not_taken() {
         let mut follower = followed_from(10);
         follower.handle(page(1, 10, false));
-        follower.hello(10);
-        follower.hello(10);
+        follower.hello(10, None);
+        follower.hello(10, None);
         let event = Event::Reset { session: 3, hello: 3, start: start(12) };
         assert_eq!(follower.handle(event), Effect::Reset(start(12)));
-        assert_eq!(follower.hello(12).number, 4);
+        assert_eq!(follower.hello(12, None).number, 4);
         let late = Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: true };
         assert_eq!(follower.handle(late), Effect::Nothing);
         let late = Event::Reset { session: 2, hello: 2, start: start(13) };
@@ -443,7 +482,7 @@ mod tests {
     #[test]
     fn an_edge_never_goes_back_to_an_older_history() {
         let mut follower = followed_from(10);
-        follower.hello(10);
+        follower.hello(10, None);
         let old = Epoch { counter: 0, random: 9 };
         let start = Position { epoch: old, seq: 90, tag: 0 };
         assert_eq!(follower.handle(Event::Reset { session: 2, hello: 2, start }), Effect::Hello);
@@ -458,7 +497,7 @@ mod tests {
         let new = Epoch { counter: 2, random: 1 };
         let resume = |fork_seq| Event::Resume { session: 2, hello: 2, epoch: new, fork_seq, walk: false };
         let mut follower = followed_from(10);
-        follower.hello(10);
+        follower.hello(10, None);
         assert_eq!(follower.handle(resume(9)), Effect::Hello);
         assert_eq!(follower.handle(resume(10)), Effect::Resume { epoch: new, fork_seq: Some(10) });
         assert_eq!(follower.position().unwrap().epoch, new);
@@ -486,7 +525,7 @@ mod tests {
         let mut follower = followed_from(10);
         let ping = follower.ping(1000).unwrap();
         follower.handle(Event::Pong { session: 1, id: ping, head: 12 });
-        follower.hello(10);
+        follower.hello(10, None);
         follower.handle(Event::Resume { session: 2, hello: 2, epoch: EPOCH, fork_seq: 0, walk: false });
         let ping = follower.ping(2000).unwrap();
         follower.handle(Event::Pong { session: 2, id: ping, head: 10 });

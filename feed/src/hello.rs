@@ -1,5 +1,6 @@
 //! The first word of an edge, and which way control lets it in (R4).
 
+use crate::Proof;
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -24,6 +25,27 @@ pub struct Hello {
     /// Counts this process's hellos; the answer repeats it. One to an earlier hello would have the edge go on from where
     /// it no longer stands.
     pub number: u64,
+    /// The latest proof it was given.
+    pub proof: Option<Proof>,
+}
+
+impl Hello {
+    /// The position that may tell of another history: one that a control of this store has sealed, which `is_sealed`
+    /// judges. Whatever else an edge says of itself changes nothing for others.
+    pub fn proven(&self, is_sealed: impl FnOnce(&Proof) -> bool) -> Option<Position> {
+        if off(Rule::SealedProof) {
+            return self.position.map(|own| Position { seq: own.seq.max(self.seen), ..own });
+        }
+        self.proof.filter(is_sealed).map(|proof| proof.position)
+    }
+
+    /// Whether the edge says that it has seen what this log does not hold.
+    pub fn is_ahead(&self, head: Position) -> bool {
+        self.position.is_some_and(|own| {
+            let beyond = own.epoch == head.epoch && own.seq.max(self.seen) > head.seq;
+            own.epoch.counter > head.epoch.counter || beyond
+        })
+    }
 }
 
 /// What control's log looks like when the hello arrives: read in one statement.
@@ -35,7 +57,7 @@ pub struct LogView {
     pub ancestor: Option<(Epoch, Seq)>,
     /// The first seq that the log still holds; head + 1 when it holds none.
     pub oldest: Seq,
-    /// The tag stored for the hello's position; `None` when no such row is held. 0 for seq 0.
+    /// The tag stored for the seq that is asked about, as a rule that of the hello's position; `None` when no such row is held. 0 for seq 0.
     pub tag_at_applied: Option<u64>,
 }
 
@@ -58,13 +80,13 @@ pub enum Admission {
     Behind,
 }
 
-/// Whether a hello proves that the log is not what it was (R2): its edge has met a later history, or has seen in this
-/// one what the log does not hold. Then a new history has to begin.
-pub fn proves_another_history(hello: &Hello, log: &LogView) -> bool {
-    let Some(own) = hello.position else { return false };
+/// Whether a position that was once the end of the log, or on the way to it, proves that the log is not what it was (R2):
+/// it is of a later history, or of this one and the log does not hold it. Then a new history has to begin. `log` is the
+/// view for its seq.
+pub fn proves_another_history(own: Position, log: &LogView) -> bool {
     let later = own.epoch.counter > log.head.epoch.counter && !off(Rule::LowerEpoch);
     let other_tag = log.tag_at_applied.is_some_and(|tag| tag != own.tag) && !off(Rule::HolderTag);
-    let beyond = own.seq.max(hello.seen) > log.head.seq;
+    let beyond = own.seq > log.head.seq;
     later || (own.epoch == log.head.epoch && (other_tag || beyond))
 }
 
@@ -83,7 +105,7 @@ pub fn admit(hello: &Hello, log: &LogView) -> Admission {
     };
     let same_tag = log.tag_at_applied == Some(position.tag) || off(Rule::HolderTag);
     let proved = position.seq <= log.head.seq && same_tag;
-    let reaches_back = log.oldest <= position.seq + 1;
+    let reaches_back = log.oldest <= position.seq.saturating_add(1);
     // Within one history an edge never goes back: either this log has not read so far yet, or history was replaced.
     if fork_seq.is_none() && hello.seen > log.head.seq && !off(Rule::StartAtSeen) {
         return Admission::Behind;
@@ -104,7 +126,7 @@ mod tests {
 
     fn hello(position: Option<Position>, seen: Seq) -> Hello {
         let (edge, walk_after) = ("e".into(), Vec::new());
-        Hello { edge, incarnation: 1, position, seen, want_walk: false, walk_after, number: 1 }
+        Hello { edge, incarnation: 1, position, seen, want_walk: false, walk_after, number: 1, proof: None }
     }
 
     fn check(
@@ -121,14 +143,23 @@ mod tests {
     #[test]
     fn what_proves_another_history() {
         let log = LogView { head: at(NEW, 100, 1), ancestor: None, oldest: 1, tag_at_applied: Some(5) };
-        let proves = |position, seen| proves_another_history(&hello(position, seen), &log);
-        assert!(!proves(None, 0));
-        assert!(!proves(Some(at(NEW, 70, 5)), 100));
-        assert!(proves(Some(at(NEW, 70, 6)), 70), "another tag");
-        assert!(proves(Some(at(NEW, 101, 5)), 101), "behind the head");
-        assert!(proves(Some(at(NEW, 70, 5)), 101), "relied on something behind the head");
-        assert!(proves(Some(at(Epoch { counter: 3, random: 1 }, 5, 5)), 5), "a later history");
-        assert!(!proves(Some(at(OLD, 170, 9)), 170), "an earlier one is only reset");
+        let proves = |position| proves_another_history(position, &log);
+        assert!(!proves(at(NEW, 70, 5)));
+        assert!(proves(at(NEW, 70, 6)), "another tag");
+        assert!(proves(at(NEW, 101, 5)), "behind the head");
+        assert!(proves(at(Epoch { counter: 3, random: 1 }, 5, 5)), "a later history");
+        assert!(!proves(at(OLD, 170, 9)), "an earlier one is only reset");
+    }
+
+    #[test]
+    fn what_an_edge_only_says_proves_nothing() {
+        let said = hello(Some(at(NEW, 170, 6)), 200);
+        assert!(said.is_ahead(at(NEW, 100, 1)));
+        assert_eq!(said.proven(|_| true), None);
+        let sealed = Proof { position: at(NEW, 90, 5), seal: [7; 16] };
+        let said = Hello { proof: Some(sealed), ..said };
+        assert_eq!(said.proven(|proof| proof.seal == [8; 16]), None);
+        assert_eq!(said.proven(|proof| proof.seal == [7; 16]), Some(at(NEW, 90, 5)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod edges;
 mod follower;
 mod heads;
 mod hello;
+mod proof;
 pub mod relay;
 mod session;
 mod spell;
@@ -12,6 +13,7 @@ mod spell;
 pub use follower::{Effect, Event, Follower};
 pub use heads::HeadReads;
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit, proves_another_history};
+pub use proof::Proof;
 pub use session::{Next, Overrun, Session};
 pub use spell::{Over, Spell, Tell, Trouble};
 

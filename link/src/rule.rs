@@ -103,6 +103,10 @@ rules! {
     HolderTag,
     /// R2: a lower epoch counter is never accepted.
     LowerEpoch,
+    /// R2: only a position that a control has sealed makes a history begin.
+    SealedProof,
+    /// R2: an edge relies on a value out of Redis only as far as it can prove.
+    ProvableCopy,
     /// R8: the relay's script applies only onto the position it expects.
     RedisExpected,
     /// R8: nil is unknown, never absent.
@@ -115,6 +119,8 @@ rules! {
     RedisPositionFirst,
     /// R10: `propagated` waits for every edge that is not blind, or for 1.01 B.
     AckWait,
+    /// R10: an edge says goodbye behind its last answer.
+    LeaveLast,
 }
 
 /// Whether this thread has switched the rule off: never, without the feature `rules`.

@@ -1,7 +1,8 @@
 //! Between the messages of the feed and the types that decide.
 
 use crate::v1;
-use link::{Change, ChangeKind, Epoch};
+use feed::Proof;
+use link::{Change, ChangeKind, Epoch, Position};
 
 /// A peer sent a message that the protocol does not allow: the field at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,20 @@ pub fn epoch_to_wire(epoch: Epoch) -> v1::Epoch {
 /// [`Malformed`] when it is missing.
 pub fn epoch_from_wire(epoch: Option<&v1::Epoch>) -> Result<Epoch, Malformed> {
     epoch.map(|epoch| Epoch { counter: epoch.counter, random: epoch.random }).ok_or(Malformed("epoch"))
+}
+
+/// As it travels.
+pub fn proof_to_wire(proof: &Proof) -> v1::Proof {
+    let Position { epoch, seq, tag } = proof.position;
+    v1::Proof { epoch: Some(epoch_to_wire(epoch)), seq, tag, seal: proof.seal.to_vec().into() }
+}
+
+/// As it arrived; `None` for one that no control can have made, which is as good as none.
+pub fn proof_from_wire(proof: Option<&v1::Proof>) -> Option<Proof> {
+    let proof = proof?;
+    let epoch = epoch_from_wire(proof.epoch.as_ref()).ok()?;
+    let position = Position { epoch, seq: proof.seq, tag: proof.tag };
+    Some(Proof { position, seal: proof.seal[..].try_into().ok()? })
 }
 
 /// As it travels. The bytes are shared, not copied.

@@ -9,7 +9,10 @@ pub mod pem;
 mod record;
 pub mod snapshot;
 
-pub use convert::{Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire};
+pub use convert::{
+    Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire, proof_from_wire,
+    proof_to_wire,
+};
 pub use domain::{decode_domain, domain_name, encode_domain};
 pub use record::{RecordFault, decode, encode, encode_ref};
 

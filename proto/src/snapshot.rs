@@ -5,20 +5,24 @@
 //! blocks   length u32 (1 to 128 KiB) · so many bytes of whole entries · sum
 //!          entry: key length u8 · key · as_of u64 · record length u16 · record v1
 //!          of links, and in front of them of domains, whose keys are four bytes
-//! footer   0 u32 · seen u64 · complete u8 · count u64 · sum; nothing behind it
+//! footer   0 u32 · seen u64 · complete u8 · count u64 · proof · sum; nothing behind it
+//!          proof: epoch u32 u32 · seq u64 · tag u64 · seal 16, all 0 for none; not in layout 2
 //! ```
 //!
 //! Numbers are big-endian. Each sum is the CRC-32 of everything in front of it but other sums: the file can be read as
 //! a stream, a block that is missing or out of place is found at the next sum, and the last one is that of the whole.
 
 use crc32fast::Hasher;
+use feed::Proof;
 use link::{DomainId, Epoch, Key, LinkRef, Position, Seq};
 use std::io::{ErrorKind, Read, Write};
 
 const MAGIC: [u8; 8] = *b"\x89linkr\r\n";
 /// Raised with every change of the layout, and when this program learns a field of record v1 that the one before
 /// passed over: what that one wrote lacks it.
-const LAYOUT: u16 = 2;
+const LAYOUT: u16 = 3;
+/// The one before, which is still read: it lacks the proof.
+const BEFORE: u16 = 2;
 /// Bytes. A block is closed by the entry that reaches this.
 const BLOCK: usize = 64 * 1024;
 /// Bytes. No block is longer: [`BLOCK`] and an entry that began below it.
@@ -42,6 +46,8 @@ pub struct Footer {
     pub complete: bool,
     /// Entries.
     pub count: u64,
+    /// What the edge could show of its history: `seen` or later.
+    pub proof: Option<Proof>,
 }
 
 /// One key and what it is.
@@ -191,13 +197,14 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of the writer that it was made with.
-    pub fn finish(mut self, seen: Seq, complete: bool) -> std::io::Result<(W, u64)> {
+    pub fn finish(mut self, seen: Seq, complete: bool, proof: Option<Proof>) -> std::io::Result<(W, u64)> {
         self.flush()?;
         let mut bytes = Vec::with_capacity(4 + FOOTER);
         bytes.extend_from_slice(&0u32.to_be_bytes());
         bytes.extend_from_slice(&seen.to_be_bytes());
         bytes.push(u8::from(complete));
         bytes.extend_from_slice(&self.count.to_be_bytes());
+        bytes.extend_from_slice(&proof_bytes(proof));
         self.put(&bytes)?;
         self.put_sum()?;
         self.out.flush()?;
@@ -217,7 +224,8 @@ impl<W: Write> Writer<W> {
 }
 
 const HEADER: usize = 8 + 2 + 4 + 4 + 8 + 8 + 8;
-const FOOTER: usize = 8 + 1 + 8;
+const FOOTER: usize = 8 + 1 + 8 + PROOF;
+const PROOF: usize = 4 + 4 + 8 + 8 + 16;
 /// No proof of freshness has this time.
 const NEVER: i64 = i64::MIN;
 
@@ -226,6 +234,7 @@ const NEVER: i64 = i64::MIN;
 pub struct Reader<R> {
     input: R,
     sum: Hasher,
+    layout: u16,
     header: Header,
     block: Vec<u8>,
 }
@@ -244,8 +253,9 @@ impl<R: Read> Reader<R> {
         }
         let mut layout = [0; 2];
         input.read_exact(&mut layout)?;
-        if u16::from_be_bytes(layout) != LAYOUT {
-            return Err(Fault::Layout(u16::from_be_bytes(layout)));
+        let number = u16::from_be_bytes(layout);
+        if ![LAYOUT, BEFORE].contains(&number) {
+            return Err(Fault::Layout(number));
         }
         let mut rest = [0; HEADER - MAGIC.len() - 2];
         input.read_exact(&mut rest)?;
@@ -256,7 +266,7 @@ impl<R: Read> Reader<R> {
         let epoch = Epoch { counter: at.u32()?, random: at.u32()? };
         let position = Position { epoch, seq: at.u64()?, tag: at.u64()? };
         let fresh_at = Some(at.u64()? as i64).filter(|&at| at != NEVER);
-        Ok(Self { input, sum, header: Header { position, fresh_at }, block: Vec::new() })
+        Ok(Self { input, sum, layout: number, header: Header { position, fresh_at }, block: Vec::new() })
     }
 
     /// How the file begins.
@@ -287,8 +297,9 @@ impl<R: Read> Reader<R> {
 
     fn end(&mut self) -> Result<Footer, Fault> {
         let mut bytes = [0; FOOTER];
-        self.input.read_exact(&mut bytes)?;
-        self.sum.update(&bytes);
+        let there = if self.layout == BEFORE { FOOTER - PROOF } else { FOOTER };
+        self.input.read_exact(&mut bytes[..there])?;
+        self.sum.update(&bytes[..there]);
         check(&mut self.input, &self.sum)?;
         match self.input.read_exact(&mut [0]) {
             Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => {}
@@ -300,8 +311,29 @@ impl<R: Read> Reader<R> {
         if complete > 1 || seen < self.header.position.seq {
             return Err(Fault::Malformed("footer"));
         }
-        Ok(Footer { seen, complete: complete == 1, count })
+        let proof = read_proof(&mut at)?;
+        Ok(Footer { seen, complete: complete == 1, count, proof })
     }
+}
+
+fn proof_bytes(proof: Option<Proof>) -> [u8; PROOF] {
+    let mut bytes = [0; PROOF];
+    if let Some(Proof { position: Position { epoch, seq, tag }, seal }) = proof {
+        bytes[..4].copy_from_slice(&epoch.counter.to_be_bytes());
+        bytes[4..8].copy_from_slice(&epoch.random.to_be_bytes());
+        bytes[8..16].copy_from_slice(&seq.to_be_bytes());
+        bytes[16..24].copy_from_slice(&tag.to_be_bytes());
+        bytes[24..].copy_from_slice(&seal);
+    }
+    bytes
+}
+
+/// No history has the number 0.
+fn read_proof(at: &mut Cursor<'_>) -> Result<Option<Proof>, Fault> {
+    let epoch = Epoch { counter: at.u32()?, random: at.u32()? };
+    let position = Position { epoch, seq: at.u64()?, tag: at.u64()? };
+    let proof = Proof { position, seal: at.array()? };
+    Ok((epoch.counter > 0).then_some(proof))
 }
 
 /// Reads a whole file and believes nothing of it until its last byte is checked.

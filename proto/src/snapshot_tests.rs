@@ -9,6 +9,8 @@ const HEAD: Header = Header {
     fresh_at: Some(1_700_000_000_123),
 };
 
+const PROOF_OF: Proof = Proof { position: Position { seq: 18, ..HEAD.position }, seal: [0xab; 16] };
+
 fn link(target: &str) -> Link {
     Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap()
 }
@@ -24,7 +26,7 @@ fn file(targets: &[String], flushed: impl Fn(usize) -> bool) -> Vec<u8> {
             writer.flush().unwrap();
         }
     }
-    let (bytes, length) = writer.finish(17, true).unwrap();
+    let (bytes, length) = writer.finish(17, true, Some(PROOF_OF)).unwrap();
     assert_eq!(bytes.len() as u64, length);
     bytes
 }
@@ -60,12 +62,36 @@ fn golden() {
     let bytes = file(&targets(1, 0), |_| false);
     let record = hex(&crate::encode(0, &State::Live(link(&targets(1, 0)[0]))));
     let header =
-        "896c696e6b720d0a000200000003000000070000000000000009000000000000feed0000018bcfe5687b6c41c259";
+        "896c696e6b720d0a000300000003000000070000000000000009000000000000feed0000018bcfe5687b5ab352aa";
     let entry = format!("0900000000636f6465300000000000000001{:04x}{record}", record.len() / 2);
-    let footer = "00000000000000000000001101";
+    let footer = "000000000000000000000011010000000000000001";
+    let proof = "00000003000000070000000000000012000000000000feedabababababababababababababababab";
     assert_eq!(hex(&bytes[..HEADER + 4]), header);
     assert_eq!(hex(&bytes[HEADER + 4..][..60]), format!("00000038{entry}"));
-    assert_eq!(hex(&bytes[HEADER + 68..]), format!("{footer}00000000000000019bf59143"));
+    assert_eq!(hex(&bytes[HEADER + 68..]), format!("{footer}{proof}3240fdae"));
+}
+
+/// A file of the layout before: those of edges that are brought up to date.
+#[test]
+fn the_layout_before_is_read() {
+    let mut bytes = file(&targets(1, 0), |_| false);
+    bytes[9] = 2;
+    let mut sums = Hasher::new();
+    let mut sum = |bytes: &mut [u8]| {
+        let (text, place) = bytes.split_at_mut(bytes.len() - 4);
+        sums.update(text);
+        place.copy_from_slice(&sums.clone().finalize().to_be_bytes());
+    };
+    let (head, block) = (HEADER + 4, HEADER + 68);
+    sum(&mut bytes[..head]);
+    sum(&mut bytes[head..block]);
+    bytes.truncate(block + 4 + FOOTER - PROOF + 4);
+    sum(&mut bytes[block..]);
+    // The sums of that layout, so that this is a file of its programs and not of this one.
+    let golden = [&bytes[HEADER..head], &bytes[bytes.len() - 4..]].concat();
+    assert_eq!(golden, [0x6c, 0x41, 0xc2, 0x59, 0x9b, 0xf5, 0x91, 0x43]);
+    let footer = Footer { seen: 17, complete: true, count: 1, proof: None };
+    assert_eq!(verify(&bytes[..]).unwrap(), (HEAD, footer));
 }
 
 #[test]
@@ -75,7 +101,10 @@ fn what_is_written_comes_back() {
             let targets = targets(count, length);
             let bytes = file(&targets, |number| number % every == every - 1);
             let (header, all, footer) = read(&bytes).unwrap();
-            assert_eq!((header, footer), (HEAD, Footer { seen: 17, complete: true, count: count as u64 }));
+            assert_eq!(
+                (header, footer),
+                (HEAD, Footer { seen: 17, complete: true, count: count as u64, proof: Some(PROOF_OF) })
+            );
             assert_eq!(verify(&bytes[..]).unwrap(), (header, footer));
             assert_eq!(all.len(), count);
             for (number, (key, as_of, record)) in all.into_iter().enumerate() {
@@ -90,8 +119,11 @@ fn what_is_written_comes_back() {
         }
     }
     let header = Header { fresh_at: None, ..HEAD };
-    let (bytes, _) = Writer::new(Vec::new(), &header).unwrap().finish(9, false).unwrap();
-    assert_eq!(verify(&bytes[..]).unwrap(), (header, Footer { seen: 9, complete: false, count: 0 }));
+    let (bytes, _) = Writer::new(Vec::new(), &header).unwrap().finish(9, false, None).unwrap();
+    assert_eq!(
+        verify(&bytes[..]).unwrap(),
+        (header, Footer { seen: 9, complete: false, count: 0, proof: None })
+    );
 }
 
 #[test]
@@ -119,7 +151,8 @@ fn every_changed_byte_is_found() {
             let fault = verify(&changed[..]).expect_err("a changed bit was not found");
             match at {
                 0..8 => assert!(matches!(fault, Fault::Magic)),
-                8..10 => assert!(matches!(fault, Fault::Layout(_))),
+                // One bit makes the layout before of it, which the sum does not fit.
+                8..10 => assert!(matches!(fault, Fault::Layout(_) | Fault::Sum)),
                 10..46 => assert!(matches!(fault, Fault::Sum)),
                 _ => {}
             }
@@ -160,7 +193,7 @@ fn forged(block: &[u8], footer: &[u8]) -> Result<(Header, Footer), Fault> {
 #[test]
 fn a_wrong_writer_is_found_too() {
     let footer = |seen: u64, complete: u8, count: u64| {
-        [&seen.to_be_bytes()[..], &[complete], &count.to_be_bytes()].concat()
+        [&seen.to_be_bytes()[..], &[complete], &count.to_be_bytes(), &[0; PROOF]].concat()
     };
     let entry = [&[1, b'k'][..], &8u64.to_be_bytes(), &[0, 2, 9, 9]].concat();
     assert!(forged(&entry, &footer(9, 0, 1)).is_ok());

@@ -6,7 +6,9 @@ use crate::world::{EDGES, Fault, World};
 use bytes::Bytes;
 use feed::edges::Arrival;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
-use feed::{Admission, Event, HeadReads, Hello, Next, Session, admit, proves_another_history};
+use feed::{
+    Admission, Event, HeadReads, Hello, LogView, Next, Proof, Session, admit, proves_another_history,
+};
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -80,7 +82,7 @@ pub struct Fetch {
     /// `applied`, and how many answers the set had taken, then.
     pub then: (Seq, u64),
     /// Set once control has answered.
-    pub answer: Option<(Epoch, Seq, Vec<Bytes>)>,
+    pub answer: Option<(Proof, Vec<Bytes>)>,
 }
 
 impl Control {
@@ -138,6 +140,15 @@ impl World {
         });
     }
 
+    /// Somebody begins a new history by hand; nothing is lost.
+    pub fn bump(&mut self, c: usize) {
+        let control = &self.controls[c];
+        if control.attached && control.memory.is_some_and(|(branch, _)| branch == self.store.current) {
+            let head = self.store.now().head().seq;
+            self.fork(c, head, 0);
+        }
+    }
+
     /// R3: reads the log on. Streams of another history end.
     pub fn tail(&mut self, c: usize) {
         if !self.controls[c].attached {
@@ -189,11 +200,8 @@ impl World {
         }
     }
 
-    fn greet(&mut self, c: usize, e: usize, connection: u64, hello: &Hello) {
-        if !self.controls[c].attached {
-            self.edges[e].close(c);
-            return;
-        }
+    /// The log as a hello finds it; another history has begun before if the hello proves that it has to (R2).
+    pub fn look_for(&mut self, c: usize, hello: &Hello) -> LogView {
         let applied = hello.position.map_or(0, |position| position.seq);
         let mut log = self.store.view(applied);
         // A process may read from a replica that is behind; it has compared histories, and knows that nothing is lost.
@@ -202,10 +210,35 @@ impl World {
         if late && tail < log.head.seq {
             log.head = Position { seq: tail, tag: self.store.now().tag(tail).unwrap_or(0), ..log.head };
             log.tag_at_applied = log.tag_at_applied.filter(|_| applied <= tail);
-        } else if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
-            self.fork(c, 0, own.epoch.counter);
+            return log;
+        }
+        let proven = hello.proven(|proof| self.store.prove(proof.position) == *proof);
+        let view = |own: &Position| self.store.view(own.seq);
+        if let Some(own) = proven.filter(|own| proves_another_history(*own, &view(own))) {
+            let same = view(&own).tag_at_applied == Some(own.tag);
+            self.judge_proof(own);
+            self.fork(c, if same { own.seq } else { 0 }, own.epoch.counter);
             log = self.store.view(applied);
         }
+        log
+    }
+
+    /// The process of an edge has given its last answer, and says so if its stream is up.
+    pub fn goodbye(&mut self, e: usize) {
+        let c = self.edges[e].link.control;
+        let Some(stream) = self.controls[c].streams[e].take() else { return };
+        let gone = self.known.goodbye(stream.number, stream.id).is_some();
+        self.counters.goodbyes += u64::from(gone);
+        self.note(|_| format!("edge {e} says goodbye"));
+    }
+
+    fn greet(&mut self, c: usize, e: usize, connection: u64, hello: &Hello) {
+        if !self.controls[c].attached {
+            self.edges[e].close(c);
+            return;
+        }
+        let applied = hello.position.map_or(0, |position| position.seq);
+        let log = self.look_for(c, hello);
         let (id, number) = (self.rng.next(), hello.number);
         let (epoch, branch) = (log.head.epoch, self.store.current);
         let (event, session, walked) = match (admit(hello, &log), hello.position) {
@@ -242,7 +275,8 @@ impl World {
         let Some((number, _)) = self.known.join(who, id, at, self.now) else { return };
         self.controls[c].streams[e] =
             Some(Stream { id, connection, epoch, session, walked, number, asked: None });
-        self.edges[e].link.down.push_back(Down { event, branch });
+        let proof = Some(self.store.prove(log.head));
+        self.edges[e].link.down.push_back(Down { event, branch, proof });
     }
 
     /// R9: a reading of the head begins, or the one under way ends, and answers whom it may.
@@ -267,7 +301,7 @@ impl World {
                 continue;
             }
             let event = Event::Pong { session: stream.id, id, head: saw.seq };
-            self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+            self.edges[e].link.down.push_back(Down { event, branch: self.store.current, proof: None });
         }
     }
 
@@ -285,8 +319,10 @@ impl World {
                 let changes: Vec<_> =
                     rows[after as usize..last as usize].iter().map(|row| row.change.clone()).collect();
                 stream.session.sent_changes(last);
+                let tag = changes.last().map_or(0, |change| change.tag);
+                let proof = Some(self.store.prove(Position { epoch, seq: last, tag }));
                 let event = Event::Batch { session: stream.id, epoch, prev_seq: after, changes };
-                self.edges[e].link.down.push_back(Down { event, branch });
+                self.edges[e].link.down.push_back(Down { event, branch, proof });
             }
             Next::Page { number } => {
                 if !control.attached || self.store.now().epoch != epoch {
@@ -297,7 +333,8 @@ impl World {
                 stream.session.sent_page(!more);
                 let (session, as_of) = (stream.id, head.seq);
                 let event = Event::Page { session, epoch, number, as_of, entries, last: !more };
-                self.edges[e].link.down.push_back(Down { event, branch: self.store.current });
+                let proof = Some(self.store.prove(head));
+                self.edges[e].link.down.push_back(Down { event, branch: self.store.current, proof });
             }
         }
     }
@@ -333,7 +370,8 @@ impl World {
         };
         let records: Vec<_> = fetch.keys.iter().map(record).collect();
         let (key, record) = (fetch.keys[0], records[0].clone());
-        self.fetches[number].answer = Some((head.epoch, seq, records));
+        let at = Position { epoch: head.epoch, seq, tag: now.tag(seq).unwrap_or(0) };
+        self.fetches[number].answer = Some((self.store.prove(at), records));
         self.offer(c, head.epoch, seq, key, &record);
         true
     }
@@ -433,7 +471,8 @@ impl World {
             let mut blind = [0; EDGES];
             for row in judged.blind.iter().chain(&judged.waiting).filter_map(|number| self.known.get(*number))
             {
-                let e = (0..EDGES).find(|e| row.edge == format!("e{e}")).expect("one of ours");
+                // The liar is no edge of ours.
+                let Some(e) = (0..EDGES).find(|e| row.edge == format!("e{e}")) else { continue };
                 blind[e] = row.incarnation.max(blind[e]);
             }
             let commit_of = &mut self.store.commits[commit as usize];

@@ -66,6 +66,24 @@ counters! {
     redis_refused,
     /// Values that origin put into Redis.
     redis_offers,
+    /// Values out of Redis that were ahead of what the edge can prove.
+    redis_unproved,
+    /// Lies without a proof.
+    lies_bare,
+    /// Lies with a seal that was made up.
+    lies_forged,
+    /// Lies beside a proof that was really given, to the liar or to somebody else.
+    lies_replayed,
+    /// Lies with a seal that was really given for another position.
+    lies_altered,
+    /// Histories that began because a liar showed a good proof of a lost one, as any edge may.
+    lies_true,
+    /// Liars that were let in.
+    lies_let_in,
+    /// Acknowledgements of a liar.
+    lies_applied,
+    /// Goodbyes of edges.
+    goodbyes,
     /// Entries evicted.
     evictions,
     /// Records quarantined.

@@ -5,7 +5,7 @@ use crate::reader::Reader;
 use crate::store::Store;
 use crate::world::{Fault, World};
 use bytes::Bytes;
-use feed::{Effect, Entry, Event, Follower, Hello};
+use feed::{Effect, Entry, Event, Follower, Hello, Proof};
 use hot::{Absence, Dump, Dumped, Fill, Fork, Found, Loading, Set, Stored, Told};
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
@@ -33,6 +33,8 @@ pub struct Down {
     pub event: Event,
     /// For the judge only.
     pub branch: usize,
+    /// What the edge can show of it.
+    pub proof: Option<Proof>,
 }
 
 /// The way between an edge and a control.
@@ -86,6 +88,8 @@ pub struct Edge {
     pub set: Set,
     /// Where it stands.
     pub follower: Follower,
+    /// What it can show of its history.
+    pub proof: Option<Proof>,
     /// Its way to control.
     pub link: Link,
     /// Counts its processes.
@@ -149,6 +153,7 @@ impl Edge {
         Self {
             set: Set::with_fences(budget, fences),
             follower: Follower::new(format!("e{number}"), 1),
+            proof: None,
             link: Link::default(),
             incarnation: 1,
             wants_hello: true,
@@ -182,6 +187,9 @@ impl Edge {
 impl World {
     /// Another process of the same edge, from its file or from nothing.
     pub fn restart(&mut self, e: usize, from_file: bool) {
+        if self.rng.percent(50) {
+            self.goodbye(e);
+        }
         let wall_error = self.rng.between(0, 3_000);
         let now = self.now;
         self.fetches.retain(|fetch| fetch.edge != e);
@@ -189,7 +197,7 @@ impl World {
         let edge = &mut self.edges[e];
         edge.incarnation += 1;
         (edge.asking, edge.dump, edge.stuck, edge.wants_hello, edge.copy) = (false, None, false, true, 0);
-        edge.restored_seen = 0;
+        (edge.restored_seen, edge.proof) = (0, None);
         edge.link.clear_down();
         edge.link.up.clear();
         edge.loading = Loading::default();
@@ -205,6 +213,7 @@ impl World {
         let (header, footer) = verify(&file.bytes[..]).expect("a file that was written whole");
         let position = file.end.unwrap_or(header.position);
         edge.set.restore(position, footer.seen);
+        edge.proof = footer.proof;
         let mut reader = FileReader::new(&file.bytes[..]).expect("verified");
         while let Ok(Part::Entries(entries)) = reader.part() {
             for entry in entries.flatten() {
@@ -256,7 +265,7 @@ impl World {
         }
         let Some(Dumped { seen, complete }) = dump.ends.end(set, dump.all) else { return };
         let end = edge.follower.position().filter(|_| off(Rule::SnapshotAppliedAtStart));
-        let written = dump.writer.flush().and_then(|()| dump.writer.finish(seen, complete));
+        let written = dump.writer.flush().and_then(|()| dump.writer.finish(seen, complete, edge.proof));
         let (bytes, _) = written.expect("memory takes everything");
         edge.file = Some(File { bytes, branch: edge.branch, end });
         self.counters.snapshots += 1;
@@ -283,7 +292,7 @@ impl World {
             edge.link.clear_down();
             edge.link.up.clear();
         }
-        let hello = edge.follower.hello(edge.set.seen());
+        let hello = edge.follower.hello(edge.set.seen(), edge.proof);
         edge.link.up.push_back((edge.link.connection, Up::Hello(hello)));
     }
 
@@ -302,12 +311,13 @@ impl World {
     /// Carries out what one message means.
     pub fn take(&mut self, e: usize, at: usize, again: bool) {
         let edge = &mut self.edges[e];
-        let Some(Down { event, branch }) = edge.link.down.remove(at) else { return };
+        let Some(Down { event, branch, proof }) = edge.link.down.remove(at) else { return };
         if again {
-            edge.link.down.push_back(Down { event: event.clone(), branch });
+            edge.link.down.push_back(Down { event: event.clone(), branch, proof });
         }
         let before = edge.set.epoch().map(|epoch| (epoch, edge.set.applied()));
         let effect = edge.follower.handle(event);
+        effect.keep_proof(&mut edge.proof, proof);
         let answer = match effect {
             Effect::Nothing => None,
             Effect::Hello => {
@@ -487,12 +497,17 @@ impl World {
     pub fn answered(&mut self, fetch: &Fetch) {
         let e = fetch.edge;
         let mut told = Vec::with_capacity(fetch.keys.len());
-        if let Some((epoch, as_of, records)) = &fetch.answer {
+        if let Some((proof, records)) = &fetch.answer {
+            let Position { epoch, seq: as_of, .. } = proof.position;
+            let edge = &mut self.edges[e];
+            if edge.set.epoch() == Some(epoch) {
+                Proof::keep(&mut edge.proof, Some(*proof));
+            }
             for (&key, record) in fetch.keys.iter().zip(records) {
-                told.push(self.fill(e, key, *epoch, *as_of, record));
+                told.push(self.fill(e, key, epoch, as_of, record));
             }
             if told[0].is_none() {
-                self.judge_refusal(e, fetch, *epoch, *as_of);
+                self.judge_refusal(e, fetch, epoch, as_of);
             }
         } else {
             told.resize(fetch.keys.len(), None);

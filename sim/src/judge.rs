@@ -6,7 +6,7 @@ use crate::store::{KEYS, Store, Value, named};
 use crate::world::World;
 use feed::BOUND_MS;
 use hot::{Absence, Found, Tier};
-use link::{Class, Epoch, Seq};
+use link::{Class, Epoch, Position, Seq};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ const I6: &str = "I6 versions never go back on a connection, histories never on 
 const I7: &str = "I7 with a token, never older than the token";
 const I8: &str = "I8 hot normal keys never fail";
 const I9: &str = "I9 an absence is certain only when there is one";
+const I11: &str = "I11 what an edge has seen it can prove";
+const I12: &str = "I12 a history begins only because writes were lost";
 const POSITION: &str = "I3 every answer equals the log at some position";
 const R7: &str = "R7 origin is not refused twice";
 const STALE: &str = "max_stale ends what a blind edge says";
@@ -42,6 +44,14 @@ impl World {
         let edge = &self.edges[e];
         let set = &edge.set;
         let Some(epoch) = set.epoch() else { return };
+        let proves = |own: Position| match own.epoch == epoch {
+            true => own.seq >= set.seen(),
+            false => own.epoch.counter > epoch.counter,
+        };
+        if !edge.proof.is_some_and(|proof| proves(proof.position)) {
+            let seen = format!("edge {e} in {epoch:?} has seen {} and shows {:?}", set.seen(), edge.proof);
+            return self.fail(I11, seen);
+        }
         let (branch, applied) = (&self.store.branches[edge.branch], set.applied());
         let mut wrong = None;
         if branch.epoch != epoch {
@@ -82,6 +92,14 @@ impl World {
                 return self
                     .fail(I9, format!("edge {e} is complete at {applied} without key {key}: {line:?}"));
             }
+        }
+    }
+
+    /// I12, whoever shows it.
+    pub fn judge_proof(&mut self, own: Position) {
+        if !self.store.is_lost(own) {
+            let now = self.store.now().head();
+            self.fail(I12, format!("{own:?} makes a history begin in the place of {now:?}"));
         }
     }
 

@@ -5,6 +5,7 @@ mod control;
 mod counters;
 mod edge;
 mod judge;
+mod liar;
 mod reader;
 mod redis;
 mod rng;

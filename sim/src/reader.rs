@@ -4,6 +4,7 @@ use crate::redis::SHARD;
 use crate::store::{KEYS, named};
 use crate::world::World;
 use bytes::Bytes;
+use feed::Proof;
 use feed::relay::{Question, told as redis_told};
 use hot::miss::{Hunt, Source};
 use hot::{Asked, Conversation, Counts, Outcome, Policy, Step, Tier, Turn, answer, finish};
@@ -168,7 +169,11 @@ impl World {
         }
         let known = told.filter(|told| lookup.read == 2 && told.as_of >= lookup.token).and_then(|told| {
             let record = told.record.unwrap_or_default();
-            self.fill(e, lookup.key, told.epoch, told.as_of, &record)
+            let version = proto::decode(&record).map_or(told.as_of, |versioned| versioned.version);
+            let proof = self.edges[e].proof;
+            let as_of = Proof::reach(proof.as_ref(), told.epoch, told.as_of, version)?;
+            self.counters.redis_unproved += u64::from(as_of < told.as_of);
+            self.fill(e, lookup.key, told.epoch, as_of, &record)
         });
         self.counters.redis_fills += u64::from(known.is_some());
         self.counters.redis_unknown += u64::from(known.is_none());

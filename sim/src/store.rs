@@ -4,7 +4,7 @@
 use crate::rng::Rng;
 use crate::world::EDGES;
 use bytes::Bytes;
-use feed::{Entry, LogView};
+use feed::{Entry, LogView, Proof};
 use link::{Change, ChangeKind, Class, Epoch, Link, LinkParts, Position, Seq, State, Target};
 
 /// Few, so that things collide.
@@ -128,6 +128,7 @@ pub struct Store {
     pub by_key: Vec<Vec<u32>>,
     /// Acked writes that a new history named as lost.
     pub lost: u64,
+    secret: u64,
     names: Vec<Bytes>,
 }
 
@@ -146,7 +147,37 @@ impl Store {
         let names =
             (0..KEYS).map(|no| Bytes::from(format!("\0\0\0\0k{}", (b'a' + no as u8) as char))).collect();
         let by_key = vec![Vec::new(); KEYS];
-        Self { branches: vec![first], current: 0, commits: Vec::new(), by_key, lost: 0, names }
+        Self {
+            branches: vec![first],
+            current: 0,
+            commits: Vec::new(),
+            by_key,
+            lost: 0,
+            secret: rng.next(),
+            names,
+        }
+    }
+
+    /// What an edge can show of a position. Whoever does not know the secret cannot make it; that is all that is asked of
+    /// it here.
+    pub fn prove(&self, position: Position) -> Proof {
+        let Position { epoch, seq, tag } = position;
+        let words = [u64::from(epoch.counter) << 32 | u64::from(epoch.random), seq, tag];
+        let half = |with: u64| {
+            words.iter().fold(self.secret ^ with, |sum, word| Rng::new(sum ^ word.rotate_left(17)).next())
+        };
+        let mut seal = [0; 16];
+        seal[..8].copy_from_slice(&half(0).to_be_bytes());
+        seal[8..].copy_from_slice(&half(1).to_be_bytes());
+        Proof { position, seal }
+    }
+
+    /// Whether a position was once that of a history and is not in the one that is there now.
+    pub fn is_lost(&self, at: Position) -> bool {
+        let once = |branch: &Branch| branch.epoch == at.epoch && branch.tag(at.seq) == Some(at.tag);
+        let now = self.now();
+        let later = at.epoch.counter > now.epoch.counter;
+        self.branches.iter().any(once) && (later || at.epoch == now.epoch && now.tag(at.seq) != Some(at.tag))
     }
 
     /// The bytes of a key.

@@ -4,6 +4,7 @@ use crate::control::{Control, Fetch, Waiting};
 use crate::counters::Counters;
 use crate::edge::{Edge, READERS};
 use crate::judge::Failure;
+use crate::liar::Liar;
 use crate::reader::Lookup;
 use crate::redis::Redis;
 use crate::rng::Rng;
@@ -11,11 +12,13 @@ use crate::store::{KEYS, Store, Value};
 use feed::edges::Table;
 use hot::{Domains, Stamp, View};
 use link::Seq;
+use link::rule::{Rule, off};
 use std::collections::VecDeque;
 
 /// One that must evict, one that can be complete, one between.
 pub const EDGES: usize = 3;
-const CONTROLS: usize = 2;
+/// Processes over one database.
+pub const CONTROLS: usize = 2;
 /// Rounds without faults after which everybody must have caught up.
 const CALM_ROUNDS: usize = 400;
 
@@ -41,6 +44,7 @@ pub enum Fault {
     Bad,
     Strange,
     Retention,
+    Liar,
 }
 
 /// The mixture of a seed.
@@ -84,6 +88,8 @@ pub struct World {
     pub relays_stalled_until: u64,
     /// R10: the edges that are known to the controls.
     pub known: Table,
+    /// It has the credential of an edge.
+    pub liar: Liar,
     /// R10: writes that wait.
     pub waiting: Vec<Waiting>,
     /// What happened.
@@ -110,7 +116,7 @@ impl World {
         // Half of the faults, on average; a tenth of the runs has one only.
         let mut faults = rng.next() & rng.next().rotate_left(7) | rng.next() & rng.next();
         if rng.percent(10) {
-            faults = 1 << rng.below(18);
+            faults = 1 << rng.below(19);
         }
         // Rare, since it ends the run for an edge.
         if !rng.percent(20) {
@@ -141,6 +147,7 @@ impl World {
             lookups: Vec::new(),
             relays_stalled_until: 0,
             known: Table::new(0),
+            liar: Liar::default(),
             waiting: Vec::new(),
             counters: Counters::default(),
             failure: None,
@@ -195,6 +202,9 @@ impl World {
     fn step(&mut self) {
         self.step += 1;
         self.now += self.rng.below(12) as u64;
+        if self.faults.has(Fault::Liar) && self.rng.percent(10) {
+            self.lie();
+        }
         let e = self.rng.below(EDGES);
         match self.rng.below(100) {
             0..9 => self.write(),
@@ -325,6 +335,9 @@ impl World {
         if self.now < self.edges[e].paused_until {
             return;
         }
+        if off(Rule::LeaveLast) && self.rng.percent(5) {
+            self.goodbye(e); // and goes on answering
+        }
         // A stream on which nothing comes is given up in the end.
         let impatience = match (self.faults.has(Fault::Late), self.faults.has(Fault::Retention)) {
             (true, true) => 20,
@@ -435,15 +448,6 @@ impl World {
             while self.deliver_down(e) {}
             (0..READERS).for_each(|r| self.read(e, r));
             (0..2 * self.lookups.len()).for_each(|_| self.deliver_lookup());
-        }
-    }
-
-    /// Somebody begins a new history by hand; nothing is lost.
-    fn bump(&mut self, c: usize) {
-        let control = &self.controls[c];
-        if control.attached && control.memory.is_some_and(|(branch, _)| branch == self.store.current) {
-            let head = self.store.now().head().seq;
-            self.fork(c, head, 0);
         }
     }
 

@@ -82,6 +82,8 @@ fn a_rule_that_is_off_is_missed() {
         Rule::QuarantineOnBad,
         Rule::AckWait,
         Rule::HolderTag,
+        Rule::SealedProof,
+        Rule::ProvableCopy,
     ] {
         let (seed, invariant) =
             noticed(&[rule], 1_000).unwrap_or_else(|| panic!("{} is not missed", rule.name()));

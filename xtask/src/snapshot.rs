@@ -34,7 +34,7 @@ fn write(count: u32, file: &Path) -> std::io::Result<u64> {
             writer.flush()?;
         }
     }
-    let (out, bytes) = writer.finish(seq, true)?;
+    let (out, bytes) = writer.finish(seq, true, None)?;
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! `linkr feed status`: every edge on a line, then the log and what became of its histories.
+//! `linkr feed status`: every edge on a line, then the log and what became of its histories. `linkr feed forget`.
 
 use super::call;
 use crate::args::{Api, Output};
@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::out::{self, plain};
 use proto::client::Way;
 use proto::v1::edges_client::EdgesClient;
-use proto::v1::{Epoch, ListEdgesRequest, ListEdgesResponse};
+use proto::v1::{Epoch, ForgetEdgeRequest, ListEdgesRequest, ListEdgesResponse};
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -17,6 +17,19 @@ pub async fn feed_status(api: Api) -> Result<(), Fault> {
     match api.output {
         Output::Json => out::line(&control::edges_json(&answer).to_string()),
         Output::Text => out::text(&people(&answer, SystemTime::now())),
+    }
+}
+
+/// Forgets an edge.
+pub async fn feed_forget(api: Api, name: String) -> Result<(), Fault> {
+    let request = ForgetEdgeRequest { edge: name.clone() };
+    let ask = async |edges: &mut EdgesClient<Way>| edges.forget_edge(request.clone()).await;
+    let answer = call(&api, EdgesClient::new, ask).await?;
+    match api.output {
+        Output::Json => out::line(&serde_json::json!({ "processes": answer.processes }).to_string()),
+        Output::Text => {
+            out::line(&format!("edge {} is forgotten ({} processes)", plain(&name), answer.processes))
+        }
     }
 }
 

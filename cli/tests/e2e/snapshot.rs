@@ -181,5 +181,5 @@ fn write_large(dir: &Dir) {
             writer.flush().unwrap();
         }
     }
-    writer.finish(MANY, true).unwrap();
+    writer.finish(MANY, true, None).unwrap();
 }

@@ -86,6 +86,10 @@ impl Repository for Postgres {
         self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
     }
 
+    fn secret(&self) -> Result<[u8; 32], StoreFault> {
+        self.db.call(WRITE, async |db| history::secret(db).await)
+    }
+
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
         self.db.call(WRITE, async |db| history::fork(db, counter, shared, None, now).await)
     }
@@ -99,6 +103,10 @@ impl Repository for Postgres {
             Some(own) => self.db.call(READ, async |db| sessions::replace(db, self.control, own).await),
             None => self.db.call(READ, async |db| sessions::all(db, self.control).await),
         }
+    }
+
+    fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault> {
+        self.db.call(READ, async |db| sessions::forget(db, gone).await)
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {

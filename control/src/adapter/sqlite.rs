@@ -129,6 +129,11 @@ impl Repository for Sqlite {
         self.write(|transaction| write::commit(transaction, group, now))
     }
 
+    fn secret(&self) -> Result<[u8; 32], StoreFault> {
+        let sql = "SELECT secret FROM secret";
+        self.read(|snapshot| snapshot.query_row(sql, [], |row| row.get(0)).map_err(|e| fault(&e)))
+    }
+
     fn fork(&self, counter: u32, shared: Seq, now: i64) -> Result<Position, StoreFault> {
         self.write(|transaction| write::fork(transaction, counter, shared, now))
     }
@@ -143,6 +148,10 @@ impl Repository for Sqlite {
             Some(own) => self.write(|transaction| sessions::replace(transaction, own).map_err(|e| fault(&e))),
             None => self.read(|snapshot| sessions::all(snapshot).map_err(|e| fault(&e))),
         }
+    }
+
+    fn forget_sessions(&self, _: &[(String, u64)]) -> Result<(), StoreFault> {
+        Ok(()) // the table is written as a whole
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {

@@ -39,6 +39,12 @@ impl Repository for Fake {
     fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
         Ok((self.fork)())
     }
+    fn secret(&self) -> Result<[u8; 32], StoreFault> {
+        unreachable!()
+    }
+    fn forget_sessions(&self, _: &[(String, u64)]) -> Result<(), StoreFault> {
+        unreachable!()
+    }
     fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
         Ok((self.changes)())
     }

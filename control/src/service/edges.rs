@@ -1,4 +1,4 @@
-//! The edges and the log they follow, for the people who run them. Nothing is written here.
+//! The edges and the log they follow, for the people who run them.
 
 use super::Service;
 use crate::wire;
@@ -9,6 +9,24 @@ impl Service {
     /// See `ListEdges`.
     pub async fn edges(&self, _: &Caller) -> Result<v1::ListEdgesResponse, Fault> {
         self.counted("ListEdges", self.try_edges().await)
+    }
+
+    /// See `ForgetEdge`.
+    pub async fn forget_edge(
+        &self,
+        caller: &Caller,
+        request: v1::ForgetEdgeRequest,
+    ) -> Result<v1::ForgetEdgeResponse, Fault> {
+        // An edge serves every domain.
+        let forgotten = match caller.bound.is_some() {
+            true => Err(Fault::Forbidden("edges: it is for some domains".into())),
+            false => self.sessions.forget(&request.edge).await,
+        };
+        if let Ok(processes) = forgotten {
+            let (edge, by) = (&request.edge, &caller.principal);
+            tracing::info!(name: "edge_forgotten", edge, processes, %by, "an edge is forgotten");
+        }
+        self.counted("ForgetEdge", forgotten.map(|processes| v1::ForgetEdgeResponse { processes }))
     }
 
     async fn try_edges(&self) -> Result<v1::ListEdgesResponse, Fault> {

@@ -69,6 +69,8 @@ pub static CALLS: &[Call] = &[
     call("/linkr.v1.Domains/UpdateDomain", DOMAINS, 1, &[(PATCH, "/v1/domains/{domain}")]),
     call("/linkr.v1.Links/WatchLinks", READ, 5, &[(GET, "/v1/domains/{domain}/links:watch")]),
     call("/linkr.v1.Edges/ListEdges", READ, 5, &[(GET, "/v1/edges")]),
+    // As its certificate is revoked.
+    call("/linkr.v1.Edges/ForgetEdge", KEYS, 1, &[(DELETE, "/v1/edges/{edge}")]),
     call("/linkr.v1.Keys/CreateKey", KEYS, 1, &[(POST, "/v1/keys")]),
     call("/linkr.v1.Keys/ListKeys", KEYS, 5, &[(GET, "/v1/keys")]),
     call("/linkr.v1.Keys/RotateKey", KEYS, 1, &[(POST, "/v1/keys/{key}")]),

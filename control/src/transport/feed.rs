@@ -6,20 +6,20 @@ use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::{Fetched, Repository, StoreFault};
 use crate::relay::Offers;
+use crate::seal::Seal;
 use crate::service::blocking;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
 use crate::transport::grpc::status;
 use crate::writer::Writer;
 use crate::{Caller, Fault, clock};
-use ::feed::{Admission, Hello, Trouble, admit, proves_another_history};
+use ::feed::{Admission, Hello, LogView, Trouble, admit, proves_another_history};
 use link::{Epoch, Position, Seq};
-use proto::epoch_to_wire;
 use proto::v1::{self, feed_server::Feed};
+use proto::{epoch_to_wire, proof_to_wire};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stream::Stream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -38,11 +38,6 @@ const PARTS: usize = 64;
 const PARTS_OF_ONE: usize = 16;
 /// Reads of the store for streams at once: others read, too.
 const READS: usize = 4;
-/// How far the number of a history may jump. There are 2³² of them, and none comes back: one mistaken or forged hello
-/// must not use them up.
-const FORK_JUMP: u32 = 1_000;
-/// Between two new histories.
-const FORK_PAUSE: Duration = Duration::from_secs(10);
 
 /// What every session works with.
 pub struct Feeder {
@@ -56,8 +51,10 @@ pub struct Feeder {
     pub metrics: Arc<Metrics>,
     /// Turns true when control stops.
     pub stop: watch::Receiver<bool>,
-    /// Who may make a new history begin.
-    pub forks: Forks,
+    /// What edges show of the history that they follow.
+    pub seal: Seal,
+    /// Hellos that prove another history, and when it was last told of one that only says so.
+    pub proofs: Proofs,
     /// The edges.
     pub sessions: Arc<Sessions>,
     /// What the streams take turns at.
@@ -100,32 +97,33 @@ impl Turns {
     }
 }
 
-/// Keeps hellos from using up the histories.
+/// Of hellos that say or prove that there was more than the store holds.
 #[derive(Default)]
-pub struct Forks {
-    last: Mutex<Option<Instant>>,
-    told: AtomicBool,
+pub struct Proofs {
+    /// Of many edges that prove the same at once the first makes a history begin.
+    turn: tokio::sync::Mutex<()>,
     /// Edges have seen what is gone.
     lost: Trouble,
+    /// Edges say what they cannot prove.
+    unproven: Trouble,
 }
 
-impl Forks {
-    /// Whether an edge of the history `theirs` may make the one above it begin after `own`, now.
-    fn allow(&self, own: u32, theirs: u32, now: Instant) -> Result<(), Status> {
-        if theirs > own.saturating_add(FORK_JUMP) {
-            if !self.told.swap(true, Ordering::Relaxed) {
-                let why = "an edge names a history too far ahead: it follows another store, or lies";
-                tracing::error!(name: "history_too_far", own, theirs, "{why}");
-            }
-            let text = format!("history {theirs} is too far ahead of {own}: this edge follows another store");
-            return Err(Status::failed_precondition(text));
+impl Proofs {
+    /// An edge says what it cannot prove. It is told so itself; people are told now and then.
+    fn tell_unproven(&self, hello: &Hello, head: Position) {
+        if self.unproven.met(clock::ms(), "edge").is_none() {
+            return;
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| now.saturating_duration_since(last) < FORK_PAUSE) {
-            return Err(Status::unavailable("a new history has only just begun: say hello again later"));
-        }
-        *last = Some(now);
-        Ok(())
+        let own = hello.position.unwrap_or_default();
+        tracing::warn!(
+            name: "history_unproven",
+            edge = hello.edge,
+            says = Position::revision(own.epoch, own.seq.max(hello.seen)),
+            head = Position::revision(head.epoch, head.seq),
+            "an edge says that it has seen what this store does not hold, and shows no proof that a control of this store \
+             can have given it: nothing is changed because of that. It follows another store, or its proof is from before \
+             the store had a secret, or it lies. Start it without its --snapshot file, and it begins anew"
+        );
     }
 }
 
@@ -201,7 +199,19 @@ impl Feeder {
         };
         self.offers.make(head, &entries);
         let entries = entries.into_iter().map(stream::entry).collect();
-        Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries, domains })
+        let proof = Some(self.proof(head));
+        Ok(v1::FetchResponse {
+            epoch: Some(epoch_to_wire(head.epoch)),
+            as_of: head.seq,
+            entries,
+            domains,
+            proof,
+        })
+    }
+
+    /// What an edge can show of this position.
+    fn proof(&self, position: Position) -> v1::Proof {
+        proof_to_wire(&self.seal.prove(position))
     }
 
     /// A read for a stream, in its turn.
@@ -215,7 +225,7 @@ impl Feeder {
 
     /// Makes a new history begin above `theirs`, which somebody has proved to have been in this one's place; both are
     /// known to share the changes up to `shared`.
-    pub async fn fork(&self, own: Epoch, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
+    pub async fn fork(&self, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
         if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
             tracing::error!(
                 name: "history_refused",
@@ -226,7 +236,6 @@ impl Feeder {
             );
             return Err(Status::failed_precondition("another history was seen than the database holds"));
         }
-        self.forks.allow(own.counter, theirs.counter, Instant::now())?;
         let new = self.writer.fork(theirs.counter, shared).await.map_err(|fault| status(&fault))?;
         Ok(new)
     }
@@ -235,48 +244,65 @@ impl Feeder {
     /// makes a new history begin at once (R2), where the store belongs to this process alone, so that nobody else can
     /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep
     /// what is no longer true.
-    async fn admit(&self, hello: &Hello) -> Result<(Admission, Epoch), Status> {
-        let applied = hello.position.map_or(0, |position| position.seq);
-        let of = hello.position.map(|position| position.epoch);
-        let view = || self.read(move |store| store.log_view(applied, of));
-        let mut log = view().await?;
-        if let Some(own) = hello.position.filter(|_| proves_another_history(hello, &log)) {
-            let old = log.head;
-            // What this edge has of the other history and can prove is all that is known to be in both.
-            let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
-            let new = self.fork(old.epoch, own.epoch, shared).await?;
-            tracing::warn!(
-                name: "writes_lost",
-                edge = hello.edge,
-                seen = hello.seen.max(own.seq),
-                head = old.seq,
-                fork_seq = shared,
-                "an edge has seen writes that this store does not hold: history {} takes the place of history {}, \
-                 and acknowledged writes behind {shared} of history {} that are not here are gone",
-                told(new.epoch),
-                told(old.epoch),
-                told(own.epoch),
-            );
-            log = view().await?;
+    async fn admit(&self, hello: &Hello) -> Result<(Admission, Position), Status> {
+        let proven = hello.proven(|proof| self.seal.is_good(proof));
+        if let Some(own) = proven
+            && proves_another_history(own, &self.view(own).await?)
+        {
+            let _turn = self.proofs.turn.lock().await;
+            self.replace(hello, own).await?;
         }
-        let has_more = |own: &Position| {
-            let shared = log.ancestor.filter(|(epoch, _)| *epoch == own.epoch).map(|(_, shared)| shared);
-            own.epoch.counter < log.head.epoch.counter
-                && shared.is_none_or(|shared| hello.seen.max(own.seq) > shared)
-        };
-        if let Some(own) = hello.position.filter(has_more)
-            && self.forks.lost.met(clock::ms(), "edge").is_some()
+        let log = self.view(hello.position.unwrap_or_default()).await?;
+        if hello.is_ahead(log.head) {
+            self.proofs.tell_unproven(hello, log.head);
+        }
+        if let Some(own) = proven
+            && own.epoch.counter < log.head.epoch.counter
+            && self.view(own).await?.ancestor.is_none_or(|(_, shared)| own.seq > shared)
+            && self.proofs.lost.met(clock::ms(), "edge").is_some()
         {
             tracing::warn!(
                 name: "writes_lost",
                 edge = hello.edge,
-                seen = hello.seen.max(own.seq),
+                seen = own.seq,
                 "an edge has seen more of history {} than this store came from: an older state of it was put back, and \
                  what was acknowledged behind that is gone",
                 told(own.epoch),
             );
         }
-        Ok((admit(hello, &log), log.head.epoch))
+        Ok((admit(hello, &log), log.head))
+    }
+
+    /// The log as whoever stands there sees it.
+    async fn view(&self, own: Position) -> Result<LogView, Status> {
+        let of = (own.epoch != Epoch::default()).then_some(own.epoch);
+        self.read(move |store| store.log_view(own.seq, of)).await
+    }
+
+    /// A new history begins, unless one has while this edge waited: it has proved `own`.
+    async fn replace(&self, hello: &Hello, own: Position) -> Result<(), Status> {
+        let log = self.view(own).await?;
+        if !proves_another_history(own, &log) {
+            return Ok(());
+        }
+        let old = log.head;
+        // A tag is drawn for each commit: where it is the same, everything up to there is. What else this edge says of
+        // itself may be of either history.
+        let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
+        let new = self.fork(own.epoch, shared).await?;
+        tracing::warn!(
+            name: "writes_lost",
+            edge = hello.edge,
+            seen = own.seq,
+            head = old.seq,
+            fork_seq = shared,
+            "an edge has seen writes that this store does not hold: history {} takes the place of history {}, \
+             and acknowledged writes behind {shared} of history {} that are not here are gone",
+            told(new.epoch),
+            told(old.epoch),
+            told(own.epoch),
+        );
+        Ok(())
     }
 }
 
@@ -287,20 +313,4 @@ fn told(epoch: Epoch) -> String {
 
 fn behind(seq: Seq) -> StoreFault {
     StoreFault::Unavailable(format!("the log has not reached {seq}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_hello_uses_up_the_histories() {
-        let (forks, now) = (Forks::default(), Instant::now());
-        let code = |own, theirs, now| forks.allow(own, theirs, now).map_err(|status| status.code());
-        assert_eq!(code(1, u32::MAX - 1, now), Err(Code::FailedPrecondition));
-        assert_eq!(code(1, 1_002, now), Err(Code::FailedPrecondition));
-        assert_eq!(code(1, 1_001, now), Ok(()), "what was refused does not count");
-        assert_eq!(code(1_002, 1_003, now + FORK_PAUSE / 2), Err(Code::Unavailable));
-        assert_eq!(code(1_002, 1_003, now + FORK_PAUSE), Ok(()));
-    }
 }

@@ -167,6 +167,14 @@ impl Edges for Calls {
     ) -> Result<Response<v1::ListEdgesResponse>, Status> {
         answer(self.0.edges(&taken(call)?.0).await)
     }
+
+    async fn forget_edge(
+        &self,
+        call: Request<v1::ForgetEdgeRequest>,
+    ) -> Result<Response<v1::ForgetEdgeResponse>, Status> {
+        let (caller, request) = taken(call)?;
+        answer(self.0.forget_edge(&caller, request).await)
+    }
 }
 
 #[tonic::async_trait]

@@ -62,6 +62,7 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
         .route("/v1/domains/{domain}/codes/{*code}", get(check))
         .merge(batch::routes())
         .route("/v1/edges", get(edges))
+        .route("/v1/edges/{edge}", axum::routing::delete(forget_edge))
         .route("/openapi.json", get(openapi::served))
         .route("/docs", get(openapi::docs))
         .route("/v1/links/{*code}", one.clone())
@@ -74,6 +75,13 @@ pub fn router(service: Arc<Service>, keys: Arc<crate::keys::Keys>) -> Router {
 async fn edges(State(service): State<Arc<Service>>, who: Who, asked: Asked) -> Answered {
     no_parameter(asked)?;
     Ok(axum::Json(json::edges(&service.edges(&who).await?)).into_response())
+}
+
+async fn forget_edge(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {
+    no_parameter(asked)?;
+    let request = v1::ForgetEdgeRequest { edge: part(&parts(path)?, "edge").to_owned() };
+    let forgotten = service.forget_edge(&who, request).await?;
+    Ok(axum::Json(serde_json::json!({ "processes": forgotten.processes })).into_response())
 }
 
 async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {

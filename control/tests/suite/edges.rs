@@ -54,6 +54,15 @@ impl Alive {
     }
 }
 
+impl Alive {
+    /// Its last word, behind its last answer; control ends the stream.
+    pub async fn leave(self) {
+        let (_, mut stream) = self.freeze().await;
+        Stream::say(&stream.out, follow_request::Message::Leave(v1::Leave {})).await;
+        while soon(stream.inbound.message()).await.unwrap().is_some() {}
+    }
+}
+
 pub async fn ping(edge: &mut Edge, stream: &Stream) {
     let id = edge.follower.ping(1).unwrap();
     Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
@@ -170,7 +179,7 @@ async fn a_restarted_control_forgets_no_edge() {
     assert!(began.elapsed() > BOUND / 2, "{:?}", began.elapsed());
 
     // A new process of the same edge takes its place.
-    edge = Edge::named("one", edge.follower.hello(0).incarnation + 1);
+    edge = Edge::named("one", edge.follower.hello(0, None).incarnation + 1);
     let one = Alive::new(&world, edge).await;
     let made = world.links().await.create_link(propagated("", "b")).await.unwrap().into_inner();
     assert_eq!(told(made), (propagation::Status::Propagated, names(&["one"]), vec![]));
@@ -256,6 +265,43 @@ async fn edges_and_histories_are_listed() {
     // The start began it.
     assert!(world::text(world.running.metrics()).contains("linkr_control_histories_total 1\n"));
     drop((stream, same));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_says_goodbye_is_forgotten_at_once_and_another_when_somebody_says_so() {
+    use propagation::Status::{Partial, Propagated};
+    let world = World::alone(Folder::new()).await;
+    let mut links = world.links().await;
+    let one = Alive::new(&world, Edge::named("one", 1)).await;
+    let two = Alive::new(&world, Edge::named("two", 2)).await;
+    // Until it knows all edges, a control that has just started waits the whole time.
+    links.create_link(propagated("", "first")).await.unwrap();
+    one.leave().await;
+    let began = Instant::now();
+    let made = links.create_link(propagated("", "a")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Propagated, names(&["two"]), vec![]));
+    assert!(began.elapsed() < BOUND / 2, "{:?}", began.elapsed());
+
+    let forget = async |edge: &str| {
+        let reply = world.rest(&format!("DELETE /v1/edges/{edge}"), Value::Null).await;
+        (reply.status.as_u16(), reply.body["detail"].as_str().unwrap_or_default().to_owned(), reply.body)
+    };
+    assert_eq!(forget("one").await.0, 404);
+    let (status, why, _) = forget("two").await;
+    assert!(status == 409 && why.contains("follows control"), "{status} {why}");
+    drop(two.freeze().await);
+    let (status, why, _) = forget("two").await;
+    assert!(status == 409 && why.contains("1.01 s"), "{status} {why}");
+    let made = links.create_link(propagated("", "b")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Partial, vec![], names(&["two"])));
+    let (status, why, body) = forget("two").await;
+    assert!(status == 200 && body["processes"] == 1, "{status} {why} {body}");
+    let made = links.create_link(propagated("", "c")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Propagated, vec![], vec![]));
+    // Nor does the next control know it.
+    let world = World::at(world.stop().await).await;
+    assert_eq!(list_json(&world).await["edges"], serde_json::json!([]));
     world.stop().await;
 }
 

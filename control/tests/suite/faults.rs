@@ -67,6 +67,7 @@ async fn every_row_of_the_table() {
         Fault::NotFound(String::new()),
         Fault::DomainNotFound(String::new()),
         Fault::KeyNotFound(String::new()),
+        Fault::EdgeNotFound(String::new()),
         Fault::Exists(String::new()),
         Fault::CodeDeleted(String::new()),
         Fault::EtagMismatch,
@@ -126,6 +127,17 @@ async fn check(fault: &Fault) {
                 keys.revoke_key(request).await.unwrap_err(),
                 bench.rest("DELETE /v1/keys/none", &[], Value::Null).await,
             )
+        }
+        Fault::EdgeNotFound(_) => {
+            let request = v1::ForgetEdgeRequest { edge: "none".into() };
+            let mut edges = v1::edges_client::EdgesClient::new(bench.world.channel().await);
+            (
+                edges.forget_edge(request).await.unwrap_err(),
+                bench.rest("DELETE /v1/edges/none", &[], Value::Null).await,
+            )
+        }
+        Fault::EdgeConnected(_) | Fault::EdgeFresh(_) => {
+            unreachable!("no edge is here: see edges.rs")
         }
         Fault::Exists(_) => (
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),

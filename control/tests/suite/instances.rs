@@ -114,23 +114,86 @@ async fn an_edge_that_proves_another_history_makes_one_begin_only_where_control_
     let mut stream = edge.connect(&a).await;
     edge.until(&mut stream, |edge| edge.follower.walked()).await;
     drop(stream);
-    let mut stream = Stream::open(&a, v1::Hello { seen: 99, ..edge.hello() }).await;
+    // The database is put back to before the last write, and nobody who ran then runs any more.
+    a.stop().await;
+    b.stop().await;
+    db.sql(
+        "DELETE FROM links; DELETE FROM change_log; DELETE FROM audit; UPDATE log_head SET head = 0, tag = 0; DELETE FROM edge_session",
+    );
+    let a = World::on(Folder::new(), db.opened(false).await).await;
+    let b = World::another(db.opened(true).await).await;
+    // What an edge only says changes nothing, whatever control may do.
+    for world in [&a, &b] {
+        let said = v1::Hello { proof: None, ..edge.hello() };
+        let mut stream = Stream::open(world, said).await;
+        assert_eq!(soon(stream.inbound.message()).await.unwrap_err().code(), Code::Unavailable);
+    }
+    let mut stream = edge.connect(&a).await;
     assert_eq!(soon(stream.inbound.message()).await.unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(db.sql("SELECT count(*) FROM epochs"), "0");
-    let mut stream = Stream::open(&b, v1::Hello { seen: 99, ..edge.hello() }).await;
-    let Some(follow_response::Message::Reset(reset)) =
-        soon(stream.inbound.message()).await.unwrap().unwrap().message
-    else {
-        panic!("no reset")
-    };
-    assert_eq!(reset.epoch.unwrap().counter, 2);
-    // The first control follows: its edges are told of the new history, and go on across the fork.
+    // Of many that prove the same one makes a history begin.
+    let mut others = Vec::new();
+    for incarnation in 2..6 {
+        let mut other = Edge::named("other", incarnation);
+        (other.follower, other.proof) = (edge.follower.clone(), edge.proof);
+        others.push(Stream::open(&b, other.hello()).await);
+    }
+    for stream in &mut others {
+        let Some(follow_response::Message::Reset(reset)) =
+            soon(stream.inbound.message()).await.unwrap().unwrap().message
+        else {
+            panic!("no reset")
+        };
+        assert_eq!(reset.epoch.unwrap().counter, 2);
+    }
+    assert_eq!(db.sql("SELECT count(*) FROM epochs"), "1");
+    // The first control follows.
     let mut stream = edge.connect(&a).await;
     write(&a, "b").await;
-    edge.until(&mut stream, |edge| edge.follower.applied() == 2).await;
-    assert_eq!((edge.resets, edge.follower.position().unwrap().epoch.counter), (1, 2));
-    drop(stream);
+    edge.until(&mut stream, |edge| edge.follower.applied() == 1 && edge.resets == 2).await;
+    assert_eq!(edge.follower.position().unwrap().epoch.counter, 2);
+    drop((stream, others));
     assert!(world::text(a.running.metrics()).contains("linkr_control_freshness_certified 0\n"));
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_says_goodbye_to_one_control_is_forgotten_by_all() {
+    use propagation::Status::{Partial, Propagated};
+    let Some(db) = Database::new() else { return };
+    let a = World::alone_on(db.opened(false).await).await;
+    let b = World::another(db.opened(false).await).await;
+    let one = Alive::new(&a, Edge::named("one", 1)).await;
+    let two = Alive::new(&b, Edge::named("two", 2)).await;
+    let mut links = b.links().await;
+    assert_eq!(told(links.create_link(propagated("", "a")).await.unwrap().into_inner()).1.len(), 2);
+    one.leave().await;
+    let began = Instant::now();
+    let made = links.create_link(propagated("", "b")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Propagated, names(&["two"]), vec![]));
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    assert_eq!(db.sql("SELECT count(*) FROM edge_session"), "1");
+
+    // One that crashes says none: it is waited for, and forgotten when somebody says so.
+    let (_, stream) = two.freeze().await;
+    drop(stream);
+    let mut edges = EdgesClient::new(a.channel().await);
+    let mut forget = async |edge: &str| edges.forget_edge(v1::ForgetEdgeRequest { edge: edge.into() }).await;
+    assert_eq!(forget("two").await.unwrap_err().code(), Code::FailedPrecondition, "it may be fresh");
+    let made = links.create_link(propagated("", "c")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Partial, vec![], names(&["two"])));
+    let forgotten = soon(async {
+        loop {
+            if let Ok(answer) = forget("two").await {
+                return answer.into_inner().processes;
+            }
+        }
+    });
+    assert_eq!(forgotten.await, 1);
+    assert_eq!(db.sql("SELECT count(*) FROM edge_session"), "0");
+    let made = links.create_link(propagated("", "d")).await.unwrap().into_inner();
+    assert_eq!(told(made), (Propagated, vec![], vec![]));
     a.stop().await;
     b.stop().await;
 }

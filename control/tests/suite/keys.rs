@@ -58,6 +58,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ),
     ("Links/WatchLinks", "links:read", WATCHES),
     ("Edges/ListEdges", "links:read", &["GET /v1/edges"]),
+    ("Edges/ForgetEdge", "keys:admin", &["DELETE /v1/edges/e"]),
     ("Keys/CreateKey", "keys:admin", &["POST /v1/keys"]),
     ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),
     ("Keys/RotateKey", "keys:admin", &["POST /v1/keys/x:rotate"]),

@@ -16,6 +16,7 @@ mod hostile;
 mod imports;
 mod instances;
 mod keys;
+mod liar;
 mod links;
 mod lists;
 mod postgres;

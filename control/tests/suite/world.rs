@@ -294,6 +294,10 @@ impl Repository for Moody {
         self.inner.fork(counter, shared, now)
     }
 
+    fn secret(&self) -> Result<[u8; 32], StoreFault> {
+        self.inner.secret()
+    }
+
     fn histories(&self) -> Result<Vec<History>, StoreFault> {
         self.inner.histories()
     }
@@ -303,6 +307,10 @@ impl Repository for Moody {
             return Err(StoreFault::Full);
         }
         self.inner.sessions(own)
+    }
+
+    fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault> {
+        self.inner.forget_sessions(gone)
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {

@@ -6,7 +6,7 @@ use super::records;
 use crate::shared::Shared;
 use crate::snapshot::{Group, Restored, Standing};
 use crate::sys;
-use feed::{Effect, Entry, Event, Follower};
+use feed::{Effect, Entry, Event, Follower, Proof};
 use hot::{Fill, Fork, Loading, Stored};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
 use proto::client::Why;
@@ -14,7 +14,7 @@ use proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use v1::follow_request::Message as Say;
 use v1::follow_response::Message as Hear;
@@ -30,8 +30,14 @@ const WALK_AGAIN: Duration = Duration::from_secs(600);
 /// had one would otherwise wait for the end of this thread's.
 const AT_ONCE: usize = 32;
 
-/// Follows for as long as the edge runs.
-pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin, restored: Option<Restored>) {
+/// Follows until `leave`, which comes behind the last answer of this process: then it says goodbye, if a stream is up.
+pub async fn follow(
+    name: String,
+    shared: Arc<Shared>,
+    origin: Origin,
+    restored: Option<Restored>,
+    leave: oneshot::Receiver<()>,
+) {
     let incarnation = getrandom::u64().unwrap_or_else(|_| sys::boottime_ms());
     let follower = match restored {
         Some(Restored { position, complete }) => Follower::restored(name, incarnation, position, complete),
@@ -48,11 +54,19 @@ pub async fn follow(name: String, shared: Arc<Shared>, origin: Origin, restored:
         pages: 0,
         stuck_at: None,
         asked_again: tokio::time::Instant::now(),
+        leave,
+        left: false,
     };
     let mut backoff = Duration::ZERO;
     loop {
-        tokio::time::sleep(backoff).await;
+        tokio::select! {
+            () = tokio::time::sleep(backoff) => {}
+            _ = &mut driver.leave => return,
+        }
         let heard = driver.stream().await;
+        if driver.left {
+            return;
+        }
         driver.shared.feed.connected.store(false, Ordering::Release);
         backoff = match heard {
             Heard::Progress => Duration::ZERO,
@@ -88,6 +102,9 @@ struct Driver {
     pages: u64,
     stuck_at: Option<u64>,
     asked_again: tokio::time::Instant,
+    leave: oneshot::Receiver<()>,
+    /// It has come.
+    left: bool,
 }
 
 impl Driver {
@@ -131,6 +148,14 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
+                _ = &mut self.leave => {
+                    self.left = true;
+                    say.send(request(Say::Leave(v1::Leave {}))).await.map_err(gone)?;
+                    drop(say);
+                    // The end of the stream says that control has heard it.
+                    while let Ok(Some(_)) = hear.message().await {}
+                    return Ok(());
+                }
                 message = hear.message() => match message {
                     Ok(Some(message)) => {
                         if let Some(answer) = self.take(message)? {
@@ -166,7 +191,7 @@ impl Driver {
     }
 
     fn hello(&mut self) -> v1::Hello {
-        let hello = self.follower.hello(self.shared.set.seen());
+        let hello = self.follower.hello(self.shared.set.seen(), self.shared.feed.proof());
         v1::Hello {
             protocol: feed::PROTOCOL,
             features: 0,
@@ -179,15 +204,18 @@ impl Driver {
             want_walk: hello.want_walk,
             walk_after: hello.walk_after.into(),
             number: hello.number,
+            proof: hello.proof.as_ref().map(proto::proof_to_wire),
         }
     }
 
     /// Carries out what a message means. `Err`: this stream is no use any more.
     fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, Why> {
-        let domains = domains(&message);
+        let (domains, proof) = (domains(&message), proof(&message));
         let event =
             event(message).map_err(|fault| Why::Other(format!("it sends what no control does: {fault}")))?;
-        let answer = match self.follower.handle(event) {
+        let effect = self.follower.handle(event);
+        self.shared.feed.proof_came(proof, &effect);
+        let answer = match effect {
             Effect::Nothing => None,
             Effect::Hello => {
                 self.shared.feed.gaps.fetch_add(1, Ordering::Relaxed);
@@ -378,6 +406,16 @@ fn domains(message: &v1::FollowResponse) -> (Seq, Vec<v1::Entry>) {
         Some(Hear::Reset(reset)) => (reset.domains_as_of, reset.domains.clone()),
         _ => Default::default(),
     }
+}
+
+fn proof(message: &v1::FollowResponse) -> Option<Proof> {
+    proto::proof_from_wire(match message.message.as_ref()? {
+        Hear::Resume(m) => m.proof.as_ref(),
+        Hear::Reset(m) => m.proof.as_ref(),
+        Hear::Batch(m) => m.proof.as_ref(),
+        Hear::Page(m) => m.proof.as_ref(),
+        Hear::Pong(_) => None,
+    })
 }
 
 fn request(message: Say) -> v1::FollowRequest {

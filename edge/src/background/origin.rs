@@ -148,7 +148,10 @@ impl Origin {
             return vec![Told::Unavailable; keys.len()];
         };
         let _under_way = shared.under_way(|| Group::of_keys(keys.iter().map(Key::as_bytes)));
+        let proof = proto::proof_from_wire(response.proof.as_ref());
+        // One of another history would push out that of what was relied on in this one.
         if shared.set.epoch() == Some(epoch) {
+            shared.feed.keep_proof(proof);
             shared.set.rely_on(response.as_of);
             shared.domains.told(response.as_of, response.domains);
         }
@@ -163,7 +166,11 @@ impl Origin {
             };
             records::fill(shared, key, Answer { epoch, as_of, version, value })
         };
-        keys.iter().zip(&response.entries).map(tell).collect()
+        let told = keys.iter().zip(&response.entries).map(tell).collect();
+        if shared.set.epoch() == Some(epoch) {
+            shared.feed.keep_proof(proof); // it may have entered that history only now
+        }
+        told
     }
 }
 

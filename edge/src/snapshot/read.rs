@@ -101,6 +101,7 @@ fn load(mut file: &File, shared: &Shared) -> Result<(Restored, Metadata), Fault>
     if complete {
         set.set_complete();
     }
+    shared.feed.keep_proof(footer.proof);
     shared.feed.stands_at(Standing { generation: set.generation(), position });
     shared.feed.loaded.store(true, Ordering::Release);
     Ok((Restored { position, complete }, file.metadata()?))

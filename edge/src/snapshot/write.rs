@@ -142,7 +142,7 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
         writer.flush()?;
     }
     let Some(dumped) = dump.end(set, all) else { return Ok(Written::Overtaken) };
-    let (out, bytes) = writer.finish(dumped.seen, dumped.complete)?;
+    let (out, bytes) = writer.finish(dumped.seen, dumped.complete, shared.feed.proof())?;
     out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
     rename(new, &snapshot.path)?;
     let dir = snapshot.path.parent().filter(|dir| !dir.as_os_str().is_empty());

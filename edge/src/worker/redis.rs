@@ -10,6 +10,7 @@ use crate::background::records::{self, Copied};
 use crate::redis::{Came, Redis, RedisMeters};
 use crate::shared::{Answer, Durations, Shared, Told};
 use bytes::Bytes;
+use feed::Proof;
 use feed::relay::{self, Shard};
 use futures_channel::oneshot;
 use link::{Key, Seq};
@@ -228,6 +229,11 @@ impl Tier {
         match records::copied(&self.shared, key, &record, as_of) {
             Copied::Poisoned => (Came::Poisoned, Said::Unknown),
             Copied::Good(value, version) => {
+                let proof = self.shared.feed.proof();
+                // Nothing in Redis is sealed: further than this edge can prove it asks control.
+                let Some(as_of) = Proof::reach(proof.as_ref(), epoch, as_of, version) else {
+                    return (Came::Refused, Said::Unknown);
+                };
                 let answer = Answer { epoch, as_of, version, value: Some(value) };
                 match records::fill(&self.shared, key, answer) {
                     Told::Known(answer) => (Came::Answered, Said::Known(answer)),

@@ -64,6 +64,9 @@ fn on_both_drivers(test: impl Fn(bool)) {
     }
 }
 
+/// What control has proved to it.
+const PROVED: Seq = START + 1_000_000;
+
 /// Runs a test while a worker serves.
 fn run(uring: bool, mut redis: Redis, server: Option<services::Redis>, test: impl Fn(&mut World) + Sync) {
     redis.deadline = DEADLINE;
@@ -71,6 +74,8 @@ fn run(uring: bool, mut redis: Redis, server: Option<services::Redis>, test: imp
     let (ask, questions) = futures_channel::mpsc::channel(crate::shared::MAX_QUESTIONS);
     let shared = Arc::new(Shared::new(1 << 20, 1, ask, None, Some(Arc::clone(&redis))));
     shared.set.reset(Position { epoch: EPOCH, seq: START, tag: 1 });
+    let position = Position { epoch: EPOCH, seq: PROVED, tag: 1 };
+    shared.feed.keep_proof(Some(Proof { position, seal: [0; 16] }));
     shared.set.freshen(boottime_ms() + 3_600_000);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (asked, origin) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
@@ -310,7 +315,7 @@ fn what_cannot_be_believed_leaves_the_set_as_it_was() {
         let position =
             |epoch, seq, copy| relay::Copied { at: Position { epoch, seq, tag: 1 }, copy }.encode();
         let at = position(EPOCH, START, COPY);
-        let cases: [(&str, &[u8], &[u8], Came); 8] = [
+        let cases: [(&str, &[u8], &[u8], Came); 9] = [
             ("no record", &at, &relay::value(START, b"no record"), Came::Poisoned),
             ("cut short", &at, &relay::value(START, &good[..good.len() - 1]), Came::Poisoned),
             ("newer than it can be", &at, &relay::value(START, &record(START + 1, "x")), Came::Poisoned),
@@ -318,6 +323,12 @@ fn what_cannot_be_believed_leaves_the_set_as_it_was() {
             ("no seq", &at, b"seq", Came::Unknown),
             ("no position", b"linkr", &relay::value(START, &good), Came::Unknown),
             ("late", &position(EPOCH, START - 1, COPY), &relay::value(START - 2, &good), Came::Refused),
+            (
+                "made behind what it can prove",
+                &position(EPOCH, PROVED + 9, COPY),
+                &relay::value(PROVED + 9, &record(PROVED + 1, "x")),
+                Came::Refused,
+            ),
             (
                 "of another history",
                 &position(other, START + 9, COPY),

@@ -93,7 +93,7 @@ const HEAD: Header = Header {
 /// A block is its length (u16, little-endian) and so many bytes; where one of no length stands, or nothing is left, the
 /// footer is.
 fn with_sums(data: &[u8]) -> Vec<u8> {
-    let (mut file, _) = Writer::new(Vec::new(), &HEAD).unwrap().finish(9, true).unwrap();
+    let (mut file, _) = Writer::new(Vec::new(), &HEAD).unwrap().finish(9, true, None).unwrap();
     file.truncate(10);
     let mut sum = crc32fast::Hasher::new();
     let mut put = |bytes: &[u8], file: &mut Vec<u8>| {
@@ -114,7 +114,7 @@ fn with_sums(data: &[u8]) -> Vec<u8> {
         put(&[&(length as u32).to_be_bytes(), block].concat(), &mut file);
         (rest, count) = (behind, count + entries(block));
     }
-    put(&[&[0; 4][..], &u64::MAX.to_be_bytes(), &[1], &count.to_be_bytes()].concat(), &mut file);
+    put(&[&[0; 4][..], &u64::MAX.to_be_bytes(), &[1], &count.to_be_bytes(), &[0; 40]].concat(), &mut file);
     file
 }
 
@@ -151,7 +151,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         block.extend_from_slice(&(record.len() as u16).to_be_bytes());
         block.extend_from_slice(&record);
     }
-    let (file, _) = writer.finish(17, true).unwrap();
+    let (file, _) = writer.finish(17, true, None).unwrap();
     let header = &file[10..42];
     let script = [&[0xff], header, &(block.len() as u16).to_le_bytes(), &block[..]].concat();
     // So that a fault of this file is no silent end of the target.

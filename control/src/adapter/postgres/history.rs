@@ -2,6 +2,7 @@
 
 use super::connection::{Db, Params, Trouble, corrupt, half, number};
 use crate::port::StoreFault;
+use crate::seal::SECRET;
 use crate::writer::unix_ms;
 use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
@@ -155,6 +156,18 @@ async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Posi
     db.all().known().leave(shared);
     let new = fork(db, known.epoch.counter, shared, Some(current), unix_ms()).await?;
     Ok((shared, new))
+}
+
+/// The secret of the store; made by the first who asks.
+pub(super) async fn secret(db: &Db<'_>) -> Result<[u8; SECRET], Trouble> {
+    let new = crate::random::bytes::<SECRET>();
+    let new = &new[..];
+    db.rows("INSERT INTO secret VALUES (1, $1) ON CONFLICT DO NOTHING", &[(&new, Type::BYTEA)]).await?;
+    let rows = db.rows("SELECT secret FROM secret", &[]).await?;
+    let secret: Option<&[u8]> =
+        rows.first().map(|row| row.try_get(0)).transpose().map_err(|e| corrupt(&e))?;
+    let secret = secret.and_then(|secret| secret.try_into().ok());
+    Ok(secret.ok_or_else(|| StoreFault::Corrupt("the store has no secret of 32 bytes".into()))?)
 }
 
 /// Begins a history above `counter`. With `only` in that one's place: when it has gone already nothing is done, and the

@@ -84,6 +84,14 @@ pub(super) async fn replace(
     all
 }
 
+/// They have said goodbye, or a person says that they are gone.
+pub(super) async fn forget(db: &Db<'_>, gone: &[(String, u64)]) -> Result<(), Trouble> {
+    let edges: Vec<&[u8]> = gone.iter().map(|(edge, _)| edge.as_bytes()).collect();
+    let incarnations: Vec<i64> = gone.iter().map(|(_, incarnation)| incarnation.cast_signed()).collect();
+    let sql = "DELETE FROM edge_session WHERE (edge, incarnation) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[]))";
+    db.rows(sql, &[(&edges, Type::BYTEA_ARRAY), (&incarnations, Type::INT8_ARRAY)]).await.map(drop)
+}
+
 /// The head, from a transaction that was committed after it was read: a server that another one has taken the place of
 /// cannot do that where a commit waits for a quorum (R9).
 pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Trouble> {

@@ -4,6 +4,7 @@ use super::check;
 use super::file::Claimed;
 use super::mark::{self, Judged};
 use crate::adapter::schema;
+use crate::seal::SECRET;
 use link::Position;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::error::Error;
@@ -163,6 +164,12 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
     }
 }
 
+/// `true`: there was none.
+fn make_secret(connection: &Connection) -> rusqlite::Result<bool> {
+    let secret: [u8; SECRET] = crate::random::bytes();
+    Ok(connection.execute("INSERT OR IGNORE INTO secret VALUES (1, ?1)", params![secret])? == 1)
+}
+
 /// A fresh store begins history 1 with a random number of its own: two stores never share one. One that is opened
 /// again begins a new history at its head (R2): it may have been put back to an older state meanwhile, and then nobody
 /// who has seen more may take what follows for what was there. Whoever has not goes on across the fork.
@@ -173,12 +180,15 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
             "INSERT INTO log_head (one, epoch_counter, epoch_random, head, tag) VALUES (1, 1, ?1, 0, 0)",
             params![crate::random::u32()],
         )?;
-        return Ok(());
+        return make_secret(connection).map(drop);
     }
+    // Without a secret this is a state from before there was one, perhaps put back: no edge can prove what it has seen
+    // since. The number of the history is then one that none can have reached.
+    let least = if make_secret(connection)? { crate::writer::unix_ms() / 60_000 } else { 0 };
     connection.execute(
         "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = head, \
-         epoch_counter = epoch_counter + 1, epoch_random = ?1",
-        params![crate::random::u32()],
+         epoch_counter = max(epoch_counter + 1, ?2), epoch_random = ?1",
+        params![crate::random::u32(), least],
     )?;
     connection.execute(
         "INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, fork_seq, head, ?1 \

@@ -26,6 +26,8 @@ const STALL: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(5);
 /// Pings of one stream that wait: the oldest is forgotten.
 const PINGS: usize = 8;
+/// No seq is so high: a million changes a second for nine years.
+const SEQ_END: Seq = 1 << 48;
 /// Bytes of an edge's name.
 const NAME: usize = 255;
 
@@ -136,6 +138,10 @@ impl<'a> Stream<'a> {
             tokio::select! {
                 message = self.inbound.message() => match message? {
                     None => return Ok(()),
+                    Some(message) if is_goodbye(&message) => {
+                        course.membership.goodbye();
+                        return Ok(());
+                    }
                     Some(message) => self.heard(&mut course, message).await?,
                 },
                 _ = tail.changed(), if next == Next::Nothing || from_store => {}
@@ -164,12 +170,17 @@ impl<'a> Stream<'a> {
         if hello.edge.len() > NAME {
             return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
         }
+        let proven = hello.proof.map_or(0, |proof| proof.position.seq);
+        if hello.position.map_or(0, |own| own.seq).max(hello.seen).max(proven) >= SEQ_END {
+            return Err(Status::invalid_argument("the hello names a seq that no log reaches"));
+        }
         if let Some(own) = self.edge.as_deref().filter(|own| *own != hello.edge) {
             return Err(Status::permission_denied(format!(
                 "this key or certificate is that of edge {own}: start the edge with --name {own}, or give it one of its own"
             )));
         }
-        let (admission, epoch) = self.feeder.admit(&hello).await?;
+        let (admission, head) = self.feeder.admit(&hello).await?;
+        let epoch = head.epoch;
         let (id, number) = (crate::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
         let way = match admission {
@@ -182,7 +193,9 @@ impl<'a> Stream<'a> {
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 let fork_seq = fork_seq.unwrap_or(0);
-                let resume = v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk, hello: number };
+                let proof = Some(self.feeder.proof(head));
+                let resume =
+                    v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk, hello: number, proof };
                 let session = Session::new(own.seq, walk);
                 (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
             }
@@ -201,12 +214,15 @@ impl<'a> Stream<'a> {
                     hello: number,
                     domains: written.map(domain).collect(),
                     domains_as_of: read.seq,
+                    proof: Some(self.feeder.proof(read)),
                 };
                 // It goes on as before until the reset arrives: what it has applied is known when it says so.
                 (follow_response::Message::Reset(reset), Session::new(start.seq, true), Vec::new(), None)
             }
             (Admission::Behind | Admission::Resume { .. }, _) => {
-                return Err(Status::unavailable("this control's log is older than what the edge has seen"));
+                return Err(Status::unavailable(
+                    "this control's log does not hold what the edge says it has seen, and the edge shows no proof of it",
+                ));
             }
         };
         let membership = self.feeder.sessions.join((&hello.edge, hello.incarnation), id, (epoch, applied));
@@ -249,7 +265,7 @@ impl<'a> Stream<'a> {
                 }
                 self.pong(course).await
             }
-            None => Ok(()), // of a newer edge
+            Some(follow_request::Message::Leave(_)) | None => Ok(()), // heard before, or of a newer edge
         }
     }
 
@@ -306,14 +322,15 @@ impl<'a> Stream<'a> {
             Next::Changes { after } => {
                 let read = self.feeder.tail.changes(course.epoch, after, &self.feeder.turns.reads).await;
                 let changes = read.map_err(|fault| status(&fault.into()))?.ok_or_else(replaced)?;
-                let Some(last) = changes.last().map(|change| change.seq) else {
+                let Some((last, tag)) = changes.last().map(|change| (change.seq, change.tag)) else {
                     return Err(status(&Fault::Store(behind(after + 1))));
                 };
                 if changes[0].seq != after + 1 {
                     return Err(Status::data_loss("the log has a hole"));
                 }
                 let changes = changes.iter().map(change_to_wire).collect();
-                let batch = v1::Batch { session: course.id, epoch, prev_seq: after, changes };
+                let proof = Some(self.feeder.proof(Position { epoch: course.epoch, seq: last, tag }));
+                let batch = v1::Batch { session: course.id, epoch, prev_seq: after, changes, proof };
                 self.send(follow_response::Message::Batch(batch)).await?;
                 course.session.sent_changes(last);
                 course.under_way(Part::Changes(last), turn);
@@ -333,6 +350,7 @@ impl<'a> Stream<'a> {
                     as_of: page.head.seq,
                     entries: page.entries.into_iter().map(entry).collect(),
                     last: !page.more,
+                    proof: Some(self.feeder.proof(page.head)),
                 };
                 self.send(follow_response::Message::Page(message)).await?;
                 course.session.sent_page(!page.more);
@@ -350,6 +368,10 @@ impl<'a> Stream<'a> {
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(stall()),
         }
     }
+}
+
+fn is_goodbye(message: &v1::FollowRequest) -> bool {
+    matches!(message.message, Some(follow_request::Message::Leave(_)))
 }
 
 fn replaced() -> Status {
@@ -382,6 +404,7 @@ fn parsed(hello: v1::Hello) -> Hello {
         want_walk: hello.want_walk,
         walk_after: hello.walk_after.into(),
         number: hello.number,
+        proof: proto::proof_from_wire(hello.proof.as_ref()),
     }
 }
 

@@ -65,6 +65,7 @@ const FIELDS: &[(&str, Names)] = &[
     ("request_id", Names::Nothing),
     ("filter", Names::Nothing),
     ("order_by", Names::Nothing),
+    ("ForgetEdgeRequest.edge", Names::Nothing),
     ("AppliedBy.edge", Names::Nothing),
     ("Blind.edge", Names::Nothing),
 ];
@@ -152,7 +153,11 @@ pub fn base(call: &str) -> Base {
             element: delete().encode_to_vec(),
         },
         "Links/WatchLinks" => one(v1::WatchLinksRequest { parent, ..Default::default() }.encode_to_vec()),
-        "Edges/ListEdges" | "Domains/ListDomains" | "Keys/ListAudit" | "Keys/ListKeys" => one(Vec::new()),
+        "Edges/ListEdges"
+        | "Edges/ForgetEdge"
+        | "Domains/ListDomains"
+        | "Keys/ListAudit"
+        | "Keys/ListKeys" => one(Vec::new()),
         "Domains/CreateDomain" => {
             one(v1::CreateDomainRequest { domain_id: "a.example".into(), ..Default::default() }
                 .encode_to_vec())

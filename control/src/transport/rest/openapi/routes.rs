@@ -57,6 +57,7 @@ const WRITE_QUERY: &[&str] = &["validate_only", "ack"];
 
 const NO_LINK: Fault = Fault::NotFound(String::new());
 const NO_KEY: Fault = Fault::KeyNotFound(String::new());
+const NO_EDGE: Fault = Fault::EdgeNotFound(String::new());
 const NO_DOMAIN: Fault = Fault::DomainNotFound(String::new());
 const TAKEN: Fault = Fault::Exists(String::new());
 const DELETED: Fault = Fault::CodeDeleted(String::new());
@@ -251,6 +252,13 @@ pub static ROUTES: &[Route] = &[
         ..WRITE
     },
     Route { path: "/v1/edges", call: "Edges.ListEdges", ..READ },
+    Route {
+        verb: "delete",
+        path: "/v1/edges/{edge}",
+        call: "Edges.ForgetEdge",
+        faults: &[NO_EDGE, Fault::EdgeConnected(String::new())],
+        ..KEYS
+    },
     Route { path: "/v1/keys", call: "Keys.ListKeys", query: &["show_revoked"], ..KEYS },
     Route {
         verb: "post",
@@ -286,6 +294,7 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
         "A code; its `/` may stand as they are or as `%2F`.",
         r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
     ),
+    ("edge", "The name of an edge.", r#"{"type":"string","minLength":1,"maxLength":255}"#),
     (
         "key",
         "The id of a key; to revoke the certificate of an edge, `edge:` and its name.",

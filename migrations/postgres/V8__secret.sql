@@ -1,0 +1,6 @@
+-- What controls of this store seal the positions with that edges show them (docs/decisions/0005). One row, made at the
+-- first start: 32 random bytes.
+CREATE TABLE secret (
+    one integer PRIMARY KEY CHECK (one = 1),
+    secret bytea NOT NULL CHECK (length(secret) = 32)
+);
