@@ -5,24 +5,33 @@ use crate::fault::Fault;
 use crate::out;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Days of an authority: it signs again before what it signed ends, and everybody who believes it has to be visited anew.
+const AUTHORITY_DAYS: u32 = 3650;
+/// Clocks of other machines may be behind.
+const BEHIND: Duration = Duration::from_secs(60 * 60);
 
 /// Runs it: `ca.pem`, `server.pem` and a file for each edge, every private key beside them as `….key` (0600).
 pub fn make(args: &Certs) -> Result<(), Fault> {
     fs::create_dir_all(&args.dir).map_err(|fault| cannot(&args.dir, &fault))?;
     let issuer = authority(&args.dir)?;
-    certificate(&args.dir, "server", args.host.clone(), ExtendedKeyUsagePurpose::ServerAuth, &issuer)?;
+    let server =
+        Leaf { name: "server", names: args.host.clone(), usage: ExtendedKeyUsagePurpose::ServerAuth };
+    certificate(args, server, &issuer)?;
     for edge in &args.edge {
         if edge.starts_with('.') || edge.contains('/') || ["ca", "server"].contains(&edge.as_str()) {
             return Err(Fault::new(format_args!("--edge {edge} cannot be the name of a file of its own")));
         }
-        certificate(&args.dir, edge, vec![edge.clone()], ExtendedKeyUsagePurpose::ClientAuth, &issuer)?;
+        let usage = ExtendedKeyUsagePurpose::ClientAuth;
+        certificate(args, Leaf { name: edge, names: vec![edge.clone()], usage }, &issuer)?;
     }
     let dir = args.dir.display();
     out::line(&format!(
@@ -48,27 +57,39 @@ fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, Fault> {
         return Ok(Issuer::new(params, key));
     }
     let key = KeyPair::generate().map_err(|fault| cannot(&private, &fault))?;
+    last(&mut params, AUTHORITY_DAYS);
     let own = params.self_signed(&key).map_err(|fault| cannot(&certificate, &fault))?;
     write(&private, &key.serialize_pem(), 0o600)?;
     write(&certificate, &own.pem(), 0o644)?;
     Ok(Issuer::new(params, key))
 }
 
-fn certificate(
-    dir: &Path,
-    name: &str,
+/// A certificate that signs no other.
+struct Leaf<'a> {
+    name: &'a str,
     names: Vec<String>,
     usage: ExtendedKeyUsagePurpose,
-    issuer: &Issuer<'_, KeyPair>,
-) -> Result<(), Fault> {
-    let (file, private) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+}
+
+fn certificate(args: &Certs, leaf: Leaf<'_>, issuer: &Issuer<'_, KeyPair>) -> Result<(), Fault> {
+    let Leaf { name, names, usage } = leaf;
+    let (file, private) = (args.dir.join(format!("{name}.pem")), args.dir.join(format!("{name}.key")));
     let mut params = CertificateParams::new(names).map_err(|fault| cannot(&file, &fault))?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages = vec![usage];
+    last(&mut params, args.days);
     let key = KeyPair::generate().map_err(|fault| cannot(&private, &fault))?;
     let signed = params.signed_by(&key, issuer).map_err(|fault| cannot(&file, &fault))?;
     write(&private, &key.serialize_pem(), 0o600)?;
     write(&file, &signed.pem(), 0o644)
+}
+
+/// From now on.
+fn last(params: &mut CertificateParams, days: u32) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    params.not_before = date_time_ymd(1970, 1, 1) + now.saturating_sub(BEHIND);
+    params.not_after =
+        date_time_ymd(1970, 1, 1) + (now + Duration::from_secs(u64::from(days) * 24 * 60 * 60));
 }
 
 /// Whole or not at all: a server may be looking at the file.

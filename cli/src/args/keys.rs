@@ -1,6 +1,6 @@
 //! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
 
-use super::Api;
+use super::{Api, values};
 use crate::fault::Fault;
 use clap::{Args, Subcommand};
 use control::keys::{Scopes, Wish};
@@ -95,6 +95,9 @@ pub struct Certs {
     /// A name or address that the API is reached by; may be given several times
     #[arg(long, value_name = "HOST", default_values = ["localhost", "127.0.0.1"])]
     pub host: Vec<String>,
+    /// For how long the certificates are good, at most 825 days; a new authority is good for ten years
+    #[arg(long, value_name = "DAYS", default_value = "90", value_parser = values::days)]
+    pub days: u32,
 }
 
 /// The key of a client.

@@ -41,6 +41,14 @@ pub fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Days of a certificate: clients of Apple's believe none that lasts longer, whoever signed it.
+pub fn days(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(days @ 1..=825) => Ok(days),
+        _ => Err("is no number of days from 1 to 825".to_owned()),
+    }
+}
+
 /// Where links are kept: a file or a database.
 pub fn store(text: &str) -> Result<String, String> {
     let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());
@@ -116,6 +124,12 @@ mod tests {
         );
         assert!(time("60m").is_ok() && time("61m").is_err() && time("99999999999999999999s").is_err());
         assert!(["", "s", "1h", "1.5s", "-1s", "1us"].iter().all(|text| time(text).is_err()));
+    }
+
+    #[test]
+    fn days_of_certificates() {
+        assert_eq!((days("1"), days("825")), (Ok(1), Ok(825)));
+        assert!(["", "0", "826", "-1", "90d", "1.5", "4294967297"].iter().all(|text| days(text).is_err()));
     }
 
     #[test]

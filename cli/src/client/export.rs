@@ -2,7 +2,7 @@
 
 mod nginx;
 
-use super::fields::{FIELDS, cell, object};
+use super::fields::{FIELDS, csv_cell, object};
 use super::{connect, parent, refused};
 use crate::args::{Export, Format, Written};
 use crate::fault::Fault;
@@ -11,6 +11,7 @@ use proto::v1::ExportLinksRequest;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Runs it. A file appears only when it is whole.
@@ -39,7 +40,7 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server.api))? {
         for link in part.links {
             let bytes = match format {
-                Written::Csv => csv_line(fields.iter().map(|field| cell(&link, field))),
+                Written::Csv => csv_line(fields.iter().map(|field| csv_cell(&link, field))),
                 Written::Jsonl => {
                     let object = object(&link, fields.iter().copied());
                     format!("{}\n", serde_json::Value::Object(object)).into_bytes()
@@ -55,6 +56,14 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     sink.finish().map_err(to_sink)?;
     map.say();
     Ok(())
+}
+
+/// The mode of a new file: targets and notes are not everybody's to read.
+const OWN: u32 = 0o600;
+
+/// A file of this name, which nobody else reads; no link is followed.
+pub fn create_new(name: &Path) -> std::io::Result<File> {
+    File::options().create_new(true).write(true).mode(OWN).open(name)
 }
 
 /// Where an export goes.
@@ -73,7 +82,9 @@ impl Sink {
         let mode = match file.symlink_metadata() {
             Ok(there) if there.is_file() => Some(there.permissions()),
             Ok(_) => {
-                let file = File::create(file).map_err(to_file)?;
+                let mut options = File::options();
+                let options = options.create(true).truncate(true).write(true).mode(OWN);
+                let file = options.open(file).map_err(to_file)?;
                 return Ok(Self::Through(Box::new(BufWriter::new(file))));
             }
             Err(fault) if fault.kind() == ErrorKind::NotFound => None,
@@ -86,8 +97,7 @@ impl Sink {
         if name.symlink_metadata().is_ok_and(|left| left.is_file()) {
             std::fs::remove_file(&name).map_err(to_file)?;
         }
-        let sink =
-            File::create_new(&name).map_err(|fault| out::from_io(&name.display().to_string(), &fault))?;
+        let sink = create_new(&name).map_err(|fault| out::from_io(&name.display().to_string(), &fault))?;
         let partial = Partial { name, renamed: false };
         if let Some(mode) = mode {
             sink.set_permissions(mode).map_err(to_file)?; // before there is anything to be read in it
@@ -196,8 +206,14 @@ mod tests {
         export(&file);
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-        export(&dir.0.join("fresh"));
-        assert_eq!(dir.names(), 3);
+        let fresh = dir.0.join("fresh");
+        export(&fresh);
+        assert_eq!(fresh.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let (target, dangling) = (dir.0.join("target"), dir.0.join("dangling"));
+        symlink(&target, &dangling).unwrap();
+        export(&dangling);
+        assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(dir.names(), 5);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub const FIELDS: [&str; 13] = [
 /// What only a server writes.
 pub const OUTPUT_ONLY: [&str; 6] = ["name", "domain", "update_time", "delete_time", "revision", "etag"];
 
+/// Fields that hold whatever somebody wrote.
+const WORDS: [&str; 3] = ["title", "tags", "note"];
+
 /// The default stands for itself: an export leaves it out.
 const QUERIES: [(&str, QueryPolicy); 4] = [
     ("", QueryPolicy::Drop),
@@ -87,6 +90,27 @@ pub fn cell(link: &Link, field: &str) -> String {
 
 fn plain(tag: &str) -> bool {
     !tag.is_empty() && !tag.contains(',') && !tag.starts_with('[') && tag.trim() == tag
+}
+
+/// A cell of a CSV file. Spreadsheets run what begins as a formula: a `'` in front makes text of it, in the fields that
+/// hold words. [`set_csv_cell`] takes it off.
+pub fn csv_cell(link: &Link, field: &str) -> String {
+    let text = cell(link, field);
+    if WORDS.contains(&field) && formula(&text) { format!("'{text}") } else { text }
+}
+
+/// Reads a cell of a CSV file into a field.
+///
+/// # Errors
+/// As [`set_cell`].
+pub fn set_csv_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> {
+    let guarded = text.strip_prefix('\'').filter(|rest| WORDS.contains(&field) && formula(rest));
+    set_cell(link, field, guarded.unwrap_or(text))
+}
+
+/// Also with a `'` in front, so that one is taken off from those only that one was put in front of.
+fn formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// Reads a cell into a field. An empty cell is an absent value.
@@ -170,6 +194,33 @@ mod tests {
             }
             assert_eq!(from_cells, link);
             assert_eq!(from_json, link);
+        }
+    }
+
+    /// Every text of up to four of the characters that matter.
+    #[test]
+    fn a_spreadsheet_finds_no_formula_and_an_import_the_same_text() {
+        const LETTERS: [&str; 11] = ["'", "=", "+", "-", "@", "\t", "\r", "x", ",", "[", " "];
+        let mut texts = vec![String::new()];
+        for from in [0, 1, 12, 133] {
+            let longer: Vec<String> = texts[from..]
+                .iter()
+                .flat_map(|text| LETTERS.map(|letter| format!("{text}{letter}")))
+                .collect();
+            texts.extend(longer);
+        }
+        assert_eq!(texts.len(), 16_105);
+        for text in texts {
+            let tags = if text.is_empty() { Vec::new() } else { vec![text.clone(), "=x".into()] };
+            let link = Link { title: text.clone(), note: text.clone(), target: text, tags, ..full() };
+            let mut back = Link::default();
+            for field in FIELDS {
+                let cell = csv_cell(&link, field);
+                let runs = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+                assert!(!runs || !WORDS.contains(&field), "{field} {cell:?}");
+                set_csv_cell(&mut back, field, &cell).unwrap();
+            }
+            assert_eq!(back, link);
         }
     }
 

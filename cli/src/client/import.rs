@@ -45,7 +45,7 @@ struct Sent {
 pub async fn import(args: Import) -> Result<(), Fault> {
     let began = Instant::now();
     let rows = open(&args.file, args.format, &args.server.domain)?;
-    let mut rejects = Rejects::new(&args.file, rows.header());
+    let mut rejects = Rejects::new(&args.file, rows.header())?;
     let bar = bar(&args.file);
     let mut client = connect(&args.server.api).await?;
     let (send, requests) = mpsc::channel(1);

@@ -3,6 +3,7 @@
 use crate::support::{Dir, LINKR, Linkr, beside_others, command, text};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 const CSV: &str = "code,target,status,max_age,title,tags,create_time\n\
@@ -146,4 +147,34 @@ fn from_a_pipe_and_what_is_compressed() {
     assert_eq!(done.status.code(), Some(2));
     let line = format!("zstdcat {packed} | linkr import - --format csv");
     assert!(text(&done.stderr).contains(&line), "{}", text(&done.stderr));
+}
+
+#[test]
+fn rejected_rows_replace_what_an_import_wrote_and_nothing_else() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let file = dir.write("links.csv", CSV);
+    let (precious, rejected) = (dir.write("precious", "mine"), dir.file("links.csv.rejected.csv"));
+    let refused = |what: &str| {
+        let done = linkr.run(&dir, &["import", &file]);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.lines().count() == 1 && said.contains(what) && said.contains("remove it"), "{said}");
+        assert_eq!(linkr.ok(&dir, &["export"]).lines().count(), 1, "no row was sent");
+    };
+    std::os::unix::fs::symlink(&precious, &rejected).unwrap();
+    refused("a symbolic link");
+    fs::remove_file(&rejected).unwrap();
+    fs::create_dir(&rejected).unwrap();
+    refused("no regular file");
+    fs::remove_dir(&rejected).unwrap();
+    fs::hard_link(&precious, &rejected).unwrap();
+    fs::set_permissions(&precious, fs::Permissions::from_mode(0o640)).unwrap();
+    let mode = || fs::metadata(&rejected).unwrap().permissions().mode() & 0o777;
+    linkr.ok(&dir, &["import", &file]);
+    assert_eq!((fs::read_to_string(&precious).unwrap().as_str(), mode()), ("mine", 0o640));
+    fs::remove_file(&rejected).unwrap();
+    linkr.ok(&dir, &["import", &file]);
+    assert_eq!(mode(), 0o600);
 }

@@ -122,6 +122,24 @@ fn certificates_stand_in_for_keys_between_edge_and_control() {
     assert_eq!(text(&made.stdout).lines().count(), 2, "{}", text(&made.stdout));
     let private = std::fs::metadata(dir.path().join("certs/fra-1.key")).unwrap();
     assert_eq!(private.permissions().mode() & 0o777, 0o600);
+    let lasts = |file: &str, days: u32| {
+        let until = |days: u32| {
+            let mut openssl = std::process::Command::new("openssl");
+            openssl.args(["x509", "-noout", "-in", &dir.file(file), "-checkend"]);
+            openssl.arg((days * 24 * 60 * 60 - 600).to_string()).output().unwrap().status.success()
+        };
+        assert!(until(days) && !until(days + 1), "{file} is not good for {days} days");
+    };
+    for (file, days) in [("ca.pem", 3650), ("server.pem", 90), ("fra-1.pem", 90)] {
+        lasts(&format!("certs/{file}"), days);
+    }
+    let short = client(&dir, &["certs", "certs", "--days", "2"]);
+    assert!(short.status.success(), "{}", text(&short.stderr));
+    for (file, days) in [("ca.pem", 3650), ("server.pem", 2), ("fra-1.pem", 90)] {
+        lasts(&format!("certs/{file}"), days);
+    }
+    let long = client(&dir, &["certs", "certs", "--days", "826"]);
+    assert!(!long.status.success() && text(&long.stderr).contains("from 1 to 825"), "{}", text(&long.stderr));
     let again = client(&dir, &["certs", "certs", "--edge", "fra-2", "--host", "127.0.0.1"]);
     assert!(again.status.success(), "{}", text(&again.stderr));
     let tls = ["--api-tls-cert", "certs/server.pem", "--api-tls-key", "certs/server.key"];

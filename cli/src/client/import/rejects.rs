@@ -1,11 +1,12 @@
 //! The rows that were not imported: `FILE.rejected.csv`, made when the first one comes.
 
 use super::rows::{REJECT_COLUMNS, Row};
-use crate::client::export::csv_line;
+use crate::client::export::{create_new, csv_line};
 use crate::fault::Fault;
 use crate::out;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Writes them down.
@@ -17,9 +18,14 @@ pub struct Rejects {
 
 impl Rejects {
     /// For the rows of `file`, whose columns are `header`.
-    pub fn new(file: &Path, header: &[String]) -> Self {
+    ///
+    /// # Errors
+    /// Its place is taken by something that an import did not write: that is said before a row is sent.
+    pub fn new(file: &Path, header: &[String]) -> Result<Self, Fault> {
         let name = if file.as_os_str() == "-" { "stdin".into() } else { file.display().to_string() };
-        Self { name: format!("{name}.rejected.csv"), header: header.to_vec(), sink: None }
+        let name = format!("{name}.rejected.csv");
+        earlier(&name)?;
+        Ok(Self { name, header: header.to_vec(), sink: None })
     }
 
     /// One more.
@@ -27,8 +33,7 @@ impl Rejects {
         let sink = match &mut self.sink {
             Some(sink) => sink,
             none => {
-                let file = File::create(&self.name).map_err(|fault| out::from_io(&self.name, &fault))?;
-                let mut sink = BufWriter::new(file);
+                let mut sink = BufWriter::new(open(&self.name)?);
                 let header = REJECT_COLUMNS.map(str::to_owned).into_iter();
                 write(&mut sink, &self.name, &csv_line(header.chain(self.header.iter().cloned())))?;
                 none.insert(sink)
@@ -44,6 +49,40 @@ impl Rejects {
         sink.flush().map_err(|fault| out::from_io(&self.name, &fault))?;
         Ok(Some(self.name))
     }
+}
+
+/// In place of that of an earlier import, with its mode. The name is made anew: what a link or a second name leads to
+/// stays as it is.
+fn open(name: &str) -> Result<File, Fault> {
+    let cannot = |fault| out::from_io(name, &fault);
+    let mode = earlier(name)?;
+    if mode.is_some() {
+        fs::remove_file(name).map_err(cannot)?;
+    }
+    let file = create_new(Path::new(name)).map_err(cannot)?;
+    if let Some(mode) = mode {
+        file.set_permissions(mode).map_err(cannot)?;
+    }
+    Ok(file)
+}
+
+/// The mode of the file of an earlier import; anything else of this name is refused.
+fn earlier(name: &str) -> Result<Option<Permissions>, Fault> {
+    let there = match fs::symlink_metadata(name) {
+        Ok(there) => there,
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(out::from_io(name, &fault)),
+    };
+    let own = fs::metadata("/proc/self").is_ok_and(|this| this.uid() == there.uid());
+    let what = match there.file_type() {
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if !kind.is_file() => "no regular file",
+        _ if !own => "another user's",
+        _ => return Ok(Some(there.permissions())),
+    };
+    Err(Fault::new(format_args!(
+        "rejected rows go to {name}, and that is {what}, which is not written to: remove it, or import from another directory"
+    )))
 }
 
 fn write(sink: &mut impl Write, name: &str, bytes: &[u8]) -> Result<(), Fault> {

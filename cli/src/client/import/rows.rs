@@ -4,7 +4,7 @@ use super::dialects::Dialect;
 use super::lines::{BEHIND, Ends, Lines};
 use super::maps::{self, Nginx};
 use crate::args::Format;
-use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_cell, set_json};
+use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json};
 use crate::fault::Fault;
 use proto::v1::Link;
 use serde_json::Value;
@@ -251,7 +251,7 @@ fn csv_row(
     } else {
         let mut link = Link::default();
         let set = header.iter().zip(&cells).try_for_each(|(field, cell)| {
-            set_cell(&mut link, field, cell).map_err(|why| ("INVALID", format!("{field} {why}")))
+            set_csv_cell(&mut link, field, cell).map_err(|why| ("INVALID", format!("{field} {why}")))
         });
         set.map(|()| Some(link))
     };
