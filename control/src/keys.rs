@@ -102,6 +102,12 @@ impl Known {
         }
     }
 
+    /// One of this principal.
+    #[cfg(test)]
+    pub fn feed_for_test(principal: &str) -> Self {
+        Self::feed(principal, None)
+    }
+
     /// One that was.
     #[cfg(test)]
     pub fn revoked() -> Self {

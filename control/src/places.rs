@@ -1,18 +1,23 @@
-//! Places for the connections of the API: few for strangers, who make room for each other, and many for those whose calls
-//! were let in. So whoever has a key is served, however many come without one.
+//! Places for the connections of the API: few for strangers, and many for those whose calls were let in. Of each kind a new
+//! connection always gets one, and whoever holds most makes room. So whoever has a key is served, however many come
+//! without one or with many.
 
-use crate::Fault;
-use exposition::{Place, Places};
-use std::collections::HashMap;
+use crate::clock;
+use crate::keys::Known;
+use exposition::{Place, Places, network};
+use feed::Spell;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Connections none of whose calls was let in, at once.
 const STRANGERS: usize = 1_024;
 /// Connections with a call that was let in, at once.
 const KNOWN: usize = 3_072;
 /// The share of the process's descriptors that the API may have: one in so many.
-const SHARE: usize = 3;
+const SHARE: usize = 4;
+/// Between two looks whether the key of a connection may still be used.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Descriptors that the API may have in a process that may have `files`.
 #[must_use]
@@ -23,29 +28,24 @@ pub fn descriptors(files: usize) -> usize {
 /// All places of the API.
 #[derive(Debug)]
 pub struct Floor {
-    strangers: Arc<Places>,
-    known: Mutex<Crowd>,
-    most_known: usize,
-}
-
-/// Connections by whose they are: one number a key, or an address where no key is asked for.
-#[derive(Debug, Default)]
-struct Crowd {
-    of_one: HashMap<u64, usize>,
-    all: usize,
+    strangers: Arc<Places<IpAddr>>,
+    known: Arc<Places<Arc<str>>>,
+    full: Mutex<Spell>,
 }
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
 pub struct Seat {
     floor: Arc<Floor>,
+    address: IpAddr,
     standing: Mutex<Standing>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Standing {
-    Stranger(Arc<Place>),
-    Known(u64),
+    Stranger(Arc<Place<IpAddr>>),
+    /// By this key, or from its address where none is asked for.
+    Known(Arc<Place<Arc<str>>>, Option<Arc<Known>>),
 }
 
 impl Floor {
@@ -54,42 +54,47 @@ impl Floor {
     pub fn new(files: usize) -> Arc<Self> {
         let all = descriptors(files);
         let strangers = (all / 4).max(1);
-        let (strangers, most_known) = (Places::new(strangers), (all - strangers).max(1));
-        Arc::new(Self { strangers, known: Mutex::default(), most_known })
+        let (strangers, known) = (Places::new(strangers), Places::new(all.saturating_sub(strangers)));
+        Arc::new(Self { strangers, known, full: Mutex::default() })
     }
 
     /// A place for a new connection, if need be that of another stranger.
     #[must_use]
     pub fn seat(self: &Arc<Self>, address: IpAddr) -> Arc<Seat> {
-        let place = Arc::new(self.strangers.take(address));
-        Arc::new(Seat { floor: self.clone(), standing: Mutex::new(Standing::Stranger(place)) })
+        let place = Arc::new(self.strangers.take(network(address)).0);
+        Arc::new(Seat { floor: self.clone(), address, standing: Mutex::new(Standing::Stranger(place)) })
     }
 
-    fn known(&self) -> MutexGuard<'_, Crowd> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self, holder: Arc<str>) -> Place<Arc<str>> {
+        let (place, made_room) = self.known.take(holder);
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((holder, held)) = made_room else {
+            return place;
+        };
+        if let Some(tell) = full.met(clock::ms(), "full") {
+            let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+            tracing::warn!(
+                name: "api_full",
+                key_id = &*holder,
+                held,
+                lasts_ms,
+                untold,
+                "every place for connections with a key is taken: whoever holds most makes room"
+            );
+        }
+        place
     }
 }
 
 impl Seat {
-    /// A call of this connection is let in, by the key or from the address of this number.
-    ///
-    /// # Errors
-    /// [`Fault::Overloaded`]: whoever that is has as many connections as one may have, or all have.
-    pub fn let_in(&self, who: u64) -> Result<(), Fault> {
+    /// A call of this connection is let in, by this key or, where none is asked for, from its address.
+    pub fn let_in(&self, key: Option<&Arc<Known>>) {
         let mut standing = self.standing();
-        if let Standing::Known(_) = *standing {
-            return Ok(());
+        if let Standing::Stranger(_) = *standing {
+            let holder =
+                key.map_or_else(|| network(self.address).to_string().into(), |key| key.principal.clone());
+            *standing = Standing::Known(Arc::new(self.floor.known(holder)), key.cloned());
         }
-        let mut known = self.floor.known();
-        let most_of_one = (self.floor.most_known / 2).max(1);
-        let own = known.of_one.get(&who).copied().unwrap_or_default();
-        if known.all >= self.floor.most_known || own >= most_of_one {
-            return Err(Fault::Overloaded);
-        }
-        *known.of_one.entry(who).or_default() += 1;
-        known.all += 1;
-        *standing = Standing::Known(who);
-        Ok(())
     }
 
     /// A call of this connection was refused.
@@ -102,39 +107,32 @@ impl Seat {
     /// Whether a call of this connection was let in.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        matches!(*self.standing(), Standing::Known(_))
+        matches!(*self.standing(), Standing::Known(..))
     }
 
-    /// Returns when another stranger has this place; never, once a call was let in.
+    /// Returns when another connection has this place, or when the key that it was let in by may not be used any more.
     pub async fn lost(&self) {
-        let place = match &*self.standing() {
-            Standing::Stranger(place) => Some(place.clone()),
-            Standing::Known(_) => None,
-        };
-        if let Some(place) = place {
-            place.lost().await;
-        }
-        if self.is_known() {
-            std::future::pending::<()>().await;
+        loop {
+            let standing = self.standing().clone();
+            match standing {
+                Standing::Stranger(place) => {
+                    place.lost().await;
+                    if !self.is_known() {
+                        return;
+                    }
+                }
+                Standing::Known(_, Some(key)) if key.is_dead() => return,
+                Standing::Known(place, _) => {
+                    if tokio::time::timeout(LOOK, place.lost()).await.is_ok() {
+                        return;
+                    }
+                }
+            }
         }
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let Standing::Known(who) = *self.standing() else { return };
-        let mut known = self.floor.known();
-        known.all -= 1;
-        if let Some(own) = known.of_one.get_mut(&who) {
-            *own -= 1;
-            if *own == 0 {
-                known.of_one.remove(&who);
-            }
-        }
     }
 }
 
@@ -144,32 +142,48 @@ mod tests {
 
     const ANYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    #[tokio::test(start_paused = true)]
-    async fn strangers_make_room_for_each_other_and_never_end_who_was_let_in() {
-        let floor = Floor::new(48); // 16 for the API: 4 of them for strangers
-        let known = floor.seat(ANYWHERE);
-        known.let_in(7).unwrap();
-        let strangers: Vec<_> = (0..9).map(|_| floor.seat(ANYWHERE)).collect();
-        let soon = std::time::Duration::from_millis(1);
-        for (at, seat) in strangers.iter().enumerate() {
-            assert_eq!(tokio::time::timeout(soon, seat.lost()).await.is_ok(), at < 5, "{at}");
-        }
-        assert!(tokio::time::timeout(soon, known.lost()).await.is_err());
-        // One that was let in while it lost its place stays.
-        strangers[0].let_in(8).unwrap();
-        assert!(tokio::time::timeout(soon, strangers[0].lost()).await.is_err());
+    async fn is_lost(seat: &Seat) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), seat.lost()).await.is_ok()
     }
 
-    #[test]
-    fn one_key_has_half_of_the_places_at_most() {
-        let floor = Floor::new(48);
-        let seats: Vec<_> = (0..13).map(|_| floor.seat(ANYWHERE)).collect();
-        let taken =
-            |who: u64| seats.iter().filter(|seat| !seat.is_known() && seat.let_in(who).is_ok()).count();
-        assert_eq!((taken(1), taken(2), taken(3)), (6, 6, 0));
-        assert_eq!(seats[0].let_in(3), Ok(()), "who is in stays in");
-        drop(seats);
-        let known = floor.known();
-        assert_eq!((known.all, known.of_one.len()), (0, 0));
+    #[tokio::test(start_paused = true)]
+    async fn strangers_make_room_for_each_other_and_never_end_who_was_let_in() {
+        let floor = Floor::new(64); // 16 for the API: 4 of them for strangers
+        let known = floor.seat(ANYWHERE);
+        known.let_in(None);
+        let strangers: Vec<_> = (0..9).map(|_| floor.seat(ANYWHERE)).collect();
+        for (at, seat) in strangers.iter().enumerate() {
+            assert_eq!(is_lost(seat).await, at < 5, "{at}");
+        }
+        assert!(!is_lost(&known).await);
+        // One that was let in while it lost its place stays.
+        strangers[0].let_in(None);
+        assert!(!is_lost(&strangers[0]).await);
+    }
+
+    /// Found by attack: two keys for one domain took every place, and the calls that would have revoked them were refused.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_holds_most_makes_room_for_another_key() {
+        let floor = Floor::new(64); // 12 for those who were let in
+        let by = |key: &Arc<Known>| {
+            let seat = floor.seat(ANYWHERE);
+            seat.let_in(Some(key));
+            seat
+        };
+        let keys = ["a", "b", "admin"].map(|name| Arc::new(Known::feed_for_test(name)));
+        let a: Vec<_> = (0..7).map(|_| by(&keys[0])).collect();
+        let b: Vec<_> = (0..5).map(|_| by(&keys[1])).collect();
+        let admin = by(&keys[2]);
+        assert!(is_lost(&a[0]).await && !is_lost(&a[1]).await && !is_lost(&b[0]).await);
+        let more: Vec<_> = (0..20).map(|_| by(&keys[1])).collect();
+        assert!(!is_lost(&admin).await && !is_lost(&more[19]).await);
+    }
+
+    /// Found by attack: the connections of a revoked key kept their places.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_the_key_that_it_was_let_in_by() {
+        let seat = Floor::new(48).seat(ANYWHERE);
+        seat.let_in(Some(&Arc::new(Known::revoked())));
+        assert!(is_lost(&seat).await);
     }
 }

@@ -66,6 +66,21 @@ impl Watched {
         answer
     }
 
+    /// Writes so little that a full disk may take it: only its failure says something.
+    fn write_little<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let began = Instant::now();
+        let answer = call(&*self.store);
+        self.numbers.took(kind, began.elapsed());
+        if answer.is_err() {
+            self.judge(Does::Write, &answer);
+        }
+        answer
+    }
+
     fn judge<T>(&self, does: Does, answer: &Result<T, StoreFault>) {
         // What ends because this process stops is no trouble of the store.
         if !self.closed.load(Ordering::Relaxed) {
@@ -162,13 +177,13 @@ impl Repository for Watched {
 
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
         match own {
-            Some(_) => self.write("sessions", |store| store.sessions(own)),
+            Some(_) => self.write_little("sessions", |store| store.sessions(own)),
             None => self.read("sessions", |store| store.sessions(own)),
         }
     }
 
     fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault> {
-        self.write("sessions", |store| store.forget_sessions(gone))
+        self.write_little("sessions", |store| store.forget_sessions(gone))
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
@@ -279,6 +294,6 @@ impl KeyRows for Watched {
     }
 
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
-        self.write("use_keys", |store| store.key_rows().use_keys(uses))
+        self.write_little("use_keys", |store| store.key_rows().use_keys(uses))
     }
 }

@@ -217,6 +217,9 @@ impl Worker {
 
     async fn tick(&self) {
         self.clock.borrow_mut().anchor();
+        if self.connections.is_crowded() && sys::files_in_use() < self.most_files / 4 * 3 {
+            self.connections.crowd(false);
+        }
         let mut sweep = self.connections.tick();
         if let Some(redis) = &self.redis {
             redis.tick();
@@ -269,6 +272,7 @@ impl Worker {
                     "as many connections as the file limit allows: others wait"
                 );
             }
+            self.connections.crowd(true);
             monoio::time::sleep(TICK).await;
             open = sys::files_in_use();
         }

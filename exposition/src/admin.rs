@@ -1,8 +1,8 @@
 //! The admin listener, the same for both halves: probes, `/metrics`, `/version`, and what its owner adds. It has few
 //! places and short deadlines, so that it takes no descriptors from those whom the process is there for.
 
-use crate::places::{Place, Places};
-use crate::{Format, Registry};
+use crate::places::{Place, Places, network};
+use crate::{Format, Registry, file_limit};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::RawQuery;
@@ -13,9 +13,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -28,6 +29,10 @@ const HEAD: Duration = Duration::from_secs(20);
 const HEAD_BYTES: usize = 16 * 1024;
 /// A connection ends after so long, whatever it does: one that never reads its answer, too.
 const LIFE: Duration = Duration::from_secs(300);
+/// The share of the process's descriptors that it may have: one in so many.
+const SHARE: usize = 8;
+/// Between two lines about the same trouble.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// After an error of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,16 +76,16 @@ impl Admin {
                 "whoever reaches the admin listener reads metrics and where links lead: let only probes and scrapers through"
             );
         }
-        let (router, places) = (self.router(), Places::new(PLACES));
-        let mut failing = false;
+        let (router, places) = (self.router(), Places::new(PLACES.min(file_limit() / SHARE)));
+        let mut told: Option<Instant> = None;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    failing = false;
-                    tokio::spawn(converse(stream, places.take(peer.ip()), router.clone()));
+                    tokio::spawn(converse(stream, places.take(network(peer.ip())).0, router.clone()));
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
+                    if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+                        told = Some(Instant::now());
                         tracing::warn!(name: "admin_cannot_accept", %error, "the admin listener cannot take a connection now");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -133,7 +138,7 @@ async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoR
 }
 
 /// One connection to its end, or until another has its place.
-async fn converse(stream: TcpStream, place: Place, router: Router) {
+async fn converse(stream: TcpStream, place: Place<IpAddr>, router: Router) {
     let service =
         service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
     let mut http = http1::Builder::new();

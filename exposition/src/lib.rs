@@ -20,7 +20,7 @@ use std::fmt;
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
-pub use places::{Place, Places};
+pub use places::{Place, Places, network};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;
 pub use prometheus_client::registry::Registry;

@@ -1,27 +1,28 @@
-//! Places for the connections of one listener. Somebody new always gets one: when all are taken, a connection of the address
-//! that holds most of them ends, the oldest of those whose calls were refused, else the oldest. So a thousand connections
+//! Places for the connections of one listener. Somebody new always gets one: when all are taken, a connection of whoever
+//! holds most of them ends, the oldest of those whose calls were refused, else the oldest. So a thousand connections
 //! that ask nothing keep nobody out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The places of one listener.
+/// Places by who holds them: a network, or a key.
 #[derive(Debug)]
-pub struct Places {
+pub struct Places<K> {
     most: usize,
-    table: Mutex<Table>,
+    table: Mutex<Table<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    by_address: HashMap<IpAddr, BTreeMap<Rank, Arc<Notify>>>,
+#[derive(Debug)]
+struct Table<K> {
+    by_holder: HashMap<K, BTreeMap<Rank, Arc<Notify>>>,
     taken: usize,
     last: u64,
 }
 
-/// The order in which places of one address are given to others.
+/// The order in which places of one holder are given to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Refused(u64),
@@ -30,33 +31,42 @@ enum Rank {
 
 /// A place that is taken until it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
-    address: IpAddr,
+pub struct Place<K: Clone + Eq + Hash> {
+    places: Arc<Places<K>>,
+    holder: K,
     number: u64,
     end: Arc<Notify>,
 }
 
-impl Places {
+/// The network that an address belongs to, as one holder: whoever has an IPv6 address has all of its /64.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+impl<K: Clone + Eq + Hash> Places<K> {
     /// So many places, at least one.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: most.max(1), table: Mutex::default() })
+        let table = Table { by_holder: HashMap::new(), taken: 0, last: 0 };
+        Arc::new(Self { most: most.max(1), table: Mutex::new(table) })
     }
 
-    /// Takes one for a connection from `address`, if need be from another connection.
+    /// Takes one for a connection of `holder`, if need be from another connection: then whose it was, and how many that one
+    /// had.
     #[must_use]
-    pub fn take(self: &Arc<Self>, address: IpAddr) -> Place {
+    pub fn take(self: &Arc<Self>, holder: K) -> (Place<K>, Option<(K, usize)>) {
         let mut table = self.table();
-        if table.taken >= self.most {
-            table.end_one();
-        }
+        let made_room = if table.taken >= self.most { table.end_one() } else { None };
         table.last += 1;
         table.taken += 1;
         let (number, end) = (table.last, Arc::new(Notify::new()));
-        table.by_address.entry(address).or_default().insert(Rank::Open(number), end.clone());
+        table.by_holder.entry(holder.clone()).or_default().insert(Rank::Open(number), end.clone());
         drop(table);
-        Place { places: self.clone(), address, number, end }
+        (Place { places: self.clone(), holder, number, end }, made_room)
     }
 
     /// Connections that hold one.
@@ -65,35 +75,32 @@ impl Places {
         self.table().taken
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, Table<K>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    fn end_one(&mut self) {
-        let crowd = self.by_address.iter().max_by_key(|(_, places)| places.len());
-        let Some((&address, rank)) = crowd.and_then(|(at, places)| Some((at, *places.first_key_value()?.0)))
-        else {
-            return;
-        };
-        if let Some(end) = self.leave(address, rank) {
-            end.notify_one();
-        }
+impl<K: Clone + Eq + Hash> Table<K> {
+    fn end_one(&mut self) -> Option<(K, usize)> {
+        let (holder, places) = self.by_holder.iter().max_by_key(|(_, places)| places.len())?;
+        let (holder, count, first) = (holder.clone(), places.len(), *places.first_key_value()?.0);
+        self.leave(&holder, first)?.notify_one();
+        Some((holder, count))
     }
 
-    fn leave(&mut self, address: IpAddr, rank: Rank) -> Option<Arc<Notify>> {
-        let places = self.by_address.get_mut(&address)?;
+    fn leave(&mut self, holder: &K, rank: Rank) -> Option<Arc<Notify>> {
+        let places = self.by_holder.get_mut(holder)?;
         let end = places.remove(&rank)?;
+        let none_left = places.is_empty();
         self.taken -= 1;
-        if places.is_empty() {
-            self.by_address.remove(&address);
+        if none_left {
+            self.by_holder.remove(holder);
         }
         Some(end)
     }
 }
 
-impl Place {
+impl<K: Clone + Eq + Hash> Place<K> {
     /// Returns when somebody else has this place.
     pub async fn lost(&self) {
         self.end.notified().await;
@@ -101,11 +108,11 @@ impl Place {
     }
 }
 
-impl Place {
+impl<K: Clone + Eq + Hash> Place<K> {
     /// A call of this connection was refused: its place goes to somebody else before that of one who may still be let in.
     pub fn refused(&self) {
         let mut table = self.places.table();
-        if let Some(places) = table.by_address.get_mut(&self.address)
+        if let Some(places) = table.by_holder.get_mut(&self.holder)
             && let Some(end) = places.remove(&Rank::Open(self.number))
         {
             places.insert(Rank::Refused(self.number), end);
@@ -113,11 +120,11 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl<K: Clone + Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut table = self.places.table();
         for rank in [Rank::Open(self.number), Rank::Refused(self.number)] {
-            table.leave(self.address, rank);
+            table.leave(&self.holder, rank);
         }
     }
 }
@@ -130,42 +137,50 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    async fn is_lost(place: &Place) -> bool {
+    async fn is_lost(place: &Place<IpAddr>) -> bool {
         tokio::time::timeout(std::time::Duration::from_millis(1), place.lost()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_of_the_greatest_crowd_makes_room() {
         let places = Places::new(4);
-        let quiet = places.take(address(1));
-        let crowd: Vec<Place> = (0..3).map(|_| places.take(address(2))).collect();
-        let new = places.take(address(3));
+        let quiet = places.take(address(1)).0;
+        let crowd: Vec<Place<IpAddr>> = (0..3).map(|_| places.take(address(2)).0).collect();
+        let (new, made_room) = places.take(address(3));
+        assert_eq!(made_room, Some((address(2), 3)));
         assert!(is_lost(&crowd[0]).await && !is_lost(&crowd[1]).await);
         assert!(!is_lost(&quiet).await && !is_lost(&new).await);
         assert_eq!(places.taken(), 4);
         drop(crowd);
         assert_eq!(places.taken(), 2, "one that lost its place gives none back");
         drop((quiet, new));
-        assert!(places.table().by_address.is_empty());
+        assert!(places.table().by_holder.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_was_refused_goes_before_who_has_not_asked_yet() {
         let places = Places::new(3);
-        let all: Vec<Place> = (0..3).map(|_| places.take(address(9))).collect();
+        let all: Vec<Place<IpAddr>> = (0..3).map(|_| places.take(address(9)).0).collect();
         all[1].refused();
         all[1].refused();
-        let _new = places.take(address(9));
+        let _new = places.take(address(9)).0;
         assert!(is_lost(&all[1]).await && !is_lost(&all[0]).await && !is_lost(&all[2]).await);
         all[1].refused();
         drop(all);
         assert_eq!(places.taken(), 1);
     }
 
+    #[test]
+    fn an_ipv6_network_is_one_holder() {
+        let of = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!((of("::ffff:192.0.2.1"), of("192.0.2.1")), ("192.0.2.1".into(), "192.0.2.1".into()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_address_alone_keeps_its_newest() {
         let places = Places::new(2);
-        let all: Vec<Place> = (0..5).map(|_| places.take(address(9))).collect();
+        let all: Vec<Place<IpAddr>> = (0..5).map(|_| places.take(address(9)).0).collect();
         for (at, place) in all.iter().enumerate() {
             assert_eq!(is_lost(place).await, at < 3, "{at}");
         }

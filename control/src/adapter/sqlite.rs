@@ -33,9 +33,14 @@ use keeper::{Health, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.
+const ROOM: usize = 1 << 20;
 
 /// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub struct Sqlite {
     path: PathBuf,
     keeper: Mutex<Option<Keeper>>,
     readers: Pool,
+    /// A write found the disk full, and none has shown since that there is room.
+    full: AtomicBool,
     writer: Mutex<Option<Connection>>,
     health: Arc<Health>,
 }
@@ -62,6 +69,7 @@ impl Sqlite {
             keeper: Mutex::new(Some(keeper)),
             readers: Pool::new(health.clone()),
             writer: Mutex::new(Some(connection)),
+            full: AtomicBool::new(false),
             health,
         })
     }
@@ -76,6 +84,26 @@ impl Sqlite {
     }
 
     fn write<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
+        let answer = self.written(f);
+        if matches!(answer, Err(StoreFault::Full)) {
+            self.full.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Whether the disk has room for more than a few rows: the log takes those although it is full.
+    fn has_room(&self) -> Result<(), StoreFault> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".room");
+        let tried = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![0; ROOM])?;
+            file.sync_data()
+        });
+        let _ = std::fs::remove_file(&path); // a full disk does not keep anybody from that
+        tried.map_err(|_| StoreFault::Full)
+    }
+
+    fn written<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
         let mut writer = locked(&self.writer);
         let connection = writer.as_mut().ok_or_else(closed)?;
         self.health.good()?;
@@ -114,7 +142,13 @@ impl Repository for Sqlite {
     fn probe(&self) -> Option<Result<(), StoreFault>> {
         let written =
             |db: &Transaction| db.execute("UPDATE log_head SET head = head", []).map_err(|e| fault(&e));
-        Some(self.write(|transaction| written(transaction).map(drop)))
+        let probed = self.write(|transaction| written(transaction).map(drop));
+        if self.full.load(Ordering::Relaxed) {
+            return Some(
+                probed.and_then(|()| self.has_room()).inspect(|()| self.full.store(false, Ordering::Relaxed)),
+            );
+        }
+        Some(probed)
     }
 
     fn pool(&self) -> Connections {

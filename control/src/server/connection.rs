@@ -234,7 +234,12 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = seat.lost() => Err("another stranger has its place".into()),
+        () = seat.lost() => {
+            // A call that is under way is still answered, if it was let in.
+            connection.as_mut().graceful_shutdown();
+            let most = if seat.is_known() { KEEPALIVE } else { Duration::ZERO };
+            tokio::time::timeout(most, connection.as_mut()).await.unwrap_or_else(|_| Err("its place is another's".into()))
+        }
         () = unknown => {
             // Politely: a request that is on its way now is still answered.
             connection.as_mut().graceful_shutdown();
@@ -281,7 +286,7 @@ mod tests {
 
     fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>) {
         let (client, task, end, seat) = served_to_a_stranger();
-        seat.let_in(1).unwrap();
+        seat.let_in(None);
         (client, task, end)
     }
 

@@ -102,7 +102,7 @@ impl Guard {
         let caller = Caller { request_id: id, ..Caller::anyone("") };
         let peer = request.extensions().get::<Peer>();
         if let (None, Some(peer)) = (&self.keys, peer) {
-            peer.seat.let_in(network(peer.address))?;
+            peer.seat.let_in(None);
         }
         let (Some(scope), Some(keys)) = (call.scope, &self.keys) else {
             let holder = match call.scope {
@@ -130,7 +130,9 @@ impl Guard {
         if scope != Scope::Feed && !keys.are_current() {
             return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
         }
-        peer.map_or(Ok(()), |peer| peer.seat.let_in(known.number()))?;
+        if let Some(peer) = peer {
+            peer.seat.let_in(Some(&known));
+        }
         self.limits.take(known.number(), call.weight)?;
         let holder = match &known.edge {
             Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),

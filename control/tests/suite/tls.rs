@@ -155,7 +155,7 @@ async fn certificates_that_cannot_be_used_are_named() {
     for (cert, key, client_ca, wanted) in [
         (dir.join("none.pem"), key.clone(), None, "none.pem"),
         (cert.clone(), cert.clone(), None, "server.pem"),
-        (dir.join("empty.pem"), key.clone(), None, "no certificate"),
+        (dir.join("empty.pem"), key.clone(), None, "is empty"),
         (cert.clone(), key.clone(), Some(dir.join("empty.pem")), "empty.pem"),
     ] {
         let tls = Some(control::Tls { cert, key, client_ca });

@@ -322,9 +322,7 @@ fn files_that_cannot_be_used_change_nothing_and_is_said() {
     assert_eq!(shown(&offered), *other.cert.der());
     std::fs::remove_file(&key).unwrap();
     assert!(offered.look().unwrap_err().starts_with("cannot read "));
-    for (cert, wanted) in
-        [("", "there is no certificate in it"), ("nonsense", "there is no certificate in it")]
-    {
+    for (cert, wanted) in [("", "is empty"), ("nonsense", "there is no certificate in it")] {
         std::fs::write(folder.pair("b").0, cert).unwrap();
         let why = folder.offered(&["b"]).err().unwrap();
         assert!(why.contains(wanted), "{why}");

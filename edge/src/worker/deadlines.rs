@@ -31,6 +31,10 @@ pub enum Phase {
 /// gets 38 seconds.
 const HEAD_BYTES_PER_SECOND: u32 = 500;
 
+/// For a handshake, a head and the first byte of a request, while clients have all the descriptors that they may: half a
+/// thousand half heads must not keep a visitor waiting.
+const CROWDED: Duration = Duration::from_secs(1);
+
 /// Ended in the first go, and goes after which it is one more: hundreds take no longer than a tick, thousands a few.
 const ENDED_AT_ONCE: usize = 4;
 const GOES_UNTIL_MORE: usize = 4;
@@ -44,8 +48,9 @@ pub struct Sweep {
 
 impl Phase {
     /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
-    fn limit(self, received: u32) -> u32 {
+    fn limit(self, received: u32, crowded: bool) -> u32 {
         let limit = match self {
+            Self::Handshake | Self::Idle | Self::Head if crowded => CROWDED,
             Self::Handshake => Duration::from_secs(5),
             Self::Idle => Duration::from_secs(30),
             Self::Head => Duration::from_secs(5) + Duration::from_secs(1) * received / HEAD_BYTES_PER_SECOND,
@@ -76,6 +81,7 @@ pub struct Connections {
     free: RefCell<Vec<usize>>,
     now: Cell<u32>,
     draining: Cell<bool>,
+    crowded: Cell<bool>,
 }
 
 impl Connections {
@@ -122,6 +128,16 @@ impl Connections {
         self.turn(watch, Phase::Head);
     }
 
+    /// Whether others wait for a descriptor: then who asks nothing has less time.
+    pub fn crowd(&self, crowded: bool) {
+        self.crowded.set(crowded);
+    }
+
+    /// See [`Connections::crowd`].
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.get()
+    }
+
     /// Another tick has passed: all that is past its deadline is to be swept.
     pub fn tick(&self) -> Sweep {
         self.now.set(self.now.get().wrapping_add(1));
@@ -143,7 +159,7 @@ impl Connections {
             if waited > 1 {
                 watch.idle.set(true);
             }
-            if waited <= watch.phase.get().limit(watch.received.get()) {
+            if waited <= watch.phase.get().limit(watch.received.get(), self.crowded.get()) {
                 continue;
             }
             ended += 1;
