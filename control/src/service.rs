@@ -1,6 +1,7 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
 mod batch;
+mod claims;
 mod codes;
 mod directory;
 mod domains;
@@ -36,7 +37,7 @@ use link::{Epoch, Key};
 use proto::v1;
 use reach::Reach;
 use std::sync::Arc;
-use write::{asked, etag};
+use write::{Asked, asked, etag};
 
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
 const DRAWS: usize = 8;
@@ -95,7 +96,7 @@ impl Service {
     async fn try_create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "CreateLink", request)?;
         let domain = self.parent(caller, &request.parent).await?;
-        let wanted = self.wanted(caller, &domain, request).await?;
+        let wanted = self.wanted(&asked, &domain, request).await?;
         for _ in 0..DRAWS {
             let key = self.key_of(&domain, &wanted)?;
             let given = wanted.given.as_ref();
@@ -112,7 +113,7 @@ impl Service {
     /// The link that a create asks for, and under which code.
     async fn wanted(
         &self,
-        caller: &Caller,
+        asked: &Asked,
         domain: &Namespace,
         request: &v1::CreateLinkRequest,
     ) -> Result<Wanted, Fault> {
@@ -123,7 +124,7 @@ impl Service {
             code => Some(domain.key(&self.rules.code(code, "code")?)),
         };
         let target = draft.link.parts().target.clone();
-        let target = self.lead(caller, target, given.as_ref(), request.flatten).await?;
+        let target = self.lead(asked, target, given.as_ref(), request.flatten).await?;
         Ok(Wanted { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
     }
 
@@ -158,17 +159,22 @@ impl Service {
 
     async fn try_update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "UpdateLink", request)?;
-        self.one(&asked, self.changed(caller, request).await?).await
+        self.one(&asked, self.changed(caller, &asked, request).await?).await
     }
 
-    async fn changed(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<Item, Fault> {
+    async fn changed(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        request: &v1::UpdateLinkRequest,
+    ) -> Result<Item, Fault> {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
         let key = self.key(caller, &link.name).await?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
         let mut fields = self.rules.fields(link, mask)?;
         for field in &mut fields {
             if let Field::Target(target) = field {
-                *target = self.lead(caller, target.clone(), Some(&key), request.flatten).await?;
+                *target = self.lead(asked, target.clone(), Some(&key), request.flatten).await?;
             }
         }
         Ok(Item { key, intent: Intent::Update { fields, etag: etag(&link.etag) } })
@@ -205,6 +211,11 @@ impl Service {
     ) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "UndeleteLink", request)?;
         let key = self.key(caller, &request.name).await?;
+        let (_, row) = self.reach.of(caller).link(&key).await?;
+        // What it leads to may have become ours while it was deleted.
+        if let Some(row) = row.filter(|row| row.delete_time.is_some()) {
+            self.lead(&asked, row.link.parts().target.clone(), Some(&key), false).await?;
+        }
         self.one(&asked, Item { key, intent: Intent::Undelete { etag: etag(&request.etag) } }).await
     }
 

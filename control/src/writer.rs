@@ -33,7 +33,25 @@ pub struct Done {
     pub verdicts: Vec<Verdict>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, StoreFault>>;
+type Answer<T> = Result<T, StoreFault>;
+
+/// The way back to whoever asked, and what is dropped just before he is answered.
+struct Reply<T> {
+    to: oneshot::Sender<Answer<T>>,
+    held: Box<dyn Send>,
+}
+
+impl<T> Reply<T> {
+    fn new(held: impl Send + 'static) -> (Self, Waiting<T>) {
+        let (to, answer) = oneshot::channel();
+        (Self { to, held: Box::new(held) }, Waiting(answer))
+    }
+
+    fn send(self, answer: Answer<T>) -> Result<(), Answer<T>> {
+        drop(self.held);
+        self.to.send(answer)
+    }
+}
 
 enum Job {
     Write(Request, Reply<Done>),
@@ -93,14 +111,15 @@ impl Writer {
         self.head.clone()
     }
 
-    /// Queues a request; it is committed as one. The answer comes when it is on disk.
+    /// Queues a request; it is committed as one. The answer comes when it is on disk. What it holds is dropped just before,
+    /// whether anybody still waits or not.
     ///
     /// # Errors
     /// [`Fault::Overloaded`] when too much waits already.
-    pub fn submit(&self, request: Request) -> Result<Waiting<Done>, Fault> {
-        let (reply, answer) = oneshot::channel();
+    pub fn submit(&self, request: Request, held: impl Send + 'static) -> Result<Waiting<Done>, Fault> {
+        let (reply, answer) = Reply::new(held);
         self.push(Job::Write(request, reply))?;
-        Ok(Waiting(answer))
+        Ok(answer)
     }
 
     /// Begins a new history above `counter` that shares the changes up to `shared` with this one.
@@ -108,19 +127,23 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn fork(&self, counter: u32, shared: Seq) -> Result<Position, Fault> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new(());
         self.push(Job::Fork(counter, shared, reply))?;
-        Waiting(answer).answer().await
+        answer.answer().await
     }
 
-    /// Writes a domain.
+    /// Writes a domain. What it holds is dropped as with [`Self::submit`].
     ///
     /// # Errors
     /// As for any write.
-    pub async fn domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
-        let (reply, answer) = oneshot::channel();
+    pub async fn domain(
+        &self,
+        item: DomainItem,
+        held: impl Send + 'static,
+    ) -> Result<DomainCommitted, Fault> {
+        let (reply, answer) = Reply::new(held);
         self.push(Job::Domain(item, reply))?;
-        let done = Waiting(answer).answer().await?;
+        let done = answer.answer().await?;
         crate::call::wrote(&Position::revision(done.head.epoch, done.head.seq));
         Ok(done)
     }
@@ -130,9 +153,9 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn sessions(&self, own: Vec<SessionRow>) -> Result<Vec<SessionRow>, Fault> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new(());
         self.push(Job::Sessions(own, reply))?;
-        Waiting(answer).answer().await
+        answer.answer().await
     }
 
     /// Looks whether anything can be written.
@@ -140,9 +163,9 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn probe(&self) -> Result<(), Fault> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = Reply::new(());
         self.push(Job::Probe(reply))?;
-        Waiting(answer).answer().await
+        answer.answer().await
     }
 
     fn push(&self, job: Job) -> Result<(), Fault> {
@@ -381,20 +404,20 @@ mod tests {
         let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
-        let first = writer.submit(items(Kind::Batch, 7)).unwrap();
+        let first = writer.submit(items(Kind::Batch, 7), ()).unwrap();
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
         }
-        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(Kind::Chunk, 5_000)).unwrap()).collect();
-        let small: Vec<_> = (0..300).map(|_| writer.submit(items(Kind::One, 1)).unwrap()).collect();
+        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(Kind::Chunk, 5_000), ()).unwrap()).collect();
+        let small: Vec<_> = (0..300).map(|_| writer.submit(items(Kind::One, 1), ()).unwrap()).collect();
         let fork = {
-            let (reply, answer) = oneshot::channel();
+            let (reply, answer) = Reply::new(());
             writer.push(Job::Fork(1, 0, reply)).unwrap();
             answer
         };
         go.send(()).unwrap();
         assert_eq!(first.answer().await.unwrap().verdicts.len(), 7);
-        fork.await.unwrap().unwrap();
+        fork.answer().await.unwrap();
         let mut failed = 0;
         for one in small {
             failed += usize::from(one.answer().await.is_err());
@@ -406,7 +429,7 @@ mod tests {
         assert_eq!(failed, 44);
         let groups: Vec<usize> = noted.try_iter().collect();
         assert_eq!(groups, [7, 256, 5_000, 44, 5_000, 0, 5_000]);
-        assert!(matches!(writer.submit(items(Kind::One, 1)), Err(Fault::Store(_))));
+        assert!(matches!(writer.submit(items(Kind::One, 1), ()), Err(Fault::Store(_))));
     }
 
     #[tokio::test]
@@ -414,23 +437,23 @@ mod tests {
         let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
-        let mut waiting = vec![writer.submit(items(Kind::One, 1)).unwrap()];
+        let mut waiting = vec![writer.submit(items(Kind::One, 1), ()).unwrap()];
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
         }
         for (kind, count) in [(Kind::One, 1), (Kind::Batch, 200), (Kind::Batch, 100), (Kind::One, 1)] {
-            waiting.push(writer.submit(items(kind, count)).unwrap());
+            waiting.push(writer.submit(items(kind, count), ()).unwrap());
         }
         for _ in 0..2 {
-            waiting.push(writer.submit(items(Kind::Batch, 1_000)).unwrap());
+            waiting.push(writer.submit(items(Kind::Batch, 1_000), ()).unwrap());
         }
-        let full = writer.submit(items(Kind::One, 1)).err();
+        let full = writer.submit(items(Kind::One, 1), ()).err();
         go.send(()).unwrap();
         for one in waiting {
             one.answer().await.unwrap();
         }
         assert_eq!(full, Some(Fault::Overloaded));
-        writer.submit(items(Kind::One, 1)).unwrap().answer().await.unwrap();
+        writer.submit(items(Kind::One, 1), ()).unwrap().answer().await.unwrap();
         writer.close();
         assert_eq!(noted.try_iter().collect::<Vec<_>>(), [1, 201, 101, 1_000, 1_000, 1]);
     }

@@ -46,7 +46,7 @@ impl Service {
         let mut wanted = Vec::with_capacity(request.requests.len());
         for (at, one) in request.requests.iter().enumerate() {
             tokio::task::yield_now().await; // a thousand targets to parse: others go in between
-            let given = self.wanted(caller, &domain, one).await.map_err(|fault| fault.in_batch(at, "link."));
+            let given = self.wanted(&asked, &domain, one).await.map_err(|fault| fault.in_batch(at, "link."));
             let parent = one.parent.is_empty() || one.parent == request.parent;
             let stray =
                 [(!parent, "parent")].into_iter().chain(options(&one.request_id, one.validate_only, one.ack));
@@ -100,7 +100,7 @@ impl Service {
         for (at, one) in request.requests.iter().enumerate() {
             tokio::task::yield_now().await; // a thousand targets to parse: others go in between
             only_outside(at, options(&one.request_id, one.validate_only, one.ack).into_iter())?;
-            let item = self.changed(caller, one).await;
+            let item = self.changed(caller, &asked, one).await;
             items.push(
                 item.and_then(|item| within(domain.id, item)).map_err(|fault| fault.in_batch(at, "link."))?,
             );

@@ -8,7 +8,7 @@ use crate::port::domains::{DomainRow, DomainRows};
 use crate::{Fault, wire};
 use link::{Code, Domain, DomainId, Epoch, Key, Target};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What another control changed is known here after so long. A domain that is not known at all is looked for at once.
@@ -17,10 +17,20 @@ const AGE: Duration = Duration::from_secs(1);
 /// See the module.
 pub struct Directory {
     store: Arc<dyn Repository>,
-    /// And when they were last looked for.
-    known: Mutex<(Option<Instant>, Arc<Known>)>,
+    state: Mutex<State>,
     /// One reads, the others wait for it.
     reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    /// When the domains were last looked for.
+    at: Option<Instant>,
+    known: Arc<Known>,
+    /// What is about to become a domain.
+    claimed: Option<Arc<str>>,
+    /// Claims that have ended: what began to be read before is not what is known now.
+    ended: u64,
 }
 
 /// All domains at some time. What of them a caller may see is in [`Domains`].
@@ -35,6 +45,7 @@ pub struct Known {
 /// The domains that a caller may touch, at some time.
 pub struct Domains {
     known: Arc<Known>,
+    claimed: Option<Arc<str>>,
     bound: Bound,
 }
 
@@ -44,6 +55,8 @@ pub enum Ours {
     Own(Namespace, String),
     /// To another one, of which he is told nothing.
     Others,
+    /// To a host that is about to become a domain.
+    Claimed,
 }
 
 /// A domain that its caller may touch, as far as names and keys go.
@@ -114,6 +127,9 @@ impl Domains {
     pub fn ours(&self, rules: &Rules, target: &Target) -> Option<Ours> {
         let place = target.place()?;
         let claimed = self.known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
+        if claimed.is_none() && self.claimed.as_deref() == Some(&*place.host) {
+            return Some(Ours::Claimed);
+        }
         let default = || self.known.find("-").filter(|_| rules.is_own(&place));
         let row = claimed.or_else(default)?;
         Some(match self.bound.touches(row.rules.name.as_str()) {
@@ -134,46 +150,72 @@ impl Domains {
 
 impl Directory {
     pub fn new(store: Arc<dyn Repository>) -> Self {
-        Self { store, known: Mutex::default(), reading: tokio::sync::Mutex::default() }
+        Self { store, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    fn now(&self) -> (Option<Instant>, Arc<Known>) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, known: &Arc<Known>) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), known.clone());
+    fn now(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// What began to be read when so many claims had ended. If one has ended since, it is read again before it counts.
+    fn set(&self, known: &Arc<Known>, ended: u64) {
+        let mut state = self.lock();
+        if state.ended == ended {
+            (state.at, state.known) = (Some(Instant::now()), known.clone());
+        } else if state.at.is_none() {
+            state.known = known.clone();
+        }
+    }
+
+    /// Targets at this host are those of ours until [`Self::unclaim`].
+    pub fn claim(&self, host: &str) {
+        self.lock().claimed = Some(host.into());
+    }
+
+    /// The host has become a domain, or not: nobody goes on with what was known before.
+    pub fn unclaim(&self) {
+        let mut state = self.lock();
+        if state.claimed.take().is_some() {
+            state.ended += 1;
+            state.at = None;
+        }
     }
 
     /// The domains as they were last read.
     pub fn known(&self) -> Arc<Known> {
-        self.now().1
+        self.now().known
     }
 
     /// The domains, as they were at most [`AGE`] ago. While the store is away, as they last were.
     pub async fn domains(&self, bound: &Bound) -> Result<Domains, Fault> {
-        Ok(Domains { known: self.recent().await?, bound: bound.clone() })
+        let claimed = self.now().claimed; // first: once it is gone, what is known is newer
+        Ok(Domains { known: self.recent().await?, claimed, bound: bound.clone() })
     }
 
     /// The domains as they are now.
     pub async fn domains_now(&self, bound: &Bound) -> Result<Domains, Fault> {
-        Ok(Domains { known: self.read().await?, bound: bound.clone() })
+        let claimed = self.now().claimed;
+        Ok(Domains { known: self.read().await?, claimed, bound: bound.clone() })
     }
 
     async fn recent(&self) -> Result<Arc<Known>, Fault> {
         let fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < AGE);
-        let (at, known) = self.now();
+        let State { at, known, .. } = self.now();
         if fresh(at) {
             return Ok(known);
         }
         let _one = self.reading.lock().await;
-        let (at, known) = self.now();
+        let State { at, known, ended, .. } = self.now();
         if fresh(at) {
             return Ok(known);
         }
         match self.read().await {
             Err(_) if at.is_some() => {
-                self.set(&known); // one waits for a store that is away, not everybody
+                self.set(&known, ended); // one waits for a store that is away, not everybody
                 Ok(known)
             }
             read => read,
@@ -181,10 +223,11 @@ impl Directory {
     }
 
     async fn read(&self) -> Result<Arc<Known>, Fault> {
+        let ended = self.now().ended;
         let (head, rows) = blocking(&self.store, DomainRows::domains).await?;
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
         let known = Arc::new(Known { epoch: head.epoch, rows, by_id });
-        self.set(&known);
+        self.set(&known, ended);
         Ok(known)
     }
 
@@ -199,6 +242,6 @@ impl Directory {
 
     /// The name of a domain that was found before.
     pub fn name(&self, id: DomainId) -> String {
-        self.now().1.name(id).unwrap_or("-").to_owned()
+        self.now().known.name(id).unwrap_or("-").to_owned()
     }
 }

@@ -1,5 +1,6 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
+use super::claims::Turn;
 use super::directory::Domains;
 use super::list::page_size;
 use super::write::{Ack, asked, etag};
@@ -43,7 +44,8 @@ impl Service {
             return Err(Fault::Exists(wire::domain_name("-")));
         }
         let given = request.domain.clone().unwrap_or_default();
-        let known = self.reach.of(caller).domains().await?;
+        let mut turn = self.reach.turn().await;
+        let known = self.reach.of(caller).domains_now().await?;
         let fields = self.domain_fields(&known, &given, &[])?;
         let leads_here = |field: &DomainField| match field {
             DomainField::NotFound(Some(to)) => to.place().is_some_and(|place| place.host == name.as_str()),
@@ -53,7 +55,10 @@ impl Service {
             return Err(Fault::invalid("not_found", "leads to the domain itself, which would be a loop"));
         }
         if known.find(name.as_str()).is_none() {
-            self.nothing_leads_to(caller, &name).await?;
+            if asked.ack != Ack::OnlyCheck {
+                self.reach.claim(&mut turn, name.as_str()).await;
+            }
+            self.nothing_leads_to(caller, &known, &name).await?;
         }
         // Random, but never that of the default domain.
         let id = DomainId((crate::random::u64() as u32).max(1));
@@ -62,6 +67,7 @@ impl Service {
             caller,
             DomainItem { name, intent, by: Some(asked.by), retry: asked.retry },
             asked.ack,
+            turn,
         )
         .await
     }
@@ -135,13 +141,15 @@ impl Service {
         let name = name::parent(&domain.name, "name")?;
         caller.bound.touch(name.as_str())?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
-        let known = self.reach.of(caller).domains().await?;
+        let turn = self.reach.turn().await;
+        let known = self.reach.of(caller).domains_now().await?;
         let fields = self.domain_fields(&known, domain, mask)?;
         let intent = DomainIntent::Update { fields, etag: etag(&domain.etag) };
         self.write_domain(
             caller,
             DomainItem { name, intent, by: Some(asked.by), retry: asked.retry },
             asked.ack,
+            turn,
         )
         .await
     }
@@ -184,7 +192,13 @@ impl Service {
         draft::as_set(mask).map(field).collect()
     }
 
-    async fn write_domain(&self, caller: &Caller, item: DomainItem, ack: Ack) -> Result<v1::Domain, Fault> {
+    async fn write_domain(
+        &self,
+        caller: &Caller,
+        item: DomainItem,
+        ack: Ack,
+        turn: Turn,
+    ) -> Result<v1::Domain, Fault> {
         let view = self.reach.of(caller);
         if ack == Ack::OnlyCheck {
             let known = view.domains_now().await?;
@@ -194,7 +208,7 @@ impl Service {
             let domain = wire::domain(&next_state(&item, &found, version, unix_ms())?, known.epoch());
             return Ok(v1::Domain { revision: String::new(), etag: String::new(), ..domain });
         }
-        let done = view.write_domain(item).await?;
+        let done = view.write_domain(item, turn).await?;
         let (mut domain, seq) = match done.verdict {
             DomainVerdict::Written(row) => (wire::domain(&row, done.head.epoch), row.version),
             DomainVerdict::Before(bytes) => before(bytes)?,

@@ -1,7 +1,9 @@
 //! Where links lead among our own: a target of ours is no target, since it would be a chain or a loop.
 
 use super::Service;
-use super::directory::Ours;
+use super::directory::{Domains, Ours};
+use super::reach::View;
+use super::write::Asked;
 use crate::{Caller, Fault, wire};
 use link::{Code, Domain, Key, Target};
 
@@ -19,20 +21,37 @@ impl Service {
     /// [`Fault::Invalid`] for `target`, and those of the store.
     pub(super) async fn lead(
         &self,
-        caller: &Caller,
+        asked: &Asked,
         target: Target,
         own: Option<&Key>,
         flatten: bool,
     ) -> Result<Target, Fault> {
-        let view = self.reach.of(caller);
+        asked.hold(|| self.reach.pass());
+        self.lead_within(&self.reach.within(&asked.bound), target, own, flatten).await
+    }
+
+    /// [`Self::lead`] for whoever holds a pass.
+    pub(super) async fn lead_within(
+        &self,
+        view: &View<'_>,
+        target: Target,
+        own: Option<&Key>,
+        flatten: bool,
+    ) -> Result<Target, Fault> {
         let domains = view.domains().await?;
         let Some(mut hop) = domains.ours(&self.rules, &target) else { return Ok(target) };
         let refused =
             |why: &str| Err(Fault::invalid("target", format!("leads to {} {why}", target.as_str())));
         let mut met: Vec<Key> = own.cloned().into_iter().collect();
         for _ in 0..HOPS {
-            let Ours::Own(space, path) = hop else {
-                return refused("and so to another domain of this server, which would be a chain");
+            let (space, path) = match hop {
+                Ours::Own(space, path) => (space, path),
+                Ours::Others => {
+                    return refused("and so to another domain of this server, which would be a chain");
+                }
+                Ours::Claimed => {
+                    return refused("and so to a host that is about to become a domain of this server");
+                }
             };
             let Ok(code) = Code::new(&path) else { return refused("of ours, where no link can be") };
             let key = space.key(&code);
@@ -60,9 +79,14 @@ impl Service {
     }
 
     /// Refuses a new domain that links, or what domains answer instead of a 404, lead to already. Reads every link.
-    pub(super) async fn nothing_leads_to(&self, caller: &Caller, domain: &Domain) -> Result<(), Fault> {
+    pub(super) async fn nothing_leads_to(
+        &self,
+        caller: &Caller,
+        known: &Domains,
+        domain: &Domain,
+    ) -> Result<(), Fault> {
         let view = self.reach.of(caller);
-        let (named, mut others) = view.domains().await?.leading_to(domain.as_str());
+        let (named, mut others) = known.leading_to(domain.as_str());
         let mut named: Vec<String> = named.into_iter().map(|name| format!("not_found of {name}")).collect();
         let mut after = Vec::new();
         while named.len() <= NAMED {

@@ -100,7 +100,7 @@ impl Service {
         if was.delete_time.is_some() {
             return Err(Fault::invalid(field, "is one at which the link was deleted"));
         }
-        self.lead(caller, was.link.parts().target.clone(), Some(&key), false).await?;
+        self.lead(&asked, was.link.parts().target.clone(), Some(&key), false).await?;
         let draft = Draft { link: was.link, info: was.info };
         self.one(&asked, Item { key, intent: Intent::Restore { draft, etag: etag(&request.etag) } }).await
     }

@@ -1,6 +1,7 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
 use super::directory::{Domains, Namespace};
+use super::reach::View;
 use super::{Service, draft};
 use crate::journal::{By, Intent, Item, Kind, Request, Verdict};
 use crate::writer::{Done, Waiting};
@@ -51,9 +52,10 @@ impl Service {
         let parse = move || rows.iter().map(|row| item(&rules, &parsing, row)).collect::<Vec<_>>();
         let parsed = crate::heavy::heavy(parse).await?;
         let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
+        let pass = self.reach.pass();
         let domains = view.domains().await?;
         for row in parsed {
-            match self.leads_away(&import.caller, &domains, row).await {
+            match self.leads_away(&view, &domains, row).await {
                 Ok(item) => {
                     items.push(item);
                     refused.push(None);
@@ -62,14 +64,14 @@ impl Service {
             }
         }
         let request = Request { items, kind: Kind::Chunk, by: Some(by), retry: None };
-        let waiting = if request.items.is_empty() { None } else { Some(view.submit(request)?) };
+        let waiting = if request.items.is_empty() { None } else { Some(view.submit(request, Some(pass))?) };
         Ok(Chunk { refused, waiting })
     }
 
     /// As for every write: no target of ours. Only for one of those the store is read.
     async fn leads_away(
         &self,
-        caller: &Caller,
+        view: &View<'_>,
         domains: &Domains,
         row: Result<Item, Fault>,
     ) -> Result<Item, Fault> {
@@ -77,7 +79,7 @@ impl Service {
             && let target = &draft.link.parts().target
             && domains.ours(&self.rules, target).is_some()
         {
-            self.lead(caller, target.clone(), Some(key), false).await?;
+            self.lead_within(view, target.clone(), Some(key), false).await?;
         }
         row
     }

@@ -2,6 +2,7 @@
 //! call can forget to ask.
 
 use super::blocking;
+use super::claims::{Claims, Pass, Turn};
 use super::directory::{Directory, Domains, Known, Namespace};
 use crate::caller::Bound;
 use crate::journal::domains::DomainItem;
@@ -20,7 +21,8 @@ const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
 pub struct Reach {
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
-    directory: Directory,
+    directory: Arc<Directory>,
+    claims: Claims,
 }
 
 /// The same within the bound of one caller.
@@ -48,7 +50,8 @@ pub struct Leading {
 
 impl Reach {
     pub fn new(store: Arc<dyn Repository>, writer: Arc<Writer>) -> Self {
-        Self { directory: Directory::new(store.clone()), store, writer }
+        let directory = Arc::new(Directory::new(store.clone()));
+        Self { directory, claims: Claims::new(), store, writer }
     }
 
     /// Reads the domains.
@@ -64,6 +67,21 @@ impl Reach {
     /// As far as this bound lets see.
     pub fn within<'a>(&'a self, bound: &'a Bound) -> View<'a> {
         View { reach: self, bound }
+    }
+
+    /// For a write of links, before it looks where they lead.
+    pub fn pass(&self) -> Pass {
+        self.claims.pass()
+    }
+
+    /// For a write of a domain, before it looks at the others.
+    pub async fn turn(&self) -> Turn {
+        self.claims.turn(&self.directory).await
+    }
+
+    /// See [`Claims::claim`].
+    pub async fn claim(&self, turn: &mut Turn, host: &str) {
+        self.claims.claim(turn, host).await;
     }
 
     /// The name of a domain, some link of which was reached before.
@@ -128,11 +146,11 @@ impl View<'_> {
         .await
     }
 
-    /// Hands writes of links to the writer.
-    pub fn submit(&self, request: Request) -> Result<Waiting<Done>, Fault> {
+    /// Hands writes of links to the writer, with the pass of those whose targets were looked at.
+    pub fn submit(&self, request: Request, pass: Option<Pass>) -> Result<Waiting<Done>, Fault> {
         let known = self.reach.directory.known();
         request.items.iter().try_for_each(|item| touch(self.bound, &known, item.key.domain()))?;
-        self.reach.writer.submit(request)
+        self.reach.writer.submit(request, pass)
     }
 
     /// The verdicts that the writes would get now.
@@ -153,9 +171,9 @@ impl View<'_> {
     }
 
     /// Writes a domain.
-    pub async fn write_domain(&self, item: DomainItem) -> Result<DomainCommitted, Fault> {
+    pub async fn write_domain(&self, item: DomainItem, turn: Turn) -> Result<DomainCommitted, Fault> {
         self.bound.touch(item.name.as_str())?;
-        self.reach.writer.domain(item).await
+        self.reach.writer.domain(item, turn).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a write is asked for, made and answered, whatever it writes.
 
+use super::claims::Pass;
 use super::{Service, fnv};
 use crate::caller::Bound;
 use crate::journal::{By, Item, Kind, Request, Retry, Verdict};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use link::{Epoch, Position, Seq};
 use prost::Message;
 use proto::v1;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a request that writes one link.
 pub const REQUEST_BYTES: usize = 1024 * 1024;
@@ -26,7 +28,8 @@ pub struct Asked {
     pub(super) by: By,
     pub(super) retry: Option<Retry>,
     pub(super) ack: Ack,
-    bound: Bound,
+    pub(super) bound: Bound,
+    pass: Mutex<Option<Pass>>,
 }
 
 /// [`Asked`] of a request by its fields of the same names everywhere.
@@ -69,7 +72,22 @@ impl Asked {
             id: id.to_owned(),
             hash: fnv(&request.encode_to_vec()).to_be_bytes(),
         });
-        Ok(Self { by: By { principal, method, request_id }, retry, ack, bound: caller.bound.clone() })
+        Ok(Self {
+            by: By { principal, method, request_id },
+            retry,
+            ack,
+            bound: caller.bound.clone(),
+            pass: Mutex::default(),
+        })
+    }
+
+    /// Keeps a pass until all is committed.
+    pub fn hold(&self, pass: impl FnOnce() -> Pass) {
+        self.held().get_or_insert_with(pass);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Pass>> {
+        self.pass.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,8 +123,10 @@ impl Service {
             let links = done.map(|link| v1::Link { revision: String::new(), etag: String::new(), ..link });
             return Ok(v1::BatchLinksResponse { links: links.collect(), propagation: None });
         }
-        let done = view.submit(request).map_err(whole)?.answer().await.map_err(whole)?;
+        let pass = asked.held().clone();
+        let done = view.submit(request, pass).map_err(whole)?.answer().await.map_err(whole)?;
         let mut answer = self.answered(done.epoch, done.verdicts, kind)?;
+        asked.held().take();
         crate::call::wrote(answer.links.last().map_or("", |link| &link.revision));
         if asked.ack == Ack::Propagated {
             let last = last(&answer).map_err(|fault| whole(fault.into()))?;

@@ -145,7 +145,7 @@ fn a_store_of_before_there_were_domains_gets_them() {
 }
 
 /// On SQLite, and on PostgreSQL if there is one.
-async fn over_both(test: impl AsyncFn(&World)) {
+pub async fn over_both(test: impl AsyncFn(&World)) {
     let world = World::new().await;
     test(&world).await;
     world.stop().await;
@@ -155,7 +155,7 @@ async fn over_both(test: impl AsyncFn(&World)) {
     world.stop().await;
 }
 
-async fn call(world: &World, call: &str, body: Value) -> (u16, Value) {
+pub async fn call(world: &World, call: &str, body: Value) -> (u16, Value) {
     let reply = world.rest(call, body).await;
     (reply.status.as_u16(), reply.body)
 }

@@ -19,6 +19,7 @@ mod keys;
 mod liar;
 mod links;
 mod lists;
+mod loops;
 mod postgres;
 mod redis;
 mod rest;
