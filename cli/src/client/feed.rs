@@ -109,7 +109,7 @@ mod tests {
         let answer = ListEdgesResponse { edges: vec![edge], log: Some(log) };
         let text = people(&answer, SystemTime::UNIX_EPOCH + Duration::from_millis(12_500));
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["a", "00ff", "7", "2", "2.5", "s", "ago", "blind", "-"]);
+        assert_eq!(lines[1], ["a\\u{1b}", "00ff", "7", "2", "2.5", "s", "ago", "blind", "-"]);
         assert!(text.contains("log      history 2-000000ab, changes 3 to 9\n"), "{text}");
         let began =
             "history  2-000000ab began at 1970-01-01T00:00:00Z after seq 5 of history 1-000000ab, with 6";
