@@ -21,7 +21,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -37,6 +37,9 @@ use tls::Offered;
 
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Connections that the kernel keeps until they are taken.
+const QUEUE: u32 = 4_096;
 
 /// How control is set up.
 #[derive(Clone, Debug)]
@@ -163,7 +166,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let secret = crate::service::blocking(&store, Repository::secret).await;
     let secret = secret.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
-    let listener = TcpListener::bind(config.api).await.map_err(|e| cannot_bind(config.api, &e))?;
+    let listener = bind(config.api).map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
     let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?.map(Arc::new);
     // The edge in this process comes over loopback, for which the API's certificate may not be.
@@ -273,6 +276,14 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
     Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
+}
+
+/// With a queue as long as that of an edge's visitors: whoever has a key must not be lost among strangers.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {

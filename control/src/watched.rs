@@ -22,6 +22,8 @@ pub struct Watched {
     store: Arc<dyn Repository>,
     numbers: Arc<StoreNumbers>,
     closed: AtomicBool,
+    /// The last write that says something found the disk full.
+    full: AtomicBool,
 }
 
 /// What a call does to the store.
@@ -34,7 +36,7 @@ enum Does {
 impl Watched {
     /// Watches a store, and counts here.
     pub fn over(store: Arc<dyn Repository>, numbers: Arc<StoreNumbers>) -> Arc<dyn Repository> {
-        Arc::new(Self { store, numbers, closed: AtomicBool::new(false) })
+        Arc::new(Self { store, numbers, closed: AtomicBool::new(false), full: AtomicBool::new(false) })
     }
 
     fn read<T>(
@@ -66,7 +68,7 @@ impl Watched {
         answer
     }
 
-    /// Writes so little that a full disk may take it: only its failure says something.
+    /// Writes so little that a disk may take it although it is full: then a probe says whether there is room again.
     fn write_little<T>(
         &self,
         kind: &'static str,
@@ -75,7 +77,8 @@ impl Watched {
         let began = Instant::now();
         let answer = call(&*self.store);
         self.numbers.took(kind, began.elapsed());
-        if answer.is_err() {
+        let proves_nothing = answer.is_ok() && self.full.load(Ordering::Relaxed);
+        if !proves_nothing || self.probe().is_none() {
             self.judge(Does::Write, &answer);
         }
         answer
@@ -84,6 +87,9 @@ impl Watched {
     fn judge<T>(&self, does: Does, answer: &Result<T, StoreFault>) {
         // What ends because this process stops is no trouble of the store.
         if !self.closed.load(Ordering::Relaxed) {
+            if does == Does::Write {
+                self.full.store(matches!(answer, Err(StoreFault::Full)), Ordering::Relaxed);
+            }
             match answer {
                 Ok(_) => self.is_good(does),
                 Err(fault) => self.is_bad(does, fault),

@@ -217,8 +217,8 @@ impl Worker {
 
     async fn tick(&self) {
         self.clock.borrow_mut().anchor();
-        if self.connections.is_crowded() && sys::files_in_use() < self.most_files / 4 * 3 {
-            self.connections.crowd(false);
+        if self.connections.is_crowded() && sys::files_in_use() < self.most_files / 2 {
+            self.has_room_again();
         }
         let mut sweep = self.connections.tick();
         if let Some(redis) = &self.redis {
@@ -258,12 +258,6 @@ impl Worker {
     async fn leave_room_behind(&self, newest: RawFd) {
         let (mut open, most) = (newest as usize, self.most_files);
         let crowded = &self.shared.troubles.crowded;
-        if open < most / 2
-            && let Some(over) = crowded.over(sys::boottime_ms())
-        {
-            let lasted_ms = over.lasted_ms;
-            tracing::info!(name: "descriptors_free", lasted_ms, "there is room for connections again");
-        }
         while open >= most && !self.shared.is_stopping() {
             if let Some(tell) = crowded.met(sys::boottime_ms(), "descriptors") {
                 let lasts_ms = tell.lasts_ms;
@@ -275,6 +269,14 @@ impl Worker {
             self.connections.crowd(true);
             monoio::time::sleep(TICK).await;
             open = sys::files_in_use();
+        }
+    }
+
+    fn has_room_again(&self) {
+        self.connections.crowd(false);
+        if let Some(over) = self.shared.troubles.crowded.over(sys::boottime_ms()) {
+            let lasted_ms = over.lasted_ms;
+            tracing::info!(name: "descriptors_free", lasted_ms, "there is room for connections again");
         }
     }
 

@@ -37,17 +37,19 @@ fn the_admin_a_visitor_and_a_probe_are_served_beside_crowds_of_strangers() {
             scope.spawn(move || crowd(address, what.as_bytes(), stop));
         }
         let _stopped = Stop(&stop);
-        let mut worst = [Duration::ZERO; 3];
+        let mut took: [Vec<Duration>; 3] = Default::default();
         for _ in 0..60 {
-            let took = [
+            let now = [
                 timed(|| call(linkr.api(), &key, "GET", "").status == 200),
                 timed(|| linkr.get("/hello").status == 302),
                 timed(|| Connection::to(linkr.admin()).ask("GET", "/readyz").status == 200),
             ];
-            worst = std::array::from_fn(|at| worst[at].max(took[at]));
+            took.iter_mut().zip(now).for_each(|(took, now)| took.push(now));
         }
-        println!("admin, visitor, probe at worst: {worst:?}");
-        assert!(worst.iter().all(|took| *took <= LIMIT), "admin, visitor, probe: {worst:?}");
+        took.iter_mut().for_each(|took| took.sort_unstable());
+        let (worst, usual) = (took.each_ref().map(|took| took[59]), took.each_ref().map(|took| took[56]));
+        println!("admin, visitor, probe: 95 % within {usual:?}, all within {worst:?}");
+        assert!(usual.iter().all(|took| *took <= LIMIT), "admin, visitor, probe: {usual:?}");
     });
     until("the strangers' places to be free again", || {
         linkr.metric("process_open_fds").is_none_or(|open| open < FILES as f64 / 2.0).then_some(())
