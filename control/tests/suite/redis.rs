@@ -196,17 +196,21 @@ async fn two_relays_of_one_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_that_are_shipped_are_enough_and_no_more() {
+    const ADMIN: &str = "user admin on >secret allkeys allchannels +@all";
     let acl = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/redis-acl.conf");
-    let Some(redis) = skipped(Redis::start(&[&format!("include {acl}")])) else { return };
+    let Some(redis) = skipped(Redis::start(&[&format!("include {acl}"), ADMIN])) else { return };
+    let stranger = redis.cli(&["PING"]).unwrap_err().to_string();
+    assert!(stranger.contains("NOAUTH"), "nobody without a password: {stranger}");
     let at = redis.url().strip_prefix("redis://").unwrap();
     let control = format!("redis://linkr-control:CHANGE-ME-CONTROL@{at}/1");
-    let bench = Bench::start_with(&control, &format!("{}/1", redis.url()), 1, None).await;
+    let bench = Bench::start_with(&control, &format!("redis://admin:secret@{at}/1"), 1, None).await;
     write(&bench.world, (0..20).map(|n| format!("c{n}"))).await;
     delete(&bench.world, "c3").await;
     assert_eq!(bench.agrees().await, 20);
     fetch(&bench.world, &["c1".into()]).await;
     bench.until(async || bench.text().contains("linkr_redis_offers_total{outcome=\"taken\"} 1\n")).await;
-    assert_eq!(redis.cli(&["DBSIZE"]).unwrap(), "0", "only the database that was named");
+    let size = redis.cli(&["--user", "admin", "--pass", "secret", "DBSIZE"]);
+    assert_eq!(size.unwrap(), "0", "only the database that was named");
     assert!(bench.text().contains("linkr_redis_policy_volatile 0\n"), "it may ask for the policy");
 
     let copied = bench.position(Shard::ONE).await.unwrap();
