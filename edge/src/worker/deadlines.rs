@@ -31,8 +31,8 @@ pub enum Phase {
 /// gets 38 seconds.
 const HEAD_BYTES_PER_SECOND: u32 = 500;
 
-/// For a handshake, a head and the first byte of a request, while clients have all the descriptors that they may: half a
-/// thousand half heads must not keep a visitor waiting.
+/// For a handshake or a head, while clients have all the descriptors that they may: half a thousand half heads must not
+/// keep a visitor waiting. Whoever keeps a connection between two requests is a visitor, and stays.
 const CROWDED: Duration = Duration::from_secs(1);
 
 /// Ended in the first go, and goes after which it is one more: hundreds take no longer than a tick, thousands a few.
@@ -50,7 +50,7 @@ impl Phase {
     /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
     fn limit(self, received: u32, crowded: bool) -> u32 {
         let limit = match self {
-            Self::Handshake | Self::Idle | Self::Head if crowded => CROWDED,
+            Self::Handshake | Self::Head if crowded => CROWDED,
             Self::Handshake => Duration::from_secs(5),
             Self::Idle => Duration::from_secs(30),
             Self::Head => Duration::from_secs(5) + Duration::from_secs(1) * received / HEAD_BYTES_PER_SECOND,
@@ -128,7 +128,7 @@ impl Connections {
         self.turn(watch, Phase::Head);
     }
 
-    /// Whether others wait for a descriptor: then who asks nothing has less time.
+    /// Whether others wait for a descriptor: then a handshake or a head has less time.
     pub fn crowd(&self, crowded: bool) {
         self.crowded.set(crowded);
     }
