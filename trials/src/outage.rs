@@ -158,7 +158,9 @@ impl Report {
 
     fn judge(&mut self) {
         for (name, _, downs, status) in self.servers.clone() {
-            if downs > 0 || !status.starts_with("UP") {
+            // The one that is restarted says itself that it drains.
+            let own = u64::from(name == "edge-0");
+            if downs > own || !status.starts_with("UP") {
                 self.fault(format!("{name} was taken out {downs} times and is {status}"));
             }
         }
