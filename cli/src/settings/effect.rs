@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// Less than this holds no handful of links.
-const LEAST_HOT_SET: usize = 64 << 10;
+const LEAST_HOT_SET: usize = 16 << 10;
 
 /// Whether each setting of a server can do what it is for.
 ///
@@ -72,7 +72,7 @@ fn listeners(all: &[(&str, Option<SocketAddr>)]) -> Result<(), Fault> {
 fn front(front: &Front) -> Result<(), Fault> {
     if front.hot_set_bytes < LEAST_HOT_SET {
         return never(format_args!(
-            "--hot-set-bytes {} holds no links worth the name: give 64KiB or more; a million links take about 200MiB",
+            "--hot-set-bytes {} holds no links worth the name: give 16KiB or more; a million links take about 200MiB",
             front.hot_set_bytes
         ));
     }

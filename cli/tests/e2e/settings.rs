@@ -36,7 +36,7 @@ fn settings_without_an_effect_are_errors() {
         (&["up", "--redis-shards", "4"], &["--redis-shards", "there is none", "--redis"]),
         (&["edge", "--redis-ca", "certs/ca.pem"], &["--redis-ca", "there is none"]),
         (&["edge", "--redis", "redis://h", "--redis-ca", "certs/ca.pem"], &["--redis-ca", "rediss://"]),
-        (&["up", "--hot-set-bytes", "1024"], &["--hot-set-bytes", "64KiB"]),
+        (&["up", "--hot-set-bytes", "1024"], &["--hot-set-bytes", "16KiB"]),
         (&["up", "--workers", "1025"], &["1025", "1024"]),
         (&["up", "--listen", "127.0.0.1:8082"], &["--admin and --listen are the same address"]),
         (&["up", "--api", "127.0.0.1:8080"], &["--api and --listen are the same address"]),
