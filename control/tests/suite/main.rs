@@ -27,6 +27,7 @@ mod roles;
 mod server;
 mod shared;
 mod tls;
+mod unknown;
 mod watches;
 mod world;
 mod writes;
