@@ -223,6 +223,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
         proofs: feed::Proofs::default(),
         sessions: sessions.clone(),
         turns: feed::Turns::default(),
+        lines: feed::Lines::default(),
         heads: heads.clone(),
         offers,
     };

@@ -37,7 +37,7 @@ use link::{Epoch, Key};
 use proto::v1;
 use reach::Reach;
 use std::sync::Arc;
-use write::{Asked, asked, etag};
+use write::{Asked, NO_VERSION, asked, etag};
 
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
 const DRAWS: usize = 8;
@@ -212,11 +212,15 @@ impl Service {
         let asked = asked!(caller, "UndeleteLink", request)?;
         let key = self.key(caller, &request.name).await?;
         let (_, row) = self.reach.of(caller).link(&key).await?;
+        let version = row.as_ref().map_or(NO_VERSION, |row| row.version);
         // What it leads to may have become ours while it was deleted.
         if let Some(row) = row.filter(|row| row.delete_time.is_some()) {
             self.lead(&asked, row.link.parts().target.clone(), Some(&key), false).await?;
         }
-        self.one(&asked, Item { key, intent: Intent::Undelete { etag: etag(&request.etag) } }).await
+        // Nobody has looked where another version leads.
+        let only =
+            etag(&request.etag).map_or(version, |given| if given == version { given } else { NO_VERSION });
+        self.one(&asked, Item { key, intent: Intent::Undelete { etag: Some(only) } }).await
     }
 
     /// A link of a domain that was asked about before.

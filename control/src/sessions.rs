@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::metrics::EdgeAt;
-use crate::port::{Repository, SessionRow};
+use crate::port::{Repository, SessionRow, StoreFault};
 use crate::service::blocking;
 use crate::wire;
 use crate::writer::{Writer, unix_ms};
@@ -17,6 +17,11 @@ use tokio::time::Instant;
 
 /// How often those who are gone are looked for, and a write that failed is tried again.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long somebody waits for an edge to be forgotten on disk.
+const FORGET: Duration = Duration::from_secs(3);
+/// Between two writes where they take their turn with those of links: edges that come and go without end would have each
+/// of them wait.
+const PACE: Duration = Duration::from_millis(10);
 /// How often a control that shares its store writes its own down.
 const SHARED_PERIOD: Duration = Duration::from_millis(200);
 /// Milliseconds for which others may rely on a row: without a later one no ping is answered behind that (R10).
@@ -34,6 +39,8 @@ pub struct Sessions {
     changed: watch::Sender<u64>,
     /// How many of those changes are on disk.
     written: watch::Sender<u64>,
+    /// How many of them the last write that failed would have brought there, and why it failed.
+    failed: watch::Sender<Option<(u64, Fault)>>,
 }
 
 #[derive(Default)]
@@ -75,6 +82,7 @@ impl Sessions {
             moved: watch::Sender::new(()),
             changed: watch::Sender::new(0),
             written: watch::Sender::new(0),
+            failed: watch::Sender::new(None),
         })
     }
 
@@ -125,12 +133,17 @@ impl Sessions {
                 () = tokio::time::sleep(if self.shared { SHARED_PERIOD } else { PERIOD }) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
+            let tried = *changed.borrow();
             let written = match self.shared {
                 true => self.share(&store, &mut changed).await,
                 false => self.write(&writer, &mut changed).await,
             };
             if let Err(fault) = written {
                 tracing::debug!(name: "edges_not_noted", %fault, "edges are not answered: it cannot be noted that they are there");
+                self.failed.send_replace(Some((tried, fault)));
+            }
+            if !self.shared {
+                tokio::time::sleep(PACE).await;
             }
         }
     }
@@ -326,31 +339,57 @@ fn stored(row: &Session, age: u64) -> SessionRow {
 
 impl Sessions {
     /// Forgets the edge `name`, which is gone for good, and waits until that is on disk. Returns how many processes of
-    /// it were known.
+    /// it were known. If the store does not take it, they are known as before.
     ///
     /// # Errors
-    /// It is not known, or may still call an answer fresh.
+    /// It is not known, or may still call an answer fresh; or those of the store.
     pub async fn forget(&self, name: &str) -> Result<u32, Fault> {
-        let (forgotten, change) = {
+        let (gone, change) = {
             let mut state = self.lock();
             let gone = state.table.forget(name, self.now()).map_err(|kept| match kept {
                 Kept::Unknown => Fault::EdgeNotFound(name.to_owned()),
                 Kept::Connected => Fault::EdgeConnected(name.to_owned()),
                 Kept::Fresh => Fault::EdgeFresh(name.to_owned()),
             })?;
-            let count = gone.len() as u32;
-            state.left(self.shared, gone);
-            (count, self.change())
+            state.left(self.shared, gone.iter().map(|(_, row)| row.clone()));
+            (gone, self.change())
         };
         self.moved.send_replace(());
-        let mut written = self.written();
-        let _ = written.wait_for(|written| *written >= change).await; // its other end is here
+        let forgotten = gone.len() as u32;
+        if let Err(fault) = self.on_disk(change).await {
+            self.remember(gone);
+            return Err(fault);
+        }
         Ok(forgotten)
+    }
+
+    /// Waits until this change of the members is on disk.
+    async fn on_disk(&self, change: u64) -> Result<(), Fault> {
+        let (mut written, mut failed) = (self.written(), self.failed.subscribe());
+        let late = || StoreFault::Unavailable(format!("nothing was written within {} s", FORGET.as_secs()));
+        tokio::select! {
+            _ = written.wait_for(|written| *written >= change) => Ok(()), // its other end is here
+            failed = failed.wait_for(|failed| failed.as_ref().is_some_and(|(tried, _)| *tried >= change)) => {
+                let fault = failed.ok().and_then(|failed| failed.as_ref().map(|(_, fault)| fault.clone()));
+                Err(fault.unwrap_or(Fault::Internal))
+            }
+            () = tokio::time::sleep(FORGET) => Err(late().into()),
+        }
+    }
+
+    /// Those whom the store still names: it may be that nobody else remembers that a write has to wait for them.
+    fn remember(&self, gone: Vec<(u64, Session)>) {
+        let mut state = self.lock();
+        state
+            .gone
+            .retain(|(edge, of)| !gone.iter().any(|(_, row)| (&row.edge, row.incarnation) == (edge, *of)));
+        gone.into_iter().for_each(|(number, row)| state.table.put_back(number, row));
+        self.change();
     }
 }
 
 impl State {
-    fn left(&mut self, shared: bool, gone: Vec<Session>) {
+    fn left(&mut self, shared: bool, gone: impl IntoIterator<Item = Session>) {
         if shared {
             self.gone.extend(gone.into_iter().map(|row| (row.edge, row.incarnation)));
         }
@@ -386,22 +425,23 @@ impl Membership {
         if state.table.pong(self.number, now) { Pong::Give } else { Pong::Never }
     }
 
-    /// Its process has given its last answer: no write has to wait for it any more.
-    pub fn goodbye(&self) {
+    /// Its process has given its last answer: no write has to wait for it any more. `false`: it was not its to say.
+    pub fn goodbye(&self) -> bool {
         let mut state = self.sessions.lock();
-        let Some(gone) = state.table.goodbye(self.number, self.id) else { return };
-        tracing::info!(name: "edge_goodbye", edge = gone.edge, "an edge says goodbye");
+        let Some(gone) = state.table.goodbye(self.number, self.id) else { return false };
         state.fresh.remove(&self.number);
-        state.left(self.sessions.shared, vec![gone]);
+        state.left(self.sessions.shared, [gone]);
         self.sessions.change();
         drop(state);
         self.sessions.moved.send_replace(());
+        true
     }
 
     /// The edge has applied everything up to `seq`.
     pub fn applied(&self, seq: Seq) {
-        self.sessions.lock().table.applied(self.number, self.id, seq);
-        if self.sessions.moved.receiver_count() > 0 {
+        let more = self.sessions.lock().table.applied(self.number, self.id, seq);
+        // Who says the same again and again wakes nobody.
+        if more && self.sessions.moved.receiver_count() > 0 {
             self.sessions.moved.send_replace(());
         }
     }

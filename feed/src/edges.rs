@@ -147,11 +147,10 @@ impl Table {
         self.rows.get_mut(&number).map(|row| row.last_pong = now).is_some()
     }
 
-    /// It has applied everything up to `seq`, it says on the stream `id`.
-    pub fn applied(&mut self, number: u64, id: u64, seq: Seq) {
-        if let Some(row) = self.rows.get_mut(&number).filter(|row| row.id == id) {
-            row.applied = row.applied.max(Some(seq));
-        }
+    /// It has applied everything up to `seq`, it says on the stream `id`. Whether that is more than it has said before.
+    pub fn applied(&mut self, number: u64, id: u64, seq: Seq) -> bool {
+        let row = self.rows.get_mut(&number).filter(|row| row.id == id && row.applied < Some(seq));
+        row.map(|row| row.applied = Some(seq)).is_some()
     }
 
     /// The stream `id` has ended. The process may live on, so it stays.
@@ -168,11 +167,11 @@ impl Table {
         own.then(|| self.rows.remove(&number)).flatten()
     }
 
-    /// A person says that the edge `name` is gone for good.
+    /// A person says that the edge `name` is gone for good: who it was, by number.
     ///
     /// # Errors
     /// Why it stays.
-    pub fn forget(&mut self, name: &str, now: u64) -> Result<Vec<Session>, Kept> {
+    pub fn forget(&mut self, name: &str, now: u64) -> Result<Vec<(u64, Session)>, Kept> {
         let rows = || self.rows.iter().filter(|(_, row)| row.edge == name);
         let numbers: Vec<u64> = rows().map(|(number, _)| *number).collect();
         if numbers.is_empty() {
@@ -184,7 +183,14 @@ impl Table {
         if rows().any(|(_, row)| !row.blind(now)) {
             return Err(Kept::Fresh);
         }
-        Ok(numbers.iter().filter_map(|number| self.rows.remove(number)).collect())
+        Ok(numbers.into_iter().filter_map(|number| Some((number, self.rows.remove(&number)?))).collect())
+    }
+
+    /// One that was forgotten, but not on disk. Who has said hello since is known already.
+    pub fn put_back(&mut self, number: u64, row: Session) {
+        if !self.rows.values().any(|own| (&own.edge, own.incarnation) == (&row.edge, row.incarnation)) {
+            self.rows.insert(number, row);
+        }
     }
 
     /// Drops who is blind and was replaced by a later process of its name, or is blind for too long. Whether any was.
@@ -273,9 +279,9 @@ mod tests {
         assert_eq!(table.judge(EPOCH, 9, 1_511).blind, [b]);
         assert!(table.pong(b, 1_600));
         assert_eq!(table.judge(EPOCH, 9, 1_700).waiting, [b], "it sees again");
-        table.applied(b, 1, 9);
+        assert!(!table.applied(b, 1, 9));
         assert_eq!(table.judge(EPOCH, 9, 1_700).waiting, [b], "another stream's word");
-        table.applied(b, 2, 9);
+        assert!(table.applied(b, 2, 9) && !table.applied(b, 2, 9) && !table.applied(b, 2, 8));
         assert_eq!(table.judge(EPOCH, 9, 1_700).applied, [a, b]);
         let other = Epoch { counter: 2, random: 7 };
         assert!(table.judge(other, 9, 1_700).applied.is_empty(), "of another history");
@@ -354,8 +360,18 @@ mod tests {
         assert_eq!(table.forget("a", 9_000), Err(Kept::Connected));
         table.left(a, 1);
         assert_eq!(table.forget("a", PATIENCE_MS), Err(Kept::Fresh));
-        assert_eq!(table.forget("a", PATIENCE_MS + 1).map(|gone| gone.len()), Ok(1));
-        assert_eq!(table.all().map(|row| row.edge.as_str()).collect::<Vec<_>>(), ["b"]);
+        let gone = table.forget("a", PATIENCE_MS + 1).unwrap();
+        let names = |table: &Table| table.all().map(|row| row.edge.clone()).collect::<Vec<_>>();
+        assert_eq!((gone.len(), names(&table)), (1, vec!["b".to_owned()]));
+        // It could not be written down.
+        table.put_back(a, gone[0].1.clone());
+        assert_eq!(names(&table), ["a", "b"]);
+        assert!(table.judge(EPOCH, 9, PATIENCE_MS + 1).blind.contains(&a), "it is as blind as before");
+        // One that came back meanwhile is there once.
+        let gone = table.forget("a", PATIENCE_MS + 1).unwrap();
+        let again = join(&mut table, ("a", 1), 3, None, PATIENCE_MS + 1);
+        table.put_back(a, gone[0].1.clone());
+        assert_eq!((names(&table), again > a), (vec!["b".to_owned(), "a".to_owned()], true));
     }
 
     #[test]

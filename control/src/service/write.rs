@@ -174,10 +174,13 @@ fn last(answer: &v1::BatchLinksResponse) -> Result<Seq, StoreFault> {
     Position::parse_revision(revision).map(|(_, seq)| seq).ok_or_else(wrong)
 }
 
-/// The version an etag names; 0, which no link has, for one that we cannot have given out.
+/// The version of no link.
+pub const NO_VERSION: Seq = 0;
+
+/// The version an etag names; [`NO_VERSION`] for one that we cannot have given out.
 pub fn etag(text: &str) -> Option<Seq> {
     let version = |text: &str| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-    (!text.is_empty()).then(|| version(text).unwrap_or(0))
+    (!text.is_empty()).then(|| version(text).unwrap_or(NO_VERSION))
 }
 
 #[cfg(test)]

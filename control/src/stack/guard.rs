@@ -55,7 +55,10 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
     let grpc = is_grpc(request.headers());
     let (method, admitted) = guard.admit(&request, grpc);
     match admitted {
-        Ok(Admission { caller, known, place }) => {
+        Ok(Admission { caller, known, mut place }) => {
+            if let Some(place) = &mut place {
+                place.turn().await;
+            }
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             request.extensions_mut().insert(caller);
             let response = call.run(next.run(request)).await;

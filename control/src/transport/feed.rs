@@ -14,10 +14,13 @@ use crate::transport::grpc::status;
 use crate::writer::Writer;
 use crate::{Caller, Fault, clock};
 use ::feed::{Admission, Hello, LogView, Trouble, admit, proves_another_history};
-use link::{Epoch, Position, Seq};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, feed_server::Feed};
 use proto::{epoch_to_wire, proof_to_wire};
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use stream::Stream;
@@ -36,8 +39,13 @@ const UNDER_WAY: usize = 4;
 const PARTS: usize = 64;
 /// The same of one edge, by its name: one that takes its time does not keep the others waiting.
 const PARTS_OF_ONE: usize = 16;
-/// Reads of the store for streams at once: others read, too.
+/// Reads of the store for streams at once: others read, too. Those of one edge are one after the other, so that sixteen
+/// streams of one get no more than one stream of another.
 const READS: usize = 4;
+/// The same for questions.
+const FETCHES: usize = 3;
+/// In a second, and at once after a pause.
+const LINES: [u32; 2] = [10, 1_000];
 
 /// What every session works with.
 pub struct Feeder {
@@ -59,6 +67,8 @@ pub struct Feeder {
     pub sessions: Arc<Sessions>,
     /// What the streams take turns at.
     pub turns: Turns,
+    /// What is told of streams that come and go.
+    pub lines: Lines,
     /// Readings of the head, on a store that others write to as well.
     pub heads: Option<Arc<Heads>>,
     /// Where what was read for an edge is offered to Redis.
@@ -68,9 +78,10 @@ pub struct Feeder {
 /// What the streams take turns at.
 pub struct Turns {
     parts: Arc<Semaphore>,
-    of_one: Mutex<HashMap<String, Weak<Semaphore>>>,
+    of_one: Mutex<HashMap<String, Weak<Share>>>,
     /// Reads of the store, those for Redis too.
     pub reads: Semaphore,
+    fetches: Semaphore,
 }
 
 impl Default for Turns {
@@ -79,19 +90,25 @@ impl Default for Turns {
             parts: Arc::new(Semaphore::new(PARTS)),
             of_one: Mutex::default(),
             reads: Semaphore::new(READS),
+            fetches: Semaphore::new(FETCHES),
         }
     }
 }
 
+/// What all streams of an edge share.
+struct Share {
+    parts: Arc<Semaphore>,
+    reads: Semaphore,
+}
+
 impl Turns {
-    /// What all streams of an edge share.
-    fn of(&self, edge: &str) -> Arc<Semaphore> {
+    fn of(&self, edge: &str) -> Arc<Share> {
         let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of_one.get(edge).and_then(Weak::upgrade) {
             return own;
         }
         of_one.retain(|_, own| own.strong_count() > 0);
-        let own = Arc::new(Semaphore::new(PARTS_OF_ONE));
+        let own = Arc::new(Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) });
         of_one.insert(edge.to_owned(), Arc::downgrade(&own));
         own
     }
@@ -106,6 +123,8 @@ pub struct Proofs {
     lost: Trouble,
     /// Edges say what they cannot prove.
     unproven: Trouble,
+    /// A history that may not begin was asked for.
+    refused: Trouble,
 }
 
 impl Proofs {
@@ -124,6 +143,33 @@ impl Proofs {
              can have given it: nothing is changed because of that. It follows another store, or its proof is from before \
              the store had a secret, or it lies. Start it without its --snapshot file, and it begins anew"
         );
+    }
+}
+
+/// Lines of the log about streams that come and go, whoever lets them: all of them when many edges come back at once, and
+/// few in the long run.
+pub struct Lines {
+    left: DefaultDirectRateLimiter,
+    untold: AtomicU64,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        let [rate, burst] = LINES.map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN));
+        let quota = Quota::per_second(rate).allow_burst(burst);
+        Self { left: RateLimiter::direct(quota), untold: AtomicU64::default() }
+    }
+}
+
+impl Lines {
+    /// Whether there is to be a line, and how many there were not since the last one: nothing inside if none.
+    #[allow(clippy::option_option)]
+    fn tell(&self) -> Option<Option<u64>> {
+        if self.left.check().is_err() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Some(self.untold.swap(0, Ordering::Relaxed)).filter(|untold| *untold > 0))
     }
 }
 
@@ -154,8 +200,8 @@ impl Feed for Calls {
                 // Unknown is what h2 makes of a connection that ended, Cancelled what we make of a stream.
                 if matches!(status.code(), Code::Unknown | Code::Cancelled) || *feeder.stop.borrow() {
                     tracing::debug!(name: "edge_gone", why, "an edge has gone");
-                } else {
-                    tracing::info!(name: "stream_ended", why, "an edge's stream ended");
+                } else if let Some(untold) = feeder.lines.tell() {
+                    tracing::info!(name: "stream_ended", why, untold, "an edge's stream ended");
                 }
                 let _ = out.try_send(Err(status)); // the edge may have gone
             }
@@ -176,27 +222,27 @@ impl Feeder {
         if request.keys.len() > FETCH_KEYS {
             return Err(Fault::invalid("keys", format!("are more than {FETCH_KEYS}")));
         }
-        let (mut committed, mut read) = (self.writer.head(), self.tail.head());
-        let end = tokio::time::Instant::now() + FETCH_WAIT;
+        if request.keys.iter().any(|key| key.len() > Key::MAX_LEN) {
+            return Err(Fault::invalid("keys", format!("are not all of {} bytes at most", Key::MAX_LEN)));
+        }
         let (keys, least) = (request.keys, request.min_seq);
-        let Fetched { head, entries, domains } = loop {
-            let asked = keys.clone();
-            committed.mark_unchanged();
-            read.mark_unchanged();
-            let fetched = blocking(&self.store, move |store| store.records(&asked)).await?;
-            if fetched.head.seq >= least {
-                break fetched;
-            }
-            let more = async {
+        let mut fetched = self.records(keys.clone()).await?;
+        if fetched.head.seq < least {
+            let (mut committed, mut read) = (self.writer.head(), self.tail.head());
+            let there = async {
                 tokio::select! {
-                    more = committed.changed() => more.is_ok(),
-                    more = read.changed() => more.is_ok(),
+                    there = committed.wait_for(|head| head.seq >= least) => there.is_ok(),
+                    there = read.wait_for(|head| head.seq >= least) => there.is_ok(),
                 }
             };
-            if !matches!(tokio::time::timeout_at(end, more).await, Ok(true)) {
-                return Err(behind(least).into());
+            if let Ok(true) = tokio::time::timeout(FETCH_WAIT, there).await {
+                fetched = self.records(keys).await?;
             }
-        };
+        }
+        let Fetched { head, entries, domains } = fetched;
+        if head.seq < least {
+            return Err(behind(least).into());
+        }
         self.offers.make(head, &entries);
         let entries = entries.into_iter().map(stream::entry).collect();
         let proof = Some(self.proof(head));
@@ -207,6 +253,11 @@ impl Feeder {
             domains,
             proof,
         })
+    }
+
+    async fn records(&self, keys: Vec<bytes::Bytes>) -> Result<Fetched, StoreFault> {
+        let _turn = self.turns.fetches.acquire().await; // it is never closed
+        blocking(&self.store, move |store| store.records(&keys)).await
     }
 
     /// What an edge can show of this position.
@@ -227,13 +278,17 @@ impl Feeder {
     /// known to share the changes up to `shared`.
     pub async fn fork(&self, theirs: Epoch, shared: Seq) -> Result<Position, Status> {
         if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
-            tracing::error!(
-                name: "history_refused",
-                "somebody has seen writes of history {} that this database does not hold, and is refused. If the \
-                 database was put back on purpose: linkr control bump-epoch --above {}",
-                told(theirs),
-                theirs.counter,
-            );
+            if let Some(tell) = self.proofs.refused.met(clock::ms(), "history") {
+                let untold = tell.untold;
+                tracing::error!(
+                    name: "history_refused",
+                    untold,
+                    "somebody has seen writes of history {} that this database does not hold, and is refused. If the \
+                     database was put back on purpose: linkr control bump-epoch --above {}",
+                    told(theirs),
+                    theirs.counter,
+                );
+            }
             return Err(Status::failed_precondition("another history was seen than the database holds"));
         }
         let new = self.writer.fork(theirs.counter, shared).await.map_err(|fault| status(&fault))?;
@@ -313,4 +368,22 @@ fn told(epoch: Epoch) -> String {
 
 fn behind(seq: Seq) -> StoreFault {
     StoreFault::Unavailable(format!("the log has not reached {seq}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_come_and_go_without_end_fill_no_log() {
+        let lines = Lines::default();
+        let told = (0..100_000).filter(|_| lines.tell().is_some()).count();
+        assert!((1_000..1_100).contains(&told), "{told}");
+        let left = lines.untold.load(Ordering::Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(150)); // one more in 100 ms
+        assert_eq!(
+            (lines.tell(), lines.tell().is_none_or(|untold| untold.is_none())),
+            (Some(Some(left)), true)
+        );
+    }
 }

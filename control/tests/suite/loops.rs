@@ -1,7 +1,10 @@
 //! Nothing that is written at the same time makes a loop of ours.
 
+use super::contract::{delete, key};
 use super::domains::{call, over_both};
-use super::world::{World, to};
+use super::world::{Folder, Mood, Moody, World, to};
+use control::journal::{Field, Intent, Item};
+use link::Target;
 use proto::v1;
 use serde_json::{Value, json};
 use tokio::join;
@@ -124,4 +127,59 @@ async fn a_link_does_not_come_back_to_where_a_domain_is_now() {
         assert_eq!(call(world, "POST /v1/links/y:undelete", json!({})).await.0, 200);
     })
     .await;
+}
+
+/// Found by reading: where the link leads was asked of one version of it, and whatever version was there then came back.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_version_that_was_looked_at_comes_back() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let world = World::on(folder, store.clone()).await;
+    let link = json!({"code": "x", "target": "https://far.example/"});
+    assert_eq!(call(&world, "POST /v1/links", link).await.0, 201);
+    assert_eq!(call(&world, "DELETE /v1/links/x", Value::Null).await.0, 200);
+    // Meanwhile it was there again, led elsewhere, and went.
+    let one = |intent| Item { key: key("x"), intent }.into();
+    let target = Field::Target(Target::given("https://z.example/x", &[]).unwrap());
+    let elsewhere = || {
+        let update = Intent::Update { fields: vec![target.clone()], etag: None };
+        vec![one(Intent::Undelete { etag: None }), one(update), delete("x")]
+    };
+    store.set(Mood { between: elsewhere(), ..Mood::default() });
+    let (status, told) = call(&world, "POST /v1/links/x:undelete", json!({})).await;
+    assert_eq!((status, &told["reason"]), (412, &json!("ETAG_MISMATCH")), "{told}");
+    assert_eq!(call(&world, "GET /v1/links/x", Value::Null).await.1["target"], "https://z.example/x");
+
+    // An etag that names the version that is there by then has not been looked at either.
+    store.set(Mood { between: elsewhere(), ..Mood::default() });
+    let with = async |etag: &str| {
+        world
+            .raw(
+                "POST /v1/links/x:undelete",
+                &[("if-match", etag), ("content-type", "application/json")],
+                Vec::new(),
+            )
+            .await
+    };
+    let told = with("\"8\"").await;
+    assert_eq!((told.status.as_u16(), &told.body["reason"]), (412, &json!("ETAG_MISMATCH")), "{told:?}");
+
+    // One that is made and deleted for the first time meanwhile, too.
+    let late = || {
+        let parts = super::contract::draft("https://z.example/y");
+        vec![Item { key: key("y"), intent: Intent::Create(parts) }.into(), delete("y")]
+    };
+    store.set(Mood { between: late(), ..Mood::default() });
+    let (status, told) = call(&world, "POST /v1/links/y:undelete", json!({})).await;
+    assert_eq!((status, &told["reason"]), (412, &json!("ETAG_MISMATCH")), "{told}");
+
+    // Left alone, it comes back by its etag or without one; once it is there, it is there.
+    let etag = call(&world, "GET /v1/links/x", Value::Null).await.1["etag"].clone();
+    assert_eq!(with(etag.as_str().unwrap()).await.status, 200);
+    assert_eq!(call(&world, "POST /v1/links/y:undelete", json!({})).await.0, 200);
+    let (status, told) = call(&world, "POST /v1/links/y:undelete", json!({})).await;
+    assert_eq!((status, &told["reason"]), (409, &json!("EXISTS")), "{told}");
+    let (status, told) = call(&world, "POST /v1/links/none:undelete", json!({})).await;
+    assert_eq!((status, &told["reason"]), (404, &json!("NOT_FOUND")), "{told}");
+    world.stop().await;
 }

@@ -26,6 +26,7 @@ mod rest;
 mod roles;
 mod server;
 mod shared;
+mod stolen;
 mod tls;
 mod unknown;
 mod watches;

@@ -204,6 +204,7 @@ pub fn name(code: &str) -> String {
 pub struct Moody {
     inner: Sqlite,
     calls: AtomicU64,
+    commits: AtomicU64,
     mood: Mutex<Mood>,
     changed: Condvar,
 }
@@ -218,12 +219,15 @@ pub struct Mood {
     pub no_sessions: bool,
     /// A change that is missing from the log.
     pub hole: Option<Seq>,
+    /// What another control writes right after the next read of a link.
+    pub between: Vec<Write>,
 }
 
 impl Moody {
     pub fn new(folder: &Folder) -> Arc<Self> {
         let inner = Sqlite::open(&folder.db(), Options::default()).unwrap();
-        Arc::new(Self { inner, calls: AtomicU64::new(0), mood: Mutex::default(), changed: Condvar::new() })
+        let (calls, commits) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { inner, calls, commits, mood: Mutex::default(), changed: Condvar::new() })
     }
 
     pub fn set(&self, mood: Mood) {
@@ -234,6 +238,11 @@ impl Moody {
     /// Calls of the store that could fail so far.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Commits begun so far.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     fn check(&self) -> Result<(), StoreFault> {
@@ -279,6 +288,7 @@ impl Repository for Moody {
     }
 
     fn commit(&self, group: &[Write], now: i64) -> Result<Committed, StoreFault> {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
         let panics = self.mood.lock().unwrap().panics;
         assert!(!panics, "as it was told to");
@@ -319,7 +329,12 @@ impl Repository for Moody {
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         self.check()?;
-        self.inner.link(key)
+        let found = self.inner.link(key)?;
+        let between = std::mem::take(&mut self.mood.lock().unwrap().between);
+        if !between.is_empty() {
+            self.inner.commit(&between, 1)?;
+        }
+        Ok(found)
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {

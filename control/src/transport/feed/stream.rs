@@ -1,6 +1,6 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
-use super::{Feeder, behind};
+use super::{Feeder, Share, behind};
 use crate::Fault;
 use crate::port::Limit;
 use crate::port::domains::{DomainRow, DomainRows};
@@ -8,13 +8,13 @@ use crate::sessions::{Membership, Pong};
 use crate::transport::grpc::status;
 use crate::writer::unix_ms;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
-use link::{Epoch, Position, Seq};
+use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -47,6 +47,8 @@ type Turn = Pin<Box<dyn Future<Output = Result<Permits, AcquireError>> + Send>>;
 /// What the edge was told who it is.
 struct Course {
     id: u64,
+    /// The name and the process that this stream speaks for.
+    who: (String, u64),
     epoch: Epoch,
     session: Session,
     walked: Vec<u8>,
@@ -55,8 +57,7 @@ struct Course {
     asked: Vec<(u64, Option<u64>)>,
     /// The place in the line of those who want a part from the store. Kept while other things happen.
     turn: Option<Turn>,
-    /// What all streams of this edge share of them.
-    share: Arc<Semaphore>,
+    share: Arc<Share>,
     /// Such parts that are not acknowledged.
     parts: Vec<(Part, Permits)>,
     /// When the first of them was sent, or one was acknowledged.
@@ -128,7 +129,7 @@ impl<'a> Stream<'a> {
             if next == Next::Nothing {
                 course.turn = None; // others wait for it
             } else if from_store && course.turn.is_none() {
-                let (own, all) = (course.share.clone(), self.feeder.turns.parts.clone());
+                let (own, all) = (course.share.parts.clone(), self.feeder.turns.parts.clone());
                 course.turn =
                     Some(Box::pin(
                         async move { Ok((own.acquire_owned().await?, all.acquire_owned().await?)) },
@@ -139,7 +140,12 @@ impl<'a> Stream<'a> {
                 message = self.inbound.message() => match message? {
                     None => return Ok(()),
                     Some(message) if is_goodbye(&message) => {
-                        course.membership.goodbye();
+                        if course.membership.goodbye()
+                            && let Some(untold) = self.feeder.lines.tell()
+                        {
+                            let edge = &course.who.0;
+                            tracing::info!(name: "edge_goodbye", edge, untold, "an edge says goodbye");
+                        }
                         return Ok(());
                     }
                     Some(message) => self.heard(&mut course, message).await?,
@@ -167,18 +173,26 @@ impl<'a> Stream<'a> {
             return Err(Status::failed_precondition(text));
         }
         let hello = parsed(hello);
-        if hello.edge.len() > NAME {
-            return Err(Status::invalid_argument("the edge's name is longer than 255 bytes"));
+        if !is_name(&hello.edge) {
+            return Err(Status::invalid_argument(
+                "the edge's name is not 1 to 255 bytes without control characters and without a space at its ends: start \
+                 the edge with another --name",
+            ));
         }
         let proven = hello.proof.map_or(0, |proof| proof.position.seq);
         if hello.position.map_or(0, |own| own.seq).max(hello.seen).max(proven) >= SEQ_END {
             return Err(Status::invalid_argument("the hello names a seq that no log reaches"));
+        }
+        if hello.walk_after.len() > Key::MAX_LEN {
+            return Err(Status::invalid_argument("the hello names a key that no link has"));
         }
         if let Some(own) = self.edge.as_deref().filter(|own| *own != hello.edge) {
             return Err(Status::permission_denied(format!(
                 "this key or certificate is that of edge {own}: start the edge with --name {own}, or give it one of its own"
             )));
         }
+        let share = self.feeder.turns.of(&hello.edge);
+        let own_turn = share.reads.acquire().await;
         let (admission, head) = self.feeder.admit(&hello).await?;
         let epoch = head.epoch;
         let (id, number) = (crate::random::u64(), hello.number);
@@ -189,7 +203,9 @@ impl<'a> Stream<'a> {
             Admission::Behind => "behind",
         };
         let applied = hello.position.map(|position| position.seq);
-        tracing::info!(name: "edge_hello", edge = hello.edge, way, applied, "an edge says hello");
+        if let Some(untold) = self.feeder.lines.tell() {
+            tracing::info!(name: "edge_hello", edge = hello.edge, way, applied, untold, "an edge says hello");
+        }
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 let fork_seq = fork_seq.unwrap_or(0);
@@ -225,6 +241,7 @@ impl<'a> Stream<'a> {
                 ));
             }
         };
+        drop(own_turn);
         let membership = self.feeder.sessions.join((&hello.edge, hello.incarnation), id, (epoch, applied));
         let membership = membership.ok_or_else(|| {
             Status::resource_exhausted(
@@ -240,7 +257,8 @@ impl<'a> Stream<'a> {
             membership,
             asked: Vec::new(),
             turn: None,
-            share: self.feeder.turns.of(&hello.edge),
+            share,
+            who: (hello.edge, hello.incarnation),
             parts: Vec::new(),
             progress: Instant::now(),
         })
@@ -249,6 +267,13 @@ impl<'a> Stream<'a> {
     async fn heard(&mut self, course: &mut Course, message: v1::FollowRequest) -> Result<(), Status> {
         match message.message {
             Some(follow_request::Message::Hello(hello)) => {
+                // Its place would be left behind, and waited for as if it had crashed.
+                if (&hello.edge, hello.incarnation) != (&course.who.0, course.who.1) {
+                    return Err(Status::invalid_argument(format!(
+                        "this stream is that of edge {}, process {:016x}: another one says hello on a stream of its own",
+                        course.who.0, course.who.1,
+                    )));
+                }
                 *course = self.greet(hello).await?;
                 Ok(())
             }
@@ -317,10 +342,13 @@ impl<'a> Stream<'a> {
         turn: Option<Permits>,
     ) -> Result<(), Status> {
         let epoch = Some(epoch_to_wire(course.epoch));
+        let share = course.share.clone();
+        let own_turn = if turn.is_some() { share.reads.acquire().await.ok() } else { None };
         match next {
             Next::Nothing => Ok(()),
             Next::Changes { after } => {
                 let read = self.feeder.tail.changes(course.epoch, after, &self.feeder.turns.reads).await;
+                drop(own_turn);
                 let changes = read.map_err(|fault| status(&fault.into()))?.ok_or_else(replaced)?;
                 let Some((last, tag)) = changes.last().map(|change| (change.seq, change.tag)) else {
                     return Err(status(&Fault::Store(behind(after + 1))));
@@ -339,6 +367,7 @@ impl<'a> Stream<'a> {
             Next::Page { number } => {
                 let after = std::mem::take(&mut course.walked);
                 let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await?;
+                drop(own_turn);
                 if page.head.epoch != course.epoch {
                     return Err(replaced());
                 }
@@ -368,6 +397,11 @@ impl<'a> Stream<'a> {
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(stall()),
         }
     }
+}
+
+/// One that people can tell from every other.
+fn is_name(name: &str) -> bool {
+    (1..=NAME).contains(&name.len()) && name.trim() == name && !name.contains(char::is_control)
 }
 
 fn is_goodbye(message: &v1::FollowRequest) -> bool {
