@@ -1,11 +1,12 @@
 //! The faults: what each does to the world, and how it is healed.
 
 use crate::history::{History, Restore, Window, now};
+use crate::liar::{self, Told};
 use crate::meddler::Mischief;
 use crate::random::Random;
 use crate::stack::Stack;
 use crate::wire::Mode;
-use crate::world::World;
+use crate::world::{BLIND_SECONDS, Edge, Pulse, World};
 use crate::writer::Writer;
 use clap::ValueEnum;
 use services::Place;
@@ -39,6 +40,8 @@ pub enum Fault {
     Duplicate,
     /// Single messages arrive too late
     Reorder,
+    /// A process with the stolen key of an edge says all that an edge can say
+    LyingEdge,
     /// Control starts on an older copy of its database
     OldDatabase,
     /// kill -9 of Postgres, and a new start
@@ -70,6 +73,8 @@ const USE_UP: &str =
     "SELECT pg_logical_emit_message(false, 'trial', repeat('x', 1000000)) FROM generate_series(1, 100)";
 /// Of a thousand writes, those that wait for the edges: while an edge is cut off, and else.
 const WAITING: (u32, u32) = (300, 60);
+/// MiB that lies may take of control.
+const LIES_TAKE: f64 = 256.0;
 
 impl Fault {
     /// As on the command line.
@@ -179,6 +184,7 @@ impl Fault {
             Self::Drop => meddle(world, writer, Mischief::Drop, length).await?,
             Self::Duplicate => meddle(world, writer, Mischief::Duplicate, length).await?,
             Self::Reorder => meddle(world, writer, Mischief::Reorder, length).await?,
+            Self::LyingEdge => lied_to(world, writer, length, random).await?,
             Self::OldDatabase => put_back(world, writer, history, length).await?,
             Self::PostgresKilled => {
                 world.servers()?.postgres.kill();
@@ -203,6 +209,82 @@ impl Fault {
             | Self::RedisStopped
             | Self::RedisFlushed
             | Self::RedisOlder => redis(self, world, length, random).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Every honest edge says hello once more meanwhile, and one of them comes back from its file. Whether an answer was
+/// wrong is judged at the end; this looks at what answers do not show.
+async fn lied_to(
+    world: &mut World,
+    writer: &Writer,
+    length: Duration,
+    random: &mut Random,
+) -> Result<(), String> {
+    writer.wait_for_edges(WAITING.0);
+    let (forks, resets, before) = (world.forks().await?, world.resets().await?, world.pulse().await?);
+    let (propagated, seed) = (writer.arrived(), random.next());
+    let report = world.path().join("liar.json");
+    let mut liar = world.start_liar(length, seed, &report)?;
+    let mut worst = Worst::default();
+    worst.watch(world, length / 4, before).await?;
+    world.edges.iter().for_each(Edge::cut_once);
+    worst.watch(world, length / 4, before).await?;
+    let edge = u8::try_from(random.below(world.edges.len() as u32)).unwrap_or(0);
+    let own = world.resets_of(edge).await?;
+    world.stop_edge_cleanly(edge)?;
+    let began = now();
+    world.restart_edge(edge, false).await?;
+    let back = (now() - began) / 1000;
+    worst.watch(world, length / 2, before).await?;
+    world.recovered().await?;
+    let ended = Duration::from_secs(20);
+    let gone = async {
+        while !liar.ended()? {
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok::<_, String>(())
+    };
+    tokio::time::timeout(ended, gone).await.map_err(|_| "the liar does not end".to_owned())??;
+    let told = std::fs::read(&report).map_err(|fault| fault.to_string())?;
+    let told: Told = serde_json::from_slice(&told).map_err(|fault| fault.to_string())?;
+    let propagated = writer.arrived() - propagated;
+    println!(
+        "           {told:?}; {propagated} writes were waited for; an edge was back in {back} ms; knowledge at most \
+         {:.2} s old; {:.0} MiB more in control",
+        worst.staleness, worst.grown
+    );
+    let more = world.resets().await? - (resets - own);
+    world.forget(liar::NAME).await?;
+    let wrong = [
+        (world.forks().await? != forks, "a history has begun".to_owned()),
+        (more > 0.0, format!("{more} honest edges were reset")),
+        (worst.staleness >= BLIND_SECONDS, format!("an honest edge was blind: {:.2} s", worst.staleness)),
+        (worst.grown > LIES_TAKE, format!("control has taken {:.0} MiB more", worst.grown)),
+        (propagated == 0, "no write that waits for the edges was answered".to_owned()),
+        (told.dropped > 0, format!("{} calls ended without a word", told.dropped)),
+        (!told.all_ways(), "the liar has not lied in all ways".to_owned()),
+    ];
+    let wrong: Vec<String> = wrong.into_iter().filter(|(wrong, _)| *wrong).map(|(_, what)| what).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// The worst that was seen while somebody lied.
+#[derive(Default)]
+struct Worst {
+    staleness: f64,
+    grown: f64,
+}
+
+impl Worst {
+    async fn watch(&mut self, world: &World, length: Duration, before: Pulse) -> Result<(), String> {
+        let end = tokio::time::Instant::now() + length;
+        while tokio::time::Instant::now() < end {
+            let pulse = world.pulse().await?;
+            self.staleness = self.staleness.max(pulse.staleness);
+            self.grown = self.grown.max(pulse.memory - before.memory);
+            sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! `linkr-trials import`: single writes while a large import is under way.
 
 use crate::history::now;
+use crate::keyring::ADMIN;
 use crate::probe::Probe;
 use crate::process::{Process, command};
 use crate::report::Times;
 use crate::stack::Stack;
-use crate::world::World;
+use crate::world::{Wanted, World};
 use clap::Args;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -35,7 +36,15 @@ impl Import {
     /// # Errors
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
-        let mut world = World::start(3, 0, false, self.stack, 1).await?;
+        let mut world = World::start(Wanted {
+            edges: 3,
+            seed: 0,
+            snapshots: false,
+            stack: self.stack,
+            controls: 1,
+            keys: false,
+        })
+        .await?;
         let mut rows = String::from("code,target\n");
         for link in 0..self.links {
             let _ = writeln!(rows, "i{link:07},https://t.example/import/{link}");
@@ -44,7 +53,12 @@ impl Import {
         let channel = Endpoint::from_shared(world.apis[0].url()).map_err(|fault| fault.to_string())?;
         let (end, stop) = watch::channel(false);
         let channel = channel.tcp_nodelay(true).connect_lazy();
-        let probe = Probe::start(channel, world.edges[1].address, f64::from(self.writes), stop);
+        let probe = Probe::start(
+            world.keys.way(channel, ADMIN)?,
+            world.edges[1].address,
+            f64::from(self.writes),
+            stop,
+        );
         tokio::time::sleep(Duration::from_secs(2)).await;
 
         let began = now();

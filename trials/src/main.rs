@@ -11,6 +11,8 @@ mod hits;
 mod http;
 mod import;
 mod judge;
+mod keyring;
+mod liar;
 mod links;
 mod load;
 mod meddler;
@@ -57,6 +59,8 @@ enum Command {
     Attacks(attacks::Attacks),
     #[command(hide = true)]
     Attacker(attacks::attacker::Attacker),
+    #[command(hide = true)]
+    Liar(liar::Liar),
     /// What visitors wait while their edge takes a large import, and while it writes its snapshot
     Beside(beside::Beside),
     /// A large import into Postgres, beside psql's \copy of the same rows
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
                 Command::Storm(storm) => storm.run().await,
                 Command::Attacks(attacks) => attacks.run().await,
                 Command::Attacker(attacker) => attacker.run().await,
+                Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }

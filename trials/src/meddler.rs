@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -100,6 +101,7 @@ impl Feed for Calls {
         call: Request<Streaming<FollowRequest>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
         let mut client = self.upstream().await?;
+        let metadata = call.metadata().clone();
         let (say, said) = mpsc::channel(UNDER_WAY);
         let (tell, told) = mpsc::channel(UNDER_WAY);
         let (mut up, mut down) = (self.meddle(), self.meddle());
@@ -115,7 +117,8 @@ impl Feed for Calls {
                 }
             };
             let backward = async {
-                let mut from_control = match client.follow(ReceiverStream::new(said)).await {
+                let mut from_control = match client.follow(shown(&metadata, ReceiverStream::new(said))).await
+                {
                     Ok(response) => response.into_inner(),
                     Err(status) => return drop(tell.send(Err(status)).await),
                 };
@@ -138,8 +141,17 @@ impl Feed for Calls {
     }
 
     async fn fetch(&self, call: Request<FetchRequest>) -> Result<Response<FetchResponse>, Status> {
-        self.upstream().await?.fetch(call.into_inner()).await
+        self.upstream().await?.fetch(shown(call.metadata(), call.get_ref().clone())).await
     }
+}
+
+/// With the key that the edge shows.
+fn shown<T>(by: &MetadataMap, message: T) -> Request<T> {
+    let mut call = Request::new(message);
+    if let Some(key) = by.get("authorization") {
+        call.metadata_mut().insert("authorization", key.clone());
+    }
+    call
 }
 
 /// One direction of one stream.

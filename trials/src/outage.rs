@@ -2,12 +2,13 @@
 //! ten bad ones in a row.
 
 use crate::history::{Answer, Read, now, strict};
+use crate::keyring::ADMIN;
 use crate::links::Links;
 use crate::process::{Process, command};
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::stack::Stack;
-use crate::world::World;
+use crate::world::{Wanted, World};
 use crate::writer::Writer;
 use clap::Args;
 use serde::Serialize;
@@ -75,10 +76,19 @@ impl Outage {
     pub async fn run(self) -> Result<bool, String> {
         let seed = self.seed.unwrap_or_else(crate::process::unix_ms);
         println!("seed {seed}");
-        let mut world = World::start(EDGES, seed, true, Stack::Sqlite, 1).await?;
+        let mut world = World::start(Wanted {
+            edges: EDGES,
+            seed,
+            snapshots: true,
+            stack: Stack::Sqlite,
+            controls: 1,
+            keys: false,
+        })
+        .await?;
         let channel = Endpoint::from_shared(world.apis[0].url()).map_err(|fault| fault.to_string())?;
         let links = Arc::new(Links::normal(self.unknown));
-        Writer::new(vec![channel.connect_lazy()], links.clone(), Vec::new()).populate(self.links).await;
+        let way = world.keys.way(channel.connect_lazy(), ADMIN)?;
+        Writer::new(vec![way], links.clone(), Vec::new()).populate(self.links).await;
         world.recovered().await?;
         let balancer = Balancer::start(&world).await?;
 

@@ -2,6 +2,7 @@
 
 use crate::history::{Micros, now};
 use crate::http;
+use proto::client::Way;
 use proto::v1::links_client::LinksClient;
 use proto::v1::{self};
 use std::collections::VecDeque;
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use tokio::sync::watch;
-use tonic::transport::Channel;
 
 /// Links that probes write, one after the other.
 const LINKS: u32 = 64;
@@ -50,9 +50,9 @@ pub struct Probe {
 
 impl Probe {
     /// Writes at this rate and asks this edge, until `stop`.
-    pub fn start(channel: Channel, edge: SocketAddr, rate: f64, stop: watch::Receiver<bool>) -> Self {
+    pub fn start(way: Way, edge: SocketAddr, rate: f64, stop: watch::Receiver<bool>) -> Self {
         let (send, pending) = mpsc::channel();
-        tokio::spawn(write(LinksClient::new(channel), rate, send, stop));
+        tokio::spawn(write(LinksClient::new(way), rate, send, stop));
         let samples = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let (own, end) = (samples.clone(), over.clone());
@@ -75,7 +75,7 @@ fn code(link: u32) -> String {
 }
 
 async fn write(
-    mut client: LinksClient<Channel>,
+    mut client: LinksClient<Way>,
     rate: f64,
     send: mpsc::Sender<Pending>,
     mut stop: watch::Receiver<bool>,

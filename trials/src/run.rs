@@ -3,13 +3,15 @@
 use crate::faults::Fault;
 use crate::history::{History, now};
 use crate::judge::judge;
+use crate::keyring::ADMIN;
+use crate::liar;
 use crate::links::Links;
 use crate::probe::Probe;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::stack::Stack;
-use crate::world::World;
+use crate::world::{Wanted, World};
 use crate::writer::Writer;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -72,15 +74,18 @@ impl Run {
         println!("seed {seed}");
         let began = now();
         self.chosen()?;
-        let mut world = World::start(EDGES, seed, true, self.stack, self.controls.into()).await?;
-        let mut channels = Vec::new();
+        let (stack, controls) = (self.stack, self.controls.into());
+        let wanted = Wanted { edges: EDGES, seed, snapshots: true, stack, controls, keys: true };
+        let mut world = World::start(wanted).await?;
+        let mut ways = Vec::new();
         for api in &world.apis {
             let channel = Endpoint::from_shared(api.url()).map_err(|fault| fault.to_string())?;
-            channels.push(channel.tcp_nodelay(true).connect_lazy());
+            ways.push(world.keys.way(channel.tcp_nodelay(true).connect_lazy(), ADMIN)?);
         }
         let links = Arc::new(Links::new());
-        let names = world.edges.iter().map(|edge| edge.name.clone()).collect();
-        let writer = Writer::new(channels.clone(), links.clone(), names);
+        let edges = world.edges.iter().map(|edge| edge.name.clone());
+        let names = edges.chain([liar::NAME.to_owned()]).collect();
+        let writer = Writer::new(ways.clone(), links.clone(), names);
         writer.populate(self.links).await;
         world.recovered().await?;
 
@@ -92,8 +97,7 @@ impl Run {
             let rate = f64::from(self.writes);
             tokio::spawn(async move { writer.run(rate, random, stop).await })
         };
-        let probe =
-            Probe::start(channels.remove(0), world.edges[1].address, f64::from(self.writes) / 10.0, stop);
+        let probe = Probe::start(ways.remove(0), world.edges[1].address, f64::from(self.writes) / 10.0, stop);
 
         let mut history = History::default();
         let faulted = self.faults(began, &mut world, &writer, &mut history, seed, &answers).await;

@@ -1,22 +1,25 @@
 //! One control or several, some edges, and a wire between each of them and each control.
 
+mod seen;
+
+pub use seen::Pulse;
+
 use crate::history::{Birth, Down, now};
 use crate::http::metric;
+use crate::keyring::Keyring;
+use crate::liar;
 use crate::meddler::{Meddler, Mischief};
 use crate::process::{Dir, Process, command, linkr};
 use crate::stack::{Servers, Stack};
 use crate::wire::{Mode, Wire};
-use link::{Epoch, Seq};
-use proto::v1::edges_client::EdgesClient;
-use proto::v1::{History, ListEdgesRequest};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// For an edge to be ready, or to have everything again.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// An edge that last knew to be current longer ago is blind.
-const BLIND_SECONDS: f64 = 1.0;
+pub const BLIND_SECONDS: f64 = 1.0;
 /// The edge that has no room for all links, where there is a Redis, and its room: a fourth of 2,000 links.
 const LAST: &str = "edge-2";
 const SMALL: &str = "96KiB";
@@ -39,6 +42,11 @@ impl Edge {
     /// On all of its wires.
     pub fn set(&self, mode: Mode) {
         self.wires.iter().for_each(|wire| wire.set(mode));
+    }
+
+    /// It has to say hello again.
+    pub fn cut_once(&self) {
+        self.wires.iter().for_each(Wire::cut_once);
     }
 }
 
@@ -66,6 +74,25 @@ pub struct World {
     seed: u64,
     snapshots: bool,
     servers: Option<Servers>,
+    /// What control asks callers for, if it does.
+    pub keys: Keyring,
+}
+
+/// Which world.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// How many edges.
+    pub edges: u8,
+    /// Decides what is random.
+    pub seed: u64,
+    /// Whether edges have files.
+    pub snapshots: bool,
+    /// What stands behind control.
+    pub stack: Stack,
+    /// How many controls.
+    pub controls: usize,
+    /// Whether control asks for keys.
+    pub keys: bool,
 }
 
 impl World {
@@ -73,13 +100,8 @@ impl World {
     ///
     /// # Errors
     /// One line: what did not start.
-    pub async fn start(
-        edges: u8,
-        seed: u64,
-        snapshots: bool,
-        stack: Stack,
-        controls: usize,
-    ) -> Result<Self, String> {
+    pub async fn start(wanted: Wanted) -> Result<Self, String> {
+        let Wanted { edges, seed, snapshots, stack, controls, keys } = wanted;
         let (binary, dir) = (linkr()?, Dir::new()?);
         let servers = match stack {
             Stack::Sqlite if controls > 1 => return Err("SQLite has one control".to_owned()),
@@ -101,7 +123,12 @@ impl World {
             seed,
             snapshots,
             servers,
+            keys: Keyring::default(),
         };
+        if keys {
+            let names: Vec<String> = (0..edges).map(name).chain([liar::NAME.to_owned()]).collect();
+            world.keys = Keyring::new(&world.binary, world.dir.path(), &world.store(), &names)?;
+        }
         for control in 0..controls {
             world.start_control(control)?;
         }
@@ -113,7 +140,7 @@ impl World {
     }
 
     /// Where everything lies.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
@@ -133,8 +160,11 @@ impl World {
     /// It does not start.
     pub fn start_control(&mut self, number: usize) -> Result<(), String> {
         let any = "127.0.0.1:0";
-        let store = self.servers.as_ref().map_or("sqlite:links.db".to_owned(), Servers::store);
-        let mut words = vec!["control", "--insecure", "--store", &store, "--api", any, "--admin", any];
+        let store = self.store();
+        let mut words = vec!["control", "--store", &store, "--api", any, "--admin", any];
+        if self.keys.file("").is_none() {
+            words.push("--insecure");
+        }
         if let Some(servers) = &self.servers {
             words.extend(servers.redis_words());
             words.push("--auto-fork");
@@ -147,6 +177,10 @@ impl World {
         self.apis[number].lead(api);
         self.lead_edges();
         Ok(())
+    }
+
+    fn store(&self) -> String {
+        self.servers.as_ref().map_or("sqlite:links.db".to_owned(), Servers::store)
     }
 
     /// Messages are meddled with on their way to the first control only: then everybody is led there.
@@ -197,19 +231,6 @@ impl World {
         Ok(())
     }
 
-    /// Each history that has taken the place of another one, as control lists them.
-    ///
-    /// # Errors
-    /// It does not answer.
-    pub async fn forks(&self) -> Result<Vec<(Epoch, Seq)>, String> {
-        let client = EdgesClient::connect(format!("http://{}", self.controls[0].api)).await;
-        let mut client = client.map_err(|fault| fault.to_string())?;
-        let listed = client.list_edges(ListEdgesRequest {}).await.map_err(|status| status.to_string())?;
-        let histories = listed.into_inner().log.unwrap_or_default().histories;
-        let parent = |history: &History| proto::epoch_from_wire(history.parent.as_ref()).ok();
-        Ok(histories.iter().filter_map(|history| Some((parent(history)?, history.fork_seq))).collect())
-    }
-
     /// Messages that the meddler did something to.
     pub fn meddled(&self) -> u64 {
         self.meddler.as_ref().map_or(0, Meddler::hits)
@@ -218,7 +239,7 @@ impl World {
     async fn new_edge(&mut self, edge: u8) -> Result<(), String> {
         let wires = wires(self.controls.len()).await?;
         wires.iter().zip(&self.controls).for_each(|(wire, control)| wire.lead(control.api));
-        let name = format!("edge-{edge}");
+        let name = name(edge);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let spawned = now();
         let process = self.edge_process(edge, &name, &wires, any, any)?;
@@ -246,6 +267,10 @@ impl World {
         let small = self.servers.is_some() && name == LAST;
         let room = if small { SMALL } else { "256MiB" };
         words.extend(["--admin", &admin, "--workers", "1", "--unpinned", "--hot-set-bytes", room]);
+        let key = self.keys.file(name).map(|file| file.to_string_lossy().into_owned());
+        if let Some(key) = &key {
+            words.extend(["--control-key-file", key]);
+        }
         if let Some(servers) = &self.servers {
             words.extend(servers.redis_words());
         }
@@ -426,19 +451,6 @@ impl World {
         last.map_or(0, |last| 1 << last)
     }
 
-    /// How often edges had to begin anew, all together.
-    ///
-    /// # Errors
-    /// One does not say.
-    pub async fn resets(&self) -> Result<f64, String> {
-        let mut all = 0.0;
-        for edge in &self.edges {
-            let resets = metric(edge.admin, "linkr_feed_resets_total").await;
-            all += resets.ok_or_else(|| format!("{} does not say how often it was reset", edge.name))?;
-        }
-        Ok(all)
-    }
-
     /// The servers behind control.
     ///
     /// # Errors
@@ -480,6 +492,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn name(edge: u8) -> String {
+    format!("edge-{edge}")
 }
 
 async fn wires(count: usize) -> Result<Vec<Wire>, String> {

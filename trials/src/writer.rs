@@ -6,6 +6,7 @@ use crate::links::Links;
 use crate::random::Random;
 use link::Position;
 use prost_types::FieldMask;
+use proto::client::Way;
 use proto::v1::links_client::LinksClient;
 use proto::v1::propagation::Status;
 use proto::v1::{self, Ack, LinkClass};
@@ -14,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tonic::Code;
-use tonic::transport::Channel;
 
 /// A call that takes longer has an unknown outcome.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -62,7 +62,7 @@ pub struct Writer(Arc<Shared>);
 
 struct Shared {
     /// Of each control.
-    clients: Vec<LinksClient<Channel>>,
+    clients: Vec<LinksClient<Way>>,
     calls: AtomicUsize,
     links: Arc<Links>,
     inner: Mutex<Inner>,
@@ -78,10 +78,10 @@ struct Shared {
 }
 
 impl Writer {
-    /// Writers that ask these channels in turn.
-    pub fn new(channels: Vec<Channel>, links: Arc<Links>, edges: Vec<String>) -> Self {
+    /// Writers that go these ways in turn.
+    pub fn new(ways: Vec<Way>, links: Arc<Links>, edges: Vec<String>) -> Self {
         Self(Arc::new(Shared {
-            clients: channels.into_iter().map(LinksClient::new).collect(),
+            clients: ways.into_iter().map(LinksClient::new).collect(),
             calls: AtomicUsize::new(0),
             links,
             inner: Mutex::default(),
@@ -162,12 +162,17 @@ impl Writer {
         (inner.writes.clone(), self.0.skipped.load(Ordering::Relaxed), inner.strange.clone())
     }
 
+    /// Writes that waited for the edges and were told where they are.
+    pub fn arrived(&self) -> usize {
+        self.lock().writes.iter().filter(|write| write.told != Told::Durable).count()
+    }
+
     /// Writes refused because the disk of the store was full.
     pub fn refused_full(&self) -> u64 {
         self.0.refused_full.load(Ordering::Relaxed)
     }
 
-    fn client(&self) -> LinksClient<Channel> {
+    fn client(&self) -> LinksClient<Way> {
         let call = self.0.calls.fetch_add(1, Ordering::Relaxed);
         self.0.clients[call % self.0.clients.len()].clone()
     }

@@ -42,7 +42,7 @@ fn every_fault_once() {
 #[test]
 fn postgres_and_redis_fail() {
     if has_servers("postgres_and_redis_fail") {
-        let faults = "control-killed,old-database,postgres-killed,promoted,promoted-async,switchover,\
+        let faults = "control-killed,lying-edge,old-database,postgres-killed,promoted,promoted-async,switchover,\
                       redis-killed,redis-stopped,redis-flushed,redis-older,postgres-full";
         run(&["--stack", "production"], &["--faults", faults]);
     }
@@ -51,7 +51,7 @@ fn postgres_and_redis_fail() {
 #[test]
 fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
     if has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
-        let faults = "a-control-lost,redis-node-lost,control-stopped,drop";
+        let faults = "a-control-lost,lying-edge,redis-node-lost,control-stopped,drop";
         run(&["--stack", "cluster", "--controls", "2"], &["--faults", faults]);
     }
 }
