@@ -252,9 +252,11 @@ impl Redis {
     /// The URL, wherever it stands.
     pub fn url(&self) -> Result<Option<String>, Fault> {
         let Some(file) = &self.redis_file else { return Ok(self.redis.clone()) };
-        match std::fs::read_to_string(file) {
+        match proto::file::read(file).and_then(proto::file::Small::text) {
             Ok(url) => Ok(Some(url.trim().to_owned())),
-            Err(fault) => Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
+            Err(fault) => {
+                Err(Fault::new(format_args!("cannot read {}: {fault}: see --redis-file", file.display())))
+            }
         }
     }
 }

@@ -52,7 +52,8 @@ fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, Fault> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     if certificate.exists() {
-        let key = fs::read_to_string(&private).map_err(|fault| cannot(&private, &fault))?;
+        let key = proto::file::read(&private).and_then(proto::file::Small::text);
+        let key = key.map_err(|fault| cannot(&private, &fault))?;
         let key = KeyPair::from_pem(&key).map_err(|fault| cannot(&private, &fault))?;
         return Ok(Issuer::new(params, key));
     }

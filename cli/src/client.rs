@@ -68,15 +68,16 @@ async fn channel(api: &Api) -> Result<Way, Fault> {
     let url = &api.server;
     let access = api.credential.access(url);
     let endpoint = access.endpoint(url).map_err(|why| Fault::new(format_args!("--server: {why}")))?;
+    let credentials =
+        access.credentials().map_err(|why| Fault::new(format_args!("{why}; see --key-file")))?;
     let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await;
     let channel = channel.map_err(|fault| words::unreached(&Why::of(&fault).looked_at(url), url))?;
-    let way = access.way(channel).map_err(|why| Fault::new(format_args!("{why}; see --key-file")))?;
     if let Key::File(file) = &access.key
         && let Ok(meta) = file.metadata()
     {
         secret::warn_of(file, &meta);
     }
-    Ok(way)
+    Ok(credentials.over(channel))
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.

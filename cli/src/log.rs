@@ -4,7 +4,6 @@ mod line;
 mod queue;
 
 use crate::fault::Fault;
-pub use line::misleads;
 use line::{Fields, Line};
 use queue::Queue;
 use std::fs::File;

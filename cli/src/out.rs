@@ -1,7 +1,7 @@
 //! The two streams: results go to stdout, everything said to people to stderr. A closed pipe never panics.
 
 use crate::fault::Fault;
-use crate::log::misleads;
+use link::misleads;
 use std::io::{ErrorKind, Write};
 
 /// Writes to stdout, whole.

@@ -3,13 +3,10 @@
 use crate::fault::Fault;
 use crate::out;
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
-use std::io::Read;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Bytes of a file that holds a secret.
-const MOST: u64 = 64 << 10;
 /// Flags whose value is an address that may hold a password.
 const ADDRESSES: [&str; 3] = ["--store", "--store-direct", "--redis"];
 /// Flags whose value is a secret.
@@ -24,11 +21,9 @@ pub fn line(file: &Path, what: &str) -> Result<String, Fault> {
     let cannot = |fault: std::io::Error| {
         Fault::new(format_args!("cannot read {name}, which should hold {what}: {fault}"))
     };
-    let open = File::open(file).map_err(cannot)?;
-    let meta = open.metadata().map_err(cannot)?;
-    let mut text = String::new();
-    open.take(MOST).read_to_string(&mut text).map_err(cannot)?;
-    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+    let small = proto::file::read(file).map_err(cannot)?;
+    let (meta, text) = (small.meta.clone(), small.text().map_err(cannot)?);
+    let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
         return Err(Fault::new(format_args!("{name} is empty: it should hold {what}")));
     }

@@ -42,6 +42,8 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let config = control_config(store.clone(), args.back, &args.redis)?;
         let config = control::Config { own_edge: Some(own.clone()), ..config };
         config.check().map_err(Fault::new)?;
+        edge::check(&edge_config(&args.front, Vec::new(), String::new(), None)?).map_err(Fault::new)?;
+        let taken = control::take(config.api).map_err(Fault::new)?;
         let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let store = store.open().map_err(Fault::new)?;
@@ -51,7 +53,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
             Ok(store)
         });
         let store = opened.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))??;
-        let control = control::start_on(config, store).await.map_err(Fault::new)?;
+        let control = control::start_on(config, taken, store).await.map_err(Fault::new)?;
         let metrics = control.metrics();
         let api = control.api();
         let config =
@@ -88,7 +90,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
             said_to_client(api, tls, first.filter(|_| !insecure)),
         ));
         edge_listens(&edge, Some(&control));
-        let signal = signals.asked().await;
+        let signal = signals.asked(args.drain).await;
         end(Some(edge), Some(control), args.drain, &mut signals).await;
         stopped(signal);
         Ok(())
@@ -108,7 +110,7 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
-        let signal = signals.asked().await;
+        let signal = signals.asked(args.drain).await;
         end(Some(edge), None, args.drain, &mut signals).await;
         stopped(signal);
         Ok(())
@@ -145,7 +147,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         ));
         let store = control.store_name();
         tracing::info!(name: "listening", api = %control.api(), admin = %address, store, version = VERSION, "control listens");
-        let signal = signals.asked().await;
+        let signal = signals.asked(args.drain).await;
         end(None, Some(control), args.drain, &mut signals).await;
         stopped(signal);
         Ok(())

@@ -112,9 +112,9 @@ fn file_of(words: &[OsString]) -> Option<PathBuf> {
 
 fn with_file(file: &Path) -> Result<Command, Fault> {
     let name = file.display();
-    let text = std::fs::read_to_string(file)
+    let text = proto::file::read(file)
+        .and_then(proto::file::Small::text)
         .map_err(|fault| Fault::new(format_args!("cannot read {name}: {fault}")))?;
-    let text = text.trim_start_matches('\u{feff}');
     let settings: Table = text.parse().map_err(|fault: toml::de::Error| {
         let line = fault.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
         Fault::new(format_args!("{name}, line {line}: {}", fault.message()))

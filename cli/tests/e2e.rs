@@ -64,6 +64,8 @@ mod settings;
 mod signals;
 #[path = "e2e/snapshot.rs"]
 mod snapshot;
+#[path = "e2e/starts.rs"]
+mod starts;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/stores.rs"]

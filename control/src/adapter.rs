@@ -1,6 +1,6 @@
 //! The stores that `Repository` is implemented on. A driver is named below here and nowhere else.
 
-mod kept;
+pub(crate) mod kept;
 pub mod postgres;
 mod raw;
 mod schema;

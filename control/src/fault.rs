@@ -1,6 +1,7 @@
 //! Why a call is refused, and the one table of what that is called on every transport. No I/O here.
 
 use crate::port::StoreFault;
+use crate::wire;
 use http::StatusCode;
 use proto::bounds::{Excess, Of};
 use std::borrow::Cow;
@@ -36,7 +37,12 @@ pub enum Fault {
     /// The code is taken.
     Exists(String),
     /// The code belongs to a deleted link.
-    CodeDeleted(String),
+    CodeDeleted {
+        /// Of the link.
+        name: String,
+        /// When the code is free again, in Unix milliseconds.
+        until: i64,
+    },
     /// The link is no longer at the version that the caller named.
     EtagMismatch,
     /// The same request id came with another request before.
@@ -132,7 +138,7 @@ impl Fault {
                 (Code::PermissionDenied, S::FORBIDDEN, "FORBIDDEN", "the key does not allow it")
             }
             Self::Exists(_) => (Code::AlreadyExists, S::CONFLICT, "EXISTS", "the code is taken"),
-            Self::CodeDeleted(_) => {
+            Self::CodeDeleted { .. } => {
                 (Code::AlreadyExists, S::CONFLICT, "CODE_DELETED", "the code belongs to a deleted link")
             }
             Self::EtagMismatch => {
@@ -267,7 +273,16 @@ impl std::fmt::Display for Fault {
             Self::Internal => write!(f, "the call failed by a mistake in the program, which its log tells"),
             Self::Forbidden(what) => write!(f, "this key does not allow {what}"),
             Self::Exists(name) => write!(f, "{name} exists already"),
-            Self::CodeDeleted(name) => write!(f, "{name} is deleted and its code stays taken"),
+            Self::CodeDeleted { name, until } => {
+                let (until, link) = (wire::timestamp(*until), name.strip_prefix("domains/").unwrap_or(name));
+                write!(f, "{name} is deleted, and its code stays taken until {until}: linkr link undelete ")?;
+                match link.split_once("/links/") {
+                    Some(("-", code)) => write!(f, "{code}"),
+                    Some((domain, code)) => write!(f, "{code} --domain {domain}"),
+                    None => write!(f, "CODE"),
+                }?;
+                write!(f, " brings it back")
+            }
             Self::EtagMismatch => write!(f, "the link has changed since the version that the etag names"),
             Self::IdempotencyMismatch => {
                 write!(f, "the same request id came with another request in the last 48 hours")

@@ -32,6 +32,8 @@ use tokio::sync::watch;
 const POLL: Duration = Duration::from_millis(300);
 /// The oldest that what is known of keys may be: a key that was revoked anywhere is refused everywhere after so long.
 const CURRENT: Duration = Duration::from_secs(1);
+/// Milliseconds between two words about one key that is refused.
+const TELL_MS: i64 = 60_000;
 /// Between two notes of when keys were last used.
 const NOTE: Duration = Duration::from_secs(60);
 
@@ -67,6 +69,8 @@ pub struct Known {
     revoked: AtomicBool,
     used: AtomicI64,
     noted: AtomicI64,
+    /// When it was last told that it is shown although it may not be used.
+    told: AtomicI64,
 }
 
 impl Known {
@@ -83,6 +87,7 @@ impl Known {
             revoked: AtomicBool::new(row.revoke_time.is_some()),
             used: AtomicI64::new(used),
             noted: AtomicI64::new(used),
+            told: AtomicI64::new(0),
         }
     }
 
@@ -99,6 +104,7 @@ impl Known {
             revoked: AtomicBool::new(false),
             used: AtomicI64::new(0),
             noted: AtomicI64::new(0),
+            told: AtomicI64::new(0),
         }
     }
 
@@ -126,6 +132,19 @@ impl Known {
 
     fn has_expired(&self) -> bool {
         self.expire_time.is_some_and(|at| at <= self.clock.now())
+    }
+
+    /// It may not be used any more, and somebody shows it. That is told: whoever changed its end does not see it otherwise.
+    fn refused(&self, why: &'static str) -> Fault {
+        let (now, told) = (self.clock.now(), self.told.load(Relaxed));
+        if now - told >= TELL_MS && self.told.compare_exchange(told, now, Relaxed, Relaxed).is_ok() {
+            let (key_id, edge) = (&*self.principal, self.edge.as_deref());
+            tracing::info!(
+                name: "key_refused", key_id, edge, why,
+                "who showed this is not let in: he needs another key (linkr keys create) or certificate"
+            );
+        }
+        Fault::Unauthenticated(why)
     }
 
     /// It is used now.
@@ -172,8 +191,8 @@ impl Keys {
         let hash = Secret::parse(text).ok_or(mistyped)?.hash();
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         match table.by_hash.get(&hash) {
-            Some(known) if known.revoked.load(Relaxed) => Err(Fault::Unauthenticated("the key was revoked")),
-            Some(known) if known.has_expired() => Err(Fault::Unauthenticated("the key has expired")),
+            Some(known) if known.revoked.load(Relaxed) => Err(known.refused("the key was revoked")),
+            Some(known) if known.has_expired() => Err(known.refused("the key has expired")),
             Some(known) => Ok(known.clone()),
             None => Err(Fault::Unauthenticated("the key is not known here")),
         }
@@ -193,7 +212,7 @@ impl Keys {
             table.by_hash.entry(hash).or_insert_with(new).clone()
         });
         match known.is_dead() {
-            true => Err(Fault::Unauthenticated("the certificate of this edge was revoked")),
+            true => Err(known.refused("the certificate of this edge was revoked")),
             false => Ok(known),
         }
     }

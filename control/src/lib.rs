@@ -32,7 +32,7 @@ pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use places::descriptors;
 pub use relay::Redis;
-pub use server::{Config, Readiness, Running, StartFault, StoreAt, Tls, start, start_on};
+pub use server::{Config, Readiness, Running, StartFault, StoreAt, Taken, Tls, start, start_on, take};
 pub use transport::rest::{
     audit_json, change_json, code_json, domain_json, edges_json, key_json, keys_json, propagation_json,
 };

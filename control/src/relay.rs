@@ -102,7 +102,9 @@ pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Re
         return Ok((Offers::default(), Relays { place: None, lines: Vec::new() }));
     };
     let ca = redis.ca.as_ref().map(|file| {
-        std::fs::read(file).map_err(|e| format!("cannot read the authorities in {}: {e}", file.display()))
+        let read = proto::file::read(file);
+        let read = read.map_err(|e| format!("cannot read the authorities in {}: {e}", file.display()))?;
+        Ok::<_, String>(read.bytes)
     });
     let wanted = "redis://[user:password@]host[:port][/database], or rediss:// for TLS";
     let place = Place::new(&redis.url, ca.transpose()?)

@@ -38,7 +38,8 @@ use tls::Offered;
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Connections that the kernel keeps until they are taken.
+/// Connections that the kernel keeps until they are taken: as many as of an edge's visitors, since whoever has a key must
+/// not be lost among strangers.
 const QUEUE: u32 = 4_096;
 
 /// How control is set up.
@@ -113,6 +114,10 @@ impl Config {
     }
 }
 
+/// An address that is ours, where nobody can connect yet.
+#[derive(Debug)]
+pub struct Taken(TcpSocket);
+
 /// Why control does not start: one line that says what and how to mend it.
 #[derive(Debug)]
 pub struct StartFault(String);
@@ -145,17 +150,26 @@ pub struct Running {
 /// [`StartFault`]
 pub async fn start(config: Config) -> Result<Running, StartFault> {
     config.check()?; // before a file is made
+    let api = take(config.api)?;
     let at = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || at.open()).await;
     let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(StartFault)?;
-    start_on(config, store).await
+    start_on(config, api, store).await
 }
 
-/// The same on a store that is open already; `config.store` is not looked at.
+/// The same on a store that is open already; `config.store` is not looked at. The store is closed if it does not start.
 ///
 /// # Errors
 /// [`StartFault`]
-pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
+pub async fn start_on(config: Config, api: Taken, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
+    let started = start_with(config, api, store.clone()).await;
+    if started.is_err() {
+        let _ = tokio::task::spawn_blocking(move || store.close()).await; // it tells itself what fails
+    }
+    started
+}
+
+async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
     config.check()?;
     let metrics = Arc::new(Metrics::default());
     let store = Watched::over(store, metrics.store.clone());
@@ -166,7 +180,7 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     let secret = crate::service::blocking(&store, Repository::secret).await;
     let secret = secret.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
-    let listener = bind(config.api).map_err(|e| cannot_bind(config.api, &e))?;
+    let listener = api.0.listen(QUEUE).map_err(|e| cannot_bind(config.api, &e))?;
     let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
     let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?.map(Arc::new);
     // The edge in this process comes over loopback, for which the API's certificate may not be.
@@ -279,21 +293,22 @@ pub async fn start_on(config: Config, store: Arc<dyn Repository>) -> Result<Runn
     Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
 }
 
-/// With a queue as long as that of an edge's visitors: whoever has a key must not be lost among strangers.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(QUEUE)
+/// Takes the address of the API before a store is opened: one that is opened begins a history, and a start that fails then
+/// would have begun one for nothing.
+///
+/// # Errors
+/// [`StartFault`]
+pub fn take(api: SocketAddr) -> Result<Taken, StartFault> {
+    let take = || {
+        let socket = if api.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(api).map(|()| socket)
+    };
+    take().map(Taken).map_err(|e| cannot_bind(api, &e))
 }
 
 fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
-    StartFault(match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            format!("{api} is in use by another process: stop that one, or give another address with --api")
-        }
-        _ => format!("cannot bind the API to {api}: {error}"),
-    })
+    StartFault(exposition::cannot_listen("--api", api, error))
 }
 
 /// The address by which this machine reaches a listener: loopback where it listens on every address.

@@ -101,7 +101,7 @@ impl Service {
             let key = self.key_of(&domain, &wanted)?;
             let given = wanted.given.as_ref();
             match self.one(&asked, Item { key, intent: Intent::Create(wanted.draft.clone()) }).await {
-                Err(Fault::Exists(_) | Fault::CodeDeleted(_)) if given.is_none() => {}
+                Err(Fault::Exists(_) | Fault::CodeDeleted { .. }) if given.is_none() => {}
                 // A code that was drawn only to check is not kept for anybody.
                 Ok(link) if given.is_none() && request.validate_only => return Ok(uncoded(link)),
                 answer => return answer,

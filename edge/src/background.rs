@@ -15,7 +15,7 @@ use crate::sys;
 use crate::tls::Offered;
 use crate::{Config, StartFault};
 use futures_channel::mpsc::Receiver;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,20 +32,22 @@ pub struct Running {
     thread: JoinHandle<()>,
 }
 
-/// Starts the thread, once the admin address is bound. `listen`: where redirects are answered.
+/// Whether control can be reached for all that is known before a try.
+pub fn check(config: &Config) -> Result<(), StartFault> {
+    origin::check(&config.control, &config.access)
+}
+
+/// Starts the thread. `listen`: where redirects are answered; `listener`: that of the admin address.
 pub fn start(
     config: Config,
     listen: SocketAddr,
+    listener: TcpListener,
     offered: Option<Offered>,
     shared: Arc<Shared>,
     questions: Receiver<Question>,
     restored: Option<Restored>,
 ) -> Result<Running, StartFault> {
     let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
-    origin::check(&config.control, &config.access)?;
-    // Its queue is as long as that of visitors: a probe must not be lost among strangers.
-    let listener =
-        crate::listener(config.admin, false).map_err(|fault| crate::cannot_bind(config.admin, &fault))?;
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let (stop, stopped) = oneshot::channel();

@@ -14,6 +14,7 @@ mod worker;
 use redis::Redis;
 use shared::{Question, Shared};
 use snapshot::{Keeper, Snapshot};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -101,9 +102,13 @@ pub struct Running {
 pub fn start(config: Config) -> Result<Running, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
+    background::check(&config)?;
     let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?;
-    let (listen, listeners) = bind_all(config.listen, workers)?;
-    let tls = config.tls.as_ref().map(|tls| bind_all(tls.listen, workers)).transpose()?;
+    let (listen, listeners) = bind_all("--listen", config.listen, workers)?;
+    // Its queue is as long as that of visitors: a probe must not be lost among strangers.
+    let admin =
+        listener(config.admin, false).map_err(|fault| cannot_bind("--admin", config.admin, &fault))?;
+    let tls = config.tls.as_ref().map(|tls| bind_all("--listen-tls", tls.listen, workers)).transpose()?;
     let (listen_tls, tls) = tls.unzip();
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
@@ -117,7 +122,8 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
     let (pinned, kept_back) = (!config.unpinned, config.files_kept_back);
-    let background = background::start(config, listen, offered, Arc::clone(&shared), questions, restored)?;
+    let background =
+        background::start(config, listen, admin, offered, Arc::clone(&shared), questions, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
     let mut tls = tls.into_iter().flatten();
@@ -215,30 +221,54 @@ impl Running {
 const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
 
 /// One listener for each worker on one address, by `SO_REUSEPORT`; and which address that is.
-fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartFault> {
+fn bind_all(
+    flag: &str,
+    address: SocketAddr,
+    count: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>), StartFault> {
+    let cannot = |fault: std::io::Error| cannot_bind(flag, address, &fault);
     // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
-    drop(listener(address, false).map_err(|fault| cannot_bind(address, &fault))?);
-    let first = listener(address, true).map_err(|fault| cannot_bind(address, &fault))?;
-    let bound = first.local_addr().map_err(|fault| cannot_bind(address, &fault))?;
+    drop(listener(address, false).map_err(cannot)?);
+    let first = listener(address, true).map_err(cannot)?;
+    let bound = first.local_addr().map_err(cannot)?;
     let mut all = vec![first];
     for _ in 1..count {
-        all.push(listener(bound, true).map_err(|fault| cannot_bind(bound, &fault))?);
+        all.push(listener(bound, true).map_err(cannot)?);
     }
     Ok((bound, all))
 }
 
-fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
+/// Whether the certificates can be used and the addresses be had: for whoever would open a store in vain. Nobody can
+/// connect meanwhile.
+///
+/// # Errors
+/// What [`start`] would say.
+pub fn check(config: &Config) -> Result<(), StartFault> {
+    config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault)?;
+    let tls = config.tls.as_ref().map(|tls| ("--listen-tls", tls.listen));
+    let all = [("--listen", config.listen), ("--admin", config.admin)].into_iter().chain(tls);
+    for (flag, address) in all {
+        bound(address, false).map_err(|fault| cannot_bind(flag, address, &fault))?;
+    }
+    Ok(())
+}
+
+fn bound(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+    let socket = bound(address, shared)?;
     // Inherited by every accepted connection: one system call less for each.
     socket.set_tcp_nodelay(true)?;
     // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
     // requests: that much work, and memory that no count here shows.
     socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.bind(&address.into())?;
     socket.listen(worker::QUEUE as i32)?;
     // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
     // of its own. See `Socket::expect_more` for requests that come in parts.
@@ -246,11 +276,8 @@ fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn cannot_bind(address: SocketAddr, fault: &std::io::Error) -> StartFault {
-    StartFault(match fault.kind() {
-        std::io::ErrorKind::AddrInUse => format!("cannot listen on {address}: another program does already"),
-        _ => format!("cannot listen on {address}: {fault}"),
-    })
+fn cannot_bind(flag: &str, address: SocketAddr, fault: &std::io::Error) -> StartFault {
+    StartFault(exposition::cannot_listen(flag, address, fault))
 }
 
 #[cfg(test)]
@@ -261,7 +288,10 @@ mod tests {
     fn a_port_in_use_is_named_even_if_the_other_one_shares_it() {
         let other = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = other.local_addr().unwrap();
-        let fault = bind_all(address, 2).unwrap_err().to_string();
-        assert_eq!(fault, format!("cannot listen on {address}: another program does already"));
+        let fault = bind_all("--listen", address, 2).unwrap_err().to_string();
+        assert!(
+            fault.starts_with(&format!("{address} is in use")) && fault.ends_with("with --listen"),
+            "{fault}"
+        );
     }
 }

@@ -263,9 +263,9 @@ fn tls_config(ca: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
     let file = ca.or_else(|| ROOTS.iter().map(PathBuf::from).find(|path| path.is_file()));
     let file = file.ok_or("rediss: this machine names no authorities: --redis-ca FILE")?;
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&file)
-        .map_err(|fault| format!("rediss: cannot read {}: {fault}", file.display()))?;
-    roots.add_parsable_certificates(certificates.flatten());
+    let read = proto::file::read(&file);
+    let read = read.map_err(|fault| format!("rediss: cannot read {}: {fault}", file.display()))?;
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&read.bytes).flatten());
     if roots.is_empty() {
         return Err(format!("rediss: there is no certificate in {}", file.display()));
     }

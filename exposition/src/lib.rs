@@ -10,6 +10,7 @@ pub mod certificates;
 mod classic;
 mod files;
 mod handshakes;
+mod listen;
 mod places;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
@@ -20,6 +21,7 @@ use std::fmt;
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
+pub use listen::cannot_listen;
 pub use places::{Place, Places, network};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;

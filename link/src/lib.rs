@@ -19,6 +19,6 @@ pub use position::{Epoch, Position, Seq};
 pub use redirect::{Answer, Ask, To, redirect};
 #[cfg(feature = "given")]
 pub use target::more_scheme;
-pub use target::{MAX_TARGET, Target, TargetFault};
+pub use target::{MAX_TARGET, Target, TargetFault, misleads};
 #[cfg(feature = "given")]
 pub use target::{Place, read_host};

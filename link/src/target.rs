@@ -30,6 +30,8 @@ pub enum TargetFault {
     TooLong,
     /// A control character (CR, LF, NUL, TAB …), at this byte: refused, never stripped.
     ControlCharacter(usize),
+    /// A character that nobody sees, where it can only have come along, and the byte where it begins.
+    Hidden(char, usize),
     /// No absolute URL by the URL Standard, and why.
     NotAUrl(&'static str),
     /// A scheme that is not allowed.
@@ -74,7 +76,12 @@ impl Target {
         if let Some(at) = text.bytes().position(|b| b < 0x20 || b == 0x7f) {
             return Err(TargetFault::ControlCharacter(at));
         }
-        if text.trim_matches(' ').is_empty() {
+        let bare = text.trim_matches(' ');
+        let ends = [bare.chars().next(), bare.chars().next_back()];
+        if let Some(end) = ends.into_iter().flatten().find(|&c| is_unseen(c)) {
+            return Err(hidden(text, |c| c == end));
+        }
+        if bare.is_empty() {
             return Err(TargetFault::Empty);
         }
         if text.len() > 3 * MAX_TARGET {
@@ -83,7 +90,10 @@ impl Target {
         if !has_short_authority(text) {
             return Err(TargetFault::NotAUrl("its host is too long"));
         }
-        let url = url::Url::parse(text).map_err(|fault| TargetFault::NotAUrl(reason(fault)))?;
+        let url = url::Url::parse(text).map_err(|fault| match text.chars().any(is_unseen) {
+            true => hidden(text, is_unseen),
+            false => TargetFault::NotAUrl(reason(fault)),
+        })?;
         let web = matches!(url.scheme(), "http" | "https");
         if NEVER.contains(&url.scheme()) || !(web || more_schemes.iter().any(|more| more == url.scheme())) {
             return Err(TargetFault::Scheme(url.scheme().to_owned()));
@@ -220,6 +230,27 @@ fn reads_alike(text: &str, host: Option<&str>) -> bool {
         && host.is_some_and(|host| host.eq_ignore_ascii_case(spelled))
 }
 
+/// Marks of direction, ends of lines and paragraphs, and what cannot be seen.
+pub fn misleads(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// What is pasted along with a URL and looks like nothing. Inside of a path it may be meant: emoji and some scripts join
+/// letters by it.
+#[cfg(feature = "given")]
+fn is_unseen(c: char) -> bool {
+    misleads(c) || (c.is_whitespace() && !c.is_ascii())
+}
+
+#[cfg(feature = "given")]
+fn hidden(text: &str, is_it: impl Fn(char) -> bool) -> TargetFault {
+    let found = text.char_indices().find(|&(_, c)| is_it(c));
+    found.map_or(TargetFault::Empty, |(at, c)| TargetFault::Hidden(c, at))
+}
+
 #[cfg(feature = "given")]
 fn reason(fault: url::ParseError) -> &'static str {
     match fault {
@@ -239,6 +270,9 @@ impl fmt::Display for TargetFault {
             Self::Empty => write!(f, "is empty"),
             Self::TooLong => write!(f, "is longer than {MAX_TARGET} bytes"),
             Self::ControlCharacter(at) => write!(f, "has a control character at byte {at}"),
+            Self::Hidden(c, at) => {
+                write!(f, "has a character that nobody sees, U+{:04X}, at byte {at}: leave it out", *c as u32)
+            }
             Self::NotAUrl(why) => write!(f, "is not an absolute URL: {why}"),
             Self::Scheme(scheme) => write!(f, "has the scheme '{scheme}'; http and https are allowed"),
             Self::Userinfo => write!(f, "has a user name or password in front of its host"),
@@ -282,6 +316,10 @@ mod tests {
             ("http:///example.com/x", "http://example.com/x"),
             ("https://good.example\\@evil.example/", "https://good.example/@evil.example/"),
             ("https://@example.com/", "https://example.com/"),
+            (
+                "https://example.com/\u{1f468}\u{200d}\u{1f469}",
+                "https://example.com/%F0%9F%91%A8%E2%80%8D%F0%9F%91%A9",
+            ),
             ("https:\\\\example.com\\x", "https://example.com/x"),
         ] {
             assert_eq!(given(text).as_deref(), Ok(want), "{text}");
@@ -304,6 +342,12 @@ mod tests {
             ("https://:pass@example.com/", TargetFault::Userinfo),
             ("/relative", TargetFault::NotAUrl("it has no scheme such as https://")),
             ("example.com", TargetFault::NotAUrl("it has no scheme such as https://")),
+            ("\u{feff}https://a.example/", TargetFault::Hidden('\u{feff}', 0)),
+            (" \u{200b}https://a.example/", TargetFault::Hidden('\u{200b}', 1)),
+            ("ht\u{ad}tps://a.example/", TargetFault::Hidden('\u{ad}', 2)),
+            ("https://a.example/x\u{a0}", TargetFault::Hidden('\u{a0}', 19)),
+            ("https://a.example/x\u{2060} ", TargetFault::Hidden('\u{2060}', 19)),
+            ("\u{202e}", TargetFault::Hidden('\u{202e}', 0)),
             ("https://", TargetFault::NotAUrl("it has no host")),
             ("https://a:99999/", TargetFault::NotAUrl("its port is not a number up to 65535")),
         ];

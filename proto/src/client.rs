@@ -97,6 +97,14 @@ impl Access {
     /// # Errors
     /// The key cannot be read, or is none.
     pub fn way(&self, channel: Channel) -> Result<Way, String> {
+        Ok(self.credentials()?.over(channel))
+    }
+
+    /// What every call says.
+    ///
+    /// # Errors
+    /// The key cannot be read, or is none.
+    pub fn credentials(&self) -> Result<Credentials, String> {
         let key = match &self.key {
             Key::None => None,
             Key::Text(key) => Some(key.clone()),
@@ -106,19 +114,19 @@ impl Access {
         let mut bearer: Option<MetadataValue<Ascii>> =
             bearer.map_err(|_| "the key holds what no key does: lk_ and letters are expected".to_owned())?;
         bearer.iter_mut().for_each(|bearer| bearer.set_sensitive(true));
-        Ok(InterceptedService::new(channel, Credentials { bearer }))
+        Ok(Credentials { bearer })
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|fault| format!("cannot read {}: {fault}", file.display()))
+    let read = crate::file::read(file).map_err(|fault| format!("cannot read {}: {fault}", file.display()));
+    Ok(read?.bytes)
 }
 
 fn key_in(file: &Path) -> Result<String, String> {
     let text = read(file).map_err(|why| format!("{why}: it should hold a key"))?;
     let text = String::from_utf8_lossy(&text);
-    let key = text.trim_start_matches('\u{feff}').trim();
-    match key {
+    match text.trim() {
         "" => Err(format!("{} is empty: it should hold a key", file.display())),
         key if !key.starts_with("lk_") || key.contains(char::is_whitespace) => {
             Err(format!("{} holds no key: one line is expected that begins with lk_", file.display()))
@@ -131,6 +139,13 @@ fn key_in(file: &Path) -> Result<String, String> {
 #[derive(Clone, Debug)]
 pub struct Credentials {
     bearer: Option<MetadataValue<Ascii>>,
+}
+
+impl Credentials {
+    /// A connection that was made, with these on every call.
+    pub fn over(self, channel: Channel) -> Way {
+        InterceptedService::new(channel, self)
+    }
 }
 
 impl Interceptor for Credentials {

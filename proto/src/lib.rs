@@ -5,9 +5,11 @@ pub mod bounds;
 pub mod client;
 mod convert;
 mod domain;
+pub mod file;
 pub mod pem;
 mod record;
 pub mod snapshot;
+pub mod time;
 
 pub use convert::{
     Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire, proof_from_wire,

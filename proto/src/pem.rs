@@ -17,10 +17,7 @@ pub enum Wanted {
 /// It cannot be read, or what it holds instead and how that is mended.
 pub fn read(file: &Path, wanted: Wanted) -> Result<Vec<u8>, String> {
     let name = file.display();
-    let mut bytes = std::fs::read(file).map_err(|fault| format!("cannot read {name}: {fault}"))?;
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        bytes.drain(..3);
-    }
+    let bytes = crate::file::read(file).map_err(|fault| format!("cannot read {name}: {fault}"))?.bytes;
     match wrong(&bytes, wanted) {
         None => Ok(bytes),
         Some(why) => Err(format!("cannot use {name}: {}", why.replace("FILE", &name.to_string()))),

@@ -121,7 +121,7 @@ pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> 
     if text.is_empty() {
         return Ok(());
     }
-    let time = || text.parse().map(Some).map_err(|_| "is not a time such as 2030-01-31T12:00:00Z".to_owned());
+    let time = || proto::time::read(text).map(Some).map_err(str::to_owned);
     let number = || text.parse().map_err(|_| "is not a whole number".to_owned());
     match field {
         "code" => text.clone_into(&mut link.code),

@@ -11,10 +11,12 @@ use crate::args::{Format, Import};
 use crate::fault::Fault;
 use crate::out;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::file::PATIENCE;
 use proto::v1::{ImportLinksRequest, ImportOutcome, ImportResult};
 use rejects::Rejects;
 pub use rows::{Row, Rows};
-use std::io::{IsTerminal, Read};
+use std::fs::File;
+use std::io::{Error, ErrorKind, IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -110,9 +112,21 @@ pub fn open(file: &Path, format: Option<Format>, domain: &str) -> Result<Rows, F
     let source: Box<dyn Read + Send> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
-        Box::new(std::fs::File::open(file).map_err(unreadable)?)
+        Box::new(open_file(file).map_err(unreadable)?)
     };
     Rows::open(source, &name.to_string(), domain, format)
+}
+
+/// A pipe that nobody writes into holds up whoever opens it: not for ever. What does begin may take its time.
+fn open_file(file: &Path) -> std::io::Result<File> {
+    let (send, opened) = std::sync::mpsc::channel();
+    let own = file.to_path_buf();
+    std::thread::spawn(move || send.send(File::open(own)));
+    opened.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let waited = PATIENCE.as_secs();
+        let why = format!("it is a pipe that nothing wrote into within {waited} s: start what writes there");
+        Err(Error::new(ErrorKind::TimedOut, why))
+    })
 }
 
 /// On its own thread: reads, and sends what can be sent. Ends early when the receiving side has gone.

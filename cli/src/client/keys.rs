@@ -93,8 +93,7 @@ fn named(key: &str) -> String {
 
 fn time(text: Option<String>) -> Result<Option<Timestamp>, Fault> {
     let parse = |text: String| {
-        let wrong = |_| format!("--expire-time {text} is not a time such as 2030-01-31T12:00:00Z");
-        text.parse().map_err(wrong).map_err(Fault::new)
+        proto::time::read(&text).map_err(|why| Fault::new(format_args!("--expire-time {text} {why}")))
     };
     text.map(parse).transpose()
 }

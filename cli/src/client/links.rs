@@ -143,8 +143,8 @@ async fn change(update: Update) -> Result<(), Fault> {
 async fn restored(restore: Restore) -> Result<(), Fault> {
     let Restore { time, revision, existing: Existing { code, etag, request_id, ack, server } } = restore;
     let time = time.map(|text| {
-        let wrong = |_| Fault::new(format_args!("--time {text} is no time such as 2030-01-31T12:00:00Z"));
-        text.parse().map(Point::Time).map_err(wrong)
+        let wrong = |why| Fault::new(format_args!("--time {text} {why}"));
+        proto::time::read(&text).map(Point::Time).map_err(wrong)
     });
     let request = v1::RestoreLinkRequest {
         name: name(&server.domain, &code),

@@ -1,6 +1,7 @@
 //! One line of the log: what an event holds, bounded, and nothing in it that could pass for another line.
 
 use super::Form;
+use link::misleads;
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
@@ -209,14 +210,6 @@ fn escaped(line: &mut String, text: &str, inside: bool) {
             _ => line.push(c),
         }
     }
-}
-
-/// Marks of direction, ends of lines and paragraphs, and what cannot be seen.
-pub fn misleads(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::VERSION;
 use crate::fault::Fault;
 use axum::Router;
 use control::{Metrics, Readiness};
-use exposition::{Admin, Health, Registry, Verdict};
+use exposition::{Admin, Health, Registry, Verdict, cannot_listen};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -14,7 +14,7 @@ pub struct Bound(TcpListener, SocketAddr);
 
 /// Binds it, before anything else starts: a taken port is found early.
 pub async fn bind(address: SocketAddr) -> Result<Bound, Fault> {
-    let cannot = |fault| Fault::new(format_args!("cannot listen on {address} (admin): {fault}: see --admin"));
+    let cannot = |fault| Fault::new(cannot_listen("--admin", address, &fault));
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     Ok(Bound(listener, address))

@@ -47,7 +47,7 @@ fn own_file(file: &Path) -> Result<(), Fault> {
 pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
     let file = dir.join(FIRST_KEY);
     own_file(&file)?;
-    match std::fs::read_to_string(&file) {
+    match proto::file::read(&file).and_then(proto::file::Small::text) {
         Ok(text) => {
             let known = store.key_rows().keys().map_err(Fault::new)?.1;
             let hash = keys::Secret::parse(text.trim()).map(|secret| secret.hash());

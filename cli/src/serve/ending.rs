@@ -4,16 +4,14 @@ use crate::args::Drain;
 use crate::fault::Fault;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// What control has at least, however long the edge beside it took.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Signals, watched from the first moment: one during the start is not lost.
-pub struct Signals {
-    term: Signal,
-    int: Signal,
-}
+/// Signals, watched from the first moment. Each counts, also while a start or a halt is busy: they wait in a queue.
+pub struct Signals(mpsc::UnboundedReceiver<&'static str>);
 
 impl Signals {
     /// Those that mean nothing to linkr would end it otherwise: they are ignored with a line.
@@ -34,20 +32,32 @@ impl Signals {
                 }
             });
         }
-        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
+        let (send, queue) = mpsc::unbounded_channel();
+        let ending = [("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())];
+        for (name, kind) in ending {
+            let (mut signals, send) = (watch(kind)?, send.clone());
+            tokio::spawn(async move { while signals.recv().await.is_some() && send.send(name).is_ok() {} });
+        }
+        Ok(Self(queue))
     }
 
-    /// Waits until one asks for the end: its name.
-    pub async fn asked(&mut self) -> &'static str {
+    /// Waits until one asks for the end: its name. What follows is said then.
+    pub async fn asked(&mut self, drain: Drain) -> &'static str {
         let signal = self.next().await;
-        tracing::info!(name: "stopping", signal, "a signal asks for the end");
+        let (delay_ms, most_ms) =
+            (drain.drain_delay.as_millis() as u64, drain.drain_timeout.as_millis() as u64);
+        tracing::info!(
+            name: "stopping", signal, drain_delay_ms = delay_ms, drain_timeout_ms = most_ms,
+            "a signal asks for the end: connections are accepted for the drain delay, then what is under way has until \
+             the drain timeout; a second signal ends it at once"
+        );
         signal
     }
 
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.int.recv() => "SIGINT",
+        match self.0.recv().await {
+            Some(name) => name,
+            None => std::future::pending().await, // its senders live as long as the runtime
         }
     }
 }

@@ -175,3 +175,54 @@ fn places_that_are_taken() {
     refused(&up(&other, &["--data-dir", &file]), &[&file]);
     assert_eq!(linkr.get("/none").status, 404, "the first one goes on");
 }
+
+/// What people paste, and what they leave out.
+#[test]
+fn what_cannot_be_meant_as_it_stands() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let create = |words: &[&str]| linkr.run(&dir, &[&["link", "create"], words].concat());
+    for target in ["\u{feff}https://a.example/", "\u{200b}https://a.example/", "https://a.example/x\u{a0}"] {
+        let hidden = target.chars().find(|c| !c.is_ascii()).unwrap();
+        refused(&create(&[target]), &["target", &format!("U+{:04X}", hidden as u32), "leave it out"]);
+    }
+    for (time, wanted) in [
+        ("2030-01-31T12:00:00", "has no offset: add Z"),
+        ("2030-01-31 12:00", "has no offset: add Z"),
+        ("2030-01-31", "has no time of the day"),
+        ("tomorrow", "is not a time"),
+    ] {
+        refused(&create(&["https://a.example/", "--expire-time", time]), &["expire_time", wanted]);
+        let key = ["keys", "create", "a", "--scopes", "links:read", "--expire-time", time];
+        refused(&linkr.run(&dir, &key), &["--expire-time", wanted]);
+        let body = format!(r#"{{"target":"https://a.example/","expire_time":"{time}"}}"#);
+        let answer = Connection::to(linkr.api()).call("POST", "/v1/links", &body).unwrap().unwrap();
+        assert!(answer.status == 400 && answer.body.contains(wanted), "{answer:?}");
+        let filter = ["link", "list", "--filter", &format!("expire_time < \"{time}\"")];
+        refused(&linkr.run(&dir, &filter), &["filter", wanted]);
+    }
+    let timed = ["https://a.example/", "--code", "x", "--expire-time", "2030-01-31T12:00+02:00"];
+    let made = text(&create(&timed).stdout);
+    assert!(linkr.ok(&dir, &["link", "get", "x", "-o", "json"]).contains("2030-01-31T10:00:00Z"), "{made}");
+
+    linkr.ok(&dir, &["link", "delete", "x"]);
+    let year = ["20", "T", "Z: linkr link undelete x brings it back", "stays taken until"];
+    refused(&create(&["https://a.example/", "--code", "x"]), &year);
+    linkr.ok(&dir, &["link", "undelete", "x"]);
+    linkr.ok(&dir, &["domain", "create", "go.example"]);
+    let of_domain =
+        |words: &[&str]| linkr.run(&dir, &[&["link"], words, &["--domain", "go.example"]].concat());
+    assert!(of_domain(&["create", "https://a.example/", "--code", "a/b"]).status.success());
+    assert!(of_domain(&["delete", "a/b"]).status.success());
+    let again = of_domain(&["create", "https://a.example/", "--code", "a/b"]);
+    refused(&again, &["linkr link undelete a/b --domain go.example"]);
+
+    let mut body = Connection::to(linkr.api());
+    let marked =
+        body.call("POST", "/v1/links", "\u{feff}{\"target\":\"https://a.example/\",\"code\":\"marked\"}");
+    assert_eq!(marked.unwrap().unwrap().status, 201);
+    dir.write("marked.jsonl", "\u{feff}{\"code\":\"first\",\"target\":\"https://a.example/\"}\n");
+    linkr.ok(&dir, &["import", "marked.jsonl"]);
+    linkr.ok(&dir, &["link", "get", "first"]);
+}

@@ -364,3 +364,79 @@ fn keys_that_open_nothing() {
     let linkr = Linkr::start(up, &dir, &["api", "then"]);
     assert!(run(&dir, &["link", "list", "--server", &format!("http://{}", linkr.api())]).status.success());
 }
+
+#[test]
+fn keys_and_certificates_that_are_good_no_longer() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let certs = ["certs", "certs", "--host", "127.0.0.1", "--edge", "two"];
+    assert!(run(&dir, &certs).status.success());
+    let store = ["control", "--store", "sqlite:links.db"];
+    dir.write("admin.key", run(&dir, &[&store[..], &["mint-key"]].concat()).stdout);
+    let mut control = command(LINKR, dir.path());
+    control.args(store).args(FREE_PORTS).env("LINKR_INSECURE", "false");
+    control.args(["--api-tls-cert", "certs/server.pem", "--api-tls-key", "certs/server.key"]);
+    control.args(["--api-client-ca", "certs/ca.pem"]);
+    let control = Linkr::start(control, &dir, &["api", "admin"]);
+    let url = format!("https://{}", control.api());
+    let at = ["--server", &url, "--server-ca", "certs/ca.pem"];
+    let asked = |key: &str, words: &[&str]| run(&dir, &[words, &at, &["--key-file", key]].concat());
+    let ok = |words: &[&str]| {
+        let done = asked("admin.key", words);
+        assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    ok(&["link", "create", "https://a.example/", "--code", "x"]);
+    dir.write("one.key", ok(&["keys", "create", "edges", "--scopes", "feed", "--edge", "one"]));
+    let edge = |name: &str, words: &[&str]| {
+        let (mut edge, own) = (command(LINKR, dir.path()), Dir::new());
+        edge.args([
+            "edge",
+            "--control",
+            &url,
+            "--control-ca",
+            "certs/ca.pem",
+            "--name",
+            name,
+            "--workers",
+            "1",
+        ]);
+        edge.args(["--unpinned", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(words);
+        let edge = Linkr::start(edge, &own, &["edge", "admin"]);
+        until("the redirect", || (edge.get("/x").location() == "https://a.example/").then_some(()));
+        (edge, own)
+    };
+    let by_key = edge("one", &["--control-key-file", "one.key"]);
+    let by_certificate =
+        edge("two", &["--control-cert", "certs/two.pem", "--control-cert-key", "certs/two.key"]);
+
+    let listed = ok(&["keys", "list"]);
+    let id = listed.lines().find(|line| line.contains(" edges ")).unwrap().split(' ').next().unwrap();
+    ok(&["keys", "revoke", id]);
+    ok(&["keys", "revoke", "edge:two"]);
+    let line = |server: &Linkr, parts: &[&str]| {
+        until(&format!("a line with {parts:?}"), || {
+            let said = server.stderr();
+            let found = said.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            assert!(JARGON.iter().all(|word| !said.contains(word)), "{said}");
+            found.map(str::to_owned)
+        })
+    };
+    for (edge, name) in [(&by_key.0, "one"), (&by_certificate.0, "two")] {
+        let way_out = ["--control-key-file", "linkr keys create"];
+        let cause = ["control cannot be followed", "revoked"];
+        line(edge, &[&cause[..], &way_out].concat());
+        line(&control, &["key_refused", &format!("edge={name}"), "was revoked", "linkr keys create"]);
+    }
+
+    let soon = Command::new("date").args(["-u", "-d", "+2 seconds", "+%FT%TZ"]).output().unwrap();
+    let soon = text(&soon.stdout).trim().to_owned();
+    let short = ok(&["keys", "create", "short", "--scopes", "links:read", "--expire-time", &soon]);
+    fs::set_permissions(dir.write("short.key", short), fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = until("the key to expire", || {
+        let done = asked("short.key", &["link", "get", "x"]);
+        (!done.status.success()).then_some(done)
+    });
+    says(&refused, &["the key has expired", "short.key", "--key-file", "mint-key"]);
+    line(&control, &["key_refused", "the key has expired"]);
+}

@@ -3,9 +3,12 @@
 use crate::support::{
     Connection, Dir, EPOLL, FREE_PORTS, IO_URING, LINKR, Linkr, beside_others, command, until,
 };
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// How a client saw its connection end.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,4 +105,50 @@ fn a_second_signal_ends_control_at_once() {
     linkr.ask_to_stop();
     assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
     assert!(linkr.stderr().contains("stopped at once"), "{}", linkr.stderr());
+}
+
+/// A start is busy while it waits for a pipe: signals meanwhile were one, however many came.
+#[test]
+fn every_signal_counts_also_during_a_start() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let key = dir.file("key");
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let mut edge = command(LINKR, dir.path());
+    edge.args([
+        "edge",
+        "--control",
+        "http://127.0.0.1:1",
+        "--control-key-file",
+        &key,
+        "--workers",
+        "1",
+        "--unpinned",
+        "--drain-delay",
+        "60m",
+    ]);
+    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let stderr = File::create(dir.file("stderr")).unwrap();
+    let mut child = edge.stderr(stderr).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let bits = |name: &str| {
+        let status = fs::read_to_string(&status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        u64::from_str_radix(&line, 16).unwrap() >> (15 - 1) & 1
+    };
+    until("the edge to listen for signals", || (bits("SigCgt:") == 1).then_some(()));
+    for _ in 0..4 {
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status().unwrap();
+        assert!(sent.success());
+        until("the kernel to have handed it over", || (bits("ShdPnd:") == 0).then_some(()));
+        std::thread::sleep(Duration::from_millis(50)); // it is on its way inside of the process
+    }
+    let mut pipe = File::options().read(true).write(true).open(&key).unwrap(); // waits for nobody
+    pipe.write_all(format!("lk_{}\n", "a".repeat(40)).as_bytes()).unwrap();
+    drop(pipe);
+    assert!(until("it to end", || child.try_wait().unwrap()).success());
+    let said = fs::read_to_string(dir.file("stderr")).unwrap();
+    let stopping = said.lines().find(|line| line.contains("stopping")).unwrap();
+    assert!(stopping.contains("drain_delay_ms=3600000") && stopping.contains("a second signal"), "{said}");
+    assert!(said.contains("stopped at once"), "{said}");
 }

@@ -6,7 +6,7 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Milliseconds for which a change stays in the log. An edge that was away for longer begins anew.
 pub(super) const LOG: i64 = 7 * DAY;
 /// Milliseconds for which a deleted link answers 410 and its code stays taken.
-pub(super) const TOMBSTONES: i64 = 30 * DAY;
+pub(crate) const TOMBSTONES: i64 = 30 * DAY;
 const _: () = assert!(TOMBSTONES >= LOG, "a deletion is in the log for as long as anybody may resume there");
 /// Milliseconds for which a retry is answered like the first try.
 pub(super) const ANSWERS: i64 = 2 * DAY;

@@ -83,8 +83,7 @@ impl Repository for Postgres {
 
     fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
-        let done = self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await);
-        done.map_err(|fault| write::refused(fault, tried.as_ref()))
+        self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
     }
 
     fn secret(&self) -> Result<[u8; 32], StoreFault> {
@@ -170,8 +169,7 @@ impl DomainRows for Postgres {
 
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
-        let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
-        done.map_err(|fault| write::refused(fault, tried.as_ref()))
+        self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await)
     }
 }
 

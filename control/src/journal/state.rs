@@ -2,6 +2,7 @@
 
 use super::{Draft, Field, Intent, Item};
 use crate::Fault;
+use crate::adapter::kept::TOMBSTONES;
 use crate::port::{Info, Row};
 use crate::wire;
 use link::{Link, LinkParts, Seq};
@@ -29,8 +30,8 @@ pub fn next_state(
             let old = stored.filter(|row| row.delete_time.is_some_and(|at| at <= *before));
             Ok(old.map(|row| Row { version, ..row.clone() }))
         }
-        (Intent::Create(_) | Intent::Import { .. }, Some(row)) if row.delete_time.is_some() => {
-            Err(Fault::CodeDeleted(name()))
+        (Intent::Create(_) | Intent::Import { .. }, Some(Row { delete_time: Some(at), .. })) => {
+            Err(Fault::CodeDeleted { name: name(), until: at + TOMBSTONES })
         }
         (Intent::Create(_), Some(_)) => Err(Fault::Exists(name())),
         (Intent::Create(draft), None) => Ok(Some(new(draft, now))),

@@ -62,7 +62,7 @@ fn numbers_have_no_holes_and_each_item_sees_those_before() {
         Ok(13),
         Ok(14),
         Err(Fault::NotFound(name())),
-        Err(Fault::CodeDeleted(name())),
+        Err(Fault::CodeDeleted { name: name(), until: 5 + 30 * 24 * 60 * 60 * 1000 }),
         Ok(0),
         Ok(15),
         Ok(0),

@@ -59,7 +59,7 @@ impl Service {
                 .zip(&keys)
                 .map(|(one, key)| Item { key: key.clone(), intent: Intent::Create(one.draft.clone()) });
             match self.all(&asked, items.collect(), Kind::Batch).await {
-                Err((at, Fault::Exists(_) | Fault::CodeDeleted(_))) if wanted[at].given.is_none() => {
+                Err((at, Fault::Exists(_) | Fault::CodeDeleted { .. })) if wanted[at].given.is_none() => {
                     keys[at] = self.key_of(&domain, &wanted[at])?;
                 }
                 Ok(mut done) => {

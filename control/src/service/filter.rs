@@ -2,7 +2,6 @@
 
 use crate::Fault;
 use crate::port::{Row, Time};
-use prost_types::Timestamp;
 
 /// Bytes of a filter.
 const LONGEST: usize = 1_024;
@@ -237,8 +236,7 @@ impl<'a> Rest<'a> {
     }
 
     fn time(&self, value: &str) -> Result<i128, Fault> {
-        let time: Timestamp =
-            value.parse().map_err(|_| self.wrong("is not a time such as 2026-01-31T12:00:00Z"))?;
+        let time = proto::time::read(value).map_err(|why| self.wrong(why))?;
         Ok(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
     }
 

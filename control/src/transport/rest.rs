@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use prost_types::FieldMask;
+use proto::file::MARK;
 use proto::v1;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -305,7 +306,10 @@ async fn json_body<T: Send + 'static>(
     body: Body,
     read: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let body = announced(headers, body)?;
+    let mut body = announced(headers, body)?;
+    if body.starts_with(MARK) {
+        body = body.slice(MARK.len()..); // RFC 8259, section 8.1
+    }
     let small = body.len() <= SMALL;
     let all = move || bounded::check(&body).and_then(|()| read(&body));
     if small { all() } else { heavy(all).await? }

@@ -277,7 +277,13 @@ fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
     assert_eq!(store.commit(&gone, DAY).unwrap().head.seq, 599);
     let again = |now| store.commit(&[create("c1")], now).unwrap().verdicts.remove(0);
     assert_eq!(store.tidy(31 * DAY - 1).unwrap().head.seq, 599);
-    assert_eq!(again(31 * DAY - 1), Verdict::Refused(Fault::CodeDeleted("domains/-/links/c1".into())));
+    let taken = Fault::CodeDeleted { name: "domains/-/links/c1".into(), until: 31 * DAY };
+    assert_eq!(
+        taken.to_string(),
+        "domains/-/links/c1 is deleted, and its code stays taken until 1970-02-01T00:00:00Z: linkr link undelete c1 brings \
+         it back"
+    );
+    assert_eq!(again(31 * DAY - 1), Verdict::Refused(taken));
     let done = store.tidy(31 * DAY).unwrap();
     assert_eq!((done.head.seq, done.more), (599 + 256, true));
     let done = store.tidy(31 * DAY).unwrap();

@@ -69,7 +69,7 @@ async fn every_row_of_the_table() {
         Fault::KeyNotFound(String::new()),
         Fault::EdgeNotFound(String::new()),
         Fault::Exists(String::new()),
-        Fault::CodeDeleted(String::new()),
+        Fault::CodeDeleted { name: String::new(), until: 0 },
         Fault::EtagMismatch,
         Fault::IdempotencyMismatch,
         Fault::NotFound(String::new()).in_batch(1, ""),
@@ -143,7 +143,7 @@ async fn check(fault: &Fault) {
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),
             bench.rest("POST /v1/links", &[], json!({"code": "taken", "target": "https://b.example/"})).await,
         ),
-        Fault::CodeDeleted(_) => (
+        Fault::CodeDeleted { .. } => (
             links.create_link(create("deleted", "https://b.example/")).await.unwrap_err(),
             bench
                 .rest("POST /v1/links", &[], json!({"code": "deleted", "target": "https://b.example/"}))

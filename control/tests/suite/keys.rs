@@ -537,7 +537,8 @@ async fn a_key_that_is_revoked_at_one_control_is_refused_at_all_within_a_second(
     let (admin, key) = made.await.unwrap();
     let one = locked(Folder::new(), store).await;
     let config = control::Config { insecure: false, ..config(one.folder.db()) };
-    let other = control::start_on(config, database.opened(false).await).await.unwrap();
+    let api = control::take(config.api).unwrap();
+    let other = control::start_on(config, api, database.opened(false).await).await.unwrap();
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", other.api())).unwrap();
     let access = Access { key: Key::Text(key.reveal().into()), ..Access::default() };
     let way_to_other = access.way(channel.connect().await.unwrap()).unwrap();

@@ -28,7 +28,6 @@ mod server;
 mod shared;
 mod stolen;
 mod tls;
-mod unknown;
 mod watches;
 mod world;
 mod writes;

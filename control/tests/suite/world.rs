@@ -102,7 +102,8 @@ impl World {
     /// With settings of its own; `config.store` is not looked at.
     pub async fn with(folder: Folder, store: Arc<dyn Repository>, config: Config) -> Self {
         let turn = Turn::Beside(TURNS.read().await);
-        let running = control::start_on(config, store).await.unwrap();
+        let api = control::take(config.api).unwrap();
+        let running = control::start_on(config, api, store).await.unwrap();
         Self { running, folder, _turn: turn }
     }
 
@@ -114,7 +115,9 @@ impl World {
     /// A further control of a test that has its turn.
     pub async fn another(store: Arc<dyn Repository>) -> Self {
         let folder = Folder::new();
-        let running = control::start_on(config(folder.db()), store).await.unwrap();
+        let config = config(folder.db());
+        let api = control::take(config.api).unwrap();
+        let running = control::start_on(config, api, store).await.unwrap();
         Self { running, folder, _turn: Turn::Another }
     }
 

@@ -33,7 +33,8 @@ pub fn check(urls: &[String], access: &Access) -> Result<(), StartFault> {
     if urls.is_empty() {
         return Err(StartFault("no control to follow: give --control http://host:port".into()));
     }
-    urls.iter().try_for_each(|url| endpoint(url, access).map(drop).map_err(StartFault))
+    urls.iter().try_for_each(|url| endpoint(url, access).map(drop).map_err(StartFault))?;
+    access.credentials().map(drop).map_err(|why| StartFault(format!("{why}; see --control-key-file")))
 }
 
 fn endpoint(url: &str, access: &Access) -> Result<Endpoint, String> {

@@ -140,8 +140,17 @@ impl fmt::Display for Why {
             Self::OtherProtocol => "what answers there is no linkr API",
             Self::Broken => "the connection ended",
             Self::BadCertificate(why) => return write!(f, "its certificate cannot be used: {why}"),
-            Self::CertificateRefused(why) => return write!(f, "it does not take our certificate: {why}"),
-            Self::KeyRefused(said) | Self::Forbidden(said) | Self::Answered(said) => {
+            Self::CertificateRefused(why) => {
+                return write!(f, "it does not take our certificate: {why}; make another (linkr certs)");
+            }
+            Self::KeyRefused(said) => {
+                return write!(
+                    f,
+                    "it answers: {said}; give this edge another with --control-key-file (linkr keys create NAME --scopes \
+                     feed --edge EDGE)"
+                );
+            }
+            Self::Forbidden(said) | Self::Answered(said) => {
                 return write!(f, "it answers: {said}");
             }
             Self::Settings(why) | Self::Other(why) => why,

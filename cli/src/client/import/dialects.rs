@@ -144,7 +144,7 @@ impl Dialect {
                 Some(Code) => path_of(cell).clone_into(&mut link.code),
                 Some(Tags) => link.tags = tags(cell),
                 // A form of time that is not known here is no reason to leave a link behind.
-                Some(Created) => link.create_time = time(cell).parse().ok(),
+                Some(Created) => link.create_time = proto::time::read(&time(cell)).ok(),
                 Some(Time(field)) => invalid(&mut link, field, &time(cell))?,
                 Some(Field(field)) => invalid(&mut link, field, cell)?,
                 Some(Banned) => link.disabled = matches!(cell, "1" | "t" | "true" | "TRUE"),
@@ -192,12 +192,13 @@ fn tags(cell: &str) -> Vec<String> {
     tags.map(|tag| tag.trim().trim_matches('"').to_owned()).filter(|tag| !tag.is_empty()).collect()
 }
 
-/// As in RFC 3339: `2024-01-31 12:00:00` of a database is meant in UTC, and an offset may lack its colon.
+/// As in RFC 3339: `2024-01-31 12:00:00` of a database is meant in UTC, and an offset may lack its colon or its minutes.
 fn time(cell: &str) -> String {
     let mut text = cell.replacen(' ', "T", 1);
     let behind = text.get(19..).unwrap_or_default();
     match behind.rfind(['+', '-']).map(|at| (at, behind[at + 1..].len())) {
         Some((at, 4)) => text.insert(19 + at + 3, ':'),
+        Some((_, 2)) => text.push_str(":00"),
         None if !behind.ends_with(['Z', 'z']) => text.push('Z'),
         _ => {}
     }
@@ -250,6 +251,15 @@ mod tests {
         let bitly = bitly.unwrap();
         assert_eq!((&*bitly.code, bitly.tags.len()), ("1", 2));
         assert_eq!(bitly.create_time.unwrap().to_string(), "2019-09-30T17:21:03Z");
+        for (cell, moment) in [
+            ("2024-01-31 12:00:00.5+02", "2024-01-31T10:00:00.500Z"),
+            ("2024-01-31 12:00:00+0230", "2024-01-31T09:30:00Z"),
+            ("2024-01-31T12:00:00", "2024-01-31T12:00:00Z"),
+        ] {
+            let row =
+                link(Format::YourlsCsv, "keyword,url,timestamp", &format!("k,https://a.example/,{cell}"));
+            assert_eq!(row.unwrap().create_time.unwrap().to_string(), moment, "{cell}");
+        }
         let kutt =
             |row| link(Format::KuttCsv, "id,address,target,description,banned,password,expire_in", row);
         let good = kutt("1,k,https://a.example/,N,true,,2030-01-01T00:00:00.000Z").unwrap();

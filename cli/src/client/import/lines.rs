@@ -2,11 +2,14 @@
 //! some lines with CRLF and with empty ones, and says nothing of quotes.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Error, ErrorKind, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What stands behind the last byte: the first ends a last record without a line end. Only an open quote takes both.
 pub const BEHIND: &[u8] = b"\n\n";
+
+/// Bytes of a row, all of which are in memory.
+pub const LONGEST: u64 = 16 << 20;
 
 /// Hands bytes through and remembers where their lines end. Behind them come [`BEHIND`].
 pub struct Ends {
@@ -25,6 +28,8 @@ pub struct Lines {
 #[derive(Default)]
 struct Known {
     ends: VecDeque<u64>,
+    /// Where the row that is read begins: in bytes, and lines before it.
+    row: (u64, u64),
     /// The bytes of the file, once all are read.
     length: Option<u64>,
 }
@@ -39,11 +44,12 @@ impl Lines {
     /// The first line of a record that ended just before byte `end` (with the first byte of its line end, or with the
     /// file) and holds `inside` line ends itself. To be asked in the order of the records.
     pub fn first(&mut self, end: u64, inside: u64) -> u64 {
-        let ends = &mut self.known.lock().unwrap_or_else(PoisonError::into_inner).ends;
-        while ends.front().is_some_and(|&at| at + 1 < end) {
-            ends.pop_front();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        while known.ends.front().is_some_and(|&at| at + 1 < end) {
+            known.ends.pop_front();
             self.passed += 1;
         }
+        known.row = (end, self.passed + 1);
         (self.passed + 1).saturating_sub(inside)
     }
 
@@ -52,6 +58,12 @@ impl Lines {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.length.is_some_and(|length| end == length + BEHIND.len() as u64)
     }
+}
+
+/// A row that no file means to have.
+pub fn too_long(row: &str) -> Error {
+    let why = format!("{row} is longer than {LONGEST} bytes: is a quote never closed, or is this a device?");
+    Error::new(ErrorKind::InvalidData, why)
 }
 
 impl Read for Ends {
@@ -65,6 +77,10 @@ impl Read for Ends {
         let ends = (self.at..).zip(&buffer[..count]).filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at);
         known.ends.extend(ends);
         self.at += count as u64;
-        Ok(count)
+        match known.row {
+            (from, _) if self.at - from.min(self.at) <= LONGEST => Ok(count),
+            (_, 0) => Err(too_long("its first row")),
+            (_, line) => Err(too_long(&format!("a row behind line {line}"))),
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! The rows of a file, CSV or JSON lines: each becomes a link or the reason why it is none.
 
 use super::dialects::Dialect;
-use super::lines::{BEHIND, Ends, Lines};
+use super::lines::{BEHIND, Ends, LONGEST, Lines, too_long};
 use super::maps::{self, Nginx};
 use crate::args::Format;
 use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json};
 use crate::fault::Fault;
+use proto::file::{MARK, is_utf_16};
 use proto::v1::Link;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a JSON line: as much as the longest fields need, with every byte escaped.
 const MAX_LINE: u64 = 256 << 10;
+/// Bytes that tell what a file is.
+const MAGIC: u64 = 6;
 /// What a file of rejected rows has besides the columns of the file they came from: it can be imported once it is mended.
 pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
 /// The column of such a file for the lines of a JSON lines file.
@@ -67,11 +70,11 @@ impl Rows {
         format: Result<Format, Fault>,
     ) -> Result<Self, Fault> {
         let read = Arc::new(AtomicU64::new(0));
-        let mut source = BufReader::with_capacity(64 << 10, Counted { source, read: Arc::clone(&read) });
         let file = name;
         let unreadable =
             |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {file}: {fault}"));
-        let start = source.fill_buf().map_err(|fault| unreadable(&fault))?;
+        let counted = Counted { source, read: Arc::clone(&read) };
+        let (start, source) = begin(counted).map_err(|fault| unreadable(&fault))?;
         for (magic, tool) in
             [(&b"\x28\xb5\x2f\xfd"[..], "zstdcat"), (b"\x1f\x8b", "zcat"), (b"\xfd7zXZ", "xzcat")]
         {
@@ -81,13 +84,18 @@ impl Rows {
                 )));
             }
         }
+        if is_utf_16(&start) {
+            return Err(Fault::new(format_args!(
+                "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format FORM"
+            )));
+        }
         let format = format?;
         let source = match format {
-            Format::NginxMap => Source::Nginx(Nginx::new(Box::new(source))),
-            Format::HaproxyMap => Source::Haproxy { lines: Box::new(source), line: 0 },
-            Format::Jsonl => Source::Jsonl { lines: Box::new(source), line: 0 },
+            Format::NginxMap => Source::Nginx(Nginx::new(source)),
+            Format::HaproxyMap => Source::Haproxy { lines: source, line: 0 },
+            Format::Jsonl => Source::Jsonl { lines: source, line: 0 },
             Format::Csv | Format::ShlinkCsv | Format::YourlsCsv | Format::BitlyCsv | Format::KuttCsv => {
-                let (source, lines) = Lines::of(Box::new(source));
+                let (source, lines) = Lines::of(source);
                 let reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
                 Source::Csv { reader: Box::new(reader), lines, dialect: None }
             }
@@ -175,7 +183,10 @@ impl Rows {
                 }
                 let whole = text.ends_with(b"\n") || (text.len() as u64) < MAX_LINE;
                 if !whole {
-                    lines.skip_until(b'\n').map_err(|fault| broken(&fault))?;
+                    let rest = lines.take(LONGEST).skip_until(b'\n').map_err(|fault| broken(&fault))?;
+                    if rest as u64 == LONGEST {
+                        return Err(broken(&too_long(&format!("line {line}"))));
+                    }
                 }
                 json_row(*line, &text, whole)
             }
@@ -194,6 +205,15 @@ impl Rows {
         }
         row
     }
+}
+
+/// The first bytes as they stand there, and all that is meant: from behind a mark that says UTF-8.
+fn begin(mut source: impl Read + Send + 'static) -> std::io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
+    let mut start = Vec::new();
+    source.by_ref().take(MAGIC).read_to_end(&mut start)?;
+    let text = start.strip_prefix(MARK).unwrap_or(&start).to_vec();
+    let whole = BufReader::with_capacity(64 << 10, Cursor::new(text).chain(source));
+    Ok((start, Box::new(whole)))
 }
 
 fn check_header(header: &[String]) -> Result<(), String> {
@@ -393,6 +413,41 @@ mod tests {
         let text = b"line,reason,message,row\n4,INVALID,no,\"{\"\"code\"\":\"\"a\"\",\"\"target\"\":\"\"https://x\"\"}\"\n";
         let good = rows(text, Format::Csv).unwrap();
         assert_eq!(good[0].link.as_ref().unwrap().as_ref().unwrap().code, "a");
+    }
+
+    #[test]
+    fn a_mark_in_front_of_any_format_is_no_part_of_it() {
+        for (text, format) in [
+            ("code,target\na,https://x\n", Format::Csv),
+            ("{\"code\":\"a\",\"target\":\"https://x\"}\n", Format::Jsonl),
+            ("/a https://x;\n", Format::NginxMap),
+            ("/a https://x\n", Format::HaproxyMap),
+            ("keyword,url\na,https://x\n", Format::YourlsCsv),
+        ] {
+            for start in ["", "\u{feff}"] {
+                let rows = rows(format!("{start}{text}").leak().as_bytes(), format).unwrap();
+                let link = rows[0].link.as_ref().unwrap().as_ref().unwrap();
+                assert_eq!((&*link.code, rows.len()), ("a", 1), "{start:?}{text}");
+            }
+        }
+        let said = rows(b"\xff\xfec\0o\0", Format::Csv).err().unwrap().message().to_owned();
+        assert!(said.contains("UTF-16: iconv"), "{said}");
+    }
+
+    #[test]
+    fn a_row_without_end_is_not_kept_in_memory() {
+        for (head, format) in [
+            ("", Format::Csv),
+            ("code,target\na,\"", Format::Csv),
+            ("", Format::Jsonl),
+            ("", Format::NginxMap),
+            ("", Format::HaproxyMap),
+        ] {
+            let source = Box::new(head.as_bytes().chain(std::io::repeat(b'x')));
+            let rows = Rows::open(source, "FILE", "-", Ok(format)).and_then(|mut rows| rows.next());
+            let said = rows.err().unwrap().message().to_owned();
+            assert!(said.contains("FILE") && said.contains("is longer than"), "{head:?}: {said}");
+        }
     }
 
     #[test]

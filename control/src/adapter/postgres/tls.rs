@@ -66,8 +66,9 @@ fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
         }
         Trust::Roots(file) => {
             let cannot = |e: &dyn std::fmt::Display| format!("cannot read the certificates of {file}: {e}");
+            let pem = proto::file::read(file.as_ref()).map_err(|e| cannot(&e))?.bytes;
             let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|e| cannot(&e))? {
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
                 roots.add(certificate.map_err(|e| cannot(&e))?).map_err(|e| cannot(&e))?;
             }
             Ok(begun.with_root_certificates(roots).with_no_client_auth())

@@ -206,7 +206,7 @@ pub fn point(body: &[u8]) -> Result<Option<v1::restore_link_request::Point>, Fau
 }
 
 fn parsed(field: &'static str, text: &str) -> Result<Timestamp, Fault> {
-    text.parse().map_err(|_| Fault::invalid(field, "is not a time as in RFC 3339"))
+    proto::time::read(text).map_err(|why| Fault::invalid(field, why))
 }
 
 /// The links of `{"requests": [{"link": {…}}, …]}`, each as [`parse`] has it.
@@ -385,7 +385,9 @@ fn number(name: &str, value: &Value) -> Result<Option<u32>, Fault> {
 }
 
 pub fn time(name: &str, value: &Value) -> Result<Option<Timestamp>, Fault> {
-    nullable(name, value, "a time as in RFC 3339", |value| value.as_str()?.parse().ok())
+    let text = nullable(name, value, "a time such as 2030-01-31T12:00:00Z", Value::as_str)?;
+    let read = |text| proto::time::read(text).map_err(|why| Fault::invalid(name.to_owned(), why));
+    text.map(read).transpose()
 }
 
 pub fn tags(name: &str, value: &Value) -> Result<Vec<String>, Fault> {
