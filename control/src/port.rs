@@ -170,7 +170,7 @@ impl Time {
 }
 
 /// What a commit did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Committed {
     /// The end of the log after it.
     pub head: Position,

@@ -76,7 +76,8 @@ impl To<'_> {
         };
         match own.split_first() {
             Some((_, own)) if self.policy == QueryPolicy::Override => {
-                own.split(|&b| b == b'&').filter(|pair| !has_key(query, key_of(pair))).for_each(&mut put);
+                let keys = Keys::of(query);
+                pairs(own).filter(|pair| !keys.has(key_of(pair))).for_each(&mut put);
             }
             Some((_, own)) if !own.is_empty() => put(own),
             _ => {}
@@ -111,9 +112,38 @@ fn key_of(pair: &[u8]) -> &[u8] {
     split_before(pair, b'=').0
 }
 
-/// Keys are compared as raw bytes, the last word on what a key is belongs to the target's own server.
-fn has_key(query: &[u8], key: &[u8]) -> bool {
-    query.split(|&b| b == b'&').any(|pair| key_of(pair) == key)
+fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    query.split(|&b| b == b'&')
+}
+
+/// The keys of a visitor's query. They are compared as raw bytes: the last word on what a key is belongs to the target's
+/// own server.
+enum Keys<'a> {
+    /// So few that looking through the query costs less than remembering them.
+    Few(&'a [u8]),
+    /// In order: a visitor and whoever made the link may bring thousands each.
+    Many(Vec<&'a [u8]>),
+}
+
+impl<'a> Keys<'a> {
+    /// The most pairs that are looked through.
+    const FEW: usize = 16;
+
+    fn of(query: &'a [u8]) -> Self {
+        if pairs(query).nth(Self::FEW).is_none() {
+            return Self::Few(query);
+        }
+        let mut keys: Vec<&[u8]> = pairs(query).map(key_of).collect();
+        keys.sort_unstable();
+        Self::Many(keys)
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Few(query) => pairs(query).any(|pair| key_of(pair) == key),
+            Self::Many(keys) => keys.binary_search(&key).is_ok(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +188,25 @@ mod tests {
         for (target, policy, query, want) in table {
             assert_eq!(location(target, policy, query), want, "{target} {policy:?} {query:?}");
         }
+    }
+
+    #[test]
+    fn a_visitor_with_many_pairs_costs_no_more_than_their_bytes() {
+        // Found by an attack: 4,080 pairs against 4,000 took 36 ms. (An unoptimised build of that takes seconds.)
+        let own: Vec<String> = (0..800).map(|n| format!("k{n}=1")).collect();
+        let asked: Vec<String> = (500..1_500).map(|n| format!("k{n}")).collect();
+        let (target, asked) = (format!("https://a/?{}", own.join("&")), asked.join("&"));
+        let want = format!("https://a/?{}&{asked}", own[..500].join("&"));
+        assert_eq!(location(&target, QueryPolicy::Override, Some(&asked)), want);
+        let (target, query) =
+            (format!("https://t.example/?{}", ["b"; 4_000].join("&")), "a&a&".repeat(2_000));
+        let began = std::time::Instant::now();
+        for _ in 0..10 {
+            let all = location(&target, QueryPolicy::Override, Some(&query));
+            assert_eq!(all.len(), target.len() + 1 + query.len());
+        }
+        let took = began.elapsed();
+        assert!(took.as_millis() < 1_000, "{took:?}");
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Repository for Postgres {
 
     fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
-        self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await)
+        let done = self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await);
+        done.map_err(|fault| write::refused(fault, tried.as_ref()))
     }
 
     fn secret(&self) -> Result<[u8; 32], StoreFault> {
@@ -169,7 +170,8 @@ impl DomainRows for Postgres {
 
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
-        self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await)
+        let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
+        done.map_err(|fault| write::refused(fault, tried.as_ref()))
     }
 }
 

@@ -17,7 +17,7 @@ pub trait DomainRows {
 }
 
 /// What a write of a domain did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DomainCommitted {
     /// The end of the log after it.
     pub head: Position,

@@ -28,6 +28,7 @@ mod server;
 mod shared;
 mod stolen;
 mod tls;
+mod unknown;
 mod watches;
 mod world;
 mod writes;

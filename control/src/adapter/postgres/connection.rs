@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::Instant;
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 
 /// How long a read is tried again for. Who asks has others to ask.
@@ -220,7 +220,11 @@ impl From<tokio_postgres::Error> for Trouble {
             SqlState::TOO_MANY_CONNECTIONS,
             SqlState::READ_ONLY_SQL_TRANSACTION, // it has become a standby: the next connection finds the primary
         ];
+        // It ends by this, and what was under way may have been done all the same.
+        let ends = matches!(said.parsed_severity(), Some(Severity::Panic))
+            || *code == SqlState::DISK_FULL && said.parsed_severity() == Some(Severity::Fatal);
         match code {
+            _ if ends => Self::Passing(why),
             code if passing.contains(code) || code.code().starts_with("08") => Self::Passing(why),
             code if *code == SqlState::DISK_FULL => Self::Fault(StoreFault::Full),
             code if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {

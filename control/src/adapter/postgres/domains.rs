@@ -53,11 +53,12 @@ pub(super) async fn commit(
     let head = db.rows(&after, &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)]).await?;
     let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
     let start = history::check(db, known, row).await?;
-    if let Some(done) = tried.take()
-        && row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+    if row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+        && let Some(done) = tried
     {
+        // The connection may break here, too: then the next try still has to know what to look for.
         db.run("ROLLBACK").await?;
-        return Ok(done);
+        return Ok(done.clone());
     }
     let found = find(db, item, now).await?;
     let verdict = decide(item, &found, start, now);
@@ -67,7 +68,8 @@ pub(super) async fn commit(
     };
     let head = Position { seq: row.version, tag, ..start };
     *tried = Some(DomainCommitted { head, verdict });
-    store(db, item, (found.row.as_ref(), &row), head, now).await?;
+    let stored = store(db, item, (found.row.as_ref(), &row), head, now).await;
+    write::settled(stored, tried)?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
 }

@@ -56,11 +56,12 @@ pub(super) async fn commit(
     let head = head?;
     let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
     let start = history::check(db, known, row).await?;
-    if let Some(done) = tried.take()
-        && row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+    if row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+        && let Some(done) = tried
     {
+        // The connection may break here, too: then the next try still has to know what to look for.
         db.run("ROLLBACK").await?;
-        return Ok(done);
+        return Ok(done.clone());
     }
     let mut found = Found { answers: answers?, domains: domains?, ..Found::default() };
     for row in &rows? {
@@ -77,9 +78,28 @@ pub(super) async fn commit(
         return Ok(done);
     }
     let done = tried.insert(done);
-    store(db, &decided, &done.changes, &there, now).await?;
+    let stored = store(db, &decided, &done.changes, &there, now).await;
+    settled(stored, tried)?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))
+}
+
+/// What became of a try: a server that had no room for it and goes on has rolled it back, and nothing is looked for.
+pub(super) fn settled<T>(stored: Result<(), Trouble>, tried: &mut Option<T>) -> Result<(), Trouble> {
+    if let Err(Trouble::Fault(StoreFault::Full)) = stored {
+        *tried = None;
+    }
+    stored
+}
+
+/// Why a write is refused: for a full disk alone only if no try before this one can have been committed.
+pub(super) fn refused<T>(fault: StoreFault, tried: Option<&T>) -> StoreFault {
+    match (fault, tried) {
+        (StoreFault::Full, Some(_)) => StoreFault::Unavailable(
+            "its disk is full, and whether this was written before that is not known".into(),
+        ),
+        (fault, _) => fault,
+    }
 }
 
 /// The names of those domains that there are, but for the default one, which has always the same.
