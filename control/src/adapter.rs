@@ -6,3 +6,6 @@ mod raw;
 mod schema;
 pub mod sqlite;
 mod unfinished;
+
+/// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.
+const ROOM: usize = 1 << 20;

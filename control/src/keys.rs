@@ -198,6 +198,13 @@ impl Keys {
         }
     }
 
+    /// The edge that a key is for, whether it may be used or not.
+    pub fn edge_of(&self, text: &str) -> Option<Arc<str>> {
+        let hash = Secret::parse(text)?.hash();
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_hash.get(&hash).and_then(|known| known.edge.clone())
+    }
+
     /// What a certificate for this edge allows: one for all of its calls, so that streams end when it is revoked. (There
     /// are no more than the authority has signed names.)
     ///
@@ -227,6 +234,7 @@ impl Keys {
     pub async fn run(self: Arc<Self>, limits: Arc<Limits>, mut stop: watch::Receiver<bool>) {
         let (mut noted, mut trouble) = (Instant::now(), Spell::default());
         loop {
+            self.clock.look();
             match self.refresh().await {
                 Ok(()) => {
                     if let Some(over) = trouble.over(clock::ms()) {

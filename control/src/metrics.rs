@@ -108,7 +108,7 @@ impl Collector for Metrics {
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
         families.histograms(
             "linkr_control_request_duration_seconds",
-            "From a call's entrance to its answer; of one that streams, to the beginning of its stream.",
+            "Seconds from a call's entrance to its answer; of one that streams, to the beginning of its stream.",
             |series| {
                 durations
                     .iter()
@@ -132,7 +132,7 @@ impl Collector for Metrics {
             ("linkr_control_edge_lag_changes", "Changes that an edge has not applied.", |edge| {
                 edge.lag as f64
             }),
-            ("linkr_control_edge_blind", "1: an edge that was not answered for a second.", |edge| {
+            ("linkr_control_edge_blind", "1: the edge was not answered for a second.", |edge| {
                 f64::from(u8::from(edge.blind))
             }),
         ] {
@@ -155,7 +155,7 @@ impl Collector for Metrics {
         )?;
         families.gauge(
             "linkr_control_freshness_certified",
-            "Whether fresh answers hold over a failover of the store, too; 0: up to one.",
+            "1: fresh answers hold over a failover of the store, too; 0: up to one.",
             f64::from(standing.is_none_or(|standing| standing.certified)),
         )?;
         let sessions = self.sessions.load(Relaxed) as f64;

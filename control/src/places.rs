@@ -79,7 +79,7 @@ impl Floor {
                 held,
                 lasts_ms,
                 untold,
-                "every place for connections with a key is taken: whoever holds most makes room"
+                "every place for connections with a key is taken: whoever holds most, here this key, loses one; let it keep fewer open"
             );
         }
         place

@@ -216,7 +216,7 @@ impl Carrier {
             let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
             tracing::warn!(
                 name: "copy_lost", shard = %self.shard, reason, why, lasts_ms, untold,
-                "the copy in Redis does not follow the log now"
+                "the copy in Redis does not follow the log now; it is tried again, and edges ask control meanwhile"
             );
         }
     }

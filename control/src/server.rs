@@ -11,7 +11,7 @@ use crate::relay::{self, Redis};
 use crate::seal::Seal;
 use crate::service::{Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
-use crate::stack::{Guard, Limits, around};
+use crate::stack::{Guard, Limits, Refusals, around};
 use crate::tail::Tail;
 use crate::transport::{feed, grpc, rest};
 use crate::watched::Watched;
@@ -248,7 +248,12 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
     let limits = Arc::<Limits>::default();
     let asked = (!config.insecure).then(|| keys.clone());
-    let guard = Guard { keys: asked.clone(), limits: limits.clone(), metrics: metrics.clone() };
+    let guard = Guard {
+        keys: asked.clone(),
+        limits: limits.clone(),
+        metrics: metrics.clone(),
+        refusals: Refusals::default(),
+    };
     let stack = around(calls, rest::router(service, keys), Arc::new(guard));
 
     let files = exposition::file_limit();

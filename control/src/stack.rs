@@ -5,12 +5,14 @@ mod guard;
 mod limits;
 mod linger;
 mod places;
+mod refusals;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use guard::{Guard, Peer};
 pub use limits::{Limits, Pace};
+pub use refusals::Refusals;
 
 use crate::Fault;
 use crate::transport::{grpc, rest};
@@ -124,7 +126,7 @@ async fn whole(request: Request, next: Next) -> Response {
         }
     });
     caught.await.unwrap_or_else(|| {
-        tracing::error!(name: "call_panicked", "a call was ended by a panic");
+        tracing::error!(name: "call_panicked", "a call was ended by a panic and answered with 500: the line of the panic says where; please report it");
         refusal(grpc, &Fault::Internal)
     })
 }

@@ -91,7 +91,7 @@ impl Tail {
                     name: "log_hole",
                     missing = want,
                     found = change.seq,
-                    "the log has a hole: no edge is sent more"
+                    "the log has a hole: no edge is sent more; restore the store, and start control again"
                 );
                 return Ok(false);
             }
@@ -102,7 +102,7 @@ impl Tail {
                     tracing::error!(
                         name: "log_hole",
                         missing = last.seq + 1,
-                        "the log ends before its head: no edge is sent more"
+                        "the log ends before its head: no edge is sent more; restore the store, and start control again"
                     );
                     return Ok(false);
                 }

@@ -22,8 +22,6 @@ pub struct Watched {
     store: Arc<dyn Repository>,
     numbers: Arc<StoreNumbers>,
     closed: AtomicBool,
-    /// The last write that says something found the disk full.
-    full: AtomicBool,
 }
 
 /// What a call does to the store.
@@ -36,7 +34,7 @@ enum Does {
 impl Watched {
     /// Watches a store, and counts here.
     pub fn over(store: Arc<dyn Repository>, numbers: Arc<StoreNumbers>) -> Arc<dyn Repository> {
-        Arc::new(Self { store, numbers, closed: AtomicBool::new(false), full: AtomicBool::new(false) })
+        Arc::new(Self { store, numbers, closed: AtomicBool::new(false) })
     }
 
     fn read<T>(
@@ -44,41 +42,25 @@ impl Watched {
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        self.call(Does::Read, kind, call)
+        let began = Instant::now();
+        let answer = call(&*self.store);
+        self.numbers.took(kind, began.elapsed());
+        self.judge(Does::Read, &answer);
+        answer
     }
 
+    /// Behind a trouble one that goes well proves little: it may have had nothing to write, or found room for a row on a
+    /// disk that is full. Then a probe says whether writes are taken again, where there is one.
     fn write<T>(
         &self,
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        self.call(Does::Write, kind, call)
-    }
-
-    fn call<T>(
-        &self,
-        does: Does,
-        kind: &'static str,
-        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
-    ) -> Result<T, StoreFault> {
         let began = Instant::now();
         let answer = call(&*self.store);
         self.numbers.took(kind, began.elapsed());
-        self.judge(does, &answer);
-        answer
-    }
-
-    /// Writes so little that a disk may take it although it is full: then a probe says whether there is room again.
-    fn write_little<T>(
-        &self,
-        kind: &'static str,
-        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
-    ) -> Result<T, StoreFault> {
-        let began = Instant::now();
-        let answer = call(&*self.store);
-        self.numbers.took(kind, began.elapsed());
-        let proves_nothing = answer.is_ok() && self.full.load(Ordering::Relaxed);
-        if !proves_nothing || self.probe().is_none() {
+        let proves_little = answer.is_ok() && self.numbers.unwritable.lasts();
+        if !proves_little || self.probe().is_none() {
             self.judge(Does::Write, &answer);
         }
         answer
@@ -87,9 +69,6 @@ impl Watched {
     fn judge<T>(&self, does: Does, answer: &Result<T, StoreFault>) {
         // What ends because this process stops is no trouble of the store.
         if !self.closed.load(Ordering::Relaxed) {
-            if does == Does::Write {
-                self.full.store(matches!(answer, Err(StoreFault::Full)), Ordering::Relaxed);
-            }
             match answer {
                 Ok(_) => self.is_good(does),
                 Err(fault) => self.is_bad(does, fault),
@@ -129,7 +108,7 @@ impl Watched {
             ),
             Does::Write => tracing::error!(
                 name: "store_unwritable", store, reason, %fault, lasts_ms, untold,
-                "the store takes no writes"
+                "the store takes no writes: they are refused with this reason, reads and edges go on; it is tried again"
             ),
         }
     }
@@ -183,13 +162,13 @@ impl Repository for Watched {
 
     fn sessions(&self, own: Option<&[SessionRow]>) -> Result<Vec<SessionRow>, StoreFault> {
         match own {
-            Some(_) => self.write_little("sessions", |store| store.sessions(own)),
+            Some(_) => self.write("sessions", |store| store.sessions(own)),
             None => self.read("sessions", |store| store.sessions(own)),
         }
     }
 
     fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault> {
-        self.write_little("sessions", |store| store.forget_sessions(gone))
+        self.write("sessions", |store| store.forget_sessions(gone))
     }
 
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
@@ -300,6 +279,6 @@ impl KeyRows for Watched {
     }
 
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
-        self.write_little("use_keys", |store| store.key_rows().use_keys(uses))
+        self.write("use_keys", |store| store.key_rows().use_keys(uses))
     }
 }

@@ -203,7 +203,7 @@ impl Redis {
         let reason = reason(why);
         if let Some(tell) = away.spell.met(sys::boottime_ms(), reason) {
             let (host, port, lost_ms, untold) = (&node.host, node.port, tell.lasts_ms, tell.untold);
-            tracing::warn!(name: "redis_lost", host, port, reason, why, lost_ms, untold, "Redis is not asked for now");
+            tracing::warn!(name: "redis_lost", host, port, reason, why, lost_ms, untold, "Redis is not asked for now: control is asked instead");
         }
     }
 

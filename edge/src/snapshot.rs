@@ -144,7 +144,7 @@ fn own_file(file: &Path) -> Result<(), StartFault> {
     if there.mode() & 0o077 != 0
         && let Err(fault) = std::fs::set_permissions(file, Permissions::from_mode(0o600))
     {
-        tracing::warn!(name: "snapshot_open_to_others", file = %shown, %fault, "others can use a file of this edge");
+        tracing::warn!(name: "snapshot_open_to_others", file = %shown, %fault, "others can use a file of this edge: chmod 600");
     }
     Ok(())
 }

@@ -4,17 +4,16 @@
 mod session;
 
 use crate::sys;
-use feed::Spell;
+use exposition::certificates;
+use feed::{Spell, Tell};
 use proto::pem::{self, Wanted};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, Error, ServerConfig};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -66,7 +65,7 @@ impl Offered {
         provider.cipher_suites.sort_by_key(|suite| hashes_long(suite.suite()));
         let provider = Arc::new(provider);
         let files = read(&tls.pairs)?;
-        let shown = Arc::new(Shown(RwLock::new(certificates(&tls.pairs, &files, &provider)?)));
+        let shown = Arc::new(Shown(RwLock::new(read_certificates(&tls.pairs, &files, &provider)?)));
         let config = config(Arc::clone(&shown), provider).map_err(|fault| format!("TLS: {fault}"))?;
         let own = Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) };
         own.note_ends();
@@ -75,16 +74,30 @@ impl Offered {
 
     fn note_ends(&self) {
         for ((file, _), (certificate, _)) in self.pairs.iter().zip(&self.files) {
-            exposition::certificates::shows("redirects", file, certificate);
+            certificates::shows("redirects", file, certificate);
         }
     }
 
     /// Takes up what changes in the files. Files that cannot be used change nothing: they may be half written.
     pub async fn run(mut self) {
-        let mut trouble = Spell::default();
+        let (mut trouble, mut expired) = (Spell::default(), Spell::default());
         loop {
             tokio::time::sleep(POLL).await;
             let looked = self.look();
+            certificates::files_are("redirects", looked.is_ok());
+            match certificates::expired("redirects") {
+                Some(why) => {
+                    if let Some(Tell { lasts_ms, .. }) = expired.met(sys::boottime_ms(), "expired") {
+                        tracing::error!(
+                            name: "certificate_expired", why, lasts_ms,
+                            "clients refuse redirects over TLS: put a new certificate into the files"
+                        );
+                    }
+                }
+                None => {
+                    let _ = expired.over(sys::boottime_ms()); // that files were read anew is told
+                }
+            }
             if looked.is_ok()
                 && let Some(over) = trouble.over(sys::boottime_ms())
             {
@@ -101,7 +114,7 @@ impl Offered {
                         let lasts_ms = tell.lasts_ms;
                         tracing::warn!(
                             name: "certificates_unusable", why, lasts_ms,
-                            "the certificates of redirects stay as they were"
+                            "the files of the certificates of redirects cannot be used: those from before are shown"
                         );
                     }
                 }
@@ -114,7 +127,11 @@ impl Offered {
         if self.files == files {
             return Ok(false);
         }
-        let certificates = certificates(&self.pairs, &files, self.config.crypto_provider())?;
+        let changed = self.pairs.iter().zip(&files).zip(&self.files).filter(|((_, new), old)| new.0 != old.0);
+        for (((file, _), (pem, _)), _) in changed {
+            certificates::valid_now(file, pem)?;
+        }
+        let certificates = read_certificates(&self.pairs, &files, self.config.crypto_provider())?;
         *self.shown.0.write().unwrap_or_else(PoisonError::into_inner) = certificates;
         self.files = files;
         self.note_ends();
@@ -157,29 +174,18 @@ fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Files, String> {
         .collect()
 }
 
-fn cannot(file: &Path, why: &dyn std::fmt::Display) -> String {
-    format!("cannot use {}: {why}", file.display())
-}
-
-fn certificates(
+fn read_certificates(
     pairs: &[(PathBuf, PathBuf)],
     files: &Files,
     provider: &CryptoProvider,
 ) -> Result<Certificates, String> {
     let mut all = Certificates::default();
     for ((cert, key), (cert_pem, key_pem)) in pairs.iter().zip(files) {
-        let chain = CertificateDer::pem_slice_iter(cert_pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|e| cannot(cert, &e))?;
-        let own = chain.first().ok_or_else(|| cannot(cert, &"there is no certificate in it"))?;
-        let own = webpki::EndEntityCert::try_from(own).map_err(|e| cannot(cert, &e))?;
+        let chain = pem::certificates(cert_pem, cert)?;
+        let own = webpki::EndEntityCert::try_from(&chain[0]).map_err(|_| pem::damaged(cert))?;
         let names: Vec<String> = own.valid_dns_names().map(str::to_ascii_lowercase).collect();
-        let key_der = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| cannot(key, &e))?;
-        let certified = CertifiedKey::from_der(chain, key_der, provider).map_err(|e| match e {
-            Error::InconsistentKeys(_) => {
-                cannot(key, &format_args!("it is not the key of {}", cert.display()))
-            }
-            e => cannot(key, &e),
-        })?;
+        let certified = CertifiedKey::from_der(chain, pem::key(key_pem, key)?, provider);
+        let certified = certified.map_err(|fault| pem::unusable(cert, key, &fault))?;
         all.add(names, Arc::new(certified));
     }
     Ok(all)

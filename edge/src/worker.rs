@@ -80,7 +80,7 @@ pub fn run(
 ) {
     let cores = sys::allowed_cores();
     if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
-        tracing::warn!(name: "not_pinned", worker = index, "a worker cannot be pinned to a core");
+        tracing::warn!(name: "not_pinned", worker = index, "a worker cannot be pinned to a core of its own, and runs on all: --unpinned says that this is meant");
     }
     sys::take_short_turns(); // where they are not to be had, it waits for its turn
     let ask = RefCell::new(shared.ask());
@@ -152,7 +152,7 @@ impl Worker {
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
         for door in &doors {
             if let Err(fault) = exposition::begin_no_handshake(&door.listener) {
-                tracing::warn!(name: "handshakes_cut", worker = self.index, %fault, "connections that begin now may be reset");
+                tracing::warn!(name: "handshakes_cut", worker = self.index, %fault, "connections for redirects that begin now may be reset");
             }
         }
         for _ in 0..HANDSHAKE_TICKS {
@@ -186,7 +186,7 @@ impl Worker {
         }
         if !self.connections.is_empty() {
             let (worker, left) = (self.index, self.connections.len());
-            tracing::warn!(name: "connections_cut", worker, left, "connections cut: they did not end in time");
+            tracing::warn!(name: "connections_cut", worker, left, "connections cut: they did not end within --drain-timeout");
         }
     }
 
@@ -263,7 +263,7 @@ impl Worker {
                 let lasts_ms = tell.lasts_ms;
                 tracing::warn!(
                     name: "descriptors_exhausted", most, lasts_ms,
-                    "as many connections as the file limit allows: others wait"
+                    "as many connections are open as the limit of descriptors allows, and others wait: raise it (ulimit -n, LimitNOFILE=)"
                 );
             }
             self.connections.crowd(true);
@@ -342,7 +342,7 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 if let Some(tell) = worker.shared.troubles.not_accepting.met(sys::boottime_ms(), "accept") {
                     let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
-                    tracing::warn!(name: "accept_failed", %fault, lasts_ms, untold, "connections cannot be accepted now");
+                    tracing::warn!(name: "accept_failed", %fault, lasts_ms, untold, "no connection can be accepted now; it is tried again");
                 }
                 monoio::time::sleep(TICK).await;
             }

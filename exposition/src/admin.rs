@@ -76,6 +76,7 @@ impl Admin {
                 "whoever reaches the admin listener reads metrics and where links lead: let only probes and scrapers through"
             );
         }
+        tokio::spawn(crate::clock::watch());
         let (router, places) = (self.router(), Places::new(PLACES.min(file_limit() / SHARE)));
         let mut told: Option<Instant> = None;
         loop {
@@ -86,7 +87,7 @@ impl Admin {
                 Err(error) => {
                     if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
                         told = Some(Instant::now());
-                        tracing::warn!(name: "admin_cannot_accept", %error, "the admin listener cannot take a connection now");
+                        tracing::warn!(name: "admin_cannot_accept", %error, "the admin listener can take no connection now; it is tried again");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

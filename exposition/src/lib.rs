@@ -8,6 +8,7 @@ mod accept;
 mod admin;
 pub mod certificates;
 mod classic;
+pub mod clock;
 mod files;
 mod handshakes;
 mod listen;

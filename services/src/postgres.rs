@@ -1,12 +1,8 @@
 //! A PostgreSQL cluster of its own: as the user postgres where we are root, which it refuses to be.
 
-mod disk;
 mod standby;
 
-pub use disk::Place;
-
-use crate::{Fault, Folder, Process, free_port, program};
-use disk::Disk;
+use crate::{Disk, Fault, Folder, Place, Process, free_port, program};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,6 +45,14 @@ impl Postgres {
     /// # Errors
     /// [`Fault`]
     pub fn start(settings: &[&str]) -> Result<Self, Fault> {
+        Self::start_in(settings, Place::Disk)
+    }
+
+    /// The same with its data in a place of its own.
+    ///
+    /// # Errors
+    /// [`Fault::Missing`] where [`Place::Own`] is not permitted, else [`Fault`].
+    pub fn start_in(settings: &[&str], place: Place) -> Result<Self, Fault> {
         let bin = newest();
         if let Ok(url) = std::env::var("LINKR_TEST_POSTGRES") {
             let path = url.find("://").and_then(|at| url[at + 3..].find('/').map(|more| at + 3 + more));
@@ -59,6 +63,7 @@ impl Postgres {
         }
         let owner = owner()?;
         let folder = Folder::new("postgres", owner)?;
+        let disk = place.made(&folder.path().join("data"), owner)?;
         let pw = folder.path().join("pw");
         fs::write(&pw, PASSWORD).map_err(|e| Fault::Failed(e.to_string()))?;
         let _ = owner.map(|(uid, gid)| std::os::unix::fs::chown(&pw, Some(uid), Some(gid)));
@@ -76,7 +81,7 @@ impl Postgres {
             "--no-sync",
         ];
         run(&initdb, &words, folder.path(), owner)?;
-        Self::on(bin, folder, None, owner, settings.iter().map(|&one| one.to_owned()).collect())
+        Self::on(bin, folder, disk, owner, settings.iter().map(|&one| one.to_owned()).collect())
     }
 
     /// A server on the data in `folder`.

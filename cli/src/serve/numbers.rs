@@ -1,7 +1,7 @@
 //! What this process counts besides its halves: itself.
 
 use crate::log;
-use exposition::{Build, Collector, Encoder, Families, certificates};
+use exposition::{Build, Collector, Encoder, Families, certificates, clock};
 use std::fmt;
 use std::fs::{read_dir, read_to_string};
 
@@ -21,11 +21,12 @@ impl Collector for Process {
         let help = "Lines of the log that could not be written.";
         families.counter("linkr_log_lines_dropped_total", help, log::dropped())?;
         certificates::encode(&mut families)?;
+        clock::encode(&mut families)?;
         let stat = read_to_string("/proc/self/stat").unwrap_or_default();
         let (cpu, start) = times(&stat).unwrap_or_default();
         families.counter_of(
             "process_cpu_seconds_total",
-            "Time on processors, of the kernel too.",
+            "Seconds on processors, those of the kernel for this process included.",
             cpu / TICKS,
         )?;
         let booted = number(&read_to_string("/proc/stat").unwrap_or_default(), "btime ").unwrap_or(0.0);
@@ -33,8 +34,8 @@ impl Collector for Process {
         families.gauge("process_start_time_seconds", help, booted + start / TICKS)?;
         let status = read_to_string("/proc/self/status").unwrap_or_default();
         for (name, help, line) in [
-            ("process_resident_memory_bytes", "Memory that is there.", "VmRSS:"),
-            ("process_virtual_memory_bytes", "Memory that is addressed.", "VmSize:"),
+            ("process_resident_memory_bytes", "Bytes of memory that are resident.", "VmRSS:"),
+            ("process_virtual_memory_bytes", "Bytes of address space.", "VmSize:"),
         ] {
             families.gauge(name, help, number(&status, line).unwrap_or(0.0) * 1024.0)?;
         }
@@ -44,7 +45,7 @@ impl Collector for Process {
         let most = number(&limits, "Max open files").unwrap_or(f64::INFINITY);
         families.gauge("process_max_fds", "File descriptors there may be.", most)?;
         let threads = number(&status, "Threads:").unwrap_or(0.0);
-        families.gauge("process_threads", "Threads.", threads)
+        families.gauge("process_threads", "Threads of this process.", threads)
     }
 }
 

@@ -298,7 +298,7 @@ fn certificates_change_under_load(env: &[(&str, &str)]) {
             // Half a file, and nothing: what was there goes on.
             let whole = std::fs::read(&first.cert).unwrap();
             std::fs::write(&first.cert, &whole[..whole.len() / 2]).unwrap();
-            until("a warning", || linkr.stderr().contains("stay as they were").then_some(()));
+            until("a warning", || linkr.stderr().contains("those from before are shown").then_some(()));
             std::fs::remove_file(&first.cert).unwrap();
             until("another one", || linkr.stderr().contains("cannot read ").then_some(()));
             assert_eq!(visit(&client(&[&first, &second])), first.der);

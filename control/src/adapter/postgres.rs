@@ -9,6 +9,7 @@ mod history;
 mod keys;
 mod open;
 mod read;
+mod room;
 mod sessions;
 mod tidy;
 mod tls;
@@ -63,6 +64,12 @@ impl Repository for Postgres {
             certified: synchronous || self.fenced,
             replaced: self.db.is_replaced(),
         })
+    }
+
+    /// Where the disk was full, little rows find room on pages that are there: many bytes do not.
+    fn probe(&self) -> Option<Result<(), StoreFault>> {
+        let tried = self.db.is_full().then(|| self.db.call(READ, async |db| room::look(db).await))?;
+        Some(tried.inspect(|()| self.db.set_full(false)))
     }
 
     fn pool(&self) -> Pool {

@@ -19,6 +19,7 @@ mod write;
 pub use copies::{Restored, backup, restore};
 pub use open::{OpenFault, Options};
 
+use super::ROOM;
 use crate::journal::Request;
 use crate::journal::domains::DomainItem;
 use crate::port::Pool as Connections;
@@ -34,13 +35,10 @@ use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.
-const ROOM: usize = 1 << 20;
 
 /// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
@@ -84,23 +82,38 @@ impl Sqlite {
     }
 
     fn write<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
-        let answer = self.written(f);
+        let answer = self.written(f).map_err(|fault| self.cause(fault));
         if matches!(answer, Err(StoreFault::Full)) {
             self.full.store(true, Ordering::Relaxed);
         }
         answer
     }
 
-    /// Whether the disk has room for more than a few rows: the log takes those although it is full.
-    fn has_room(&self) -> Result<(), StoreFault> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".room");
+    /// What is behind SQLite's "disk I/O error": the system says that of another file at the same place.
+    fn cause(&self, fault: StoreFault) -> StoreFault {
+        let StoreFault::Unavailable(why) = fault else { return fault };
+        if self.health.good().is_err() {
+            return StoreFault::Unavailable(why);
+        }
+        match self.has_room(1) {
+            Ok(()) => StoreFault::Unavailable(why),
+            Err(StoreFault::Unavailable(cause)) => StoreFault::Unavailable(format!("{why}: {cause}")),
+            Err(fault) => fault,
+        }
+    }
+
+    /// Whether the disk takes so many bytes. Where it was full, the log still takes a few rows.
+    fn has_room(&self, bytes: usize) -> Result<(), StoreFault> {
+        let path = file::beside(&self.path, ".room");
         let tried = File::create(&path).and_then(|mut file| {
-            file.write_all(&vec![0; ROOM])?;
+            file.write_all(&vec![0; bytes])?;
             file.sync_data()
         });
         let _ = std::fs::remove_file(&path); // a full disk does not keep anybody from that
-        tried.map_err(|_| StoreFault::Full)
+        tried.map_err(|e| match e.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreFault::Full,
+            _ => StoreFault::Unavailable(format!("cannot write {}: {e}", path.display())),
+        })
     }
 
     fn written<T>(&self, f: impl FnOnce(&Transaction) -> Result<T, StoreFault>) -> Result<T, StoreFault> {
@@ -140,12 +153,15 @@ impl Repository for Sqlite {
     }
 
     fn probe(&self) -> Option<Result<(), StoreFault>> {
-        let written =
-            |db: &Transaction| db.execute("UPDATE log_head SET head = head", []).map_err(|e| fault(&e));
-        let probed = self.write(|transaction| written(transaction).map(drop));
+        // There and back: a row that is given what it holds is not written at all.
+        let there_and_back = "UPDATE log_head SET head = head + 1; UPDATE log_head SET head = head - 1";
+        let probed =
+            self.write(|transaction| transaction.execute_batch(there_and_back).map_err(|e| fault(&e)));
         if self.full.load(Ordering::Relaxed) {
             return Some(
-                probed.and_then(|()| self.has_room()).inspect(|()| self.full.store(false, Ordering::Relaxed)),
+                probed
+                    .and_then(|()| self.has_room(ROOM))
+                    .inspect(|()| self.full.store(false, Ordering::Relaxed)),
             );
         }
         Some(probed)

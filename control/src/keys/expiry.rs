@@ -21,8 +21,20 @@ impl Clock {
 
     /// Somebody else saw this time.
     pub fn note(&self, at: i64) {
-        let (now, latest) = (unix_ms(), self.seen(at));
-        if latest - now > TOLD_MS && !self.told.swap(true, Relaxed) {
+        self.compare(unix_ms(), self.seen(at));
+    }
+
+    /// Says when the system's clock falls behind what was seen, and when it has caught up.
+    pub fn look(&self) {
+        self.compare(unix_ms(), self.now());
+    }
+
+    fn compare(&self, now: i64, latest: i64) {
+        let behind = latest - now > TOLD_MS;
+        if self.told.swap(behind, Relaxed) == behind {
+            return;
+        }
+        if behind {
             tracing::warn!(
                 name: "clock_behind",
                 "the clock of this machine is {} s behind the latest time that the store has seen: keys expire by the \
@@ -30,6 +42,8 @@ impl Clock {
                  keys that expire later than that go on working",
                 (latest - now) / 1000
             );
+        } else {
+            tracing::info!(name: "clock_caught_up", "the clock of this machine is as late as the store again");
         }
     }
 

@@ -66,27 +66,39 @@ impl StoreNumbers {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         families.histograms(
             "linkr_store_request_duration_seconds",
-            "What calls of the store took, its retries included.",
+            "Seconds that calls of the store took, their retries included.",
             |series| {
                 calls
                     .iter()
                     .try_for_each(|(kind, timings)| series(&[("operation", *kind)], &timings.histogram()))
             },
         )?;
-        families.counters("linkr_store_failures_total", "Calls of the store that failed.", |series| {
-            FAULTS
-                .iter()
-                .zip(&self.faults)
-                .try_for_each(|(kind, count)| series(&[("reason", *kind)], count.load(Relaxed)))
-        })?;
+        families.counters(
+            "linkr_store_failures_total",
+            "Calls of the store that failed, by reason.",
+            |series| {
+                FAULTS
+                    .iter()
+                    .zip(&self.faults)
+                    .try_for_each(|(kind, count)| series(&[("reason", *kind)], count.load(Relaxed)))
+            },
+        )?;
         let pool = *self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let help = "Connections to the store for reads, of PostgreSQL for writes as well, by state.";
         families.gauges("linkr_store_connections", help, |series| {
             series(&[("state", "in_use")], pool.in_use as f64)?;
             series(&[("state", "idle")], pool.idle as f64)
         })?;
-        families.gauge("linkr_store_connections_most", "Connections there may be.", pool.most as f64)?;
-        families.gauge("linkr_store_waiting", "Calls that wait for a connection.", pool.waiting as f64)?;
+        families.gauge(
+            "linkr_store_connections_most",
+            "Connections to the store that there may be.",
+            pool.most as f64,
+        )?;
+        families.gauge(
+            "linkr_store_waiting",
+            "Calls that wait for a connection to the store.",
+            pool.waiting as f64,
+        )?;
         for (name, help, trouble) in [
             ("linkr_store_readable", "1: the last read of the store went well.", &self.unreadable),
             ("linkr_store_writable", "1: the last write to the store went well.", &self.unwritable),

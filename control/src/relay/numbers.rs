@@ -67,7 +67,7 @@ impl Numbers {
             ("linkr_redis_shards_connected", "Shards whose copy in Redis follows the log.", follow as f64),
             (
                 "linkr_redis_lag_changes",
-                "Changes that the copy in Redis is behind the log, where most.",
+                "Changes that the copy in Redis is behind the log, of the shard that is most behind.",
                 lag as f64,
             ),
             (

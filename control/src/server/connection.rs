@@ -101,7 +101,7 @@ pub async fn accept(
             Err(error) => {
                 if let Some(tell) = trouble.met(clock::ms(), "accept") {
                     let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
-                    tracing::warn!(name: "accept_failed", %error, lasts_ms, untold, "connections cannot be taken now");
+                    tracing::warn!(name: "accept_failed", %error, lasts_ms, untold, "the API can take no connection now; it is tried again");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -112,7 +112,7 @@ pub async fn accept(
     let by = stopped(&mut ending).await + LAST_WORDS;
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout_at(by, ended).await.is_err() {
-        tracing::warn!(name: "calls_cut", "calls that were still under way are cut off");
+        tracing::warn!(name: "calls_cut", "calls are cut off that had not ended within the time of a stop (--drain-timeout)");
         connections.shutdown().await;
     }
 }

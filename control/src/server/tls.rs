@@ -2,14 +2,13 @@
 //! change. What a certificate allows is not known here.
 
 use crate::clock;
-use feed::Spell;
+use exposition::certificates;
+use feed::{Spell, Tell};
 use proto::pem::{self, Wanted};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConnection, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -50,38 +49,28 @@ impl Tls {
 
     fn acceptor(&self, (cert, key, client_ca): &Files) -> Result<TlsAcceptor, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = certificates(cert, &self.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| cannot(&self.key, &e))?;
+        let (chain, key) = (pem::certificates(cert, &self.cert)?, pem::key(key, &self.key)?);
         let begun =
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let begun = begun.map_err(|e| e.to_string())?;
         let begun = match (client_ca, &self.client_ca) {
             (Some(ca), Some(file)) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates(ca, file)? {
-                    roots.add(certificate).map_err(|e| cannot(file, &e))?;
+                for certificate in pem::certificates(ca, file)? {
+                    roots.add(certificate).map_err(|_| pem::damaged(file))?;
                 }
                 // Others may come without one, and show a key.
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier = verifier.allow_unauthenticated().build().map_err(|e| cannot(file, &e))?;
+                let verifier = verifier.allow_unauthenticated().build().map_err(|_| pem::damaged(file))?;
                 begun.with_client_cert_verifier(verifier)
             }
             _ => begun.with_no_client_auth(),
         };
-        let mut config = begun.with_single_cert(chain, key).map_err(|e| cannot(&self.cert, &e))?;
+        let config = begun.with_single_cert(chain, key);
+        let mut config = config.map_err(|fault| pem::unusable(&self.cert, &self.key, &fault))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
-}
-
-fn cannot(file: &Path, why: &dyn std::fmt::Display) -> String {
-    format!("cannot use {}: {why}", file.display())
-}
-
-fn certificates(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|e| cannot(file, &e))?;
-    if all.is_empty() { Err(cannot(file, &"there is no certificate in it")) } else { Ok(all) }
 }
 
 impl Offered {
@@ -92,7 +81,7 @@ impl Offered {
     pub fn new(tls: &Tls) -> Result<Self, String> {
         let files = tls.read()?;
         let acceptor = tls.acceptor(&files)?;
-        exposition::certificates::shows("api", &tls.cert, &files.0);
+        certificates::shows("api", &tls.cert, &files.0);
         Ok(Self { tls: tls.clone(), files: RwLock::new((files, acceptor)) })
     }
 
@@ -103,13 +92,27 @@ impl Offered {
 
     /// Takes up what changes in the files, until `stop`. Files that cannot be used change nothing: they may be half written.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let mut trouble = Spell::default();
+        let (mut trouble, mut expired) = (Spell::default(), Spell::default());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
             let looked = self.look();
+            certificates::files_are("api", looked.is_ok());
+            match certificates::expired("api") {
+                Some(why) => {
+                    if let Some(Tell { lasts_ms, .. }) = expired.met(clock::ms(), "expired") {
+                        tracing::error!(
+                            name: "certificate_expired", why, lasts_ms,
+                            "edges and callers refuse this API: put a new certificate into the files"
+                        );
+                    }
+                }
+                None => {
+                    let _ = expired.over(clock::ms()); // that files were read anew is told
+                }
+            }
             if looked.is_ok()
                 && let Some(over) = trouble.over(clock::ms())
             {
@@ -126,7 +129,7 @@ impl Offered {
                         let lasts_ms = tell.lasts_ms;
                         tracing::warn!(
                             name: "certificates_unusable", why, lasts_ms,
-                            "the certificates of the API stay as they were"
+                            "the files of the certificates of the API cannot be used: those from before are shown"
                         );
                     }
                 }
@@ -139,8 +142,11 @@ impl Offered {
         if self.files.read().unwrap_or_else(PoisonError::into_inner).0 == files {
             return Ok(false);
         }
+        if self.files.read().unwrap_or_else(PoisonError::into_inner).0.0 != files.0 {
+            certificates::valid_now(&self.tls.cert, &files.0)?;
+        }
         let acceptor = self.tls.acceptor(&files)?;
-        exposition::certificates::shows("api", &self.tls.cert, &files.0);
+        certificates::shows("api", &self.tls.cert, &files.0);
         *self.files.write().unwrap_or_else(PoisonError::into_inner) = (files, acceptor);
         Ok(true)
     }

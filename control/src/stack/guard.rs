@@ -4,7 +4,7 @@
 use super::limits::{Limits, Pace, network};
 use super::places::{Holder, Place};
 use super::table::{self, Call};
-use super::{RequestId, is_grpc, refusal};
+use super::{Refusals, RequestId, is_grpc, refusal};
 use crate::call::UnderWay;
 use crate::keys::{Keys, Known, Scope};
 use crate::metrics::Metrics;
@@ -41,6 +41,8 @@ pub struct Guard {
     pub limits: Arc<Limits>,
     /// The numbers: refused calls never reach the service, which counts the others.
     pub metrics: Arc<Metrics>,
+    /// Edges that are refused.
+    pub refusals: Refusals,
 }
 
 /// What a call was let in with.
@@ -95,8 +97,31 @@ impl Guard {
         let call =
             if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
         match call {
-            Ok(call) => (call.name, self.enter(call, request)),
+            Ok(call) => {
+                let admitted = self.enter(call, request);
+                if call.scope == Some(Scope::Feed) {
+                    self.tell_of_edge(request, admitted.as_ref());
+                }
+                (call.name, admitted)
+            }
             Err(fault) => ("unknown", Err(fault)),
+        }
+    }
+
+    fn tell_of_edge(&self, request: &Request, admitted: Result<&Admission, &Fault>) {
+        let peer = request.extensions().get::<Peer>();
+        match admitted {
+            Ok(Admission { caller, .. }) => self.refusals.over(&who(caller.edge.as_deref(), peer)),
+            Err(fault) => {
+                let shown =
+                    request.headers().get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
+                let keys = self.keys.as_ref().zip(shown.and_then(|given| given.split_once(' ')));
+                let edge = match (keys, peer) {
+                    (Some((keys, (_, key))), _) => keys.edge_of(key.trim()),
+                    (None, peer) => peer.and_then(|peer| peer.edge.clone()),
+                };
+                self.refusals.met(&who(edge.as_deref(), peer), fault);
+            }
         }
     }
 
@@ -151,6 +176,15 @@ impl Guard {
     }
 }
 
+/// What an edge is called in a line: by its name, or where it comes from.
+fn who(edge: Option<&str>, peer: Option<&Peer>) -> String {
+    match (edge, peer) {
+        (Some(edge), _) => edge.to_owned(),
+        (None, Some(peer)) => format!("one at {}", peer.address),
+        (None, None) => "one".to_owned(),
+    }
+}
+
 fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Known>, Fault> {
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Fault::Unauthenticated(
@@ -183,7 +217,7 @@ struct Watched {
 impl Watched {
     /// Over gRPC the end says why; over REST an answer that breaks off is all that can be said behind its status.
     fn end(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
-        const WHY: &str = "the key was revoked or has expired";
+        const WHY: &str = "the key or certificate was revoked or has expired";
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }

@@ -34,7 +34,12 @@ impl Bench {
     }
 
     fn guard(&self) -> Arc<Guard> {
-        Arc::new(Guard { keys: Some(self.keys.clone()), limits: Arc::default(), metrics: Arc::default() })
+        Arc::new(Guard {
+            keys: Some(self.keys.clone()),
+            limits: Arc::default(),
+            metrics: Arc::default(),
+            refusals: Refusals::default(),
+        })
     }
 }
 

@@ -192,16 +192,19 @@ impl Feed for Calls {
             let mut stop = feeder.stop.clone();
             let mut stream = Stream::new(&feeder, edge, call.into_inner(), out.clone());
             let ended = tokio::select! {
-                ended = stream.serve() => ended,
+                biased; // nobody is let in by a control that is stopping
                 _ = stop.wait_for(|&stop| stop) => Err(Status::unavailable("control is stopping")),
+                ended = stream.serve() => ended,
             };
             if let Err(status) = ended {
-                let why = status.message();
+                let (why, edge) = (status.message(), stream.named());
                 // Unknown is what h2 makes of a connection that ended, Cancelled what we make of a stream.
                 if matches!(status.code(), Code::Unknown | Code::Cancelled) || *feeder.stop.borrow() {
-                    tracing::debug!(name: "edge_gone", why, "an edge has gone");
+                    tracing::debug!(name: "edge_gone", edge, why, "an edge has gone");
                 } else if let Some(untold) = feeder.lines.tell() {
-                    tracing::info!(name: "stream_ended", why, untold, "an edge's stream ended");
+                    tracing::info!(
+                        name: "stream_ended", edge, why, untold, "the stream of an edge ended; it says hello again"
+                    );
                 }
                 let _ = out.try_send(Err(status)); // the edge may have gone
             }

@@ -31,7 +31,10 @@ pub async fn serve(
     };
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => admin.serve(listener).await,
-        Err(fault) => tracing::error!(name: "admin_ended", %fault, "the admin listener cannot be served"),
+        Err(fault) => tracing::error!(
+            name: "admin_ended", %fault,
+            "the admin listener cannot be served: no probe and no scrape is answered; start this edge again"
+        ),
     }
 }
 

@@ -31,9 +31,9 @@ impl Contact {
         );
     }
 
-    /// Control has let this edge in.
-    pub fn found(&mut self, control: &str) {
-        if let Some(over) = self.0.over(sys::boottime_ms()) {
+    /// Control has let this edge in at `at`, and stays.
+    pub fn found(&mut self, control: &str, at: u64) {
+        if let Some(over) = self.0.over(at) {
             let (lost_ms, tries) = (over.lasted_ms, over.times);
             tracing::info!(name: "control_found", control, lost_ms, tries, "control is followed again");
         }

@@ -50,6 +50,7 @@ pub async fn follow(
         shared,
         origin,
         contact: Contact::default(),
+        let_in: None,
         loading,
         pages: 0,
         stuck_at: None,
@@ -93,11 +94,21 @@ const LIVED: Duration = Duration::from_secs(1);
 /// hello finds out what.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Control has let this edge in; whether it stays is not known yet: one that is stopping may do so, too.
+struct LetIn {
+    at: u64,
+    progress: Progress,
+}
+
+/// Changes with everything that a stream is good for.
+type Progress = (u64, u64, Option<u64>);
+
 struct Driver {
     follower: Follower,
     shared: Arc<Shared>,
     origin: Origin,
     contact: Contact,
+    let_in: Option<LetIn>,
     loading: Loading,
     pages: u64,
     stuck_at: Option<u64>,
@@ -136,6 +147,7 @@ impl Driver {
 
     /// `Ok`: it ended because this edge wants another one.
     async fn one_stream(&mut self) -> Result<(), Why> {
+        self.let_in = None;
         let mut client = self.origin.connect().await?;
         let (say, said) = mpsc::channel(64);
         let gone = |_| Why::Broken;
@@ -174,6 +186,7 @@ impl Driver {
                     } else if heard.1.elapsed() >= SILENCE {
                         return Err(Why::TimedOut);
                     }
+                    self.stays();
                     if let Some(id) = self.follower.ping(sys::boottime_ms()) {
                         say.try_send(request(Say::Ping(v1::Ping { id }))).map_err(|_| Why::TimedOut)?;
                     }
@@ -185,9 +198,17 @@ impl Driver {
         }
     }
 
-    /// Changes with everything that a stream is good for.
-    fn progress(&self) -> (u64, u64, Option<u64>) {
+    fn progress(&self) -> Progress {
         (self.follower.applied(), self.pages, self.follower.fresh_as_of())
+    }
+
+    /// Says that control is followed again, once the stream has lived for a while and was of use.
+    fn stays(&mut self) {
+        let long_ago = |let_in: &LetIn| sys::boottime_ms() >= let_in.at + LIVED.as_millis() as u64;
+        let progress = self.progress();
+        if let Some(let_in) = self.let_in.take_if(|let_in| long_ago(let_in) && let_in.progress != progress) {
+            self.contact.found(self.origin.url(), let_in.at);
+        }
     }
 
     fn hello(&mut self) -> v1::Hello {
@@ -228,6 +249,7 @@ impl Driver {
             Effect::Resume { epoch, fork_seq } => self.resume(epoch, fork_seq)?,
             Effect::Apply(changes) => {
                 let last = self.follower.applied();
+                let epoch = self.follower.position().map(|position| position.epoch).unwrap_or_default();
                 let _under_way = self
                     .shared
                     .under_way(|| Group::Changes(changes.first().map_or(last, |change| change.seq), last));
@@ -238,6 +260,10 @@ impl Driver {
                     {
                         self.loading.refused(key);
                     }
+                    tracing::debug!(
+                        name: "applied", target: "edge::changes",
+                        revision = Position::revision(epoch, change.seq), "a change was applied"
+                    );
                 }
                 Some(v1::Applied { seq: self.follower.applied(), page: 0 })
             }
@@ -251,7 +277,7 @@ impl Driver {
                     tracing::error!(
                         name: "change_not_understood",
                         behind = seq,
-                        "the next change needs a newer edge: this one stays where it is"
+                        "the next change needs a newer edge: this one stays where it is and turns blind; start a newer one"
                     );
                 }
                 return Err(Why::Other("the next change needs a newer edge".into()));
@@ -304,7 +330,7 @@ impl Driver {
 
     fn let_in(&mut self) {
         self.shared.feed.connected.store(true, Ordering::Release);
-        self.contact.found(self.origin.url());
+        self.let_in = Some(LetIn { at: sys::boottime_ms(), progress: self.progress() });
     }
 
     fn load(&mut self, as_of: u64, entries: &[Entry]) {

@@ -57,7 +57,11 @@ fn requests(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
         Ok(())
     })?;
     let misses = sum(shared, Meters::misses);
-    families.counter("linkr_edge_misses_total", "Requests that had to ask elsewhere.", misses)?;
+    families.counter(
+        "linkr_edge_misses_total",
+        "Requests whose link was not in memory: Redis or control was asked.",
+        misses,
+    )?;
     let turns = sum(shared, Meters::turns);
     families.counter("linkr_edge_turns_total", "Times that bytes of a connection were answered.", turns)
 }
@@ -70,7 +74,7 @@ fn can_be(tier: Tier, outcome: Outcome) -> bool {
 fn durations(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let mut all = Durations::default();
     shared.durations.iter().for_each(|published| published.add_to(&mut all));
-    let help = "From the first look at a request's bytes to the kernel's taking of the answer.";
+    let help = "Seconds from the first look at a request's bytes to the kernel's taking of the answer.";
     families.histogram("linkr_edge_request_duration_seconds", help, &histogram(&all))
 }
 
@@ -105,7 +109,7 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
 fn set(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let set = &shared.set;
     families.gauge("linkr_hot_set_entries", "Links in memory.", set.entries() as f64)?;
-    let help = "Bytes that they take, everything counted.";
+    let help = "Bytes that the links in memory take, everything counted.";
     families.gauge("linkr_hot_set_bytes", help, set.bytes() as f64)?;
     families.gauge("linkr_hot_set_budget_bytes", "The bound of linkr_hot_set_bytes.", set.budget() as f64)?;
     let help = "Links evicted because the budget was full.";
@@ -122,14 +126,14 @@ fn feed(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let help = "Changes that are known to exist and are not applied yet.";
     families.gauge("linkr_feed_lag_changes", help, lag as f64)?;
     let staleness = staleness(shared).unwrap_or(f64::INFINITY);
-    let help = "0 without such changes; otherwise seconds since there were none.";
+    let help = "Seconds since no known change was missing; 0 while none is.";
     families.gauge("linkr_feed_lag_seconds", help, lag_seconds(lag, staleness))?;
     let connected = feed.connected.load(Ordering::Relaxed);
     families.gauge("linkr_feed_connected", "1: a stream from control is up.", flag(connected))?;
     let help = "Streams begun again because a message was missing.";
     families.counter("linkr_feed_gaps_total", help, load(&feed.gaps))?;
     families.counter("linkr_feed_resets_total", "Times that the edge began anew.", load(&feed.resets))?;
-    let help = "Records that could not be understood.";
+    let help = "Records that could not be read: their codes are answered with 503.";
     families.counter("linkr_feed_quarantined_total", help, load(&feed.quarantined))?;
     let help = "Seconds since everything acknowledged was known to be applied.";
     families.gauge("linkr_edge_staleness_seconds", help, staleness)
@@ -139,14 +143,18 @@ fn feed(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
 fn snapshot(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let Some(counts) = shared.snapshot.as_ref().map(|snapshot| &snapshot.counts) else { return Ok(()) };
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let help = "Since the snapshot was written; +Inf: there is none.";
+    let help = "Seconds since the snapshot was written; +Inf: there is none.";
     families.gauge("linkr_edge_snapshot_age_seconds", help, counts.age_seconds())?;
-    families.gauge("linkr_edge_snapshot_bytes", "What it takes on disk.", load(&counts.bytes) as f64)?;
-    let help = "What writing it took, or reading it at the start.";
+    families.gauge(
+        "linkr_edge_snapshot_bytes",
+        "Bytes that the snapshot takes on disk.",
+        load(&counts.bytes) as f64,
+    )?;
+    let help = "Seconds that writing the snapshot took, or reading it at the start.";
     families.gauge("linkr_edge_snapshot_duration_seconds", help, load(&counts.took_ns) as f64 / 1e9)?;
-    let help = "Times that it could not be written.";
+    let help = "Times that the snapshot could not be written; the one before stays.";
     families.counter("linkr_edge_snapshot_write_failures_total", help, load(&counts.write_failures))?;
-    let help = "Times that it could not be read: this edge began with nothing.";
+    let help = "Times that the snapshot could not be read: this edge began with nothing.";
     families.counter("linkr_edge_snapshot_load_failures_total", help, load(&counts.load_failures))
 }
 
@@ -155,9 +163,9 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let Some(meters) = shared.redis.as_ref().map(|redis| &redis.meters) else { return Ok(()) };
     let up = meters.iter().filter(|meters| meters.is_up()).count();
     families.gauge("linkr_redis_up", "1: at least one worker asks Redis.", flag(up > 0))?;
-    let help = "Workers that do not ask it for now.";
+    let help = "Workers that do not ask Redis for now.";
     families.gauge("linkr_redis_breaker_open", help, (meters.len() - up) as f64)?;
-    let help = "Questions whose replies are awaited.";
+    let help = "Questions to Redis whose replies are awaited.";
     let in_flight: u64 = meters.iter().map(RedisMeters::in_flight).sum();
     families.gauge("linkr_redis_in_flight", help, in_flight as f64)?;
     let help = "Questions to Redis by what they came to.";
@@ -168,7 +176,7 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     })?;
     let mut all = Durations::default();
     meters.iter().for_each(|meters| meters.add_durations(&mut all));
-    let help = "From a question to what came of it.";
+    let help = "Seconds from a question to Redis to what came of it.";
     families.histogram("linkr_redis_request_duration_seconds", help, &histogram(&all))
 }
 

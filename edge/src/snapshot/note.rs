@@ -171,7 +171,7 @@ impl Inner {
         }
         self.width = length;
         if let Err(fault) = file.write_all_at(text.as_bytes(), 0) {
-            tracing::warn!(name: "note_not_written", %fault, "the note beside the snapshot cannot be written: crashes are not remembered");
+            tracing::warn!(name: "note_not_written", %fault, "the .note beside the snapshot cannot be written: what ends this edge is not remembered, until it is started again");
             self.file = None;
         }
     }

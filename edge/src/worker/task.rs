@@ -25,7 +25,7 @@ pub async fn contained(task: impl Future<Output = ()>) {
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| task.as_mut().poll(context));
         catch_unwind(poll).unwrap_or_else(|_| {
-            tracing::error!(name: "connection_panicked", "a connection was ended by a panic");
+            tracing::error!(name: "connection_panicked", "a connection was ended by a panic: the line of the panic says where; please report it");
             Poll::Ready(())
         })
     })

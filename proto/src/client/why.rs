@@ -208,11 +208,35 @@ fn of_tls(tls: &Tls) -> Why {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => Why::NotValidNow,
-        Tls::InvalidCertificate(why) => Why::BadCertificate(why.to_string()),
+        Tls::InvalidCertificate(why) => Why::BadCertificate(match why {
+            CertificateError::BadEncoding => "it is damaged".to_owned(),
+            CertificateError::Revoked => "it was revoked".to_owned(),
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "it is not for servers".to_owned()
+            }
+            why => words(why),
+        }),
         Tls::InvalidMessage(_) => Why::NoTls,
         Tls::AlertReceived(alert) => of_alert(*alert),
-        other => Why::Other(format!("TLS: {other}")),
+        Tls::PeerIncompatible(why) => {
+            Why::Other(format!("TLS: it and we have too little in common: {}", words(why)))
+        }
+        Tls::PeerMisbehaved(why) => Why::Other(format!("TLS: it breaks the protocol: {}", words(why))),
+        other => Why::Other(format!("TLS: {}", words(other))),
     }
+}
+
+/// The library's name for a case, as words: it has no others.
+fn words(case: &dyn fmt::Debug) -> String {
+    let name = format!("{case:?}");
+    let mut words = String::new();
+    for letter in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 fn of_alert(alert: AlertDescription) -> Why {
@@ -281,6 +305,21 @@ mod tests {
         assert_eq!(Why::of_status(&Status::unauthenticated("the key was revoked")).kind(), "key_refused");
         let said = Why::of_status(&Status::unavailable("control is stopping"));
         assert_eq!(said.to_string(), "it answers: control is stopping");
+    }
+
+    #[test]
+    fn no_line_shows_how_rust_writes_a_value() {
+        let misbehaved = Tls::PeerMisbehaved(rustls::PeerMisbehaved::TooManyEmptyFragments);
+        for (tls, said) in [
+            (misbehaved, "TLS: it breaks the protocol: too many empty fragments"),
+            (
+                Tls::InvalidCertificate(CertificateError::BadEncoding),
+                "its certificate cannot be used: it is damaged",
+            ),
+            (Tls::General("odd".into()), "TLS: general"),
+        ] {
+            assert_eq!(of_tls(&tls).to_string(), said);
+        }
     }
 
     #[tokio::test]

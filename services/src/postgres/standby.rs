@@ -1,8 +1,7 @@
 //! A second server that follows the first, and takes its place.
 
-use super::disk::Disk;
-use super::{PATIENCE, Place, Postgres, run, text};
-use crate::{Fault, Folder, program};
+use super::{PATIENCE, Postgres, run, text};
+use crate::{Fault, Folder, Place, program};
 use std::time::Instant;
 
 impl Postgres {
@@ -15,10 +14,7 @@ impl Postgres {
         let own = self.own.as_ref().ok_or_else(|| Fault::Failed("this server is not our own".into()))?;
         let folder = Folder::new("postgres", own.owner)?;
         let data = folder.path().join("data");
-        let disk = match place {
-            Place::Disk => None,
-            Place::Own => Some(Disk::mount(&data, own.owner)?),
-        };
+        let disk = place.made(&data, own.owner)?;
         let backup = program("pg_basebackup", std::slice::from_ref(&self.at.bin))?;
         let from = format!("{}/postgres?application_name=standby", self.at.server);
         let words = ["-D", &text(&data), "-R", "-X", "stream", "-c", "fast", "-d", &from];

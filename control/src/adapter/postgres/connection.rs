@@ -49,6 +49,8 @@ pub(super) struct Connections {
     auto_fork: bool,
     replaced: AtomicBool,
     synchronous: AtomicBool,
+    /// A call found the disk full, and none has shown since that there is room.
+    full: AtomicBool,
 }
 
 /// A connection for one try.
@@ -69,6 +71,7 @@ impl Connections {
             auto_fork,
             replaced: AtomicBool::new(false),
             synchronous: AtomicBool::new(false),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -88,7 +91,12 @@ impl Connections {
                 let tried = tokio::time::timeout(ONE_TRY, self.one(&mut call)).await;
                 let why = match tried.unwrap_or_else(|_| Err(Trouble::Passing("no answer came".into()))) {
                     Ok(answer) => return Ok(answer),
-                    Err(Trouble::Fault(fault)) => return Err(fault),
+                    Err(Trouble::Fault(fault)) => {
+                        if fault == StoreFault::Full {
+                            self.set_full(true);
+                        }
+                        return Err(fault);
+                    }
                     Err(Trouble::Passing(why)) => why,
                 };
                 if Instant::now() + pause > end || self.pool.is_closed() {
@@ -160,6 +168,15 @@ impl Connections {
 
     pub(super) fn set_synchronous(&self, synchronous: bool) {
         self.synchronous.store(synchronous, Relaxed);
+    }
+
+    /// Whether the disk was full when it was last heard of.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Relaxed)
+    }
+
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Relaxed);
     }
 
     pub(super) fn close(&self) {

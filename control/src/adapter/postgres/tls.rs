@@ -1,11 +1,12 @@
 //! TLS to the database by rustls: `sslmode` and `sslrootcert` of the address, as libpq reads them.
 
+use proto::pem::{self, Wanted};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,11 +66,9 @@ fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
             Ok(begun.dangerous().with_custom_certificate_verifier(unchecked).with_no_client_auth())
         }
         Trust::Roots(file) => {
-            let cannot = |e: &dyn std::fmt::Display| format!("cannot read the certificates of {file}: {e}");
-            let pem = proto::file::read(file.as_ref()).map_err(|e| cannot(&e))?.bytes;
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                roots.add(certificate.map_err(|e| cannot(&e))?).map_err(|e| cannot(&e))?;
+            let (file, mut roots) = (Path::new(file), RootCertStore::empty());
+            for certificate in pem::certificates(&pem::read(file, Wanted::Certificates)?, file)? {
+                roots.add(certificate).map_err(|_| pem::damaged(file))?;
             }
             Ok(begun.with_root_certificates(roots).with_no_client_auth())
         }

@@ -194,7 +194,7 @@ fn narrow(path: &Path) {
             );
         }
         Err(fault) => {
-            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store");
+            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store: chmod 600");
         }
     }
 }

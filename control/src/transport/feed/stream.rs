@@ -36,6 +36,8 @@ pub struct Stream<'a> {
     feeder: &'a Feeder,
     /// The only edge that may speak here, if its key or certificate says so.
     edge: Option<Arc<str>>,
+    /// As it calls itself in its hello.
+    name: Option<String>,
     inbound: Streaming<v1::FollowRequest>,
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
 }
@@ -99,7 +101,12 @@ impl<'a> Stream<'a> {
         inbound: Streaming<v1::FollowRequest>,
         out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
     ) -> Self {
-        Self { feeder, edge, inbound, out }
+        Self { feeder, edge, name: None, inbound, out }
+    }
+
+    /// The edge, as far as it is known.
+    pub fn named(&self) -> Option<&str> {
+        self.name.as_deref().or(self.edge.as_deref())
     }
 
     /// Serves it to its end.
@@ -179,6 +186,7 @@ impl<'a> Stream<'a> {
                  the edge with another --name",
             ));
         }
+        self.name = Some(hello.edge.clone());
         let proven = hello.proof.map_or(0, |proof| proof.position.seq);
         if hello.position.map_or(0, |own| own.seq).max(hello.seen).max(proven) >= SEQ_END {
             return Err(Status::invalid_argument("the hello names a seq that no log reaches"));

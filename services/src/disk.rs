@@ -1,11 +1,14 @@
-//! A file system of its own for the data of a server, in memory, which can be made full.
+//! A file system of its own for the data of a server: one in memory, which can be made full, or one in a file, which can
+//! turn read-only under whoever has files open there, as it does when the kernel meets an error on its disk.
 
-use crate::Fault;
+use crate::{Fault, program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Far more than anybody writes: memory is only taken for what is there.
 const ROOM: &str = "16g";
+/// Bytes of one in a file.
+const IN_FILE: u64 = 32 << 20;
 /// The server may write between the two steps of making it full.
 const ATTEMPTS: usize = 50;
 
@@ -18,13 +21,26 @@ pub enum Place {
     Own,
 }
 
+impl Place {
+    /// It, at this path.
+    pub(crate) fn made(self, path: &Path, owner: Option<(u32, u32)>) -> Result<Option<Disk>, Fault> {
+        match self {
+            Self::Disk => Ok(None),
+            Self::Own => Disk::mount(path, owner).map(Some),
+        }
+    }
+}
+
 /// A mounted file system, gone when it is dropped.
 #[derive(Debug)]
-pub(super) struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
+    /// One in memory, of this owner (uid, gid).
+    ///
+    /// # Errors
     /// [`Fault::Missing`] where mounting is not permitted.
-    pub(super) fn mount(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
+    pub fn mount(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
         std::fs::create_dir_all(path).map_err(|e| Fault::Failed(e.to_string()))?;
         let (uid, gid) = owner.unwrap_or_default();
         let options = format!("size={ROOM},mode=0700,uid={uid},gid={gid}");
@@ -33,8 +49,34 @@ impl Disk {
         Ok(Self(path.to_owned()))
     }
 
+    /// One in a file beside its path.
+    ///
+    /// # Errors
+    /// [`Fault::Missing`] where mounting is not permitted, or there is no `mkfs.ext4`.
+    pub fn in_file(path: &Path) -> Result<Self, Fault> {
+        let (file, mkfs) = (path.with_extension("ext4"), program("mkfs.ext4", &["/sbin".into()])?);
+        let failed = |e: std::io::Error| Fault::Failed(e.to_string());
+        std::fs::create_dir_all(path).map_err(failed)?;
+        std::fs::File::create(&file).and_then(|file| file.set_len(IN_FILE)).map_err(failed)?;
+        tool(&mkfs.to_string_lossy(), &["-q"], &file)?;
+        let mounted = tool("mount", &["-o", "loop", &file.to_string_lossy()], path);
+        mounted.map_err(|_| Fault::Missing("a file system in a file cannot be mounted: it".into()))?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// It is read-only from now on, whatever is open there: what the kernel does behind an error of the disk.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]: it is not one in a file.
+    pub fn turn_read_only(&self) -> Result<(), Fault> {
+        tool("mount", &["-o", "remount,abort"], &self.0).map(drop)
+    }
+
     /// From now on it is no larger than what it holds.
-    pub(super) fn fill(&self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn fill(&self) -> Result<(), Fault> {
         let mut last = Err(Fault::Failed("no attempt was made".into()));
         for _ in 0..ATTEMPTS {
             let said = tool("df", &["--block-size=1", "--output=used"], &self.0)?;
@@ -48,7 +90,10 @@ impl Disk {
     }
 
     /// It has room again.
-    pub(super) fn empty(&self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::Failed`]
+    pub fn empty(&self) -> Result<(), Fault> {
         tool("mount", &["-o", &format!("remount,size={ROOM}")], &self.0).map(drop)
     }
 }
