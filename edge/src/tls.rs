@@ -83,7 +83,16 @@ impl Offered {
         let (mut trouble, mut expired) = (Spell::default(), Spell::default());
         loop {
             tokio::time::sleep(POLL).await;
-            let looked = self.look();
+            // A pipe may stand there, which is waited for: not by the one thread that follows the log.
+            let look = move || {
+                let looked = self.look();
+                (self, looked)
+            };
+            let looked;
+            (self, looked) = match tokio::task::spawn_blocking(look).await {
+                Ok(back) => back,
+                Err(_) => return, // this process ends
+            };
             certificates::files_are("redirects", looked.is_ok());
             match certificates::expired("redirects") {
                 Some(why) => {

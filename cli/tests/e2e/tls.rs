@@ -417,6 +417,28 @@ fn a_stop_ends_sessions_epoll() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_certificate_holds_nobody_up() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let shown = Certificate::write(&dir, "a", &["a.example"]);
+    let mut linkr = start(&dir, &shown, &[]);
+    std::fs::remove_file(&shown.cert).unwrap();
+    assert!(command("mkfifo", dir.path()).arg(&shown.cert).status().unwrap().success());
+    let mut written = 0;
+    // Its reader waits for 5 s. All the while what is written arrives, as without.
+    until("the reason", || {
+        let code = format!("n{written}");
+        linkr.ok(&dir, &["link", "create", TARGET, "--code", &code, "--ack", "propagated"]);
+        assert_eq!(linkr.get(&format!("/{code}")).status, 302, "{}", linkr.stderr());
+        written += 1;
+        linkr.stderr().contains("certificates_unusable").then_some(())
+    });
+    assert!(!linkr.stderr().contains(" blind:"), "{}", linkr.stderr());
+    linkr.ask_to_stop();
+    assert_eq!(linkr.exited().code(), Some(0), "{}", linkr.stderr());
+}
+
+#[test]
 fn flags_that_do_not_go_together_are_said() {
     let dir = Dir::new();
     let (a, b) = (Certificate::write(&dir, "a", &["a.test"]), Certificate::write(&dir, "b", &["b.test"]));

@@ -98,7 +98,9 @@ impl Offered {
                 () = tokio::time::sleep(POLL) => {}
                 _ = stop.wait_for(|&stop| stop) => return,
             }
-            let looked = self.look();
+            // A pipe may stand there, which is waited for: not by a thread that others need.
+            let own = Arc::clone(&self);
+            let Ok(looked) = tokio::task::spawn_blocking(move || own.look()).await else { return };
             certificates::files_are("api", looked.is_ok());
             match certificates::expired("api") {
                 Some(why) => {
