@@ -35,7 +35,13 @@ pub fn restore(args: &PutBack) -> Result<(), Fault> {
     let shown = store.display();
     out::line(&format!("{shown} holds everything up to revision {}", revision(done.head)))?;
     if let Some(kept) = done.kept {
-        out::line(&format!("what was there before is {}", kept.display()))?;
+        let (kept, log) = (kept.display(), format!("{}-wal", kept.display()));
+        let log =
+            if std::path::Path::new(&log).exists() { format!(", and its log {log}") } else { String::new() };
+        out::line(&format!("what was there before is {kept}{log}"))?;
+        if !log.is_empty() {
+            out::line(&format!("to undo this, move both back, as {shown} and {shown}-wal"))?;
+        }
     }
     out::line("its next start begins a new history there, and every edge that has seen more begins anew")
 }

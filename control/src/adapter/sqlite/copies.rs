@@ -53,6 +53,7 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<(), String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
     let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
+    mark::roll_back(path).map_err(|e| cannot(&e))?;
     let mark = mark::of(path).map_err(|e| cannot(&e))?;
     match file.try_lock_shared() {
         Ok(()) => {}
@@ -91,7 +92,14 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         return Err(format!("{shown} is open in a running linkr: take a copy of it with linkr backup"));
     }
     let log = mark::log_of(&from).map_err(|e| cannot(&e))?;
-    let mark = mark::of(&from).map_err(|e| cannot(&e))?;
+    let writing = |e: &dyn std::fmt::Display| format!("cannot write {target}: {e}");
+    let new = Unfinished::new(&store).map_err(|e| writing(&e))?;
+    fs::copy(&from, new.path()).map_err(|e| writing(&e))?;
+    if beside(&from, "-journal").exists() {
+        fs::copy(beside(&from, "-journal"), beside(new.path(), "-journal")).map_err(|e| writing(&e))?;
+    }
+    mark::roll_back(new.path()).map_err(|e| cannot(&e))?;
+    let mark = mark::of(new.path()).map_err(|e| cannot(&e))?;
     let whole = mark.is_none_or(|mark| mark.is_closed()) && !matches!(log, Log::Holds(_));
     if !whole && !accept {
         return Err(format!(
@@ -99,9 +107,6 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
              linkr restore --accept {shown} takes it for what it holds, after a check"
         ));
     }
-    let writing = |e: &dyn std::fmt::Display| format!("cannot write {target}: {e}");
-    let new = Unfinished::new(&store).map_err(|e| writing(&e))?;
-    fs::copy(&from, new.path()).map_err(|e| writing(&e))?;
     let logged = matches!(log, Log::Holds(_));
     if logged {
         fs::copy(beside(&from, "-wal"), beside(new.path(), "-wal")).map_err(|e| writing(&e))?;
@@ -112,6 +117,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         ),
         false => why,
     })?;
+    new.settle().map_err(|e| writing(&e))?;
     let kept = keep(&store).map_err(|e| writing(&e))?;
     new.becomes(&store).map_err(|e| writing(&e))?;
     Ok(Restored { head, kept })
@@ -133,16 +139,18 @@ fn finish(copy: &Path, of: &Path) -> Result<Position, String> {
     Ok(head)
 }
 
-/// What is there gets another name, with its log. The store has its name until the new one takes it: nobody who starts
-/// in between finds nothing, and begins anew without a word.
+/// What is there gets another name, with all that belongs to it: a journal that stayed would be rolled back into the new
+/// one. The store has its name until the new one takes it: nobody who starts in between finds nothing, and begins anew
+/// without a word.
 fn keep(store: &Path) -> std::io::Result<Option<PathBuf>> {
     if !store.exists() {
         return Ok(None);
     }
+    let _ = mark::roll_back(store); // one that is too damaged for that keeps its journal
     let now = crate::wire::timestamp(crate::writer::unix_ms()).to_string().replace([':', '.'], "-");
     let kept = beside(store, &format!(".before-{now}"));
     fs::hard_link(store, &kept)?;
-    for ending in ["-wal", "-shm"] {
+    for ending in ["-journal", "-wal", "-shm"] {
         match fs::rename(beside(store, ending), beside(&kept, ending)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
             _ => {}

@@ -4,9 +4,11 @@
 use super::file::{Identity, beside, is_same};
 use super::read;
 use link::{Epoch, Position};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 /// Logs of one opening follow each other by a count in their heads; one that is further away is another's. A log is begun
 /// anew after 1,000 pages at the soonest, so this is years of writing.
@@ -63,6 +65,19 @@ pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
         "SELECT nonce, inode, device, born, boot, salt, epoch_counter, epoch_random, head, tag FROM opened";
     let read = |row: &Row<'_>| Mark::of_row(row, header.cast_unsigned());
     db.query_row(sql, [], read).optional()
+}
+
+/// Rolls back what a killed process was writing into the file itself. Nothing is done where the journal is that of one that
+/// runs: SQLite knows by its locks.
+pub(super) fn roll_back(path: &Path) -> rusqlite::Result<()> {
+    if std::fs::metadata(beside(path, "-journal")).map_or(0, |journal| journal.len()) == 0 {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(Duration::from_secs(2))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?; // a log beside it is not judged yet
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
 /// `immutable`: the file as it is, without locks and without the log.

@@ -371,3 +371,65 @@ fn a_crash_in_a_start_after_a_crash_is_recovered_from() {
     let young = Mark { salt: None, ..mark };
     assert_eq!(judge(&path, &young, &now, Log::Missing), Judged::Good);
 }
+
+/// Leaves the file in the middle of a write: pages of it are written, and the journal that takes them back is there.
+fn torn_by_a_crash(folder: &Folder, name: &str) {
+    let path = folder.file(name);
+    let db = Connection::open(&path).unwrap();
+    db.pragma_update(None, "journal_mode", "delete").unwrap();
+    db.pragma_update(None, "cache_size", 1).unwrap();
+    db.pragma_update(None, "cache_spill", 1).unwrap();
+    db.execute_batch(
+        "BEGIN IMMEDIATE; UPDATE opened SET nonce = 7; UPDATE links SET record = zeroblob(5000)",
+    )
+    .unwrap();
+    db.execute_batch(
+        "CREATE TABLE filler (a); INSERT INTO filler SELECT zeroblob(3000) FROM links, links LIMIT 500",
+    )
+    .unwrap();
+    // Another process copies what a crash would leave: locks are not copied.
+    sh(folder, &format!("mkdir torn; cp {name} torn/{name}; cp {name}-journal torn/{name}-journal"));
+    db.execute_batch("ROLLBACK").unwrap();
+    drop(db);
+    sh(folder, &format!("mv torn/{name} torn/{name}-journal . && rmdir torn"));
+    assert!(std::fs::metadata(beside(&path, "-journal")).unwrap().len() > 512);
+}
+
+#[test]
+fn a_crash_in_a_start_after_a_move_is_rolled_back() {
+    let (folder, store) = copied("true");
+    write(&store, 10..300);
+    drop(store);
+    torn_by_a_crash(&folder, "linkr.db");
+    let copy = folder.file("copy.db");
+    super::super::backup(&folder.file("linkr.db"), &copy).unwrap();
+    assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().seq, 300);
+    torn_by_a_crash(&folder, "copy.db");
+    assert_eq!(open(&copy).unwrap().head().unwrap().seq, 300);
+}
+
+#[test]
+fn a_journal_of_the_store_before_is_not_rolled_back_into_the_restored_one() {
+    use super::super::{backup, restore};
+    let (folder, store) = copied("true");
+    let (db, copy, third) = (folder.file("linkr.db"), folder.file("copy.db"), folder.file("third.db"));
+    backup(&db, &copy).unwrap();
+    write(&store, 10..300);
+    drop(store);
+    torn_by_a_crash(&folder, "linkr.db");
+    assert_eq!(restore(&db, &third, false).unwrap().head.seq, 300, "with the journal of its source");
+    let kept = restore(&copy, &db, false).unwrap().kept.unwrap();
+    assert!(!beside(&db, "-journal").exists());
+    let store = open(&db).unwrap();
+    assert_eq!(store.head().unwrap().seq, 10);
+    assert!(super::super::check::whole(&super::super::open::reader(&db).unwrap()).unwrap().is_ok());
+    drop(store);
+    assert_eq!(open(&kept).unwrap().head().unwrap().seq, 300);
+    // Too damaged to be rolled back: its journal goes with it all the same.
+    std::fs::write(&db, b"no database at all").unwrap();
+    std::fs::write(beside(&db, "-journal"), [1; 600]).unwrap();
+    let kept = restore(&copy, &db, false).unwrap().kept.unwrap();
+    assert!(!beside(&db, "-journal").exists());
+    assert_eq!(std::fs::read(&kept).unwrap(), b"no database at all");
+    assert_eq!(open(&db).unwrap().head().unwrap().seq, 10);
+}

@@ -57,6 +57,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
         OpenFault(format!("cannot open the store {shown}: {e}; give another file or restore a backup"))
     };
     let log = mark::log_of(&files.path).map_err(|e| broken(&e))?;
+    mark::roll_back(&files.path).map_err(|e| broken(&e))?;
     let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
     match marked.as_ref().map_or(Judged::Good, |mark| mark::judge(path, mark, &files.identity, log)) {
         Judged::Good => {}
