@@ -255,6 +255,8 @@ async fn questions_of_one_edge_without_end_are_answered_or_refused_and_no_other_
         match status.unwrap() {
             status if status.message().contains("the log has not reached") => behind += 1,
             status if status.message().contains("512 of Fetch") => refused += 1,
+            // HTTP/2's own word: more than 200 on one connection.
+            status if format!("{status:?}").contains("REFUSED_STREAM") => refused += 1,
             status => panic!("{status:?}"),
         }
     }
