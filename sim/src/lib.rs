@@ -1,19 +1,16 @@
 //! The protocol of propagation, run for real on one thread from one seed: the state machines of `feed`, `hot::Set` and
 //! the way of a request through `hot`, between fakes that only execute effects. docs/propagation.md says what for.
 
-mod control;
 mod counters;
-mod edge;
-mod judge;
-mod liar;
-mod reader;
+mod messages;
+mod plan;
 mod redis;
 mod rng;
 mod store;
 mod world;
 
 pub use counters::Counters;
-pub use judge::Failure;
+pub use world::Failure;
 
 use link::rule::{Rule, switch_off};
 use std::panic::{AssertUnwindSafe, catch_unwind};

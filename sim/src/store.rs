@@ -1,8 +1,8 @@
 //! The database: it executes effects (numbering by R1, restores, new histories) and remembers every history there ever
 //! was, so that answers can be judged. No rule of an edge is here.
 
+use crate::plan::EDGES;
 use crate::rng::Rng;
-use crate::world::EDGES;
 use bytes::Bytes;
 use feed::{Entry, LogView, Proof};
 use link::{Change, ChangeKind, Class, Epoch, Link, LinkParts, Position, Seq, State, Target};

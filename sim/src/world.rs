@@ -1,63 +1,31 @@
 //! The world of one seed: who does what next, what goes wrong, and the end, when nothing does any more.
 
-use crate::control::{Control, Fetch, Waiting};
+mod control;
+mod edge;
+mod judge;
+mod liar;
+mod reader;
+
+pub use judge::Failure;
+
+use self::control::{Control, Waiting};
+use self::edge::{Edge, READERS};
 use crate::counters::Counters;
-use crate::edge::{Edge, READERS};
-use crate::judge::Failure;
-use crate::liar::Liar;
-use crate::reader::Lookup;
+use crate::messages::Fetch;
+use crate::plan::{CONTROLS, EDGES, Fault, Faults};
 use crate::redis::Redis;
 use crate::rng::Rng;
 use crate::store::{KEYS, Store, Value};
 use feed::edges::Table;
 use hot::{Domains, Stamp, View};
+use liar::Liar;
 use link::Seq;
 use link::rule::{Rule, off};
+use reader::{Lookup, Reader};
 use std::collections::VecDeque;
 
-/// One that must evict, one that can be complete, one between.
-pub const EDGES: usize = 3;
-/// Processes over one database.
-pub const CONTROLS: usize = 2;
 /// Rounds without faults after which everybody must have caught up.
 const CALM_ROUNDS: usize = 400;
-
-/// What can go wrong in a run. Each seed draws its own mixture: faults hide one another.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // they say it
-pub enum Fault {
-    Cut,
-    Drop,
-    Repeat,
-    Shuffle,
-    Late,
-    Restart,
-    Snapshot,
-    Control,
-    Restore,
-    Cold,
-    Bump,
-    Redis,
-    Pause,
-    Jump,
-    Lag,
-    Bad,
-    Strange,
-    Retention,
-    Liar,
-}
-
-/// The mixture of a seed.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults(u64);
-
-impl Faults {
-    /// Whether this goes wrong here.
-    #[must_use]
-    pub fn has(self, fault: Fault) -> bool {
-        self.0 & 1 << fault as u64 != 0
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -487,7 +455,7 @@ impl World {
             let (old, new) = (&self.store.branches[before], self.store.current);
             let shared = old.shared(self.store.now());
             for edge in &mut self.edges {
-                edge.readers.iter_mut().for_each(crate::reader::Reader::disconnect);
+                edge.readers.iter_mut().for_each(Reader::disconnect);
                 edge.wants_hello = true;
                 edge.asking = false;
                 edge.link.clear_down();

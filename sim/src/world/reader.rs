@@ -1,8 +1,9 @@
 //! A client's connection: requests as bytes through `hot::answer`, and the questions a miss leads to.
 
+use super::World;
+use crate::messages::Known;
 use crate::redis::SHARD;
 use crate::store::{KEYS, named};
-use crate::world::World;
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{Question, told as redis_told};
@@ -185,14 +186,14 @@ impl World {
     }
 
     /// Origin said this, or nothing.
-    pub fn told(&mut self, e: usize, r: usize, known: Option<&crate::edge::Known>) {
+    pub fn told(&mut self, e: usize, r: usize, known: Option<&Known>) {
         match known {
             Some(known) => self.finish(e, r, Some((Source::Origin, known))),
             None => self.hunt(e, r),
         }
     }
 
-    fn finish(&mut self, e: usize, r: usize, known: Option<(Source, &crate::edge::Known)>) {
+    fn finish(&mut self, e: usize, r: usize, known: Option<(Source, &Known)>) {
         let Some((miss, _)) = self.edges[e].readers[r].miss.take() else { return };
         let told = known.map(|(source, known)| (source, known.told()));
         let asked = told.as_ref().map_or(Asked::Nobody, |(source, told)| Asked::Told(*source, told));

@@ -1,14 +1,13 @@
 //! Two control processes over one database: what they do with hellos, streams, questions and Redis.
 
-use crate::edge::{Down, Up};
+use super::World;
+use crate::messages::{Down, Up};
+use crate::plan::{EDGES, Fault};
 use crate::redis::SHARD;
-use crate::world::{EDGES, Fault, World};
 use bytes::Bytes;
 use feed::edges::Arrival;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
-use feed::{
-    Admission, Event, HeadReads, Hello, LogView, Next, Proof, Session, admit, proves_another_history,
-};
+use feed::{Admission, Event, HeadReads, Hello, LogView, Next, Session, admit, proves_another_history};
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -60,29 +59,6 @@ pub struct Waiting {
     pub commit: u32,
     /// Since when.
     pub since: u64,
-}
-
-/// A question of an edge, on its way.
-#[derive(Clone, Debug)]
-pub struct Fetch {
-    /// Whose.
-    pub edge: usize,
-    /// Which process of that edge.
-    pub incarnation: u64,
-    /// A reader's, or the ask list's.
-    pub reader: Option<usize>,
-    /// Which keys.
-    pub keys: Vec<usize>,
-    /// The answer must be current at this seq or later.
-    pub min_seq: Seq,
-    /// Only the database itself may answer: the client has met a history that the edge does not know.
-    pub primary: bool,
-    /// The set's generation when it was asked.
-    pub generation: u64,
-    /// `applied`, and how many answers the set had taken, then.
-    pub then: (Seq, u64),
-    /// Set once control has answered.
-    pub answer: Option<(Proof, Vec<Bytes>)>,
 }
 
 impl Control {

@@ -1,11 +1,12 @@
 //! An edge: the same calls in the same order as `edge/src/background`, with every wait made visible.
 
-use crate::control::Fetch;
-use crate::reader::Reader;
+use super::World;
+use super::reader::Reader;
+use crate::messages::{Down, Fetch, Known, Up};
+use crate::plan::Fault;
 use crate::store::Store;
-use crate::world::{Fault, World};
 use bytes::Bytes;
-use feed::{Effect, Entry, Event, Follower, Hello, Proof};
+use feed::{Effect, Entry, Follower, Proof};
 use hot::{Absence, Dump, Dumped, Fill, Fork, Found, Loading, Set, Stored, Told};
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
@@ -16,26 +17,6 @@ use std::collections::VecDeque;
 pub const READERS: usize = 3;
 /// Keys that one question of the ask list names.
 const ASK_KEYS: usize = 4;
-
-/// A message to control.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // those of linkr.v1.FollowRequest
-pub enum Up {
-    Hello(Hello),
-    Applied { seq: Seq, page: u64 },
-    Ping(u64),
-}
-
-/// A message from control, and the history that it was sent in.
-#[derive(Clone, Debug)]
-pub struct Down {
-    /// The message.
-    pub event: Event,
-    /// For the judge only.
-    pub branch: usize,
-    /// What the edge can show of it.
-    pub proof: Option<Proof>,
-}
 
 /// The way between an edge and a control.
 #[derive(Debug, Default)]
@@ -125,26 +106,6 @@ pub struct Edge {
     loading: Loading,
     budget: usize,
     fences: usize,
-}
-
-/// An answer that the set took, or that agrees with what it holds.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Of which history.
-    pub epoch: Epoch,
-    /// Current at.
-    pub as_of: Seq,
-    /// Made by.
-    pub version: Seq,
-    /// What it is.
-    pub value: Option<Stored>,
-}
-
-impl Known {
-    /// As the set and the hot path take it.
-    pub fn told(&self) -> Told<'_> {
-        Told { epoch: self.epoch, as_of: self.as_of, version: self.version, value: self.value.as_ref() }
-    }
 }
 
 impl Edge {

@@ -1,7 +1,8 @@
 //! Somebody with the credential of an edge, who says whatever a hello can say. It has every proof that it was ever given,
 //! and at times those of an edge that it robbed. Nothing that it does may change anything for others.
 
-use crate::world::{CONTROLS, EDGES, World};
+use super::World;
+use crate::plan::{CONTROLS, EDGES};
 use feed::{Admission, Hello, Proof, admit};
 use link::{Epoch, Position, Seq};
 

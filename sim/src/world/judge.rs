@@ -1,9 +1,9 @@
 //! The invariants, by name. An answer is judged by the moment its request was sent.
 
-use crate::control::Fetch;
-use crate::reader::{Answer, MAX_STALE_MS, Request};
+use super::World;
+use super::reader::{Answer, MAX_STALE_MS, Request};
+use crate::messages::Fetch;
 use crate::store::{KEYS, Store, Value, named};
-use crate::world::World;
 use feed::BOUND_MS;
 use hot::{Absence, Found, Tier};
 use link::{Class, Epoch, Position, Seq};
