@@ -7,10 +7,9 @@ mod explain;
 mod follow;
 mod metrics;
 mod origin;
-pub mod records;
 
+use crate::keep::Restored;
 use crate::shared::{Question, Shared};
-use crate::snapshot::Restored;
 use crate::sys;
 use crate::tls::Offered;
 use crate::{Config, StartFault};

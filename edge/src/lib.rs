@@ -1,9 +1,13 @@
 //! The half that reads: redirects from memory on pinned threads, kept current by one thread that follows the log.
 //!
 //! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
-//! `snapshot` the file that keeps the links over a restart.
+//! `keep` what keeps the links over a restart.
 
 mod background;
+mod driver;
+mod keep;
+mod latency;
+mod records;
 mod redis;
 mod shared;
 mod snapshot;
@@ -11,9 +15,10 @@ mod sys;
 mod tls;
 mod worker;
 
+use keep::Keeper;
 use redis::Redis;
 use shared::{Question, Shared};
-use snapshot::{Keeper, Snapshot};
+use snapshot::Snapshot;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,10 +30,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker::Listeners;
 
+pub use driver::Driver;
 pub use redis::{RedisConfig, RedisUrl};
 pub use sys::{file_limit, raise_file_limit};
 pub use tls::{Offered, Session, TlsConfig};
-pub use worker::Driver;
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
@@ -118,7 +123,7 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
-        restored = snapshot.restore(&shared);
+        restored = keep::restore(snapshot, &shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
     let (pinned, kept_back) = (!config.unpinned, config.files_kept_back);

@@ -1,6 +1,6 @@
 //! Where Redis is, what is said first on every connection to it, and what each worker counts of it.
 
-use crate::shared::{Durations, Published};
+use crate::latency::{Durations, Published};
 use crate::sys;
 use feed::Spell;
 use feed::relay::{Shard, position_key};

@@ -1,11 +1,10 @@
 //! The little that the threads of an edge share: the set, the state of the feed, counters that each has one writer,
 //! and the way by which a worker asks the background thread.
 
-mod latency;
-
+use crate::driver::Driver;
+use crate::latency::Published;
 use crate::redis::Redis;
 use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
-use crate::worker::Driver;
 use feed::Trouble;
 use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
@@ -14,8 +13,6 @@ use link::{Epoch, Key, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
-
-pub use latency::{Durations, Published};
 
 /// Questions that wait for the background thread; one more is answered with 503.
 pub const MAX_QUESTIONS: usize = 1_024;

@@ -1,30 +1,23 @@
-//! The edge's own file (R8b): what it held goes to disk now and then and at a clean stop, and a start reads it back, so
-//! that an edge whose control is away comes back with its links. On a plain thread; no request ever waits for it.
+//! The edge's own file (R8b): where it is, the note beside it, and what happened to them. It is written and read in `keep`.
 
 mod note;
-mod read;
-mod write;
 
 use crate::StartFault;
-use crate::shared::Shared;
 use crate::sys;
 use link::Position;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use note::{Group, UnderWay};
-pub use read::Restored;
-use write::Pace;
 
 /// The file, the note beside it, and what happened to them.
 #[derive(Debug)]
 pub struct Snapshot {
-    path: PathBuf,
+    /// Where it is.
+    pub path: PathBuf,
     /// What is under way.
     pub note: note::Note,
     /// Counted for `/metrics`.
@@ -58,12 +51,6 @@ impl Snapshot {
         let note = note::Note::open(&beside(path, "note")).map_err(StartFault)?;
         Ok(Self { path: path.to_path_buf(), note, counts: Counts::default() })
     }
-
-    /// Reads the file into the set, before any other thread uses that. `None`: there is none that can be used, and this
-    /// edge begins with nothing.
-    pub fn restore(&self, shared: &Shared) -> Option<Restored> {
-        read::restore(self, shared)
-    }
 }
 
 impl Counts {
@@ -76,48 +63,11 @@ impl Counts {
     }
 
     /// A file of this age was written or read.
-    fn done(&self, age: Duration, bytes: u64, took: Duration) {
+    pub fn done(&self, age: Duration, bytes: u64, took: Duration) {
         let at = sys::boottime_ms().saturating_sub(age.as_millis() as u64).max(1);
         self.at_ms.store(at, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
         self.took_ns.store(took.as_nanos() as u64, Ordering::Relaxed); // 584 years
-    }
-}
-
-/// The thread that writes the file.
-pub struct Keeper {
-    shared: Arc<Shared>,
-    stop: mpsc::Sender<()>,
-    thread: JoinHandle<Pace>,
-}
-
-impl Keeper {
-    /// Starts it, before anything else touches the set. `restored`: the file holds what the set does.
-    ///
-    /// # Errors
-    /// [`StartFault`]
-    pub fn start(shared: Arc<Shared>, restored: bool) -> Result<Self, StartFault> {
-        let (stop, stopped) = mpsc::channel();
-        let mut pace = if restored { Pace::restored(&shared) } else { Pace::default() };
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("snapshot".into())
-            .spawn(move || {
-                sys::let_others_go_first();
-                pace.keep(&own, &stopped);
-                pace
-            })
-            .map_err(|fault| StartFault(format!("cannot start the snapshot thread: {fault}")))?;
-        Ok(Self { shared, stop, thread })
-    }
-
-    /// Ends the thread, and writes a last time: here, because now nobody has to go first. What fills the set has ended
-    /// before.
-    pub fn stop(self) {
-        drop(self.stop);
-        if let Ok(mut pace) = self.thread.join() {
-            pace.look(&self.shared, true);
-        }
     }
 }
 
@@ -150,18 +100,15 @@ fn own_file(file: &Path) -> Result<(), StartFault> {
 }
 
 /// `FILE.ending`.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     name.into()
 }
 
-fn unix_ms() -> i64 {
+/// Now, by the wall clock, in Unix milliseconds.
+pub fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
-
-#[cfg(test)]
-#[path = "snapshot/tests.rs"]
-mod tests;

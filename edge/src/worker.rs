@@ -3,14 +3,15 @@
 mod clock;
 mod connection;
 mod deadlines;
-mod driver;
 mod redis;
+mod runtime;
 mod socket;
 mod task;
 mod ticks;
 mod wire;
 
-use crate::shared::{Answer, Durations, Meters, Question, Shared, Told};
+use crate::latency::Durations;
+use crate::shared::{Answer, Meters, Question, Shared, Told};
 use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
@@ -27,7 +28,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use ticks::Ticks;
 
-pub use driver::Driver;
+use crate::driver::Driver;
 
 /// At the end of a drain, for connections that are silent to be told, and for answers that are being written.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ pub fn run(
     sys::take_short_turns(); // where they are not to be had, it waits for its turn
     let ask = RefCell::new(shared.ask());
     let files = sys::file_limit();
-    driver::run(report, move || async move {
+    runtime::run(report, move || async move {
         let worker = Rc::new(Worker {
             index,
             redis: Tier::start(&shared, index),

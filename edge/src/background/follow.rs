@@ -2,9 +2,10 @@
 
 use super::contact::Contact;
 use super::origin::{MAX_KEYS, Origin};
-use super::records;
+use crate::keep::Restored;
+use crate::records;
 use crate::shared::Shared;
-use crate::snapshot::{Group, Restored, Standing};
+use crate::snapshot::{Group, Standing};
 use crate::sys;
 use feed::{Effect, Entry, Event, Follower, Proof};
 use hot::{Fill, Fork, Loading, Stored};

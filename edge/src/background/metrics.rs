@@ -1,8 +1,9 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
-use super::records::staleness;
+use crate::latency::Durations;
+use crate::records::staleness;
 use crate::redis::{Came, RedisMeters};
-use crate::shared::{Durations, Meters, Shared};
+use crate::shared::{Meters, Shared};
 use exposition::{Collector, Encoder, Families, Histogram};
 use hot::{Outcome, Tier};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Asks control for single links: what workers miss, batched, one question for each key at a time.
 
-use super::records;
 use crate::StartFault;
+use crate::records;
 use crate::shared::{Answer, Question, Shared, Told};
 use crate::snapshot::Group;
 use crate::sys;

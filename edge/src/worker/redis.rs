@@ -6,9 +6,10 @@ mod pipe;
 mod replies;
 mod signal;
 
-use crate::background::records::{self, Copied};
+use crate::latency::Durations;
+use crate::records::{self, Copied};
 use crate::redis::{Came, Redis, RedisMeters};
-use crate::shared::{Answer, Durations, Shared, Told};
+use crate::shared::{Answer, Shared, Told};
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{self, Shard};

@@ -1,5 +1,5 @@
 //! The file that an edge starts from: any bytes, and bytes whose sums are right whatever they say. It is read as
-//! `edge/src/snapshot/read.rs` does, and what a set then holds is what a write could have made.
+//! `edge/src/keep/read.rs` does, and what a set then holds is what a write could have made.
 
 use super::{leads_somewhere_safe, responses};
 use crate::domain::encode_domain;

@@ -1,8 +1,8 @@
 //! Reads the file at the start. What cannot be believed is put aside, and the edge begins with nothing.
 
-use super::{Snapshot, Standing, beside, unix_ms};
-use crate::background::records;
+use crate::records;
 use crate::shared::Shared;
+use crate::snapshot::{Snapshot, Standing, beside, unix_ms};
 use crate::sys;
 use hot::Stored;
 use link::{DomainId, Key, Position};
@@ -26,7 +26,9 @@ pub struct Restored {
     pub complete: bool,
 }
 
-pub(super) fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> {
+/// Reads the file into the set, before any other thread uses that. `None`: there is none that can be used, and this edge
+/// begins with nothing.
+pub fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> {
     let (path, began) = (&snapshot.path, Instant::now());
     let file = match File::open(path) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {

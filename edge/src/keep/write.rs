@@ -1,7 +1,7 @@
 //! Writes the file: beside the old one, synced, and put in its place in one step.
 
-use super::{Snapshot, beside, unix_ms};
 use crate::shared::Shared;
+use crate::snapshot::{Snapshot, beside, unix_ms};
 use crate::sys;
 use hot::{Dump, Found};
 use link::{Epoch, Seq};

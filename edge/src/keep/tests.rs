@@ -2,10 +2,14 @@
 
 use super::write::{Written, write};
 use super::*;
-use crate::background::records;
+use crate::records;
+use crate::snapshot::{Group, Snapshot, Standing, beside};
 use hot::{Found, Stored};
-use link::{Epoch, Link, LinkParts, Target};
-use std::fs;
+use link::{Epoch, Link, LinkParts, Position, Target};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 const AT: Position = Position { epoch: Epoch { counter: 2, random: 5 }, seq: 40, tag: 77 };
 
@@ -27,7 +31,7 @@ impl Dir {
     fn start(&self) -> (Shared, Option<Restored>) {
         let snapshot = Snapshot::open(&self.file()).unwrap();
         let shared = Shared::new(1 << 22, 1, futures_channel::mpsc::channel(1).0, Some(snapshot), None);
-        let restored = own(&shared).restore(&shared);
+        let restored = restore(own(&shared), &shared);
         (shared, restored)
     }
 
@@ -184,7 +188,7 @@ fn a_smaller_budget_holds_what_it_can() {
     dir.written(30);
     let snapshot = Snapshot::open(&dir.file()).unwrap();
     let shared = Shared::new(2_000, 1, futures_channel::mpsc::channel(1).0, Some(snapshot), None);
-    let restored = own(&shared).restore(&shared).unwrap();
+    let restored = restore(own(&shared), &shared).unwrap();
     assert!(!restored.complete && !shared.set.is_complete());
     assert!(shared.set.entries() > 0 && shared.set.bytes() <= 2_000);
 }

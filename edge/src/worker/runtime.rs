@@ -1,30 +1,9 @@
-//! Which driver a worker runs on: io_uring with the flags that make it fast, without them, or epoll, in this order.
+//! Runs a worker on the best driver there is: io_uring with the flags that make it fast, without them, or epoll.
 
+use crate::driver::Driver;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use std::io;
 use std::sync::mpsc::Sender;
-
-/// A driver, and how much of it the kernel granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Driver {
-    /// io_uring with SINGLE_ISSUER and COOP_TASKRUN (Linux 6.0).
-    IoUring = 0,
-    /// io_uring without flags: 1.6 times the CPU for each redirect.
-    IoUringPlain = 1,
-    /// epoll: where io_uring is not there or not allowed, as in most containers.
-    Epoll = 2,
-}
-
-impl Driver {
-    /// In the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::IoUring, Self::IoUringPlain, Self::Epoll];
-
-    /// For people and the `driver` label.
-    pub fn name(self) -> &'static str {
-        ["io_uring", "io_uring without flags", "epoll"][self as usize]
-    }
-}
 
 /// Submission queue entries: a turn of many ready connections submits several.
 const ENTRIES: u32 = 4096;
