@@ -30,7 +30,7 @@ impl Row {
     pub fn to_bytes(&self) -> Bytes {
         let info = self.info.clone();
         let frozen = Frozen {
-            record: proto::encode(self.version, &State::Live(self.link.clone())),
+            record: record::encode(self.version, &State::Live(self.link.clone())),
             title: info.title,
             tags: info.tags,
             note: info.note,
@@ -48,7 +48,7 @@ impl Row {
     pub fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Self, StoreFault> {
         let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a row of the audit: {what}"));
         let frozen = Frozen::decode(bytes).map_err(|e| wrong(&e))?;
-        let versioned = proto::decode(&frozen.record).map_err(|e| wrong(&e))?;
+        let versioned = record::decode(&frozen.record).map_err(|e| wrong(&e))?;
         let State::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
         let Frozen { title, tags, note, create_time, update_time, delete_time, .. } = frozen;
         let (key, version, info) = (key.clone(), versioned.version, Info { title, tags, note });

@@ -317,7 +317,7 @@ impl Row {
             None => State::Live(self.link.clone()),
             Some(_) => State::Deleted,
         };
-        proto::encode(self.version, &state)
+        record::encode(self.version, &state)
     }
 }
 

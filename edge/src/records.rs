@@ -28,12 +28,12 @@ pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
 /// The entry of a domain, true at `as_of`; `None` when not even its name can be read, or it is none.
 pub fn domain(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<DomainEntry> {
     let id = DomainId::of_entry(key)?;
-    let decoded = guarded(|| proto::decode_domain(record).ok()).flatten();
+    let decoded = guarded(|| record::decode_domain(record).ok()).flatten();
     let (version, told) = match decoded {
         Some((version, rules)) if version <= as_of => (version, Rules::All(rules)),
         _ => {
             shared.feed.quarantined.fetch_add(1, Ordering::Relaxed);
-            let name = proto::domain_name(record);
+            let name = record::domain_name(record);
             let shown = name.as_ref().map_or("?", link::Domain::as_str);
             tracing::error!(
                 name: "domain_quarantined",
@@ -68,7 +68,7 @@ pub fn copied(shared: &Shared, key: &Key, record: &[u8], as_of: Seq) -> Copied {
 
 /// The state in a record; a panic is as bad a fault as any.
 pub fn decode(record: &[u8]) -> Result<Versioned, String> {
-    let decoded = guarded(|| proto::decode(record)).ok_or("this program cannot read it")?;
+    let decoded = guarded(|| record::decode(record)).ok_or("this program cannot read it")?;
     decoded.map_err(|fault| fault.to_string())
 }
 

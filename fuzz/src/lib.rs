@@ -1,19 +1,11 @@
 //! Fuzz targets: each takes any bytes and panics when a promise about them is broken. `make fuzz` runs them.
 //!
-//! Readers that live in `proto` and `edge` are built here from their own sources: what has to be instrumented, the
+//! The reader of Redis's replies, which lives in `edge`, is built here from its own source: what has to be instrumented, the
 //! parser of the `redis` crate included, stays small that way, and neither gRPC nor TLS is built a second time.
 
-#[path = "../../proto/src/domain.rs"]
-mod domain;
-#[path = "../../proto/src/record.rs"]
-mod record;
 #[path = "../../edge/src/worker/redis/replies.rs"]
 mod replies;
-#[path = "../../proto/src/snapshot.rs"]
-mod snapshot;
 pub mod targets;
-
-pub use record::{RecordFault, encode, encode_ref};
 
 use std::path::Path;
 

@@ -206,8 +206,8 @@ impl Store {
         let seq = self.now().head().seq + 1;
         let commit = self.commits.len() as u32;
         let record = match value {
-            Value::Live => proto::encode(seq, &State::Live(link(key, commit))),
-            Value::Deleted => proto::encode(seq, &State::Deleted),
+            Value::Live => record::encode(seq, &State::Live(link(key, commit))),
+            Value::Deleted => record::encode(seq, &State::Deleted),
             Value::Bad => Bytes::from_static(b"\x01bad"),
             Value::None => Bytes::new(),
         };

@@ -1,7 +1,7 @@
 //! `gen-snapshot`: the file of an edge that holds so many links, without a control to have them from.
 
 use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Seq, Target};
-use proto::snapshot::{Header, Writer};
+use record::snapshot::{Header, Writer};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn link(number: u32) -> Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::snapshot::{Part, Reader, verify};
+    use record::snapshot::{Part, Reader, verify};
 
     #[test]
     fn the_file_is_one_that_an_edge_reads() {
@@ -67,7 +67,7 @@ mod tests {
         let Part::Entries(mut entries) = reader.part().unwrap() else { panic!("no entries") };
         let first = entries.next().unwrap().unwrap();
         assert_eq!((first.key, first.as_of), (&b"\0\0\0\0c0000000"[..], 2500));
-        assert_eq!(proto::decode(first.record).unwrap().state, link::State::Live(link(0)));
+        assert_eq!(record::decode(first.record).unwrap().state, link::State::Live(link(0)));
     }
 
     #[test]

@@ -63,22 +63,24 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 12] = [
+const MAY: [(&str, &[&str]); 13] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
-    ("fuzz", &["link", "feed", "hot"]),
+    ("fuzz", &["link", "feed", "hot", "record"]),
+    ("record", &["link", "feed"]),
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
-    ("edge", &["link", "feed", "hot", "proto", "exposition"]),
-    ("control", &["link", "feed", "proto", "exposition"]),
+    ("edge", &["link", "feed", "hot", "record", "proto", "exposition"]),
+    ("control", &["link", "feed", "record", "proto", "exposition"]),
     ("loadtest", &[]),
     ("services", &[]),
-    ("sim", &["link", "feed", "hot", "proto"]),
+    ("sim", &["link", "feed", "hot", "record"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "link",
+    "record",
     "exposition",
     "feed",
     "fuzz",

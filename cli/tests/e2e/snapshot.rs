@@ -2,7 +2,7 @@
 
 use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, until};
 use link::{Epoch, Link, LinkParts, Position, Target};
-use proto::snapshot::{Header, Writer};
+use record::snapshot::{Header, Writer};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::process::{Command, Stdio};

@@ -25,7 +25,8 @@ impl Raw {
     pub(super) fn parse(self) -> Result<Row, StoreFault> {
         let shown = String::from_utf8_lossy(self.key.get(4..).unwrap_or_default()).into_owned();
         let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("link {shown}: {what}"));
-        let versioned = proto::decode(self.kept.as_deref().unwrap_or(&self.record)).map_err(|e| wrong(&e))?;
+        let versioned =
+            record::decode(self.kept.as_deref().unwrap_or(&self.record)).map_err(|e| wrong(&e))?;
         let State::Live(link) = versioned.state else { return Err(wrong(&"nothing is kept of it")) };
         let (title, tags, note) = self.info;
         let tags = serde_json::from_str(&tags).map_err(|e| wrong(&e))?;
@@ -44,7 +45,7 @@ impl Raw {
 
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
-    row.delete_time.map(|_| proto::encode(row.version, &State::Live(row.link.clone())))
+    row.delete_time.map(|_| record::encode(row.version, &State::Live(row.link.clone())))
 }
 
 /// A row of `domains`: number, name, record, and when it was made and changed.
@@ -56,7 +57,7 @@ pub(super) fn domain(
 ) -> Result<DomainRow, StoreFault> {
     let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("domain {name}: {what}"));
     let (version, rules) = match record {
-        Some(record) => proto::decode_domain(&record).map_err(|e| wrong(&e))?,
+        Some(record) => record::decode_domain(&record).map_err(|e| wrong(&e))?,
         None => (0, DomainRules::default()),
     };
     if rules.name.as_str() != name {

@@ -43,7 +43,7 @@ pub struct DomainRow {
 impl DomainRow {
     /// What travels.
     pub fn record(&self) -> Bytes {
-        proto::encode_domain(self.version, &self.rules)
+        record::encode_domain(self.version, &self.rules)
     }
 
     /// As the log has it, under the tag of its commit.

@@ -242,7 +242,7 @@ impl Reader<'_> {
     /// The next links behind a key that lead to a host: those of others are not named.
     pub fn leading_to(&self, host: &str, after: &[u8]) -> Result<Leading, Fault> {
         let page = self.store.walk(after, WALK)?;
-        let leads = |record: &[u8]| match proto::decode(record).map(|versioned| versioned.state) {
+        let leads = |record: &[u8]| match record::decode(record).map(|versioned| versioned.state) {
             Ok(State::Live(link)) => link.parts().target.place().is_some_and(|place| place.host == host),
             _ => false,
         };

@@ -173,7 +173,7 @@ impl Watch {
         if change.kind == ChangeKind::PURGE {
             return Ok(Some(v1::LinkChange { purged: true, ..told }));
         }
-        Ok(Some(match proto::decode(&change.record).map_err(|e| wrong(&e))?.state {
+        Ok(Some(match record::decode(&change.record).map_err(|e| wrong(&e))?.state {
             State::Deleted => v1::LinkChange { deleted: true, ..told },
             State::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
         }))

@@ -143,7 +143,7 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
     assert_eq!(back, Row { version: 3, update_time: 3, ..made.clone() });
     assert_eq!(store.link(&key("a")).unwrap().1, Some(back));
     let (_, changes) = store.changes(2, control::port::Limit { rows: 9, bytes: usize::MAX }).unwrap();
-    assert_eq!(changes[0].record, proto::encode(3, &link::State::Live(made.link.clone())));
+    assert_eq!(changes[0].record, record::encode(3, &link::State::Live(made.link.clone())));
     rows(store, &[disable("a"), delete("a")], 4);
     let restored =
         row(&one("a", Intent::Restore { draft: draft("https://a.example/?a=1#b"), etag: Some(5) }, 5));

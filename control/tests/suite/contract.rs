@@ -73,7 +73,7 @@ fn a_group_is_numbered_densely_under_one_tag(store: &dyn Repository) {
     let short: Vec<_> = changes.iter().map(|c| (c.seq, c.tag, c.kind, c.key.to_vec())).collect();
     let want = |seq, code| (seq, done.head.tag, ChangeKind::LINK, key(code).as_bytes().to_vec());
     assert_eq!(short, [want(1, "b"), want(2, "a"), want(3, "b")]);
-    assert_eq!(proto::decode(&changes[2].record).unwrap().state, State::Deleted);
+    assert_eq!(record::decode(&changes[2].record).unwrap().state, State::Deleted);
     assert_eq!(store.log_view(2, None).unwrap().tag_at_applied, Some(done.head.tag));
     assert_eq!(store.log_view(4, None).unwrap().tag_at_applied, None);
     let next = store.commit(&[create("c")], 8).unwrap().head;
@@ -104,7 +104,7 @@ fn a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields(store: &dyn Rep
     assert_eq!(store.list(&DOMAIN, b"", true, ALL).unwrap().rows, [want]);
     assert!(store.list(&DOMAIN, b"", false, ALL).unwrap().rows.is_empty());
     let entries = store.walk(b"", ALL).unwrap().entries;
-    assert_eq!(proto::decode(&entries[0].record).unwrap().state, State::Deleted);
+    assert_eq!(record::decode(&entries[0].record).unwrap().state, State::Deleted);
 }
 
 fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
@@ -134,7 +134,7 @@ fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
     let asked = [key("c7"), key("none"), key("c1")].map(|key| bytes::Bytes::copy_from_slice(key.as_bytes()));
     let fetched = store.records(&asked).unwrap();
     let versions: Vec<_> =
-        fetched.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
+        fetched.entries.iter().map(|e| record::decode(&e.record).ok().map(|v| v.version)).collect();
     assert_eq!((fetched.head.seq, fetched.domains, versions), (10, 0, vec![Some(8), None, Some(2)]));
 }
 

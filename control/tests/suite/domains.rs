@@ -57,7 +57,7 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
     let (head, changes) = store.changes(0, ALL).unwrap();
     assert!(changes.iter().all(|change| change.kind == ChangeKind::DOMAIN));
     assert_eq!((head.seq, &changes[2].key[..], &changes[0].key[..]), (3, &[0; 4][..], &[255; 4][..]));
-    assert_eq!(proto::decode_domain(&changes[0].record).unwrap(), (1, row.rules.clone()));
+    assert_eq!(record::decode_domain(&changes[0].record).unwrap(), (1, row.rules.clone()));
     let (_, rows) = store.domains().unwrap();
     let names: Vec<_> = rows.iter().map(|row| (row.rules.name.as_str(), row.id.0, row.version)).collect();
     assert_eq!(names, [("-", 0, 3), ("a.example", 7, 2), ("b.example", u32::MAX, 1)]);
@@ -416,7 +416,7 @@ async fn an_edge_that_begins_is_told_all_domains() {
     let first = super::feeds::soon(stream.inbound.message()).await.unwrap().unwrap().message.unwrap();
     let Message::Reset(reset) = first else { panic!("{first:?}") };
     let told: Vec<_> =
-        reset.domains.iter().map(|entry| proto::decode_domain(&entry.record).unwrap()).collect();
+        reset.domains.iter().map(|entry| record::decode_domain(&entry.record).unwrap()).collect();
     let names: Vec<_> = told.iter().map(|(version, rules)| (rules.name.as_str(), *version)).collect();
     assert_eq!((names, reset.domains_as_of), (vec![("a.example", 2), ("b.example", 1)], 2));
     world.stop().await;

@@ -106,7 +106,7 @@ impl Edge {
             Effect::Load { entries, number, .. } => {
                 for entry in entries {
                     // As the set does: an older value never replaces a newer one.
-                    let version = |record: &Bytes| proto::decode(record).unwrap().version;
+                    let version = |record: &Bytes| record::decode(record).unwrap().version;
                     if self.held.get(&entry.key).is_none_or(|own| version(own) < version(&entry.record)) {
                         self.held.insert(entry.key, entry.record);
                     }
@@ -193,7 +193,7 @@ async fn a_walk_then_the_tail_then_a_resume() {
     let mut stream = edge.connect(&world).await;
     edge.until(&mut stream, |edge| edge.follower.walked()).await;
     assert_eq!((edge.held.len(), edge.pages, edge.resets), (4_500, 3, 1));
-    let tombstones = edge.held.values().filter(|r| proto::decode(r).unwrap().state == State::Deleted);
+    let tombstones = edge.held.values().filter(|r| record::decode(r).unwrap().state == State::Deleted);
     assert_eq!(tombstones.count(), 1, "a walk carries tombstones");
 
     write(&world, (0..2_500).map(|n| format!("d{n}"))).await;
@@ -255,7 +255,7 @@ async fn changes_and_a_walk_at_the_same_time_end_at_the_same_state() {
     };
     let done = |edge: &Edge| edge.follower.applied() == 5_100 && edge.follower.walked();
     tokio::join!(writes, edge.until(&mut stream, done));
-    let dead = edge.held.values().filter(|r| proto::decode(r).unwrap().state == State::Deleted).count();
+    let dead = edge.held.values().filter(|r| record::decode(r).unwrap().state == State::Deleted).count();
     assert_eq!((edge.held.len(), dead), (5_000, 100));
     drop(stream);
     world.stop().await;
@@ -378,7 +378,7 @@ async fn fetches_hold_position_and_values_of_one_moment() {
     let ask = v1::FetchRequest { keys: keys.to_vec(), min_seq: 3 };
     let answer = feed.fetch(ask).await.unwrap().into_inner();
     let versions: Vec<_> =
-        answer.entries.iter().map(|e| proto::decode(&e.record).ok().map(|v| v.version)).collect();
+        answer.entries.iter().map(|e| record::decode(&e.record).ok().map(|v| v.version)).collect();
     assert_eq!((answer.as_of, versions), (3, vec![Some(3), None, Some(1)]));
     assert_eq!(answer.entries.iter().map(|e| e.key.clone()).collect::<Vec<_>>(), keys);
     let ahead = v1::FetchRequest { keys: keys.to_vec(), min_seq: 4 };

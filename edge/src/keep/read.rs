@@ -6,7 +6,7 @@ use crate::snapshot::{Snapshot, Standing, beside, unix_ms};
 use crate::sys;
 use hot::Stored;
 use link::{DomainId, Key, Position};
-use proto::snapshot::{Entry, Fault, Part, Reader, verify};
+use record::snapshot::{Entry, Fault, Part, Reader, verify};
 use std::fs::{File, Metadata, rename};
 use std::io::{BufReader, ErrorKind, Seek};
 use std::sync::atomic::Ordering;

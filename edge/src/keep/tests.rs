@@ -113,7 +113,7 @@ fn domains_come_back_as_they_came() {
     fill(&shared, 3);
     let name = link::Domain::new("a.example").unwrap();
     let rules = link::DomainRules { name, unknown: [7, 0, 1, 9].into(), ..link::DomainRules::default() };
-    let good = proto::encode_domain(3, &rules);
+    let good = record::encode_domain(3, &rules);
     let mut newer = good.to_vec();
     newer[4] = 1; // requires what this program does not understand
     for (id, record) in [(7, &good[..]), (8, &newer[..])] {
@@ -236,7 +236,7 @@ fn a_file_that_ends_two_processes_is_put_aside() {
 fn a_record_that_ends_two_processes_is_quarantined() {
     let dir = Dir::new("record");
     let Stored::Live(good) = link(1) else { panic!() };
-    let record = proto::encode(41, &link::State::Live(good));
+    let record = record::encode(41, &link::State::Live(good));
     let stored = |shared: &Shared| records::stored(shared, &key(1), &record, 41).unwrap().0;
     for _ in 0..2 {
         let (shared, _) = dir.start();

@@ -5,7 +5,7 @@ use crate::snapshot::{Snapshot, beside, unix_ms};
 use crate::sys;
 use hot::{Dump, Found};
 use link::{Epoch, Seq};
-use proto::snapshot::{Header, Writer};
+use record::snapshot::{Header, Writer};
 use std::fs::{File, OpenOptions, remove_file, rename};
 use std::io::{BufWriter, IntoInnerError};
 use std::os::unix::fs::OpenOptionsExt;

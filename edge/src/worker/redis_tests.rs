@@ -163,7 +163,7 @@ fn key(code: &str) -> Vec<u8> {
 
 fn record(version: Seq, code: &str) -> Bytes {
     let target = Target::stored(format!("https://a.example/{code}").as_bytes()).unwrap();
-    proto::encode(version, &State::Live(Link::new(LinkParts::to(target)).unwrap()))
+    record::encode(version, &State::Live(Link::new(LinkParts::to(target)).unwrap()))
 }
 
 /// A client's connection.

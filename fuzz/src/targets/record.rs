@@ -2,8 +2,8 @@
 //! again, and leads nowhere that a write would have refused.
 
 use super::leads_somewhere_safe;
-use crate::domain::{decode_domain, domain_name, encode_domain};
-use crate::record::{decode, encode, encode_ref};
+use ::record::{decode, encode, encode_ref};
+use ::record::{decode_domain, domain_name, encode_domain};
 use bytes::Bytes;
 use feed::relay::{self, Copied, Question, Shard};
 use hot::Stored;

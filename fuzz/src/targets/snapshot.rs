@@ -2,9 +2,9 @@
 //! `edge/src/keep/read.rs` does, and what a set then holds is what a write could have made.
 
 use super::{leads_somewhere_safe, responses};
-use crate::domain::encode_domain;
-use crate::record::{decode, encode};
-use crate::snapshot::{Entry, Fault, Header, Part, Reader, Writer, verify};
+use ::record::encode_domain;
+use ::record::snapshot::{Entry, Fault, Header, Part, Reader, Writer, verify};
+use ::record::{decode, encode};
 use hot::{Conversation, Counts, Domains, Found, Policy, Set, Stamp, Stored, Turn, View, answer};
 use link::{Domain, DomainId, DomainRules, Epoch, Key, Link, LinkParts, Position, State, Target};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ fn load(file: &[u8]) {
 /// As the edge does, with what the set takes of it.
 fn put_back(set: &Set, entry: &Entry<'_>) -> Option<Key> {
     if DomainId::of_entry(entry.key).is_some() {
-        let _ = (crate::domain::decode_domain(entry.record), crate::domain::domain_name(entry.record));
+        let _ = (::record::decode_domain(entry.record), ::record::domain_name(entry.record));
         return None;
     }
     let (stored, version) = Stored::of(decode(entry.record), entry.as_of)?;

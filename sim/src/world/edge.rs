@@ -10,7 +10,7 @@ use feed::{Effect, Entry, Follower, Proof};
 use hot::{Absence, Dump, Dumped, Fill, Fork, Found, Loading, Set, Stored, Told};
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
-use proto::snapshot::{Header, Part, Reader as FileReader, Writer, verify};
+use record::snapshot::{Header, Part, Reader as FileReader, Writer, verify};
 use std::collections::VecDeque;
 
 /// Connections of clients to one edge.
@@ -178,7 +178,7 @@ impl World {
         let mut reader = FileReader::new(&file.bytes[..]).expect("verified");
         while let Ok(Part::Entries(entries)) = reader.part() {
             for entry in entries.flatten() {
-                if let Some((stored, version)) = Stored::of(proto::decode(entry.record), entry.as_of) {
+                if let Some((stored, version)) = Stored::of(record::decode(entry.record), entry.as_of) {
                     edge.set.put_back(entry.key, version, entry.as_of, &stored);
                 }
             }
@@ -363,7 +363,7 @@ impl World {
         self.counters.changes += 1;
         let set = &self.edges[e].set;
         let filled = match change.kind {
-            ChangeKind::LINK => match Stored::of(proto::decode(&change.record), change.seq) {
+            ChangeKind::LINK => match Stored::of(record::decode(&change.record), change.seq) {
                 Some((stored, _)) => {
                     self.counters.quarantines += u64::from(stored == Stored::Quarantined);
                     set.apply(&change.key, change.seq, Some(&stored))
@@ -392,7 +392,7 @@ impl World {
             self.counters.walked += 1;
             edge.taken += 1;
             let Ok(key) = Key::from_bytes(&entry.key) else { continue };
-            let Some((stored, version)) = Stored::of(proto::decode(&entry.record), as_of) else { continue };
+            let Some((stored, version)) = Stored::of(record::decode(&entry.record), as_of) else { continue };
             let told = Told { epoch, as_of, version, value: Some(&stored) };
             let refused = edge.set.load(&entry.key, &told) == Fill::Refused;
             if refused && edge.set.version(&entry.key).is_none() {
@@ -492,7 +492,7 @@ impl World {
         let (value, version) = match record.is_empty() {
             true => (None, 0),
             false => {
-                Stored::of(proto::decode(record), as_of).map(|(stored, version)| (Some(stored), version))?
+                Stored::of(record::decode(record), as_of).map(|(stored, version)| (Some(stored), version))?
             }
         };
         let answer = Known { epoch, as_of, version, value };

@@ -170,7 +170,7 @@ impl World {
         }
         let known = told.filter(|told| lookup.read == 2 && told.as_of >= lookup.token).and_then(|told| {
             let record = told.record.unwrap_or_default();
-            let version = proto::decode(&record).map_or(told.as_of, |versioned| versioned.version);
+            let version = record::decode(&record).map_or(told.as_of, |versioned| versioned.version);
             let proof = self.edges[e].proof;
             let as_of = Proof::reach(proof.as_ref(), told.epoch, told.as_of, version)?;
             self.counters.redis_unproved += u64::from(as_of < told.as_of);

@@ -137,7 +137,7 @@ impl Bench {
             compared += 1;
             let (as_of, record) = value.split_first_chunk().unwrap();
             assert_eq!(entry.record, record, "{key:?}");
-            let version = proto::decode(record).unwrap().version;
+            let version = record::decode(record).unwrap().version;
             assert!((version..=head.seq).contains(&u64::from_be_bytes(*as_of)), "{key:?}");
             assert_eq!(shard_of(key, self.shards), shard, "{key:?}");
         }

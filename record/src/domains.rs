@@ -6,7 +6,7 @@
 //! ```
 
 use crate::RecordFault;
-use crate::record::{FEATURES, HEAD, LAYOUT, MAX_RECORD, fields};
+use crate::links::{FEATURES, HEAD, LAYOUT, MAX_RECORD, fields};
 use bytes::Bytes;
 use link::{Class, Domain, DomainRules, Seq, Target};
 

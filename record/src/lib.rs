@@ -1,0 +1,8 @@
+//! Every layout of our own that leaves a process: record v1 of links and domains, and the file of an edge.
+
+mod domains;
+mod links;
+pub mod snapshot;
+
+pub use domains::{decode_domain, domain_name, encode_domain};
+pub use links::{RecordFault, decode, encode, encode_ref};
