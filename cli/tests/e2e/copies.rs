@@ -307,3 +307,84 @@ fn a_pipe_in_the_data_directory_is_refused_and_files_that_were_open_to_others_ar
         assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{}", entry.path().display());
     }
 }
+
+/// The log is in the file, and the note beside it says how far the store got.
+fn idle_at(dir: &Dir, change: u64) {
+    let log = dir.path().join("data/linkr.db-wal");
+    let noted = || std::fs::read_to_string(dir.path().join("data/linkr.db.lock")).unwrap_or_default();
+    until("an idle store", || {
+        let at = noted().split_whitespace().nth(3).and_then(|seq| seq.parse::<u64>().ok());
+        (at == Some(change) && std::fs::metadata(&log).unwrap().len() == 0).then_some(())
+    });
+}
+
+#[test]
+fn an_older_file_in_the_place_of_the_store_is_refused_after_a_crash_and_after_a_stop() {
+    let _turn = beside_others();
+    let put_back = [
+        ("cp linkr.db.old data/linkr.db", "cp data/linkr.db linkr.db.old", "got to 2 before"),
+        (
+            "cp -p all/* data/; touch data/linkr.db.lock -d '10 seconds'",
+            "cp -rp data all",
+            "by another program",
+        ),
+    ];
+    for (back, copy, words) in put_back {
+        let dir = Dir::new();
+        let mut running = control(&dir, "sqlite:data/linkr.db");
+        running.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+        idle_at(&dir, 1);
+        sh(dir.path(), copy);
+        running.ok(&dir, &["link", "create", "https://example.com/2", "--code", "two"]);
+        idle_at(&dir, 2);
+        running.kill();
+        sh(dir.path(), &format!("cp -r data crashed; {back}"));
+        let why = try_start(&dir, "sqlite:data/linkr.db").err().unwrap();
+        assert!(why.contains(words) && why.contains("linkr restore --accept"), "{why}");
+        let copied = linkr(&dir, &["backup", "copy.db", "--store", "sqlite:data/linkr.db"]);
+        assert!(text(&copied.stderr).contains(words), "{}", text(&copied.stderr));
+        let way_out = ["restore", "--accept", "data/linkr.db", "--store", "sqlite:data/linkr.db"];
+        assert!(ok(&dir, &way_out).contains("change 1"));
+        assert_eq!(codes(&control(&dir, "sqlite:data/linkr.db"), &dir).len(), 1);
+    }
+    let stopped = [
+        ("cp linkr.db.old data/linkr.db", "cp data/linkr.db linkr.db.old", "a copy from when it was open"),
+        ("cp all/* data/", "cp -r data all", "another"),
+    ];
+    for (back, copy, words) in stopped {
+        let dir = Dir::new();
+        let mut running = control(&dir, "sqlite:data/linkr.db");
+        running.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+        sh(dir.path(), copy);
+        running.ok(&dir, &["link", "create", "https://example.com/2", "--code", "two"]);
+        running.ask_to_stop();
+        assert!(running.exited().success());
+        sh(dir.path(), back);
+        let why = try_start(&dir, "sqlite:data/linkr.db").err().unwrap();
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[test]
+fn an_older_file_beside_a_newer_log_is_looked_through_after_a_crash() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut running = control(&dir, "sqlite:data/linkr.db");
+    running.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+    idle_at(&dir, 1);
+    sh(dir.path(), "cp data/linkr.db old");
+    let mut connection = Connection::to(running.api());
+    for number in 0..300 {
+        let body = format!("{{\"code\":\"w{number}\",\"target\":\"https://example.com/{number}\"}}");
+        assert_eq!(connection.call("POST", "/v1/links", &body).unwrap().unwrap().status, 201);
+    }
+    idle_at(&dir, 301);
+    running.ok(&dir, &["link", "create", "https://example.com/3", "--code", "three"]);
+    running.kill();
+    sh(dir.path(), "cp data/linkr.db good; cp old data/linkr.db; cp data/linkr.db-wal log");
+    let why = try_start(&dir, "sqlite:data/linkr.db").err().unwrap();
+    assert!(why.contains("is not as its linkr left it") || why.contains("older copy"), "{why}");
+    sh(dir.path(), "cmp old data/linkr.db; cmp log data/linkr.db-wal; cp good data/linkr.db");
+    let control = try_start(&dir, "sqlite:data/linkr.db").unwrap();
+    assert_eq!(codes(&control, &dir).len(), 302);
+}

@@ -14,6 +14,7 @@ mod read;
 mod row;
 mod sessions;
 mod tidy;
+mod witness;
 mod write;
 
 pub use copies::{Restored, backup, restore};
@@ -128,6 +129,12 @@ impl Sqlite {
         self.health.commits.fetch_add(1, Ordering::Relaxed);
         self.health.good()?; // what went into a file that nobody will find again is not acknowledged
         Ok(answer)
+    }
+
+    fn note_closed(&self, head: Position) {
+        let files = &self.health.files;
+        let noted = files.note(|witness| (witness.is_open, witness.seq) = (false, head.seq));
+        let _ = noted.and_then(|()| files.note_is_kept()); // open beside a closed store says nothing wrong
     }
 
     /// After something that cannot be, the whole store is looked through.
@@ -261,11 +268,18 @@ impl Repository for Sqlite {
         // Readers first: the last connection to go removes the write-ahead log.
         self.readers.close();
         let Some(writer) = locked(&self.writer).take() else { return };
-        if self.health.good().is_ok()
-            && let Err(fault) = mark::close(&writer)
-        {
-            let store = self.path.display();
-            tracing::warn!(name: "store_not_closed", %store, %fault, "store not closed: the next start recovers it, and a copy of it is refused");
+        let store = self.path.display();
+        let not_closed = |why: &dyn std::fmt::Display| {
+            tracing::warn!(name: "store_not_closed", %store, %why, "store not closed: the next start recovers it, and a copy of it is refused");
+        };
+        if self.health.good().is_err() {
+            let _ = writer.set_db_config(open::NO_CKPT, true); // what lies there now is not ours to write into
+        } else {
+            match mark::close(&writer).and_then(|closed| Ok((closed, read::head(&writer)?))) {
+                Ok((true, head)) => self.note_closed(head),
+                Ok((false, _)) => not_closed(&"another program reads it"),
+                Err(fault) => not_closed(&fault),
+            }
         }
         drop(writer);
         self.health.files.release();

@@ -3,9 +3,10 @@
 
 use super::file::{Identity, beside, held, regular};
 use super::mark::{self, Judged, Log};
+use super::witness::Noted;
 use super::{check, fault, open};
 use crate::adapter::unfinished::Unfinished;
-use link::Position;
+use link::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     }
     let path = store.canonicalize().map_err(|e| cannot(&e))?;
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
-    may_be_read(store, &path, &file)?;
+    let least = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
     let new = Unfinished::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
@@ -44,12 +45,19 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
         .execute("VACUUM INTO ?1", [name])
         .map_err(|e| format!("cannot copy {shown} to {shown_to}: {e}"))?;
     let head = finish(new.path(), &path)?;
+    if head.seq < least {
+        return Err(format!(
+            "{shown} ends with change {}, and got to {least} before: it is an older copy, or its log is; linkr restore --accept \
+             {shown} takes it for what it is",
+            head.seq
+        ));
+    }
     new.becomes(to).map_err(|e| writing(&e))?;
     Ok(head)
 }
 
-/// Whether what lies there is what a linkr has open, or what one left behind.
-fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<(), String> {
+/// Whether what lies there is what a linkr has open, or what one left behind. Says how far it has to go at least.
+fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<Seq, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
     let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
@@ -58,7 +66,7 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<(), String> {
     match file.try_lock_shared() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => {
-            return Ok(());
+            return Ok(0);
         }
         Err(TryLockError::WouldBlock) => {
             return Err(format!("{shown} is being opened or closed by a linkr: try again in a moment"));
@@ -66,8 +74,13 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<(), String> {
         Err(TryLockError::Error(e)) => return Err(cannot(&e)),
     }
     let log = mark::log_of(path).map_err(|e| cannot(&e))?;
-    match mark.map_or(Judged::Good, |mark| mark::judge(store, &mark, &now, log)) {
-        Judged::Good | Judged::Moved(_) => Ok(()), // the copy is looked through anyway
+    let noted = Noted::of(path);
+    let least = match mark.as_ref().is_some_and(|mark| !mark.is_closed()) {
+        true => noted.as_ref().map_or(0, |noted| noted.witness.seq),
+        false => 0, // closed: somebody may have put it back
+    };
+    match mark.map_or(Judged::Good, |mark| mark::judge(store, &mark, &now, log, noted.as_ref())) {
+        Judged::Good | Judged::Moved(_) => Ok(least), // the copy is looked through anyway
         Judged::Refused(why) => Err(why),
     }
 }

@@ -2,16 +2,20 @@
 //! before a write is acknowledged. Nothing in them is read here.
 
 use super::open::OpenFault;
+use super::witness::{self, Witness};
 use crate::port::StoreFault;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
 /// For the owner alone: the store holds hashes of keys and targets nobody has published.
 const MODE: u32 = 0o600;
+/// Where the first page of a file of SQLite has `PRAGMA user_version`, which holds the number of an opening.
+const NONCE_AT: u64 = 60;
 
 /// Which file this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +67,9 @@ pub(super) struct Claimed {
     log: OnceLock<(u64, u64)>,
     /// Of its name and of itself.
     locks: Mutex<Option<[File; 2]>>,
+    /// What the first page names while writes are acknowledged; 0: nothing yet.
+    nonce: AtomicU32,
+    noted: Mutex<Witness>,
 }
 
 impl Claimed {
@@ -86,7 +93,8 @@ impl Claimed {
         let identity = Identity::of(&itself.metadata().map_err(|e| failed(&e))?);
         let log = OnceLock::new();
         let locks = Mutex::new(Some([named, itself]));
-        Ok(Self { given: given.to_owned(), path, identity, log, locks })
+        let (nonce, noted) = (AtomicU32::new(0), Mutex::default());
+        Ok(Self { given: given.to_owned(), path, identity, log, locks, nonce, noted })
     }
 
     /// The log beside it is the one that is open: from now on it is looked for, too.
@@ -96,16 +104,63 @@ impl Claimed {
         Ok(())
     }
 
+    /// Notes beside the store what is known of this opening, so that an older file in its place is known as one.
+    pub fn note(&self, change: impl FnOnce(&mut Witness)) -> std::io::Result<()> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut noted);
+        match self.held().as_ref() {
+            Some([named, itself]) => {
+                noted.written = witness::written(&itself.metadata()?);
+                noted.note(named)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What was noted outlives a power cut. Between a start and a stop it need not: an older note says less, and all of it
+    /// is true.
+    pub fn note_is_kept(&self) -> std::io::Result<()> {
+        self.held().as_ref().map_or(Ok(()), |[named, _]| named.sync_all())
+    }
+
+    /// From now on the file has to name this opening. `false`: it does not.
+    pub fn names(&self, nonce: u32) -> bool {
+        self.nonce.store(nonce, Ordering::Relaxed);
+        self.is_named()
+    }
+
+    fn is_named(&self) -> bool {
+        let nonce = self.nonce.load(Ordering::Relaxed);
+        let mut there = [0; 4];
+        let read = self.held().as_ref().map(|[_, itself]| itself.read_exact_at(&mut there, NONCE_AT));
+        match read {
+            Some(read) => nonce == 0 || read.is_ok() && u32::from_be_bytes(there) == nonce,
+            None => true, // it is released
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<[File; 2]>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Another process may have it. Everything that was open in it is closed before.
     pub fn release(&self) {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.held().take();
     }
 
     /// Whether the names still lead to the files that are open. What is written into others is gone with this process.
     pub fn check(&self) -> Result<(), StoreFault> {
         let itself = (self.identity.device, self.identity.inode);
         look(&self.given, itself)?;
-        self.log.get().map_or(Ok(()), |&log| look(&beside(&self.path, "-wal"), log))
+        self.log.get().map_or(Ok(()), |&log| look(&beside(&self.path, "-wal"), log))?;
+        if self.is_named() {
+            return Ok(());
+        }
+        Err(StoreFault::Unavailable(format!(
+            "{} was overwritten by another program while it is open, and what is written would be lost: stop linkr, and \
+             put a backup in its place with linkr restore",
+            self.given.display()
+        )))
     }
 }
 

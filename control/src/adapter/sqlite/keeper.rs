@@ -2,7 +2,7 @@
 //! whole store is read through once. On a plain thread; no write waits for it.
 
 use super::file::Claimed;
-use super::{check, open};
+use super::{check, open, read};
 use crate::port::StoreFault;
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,16 +83,28 @@ impl Drop for Keeper {
 fn run(db: &Connection, health: &Health, stopped: &Receiver<()>) {
     let (mut seen, mut folded) = (0, 0);
     while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        if health.files.check().is_err() {
+            continue; // whatever lies there now, nothing of ours goes into it
+        }
         let commits = health.commits.load(Ordering::Relaxed);
         if std::mem::replace(&mut seen, commits) != commits {
+            note(db, health);
             continue;
         }
         if folded != commits && fold(db) {
             folded = commits;
+            note(db, health);
         }
         if health.suspect.swap(false, Ordering::Relaxed) && health.damage.get().is_none() {
             look_through(db, health);
         }
+    }
+}
+
+/// How far the store got: it is on disk, since nobody reads what is not.
+fn note(db: &Connection, health: &Health) {
+    if let Ok(head) = read::head(db) {
+        let _ = health.files.note(|witness| witness.seq = head.seq); // the one before says less, and is true
     }
 }
 

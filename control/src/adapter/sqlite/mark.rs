@@ -3,6 +3,7 @@
 
 use super::file::{Identity, beside, is_same};
 use super::read;
+use super::witness::Noted;
 use link::{Epoch, Position};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -133,6 +134,16 @@ impl Mark {
         !self.is_closed() && self.file.as_ref().is_some_and(|file| is_same(file, now))
     }
 
+    /// The number of its opening.
+    pub(super) fn nonce(&self) -> u32 {
+        self.row
+    }
+
+    /// Whether it was opened under the kernel that runs now.
+    pub(super) fn is_of_boot(&self, now: &Identity) -> bool {
+        self.file.as_ref().is_some_and(|file| file.boot == now.boot)
+    }
+
     fn fits(&self, log: Log) -> bool {
         match (log, self.salt) {
             (Log::Holds(count), Some(first)) => count.wrapping_sub(first) < LOGS || count <= ANEW,
@@ -157,15 +168,20 @@ pub(super) fn log_of(path: &Path) -> std::io::Result<Log> {
     Ok(count.map_or(Log::Empty, Log::Holds))
 }
 
-/// Whether the file `now` may be opened by what its mark says.
-pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log) -> Judged {
+/// Whether the file `now` may be opened by what its mark says, and what was noted beside it.
+pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
     let shown = path.display();
     let same = mark.file.as_ref().is_some_and(|file| is_same(file, now));
     let way_out = format!(
         "take copies with linkr backup; linkr restore --accept {shown} takes this one for what it is, after a check"
     );
     match (mark.closed_at(), same) {
-        (Some(_), true) => Judged::Good,
+        // Also what was left by a stop that was killed before it could empty it.
+        (Some(_), true) if !matches!(log, Log::Holds(_)) || noted.is_some_and(Noted::left) => Judged::Good,
+        (Some(_), true) => Judged::Refused(format!(
+            "{shown}-wal is a write-ahead log of another moment than {shown}, which was closed with all of its own: it would \
+             be written over {shown}, and destroy it; move {shown}-wal away"
+        )),
         (Some(_), false) if matches!(log, Log::Holds(_)) => Judged::Refused(format!(
             "{shown}-wal holds writes of another file than {shown}, which was closed with all of its own: together they \
              would be neither; remove {shown}-wal, or put back what belongs together"
@@ -186,13 +202,30 @@ pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log) -> Judge
             "{shown}-wal is the write-ahead log of another opening than the last one of {shown}: together they would be \
              neither; put back what belongs together, or restore a backup; {way_out}"
         )),
-        (None, true) => Judged::Good,
+        (None, true) => match noted.and_then(|noted| noted.denies(mark, now)) {
+            Some(why) => Judged::Refused(format!(
+                "{why}: writes that were acknowledged may be missing; put back what belongs together, or restore a backup; \
+                 {way_out}"
+            )),
+            None => Judged::Good,
+        },
     }
 }
 
+/// A number for an opening.
+pub(super) fn new_nonce() -> u32 {
+    crate::random::u32() >> 1 | 1
+}
+
+/// Whether the opening goes on in the log, too: a stop that somebody who reads kept from its end has closed it there.
+pub(super) fn goes_on(db: &Connection, nonce: u32) -> rusqlite::Result<bool> {
+    let header: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let row: u32 = db.query_row("SELECT nonce FROM opened", [], |row| row.get(0))?;
+    Ok(header.cast_unsigned() == nonce && row == nonce)
+}
+
 /// Marks the file as open, in the transaction of `db`; the log that follows is not known yet.
-pub(super) fn open(db: &Connection, now: &Identity) -> rusqlite::Result<()> {
-    let nonce = crate::random::u32() >> 1 | 1;
+pub(super) fn open(db: &Connection, now: &Identity, nonce: u32) -> rusqlite::Result<()> {
     db.pragma_update(None, "user_version", nonce)?;
     db.execute(
         "INSERT OR REPLACE INTO opened (one, nonce, inode, device, born, boot) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
@@ -201,18 +234,21 @@ pub(super) fn open(db: &Connection, now: &Identity) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Says which logs belong to this opening, and brings that into the file itself.
+/// Says which logs belong to this opening, and brings that into the file itself, unless somebody reads an older state of it.
 pub(super) fn say_log(db: &Connection, path: &Path) -> rusqlite::Result<()> {
     db.execute("UPDATE opened SET salt = 0", [])?; // the log has a head after the first write
     if let Ok(Log::Holds(count)) = log_of(path) {
         db.execute("UPDATE opened SET salt = ?1", [count])?;
     }
-    fold(db)
+    fold(db).map(drop)
 }
 
 /// Marks the file as closed where it ends now. All else is in the file before: the mark may not be ahead of anything.
-pub(super) fn close(db: &Connection) -> Result<(), crate::port::StoreFault> {
-    fold(db).map_err(|e| super::fault(&e))?;
+/// `false`: somebody reads an older state of it, and it is not closed.
+pub(super) fn close(db: &Connection) -> Result<bool, crate::port::StoreFault> {
+    if !fold(db).map_err(|e| super::fault(&e))? {
+        return Ok(false);
+    }
     let head = read::head(db)?;
     let write = || {
         let whole = db.unchecked_transaction()?;
@@ -244,10 +280,10 @@ pub(super) fn release(db: &Connection) -> Result<Position, crate::port::StoreFau
     Ok(head)
 }
 
-/// Brings everything from the log into the file, and empties the log. Busy: somebody else reads an older state of it,
+/// Brings everything from the log into the file, and empties the log. `false`: somebody else reads an older state of it,
 /// and what is left stays in the log.
-pub(super) fn fold(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+pub(super) fn fold(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).map(|busy| !busy)
 }
 
 #[cfg(test)]

@@ -91,10 +91,10 @@ fn the_log_of_an_earlier_opening_is_not_taken_for_this_ones() {
     write(&store, 10..20);
     let mark = of(&path).unwrap().unwrap();
     let now = &store.health.files.identity;
-    assert_eq!(judge(&path, &mark, now, log_of(&path).unwrap()), Judged::Good);
+    assert_eq!(judge(&path, &mark, now, log_of(&path).unwrap(), None), Judged::Good);
     // By chance the counts of both may be near each other: once in sixteen.
     if !mark.fits(earlier) {
-        let Judged::Refused(why) = judge(&path, &mark, now, earlier) else { panic!("it is taken") };
+        let Judged::Refused(why) = judge(&path, &mark, now, earlier, None) else { panic!("it is taken") };
         assert!(why.contains("of another opening"), "{why}");
     }
 }
@@ -106,21 +106,21 @@ fn a_crash_is_recovered_from_under_the_same_file() {
     let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
     let log = log_of(&path).unwrap();
     assert!(matches!(log, Log::Holds(_)));
-    assert_eq!(judge(&path, &mark, &now, log), Judged::Good);
-    assert_eq!(judge(&path, &mark, &now, Log::Empty), Judged::Good);
-    let Judged::Refused(why) = judge(&path, &mark, &now, Log::Missing) else {
+    assert_eq!(judge(&path, &mark, &now, log, None), Judged::Good);
+    assert_eq!(judge(&path, &mark, &now, Log::Empty, None), Judged::Good);
+    let Judged::Refused(why) = judge(&path, &mark, &now, Log::Missing, None) else {
         panic!("nobody misses the log")
     };
     assert!(why.contains("its write-ahead log"), "{why}");
     // After a reboot a device may have another number; within one it may not.
     let device = Identity { device: now.device + 1, ..now.clone() };
-    assert!(matches!(judge(&path, &mark, &device, log), Judged::Refused(_)));
+    assert!(matches!(judge(&path, &mark, &device, log, None), Judged::Refused(_)));
     let rebooted = Identity { boot: "another".into(), ..device };
-    assert_eq!(judge(&path, &mark, &rebooted, log), Judged::Good);
+    assert_eq!(judge(&path, &mark, &rebooted, log, None), Judged::Good);
     // An inode that was given to another file.
     let later = Identity { born: now.born.map(|at| at + 1), ..now };
     if later.born.is_some() {
-        assert!(matches!(judge(&path, &mark, &later, log), Judged::Refused(_)));
+        assert!(matches!(judge(&path, &mark, &later, log, None), Judged::Refused(_)));
     }
 }
 
@@ -136,7 +136,7 @@ fn the_logs_of_one_opening_follow_each_other() {
         let log = log_of(&path).unwrap();
         assert!(matches!(log, Log::Holds(_)) && mark.fits(log), "{mark:?} {log:?}");
         let db = super::super::open::beside_writer(&path).unwrap();
-        fold(&db).unwrap();
+        assert!(fold(&db).unwrap());
         assert_eq!(log_of(&path).unwrap(), Log::Empty);
     }
 }
@@ -366,10 +366,10 @@ fn a_crash_in_a_start_after_a_crash_is_recovered_from() {
     next.execute("UPDATE opened SET salt = 0", []).unwrap();
     let log = log_of(&killed).unwrap();
     assert!(matches!(log, Log::Holds(_)));
-    assert_eq!(judge(&path, &mark, &now, log), Judged::Good);
+    assert_eq!(judge(&path, &mark, &now, log, None), Judged::Good);
     // Between the mark of an opening and its first log.
     let young = Mark { salt: None, ..mark };
-    assert_eq!(judge(&path, &young, &now, Log::Missing), Judged::Good);
+    assert_eq!(judge(&path, &young, &now, Log::Missing, None), Judged::Good);
 }
 
 /// Leaves the file in the middle of a write: pages of it are written, and the journal that takes them back is there.
@@ -432,4 +432,118 @@ fn a_journal_of_the_store_before_is_not_rolled_back_into_the_restored_one() {
     assert!(!beside(&db, "-journal").exists());
     assert_eq!(std::fs::read(&kept).unwrap(), b"no database at all");
     assert_eq!(open(&db).unwrap().head().unwrap().seq, 10);
+}
+
+#[test]
+fn a_log_beside_a_store_that_was_closed_is_not_written_into_it() {
+    let (folder, store) = copied("cp linkr.db-wal stale");
+    let path = folder.file("linkr.db");
+    write(&store, 10..20);
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    sh(&folder, "cp stale linkr.db-wal");
+    refused(&path, "move ");
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    assert!(super::super::backup(&path, &folder.file("copy.db")).unwrap_err().contains("another moment"));
+    sh(&folder, "rm linkr.db-wal");
+    assert_eq!(open(&path).unwrap().head().unwrap().seq, 20);
+}
+
+#[test]
+fn what_a_stop_left_that_was_killed_before_it_emptied_the_log_opens() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let (now, log) = (store.health.files.identity.clone(), log_of(&path).unwrap());
+    store.health.files.note(|_| ()).unwrap();
+    drop(store);
+    let closed = of(&path).unwrap().unwrap();
+    let refused =
+        |noted: Option<&Noted>| matches!(judge(&path, &closed, &now, log, noted), Judged::Refused(_));
+    assert!(refused(None) && refused(Noted::of(&path).as_ref()), "the stop came to its end");
+    let store = open(&path).unwrap(); // its note says that it is open, with this log
+    assert!(!refused(Noted::of(&path).as_ref()));
+    sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
+    assert!(refused(Noted::of(&path).as_ref()), "another file");
+    drop(store);
+}
+
+#[test]
+fn an_open_store_is_the_one_that_was_noted_last() {
+    let (folder, store) = copied("cp linkr.db.lock earlier");
+    let path = folder.file("linkr.db");
+    let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
+    let log = log_of(&path).unwrap();
+    let said = |words: &str| match judge(&path, &mark, &now, log, Noted::of(&path).as_ref()) {
+        Judged::Good => words.is_empty(),
+        Judged::Refused(why) => {
+            !words.is_empty() && why.contains(words) && why.contains("linkr restore --accept")
+        }
+        Judged::Moved(_) => false,
+    };
+    assert!(said(""));
+    sh(&folder, "cp earlier linkr.db.lock; touch -d '10 seconds' linkr.db.lock");
+    assert!(said("linkr.db.lock was written by another program"));
+    store.health.files.note(|_| ()).unwrap();
+    assert!(said(""));
+    store.health.files.note(|witness| witness.nonce ^= 2).unwrap();
+    assert!(said("from an earlier run"));
+    store.health.files.note(|witness| witness.nonce ^= 2).unwrap();
+    sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
+    assert!(said("another file than the write-ahead log"));
+    store.health.files.note(|witness| (witness.is_open, witness.log) = (false, None)).unwrap();
+    assert!(said("a copy from when it was open"));
+}
+
+#[test]
+fn a_backup_that_is_copied_over_a_running_store_takes_no_writes_and_stays_whole() {
+    let (folder, store) = copied("true");
+    let (path, copy) = (folder.file("linkr.db"), folder.file("copy.db"));
+    super::super::backup(&path, &copy).unwrap();
+    write(&store, 10..20);
+    sh(&folder, "cp copy.db linkr.db");
+    let key = Key::new(DomainId::DEFAULT, &Code::new("c0").unwrap());
+    let why = store.commit(&[Item { key, intent: Intent::Delete { etag: None } }.into()], 1).unwrap_err();
+    assert!(why.to_string().contains("was overwritten by another program"), "{why}");
+    assert_eq!(store.writable().unwrap_err(), why);
+    drop(store);
+    assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&copy).unwrap());
+}
+
+/// A connection that reads one state for as long as it lives.
+fn reading(path: &Path) -> Connection {
+    let db = super::super::open::reader(path).unwrap();
+    db.execute_batch("BEGIN").unwrap();
+    db.query_row("SELECT count(*) FROM links", [], |_| Ok(())).unwrap();
+    db
+}
+
+#[test]
+fn a_start_whose_mark_cannot_reach_the_file_says_who_keeps_it_from_that() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    drop(store);
+    let reader = reading(&path);
+    refused(&path, "another program reads it");
+    drop(reader);
+    let store = open(&path).unwrap();
+    assert_eq!(store.head().unwrap().seq, 10);
+    assert!(!of(&path).unwrap().unwrap().is_closed());
+}
+
+#[test]
+fn a_store_that_somebody_reads_is_not_closed_and_goes_on() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let reader = reading(&path);
+    write(&store, 10..20);
+    drop(store);
+    let mark = of(&path).unwrap().unwrap();
+    assert!(!mark.is_closed());
+    let store = open(&path).unwrap();
+    write(&store, 20..30);
+    assert_eq!(of(&path).unwrap().unwrap().nonce(), mark.nonce(), "the opening goes on");
+    drop(reader);
+    drop(store);
+    assert!(of(&path).unwrap().unwrap().is_closed());
+    assert_eq!(open(&path).unwrap().head().unwrap().seq, 30);
 }

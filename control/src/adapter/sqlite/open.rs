@@ -2,10 +2,13 @@
 
 use super::check;
 use super::file::Claimed;
-use super::mark::{self, Judged};
+use super::mark::{self, Judged, Log, Mark};
+use super::read;
+use super::witness::{self, Noted};
 use crate::adapter::schema;
 use crate::seal::SECRET;
 use link::Position;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::error::Error;
 use std::path::Path;
@@ -19,6 +22,9 @@ mod migrations {
 const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared; more than there are.
 const STATEMENTS: usize = 64;
+
+/// Whether a connection that goes leaves the log as it is, or brings it into the file.
+pub(super) const NO_CKPT: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
 /// What may be set about a store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,36 +65,110 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let log = mark::log_of(&files.path).map_err(|e| broken(&e))?;
     mark::roll_back(&files.path).map_err(|e| broken(&e))?;
     let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
-    match marked.as_ref().map_or(Judged::Good, |mark| mark::judge(path, mark, &files.identity, log)) {
+    let noted = Noted::of(&files.path);
+    let judge = |mark: &Mark| mark::judge(path, mark, &files.identity, log, noted.as_ref());
+    match marked.as_ref().map_or(Judged::Good, judge) {
         Judged::Good => {}
         Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
         Judged::Refused(why) => return Err(OpenFault(why)),
     }
     let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
+    // A log that does not belong to the file stays beside it.
+    connection.set_db_config(NO_CKPT, true).map_err(|e| broken(&e))?;
     let runner = migrations::migrations::runner();
     let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
-    if marked.is_some_and(|mark| !mark.is_closed()) {
-        // A crash left it open. From here on its log may go, and nobody may miss it.
-        mark::close(&connection).map_err(|e| broken(&e))?;
+    let mut goes_on = None;
+    if let Some(mark) = marked.as_ref().filter(|mark| !mark.is_closed()) {
+        recovered(path, &connection, noted.as_ref(), log)?;
+        goes_on = ended(path, &connection, mark)?;
     }
-    without_log(&connection);
+    connection.set_db_config(NO_CKPT, false).map_err(|e| broken(&e))?;
+    if goes_on.is_none() {
+        without_log(&connection);
+    }
     runner.run(&mut connection).map_err(|e| match schema::told(&e) {
         Some(why) => refused(why),
         None => broken(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
     })?;
+    let nonce = goes_on.unwrap_or_else(mark::new_nonce);
+    let seq = read::head(&connection).map_or(0, |head| head.seq); // a new store has none
+    // Before the mark: a store that is closed may have any note beside it, one that is open has its own.
+    let note = |witness: &mut witness::Witness| {
+        (witness.nonce, witness.is_open, witness.seq) = (nonce, true, seq);
+        witness.log = goes_on.and_then(|_| witness::log_file(&files.path));
+    };
+    files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| broken(&e))?;
     let begin = || {
         let whole = connection.unchecked_transaction()?;
         begin_history(&whole)?;
-        mark::open(&whole, &files.identity)?;
+        if goes_on.is_none() {
+            mark::open(&whole, &files.identity, nonce)?;
+        }
         whole.commit()?;
         with_log(&connection)?;
-        mark::say_log(&connection, &files.path)
+        if goes_on.is_none() { mark::say_log(&connection, &files.path) } else { Ok(()) }
     };
     begin().map_err(|e| broken(&e))?;
     files.log_is_open().map_err(|e| broken(&e))?;
+    files.note(|witness| witness.log = witness::log_file(&files.path)).map_err(|e| broken(&e))?;
+    if !files.names(nonce) {
+        return Err(read_by_another(path));
+    }
     Ok((connection, files))
+}
+
+/// Without the mark in the file itself, a copy of it would open without a word.
+fn read_by_another(path: &Path) -> OpenFault {
+    OpenFault(format!(
+        "cannot open the store {}: another program reads it, and keeps it as it was: end that (an sqlite3 shell, a copy under \
+         way), and start again",
+        path.display()
+    ))
+}
+
+/// What a crash left has to go as far as was noted before, and where that is in doubt it is looked through. Nothing of the
+/// log is in the file yet.
+fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, log: Log) -> Result<(), OpenFault> {
+    let (began, shown) = (Instant::now(), path.display());
+    let way_out = format!(
+        "put back what belongs together, or restore a backup; linkr restore --accept {shown} takes this one for what it is, \
+         after a check"
+    );
+    let refused = |why: &dyn std::fmt::Display| {
+        OpenFault(format!("the store {shown} is not as its linkr left it ({why}): {way_out}"))
+    };
+    let head = read::head(db).map_err(|fault| refused(&fault))?;
+    let least = noted.map_or(0, |noted| noted.witness.seq);
+    if head.seq < least {
+        return Err(OpenFault(format!(
+            "the store {shown} ends with change {}, and got to {least} before: it is an older copy, or its log {shown}-wal is, \
+             and writes that were acknowledged are missing; {way_out}",
+            head.seq
+        )));
+    }
+    if noted.map_or(matches!(log, Log::Holds(_)), |noted| noted.doubts(log)) {
+        check::whole(db).map_err(|fault| refused(&fault))?.map_err(|why| refused(&why))?;
+        let took_ms = began.elapsed().as_millis() as u64;
+        tracing::info!(name: "store_recovered", store = %shown, took_ms, "the store was open when its linkr ended, and is whole");
+    }
+    Ok(())
+}
+
+/// Ends an opening that a crash left: from here on its log may go, and nobody may miss it. While somebody reads an older
+/// state, nothing can be brought into the file, and the opening goes on.
+fn ended(path: &Path, db: &Connection, mark: &Mark) -> Result<Option<u32>, OpenFault> {
+    let broken =
+        |e: &dyn std::fmt::Display| OpenFault(format!("cannot open the store {}: {e}", path.display()));
+    let folded = mark::fold(db).map_err(|e| broken(&e))?;
+    if !folded && mark::goes_on(db, mark.nonce()).map_err(|e| broken(&e))? {
+        return Ok(Some(mark.nonce()));
+    }
+    match folded && mark::close(db).map_err(|e| broken(&e))? {
+        true => Ok(None),
+        false => Err(read_by_another(path)),
+    }
 }
 
 /// A store that was closed as another file was moved or copied, perhaps while a linkr still ran on it.
