@@ -9,6 +9,7 @@ use feed::Spell;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Connections none of whose calls was let in, at once.
 const STRANGERS: usize = 1_024;
@@ -39,6 +40,7 @@ pub struct Seat {
     floor: Arc<Floor>,
     address: IpAddr,
     standing: Mutex<Standing>,
+    given_up: Notify,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +64,8 @@ impl Floor {
     #[must_use]
     pub fn seat(self: &Arc<Self>, address: IpAddr) -> Arc<Seat> {
         let place = Arc::new(self.strangers.take(network(address)).0);
-        Arc::new(Seat { floor: self.clone(), address, standing: Mutex::new(Standing::Stranger(place)) })
+        let standing = Mutex::new(Standing::Stranger(place));
+        Arc::new(Seat { floor: self.clone(), address, standing, given_up: Notify::new() })
     }
 
     fn known(&self, holder: Arc<str>) -> Place<Arc<str>> {
@@ -110,8 +113,23 @@ impl Seat {
         matches!(*self.standing(), Standing::Known(..))
     }
 
-    /// Returns when another connection has this place, or when the key that it was let in by may not be used any more.
+    /// The connection does not take what it asked for: it is to end.
+    pub fn give_up(&self) {
+        self.given_up.notify_one();
+    }
+
+    /// Returns when another connection has this place, when the key that it was let in by may not be used any more, or
+    /// when it was given up.
     pub async fn lost(&self) {
+        tokio::select! {
+            () = self.given_up.notified() => {
+                tracing::debug!(name: "answer_untaken", peer = %self.address, "a connection does not take its answers: it is ended");
+            }
+            () = self.taken() => {}
+        }
+    }
+
+    async fn taken(&self) {
         loop {
             let standing = self.standing().clone();
             match standing {

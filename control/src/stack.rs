@@ -84,8 +84,11 @@ async fn named(mut request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
         response
     } else {
-        let request = request.map(|body| linger::lingering(body, grpc));
-        next.run(request).instrument(span).await
+        let streams = table::streams(request.uri().path());
+        let (head, body) = request.into_parts();
+        let (body, crowded) = linger::lingering(body, grpc, grpc && streams);
+        let response = next.run(Request::from_parts(head, body)).instrument(span).await;
+        if crowded.is_so() { refusal(grpc, &Fault::Overloaded) } else { response }
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -45,6 +45,9 @@ pub struct Guard {
     pub refusals: Refusals,
 }
 
+/// Bytes of an answer that are given out at once: no connection keeps many more that are not yet written.
+const PIECE: usize = 16 * 1024;
+
 /// What a call was let in with.
 struct Admission {
     caller: Caller,
@@ -61,15 +64,17 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             if let Some(place) = &mut place {
                 place.turn().await;
             }
+            let seat = request.extensions().get::<Peer>().map(|peer| peer.seat.clone());
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             request.extensions_mut().insert(caller);
             let response = call.run(next.run(request)).await;
             guard.metrics.took(method, began.elapsed());
+            if let Some((place, seat)) = place.as_mut().zip(seat) {
+                place.offer(seat);
+            }
             match (&known, &place) {
                 (None, None) => response,
-                _ => {
-                    response.map(|body| Body::new(Watched { body, known, _place: place, grpc, ended: false }))
-                }
+                _ => response.map(|body| Body::new(Watched::new(body, known, place, grpc))),
             }
         }
         Err(fault) => {
@@ -209,12 +214,46 @@ fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Kn
 struct Watched {
     body: Body,
     known: Option<Arc<Known>>,
-    _place: Option<Place>,
+    place: Option<Arc<Place>>,
+    /// What the next pieces are cut from.
+    rest: Bytes,
     grpc: bool,
     ended: bool,
 }
 
+/// Bytes of an answer, which hold its place until they are written: HTTP/2 and HTTP/1.1 keep some whose body has ended.
+struct Piece {
+    bytes: Bytes,
+    _place: Arc<Place>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Watched {
+    fn new(body: Body, known: Option<Arc<Known>>, place: Option<Place>, grpc: bool) -> Self {
+        Self { body, known, place: place.map(Arc::new), rest: Bytes::new(), grpc, ended: false }
+    }
+
+    /// The next part of these. A few are left as they are: they cost no more than their stream.
+    fn piece(&mut self, bytes: Bytes) -> Bytes {
+        let Some(place) = self.place.as_ref().filter(|_| bytes.len() > PIECE) else {
+            return bytes;
+        };
+        let mut bytes = Bytes::from_owner(Piece { bytes, _place: place.clone() });
+        self.rest = bytes.split_off(PIECE);
+        bytes
+    }
+
+    /// The next part of what is left.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let next = self.rest.len().min(PIECE);
+        (next > 0).then(|| self.rest.split_to(next))
+    }
+
     /// Over gRPC the end says why; over REST an answer that breaks off is all that can be said behind its status.
     fn end(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
         const WHY: &str = "the key or certificate was revoked or has expired";
@@ -242,15 +281,25 @@ impl http_body::Body for Watched {
         if self.ended || self.known.as_ref().is_some_and(|known| known.is_dead()) {
             return Poll::Ready(self.end());
         }
-        http_body::Body::poll_frame(Pin::new(&mut self.body), cx)
+        if let Some(next) = self.next_piece() {
+            return Poll::Ready(Some(Ok(Frame::data(next))));
+        }
+        let frame = std::task::ready!(http_body::Body::poll_frame(Pin::new(&mut self.body), cx));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| self.piece(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || http_body::Body::is_end_stream(&self.body)
+        self.ended || (self.rest.is_empty() && http_body::Body::is_end_stream(&self.body))
     }
 
     fn size_hint(&self) -> SizeHint {
-        http_body::Body::size_hint(&self.body)
+        let (of_body, rest) = (http_body::Body::size_hint(&self.body), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower() + rest);
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 
@@ -265,7 +314,7 @@ mod tests {
         let known = Arc::new(Known::revoked());
         for grpc in [true, false] {
             let body = Body::from("an answer");
-            let mut watched = Watched { body, known: Some(known.clone()), _place: None, grpc, ended: false };
+            let mut watched = Watched::new(body, Some(known.clone()), None, grpc);
             let told = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.unwrap();
             assert_eq!(told.is_ok(), grpc);
             if let Ok(frame) = told {
@@ -273,5 +322,31 @@ mod tests {
             }
             assert!(poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.is_none());
         }
+    }
+
+    /// Found by attack: bytes that HTTP/2 kept for a window of nothing counted as sent.
+    #[tokio::test]
+    async fn an_answer_holds_its_place_until_its_last_byte_is_written() {
+        let limits = Limits::default();
+        let take = || limits.places.take("ListLinks", Holder::Key("a".into()));
+        let held: Vec<_> = (0..31).map(|_| take().unwrap()).collect();
+        let text = vec![b'x'; PIECE * 5 / 2];
+        let mut watched = Watched::new(Body::from(text.clone()), None, take().unwrap(), false);
+        assert_eq!(watched.size_hint().exact(), Some(text.len() as u64));
+        let mut pieces = Vec::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+            let left = text.len() - pieces.iter().map(Bytes::len).sum::<usize>();
+            assert_eq!(watched.size_hint().exact(), Some(left as u64));
+            assert_eq!(watched.is_end_stream(), left == 0);
+        }
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE, PIECE, PIECE / 2]);
+        assert_eq!(pieces.concat(), text);
+        drop(watched);
+        pieces.drain(..2);
+        assert!(take().is_err(), "its last piece waits");
+        pieces.clear();
+        assert!(take().is_ok());
+        drop(held);
     }
 }

@@ -1,21 +1,37 @@
 //! Places for calls that last: how many of each there are, and how many of them one caller may hold.
 
 use crate::Fault;
+use crate::places::Seat;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
 /// Calls that last as long as their caller likes: all that may be under way, and those of one key or edge. An answer that
 /// nobody takes lasts, too. One process of an edge never has more than 200 questions under way, which is what HTTP/2 gives it.
-const LASTING: [(&str, usize, usize); 5] = [
+/// Pages and batches are large, in and out: a caller who neither ends what he sends nor reads what he is sent holds their memory.
+const LASTING: [(&str, usize, usize); 14] = [
     ("WatchLinks", 256, 32),
     ("ExportLinks", 64, 8),
     ("ImportLinks", 64, 8),
     ("Follow", 4_096, 16),
     ("Fetch", 16_384, 512),
+    ("ListLinks", 96, 32),
+    ("ListLinkHistory", 96, 32),
+    ("ListDomains", 96, 32),
+    ("ListEdges", 96, 32),
+    ("ListKeys", 96, 32),
+    ("ListAudit", 96, 32),
+    ("BatchCreateLinks", 96, 32),
+    ("BatchUpdateLinks", 96, 32),
+    ("BatchDeleteLinks", 96, 32),
 ];
-/// Of one edge, those that are being answered, up to the last byte, at once: the others wait.
-const TURNS: [(&str, usize); 1] = [("Fetch", 32)];
+/// Of one holder, those that are being answered, up to the last byte, at once: the others wait.
+const FETCHES: usize = 32;
+const PAGES: usize = 8;
+/// For a page to be taken by whoever asked for it; then his connection ends.
+const TAKEN: Duration = Duration::from_secs(30);
 
 /// Who holds a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +61,7 @@ pub struct Place {
     places: Arc<Places>,
     held: Held,
     turn: Option<OwnedSemaphorePermit>,
+    untaken: Option<AbortHandle>,
 }
 
 impl Places {
@@ -71,7 +88,7 @@ impl Places {
             return Err(Fault::Overloaded);
         }
         held.insert((call, holder.clone()), own + 1);
-        Ok(Some(Place { places: self.clone(), held: (call, holder), turn: None }))
+        Ok(Some(Place { places: self.clone(), held: (call, holder), turn: None, untaken: None }))
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Held, usize>> {
@@ -86,19 +103,41 @@ impl Places {
 impl Place {
     /// Waits until its holder has few enough of these calls under way, if there is a bound.
     pub async fn turn(&mut self) {
-        // Edges that cannot be told apart would wait for each other.
-        let (call, Holder::Edge(_)) = &self.held else { return };
-        let Some((_, most)) = TURNS.iter().find(|(name, _)| name == call) else { return };
+        let most = match &self.held {
+            ("Fetch", Holder::Edge(_)) => FETCHES,
+            // Edges that cannot be told apart would wait for each other.
+            (_, Holder::Edge(_) | Holder::Edges) => return,
+            (call, _) if is_page(call) => PAGES,
+            _ => return,
+        };
         let line = {
             let mut turns = self.places.turns();
-            turns.entry(self.held.clone()).or_insert_with(|| Arc::new(Semaphore::new(*most))).clone()
+            turns.entry(self.held.clone()).or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
         };
         self.turn = line.acquire_owned().await.ok(); // it is never closed
     }
+
+    /// From now on the page is there to be taken, by this connection.
+    pub fn offer(&mut self, seat: Arc<Seat>) {
+        if is_page(self.held.0) {
+            let untaken = tokio::spawn(async move {
+                tokio::time::sleep(TAKEN).await;
+                seat.give_up();
+            });
+            self.untaken = Some(untaken.abort_handle());
+        }
+    }
+}
+
+fn is_page(call: &str) -> bool {
+    call.starts_with("List") || call.starts_with("Batch")
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(untaken) = self.untaken.take() {
+            untaken.abort();
+        }
         self.turn = None;
         let mut held = self.places.held();
         if let Some(count) = held.get_mut(&self.held) {
@@ -156,6 +195,45 @@ mod tests {
         drop(waiting);
         drop((held, other));
         assert!(places.held().is_empty() && places.turns().is_empty());
+    }
+
+    /// Found by attack: 800 pages of one key that nobody read took 4 GB.
+    #[tokio::test]
+    async fn pages_of_one_key_wait_for_each_other_and_for_those_of_no_other() {
+        for call in ["ListLinks", "ListLinkHistory", "BatchCreateLinks"] {
+            let places = Arc::<Places>::default();
+            let take = |key: &str| places.take(call, Holder::Key(key.into())).unwrap().unwrap();
+            let mut held: Vec<_> = (0..32).map(|_| take("a")).collect();
+            let refused = places.take(call, Holder::Key("a".into())).unwrap_err();
+            assert_eq!(refused, Fault::Share(call, 32));
+            let (first, rest) = held.split_at_mut(8);
+            for place in &mut *first {
+                place.turn().await;
+            }
+            let mut waiting = Box::pin(rest[0].turn());
+            assert!(futures_now(&mut waiting).await.is_none());
+            let mut other = take("b");
+            assert!(futures_now(&mut Box::pin(other.turn())).await.is_some());
+            first[3].turn = None;
+            assert!(futures_now(&mut waiting).await.is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_is_not_taken_costs_its_connection() {
+        let floor = crate::places::Floor::new(1_024);
+        let places = Arc::<Places>::default();
+        for (call, taken_after, ends) in
+            [("ListLinks", 29, false), ("ListLinks", 31, true), ("Follow", 99, false)]
+        {
+            let seat = floor.seat([127, 0, 0, 1].into());
+            let mut place = places.take(call, Holder::Key("a".into())).unwrap().unwrap();
+            place.offer(seat.clone());
+            let lost = tokio::time::timeout(Duration::from_secs(taken_after), seat.lost()).await.is_ok();
+            drop(place);
+            let later = tokio::time::timeout(TAKEN * 2, seat.lost()).await.is_ok();
+            assert_eq!((lost, later), (ends, false), "{call}, {taken_after} s");
+        }
     }
 
     /// What it gives without waiting.

@@ -93,6 +93,12 @@ pub fn over_grpc(path: &str) -> Result<&'static Call, Fault> {
     CALLS.iter().find(|call| call.grpc == path).ok_or(Fault::NoRoute)
 }
 
+/// Whether the caller may send messages for as long as he likes, over gRPC.
+pub fn streams(path: &str) -> bool {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    ["ImportLinks", "Follow", "ServerReflectionInfo"].contains(&method)
+}
+
 /// The rule of a call over REST.
 ///
 /// # Errors

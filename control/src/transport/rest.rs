@@ -37,6 +37,8 @@ use tokio_stream::StreamExt;
 
 /// Bytes of a body that take no moment to read: others are read where nobody waits.
 const SMALL: usize = 16 * 1024;
+/// Links that take no moment to write down.
+const FEW: usize = 16;
 
 type Parts = Result<Path<Vec<(String, String)>>, PathRejection>;
 type Asked = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -97,7 +99,10 @@ async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked:
             _ => return Err(unknown(name)),
         }
     }
-    Ok(axum::Json(json::page(&service.list(&who, request).await?)).into_response())
+    let page = service.list(&who, request).await?;
+    let few = page.links.len() <= FEW;
+    let said = move || axum::Json(json::page(&page)).into_response();
+    if few { Ok(said()) } else { heavy(said).await }
 }
 
 /// JSON lines, for as long as somebody takes them. What ends the stream early is its last line.

@@ -64,6 +64,8 @@ const DELETED: Fault = Fault::CodeDeleted { name: String::new(), until: 0 };
 const FULL: Fault = Fault::Store(StoreFault::Full);
 const RESYNC: Fault = Fault::Resync(String::new());
 const BUSY: Fault = Fault::Overloaded;
+const SHARE: Fault = Fault::Share("", 0);
+const PAGE: &[Fault] = &[BUSY, SHARE];
 
 /// What any call can be refused for.
 pub const ANY: &[Fault] = &[
@@ -110,6 +112,7 @@ const BATCH: &[Fault] = &[
     Fault::NotJson,
     Fault::TooLarge(""),
     BUSY,
+    SHARE,
     FULL,
 ];
 
@@ -119,7 +122,7 @@ pub static ROUTES: &[Route] = &[
         path: "/v1/domains/{domain}/links",
         call: "Links.ListLinks",
         query: &["page_size", "page_token", "show_deleted", "filter", "order_by"],
-        faults: &[NO_DOMAIN],
+        faults: &[NO_DOMAIN, BUSY, SHARE],
         ..READ
     },
     Route {
@@ -145,7 +148,7 @@ pub static ROUTES: &[Route] = &[
         call: "Links.WatchLinks",
         query: &["revision"],
         kind: "application/jsonl",
-        faults: &[NO_DOMAIN, RESYNC, BUSY, Fault::Share("", 0)],
+        faults: &[NO_DOMAIN, RESYNC, BUSY, SHARE],
         ..READ
     },
     Route {
@@ -177,7 +180,7 @@ pub static ROUTES: &[Route] = &[
         path: "/v1/domains/{domain}/links/{code}:history",
         call: "Links.ListLinkHistory",
         query: &["page_size", "page_token"],
-        faults: &[NO_LINK, NO_DOMAIN],
+        faults: &[NO_LINK, NO_DOMAIN, BUSY, SHARE],
         ..READ
     },
     Route {
@@ -228,7 +231,13 @@ pub static ROUTES: &[Route] = &[
         faults: &[NO_DOMAIN],
         ..READ
     },
-    Route { path: "/v1/domains", call: "Domains.ListDomains", query: &["page_size", "page_token"], ..READ },
+    Route {
+        path: "/v1/domains",
+        call: "Domains.ListDomains",
+        query: &["page_size", "page_token"],
+        faults: PAGE,
+        ..READ
+    },
     Route {
         path: "/v1/domains",
         call: "Domains.CreateDomain",
@@ -251,7 +260,7 @@ pub static ROUTES: &[Route] = &[
         faults: CHANGE,
         ..WRITE
     },
-    Route { path: "/v1/edges", call: "Edges.ListEdges", ..READ },
+    Route { path: "/v1/edges", call: "Edges.ListEdges", faults: PAGE, ..READ },
     Route {
         verb: "delete",
         path: "/v1/edges/{edge}",
@@ -259,7 +268,7 @@ pub static ROUTES: &[Route] = &[
         faults: &[NO_EDGE, Fault::EdgeConnected(String::new())],
         ..KEYS
     },
-    Route { path: "/v1/keys", call: "Keys.ListKeys", query: &["show_revoked"], ..KEYS },
+    Route { path: "/v1/keys", call: "Keys.ListKeys", query: &["show_revoked"], faults: PAGE, ..KEYS },
     Route {
         verb: "post",
         path: "/v1/keys",
@@ -279,7 +288,13 @@ pub static ROUTES: &[Route] = &[
         ..KEYS
     },
     Route { verb: "delete", path: "/v1/keys/{key}", call: "Keys.RevokeKey", faults: &[NO_KEY, FULL], ..KEYS },
-    Route { path: "/v1/audit", call: "Keys.ListAudit", query: &["name", "page_size", "page_token"], ..KEYS },
+    Route {
+        path: "/v1/audit",
+        call: "Keys.ListAudit",
+        query: &["name", "page_size", "page_token"],
+        faults: PAGE,
+        ..KEYS
+    },
 ];
 
 /// Parts of a path: name, words, schema.
