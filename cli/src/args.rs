@@ -441,14 +441,16 @@ pub fn asked() -> Result<Option<Command>, Fault> {
         .try_get_matches_from(words)
         .and_then(|matches| Linkr::from_arg_matches(&matches));
     match parsed {
-        Ok(linkr) => {
-            settings::environment::warn();
-            secret::warn_of_words(&std::env::args_os().collect::<Vec<_>>());
-            Ok(Some(linkr.command))
-        }
+        Ok(linkr) => Ok(Some(linkr.command)),
         Err(text) if !text.use_stderr() => out::write(text.render().to_string().as_bytes()).map(|()| None),
         Err(fault) => Err(one_line(&fault)),
     }
+}
+
+/// Says what of the words and the environment does nothing, or shows a secret.
+pub fn warn() {
+    settings::environment::warn();
+    secret::warn_of_words(&std::env::args_os().collect::<Vec<_>>());
 }
 
 /// No command means `up`, also with flags of `up` right behind the program's name. `-o` may stand in front of a command:

@@ -39,7 +39,7 @@ impl Fault {
     /// Writes the line to stderr.
     pub fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            crate::out::note(&self.message);
+            crate::out::last_word(&self.message);
         }
         ExitCode::from(self.status)
     }

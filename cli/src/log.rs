@@ -105,7 +105,14 @@ fn names_nothing(filter: &str) -> Option<&str> {
 /// # Errors
 /// It is no filter.
 pub fn filter() -> Result<EnvFilter, Fault> {
-    let wanted = ["RUST_LOG", "LINKR_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    let wanted =
+        ["RUST_LOG", "LINKR_LOG"].iter().find_map(std::env::var_os).map(std::ffi::OsString::into_string);
+    let wanted = wanted.transpose().map_err(|text| {
+        Fault::new(format_args!(
+            "RUST_LOG or LINKR_LOG is not UTF-8 ({}): give a filter such as info",
+            text.as_encoded_bytes().escape_ascii()
+        ))
+    })?;
     if let Some(none) = wanted.as_deref().and_then(names_nothing) {
         return Err(Fault::new(format_args!(
             "RUST_LOG or LINKR_LOG names '{none}', which is neither a level (error, warn, info, debug, trace, off) nor a part \
@@ -126,10 +133,20 @@ pub fn announce(text: &str) {
 
 /// Why the process ends, as its last line; `false`: there is no log.
 pub fn last_word(text: &str) -> bool {
+    said(text, || tracing::error!(name: "failed", "{text}"))
+}
+
+/// A word about the settings; `false`: there is no log.
+pub fn note(text: &str) -> bool {
+    said(text, || tracing::warn!(name: "settings", "{text}"))
+}
+
+/// For people as one of their commands says it, for machines as an event.
+fn said(text: &str, event: impl Fn()) -> bool {
     let Some(streams) = STREAMS.get() else { return false };
     match streams.form {
         Form::Text => streams.stderr.push(format!("linkr: {text}\n").as_bytes()),
-        Form::Json => tracing::error!(name: "failed", "{text}"),
+        Form::Json => event(),
     }
     true
 }

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    edge::ignore_signals_of_writing();
     let status = match args::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => fault.report(),
@@ -31,6 +32,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Fault> {
+    if let Some(form) = serve::log_form(&command) {
+        log::start(form)?; // before anything is said: a server waits for no reader
+    }
+    args::warn();
     serve::check(&command)?;
     match command {
         Command::Up(args) => serve::up(args),

@@ -37,8 +37,17 @@ pub fn line(text: &str) -> Result<(), Fault> {
 
 /// Says one line on stderr. Whatever text it holds stays one line.
 pub fn note(text: &str) {
+    say(text, crate::log::note);
+}
+
+/// Says why the program ends, as [`note`] does.
+pub fn last_word(text: &str) {
+    say(text, crate::log::last_word);
+}
+
+fn say(text: &str, in_log: impl Fn(&str) -> bool) {
     let text = plain(&without_numbers(text));
-    if crate::log::last_word(&text) {
+    if in_log(&text) {
         return; // of a server, which waits for no reader
     }
     let _ = writeln!(std::io::stderr(), "linkr: {text}"); // with stderr gone there is nobody to tell

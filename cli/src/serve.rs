@@ -30,7 +30,7 @@ const LOAD: Duration = Duration::from_secs(5);
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
 pub fn up(args: Up) -> Result<(), Fault> {
-    run(args.log.log_format, async {
+    run(async {
         let mut signals = Signals::new()?;
         let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
@@ -99,7 +99,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
 
 /// `linkr edge`.
 pub fn edge(args: Edge) -> Result<(), Fault> {
-    run(args.log.log_format, async {
+    run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
         let redis = edge_redis(&args.redis)?;
@@ -134,7 +134,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
         return out::line(&text);
     }
-    run(args.log.log_format, async {
+    run(async {
         let mut signals = Signals::new()?;
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
@@ -154,8 +154,17 @@ pub fn control(args: Control) -> Result<(), Fault> {
     })
 }
 
-fn run(form: Form, server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
-    log::start(form)?;
+/// How a server's log looks; `None`: the command is none.
+pub fn log_form(asked: &Command) -> Option<Form> {
+    match asked {
+        Command::Up(up) => Some(up.log.log_format),
+        Command::Edge(edge) => Some(edge.log.log_format),
+        Command::Control(control) => control.command.is_none().then_some(control.log.log_format),
+        _ => None,
+    }
+}
+
+fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
     edge::raise_file_limit(); // each connection is one
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("control")

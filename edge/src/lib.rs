@@ -32,7 +32,7 @@ use worker::Listeners;
 
 pub use driver::Driver;
 pub use redis::{RedisConfig, RedisUrl};
-pub use sys::{file_limit, raise_file_limit};
+pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
 pub use tls::{Offered, Session, TlsConfig};
 
 /// Families for `/metrics` from whoever shares the process.

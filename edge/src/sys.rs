@@ -5,6 +5,15 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+/// A write that may not be ends neither in death (SIGXFSZ: a limit of the size of files) nor in a stop (SIGTTOU: a
+/// terminal that another job has): it fails, or is done.
+pub fn ignore_signals_of_writing() {
+    for signal in [libc::SIGXFSZ, libc::SIGTTOU] {
+        // SAFETY: no handler is installed, so that nothing of ours runs in one.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Pins the calling thread to one core; `false` when the system does not let us, which costs speed only.
 pub fn pin_to_core(core: usize) -> bool {
     // SAFETY: `set` is a plain bit set, zero is a valid value of it, and both calls only use it during the call.

@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Connection, Dir, LINKR, PATIENCE, beside_others, command, until};
 use std::fs::File;
-use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -63,8 +63,13 @@ impl Server {
             Fate::Asleep => Some(pipe_into(&mut shell)),
             Fate::Closed => None,
         };
-        let mut child = shell.stdout(Stdio::piped()).spawn().unwrap();
-        drop(shell); // and with it our copies of the ends it was given
+        Self::begun(shell, asleep)
+    }
+
+    /// Starts it, until it has said where it listens.
+    fn begun(mut command: Command, asleep: Option<PipeReader>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(command); // and with it our copies of the ends it was given
         let mut stdout = child.stdout.take().unwrap();
         let mut heard = String::new();
         until("the first lines", || {
@@ -175,18 +180,13 @@ fn halves_serve_whatever_becomes_of_their_logs() {
     }
 }
 
-#[test]
-fn first_lines_that_nobody_reads_delay_nothing() {
-    let _turn = beside_others();
-    let dir = Dir::new();
-    let (_asleep, mut full) = std::io::pipe().unwrap();
-    let mut up = command(LINKR, dir.path());
-    up.args(words(&["up", "--workers", "1", "--log-format", "json"], &[LISTEN, API, ADMIN]));
-    up.env("LINKR_INSECURE", "true").stdout(full.try_clone().unwrap()).stderr(Stdio::piped());
-    // The pipe is filled until whoever fills it waits, on a thread that ends with this process.
+/// A pipe that takes nothing more, and its end for reading, at which nobody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (asleep, full) = std::io::pipe().unwrap();
+    // It is filled until whoever fills it waits, on a thread that ends with this process.
     let filled = Arc::new(AtomicUsize::new(0));
     std::thread::spawn({
-        let filled = filled.clone();
+        let (filled, mut full) = (filled.clone(), full.try_clone().unwrap());
         move || {
             while full.write_all(&[b'x'; 4096]).is_ok() {
                 filled.fetch_add(1, Ordering::Relaxed);
@@ -198,6 +198,55 @@ fn first_lines_that_nobody_reads_delay_nothing() {
         std::thread::sleep(Duration::from_millis(20));
         (before > 0 && filled.load(Ordering::Relaxed) == before).then_some(())
     });
+    (asleep, full)
+}
+
+/// Found by attack: what is said of the settings waited for a reader of stderr before there was a log.
+#[test]
+fn a_word_about_the_settings_that_nobody_reads_delays_no_start() {
+    let _turn = beside_others();
+    for form in ["text", "json"] {
+        let dir = Dir::new();
+        let (_asleep, full) = full_pipe();
+        let mut up = command(LINKR, dir.path());
+        up.args(words(&["up", "--workers", "1", "--log-format", form], &[LISTEN, API, ADMIN]));
+        up.env("LINKR_INSECURE", "true").env("LINKR_TYPO", "1").stderr(full);
+        let server = Server::begun(up, None);
+        assert_eq!(prompt(server.address("edge"), "/none").status, 404);
+        assert_eq!(server.stop().code(), Some(0));
+    }
+}
+
+/// Found by attack: the kernel ended a server whose log came to the limit of the size of files (SIGXFSZ).
+#[test]
+fn a_log_at_the_limit_of_the_size_of_files_ends_nobody() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut shell = command("sh", dir.path());
+    shell.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", LINKR]);
+    let edge = ["edge", "--control", "http://127.0.0.1:1", "--unpinned", "--workers", "1"];
+    shell.args(words(&edge, &[LISTEN, ADMIN])).env("LINKR_INSECURE", "true");
+    shell.stderr(File::create(dir.file("log")).unwrap());
+    let server = Server::begun(shell, None);
+    until("a lost line to be counted", || (server.lost() > 0.0).then_some(()));
+    // A job in the background is not stopped for a word to a terminal (SIGTTOU) either.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    for signal in [22, 25] {
+        assert!(ignored >> (signal - 1) & 1 == 1, "{signal}: {ignored:x}");
+    }
+    assert_eq!(server.stop().code(), Some(0));
+}
+
+#[test]
+fn first_lines_that_nobody_reads_delay_nothing() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let (_asleep, full) = full_pipe();
+    let mut up = command(LINKR, dir.path());
+    up.args(words(&["up", "--workers", "1", "--log-format", "json"], &[LISTEN, API, ADMIN]));
+    up.env("LINKR_INSECURE", "true").stdout(full).stderr(Stdio::piped());
     let mut child = up.spawn().unwrap();
     drop(up);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
