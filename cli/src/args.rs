@@ -19,7 +19,7 @@ use crate::fault::Fault;
 use crate::log::Form;
 use crate::{out, secret, settings};
 use clap::builder::RangedU64ValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -485,15 +485,27 @@ pub fn with_defaults(command: &clap::Command, names: &[&str]) -> Result<Command,
 }
 
 /// The first paragraph of clap's text, as one line.
-fn one_line(fault: &clap::Error) -> Fault {
+pub fn one_line(fault: &clap::Error) -> Fault {
     if fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Fault::new("a command is missing: add --help to see which there are");
     }
-    let text = fault.render().to_string();
+    let text = without_secrets(fault, fault.render().to_string());
     let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let words: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     let line = words.join(" ");
     Fault::new(format_args!("{}; --help shows what is possible", line.trim_start_matches("error: ")))
+}
+
+/// clap shows the value that it refuses, which may hold a password: an address, or a key that stands in a wrong place.
+fn without_secrets(fault: &clap::Error, text: String) -> String {
+    let values = fault.context().filter_map(|(_, value)| match value {
+        ContextValue::String(value) => Some(value),
+        _ => None,
+    });
+    values.fold(text, |text, value| match secret::without_password(value) {
+        Some(bare) => text.replace(value.as_str(), &bare),
+        None => text,
+    })
 }
 
 /// More threads than any machine has cores for.

@@ -85,36 +85,89 @@ fn shown<'a>(words: &[&'a str]) -> Vec<&'static str> {
     found
 }
 
-/// An address (or several, separated by commas) without its passwords; `None` if there are none in it.
+/// An address (or several, separated by commas) without its passwords; `None` if there are none in it. Of one that is
+/// not understood nothing is shown but its scheme.
 pub fn without_password(text: &str) -> Option<String> {
-    let mut found = false;
-    let hidden = |address: &str| {
-        let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-        let (place, query) = rest.split_once('?').map_or((rest, ""), |(place, query)| (place, query));
-        // A password may hold any character but an @, which is written %40 (RFC 3986, section 3.2.1).
-        let place = match place.rsplit_once('@') {
-            Some((user, host)) => match user.split_once(':') {
-                Some((user, _)) => {
-                    found = true;
-                    if user.is_empty() { host.to_owned() } else { format!("{user}@{host}") }
-                }
-                None => place.to_owned(),
-            },
-            None => place.to_owned(),
-        };
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let kept: Vec<&str> =
-            pairs.filter(|pair| !pair.to_ascii_lowercase().starts_with("password=")).collect();
-        found |= kept.len() != query.split('&').filter(|pair| !pair.is_empty()).count();
-        let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
-        format!("{scheme}://{place}{query}")
+    let (scheme, known) = match text.split_once("://") {
+        Some((scheme, _)) => {
+            (scheme, ["postgres", "postgresql", "redis", "rediss", "http", "https"].contains(&scheme))
+        }
+        None => (text.split(':').next().unwrap_or_default(), false),
     };
-    // A database's address holds commas itself: between hosts.
-    let parts: Vec<String> = match text.starts_with("postgres") {
-        true => std::iter::once(text).map(hidden).collect(),
-        false => text.split(',').map(hidden).collect(),
+    let url = text.contains("://") && text.contains([';', '=']);
+    if text.starts_with("sqlite:") || !text.contains(':') || !(text.contains(['@', '?']) || url) {
+        return None;
+    }
+    // A database's address holds commas itself: between hosts. So may a password.
+    let parts: Vec<&str> = match scheme.starts_with("postgres") {
+        true => vec![text],
+        false => text.split(',').collect(),
     };
-    found.then(|| parts.join(","))
+    let shown: Option<Vec<Part>> = parts.into_iter().map(bare).collect();
+    match shown.filter(|_| known) {
+        Some(parts) if parts.iter().all(|part| !part.hidden) => None,
+        Some(parts) => Some(parts.into_iter().map(|part| part.shown).collect::<Vec<_>>().join(",")),
+        None => Some(if known { format!("{scheme}://…") } else { "…".to_owned() }),
+    }
+}
+
+/// Whether a setting is an address that may hold a password.
+pub fn is_address(key: &str) -> bool {
+    ADDRESSES.iter().any(|flag| flag.strip_prefix("--") == Some(key))
+}
+
+/// A value that was refused, as it may be shown.
+pub fn refused(value: &str) -> String {
+    without_password(value).unwrap_or_else(|| value.to_owned())
+}
+
+struct Part {
+    shown: String,
+    hidden: bool,
+}
+
+/// One address; `None`: what is what in it cannot be told.
+fn bare(address: &str) -> Option<Part> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    // Whoever wrote a password as it is meant the last @: what follows it alone is a host.
+    let (user, behind) = rest.rsplit_once('@').map_or((None, rest), |(user, behind)| (Some(user), behind));
+    let (place, query) = behind.split_once('?').unwrap_or((behind, ""));
+    let (name, password) = user.map_or((None, false), |user| match user.split_once(':') {
+        Some((name, _)) => (Some(name), true),
+        None => (Some(user), false),
+    });
+    let clean = |text: &str| !text.contains(['?', '#', '@', '/', ' ', '=']);
+    let of_none = scheme.is_empty() && user.is_some();
+    if of_none || !name.is_none_or(clean) || place.contains(['#', ' ', '=', ';']) || !hosts(place) {
+        return None;
+    }
+    let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+    let kept: Vec<&str> = pairs.iter().copied().filter(|pair| harmless(pair)).collect();
+    let name = name.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!("{name}@"));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    let hidden = password || kept.len() < pairs.len();
+    Some(Part { shown: format!("{scheme}{name}{place}{query}"), hidden })
+}
+
+/// Hosts, each with a number for its port if any: what else stands behind a colon is half of a password.
+fn hosts(place: &str) -> bool {
+    let hosts = place.split('/').next().unwrap_or_default();
+    hosts.is_empty()
+        || hosts.split(',').all(|host| {
+            let bare = host.strip_prefix('[').and_then(|host| host.split_once(']'));
+            let (name, port) = bare.unwrap_or_else(|| host.split_at(host.find(':').unwrap_or(host.len())));
+            !name.is_empty()
+                && (port.is_empty()
+                    || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit())))
+        })
+}
+
+/// A parameter whose name, in whichever writing, is that of no secret.
+fn harmless(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)); // nothing to be decoded
+    plain && !["pass", "pwd", "secret", "key", "token", "auth"].iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -133,6 +186,26 @@ mod tests {
             ("redis://h1:1,rediss://u:p@h2:2/3", Some("redis://h1:1,rediss://u@h2:2/3")),
             ("redis://h1:1,h2:2", None),
             ("sqlite:a:b@c", None),
+            ("redis://h1:1,redis://h2:2/?a=1", None),
+            // Found by attack: shown whole.
+            ("postgres://u:hun?ter2SECRET@h/d", Some("postgres://u@h/d")),
+            ("postgres://u:a@SECRET@h/d", Some("postgres://u@h/d")),
+            ("postgres://u@h/d?%70assword=SECRET", Some("postgres://u@h/d")),
+            ("postgres://u@h/d?sslpassword=SECRET&sslmode=require", Some("postgres://u@h/d?sslmode=require")),
+            ("redis://:SEC?RETSECRET@h", Some("redis://h")),
+            ("redis://:SEC,RET@h", Some("redis://…")),
+            ("redis://u:SEC,RET@h", Some("redis://…")),
+            ("redis://u:123,RET@h", Some("redis://…")),
+            ("redis:SECRET@h", Some("…")),
+            ("jdbc:sqlserver://h;password=SECRET", Some("…")),
+            ("https://a.example/?a=1", None),
+            ("redis://[::1]:6379/?protocol=resp3", None),
+            ("what@is?this", None),
+            ("redis://h/0?pass=SECRET", Some("redis://h/0")),
+            ("mysql://root:SECRET@h/d", Some("…")),
+            ("http://u:SECRET@h:1", Some("http://u@h:1")),
+            ("http://SECRET?x@h:1", Some("http://…")),
+            ("u:SECRET@h", Some("…")),
         ] {
             assert_eq!(without_password(given).as_deref(), want, "{given}");
         }

@@ -50,10 +50,7 @@ pub fn print() -> Result<(), Fault> {
     {
         text.push_str(&format!("[{table}]\n"));
         let words = ["linkr"].iter().chain(path);
-        let matches = command
-            .clone()
-            .try_get_matches_from(words)
-            .map_err(|fault| Fault::new(fault.render().to_string().lines().next().unwrap_or_default()))?;
+        let matches = command.clone().try_get_matches_from(words).map_err(|fault| args::one_line(&fault))?;
         let matches = path.iter().try_fold(&matches, |matches, name| matches.subcommand_matches(name));
         let args = path.iter().try_fold(&in_order, |command, name| command.find_subcommand(name));
         for arg in args.into_iter().flat_map(Command::get_arguments) {
@@ -65,13 +62,15 @@ pub fn print() -> Result<(), Fault> {
                 (ArgAction::SetTrue, _, [value]) => value.clone(),
                 (_, Some(_), values) => format!("{values:?}"),
                 (_, _, [value]) if value.parse::<i64>().is_ok() => value.clone(),
-                (_, _, [value]) => match secret::without_password(value) {
-                    Some(bare) => {
-                        text.push_str(&without_secret(key, &bare));
-                        continue;
+                (_, _, [value]) => {
+                    match secret::without_password(value).filter(|_| secret::is_address(key)) {
+                        Some(bare) => {
+                            text.push_str(&without_secret(key, &bare));
+                            continue;
+                        }
+                        None => format!("{value:?}"),
                     }
-                    None => format!("{value:?}"),
-                },
+                }
                 _ => continue,
             };
             text.push_str(&format!("{key} = {value}\n"));
@@ -193,6 +192,7 @@ fn set(command: Command, table: &str, key: &str, words: &[String]) -> Result<Com
     if !good || bad.is_some() {
         let why = bad.as_ref().and_then(std::error::Error::source);
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        let words: Vec<String> = words.iter().map(|word| secret::refused(word)).collect();
         return Err(format!("[{table}] {key} cannot be {}{why}", words.join(", ")));
     }
     let id = arg.get_id().clone();

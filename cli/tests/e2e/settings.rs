@@ -127,6 +127,34 @@ fn names_of_the_environment_that_are_none() {
     assert!(client.status.success() && text(&client.stderr).contains("LINKR_SERVER was meant?"));
 }
 
+/// Found by attack: what is refused was shown whole, and with it the password.
+#[test]
+fn a_refusal_shows_no_secret() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let control: &[&str] = &["control"];
+    for (words, name, value) in [
+        (control, "LINKR_STORE", "mysql://root:hunter2@h/d"),
+        (control, "LINKR_STORE", "postgres:hunter2@h/d"),
+        (control, "LINKR_REDIS", "redis:hunter2@h"),
+        (&["config", "check"], "LINKR_STORE", "mysql://root:hunter2@h/d"),
+        (&["config", "print"], "LINKR_STORE", "mysql://root:hunter2@h/d"),
+        (&["edge"], "LINKR_CONTROL", "http://u:hunter2@h:1"),
+        (&["link", "list"], "LINKR_SERVER", "http://u:hunter2@h:1"),
+    ] {
+        let refused = run(&dir, words, &[(name, value)]);
+        let said = text(&refused.stdout) + &text(&refused.stderr);
+        assert!(!refused.status.success() && !said.contains("hunter2"), "{name}={value}: {said}");
+    }
+    let file = dir.write("linkr.toml", "[control]\nstore = \"mysql://root:hunter2@h/d\"\n");
+    let refused = run(&dir, &["control"], &[]);
+    let said = text(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("store cannot be") && !said.contains("hunter2"),
+        "{file}: {said}"
+    );
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let _turn = beside_others();
