@@ -35,6 +35,25 @@ pub fn line(text: &str) -> Result<(), Fault> {
     write(format!("{text}\n").as_bytes())
 }
 
+/// Writes one line of JSON to stdout. What would steer a terminal is escaped, as JSON does it: it stands in texts only.
+pub fn json(value: &serde_json::Value) -> Result<(), Fault> {
+    line(&plain_json(&value.to_string()))
+}
+
+fn plain_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || misleads(c) {
+            let units =
+                c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            shown.push_str(&units);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Says one line on stderr. Whatever text it holds stays one line.
 pub fn note(text: &str) {
     say(text, crate::log::note);
@@ -88,6 +107,18 @@ mod tests {
     fn numbers_of_errors_are_left_out() {
         assert_eq!(without_numbers("a: No such file (os error 2): b (os error 13)"), "a: No such file: b");
         assert_eq!(without_numbers("a (os error x)"), "a (os error x)");
+    }
+
+    #[test]
+    fn json_holds_nothing_that_steers_and_says_the_same() {
+        let value = serde_json::json!({"a\u{202e}": "x\u{9b}\u{85}\u{7f}\u{2066}\u{200b}\u{e0041}\n ü👍\\"});
+        let shown = plain_json(&value.to_string());
+        assert!(!shown.contains(|c: char| c.is_control() || misleads(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert!(
+            shown.contains("\\u202e") && shown.contains("\\udb40\\udc41") && shown.contains("ü👍"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -282,19 +282,18 @@ fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
         None => answer.status.to_string(),
     };
     let told = |answer: &Answer| serde_json::json!({ "status": answer.status, "location": answer.location });
-    out::line(&match output {
-        Output::Text if asked.line == 0 => {
-            format!("/{}: {} instead of {}", asked.code, text(got), text(&asked.want))
+    let line = match output {
+        Output::Json => {
+            return out::json(&serde_json::json!({
+                "line": asked.line,
+                "code": asked.code,
+                "want": told(&asked.want),
+                "got": told(got),
+            }));
         }
-        Output::Text => {
-            format!("line {}, /{}: {} instead of {}", asked.line, asked.code, text(got), text(&asked.want))
-        }
-        Output::Json => serde_json::json!({
-            "line": asked.line,
-            "code": asked.code,
-            "want": told(&asked.want),
-            "got": told(got),
-        })
-        .to_string(),
-    })
+        Output::Text if asked.line == 0 => String::new(),
+        Output::Text => format!("line {}, ", asked.line),
+    };
+    // What answers may be anything.
+    out::line(&out::plain(&format!("{line}/{}: {} instead of {}", asked.code, text(got), text(&asked.want))))
 }

@@ -87,7 +87,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
     }
     if api.output == Output::Json {
         let domains: Vec<Value> = found.iter().map(control::domain_json).collect();
-        return out::line(&json!({ "domains": domains, "next_page_token": "" }).to_string());
+        return out::json(&json!({ "domains": domains, "next_page_token": "" }));
     }
     let width = found.iter().map(|domain| domain.domain.len()).max().unwrap_or(0).min(40);
     let lines = found.iter().map(|domain| {
@@ -106,7 +106,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
 fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
     let told = control::domain_json(domain);
     if output == Output::Json {
-        return out::line(&told.to_string());
+        return out::json(&told);
     }
     let lines = FIELDS.iter().filter_map(|field| match &told[*field] {
         Value::Null => None,

@@ -1,5 +1,6 @@
 //! The fields of a link as text and as JSON: the names and forms of the REST API, in output, export and import.
 
+use link::misleads;
 use proto::v1::{Link, LinkClass, QueryPolicy};
 use serde_json::{Map, Value};
 
@@ -23,7 +24,7 @@ pub const FIELDS: [&str; 13] = [
 pub const OUTPUT_ONLY: [&str; 6] = ["name", "domain", "update_time", "delete_time", "revision", "etag"];
 
 /// Fields that hold whatever somebody wrote.
-const WORDS: [&str; 3] = ["title", "tags", "note"];
+const WORDS: [&str; 4] = ["code", "title", "tags", "note"];
 
 /// The default stands for itself: an export leaves it out.
 const QUERIES: [(&str, QueryPolicy); 4] = [
@@ -92,11 +93,10 @@ fn plain(tag: &str) -> bool {
     !tag.is_empty() && !tag.contains(',') && !tag.starts_with('[') && tag.trim() == tag
 }
 
-/// A cell of a CSV file. Spreadsheets run what begins as a formula: a `'` in front makes text of it, in the fields that
-/// hold words. [`set_csv_cell`] takes it off.
+/// A cell of a CSV file: in the fields that hold words, [`guarded`]. [`set_csv_cell`] undoes it.
 pub fn csv_cell(link: &Link, field: &str) -> String {
     let text = cell(link, field);
-    if WORDS.contains(&field) && formula(&text) { format!("'{text}") } else { text }
+    if WORDS.contains(&field) { guarded(text) } else { text }
 }
 
 /// Reads a cell of a CSV file into a field.
@@ -104,13 +104,26 @@ pub fn csv_cell(link: &Link, field: &str) -> String {
 /// # Errors
 /// As [`set_cell`].
 pub fn set_csv_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> {
-    let guarded = text.strip_prefix('\'').filter(|rest| WORDS.contains(&field) && formula(rest));
-    set_cell(link, field, guarded.unwrap_or(text))
+    set_cell(link, field, if WORDS.contains(&field) { unguarded(text) } else { text })
 }
 
-/// Also with a `'` in front, so that one is taken off from those only that one was put in front of.
+/// Spreadsheets run what begins as a formula: a `'` in front makes text of it.
+pub fn guarded(text: String) -> String {
+    if formula(&text) { format!("'{text}") } else { text }
+}
+
+/// The same without that `'`.
+pub fn unguarded(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| formula(rest)).unwrap_or(text)
+}
+
+/// Also behind what a spreadsheet leaves out or does not show, and in full width. Also with a `'` in front, so that one
+/// is taken off from those only that one was put in front of.
 fn formula(text: &str) -> bool {
-    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+    let shown =
+        text.trim_start_matches(|c: char| c == '\'' || c.is_whitespace() || c.is_control() || misleads(c));
+    shown.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || text.trim_start_matches('\'').starts_with(['\t', '\r'])
 }
 
 /// Reads a cell into a field. An empty cell is an absent value.
@@ -212,12 +225,33 @@ mod tests {
         assert_eq!(texts.len(), 16_105);
         for text in texts {
             let tags = if text.is_empty() { Vec::new() } else { vec![text.clone(), "=x".into()] };
-            let link = Link { title: text.clone(), note: text.clone(), target: text, tags, ..full() };
+            let code = text.clone();
+            let link = Link { code, title: text.clone(), note: text.clone(), target: text, tags, ..full() };
             let mut back = Link::default();
             for field in FIELDS {
                 let cell = csv_cell(&link, field);
                 let runs = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
                 assert!(!runs || !WORDS.contains(&field), "{field} {cell:?}");
+                set_csv_cell(&mut back, field, &cell).unwrap();
+            }
+            assert_eq!(back, link);
+        }
+    }
+
+    /// Found by attack.
+    #[test]
+    fn a_formula_behind_what_is_not_shown_is_found() {
+        for text in
+            ["＝cmd", "＋1", "－1", "＠a", " =1+1", "\u{a0}=1", "\n=1+1", "\u{feff}=1", "\u{200b}@a", "-2-3"]
+        {
+            let link = Link { title: text.into(), code: text.into(), tags: vec![text.into()], ..full() };
+            let mut back = Link::default();
+            for field in FIELDS {
+                let cell = csv_cell(&link, field);
+                assert!(
+                    !["title", "code"].contains(&field) || cell == format!("'{text}"),
+                    "{field}: {cell:?}"
+                );
                 set_csv_cell(&mut back, field, &cell).unwrap();
             }
             assert_eq!(back, link);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// One link.
 pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
     match output {
-        Output::Json => out::line(&Value::Object(everything(link)).to_string()),
+        Output::Json => out::json(&Value::Object(everything(link))),
         Output::Text => {
             let shown =
                 FIELDS.iter().chain(&OUTPUT_ONLY).filter(|field| !matches!(**field, "name" | "revision"));
@@ -62,7 +62,7 @@ pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fau
 pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
     let value = control::code_json(told);
     match output {
-        Output::Json => out::line(&value.to_string()),
+        Output::Json => out::json(&value),
         Output::Text => {
             let state = value["state"].as_str().unwrap_or("?");
             let others = told.suggestions.iter().map(|code| format!("  {code}\n"));
@@ -78,7 +78,7 @@ pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
     match output {
         Output::Json => {
             let links: Vec<Value> = links.iter().map(|link| Value::Object(everything(link))).collect();
-            out::line(&json!({ "links": links, "next_page_token": next }).to_string())
+            out::json(&json!({ "links": links, "next_page_token": next }))
         }
         Output::Text => {
             let width = links.iter().map(|link| link.code.len()).max().unwrap_or(0).min(40);
@@ -114,7 +114,7 @@ pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fau
             })
         };
         let versions: Vec<Value> = page.versions.iter().map(version).collect();
-        return out::line(&json!({ "versions": versions, "next_page_token": next }).to_string());
+        return out::json(&json!({ "versions": versions, "next_page_token": next }));
     }
     let line = |version: &LinkVersion| {
         let link = version.link.clone().unwrap_or_default();

@@ -21,7 +21,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
         }
         for change in &message.changes {
             match server.api.output {
-                Output::Json => out::line(&control::change_json(change).to_string())?,
+                Output::Json => out::json(&control::change_json(change))?,
                 Output::Text => out::text(&(line(change) + "\n"))?,
             }
         }

@@ -2,6 +2,7 @@
 
 use super::rows::{REJECT_COLUMNS, Row};
 use crate::client::export::{create_new, csv_line};
+use crate::client::fields::guarded;
 use crate::fault::Fault;
 use crate::out;
 use std::fs::{self, File, Permissions};
@@ -35,12 +36,16 @@ impl Rejects {
             none => {
                 let mut sink = BufWriter::new(open(&self.name)?);
                 let header = REJECT_COLUMNS.map(str::to_owned).into_iter();
-                write(&mut sink, &self.name, &csv_line(header.chain(self.header.iter().cloned())))?;
+                write(
+                    &mut sink,
+                    &self.name,
+                    &csv_line(header.chain(self.header.iter().cloned()).map(guarded)),
+                )?;
                 none.insert(sink)
             }
         };
         let front = [row.line.to_string(), reason.to_owned(), message.to_owned()];
-        write(sink, &self.name, &csv_line(front.into_iter().chain(row.cells.iter().cloned())))
+        write(sink, &self.name, &csv_line(front.into_iter().chain(row.cells.iter().cloned()).map(guarded)))
     }
 
     /// The name of the file, if there is one.

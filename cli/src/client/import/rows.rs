@@ -4,7 +4,7 @@ use super::dialects::Dialect;
 use super::lines::{BEHIND, Ends, LONGEST, Lines, too_long};
 use super::maps::{self, Nginx};
 use crate::args::Format;
-use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json};
+use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json, unguarded};
 use crate::fault::Fault;
 use proto::file::{MARK, is_utf_16};
 use proto::v1::Link;
@@ -244,11 +244,15 @@ fn is_json(header: &[String]) -> bool {
     header == [JSON_COLUMN]
 }
 
-/// The cells that mean something, as texts.
+/// The cells that mean something, as texts; of a file of rejected rows, as they stood in the first file.
 fn cells(record: &csv::ByteRecord, meant: &[bool]) -> Vec<String> {
     let known = meant.iter().copied().chain(std::iter::repeat(true));
     let cells = record.iter().zip(known).filter(|(_, meant)| *meant);
-    cells.map(|(cell, _)| String::from_utf8_lossy(cell).into_owned()).collect()
+    let cells = cells.map(|(cell, _)| String::from_utf8_lossy(cell));
+    match meant.contains(&false) {
+        true => cells.map(|cell| unguarded(&cell).to_owned()).collect(),
+        false => cells.map(std::borrow::Cow::into_owned).collect(),
+    }
 }
 
 fn csv_row(
