@@ -144,7 +144,9 @@ impl Mark {
         self.file.as_ref().is_some_and(|file| file.boot == now.boot)
     }
 
-    fn fits(&self, log: Log) -> bool {
+    /// Whether the count of the log follows that of the first one. A process that found the index of another one in memory
+    /// begins at random: then the file of the log has to do, and what is in it is looked through.
+    pub(super) fn fits(&self, log: Log) -> bool {
         match (log, self.salt) {
             (Log::Holds(count), Some(first)) => count.wrapping_sub(first) < LOGS || count <= ANEW,
             _ => true,
@@ -175,6 +177,7 @@ pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: O
     let way_out = format!(
         "take copies with linkr backup; linkr restore --accept {shown} takes this one for what it is, after a check"
     );
+    let denied = noted.and_then(|noted| noted.denies(mark, now)).unwrap_or_default();
     match (mark.closed_at(), same) {
         // Also what was left by a stop that was killed before it could empty it.
         (Some(_), true) if !matches!(log, Log::Holds(_)) || noted.is_some_and(Noted::left) => Judged::Good,
@@ -192,23 +195,21 @@ pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: O
             "the store {shown} is a copy of one that was open in a running linkr: writes that were acknowledged may be \
              missing, and parts of it may be of different moments; {way_out}"
         )),
+        (None, true) if !denied.is_empty() => Judged::Refused(format!(
+            "{denied}: writes that were acknowledged may be missing; put back what belongs together, or restore a backup; \
+             {way_out}"
+        )),
         // Before the log of an opening is known, nothing was acknowledged.
         (None, true) if log == Log::Missing && mark.salt.is_some() => Judged::Refused(format!(
             "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone: writes that \
              were acknowledged may be missing; put {shown}-wal back, or restore a backup; linkr restore --accept {shown} \
              goes on without them"
         )),
-        (None, true) if !mark.fits(log) => Judged::Refused(format!(
+        (None, true) if !mark.fits(log) && !noted.is_some_and(Noted::left) => Judged::Refused(format!(
             "{shown}-wal is the write-ahead log of another opening than the last one of {shown}: together they would be \
              neither; put back what belongs together, or restore a backup; {way_out}"
         )),
-        (None, true) => match noted.and_then(|noted| noted.denies(mark, now)) {
-            Some(why) => Judged::Refused(format!(
-                "{why}: writes that were acknowledged may be missing; put back what belongs together, or restore a backup; \
-                 {way_out}"
-            )),
-            None => Judged::Good,
-        },
+        (None, true) => Judged::Good,
     }
 }
 

@@ -81,7 +81,11 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
     let mut goes_on = None;
     if let Some(mark) = marked.as_ref().filter(|mark| !mark.is_closed()) {
-        recovered(path, &connection, noted.as_ref(), log)?;
+        let doubted = match noted.as_ref() {
+            Some(noted) => noted.doubts(log) || !mark.fits(log),
+            None => matches!(log, Log::Holds(_)),
+        };
+        recovered(path, &connection, noted.as_ref(), doubted)?;
         goes_on = ended(path, &connection, mark)?;
     }
     connection.set_db_config(NO_CKPT, false).map_err(|e| broken(&e))?;
@@ -130,7 +134,7 @@ fn read_by_another(path: &Path) -> OpenFault {
 
 /// What a crash left has to go as far as was noted before, and where that is in doubt it is looked through. Nothing of the
 /// log is in the file yet.
-fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, log: Log) -> Result<(), OpenFault> {
+fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, doubted: bool) -> Result<(), OpenFault> {
     let (began, shown) = (Instant::now(), path.display());
     let way_out = format!(
         "put back what belongs together, or restore a backup; linkr restore --accept {shown} takes this one for what it is, \
@@ -148,7 +152,7 @@ fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, log: Log) -> R
             head.seq
         )));
     }
-    if noted.map_or(matches!(log, Log::Holds(_)), |noted| noted.doubts(log)) {
+    if doubted {
         check::whole(db).map_err(|fault| refused(&fault))?.map_err(|why| refused(&why))?;
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(name: "store_recovered", store = %shown, took_ms, "the store was open when its linkr ended, and is whole");
