@@ -1,11 +1,12 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{Identity, beside, held, regular};
+use super::file::{Identity, beside, folder_of, held, owned_as, regular};
 use super::mark::{self, Judged, Log};
 use super::witness::Noted;
 use super::{check, fault, open};
 use crate::adapter::unfinished::Unfinished;
+use crate::port::StoreFault;
 use link::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{self, File, TryLockError};
@@ -40,10 +41,11 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
     let new = Unfinished::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
-    let source = open::reader(&path).map_err(|e| cannot(&e))?;
-    source
-        .execute("VACUUM INTO ?1", [name])
-        .map_err(|e| format!("cannot copy {shown} to {shown_to}: {e}"))?;
+    let source = open::reader(&path).map_err(|e| unread(store, &e))?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(|e| match fault(&e) {
+        StoreFault::Full => format!("cannot write {shown_to}: {}", StoreFault::Full),
+        _ => unread(store, &e),
+    })?;
     let head = finish(new.path(), &path)?;
     if head.seq < least {
         return Err(format!(
@@ -61,8 +63,8 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<Seq, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
     let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
-    mark::roll_back(path).map_err(|e| cannot(&e))?;
-    let mark = mark::of(path).map_err(|e| cannot(&e))?;
+    mark::roll_back(path).map_err(|e| unread(store, &e))?;
+    let mark = mark::of(path).map_err(|e| unread(store, &e))?;
     match file.try_lock_shared() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => {
@@ -111,8 +113,8 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
     if beside(&from, "-journal").exists() {
         fs::copy(beside(&from, "-journal"), beside(new.path(), "-journal")).map_err(|e| writing(&e))?;
     }
-    mark::roll_back(new.path()).map_err(|e| cannot(&e))?;
-    let mark = mark::of(new.path()).map_err(|e| cannot(&e))?;
+    mark::roll_back(new.path()).map_err(|e| unread(&from, &e))?;
+    let mark = mark::of(new.path()).map_err(|e| unread(&from, &e))?;
     let whole = mark.is_none_or(|mark| mark.is_closed()) && !matches!(log, Log::Holds(_));
     if !whole && !accept {
         return Err(format!(
@@ -130,6 +132,8 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         ),
         false => why,
     })?;
+    let owner = if store.exists() { store.as_path() } else { folder_of(&store) };
+    File::open(new.path()).and_then(|file| owned_as(&file, owner)).map_err(|e| writing(&e))?;
     new.settle().map_err(|e| writing(&e))?;
     let kept = keep(&store).map_err(|e| writing(&e))?;
     new.becomes(&store).map_err(|e| writing(&e))?;
@@ -138,18 +142,44 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
 
 /// Looks a copy through, and marks it as one that may be opened wherever it is put.
 fn finish(copy: &Path, of: &Path) -> Result<Position, String> {
-    let wrong =
+    let damaged =
         |why: &dyn std::fmt::Display| format!("{} is damaged or of different moments: {why}", of.display());
-    let db = Connection::open(copy).map_err(|e| wrong(&e))?;
-    db.pragma_update(None, "journal_mode", "delete").map_err(|e| wrong(&e))?; // what is in a log goes into the file
-    let head = check::whole(&db).map_err(|fault| wrong(&fault))?.map_err(|why| wrong(&why))?;
-    let known = "SELECT 1 FROM sqlite_schema WHERE name = 'opened'";
-    let marked = db.query_row(known, [], |_| Ok(())).optional().map_err(|e| wrong(&fault(&e)))?;
-    if marked.is_some() {
-        mark::release(&db).map_err(|fault| wrong(&fault))?;
+    // The disk, and whatever else keeps a copy from being written, says nothing about what is copied.
+    let wrong = |fault: StoreFault| match fault {
+        StoreFault::Corrupt(why) => damaged(&why),
+        fault => format!("cannot write a copy of {} as {}: {fault}", of.display(), copy.display()),
+    };
+    let failed = |e: rusqlite::Error| wrong(fault(&e));
+    let db = Connection::open(copy).map_err(failed)?;
+    db.pragma_update(None, "journal_mode", "delete").map_err(failed)?; // what is in a log goes into the file
+    let has = |table: &str| {
+        db.query_row("SELECT 1 FROM sqlite_schema WHERE name = ?1", [table], |_| Ok(())).optional()
+    };
+    if has("log_head").map_err(failed)?.is_none() {
+        return Err(no_store(of));
     }
-    db.close().map_err(|(_, e)| wrong(&e))?;
+    let head = check::whole(&db).map_err(wrong)?.map_err(|why| damaged(&why))?;
+    if has("opened").map_err(failed)?.is_some() {
+        mark::release(&db).map_err(wrong)?;
+    }
+    db.close().map_err(|(_, e)| failed(e))?;
     Ok(head)
+}
+
+fn no_store(file: &Path) -> String {
+    format!("{} is no store of linkr, and no backup of one", file.display())
+}
+
+/// Why a file cannot be read: what is no database at all is not a damaged one.
+fn unread(file: &Path, e: &rusqlite::Error) -> String {
+    match e.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => no_store(file),
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => format!(
+            "cannot read {}: {e}; SQLite writes beside what it reads: the folder has to be writable",
+            file.display()
+        ),
+        _ => format!("cannot read {}: {e}", file.display()),
+    }
 }
 
 /// What is there gets another name, with all that belongs to it: a journal that stayed would be rolled back into the new

@@ -207,7 +207,7 @@ fn claim(file: &Path, store: &Path) -> Result<File, OpenFault> {
 fn in_use(path: &Path) -> OpenFault {
     OpenFault::new(format!(
         "the store {} is in use by another linkr, perhaps under another name: stop that one, or give this one another \
-         store",
+         store; where it is a linkr backup that reads it, wait for its end",
         path.display()
     ))
 }
@@ -231,7 +231,26 @@ pub(super) fn regular(path: &Path) -> Result<(), String> {
 
 /// Opens it to be written, made for its owner alone.
 fn private(path: &Path) -> std::io::Result<File> {
-    File::options().create(true).read(true).write(true).truncate(false).mode(MODE).open(path)
+    let is_new = !path.exists();
+    let file = File::options().create(true).read(true).write(true).truncate(false).mode(MODE).open(path)?;
+    if is_new {
+        owned_as(&file, folder_of(path))?;
+    }
+    Ok(file)
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What root makes belongs to whoever runs linkr there: to the owner of what is given.
+pub(super) fn owned_as(file: &File, there: &Path) -> std::io::Result<()> {
+    let (made, there) = (file.metadata()?, std::fs::metadata(there)?);
+    if made.uid() != 0 || there.uid() == 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(there.uid()), Some(there.gid()))
 }
 
 /// Files that others could read or write are closed to them.

@@ -547,3 +547,46 @@ fn a_store_that_somebody_reads_is_not_closed_and_goes_on() {
     assert!(of(&path).unwrap().unwrap().is_closed());
     assert_eq!(open(&path).unwrap().head().unwrap().seq, 30);
 }
+
+#[test]
+fn what_is_no_store_is_not_called_a_damaged_one_and_a_full_disk_blames_no_file() {
+    use super::super::{backup, restore};
+    let folder = Folder::new();
+    let db = Connection::open(folder.file("other.db")).unwrap();
+    db.execute_batch("CREATE TABLE a (b)").unwrap();
+    drop(db);
+    std::fs::write(folder.file("junk"), [7; 5_000]).unwrap();
+    std::fs::write(folder.file("empty"), []).unwrap();
+    for name in ["other.db", "junk", "empty"] {
+        let why = backup(&folder.file(name), &folder.file("copy")).unwrap_err();
+        assert!(why.contains("is no store of linkr"), "{name}: {why}");
+        let why = restore(&folder.file(name), &folder.file("new.db"), true).unwrap_err();
+        assert!(why.contains("is no store of linkr"), "{name}: {why}");
+    }
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_folder_or_of_what_was_there() {
+    use super::super::{backup, restore};
+    use std::os::unix::fs::MetadataExt;
+    let folder = Folder::new();
+    if std::os::unix::fs::chown(&folder.0, Some(1234), Some(1235)).is_err() {
+        return println!("SKIPPED: only root gives files away");
+    }
+    let owner = |name: &str| {
+        let file = std::fs::metadata(folder.file(name)).unwrap();
+        (file.uid(), file.gid())
+    };
+    let store = open(&folder.file("linkr.db")).unwrap();
+    write(&store, 0..1);
+    for name in ["linkr.db", "linkr.db-wal", "linkr.db-shm", "linkr.db.lock"] {
+        assert_eq!(owner(name), (1234, 1235), "{name}");
+    }
+    drop(store);
+    backup(&folder.file("linkr.db"), &folder.file("copy.db")).unwrap();
+    std::os::unix::fs::chown(folder.file("linkr.db"), Some(4321), Some(4322)).unwrap();
+    restore(&folder.file("copy.db"), &folder.file("linkr.db"), false).unwrap();
+    assert_eq!(owner("linkr.db"), (4321, 4322));
+    restore(&folder.file("copy.db"), &folder.file("new.db"), false).unwrap();
+    assert_eq!(owner("new.db"), (1234, 1235));
+}
