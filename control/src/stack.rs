@@ -77,7 +77,7 @@ async fn named(mut request: Request, next: Next) -> Response {
     let span = tracing::error_span!("call", request_id = &*text, trace_id = trace);
     request.extensions_mut().insert(RequestId(text));
     let grpc = is_grpc(request.headers());
-    let mut response = if let Err(fault) = one_host(&request) {
+    let mut response = if let Err(fault) = one_host(&request).and_then(|()| one_of_each(request.headers())) {
         refusal(grpc, &fault)
     } else if grpc && request.version() < Version::HTTP_2 {
         let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
@@ -99,6 +99,9 @@ async fn named(mut request: Request, next: Next) -> Response {
 fn one_host(request: &Request) -> Result<(), Fault> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more, authority) = (hosts.next(), hosts.next(), request.uri().authority());
+    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Fault::invalid("host", "names a user, which nobody asked for"));
+    }
     let Some(host) = host else {
         let needs = request.version() == Version::HTTP_11;
         return if needs { Err(Fault::invalid("host", "is missing")) } else { Ok(()) };
@@ -110,10 +113,19 @@ fn one_host(request: &Request) -> Result<(), Fault> {
     let given = given.filter(|host| host.is_empty() || host.parse::<Authority>().is_ok());
     let given = given.ok_or_else(|| Fault::invalid("host", "is none"))?;
     let other = authority.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(given));
-    if request.version() >= Version::HTTP_2 && other {
-        return Err(Fault::invalid("host", "is another than :authority"));
+    if other {
+        return Err(Fault::invalid("host", "is another than that of the request's target (:authority)"));
     }
     Ok(())
+}
+
+/// Of these a request has one, or none: which of two counts would be a guess.
+fn one_of_each(headers: &HeaderMap) -> Result<(), Fault> {
+    let single = [header::CONTENT_TYPE, header::CONTENT_ENCODING, REQUEST_ID];
+    match single.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        Some(name) => Err(Fault::invalid(name.as_str().to_owned(), "is there twice")),
+        None => Ok(()),
+    }
 }
 
 /// A panic ends this call and no other: the connection may have a hundred more.

@@ -31,6 +31,7 @@ use axum::{Extension, Router};
 use prost_types::FieldMask;
 use proto::file::MARK;
 use proto::v1;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_stream::StreamExt;
@@ -333,7 +334,13 @@ fn announced(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
 }
 
 fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Fault> {
-    asked.map(|Query(pairs)| pairs).map_err(|_| Fault::invalid("query", "is malformed"))
+    let Query(pairs) = asked.map_err(|_| Fault::invalid("query", "is malformed"))?;
+    let mut names = HashSet::new();
+    // Which of two counts would be a guess, and with validate_only a guess whether to write.
+    match pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        Some((name, _)) => Err(Fault::invalid(name.clone(), "is there twice")),
+        None => Ok(pairs),
+    }
 }
 
 fn no_parameter(asked: Asked) -> Result<(), Fault> {
@@ -345,7 +352,11 @@ fn unknown(name: String) -> Fault {
 }
 
 fn parse<T: std::str::FromStr>(name: &'static str, value: &str) -> Result<T, Fault> {
-    value.parse().map_err(|_| Fault::invalid(name, "is not of its kind"))
+    let kind = match std::any::type_name::<T>() {
+        "bool" => "true or false",
+        _ => "a whole number that fits",
+    };
+    value.parse().map_err(|_| Fault::invalid(name, format!("is {}, and not {kind}", value.escape_debug())))
 }
 
 fn parent(path: Parts) -> Result<String, Fault> {

@@ -114,3 +114,22 @@ async fn a_malformed_if_match_is_named() {
     }
     world.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_there_twice_is_refused_and_not_guessed() {
+    let world = World::new().await;
+    let make = json!({"target": "https://a.example/"});
+    // Found by an attack: the last one counted, and it wrote.
+    let twice = world.rest("POST /v1/links?validate_only=true&validate_only=false", make.clone()).await;
+    assert_eq!((twice.status.as_u16(), &twice.body["detail"]), (400, &json!("validate_only is there twice")));
+    let twice = world.rest("GET /v1/links?page_size=1&filter=a&page_size=2", Value::Null).await;
+    assert_eq!(twice.status, 400, "{}", twice.body);
+    let body = make.to_string().into_bytes();
+    let headers = [("content-type", "application/json"), ("content-type", "text/plain")];
+    let twice = world.raw("POST /v1/links", &headers, body).await;
+    assert_eq!(twice.status, 400, "{}", twice.body);
+    assert_eq!(world.head().await, 0, "nothing was written");
+    let told = world.rest("GET /v1/links?page_size=many", Value::Null).await;
+    assert_eq!(told.body["detail"], "page_size is many, and not a whole number that fits");
+    world.stop().await;
+}
