@@ -77,9 +77,9 @@ impl Target {
             return Err(TargetFault::ControlCharacter(at));
         }
         let bare = text.trim_matches(' ');
-        let ends = [bare.chars().next(), bare.chars().next_back()];
-        if let Some(end) = ends.into_iter().flatten().find(|&c| is_unseen(c)) {
-            return Err(hidden(text, |c| c == end));
+        // At the end it is escaped, as clients do: links that are clicked have such.
+        if let Some(first) = bare.chars().next().filter(|&c| is_unseen(c)) {
+            return Err(hidden(text, |c| c == first));
         }
         if bare.is_empty() {
             return Err(TargetFault::Empty);
@@ -238,7 +238,7 @@ pub fn misleads(c: char) -> bool {
         | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// What is pasted along with a URL and looks like nothing. Inside of a path it may be meant: emoji and some scripts join
+/// What is pasted along with a URL and looks like nothing. Behind the host it may be meant: emoji and some scripts join
 /// letters by it.
 #[cfg(feature = "given")]
 fn is_unseen(c: char) -> bool {
@@ -345,8 +345,6 @@ mod tests {
             ("\u{feff}https://a.example/", TargetFault::Hidden('\u{feff}', 0)),
             (" \u{200b}https://a.example/", TargetFault::Hidden('\u{200b}', 1)),
             ("ht\u{ad}tps://a.example/", TargetFault::Hidden('\u{ad}', 2)),
-            ("https://a.example/x\u{a0}", TargetFault::Hidden('\u{a0}', 19)),
-            ("https://a.example/x\u{2060} ", TargetFault::Hidden('\u{2060}', 19)),
             ("\u{202e}", TargetFault::Hidden('\u{202e}', 0)),
             ("https://", TargetFault::NotAUrl("it has no host")),
             ("https://a:99999/", TargetFault::NotAUrl("its port is not a number up to 65535")),
@@ -357,6 +355,13 @@ mod tests {
         let long = format!("https://example.com/{}", "a".repeat(MAX_TARGET));
         assert_eq!(given(&long), Err(TargetFault::TooLong));
         assert_eq!(given(&long[..MAX_TARGET]).as_deref(), Ok(&long[..MAX_TARGET]));
+    }
+
+    /// Of 20,863 links that people had made and clicked, one ends so.
+    #[test]
+    fn what_nobody_sees_at_the_end_is_escaped() {
+        assert_eq!(given("http://a.example/x/. \u{a0}").as_deref(), Ok("http://a.example/x/.%20%C2%A0"));
+        assert_eq!(given("https://a.example/x\u{2060} ").as_deref(), Ok("https://a.example/x%E2%81%A0"));
     }
 
     #[test]

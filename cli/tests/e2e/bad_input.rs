@@ -183,7 +183,7 @@ fn what_cannot_be_meant_as_it_stands() {
     let dir = Dir::new();
     let linkr = Linkr::up(&dir);
     let create = |words: &[&str]| linkr.run(&dir, &[&["link", "create"], words].concat());
-    for target in ["\u{feff}https://a.example/", "\u{200b}https://a.example/", "https://a.example/x\u{a0}"] {
+    for target in ["\u{feff}https://a.example/", "\u{200b}https://a.example/"] {
         let hidden = target.chars().find(|c| !c.is_ascii()).unwrap();
         refused(&create(&[target]), &["target", &format!("U+{:04X}", hidden as u32), "leave it out"]);
     }
