@@ -247,7 +247,8 @@ fn keys_that_are_refused() {
     server.args(["control", "--store", "sqlite:linkr.db"]).args(FREE_PORTS).env("LINKR_INSECURE", "false");
     let server = Linkr::start(server, &dir, &["api", "admin"]);
     let url = format!("http://{}", server.api());
-    cannot_follow("wrong key", &url, &["--control-key", &key], &own);
+    let file = own.write("key", &key); // on the command line it is told of
+    cannot_follow("wrong key", &url, &["--control-key-file", &file], &own);
     let asking = |words: &[&str]| linkr(&dir, &[words, &["--server", &url, "--key", &key]].concat());
     let feed = asking(&["keys", "create", "edges", "--scopes", "feed", "--edge", "one"]);
     let own = Dir::new();
@@ -308,7 +309,8 @@ fn redis_goes_and_comes_back() {
     redis.cli(&["ACL", "SETUSER", "poor", "on", ">hunter2", "~*", "+ping", "+client"]).unwrap();
     let at = redis.url().strip_prefix("redis://").unwrap().to_owned();
     let dir = Dir::new();
-    let server = control(&dir, &["--redis", &format!("redis://poor:hunter2@{at}")]);
+    let file = dir.write("redis", format!("redis://poor:hunter2@{at}"));
+    let server = control(&dir, &["--redis-file", &file]);
     let scene = Scene::from_its_start(&server, "Redis without rights");
     scene.lasts();
     scene.is_over();
