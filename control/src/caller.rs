@@ -69,6 +69,11 @@ impl Bound {
         self.0.is_some()
     }
 
+    /// The domains, if they are some; none: all.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|bound| bound.domains.iter().map(String::as_str))
+    }
+
     /// Whether it lets its caller touch a domain (`-` or a host name in its compared form).
     pub fn touches(&self, domain: &str) -> bool {
         self.0.as_ref().is_none_or(|bound| bound.domains.iter().any(|own| own == domain))

@@ -71,8 +71,26 @@ pub enum Fault {
     Internal,
     /// More is under way than may be.
     Overloaded,
-    /// The caller has as many of a call under way as one may have.
-    Share(&'static str, usize),
+    /// As many calls of a kind are under way as may be.
+    Full {
+        /// The call, or what they have in common.
+        what: &'static str,
+        /// How many.
+        most: usize,
+        /// Whether they last as long as their callers like.
+        last: bool,
+    },
+    /// The caller has as many calls of a kind under way as one may have.
+    Share {
+        /// The call, or what they have in common.
+        what: &'static str,
+        /// How many.
+        share: usize,
+        /// Whose they are.
+        whose: String,
+        /// Whether they last as long as their callers like.
+        last: bool,
+    },
     /// A watch cannot go on behind a revision; why.
     Resync(String),
     /// The store failed.
@@ -154,11 +172,11 @@ impl Fault {
             Self::TooLarge(_) | Self::Beyond { .. } => {
                 (Code::OutOfRange, S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "the request is too large")
             }
-            Self::Overloaded => {
+            Self::Overloaded | Self::Full { .. } => {
                 let title = "too much is under way";
                 (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "OVERLOADED", title)
             }
-            Self::Share(..) => {
+            Self::Share { .. } => {
                 let title = "too many such calls of one caller are under way";
                 (Code::ResourceExhausted, S::TOO_MANY_REQUESTS, "SHARE_USED_UP", title)
             }
@@ -197,7 +215,11 @@ impl Fault {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited(wait) => Some(*wait),
-            Self::Overloaded | Self::Store(StoreFault::Unavailable(_)) => Some(Duration::from_secs(1)),
+            Self::Overloaded
+            | Self::Full { last: false, .. }
+            | Self::Share { last: false, .. }
+            | Self::Store(StoreFault::Unavailable(_)) => Some(Duration::from_secs(1)),
+            Self::Full { last: true, .. } => Some(LASTING),
             _ => None,
         }
     }
@@ -232,6 +254,8 @@ impl Fault {
     }
 }
 
+/// Until it is worth to look again whether a place is free that its holder keeps for as long as he likes.
+const LASTING: Duration = Duration::from_secs(10);
 /// Bytes of words to a caller, as gRPC writes them: percent-encoded, into a header.
 const WORDS: usize = 1_500;
 
@@ -289,11 +313,14 @@ impl std::fmt::Display for Fault {
             }
             Self::TooLarge(limit) => write!(f, "at most {limit}"),
             Self::Overloaded => write!(f, "too much is under way: try again in a moment"),
-            Self::Share(call, share) => {
-                write!(
-                    f,
-                    "{share} of {call} are under way for this caller, and one may have no more: end one first"
-                )
+            Self::Full { what, most, last } => {
+                let way =
+                    if *last { "a place is free when one of them ends" } else { "try again in a moment" };
+                write!(f, "{most} {what} are under way, and there may be no more: {way}")
+            }
+            Self::Share { what, share, whose, last } => {
+                let way = if *last { "end one first" } else { "try again when one has ended" };
+                write!(f, "{share} {what} of {whose} are under way, and there may be no more: {way}")
             }
             Self::Resync(why) => {
                 write!(f, "nothing can be told behind this revision ({why}): list the links again")

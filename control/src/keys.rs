@@ -14,7 +14,7 @@ pub use secret::Secret;
 
 use crate::caller::Bound;
 use crate::metrics::Metrics;
-use crate::port::{KeyRow, Repository, StoreFault};
+use crate::port::{KeyRow, Pool, Repository, StoreFault};
 use crate::stack::Limits;
 use crate::{Fault, clock};
 use expiry::Clock;
@@ -23,6 +23,7 @@ use kept::Kept;
 use secret::Hash;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -235,7 +236,7 @@ impl Keys {
         let (mut noted, mut trouble) = (Instant::now(), Spell::default());
         loop {
             self.clock.look();
-            match self.refresh().await {
+            match self.refreshed(&mut trouble).await {
                 Ok(()) => {
                     if let Some(over) = trouble.over(clock::ms()) {
                         let lasted_ms = over.lasted_ms;
@@ -243,13 +244,7 @@ impl Keys {
                     }
                 }
                 Err(fault) => {
-                    if let Some(tell) = trouble.met(clock::ms(), "store") {
-                        let lasts_ms = tell.lasts_ms;
-                        tracing::warn!(
-                            name: "keys_unreadable", %fault, lasts_ms,
-                            "keys cannot be read: but for edges, calls are refused until they can"
-                        );
-                    }
+                    unreadable(&mut trouble, &fault);
                 }
             }
             if noted.elapsed() >= NOTE {
@@ -263,6 +258,22 @@ impl Keys {
             }
         }
         self.note_uses().await;
+    }
+
+    /// The same, and tells of a store that does not answer in time: calls are refused long before it fails.
+    async fn refreshed(&self, trouble: &mut Spell) -> Result<(), StoreFault> {
+        let mut refresh = pin!(self.refresh());
+        loop {
+            if let Ok(read) = tokio::time::timeout(CURRENT, &mut refresh).await {
+                return read;
+            }
+            let Pool { in_use, most, waiting, .. } = self.kept.pool();
+            let why = format!(
+                "the store has not answered for a second: {in_use} of its {most} connections for reads are in use, and \
+                 {waiting} reads wait for one"
+            );
+            unreadable(trouble, &StoreFault::Unavailable(why));
+        }
     }
 
     /// Looks whether a key changed.
@@ -304,6 +315,16 @@ impl Keys {
                 |fault| tracing::debug!(name: "uses_not_noted", %fault, "when keys were used is not noted"),
             );
         }
+    }
+}
+
+fn unreadable(trouble: &mut Spell, fault: &StoreFault) {
+    if let Some(tell) = trouble.met(clock::ms(), "store") {
+        let lasts_ms = tell.lasts_ms;
+        tracing::warn!(
+            name: "keys_unreadable", %fault, lasts_ms,
+            "keys cannot be read: but for edges, calls are refused until they can"
+        );
     }
 }
 

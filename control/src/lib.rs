@@ -11,6 +11,7 @@ mod heads;
 mod heavy;
 pub mod journal;
 pub mod keys;
+mod lanes;
 mod metrics;
 mod places;
 pub mod port;

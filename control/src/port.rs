@@ -98,6 +98,11 @@ pub trait KeyRows: Send + Sync {
     fn key_version(&self) -> Result<i64, StoreFault>;
     /// That number, and every key in the order in which they were made; none is older than the number says.
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
+    /// One by its name.
+    fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault>;
+    /// How many keys for some domains the one of these has that has most: those that may be used at `now`, and those made
+    /// behind `since`, whatever became of them.
+    fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault>;
     /// Keeps a new one, and notes that; `false` if its client has `most` for the same domains that may be used when it
     /// was made. (Counted over all domains, it would tell whoever is bound to some who is in others, and let him take
     /// their places.)

@@ -238,6 +238,10 @@ impl DomainRows for Watched {
         self.read("domains", DomainRows::domains)
     }
 
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        self.read("domains_version", DomainRows::domains_version)
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.write("write_domain", |store| store.write_domain(item, now))
     }
@@ -268,6 +272,14 @@ impl KeyRows for Watched {
 
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         self.read("keys", |store| store.key_rows().keys())
+    }
+
+    fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
+        self.read("keys", |store| store.key_rows().key(id))
+    }
+
+    fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
+        self.read("keys", |store| store.key_rows().most_keys(domains, now, since))
     }
 
     fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {

@@ -175,6 +175,10 @@ impl DomainRows for Postgres {
         self.db.call(READ, async |db| domains::all(db).await)
     }
 
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        self.db.call(READ, async |db| domains::version(db).await)
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);

@@ -4,6 +4,7 @@ use crate::keys::Scopes;
 use crate::port::domains::DomainRow;
 use crate::port::{Info, KeyRow, Row, StoreFault};
 use link::{DomainId, DomainRules, Key, State};
+use std::collections::HashMap;
 
 /// The columns.
 pub(super) struct Raw {
@@ -87,4 +88,15 @@ pub(super) fn key(
 /// Its scopes and domains as they are kept.
 pub(super) fn key_words(row: &KeyRow) -> (String, String) {
     (row.scopes.names().collect::<Vec<_>>().join(" "), row.domains.join(" "))
+}
+
+/// Of keys for some domains, as those are kept: how many the one of these has that has most.
+pub(super) fn most_of(domains: &[String], kept: &[String]) -> usize {
+    let mut counts: HashMap<&str, usize> = domains.iter().map(|domain| (domain.as_str(), 0)).collect();
+    for domain in kept.iter().flat_map(|words| words.split_whitespace()) {
+        if let Some(count) = counts.get_mut(domain) {
+            *count += 1;
+        }
+    }
+    counts.into_values().max().unwrap_or(0)
 }

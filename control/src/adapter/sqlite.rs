@@ -298,6 +298,10 @@ impl DomainRows for Sqlite {
         self.read(|snapshot| domains::all(snapshot))
     }
 
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        self.read(|snapshot| domains::version(snapshot))
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.write(|transaction| domains::commit(transaction, item, now))
     }

@@ -33,7 +33,7 @@ impl Keys {
                 token.parse().map_err(|_| Fault::invalid("page_token", "is none that this list gave out"))?
             }
         };
-        let (entries, next) = self.kept.audit(&caller.bound, name, below, size).await?;
+        let (entries, next) = self.kept.audit(caller, name, below, size).await?;
         let next_page_token = next.map_or_else(String::new, |next| next.to_string());
         Ok(v1::ListAuditResponse { entries, next_page_token })
     }

@@ -57,7 +57,7 @@ impl Keys {
         caller: &Caller,
         request: v1::ListKeysRequest,
     ) -> Result<v1::ListKeysResponse, Fault> {
-        let listed = self.kept.rows(&caller.bound).await.map(|rows| {
+        let listed = self.kept.rows(caller).await.map(|rows| {
             let rows = rows.iter().filter(|row| request.show_revoked || row.revoke_time.is_none());
             v1::ListKeysResponse { keys: rows.map(wire::key).collect() }
         });
@@ -106,7 +106,7 @@ impl Keys {
         // Before anything is said about the wish: a caller who may not give it learns nothing by it.
         caller.bound.give(&wish.domains, wish.scopes, wish.expire_time)?;
         let (secret, row) = draft(wish)?;
-        let put = self.kept.put(&caller.bound, &row, By::call(caller, method)).await?;
+        let put = self.kept.put(caller, &row, By::call(caller, method)).await?;
         put.then_some(()).ok_or_else(|| too_many(&row.client))?;
         self.refresh().await?;
         Ok(v1::Key { secret: secret.reveal().into(), ..wire::key(&row) })
@@ -131,7 +131,7 @@ impl Keys {
             revoke_time: None,
             last_use: None,
         };
-        self.kept.put(&caller.bound, &row, By::call(caller, "RevokeKey")).await?;
+        self.kept.put(caller, &row, By::call(caller, "RevokeKey")).await?;
         Ok(row)
     }
 

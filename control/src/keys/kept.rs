@@ -4,9 +4,10 @@
 use super::calls::LIVE;
 use crate::caller::Bound;
 use crate::journal::By;
-use crate::port::{KeyRow, Noted, Repository, StoreFault, Who};
+use crate::lanes::Lanes;
+use crate::port::{KeyRow, Noted, Pool, Repository, StoreFault, Who};
 use crate::service::blocking;
-use crate::{Fault, wire};
+use crate::{Caller, Fault, wire};
 use prost::Message;
 use proto::v1;
 use std::sync::Arc;
@@ -15,14 +16,40 @@ use std::sync::Arc;
 const PART: usize = 500;
 const LOOKED_AT: usize = 10_000;
 
+/// Keys of one domain that callers who are bound to some domains may bring it to.
+const MOST: usize = 1_000;
+/// In milliseconds.
+const DAY: i64 = 86_400_000;
+
 /// See the module.
 pub struct Kept {
     store: Arc<dyn Repository>,
+    lanes: Lanes,
 }
 
 impl Kept {
     pub fn new(store: Arc<dyn Repository>) -> Self {
-        Self { store }
+        Self { store, lanes: Lanes::new(1) }
+    }
+
+    /// Reads of which one is done at a time.
+    async fn long<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        read: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let lane = self.lanes.enter(caller).await;
+        let part = lane.part().await;
+        let read = move |store: &dyn Repository| {
+            let _part = part;
+            read(store)
+        };
+        blocking(&self.store, read).await
+    }
+
+    /// The connections of the store, as they are now.
+    pub fn pool(&self) -> Pool {
+        self.store.pool()
     }
 
     /// Every key, for the entrance alone, if one changed since the version `known`.
@@ -40,24 +67,46 @@ impl Kept {
     }
 
     /// The keys that reach no further than the caller.
-    pub async fn rows(&self, bound: &Bound) -> Result<Vec<KeyRow>, Fault> {
-        let mut rows = blocking(&self.store, |store| store.key_rows().keys()).await?.1;
-        rows.retain(|row| bound.covers(&row.domains));
+    pub async fn rows(&self, caller: &Caller) -> Result<Vec<KeyRow>, Fault> {
+        let mut rows = self.long(caller, |store| store.key_rows().keys()).await?.1;
+        rows.retain(|row| caller.bound.covers(&row.domains));
         Ok(rows)
     }
 
     /// One of them.
     pub async fn named(&self, bound: &Bound, name: &str) -> Result<KeyRow, Fault> {
         let id = name.strip_prefix("keys/").ok_or_else(|| Fault::invalid("name", "is not keys/…"))?;
-        let row = self.rows(bound).await?.into_iter().find(|row| row.id == id);
-        row.ok_or_else(|| Fault::KeyNotFound(name.to_owned()))
+        let id = id.to_owned();
+        let row = blocking(&self.store, move |store| store.key_rows().key(&id)).await?;
+        row.filter(|row| bound.covers(&row.domains)).ok_or_else(|| Fault::KeyNotFound(name.to_owned()))
     }
 
     /// Keeps a new one. `false`: its client has as many as it may.
-    pub async fn put(&self, bound: &Bound, row: &KeyRow, by: By) -> Result<bool, Fault> {
+    pub async fn put(&self, caller: &Caller, row: &KeyRow, by: By) -> Result<bool, Fault> {
+        let bound = &caller.bound;
         bound.give(&row.domains, row.scopes, row.expire_time)?;
-        let kept = row.clone();
-        Ok(blocking(&self.store, move |store| store.key_rows().put_key(&kept, LIVE, &by)).await?)
+        let (kept, counted) = (row.clone(), bound.is_some());
+        let put = move |store: &dyn Repository| {
+            let keys = store.key_rows();
+            // Each has an allowance of its own and is read by all controls.
+            let (now, since) = (kept.create_time, kept.create_time - DAY);
+            if counted && keys.most_keys(&kept.domains, now, since)? >= MOST {
+                return Ok(None);
+            }
+            keys.put_key(&kept, LIVE, &by).map(Some)
+        };
+        // One at a time: two would count the same keys.
+        let put =
+            if bound.is_some() { self.long(caller, put).await? } else { blocking(&self.store, put).await? };
+        put.ok_or_else(|| {
+            Fault::invalid(
+                "domains",
+                format!(
+                    "hold one that has {MOST} keys that may be used or were made in the last 24 hours: revoke those that \
+                     nobody uses, or let somebody make it whose key is for every domain"
+                ),
+            )
+        })
     }
 
     /// Ends one.
@@ -73,15 +122,15 @@ impl Kept {
     /// how much there is of others.
     pub async fn audit(
         &self,
-        bound: &Bound,
+        caller: &Caller,
         name: String,
         below: i64,
         size: usize,
     ) -> Result<(Vec<v1::AuditEntry>, Option<i64>), Fault> {
         if let Some(domain) = name.strip_prefix("domains/") {
-            bound.touch(domain)?;
+            caller.bound.touch(domain)?;
         }
-        let bound = bound.clone();
+        let bound = caller.bound.clone();
         let read = move |store: &dyn Repository| {
             let part = if bound.is_some() { PART } else { size + 1 };
             let (mut below, mut left) = (below, LOOKED_AT);
@@ -107,7 +156,7 @@ impl Kept {
                 }
             }
         };
-        Ok(blocking(&self.store, read).await?)
+        Ok(self.long(caller, read).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::StoreFault;
 use crate::journal::domains::{DomainItem, DomainVerdict};
 use bytes::Bytes;
-use link::{Change, ChangeKind, DomainId, DomainRules, Position, Seq};
+use link::{Change, ChangeKind, DomainId, DomainRules, Epoch, Position, Seq};
 
 /// Domains there may be at most: every edge holds all of them, and is told them in one message.
 pub const MAX_DOMAINS: usize = 10_000;
@@ -12,6 +12,8 @@ pub const MAX_DOMAINS: usize = 10_000;
 pub trait DomainRows {
     /// All of them in the order of their names, the default one too, and the end of the log in the same snapshot.
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault>;
+    /// The history, and the last change of a domain in it: as long as neither changes, no domain does.
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault>;
     /// One transaction (R1), as for links. `now` is in Unix milliseconds.
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault>;
 }

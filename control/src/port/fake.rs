@@ -106,6 +106,9 @@ impl DomainRows for Fake {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         unreachable!()
     }
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        unreachable!()
+    }
     fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
         unreachable!()
     }

@@ -4,9 +4,9 @@
 use super::{Rules, blocking};
 use crate::caller::Bound;
 use crate::port::Repository;
-use crate::port::domains::{DomainRow, DomainRows};
+use crate::port::domains::DomainRow;
 use crate::{Fault, wire};
-use link::{Code, Domain, DomainId, Epoch, Key, Target};
+use link::{Code, Domain, DomainId, Epoch, Key, Seq, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ struct State {
 #[derive(Default)]
 pub struct Known {
     epoch: Epoch,
+    /// What `domains_version` of the store said before they were read; `None`: they were not.
+    version: Option<(Epoch, Seq)>,
     /// In the order of their names.
     rows: Vec<DomainRow>,
     by_id: HashMap<DomainId, usize>,
@@ -223,10 +225,17 @@ impl Directory {
     }
 
     async fn read(&self) -> Result<Arc<Known>, Fault> {
-        let ended = self.now().ended;
-        let (head, rows) = blocking(&self.store, DomainRows::domains).await?;
-        let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
-        let known = Arc::new(Known { epoch: head.epoch, rows, by_id });
+        let State { known, ended, .. } = self.now();
+        let read = move |store: &dyn Repository| {
+            let version = Some(store.domains_version()?);
+            if known.version == version {
+                return Ok(known);
+            }
+            let (head, rows) = store.domains()?;
+            let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
+            Ok(Arc::new(Known { epoch: head.epoch, version, rows, by_id }))
+        };
+        let known = blocking(&self.store, read).await?;
         self.set(&known, ended);
         Ok(known)
     }

@@ -74,6 +74,11 @@ impl Filter {
         self.0.iter().all(|term| term.test.holds(row) != term.not)
     }
 
+    /// How many conditions it has.
+    pub fn terms(&self) -> usize {
+        self.0.len()
+    }
+
     /// What the code of every link begins with for which it holds.
     pub fn prefix(&self) -> &str {
         let begins = self.meant().filter_map(|test| match test {

@@ -53,7 +53,8 @@ impl Service {
                 Ok((epoch, versions, more))
             }
         };
-        let (epoch, versions, more) = self.reach.of(caller).read(read).await?;
+        let lane = self.reach.lane(caller).await;
+        let (epoch, versions, more) = self.reach.of(caller).read_part(&lane, read).await?;
         if versions.is_empty() && below.is_none() {
             return Err(Fault::NotFound(request.name.clone()));
         }

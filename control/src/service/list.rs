@@ -5,17 +5,22 @@ use super::filter::Filter;
 use super::reach::Reader;
 use crate::port::{Limit, Listed, Row, Time};
 use crate::{Caller, Fault};
-use link::{DomainId, Key};
+use link::{DomainId, Epoch, Key};
 use proto::v1;
 use std::fmt::Write;
+use std::sync::Arc;
 
 const DEFAULT_PAGE: i32 = 50;
 const LARGEST_PAGE: i32 = 1_000;
 /// Bytes of keys, records and notes on one page, so that it stays below the 4 MiB that gRPC clients take by default.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
-/// Links that are held against a filter for one page. A page that is not full by then ends there, with a token.
+/// Links, and bytes of them, that are held against a filter for one page. A page that is not full by then ends there,
+/// with a token.
 const LOOKED_AT: usize = 10_000;
+const LOOKED_BYTES: usize = 4 * PAGE_BYTES;
+/// Conditions with which as many are looked at; with more, fewer.
+const TERMS: usize = 8;
 
 /// What a list is asked for, and with it which tokens are its own.
 struct Asked {
@@ -34,6 +39,25 @@ struct Place {
     /// Unix milliseconds; 0 in the order of codes.
     at: i64,
     key: Vec<u8>,
+}
+
+/// A page that is being filled.
+struct Page {
+    rows: Vec<Row>,
+    epoch: Epoch,
+    /// Up to which link it was looked.
+    place: Place,
+    /// Links on it when it is full.
+    most: usize,
+    /// Links to read next.
+    part: usize,
+    /// Those of its links.
+    bytes: usize,
+    /// What may still be looked at.
+    left: usize,
+    left_bytes: usize,
+    more: bool,
+    ends: bool,
 }
 
 impl Service {
@@ -66,14 +90,19 @@ impl Service {
                 .place(token)
                 .ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?,
         };
-        let read = move |reader: &Reader<'_>| {
-            let (page, next) = asked.page(reader, place, rows)?;
-            let token = next.as_ref().map_or_else(String::new, |next| asked.token(next));
-            Ok((page, next, token))
-        };
-        let (page, next, token) = self.reach.of(caller).read(read).await?;
+        let mut page = asked.page(place, rows);
+        let asked = Arc::new(asked);
+        let lane = self.reach.lane(caller).await;
+        let view = self.reach.of(caller);
+        while !page.ends {
+            let asked = asked.clone();
+            page = view.read_part(&lane, move |reader| asked.part(reader, page)).await?;
+        }
+        drop(lane);
+        let (epoch, next) = (page.epoch, page.more.then_some(&page.place));
+        let token = next.map_or_else(String::new, |next| asked.token(next));
         debug_assert_eq!(next.is_none(), token.is_empty());
-        let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
+        let links = page.rows.iter().map(|row| self.shown(row, epoch)).collect();
         Ok(v1::ListLinksResponse { next_page_token: token, links })
     }
 
@@ -87,7 +116,9 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?.id;
         let deleted = request.show_deleted;
         let read = move |reader: &Reader<'_>| reader.list(domain, "", &after, deleted, EXPORT);
-        let page = self.reach.of(caller).read(read).await?;
+        let lane = self.reach.lane(caller).await;
+        let page = self.reach.of(caller).read_part(&lane, read).await?;
+        drop(lane);
         let next = page.rows.last().filter(|_| page.more).map(|row| row.key.as_bytes().to_vec());
         let links = page.rows.iter().map(|row| self.shown(row, page.epoch)).collect();
         Ok((v1::ExportLinksResponse { links }, next))
@@ -101,36 +132,51 @@ impl Asked {
         Place { at, key: Vec::new() }
     }
 
-    /// The next `most` links for which the filter holds, and the place to go on behind if there may be more. The store
-    /// is read in parts, so that a filter that few links meet costs as much as one that all do.
-    fn page(&self, reader: &Reader<'_>, place: Place, most: usize) -> Result<(Listed, Option<Place>), Fault> {
-        let (mut place, mut left, mut part) = (place, LOOKED_AT, most);
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        loop {
-            let read = self.read(reader, &place, Limit { rows: part, bytes: PAGE_BYTES })?;
-            let (mut more, count) = (read.more, read.rows.len());
-            for (at, row) in read.rows.into_iter().enumerate() {
-                if self.order.is_some_and(|time| time.of(&row) < self.filter.between(time).0) {
-                    more = false; // those behind it are older still
+    /// A page of `most` links behind a place, with nothing on it.
+    fn page(&self, place: Place, most: usize) -> Page {
+        let left = LOOKED_AT * TERMS / self.filter.terms().max(TERMS);
+        let (rows, epoch) = (Vec::new(), Epoch::default());
+        Page {
+            rows,
+            epoch,
+            place,
+            most,
+            part: most,
+            bytes: 0,
+            left,
+            left_bytes: LOOKED_BYTES,
+            more: true,
+            ends: false,
+        }
+    }
+
+    /// The page with what the next part of the store adds to it: those for which the filter holds. The store is read in
+    /// parts, so that a filter that few links meet costs as much as one that all do.
+    fn part(&self, reader: &Reader<'_>, mut page: Page) -> Result<Page, Fault> {
+        let read = self.read(reader, &page.place, Limit { rows: page.part, bytes: PAGE_BYTES })?;
+        let count = read.rows.len();
+        (page.epoch, page.more) = (read.epoch, read.more);
+        for (at, row) in read.rows.into_iter().enumerate() {
+            if self.order.is_some_and(|time| time.of(&row) < self.filter.between(time).0) {
+                page.more = false; // those behind it are older still
+                break;
+            }
+            page.place = self.at(&row);
+            page.left_bytes = page.left_bytes.saturating_sub(size(&row));
+            if self.filter.holds(&row) {
+                page.bytes += size(&row);
+                page.rows.push(row);
+                if page.rows.len() == page.most || page.bytes > PAGE_BYTES {
+                    page.more |= at + 1 < count;
+                    page.left = 0;
                     break;
                 }
-                place = self.at(&row);
-                if self.filter.holds(&row) {
-                    bytes += size(&row);
-                    rows.push(row);
-                    if rows.len() == most || bytes > PAGE_BYTES {
-                        more |= at + 1 < count;
-                        left = 0;
-                        break;
-                    }
-                }
             }
-            left = left.saturating_sub(count);
-            if !more || left == 0 {
-                return Ok((Listed { epoch: read.epoch, rows, more }, more.then_some(place)));
-            }
-            part = (part * 4).clamp(1, 1_000.min(left));
         }
+        page.left = page.left.saturating_sub(count);
+        page.ends = !page.more || page.left == 0 || page.left_bytes == 0;
+        page.part = (page.part * 4).clamp(1, page.left.clamp(1, 1_000));
+        Ok(page)
     }
 
     fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {

@@ -7,6 +7,7 @@ use super::directory::{Directory, Domains, Known, Namespace};
 use crate::caller::Bound;
 use crate::journal::domains::DomainItem;
 use crate::journal::{Found, Request, Verdict, decide};
+use crate::lanes::{Lane, Lanes};
 use crate::port::domains::DomainCommitted;
 use crate::port::{History, Limit, Listed, Moment, Repository, Row, StoreFault, Time, Traced, Who};
 use crate::writer::{Done, Waiting, Writer, unix_ms};
@@ -23,6 +24,7 @@ pub struct Reach {
     writer: Arc<Writer>,
     directory: Arc<Directory>,
     claims: Claims,
+    lanes: Lanes,
 }
 
 /// The same within the bound of one caller.
@@ -51,7 +53,7 @@ pub struct Leading {
 impl Reach {
     pub fn new(store: Arc<dyn Repository>, writer: Arc<Writer>) -> Self {
         let directory = Arc::new(Directory::new(store.clone()));
-        Self { directory, claims: Claims::new(), store, writer }
+        Self { directory, claims: Claims::new(), store, writer, lanes: Lanes::for_cores() }
     }
 
     /// Reads the domains.
@@ -67,6 +69,11 @@ impl Reach {
     /// As far as this bound lets see.
     pub fn within<'a>(&'a self, bound: &'a Bound) -> View<'a> {
         View { reach: self, bound }
+    }
+
+    /// For reads that take longer than one of a single link: see [`View::read_part`].
+    pub async fn lane(&self, caller: &Caller) -> Lane {
+        self.lanes.enter(caller).await
     }
 
     /// For a write of links, before it looks where they lead.
@@ -134,6 +141,20 @@ impl View<'_> {
         let (bound, known) = (self.bound.clone(), self.reach.directory.known());
         blocking(&self.reach.store, move |store| Ok(call(&Reader { store, bound: &bound, known: &known })))
             .await?
+    }
+
+    /// Reads a part of what takes long, as soon as it is its turn. Whoever goes is not read for any further than this part.
+    pub async fn read_part<T: Send + 'static>(
+        &self,
+        lane: &Lane,
+        call: impl FnOnce(&Reader<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let part = lane.part().await;
+        self.read(move |reader| {
+            let _part = part;
+            call(reader)
+        })
+        .await
     }
 
     /// One link, deleted or not.

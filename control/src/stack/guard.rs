@@ -142,7 +142,8 @@ impl Guard {
                 Some(Scope::Feed) => Holder::Edges,
                 _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
             };
-            return Ok(Admission { caller, known: None, place: self.limits.places.take(call.name, holder)? });
+            let place = self.limits.places.take(call.name, holder, &caller.bound)?;
+            return Ok(Admission { caller, known: None, place });
         };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
@@ -172,7 +173,7 @@ impl Guard {
             None if scope == Scope::Feed => Holder::Edges,
             _ => Holder::Key(known.principal.clone()),
         };
-        let place = self.limits.places.take(call.name, holder)?;
+        let place = self.limits.places.take(call.name, holder, &known.bound)?;
         known.note_use();
         let pace = Some(Pace { limits: self.limits.clone(), key: known.number() });
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
@@ -328,7 +329,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_holds_its_place_until_its_last_byte_is_written() {
         let limits = Limits::default();
-        let take = || limits.places.take("ListLinks", Holder::Key("a".into()));
+        let take =
+            || limits.places.take("ListLinks", Holder::Key("a".into()), &crate::caller::Bound::default());
         let held: Vec<_> = (0..31).map(|_| take().unwrap()).collect();
         let text = vec![b'x'; PIECE * 5 / 2];
         let mut watched = Watched::new(Body::from(text.clone()), None, take().unwrap(), false);

@@ -1,49 +1,79 @@
 //! Places for calls that last: how many of each there are, and how many of them one caller may hold.
 
 use crate::Fault;
+use crate::caller::Bound;
 use crate::places::Seat;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-/// Calls that last as long as their caller likes: all that may be under way, and those of one key or edge. An answer that
-/// nobody takes lasts, too. One process of an edge never has more than 200 questions under way, which is what HTTP/2 gives it.
-/// Pages and batches are large, in and out: a caller who neither ends what he sends nor reads what he is sent holds their memory.
-const LASTING: [(&str, usize, usize); 14] = [
-    ("WatchLinks", 256, 32),
-    ("ExportLinks", 64, 8),
-    ("ImportLinks", 64, 8),
-    ("Follow", 4_096, 16),
-    ("Fetch", 16_384, 512),
-    ("ListLinks", 96, 32),
-    ("ListLinkHistory", 96, 32),
-    ("ListDomains", 96, 32),
-    ("ListEdges", 96, 32),
-    ("ListKeys", 96, 32),
-    ("ListAudit", 96, 32),
-    ("BatchCreateLinks", 96, 32),
-    ("BatchUpdateLinks", 96, 32),
-    ("BatchDeleteLinks", 96, 32),
-];
-/// Of one holder, those that are being answered, up to the last byte, at once: the others wait.
-const FETCHES: usize = 32;
-const PAGES: usize = 8;
 /// For a page to be taken by whoever asked for it; then his connection ends.
 const TAKEN: Duration = Duration::from_secs(30);
+
+/// Calls that are counted together: all of them that may be under way, and those of one key or edge.
+#[derive(Debug)]
+struct Kind {
+    /// The call, or what they have in common.
+    name: &'static str,
+    calls: &'static [&'static str],
+    most: usize,
+    one: usize,
+    /// As long as their caller likes; else they end by themselves.
+    last: bool,
+    /// Of one holder, those that are being answered, up to the last byte, at once: the others wait.
+    turns: Option<usize>,
+    /// They are large, in or out: a caller who neither ends what he sends nor reads what he is sent holds their memory.
+    pages: bool,
+}
+
+const fn lasting(calls: &'static [&'static str], most: usize, one: usize) -> Kind {
+    Kind { name: calls[0], calls, most, one, last: true, turns: None, pages: false }
+}
+
+const fn pages(name: &'static str, calls: &'static [&'static str]) -> Kind {
+    Kind { name, calls, most: 96, one: 32, last: false, turns: Some(8), pages: true }
+}
+
+/// Those whose calls one may begin faster than they end. (An answer that nobody takes lasts, too. One process of an edge
+/// never has more than 200 questions under way, which is what HTTP/2 gives it.)
+static KINDS: [Kind; 7] = [
+    lasting(&["WatchLinks"], 256, 32),
+    lasting(&["ExportLinks"], 64, 8),
+    lasting(&["ImportLinks"], 64, 8),
+    lasting(&["Follow"], 4_096, 16),
+    Kind {
+        name: "Fetch",
+        calls: &["Fetch"],
+        most: 16_384,
+        one: 512,
+        last: false,
+        turns: Some(32),
+        pages: false,
+    },
+    pages("lists", &["ListLinks", "ListLinkHistory", "ListDomains", "ListKeys", "ListAudit", "ListEdges"]),
+    pages("batches", &["BatchCreateLinks", "BatchUpdateLinks", "BatchDeleteLinks"]),
+];
 
 /// Who holds a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// Whoever shows this key.
     Key(Arc<str>),
+    /// All keys for some domains that are for this one, too: whoever has one with keys:admin makes as many as he likes.
+    Domain(Arc<str>),
+    /// All keys for some domains, so that keys for every domain have places left.
+    Bound,
     /// An edge, by its certificate or whichever key of its own.
     Edge(Arc<str>),
     /// Where no key is asked for, all behind an address, which may be a proxy: half of all places.
     Address(u64),
     /// Some edges with one key or none, which cannot be told apart: all places.
     Edges,
+    /// Everybody.
+    All,
 }
 
 type Held = (&'static str, Holder);
@@ -59,36 +89,42 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
-    held: Held,
+    kind: &'static Kind,
+    holders: Vec<Holder>,
     turn: Option<OwnedSemaphorePermit>,
     untaken: Option<AbortHandle>,
 }
 
 impl Places {
-    /// A place for a call of this name; none is needed for one that ends by itself.
+    /// A place for a call of this name; none is needed for one that is not counted.
     ///
     /// # Errors
-    /// [`Fault::Overloaded`], or [`Fault::Share`] when the holder has all that one may have.
-    pub fn take(self: &Arc<Self>, call: &'static str, holder: Holder) -> Result<Option<Place>, Fault> {
-        let Some(&(call, most, one)) = LASTING.iter().find(|(name, ..)| *name == call) else {
+    /// [`Fault::Full`], or [`Fault::Share`] when the holder has all that one may have.
+    pub fn take(
+        self: &Arc<Self>,
+        call: &'static str,
+        holder: Holder,
+        bound: &Bound,
+    ) -> Result<Option<Place>, Fault> {
+        let Some(kind) = KINDS.iter().find(|kind| kind.calls.contains(&call)) else {
             return Ok(None);
         };
-        let share = match holder {
-            Holder::Key(_) | Holder::Edge(_) => one,
-            Holder::Address(_) => most / 2,
-            Holder::Edges => most,
-        };
+        let mut holders = vec![holder, Holder::All];
+        if bound.is_some() {
+            holders.push(Holder::Bound);
+            holders.extend(bound.domains().map(|domain| Holder::Domain(domain.into())));
+        }
         let mut held = self.held();
-        let all: usize = held.iter().filter(|((name, _), _)| *name == call).map(|(_, count)| count).sum();
-        let own = held.get(&(call, holder.clone())).copied().unwrap_or(0);
-        if own >= share {
-            return Err(Fault::Share(call, share));
+        for holder in &holders {
+            let share = kind.share(holder);
+            if held.get(&(kind.name, holder.clone())).copied().unwrap_or(0) >= share {
+                return Err(kind.full(holder, share));
+            }
         }
-        if all >= most {
-            return Err(Fault::Overloaded);
+        for holder in &holders {
+            *held.entry((kind.name, holder.clone())).or_default() += 1;
         }
-        held.insert((call, holder.clone()), own + 1);
-        Ok(Some(Place { places: self.clone(), held: (call, holder), turn: None, untaken: None }))
+        Ok(Some(Place { places: self.clone(), kind, holders, turn: None, untaken: None }))
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Held, usize>> {
@@ -103,23 +139,26 @@ impl Places {
 impl Place {
     /// Waits until its holder has few enough of these calls under way, if there is a bound.
     pub async fn turn(&mut self) {
-        let most = match &self.held {
-            ("Fetch", Holder::Edge(_)) => FETCHES,
+        let Some(most) = self.kind.turns else { return };
+        let holder = match self.holders.first() {
             // Edges that cannot be told apart would wait for each other.
-            (_, Holder::Edge(_) | Holder::Edges) => return,
-            (call, _) if is_page(call) => PAGES,
-            _ => return,
+            Some(Holder::Edges) | None => return,
+            Some(Holder::Edge(_)) if self.kind.pages => return,
+            Some(holder @ Holder::Edge(_)) => holder,
+            Some(_) if !self.kind.pages => return,
+            Some(holder) => holder,
         };
         let line = {
             let mut turns = self.places.turns();
-            turns.entry(self.held.clone()).or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
+            let line = turns.entry((self.kind.name, holder.clone()));
+            line.or_insert_with(|| Arc::new(Semaphore::new(most))).clone()
         };
         self.turn = line.acquire_owned().await.ok(); // it is never closed
     }
 
     /// From now on the page is there to be taken, by this connection.
     pub fn offer(&mut self, seat: Arc<Seat>) {
-        if is_page(self.held.0) {
+        if self.kind.pages {
             let untaken = tokio::spawn(async move {
                 tokio::time::sleep(TAKEN).await;
                 seat.give_up();
@@ -129,8 +168,27 @@ impl Place {
     }
 }
 
-fn is_page(call: &str) -> bool {
-    call.starts_with("List") || call.starts_with("Batch")
+impl Kind {
+    fn share(&self, holder: &Holder) -> usize {
+        match holder {
+            Holder::Key(_) | Holder::Edge(_) => self.one,
+            Holder::Domain(_) => self.one * 2,
+            Holder::Bound => self.most / 4 * 3,
+            Holder::Address(_) => self.most / 2,
+            Holder::Edges | Holder::All => self.most,
+        }
+    }
+
+    fn full(&self, holder: &Holder, share: usize) -> Fault {
+        let whose = match holder {
+            Holder::All => return Fault::Full { what: self.name, most: share, last: self.last },
+            Holder::Domain(domain) => format!("the keys for domains/{domain}"),
+            Holder::Bound => "all keys that are for some domains".to_owned(),
+            Holder::Edge(edge) => format!("edge {edge}"),
+            Holder::Key(_) | Holder::Address(_) | Holder::Edges => "this caller".to_owned(),
+        };
+        Fault::Share { what: self.name, share, whose, last: self.last }
+    }
 }
 
 impl Drop for Place {
@@ -140,11 +198,13 @@ impl Drop for Place {
         }
         self.turn = None;
         let mut held = self.places.held();
-        if let Some(count) = held.get_mut(&self.held) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.held);
-                self.places.turns().remove(&self.held);
+        for holder in self.holders.drain(..) {
+            if let Entry::Occupied(mut count) = held.entry((self.kind.name, holder)) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    let (held, _) = count.remove_entry();
+                    self.places.turns().remove(&held);
+                }
             }
         }
     }
@@ -153,35 +213,81 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Scopes;
+    use std::time::Duration;
 
     #[test]
     fn one_holds_its_share_and_gives_it_back() {
         let places = Arc::<Places>::default();
-        let take = |holder: &str| places.take("WatchLinks", Holder::Key(holder.into()));
+        let all = Bound::default();
+        let take = |holder: &str| places.take("WatchLinks", Holder::Key(holder.into()), &all);
         let mut held: Vec<_> = (0..32).map(|_| take("a").unwrap().unwrap()).collect();
-        assert_eq!(take("a").unwrap_err(), Fault::Share("WatchLinks", 32));
+        let whose = "this caller".to_owned();
+        assert_eq!(take("a").unwrap_err(), Fault::Share { what: "WatchLinks", share: 32, whose, last: true });
         held.pop();
         held.push(take("a").unwrap().unwrap());
         for holder in ["b", "c", "d", "e", "f", "g", "h"] {
             held.extend((0..32).map(|_| take(holder).unwrap().unwrap()));
         }
-        assert_eq!(take("i").unwrap_err(), Fault::Overloaded);
-        assert!(places.take("ExportLinks", Holder::Key("a".into())).unwrap().is_some(), "of another kind");
-        assert!(places.take("GetLink", Holder::Key("a".into())).unwrap().is_none());
+        assert_eq!(take("i").unwrap_err(), Fault::Full { what: "WatchLinks", most: 256, last: true });
+        let other = places.take("ExportLinks", Holder::Key("a".into()), &all);
+        assert!(other.unwrap().is_some(), "of another kind");
+        assert!(places.take("GetLink", Holder::Key("a".into()), &all).unwrap().is_none());
         held.clear();
         assert!(places.held().is_empty());
-        let address =
-            (0..).map_while(|_| places.take("WatchLinks", Holder::Address(1)).ok()).collect::<Vec<_>>();
-        assert_eq!(address.len(), 128);
+        let address = || places.take("WatchLinks", Holder::Address(1), &all);
+        assert_eq!((0..).map_while(|_| address().ok()).collect::<Vec<_>>().len(), 128);
+    }
+
+    /// Found by attack: with keys:admin for one domain, a caller made keys until he had every watch.
+    #[test]
+    fn many_keys_for_one_domain_hold_no_more_than_two() {
+        let places = Arc::<Places>::default();
+        let bound = |domains: &[&str]| {
+            let domains: Vec<_> = domains.iter().map(|&domain| domain.to_owned()).collect();
+            Bound::new(&domains, Scopes::admin(), None)
+        };
+        let take = |call, key: usize, bound: &Bound| {
+            places.take(call, Holder::Key(key.to_string().into()), bound).map(Option::unwrap)
+        };
+        for (call, one) in [("WatchLinks", 32), ("ListLinks", 32), ("ExportLinks", 8)] {
+            let mine = |key| take(call, key, &bound(if key % 2 == 0 { &["a"] } else { &["a", "b"] }));
+            let mut held: Vec<_> = (0..).map_while(|key| mine(key).ok()).collect();
+            assert_eq!(held.len(), 2 * one, "{call}");
+            assert!(mine(0).unwrap_err().to_string().contains("the keys for domains/a"));
+            held.push(take(call, 1_000, &bound(&["c"])).unwrap());
+            // Whoever has many domains leaves some to those who have all.
+            let many = |key: usize| take(call, key, &bound(&[&format!("d{key}")]));
+            held.extend((2_000..).map_while(|key| many(key).ok()));
+            held.push(take(call, 1_001, &Bound::default()).unwrap());
+        }
+        assert!(places.held().is_empty());
+    }
+
+    /// Found by attack: 800 lists of one key at once kept everybody from the store.
+    #[test]
+    fn lists_are_counted_together() {
+        let places = Arc::<Places>::default();
+        let take = |call| places.take(call, Holder::Key("a".into()), &Bound::default());
+        let calls = ["ListLinks", "ListKeys", "ListAudit", "ListLinkHistory"];
+        let held: Vec<_> = calls.iter().cycle().map_while(|call| take(call).ok()).collect();
+        assert_eq!(held.len(), 32);
+        let fault = take("ListDomains").unwrap_err();
+        assert_eq!((fault.names().http.as_u16(), fault.retry_after()), (429, Some(Duration::from_secs(1))));
+        assert_eq!(
+            fault.to_string(),
+            "32 lists of this caller are under way, and there may be no more: try again when one has ended"
+        );
     }
 
     #[tokio::test]
     async fn questions_of_one_edge_wait_for_each_other_and_for_those_of_no_other() {
         let places = Arc::<Places>::default();
-        let take = |edge: &str| places.take("Fetch", Holder::Edge(edge.into())).unwrap().unwrap();
+        let take =
+            |edge: &str| places.take("Fetch", Holder::Edge(edge.into()), &Bound::default()).unwrap().unwrap();
         let mut held: Vec<_> = (0..512).map(|_| take("a")).collect();
-        let refused = places.take("Fetch", Holder::Edge("a".into())).unwrap_err();
-        assert_eq!(refused, Fault::Share("Fetch", 512));
+        let refused = places.take("Fetch", Holder::Edge("a".into()), &Bound::default()).unwrap_err();
+        assert!(refused.to_string().starts_with("512 Fetch of edge a are under way"), "{refused}");
         for place in &mut held[..32] {
             place.turn().await;
         }
@@ -202,10 +308,11 @@ mod tests {
     async fn pages_of_one_key_wait_for_each_other_and_for_those_of_no_other() {
         for call in ["ListLinks", "ListLinkHistory", "BatchCreateLinks"] {
             let places = Arc::<Places>::default();
-            let take = |key: &str| places.take(call, Holder::Key(key.into())).unwrap().unwrap();
+            let all = Bound::default();
+            let take = |key: &str| places.take(call, Holder::Key(key.into()), &all).unwrap().unwrap();
             let mut held: Vec<_> = (0..32).map(|_| take("a")).collect();
-            let refused = places.take(call, Holder::Key("a".into())).unwrap_err();
-            assert_eq!(refused, Fault::Share(call, 32));
+            let refused = places.take(call, Holder::Key("a".into()), &all).unwrap_err();
+            assert!(matches!(refused, Fault::Share { share: 32, .. }), "{refused}");
             let (first, rest) = held.split_at_mut(8);
             for place in &mut *first {
                 place.turn().await;
@@ -227,7 +334,7 @@ mod tests {
             [("ListLinks", 29, false), ("ListLinks", 31, true), ("Follow", 99, false)]
         {
             let seat = floor.seat([127, 0, 0, 1].into());
-            let mut place = places.take(call, Holder::Key("a".into())).unwrap().unwrap();
+            let mut place = places.take(call, Holder::Key("a".into()), &Bound::default()).unwrap().unwrap();
             place.offer(seat.clone());
             let lost = tokio::time::timeout(Duration::from_secs(taken_after), seat.lost()).await.is_ok();
             drop(place);

@@ -2,13 +2,17 @@
 //! expired.
 
 use super::keys::{hello, locked, put, rest, way};
-use super::world::{Folder, Moody, World};
+use super::postgres::Database;
+use super::world::{Folder, Mood, Moody, World};
+use control::adapter::sqlite::{Options, Sqlite};
 use control::keys::{Scope, Scopes, Secret};
-use control::port::KeyRow;
+use control::port::{KeyRow, Repository};
 use proto::v1;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_key_gives_no_more_than_it_has() {
@@ -198,7 +202,7 @@ async fn one_key_does_not_hold_every_watch_export_or_stream() {
         }
     };
     assert_eq!((held.len(), refused.code()), (32, Code::ResourceExhausted));
-    assert!(refused.message().contains("32 of WatchLinks"), "{refused:?}");
+    assert!(refused.message().contains("32 WatchLinks of this caller"), "{refused:?}");
     let over_rest = rest(&world, "GET /v1/links:watch", Some(&one), Value::Null).await;
     assert_eq!((over_rest.status.as_u16(), over_rest.body["reason"].as_str()), (429, Some("SHARE_USED_UP")));
     let mut others = watch(&other).await.unwrap();
@@ -232,4 +236,119 @@ async fn one_key_does_not_hold_every_watch_export_or_stream() {
     told.message().await.unwrap().unwrap();
     drop((held, streams));
     world.stop().await;
+}
+
+/// Found by attack: 800 lists of one key kept everybody from the store, and went on when their caller had gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_one_key_keep_nobody_from_the_store() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let read = Scopes::of(&[Scope::LinksRead]);
+    let (one, other) = (put(&*store, read, |_| ()), put(&*store, read, |_| ()));
+    let world = locked(folder, store.clone()).await;
+    store.set(Mood { lists_wait: true, ..Mood::default() });
+    let mut links = v1::links_client::LinksClient::new(way(&world, &one).await);
+    let mut lists = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let mut links = links.clone();
+        lists.spawn(async move { links.list_links(v1::ListLinksRequest::default()).await });
+    }
+    for _ in 32..40 {
+        let refused = lists.join_next().await.unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert_eq!(refused.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+    }
+    let over_rest = rest(&world, "GET /v1/links", Some(&one), Value::Null).await;
+    assert_eq!((over_rest.status.as_u16(), &over_rest.headers["retry-after"]), (429, &"1".parse().unwrap()));
+    // His own calls and those of others are answered meanwhile, and one of his lists alone is in the store.
+    let get = v1::GetLinkRequest { name: "domains/-/links/none".into() };
+    assert_eq!(links.get_link(get.clone()).await.unwrap_err().code(), Code::NotFound);
+    let reply = rest(&world, "GET /v1/links/none", Some(&other), Value::Null).await;
+    assert_eq!((reply.status.as_u16(), store.lists()), (404, 1));
+    // He goes: of what waited nothing is begun.
+    lists.shutdown().await;
+    assert_eq!(links.get_link(get).await.unwrap_err().code(), Code::NotFound);
+    let free = async {
+        while rest(&world, "GET /v1/links?page_size=0&filter=x", Some(&one), Value::Null).await.status != 400
+        {
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), free).await.expect("his places come back");
+    store.set(Mood::default());
+    let reply = rest(&world, "GET /v1/links", Some(&other), Value::Null).await;
+    assert_eq!((reply.status.as_u16(), store.lists()), (200, 2));
+}
+
+/// Found by attack: a key for one domain made 6,917 others in 25 s, which every control read again three times a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_key_makes_a_domain_no_more_keys_than_a_thousand() {
+    let folder = Folder::new();
+    let store = Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap());
+    kept_to_a_thousand(&*store);
+    let all = Scopes::of(&[Scope::KeysAdmin, Scope::LinksRead]);
+    let bound = put(&*store, all, |row| row.domains = vec!["a.example".into()]);
+    let free = put(&*store, all, |_| ());
+    let db = rusqlite::Connection::open(folder.db()).unwrap();
+    let filled = db.execute(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 998) INSERT INTO keys \
+         (id, hash, client, scopes, domains, create_time) \
+         SELECT 'k' || n, randomblob(32), 'c' || n, 'links:read', 'a.example b.example', 1 FROM n",
+        [],
+    );
+    assert_eq!(filled.unwrap(), 998);
+    let world = locked(folder, store).await;
+    let make = async |by: &Secret, client: &str| {
+        let key = json!({"client": client, "scopes": ["links:read"], "domains": ["a.example"]});
+        rest(&world, "POST /v1/keys", Some(by), key).await
+    };
+    let last = make(&bound, "x").await;
+    assert_eq!(last.status.as_u16(), 201, "{last:?}");
+    let name = last.body["name"].as_str().unwrap().to_owned();
+    let over = make(&bound, "y").await;
+    assert_eq!(over.status.as_u16(), 400);
+    assert!(over.body["detail"].as_str().unwrap().contains("has 1000 keys that may be used or were made"));
+    // One that was only just made counts on: else making and revoking had no end.
+    let gone = rest(&world, &format!("DELETE /v1/{name}"), Some(&bound), Value::Null).await;
+    assert_eq!((gone.status.as_u16(), make(&bound, "y").await.status.as_u16()), (200, 400));
+    let gone = rest(&world, "DELETE /v1/keys/k1", Some(&free), Value::Null).await;
+    assert_eq!((gone.status.as_u16(), make(&bound, "y").await.status.as_u16()), (200, 201));
+    assert_eq!(make(&free, "z").await.status.as_u16(), 201, "whoever has every domain is not counted");
+}
+
+/// On each kind of store: what is counted.
+fn kept_to_a_thousand(store: &dyn Repository) {
+    let read = Scopes::of(&[Scope::LinksRead]);
+    let key = |domains: &[&str], change: fn(&mut KeyRow)| {
+        put(store, read, |row| {
+            row.domains = domains.iter().map(|&domain| domain.to_owned()).collect();
+            change(row);
+        });
+    };
+    key(&["x.example"], |_| ());
+    key(&["x.example", "y.example"], |_| ());
+    key(&["y.example"], |row| row.expire_time = Some(20));
+    key(&["y.example"], |row| row.revoke_time = Some(20));
+    key(&["y.example"], |row| (row.create_time, row.revoke_time) = (15, Some(20)));
+    key(&[], |_| ());
+    let most = |domains: &[&str], now, since| {
+        let domains: Vec<_> = domains.iter().map(|&domain| domain.to_owned()).collect();
+        store.key_rows().most_keys(&domains, now, since).unwrap()
+    };
+    assert_eq!(most(&["x.example"], 20, 20), 2);
+    assert_eq!(most(&["y.example"], 20, 20), 1);
+    assert_eq!(most(&["y.example"], 19, 20), 2);
+    assert_eq!(most(&["y.example"], 20, 14), 2);
+    assert_eq!(most(&["y.example", "x.example", "example"], 20, 0), 4);
+    assert_eq!(most(&["example"], 20, 0), 0);
+    let row = store.key_rows().keys().unwrap().1.pop().unwrap();
+    assert_eq!(store.key_rows().key(&row.id).unwrap(), Some(row));
+    assert_eq!(store.key_rows().key("none").unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_domain_are_counted_on_postgres() {
+    if let Some(db) = Database::new() {
+        let store = db.opened(false).await;
+        tokio::task::spawn_blocking(move || kept_to_a_thousand(&*store)).await.unwrap();
+    }
 }

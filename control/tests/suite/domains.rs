@@ -3,7 +3,7 @@
 use super::contract::key;
 use super::feeds::Edge;
 use super::postgres::Database;
-use super::world::{Folder, World, create, to};
+use super::world::{self, Folder, World, create, to};
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
 use control::journal::{Intent, Verdict};
@@ -13,6 +13,7 @@ use link::{ChangeKind, Class, Code, Domain, DomainId, Key, Target};
 use prost::Message;
 use proto::v1::{self, domains_client::DomainsClient};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 
@@ -437,4 +438,42 @@ async fn two_controls_know_the_same_domains() {
     assert_eq!(call(&a, "GET /v1/domains/a.example/links/x", Value::Null).await.1, made);
     b.stop().await;
     a.stop().await;
+}
+
+/// Found by attack: each question about one domain read all 3,000.
+#[tokio::test(flavor = "multi_thread")]
+async fn domains_are_read_again_when_one_changed() {
+    let folder = Folder::new();
+    let store: Arc<dyn Repository> = Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap());
+    read_when_one_changed(store).await;
+    if let Some(db) = Database::new() {
+        read_when_one_changed(db.opened(false).await).await;
+    }
+}
+
+async fn read_when_one_changed(store: Arc<dyn Repository>) {
+    let (world, other) = (World::another(store.clone()).await, World::another(store).await);
+    let reads = || {
+        let text = world::text(world.running.metrics());
+        let line = text.lines().find(|line| {
+            line.starts_with("linkr_store_request_duration_seconds_count") && line.contains("\"domains\"")
+        });
+        line.expect("domains were read").rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(world.rest("GET /v1/domains/-", Value::Null).await.status, 200);
+    let before = reads();
+    for _ in 0..20 {
+        assert_eq!(world.rest("GET /v1/domains/-", Value::Null).await.status, 200);
+        assert_eq!(world.rest("GET /v1/domains", Value::Null).await.status, 200);
+    }
+    assert_eq!(reads(), before);
+    // What another control has written is there at once.
+    let made = other.rest("POST /v1/domains", json!({"domain": "a.example"})).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(world.rest("GET /v1/domains/a.example", Value::Null).await.status, 200);
+    let changed = json!({"fold_case": true});
+    let changed = other.rest("PATCH /v1/domains/a.example", changed).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(world.rest("GET /v1/domains/a.example", Value::Null).await.body["fold_case"], json!(true));
+    assert_eq!(reads(), before + 2);
 }

@@ -118,7 +118,7 @@ async fn check(fault: &Fault) {
         Fault::Forbidden(_) | Fault::Unauthenticated(_) | Fault::RateLimited(_) => {
             unreachable!("no key is asked for in this world: see keys.rs")
         }
-        Fault::Share(..) => unreachable!("it takes many calls: see credentials.rs"),
+        Fault::Share { .. } | Fault::Full { .. } => unreachable!("it takes many calls: see credentials.rs"),
         Fault::Late | Fault::Internal => unreachable!("no call here is made for that: see stack.rs"),
         Fault::KeyNotFound(_) => {
             let request = v1::RevokeKeyRequest { name: "keys/none".into() };

@@ -195,7 +195,7 @@ async fn thousands_of_streams_of_one_edge_keep_no_other_out() {
                 Ok(stream) => held.push(stream),
                 Err(status) => {
                     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-                    assert!(status.message().contains("16 of Follow"), "{status:?}");
+                    assert!(status.message().contains("16 Follow of edge robbed"), "{status:?}");
                     refused += 1;
                 }
             }
@@ -254,7 +254,7 @@ async fn questions_of_one_edge_without_end_are_answered_or_refused_and_no_other_
     while let Some(status) = asked.join_next().await {
         match status.unwrap() {
             status if status.message().contains("the log has not reached") => behind += 1,
-            status if status.message().contains("512 of Fetch") => refused += 1,
+            status if status.message().contains("512 Fetch of edge robbed") => refused += 1,
             // HTTP/2's own word: more than 200 on one connection.
             status if format!("{status:?}").contains("REFUSED_STREAM") => refused += 1,
             status => panic!("{status:?}"),

@@ -208,6 +208,7 @@ pub struct Moody {
     inner: Sqlite,
     calls: AtomicU64,
     commits: AtomicU64,
+    lists: AtomicU64,
     mood: Mutex<Mood>,
     changed: Condvar,
 }
@@ -216,6 +217,8 @@ pub struct Moody {
 pub struct Mood {
     pub fault: Option<StoreFault>,
     pub writes_wait: bool,
+    /// Reads of lists wait.
+    pub lists_wait: bool,
     /// Commits panic.
     pub panics: bool,
     /// Edges cannot be written down.
@@ -229,13 +232,18 @@ pub struct Mood {
 impl Moody {
     pub fn new(folder: &Folder) -> Arc<Self> {
         let inner = Sqlite::open(&folder.db(), Options::default()).unwrap();
-        let (calls, commits) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { inner, calls, commits, mood: Mutex::default(), changed: Condvar::new() })
+        let [calls, commits, lists] = [0; 3].map(AtomicU64::new);
+        Arc::new(Self { inner, calls, commits, lists, mood: Mutex::default(), changed: Condvar::new() })
     }
 
     pub fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         self.changed.notify_all();
+    }
+
+    /// Reads of lists that were begun so far.
+    pub fn lists(&self) -> u64 {
+        self.lists.load(Ordering::Relaxed)
     }
 
     /// Calls of the store that could fail so far.
@@ -263,6 +271,16 @@ impl KeyRows for Moody {
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         self.check()?;
         self.inner.keys()
+    }
+
+    fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
+        self.check()?;
+        self.inner.key(id)
+    }
+
+    fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
+        self.check()?;
+        self.inner.most_keys(domains, now, since)
     }
 
     fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
@@ -341,6 +359,9 @@ impl Repository for Moody {
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        let mood = self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.lists_wait);
+        drop(mood.unwrap());
         self.inner.list(prefix, after, deleted, limit)
     }
 
@@ -391,6 +412,11 @@ impl DomainRows for Moody {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         self.check()?;
         self.inner.domains()
+    }
+
+    fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        self.check()?;
+        self.inner.domains_version()
     }
 
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {

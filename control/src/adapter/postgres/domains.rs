@@ -8,7 +8,7 @@ use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
-use link::{DomainId, Position};
+use link::{DomainId, Epoch, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -22,6 +22,15 @@ pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Troub
     let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
     let head = db.note(history::head(first)?);
     Ok((head, rows.iter().map(|row| domain(row, 4)).collect::<Result<_, _>>()?))
+}
+
+pub(super) async fn version(db: &Db<'_>) -> Result<(Epoch, Seq), Trouble> {
+    let sql = format!("{HEAD}, (SELECT coalesce(max(version), 0) FROM domains) FROM log_head h");
+    let rows = db.rows(&sql, &[]).await?;
+    let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let head = db.note(history::head(first)?);
+    let version: i64 = first.try_get(4).map_err(|e| corrupt(&e))?;
+    Ok((head.epoch, version.cast_unsigned()))
 }
 
 fn domain(row: &Row, at: usize) -> Result<DomainRow, Trouble> {

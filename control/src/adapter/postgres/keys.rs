@@ -2,7 +2,7 @@
 
 use super::Postgres;
 use super::audit::{NOTE, Noting};
-use super::connection::{BEGIN, COMMIT, Db, READ, Trouble, WRITE, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
 use crate::adapter::raw;
 use crate::journal::{By, Note};
 use crate::port::{KeyRow, KeyRows, StoreFault};
@@ -16,7 +16,22 @@ impl KeyRows for Postgres {
 
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         // The version first: what is read behind it may be newer, and is then read once more.
-        self.db.call(READ, async |db| Ok((version(db).await?, all(db).await?)))
+        self.db.call(READ, async |db| Ok((version(db).await?, rows(db, "", &[]).await?)))
+    }
+
+    fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
+        self.db.call(READ, async |db| Ok(rows(db, "WHERE id = $1", &[(&id, Type::TEXT)]).await?.pop()))
+    }
+
+    fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
+        let sql = "SELECT domains FROM keys WHERE domains <> '' AND (create_time > $2 OR revoke_time IS NULL \
+                   AND (expire_time IS NULL OR expire_time > $1))";
+        let kept = self.db.call(READ, async |db| {
+            let rows = db.rows(sql, &[(&now, Type::INT8), (&since, Type::INT8)]).await?;
+            let text = |row: &Row| row.try_get::<_, String>(0).map_err(|e| corrupt(&e));
+            rows.iter().map(text).collect::<Result<Vec<_>, _>>()
+        })?;
+        Ok(raw::most_of(domains, &kept))
     }
 
     fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
@@ -57,9 +72,11 @@ async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
     rows.first().ok_or_else(none)?.try_get(0).map_err(|e| corrupt(&e))
 }
 
-async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
-    let sql = "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
-               FROM keys ORDER BY number";
+async fn rows(db: &Db<'_>, which: &str, given: Params<'_>) -> Result<Vec<KeyRow>, Trouble> {
+    let sql = format!(
+        "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
+         FROM keys {which} ORDER BY number"
+    );
     let row = |row: &Row| {
         let text = |column| row.try_get::<_, String>(column);
         let time = |column| row.try_get::<_, Option<i64>>(column);
@@ -69,7 +86,7 @@ async fn all(db: &Db<'_>) -> Result<Vec<KeyRow>, Trouble> {
         };
         Ok(parsed().map_err(|e| corrupt(&e))??)
     };
-    db.rows(sql, &[]).await?.iter().map(row).collect()
+    db.rows(&sql, given).await?.iter().map(row).collect()
 }
 
 /// Under the lock of the version: two controls do not count the keys of a client at once. A key whose answer was lost is

@@ -6,7 +6,7 @@ use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
 use crate::port::StoreFault;
 use crate::port::domains::{DomainCommitted, DomainRow};
-use link::{DomainId, Position};
+use link::{DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 const COLUMNS: &str = "id, name, record, create_time, update_time";
@@ -19,6 +19,13 @@ pub(super) fn all(db: &Connection) -> Result<(Position, Vec<DomainRow>), StoreFa
     };
     let rows = read().map_err(|e| fault(&e))?;
     Ok((head, rows.into_iter().map(raw::domain).collect::<Result<_, _>>()?))
+}
+
+pub(super) fn version(db: &Connection) -> Result<(Epoch, Seq), StoreFault> {
+    let last = db
+        .prepare_cached("SELECT coalesce(max(version), 0) FROM domains")
+        .and_then(|mut last| last.query_row([], |row| row.get(0)));
+    Ok((read::head(db)?.epoch, last.map_err(|e| fault(&e))?))
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<raw::Domain> {

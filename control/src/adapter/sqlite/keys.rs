@@ -4,7 +4,7 @@ use super::{Sqlite, audit, fault};
 use crate::adapter::raw;
 use crate::journal::{By, Note};
 use crate::port::{KeyRow, KeyRows, StoreFault};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 
 impl KeyRows for Sqlite {
     fn key_version(&self) -> Result<i64, StoreFault> {
@@ -12,7 +12,22 @@ impl KeyRows for Sqlite {
     }
 
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
-        self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, all(db)?)))
+        self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, rows(db, "", [])?)))
+    }
+
+    fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
+        self.read(|db| Ok(rows(db, "WHERE id = ?1", [id])?.pop()))
+    }
+
+    fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
+        let sql = "SELECT domains FROM keys WHERE domains <> '' AND (create_time > ?2 OR revoke_time IS NULL \
+                   AND (expire_time IS NULL OR expire_time > ?1))";
+        let kept = |db: &Connection| {
+            db.prepare_cached(sql)?
+                .query_map([now, since], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        Ok(raw::most_of(domains, &self.read(|db| kept(db).map_err(|e| fault(&e)))?))
     }
 
     fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
@@ -40,11 +55,13 @@ fn raise(db: &Connection) -> rusqlite::Result<()> {
     db.execute("UPDATE key_version SET version = version + 1", []).map(drop)
 }
 
-fn all(db: &Connection) -> Result<Vec<KeyRow>, StoreFault> {
-    let sql = "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
-               FROM keys ORDER BY rowid";
-    let mut all = db.prepare_cached(sql).map_err(|e| fault(&e))?;
-    let rows = all.query_map([], |row| {
+fn rows(db: &Connection, which: &str, given: impl Params) -> Result<Vec<KeyRow>, StoreFault> {
+    let sql = format!(
+        "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
+         FROM keys {which} ORDER BY rowid"
+    );
+    let mut all = db.prepare_cached(&sql).map_err(|e| fault(&e))?;
+    let rows = all.query_map(given, |row| {
         let (scopes, domains): (String, String) = (row.get(3)?, row.get(4)?);
         let times = (row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?);
         Ok(raw::key(row.get(0)?, row.get(1)?, row.get(2)?, &scopes, &domains, row.get(5)?, times))

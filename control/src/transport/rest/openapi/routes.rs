@@ -64,7 +64,7 @@ const DELETED: Fault = Fault::CodeDeleted { name: String::new(), until: 0 };
 const FULL: Fault = Fault::Store(StoreFault::Full);
 const RESYNC: Fault = Fault::Resync(String::new());
 const BUSY: Fault = Fault::Overloaded;
-const SHARE: Fault = Fault::Share("", 0);
+const SHARE: Fault = Fault::Share { what: "", share: 0, whose: String::new(), last: true };
 const PAGE: &[Fault] = &[BUSY, SHARE];
 
 /// What any call can be refused for.

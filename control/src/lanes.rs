@@ -1,0 +1,105 @@
+//! Long reads of the store: a few at once, and one of a caller, so that connections and cores are left for what everybody
+//! waits for: the keys, the log, single links.
+
+use crate::Caller;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lanes {
+    all: Arc<Semaphore>,
+    of: Mutex<HashMap<String, Weak<Turn<()>>>>,
+}
+
+/// A caller's long read under way, in parts.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    all: Arc<Semaphore>,
+    _own: Option<Arc<OwnedMutexGuard<()>>>,
+}
+
+/// One part of it, until it is dropped.
+#[derive(Debug)]
+pub struct Part {
+    _place: Option<OwnedSemaphorePermit>,
+    _lane: Lane,
+}
+
+impl Lanes {
+    /// So many parts at once.
+    pub fn new(parts: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(parts)), of: Mutex::default() }
+    }
+
+    /// As many as there are cores, and no more than leave connections free.
+    pub fn for_cores() -> Self {
+        Self::new(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4)))
+    }
+
+    /// Waits until no other long read of the caller is under way. Keys for the same domains are one caller: whoever has
+    /// one may be able to make more.
+    pub async fn enter(&self, caller: &Caller) -> Lane {
+        let domains: Vec<&str> = caller.bound.domains().collect();
+        let name = if domains.is_empty() { caller.principal.to_string() } else { domains.join(" ") };
+        // Where no key is asked for nobody can be told apart.
+        let own = if name.is_empty() { None } else { Some(Arc::new(self.turn(name).lock_owned().await)) };
+        Lane { all: self.all.clone(), _own: own }
+    }
+
+    fn turn(&self, name: String) -> Arc<Turn<()>> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = of.get(&name).and_then(Weak::upgrade) {
+            return turn;
+        }
+        of.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::new(()));
+        of.insert(name, Arc::downgrade(&turn));
+        turn
+    }
+}
+
+impl Lane {
+    /// Waits until its next part may be read. What is begun holds its place to its end, whoever has gone.
+    pub async fn part(&self) -> Part {
+        // Nobody closes it.
+        Part { _place: self.all.clone().acquire_owned().await.ok(), _lane: self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn caller(key: &str) -> Caller {
+        Caller { principal: key.into(), ..Caller::anyone("") }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_caller_reads_one_thing_and_all_read_two() {
+        let lanes = Lanes::new(2);
+        let (a, b, c) = (
+            lanes.enter(&caller("a")).await,
+            lanes.enter(&caller("b")).await,
+            lanes.enter(&caller("c")).await,
+        );
+        assert!(timeout(SOON, lanes.enter(&caller("a"))).await.is_err());
+        let (part, other) = (a.part().await, b.part().await);
+        assert!(timeout(SOON, c.part()).await.is_err());
+        drop(other);
+        let other = c.part().await;
+        // He has gone, but what he began has not ended.
+        drop(a);
+        assert!(timeout(SOON, lanes.enter(&caller("a"))).await.is_err());
+        drop(part);
+        lanes.enter(&caller("a")).await;
+        drop((b, c, other));
+        lanes.enter(&caller("d")).await;
+        assert_eq!(lanes.of.lock().unwrap().len(), 1);
+    }
+}
