@@ -111,7 +111,7 @@ pub fn without_password(text: &str) -> Option<String> {
     }
 }
 
-/// Whether a setting is an address that may hold a password.
+/// Tells settings that hold an address, with a password perhaps, from all others.
 pub fn is_address(key: &str) -> bool {
     ADDRESSES.iter().any(|flag| flag.strip_prefix("--") == Some(key))
 }

@@ -2,15 +2,15 @@
 //! waits for: the keys, the log, single links.
 
 use crate::Caller;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use crate::by_name::ByName;
+use std::sync::Arc;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Lanes {
     all: Arc<Semaphore>,
-    of: Mutex<HashMap<String, Weak<Turn<()>>>>,
+    of: ByName<Turn<()>>,
 }
 
 /// A caller's long read under way, in parts.
@@ -30,7 +30,7 @@ pub struct Part {
 impl Lanes {
     /// So many parts at once.
     pub fn new(parts: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(parts)), of: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(parts)), of: ByName::default() }
     }
 
     /// As many as there are cores, and no more than leave connections free.
@@ -44,19 +44,12 @@ impl Lanes {
         let domains: Vec<&str> = caller.bound.domains().collect();
         let name = if domains.is_empty() { caller.principal.to_string() } else { domains.join(" ") };
         // Where no key is asked for nobody can be told apart.
-        let own = if name.is_empty() { None } else { Some(Arc::new(self.turn(name).lock_owned().await)) };
+        let own = if name.is_empty() {
+            None
+        } else {
+            Some(Arc::new(self.of.of(&name, Turn::default).lock_owned().await))
+        };
         Lane { all: self.all.clone(), _own: own }
-    }
-
-    fn turn(&self, name: String) -> Arc<Turn<()>> {
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = of.get(&name).and_then(Weak::upgrade) {
-            return turn;
-        }
-        of.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Arc::new(Turn::new(()));
-        of.insert(name, Arc::downgrade(&turn));
-        turn
     }
 }
 
@@ -100,6 +93,6 @@ mod tests {
         lanes.enter(&caller("a")).await;
         drop((b, c, other));
         lanes.enter(&caller("d")).await;
-        assert_eq!(lanes.of.lock().unwrap().len(), 1);
+        assert_eq!(lanes.of.len(), 1);
     }
 }

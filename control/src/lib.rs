@@ -2,6 +2,7 @@
 //! Nothing here answers a visitor's request.
 
 pub mod adapter;
+mod by_name;
 mod call;
 mod caller;
 mod clock;

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::RecordFault;
-use crate::links::{FEATURES, HEAD, LAYOUT, MAX_RECORD, fields};
+use crate::links::{HEAD, LAYOUT, Parts, fields, split};
 use bytes::Bytes;
 use link::{Class, Domain, DomainRules, Seq, Target};
 
@@ -48,19 +48,7 @@ pub fn encode_domain(version: Seq, rules: &DomainRules) -> Bytes {
 /// [`RecordFault`]; what is said of the domain then is not known, but perhaps its [`domain_name`].
 pub fn decode_domain(bytes: &[u8]) -> Result<(Seq, DomainRules), RecordFault> {
     use RecordFault::{Malformed, TooNew};
-    let (head, body) = bytes.split_at_checked(HEAD).ok_or(Malformed("head"))?;
-    if head[0] != LAYOUT {
-        return Err(if head[0] > LAYOUT { TooNew } else { Malformed("layout") });
-    }
-    let required = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    let flags = u16::from_be_bytes([head[11], head[12]]);
-    if required & !FEATURES != 0 || flags & !ALL_FLAGS != 0 {
-        return Err(TooNew);
-    }
-    if bytes.len() > MAX_RECORD {
-        return Err(Malformed("length"));
-    }
-    let version = Seq::from_be_bytes([0, 0, head[5], head[6], head[7], head[8], head[9], head[10]]);
+    let Parts { version, flags, body } = split(bytes, ALL_FLAGS)?;
     let (mut name, mut not_found, mut unknown) = (None, None, Vec::new());
     let (mut last, mut rest) = (0, body.len());
     for field in fields(body) {

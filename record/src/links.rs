@@ -102,11 +102,16 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
     put(END, None);
 }
 
-/// The state in these bytes. Every rule of [`Link`] and [`Target`] is checked again.
-///
-/// # Errors
-/// [`RecordFault`]; nothing of the record may be served then.
-pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
+/// A record in its parts.
+pub(crate) struct Parts<'a> {
+    pub version: Seq,
+    pub flags: u16,
+    /// Its fields.
+    pub body: &'a [u8],
+}
+
+/// Checks the head of a record and takes it off. `all_flags`: those that this program knows.
+pub(crate) fn split(bytes: &[u8], all_flags: u16) -> Result<Parts<'_>, RecordFault> {
     use RecordFault::{Malformed, TooNew};
     let (head, body) = bytes.split_at_checked(HEAD).ok_or(Malformed("head"))?;
     if head[0] != LAYOUT {
@@ -114,13 +119,23 @@ pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
     }
     let required = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
     let flags = u16::from_be_bytes([head[11], head[12]]);
-    if required & !FEATURES != 0 || flags & !ALL_FLAGS != 0 {
+    if required & !FEATURES != 0 || flags & !all_flags != 0 {
         return Err(TooNew);
     }
     if bytes.len() > MAX_RECORD {
         return Err(Malformed("length"));
     }
     let version = Seq::from_be_bytes([0, 0, head[5], head[6], head[7], head[8], head[9], head[10]]);
+    Ok(Parts { version, flags, body })
+}
+
+/// The state in these bytes. Every rule of [`Link`] and [`Target`] is checked again.
+///
+/// # Errors
+/// [`RecordFault`]; nothing of the record may be served then.
+pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
+    use RecordFault::Malformed;
+    let Parts { version, flags, body } = split(bytes, ALL_FLAGS)?;
     if flags & TOMBSTONE != 0 {
         let empty = flags == TOMBSTONE && body.is_empty();
         return if empty {

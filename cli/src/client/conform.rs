@@ -294,6 +294,6 @@ fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
         Output::Text if asked.line == 0 => String::new(),
         Output::Text => format!("line {}, ", asked.line),
     };
-    // What answers may be anything.
+    // The server that answers may be anything.
     out::line(&out::plain(&format!("{line}/{}: {} instead of {}", asked.code, text(got), text(&asked.want))))
 }

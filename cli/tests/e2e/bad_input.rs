@@ -176,7 +176,7 @@ fn places_that_are_taken() {
     assert_eq!(linkr.get("/none").status, 404, "the first one goes on");
 }
 
-/// What people paste, and what they leave out.
+/// Values as people paste them, with characters that nobody sees, and times without an offset.
 #[test]
 fn what_cannot_be_meant_as_it_stands() {
     let _turn = beside_others();

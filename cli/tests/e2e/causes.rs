@@ -326,11 +326,7 @@ fn a_store_that_is_down_while_linkr_runs() {
 fn keys_that_open_nothing() {
     let _turn = beside_others();
     let dir = Dir::new();
-    let mut up = command(LINKR, dir.path());
-    up.args(["up", "--listen", "127.0.0.1:0", "--workers", "1"])
-        .args(FREE_PORTS)
-        .env("LINKR_INSECURE", "false");
-    let linkr = Linkr::start(up, &dir, &["api", "then"]);
+    let linkr = Linkr::up_with_keys(&dir);
     let url = format!("http://{}", linkr.api());
     let ask = |file: &str| run(&dir, &["link", "list", "--server", &url, "--key-file", file]);
     let good = fs::read_to_string(dir.file("linkr-data/admin.key")).unwrap();
@@ -357,11 +353,7 @@ fn keys_that_open_nothing() {
     // The way back when it is lost: the next start makes another.
     drop(linkr);
     fs::write(dir.file("linkr-data/admin.key"), "").unwrap();
-    let mut up = command(LINKR, dir.path());
-    up.args(["up", "--listen", "127.0.0.1:0", "--workers", "1"])
-        .args(FREE_PORTS)
-        .env("LINKR_INSECURE", "false");
-    let linkr = Linkr::start(up, &dir, &["api", "then"]);
+    let linkr = Linkr::up_with_keys(&dir);
     assert!(run(&dir, &["link", "list", "--server", &format!("http://{}", linkr.api())]).status.success());
 }
 

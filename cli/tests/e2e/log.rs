@@ -183,7 +183,7 @@ fn halves_serve_whatever_becomes_of_their_logs() {
 /// A pipe that takes nothing more, and its end for reading, at which nobody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (asleep, full) = std::io::pipe().unwrap();
-    // It is filled until whoever fills it waits, on a thread that ends with this process.
+    // A thread fills the pipe until it waits there; it ends with this process.
     let filled = Arc::new(AtomicUsize::new(0));
     std::thread::spawn({
         let (filled, mut full) = (filled.clone(), full.try_clone().unwrap());

@@ -72,16 +72,12 @@ fn a_pipe_that_nobody_writes_into_holds_up_no_start_for_ever() {
     assert!(began.elapsed().as_secs() >= 5, "it is waited for");
 }
 
-/// What `<(…)` of a shell puts there.
+/// A shell puts a FIFO in the place of `<(…)`.
 #[test]
 fn a_pipe_that_is_written_into_is_read() {
     let _turn = beside_others();
     let dir = Dir::new();
-    let mut up = command(LINKR, dir.path());
-    up.args(["up", "--listen", "127.0.0.1:0", "--workers", "1"])
-        .args(FREE_PORTS)
-        .env("LINKR_INSECURE", "false");
-    let linkr = Linkr::start(up, &dir, &["api", "then"]);
+    let linkr = Linkr::up_with_keys(&dir);
     let url = format!("http://{}", linkr.api());
     let key = fs::read_to_string(dir.file("linkr-data/admin.key")).unwrap();
     let writer = written(&dir, "key", key.clone());
@@ -105,7 +101,7 @@ fn a_pipe_that_is_written_into_is_read() {
     until("the redirect", || (edge.get("/x").location() == "https://a.example/").then_some(()));
 }
 
-/// What stands where a file of a secret, of settings or of rows is meant.
+/// Folders, sockets, devices and texts of another encoding in the place of secrets, settings and rows.
 #[test]
 fn what_is_no_file_and_what_never_ends_is_named() {
     let _turn = beside_others();
@@ -162,7 +158,7 @@ fn a_port_in_use_names_the_flag_that_gives_another() {
             };
             let another = format!("another address with {flag}");
             says(&with(&taken), &[&taken, "in use by another process", &another]);
-            // Of the networks for documentation (RFC 5737): no machine has it.
+            // An address of the networks for documentation (RFC 5737): no machine has it.
             let more = if *flag == "--api" { "TLS" } else { "192.0.2.1 is no address of this machine" };
             says(&with("192.0.2.1:0"), &[more, if *flag == "--api" { "" } else { flag }]);
         }

@@ -157,6 +157,14 @@ impl Linkr {
         Self::start(command, dir, &["edge", "api", "admin", "then"])
     }
 
+    /// `linkr up` that asks for keys, its data where they lie without a flag; the API alone is waited for.
+    pub fn up_with_keys(dir: &Dir) -> Self {
+        let mut up = command(LINKR, dir.path());
+        up.args(["up", "--listen", "127.0.0.1:0", "--workers", "1"]).args(FREE_PORTS);
+        up.env("LINKR_INSECURE", "false");
+        Self::start(up, dir, &["api", "then"])
+    }
+
     /// Starts a server and waits until it has printed all of `wanted`.
     pub fn start(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
         let stderr = dir.path().join("stderr");

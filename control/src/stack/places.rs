@@ -140,14 +140,12 @@ impl Place {
     /// Waits until its holder has few enough of these calls under way, if there is a bound.
     pub async fn turn(&mut self) {
         let Some(most) = self.kind.turns else { return };
-        let holder = match self.holders.first() {
-            // Edges that cannot be told apart would wait for each other.
-            Some(Holder::Edges) | None => return,
-            Some(Holder::Edge(_)) if self.kind.pages => return,
-            Some(holder @ Holder::Edge(_)) => holder,
-            Some(_) if !self.kind.pages => return,
-            Some(holder) => holder,
-        };
+        let Some(holder) = self.holders.first() else { return };
+        // Pages wait for callers with keys, questions for edges. Edges that cannot be told apart would wait for each other.
+        let is_edge = matches!(holder, Holder::Edge(_));
+        if is_edge == self.kind.pages || matches!(holder, Holder::Edges) {
+            return;
+        }
         let line = {
             let mut turns = self.places.turns();
             let line = turns.entry((self.kind.name, holder.clone()));

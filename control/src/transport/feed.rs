@@ -2,6 +2,7 @@
 
 mod stream;
 
+use crate::by_name::ByName;
 use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::port::{Fetched, Repository, StoreFault};
@@ -18,10 +19,9 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, feed_server::Feed};
 use proto::{epoch_to_wire, proof_to_wire};
-use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use stream::Stream;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -78,7 +78,7 @@ pub struct Feeder {
 /// What the streams take turns at.
 pub struct Turns {
     parts: Arc<Semaphore>,
-    of_one: Mutex<HashMap<String, Weak<Share>>>,
+    of_one: ByName<Share>,
     /// Reads of the store, those for Redis too.
     pub reads: Semaphore,
     fetches: Semaphore,
@@ -88,7 +88,7 @@ impl Default for Turns {
     fn default() -> Self {
         Self {
             parts: Arc::new(Semaphore::new(PARTS)),
-            of_one: Mutex::default(),
+            of_one: ByName::default(),
             reads: Semaphore::new(READS),
             fetches: Semaphore::new(FETCHES),
         }
@@ -103,14 +103,8 @@ struct Share {
 
 impl Turns {
     fn of(&self, edge: &str) -> Arc<Share> {
-        let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = of_one.get(edge).and_then(Weak::upgrade) {
-            return own;
-        }
-        of_one.retain(|_, own| own.strong_count() > 0);
-        let own = Arc::new(Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) });
-        of_one.insert(edge.to_owned(), Arc::downgrade(&own));
-        own
+        let share = || Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) };
+        self.of_one.of(edge, share)
     }
 }
 

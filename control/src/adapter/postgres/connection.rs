@@ -170,7 +170,7 @@ impl Connections {
         self.synchronous.store(synchronous, Relaxed);
     }
 
-    /// Whether the disk was full when it was last heard of.
+    /// The disk was full when a call last said anything of it.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Relaxed)
     }
@@ -237,7 +237,7 @@ impl From<tokio_postgres::Error> for Trouble {
             SqlState::TOO_MANY_CONNECTIONS,
             SqlState::READ_ONLY_SQL_TRANSACTION, // it has become a standby: the next connection finds the primary
         ];
-        // It ends by this, and what was under way may have been done all the same.
+        // The server ends this session or itself, and may have committed what was under way all the same.
         let ends = matches!(said.parsed_severity(), Some(Severity::Panic))
             || *code == SqlState::DISK_FULL && said.parsed_severity() == Some(Severity::Fatal);
         match code {

@@ -1,4 +1,4 @@
-//! Whether the server's disk has room again for more than a few rows. Nothing is kept of what is written here.
+//! Looks for room on the server's disk, for more than a few rows. The row that is written for that is taken back.
 
 use super::connection::{BEGIN, Db, Trouble};
 use crate::adapter::ROOM;

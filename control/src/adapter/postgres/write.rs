@@ -84,7 +84,7 @@ pub(super) async fn commit(
     Ok(tried.take().expect("it was put there"))
 }
 
-/// What became of a try: a server that had no room for it and goes on has rolled it back, and nothing is looked for.
+/// Forgets a try that the server has surely rolled back, since it had no room and goes on: nothing is looked for then.
 pub(super) fn settled<T>(stored: Result<(), Trouble>, tried: &mut Option<T>) -> Result<(), Trouble> {
     if let Err(Trouble::Fault(StoreFault::Full)) = stored {
         *tried = None;
