@@ -36,11 +36,8 @@ impl Fault {
         &self.message
     }
 
-    /// Writes the line to stderr.
-    pub fn report(&self) -> ExitCode {
-        if !self.message.is_empty() {
-            crate::out::last_word(&self.message);
-        }
+    /// What the process ends with.
+    pub fn status(&self) -> ExitCode {
         ExitCode::from(self.status)
     }
 }

@@ -4,9 +4,11 @@ mod admin;
 mod args;
 mod certs;
 mod client;
+mod config;
 mod copies;
 mod fault;
 mod health;
+mod line;
 mod log;
 mod out;
 mod secret;
@@ -23,9 +25,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     edge::ignore_signals_of_writing();
-    let status = match args::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
+    let status = match line::asked().and_then(|asked| asked.map_or(Ok(()), run)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => fault.report(),
+        Err(fault) => {
+            if !fault.message().is_empty() {
+                out::last_word(fault.message());
+            }
+            fault.status()
+        }
     };
     log::finish();
     status
@@ -35,7 +42,7 @@ fn run(command: Command) -> Result<(), Fault> {
     if let Some(form) = serve::log_form(&command) {
         log::start(form)?; // before anything is said: a server waits for no reader
     }
-    args::warn();
+    line::warn();
     serve::check(&command)?;
     match command {
         Command::Up(args) => serve::up(args),
@@ -55,8 +62,8 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Backup(args) => copies::backup(&args),
         Command::Restore(args) => copies::restore(&args),
         Command::Healthcheck(args) => health::check(&args.admin),
-        Command::Config { command: ConfigCommand::Check } => settings::check(),
-        Command::Config { command: ConfigCommand::Print } => settings::print(),
+        Command::Config { command: ConfigCommand::Check } => config::check(),
+        Command::Config { command: ConfigCommand::Print } => config::print(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut args::Linkr::command(), "linkr", &mut script);

@@ -280,7 +280,7 @@ fn the_image_is_built_from_every_member() {
 }
 
 /// Crates that have circles which are not open yet. One that is open leaves this list, and none joins it.
-const NOT_OPEN_YET: [&str; 2] = ["cli", "control"];
+const NOT_OPEN_YET: [&str; 1] = ["control"];
 
 #[test]
 fn no_modules_of_a_crate_name_each_other_in_a_circle() {

@@ -4,6 +4,7 @@ mod dialects;
 mod lines;
 mod maps;
 mod rejects;
+mod row;
 mod rows;
 
 use super::{connect, parent, refused};
@@ -14,7 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::file::PATIENCE;
 use proto::v1::{ImportLinksRequest, ImportOutcome, ImportResult};
 use rejects::Rejects;
-pub use rows::{Row, Rows};
+pub use row::Row;
+pub use rows::Rows;
 use std::fs::File;
 use std::io::{Error, ErrorKind, IsTerminal, Read};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Redirect maps of nginx and HAProxy: what stands in them becomes rows, and what no link can be says why. The syntax is
 //! that of `ngx_http_map_module` and of HAProxy's map files.
 
-use super::rows::Row;
+use super::row::Row;
 use proto::v1::Link;
 use std::io::{BufRead, Error, ErrorKind, Read};
 

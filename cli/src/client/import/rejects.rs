@@ -1,6 +1,7 @@
 //! The rows that were not imported: `FILE.rejected.csv`, made when the first one comes.
 
-use super::rows::{REJECT_COLUMNS, Row};
+use super::row::Row;
+use super::rows::REJECT_COLUMNS;
 use crate::client::export::{create_new, csv_line};
 use crate::client::fields::guarded;
 use crate::fault::Fault;

@@ -3,6 +3,7 @@
 use super::dialects::Dialect;
 use super::lines::{BEHIND, Ends, LONGEST, Lines, too_long};
 use super::maps::{self, Nginx};
+use super::row::Row;
 use crate::args::Format;
 use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json, unguarded};
 use crate::fault::Fault;
@@ -24,23 +25,6 @@ const JSON_COLUMN: &str = "row";
 
 /// The column of such a file for the statements of a map.
 const MAP_COLUMN: &str = "statement";
-
-/// One row.
-pub struct Row {
-    /// Where it begins in the file, from 1.
-    pub line: u64,
-    /// As it was read.
-    pub cells: Vec<String>,
-    /// The link, or a reason for programs and for people.
-    pub link: Result<Option<Link>, (&'static str, String)>,
-}
-
-impl Row {
-    /// The link, once; the row remembers that there was one.
-    pub fn take_link(&mut self) -> Option<Link> {
-        self.link.as_mut().ok().and_then(Option::take)
-    }
-}
 
 /// The rows of a file, in its order.
 pub struct Rows {
