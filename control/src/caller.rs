@@ -32,6 +32,11 @@ impl Caller {
         }
     }
 
+    /// Who is counted as one with it: see [`Bound::counted_as`].
+    pub fn counted_as(&self) -> &Arc<str> {
+        self.bound.counted_as().unwrap_or(&self.principal)
+    }
+
     /// Counts the rows of a batch or of a part of an import, and waits until they may be written.
     ///
     /// # Errors
@@ -53,6 +58,8 @@ pub struct Bound(Option<Arc<Domains>>);
 struct Domains {
     /// In the compared form; `-` is the default one.
     domains: Vec<String>,
+    /// See [`Bound::counted_as`].
+    counted_as: Arc<str>,
     scopes: Scopes,
     expire_time: Option<i64>,
 }
@@ -61,7 +68,8 @@ impl Bound {
     /// That of a key for these domains (none: all), with these scopes and this expiry.
     pub fn new(domains: &[String], scopes: Scopes, expire_time: Option<i64>) -> Self {
         let domains = domains.to_vec();
-        Self((!domains.is_empty()).then(|| Arc::new(Domains { domains, scopes, expire_time })))
+        let first = domains.iter().min().map(|first| format!("domains/{first}").into());
+        Self(first.map(|counted_as| Arc::new(Domains { domains, counted_as, scopes, expire_time })))
     }
 
     /// Whether there is any domain that it keeps its caller from.
@@ -69,9 +77,12 @@ impl Bound {
         self.0.is_some()
     }
 
-    /// The domains, if they are some; none: all.
-    pub fn domains(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|bound| bound.domains.iter().map(String::as_str))
+    /// The name that all keys with the same first domain are counted under together, wherever one key has a share: of
+    /// calls in a second, of calls that last, of lists, of connections. Whoever has a key with keys:admin for some domains
+    /// makes more of them, and would multiply his share by them; by sets of domains, too, of which there is no end. `None`:
+    /// it is for every domain, and each key counts for itself.
+    pub fn counted_as(&self) -> Option<&Arc<str>> {
+        self.0.as_ref().map(|bound| &bound.counted_as)
     }
 
     /// Whether it lets its caller touch a domain (`-` or a host name in its compared form).
@@ -133,6 +144,12 @@ mod tests {
         assert_eq!(bound.touch("a.example"), Ok(()));
         assert_eq!(bound.touch("-").unwrap_err().names().reason, "FORBIDDEN");
         assert_eq!(Bound::default().touch("-"), Ok(()));
+        let both = Bound::new(&["b.example".to_owned(), "a.example".to_owned()], Scopes::admin(), None);
+        assert_eq!(
+            (both.counted_as(), bound.counted_as().map(|name| &**name)),
+            (bound.counted_as(), Some("domains/a.example"))
+        );
+        assert_eq!(Bound::default().counted_as(), None);
         assert!(!bound.covers(&[]) && bound.covers(&["a.example".into()]));
         assert!(Bound::default().covers(&[]));
     }

@@ -22,7 +22,6 @@ use feed::Spell;
 use kept::Kept;
 use secret::Hash;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -115,6 +114,13 @@ impl Known {
         Self::feed(principal, None)
     }
 
+    /// One for a domain.
+    #[cfg(test)]
+    pub fn for_test(principal: &str, domain: &str) -> Self {
+        let bound = Bound::new(&[domain.to_owned()], Scopes::admin(), None);
+        Self { bound, ..Self::feed(principal, None) }
+    }
+
     /// One that was.
     #[cfg(test)]
     pub fn revoked() -> Self {
@@ -153,11 +159,9 @@ impl Known {
         self.used.store(self.clock.now(), Relaxed);
     }
 
-    /// The same for the same key in the life of this process.
-    pub fn number(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(self.principal.as_bytes());
-        hasher.finish()
+    /// Who is counted as one with it: see [`Bound::counted_as`].
+    pub fn counted_as(&self) -> &Arc<str> {
+        self.bound.counted_as().unwrap_or(&self.principal)
     }
 }
 

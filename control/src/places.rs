@@ -78,11 +78,11 @@ impl Floor {
             let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
             tracing::warn!(
                 name: "api_full",
-                key_id = &*holder,
+                holder = &*holder,
                 held,
                 lasts_ms,
                 untold,
-                "every place for connections with a key is taken: whoever holds most, here this key, loses one; let it keep fewer open"
+                "every place for connections with a key is taken: whoever holds most, here this key, or all keys for this domain, loses one; let it keep fewer open"
             );
         }
         place
@@ -95,7 +95,7 @@ impl Seat {
         let mut standing = self.standing();
         if let Standing::Stranger(_) = *standing {
             let holder =
-                key.map_or_else(|| network(self.address).to_string().into(), |key| key.principal.clone());
+                key.map_or_else(|| network(self.address).to_string().into(), |key| key.counted_as().clone());
             *standing = Standing::Known(Arc::new(self.floor.known(holder)), key.cloned());
         }
     }
@@ -195,6 +195,24 @@ mod tests {
         assert!(is_lost(&a[0]).await && !is_lost(&a[1]).await && !is_lost(&b[0]).await);
         let more: Vec<_> = (0..20).map(|_| by(&keys[1])).collect();
         assert!(!is_lost(&admin).await && !is_lost(&more[19]).await);
+    }
+
+    /// Found by attack: many keys for one domain held a few connections each, and whoever had more with one key lost his.
+    #[tokio::test(start_paused = true)]
+    async fn many_keys_for_one_domain_hold_connections_as_one() {
+        let floor = Floor::new(64); // 12 for those who were let in
+        let by = |key: &Arc<Known>| {
+            let seat = floor.seat(ANYWHERE);
+            seat.let_in(Some(key));
+            seat
+        };
+        let other = Arc::new(Known::feed_for_test("other"));
+        let others: Vec<_> = (0..3).map(|_| by(&other)).collect();
+        let many: Vec<_> = (0..20).map(|n| by(&Arc::new(Known::for_test(&n.to_string(), "a")))).collect();
+        for seat in &others {
+            assert!(!is_lost(seat).await);
+        }
+        assert!(is_lost(&many[0]).await && !is_lost(&many[19]).await);
     }
 
     /// Found by attack: the connections of a revoked key kept their places.

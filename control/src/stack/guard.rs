@@ -167,7 +167,8 @@ impl Guard {
         if let Some(peer) = peer {
             peer.seat.let_in(Some(&known));
         }
-        self.limits.take(known.number(), call.weight)?;
+        let pace = Pace::of(&self.limits, &known.principal, &known.bound);
+        pace.take(call.weight)?;
         let holder = match &known.edge {
             Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),
             None if scope == Scope::Feed => Holder::Edges,
@@ -175,9 +176,8 @@ impl Guard {
         };
         let place = self.limits.places.take(call.name, holder, &known.bound)?;
         known.note_use();
-        let pace = Some(Pace { limits: self.limits.clone(), key: known.number() });
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
-        let caller = Caller { principal, bound, edge: known.edge.clone(), pace, ..caller };
+        let caller = Caller { principal, bound, edge: known.edge.clone(), pace: Some(pace), ..caller };
         Ok(Admission { caller, known: Some(known), place })
     }
 }

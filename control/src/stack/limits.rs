@@ -1,7 +1,8 @@
-//! Token buckets: how much a key may ask for, and how often an address may be refused. Their memory has a bound.
+//! Token buckets: how much a key and all keys of a domain may ask for, and how often an address may be refused. Their memory has a bound.
 
 use super::places::Places;
 use crate::Fault;
+use crate::caller::Bound;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 use std::hash::{BuildHasher, RandomState};
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// Weight that a key may ask for in a second, and at once after a pause.
 const KEY: (u32, u32) = (2_000, 10_000);
+/// The same of all keys that are counted as one: what two have.
+const DOMAIN: (u32, u32) = (2 * KEY.0, 2 * KEY.1);
 /// Refusals of one address that are answered in a second with why, and at once after a pause.
 const REFUSALS: (u32, u32) = (10, 100);
 /// Buckets for addresses. Two that share one are rare, and all they share is how often they are told why.
@@ -27,6 +30,7 @@ pub struct Limits {
     /// Places for calls that last.
     pub(super) places: Arc<Places>,
     keys: DefaultKeyedRateLimiter<u64>,
+    domains: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
     clock: DefaultClock,
@@ -39,6 +43,7 @@ impl Default for Limits {
         Self {
             places: Arc::default(),
             keys: DefaultKeyedRateLimiter::keyed(of(KEY)),
+            domains: DefaultKeyedRateLimiter::keyed(of(DOMAIN)),
             addresses: DefaultKeyedRateLimiter::keyed(of(REFUSALS)),
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
@@ -47,13 +52,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes `weight` from the bucket of a key.
-    ///
-    /// # Errors
-    /// [`Fault::RateLimited`] with how long it takes until there is as much.
-    pub fn take(&self, key: u64, weight: u32) -> Result<(), Fault> {
-        let Some(weight) = NonZeroU32::new(weight.min(KEY.1)) else { return Ok(()) };
-        match self.keys.check_key_n(&key, weight) {
+    fn take(&self, buckets: &DefaultKeyedRateLimiter<u64>, of: u64, weight: NonZeroU32) -> Result<(), Fault> {
+        match buckets.check_key_n(&of, weight) {
             Ok(Err(not)) => Err(Fault::RateLimited(not.wait_time_from(self.clock.now()))),
             Ok(Ok(())) | Err(_) => Ok(()), // no weight is above the burst
         }
@@ -70,9 +70,10 @@ impl Limits {
         checked.map_err(|not| Fault::RateLimited(not.wait_time_from(self.clock.now())))
     }
 
-    /// Forgets keys whose bucket is full again.
+    /// Forgets whose bucket is full again.
     pub fn tidy(&self) {
         self.keys.retain_recent();
+        self.domains.retain_recent();
     }
 }
 
@@ -84,20 +85,38 @@ pub(super) fn network(address: IpAddr) -> u64 {
     }
 }
 
-/// The bucket of one caller.
+/// The buckets of one caller.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    pub(super) limits: Arc<Limits>,
-    pub(super) key: u64,
+    limits: Arc<Limits>,
+    key: u64,
+    domain: Option<u64>,
 }
 
 impl Pace {
+    /// Those of a key: its own, and one that it shares if it is for some domains.
+    pub(super) fn of(limits: &Arc<Limits>, principal: &str, bound: &Bound) -> Self {
+        let number = |name: &str| limits.hasher.hash_one(name);
+        let (key, domain) = (number(principal), bound.counted_as().map(|name| number(name)));
+        Self { limits: limits.clone(), key, domain }
+    }
+
+    /// Takes `weight` from them. What the shared one has not costs the key, and not the others.
+    ///
+    /// # Errors
+    /// [`Fault::RateLimited`] with how long it takes until there is as much.
+    pub(super) fn take(&self, weight: u32) -> Result<(), Fault> {
+        let Some(weight) = NonZeroU32::new(weight.min(KEY.1)) else { return Ok(()) };
+        self.limits.take(&self.limits.keys, self.key, weight)?;
+        self.domain.map_or(Ok(()), |domain| self.limits.take(&self.limits.domains, domain, weight))
+    }
+
     /// See [`crate::Caller::rows`].
     pub(crate) async fn rows(&self, count: usize) -> Result<(), Fault> {
         let weight = u32::try_from(count.div_ceil(ROWS)).unwrap_or(u32::MAX);
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.limits.take(self.key, weight) {
+            match self.take(weight) {
                 Err(Fault::RateLimited(wait)) if tokio::time::Instant::now() + wait <= end => {
                     tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
                 }
@@ -110,6 +129,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Scopes;
 
     #[test]
     fn a_hundred_thousand_callers_take_bounded_memory() {
@@ -121,7 +141,7 @@ mod tests {
         let (len, most) = (limits.addresses.len(), usize::try_from(ADDRESSES).unwrap());
         assert!(len <= most && len > most / 2, "{len}");
         for key in 0..100_000 {
-            limits.take(key, 1).unwrap();
+            limits.take(&limits.keys, key, NonZeroU32::MIN).unwrap();
         }
         std::thread::sleep(Duration::from_millis(2)); // a weight of 1 is back after half a millisecond
         limits.tidy();
@@ -130,20 +150,37 @@ mod tests {
 
     #[test]
     fn a_bucket_empties_and_says_when_it_is_worth_another_try() {
-        let limits = Limits::default();
-        let taken = (0..).take_while(|_| limits.take(1, 1_000).is_ok()).take(100).count();
+        let limits = Arc::<Limits>::default();
+        let of = |key: &str| Pace::of(&limits, key, &Bound::default());
+        let taken = (0..).take_while(|_| of("1").take(1_000).is_ok()).take(100).count();
         assert!((10..20).contains(&taken), "{taken}");
-        let Err(Fault::RateLimited(wait)) = limits.take(1, 10_000) else { panic!("it is empty") };
+        let Err(Fault::RateLimited(wait)) = of("1").take(10_000) else { panic!("it is empty") };
         assert!(wait > Duration::from_secs(2) && wait <= Duration::from_secs(5), "{wait:?}");
-        limits.take(2, 10_000).unwrap();
+        of("2").take(10_000).unwrap();
         let one = IpAddr::from([10, 0, 0, 1]);
         assert!((0..200).any(|_| limits.refused(one).is_err()));
         limits.refused(IpAddr::from([10, 0, 0, 2])).unwrap();
     }
 
+    /// Found by attack: whoever had keys:admin for one domain made a thousand keys, each with an allowance.
+    #[test]
+    fn many_keys_for_one_domain_ask_for_no_more_than_two() {
+        let limits = Arc::<Limits>::default();
+        let of = |key: usize, domains: &[&str]| {
+            let domains: Vec<_> = domains.iter().map(|&domain| domain.to_owned()).collect();
+            Pace::of(&limits, &key.to_string(), &Bound::new(&domains, Scopes::admin(), None))
+        };
+        let mine = |key| of(key, if key % 2 == 0 { &["a"] } else { &["a", "b"] });
+        let taken = (0..100).filter(|&key| mine(key).take(10_000).is_ok()).count();
+        assert_eq!(taken, 2);
+        of(1_000, &["b"]).take(10_000).unwrap();
+        of(1_001, &[]).take(10_000).unwrap();
+        of(1_002, &[]).take(10_000).unwrap();
+    }
+
     #[tokio::test]
     async fn rows_wait_for_their_turn() {
-        let pace = Pace { limits: Arc::default(), key: 1 };
+        let pace = Pace::of(&Arc::default(), "1", &Bound::default());
         pace.rows(500_000).await.unwrap(); // the whole burst
         let began = std::time::Instant::now();
         pace.rows(5_000).await.unwrap(); // 100 of 2,000 a second

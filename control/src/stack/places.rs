@@ -62,7 +62,7 @@ static KINDS: [Kind; 7] = [
 pub enum Holder {
     /// Whoever shows this key.
     Key(Arc<str>),
-    /// All keys for some domains that are for this one, too: whoever has one with keys:admin makes as many as he likes.
+    /// All keys that are counted as one: see [`Bound::counted_as`].
     Domain(Arc<str>),
     /// All keys for some domains, so that keys for every domain have places left.
     Bound,
@@ -110,9 +110,8 @@ impl Places {
             return Ok(None);
         };
         let mut holders = vec![holder, Holder::All];
-        if bound.is_some() {
-            holders.push(Holder::Bound);
-            holders.extend(bound.domains().map(|domain| Holder::Domain(domain.into())));
+        if let Some(name) = bound.counted_as() {
+            holders.extend([Holder::Bound, Holder::Domain(name.clone())]);
         }
         let mut held = self.held();
         for holder in &holders {
@@ -180,7 +179,7 @@ impl Kind {
     fn full(&self, holder: &Holder, share: usize) -> Fault {
         let whose = match holder {
             Holder::All => return Fault::Full { what: self.name, most: share, last: self.last },
-            Holder::Domain(domain) => format!("the keys for domains/{domain}"),
+            Holder::Domain(domain) => format!("the keys for {domain}"),
             Holder::Bound => "all keys that are for some domains".to_owned(),
             Holder::Edge(edge) => format!("edge {edge}"),
             Holder::Key(_) | Holder::Address(_) | Holder::Edges => "this caller".to_owned(),

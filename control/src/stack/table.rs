@@ -76,7 +76,8 @@ pub static CALLS: &[Call] = &[
     call("/linkr.v1.Keys/RotateKey", KEYS, 1, &[(POST, "/v1/keys/{key}")]),
     call("/linkr.v1.Keys/RevokeKey", KEYS, 1, &[(DELETE, "/v1/keys/{key}")]),
     call("/linkr.v1.Keys/ListAudit", KEYS, 5, &[(GET, "/v1/audit")]),
-    call("/linkr.v1.Feed/Follow", FEED, 1, &[]),
+    // Its hello reads the log, as a list does.
+    call("/linkr.v1.Feed/Follow", FEED, 5, &[]),
     call("/linkr.v1.Feed/Fetch", FEED, 0, &[]),
     call("/grpc.health.v1.Health/Check", None, 0, &[]),
     call("/grpc.health.v1.Health/Watch", None, 0, &[]),

@@ -368,6 +368,34 @@ async fn what_no_edge_of_ours_says_ends_the_stream() {
     assert_eq!(ended.code(), Code::Unavailable);
 }
 
+/// Found by attack: one stream said hello without end, and each cost reads of the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_says_hello_without_end_is_told_so_and_ends() {
+    let world = World::new().await;
+    let (mut edge, mut answered) = (Edge::new(), 0);
+    let began = std::time::Instant::now();
+    let mut stream = edge.connect(&world).await;
+    let told = loop {
+        match soon(stream.inbound.message()).await {
+            Ok(message) => {
+                let message = message.expect("it is told why").message.unwrap();
+                if let follow_response::Message::Reset(_) | follow_response::Message::Resume(_) = message {
+                    answered += 1;
+                    Stream::say(&stream.out, follow_request::Message::Hello(edge.hello())).await;
+                }
+            }
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(told.code(), Code::ResourceExhausted, "{told}");
+    assert!(told.message().contains("hellos came on one stream"), "{told}");
+    let back = began.elapsed().as_secs();
+    assert!((9..=9 + back).contains(&answered), "{answered} in {back} s");
+    let mut stream = edge.connect(&world).await;
+    assert!(soon(stream.inbound.message()).await.unwrap().is_some());
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn fetches_hold_position_and_values_of_one_moment() {
     let world = World::new().await;
