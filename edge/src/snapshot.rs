@@ -5,8 +5,8 @@ mod note;
 use crate::StartFault;
 use crate::sys;
 use link::Position;
-use std::fs::Permissions;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use proto::own;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,20 +80,16 @@ pub struct Standing {
     pub position: Position,
 }
 
-/// A pipe or a device would block the start or be written over. What others may use is closed to them.
-fn own_file(file: &Path) -> Result<(), StartFault> {
-    let shown = file.display();
-    let there = match std::fs::metadata(file) {
-        Ok(there) => there,
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+/// A pipe or a device would block the start or be written over, and a link lead to what is not this edge's. What others may
+/// use is closed to them.
+fn own_file(path: &Path) -> Result<(), StartFault> {
+    let shown = path.display();
+    let file = match own::read(path) {
+        Ok(file) => file,
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(()),
         Err(fault) => return Err(StartFault(format!("cannot use {shown}: {fault}: see --snapshot"))),
     };
-    if !there.is_file() {
-        return Err(StartFault(format!("{shown} is no file: give another with --snapshot")));
-    }
-    if there.mode() & 0o077 != 0
-        && let Err(fault) = std::fs::set_permissions(file, Permissions::from_mode(0o600))
-    {
+    if let Err(fault) = own::narrow(&file) {
         tracing::warn!(name: "snapshot_open_to_others", file = %shown, %fault, "others can use a file of this edge: chmod 600");
     }
     Ok(())

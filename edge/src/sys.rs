@@ -188,6 +188,19 @@ pub fn files_in_use() -> usize {
     probe.map_or(usize::MAX, |probe| probe.as_raw_fd() as usize)
 }
 
+/// Makes a pipe with a name. Another process that did it would have every lock of this one until it runs its own program,
+/// and a test beside it would find locked what it has let go.
+#[cfg(test)]
+pub fn pipe_at(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the name ends in a zero and is there until the call ends.
+    match unsafe { libc::mkfifo(path.as_ptr(), 0o600) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

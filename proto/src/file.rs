@@ -61,6 +61,16 @@ pub fn is_utf_16(text: &[u8]) -> bool {
     text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")
 }
 
+/// All of a file that is open, and no pipe.
+///
+/// # Errors
+/// As [`read`].
+pub fn all_of(mut open: File) -> Result<Small> {
+    let (meta, mut bytes) = (open.metadata()?, Vec::new());
+    all(&mut open, &meta, &mut bytes, Instant::now() + PATIENCE)?;
+    small(bytes, meta)
+}
+
 fn read_until(file: &Path, deadline: Instant) -> Result<Small> {
     // Otherwise a FIFO that nobody writes into holds up the opening itself.
     let mut open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(named)?;
@@ -80,6 +90,10 @@ fn read_until(file: &Path, deadline: Instant) -> Result<Small> {
             pipes().insert(pipe, bytes.clone());
         }
     }
+    small(bytes, meta)
+}
+
+fn small(mut bytes: Vec<u8>, meta: Metadata) -> Result<Small> {
     if is_utf_16(&bytes) {
         return Err(Error::new(ErrorKind::InvalidData, UTF_16));
     }

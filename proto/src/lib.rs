@@ -4,6 +4,7 @@ pub mod bounds;
 pub mod client;
 mod convert;
 pub mod file;
+pub mod own;
 pub mod pem;
 pub mod time;
 

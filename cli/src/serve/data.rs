@@ -6,9 +6,10 @@ use crate::secret;
 use control::adapter::postgres::Options;
 use control::port::Repository;
 use control::{StoreAt, keys};
-use std::fs::{DirBuilder, File, Permissions, TryLockError};
+use proto::own;
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// In a data directory: the key of clients on this machine.
@@ -27,28 +28,27 @@ pub fn key_file(dir: &Path) -> Option<PathBuf> {
     (!usual).then(|| dir.join(FIRST_KEY))
 }
 
-/// A pipe would block who opens it. What others may use is closed to them.
-fn own_file(file: &Path) -> Result<(), Fault> {
-    let shown = file.display();
-    let Ok(there) = std::fs::metadata(file) else { return Ok(()) }; // whoever opens it says why not
-    if !there.is_file() {
-        return Err(Fault::new(format_args!("{shown} is no file: move it away, linkr makes another")));
+/// What others may use is closed to them.
+fn narrow(path: &Path, file: &File) {
+    if let Err(fault) = own::narrow(file) {
+        crate::out::note(&format!("others can use {}: {fault}", path.display()));
     }
-    if there.mode() & 0o077 != 0
-        && let Err(fault) = std::fs::set_permissions(file, Permissions::from_mode(0o600))
-    {
-        crate::out::note(&format!("others can use {shown}: {fault}"));
-    }
-    Ok(())
+}
+
+/// Nothing that lies in the place of a file of linkr's is used, nor what a link there leads to.
+fn unusable(file: &Path, why: &std::io::Error) -> Fault {
+    Fault::new(format_args!("cannot use {}: {why}: move it away, linkr makes another", file.display()))
 }
 
 /// The first start makes a key that allows everything but to be an edge, for clients on this machine. A later one makes
 /// another if the file is gone, or is that of another store.
 pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
     let file = dir.join(FIRST_KEY);
-    own_file(&file)?;
-    match proto::file::read(&file).and_then(proto::file::Small::text) {
-        Ok(text) => {
+    match own::read(&file) {
+        Ok(open) => {
+            narrow(&file, &open);
+            let text = proto::file::all_of(open).and_then(proto::file::Small::text);
+            let text = text.map_err(|why| unusable(&file, &why))?;
             let known = store.key_rows().keys().map_err(Fault::new)?.1;
             let hash = keys::Secret::parse(text.trim()).map(|secret| secret.hash());
             if known.iter().any(|row| Some(row.hash) == hash) {
@@ -56,7 +56,7 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
             }
         }
         Err(fault) if fault.kind() == ErrorKind::NotFound => {}
-        Err(fault) => return Err(Fault::new(format_args!("cannot read {}: {fault}", file.display()))),
+        Err(why) => return Err(unusable(&file, &why)),
     }
     match keys::mint(store, keys::Wish::admin()) {
         Ok(secret) => crate::certs::write(&file, &format!("{}\n", secret.reveal()), 0o600),
@@ -118,8 +118,11 @@ impl Locked {
             ))
         };
         let lock = dir.join("lock");
-        own_file(&lock)?;
-        let file = File::options().create(true).append(true).mode(0o600).open(lock).map_err(cannot)?;
+        let file = own::open(&lock).map_err(|why| match why.raw_os_error() {
+            None => unusable(&lock, &why),
+            Some(_) => cannot(why),
+        })?;
+        narrow(&lock, &file);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Fault::new(format_args!(

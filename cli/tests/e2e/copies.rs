@@ -292,13 +292,29 @@ fn a_pipe_in_the_data_directory_is_refused_and_files_that_were_open_to_others_ar
     let _turn = beside_others();
     let dir = Dir::new();
     drop(Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]));
-    for file in ["lock", "admin.key", "linkr.db"] {
-        sh(dir.path(), &format!("mv data/{file} kept; mkfifo data/{file}"));
+    let refused = |what: &str, words: &str| {
         let mut up = command(LINKR, dir.path());
         up.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0"]).args(FREE_PORTS);
         let said = bounded(up, &dir, Duration::from_secs(10)).unwrap_err();
-        assert!(said.contains("no file"), "{file}: {said}");
-        sh(dir.path(), &format!("rm data/{file}; mv kept data/{file}"));
+        assert!(said.contains(words), "{what}: {said}");
+    };
+    let beside = ["linkr.db.lock", "linkr.db-wal", "linkr.db-shm", "linkr.db-journal", "linkr.db.room"];
+    for file in ["lock", "admin.key", "linkr.db"].iter().chain(&beside) {
+        sh(dir.path(), &format!("[ ! -e data/{file} ] || mv data/{file} kept; mkfifo data/{file}"));
+        refused(&format!("a pipe as {file}"), "it is a pipe and no file");
+        // Found by attack: what a link led to was closed to others, or written over.
+        sh(
+            dir.path(),
+            &format!("rm data/{file}; printf mine > victim; chmod 644 victim; ln -s ../victim data/{file}"),
+        );
+        match *file {
+            "linkr.db" => refused("a link to what is no store", "is not a database"), // an operator may have made it
+            file => refused(&format!("a link as {file}"), "it is a symbolic link, which is not followed"),
+        }
+        assert_eq!(std::fs::read(dir.file("victim")).unwrap(), b"mine", "{file}");
+        let mode = std::fs::metadata(dir.file("victim")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o644, "{file}");
+        sh(dir.path(), &format!("rm -f data/{file} victim.lock; [ ! -e kept ] || mv kept data/{file}"));
     }
     sh(dir.path(), "chmod 644 data/*");
     let _up = Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]);

@@ -35,7 +35,6 @@ use keeper::{Health, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,11 +105,14 @@ impl Sqlite {
     /// Whether the disk takes so many bytes. Where it was full, the log still takes a few rows.
     fn has_room(&self, bytes: usize) -> Result<(), StoreFault> {
         let path = file::beside(&self.path, ".room");
-        let tried = File::create(&path).and_then(|mut file| {
+        let tried = proto::own::open(&path).and_then(|mut file| {
+            file.set_len(0)?; // left by one that was killed
             file.write_all(&vec![0; bytes])?;
             file.sync_data()
         });
-        let _ = std::fs::remove_file(&path); // a full disk does not keep anybody from that
+        if proto::own::look(&path).is_ok() {
+            let _ = std::fs::remove_file(&path); // a full disk does not keep anybody from that
+        }
         tried.map_err(|e| match e.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreFault::Full,
             _ => StoreFault::Unavailable(format!("cannot write {}: {e}", path.display())),

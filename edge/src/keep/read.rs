@@ -30,7 +30,7 @@ pub struct Restored {
 /// begins with nothing.
 pub fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> {
     let (path, began) = (&snapshot.path, Instant::now());
-    let file = match File::open(path) {
+    let file = match proto::own::read(path) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {
             snapshot.note.loaded();
             return None;

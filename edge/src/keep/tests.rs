@@ -8,7 +8,7 @@ use hot::{Found, Stored};
 use link::{Epoch, Link, LinkParts, Position, Target};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 const AT: Position = Position { epoch: Epoch { counter: 2, random: 5 }, seq: 40, tag: 77 };
@@ -292,17 +292,24 @@ fn a_clean_stop_writes_what_changed() {
 #[test]
 fn what_is_no_file_is_no_snapshot_and_a_file_is_its_owners_alone() {
     let dir = Dir::new("pipe");
-    let mkfifo =
-        |file: &Path| assert!(std::process::Command::new("mkfifo").arg(file).status().unwrap().success());
-    mkfifo(&dir.file());
-    assert!(Snapshot::open(&dir.file()).unwrap_err().to_string().contains("is no file"));
-    fs::remove_file(dir.file()).unwrap();
-    mkfifo(&beside(&dir.file(), "note"));
-    assert!(Snapshot::open(&dir.file()).unwrap_err().to_string().contains("is no file"));
-    fs::remove_file(beside(&dir.file(), "note")).unwrap();
+    for file in [dir.file(), beside(&dir.file(), "note")] {
+        sys::pipe_at(&file).unwrap();
+        let refused = Snapshot::open(&dir.file()).unwrap_err().to_string();
+        assert!(refused.contains("it is a pipe and no file"), "{refused}");
+        fs::remove_file(&file).unwrap();
+        let victim = dir.0.join("victim");
+        fs::write(&victim, "its own").unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink(&victim, &file).unwrap();
+        let refused = Snapshot::open(&dir.file()).unwrap_err().to_string();
+        assert!(refused.contains("it is a symbolic link, which is not followed"), "{refused}");
+        assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(fs::read(&victim).unwrap(), b"its own");
+        fs::remove_file(&file).unwrap();
+    }
     fs::write(dir.file(), "").unwrap();
     fs::set_permissions(dir.file(), Permissions::from_mode(0o644)).unwrap();
-    mkfifo(&beside(&dir.file(), "new")); // who opened it would wait for a reader
+    sys::pipe_at(&beside(&dir.file(), "new")).unwrap(); // who opened it would wait for a reader
     drop(Snapshot::open(&dir.file()).unwrap());
     dir.written(3);
     for ending in ["note", ""] {

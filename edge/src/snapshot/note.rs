@@ -9,7 +9,7 @@ use link::Seq;
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -95,9 +95,7 @@ impl Note {
     pub fn open(path: &Path) -> Result<Self, String> {
         let cannot =
             |fault: std::io::Error| format!("cannot use {}: {fault}: see --snapshot", path.display());
-        let options =
-            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let file = options.map_err(cannot)?;
+        let file = proto::own::open(path).map_err(cannot)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -1,7 +1,7 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{Identity, beside, folder_of, held, owned_as, regular};
+use super::file::{Identity, beside, companions, folder_of, held, owned_as, regular};
 use super::mark::{self, Judged, Log};
 use super::witness::Noted;
 use super::{check, fault, open};
@@ -36,6 +36,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
         return Err(format!("{shown_to} is there already, and a backup replaces nothing: give another name"));
     }
     let path = store.canonicalize().map_err(|e| cannot(&e))?;
+    companions(&path).map_err(|why| cannot(&why))?;
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
     let least = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
@@ -101,6 +102,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
     regular(from).map_err(|why| cannot(&why))?;
     let _held = held(store).map_err(|fault| fault.to_string())?;
     let from = from.canonicalize().map_err(|e| cannot(&e))?;
+    companions(&from).map_err(|why| cannot(&why))?;
     let store = if store.exists() { store.canonicalize().map_err(|e| cannot(&e))? } else { store.to_owned() };
     let file = File::open(&from).map_err(|e| cannot(&e))?;
     if from != store && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {

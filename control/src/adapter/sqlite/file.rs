@@ -4,16 +4,19 @@
 use super::open::OpenFault;
 use super::witness::{self, Witness};
 use crate::port::StoreFault;
-use std::fs::{File, Metadata, TryLockError};
+use proto::own;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// For the owner alone: the store holds hashes of keys and targets nobody has published.
-const MODE: u32 = 0o600;
+/// In front of every file of SQLite.
+const KIND: &[u8; 16] = b"SQLite format 3\0";
+/// Endings of the files beside a store.
+const BESIDE: [&str; 5] = [".lock", "-wal", "-shm", "-journal", ".room"];
 /// Where the first page of a file of SQLite has `PRAGMA user_version`, which holds the number of an opening.
 const NONCE_AT: u64 = 60;
 
@@ -81,14 +84,26 @@ impl Claimed {
         };
         regular(given).map_err(|why| failed(&why))?;
         if !given.exists() {
-            private(given).map_err(|e| failed(&e))?;
+            make(given).map_err(|e| failed(&e))?;
         }
         let path = given.canonicalize().map_err(|e| failed(&e))?;
-        let named = claim(&beside(&path, ".lock"), given)?;
+        companions(&path).map_err(|why| failed(&why))?;
+        let lock = beside(&path, ".lock");
+        let named = claim(&lock, given)?;
+        own::theirs(&named.metadata().map_err(|e| failed(&e))?, &lock).map_err(|e| failed(&e))?;
         // Not before the name is claimed: to close a file takes away the locks that SQLite has on it in this process.
         let itself = claim(&path, given)?;
-        for ending in ["", ".lock", "-wal", "-shm"] {
-            narrow(&beside(&path, ending));
+        narrow(&lock, &named);
+        if is_database(&itself).map_err(|e| failed(&e))? {
+            narrow(&path, &itself); // what is none may be anybody's, and is refused
+        }
+        for ending in ["-wal", "-shm"] {
+            let file = beside(&path, ending);
+            // Not without need: a file that is closed takes away the locks that SQLite has on it in this process.
+            let wide = std::fs::symlink_metadata(&file).is_ok_and(|there| there.mode() & 0o077 != 0);
+            if let Some(Ok(open)) = wide.then(|| own::shared(&file, File::options().read(true))) {
+                narrow(&file, &open);
+            }
         }
         let identity = Identity::of(&itself.metadata().map_err(|e| failed(&e))?);
         let log = OnceLock::new();
@@ -184,9 +199,11 @@ pub(super) fn held(given: &Path) -> Result<[Option<File>; 2], OpenFault> {
         |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", given.display()));
     regular(given).map_err(|why| failed(&why))?;
     if !given.exists() {
+        companions(given).map_err(|why| failed(&why))?;
         return Ok([Some(claim(&beside(given, ".lock"), given)?), None]);
     }
     let path = given.canonicalize().map_err(|e| failed(&e))?;
+    companions(&path).map_err(|why| failed(&why))?;
     Ok([Some(claim(&beside(&path, ".lock"), given)?), Some(claim(&path, given)?)])
 }
 
@@ -195,7 +212,6 @@ fn claim(file: &Path, store: &Path) -> Result<File, OpenFault> {
     let failed = |e: &dyn std::fmt::Display| {
         OpenFault::new(format!("cannot lock the store {} with {}: {e}", store.display(), file.display()))
     };
-    regular(file).map_err(|why| failed(&why))?;
     let open = private(file).map_err(|e| failed(&e))?;
     match open.try_lock() {
         Ok(()) => Ok(open),
@@ -212,27 +228,46 @@ fn in_use(path: &Path) -> OpenFault {
     ))
 }
 
-/// A pipe would block who opens it, and a device is no place for links. Nothing there is good, too.
+/// A pipe would block who opens it, and a device is no place for links. Nothing there is good, too. An operator may keep the
+/// store elsewhere, behind a link; one that somebody else made is none of his.
 pub(super) fn regular(path: &Path) -> Result<(), String> {
-    let kind = match std::fs::metadata(path) {
-        Ok(file) if file.is_file() => return Ok(()),
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e.to_string()),
-        Ok(file) => file.file_type(),
+    let there = match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => {
+            own::theirs(&there, path).map_err(|why| format!("{why}, and is a symbolic link"))?;
+            std::fs::metadata(path)
+        }
+        there => there,
     };
-    let what = match kind {
-        kind if kind.is_dir() => "a directory",
-        kind if kind.is_fifo() => "a pipe",
-        kind if kind.is_socket() => "a socket",
-        _ => "a device",
-    };
-    Err(format!("it is {what} and no file"))
+    match there {
+        Ok(file) => own::regular(file.file_type()).map_err(|why| why.to_string()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e.to_string()),
+    }
 }
 
-/// Opens it to be written, made for its owner alone.
+/// What lies beside a store is SQLite's or linkr's own: no link is followed there.
+pub(super) fn companions(path: &Path) -> Result<(), String> {
+    for file in BESIDE.map(|ending| beside(path, ending)) {
+        own::look(&file).map_err(|why| format!("{}: {why}: remove it", file.display()))?;
+    }
+    Ok(())
+}
+
+fn options() -> OpenOptions {
+    let mut how = File::options();
+    how.create(true).read(true).write(true).truncate(false).mode(own::MODE);
+    how
+}
+
+/// Makes the store for its owner alone; where it is a link, there.
+fn make(given: &Path) -> std::io::Result<()> {
+    owned_as(&options().open(given)?, folder_of(given))
+}
+
+/// Opens a file of its own to be written, made for its owner alone.
 fn private(path: &Path) -> std::io::Result<File> {
     let is_new = !path.exists();
-    let file = File::options().create(true).read(true).write(true).truncate(false).mode(MODE).open(path)?;
+    let file = own::shared(path, &mut options())?;
     if is_new {
         owned_as(&file, folder_of(path))?;
     }
@@ -253,22 +288,30 @@ pub(super) fn owned_as(file: &File, there: &Path) -> std::io::Result<()> {
     std::os::unix::fs::fchown(file, Some(there.uid()), Some(there.gid()))
 }
 
-/// Files that others could read or write are closed to them.
-fn narrow(path: &Path) {
-    let Ok(file) = std::fs::metadata(path) else { return };
-    if !file.is_file() || file.mode() & 0o077 == 0 {
-        return;
+fn is_database(file: &File) -> std::io::Result<bool> {
+    let mut front = [0; KIND.len()];
+    match file.read_exact_at(&mut front, 0) {
+        Ok(()) => Ok(&front == KIND),
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => Ok(file.metadata()?.len() == 0),
+        Err(e) => Err(e),
     }
-    let (file, mode) = (path.display(), format!("{:o}", file.mode() & 0o7777));
-    match std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)) {
-        Ok(()) => {
+}
+
+/// Files that others could read or write are closed to them: the store holds hashes of keys and targets nobody has
+/// published.
+fn narrow(path: &Path, open: &File) {
+    let file = path.display();
+    match own::narrow(open) {
+        Ok(None) => {}
+        Ok(Some(was)) => {
+            let was = format!("{was:o}");
             tracing::warn!(
-                name: "store_narrowed", %file, was = mode,
+                name: "store_narrowed", %file, was,
                 "others could use this file of the store: it is its owner's alone now"
             );
         }
         Err(fault) => {
-            tracing::warn!(name: "store_open_to_others", %file, mode, %fault, "others can use this file of the store: chmod 600");
+            tracing::warn!(name: "store_open_to_others", %file, %fault, "others can use this file of the store: chmod 600");
         }
     }
 }

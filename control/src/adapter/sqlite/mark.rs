@@ -156,7 +156,7 @@ impl Mark {
 
 /// The log beside a file, by its head.
 pub(super) fn log_of(path: &Path) -> std::io::Result<Log> {
-    let mut file = match std::fs::File::open(beside(path, "-wal")) {
+    let mut file = match proto::own::shared(&beside(path, "-wal"), std::fs::File::options().read(true)) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Log::Missing),
         Err(e) => return Err(e),

@@ -94,7 +94,7 @@ impl Witness {
 impl Noted {
     /// A file without a note is from before there were any.
     pub fn of(path: &Path) -> Option<Self> {
-        let file = File::open(beside(path, ".lock")).ok()?;
+        let file = proto::own::read(&beside(path, ".lock")).ok()?;
         let mut bytes = [0; BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
         let witness = Witness::parsed(std::str::from_utf8(&bytes).ok()?)?;
