@@ -4,7 +4,7 @@
 use super::super::{Options, Sqlite};
 use super::*;
 use crate::journal::{Draft, Intent, Item};
-use crate::port::{Info, Repository, StoreFault};
+use crate::port::{Info, Repository};
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
 use std::path::PathBuf;
 use std::process::Command;
@@ -221,51 +221,6 @@ fn what_is_no_file_is_no_store() {
     refused(&folder.file("pipe"), "it is a pipe and no file");
     refused(&folder.file("dir"), "it is a directory and no file");
     refused(Path::new("/dev/null"), "it is a device and no file");
-}
-
-/// Found by attack: a pipe beside a store held up whoever opened it, and what a link led to was written over.
-#[test]
-fn what_is_no_file_beside_a_store_is_refused_by_a_start_a_backup_and_a_restore() {
-    use super::super::{backup, restore};
-    let folder = Folder::new();
-    let (path, copy) = (folder.file("linkr.db"), folder.file("copy.db"));
-    drop(open(&path).unwrap());
-    for ending in ["-wal", "-shm", "-journal", ".room"] {
-        sh(&folder, &format!("mkfifo linkr.db{ending}"));
-        refused(&path, "it is a pipe and no file: remove it");
-        for why in [backup(&path, &copy).unwrap_err(), restore(&path, &copy, true).unwrap_err()] {
-            assert!(why.contains(&format!("linkr.db{ending}: it is a pipe and no file: remove it")), "{why}");
-        }
-        sh(&folder, &format!("rm linkr.db{ending}"));
-    }
-    sh(&folder, "rm linkr.db.lock; ln -s none linkr.db.lock");
-    refused(&path, "linkr.db.lock: it is a symbolic link, which is not followed");
-    sh(&folder, "[ ! -e none ]; rm linkr.db.lock");
-    // While it is open.
-    let store = open(&path).unwrap();
-    sh(&folder, "echo mine > victim; ln -s victim linkr.db.room");
-    let why = store.has_room(10).unwrap_err();
-    assert!(matches!(&why, StoreFault::Unavailable(why) if why.contains("a symbolic link, which")), "{why}");
-    assert_eq!(std::fs::read(folder.file("victim")).unwrap(), b"mine\n");
-    sh(&folder, "rm linkr.db.room; mkfifo linkr.db.room");
-    assert!(store.has_room(10).is_err());
-    sh(&folder, "rm linkr.db.room; echo left > linkr.db.room");
-    store.has_room(10).unwrap();
-    assert!(!folder.file("linkr.db.room").exists());
-}
-
-#[test]
-fn a_store_may_be_a_link_and_is_made_where_that_leads() {
-    let folder = Folder::new();
-    sh(&folder, "mkdir volume; ln -s volume/linkr.db linkr.db");
-    let store = open(&folder.file("linkr.db")).unwrap();
-    write(&store, 0..10);
-    drop(store);
-    sh(
-        &folder,
-        "[ -L linkr.db ]; [ -s volume/linkr.db ]; [ -s volume/linkr.db.lock ]; [ ! -e linkr.db.lock ]",
-    );
-    assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().seq, 10);
 }
 
 #[test]
@@ -635,3 +590,6 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder_or_of_what_was_there() {
     restore(&folder.file("copy.db"), &folder.file("new.db"), false).unwrap();
     assert_eq!(owner("new.db"), (1234, 1235));
 }
+
+#[path = "beside_tests.rs"]
+mod beside_it;
