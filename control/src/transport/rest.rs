@@ -3,6 +3,8 @@
 mod batch;
 mod bounded;
 mod domains;
+#[cfg(test)]
+mod golden_tests;
 mod json;
 mod keys;
 #[cfg(test)]
@@ -85,7 +87,7 @@ async fn forget_edge(State(service): State<Arc<Service>>, who: Who, path: Parts,
     no_parameter(asked)?;
     let request = v1::ForgetEdgeRequest { edge: part(&parts(path)?, "edge").to_owned() };
     let forgotten = service.forget_edge(&who, request).await?;
-    Ok(axum::Json(serde_json::json!({ "processes": forgotten.processes })).into_response())
+    Ok(axum::Json(json::forgotten(&forgotten)).into_response())
 }
 
 async fn list(State(service): State<Arc<Service>>, who: Who, path: Parts, asked: Asked) -> Answered {

@@ -11,6 +11,7 @@ mod domains;
 mod edges;
 mod faults;
 mod feeds;
+mod golden;
 mod histories;
 mod hostile;
 mod imports;

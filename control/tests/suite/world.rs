@@ -152,6 +152,17 @@ impl World {
     }
 
     pub async fn raw(&self, call: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
+        let (status, headers, body) = self.bytes(call, headers, body).await;
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        Reply { status, headers, body }
+    }
+
+    pub async fn bytes(
+        &self,
+        call: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (method, path) = call.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
@@ -166,8 +177,7 @@ impl World {
         let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();
         drop(sender);
         let _ = connection.await;
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-        Reply { status: head.status, headers: head.headers, body }
+        (head.status, head.headers, body.to_vec())
     }
 
     /// The last seq, as the metrics say it; a write that was acknowledged may not be counted yet.

@@ -23,10 +23,13 @@ pub async fn list(State(service): State<Arc<Service>>, who: Who, asked: Asked) -
             _ => return Err(unknown(name)),
         }
     }
-    let page = service.list_domains(&who, request).await?;
+    Ok(axum::Json(page(&service.list_domains(&who, request).await?)).into_response())
+}
+
+/// A page of domains.
+pub fn page(page: &v1::ListDomainsResponse) -> Value {
     let domains: Vec<_> = page.domains.iter().map(domain).collect();
-    let body = json!({ "domains": domains, "next_page_token": page.next_page_token });
-    Ok(axum::Json(body).into_response())
+    json!({ "domains": domains, "next_page_token": page.next_page_token })
 }
 
 pub async fn create((State(service), who, _, asked, headers, body): Whole) -> Answered {

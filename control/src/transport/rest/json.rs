@@ -132,6 +132,11 @@ pub fn edges(told: &v1::ListEdgesResponse) -> Value {
     })
 }
 
+/// What became of an edge that is gone.
+pub fn forgotten(told: &v1::ForgetEdgeResponse) -> Value {
+    json!({ "processes": told.processes })
+}
+
 /// A page of a list.
 pub fn page(page: &v1::ListLinksResponse) -> Value {
     json!({ "links": page.links.iter().map(link).collect::<Vec<_>>(), "next_page_token": page.next_page_token })

@@ -1,0 +1,200 @@
+//! Every message that REST answers, as JSON: with nothing set, with everything, with extremes, with each value of each
+//! enum. They are filled by their descriptors, so that a field that comes later is there too.
+
+use super::*;
+use prost::Message;
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    Value as Given,
+};
+use prost_types::Timestamp;
+use std::collections::BTreeMap;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
+
+/// Reads a message of this type and writes it down as REST answers it.
+type Writer = fn(&[u8]) -> String;
+
+macro_rules! writers {
+    ($($message:ident => $json:expr),* $(,)?) => {
+        &[$((stringify!($message), |bytes| {
+            let json: fn(&v1::$message) -> serde_json::Value = $json;
+            json(&v1::$message::decode(bytes).unwrap()).to_string()
+        })),*]
+    };
+}
+
+const WRITERS: &[(&str, Writer)] = writers! {
+    Link => json::link,
+    Propagation => json::propagation,
+    ListLinksResponse => json::page,
+    ListLinkHistoryResponse => json::history,
+    BatchLinksResponse => json::batch,
+    CheckCodeResponse => json::code,
+    WatchLinksResponse => json::changes,
+    LinkChange => json::change,
+    Domain => domains::domain,
+    ListDomainsResponse => domains::page,
+    ListEdgesResponse => json::edges,
+    ForgetEdgeResponse => json::forgotten,
+    Key => keys::key_json,
+    ListKeysResponse => keys::keys_json,
+    ListAuditResponse => keys::audit_json,
+};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fill {
+    Nothing,
+    /// What has presence is there, and empty.
+    Empty,
+    Everything,
+    Least,
+    Most,
+}
+
+fn time(seconds: i64, nanos: i32) -> Timestamp {
+    Timestamp { seconds, nanos }
+}
+
+fn value(field: &FieldDescriptor, fill: Fill) -> Given {
+    let pick = |empty, everything, least, most| match fill {
+        Fill::Nothing | Fill::Empty => empty,
+        Fill::Everything => everything,
+        Fill::Least => least,
+        Fill::Most => most,
+    };
+    let number = pick(0, 7, i64::MIN, i64::MAX);
+    match field.kind() {
+        Kind::Bool => Given::Bool(matches!(fill, Fill::Everything | Fill::Most)),
+        Kind::Int32 => Given::I32(pick(0, 7, i32::MIN.into(), i32::MAX.into()) as i32),
+        Kind::Int64 => Given::I64(number),
+        Kind::Uint32 | Kind::Fixed32 => Given::U32(pick(0, 7, 1, u32::MAX.into()) as u32),
+        Kind::Uint64 | Kind::Fixed64 => Given::U64(match fill {
+            Fill::Most => u64::MAX,
+            Fill::Least => (1 << 53) + 1,
+            _ => number.cast_unsigned(),
+        }),
+        Kind::String => Given::String(match fill {
+            Fill::Nothing | Fill::Empty => String::new(),
+            Fill::Everything => field.name().to_owned(),
+            Fill::Least => " ".to_owned(),
+            Fill::Most => "\"\\/\0\u{1}\u{1f}\u{7f}\n\t\u{8}\u{c}é\u{2028}\u{feff}\u{1f600}<&>".to_owned(),
+        }),
+        Kind::Enum(kind) => Given::EnumNumber(match fill {
+            Fill::Nothing | Fill::Empty => 0,
+            Fill::Everything => kind.values().last().map_or(0, |value| value.number()),
+            Fill::Least => 1,
+            Fill::Most => 99,
+        }),
+        Kind::Message(kind) if kind.full_name() == "google.protobuf.Timestamp" => {
+            let time = match fill {
+                Fill::Nothing | Fill::Empty => time(0, 0),
+                Fill::Everything => time(1_700_000_000, 120_000_000),
+                Fill::Least => time(-62_135_596_800, 1),
+                Fill::Most => time(253_402_300_799, 999_999_999),
+            };
+            let mut message = DynamicMessage::new(kind);
+            message.transcode_from(&time).unwrap();
+            Given::Message(message)
+        }
+        Kind::Message(kind) => Given::Message(filled(&kind, fill)),
+        kind => panic!("{kind:?} is in no answer yet"),
+    }
+}
+
+fn filled(kind: &MessageDescriptor, fill: Fill) -> DynamicMessage {
+    let mut message = DynamicMessage::new(kind.clone());
+    if fill != Fill::Nothing {
+        for field in kind.fields() {
+            let one = value(&field, fill);
+            let given = match (field.cardinality(), &one) {
+                (Cardinality::Repeated, Given::Message(_)) => {
+                    Given::List(vec![one, value(&field, Fill::Nothing)])
+                }
+                (Cardinality::Repeated, _) => Given::List(vec![one.clone(), one]),
+                _ => one,
+            };
+            message.set_field(&field, given);
+        }
+    }
+    as_sent(&mut message);
+    message
+}
+
+/// What the service always says, whatever else it does.
+fn as_sent(message: &mut DynamicMessage) {
+    let nobody = |message: &DynamicMessage| {
+        message.get_field_by_name("blind").is_none_or(|blind| blind.as_list().is_none_or(<[_]>::is_empty))
+    };
+    match message.descriptor().name() {
+        "Propagation" => {
+            let status = if nobody(message) { 1 } else { 2 };
+            message.set_field_by_name("status", Given::EnumNumber(status));
+        }
+        "CheckCodeResponse" if message.get_field_by_name("state").unwrap().as_enum_number() == Some(0) => {
+            message.set_field_by_name("state", Given::EnumNumber(1));
+        }
+        "LinkVersion" | "ListEdgesResponse" | "Log" => {
+            for field in message.descriptor().fields().filter(|field| !field.is_list()) {
+                if field.supports_presence() && !message.has_field(&field) {
+                    let empty = value(&field, Fill::Nothing);
+                    message.set_field(&field, empty);
+                }
+            }
+        }
+        "LinkChange" => {
+            if let Some(Given::Message(link)) = message.get_field_by_name_mut("link") {
+                for name in ["title", "tags", "note"] {
+                    link.clear_field_by_name(name);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn each_choice(kind: &MessageDescriptor) -> Vec<(String, DynamicMessage)> {
+    let mut all = Vec::new();
+    for field in kind.fields() {
+        let Kind::Enum(choices) = field.kind() else { continue };
+        for choice in choices.values() {
+            let mut message = filled(kind, Fill::Nothing);
+            message.set_field(&field, Given::EnumNumber(choice.number()));
+            as_sent(&mut message);
+            all.push((format!("{} {}", field.name(), choice.name()), message));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_message_that_is_answered_is_what_it_was() {
+    let pool = DescriptorPool::decode(v1::DESCRIPTORS).unwrap();
+    let mut lines = BTreeMap::new();
+    for (at, (name, write)) in WRITERS.iter().enumerate() {
+        let kind = pool.get_message_by_name(&format!("linkr.v1.{name}")).unwrap();
+        let fills = [
+            ("0 nothing", Fill::Nothing),
+            ("1 empty", Fill::Empty),
+            ("2 everything", Fill::Everything),
+            ("3 least", Fill::Least),
+            ("4 most", Fill::Most),
+        ];
+        let mut messages: Vec<_> =
+            fills.map(|(named, fill)| (named.to_owned(), filled(&kind, fill))).into_iter().collect();
+        messages.extend(each_choice(&kind));
+        for (named, message) in messages {
+            lines
+                .insert((at, named.clone()), format!("{name}, {named}: {}", write(&message.encode_to_vec())));
+        }
+    }
+    let now = lines.into_values().map(|line| line + "\n").collect::<String>();
+    if std::env::var_os("LINKR_WRITE_GOLDEN").is_some() {
+        std::fs::write(FILE, &now).unwrap();
+    }
+    let before = std::fs::read_to_string(FILE).unwrap();
+    for (new, old) in now.lines().zip(before.lines()) {
+        assert_eq!(new, old);
+    }
+    assert_eq!(now.len(), before.len());
+}
