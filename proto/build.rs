@@ -1,9 +1,8 @@
 //! Compiles `linkr/v1/*.proto` in pure Rust: no protoc is needed.
 
-use prost::Message;
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=linkr");
+    println!("cargo:rerun-if-changed=google");
     let files = [
         "linkr/v1/links.proto",
         "linkr/v1/feed.proto",
@@ -11,9 +10,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "linkr/v1/keys.proto",
         "linkr/v1/domains.proto",
     ];
-    let descriptors = protox::compile(files, ["."])?;
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("linkr.v1.bin"), descriptors.encode_to_vec())?;
+    // Not the set below: its type knows no option of ours, and would drop them.
+    std::fs::write(out.join("linkr.v1.bin"), compiler.encode_file_descriptor_set())?;
+    let mut descriptors = compiler.file_descriptor_set();
+    descriptors.file.retain(|file| !file.package().starts_with("google.api"));
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     let calls = tonic_prost_build::configure().bytes(".linkr.v1").codec_path("crate::bounds::Codec");

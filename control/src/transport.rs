@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 pub mod feed;
 pub mod grpc;
+mod reflection;
 pub mod rest;
 
 /// The messages of a watch: one waits while the next is read, and the log waits for whoever takes neither.

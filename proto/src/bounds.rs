@@ -1,13 +1,12 @@
-//! How much of a request is read: how often what can be repeated may stand in it, and how long a text may be. One table,
-//! which is asked before anything is allocated: a list of empty messages takes two bytes each on the wire and hundreds in
-//! memory (CWE-789).
+//! How much of a request is read: how often what can be repeated may stand in it (`most` in the `.proto`), and how long a
+//! text may be. It is asked before anything is allocated: a list of empty messages takes two bytes each on the wire and
+//! hundreds in memory (CWE-789).
 
-use crate::v1;
+use crate::described::{Member, POOL, calls, shape};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{Message, Name};
-use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, FileDescriptorSet};
-use std::collections::{HashMap, HashSet};
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::LazyLock;
@@ -33,22 +32,8 @@ pub const MEMBERS: usize = 64;
 /// Objects and lists inside each other in JSON: a request of a batch holds a link that holds tags.
 pub const DEPTH: usize = 8;
 
-/// How often each repeated field may stand in the message that holds it. Where a rule of the field has better words, it
-/// is tighter.
-pub const MOST: &[(&str, usize)] = &[
-    ("google.protobuf.FieldMask.paths", 64),
-    ("linkr.v1.BatchCreateLinksRequest.requests", BATCH),
-    ("linkr.v1.BatchDeleteLinksRequest.requests", BATCH),
-    ("linkr.v1.BatchUpdateLinksRequest.requests", BATCH),
-    ("linkr.v1.FetchRequest.keys", 2 * FETCH),
-    ("linkr.v1.ImportLinksRequest.links", CHUNK),
-    ("linkr.v1.Key.domains", 256),
-    ("linkr.v1.Key.scopes", 64),
-    ("linkr.v1.Link.tags", 64),
-    // Nobody sets these two, but a link may come back as it was answered.
-    ("linkr.v1.Propagation.applied_by", 4_096),
-    ("linkr.v1.Propagation.blind", 4_096),
-];
+/// Paths in a mask of fields.
+const PATHS: usize = 64;
 
 /// A bound that a request goes beyond.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,9 +89,17 @@ impl std::error::Error for Excess {}
 
 /// How many elements a list by this name may have, whichever message it is in; 0 where no message has one.
 pub fn of_member(name: &str) -> usize {
-    let rows = MOST.iter().filter(|(field, _)| field.rsplit_once('.').is_some_and(|(_, own)| own == name));
-    rows.map(|(_, most)| *most).max().unwrap_or(0)
+    NAMED.get(name).copied().unwrap_or(0)
 }
+
+static NAMED: LazyLock<HashMap<String, usize>> = LazyLock::new(|| {
+    let mut named = HashMap::new();
+    for field in SHAPES.all.iter().flatten() {
+        let most = named.entry(field.name.clone()).or_insert(0);
+        *most = field.most.unwrap_or(0).max(*most);
+    }
+    named
+});
 
 /// Holds an encoded request against the table; nothing of it is kept. What is malformed passes up to there: decoding it
 /// ends at the same place.
@@ -121,8 +114,7 @@ pub fn check<M: Name>(encoded: &[u8]) -> Result<(), Excess> {
 }
 
 /// Every message of the API.
-static SHAPES: LazyLock<Shapes> =
-    LazyLock::new(|| Shapes::of(&FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap_or_default()));
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes::of(&POOL));
 
 #[derive(Default)]
 struct Shapes {
@@ -141,21 +133,14 @@ struct Field {
 }
 
 impl Shapes {
-    fn of(set: &FileDescriptorSet) -> Self {
-        let mut messages = Vec::new();
-        for file in &set.file {
-            for message in &file.message_type {
-                named(file.package(), message, &mut messages);
-            }
-        }
+    fn of(pool: &DescriptorPool) -> Self {
+        let messages: Vec<MessageDescriptor> = pool.all_messages().collect();
         let numbers: HashMap<&str, usize> =
-            messages.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let number = |name: &str| numbers.get(name.trim_start_matches('.')).copied();
-        let all = messages.iter().map(|(name, message)| fields(name, message, number)).collect();
-        let methods = set.file.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
-        let inputs: HashSet<&str> =
-            methods.map(|method| method.input_type().trim_start_matches('.')).collect();
-        let requests = inputs.iter().filter_map(|name| Some(((*name).to_owned(), number(name)?))).collect();
+            messages.iter().enumerate().map(|(at, message)| (message.full_name(), at)).collect();
+        let number = |name: &str| numbers.get(name).copied();
+        let all = messages.iter().map(|message| fields(message, number)).collect();
+        let inputs = calls().iter().map(|call| call.input.full_name());
+        let requests = inputs.filter_map(|name| Some((name.to_owned(), number(name)?))).collect();
         Self { all, requests }
     }
 
@@ -234,26 +219,22 @@ fn next<'a>(left: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
     None
 }
 
-fn named<'a>(package: &str, message: &'a DescriptorProto, all: &mut Vec<(String, &'a DescriptorProto)>) {
-    let name = format!("{package}.{}", message.name());
-    for inner in &message.nested_type {
-        named(&name, inner, all);
-    }
-    all.push((name, message));
+fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -> Vec<Field> {
+    let shape = shape(message.full_name());
+    let field = |member: &Member| Field {
+        number: member.field.number(),
+        name: member.name.clone(),
+        most: member.list.then(|| most(member)),
+        inside: member.field.kind().as_message().and_then(|inside| number(inside.full_name())),
+    };
+    shape.map(|shape| shape.members.iter().map(field).collect()).unwrap_or_default()
 }
 
-fn fields(name: &str, message: &DescriptorProto, number: impl Fn(&str) -> Option<usize>) -> Vec<Field> {
-    let field = |field: &prost_types::FieldDescriptorProto| {
-        let own = format!("{name}.{}", field.name());
-        let row = MOST.iter().find(|(name, _)| *name == own).map_or(0, |(_, most)| *most);
-        Field {
-            number: field.number().unsigned_abs(),
-            name: field.name().to_owned(),
-            most: (field.label() == Label::Repeated).then_some(row),
-            inside: if field.r#type() == Type::Message { number(field.type_name()) } else { None },
-        }
-    };
-    message.field.iter().map(field).collect()
+fn most(member: &Member) -> usize {
+    match member.field.full_name() {
+        "google.protobuf.FieldMask.paths" => PATHS,
+        _ => member.rule.most as usize,
+    }
 }
 
 /// The codec of every call: a request is held against the table first.
@@ -311,49 +292,44 @@ fn refusal(excess: &Excess) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::v1;
+    use prost_reflect::Kind;
+    use std::collections::HashSet;
 
-    /// Every field that a request can hold, by its full name.
-    fn reachable(set: &FileDescriptorSet) -> Vec<(String, prost_types::FieldDescriptorProto)> {
-        let mut messages = Vec::new();
-        for file in &set.file {
-            for message in &file.message_type {
-                named(file.package(), message, &mut messages);
-            }
-        }
+    /// Every field that a request can hold.
+    fn reachable() -> Vec<&'static Member> {
         let mut wanted: Vec<String> = SHAPES.requests.keys().cloned().collect();
         let (mut seen, mut found) = (HashSet::new(), Vec::new());
         while let Some(name) = wanted.pop() {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let (_, message) = messages.iter().find(|(own, _)| *own == name).expect("a message of the set");
-            for field in &message.field {
-                if field.r#type() == Type::Message {
-                    wanted.push(field.type_name().trim_start_matches('.').to_owned());
-                }
-                found.push((format!("{name}.{}", field.name()), field.clone()));
+            for member in &shape(&name).expect("a message of the set").members {
+                wanted.extend(member.field.kind().as_message().map(|inside| inside.full_name().to_owned()));
+                found.push(member);
             }
         }
         found
     }
 
     #[test]
-    fn every_repeated_field_of_a_request_has_a_row() {
-        let set = FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap();
+    fn every_repeated_field_of_a_request_has_a_bound() {
         assert!(SHAPES.requests.len() > 20, "{}", SHAPES.requests.len());
         assert!(SHAPES.all.iter().all(|fields| fields.len() <= MEMBERS / 2));
-        let mut repeated = Vec::new();
-        for (name, field) in reachable(&set) {
-            if field.label() == Label::Repeated {
-                let kinds = [Type::Message, Type::String, Type::Bytes];
-                assert!(kinds.contains(&field.r#type()), "{name} is packed: teach the walk to count it");
-                assert!(MOST.iter().any(|(own, _)| *own == name), "{name} has no row");
-                repeated.push(name);
-            }
+        let lists: Vec<_> = reachable().into_iter().filter(|member| member.list).collect();
+        for member in &lists {
+            let name = member.field.full_name();
+            let kinds = matches!(member.field.kind(), Kind::Message(_) | Kind::String | Kind::Bytes);
+            assert!(kinds, "{name} is packed: teach the walk to count it");
+            assert!(most(member) > 0, "{name} has no (rule).most");
         }
-        for (name, _) in MOST {
-            assert!(repeated.iter().any(|own| own == name), "{name} is in no request");
-        }
+        assert!(lists.len() > 8, "{lists:?}");
+        let sizes = ["BatchCreateLinksRequest.requests", "ImportLinksRequest.links", "FetchRequest.keys"];
+        let sizes = sizes.map(|name| {
+            let (message, field) = name.split_once('.').unwrap();
+            most(shape(&format!("linkr.v1.{message}")).unwrap().member(field).unwrap())
+        });
+        assert_eq!(sizes, [BATCH, CHUNK, 2 * FETCH], "as the service has it");
     }
 
     fn update(paths: usize) -> v1::UpdateLinkRequest {

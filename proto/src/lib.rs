@@ -1,9 +1,12 @@
-//! `linkr.v1`: its messages and services, their bounds, the way to a server of them, and the feed's own types to and fro.
+//! `linkr.v1`: its messages and services, their bounds and their JSON, the way to a server of them, and the feed's own
+//! types to and fro.
 
 pub mod bounds;
 pub mod client;
 mod convert;
+pub mod described;
 pub mod file;
+pub mod json;
 pub mod own;
 pub mod pem;
 pub mod time;

@@ -12,9 +12,9 @@ pub struct Call {
     pub scope: Option<Scope>,
     /// What it costs of a key's allowance. Rows of batches and imports are counted when they are read.
     pub weight: u32,
-    grpc: &'static str,
+    pub(super) grpc: &'static str,
     /// What is in a domain has a short path for the default one, too.
-    rest: &'static [(&'static str, &'static str)],
+    pub(super) rest: &'static [(&'static str, &'static str)],
 }
 
 const fn call(

@@ -117,6 +117,38 @@ fn the_description_says_what_the_table_does() {
     }
 }
 
+/// What stands in the `.proto` is what the tables say.
+#[test]
+fn the_options_say_what_the_tables_do() {
+    let mut calls = 0;
+    for call in CALLS.iter().filter(|call| call.grpc.starts_with("/linkr.v1.")) {
+        let told = proto::described::call(call.name).unwrap();
+        assert_eq!(told.path, call.grpc);
+        assert_eq!(
+            (Some(&*told.rule.scope), told.rule.weight),
+            (call.scope.map(Scope::name), call.weight),
+            "{told:?}"
+        );
+        let route =
+            rest::openapi::ROUTES.iter().find(|route| route.call.ends_with(&format!(".{}", call.name)));
+        let (Some(route), Some(http)) = (route, &told.http) else {
+            assert!(route.is_none() && told.http.is_none() && call.rest.is_empty(), "{told:?}");
+            continue;
+        };
+        calls += 1;
+        let named = [("domains/*", "domains/domain"), ("keys/*", "keys/key"), ("s/**", "s/code")];
+        let variables = ["link.name=", "domain.name=", "name=", "parent="].map(|variable| (variable, ""));
+        let all = named.into_iter().chain(variables);
+        let path = all.fold(http.path.clone(), |path, (from, to)| path.replace(from, to));
+        assert_eq!(path.replace(['{', '}'], ""), route.path.replace(['{', '}'], ""));
+        assert_eq!(http.method, route.verb.to_uppercase());
+        let faults: Vec<_> = route.faults.iter().map(|fault| fault.names().reason).collect();
+        assert_eq!(told.rule.faults, faults, "{}", call.name);
+        assert_eq!(told.rule.creates, route.statuses.contains(&201), "{}", call.name);
+    }
+    assert_eq!(calls, rest::openapi::ROUTES.len());
+}
+
 #[test]
 fn every_method_has_a_rule() {
     let all = [proto::v1::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];

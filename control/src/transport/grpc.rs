@@ -2,6 +2,7 @@
 
 mod keys;
 
+use super::reflection::Reflection;
 use crate::fault::cut;
 use crate::keys::Keys;
 use crate::service::{Chunk, Service};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
+use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// Bytes of one message of an import.
@@ -327,7 +329,7 @@ pub async fn router(
     service: Arc<Service>,
     keys: Arc<Keys>,
     feeder: Arc<super::feed::Feeder>,
-) -> Result<axum::Router, tonic_reflection::server::Error> {
+) -> Result<axum::Router, prost_reflect::DescriptorError> {
     let edges = v1::edges_server::EdgesServer::new(Calls(service.clone()));
     let domains = v1::domains_server::DomainsServer::new(Calls(service.clone()));
     let links =
@@ -344,11 +346,9 @@ pub async fn router(
     health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
     health.set_serving::<v1::keys_server::KeysServer<keys::Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<super::feed::Calls>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?
-        .max_decoding_message_size(SMALL_BYTES);
+    let others = [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET];
+    let reflection = ServerReflectionServer::new(Reflection::new(&others)?);
+    let reflection = reflection.max_decoding_message_size(SMALL_BYTES);
     let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
     let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
     let routes = routes.add_service(keys).add_service(feed);

@@ -1,10 +1,14 @@
 //! Starting, stopping, and what else is on the port.
 
 use super::world::{self, Folder, World, config, create};
+use prost::Message;
+use prost_reflect::DescriptorPool;
 use std::net::SocketAddr;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 #[tokio::test]
 async fn what_does_not_start_says_why() {
@@ -62,14 +66,69 @@ async fn health_and_reflection() {
         let answer = HealthClient::new(world.channel().await).check(ask).await.unwrap().into_inner();
         assert_eq!(answer.status, 1, "{service}");
     }
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::FileContainingSymbol("linkr.v1.Links".into())),
-    };
+    world.stop().await;
+}
+
+/// A varint.
+fn length(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// What a client that has no `.proto` learns: every file, and with them the options of the calls and fields.
+#[tokio::test]
+async fn reflection_tells_the_options_of_the_api() {
+    let world = World::new().await;
     let mut client = ServerReflectionClient::new(world.channel().await);
-    let mut answer = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
-    let text = format!("{:?}", answer.message().await.unwrap().unwrap());
-    assert!(text.contains("FileDescriptorResponse"), "{text}");
-    drop(answer);
+    let mut ask = async |ask: MessageRequest| {
+        let ask = ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+        let mut answer = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+        answer.message().await.map(|answer| answer.unwrap().message_response.unwrap())
+    };
+    let services = match ask(MessageRequest::ListServices(String::new())).await.unwrap() {
+        MessageResponse::ListServicesResponse(list) => list.service,
+        other => panic!("{other:?}"),
+    };
+    let services: Vec<String> = services.into_iter().map(|service| service.name).collect();
+    assert!(services.contains(&"grpc.health.v1.Health".to_owned()) && services.len() == 7, "{services:?}");
+    let mut wanted: Vec<MessageRequest> =
+        services.into_iter().map(MessageRequest::FileContainingSymbol).collect();
+    let mut files = std::collections::BTreeMap::new();
+    while let Some(next) = wanted.pop() {
+        let MessageResponse::FileDescriptorResponse(told) = ask(next).await.unwrap() else {
+            panic!("no file")
+        };
+        for bytes in told.file_descriptor_proto {
+            let file = prost_types::FileDescriptorProto::decode(&*bytes).unwrap();
+            if files.insert(file.name().to_owned(), bytes).is_none() {
+                wanted.extend(file.dependency.into_iter().map(MessageRequest::FileByFilename));
+            }
+        }
+    }
+    let mut pool = DescriptorPool::new();
+    // A set in bytes: its type would drop the options.
+    let set: Vec<u8> =
+        files.values().flat_map(|file| [&[0x0a][..], &length(file.len()), file].concat()).collect();
+    pool.decode_file_descriptor_set(&*set).unwrap();
+    let update = pool
+        .get_service_by_name("linkr.v1.Links")
+        .unwrap()
+        .methods()
+        .find(|call| call.name() == "UpdateLink");
+    let options = update.unwrap().options();
+    let option = |name: &str| {
+        let value = options.get_extension(&pool.get_extension_by_name(name).unwrap()).into_owned();
+        value.as_message().unwrap().clone()
+    };
+    let path = option("google.api.http").get_field_by_name("patch").unwrap().into_owned();
+    assert_eq!(path.as_str(), Some("/v1/{link.name=domains/*/links/**}"));
+    let scope = option("linkr.v1.call").get_field_by_name("scope").unwrap().into_owned();
+    assert_eq!(scope.as_str(), Some("links:write"));
+    assert!(ask(MessageRequest::FileByFilename("none.proto".into())).await.is_err());
     world.stop().await;
 }
