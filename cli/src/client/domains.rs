@@ -86,7 +86,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
         }
     }
     if api.output == Output::Json {
-        let domains: Vec<Value> = found.iter().map(control::domain_json).collect();
+        let domains: Vec<Value> = found.iter().map(proto::json::value).collect();
         return out::json(&json!({ "domains": domains, "next_page_token": "" }));
     }
     let width = found.iter().map(|domain| domain.domain.len()).max().unwrap_or(0).min(40);
@@ -104,7 +104,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
 }
 
 fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
-    let told = control::domain_json(domain);
+    let told = proto::json::value(domain);
     if output == Output::Json {
         return out::json(&told);
     }

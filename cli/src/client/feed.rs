@@ -15,7 +15,7 @@ pub async fn feed_status(api: Api) -> Result<(), Fault> {
     let ask = async |edges: &mut EdgesClient<Way>| edges.list_edges(ListEdgesRequest {}).await;
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
-        Output::Json => out::json(&control::edges_json(&answer)),
+        Output::Json => out::json(&proto::json::value(&answer)),
         Output::Text => out::text(&people(&answer, SystemTime::now())),
     }
 }
@@ -26,7 +26,7 @@ pub async fn feed_forget(api: Api, name: String) -> Result<(), Fault> {
     let ask = async |edges: &mut EdgesClient<Way>| edges.forget_edge(request.clone()).await;
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
-        Output::Json => out::json(&serde_json::json!({ "processes": answer.processes })),
+        Output::Json => out::json(&proto::json::value(&answer)),
         Output::Text => {
             out::line(&format!("edge {} is forgotten ({} processes)", plain(&name), answer.processes))
         }

@@ -22,7 +22,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let request = v1::ListKeysRequest { show_revoked };
             let listed = call(&api, KeysClient::new, async |keys| keys.list_keys(request).await).await?;
             match api.output {
-                Output::Json => out::json(&control::keys_json(&listed)),
+                Output::Json => out::json(&proto::json::value(&listed)),
                 Output::Text => out::text(&listed.keys.iter().map(line).collect::<String>()),
             }
         }
@@ -39,7 +39,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let request = v1::RevokeKeyRequest { name: named(&id) };
             let revoked = call(&api, KeysClient::new, async |keys| keys.revoke_key(request).await).await?;
             match api.output {
-                Output::Json => out::json(&control::key_json(&revoked)),
+                Output::Json => out::json(&proto::json::value(&revoked)),
                 Output::Text => out::text(&line(&revoked)),
             }
         }
@@ -48,7 +48,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
 
 fn made(key: &Key, api: &Api) -> Result<(), Fault> {
     match api.output {
-        Output::Json => out::json(&control::key_json(key)),
+        Output::Json => out::json(&proto::json::value(key)),
         Output::Text => {
             out::note(&format!("{} of {}; it is not shown again", id(key), key.client));
             out::line(&key.secret)
@@ -69,7 +69,7 @@ fn line(key: &Key) -> String {
 
 fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), Fault> {
     if api.output == Output::Json {
-        return out::json(&control::audit_json(page));
+        return out::json(&proto::json::value(page));
     }
     let lines = page.entries.iter().map(|entry| {
         let time = entry.time.map(|time| time.to_string()).unwrap_or_default();

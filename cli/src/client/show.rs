@@ -1,16 +1,16 @@
 //! Links on stdout: aligned lines for people, the REST API's JSON for machines.
 
-use super::fields::{FIELDS, OUTPUT_ONLY, cell, object};
+use super::fields::{FIELDS, OUTPUT_ONLY, cell};
 use crate::args::Output;
 use crate::fault::Fault;
 use crate::out::{self, plain};
 use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// One link.
 pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
     match output {
-        Output::Json => out::json(&Value::Object(everything(link))),
+        Output::Json => out::json(&proto::json::value(link)),
         Output::Text => {
             let shown =
                 FIELDS.iter().chain(&OUTPUT_ONLY).filter(|field| !matches!(**field, "name" | "revision"));
@@ -60,7 +60,7 @@ pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fau
 
 /// What a code is, and which others are free if it is not.
 pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
-    let value = control::code_json(told);
+    let value = proto::json::value(told);
     match output {
         Output::Json => out::json(&value),
         Output::Text => {
@@ -77,7 +77,7 @@ pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
 pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
     match output {
         Output::Json => {
-            let links: Vec<Value> = links.iter().map(|link| Value::Object(everything(link))).collect();
+            let links: Vec<Value> = links.iter().map(proto::json::value).collect();
             out::json(&json!({ "links": links, "next_page_token": next }))
         }
         Output::Text => {
@@ -104,17 +104,7 @@ pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fau
     let next = &page.next_page_token;
     let text = |time: Option<prost_types::Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
     if output == Output::Json {
-        let version = |version: &LinkVersion| {
-            json!({
-                "link": version.link.as_ref().map(everything),
-                "principal": version.principal,
-                "method": version.method,
-                "request_id": version.request_id,
-                "time": text(version.time),
-            })
-        };
-        let versions: Vec<Value> = page.versions.iter().map(version).collect();
-        return out::json(&json!({ "versions": versions, "next_page_token": next }));
+        return out::json(&proto::json::value(page));
     }
     let line = |version: &LinkVersion| {
         let link = version.link.clone().unwrap_or_default();
@@ -134,22 +124,4 @@ pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fau
         out::note(&format!("there are more: add --page-token {next}"));
     }
     Ok(())
-}
-
-/// As the REST API answers: texts and flags stand there even when they are empty.
-fn everything(link: &Link) -> Map<String, Value> {
-    let mut fields = object(link, FIELDS.into_iter().chain(OUTPUT_ONLY));
-    for (field, empty) in [
-        ("query", json!("drop")),
-        ("disabled", json!(false)),
-        ("title", json!("")),
-        ("tags", json!([])),
-        ("note", json!("")),
-    ] {
-        fields.entry(field).or_insert(empty);
-    }
-    fields.extend(
-        link.propagation.as_ref().map(|told| ("propagation".to_owned(), control::propagation_json(told))),
-    );
-    fields
 }

@@ -21,7 +21,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
         }
         for change in &message.changes {
             match server.api.output {
-                Output::Json => out::json(&control::change_json(change))?,
+                Output::Json => out::json(&proto::json::value(change))?,
                 Output::Text => out::text(&(line(change) + "\n"))?,
             }
         }
