@@ -18,6 +18,7 @@ mod places;
 pub mod port;
 mod random;
 mod relay;
+mod routes;
 mod seal;
 mod server;
 mod service;
@@ -35,6 +36,3 @@ pub use metrics::Metrics;
 pub use places::descriptors;
 pub use relay::Redis;
 pub use server::{Config, Readiness, Running, StartFault, StoreAt, Taken, Tls, start, start_on, take};
-pub use transport::rest::{
-    audit_json, change_json, code_json, domain_json, edges_json, key_json, keys_json, propagation_json,
-};

@@ -13,7 +13,8 @@ use crate::service::{Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Limits, Refusals, around};
 use crate::tail::Tail;
-use crate::transport::{feed, grpc, rest};
+use crate::transport::calls::{self, Calls};
+use crate::transport::{feed, rest};
 use crate::watched::Watched;
 use crate::writer::Writer;
 use link::{Epoch, Position, Seq};
@@ -242,8 +243,8 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         offers,
     };
     let feeder = Arc::new(feeder);
-    let service = Arc::new(service);
-    let calls = grpc::router(service.clone(), keys.clone(), feeder.clone())
+    let made_on = Calls { service: Arc::new(service), keys: keys.clone() };
+    let calls = calls::router(made_on.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
     let limits = Arc::<Limits>::default();
@@ -254,7 +255,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         metrics: metrics.clone(),
         refusals: Refusals::default(),
     };
-    let stack = around(calls, rest::router(service, keys), Arc::new(guard));
+    let stack = around(calls, rest::router(made_on), Arc::new(guard));
 
     let files = exposition::file_limit();
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());

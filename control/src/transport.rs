@@ -6,6 +6,7 @@ use proto::v1::WatchLinksResponse;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+pub mod calls;
 pub mod feed;
 pub mod grpc;
 mod reflection;

@@ -121,6 +121,13 @@ impl Shape {
         Self { message, members }
     }
 
+    /// The fields that a caller may set in what there is already, in the order of the message.
+    pub fn settable(&self) -> Vec<&Member> {
+        let mut all: Vec<_> = self.members.iter().filter(|member| member.is_settable()).collect();
+        all.sort_by_key(|member| member.field.number());
+        all
+    }
+
     /// The field by this name.
     pub fn member(&self, name: &str) -> Option<&Member> {
         self.position(name).map(|at| &self.members[at])
@@ -196,6 +203,13 @@ impl Member {
             rule: message_of(&options, "linkr.v1.rule"),
             field,
         }
+    }
+}
+
+impl Member {
+    /// Whether a caller may set it in what there is already. An etag says which version is meant.
+    pub fn is_settable(&self) -> bool {
+        !self.output_only && !self.immutable && self.name != "etag"
     }
 }
 

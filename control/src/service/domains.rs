@@ -19,9 +19,6 @@ const LARGEST_PAGE: i32 = 1_000;
 /// Bytes: every edge is told all domains in one message.
 const NOT_FOUND: usize = 1_024;
 
-/// The fields that a caller may set.
-const FIELDS: [&str; 4] = ["fold_case", "strict_hosts", "class", "not_found"];
-
 impl Service {
     /// See `CreateDomain`.
     pub async fn create_domain(
@@ -187,7 +184,7 @@ impl Service {
             })
         };
         if mask.is_empty() || mask.iter().any(|path| path == "*") {
-            return FIELDS.iter().map(|name| field(name)).collect();
+            return draft::settable("linkr.v1.Domain").into_iter().map(field).collect();
         }
         draft::as_set(mask).map(field).collect()
     }

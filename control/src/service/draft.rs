@@ -6,33 +6,16 @@ use crate::journal::{Draft, Field, set};
 use crate::port::Info;
 use crate::wire;
 use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
+use prost::Message;
+use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
-use proto::v1;
+use proto::described::shape;
+use proto::v1::{self, FieldRule};
 use std::collections::HashSet;
-
-/// Bytes.
-const TITLE: usize = 512;
-/// Bytes.
-const NOTE: usize = 4_096;
-/// Tags of one link.
-const TAGS: usize = 32;
-/// Bytes of one tag.
-const TAG: usize = 64;
+use std::sync::LazyLock;
 
 /// The fields that a caller may set, in the order in which they are checked.
-const FIELDS: [&str; 11] = [
-    "target",
-    "status",
-    "max_age",
-    "not_before",
-    "expire_time",
-    "query",
-    "class",
-    "disabled",
-    "title",
-    "tags",
-    "note",
-];
+static FIELDS: LazyLock<Vec<&str>> = LazyLock::new(|| settable("linkr.v1.Link"));
 
 /// What targets and codes this installation allows.
 pub struct Rules {
@@ -81,7 +64,7 @@ impl Rules {
     pub fn draft(&self, given: &v1::Link) -> Result<Draft, Fault> {
         let mut parts = LinkParts::to(self.target(&given.target, "target")?);
         let mut info = Info::default();
-        for name in &FIELDS[1..] {
+        for name in FIELDS.iter().filter(|name| **name != "target") {
             set(&mut parts, &mut info, self.field(given, name)?);
         }
         let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
@@ -92,10 +75,12 @@ impl Rules {
     pub fn fields(&self, given: &v1::Link, mask: &[String]) -> Result<Vec<Field>, Fault> {
         let wrong = |why| Fault::invalid("update_mask", why);
         match mask {
-            [] if !FIELDS.iter().any(|name| is_given(given, name)) => {
-                Err(wrong("is missing, and the link has no field that is not empty"))
-            }
-            [] => FIELDS.iter().filter(|name| is_given(given, name)).map(|n| self.field(given, n)).collect(),
+            [] => match said(given) {
+                none if none.is_empty() => {
+                    Err(wrong("is missing, and the link has no field that is not empty"))
+                }
+                said => said.into_iter().map(|name| self.field(given, name)).collect(),
+            },
             [all] if all == "*" => FIELDS.iter().map(|name| self.field(given, name)).collect(),
             paths if paths.iter().any(|path| path == "*") => Err(wrong("has * and other fields beside it")),
             paths => as_set(paths).map(|path| self.field(given, path)).collect(),
@@ -112,9 +97,9 @@ impl Rules {
             "query" => Field::Query(query(given.query)?),
             "class" => Field::Class(class(given.class)?),
             "disabled" => Field::Disabled(given.disabled),
-            "title" => Field::Title(text("title", &given.title, TITLE)?),
+            "title" => Field::Title(text("title", &given.title)?),
             "tags" => Field::Tags(tags(&given.tags)?),
-            "note" => Field::Note(text("note", &given.note, NOTE)?),
+            "note" => Field::Note(text("note", &given.note)?),
             other => {
                 return Err(Fault::invalid("update_mask", format!("names {other:?}, which cannot be set")));
             }
@@ -133,22 +118,27 @@ pub fn as_set(paths: &[String]) -> impl Iterator<Item = &str> {
     paths.iter().map(String::as_str).filter(move |path| seen.insert(*path))
 }
 
-/// Whether a field is there and not empty.
-fn is_given(link: &v1::Link, name: &str) -> bool {
-    match name {
-        "target" => !link.target.is_empty(),
-        "status" => link.status != 0,
-        "max_age" => link.max_age.is_some(),
-        "not_before" => link.not_before.is_some(),
-        "expire_time" => link.expire_time.is_some(),
-        "query" => link.query != 0,
-        "class" => link.class != 0,
-        "disabled" => link.disabled,
-        "title" => !link.title.is_empty(),
-        "tags" => !link.tags.is_empty(),
-        "note" => !link.note.is_empty(),
-        _ => false,
-    }
+/// The names of the fields that a caller may set, in the order of the message.
+pub fn settable(message: &str) -> Vec<&'static str> {
+    shape(message).map_or_else(Vec::new, |shape| {
+        shape.settable().into_iter().map(|member| member.name.as_str()).collect()
+    })
+}
+
+/// Those of them that are there and not empty.
+fn said(link: &v1::Link) -> Vec<&'static str> {
+    let Some(shape) = shape("linkr.v1.Link") else { return Vec::new() };
+    let Ok(message) = DynamicMessage::decode(shape.message.clone(), &*link.encode_to_vec()) else {
+        return Vec::new();
+    };
+    let said = shape.settable().into_iter().filter(|member| message.has_field(&member.field));
+    said.map(|member| member.name.as_str()).collect()
+}
+
+/// A bound that the `.proto` says of a field.
+fn bound(field: &str, of: fn(&FieldRule) -> u32) -> usize {
+    let member = shape("linkr.v1.Link").and_then(|shape| shape.member(field));
+    member.map_or(0, |member| of(&member.rule) as usize)
 }
 
 fn status(given: u32) -> Result<Status, Fault> {
@@ -182,7 +172,8 @@ pub fn class(given: i32) -> Result<Class, Fault> {
     }
 }
 
-fn text(field: &'static str, given: &str, most: usize) -> Result<String, Fault> {
+fn text(field: &'static str, given: &str) -> Result<String, Fault> {
+    let most = bound(field, |rule| rule.max_length);
     if given.len() > most {
         return Err(Fault::invalid(field, format!("is longer than {most} bytes")));
     }
@@ -190,11 +181,15 @@ fn text(field: &'static str, given: &str, most: usize) -> Result<String, Fault> 
 }
 
 fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
-    if given.len() > TAGS {
-        return Err(Fault::invalid("tags", format!("has more than {TAGS} tags")));
+    let (most, longest) = (bound("tags", |rule| rule.max_items), bound("tags", |rule| rule.max_length));
+    if given.len() > most {
+        return Err(Fault::invalid("tags", format!("has more than {most} tags")));
     }
-    if given.iter().any(|tag| tag.is_empty() || tag.len() > TAG) {
-        return Err(Fault::invalid("tags", format!("has a tag that is empty or longer than {TAG} bytes")));
+    if given.iter().any(|tag| tag.is_empty() || tag.len() > longest) {
+        return Err(Fault::invalid(
+            "tags",
+            format!("has a tag that is empty or longer than {longest} bytes"),
+        ));
     }
     Ok(given.to_vec())
 }

@@ -7,7 +7,7 @@ use proto::{epoch_to_wire, v1};
 
 impl Service {
     /// See `ListEdges`.
-    pub async fn edges(&self, _: &Caller) -> Result<v1::ListEdgesResponse, Fault> {
+    pub async fn edges(&self, _: &Caller, _: v1::ListEdgesRequest) -> Result<v1::ListEdgesResponse, Fault> {
         self.counted("ListEdges", self.try_edges().await)
     }
 

@@ -153,13 +153,13 @@ async fn the_same_over_rest() {
         ),
         ("batchCreate", json!({"requests": [{"link": {"x": 1}}]}), 400, "requests[0].link.x"),
         ("batchCreate", json!({"requests": []}), 400, "requests"),
-        ("batchCreate", json!({}), 400, "body"),
-        ("batchCreate", json!({"requests": [{"target": "x"}]}), 400, "body"),
+        ("batchCreate", json!({}), 400, "requests"),
+        ("batchCreate", json!({"requests": [{"target": "x"}]}), 400, "requests[0].target"),
         ("batchUpdate", json!({"requests": [{"link": {"code": "b"}}]}), 400, "requests[0].link"),
         ("batchUpdate", json!({"requests": [{"link": {"title": "b"}}]}), 400, "requests[0].link.name"),
         ("batchDelete", json!({"requests": [{"code": "b"}, {"code": "c"}]}), 404, "requests[1]"),
         ("batchDelete", json!({"requests": [{"code": "b c"}]}), 400, "requests[0].name"),
-        ("batchDelete", json!({"requests": [{"etag": "b"}]}), 400, "body"),
+        ("batchDelete", json!({"requests": [{"etag": "b"}]}), 400, "requests[0].code"),
     ] {
         let reply = world.rest(&format!("POST /v1/links:{call}"), body.clone()).await;
         assert_eq!((reply.status.as_u16(), &reply.body["field"]), (status, &json!(field)), "{call} {body}");

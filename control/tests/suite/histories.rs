@@ -259,8 +259,8 @@ async fn the_same_over_rest() {
     for (call, body, status, at) in [
         ("POST /v1/links/a/b:restore", r#"{"time":"soon"}"#, 400, "time"),
         ("POST /v1/links/a/b:restore", r#"{"time":"2026-01-01T00:00:00Z","revision":"1"}"#, 400, "time"),
-        ("POST /v1/links/a/b:restore", r#"{"when":1}"#, 400, "body"),
-        ("POST /v1/links/a/b:undelete", r#"{"x":1}"#, 400, "body"),
+        ("POST /v1/links/a/b:restore", r#"{"when":1}"#, 400, "when"),
+        ("POST /v1/links/a/b:undelete", r#"{"x":1}"#, 400, "x"),
         ("GET /v1/links/a/b:history?page_token=x", "", 400, "page_token"),
         ("GET /v1/links/a/b:history?page_size=-1", "", 400, "page_size"),
         ("GET /v1/links/a/b:history?x=1", "", 400, "x"),

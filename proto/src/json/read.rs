@@ -86,7 +86,7 @@ pub fn message(shape: &'static Shape, members: Vec<(String, Tree)>) -> Result<Gi
             continue;
         }
         set(&mut given.message, member, tree)?;
-        if !member.immutable && name != "etag" {
+        if member.is_settable() {
             given.paths.push(name);
         }
     }

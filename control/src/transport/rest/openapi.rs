@@ -1,16 +1,15 @@
-//! What the REST half can be asked, as OpenAPI 3.1, made from one table of routes and the words of the `.proto` files.
+//! What the REST half can be asked, as OpenAPI 3.1, made from the calls, options and words of the `.proto` files.
 //! Nothing is answered here but the description itself.
 
 mod page;
-mod routes;
 mod schema;
+mod words;
 
-pub use routes::{ROUTES, Route};
-
-use crate::Fault;
 use crate::fault::Names;
+use crate::routes::{self, Route, Source};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use proto::described::Form;
 use schema::{Described, short};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -42,24 +41,24 @@ pub async fn docs() -> Response {
 fn document() -> Value {
     let described = Described::new();
     let mut paths = Map::new();
-    for route in ROUTES {
-        for path in route.paths() {
+    for route in routes::all() {
+        for path in route.shown() {
             let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
-            item[route.verb] = operation(&described, route, &path);
+            item[route.http.method.to_ascii_lowercase()] = operation(&described, route, &path);
         }
     }
-    let bodies = ROUTES.iter().filter_map(|route| route.body).filter(|name| !name.is_empty());
-    let answers = ROUTES.iter().map(|route| described.ends(&full(route.call)).1.to_owned());
-    let messages = bodies.map(full).chain(answers).collect::<Vec<_>>();
-    let mut schemas = described.schemas(messages.iter().map(String::as_str));
-    for (message, field, more) in routes::NARROWER {
-        if let Some(fields) =
-            schemas.get_mut(*message).and_then(|schema| schema["properties"][*field].as_object_mut())
+    let ends =
+        routes::all().iter().flat_map(|route| [whole_body(route), Some(route.call.output.full_name())]);
+    let mut schemas = described.schemas(ends.flatten());
+    for route in routes::all().iter().filter(|route| route.http.body == "*") {
+        // What the path says may come back in the body.
+        if let (Some(name), Some(field)) = (whole_body(route), route.named())
+            && let Some(schema) = schemas.get_mut(short(name))
         {
-            fields.extend(serde_json::from_str::<Map<String, Value>>(more).unwrap_or_default());
+            schema["properties"][field]["readOnly"] = true.into();
         }
     }
-    for (name, schema) in routes::BODIES {
+    for (_, name, schema) in words::BODIES {
         schemas.insert((*name).to_owned(), serde_json::from_str(schema).unwrap_or_default());
     }
     schemas.insert("Problem".into(), problem());
@@ -83,32 +82,40 @@ fn document() -> Value {
     })
 }
 
-fn full(name: &str) -> String {
-    format!("linkr.v1.{name}")
+/// The message that the body is; `None`: it is none of gRPC, or there is no body.
+fn whole_body(route: &Route) -> Option<&str> {
+    let of_words = words::BODIES.iter().any(|(calls, ..)| calls.contains(&&*route.call.name));
+    match route.resource() {
+        Some(resource) => match &resource.form {
+            Form::Message(name) => Some(name),
+            _ => None,
+        },
+        None if of_words || route.from(Source::Body).is_empty() || route.http.body.is_empty() => None,
+        None => Some(route.call.input.full_name()),
+    }
+}
+
+/// The schema of a body; empty: an object without members, or none.
+fn body_of(route: &Route) -> &str {
+    let of_words = words::BODIES.iter().find(|(calls, ..)| calls.contains(&&*route.call.name));
+    of_words.map_or_else(|| whole_body(route).map_or("", short), |(_, name, _)| name)
 }
 
 fn operation(described: &Described, route: &Route, path: &str) -> Value {
-    let call = full(route.call);
-    let words = described.words(&call);
-    let short_form = !path.contains("{domain}");
-    let mut id = short(route.call).to_owned();
-    if short_form && route.path.contains("{domain}") {
-        id.push_str("InDefaultDomain");
-    }
+    let call = route.call;
+    let words = described.words(&format!("linkr.v1.{}.{}", call.service, call.name));
+    let short_form = !path.contains("{domain}") && route.shown().len() > 1;
+    let id = format!("{}{}", call.name, if short_form { "InDefaultDomain" } else { "" });
     let mut value = json!({
         "operationId": id,
-        "tags": [route.call.split('.').next().unwrap_or_default()],
+        "tags": [call.service],
         "summary": words.split_once(". ").map_or(words, |(first, _)| first).trim_end_matches('.'),
-        "description": words,
+        "description": format!("{words} Needs a key with `{}`.", call.rule.scope),
         "parameters": parameters(described, route, path),
-        "responses": responses(route, short(described.ends(&call).1)),
+        "responses": responses(route, short(call.output.full_name())),
     });
-    if let Some(scope) = route.scope {
-        value["description"] = format!("{words} Needs a key with `{scope}`.").into();
-    } else {
-        value["security"] = json!([]);
-    }
-    if let Some(body) = route.body {
+    if !route.http.body.is_empty() {
+        let body = body_of(route);
         let schema = if body.is_empty() {
             json!({ "type": "object", "maxProperties": 0 })
         } else {
@@ -122,35 +129,35 @@ fn operation(described: &Described, route: &Route, path: &str) -> Value {
 
 fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
     let mut all = Vec::new();
-    for (name, words, schema) in routes::IN_PATH {
+    for (name, words, schema) in words::IN_PATH {
         if path.contains(&format!("{{{name}}}")) {
             let schema: Value = serde_json::from_str(schema).unwrap_or_default();
             all.push(json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema }));
         }
     }
-    let call = full(route.call);
-    for name in route.query {
-        let schema =
-            described.field(described.ends(&call).0, name).unwrap_or_else(|| json!({ "type": "string" }));
+    for member in route.from(Source::Query) {
+        let schema = described.of_field(member);
         let words = schema["description"].clone();
-        all.push(json!({ "name": name, "in": "query", "description": words, "schema": schema }));
+        all.push(json!({ "name": member.name, "in": "query", "description": words, "schema": schema }));
     }
-    for (name, words, pattern) in routes::HEADERS {
-        if route.headers.contains(name) {
-            let schema = json!({ "type": "string", "pattern": pattern });
-            all.push(json!({ "name": name, "in": "header", "description": words, "schema": schema }));
-        }
+    let taken = [route.input.member("request_id").is_some(), route.takes_etag()];
+    for ((name, words, pattern), _) in words::HEADERS.iter().zip(taken).filter(|(_, taken)| *taken) {
+        let schema = json!({ "type": "string", "pattern": pattern });
+        all.push(json!({ "name": name, "in": "header", "description": words, "schema": schema }));
     }
     all
 }
 
 fn responses(route: &Route, answer: &str) -> Map<String, Value> {
     let mut all = Map::new();
-    for status in route.statuses {
-        let kind = route.kind;
+    let rule = &route.call.rule;
+    let only_checks = route.input.member("validate_only").is_some();
+    let statuses = [("200", !rule.creates || only_checks), ("201", rule.creates)];
+    for (status, _) in statuses.into_iter().filter(|(_, there)| *there) {
+        let kind = if route.call.gives_stream { "application/jsonl" } else { "application/json" };
         let schema = json!({ "$ref": format!("#/components/schemas/{answer}") });
         let content = json!({ kind: { "schema": schema } });
-        all.insert(status.to_string(), json!({ "description": "Done.", "content": content }));
+        all.insert(status.to_owned(), json!({ "description": "Done.", "content": content }));
     }
     if let Some(created) = all.get_mut("201").filter(|_| answer == "Link") {
         created["headers"] = json!({
@@ -158,7 +165,8 @@ fn responses(route: &Route, answer: &str) -> Map<String, Value> {
         });
         created["links"] = follow_ups();
     }
-    let mut refused: Vec<Names> = route.faults.iter().chain(routes::ANY).map(Fault::names).collect();
+    let own = rule.faults.iter().filter_map(|reason| words::fault(reason));
+    let mut refused: Vec<Names> = own.chain(words::of_any_call()).collect();
     refused.sort_by_key(|names| (names.http.as_u16(), names.reason));
     refused.dedup_by_key(|names| names.reason);
     for names in refused {
@@ -207,24 +215,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_names_what_there_is() {
+    fn every_call_names_what_there_is() {
         let described = Described::new();
-        for route in ROUTES {
-            assert!(!described.words(&full(route.call)).is_empty(), "{} is no call", route.call);
-            for name in route.query {
-                assert!(
-                    described.field(described.ends(&full(route.call)).0, name).is_some(),
-                    "{}: no {name}",
-                    route.call
-                );
+        for route in routes::all() {
+            let call = route.call;
+            assert!(
+                !described.words(&format!("linkr.v1.{}.{}", call.service, call.name)).is_empty(),
+                "{call:?}"
+            );
+            for reason in &call.rule.faults {
+                assert!(words::fault(reason).is_some(), "{}: no fault {reason}", call.name);
             }
         }
-        for (message, field, more) in routes::NARROWER {
-            assert!(described.field(&full(message), field).is_some(), "{message}.{field}");
-            serde_json::from_str::<Map<String, Value>>(more).unwrap();
-        }
-        let bodies = routes::BODIES.iter().map(|(_, schema)| schema);
-        for schema in routes::IN_PATH.iter().map(|(_, _, schema)| schema).chain(bodies) {
+        let bodies = words::BODIES.iter().map(|(_, _, schema)| schema);
+        for schema in words::IN_PATH.iter().map(|(_, _, schema)| schema).chain(bodies) {
             serde_json::from_str::<Value>(schema).unwrap();
         }
     }

@@ -1,0 +1,401 @@
+//! Which call a path of REST is: the templates of `google.api.http` in the `.proto`, and what a path says by them.
+
+use crate::Fault;
+use proto::described::{Call, Http, Member, Shape, calls, shape};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+/// A call as REST knows it.
+#[derive(Debug)]
+pub struct Route {
+    /// The call.
+    pub call: &'static Call,
+    /// How it is made.
+    pub http: &'static Http,
+    /// What it takes.
+    pub input: &'static Shape,
+    parts: Vec<Part>,
+    /// What stands behind a `:` at the end of the path.
+    verb: Option<&'static str>,
+    /// The field that the path says.
+    variable: Option<Variable>,
+}
+
+/// One piece of a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Word(&'static str),
+    /// One piece, whatever it is.
+    One,
+    /// All that follows, which is something.
+    Rest,
+}
+
+#[derive(Debug)]
+struct Variable {
+    /// `name`, or `link.name`: a field of the resource that is in the field of that name.
+    field: &'static str,
+    /// As a resource is named: `domains/*/links/**`.
+    pattern: &'static str,
+    /// The pieces of the path that are the pattern.
+    from: usize,
+    to: usize,
+}
+
+/// Where a field of a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The path.
+    Path,
+    /// `Idempotency-Key`, `If-Match`.
+    Header,
+    /// The body is it, or has it as a member.
+    Body,
+    /// A member of the resource in the body, or which members that has.
+    Resource,
+    /// A parameter behind the path.
+    Query,
+}
+
+/// A route, and what a path says by it.
+#[derive(Debug)]
+pub struct Found {
+    /// The route.
+    pub route: &'static Route,
+    /// What stands in the place of each `*`, as it was sent.
+    caught: Vec<String>,
+}
+
+static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let known = calls().iter().filter_map(|call| {
+        let input = shape(call.input.full_name())?;
+        Some(Route::new(call, call.http.as_ref()?, input))
+    });
+    known.collect()
+});
+
+/// Every route.
+pub fn all() -> &'static [Route] {
+    &ROUTES
+}
+
+/// The route of a request. Whoever may GET may ask for the head alone.
+///
+/// # Errors
+/// [`Fault::NoRoute`], or [`Fault::NoMethod`] where the path is known with another method.
+pub fn find(method: &str, path: &str) -> Result<Found, Fault> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let known = at(path);
+    if known.is_empty() {
+        return Err(Fault::NoRoute);
+    }
+    let found = known.into_iter().find(|found| found.route.http.method == method).ok_or(Fault::NoMethod)?;
+    // A `:` is in no code: what stands behind it is a verb that there is not.
+    let code = found.caught.last().filter(|_| found.route.parts.last() == Some(&Part::Rest));
+    match code {
+        Some(code) if found.route.verb.is_none() && code.contains(':') => Err(Fault::NoRoute),
+        _ => Ok(found),
+    }
+}
+
+/// The methods that a path is known with, as `Allow` says them.
+pub fn allowed(path: &str) -> String {
+    let mut methods = Vec::new();
+    for found in at(path) {
+        methods.push(found.route.http.method);
+        methods.extend((found.route.http.method == "GET").then_some("HEAD"));
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(",")
+}
+
+/// Every route that a path is: those with its verb, if there are any.
+fn at(path: &str) -> Vec<Found> {
+    let (before, verb) = match path.rsplit_once(':') {
+        Some((before, verb)) if !verb.contains('/') => (before, Some(verb)),
+        _ => (path, None),
+    };
+    let of = |verb: Option<&str>, path: &str| -> Vec<Found> {
+        let fitting = ROUTES.iter().filter(|route| route.verb == verb);
+        fitting.filter_map(|route| Some(Found { route, caught: route.caught(path)? })).collect()
+    };
+    let with_verb = if verb.is_some() { of(verb, before) } else { Vec::new() };
+    if with_verb.is_empty() { of(None, path) } else { with_verb }
+}
+
+impl Route {
+    fn new(call: &'static Call, http: &'static Http, input: &'static Shape) -> Self {
+        let (before, inside, behind) = match http.path.split_once('{') {
+            Some((before, rest)) => {
+                let (inside, behind) = rest.split_once('}').unwrap_or((rest, ""));
+                (before, Some(inside), behind)
+            }
+            None => (&*http.path, None, ""),
+        };
+        let (field, pattern) =
+            inside.map_or(("", ""), |inside| inside.split_once('=').unwrap_or((inside, "*")));
+        let (behind, verb) =
+            behind.rsplit_once(':').map_or((behind, None), |(behind, verb)| (behind, Some(verb)));
+        let pieces = |text: &'static str| text.split('/').filter(|piece| !piece.is_empty()).map(Part::of);
+        let (from, pattern_parts) = (pieces(before).count(), pieces(pattern).count());
+        let variable = inside.map(|_| Variable { field, pattern, from, to: from + pattern_parts });
+        let parts = pieces(before).chain(pieces(pattern)).chain(pieces(behind)).collect();
+        Self { call, http, input, parts, verb, variable }
+    }
+
+    /// What stands in the place of each `*` of a path; `None`: it is another one. What is in a domain has a short path for
+    /// the default one, too.
+    fn caught(&self, path: &str) -> Option<Vec<String>> {
+        let given: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+        let whole = fitting(&self.parts, &given);
+        let short = || {
+            let [version, Part::Word("domains"), Part::One, rest @ ..] = &*self.parts else { return None };
+            let short: Vec<Part> = [*version].into_iter().chain(rest.iter().copied()).collect();
+            let mut caught = fitting(&short, &given).filter(|_| !rest.is_empty())?;
+            caught.insert(0, "-".to_owned());
+            Some(caught)
+        };
+        whole.or_else(short)
+    }
+
+    /// Where a field of the request comes from.
+    pub fn source(&self, member: &Member) -> Source {
+        let variable = self.variable.as_ref().map_or("", |variable| variable.field);
+        match (&*member.name, &*self.http.body) {
+            (name, _) if name == variable => Source::Path,
+            ("request_id" | "etag", _) => Source::Header,
+            (name, body) if name == body => Source::Body,
+            ("update_mask", _) => Source::Resource,
+            _ if !member.rule.member.is_empty() => Source::Resource,
+            ("validate_only" | "ack", _) => Source::Query,
+            (_, "*") => Source::Body,
+            _ => Source::Query,
+        }
+    }
+
+    /// What comes from there, in the order of the message.
+    pub fn from(&self, source: Source) -> Vec<&'static Member> {
+        let mut members: Vec<_> =
+            self.input.members.iter().filter(|member| self.source(member) == source).collect();
+        members.sort_by_key(|member| member.field.number());
+        members
+    }
+
+    /// Whether it has versions, of which `If-Match` says one.
+    pub fn takes_etag(&self) -> bool {
+        self.input.member("etag").is_some() || self.input.member("update_mask").is_some()
+    }
+
+    /// The message that is in the body; `None`: members of the request itself, or nothing.
+    pub fn resource(&self) -> Option<&'static Member> {
+        self.input.member(&self.http.body)
+    }
+
+    /// Whether the body is a list of requests of another call.
+    pub fn is_batch(&self) -> bool {
+        self.http.body == "*" && self.from(Source::Body).iter().any(|member| member.list)
+    }
+
+    /// The field that the path says: in the request, or in its resource.
+    pub fn named(&self) -> Option<&'static str> {
+        self.variable.as_ref().map(|variable| variable.field)
+    }
+
+    /// The name of what a code of a domain stands for, where the path names such a thing.
+    pub fn name_in(&self, parent: &str, code: &str) -> String {
+        let pattern = self.variable.as_ref().map_or("", |variable| variable.pattern);
+        pattern.replacen("domains/*", parent, 1).replacen("**", code, 1)
+    }
+
+    /// The path as people read it: `/v1/domains/{domain}/links/{code}`, and the short one where there is one.
+    pub fn shown(&self) -> Vec<String> {
+        let mut path = String::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            path.push('/');
+            match part {
+                Part::Word(word) => path.push_str(word),
+                Part::One | Part::Rest => {
+                    let kind = at.checked_sub(1).and_then(|before| self.parts.get(before));
+                    path.push_str(match kind {
+                        Some(Part::Word("domains")) => "{domain}",
+                        Some(Part::Word("edges")) => "{edge}",
+                        Some(Part::Word("keys")) => "{key}",
+                        _ => "{code}",
+                    });
+                }
+            }
+        }
+        if let Some(verb) = self.verb {
+            path.push(':');
+            path.push_str(verb);
+        }
+        let short = path.strip_prefix("/v1/domains/{domain}/").map(|rest| format!("/v1/{rest}"));
+        [Some(path), short].into_iter().flatten().collect()
+    }
+}
+
+impl Part {
+    fn of(piece: &'static str) -> Self {
+        match piece {
+            "*" => Self::One,
+            "**" => Self::Rest,
+            word => Self::Word(word),
+        }
+    }
+}
+
+fn fitting(parts: &[Part], given: &[&str]) -> Option<Vec<String>> {
+    let (mut caught, mut left) = (Vec::new(), given);
+    for part in parts {
+        let (first, rest) = left.split_first()?;
+        match part {
+            Part::Word(word) if word == first => {}
+            Part::One if !first.is_empty() => caught.push((*first).to_owned()),
+            Part::Rest => {
+                let all = left.join("/");
+                caught.push(all);
+                return caught.last().is_some_and(|all| !all.is_empty()).then_some(caught);
+            }
+            _ => return None,
+        }
+        left = rest;
+    }
+    left.is_empty().then_some(caught)
+}
+
+impl Found {
+    /// What the path says: the name of a resource, in the form that the field has.
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn name(&self) -> Result<Option<String>, Fault> {
+        let Some(variable) = &self.route.variable else { return Ok(None) };
+        let own = self.route.input.member(variable.field).map(|member| member.rule.resource.as_str());
+        let pattern = own.filter(|own| !own.is_empty()).unwrap_or(variable.pattern);
+        let parts = self.route.parts.get(variable.from..variable.to).unwrap_or_default();
+        let mut caught =
+            self.caught.iter().take(parts.iter().filter(|part| !matches!(part, Part::Word(_))).count());
+        let mut named = Vec::new();
+        for piece in pattern.split('/') {
+            match (piece, piece.starts_with('*').then(|| caught.next()).flatten()) {
+                (_, Some(text)) => named.push(decoded(text)?.into_owned()),
+                (word, None) => named.push(word.to_owned()),
+            }
+        }
+        Ok(Some(named.join("/")))
+    }
+}
+
+/// A piece of a path without its escapes (RFC 3986, section 2.1).
+fn decoded(text: &str) -> Result<Cow<'_, str>, Fault> {
+    if !text.contains('%') {
+        return Ok(text.into());
+    }
+    let (mut bytes, mut left) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [byte, rest @ ..] = left {
+        let digit = |at: usize| rest.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (byte, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                left = &rest[2..];
+            }
+            _ => {
+                bytes.push(*byte);
+                left = rest;
+            }
+        }
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Fault::invalid("name", "is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::described::Form;
+
+    fn is_plain(member: &Member) -> bool {
+        !member.list && !matches!(member.form, Form::Message(_) | Form::Time | Form::Epoch | Form::Other)
+    }
+
+    #[test]
+    fn a_path_finds_its_call_and_no_other() {
+        let name = |method, path| find(method, path).map(|found| found.route.call.name.as_str());
+        for (method, path, call) in [
+            ("GET", "/v1/links", "ListLinks"),
+            ("HEAD", "/v1/domains/a.example/links/a", "GetLink"),
+            ("GET", "/v1/domains/-/links/a/b:history", "ListLinkHistory"),
+            ("POST", "/v1/links/a/b:undelete", "UndeleteLink"),
+            ("POST", "/v1/links/a:restore", "RestoreLink"),
+            ("POST", "/v1/domains/-/links:batchCreate", "BatchCreateLinks"),
+            ("GET", "/v1/links:watch", "WatchLinks"),
+            ("GET", "/v1/codes/a/b", "CheckCode"),
+            ("DELETE", "/v1/keys/k", "RevokeKey"),
+            ("DELETE", "/v1/keys/edge:e", "RevokeKey"),
+            ("POST", "/v1/keys/k:rotate", "RotateKey"),
+            ("DELETE", "/v1/edges/e", "ForgetEdge"),
+        ] {
+            assert_eq!(name(method, path), Ok(call), "{method} {path}");
+        }
+        for (method, path) in [
+            ("POST", "/v1/links/a"),
+            ("PUT", "/v1/links/a"),
+            ("DELETE", "/v1/links/a:restore"),
+            ("POST", "/v1/keys/k"),
+        ] {
+            assert_eq!(name(method, path), Err(Fault::NoMethod), "{method} {path}");
+        }
+        for none in [
+            "",
+            "/",
+            "/v1",
+            "/v1/links/",
+            "/v1/keys/k/x",
+            "/v2/links",
+            "/v1/domains//links",
+            "/v1/links:x",
+            "/v1/links/a/b:c",
+        ] {
+            assert_eq!(name("GET", none), Err(Fault::NoRoute), "{none}");
+        }
+        assert_eq!(allowed("/v1/links/a"), "DELETE,GET,HEAD,PATCH");
+        assert_eq!(allowed("/v1/links/a:restore"), "POST");
+    }
+
+    #[test]
+    fn a_path_names_a_resource() {
+        let name = |method, path| find(method, path).unwrap().name();
+        assert_eq!(name("GET", "/v1/links/a%2Fb/c"), Ok(Some("domains/-/links/a/b/c".into())));
+        assert_eq!(
+            name("PATCH", "/v1/domains/a.example/links/x"),
+            Ok(Some("domains/a.example/links/x".into()))
+        );
+        assert_eq!(name("GET", "/v1/codes/x"), Ok(Some("domains/-/links/x".into())));
+        assert_eq!(name("POST", "/v1/links"), Ok(Some("domains/-".into())));
+        assert_eq!(name("DELETE", "/v1/edges/a%20b"), Ok(Some("a b".into())));
+        assert_eq!(name("DELETE", "/v1/keys/edge:e"), Ok(Some("keys/edge:e".into())));
+        assert_eq!(name("GET", "/v1/edges"), Ok(None));
+        assert!(name("GET", "/v1/links/%ff").is_err());
+    }
+
+    #[test]
+    fn a_field_comes_from_one_place() {
+        let route = |name: &str| all().iter().find(|route| route.call.name == name).unwrap();
+        let names = |name: &str, source| {
+            let members = route(name).from(source);
+            members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            names("CreateLink", Source::Query),
+            "validate_only ack code_prefix code_length code_alphabet flatten"
+        );
+        assert_eq!(names("CreateLink", Source::Resource), "link_id");
+        assert_eq!(names("UpdateLink", Source::Query), "validate_only ack flatten");
+        assert_eq!(names("RestoreLink", Source::Body), "time revision");
+        assert_eq!(names("UndeleteLink", Source::Body), "");
+        assert_eq!(names("BatchDeleteLinks", Source::Body), "requests");
+        for route in all() {
+            assert!(route.from(Source::Query).into_iter().all(is_plain), "{}", route.call.name);
+        }
+    }
+}

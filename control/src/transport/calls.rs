@@ -1,0 +1,175 @@
+//! The calls of the API that answer with one message, each on one line: over gRPC, and by its name for REST. What they mean
+//! is in `service` and `keys`.
+
+use super::feed::{self, Feeder};
+use super::grpc::{self, Out};
+use super::reflection::Reflection;
+use crate::keys::Keys;
+use crate::service::Service;
+use crate::{Caller, Fault};
+use prost::Message;
+use prost_reflect::DynamicMessage;
+use proto::v1::{self, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links};
+use std::pin::Pin;
+use std::sync::Arc;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
+
+/// Bytes of one message of an import.
+const IMPORT_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of one message of the other calls of links. The service, which takes 2 MiB in a batch, has better words.
+const LINKS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one message of calls that carry no link.
+const SMALL_BYTES: usize = 128 * 1024;
+
+/// What calls are made on.
+#[derive(Clone)]
+pub struct Calls {
+    /// Links, domains and edges.
+    pub service: Arc<Service>,
+    /// Keys.
+    pub keys: Arc<Keys>,
+}
+
+/// An answer on its way, as it would be sent over gRPC.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
+
+/// `Name name(request) -> answer: on.method;`, and behind them what streams.
+macro_rules! calls {
+    ($($server:path {
+        $($name:ident $method:ident($request:ident) -> $answer:ident: $on:ident.$own:ident;)*
+        $({ $($streams:tt)* })?
+    })*) => {
+        $(
+            #[tonic::async_trait]
+            impl $server for Calls {
+                $(
+                    async fn $method(
+                        &self,
+                        call: Request<v1::$request>,
+                    ) -> Result<Response<v1::$answer>, Status> {
+                        let (caller, request) = grpc::taken(call)?;
+                        grpc::answer(self.$on.$own(&caller, request).await)
+                    }
+                )*
+                $($($streams)*)?
+            }
+        )*
+
+        impl Calls {
+            /// Makes a call by its name.
+            ///
+            /// # Errors
+            /// Those of the call, and [`Fault::NoRoute`] for one that answers with more than a message.
+            pub fn make(&self, name: &str, caller: Caller, request: &DynamicMessage) -> Result<Answering, Fault> {
+                match name {
+                    $($(
+                        stringify!($name) => {
+                            let on = self.$on.clone();
+                            let request: v1::$request = request.transcode_to().map_err(|_| Fault::Internal)?;
+                            Ok(Box::pin(async move {
+                                Ok(on.$own(&caller, request).await?.encode_to_vec())
+                            }))
+                        }
+                    )*)*
+                    _ => Err(Fault::NoRoute),
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    Links {
+        CreateLink create_link(CreateLinkRequest) -> Link: service.create;
+        GetLink get_link(GetLinkRequest) -> Link: service.get;
+        UpdateLink update_link(UpdateLinkRequest) -> Link: service.update;
+        DeleteLink delete_link(DeleteLinkRequest) -> Link: service.delete;
+        ListLinks list_links(ListLinksRequest) -> ListLinksResponse: service.list;
+        CheckCode check_code(CheckCodeRequest) -> CheckCodeResponse: service.check_code;
+        UndeleteLink undelete_link(UndeleteLinkRequest) -> Link: service.undelete;
+        ListLinkHistory list_link_history(ListLinkHistoryRequest) -> ListLinkHistoryResponse: service.history;
+        RestoreLink restore_link(RestoreLinkRequest) -> Link: service.restore;
+        BatchCreateLinks batch_create_links(BatchCreateLinksRequest) -> BatchLinksResponse: service.batch_create;
+        BatchUpdateLinks batch_update_links(BatchUpdateLinksRequest) -> BatchLinksResponse: service.batch_update;
+        BatchDeleteLinks batch_delete_links(BatchDeleteLinksRequest) -> BatchLinksResponse: service.batch_delete;
+        {
+            type ImportLinksStream = Out<v1::ImportLinksResponse>;
+
+            async fn import_links(
+                &self,
+                call: Request<Streaming<v1::ImportLinksRequest>>,
+            ) -> Result<Response<Self::ImportLinksStream>, Status> {
+                grpc::import(&self.service, call)
+            }
+
+            type ExportLinksStream = Out<v1::ExportLinksResponse>;
+
+            async fn export_links(
+                &self,
+                call: Request<v1::ExportLinksRequest>,
+            ) -> Result<Response<Self::ExportLinksStream>, Status> {
+                grpc::export(&self.service, call)
+            }
+
+            type WatchLinksStream = Out<v1::WatchLinksResponse>;
+
+            async fn watch_links(
+                &self,
+                call: Request<v1::WatchLinksRequest>,
+            ) -> Result<Response<Self::WatchLinksStream>, Status> {
+                grpc::watch(&self.service, call).await
+            }
+        }
+    }
+    Domains {
+        CreateDomain create_domain(CreateDomainRequest) -> Domain: service.create_domain;
+        GetDomain get_domain(GetDomainRequest) -> Domain: service.get_domain;
+        ListDomains list_domains(ListDomainsRequest) -> ListDomainsResponse: service.list_domains;
+        UpdateDomain update_domain(UpdateDomainRequest) -> Domain: service.update_domain;
+    }
+    Edges {
+        ListEdges list_edges(ListEdgesRequest) -> ListEdgesResponse: service.edges;
+        ForgetEdge forget_edge(ForgetEdgeRequest) -> ForgetEdgeResponse: service.forget_edge;
+    }
+    keys_server::Keys {
+        CreateKey create_key(CreateKeyRequest) -> Key: keys.create;
+        ListKeys list_keys(ListKeysRequest) -> ListKeysResponse: keys.list;
+        RotateKey rotate_key(RotateKeyRequest) -> Key: keys.rotate;
+        RevokeKey revoke_key(RevokeKeyRequest) -> Key: keys.revoke;
+        ListAudit list_audit(ListAuditRequest) -> ListAuditResponse: keys.audit;
+    }
+}
+
+/// Every gRPC service of the port: links, edges, keys, the feed, health, reflection.
+///
+/// # Errors
+/// When the descriptors that were compiled in cannot be read.
+pub async fn router(
+    calls: Calls,
+    feeder: Arc<Feeder>,
+) -> Result<axum::Router, prost_reflect::DescriptorError> {
+    let edges = v1::edges_server::EdgesServer::new(calls.clone());
+    let domains = v1::domains_server::DomainsServer::new(calls.clone());
+    let links = |bytes| v1::links_server::LinksServer::new(calls.clone()).max_decoding_message_size(bytes);
+    let (links, imports) = (links(LINKS_BYTES), links(IMPORT_BYTES));
+    let edges = edges.max_decoding_message_size(SMALL_BYTES);
+    let domains = domains.max_decoding_message_size(SMALL_BYTES);
+    let keys = v1::keys_server::KeysServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
+    let feed = v1::feed_server::FeedServer::new(feed::Calls(feeder));
+    let feed = feed.max_decoding_message_size(SMALL_BYTES);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
+    health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
+    health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
+    health.set_serving::<v1::keys_server::KeysServer<Calls>>().await;
+    health.set_serving::<v1::feed_server::FeedServer<feed::Calls>>().await;
+    let others = [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET];
+    let reflection = ServerReflectionServer::new(Reflection::new(&others)?);
+    let reflection = reflection.max_decoding_message_size(SMALL_BYTES);
+    let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
+    let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
+    let routes = routes.add_service(keys).add_service(feed);
+    let router = routes.add_service(health_service).add_service(reflection).into_axum_router();
+    Ok(router.route_service("/linkr.v1.Links/ImportLinks", imports))
+}

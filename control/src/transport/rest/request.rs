@@ -1,0 +1,311 @@
+//! The message that a request of REST is: what its path, its headers, its parameters and its body say, each in its place.
+
+use super::bounded;
+use crate::Fault;
+use crate::heavy::heavy;
+use crate::routes::{Found, Route, Source};
+use axum::body::Bytes;
+use axum::extract::Query;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use prost_reflect::{DynamicMessage, Kind, Value};
+use proto::described::{Form, Member, shape};
+use proto::file::MARK;
+use proto::json::read::{self, Given, Tree, Wrong};
+use std::collections::HashSet;
+
+/// Bytes of a body that take no moment to read: others are read where nobody waits.
+const SMALL: usize = 16 * 1024;
+
+type Members = Vec<(String, Tree)>;
+
+/// The whole of it. A call without a body is given none.
+///
+/// # Errors
+/// The first thing in it that is not taken as it is meant.
+pub async fn message(
+    found: &Found,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Option<Result<Bytes, Fault>>,
+) -> Result<DynamicMessage, Fault> {
+    let route = found.route;
+    let mut message = DynamicMessage::new(route.input.message.clone());
+    let etag = if route.input.member("request_id").is_some() {
+        written(route, headers, &mut message)?
+    } else {
+        None
+    };
+    parameters(route, uri, &mut message)?;
+    let name = found.name()?;
+    if let (Some(name), Some(field)) = (&name, route.named().filter(|field| !field.contains('.'))) {
+        message.set_field_by_name(field, Value::String(name.clone()));
+    }
+    if let Some(body) = body {
+        let body = announced(headers, body)?;
+        let small = body.len() <= SMALL;
+        let all = move || -> Result<DynamicMessage, Fault> {
+            let members = members(route, &body)?;
+            with_body(route, message, members, name.as_deref()).map_err(Fault::from)
+        };
+        message = if small { all()? } else { heavy(all).await?? };
+    }
+    if let (Some(etag), Some(resource)) = (etag, route.resource())
+        && let Value::Message(resource) = message.get_field_mut(&resource.field)
+    {
+        resource.set_field_by_name("etag", Value::String(etag));
+    }
+    Ok(message)
+}
+
+/// What the headers of a write say; an etag that belongs into the resource comes back.
+fn written(
+    route: &Route,
+    headers: &HeaderMap,
+    message: &mut DynamicMessage,
+) -> Result<Option<String>, Fault> {
+    message.set_field_by_name("request_id", Value::String(text(headers, "idempotency-key")?));
+    let etag = text(headers, "if-match")?;
+    if etag.is_empty() || etag == "*" {
+        return Ok(None); // any version (RFC 9110, section 13.1.1); that there is one is checked anyway
+    }
+    if !entity_tags(&etag) {
+        return Err(Fault::invalid("if-match", "is neither * nor an etag in quotes such as \"17\""));
+    }
+    if route.is_batch() {
+        // Each item has an etag of its own: one for all would be wrong for all but one.
+        return Err(Fault::invalid("if-match", "is not for a batch: each of its requests may have an etag"));
+    }
+    if let Some(own) = route.input.member("etag") {
+        message.set_field(&own.field, Value::String(etag));
+        return Ok(None);
+    }
+    Ok(Some(etag).filter(|_| route.takes_etag()))
+}
+
+/// One or more entity tags. Which versions they name is not asked here: a tag that is not ours matches none.
+pub fn entity_tags(text: &str) -> bool {
+    let mut rest = text;
+    loop {
+        let tag = rest.trim_start_matches([' ', '\t']);
+        let Some(tag) = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"') else { return false };
+        let Some((inside, behind)) = tag.split_once('"') else { return false };
+        if inside.contains(' ') {
+            return false;
+        }
+        let behind = behind.trim_start_matches([' ', '\t']);
+        match behind.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return behind.is_empty(),
+        }
+    }
+}
+
+fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
+    if headers.get_all(name).iter().nth(1).is_some() {
+        return Err(Fault::invalid(name, "is given twice"));
+    }
+    let value = headers.get(name).map_or(Ok(""), HeaderValue::to_str);
+    value.map(str::to_owned).map_err(|_| Fault::invalid(name, "is not printable ASCII"))
+}
+
+fn parameters(route: &Route, uri: &Uri, message: &mut DynamicMessage) -> Result<(), Fault> {
+    for (name, value) in pairs(uri)? {
+        let member = route.input.member(&name).filter(|member| route.source(member) == Source::Query);
+        let Some(member) = member else { return Err(Fault::invalid(name, "is no parameter of this call")) };
+        set(message, member, value)?;
+    }
+    Ok(())
+}
+
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Fault> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|_| Fault::invalid("query", "is malformed"))?;
+    let mut names = HashSet::new();
+    // Which of two counts would be a guess, and with validate_only a guess whether to write.
+    match pairs.iter().find(|(name, _)| !names.insert(name.as_str())) {
+        Some((name, _)) => Err(Fault::invalid(name.clone(), "is there twice")),
+        None => Ok(pairs),
+    }
+}
+
+fn set(message: &mut DynamicMessage, member: &Member, text: String) -> Result<(), Fault> {
+    let name = member.name.clone();
+    let wrong =
+        |kind: &str| Fault::invalid(name.clone(), format!("is {}, and not {kind}", text.escape_debug()));
+    let value = match &member.form {
+        Form::Flag => Value::Bool(text.parse().map_err(|_| wrong("true or false"))?),
+        Form::Signed => Value::I32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
+        Form::Short => Value::U32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
+        Form::Choice(all) => {
+            let found = all.iter().find(|(own, _)| *own == text).map(|(_, number)| *number);
+            let none = || Fault::invalid(name, format!("is none of {}", read::names(all).join(", ")));
+            let number = found.ok_or_else(none)?;
+            // Written so, the requests of REST are the same as before there was another.
+            Value::EnumNumber(if member.name == "ack" && number == 1 { 0 } else { number })
+        }
+        _ => Value::String(text),
+    };
+    message.set_field(&member.field, value);
+    Ok(())
+}
+
+/// Only a body announced as JSON is read: a page of another site can make a visitor's browser send any other kind
+/// here without asking first.
+fn announced(headers: &HeaderMap, body: Result<Bytes, Fault>) -> Result<Bytes, Fault> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Fault::NotJson);
+    }
+    let mut body = body?;
+    if body.starts_with(MARK) {
+        body = body.slice(MARK.len()..); // RFC 8259, section 8.1
+    }
+    Ok(body)
+}
+
+/// The members of a body; where nothing is asked for, there may be none.
+pub fn members(route: &Route, body: &[u8]) -> Result<Members, Fault> {
+    if body.is_empty() && route.resource().is_none() && route.from(Source::Body).is_empty() {
+        return Ok(Vec::new());
+    }
+    bounded::check(body)?;
+    read::members(body).map_err(|e| Fault::invalid("body", format!("is not a JSON object: {e}")))
+}
+
+/// The request with what its body says.
+pub fn with_body(
+    route: &'static Route,
+    mut message: DynamicMessage,
+    members: Members,
+    name: Option<&str>,
+) -> Result<DynamicMessage, Wrong> {
+    if let Some(resource) = route.resource() {
+        let given = resource_of(resource, members)?;
+        with_resource(route, &mut message, given, name, "body")?;
+        return Ok(message);
+    }
+    for (member_name, tree) in members {
+        let member = route.input.member(&member_name).filter(|member| route.source(member) == Source::Body);
+        let Some(member) = member else { return Err(unknown(&member_name)) };
+        match (&member.form, member.list, tree) {
+            (Form::Message(kind), true, Tree::List(all)) => {
+                let items = batch(kind, name.unwrap_or_default(), all).map_err(|(at, wrong)| Wrong {
+                    field: format!("{member_name}[{at}]{}", dotted(&wrong)),
+                    ..wrong
+                })?;
+                message.set_field(&member.field, Value::List(items));
+            }
+            (Form::Message(_), true, Tree::Null) => {}
+            (Form::Message(_), true, _) => return Err(Wrong::new(&member_name, "is not a list")),
+            (.., tree) => read::set(&mut message, member, tree)?,
+        }
+    }
+    Ok(message)
+}
+
+fn dotted(wrong: &Wrong) -> String {
+    if wrong.field.is_empty() { String::new() } else { format!(".{}", wrong.field) }
+}
+
+fn unknown(name: &str) -> Wrong {
+    Wrong::new(name, "is no field of this call")
+}
+
+fn resource_of(resource: &Member, members: Members) -> Result<Given, Wrong> {
+    let shape = match &resource.form {
+        Form::Message(kind) => shape(kind),
+        _ => None,
+    };
+    read::message(shape.ok_or_else(|| unknown(&resource.name))?, members)
+}
+
+/// The request with its resource, and what follows from that: a code that is wanted, and which fields are set.
+fn with_resource(
+    route: &Route,
+    message: &mut DynamicMessage,
+    given: Given,
+    name: Option<&str>,
+    called: &str,
+) -> Result<(), Wrong> {
+    let Given { message: mut resource, paths } = given;
+    for member in route.from(Source::Resource) {
+        let value = match member.name.as_str() {
+            "update_mask" if paths.is_empty() => {
+                return Err(Wrong::new(called, "names no field that can be set"));
+            }
+            "update_mask" => mask(member, &paths),
+            _ => resource.get_field_by_name(&member.rule.member).map(std::borrow::Cow::into_owned),
+        };
+        if let Some(value) = value {
+            message.set_field(&member.field, value);
+        }
+    }
+    if let (Some((_, field)), Some(name)) = (route.named().and_then(|field| field.split_once('.')), name) {
+        resource.set_field_by_name(field, Value::String(name.to_owned()));
+    }
+    if let Some(member) = route.resource() {
+        message.set_field(&member.field, Value::Message(resource));
+    }
+    Ok(())
+}
+
+fn mask(member: &Member, paths: &[String]) -> Option<Value> {
+    let Kind::Message(kind) = member.field.kind() else { return None };
+    let mut mask = DynamicMessage::new(kind);
+    mask.set_field_by_name("paths", Value::List(paths.iter().cloned().map(Value::String).collect()));
+    Some(Value::Message(mask))
+}
+
+/// The requests of a batch: each has its resource in it, or says which one it is about by `code` and `etag`.
+fn batch(kind: &str, parent: &str, all: Vec<Tree>) -> Result<Vec<Value>, (usize, Wrong)> {
+    let none = || (0, unknown("requests"));
+    let route =
+        crate::routes::all().iter().find(|route| route.call.input.full_name() == kind).ok_or_else(none)?;
+    let one = |(at, tree)| match tree {
+        Tree::Object(members) => {
+            item(route, parent, members).map(Value::Message).map_err(|wrong| (at, wrong))
+        }
+        _ => Err((at, Wrong::new("", "is not an object"))),
+    };
+    all.into_iter().enumerate().map(one).collect()
+}
+
+fn item(route: &'static Route, parent: &str, members: Members) -> Result<DynamicMessage, Wrong> {
+    let mut message = DynamicMessage::new(route.input.message.clone());
+    let Some(resource) = route.resource() else {
+        let mut code = None;
+        for (name, tree) in members {
+            match (name.as_str(), tree) {
+                ("code", Tree::Text(text)) => code = Some(text),
+                ("etag", Tree::Text(text)) => message.set_field_by_name("etag", Value::String(text)),
+                ("code" | "etag", _) => return Err(Wrong::new(&name, "is not a text")),
+                _ => return Err(unknown(&name)),
+            }
+        }
+        let name = route.name_in(parent, &code.ok_or_else(|| Wrong::new("code", "is missing"))?);
+        message.set_field_by_name(route.named().unwrap_or_default(), Value::String(name));
+        return Ok(message);
+    };
+    let mut given = None;
+    for (name, tree) in members {
+        match tree {
+            Tree::Object(members) if name == resource.name => {
+                given = Some(resource_of(resource, members).map_err(|wrong| wrong.within(&resource.name))?);
+            }
+            _ if name == resource.name => return Err(Wrong::new(&name, "is not an object")),
+            _ => return Err(unknown(&name)),
+        }
+    }
+    let given = given.ok_or_else(|| Wrong::new(&resource.name, "is missing"))?;
+    let code = given.message.get_field_by_name("code").and_then(|code| code.as_str().map(str::to_owned));
+    let name = route.name_in(parent, &code.unwrap_or_default());
+    with_resource(route, &mut message, given, Some(&name), &resource.name)?;
+    Ok(message)
+}
+
+impl From<Wrong> for Fault {
+    fn from(wrong: Wrong) -> Self {
+        Self::invalid(wrong.field, wrong.why)
+    }
+}
