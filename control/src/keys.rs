@@ -13,7 +13,6 @@ pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 
 use crate::caller::Bound;
-use crate::metrics::Metrics;
 use crate::port::{KeyRow, Pool, Repository, StoreFault};
 use crate::stack::Limits;
 use crate::{Fault, clock};
@@ -40,7 +39,6 @@ const NOTE: Duration = Duration::from_secs(60);
 /// The keys as one control knows them.
 pub struct Keys {
     kept: Kept,
-    metrics: Arc<Metrics>,
     clock: Arc<Clock>,
     table: RwLock<Table>,
 }
@@ -170,11 +168,7 @@ impl Keys {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn open(
-        store: Arc<dyn Repository>,
-        metrics: Arc<Metrics>,
-        own: Option<&Secret>,
-    ) -> Result<Self, StoreFault> {
+    pub fn open(store: Arc<dyn Repository>, own: Option<&Secret>) -> Result<Self, StoreFault> {
         let read_at = Instant::now();
         let (version, rows) = store.key_rows().keys()?;
         let clock = Arc::new(Clock::default());
@@ -184,7 +178,7 @@ impl Keys {
             rows.iter().map(|row| (row.hash, Arc::new(Known::of(row, &clock)))).collect();
         by_hash.extend(own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None)))));
         let table = RwLock::new(Table { version, read_at, by_hash });
-        Ok(Self { kept: Kept::new(store), metrics, clock, table })
+        Ok(Self { kept: Kept::new(store), clock, table })
     }
 
     /// The key that was shown, if it may be used.

@@ -194,8 +194,8 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     let own_api = own.as_ref().map_or(Ok(reachable(api)), TcpListener::local_addr);
     let own_api = format!("http://{}", own_api.map_err(|e| cannot_bind(config.api, &e))?);
     let own_edge = config.own_edge.clone();
-    let (keys_of, numbers) = (store.clone(), metrics.clone());
-    let keys = tokio::task::spawn_blocking(move || Keys::open(keys_of, numbers, own_edge.as_ref())).await;
+    let keys_of = store.clone();
+    let keys = tokio::task::spawn_blocking(move || Keys::open(keys_of, own_edge.as_ref())).await;
     let keys = keys.map_err(|e| StartFault(e.to_string()))?;
     let keys =
         Arc::new(keys.map_err(|e| StartFault(format!("cannot read the keys of {}: {e}", store.name())))?);
@@ -243,7 +243,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         offers,
     };
     let feeder = Arc::new(feeder);
-    let made_on = Calls { service: Arc::new(service), keys: keys.clone() };
+    let made_on = Calls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
     let calls = calls::router(made_on.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;

@@ -89,11 +89,7 @@ impl Service {
     }
 
     /// See `CreateLink`.
-    pub async fn create(&self, caller: &Caller, request: v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("CreateLink", self.try_create(caller, &request).await)
-    }
-
-    async fn try_create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
+    pub async fn create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "CreateLink", request)?;
         let domain = self.parent(caller, &request.parent).await?;
         let wanted = self.wanted(&asked, &domain, request).await?;
@@ -143,21 +139,13 @@ impl Service {
     }
 
     /// See `GetLink`.
-    pub async fn get(&self, caller: &Caller, request: v1::GetLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("GetLink", self.try_get(caller, &request).await)
-    }
-
-    async fn try_get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
+    pub async fn get(&self, caller: &Caller, request: &v1::GetLinkRequest) -> Result<v1::Link, Fault> {
         let (epoch, row) = self.reach.of(caller).link(&self.key(caller, &request.name).await?).await?;
         row.map(|row| self.shown(&row, epoch)).ok_or_else(|| Fault::NotFound(request.name.clone()))
     }
 
     /// See `UpdateLink`.
-    pub async fn update(&self, caller: &Caller, request: v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("UpdateLink", self.try_update(caller, &request).await)
-    }
-
-    async fn try_update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
+    pub async fn update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "UpdateLink", request)?;
         self.one(&asked, self.changed(caller, &asked, request).await?).await
     }
@@ -181,11 +169,7 @@ impl Service {
     }
 
     /// See `DeleteLink`.
-    pub async fn delete(&self, caller: &Caller, request: v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("DeleteLink", self.try_delete(caller, &request).await)
-    }
-
-    async fn try_delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
+    pub async fn delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
         let asked = asked!(caller, "DeleteLink", request)?;
         self.one(&asked, self.deleted(caller, request).await?).await
     }
@@ -197,14 +181,6 @@ impl Service {
 
     /// See `UndeleteLink`.
     pub async fn undelete(
-        &self,
-        caller: &Caller,
-        request: v1::UndeleteLinkRequest,
-    ) -> Result<v1::Link, Fault> {
-        self.counted("UndeleteLink", self.try_undelete(caller, &request).await)
-    }
-
-    async fn try_undelete(
         &self,
         caller: &Caller,
         request: &v1::UndeleteLinkRequest,

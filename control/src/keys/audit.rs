@@ -12,17 +12,9 @@ impl Keys {
     pub async fn audit(
         &self,
         caller: &Caller,
-        request: v1::ListAuditRequest,
+        request: &v1::ListAuditRequest,
     ) -> Result<v1::ListAuditResponse, Fault> {
-        self.counted("ListAudit", self.try_audit(caller, request).await)
-    }
-
-    async fn try_audit(
-        &self,
-        caller: &Caller,
-        request: v1::ListAuditRequest,
-    ) -> Result<v1::ListAuditResponse, Fault> {
-        let name = request.name;
+        let name = request.name.clone();
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Fault::invalid("name", "is neither keys/… nor domains/…"));
         }

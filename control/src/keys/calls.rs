@@ -32,12 +32,8 @@ pub struct Wish {
 
 impl Keys {
     /// See `CreateKey`.
-    pub async fn create(&self, caller: &Caller, request: v1::CreateKeyRequest) -> Result<v1::Key, Fault> {
-        self.counted("CreateKey", self.try_create(caller, request).await)
-    }
-
-    async fn try_create(&self, caller: &Caller, request: v1::CreateKeyRequest) -> Result<v1::Key, Fault> {
-        let key = request.key.unwrap_or_default();
+    pub async fn create(&self, caller: &Caller, request: &v1::CreateKeyRequest) -> Result<v1::Key, Fault> {
+        let key = request.key.clone().unwrap_or_default();
         let scopes = Scopes::parse(key.scopes.iter().map(String::as_str));
         let scopes =
             scopes.map_err(|name| Fault::invalid("scopes", format!("hold {name}, which is none")))?;
@@ -55,21 +51,15 @@ impl Keys {
     pub async fn list(
         &self,
         caller: &Caller,
-        request: v1::ListKeysRequest,
+        request: &v1::ListKeysRequest,
     ) -> Result<v1::ListKeysResponse, Fault> {
-        let listed = self.kept.rows(caller).await.map(|rows| {
-            let rows = rows.iter().filter(|row| request.show_revoked || row.revoke_time.is_none());
-            v1::ListKeysResponse { keys: rows.map(wire::key).collect() }
-        });
-        self.counted("ListKeys", listed)
+        let rows = self.kept.rows(caller).await?;
+        let rows = rows.iter().filter(|row| request.show_revoked || row.revoke_time.is_none());
+        Ok(v1::ListKeysResponse { keys: rows.map(wire::key).collect() })
     }
 
     /// See `RotateKey`.
-    pub async fn rotate(&self, caller: &Caller, request: v1::RotateKeyRequest) -> Result<v1::Key, Fault> {
-        self.counted("RotateKey", self.try_rotate(caller, request).await)
-    }
-
-    async fn try_rotate(&self, caller: &Caller, request: v1::RotateKeyRequest) -> Result<v1::Key, Fault> {
+    pub async fn rotate(&self, caller: &Caller, request: &v1::RotateKeyRequest) -> Result<v1::Key, Fault> {
         let expire_time = self.expiry(request.expire_time)?;
         let old = self.kept.named(&caller.bound, &request.name).await?;
         if old.revoke_time.is_some() {
@@ -85,11 +75,7 @@ impl Keys {
     }
 
     /// See `RevokeKey`.
-    pub async fn revoke(&self, caller: &Caller, request: v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
-        self.counted("RevokeKey", self.try_revoke(caller, request).await)
-    }
-
-    async fn try_revoke(&self, caller: &Caller, request: v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
+    pub async fn revoke(&self, caller: &Caller, request: &v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
         let (now, by) = (unix_ms(), By::call(caller, "RevokeKey"));
         let named = self.kept.named(&caller.bound, &request.name).await;
         let mut row = match (named, request.name.strip_prefix("keys/edge:")) {
@@ -143,11 +129,6 @@ impl Keys {
             Some(at) if at <= self.clock.now() => Err(Fault::invalid("expire_time", "has passed")),
             at => Ok(at),
         }
-    }
-
-    pub(super) fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
-        self.metrics.count(method, answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK"));
-        answer
     }
 }
 

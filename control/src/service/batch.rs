@@ -30,14 +30,6 @@ impl Service {
     pub async fn batch_create(
         &self,
         caller: &Caller,
-        request: v1::BatchCreateLinksRequest,
-    ) -> Result<v1::BatchLinksResponse, Fault> {
-        self.counted("BatchCreateLinks", self.try_batch_create(caller, &request).await)
-    }
-
-    async fn try_batch_create(
-        &self,
-        caller: &Caller,
         request: &v1::BatchCreateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         let asked = asked_all!(caller, "BatchCreateLinks", request)?;
@@ -83,14 +75,6 @@ impl Service {
     pub async fn batch_update(
         &self,
         caller: &Caller,
-        request: v1::BatchUpdateLinksRequest,
-    ) -> Result<v1::BatchLinksResponse, Fault> {
-        self.counted("BatchUpdateLinks", self.try_batch_update(caller, &request).await)
-    }
-
-    async fn try_batch_update(
-        &self,
-        caller: &Caller,
         request: &v1::BatchUpdateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         let asked = asked_all!(caller, "BatchUpdateLinks", request)?;
@@ -110,14 +94,6 @@ impl Service {
 
     /// See `BatchDeleteLinks`.
     pub async fn batch_delete(
-        &self,
-        caller: &Caller,
-        request: v1::BatchDeleteLinksRequest,
-    ) -> Result<v1::BatchLinksResponse, Fault> {
-        self.counted("BatchDeleteLinks", self.try_batch_delete(caller, &request).await)
-    }
-
-    async fn try_batch_delete(
         &self,
         caller: &Caller,
         request: &v1::BatchDeleteLinksRequest,

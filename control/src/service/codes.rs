@@ -68,14 +68,6 @@ impl Service {
     pub async fn check_code(
         &self,
         caller: &Caller,
-        request: v1::CheckCodeRequest,
-    ) -> Result<v1::CheckCodeResponse, Fault> {
-        self.counted("CheckCode", self.try_check_code(caller, &request).await)
-    }
-
-    async fn try_check_code(
-        &self,
-        caller: &Caller,
         request: &v1::CheckCodeRequest,
     ) -> Result<v1::CheckCodeResponse, Fault> {
         let (domain, code) = name::split(&request.name)?;

@@ -24,14 +24,6 @@ impl Service {
     pub async fn create_domain(
         &self,
         caller: &Caller,
-        request: v1::CreateDomainRequest,
-    ) -> Result<v1::Domain, Fault> {
-        self.counted("CreateDomain", self.try_create_domain(caller, &request).await)
-    }
-
-    async fn try_create_domain(
-        &self,
-        caller: &Caller,
         request: &v1::CreateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
         let asked = asked!(caller, "CreateDomain", request)?;
@@ -73,14 +65,6 @@ impl Service {
     pub async fn get_domain(
         &self,
         caller: &Caller,
-        request: v1::GetDomainRequest,
-    ) -> Result<v1::Domain, Fault> {
-        self.counted("GetDomain", self.try_get_domain(caller, &request).await)
-    }
-
-    async fn try_get_domain(
-        &self,
-        caller: &Caller,
         request: &v1::GetDomainRequest,
     ) -> Result<v1::Domain, Fault> {
         let name = name::parent(&request.name, "name")?;
@@ -91,17 +75,8 @@ impl Service {
         Ok(wire::domain(row, known.epoch()))
     }
 
-    /// See `ListDomains`.
+    /// See `ListDomains`: those that the caller may touch. A page token is the last name of the page before.
     pub async fn list_domains(
-        &self,
-        caller: &Caller,
-        request: v1::ListDomainsRequest,
-    ) -> Result<v1::ListDomainsResponse, Fault> {
-        self.counted("ListDomains", self.try_list_domains(caller, &request).await)
-    }
-
-    /// The domains that the caller may touch. A page token is the last name of the page before.
-    async fn try_list_domains(
         &self,
         caller: &Caller,
         request: &v1::ListDomainsRequest,
@@ -121,14 +96,6 @@ impl Service {
 
     /// See `UpdateDomain`.
     pub async fn update_domain(
-        &self,
-        caller: &Caller,
-        request: v1::UpdateDomainRequest,
-    ) -> Result<v1::Domain, Fault> {
-        self.counted("UpdateDomain", self.try_update_domain(caller, &request).await)
-    }
-
-    async fn try_update_domain(
         &self,
         caller: &Caller,
         request: &v1::UpdateDomainRequest,

@@ -7,29 +7,7 @@ use proto::{epoch_to_wire, v1};
 
 impl Service {
     /// See `ListEdges`.
-    pub async fn edges(&self, _: &Caller, _: v1::ListEdgesRequest) -> Result<v1::ListEdgesResponse, Fault> {
-        self.counted("ListEdges", self.try_edges().await)
-    }
-
-    /// See `ForgetEdge`.
-    pub async fn forget_edge(
-        &self,
-        caller: &Caller,
-        request: v1::ForgetEdgeRequest,
-    ) -> Result<v1::ForgetEdgeResponse, Fault> {
-        // An edge serves every domain.
-        let forgotten = match caller.bound.is_some() {
-            true => Err(Fault::Forbidden("edges: it is for some domains".into())),
-            false => self.sessions.forget(&request.edge).await,
-        };
-        if let Ok(processes) = forgotten {
-            let (edge, by) = (&request.edge, &caller.principal);
-            tracing::info!(name: "edge_forgotten", edge, processes, %by, "an edge is forgotten");
-        }
-        self.counted("ForgetEdge", forgotten.map(|processes| v1::ForgetEdgeResponse { processes }))
-    }
-
-    async fn try_edges(&self) -> Result<v1::ListEdgesResponse, Fault> {
+    pub async fn edges(&self, _: &Caller, _: &v1::ListEdgesRequest) -> Result<v1::ListEdgesResponse, Fault> {
         let (log, histories) = self.reach.histories().await?;
         let history = |history: crate::port::History| v1::History {
             epoch: Some(epoch_to_wire(history.epoch)),
@@ -47,5 +25,23 @@ impl Service {
                 histories: histories.into_iter().map(history).collect(),
             }),
         })
+    }
+
+    /// See `ForgetEdge`.
+    pub async fn forget_edge(
+        &self,
+        caller: &Caller,
+        request: &v1::ForgetEdgeRequest,
+    ) -> Result<v1::ForgetEdgeResponse, Fault> {
+        // An edge serves every domain.
+        let forgotten = match caller.bound.is_some() {
+            true => Err(Fault::Forbidden("edges: it is for some domains".into())),
+            false => self.sessions.forget(&request.edge).await,
+        };
+        if let Ok(processes) = forgotten {
+            let (edge, by) = (&request.edge, &caller.principal);
+            tracing::info!(name: "edge_forgotten", edge, processes, %by, "an edge is forgotten");
+        }
+        forgotten.map(|processes| v1::ForgetEdgeResponse { processes })
     }
 }

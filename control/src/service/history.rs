@@ -19,14 +19,6 @@ impl Service {
     pub async fn history(
         &self,
         caller: &Caller,
-        request: v1::ListLinkHistoryRequest,
-    ) -> Result<v1::ListLinkHistoryResponse, Fault> {
-        self.counted("ListLinkHistory", self.try_history(caller, &request).await)
-    }
-
-    async fn try_history(
-        &self,
-        caller: &Caller,
         request: &v1::ListLinkHistoryRequest,
     ) -> Result<v1::ListLinkHistoryResponse, Fault> {
         let key = self.key(caller, &request.name).await?;
@@ -69,11 +61,7 @@ impl Service {
     }
 
     /// See `RestoreLink`.
-    pub async fn restore(&self, caller: &Caller, request: v1::RestoreLinkRequest) -> Result<v1::Link, Fault> {
-        self.counted("RestoreLink", self.try_restore(caller, &request).await)
-    }
-
-    async fn try_restore(
+    pub async fn restore(
         &self,
         caller: &Caller,
         request: &v1::RestoreLinkRequest,

@@ -65,14 +65,6 @@ impl Service {
     pub async fn list(
         &self,
         caller: &Caller,
-        request: v1::ListLinksRequest,
-    ) -> Result<v1::ListLinksResponse, Fault> {
-        self.counted("ListLinks", self.try_list(caller, &request).await)
-    }
-
-    async fn try_list(
-        &self,
-        caller: &Caller,
         request: &v1::ListLinksRequest,
     ) -> Result<v1::ListLinksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;

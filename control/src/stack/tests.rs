@@ -24,7 +24,7 @@ impl Bench {
         let store: Arc<dyn Repository> =
             Arc::new(Sqlite::open(&folder.join("linkr.db"), Options::default()).unwrap());
         let secret = mint(&*store, Wish::admin()).unwrap().reveal().to_owned();
-        let keys = Arc::new(Keys::open(store.clone(), Arc::default(), None).unwrap());
+        let keys = Arc::new(Keys::open(store.clone(), None).unwrap());
         Self { folder, store, keys, secret }
     }
 

@@ -5,6 +5,7 @@ use super::feed::{self, Feeder};
 use super::grpc::{self, Out};
 use super::reflection::Reflection;
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::{Caller, Fault};
 use prost::Message;
@@ -29,6 +30,16 @@ pub struct Calls {
     pub service: Arc<Service>,
     /// Keys.
     pub keys: Arc<Keys>,
+    /// Where each call is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Calls {
+    /// Counts a call and its outcome.
+    fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
+        self.metrics.count(method, answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK"));
+        answer
+    }
 }
 
 /// An answer on its way, as it would be sent over gRPC.
@@ -49,7 +60,7 @@ macro_rules! calls {
                         call: Request<v1::$request>,
                     ) -> Result<Response<v1::$answer>, Status> {
                         let (caller, request) = grpc::taken(call)?;
-                        grpc::answer(self.$on.$own(&caller, request).await)
+                        grpc::answer(self.counted(stringify!($name), self.$on.$own(&caller, &request).await))
                     }
                 )*
                 $($($streams)*)?
@@ -65,10 +76,11 @@ macro_rules! calls {
                 match name {
                     $($(
                         stringify!($name) => {
-                            let on = self.$on.clone();
+                            let on = self.clone();
                             let request: v1::$request = request.transcode_to().map_err(|_| Fault::Internal)?;
                             Ok(Box::pin(async move {
-                                Ok(on.$own(&caller, request).await?.encode_to_vec())
+                                let answer = on.$on.$own(&caller, &request).await;
+                                Ok(on.counted(stringify!($name), answer)?.encode_to_vec())
                             }))
                         }
                     )*)*

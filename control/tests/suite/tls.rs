@@ -140,7 +140,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), end).await.unwrap();
-    let keys = control::keys::Keys::open(again_open, Arc::default(), None).unwrap();
+    let keys = control::keys::Keys::open(again_open, None).unwrap();
     assert!(keys.of_edge(&"fra-9".into()).is_err() && keys.of_edge(&"fra-1".into()).is_ok());
     world.stop().await;
 }
