@@ -16,8 +16,6 @@ use prost::Message;
 use proto::v1;
 
 const LARGEST_PAGE: i32 = 1_000;
-/// Bytes: every edge is told all domains in one message.
-const NOT_FOUND: usize = 1_024;
 
 impl Service {
     /// See `CreateDomain`.
@@ -137,8 +135,9 @@ impl Service {
                         let why = "leads to a host of ours, which could be a loop";
                         return Err(Fault::invalid("not_found", why));
                     }
-                    if target.as_bytes().len() > NOT_FOUND {
-                        return Err(Fault::invalid("not_found", format!("is longer than {NOT_FOUND} bytes")));
+                    let most = draft::bound("linkr.v1.Domain", "not_found", |rule| rule.max_length);
+                    if target.as_bytes().len() > most {
+                        return Err(Fault::invalid("not_found", format!("is longer than {most} bytes")));
                     }
                     DomainField::NotFound(Some(target))
                 }

@@ -136,8 +136,8 @@ fn said(link: &v1::Link) -> Vec<&'static str> {
 }
 
 /// A bound that the `.proto` says of a field.
-fn bound(field: &str, of: fn(&FieldRule) -> u32) -> usize {
-    let member = shape("linkr.v1.Link").and_then(|shape| shape.member(field));
+pub fn bound(message: &str, field: &str, of: fn(&FieldRule) -> u32) -> usize {
+    let member = shape(message).and_then(|shape| shape.member(field));
     member.map_or(0, |member| of(&member.rule) as usize)
 }
 
@@ -173,7 +173,7 @@ pub fn class(given: i32) -> Result<Class, Fault> {
 }
 
 fn text(field: &'static str, given: &str) -> Result<String, Fault> {
-    let most = bound(field, |rule| rule.max_length);
+    let most = bound("linkr.v1.Link", field, |rule| rule.max_length);
     if given.len() > most {
         return Err(Fault::invalid(field, format!("is longer than {most} bytes")));
     }
@@ -181,7 +181,8 @@ fn text(field: &'static str, given: &str) -> Result<String, Fault> {
 }
 
 fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
-    let (most, longest) = (bound("tags", |rule| rule.max_items), bound("tags", |rule| rule.max_length));
+    let of = |rule| bound("linkr.v1.Link", "tags", rule);
+    let (most, longest) = (of(|rule| rule.max_items), of(|rule| rule.max_length));
     if given.len() > most {
         return Err(Fault::invalid("tags", format!("has more than {most} tags")));
     }

@@ -108,6 +108,7 @@ fn called(shape: &Shape) -> String {
 pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<(), Wrong> {
     let value = match (member.list, tree) {
         (_, Tree::Null) => return Ok(()),
+        (true, Tree::List(all)) if all.len() > member.rule.most as usize => return Err(too_many(member)),
         (false, tree) => one(member, tree)?,
         (true, Tree::List(all)) if matches!(member.form, Form::Text) => {
             let texts = all.into_iter().map(|tree| match tree {
@@ -131,6 +132,11 @@ pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<
 fn twice(one: &str, other: &str) -> Wrong {
     let (first, second) = if one > other { (one, other) } else { (other, one) };
     Wrong::new(first, format!("is there, and so is {second}: one of both says when"))
+}
+
+/// Of a list that nobody has held against its bound.
+pub fn too_many(member: &Member) -> Wrong {
+    Wrong::new(&member.name, format!("has more than {} elements", member.rule.most))
 }
 
 fn not_a_list(member: &Member) -> Wrong {

@@ -189,6 +189,9 @@ pub fn with_body(
         let member = route.input.member(&member_name).filter(|member| route.source(member) == Source::Body);
         let Some(member) = member else { return Err(unknown(&member_name)) };
         match (&member.form, member.list, tree) {
+            (Form::Message(_), true, Tree::List(all)) if all.len() > member.rule.most as usize => {
+                return Err(read::too_many(member));
+            }
             (Form::Message(kind), true, Tree::List(all)) => {
                 let items = batch(kind, name.unwrap_or_default(), all).map_err(|(at, wrong)| Wrong {
                     field: format!("{member_name}[{at}]{}", dotted(&wrong)),
