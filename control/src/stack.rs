@@ -21,7 +21,6 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -77,7 +76,8 @@ async fn named(mut request: Request, next: Next) -> Response {
     let span = tracing::error_span!("call", request_id = &*text, trace_id = trace);
     request.extensions_mut().insert(RequestId(text));
     let grpc = is_grpc(request.headers());
-    let mut response = if let Err(fault) = one_host(&request).and_then(|()| one_of_each(request.headers())) {
+    let one_host = exposition::one_host(&request).map_err(|why| Fault::invalid("host", why));
+    let mut response = if let Err(fault) = one_host.and_then(|_| one_of_each(request.headers())) {
         refusal(grpc, &fault)
     } else if grpc && request.version() < Version::HTTP_2 {
         let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
@@ -92,31 +92,6 @@ async fn named(mut request: Request, next: Next) -> Response {
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
-}
-
-/// A request says once which host it is for (RFC 9112, section 3.2; RFC 9113, section 8.3.1): with two, a proxy before
-/// us may have gone by the other.
-fn one_host(request: &Request) -> Result<(), Fault> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let (host, more, authority) = (hosts.next(), hosts.next(), request.uri().authority());
-    if authority.is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(Fault::invalid("host", "names a user, which nobody asked for"));
-    }
-    let Some(host) = host else {
-        let needs = request.version() == Version::HTTP_11;
-        return if needs { Err(Fault::invalid("host", "is missing")) } else { Ok(()) };
-    };
-    if more.is_some() {
-        return Err(Fault::invalid("host", "is there twice"));
-    }
-    let given = host.to_str().ok().filter(|host| !host.contains('@'));
-    let given = given.filter(|host| host.is_empty() || host.parse::<Authority>().is_ok());
-    let given = given.ok_or_else(|| Fault::invalid("host", "is none"))?;
-    let other = authority.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(given));
-    if other {
-        return Err(Fault::invalid("host", "is another than that of the request's target (:authority)"));
-    }
-    Ok(())
 }
 
 /// Of these a request has one, or none: which of two counts would be a guess.

@@ -1,6 +1,7 @@
 //! The admin listener, the same for both halves: probes, `/metrics`, `/version`, and what its owner adds. It has few
 //! places and short deadlines, so that it takes no descriptors from those whom the process is there for.
 
+use crate::host::allowed;
 use crate::places::{Place, Places, network};
 use crate::{Format, Registry, file_limit};
 use axum::Router;
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +70,8 @@ pub struct Admin {
 impl Admin {
     /// Answers until the runtime ends.
     pub async fn serve(self, listener: TcpListener) {
-        if let Some(address) = listener.local_addr().ok().filter(|address| !address.ip().is_loopback()) {
+        let own = listener.local_addr().ok();
+        if let Some(address) = own.filter(|address| !address.ip().to_canonical().is_loopback()) {
             tracing::warn!(
                 name: "admin_exposed",
                 %address,
@@ -82,7 +84,7 @@ impl Admin {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    tokio::spawn(converse(stream, places.take(network(peer.ip())).0, router.clone()));
+                    tokio::spawn(converse(stream, places.take(network(peer.ip())).0, own, router.clone()));
                 }
                 Err(error) => {
                     if told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
@@ -139,9 +141,16 @@ async fn scrape(registry: Arc<Mutex<Registry>>, fields: HeaderMap) -> impl IntoR
 }
 
 /// One connection to its end, or until another has its place.
-async fn converse(stream: TcpStream, place: Place<IpAddr>, router: Router) {
-    let service =
-        service_fn(move |request: Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+async fn converse(stream: TcpStream, place: Place<IpAddr>, own: Option<SocketAddr>, router: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (allowed, router) = (allowed(own, &request), router.clone());
+        async move {
+            match allowed {
+                Ok(()) => router.oneshot(request.map(Body::new)).await,
+                Err(refused) => Ok(refused.into_response()),
+            }
+        }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let connection = http.serve_connection(TokioIo::new(stream), service);
@@ -155,7 +164,6 @@ async fn converse(stream: TcpStream, place: Place<IpAddr>, router: Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     struct Loading;
@@ -179,9 +187,12 @@ mod tests {
     }
 
     async fn ask(address: SocketAddr, path: &str) -> String {
+        say(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n")).await
+    }
+
+    async fn say(address: SocketAddr, head: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
@@ -205,6 +216,28 @@ mod tests {
                 "{path}: {answer}"
             );
         }
+    }
+
+    /// Found by attack: a page whose name leads to 127.0.0.1 (DNS rebinding) had its visitor's browser read /metrics.
+    #[tokio::test]
+    async fn pages_of_other_names_read_nothing() {
+        let address = served().await;
+        for (host, status) in [
+            (format!("Host: {address}\r\n"), 200),
+            ("Host: evil.example\r\n".to_owned(), 421),
+            ("Host: localhost\r\nHost: evil.example\r\n".to_owned(), 400),
+            (String::new(), 400),
+        ] {
+            for path in ["/metrics", "/version", "/nothing"] {
+                let answer = say(address, &format!("GET {path} HTTP/1.1\r\n{host}")).await;
+                let status = if (path, status) == ("/nothing", 200) { 404 } else { status };
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}{path}: {answer}");
+            }
+        }
+        let answer = say(address, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n").await;
+        assert!(answer.contains("answers no host evil.example"), "{answer}");
+        let post = "POST /version HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n";
+        assert!(say(address, post).await.starts_with("HTTP/1.1 403 "));
     }
 
     /// Found by attack: half heads on the admin listener took the descriptors of the whole process.

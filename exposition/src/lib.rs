@@ -11,6 +11,7 @@ mod classic;
 pub mod clock;
 mod files;
 mod handshakes;
+mod host;
 mod listen;
 mod places;
 
@@ -22,6 +23,7 @@ use std::fmt;
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
+pub use host::one_host;
 pub use listen::cannot_listen;
 pub use places::{Place, Places, network};
 pub use prometheus_client::collector::Collector;

@@ -232,7 +232,7 @@ fn reachable(admin: SocketAddr) -> Result<(), String> {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&admin, PATIENCE_FOR_ADMIN)?;
         stream.set_read_timeout(Some(PATIENCE_FOR_ADMIN))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = vec![0; 12];
         stream.read_exact(&mut answer)?;
         Ok(answer)

@@ -31,7 +31,7 @@ fn the_admin_a_visitor_and_a_probe_are_served_beside_crowds_of_strangers() {
             (linkr.api(), REFUSED),
             (linkr.api(), PINGS),
             (linkr.api(), ""),
-            (linkr.admin(), "GET /metrics HTTP/1.1\r\nHost: a"),
+            (linkr.admin(), "GET /metrics HTTP/1.1\r\nHost: localhost"),
         ] {
             let stop = &stop;
             scope.spawn(move || crowd(address, what.as_bytes(), stop));

@@ -24,7 +24,7 @@ const DRIVEN: [(&str, &str, u64); 7] = [
 fn scrape(admin: SocketAddr, accept: &str) -> (String, Vec<u8>) {
     let answer = raw(
         admin,
-        &format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"),
+        &format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"),
     );
     let end = answer.windows(4).position(|at| at == b"\r\n\r\n").expect("a whole head");
     let head = text(&answer[..end]).to_ascii_lowercase();

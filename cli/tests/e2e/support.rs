@@ -383,7 +383,7 @@ impl<S: Read + Write> Connection<S> {
         fields: &[(&str, &str)],
         body: &str,
     ) -> std::io::Result<()> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: go.test\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         for (name, value) in fields {
             let _ = write!(request, "{name}: {value}\r\n");
         }
