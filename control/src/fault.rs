@@ -99,8 +99,10 @@ pub enum Fault {
     NoRoute,
     /// REST: something is at this path, but not with this method.
     NoMethod,
-    /// REST: the body is not announced as JSON.
+    /// REST: the body is not announced as JSON, or as JSON in another charset.
     NotJson,
+    /// REST: the body is compressed, or otherwise coded.
+    Encoded,
 }
 
 /// What a fault is called on each transport.
@@ -206,6 +208,10 @@ impl Fault {
             Self::NotJson => {
                 let title = "the body is not announced as JSON";
                 (Code::InvalidArgument, S::UNSUPPORTED_MEDIA_TYPE, "NOT_JSON", title)
+            }
+            Self::Encoded => {
+                let title = "the body has a content coding";
+                (Code::InvalidArgument, S::UNSUPPORTED_MEDIA_TYPE, "ENCODED", title)
             }
         };
         Names { grpc, http, reason, title }
@@ -328,7 +334,8 @@ impl std::fmt::Display for Fault {
             Self::Store(fault) => fault.fmt(f),
             Self::NoRoute => write!(f, "nothing is at this path; links are at /v1/links"),
             Self::NoMethod => write!(f, "this path does not know this method"),
-            Self::NotJson => write!(f, "send the body with Content-Type: application/json"),
+            Self::NotJson => write!(f, "send the body with Content-Type: application/json, in UTF-8"),
+            Self::Encoded => write!(f, "send the body as it is, without Content-Encoding"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What every call passes on its way in, over gRPC and REST alike: a request id, a panic that ends one call alone, a
 //! deadline, a key, a scope, an allowance, a size. No call is known by name here but in the table.
 
+mod bodies;
 mod guard;
 mod limits;
 mod linger;
@@ -76,22 +77,25 @@ async fn named(mut request: Request, next: Next) -> Response {
     let span = tracing::error_span!("call", request_id = &*text, trace_id = trace);
     request.extensions_mut().insert(RequestId(text));
     let grpc = is_grpc(request.headers());
-    let one_host = exposition::one_host(&request).map_err(|why| Fault::invalid("host", why));
-    let mut response = if let Err(fault) = one_host.and_then(|_| one_of_each(request.headers())) {
+    let mut response = if let Err(fault) = unambiguous(&request) {
         refusal(grpc, &fault)
     } else if grpc && request.version() < Version::HTTP_2 {
         let mut response = Response::new(Body::from("gRPC needs HTTP/2\n"));
         *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
         response
     } else {
-        let streams = table::streams(request.uri().path());
-        let (head, body) = request.into_parts();
-        let (body, crowded) = linger::lingering(body, grpc, grpc && streams);
-        let response = next.run(Request::from_parts(head, body)).instrument(span).await;
-        if crowded.is_so() { refusal(grpc, &Fault::Overloaded) } else { response }
+        next.run(request.map(|body| linger::lingering(body, grpc))).instrument(span).await
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// Refuses what could be read in two ways.
+fn unambiguous(request: &Request) -> Result<(), Fault> {
+    exposition::one_host(request).map_err(|why| Fault::invalid("host", why))?;
+    let wrong = |(name, why): (Option<&str>, _)| Fault::invalid(name.unwrap_or("name").to_owned(), why);
+    exposition::in_utf8(request.uri()).map_err(wrong)?;
+    one_of_each(request.headers())
 }
 
 /// Of these a request has one, or none: which of two counts would be a guess.

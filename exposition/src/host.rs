@@ -1,5 +1,6 @@
 //! Which host a request is for, and whether it may come from a page of another one.
 
+use crate::in_utf8;
 use axum::http::uri::Authority;
 use axum::http::{Request, StatusCode, Version, header};
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +41,9 @@ pub fn one_host<B>(request: &Request<B>) -> Result<Option<Authority>, &'static s
 /// The status and the words of the refusal.
 pub fn allowed<B>(own: Option<SocketAddr>, request: &Request<B>) -> Result<(), (StatusCode, String)> {
     let host = one_host(request).map_err(|why| (StatusCode::BAD_REQUEST, format!("the host {why}\n")))?;
+    if let Err((name, why)) = in_utf8(request.uri()) {
+        return Err((StatusCode::BAD_REQUEST, format!("{} {why}\n", name.unwrap_or("the path"))));
+    }
     let on_loopback = own.is_some_and(|own| own.ip().to_canonical().is_loopback());
     let elsewhere = host.as_ref().filter(|host| on_loopback && !is_local(host.host()));
     if let Some(host) = elsewhere {

@@ -9,6 +9,7 @@ mod admin;
 pub mod certificates;
 mod classic;
 pub mod clock;
+mod escapes;
 mod files;
 mod handshakes;
 mod host;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
+pub use escapes::in_utf8;
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
 pub use host::one_host;

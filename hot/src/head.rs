@@ -394,7 +394,10 @@ impl<'a> Fields<'a> {
                 }
             }
             17 if is_framing(name, b"transfer-encoding") => (self.unusual, self.content) = (true, true),
-            20 if is(name, b"x-linkr-min-revision") => self.min_revision = Some(trim(value)),
+            20 if is(name, b"x-linkr-min-revision") => {
+                let again = self.min_revision.replace(trim(value)).is_some();
+                (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
+            }
             _ => {}
         }
     }

@@ -55,6 +55,18 @@ fn a_head_is_plain_if_it_asks_for_nothing_more() {
     }
 }
 
+/// Found by attack: of two revisions one was forgotten, and the answer could be older than its reader had seen.
+#[test]
+fn two_least_revisions_are_refused() {
+    let with = |fields: &str| get("GET /a HTTP/1.1", fields);
+    let one = "X-Linkr-Min-Revision: 1-00000007-5\r\n";
+    assert_eq!(head(with(one).as_bytes()).unwrap().min_revision, Some(&b"1-00000007-5"[..]));
+    for again in [one, "x-linkr-min-revision:\r\n", "X-LINKR-MIN-REVISION: 1-00000007-9\r\n"] {
+        refused(&with(&format!("{one}A: b\r\n{again}")), Refusal::BadRequest);
+        refused(&with(&format!("{again}{one}")), Refusal::BadRequest);
+    }
+}
+
 #[test]
 fn one_empty_line_in_front_is_passed_over_and_two_are_not() {
     assert!(head(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());

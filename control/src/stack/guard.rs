@@ -51,24 +51,33 @@ const PIECE: usize = 16 * 1024;
 /// What a call was let in with.
 struct Admission {
     caller: Caller,
+    /// Who holds what the call takes.
+    holder: Holder,
     known: Option<Arc<Known>>,
     place: Option<Place>,
 }
 
 /// The layer.
-pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let grpc = is_grpc(request.headers());
     let (method, admitted) = guard.admit(&request, grpc);
     match admitted {
-        Ok(Admission { caller, known, mut place }) => {
+        Ok(Admission { caller, holder, known, mut place }) => {
             if let Some(place) = &mut place {
                 place.turn().await;
             }
             let seat = request.extensions().get::<Peer>().map(|peer| peer.seat.clone());
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
-            request.extensions_mut().insert(caller);
-            let response = call.run(next.run(request)).await;
+            let streams = grpc && table::streams(request.uri().path());
+            let (mut head, body) = request.into_parts();
+            let (body, broken_off) = guard.limits.bodies.counted(body, holder, &caller.bound, streams);
+            head.extensions.insert(caller);
+            let mut response = call.run(next.run(Request::from_parts(head, body))).await;
             guard.metrics.took(method, began.elapsed());
+            if let Some(fault) = broken_off.get() {
+                guard.metrics.refused(fault.names().reason);
+                response = refusal(grpc, fault);
+            }
             if let Some((place, seat)) = place.as_mut().zip(seat) {
                 place.offer(seat);
             }
@@ -142,8 +151,8 @@ impl Guard {
                 Some(Scope::Feed) => Holder::Edges,
                 _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
             };
-            let place = self.limits.places.take(call.name, holder, &caller.bound)?;
-            return Ok(Admission { caller, known: None, place });
+            let place = self.limits.places.take(call.name, holder.clone(), &caller.bound)?;
+            return Ok(Admission { caller, holder, known: None, place });
         };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
@@ -174,11 +183,11 @@ impl Guard {
             None if scope == Scope::Feed => Holder::Edges,
             _ => Holder::Key(known.principal.clone()),
         };
-        let place = self.limits.places.take(call.name, holder, &known.bound)?;
+        let place = self.limits.places.take(call.name, holder.clone(), &known.bound)?;
         known.note_use();
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
         let caller = Caller { principal, bound, edge: known.edge.clone(), pace: Some(pace), ..caller };
-        Ok(Admission { caller, known: Some(known), place })
+        Ok(Admission { caller, holder, known: Some(known), place })
     }
 }
 

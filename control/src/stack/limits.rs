@@ -1,5 +1,6 @@
 //! Token buckets: how much a key and all keys of a domain may ask for, and how often an address may be refused. Their memory has a bound.
 
+use super::bodies::Bodies;
 use super::places::Places;
 use crate::Fault;
 use crate::caller::Bound;
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Limits {
     /// Places for calls that last.
     pub(super) places: Arc<Places>,
+    /// Bodies that have not ended.
+    pub(super) bodies: Arc<Bodies>,
     keys: DefaultKeyedRateLimiter<u64>,
     domains: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<u64>,
@@ -42,6 +45,7 @@ impl Default for Limits {
         let of = |(rate, burst)| Quota::per_second(some(rate)).allow_burst(some(burst));
         Self {
             places: Arc::default(),
+            bodies: Arc::default(),
             keys: DefaultKeyedRateLimiter::keyed(of(KEY)),
             domains: DefaultKeyedRateLimiter::keyed(of(DOMAIN)),
             addresses: DefaultKeyedRateLimiter::keyed(of(REFUSALS)),

@@ -15,7 +15,7 @@ const TAKEN: Duration = Duration::from_secs(30);
 
 /// Calls that are counted together: all of them that may be under way, and those of one key or edge.
 #[derive(Debug)]
-struct Kind {
+pub(super) struct Kind {
     /// The call, or what they have in common.
     name: &'static str,
     calls: &'static [&'static str],
@@ -76,6 +76,17 @@ pub enum Holder {
     All,
 }
 
+impl Holder {
+    /// All that hold what this one does.
+    pub(super) fn and_all(self, bound: &Bound) -> Vec<Self> {
+        let mut all = vec![self, Self::All];
+        if let Some(name) = bound.counted_as() {
+            all.extend([Self::Bound, Self::Domain(name.clone())]);
+        }
+        all
+    }
+}
+
 type Held = (&'static str, Holder);
 
 /// See the module.
@@ -109,10 +120,7 @@ impl Places {
         let Some(kind) = KINDS.iter().find(|kind| kind.calls.contains(&call)) else {
             return Ok(None);
         };
-        let mut holders = vec![holder, Holder::All];
-        if let Some(name) = bound.counted_as() {
-            holders.extend([Holder::Bound, Holder::Domain(name.clone())]);
-        }
+        let holders = holder.and_all(bound);
         let mut held = self.held();
         for holder in &holders {
             let share = kind.share(holder);
@@ -166,7 +174,12 @@ impl Place {
 }
 
 impl Kind {
-    fn share(&self, holder: &Holder) -> usize {
+    /// What takes memory, and no turns.
+    pub(super) const fn of_bytes(name: &'static str, most: usize, one: usize) -> Self {
+        Self { name, calls: &[], most, one, last: false, turns: None, pages: false }
+    }
+
+    pub(super) fn share(&self, holder: &Holder) -> usize {
         match holder {
             Holder::Key(_) | Holder::Edge(_) => self.one,
             Holder::Domain(_) => self.one * 2,
@@ -176,7 +189,7 @@ impl Kind {
         }
     }
 
-    fn full(&self, holder: &Holder, share: usize) -> Fault {
+    pub(super) fn full(&self, holder: &Holder, share: usize) -> Fault {
         let whose = match holder {
             Holder::All => return Fault::Full { what: self.name, most: share, last: self.last },
             Holder::Domain(domain) => format!("the keys for {domain}"),

@@ -83,6 +83,7 @@ async fn every_row_of_the_table() {
         Fault::NoRoute,
         Fault::NoMethod,
         Fault::NotJson,
+        Fault::Encoded,
     ] {
         check(&fault).await;
     }
@@ -211,11 +212,15 @@ async fn check(fault: &Fault) {
                 bench.rest("POST /v1/links", &[], good).await,
             )
         }
-        Fault::NoRoute | Fault::NoMethod | Fault::NotJson => {
+        Fault::NoRoute | Fault::NoMethod | Fault::NotJson | Fault::Encoded => {
             let reply = match fault {
                 Fault::NoRoute => bench.rest("GET /v2/links", &[], Value::Null).await,
                 Fault::NoMethod => bench.rest("PUT /v1/links/a", &[], Value::Null).await,
-                _ => rendered(&bench.world.raw("POST /v1/links", &[], b"{}".to_vec()).await),
+                _ => {
+                    let json = [("content-type", "application/json"), ("content-encoding", "gzip")];
+                    let headers = if *fault == Fault::Encoded { &json[..] } else { &[] };
+                    rendered(&bench.world.raw("POST /v1/links", headers, b"{}".to_vec()).await)
+                }
             };
             assert_eq!(reply, rest, "{fault:?}");
             bench.world.stop().await;

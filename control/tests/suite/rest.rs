@@ -133,3 +133,51 @@ async fn what_is_there_twice_is_refused_and_not_guessed() {
     assert_eq!(told.body["detail"], "page_size is many, and not a whole number that fits");
     world.stop().await;
 }
+
+/// Found by attack: all of these were read as if nothing were said.
+#[tokio::test]
+async fn a_body_in_another_coding_or_charset_is_415() {
+    let world = World::new().await;
+    let make = json!({"target": "https://a.example/"}).to_string().into_bytes();
+    for (kind, coding, expected) in [
+        ("application/json", "gzip", (415, "ENCODED")),
+        ("application/json", "identity, gzip", (415, "ENCODED")),
+        ("application/json; charset=iso-8859-1", "identity", (415, "NOT_JSON")),
+        ("application/json; profile=x; CharSet=\"utf-16\"", "identity", (415, "NOT_JSON")),
+        ("application/json; charset", "identity", (415, "NOT_JSON")),
+        ("application/json; charset=UTF-8", "Identity", (201, "")),
+        ("Application/JSON;charset=\"utf-8\"; profile=x", "identity", (201, "")),
+    ] {
+        for call in ["POST /v1/links", "POST /v1/domains"] {
+            let body = if call.ends_with("domains") && expected.0 == 201 { continue } else { make.clone() };
+            let headers = [("content-type", kind), ("content-encoding", coding)];
+            let reply = world.raw(call, &headers, body).await;
+            let reason = reply.body["reason"].as_str().unwrap_or_default();
+            assert_eq!((reply.status.as_u16(), reason), expected, "{kind}, {coding}");
+            let takes = reply.headers.get("accept-encoding").map(|takes| takes.to_str().unwrap());
+            assert_eq!(takes, (reason == "ENCODED").then_some("identity"));
+        }
+    }
+    world.stop().await;
+}
+
+/// Found by attack: a filter with an escape that is not UTF-8 was read with another letter in it.
+#[tokio::test]
+async fn escapes_that_are_not_utf8_are_refused_with_the_encoding() {
+    let world = World::new().await;
+    for (call, field) in [
+        ("GET /v1/links?filter=%ff", "filter"),
+        ("GET /v1/links?page_size=1&page_token=a%C3", "page_token"),
+        ("GET /v1/links:watch?revision=%80", "revision"),
+        ("GET /v1/keys?%ff=1", "%ff"),
+        ("GET /v1/codes/%ff", "name"),
+        ("DELETE /v1/edges/a%FE", "name"),
+    ] {
+        let reply = world.rest(call, Value::Null).await;
+        assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!(field)), "{call}");
+        assert!(reply.body["detail"].as_str().unwrap().contains("UTF-8"), "{}", reply.body);
+    }
+    let lone = world.rest("GET /v1/links?filter=100%", Value::Null).await;
+    assert!(lone.status == 400 && lone.body["detail"].as_str().unwrap().contains("%25"), "{}", lone.body);
+    world.stop().await;
+}

@@ -126,6 +126,9 @@ fn read(bytes: &[u8]) -> Option<Request> {
         return None;
     }
     let host = hosts.into_iter().next();
+    if all("x-linkr-min-revision").len() > 1 {
+        return None;
+    }
     if target.len() > MAX_REQUEST_TARGET_BYTES {
         return None;
     }

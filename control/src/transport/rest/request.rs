@@ -153,15 +153,29 @@ fn set(message: &mut DynamicMessage, member: &Member, text: String) -> Result<()
 /// here without asking first.
 fn announced(headers: &HeaderMap, body: Result<Bytes, Fault>) -> Result<Bytes, Fault> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
+    let mut kinds = kind.split(';');
+    let kind = kinds.next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") || !kinds.all(in_utf8) {
         return Err(Fault::NotJson);
+    }
+    let plain =
+        |coding: &HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Err(Fault::Encoded);
     }
     let mut body = body?;
     if body.starts_with(MARK) {
         body = body.slice(MARK.len()..); // RFC 8259, section 8.1
     }
     Ok(body)
+}
+
+/// Whether a parameter of a media type leaves it at UTF-8, which is what JSON is written in (RFC 8259, section 8.1).
+fn in_utf8(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let value = value.trim().trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset")
+        || ["utf-8", "utf8"].iter().any(|own| value.eq_ignore_ascii_case(own))
 }
 
 /// The members of a body; where nothing is asked for, there may be none.

@@ -31,6 +31,7 @@ const OWN: &[Fault] = &[
     Fault::EtagMismatch,
     Fault::IdempotencyMismatch,
     Fault::NotJson,
+    Fault::Encoded,
     Fault::TooLarge(""),
     Fault::Overloaded,
     Fault::Share { what: "", share: 0, whose: String::new(), last: true },
