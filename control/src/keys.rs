@@ -13,7 +13,7 @@ pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 
 use crate::caller::Bound;
-use crate::port::{KeyRow, Pool, Repository, StoreFault};
+use crate::port::{KeyMark, KeyRow, Pool, Repository, StoreFault};
 use crate::stack::Limits;
 use crate::{Fault, clock};
 use expiry::Clock;
@@ -25,7 +25,9 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Between two looks whether a key changed.
 const POLL: Duration = Duration::from_millis(300);
@@ -44,7 +46,7 @@ pub struct Keys {
 }
 
 struct Table {
-    version: i64,
+    mark: KeyMark,
     read_at: Instant,
     /// Hashes are of 256 bits: how long a look-up takes says nothing of how much of a guess was right.
     by_hash: HashMap<Hash, Arc<Known>>,
@@ -170,14 +172,14 @@ impl Keys {
     /// Those of the store.
     pub fn open(store: Arc<dyn Repository>, own: Option<&Secret>) -> Result<Self, StoreFault> {
         let read_at = Instant::now();
-        let (version, rows) = store.key_rows().keys()?;
+        let (mark, rows) = store.key_rows().keys_since(KeyMark::NONE)?;
         let clock = Arc::new(Clock::default());
         note_times(&clock, &rows);
         tell_of_old(&rows, clock.now());
         let mut by_hash: HashMap<_, _> =
             rows.iter().map(|row| (row.hash, Arc::new(Known::of(row, &clock)))).collect();
         by_hash.extend(own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None)))));
-        let table = RwLock::new(Table { version, read_at, by_hash });
+        let table = RwLock::new(Table { mark, read_at, by_hash });
         Ok(Self { kept: Kept::new(store), clock, table })
     }
 
@@ -229,8 +231,20 @@ impl Keys {
         table.read_at.elapsed() < CURRENT
     }
 
-    /// Looks whether a key changed, until `stop`.
-    pub async fn run(self: Arc<Self>, limits: Arc<Limits>, mut stop: watch::Receiver<bool>) {
+    /// Looks whether a key changed, until `stop`, on a thread of its own: however much the others have to do, what was
+    /// revoked is known in time, and nobody is refused because it is not.
+    pub fn start(self: Arc<Self>, limits: Arc<Limits>, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+        let (run, shared) = (self.run(limits, stop), Handle::current());
+        tokio::task::spawn_blocking(move || match Builder::new_current_thread().enable_time().build() {
+            Ok(own) => {
+                own.block_on(run);
+                own.shutdown_background(); // a store that does not answer is not waited for
+            }
+            Err(_) => shared.block_on(run),
+        })
+    }
+
+    async fn run(self: Arc<Self>, limits: Arc<Limits>, mut stop: watch::Receiver<bool>) {
         let (mut noted, mut trouble) = (Instant::now(), Spell::default());
         loop {
             self.clock.look();
@@ -276,11 +290,10 @@ impl Keys {
 
     /// Looks whether a key changed.
     pub async fn refresh(&self) -> Result<(), StoreFault> {
-        let (began, known) =
-            (Instant::now(), self.table.read().unwrap_or_else(PoisonError::into_inner).version);
-        let read = self.kept.all(known).await?;
+        let (began, seen) = (Instant::now(), self.table.read().unwrap_or_else(PoisonError::into_inner).mark);
+        let read = self.kept.changed(seen).await?;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some((version, rows)) = read.filter(|(version, _)| *version > table.version) {
+        if let Some((mark, rows)) = read.filter(|(mark, _)| mark.version > table.mark.version) {
             note_times(&self.clock, &rows);
             for row in rows {
                 match table.by_hash.get(&row.hash) {
@@ -289,7 +302,7 @@ impl Keys {
                     None => drop(table.by_hash.insert(row.hash, Arc::new(Known::of(&row, &self.clock)))),
                 }
             }
-            table.version = version;
+            table.mark = mark;
         }
         table.read_at = table.read_at.max(began);
         Ok(())

@@ -98,6 +98,9 @@ pub trait KeyRows: Send + Sync {
     fn key_version(&self) -> Result<i64, StoreFault>;
     /// That number, and every key in the order in which they were made; none is older than the number says.
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
+    /// How far they are read with this, and every key that was made or revoked behind `seen`, and maybe others: all, where
+    /// what changed cannot be told.
+    fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault>;
     /// One by its name.
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault>;
     /// How many keys for some domains the one of these has that has most: those that may be used at `now`, and those made
@@ -111,6 +114,30 @@ pub trait KeyRows: Send + Sync {
     fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault>;
     /// Notes when keys were last used, in Unix milliseconds.
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault>;
+}
+
+/// How far the keys were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyMark {
+    /// See [`KeyRows::key_version`].
+    pub version: i64,
+    /// The last note of the audit then.
+    pub note: i64,
+}
+
+/// Changes of keys that are read one by one; of more all are.
+const CHANGES: i64 = 1_000;
+
+impl KeyMark {
+    /// Nothing is read yet.
+    pub const NONE: Self = Self { version: 0, note: i64::MAX };
+
+    /// Whether so many notes behind this mark tell all that led to `now`: there is one for each version. One that was
+    /// overtaken by a later one, or cut, or that another program did not write, is missed here.
+    #[must_use]
+    pub fn leads_to(self, now: Self, notes: i64) -> bool {
+        (0..=CHANGES).contains(&notes) && now.version - self.version == notes
+    }
 }
 
 /// A key as it is kept. Times are in Unix milliseconds.

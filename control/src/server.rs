@@ -295,7 +295,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     ];
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, Floor::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
-    tasks.extend(asked.map(|keys| tokio::spawn(keys.run(limits, stopped))));
+    tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
     Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
 }
 

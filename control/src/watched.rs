@@ -7,8 +7,8 @@ use crate::journal::{By, Request};
 use crate::metrics::StoreNumbers;
 use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Pool, Repository,
-    Row, SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Pool,
+    Repository, Row, SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::LogView;
@@ -272,6 +272,10 @@ impl KeyRows for Watched {
 
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         self.read("keys", |store| store.key_rows().keys())
+    }
+
+    fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
+        self.read("keys", |store| store.key_rows().keys_since(seen))
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {

@@ -5,7 +5,7 @@ use super::calls::LIVE;
 use crate::caller::Bound;
 use crate::journal::By;
 use crate::lanes::Lanes;
-use crate::port::{KeyRow, Noted, Pool, Repository, StoreFault, Who};
+use crate::port::{KeyMark, KeyRow, Noted, Pool, Repository, StoreFault, Who};
 use crate::service::blocking;
 use crate::{Caller, Fault, wire};
 use prost::Message;
@@ -52,11 +52,11 @@ impl Kept {
         self.store.pool()
     }
 
-    /// Every key, for the entrance alone, if one changed since the version `known`.
-    pub async fn all(&self, known: i64) -> Result<Option<(i64, Vec<KeyRow>)>, StoreFault> {
+    /// The keys that changed since `seen`, for the entrance alone, if any did.
+    pub async fn changed(&self, seen: KeyMark) -> Result<Option<(KeyMark, Vec<KeyRow>)>, StoreFault> {
         let read = move |store: &dyn Repository| {
             let keys = store.key_rows();
-            if keys.key_version()? == known { Ok(None) } else { keys.keys().map(Some) }
+            if keys.key_version()? == seen.version { Ok(None) } else { keys.keys_since(seen).map(Some) }
         };
         blocking(&self.store, read).await
     }

@@ -122,8 +122,13 @@ impl Places {
         };
         let holders = holder.and_all(bound);
         let mut held = self.held();
+        let own = held.get(&(kind.name, holders[0].clone())).copied().unwrap_or(0);
         for holder in &holders {
-            let share = kind.share(holder);
+            let share = match holder {
+                // Whoever has few pages gets another one, however many keys have many.
+                Holder::All if kind.pages && own * 8 >= kind.one => kind.most / 4 * 3,
+                holder => kind.share(holder),
+            };
             if held.get(&(kind.name, holder.clone())).copied().unwrap_or(0) >= share {
                 return Err(kind.full(holder, share));
             }
@@ -288,6 +293,22 @@ mod tests {
             fault.to_string(),
             "32 lists of this caller are under way, and there may be no more: try again when one has ended"
         );
+    }
+
+    /// Found by attack: twelve keys with eight lists each had all places, and one list of another key was refused.
+    #[test]
+    fn many_lists_of_many_keys_leave_places_for_whoever_has_few() {
+        let places = Arc::<Places>::default();
+        let take = |key: &str| places.take("ListLinks", Holder::Key(key.into()), &Bound::default());
+        let mut held = Vec::new();
+        for round in 0..8 {
+            for key in 0..12 {
+                held.extend(take(&key.to_string()).map(|place| (round, place)).ok());
+            }
+        }
+        assert_eq!(held.len(), 72);
+        (0..4).for_each(|round| held.push((round, take("other").unwrap())));
+        assert!(take("other").is_err() && take("another").is_ok());
     }
 
     #[tokio::test]

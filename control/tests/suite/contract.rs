@@ -6,7 +6,9 @@ use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
 use control::journal::{By, Draft, Field, Intent, Item, Request, Retry, Verdict};
 use control::keys::{Scope, Scopes};
-use control::port::{History, Info, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time};
+use control::port::{
+    History, Info, KeyMark, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time,
+};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -319,6 +321,33 @@ pub fn key_row(n: u8, expire_time: Option<i64>) -> KeyRow {
     }
 }
 
+/// Found by attack: each change of one key read all of them, at every control.
+fn what_changed_of_the_keys_is_read_and_no_more(store: &dyn Repository) {
+    let keys = store.key_rows();
+    let row = |n: u8| KeyRow { client: n.to_string(), ..key_row(n, None) };
+    let put = |n: u8| assert!(keys.put_key(&row(n), 1, &by("CreateKey")).unwrap());
+    let ids = |rows: Vec<KeyRow>| rows.into_iter().map(|row| row.hash[0]).collect::<Vec<_>>();
+    (1..=9).for_each(put);
+    let (mark, all) = keys.keys_since(KeyMark::NONE).unwrap();
+    assert_eq!(ids(all), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(keys.keys_since(mark).unwrap(), (mark, Vec::new()));
+    put(10);
+    keys.revoke_key(&row(3), 20, &by("RevokeKey")).unwrap();
+    let (next, changed) = keys.keys_since(mark).unwrap();
+    assert_eq!(next.version, mark.version + 2);
+    assert_eq!(changed.iter().map(|row| row.revoke_time).collect::<Vec<_>>(), [Some(20), None]);
+    assert_eq!(ids(changed), [3, 10]);
+    // What changes nothing makes nobody read: neither a key that is refused nor one that is revoked once more.
+    assert!(!keys.put_key(&KeyRow { client: "4".into(), ..row(11) }, 1, &by("CreateKey")).unwrap());
+    keys.revoke_key(&row(3), 21, &by("RevokeKey")).unwrap();
+    assert_eq!(keys.keys_since(next).unwrap(), (next, Vec::new()));
+    // Where a note is missing it cannot be told what changed: all are read.
+    let missed = KeyMark { version: mark.version - 1, ..mark };
+    assert_eq!(ids(keys.keys_since(missed).unwrap().1).len(), 10);
+    put(11);
+    assert_eq!(ids(keys.keys_since(next).unwrap().1), [11]);
+}
+
 fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
     let row = key_row;
     let keys = store.key_rows();
@@ -406,6 +435,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
     super::audits::suite(&with_fresh);
     with_fresh(keys_are_kept_counted_and_revoked);
+    with_fresh(what_changed_of_the_keys_is_read_and_no_more);
     with_fresh(a_closed_store_answers_nothing);
 }
 

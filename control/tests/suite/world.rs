@@ -7,8 +7,8 @@ use control::journal::domains::DomainItem;
 use control::journal::{By, Request as Write};
 use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
 use control::port::{
-    Audits, Committed, Fetched, History, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Repository, Row,
-    SessionRow, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Repository,
+    Row, SessionRow, StoreFault, Tidied, Time, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};
@@ -281,6 +281,11 @@ impl KeyRows for Moody {
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         self.check()?;
         self.inner.keys()
+    }
+
+    fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
+        self.check()?;
+        self.inner.keys_since(seen)
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {

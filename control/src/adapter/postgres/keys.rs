@@ -5,7 +5,7 @@ use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
 use crate::adapter::raw;
 use crate::journal::{By, Note};
-use crate::port::{KeyRow, KeyRows, StoreFault};
+use crate::port::{KeyMark, KeyRow, KeyRows, StoreFault};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -17,6 +17,18 @@ impl KeyRows for Postgres {
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         // The version first: what is read behind it may be newer, and is then read once more.
         self.db.call(READ, async |db| Ok((version(db).await?, rows(db, "", &[]).await?)))
+    }
+
+    fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
+        self.db.call(READ, async |db| {
+            // The mark first: what is read behind it may be newer, and is then read once more.
+            let (now, notes) = marked(db, seen).await?;
+            let changed = "WHERE id IN \
+                           (SELECT substr(name, 6) FROM admin_audit WHERE number > $1 AND name LIKE 'keys/%')";
+            let told = seen.leads_to(now, notes);
+            let rows = if told { rows(db, changed, &[(&seen.note, Type::INT8)]).await? } else { rows(db, "", &[]).await? };
+            Ok((now, rows))
+        })
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
@@ -42,15 +54,15 @@ impl KeyRows for Postgres {
         let note = Note::key(by, row, Some(now));
         let noting = Noting::new(&note, now);
         let sql = format!(
-            "WITH raised AS (UPDATE key_version SET version = version + 1), \
-             gone AS (UPDATE keys SET revoke_time = $2 WHERE id = $8 AND revoke_time IS NULL RETURNING 1) {NOTE} FROM gone"
+            "WITH gone AS (UPDATE keys SET revoke_time = $2 WHERE id = $8 AND revoke_time IS NULL RETURNING 1), \
+             raised AS ({RAISE} WHERE EXISTS (SELECT FROM gone)) {NOTE} FROM gone"
         );
         self.db.call(WRITE, async |db| {
             let mut params = noting.params();
             params.push((&row.id, Type::TEXT));
-            let (begun, done, committed) =
-                tokio::join!(biased; db.run(BEGIN), db.rows(&sql, &params), db.run(COMMIT));
-            begun.and(committed).and(done.map(drop))
+            let (begun, locked, done, committed) =
+                tokio::join!(biased; db.run(BEGIN), db.run(LOCK), db.rows(&sql, &params), db.run(COMMIT));
+            begun.and(locked).and(committed).and(done.map(drop))
         })
     }
 
@@ -64,6 +76,20 @@ impl KeyRows for Postgres {
             db.rows(sql, &params).await.map(drop)
         })
     }
+}
+
+/// Until the end of the transaction: what is noted of keys is noted in the order of their versions.
+const LOCK: &str = "UPDATE key_version SET version = version";
+const RAISE: &str = "UPDATE key_version SET version = version + 1";
+
+/// How far the keys can be read, and how many notes of them there are behind `seen`.
+async fn marked(db: &Db<'_>, seen: KeyMark) -> Result<(KeyMark, i64), Trouble> {
+    let sql = "SELECT version, (SELECT coalesce(max(number), 0) FROM admin_audit), \
+               (SELECT count(*) FROM admin_audit WHERE number > $1 AND name LIKE 'keys/%') FROM key_version";
+    let rows = db.rows(sql, &[(&seen.note, Type::INT8)]).await?;
+    let row = rows.first().ok_or_else(|| StoreFault::Corrupt("key_version has no row".into()))?;
+    let number = |column| row.try_get::<_, i64>(column).map_err(|e| corrupt(&e));
+    Ok((KeyMark { version: number(0)?, note: number(1)? }, number(2)?))
 }
 
 async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
@@ -97,6 +123,7 @@ async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Tr
          SELECT $8, $9, $10, $11, $12, $2, $13, $15 WHERE $14 > (SELECT count(*) FROM keys WHERE client = $10 \
          AND domains = $12 AND id <> $8 AND revoke_time IS NULL AND (expire_time IS NULL OR expire_time > $2)) \
          ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id RETURNING 1), \
+         raised AS ({RAISE} WHERE EXISTS (SELECT FROM put)), \
          noted AS ({NOTE} FROM put WHERE NOT EXISTS (SELECT FROM admin_audit WHERE name = $1)) SELECT FROM put"
     );
     let (scopes, domains) = raw::key_words(row);
@@ -117,7 +144,7 @@ async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Tr
     let (begun, locked, put, committed) = tokio::join!(
         biased;
         db.run(BEGIN),
-        db.run("UPDATE key_version SET version = version + 1"),
+        db.run(LOCK),
         db.rows(&sql, &params),
         db.run(COMMIT),
     );

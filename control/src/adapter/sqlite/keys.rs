@@ -3,7 +3,7 @@
 use super::{Sqlite, audit, fault};
 use crate::adapter::raw;
 use crate::journal::{By, Note};
-use crate::port::{KeyRow, KeyRows, StoreFault};
+use crate::port::{KeyMark, KeyRow, KeyRows, StoreFault};
 use rusqlite::{Connection, Params, params};
 
 impl KeyRows for Sqlite {
@@ -13,6 +13,17 @@ impl KeyRows for Sqlite {
 
     fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
         self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, rows(db, "", [])?)))
+    }
+
+    fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
+        self.read(|db| {
+            // The mark first: what is read behind it may be newer, and is then read once more.
+            let (now, notes) = marked(db, seen).map_err(|e| fault(&e))?;
+            let changed = "WHERE id IN \
+                           (SELECT substr(name, 6) FROM admin_audit WHERE number > ?1 AND name LIKE 'keys/%')";
+            let told = seen.leads_to(now, notes);
+            Ok((now, if told { rows(db, changed, [seen.note])? } else { rows(db, "", [])? }))
+        })
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
@@ -51,6 +62,14 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached("SELECT version FROM key_version")?.query_row([], |row| row.get(0))
 }
 
+/// How far the keys can be read, and how many notes of them there are behind `seen`.
+fn marked(db: &Connection, seen: KeyMark) -> rusqlite::Result<(KeyMark, i64)> {
+    let sql = "SELECT version, (SELECT coalesce(max(number), 0) FROM admin_audit), \
+               (SELECT count(*) FROM admin_audit WHERE number > ?1 AND name LIKE 'keys/%') FROM key_version";
+    db.prepare_cached(sql)?
+        .query_row([seen.note], |row| Ok((KeyMark { version: row.get(0)?, note: row.get(1)? }, row.get(2)?)))
+}
+
 fn raise(db: &Connection) -> rusqlite::Result<()> {
     db.execute("UPDATE key_version SET version = version + 1", []).map(drop)
 }
@@ -73,8 +92,9 @@ fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &By) -> rusqlite::Result<
     let sql = "UPDATE keys SET revoke_time = ?2 WHERE id = ?1 AND revoke_time IS NULL";
     if db.execute(sql, params![row.id, now])? > 0 {
         audit::note(db, &Note::key(by, row, Some(now)), now)?;
+        raise(db)?;
     }
-    raise(db)
+    Ok(())
 }
 
 fn put(db: &Connection, row: &KeyRow, most: usize, by: &By) -> rusqlite::Result<bool> {
