@@ -68,6 +68,12 @@ impl Floor {
         Arc::new(Seat { floor: self.clone(), address, standing, given_up: Notify::new() })
     }
 
+    /// Waits for connections that lost their places to be closed, for a moment.
+    pub async fn settled(&self) {
+        self.strangers.settled().await;
+        self.known.settled().await;
+    }
+
     fn known(&self, holder: Arc<str>) -> Place<Arc<str>> {
         let (place, made_room) = self.known.take(holder);
         let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);

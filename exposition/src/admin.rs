@@ -82,6 +82,7 @@ impl Admin {
         let (router, places) = (self.router(), Places::new(PLACES.min(file_limit() / SHARE)));
         let mut told: Option<Instant> = None;
         loop {
+            places.settled().await;
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     tokio::spawn(converse(stream, places.take(network(peer.ip())).0, own, router.clone()));

@@ -6,19 +6,28 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Connections that lost their places and are not closed yet, before somebody new has to wait for them.
+const LEAVING: usize = 16;
+/// For how long at most: a call that is under way may be answered first.
+const LEAVE: Duration = Duration::from_millis(10);
 
 /// Places by who holds them: a network, or a key.
 #[derive(Debug)]
 pub struct Places<K> {
     most: usize,
     table: Mutex<Table<K>>,
+    left: Notify,
 }
 
 #[derive(Debug)]
 struct Table<K> {
     by_holder: HashMap<K, BTreeMap<Rank, Arc<Notify>>>,
     taken: usize,
+    /// Connections that lost their places and are not closed yet.
+    leaving: usize,
     last: u64,
 }
 
@@ -51,8 +60,8 @@ impl<K: Clone + Eq + Hash> Places<K> {
     /// So many places, at least one.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
-        let table = Table { by_holder: HashMap::new(), taken: 0, last: 0 };
-        Arc::new(Self { most: most.max(1), table: Mutex::new(table) })
+        let table = Table { by_holder: HashMap::new(), taken: 0, leaving: 0, last: 0 };
+        Arc::new(Self { most: most.max(1), table: Mutex::new(table), left: Notify::new() })
     }
 
     /// Takes one for a connection of `holder`, if need be from another connection: then whose it was, and how many that one
@@ -67,6 +76,17 @@ impl<K: Clone + Eq + Hash> Places<K> {
         table.by_holder.entry(holder.clone()).or_default().insert(Rank::Open(number), end.clone());
         drop(table);
         (Place { places: self.clone(), holder, number, end }, made_room)
+    }
+
+    /// Waits for connections that lost their places to be closed, for a moment: whoever accepts faster than they are
+    /// closed has the descriptors of all of them.
+    pub async fn settled(&self) {
+        let few_are_leaving = async {
+            while self.table().leaving > LEAVING {
+                self.left.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(LEAVE, few_are_leaving).await;
     }
 
     /// Connections that hold one.
@@ -85,6 +105,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         let (holder, places) = self.by_holder.iter().max_by_key(|(_, places)| places.len())?;
         let (holder, count, first) = (holder.clone(), places.len(), *places.first_key_value()?.0);
         self.leave(&holder, first)?.notify_one();
+        self.leaving += 1;
         Some((holder, count))
     }
 
@@ -123,8 +144,10 @@ impl<K: Clone + Eq + Hash> Place<K> {
 impl<K: Clone + Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut table = self.places.table();
-        for rank in [Rank::Open(self.number), Rank::Refused(self.number)] {
-            table.leave(&self.holder, rank);
+        let mut ranks = [Rank::Open(self.number), Rank::Refused(self.number)].into_iter();
+        if !ranks.any(|rank| table.leave(&self.holder, rank).is_some()) {
+            table.leaving -= 1;
+            self.places.left.notify_one();
         }
     }
 }
@@ -168,6 +191,22 @@ mod tests {
         all[1].refused();
         drop(all);
         assert_eq!(places.taken(), 1);
+    }
+
+    /// Found with 5,000 strangers: who lost their places had their descriptors still, and there was none for anybody.
+    #[tokio::test(start_paused = true)]
+    async fn somebody_new_waits_for_those_who_are_leaving() {
+        let places = Places::new(1);
+        let mut leaving: Vec<Place<IpAddr>> = (0..=LEAVING + 1).map(|_| places.take(address(9)).0).collect();
+        let began = tokio::time::Instant::now();
+        places.settled().await;
+        let waited = began.elapsed();
+        assert!((LEAVE..2 * LEAVE).contains(&waited), "not for ever: {waited:?}");
+        tokio::join!(places.settled(), async { drop(leaving.remove(0)) });
+        assert_eq!(began.elapsed(), waited, "no longer when one is gone");
+        drop(leaving);
+        let table = places.table();
+        assert_eq!((table.taken, table.leaving), (0, 0));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub async fn accept(
 ) {
     let (mut connections, mut last, mut trouble) = (JoinSet::new(), None, Spell::default());
     loop {
+        floor.settled().await;
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             _ = stopped(&mut ending) => {

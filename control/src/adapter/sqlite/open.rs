@@ -75,7 +75,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
     // A log that does not belong to the file stays beside it.
     connection.set_db_config(NO_CKPT, true).map_err(|e| broken(&e))?;
-    let runner = migrations::migrations::runner();
+    let runner = steps();
     let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
@@ -281,4 +281,31 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
         [crate::writer::unix_ms()],
     )?;
     Ok(())
+}
+
+/// In one transaction: refinery keeps a step and the line that it was taken in two, and a store whose linkr ended between
+/// them was never opened again.
+fn steps() -> refinery::Runner {
+    migrations::migrations::runner().set_grouped(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_first_start_was_cut_at_its_tables_is_made_by_the_next() {
+        let mut store = Connection::open_in_memory().unwrap();
+        let last = steps().get_migrations().len() / 2;
+        let cut = format!(
+            "CREATE TABLE refinery_schema_history
+                (version INT4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255));
+            CREATE TRIGGER cut BEFORE INSERT ON refinery_schema_history WHEN NEW.version = {last}
+                BEGIN SELECT RAISE(FAIL, 'the disk is full'); END;"
+        );
+        store.execute_batch(&cut).unwrap();
+        steps().run(&mut store).unwrap_err();
+        store.execute_batch("DROP TRIGGER cut").unwrap();
+        steps().run(&mut store).unwrap();
+    }
 }
