@@ -8,9 +8,9 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,8 @@ const BEHIND: Duration = Duration::from_secs(60 * 60);
 
 /// Runs it: `ca.pem`, `server.pem` and a file for each edge, every private key beside them as `….key` (0600).
 pub fn make(args: &Certs) -> Result<(), Fault> {
-    fs::create_dir_all(&args.dir).map_err(|fault| cannot(&args.dir, &fault))?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.dir);
+    made.map_err(|fault| cannot(&args.dir, &fault))?;
     let issuer = authority(&args.dir)?;
     let server =
         Leaf { name: "server", names: args.host.clone(), usage: ExtendedKeyUsagePurpose::ServerAuth };

@@ -4,11 +4,13 @@ use crate::args::{Backup, PutBack};
 use crate::fault::Fault;
 use crate::{out, serve};
 use control::StoreAt;
-use control::adapter::{postgres, sqlite};
+use control::adapter::{self, postgres, sqlite};
+use std::path::Path;
 
 /// `linkr backup FILE`.
 pub fn backup(args: &Backup) -> Result<(), Fault> {
     let file = args.file.display();
+    tell_of_left(&args.file);
     let head = match serve::kept(&args.at)? {
         StoreAt::Sqlite(store) => sqlite::backup(&store, &args.file).map_err(Fault::new)?,
         StoreAt::Postgres(options) => {
@@ -31,19 +33,28 @@ pub fn restore(args: &PutBack) -> Result<(), Fault> {
     if let Some(dir) = store.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         serve::directory(dir)?;
     }
+    tell_of_left(&store.canonicalize().unwrap_or(store.clone()));
     let done = sqlite::restore(&args.file, &store, args.accept).map_err(Fault::new)?;
     let shown = store.display();
     out::line(&format!("{shown} holds everything up to revision {}", revision(done.head)))?;
     if let Some(kept) = done.kept {
         let (kept, log) = (kept.display(), format!("{}-wal", kept.display()));
-        let log =
-            if std::path::Path::new(&log).exists() { format!(", and its log {log}") } else { String::new() };
+        let log = if Path::new(&log).exists() { format!(", and its log {log}") } else { String::new() };
         out::line(&format!("what was there before is {kept}{log}"))?;
         if !log.is_empty() {
             out::line(&format!("to undo this, move both back, as {shown} and {shown}-wal"))?;
         }
     }
     out::line("its next start begins a new history there, and every edge that has seen more begins anew")
+}
+
+fn tell_of_left(to: &Path) {
+    for left in adapter::left(to) {
+        let left = left.display();
+        out::note(&format!(
+            "{left} was left by a linkr backup or restore that was killed: nothing needs it, remove it"
+        ));
+    }
 }
 
 /// As a write answers it, with the history beside it.

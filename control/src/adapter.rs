@@ -7,5 +7,7 @@ mod schema;
 pub mod sqlite;
 mod unfinished;
 
+pub use unfinished::left;
+
 /// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.
 const ROOM: usize = 1 << 20;

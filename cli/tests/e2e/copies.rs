@@ -2,7 +2,7 @@
 
 use crate::stores::{Store, control};
 use crate::support::{
-    Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, bounded, command, text, until,
+    Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, bounded, command, skip, text, until,
 };
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -403,4 +403,56 @@ fn an_older_file_beside_a_newer_log_is_looked_through_after_a_crash() {
     sh(dir.path(), "cmp old data/linkr.db; cmp log data/linkr.db-wal; cp good data/linkr.db");
     let control = try_start(&dir, "sqlite:data/linkr.db").unwrap();
     assert_eq!(codes(&control, &dir).len(), 302);
+}
+
+/// What was mounted for a test goes with it.
+struct Mounts<'a>(&'a Dir);
+
+impl Drop for Mounts<'_> {
+    fn drop(&mut self) {
+        let script = "umount -q data; umount -q beside; true";
+        let _ = std::process::Command::new("sh").current_dir(self.0.path()).args(["-c", script]).status();
+    }
+}
+
+/// Found by attack: its device had another number then, and the store was called a copy.
+#[test]
+fn a_volume_that_is_mounted_again_after_kill_9_has_its_store_and_a_copy_of_it_beside_has_not() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let made = "mkdir data beside && truncate -s 32M volume && mkfs.ext4 -q -I 256 volume && mount -o loop volume data";
+    let made = std::process::Command::new("sh").current_dir(dir.path()).args(["-c", made]).output();
+    let _mounts = Mounts(&dir);
+    if !made.is_ok_and(|made| made.status.success()) {
+        return skip("a_volume_that_is_mounted_again", "a file system in a file cannot be mounted");
+    }
+    let mut up = Linkr::up(&dir);
+    up.ok(&dir, &["link", "create", "https://example.com/1", "--code", "one"]);
+    up.kill();
+    drop(up);
+    sh(dir.path(), "umount data; cp volume copy; mount -o loop volume data; mount -o loop copy beside");
+    let why = try_start(&dir, "sqlite:beside/linkr.db").map(|_| ()).unwrap_err();
+    assert!(why.contains("is a copy of one that was open in a running linkr"), "{why}");
+    // What lies there is the volume to the last byte, under another number.
+    let device = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().dev();
+    assert_ne!(device("beside"), device("data"));
+    sh(dir.path(), "umount data");
+    let again = try_start(&dir, "sqlite:beside/linkr.db").unwrap();
+    assert_eq!(codes(&again, &dir).into_keys().collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
+fn a_backup_names_what_a_killed_one_left() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    drop(Linkr::up(&dir));
+    dir.write("copy.db.new-00c0ffee", "half of it");
+    dir.write("copy.db.new-mine", "");
+    let done = linkr(&dir, &["backup", "copy.db", "--data-dir", "data"]);
+    let said = text(&done.stderr);
+    assert!(done.status.success() && said.lines().count() == 1, "{said}");
+    assert!(
+        said.contains("copy.db.new-00c0ffee was left by a linkr backup or restore that was killed"),
+        "{said}"
+    );
 }

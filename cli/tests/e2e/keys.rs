@@ -122,6 +122,8 @@ fn certificates_stand_in_for_keys_between_edge_and_control() {
     assert_eq!(text(&made.stdout).lines().count(), 2, "{}", text(&made.stdout));
     let private = std::fs::metadata(dir.path().join("certs/fra-1.key")).unwrap();
     assert_eq!(private.permissions().mode() & 0o777, 0o600);
+    let folder = std::fs::metadata(dir.path().join("certs")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     let lasts = |file: &str, days: u32| {
         let until = |days: u32| {
             let mut openssl = std::process::Command::new("openssl");

@@ -4,17 +4,40 @@ use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// Between the name that a copy is to have and a number of eight digits.
+const NEW: &str = ".new-";
+
 /// A file under another name until it is whole; gone if it does not get there.
 pub(super) struct Unfinished {
     path: PathBuf,
+    /// Locked for as long as somebody works on it.
+    _file: File,
+}
+
+/// Copies on their way to `to` that nobody works on any more: whoever did was killed.
+pub fn left(to: &Path) -> Vec<PathBuf> {
+    let Some(front) = to.file_name().map(|name| named(Path::new(name), NEW)) else { return Vec::new() };
+    let is_left = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let number = name.strip_prefix(front.as_os_str().as_encoded_bytes());
+        number.is_some_and(|number| number.len() == 8 && number.iter().all(u8::is_ascii_hexdigit))
+            && proto::own::read(path).is_ok_and(|file| file.try_lock().is_ok())
+    };
+    let there = fs::read_dir(folder_of(to)).into_iter().flatten().flatten();
+    there.map(|entry| entry.path()).filter(is_left).collect()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Unfinished {
     /// Made for its owner alone, under a name that nobody else has.
     pub fn new(to: &Path) -> std::io::Result<Self> {
-        let path = named(to, &format!(".new-{:08x}", crate::random::u32()));
-        File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path })
+        let path = named(to, &format!("{NEW}{:08x}", crate::random::u32()));
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        let _ = file.try_lock(); // where there are no locks, nobody is told of what is left
+        Ok(Self { path, _file: file })
     }
 
     pub fn path(&self) -> &Path {
@@ -30,8 +53,7 @@ impl Unfinished {
     pub fn becomes(self, to: &Path) -> std::io::Result<()> {
         self.settle()?;
         fs::rename(&self.path, to)?;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(folder_of(to))?.sync_all()
     }
 
     fn remove(&self) {
@@ -69,6 +91,10 @@ mod tests {
         let (one, other) = (Unfinished::new(&to).unwrap(), Unfinished::new(&to).unwrap());
         one.becomes(&to).unwrap();
         assert!(other.path().exists(), "two at once");
+        assert!(left(&to).is_empty(), "it is worked on");
+        fs::write(named(&to, ".new-0badcafe"), "of one that was killed").unwrap();
+        assert_eq!(left(&to), [named(&to, ".new-0badcafe")]);
+        fs::remove_file(named(&to, ".new-0badcafe")).unwrap();
         drop(other);
         for ending in [".new", ".new-wal", ".new-journal"] {
             assert_eq!(fs::read(named(&to, ending)).unwrap(), b"mine");

@@ -47,3 +47,24 @@ fn a_store_may_be_a_link_and_is_made_where_that_leads() {
     );
     assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().seq, 10);
 }
+
+#[test]
+fn a_start_names_the_log_that_a_restore_moved_away_and_did_not_replace() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
+    let why = |mark: &Mark| match judge(&path, mark, &now, Log::Missing, None) {
+        Judged::Refused(why) => why,
+        other => panic!("{other:?}"),
+    };
+    sh(
+        &folder,
+        "cp linkr.db linkr.db.before-1; cp linkr.db-wal linkr.db.before-1-wal; touch linkr.db.before-2-wal",
+    );
+    assert!(why(&mark).contains("its write-ahead log") && !why(&mark).contains("before-"), "another file's");
+    // As a restore does it before it gives the new file the name.
+    sh(&folder, "ln linkr.db linkr.db.before-2");
+    let (there, back) = (folder.file("linkr.db.before-2-wal"), folder.file("linkr.db-wal"));
+    let words = format!("mv {} {} and start", there.display(), back.display());
+    assert!(why(&mark).contains(&words), "{}", why(&mark));
+}

@@ -2,7 +2,7 @@
 //! name when it is whole and on disk.
 
 use super::file::{Identity, beside, companions, folder_of, held, owned_as, regular};
-use super::mark::{self, Judged, Log};
+use super::mark::{self, Judged, KEPT, Log};
 use super::witness::Noted;
 use super::{check, fault, open};
 use crate::adapter::unfinished::Unfinished;
@@ -193,7 +193,7 @@ fn keep(store: &Path) -> std::io::Result<Option<PathBuf>> {
     }
     let _ = mark::roll_back(store); // one that is too damaged for that keeps its journal
     let now = crate::wire::timestamp(crate::writer::unix_ms()).to_string().replace([':', '.'], "-");
-    let kept = beside(store, &format!(".before-{now}"));
+    let kept = beside(store, &format!("{KEPT}{now}"));
     fs::hard_link(store, &kept)?;
     for ending in ["-journal", "-wal", "-shm"] {
         match fs::rename(beside(store, ending), beside(&kept, ending)) {

@@ -1,14 +1,15 @@
 //! The mark in the database file itself: open or closed, and as which file. By it a copy of an open store is known as
 //! one (docs/decisions/0006). It is read without the write-ahead log, since a copy may lack that or have another's.
 
-use super::file::{Identity, beside, is_same};
+use super::file::{Identity, beside, folder_of, is_same};
 use super::read;
 use super::witness::Noted;
 use link::{Epoch, Position};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::io::Read;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Logs of one opening follow each other by a count in their heads; one that is further away is another's. A log is begun
@@ -19,6 +20,9 @@ const ANEW: u32 = 8;
 /// Bytes of the head of a log, and where in it that count stands.
 const LOG_HEAD: usize = 32;
 const COUNT: std::ops::Range<usize> = 16..20;
+
+/// Behind the name of a store, in front of a time: what a restore gives to the file that was there.
+pub(super) const KEPT: &str = ".before-";
 
 /// What a file says about itself.
 #[derive(Clone, Debug)]
@@ -200,17 +204,41 @@ pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: O
              {way_out}"
         )),
         // Before the log of an opening is known, nothing was acknowledged.
-        (None, true) if log == Log::Missing && mark.salt.is_some() => Judged::Refused(format!(
-            "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone: writes that \
-             were acknowledged may be missing; put {shown}-wal back, or restore a backup; linkr restore --accept {shown} \
-             goes on without them"
-        )),
+        (None, true) if log == Log::Missing && mark.salt.is_some() => {
+            Judged::Refused(match moved_log(path, now) {
+                Some([there, back]) => format!(
+                    "the store {shown} was open when its linkr ended, and a linkr restore that did not come to its end has \
+                 moved its write-ahead log to {there}, with writes that were acknowledged: mv {there} {back} and start, or \
+                 run that restore again",
+                    there = there.display(),
+                    back = back.display()
+                ),
+                None => format!(
+                    "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone: writes that \
+                 were acknowledged may be missing; put {shown}-wal back, or restore a backup; linkr restore --accept {shown} \
+                 goes on without them"
+                ),
+            })
+        }
         (None, true) if !mark.fits(log) && !noted.is_some_and(Noted::left) => Judged::Refused(format!(
             "{shown}-wal is the write-ahead log of another opening than the last one of {shown}: together they would be \
              neither; put back what belongs together, or restore a backup; {way_out}"
         )),
         (None, true) => Judged::Good,
     }
+}
+
+/// Where a restore that was killed left the log, beside the other name that it gave this very file; and its place.
+fn moved_log(path: &Path, now: &Identity) -> Option<[PathBuf; 2]> {
+    let path = path.canonicalize().ok()?;
+    let mut front = path.file_name()?.to_owned();
+    front.push(KEPT);
+    let kept = std::fs::read_dir(folder_of(&path)).ok()?.flatten().find(|entry| {
+        entry.file_name().as_encoded_bytes().starts_with(front.as_encoded_bytes())
+            && entry.metadata().is_ok_and(|file| file.ino() == now.inode)
+            && beside(&entry.path(), "-wal").exists()
+    });
+    kept.map(|kept| [beside(&kept.path(), "-wal"), beside(&path, "-wal")])
 }
 
 /// A number for an opening.
