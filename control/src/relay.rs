@@ -101,19 +101,31 @@ pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Re
     let Some(redis) = redis else {
         return Ok((Offers::default(), Relays { place: None, lines: Vec::new() }));
     };
-    let ca = redis.ca.as_ref().map(|file| {
-        let read = proto::file::read(file);
+    let over_tls = redis.url.contains("rediss");
+    let ca = redis.ca.clone().or_else(|| proto::file::unusual_authorities().filter(|_| over_tls));
+    let ca = ca.map(|file| {
+        let read = proto::file::read(&file);
         let read = read.map_err(|e| format!("cannot read the authorities in {}: {e}", file.display()))?;
         Ok::<_, String>(read.bytes)
     });
     let wanted = "redis://[user:password@]host[:port][/database], or rediss:// for TLS";
-    let place = Place::new(&redis.url, ca.transpose()?)
-        .map_err(|e| format!("--redis is no address of Redis, such as {wanted}: {e}"))?;
+    let place = Place::new(&redis.url, ca.transpose()?).map_err(|e| {
+        format!("--redis is no address of Redis, such as {wanted}: {e}{}", between_nodes(&redis.url))
+    })?;
     let shards = redis.shards.max(1);
     metrics.relay.open(shards);
     let (senders, receivers) = (0..shards).map(|_| mpsc::channel(WAITING_OFFERS)).unzip();
     let offers = Offers { lines: senders, metrics: metrics.clone() };
     Ok((offers, Relays { place: Some(Arc::new(place)), lines: receivers }))
+}
+
+/// What whoever wrote a comma may not know.
+fn between_nodes(url: &str) -> &'static str {
+    if url.contains(',') {
+        ". A comma separates nodes: one in a user's name or password is written %2C"
+    } else {
+        ""
+    }
 }
 
 impl Relays {

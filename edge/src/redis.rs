@@ -47,7 +47,14 @@ impl RedisUrl {
     /// # Errors
     /// One line for people, which never repeats the password.
     pub fn parse(urls: &str) -> Result<Self, String> {
-        let mut all = urls.split(',').map(Self::one).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let all = urls.split(',').map(Self::one).collect::<Result<Vec<_>, _>>();
+        let all = all.map_err(|why| match urls.contains(',') {
+            true => {
+                format!("{why}; a comma separates nodes: one in a user's name or password is written %2C")
+            }
+            false => why,
+        })?;
+        let mut all = all.into_iter();
         let first = all.next().ok_or("names no Redis")?;
         Ok(all.fold(first, |mut first, mut other| {
             first.nodes.append(&mut other.nodes);
@@ -360,6 +367,18 @@ mod tests {
         let words = String::from_utf8(bytes).unwrap();
         let words = words.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect::<Vec<_>>();
         format!("{}{needed:?}", words.join(" "))
+    }
+
+    /// Found by attack: a comma in a password ended the node, and the refusal did not say so.
+    #[test]
+    fn a_comma_in_a_password_is_escaped() {
+        let url = RedisUrl::parse("redis://u:p%2Cw@a:1,redis://b:2").unwrap();
+        assert_eq!((url.password.as_deref(), url.nodes.len()), (Some("p,w"), 2));
+        let refused = |url: &str| RedisUrl::parse(url).map(|_| ()).unwrap_err();
+        for url in ["redis://u:p,w@a:1", "redis://u:12,w@a:1", "redis://a:1,b:2"] {
+            assert!(refused(url).contains("%2C"), "{url}");
+        }
+        assert!(!refused("redis:/a").contains("%2C"));
     }
 
     #[test]

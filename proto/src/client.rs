@@ -2,6 +2,7 @@
 
 mod why;
 
+use crate::file::unusual_authorities;
 use crate::pem::{self, Wanted};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -64,9 +65,9 @@ impl Access {
         if !url.starts_with("https://") {
             return Ok(endpoint);
         }
-        let mut tls = match &self.ca {
+        let mut tls = match self.ca.clone().or_else(unusual_authorities) {
             Some(ca) => ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(pem::read(ca, Wanted::Certificates)?)),
+                .ca_certificate(Certificate::from_pem(pem::read(&ca, Wanted::Certificates)?)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.identity {

@@ -56,6 +56,13 @@ pub fn read(file: &Path) -> Result<Small> {
     read_until(file, Instant::now() + PATIENCE)
 }
 
+/// The file that `SSL_CERT_FILE` names if it is a pipe or a device. What reads this machine's authorities would wait for its
+/// end, each time, and it comes once or never: read it here instead.
+pub fn unusual_authorities() -> Option<PathBuf> {
+    let file = PathBuf::from(std::env::var_os("SSL_CERT_FILE")?);
+    file.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir()).then_some(file)
+}
+
 /// Whether a text is marked as UTF-16, in whichever order of bytes.
 pub fn is_utf_16(text: &[u8]) -> bool {
     text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")

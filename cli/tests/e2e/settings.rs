@@ -5,6 +5,7 @@ use crate::causes::says;
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text};
 use std::fs;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 fn run(dir: &Dir, words: &[&str], env: &[(&str, &str)]) -> Output {
     command(LINKR, dir.path()).args(words).envs(env.iter().copied()).output().unwrap()
@@ -36,6 +37,9 @@ fn settings_without_an_effect_are_errors() {
         (&["up", "--redis-shards", "4"], &["--redis-shards", "there is none", "--redis"]),
         (&["edge", "--redis-ca", "certs/ca.pem"], &["--redis-ca", "there is none"]),
         (&["edge", "--redis", "redis://h", "--redis-ca", "certs/ca.pem"], &["--redis-ca", "rediss://"]),
+        (&["edge", "--redis", "redis://u:p,w@127.0.0.1:1"], &["--redis", "a comma", "%2C"]),
+        (&["up", "--redis", "redis://u:p,w@127.0.0.1:1"], &["--redis", "comma", "%2C"]),
+        (&["control", "--redis", "redis://u:p,w@127.0.0.1:1"], &["--redis", "comma", "%2C"]),
         (&["up", "--hot-set-bytes", "1024"], &["--hot-set-bytes", "16KiB"]),
         (&["up", "--workers", "1025"], &["1025", "1024"]),
         (&["up", "--listen", "127.0.0.1:8082"], &["--admin and --listen are the same address"]),
@@ -197,4 +201,27 @@ fn secrets_are_not_shown() {
     let said =
         text(&run(&dir, &["link", "list", "--server", "127.0.0.1:1", "--key", "lk_hunter2"], &[]).stderr);
     assert!(said.contains("--key can be read by every user") && !said.contains("hunter2"), "{said}");
+}
+
+/// Found by attack: what reads this machine's authorities waited for the end of a pipe, and read a device until no memory
+/// was left.
+#[test]
+fn authorities_that_do_not_end_are_told_and_not_waited_for() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let pipe = dir.file("pipe");
+    assert!(command("mkfifo", dir.path()).arg(&pipe).status().unwrap().success());
+    for file in [&*pipe, "/dev/zero"] {
+        for words in [
+            &["link", "list", "--server", "https://127.0.0.1:1", "--key", "lk_x"][..],
+            &["control", "--redis", "rediss://127.0.0.1:1"],
+            &["edge", "--redis", "rediss://127.0.0.1:1"],
+        ] {
+            let began = Instant::now();
+            let done = run(&dir, words, &[("SSL_CERT_FILE", file)]);
+            let said = text(&done.stderr);
+            assert!(!done.status.success() && said.contains(file), "{words:?}: {said}");
+            assert!(began.elapsed() < Duration::from_secs(20), "{words:?}: {:?}", began.elapsed());
+        }
+    }
 }
