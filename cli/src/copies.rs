@@ -42,7 +42,7 @@ pub fn restore(args: &PutBack) -> Result<(), Fault> {
         let log = if Path::new(&log).exists() { format!(", and its log {log}") } else { String::new() };
         out::line(&format!("what was there before is {kept}{log}"))?;
         if !log.is_empty() {
-            out::line(&format!("to undo this, move both back, as {shown} and {shown}-wal"))?;
+            out::line(&format!("to undo this: linkr restore --accept {kept}, which takes its log along"))?;
         }
     }
     out::line("its next start begins a new history there, and every edge that has seen more begins anew")

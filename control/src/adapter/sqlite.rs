@@ -5,6 +5,7 @@ mod check;
 mod copies;
 mod domains;
 mod file;
+mod index;
 mod keeper;
 mod keys;
 mod mark;
@@ -39,6 +40,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use witness::State;
 
 /// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
@@ -133,10 +135,17 @@ impl Sqlite {
         Ok(answer)
     }
 
-    fn note_closed(&self, head: Position) {
+    /// The log goes only where the file says of itself that it is closed.
+    fn noted_at_the_end(&self, writer: &Connection, closed: bool) {
         let files = &self.health.files;
-        let noted = files.note(|witness| (witness.is_open, witness.seq) = (false, head.seq));
-        let _ = noted.and_then(|()| files.note_is_kept()); // open beside a closed store says nothing wrong
+        let state = if closed { State::Closed } else { State::Left };
+        if let Ok(head) = read::head(writer) {
+            let noted = files.note(|witness| (witness.state, witness.seq) = (state, head.seq));
+            let _ = noted.and_then(|()| files.note_is_kept()); // open beside a closed store says nothing wrong
+        }
+        if closed {
+            let _ = writer.set_db_config(open::NO_CKPT, false); // else an empty log stays
+        }
     }
 
     /// After something that cannot be, the whole store is looked through.
@@ -271,16 +280,16 @@ impl Repository for Sqlite {
         self.readers.close();
         let Some(writer) = locked(&self.writer).take() else { return };
         let store = self.path.display();
-        let not_closed = |why: &dyn std::fmt::Display| {
-            tracing::warn!(name: "store_not_closed", %store, %why, "store not closed: the next start recovers it, and a copy of it is refused");
-        };
-        if self.health.good().is_err() {
-            let _ = writer.set_db_config(open::NO_CKPT, true); // what lies there now is not ours to write into
-        } else {
-            match mark::close(&writer).and_then(|closed| Ok((closed, read::head(&writer)?))) {
-                Ok((true, head)) => self.note_closed(head),
-                Ok((false, _)) => not_closed(&"another program reads it"),
-                Err(fault) => not_closed(&fault),
+        if self.health.good().is_ok() {
+            let closed = mark::close(&writer);
+            self.noted_at_the_end(&writer, matches!(closed, Ok(true)));
+            let why = match closed {
+                Ok(true) => None,
+                Ok(false) => Some("another program reads it".to_owned()),
+                Err(fault) => Some(fault.to_string()),
+            };
+            if let Some(why) = why {
+                tracing::warn!(name: "store_not_closed", %store, %why, "store not closed: the next start recovers it, and a copy of it is refused");
             }
         }
         drop(writer);

@@ -38,52 +38,68 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let path = store.canonicalize().map_err(|e| cannot(&e))?;
     companions(&path).map_err(|why| cannot(&why))?;
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
-    let least = may_be_read(store, &path, &file)?;
+    let there = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
     let new = Unfinished::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
-    let source = open::reader(&path).map_err(|e| unread(store, &e))?;
+    let source = match there.alone {
+        true => mark::without_log(&path), // also where nothing can be written beside it
+        false => open::reader(&path),
+    };
+    let source = source.map_err(|e| unread(store, &e))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(|e| match fault(&e) {
         StoreFault::Full => format!("cannot write {shown_to}: {}", StoreFault::Full),
         _ => unread(store, &e),
     })?;
     let head = finish(new.path(), &path)?;
-    if head.seq < least {
-        return Err(format!(
-            "{shown} ends with change {}, and got to {least} before: it is an older copy, or its log is; linkr restore --accept \
-             {shown} takes it for what it is",
-            head.seq
-        ));
+    if head.seq < there.least {
+        return Err(format!("{}; {}", mark::older(store, head.seq, there.least), mark::way_out(store)));
     }
     new.becomes(to).map_err(|e| writing(&e))?;
     Ok(head)
 }
 
-/// Whether what lies there is what a linkr has open, or what one left behind. Says how far it has to go at least.
-fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<Seq, String> {
+/// What may be read.
+#[derive(Default)]
+struct There {
+    /// How far it has to go at least.
+    least: Seq,
+    /// It was closed, and all is in the file.
+    alone: bool,
+}
+
+/// Whether what lies there is what a linkr has open, or what one left behind.
+fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
     let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
-    mark::roll_back(path).map_err(|e| unread(store, &e))?;
-    let mark = mark::of(path).map_err(|e| unread(store, &e))?;
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => {
-            return Ok(0);
-        }
-        Err(TryLockError::WouldBlock) => {
-            return Err(format!("{shown} is being opened or closed by a linkr: try again in a moment"));
-        }
+    let in_use = match file.try_lock_shared() {
+        Ok(()) => false,
+        Err(TryLockError::WouldBlock) => true,
         Err(TryLockError::Error(e)) => return Err(cannot(&e)),
-    }
-    let log = mark::log_of(path).map_err(|e| cannot(&e))?;
-    let noted = Noted::of(path);
-    let least = match mark.as_ref().is_some_and(|mark| !mark.is_closed()) {
-        true => noted.as_ref().map_or(0, |noted| noted.witness.seq),
-        false => 0, // closed: somebody may have put it back
     };
-    match mark.map_or(Judged::Good, |mark| mark::judge(store, &mark, &now, log, noted.as_ref())) {
-        Judged::Good | Judged::Moved(_) => Ok(least), // the copy is looked through anyway
+    if in_use {
+        return match mark::of(path) {
+            Ok(mark) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => Ok(There::default()),
+            _ => Err(format!("{shown} is being opened or closed by a linkr: try again in a moment")),
+        };
+    }
+    let noted = Noted::of(path); // before SQLite looks at the log
+    let log = mark::log_of(path).map_err(|e| cannot(&e))?;
+    if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
+        return Err(mark::lacks(store, &why));
+    }
+    mark::roll_back(path).map_err(|e| unread(store, &e))?;
+    let Some(mark) = mark::of(path).map_err(|e| unread(store, &e))? else { return Ok(There::default()) };
+    let least = match (mark.is_closed(), noted.as_ref()) {
+        (false, Some(noted)) => noted.witness.seq,
+        _ => 0, // closed: somebody may have put it back
+    };
+    // The copy is looked through anyway.
+    match mark::judge(store, &mark, &now, log, noted.as_ref()) {
+        Judged::Good | Judged::Moved(_) | Judged::Cut(_) => {
+            Ok(There { least, alone: mark.is_closed() && log == Log::Missing })
+        }
         Judged::Refused(why) => Err(why),
     }
 }
@@ -115,18 +131,16 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
     if beside(&from, "-journal").exists() {
         fs::copy(beside(&from, "-journal"), beside(new.path(), "-journal")).map_err(|e| writing(&e))?;
     }
-    mark::roll_back(new.path()).map_err(|e| unread(&from, &e))?;
-    let mark = mark::of(new.path()).map_err(|e| unread(&from, &e))?;
-    let whole = mark.is_none_or(|mark| mark.is_closed()) && !matches!(log, Log::Holds(_));
-    if !whole && !accept {
+    let logged = log == Log::Holds;
+    if logged {
+        fs::copy(beside(&from, "-wal"), beside(new.path(), "-wal")).map_err(|e| writing(&e))?;
+    }
+    // What is taken for what it holds is looked through, whatever it says of itself.
+    if !accept && (logged || !is_closed(new.path()).map_err(|e| unread(&from, &e))?) {
         return Err(format!(
             "{shown} is no backup but a copy of a store that was open, which may lack writes that were acknowledged: \
              linkr restore --accept {shown} takes it for what it holds, after a check"
         ));
-    }
-    let logged = matches!(log, Log::Holds(_));
-    if logged {
-        fs::copy(beside(&from, "-wal"), beside(new.path(), "-wal")).map_err(|e| writing(&e))?;
     }
     let head = finish(new.path(), &from).map_err(|why| match logged {
         true => format!(
@@ -142,6 +156,11 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
     Ok(Restored { head, kept })
 }
 
+fn is_closed(path: &Path) -> rusqlite::Result<bool> {
+    mark::roll_back(path)?;
+    Ok(mark::of(path)?.is_none_or(|mark| mark.is_closed()))
+}
+
 /// Looks a copy through, and marks it as one that may be opened wherever it is put.
 fn finish(copy: &Path, of: &Path) -> Result<Position, String> {
     let damaged =
@@ -151,7 +170,10 @@ fn finish(copy: &Path, of: &Path) -> Result<Position, String> {
         StoreFault::Corrupt(why) => damaged(&why),
         fault => format!("cannot write a copy of {} as {}: {fault}", of.display(), copy.display()),
     };
-    let failed = |e: rusqlite::Error| wrong(fault(&e));
+    let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => no_store(of),
+        _ => wrong(fault(&e)),
+    };
     let db = Connection::open(copy).map_err(failed)?;
     db.pragma_update(None, "journal_mode", "delete").map_err(failed)?; // what is in a log goes into the file
     let has = |table: &str| {

@@ -1,25 +1,18 @@
-//! The mark in the database file itself: open or closed, and as which file. By it a copy of an open store is known as
-//! one (docs/decisions/0006). It is read without the write-ahead log, since a copy may lack that or have another's.
+//! The mark in the database: open or closed, and as which file. By it a copy of an open store is known as one
+//! (docs/decisions/0006). It is read through the write-ahead log beside the file, as all else is: without it a file whose
+//! log was being brought into it is neither the one before nor the one after.
 
 use super::file::{Identity, beside, folder_of, is_same};
 use super::read;
-use super::witness::Noted;
-use link::{Epoch, Position};
-use rusqlite::config::DbConfig;
+use super::witness::{Noted, State};
+use link::{Epoch, Position, Seq};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Logs of one opening follow each other by a count in their heads; one that is further away is another's. A log is begun
-/// anew after 1,000 pages at the soonest, so this is years of writing.
-const LOGS: u32 = 1 << 28;
-/// The highest count of a log that a start writes after a crash that left an empty one; others begin at random.
-const ANEW: u32 = 8;
-/// Bytes of the head of a log, and where in it that count stands.
-const LOG_HEAD: usize = 32;
-const COUNT: std::ops::Range<usize> = 16..20;
+/// Bytes of the head of a log.
+const LOG_HEAD: u64 = 32;
 
 /// Behind the name of a store, in front of a time: what a restore gives to the file that was there.
 pub(super) const KEPT: &str = ".before-";
@@ -27,11 +20,10 @@ pub(super) const KEPT: &str = ".before-";
 /// What a file says about itself.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
-    /// In its first page; `row` stands in another one. They differ only while one of them is being written.
+    /// In its first page; `row` stands in another one. They differ where pages of two moments are together.
     header: u32,
     row: u32,
     file: Option<Identity>,
-    salt: Option<u32>,
     closed_at: Option<Position>,
 }
 
@@ -40,8 +32,8 @@ pub(super) struct Mark {
 pub(super) enum Log {
     Missing,
     Empty,
-    /// It holds writes; the count in its head.
-    Holds(u32),
+    /// It holds writes, which may be in the file, too.
+    Holds,
 }
 
 /// What is to be done about a file that is to be opened.
@@ -50,26 +42,31 @@ pub(super) enum Judged {
     Good,
     /// It was closed as another file: moved or copied. It is looked through once, and has to end here.
     Moved(Position),
+    /// It was closed, and its log is still there, as where a stop is killed. It is looked through, and has to end here.
+    Cut(Position),
     /// Why it is not opened.
     Refused(String),
 }
 
-/// The mark, without looking at a write-ahead log. `None`: there is none, as in a new store and in one from before there
-/// were marks.
+/// The mark. `None`: there is none, as in a new store and in one from before there were marks. Nothing is written into the
+/// file, and a log that does not belong to it stays as it is.
 pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(None);
     }
-    let db = without_log(path)?;
+    let db = match beside(path, "-wal").exists() {
+        true => super::open::reader(path)?,
+        false => without_log(path)?, // else SQLite makes one, and nobody misses the one that was there
+    };
+    let moment = db.unchecked_transaction()?;
     let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'opened'";
-    if db.query_row(known, [], |_| Ok(())).optional()?.is_none() {
+    if moment.query_row(known, [], |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
-    let header: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let sql =
-        "SELECT nonce, inode, device, born, boot, salt, epoch_counter, epoch_random, head, tag FROM opened";
+    let header: i32 = moment.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let sql = "SELECT nonce, inode, device, born, boot, epoch_counter, epoch_random, head, tag FROM opened";
     let read = |row: &Row<'_>| Mark::of_row(row, header.cast_unsigned());
-    db.query_row(sql, [], read).optional()
+    moment.query_row(sql, [], read).optional()
 }
 
 /// Rolls back what a killed process was writing into the file itself. Nothing is done where the journal is that of one that
@@ -81,12 +78,12 @@ pub(super) fn roll_back(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(2))?;
-    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?; // a log beside it is not judged yet
+    db.set_db_config(super::open::NO_CKPT, true)?; // a log beside it is not judged yet
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-/// `immutable`: the file as it is, without locks and without the log.
-fn without_log(path: &Path) -> rusqlite::Result<Connection> {
+/// `immutable`: the file as it is, without locks and without the log; nothing is made beside it.
+pub(super) fn without_log(path: &Path) -> rusqlite::Result<Connection> {
     let mut uri = "file:".to_owned();
     for &byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -111,16 +108,16 @@ impl Mark {
             }),
             None => None,
         };
-        let counter: Option<u32> = row.get(6)?;
+        let counter: Option<u32> = row.get(5)?;
         let closed_at = match counter {
             Some(counter) => Some(Position {
-                epoch: Epoch { counter, random: row.get(7)? },
-                seq: row.get(8)?,
-                tag: row.get::<_, i64>(9)?.cast_unsigned(),
+                epoch: Epoch { counter, random: row.get(6)? },
+                seq: row.get(7)?,
+                tag: row.get::<_, i64>(8)?.cast_unsigned(),
             }),
             None => None,
         };
-        Ok(Self { header, row: row.get(0)?, file, salt: row.get(5)?, closed_at })
+        Ok(Self { header, row: row.get(0)?, file, closed_at })
     }
 
     /// Whether it was closed by whoever had it open.
@@ -147,84 +144,142 @@ impl Mark {
     pub(super) fn is_of_boot(&self, now: &Identity) -> bool {
         self.file.as_ref().is_some_and(|file| file.boot == now.boot)
     }
-
-    /// Whether the count of the log follows that of the first one. A process that found the index of another one in memory
-    /// begins at random: then the file of the log has to do, and what is in it is looked through.
-    pub(super) fn fits(&self, log: Log) -> bool {
-        match (log, self.salt) {
-            (Log::Holds(count), Some(first)) => count.wrapping_sub(first) < LOGS || count <= ANEW,
-            _ => true,
-        }
-    }
 }
 
-/// The log beside a file, by its head.
+/// The log beside a file.
 pub(super) fn log_of(path: &Path) -> std::io::Result<Log> {
-    let mut file = match proto::own::shared(&beside(path, "-wal"), std::fs::File::options().read(true)) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Log::Missing),
-        Err(e) => return Err(e),
-    };
-    let mut head = [0; LOG_HEAD];
-    if file.metadata()?.len() <= LOG_HEAD as u64 {
-        return Ok(Log::Empty); // a head alone holds nothing
+    match std::fs::symlink_metadata(beside(path, "-wal")) {
+        Ok(log) if log.len() <= LOG_HEAD => Ok(Log::Empty), // a head alone holds nothing
+        Ok(_) => Ok(Log::Holds),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Log::Missing),
+        Err(e) => Err(e),
     }
-    file.read_exact(&mut head)?;
-    let count = head[COUNT].try_into().map(u32::from_be_bytes);
-    Ok(count.map_or(Log::Empty, Log::Holds))
 }
 
 /// Whether the file `now` may be opened by what its mark says, and what was noted beside it.
 pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
-    let shown = path.display();
     let same = mark.file.as_ref().is_some_and(|file| is_same(file, now));
-    let way_out = format!(
-        "take copies with linkr backup; linkr restore --accept {shown} takes this one for what it is, after a check"
-    );
-    let denied = noted.and_then(|noted| noted.denies(mark, now)).unwrap_or_default();
-    match (mark.closed_at(), same) {
-        // Also what was left by a stop that was killed before it could empty it.
-        (Some(_), true) if !matches!(log, Log::Holds(_)) || noted.is_some_and(Noted::left) => Judged::Good,
-        (Some(_), true) => Judged::Refused(format!(
+    match mark.closed_at() {
+        Some(at) if log == Log::Holds => closed_with_log(path, at, same, noted),
+        Some(at) => closed(path, mark, at, same, noted),
+        None => opened(path, mark, now, log, noted),
+    }
+}
+
+/// Out of what is refused after a crash.
+pub(super) fn way_out(path: &Path) -> String {
+    let shown = path.display();
+    let other = match std::fs::metadata(path).is_ok_and(|file| file.nlink() > 1) {
+        true => format!("{shown} has another name, and its log may lie beside that: start linkr there; "),
+        false => String::new(),
+    };
+    format!(
+        "{other}put back what belongs together, or restore a backup; linkr restore --accept {shown} takes this one for what it is, \
+         after a check"
+    )
+}
+
+fn closed_with_log(path: &Path, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
+    let shown = path.display();
+    if noted.is_some_and(Noted::left) {
+        return Judged::Cut(at);
+    }
+    Judged::Refused(match same {
+        true => format!(
             "{shown}-wal is a write-ahead log of another moment than {shown}, which was closed with all of its own: it would \
              be written over {shown}, and destroy it; move {shown}-wal away"
-        )),
-        (Some(_), false) if matches!(log, Log::Holds(_)) => Judged::Refused(format!(
+        ),
+        false => format!(
             "{shown}-wal holds writes of another file than {shown}, which was closed with all of its own: together they \
              would be neither; remove {shown}-wal, or put back what belongs together"
-        )),
-        (Some(_), false) if mark.file.is_none() => Judged::Good,
-        (Some(at), false) => Judged::Moved(at),
-        (None, false) => Judged::Refused(format!(
-            "the store {shown} is a copy of one that was open in a running linkr: writes that were acknowledged may be \
-             missing, and parts of it may be of different moments; {way_out}"
-        )),
-        (None, true) if !denied.is_empty() => Judged::Refused(format!(
-            "{denied}: writes that were acknowledged may be missing; put back what belongs together, or restore a backup; \
-             {way_out}"
-        )),
-        // Before the log of an opening is known, nothing was acknowledged.
-        (None, true) if log == Log::Missing && mark.salt.is_some() => {
-            Judged::Refused(match moved_log(path, now) {
-                Some([there, back]) => format!(
-                    "the store {shown} was open when its linkr ended, and a linkr restore that did not come to its end has \
-                 moved its write-ahead log to {there}, with writes that were acknowledged: mv {there} {back} and start, or \
-                 run that restore again",
-                    there = there.display(),
-                    back = back.display()
-                ),
-                None => format!(
-                    "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone: writes that \
-                 were acknowledged may be missing; put {shown}-wal back, or restore a backup; linkr restore --accept {shown} \
-                 goes on without them"
-                ),
-            })
+        ),
+    })
+}
+
+fn closed(path: &Path, mark: &Mark, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
+    let least =
+        noted.filter(|noted| noted.witness.state != State::Closed).map_or(0, |noted| noted.witness.seq);
+    match same {
+        // After a clean stop an older one may be put back; after a crash nobody has said that it is meant.
+        true if at.seq < least => {
+            Judged::Refused(format!("{}; {}", older(path, at.seq, least), way_out(path)))
         }
-        (None, true) if !mark.fits(log) && !noted.is_some_and(Noted::left) => Judged::Refused(format!(
-            "{shown}-wal is the write-ahead log of another opening than the last one of {shown}: together they would be \
-             neither; put back what belongs together, or restore a backup; {way_out}"
+        true => Judged::Good,
+        false if mark.file.is_none() => Judged::Good,
+        false => Judged::Moved(at),
+    }
+}
+
+/// A store that may lack writes, and the way out.
+pub(super) fn lacks(path: &Path, why: &str) -> String {
+    format!("{why}: writes that were acknowledged may be missing; {}", way_out(path))
+}
+
+/// What is wrong with a store that ends before it did.
+pub(super) fn older(path: &Path, seq: Seq, least: Seq) -> String {
+    let shown = path.display();
+    format!(
+        "the store {shown} ends with change {seq}, and got to {least} before: it is an older copy, or its log {shown}-wal is, \
+         and writes that were acknowledged are missing"
+    )
+}
+
+fn opened(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
+    let shown = path.display();
+    if !mark.is_open_as(now) {
+        return Judged::Refused(format!(
+            "the store {shown} is a copy of one that was open in a running linkr: writes that were acknowledged may be \
+             missing, and parts of it may be of different moments; take copies with linkr backup; linkr restore --accept \
+             {shown} takes this one for what it is, after a check"
+        ));
+    }
+    let refused = |why: &str| Judged::Refused(lacks(path, why));
+    let Some(noted) = noted else {
+        return refused(&format!(
+            "the store {shown} was open when its linkr ended, and {shown}.lock does not say any more how far it got"
+        ));
+    };
+    if mark.header != mark.row {
+        return refused(&format!("parts of {shown} and of its log {shown}-wal are of different moments"));
+    }
+    if let Some(why) = noted.denies(mark, now) {
+        return refused(&why);
+    }
+    match log {
+        // Before the log of an opening is noted, nothing was acknowledged.
+        Log::Missing if noted.witness.log.is_some() && noted.witness.state != State::Left => {
+            log_is_gone(path, now)
+        }
+        _ => Judged::Good,
+    }
+}
+
+fn log_is_gone(path: &Path, now: &Identity) -> Judged {
+    let shown = path.display();
+    Judged::Refused(match moved_log(path, now) {
+        Some([there, back]) => format!(
+            "the store {shown} was open when its linkr ended, and a linkr restore that did not come to its end has moved its \
+             write-ahead log to {there}, with writes that were acknowledged: mv {there} {back} and start, or run that restore \
+             again",
+            there = there.display(),
+            back = back.display()
+        ),
+        None => lacks(
+            path,
+            &format!("the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone"),
+        ),
+    })
+}
+
+/// Whether a file without a mark may be opened.
+pub(super) fn unmarked(path: &Path, log: Log) -> Judged {
+    let shown = path.display();
+    match std::fs::metadata(path).map_or(0, |file| file.len()) {
+        0 if log == Log::Holds => Judged::Refused(format!(
+            "{shown} holds nothing, and its write-ahead log {shown}-wal does: put {shown} back, or restore a backup, or move \
+             {shown}-wal away to begin anew"
         )),
-        (None, true) => Judged::Good,
+        _ => Judged::Good,
     }
 }
 
@@ -246,14 +301,7 @@ pub(super) fn new_nonce() -> u32 {
     crate::random::u32() >> 1 | 1
 }
 
-/// Whether the opening goes on in the log, too: a stop that somebody who reads kept from its end has closed it there.
-pub(super) fn goes_on(db: &Connection, nonce: u32) -> rusqlite::Result<bool> {
-    let header: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let row: u32 = db.query_row("SELECT nonce FROM opened", [], |row| row.get(0))?;
-    Ok(header.cast_unsigned() == nonce && row == nonce)
-}
-
-/// Marks the file as open, in the transaction of `db`; the log that follows is not known yet.
+/// Marks the file as open, in the transaction of `db`.
 pub(super) fn open(db: &Connection, now: &Identity, nonce: u32) -> rusqlite::Result<()> {
     db.pragma_update(None, "user_version", nonce)?;
     db.execute(
@@ -261,15 +309,6 @@ pub(super) fn open(db: &Connection, now: &Identity, nonce: u32) -> rusqlite::Res
         params![nonce, now.inode.cast_signed(), now.device.cast_signed(), now.born, now.boot],
     )?;
     Ok(())
-}
-
-/// Says which logs belong to this opening, and brings that into the file itself, unless somebody reads an older state of it.
-pub(super) fn say_log(db: &Connection, path: &Path) -> rusqlite::Result<()> {
-    db.execute("UPDATE opened SET salt = 0", [])?; // the log has a head after the first write
-    if let Ok(Log::Holds(count)) = log_of(path) {
-        db.execute("UPDATE opened SET salt = ?1", [count])?;
-    }
-    fold(db).map(drop)
 }
 
 /// Marks the file as closed where it ends now. All else is in the file before: the mark may not be ahead of anything.

@@ -81,62 +81,26 @@ fn a_copy_of_an_open_store_is_refused_with_its_log_and_without() {
 }
 
 #[test]
-fn the_log_of_an_earlier_opening_is_not_taken_for_this_ones() {
-    let (folder, store) = copied("true");
-    let path = folder.file("linkr.db");
-    let earlier = log_of(&path).unwrap();
-    drop(store);
-    let store = open(&path).unwrap();
-    write(&store, 10..20);
-    let mark = of(&path).unwrap().unwrap();
-    let now = &store.health.files.identity;
-    assert_eq!(judge(&path, &mark, now, log_of(&path).unwrap(), None), Judged::Good);
-    // By chance the counts of both may be near each other: once in sixteen.
-    if !mark.fits(earlier) {
-        let Judged::Refused(why) = judge(&path, &mark, now, earlier, None) else { panic!("it is taken") };
-        assert!(why.contains("of another opening"), "{why}");
-    }
-}
-
-#[test]
 fn a_crash_is_recovered_from_under_the_same_file() {
     let (folder, store) = copied("true");
     let path = folder.file("linkr.db");
     let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
-    let log = log_of(&path).unwrap();
-    assert!(matches!(log, Log::Holds(_)));
-    assert_eq!(judge(&path, &mark, &now, log, None), Judged::Good);
-    assert_eq!(judge(&path, &mark, &now, Log::Empty, None), Judged::Good);
-    let Judged::Refused(why) = judge(&path, &mark, &now, Log::Missing, None) else {
-        panic!("nobody misses the log")
-    };
+    let noted = Noted::of(&path);
+    let judged = |now: &Identity, log| judge(&path, &mark, now, log, noted.as_ref());
+    assert_eq!(log_of(&path).unwrap(), Log::Holds);
+    assert_eq!(judged(&now, Log::Holds), Judged::Good);
+    assert_eq!(judged(&now, Log::Empty), Judged::Good);
+    let Judged::Refused(why) = judged(&now, Log::Missing) else { panic!("nobody misses the log") };
     assert!(why.contains("its write-ahead log"), "{why}");
     // After a reboot a device may have another number; within one not while it is mounted. Here it is.
     let device = Identity { device: std::fs::metadata("/proc/self").unwrap().dev(), ..now.clone() };
-    assert!(matches!(judge(&path, &mark, &device, log, None), Judged::Refused(_)));
+    assert!(matches!(judged(&device, Log::Holds), Judged::Refused(_)));
     let rebooted = Identity { boot: "another".into(), ..device };
-    assert_eq!(judge(&path, &mark, &rebooted, log, None), Judged::Good);
+    assert_eq!(judged(&rebooted, Log::Holds), Judged::Good);
     // An inode that was given to another file.
     let later = Identity { born: now.born.map(|at| at + 1), ..now };
     if later.born.is_some() {
-        assert!(matches!(judge(&path, &mark, &later, log, None), Judged::Refused(_)));
-    }
-}
-
-#[test]
-fn the_logs_of_one_opening_follow_each_other() {
-    let folder = Folder::new();
-    let path = folder.file("linkr.db");
-    let store = open(&path).unwrap();
-    let mark = of(&path).unwrap().unwrap();
-    assert!(mark.salt.is_some());
-    for round in 0..20 {
-        write(&store, round * 10..(round + 1) * 10);
-        let log = log_of(&path).unwrap();
-        assert!(matches!(log, Log::Holds(_)) && mark.fits(log), "{mark:?} {log:?}");
-        let db = super::super::open::beside_writer(&path).unwrap();
-        assert!(fold(&db).unwrap());
-        assert_eq!(log_of(&path).unwrap(), Log::Empty);
+        assert!(matches!(judged(&later, Log::Holds), Judged::Refused(_)));
     }
 }
 
@@ -351,26 +315,6 @@ fn what_a_look_costs() {
     });
 }
 
-#[test]
-fn a_crash_in_a_start_after_a_crash_is_recovered_from() {
-    let (folder, store) = copied("true");
-    let path = folder.file("linkr.db");
-    let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
-    // The file with an empty log, as an idle store leaves it that is killed, in the hands of the next start.
-    fold(&super::super::open::beside_writer(&path).unwrap()).unwrap();
-    sh(&folder, "cp linkr.db killed.db; : > killed.db-wal");
-    let killed = folder.file("killed.db");
-    let next = Connection::open(&killed).unwrap();
-    fold(&next).unwrap();
-    next.execute("UPDATE opened SET salt = 0", []).unwrap();
-    let log = log_of(&killed).unwrap();
-    assert!(matches!(log, Log::Holds(_)));
-    assert_eq!(judge(&path, &mark, &now, log, None), Judged::Good);
-    // Between the mark of an opening and its first log.
-    let young = Mark { salt: None, ..mark };
-    assert_eq!(judge(&path, &young, &now, Log::Missing, None), Judged::Good);
-}
-
 /// Leaves the file in the middle of a write: pages of it are written, and the journal that takes them back is there.
 fn torn_by_a_crash(folder: &Folder, name: &str) {
     let path = folder.file(name);
@@ -460,7 +404,8 @@ fn what_a_stop_left_that_was_killed_before_it_emptied_the_log_opens() {
         |noted: Option<&Noted>| matches!(judge(&path, &closed, &now, log, noted), Judged::Refused(_));
     assert!(refused(None) && refused(Noted::of(&path).as_ref()), "the stop came to its end");
     let store = open(&path).unwrap(); // its note says that it is open, with this log
-    assert!(!refused(Noted::of(&path).as_ref()));
+    let closed_at = closed.closed_at().unwrap();
+    assert_eq!(judge(&path, &closed, &now, log, Noted::of(&path).as_ref()), Judged::Cut(closed_at));
     sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
     assert!(refused(Noted::of(&path).as_ref()), "another file");
     drop(store);
@@ -477,10 +422,10 @@ fn an_open_store_is_the_one_that_was_noted_last() {
         Judged::Refused(why) => {
             !words.is_empty() && why.contains(words) && why.contains("linkr restore --accept")
         }
-        Judged::Moved(_) => false,
+        Judged::Moved(_) | Judged::Cut(_) => false,
     };
     assert!(said(""));
-    sh(&folder, "cp earlier linkr.db.lock; touch -d '10 seconds' linkr.db.lock");
+    sh(&folder, "cp earlier linkr.db.lock; touch -d '1 second' linkr.db.lock");
     assert!(said("linkr.db.lock was written by another program"));
     store.health.files.note(|_| ()).unwrap();
     assert!(said(""));
@@ -489,7 +434,7 @@ fn an_open_store_is_the_one_that_was_noted_last() {
     store.health.files.note(|witness| witness.nonce ^= 2).unwrap();
     sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
     assert!(said("another file than the write-ahead log"));
-    store.health.files.note(|witness| (witness.is_open, witness.log) = (false, None)).unwrap();
+    store.health.files.note(|witness| (witness.state, witness.log) = (State::Closed, None)).unwrap();
     assert!(said("a copy from when it was open"));
 }
 
@@ -589,6 +534,9 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder_or_of_what_was_there() {
     restore(&folder.file("copy.db"), &folder.file("new.db"), false).unwrap();
     assert_eq!(owner("new.db"), (1234, 1235));
 }
+
+#[path = "crash_tests.rs"]
+mod crashes;
 
 #[path = "beside_tests.rs"]
 mod beside_it;

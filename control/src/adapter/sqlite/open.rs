@@ -4,10 +4,11 @@ use super::check;
 use super::file::Claimed;
 use super::mark::{self, Judged, Log, Mark};
 use super::read;
-use super::witness::{self, Noted};
+use super::witness::{self, Noted, State};
 use crate::adapter::schema;
+use crate::port::StoreFault;
 use crate::seal::SECRET;
-use link::Position;
+use link::{Position, Seq};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::error::Error;
@@ -23,7 +24,8 @@ const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared; more than there are.
 const STATEMENTS: usize = 64;
 
-/// Whether a connection that goes leaves the log as it is, or brings it into the file.
+/// Whether a connection that goes leaves the log as it is, or brings it into the file and removes it, where it is the last
+/// one. Every connection leaves it, until the file says of itself that it is closed.
 pub(super) const NO_CKPT: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
 /// What may be set about a store.
@@ -59,51 +61,57 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
             .map_err(|e| OpenFault(format!("cannot make the folder of the store {shown}: {e}")))?;
     }
     let files = Claimed::new(path)?;
-    let broken = |e: &dyn std::fmt::Display| {
-        OpenFault(format!("cannot open the store {shown}: {e}; give another file or restore a backup"))
+    let failed = |e: &dyn std::fmt::Display| OpenFault(format!("cannot open the store {shown}: {e}"));
+    let broken = |e: &rusqlite::Error| match super::fault(e) {
+        StoreFault::Corrupt(_) => failed(&format!("{e}; give another file or restore a backup")),
+        _ => failed(e), // the disk's fault says nothing about the file
     };
-    let log = mark::log_of(&files.path).map_err(|e| broken(&e))?;
+    let noted = Noted::of(&files.path); // before SQLite looks at the log
+    let log = mark::log_of(&files.path).map_err(|e| failed(&e))?;
+    if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
+        return Err(OpenFault(mark::lacks(path, &why)));
+    }
     mark::roll_back(&files.path).map_err(|e| broken(&e))?;
     let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
-    let noted = Noted::of(&files.path);
-    let judge = |mark: &Mark| mark::judge(path, mark, &files.identity, log, noted.as_ref());
-    match marked.as_ref().map_or(Judged::Good, judge) {
-        Judged::Good => {}
+    let judged = match marked.as_ref() {
+        Some(mark) => mark::judge(path, mark, &files.identity, log, noted.as_ref()),
+        None => mark::unmarked(&files.path, log),
+    };
+    match judged {
+        Judged::Good | Judged::Cut(_) => {}
         Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
         Judged::Refused(why) => return Err(OpenFault(why)),
     }
     let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
-    // A log that does not belong to the file stays beside it.
-    connection.set_db_config(NO_CKPT, true).map_err(|e| broken(&e))?;
     let runner = steps();
     let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
-    let mut goes_on = None;
-    if let Some(mark) = marked.as_ref().filter(|mark| !mark.is_closed()) {
-        let doubted = match noted.as_ref() {
-            Some(noted) => noted.doubts(log) || !mark.fits(log),
-            None => matches!(log, Log::Holds(_)),
-        };
-        recovered(path, &connection, noted.as_ref(), doubted)?;
-        goes_on = ended(path, &connection, mark)?;
-    }
-    connection.set_db_config(NO_CKPT, false).map_err(|e| broken(&e))?;
+    let goes_on = match (marked.as_ref(), noted.as_ref()) {
+        (Some(mark), Some(noted)) if !mark.is_closed() || log == Log::Holds => {
+            let closed_at = mark.closed_at();
+            let doubted = closed_at.is_some() || noted.doubts(mark, &files.identity, log);
+            let ends = Ends { file: &files.path, least: noted.witness.seq, closed_at, doubted };
+            recovered(path, &connection, &ends)?;
+            ended(path, &connection, mark)?
+        }
+        _ => None,
+    };
     if goes_on.is_none() {
         without_log(&connection);
     }
     runner.run(&mut connection).map_err(|e| match schema::told(&e) {
         Some(why) => refused(why),
-        None => broken(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
+        None => failed(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
     })?;
     let nonce = goes_on.unwrap_or_else(mark::new_nonce);
     let seq = read::head(&connection).map_or(0, |head| head.seq); // a new store has none
     // Before the mark: a store that is closed may have any note beside it, one that is open has its own.
     let note = |witness: &mut witness::Witness| {
-        (witness.nonce, witness.is_open, witness.seq) = (nonce, true, seq);
-        witness.log = goes_on.and_then(|_| witness::log_file(&files.path));
+        (witness.nonce, witness.state, witness.seq) = (nonce, State::Open, seq);
+        witness.log = witness::log_file(&files.path); // one that somebody else has open is still there
     };
-    files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| broken(&e))?;
+    files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| failed(&e))?;
     let begin = || {
         let whole = connection.unchecked_transaction()?;
         begin_history(&whole)?;
@@ -112,11 +120,12 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
         }
         whole.commit()?;
         with_log(&connection)?;
-        if goes_on.is_none() { mark::say_log(&connection, &files.path) } else { Ok(()) }
+        // The mark is in the log where somebody else has that open.
+        if goes_on.is_none() { mark::fold(&connection).map(drop) } else { Ok(()) }
     };
     begin().map_err(|e| broken(&e))?;
-    files.log_is_open().map_err(|e| broken(&e))?;
-    files.note(|witness| witness.log = witness::log_file(&files.path)).map_err(|e| broken(&e))?;
+    files.log_is_open().map_err(|e| failed(&e))?;
+    files.note(|witness| witness.log = witness::log_file(&files.path)).map_err(|e| failed(&e))?;
     if !files.names(nonce) {
         return Err(read_by_another(path));
     }
@@ -132,28 +141,38 @@ fn read_by_another(path: &Path) -> OpenFault {
     ))
 }
 
+/// Where a store that is recovered has to end.
+struct Ends<'a> {
+    file: &'a Path,
+    least: Seq,
+    closed_at: Option<Position>,
+    /// It is looked through.
+    doubted: bool,
+}
+
 /// What a crash left has to go as far as was noted before, and where that is in doubt it is looked through. Nothing of the
 /// log is in the file yet.
-fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, doubted: bool) -> Result<(), OpenFault> {
+fn recovered(path: &Path, db: &Connection, ends: &Ends<'_>) -> Result<(), OpenFault> {
     let (began, shown) = (Instant::now(), path.display());
-    let way_out = format!(
-        "put back what belongs together, or restore a backup; linkr restore --accept {shown} takes this one for what it is, \
-         after a check"
-    );
+    let way_out = mark::way_out(path);
     let refused = |why: &dyn std::fmt::Display| {
         OpenFault(format!("the store {shown} is not as its linkr left it ({why}): {way_out}"))
     };
-    let head = read::head(db).map_err(|fault| refused(&fault))?;
-    let least = noted.map_or(0, |noted| noted.witness.seq);
-    if head.seq < least {
-        return Err(OpenFault(format!(
-            "the store {shown} ends with change {}, and got to {least} before: it is an older copy, or its log {shown}-wal is, \
-             and writes that were acknowledged are missing; {way_out}",
-            head.seq
-        )));
+    let failed = |fault: StoreFault| match fault {
+        StoreFault::Corrupt(why) => refused(&why),
+        fault => OpenFault(format!("cannot open the store {shown}: {fault}")),
+    };
+    let head = read::head(db).map_err(failed)?;
+    if head.seq < ends.least {
+        return Err(OpenFault(format!("{}; {way_out}", mark::older(path, head.seq, ends.least))));
     }
-    if doubted {
-        check::whole(db).map_err(|fault| refused(&fault))?.map_err(|why| refused(&why))?;
+    if ends.closed_at.is_some_and(|at| at != head) {
+        return Err(refused(&"it was closed, and its log does not end there"));
+    }
+    if ends.doubted {
+        // On a connection of its own: whatever it reads keeps nothing from what follows.
+        let checked = reader(ends.file).map_err(|e| super::fault(&e)).and_then(|db| check::whole(&db));
+        checked.map_err(failed)?.map_err(|why| refused(&why))?;
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(name: "store_recovered", store = %shown, took_ms, "the store was open when its linkr ended, and is whole");
     }
@@ -165,13 +184,10 @@ fn recovered(path: &Path, db: &Connection, noted: Option<&Noted>, doubted: bool)
 fn ended(path: &Path, db: &Connection, mark: &Mark) -> Result<Option<u32>, OpenFault> {
     let broken =
         |e: &dyn std::fmt::Display| OpenFault(format!("cannot open the store {}: {e}", path.display()));
-    let folded = mark::fold(db).map_err(|e| broken(&e))?;
-    if !folded && mark::goes_on(db, mark.nonce()).map_err(|e| broken(&e))? {
-        return Ok(Some(mark.nonce()));
-    }
-    match folded && mark::close(db).map_err(|e| broken(&e))? {
-        true => Ok(None),
-        false => Err(read_by_another(path)),
+    match mark::fold(db).map_err(|e| broken(&e))? {
+        true if mark.is_closed() || mark::close(db).map_err(|e| broken(&e))? => Ok(None),
+        false if !mark.is_closed() => Ok(Some(mark.nonce())),
+        _ => Err(read_by_another(path)),
     }
 }
 
@@ -187,8 +203,8 @@ fn look_through(path: &Path, files: &Claimed, closed_at: Position) -> Result<(),
             return Ok(());
         }
         Ok(Ok(_)) => "it does not end where it ended when it was closed".to_owned(),
-        Ok(Err(why)) => why,
-        Err(fault) => fault.to_string(),
+        Ok(Err(why)) | Err(StoreFault::Corrupt(why)) => why,
+        Err(fault) => return Err(OpenFault(format!("cannot open the store {shown}: {fault}"))),
     };
     Err(OpenFault(format!(
         "the store {shown} is a copy, and parts of it are of different moments ({why}): take copies with linkr backup, or \
@@ -196,8 +212,9 @@ fn look_through(path: &Path, files: &Claimed, closed_at: Position) -> Result<(),
     )))
 }
 
-fn writer(path: &Path, options: Options) -> rusqlite::Result<Connection> {
+pub(super) fn writer(path: &Path, options: Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
+    connection.set_db_config(NO_CKPT, true)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // An acknowledged write survives a power cut.
@@ -217,13 +234,22 @@ fn without_log(connection: &Connection) {
 }
 
 fn with_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    match mode == "wal" {
+        true => Ok(()),
+        // SQLite says no more than that it did not.
+        false => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+            Some("its write-ahead log cannot be made".to_owned()),
+        )),
+    }
 }
 
 /// One that neither reads nor writes for anybody: it brings the log into the file.
 pub(super) fn beside_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(NO_CKPT, true)?;
     connection.busy_timeout(Duration::ZERO)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
@@ -232,6 +258,7 @@ pub(super) fn beside_writer(path: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(NO_CKPT, true)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "cell_size_check", true)?;

@@ -3,33 +3,49 @@
 //! the database is read here.
 
 use super::file::{Identity, beside};
+use super::index::{self, Held};
 use super::mark::{Log, Mark};
 use link::Seq;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One write of less than a sector: it is there or not.
 const BYTES: usize = 160;
-const KIND: &str = "linkr-opening-1";
-/// Seconds by which a file system may round its times.
-const ROUNDED: u64 = 2;
+const KIND: &str = "linkr-opening-2";
+/// The kind before: its times are in seconds.
+const KIND_1: &str = "linkr-opening-1";
+const SECOND: i64 = 1_000_000_000;
+/// By how much the time of the file may differ from the one that stands in it: a kill comes between both, and a file system
+/// that keeps whole seconds rounds them, two at a time.
+const APART: i64 = SECOND / 10;
+const APART_ROUNDED: i64 = 2 * SECOND;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// Its linkr stopped and could not close it. Nothing was acknowledged behind `seq`, and whoever kept it from that may
+    /// bring the log into the file.
+    Left,
+    #[default]
+    Closed,
+}
 
 /// What was noted last about a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Witness {
     /// Of the opening, as its mark has it.
     pub nonce: u32,
-    pub is_open: bool,
+    pub state: State,
     /// The store got at least here.
     pub seq: Seq,
     /// The file of its log: inode and birth. It is one file from the start to the stop.
     pub log: Option<(u64, i64)>,
     /// When the database file itself was last seen to be written, in nanoseconds since 1970.
     pub written: i64,
-    /// The time that was given to the file this stands in, in seconds since 1970; 0: none could be.
-    at: u64,
+    /// The time that was given to the file this stands in, in nanoseconds since 1970; 0: none could be.
+    at: i64,
 }
 
 /// What lies beside a store.
@@ -38,6 +54,8 @@ pub(super) struct Noted {
     pub witness: Witness,
     /// The file it stands in.
     file: Metadata,
+    /// Whether the log holds all that was committed, as it was before SQLite looked at it now.
+    log: Held,
     /// The store, without symbolic links.
     path: PathBuf,
 }
@@ -50,29 +68,37 @@ pub(super) fn log_file(path: &Path) -> Option<(u64, i64)> {
 
 /// When a file was written last, in nanoseconds since 1970.
 pub(super) fn written(file: &Metadata) -> i64 {
-    file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec())
+    file.mtime().saturating_mul(SECOND).saturating_add(file.mtime_nsec())
 }
 
 impl Witness {
     fn parsed(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
-        if words.next() != Some(KIND) {
-            return None;
-        }
-        let is_open = match words.next()? {
-            "open" => true,
-            "closed" => false,
+        let unit = match words.next()? {
+            KIND => 1,
+            KIND_1 => SECOND,
+            _ => return None,
+        };
+        let state = match words.next()? {
+            "open" => State::Open,
+            "left" => State::Left,
+            "closed" => State::Closed,
             _ => return None,
         };
         let (nonce, seq) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let (inode, born): (u64, i64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let (written, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (written, at): (i64, i64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let at = at.checked_mul(unit)?;
         let log = (inode != 0).then_some((inode, born));
-        (words.next() == Some(".")).then_some(Self { nonce, is_open, seq, log, written, at })
+        (words.next() == Some(".")).then_some(Self { nonce, state, seq, log, written, at })
     }
 
     fn text(&self) -> String {
-        let state = if self.is_open { "open" } else { "closed" };
+        let state = match self.state {
+            State::Open => "open",
+            State::Left => "left",
+            State::Closed => "closed",
+        };
         let (inode, born) = self.log.unwrap_or_default();
         let Self { nonce, seq, written, at, .. } = self;
         let line = format!("{KIND} {state} {nonce} {seq} {inode} {born} {written} {at} .");
@@ -81,10 +107,10 @@ impl Witness {
 
     /// Notes it, and gives the file the time that stands in it: whoever copies another one over it gives it another.
     pub fn note(&self, file: &File) -> std::io::Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let noted = Self { at: now, ..self.clone() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let noted = Self { at: i64::try_from(now.as_nanos()).unwrap_or(0), ..self.clone() };
         file.write_all_at(noted.text().as_bytes(), 0)?;
-        match file.set_modified(UNIX_EPOCH + Duration::from_secs(now)) {
+        match file.set_modified(UNIX_EPOCH + now) {
             Ok(()) => Ok(()),
             Err(_) => file.write_all_at(Self { at: 0, ..noted }.text().as_bytes(), 0),
         }
@@ -92,19 +118,19 @@ impl Witness {
 }
 
 impl Noted {
-    /// A file without a note is from before there were any.
+    /// To be called before SQLite looks at the log.
     pub fn of(path: &Path) -> Option<Self> {
         let file = proto::own::read(&beside(path, ".lock")).ok()?;
         let mut bytes = [0; BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
         let witness = Witness::parsed(std::str::from_utf8(&bytes).ok()?)?;
-        Some(Self { witness, file: file.metadata().ok()?, path: path.to_owned() })
+        Some(Self { witness, file: file.metadata().ok()?, log: index::held(path), path: path.to_owned() })
     }
 
     /// Why a store that says it is open is not the one that was open last.
     pub fn denies(&self, mark: &Mark, now: &Identity) -> Option<String> {
         let (shown, witness) = (self.path.display(), &self.witness);
-        if !witness.is_open {
+        if witness.state == State::Closed {
             return Some(format!(
                 "{shown} was closed by its linkr, and what lies there now is a copy from when it was open"
             ));
@@ -118,24 +144,43 @@ impl Noted {
             ));
         }
         // The page cache outlives a process, not the kernel: after that, text and time may be of two moments.
-        let apart = self.file.mtime().cast_unsigned().abs_diff(witness.at) > ROUNDED;
-        (witness.at != 0 && mark.is_of_boot(now) && apart).then(|| {
+        if !mark.is_of_boot(now) {
+            return None;
+        }
+        let most = if self.file.mtime_nsec() == 0 { APART_ROUNDED } else { APART };
+        (witness.at != 0 && written(&self.file).abs_diff(witness.at) > most.unsigned_abs()).then(|| {
             format!("{shown}.lock was written by another program than linkr: the files of {shown} were copied there")
         })
     }
 
-    /// Whether the log beside a store that was closed is what its stop left, which was killed before it could empty it.
-    pub fn left(&self) -> bool {
-        let log = self.witness.log;
-        self.witness.is_open && log.is_some() && log == log_file(&self.path)
+    /// Why the log is not the one that was written last. To be asked before SQLite looks at it, which makes its index anew.
+    pub fn is_cut_short(&self, log: Log) -> Option<String> {
+        let cut = self.witness.state != State::Closed && log == Log::Holds && self.log == Held::Less;
+        let shown = self.path.display();
+        cut.then(|| {
+            format!("{shown}-wal ends before what was written last: an older one was put in its place")
+        })
     }
 
-    /// Whether the database file may be an older one than its log goes with: it was written behind the log, or before it
-    /// was seen last. A crash in the middle of a checkpoint looks like that, too.
-    pub fn doubts(&self, log: Log) -> bool {
+    /// Whether the log beside a store that was closed is what its stop or its start left, which was killed.
+    pub fn left(&self) -> bool {
+        let log = self.witness.log;
+        self.witness.state != State::Closed && (log.is_none() || log == log_file(&self.path))
+    }
+
+    /// Whether file and log may be of two moments, as far as can be told without reading them through. A crash in the
+    /// middle of a checkpoint looks like that, too.
+    pub fn doubts(&self, mark: &Mark, now: &Identity, log: Log) -> bool {
         let time = |path: &Path| std::fs::metadata(path).map_or(0, |file| written(&file));
         let (file, behind) = (time(&self.path), time(&beside(&self.path, "-wal")));
-        matches!(log, Log::Holds(_)) && (file >= behind || file < self.witness.written)
+        match log {
+            Log::Missing => self.witness.log.is_some(),
+            Log::Empty => mark.is_of_boot(now) && self.log == Held::Less,
+            Log::Holds => {
+                let all = mark.is_of_boot(now) && self.log == Held::All;
+                !all || file >= behind || file < self.witness.written
+            }
+        }
     }
 }
 
@@ -147,17 +192,21 @@ mod tests {
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
         let most = Witness {
             nonce: u32::MAX,
-            is_open: true,
+            state: State::Closed,
             seq: u64::MAX,
             log: Some((u64::MAX, i64::MIN)),
             written: i64::MIN,
-            at: u64::MAX,
+            at: i64::MAX,
         };
         assert_eq!(most.text().len(), BYTES);
         assert_eq!(Witness::parsed(&most.text()), Some(most.clone()));
         let none = Witness::default();
         assert_eq!(Witness::parsed(&none.text()), Some(none));
         assert_eq!(Witness::parsed(&most.text().replace(" .", "")), None);
+        let before = "linkr-opening-1 open 7 10 0 0 5 1800000000 .\n";
+        let at = 1_800_000_000 * SECOND;
+        let noted = Witness { nonce: 7, state: State::Open, seq: 10, log: None, written: 5, at };
+        assert_eq!(Witness::parsed(before), Some(noted));
         assert_eq!(Witness::parsed(""), None);
         assert_eq!(Witness::parsed("\0\0"), None);
     }
