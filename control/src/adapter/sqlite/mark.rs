@@ -266,7 +266,9 @@ fn log_is_gone(path: &Path, now: &Identity) -> Judged {
         ),
         None => lacks(
             path,
-            &format!("the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone"),
+            &format!(
+                "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone"
+            ),
         ),
     })
 }
