@@ -158,7 +158,7 @@ impl Noted {
         let cut = self.witness.state != State::Closed && log == Log::Holds && self.log == Held::Less;
         let shown = self.path.display();
         cut.then(|| {
-            format!("{shown}-wal ends before what was written last: an older one was put in its place")
+            format!("{shown}-wal ends before what was written last: it is a copy of one that was open, or an older one")
         })
     }
 
