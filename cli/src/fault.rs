@@ -36,7 +36,7 @@ impl Fault {
         &self.message
     }
 
-    /// What the process ends with.
+    /// The exit status of the process.
     pub fn status(&self) -> ExitCode {
         ExitCode::from(self.status)
     }

@@ -7,7 +7,7 @@ use clap::FromArgMatches;
 use clap::error::{ContextValue, ErrorKind};
 use std::ffi::OsString;
 
-/// What the command line asks for; `None` when it asked for a text that is now printed.
+/// The command that the command line asks for; `None` when it asked for a text, which is printed now.
 pub fn asked() -> Result<Option<Command>, Fault> {
     let words = with_up(std::env::args_os().collect());
     let parsed = settings::command(&words)?

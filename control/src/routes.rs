@@ -1,8 +1,8 @@
 //! Which call a path of REST is: the templates of `google.api.http` in the `.proto`, and what a path says by them.
 
 use crate::Fault;
+use exposition::unescaped;
 use proto::described::{Call, Http, Member, Shape, calls, shape};
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// A call as REST knows it.
@@ -279,34 +279,15 @@ impl Found {
         let mut named = Vec::new();
         for piece in pattern.split('/') {
             match (piece, piece.starts_with('*').then(|| caught.next()).flatten()) {
-                (_, Some(text)) => named.push(decoded(text)?.into_owned()),
+                (_, Some(text)) => {
+                    let piece = unescaped(text).map_err(|why| Fault::invalid("name", why))?;
+                    named.push(piece.into_owned());
+                }
                 (word, None) => named.push(word.to_owned()),
             }
         }
         Ok(Some(named.join("/")))
     }
-}
-
-/// A piece of a path without its escapes (RFC 3986, section 2.1).
-fn decoded(text: &str) -> Result<Cow<'_, str>, Fault> {
-    if !text.contains('%') {
-        return Ok(text.into());
-    }
-    let (mut bytes, mut left) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [byte, rest @ ..] = left {
-        let digit = |at: usize| rest.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                left = &rest[2..];
-            }
-            _ => {
-                bytes.push(*byte);
-                left = rest;
-            }
-        }
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Fault::invalid("name", "is not UTF-8"))
 }
 
 #[cfg(test)]

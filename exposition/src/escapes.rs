@@ -1,6 +1,7 @@
 //! Escapes in paths and queries. What is not UTF-8 would be read as another text than was meant.
 
 use axum::http::Uri;
+use std::borrow::Cow;
 
 const MALFORMED: &str = "holds a % that no two hexadecimal digits follow: a % itself is written %25";
 const NOT_UTF8: &str =
@@ -11,17 +12,21 @@ const NOT_UTF8: &str =
 /// # Errors
 /// The parameter at fault (`None`: it is the path), and what is wrong, worded so that it follows its name.
 pub fn in_utf8(uri: &Uri) -> Result<(), (Option<&str>, &'static str)> {
-    escaped(uri.path()).map_err(|why| (None, why))?;
+    unescaped(uri.path()).map_err(|why| (None, why))?;
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs.into_iter().try_for_each(|pair| {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        escaped(pair).map_err(|why| (Some(name), why))
+        unescaped(pair).map(drop).map_err(|why| (Some(name), why))
     })
 }
 
-fn escaped(text: &str) -> Result<(), &'static str> {
+/// A piece of a path or query without its escapes (RFC 3986, section 2.1).
+///
+/// # Errors
+/// It is malformed, or not UTF-8, worded so that it follows the name of the piece.
+pub fn unescaped(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.contains('%') {
-        return Ok(());
+        return Ok(text.into());
     }
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -30,7 +35,7 @@ fn escaped(text: &str) -> Result<(), &'static str> {
         bytes.push(digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(MALFORMED)?);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    std::str::from_utf8(&bytes).map(|_| ()).map_err(|_| NOT_UTF8)
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| NOT_UTF8)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
-pub use escapes::in_utf8;
+pub use escapes::{in_utf8, unescaped};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
 pub use host::one_host;

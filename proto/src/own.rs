@@ -79,14 +79,19 @@ pub fn regular(kind: FileType) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, format!("it is {what} and no file")))
 }
 
+/// The folder that a file is in.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Of this user, of root, or of whom the folder is of. Root may use all.
 ///
 /// # Errors
 /// In words: it is somebody else's.
 pub fn theirs(there: &Metadata, path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let owners =
-        [fs::metadata("/proc/self"), fs::metadata(folder)].map(|owner| owner.map(|owner| owner.uid()));
+    let owners = [fs::metadata("/proc/self"), fs::metadata(folder_of(path))]
+        .map(|owner| owner.map(|owner| owner.uid()));
     let [Ok(this), folder] = owners else { return Ok(()) };
     if [this, 0].contains(&there.uid()) || this == 0 || folder.is_ok_and(|folder| folder == there.uid()) {
         return Ok(());

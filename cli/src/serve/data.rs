@@ -28,7 +28,7 @@ pub fn key_file(dir: &Path) -> Option<PathBuf> {
     (!usual).then(|| dir.join(FIRST_KEY))
 }
 
-/// What others may use is closed to them.
+/// Closes a file to all but its owner, or tells why not.
 fn narrow(path: &Path, file: &File) {
     if let Err(fault) = own::narrow(file) {
         crate::out::note(&format!("others can use {}: {fault}", path.display()));

@@ -213,7 +213,7 @@ fn edge(edge: &Edge) -> Result<(), Fault> {
 
 fn snapshot_place(snapshot: &Path) -> Result<(), Fault> {
     let name = snapshot.display();
-    let dir = snapshot.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = proto::own::folder_of(snapshot);
     if !dir.is_dir() {
         return never(format_args!(
             "--snapshot {name}: there is no directory {}: make it first",

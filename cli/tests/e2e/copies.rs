@@ -405,7 +405,7 @@ fn an_older_file_beside_a_newer_log_is_looked_through_after_a_crash() {
     assert_eq!(codes(&control, &dir).len(), 302);
 }
 
-/// What was mounted for a test goes with it.
+/// Volumes that a test has mounted, until its end.
 struct Mounts<'a>(&'a Dir);
 
 impl Drop for Mounts<'_> {
@@ -433,7 +433,7 @@ fn a_volume_that_is_mounted_again_after_kill_9_has_its_store_and_a_copy_of_it_be
     sh(dir.path(), "umount data; cp volume copy; mount -o loop volume data; mount -o loop copy beside");
     let why = try_start(&dir, "sqlite:beside/linkr.db").map(|_| ()).unwrap_err();
     assert!(why.contains("is a copy of one that was open in a running linkr"), "{why}");
-    // What lies there is the volume to the last byte, under another number.
+    // `beside` holds the volume to the last byte, under another device number.
     let device = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().dev();
     assert_ne!(device("beside"), device("data"));
     sh(dir.path(), "umount data");

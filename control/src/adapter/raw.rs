@@ -90,7 +90,7 @@ pub(super) fn key_words(row: &KeyRow) -> (String, String) {
     (row.scopes.names().collect::<Vec<_>>().join(" "), row.domains.join(" "))
 }
 
-/// Of keys for some domains, as those are kept: how many the one of these has that has most.
+/// The most keys that any of `domains` has; `kept` are the domains of each key, as they are kept.
 pub(super) fn most_of(domains: &[String], kept: &[String]) -> usize {
     let mut counts: HashMap<&str, usize> = domains.iter().map(|domain| (domain.as_str(), 0)).collect();
     for domain in kept.iter().flat_map(|words| words.split_whitespace()) {

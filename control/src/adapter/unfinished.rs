@@ -1,5 +1,6 @@
 //! A copy on its way: under another name until it is whole and on disk. What it holds is not known here.
 
+use proto::own::folder_of;
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -25,10 +26,6 @@ pub fn left(to: &Path) -> Vec<PathBuf> {
     };
     let there = fs::read_dir(folder_of(to)).into_iter().flatten().flatten();
     there.map(|entry| entry.path()).filter(is_left).collect()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Unfinished {

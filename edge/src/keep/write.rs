@@ -145,8 +145,7 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
     let (out, bytes) = writer.finish(dumped.seen, dumped.complete, shared.feed.proof())?;
     out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
     rename(new, &snapshot.path)?;
-    let dir = snapshot.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+    File::open(proto::own::folder_of(&snapshot.path))?.sync_all()?;
     snapshot.counts.done(Duration::ZERO, bytes, began.elapsed());
     Ok(Written::Whole)
 }

@@ -6,7 +6,7 @@ use proto::v1::Link;
 pub struct Row {
     /// Where it begins in the file, from 1.
     pub line: u64,
-    /// As it was read.
+    /// The cells as they stand in the file.
     pub cells: Vec<String>,
     /// The link, or a reason for programs and for people.
     pub link: Result<Option<Link>, (&'static str, String)>,

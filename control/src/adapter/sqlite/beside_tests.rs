@@ -1,4 +1,4 @@
-//! What lies beside a store, and a store that is a link, with real files.
+//! Stores with other files beside them, and a store that is a symbolic link.
 
 use super::super::super::{backup, restore};
 use super::*;
@@ -63,7 +63,7 @@ fn a_start_names_the_log_that_a_restore_moved_away_and_did_not_replace() {
         "cp linkr.db linkr.db.before-1; cp linkr.db-wal linkr.db.before-1-wal; touch linkr.db.before-2-wal",
     );
     assert!(why(&mark).contains("its write-ahead log") && !why(&mark).contains("before-"), "another file's");
-    // As a restore does it before it gives the new file the name.
+    // A restore gives the old file this second name before the new file takes the first.
     sh(&folder, "ln linkr.db linkr.db.before-2");
     let (there, back) = (folder.file("linkr.db.before-2-wal"), folder.file("linkr.db-wal"));
     let words = format!("mv {} {} and start", there.display(), back.display());

@@ -1,13 +1,14 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{Identity, beside, companions, folder_of, held, owned_as, regular};
+use super::file::{Identity, beside, companions, held, owned_as, regular};
 use super::mark::{self, Judged, KEPT, Log};
 use super::witness::Noted;
 use super::{check, fault, open};
 use crate::adapter::unfinished::Unfinished;
 use crate::port::StoreFault;
 use link::{Position, Seq};
+use proto::own::folder_of;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -59,16 +60,16 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     Ok(head)
 }
 
-/// What may be read.
+/// The way in which a store may be read.
 #[derive(Default)]
 struct There {
-    /// How far it has to go at least.
+    /// The change that the store has to end with at least.
     least: Seq,
-    /// It was closed, and all is in the file.
+    /// The store was closed, and its log is in the file.
     alone: bool,
 }
 
-/// Whether what lies there is what a linkr has open, or what one left behind.
+/// Whether a store may be copied: a linkr has it open, or left it behind.
 fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");

@@ -4,7 +4,7 @@
 use super::open::OpenFault;
 use super::witness::{self, Witness};
 use crate::port::StoreFault;
-use proto::own;
+use proto::own::{self, folder_of};
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -296,11 +296,6 @@ fn private(path: &Path) -> std::io::Result<File> {
         owned_as(&file, folder_of(path))?;
     }
     Ok(file)
-}
-
-/// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What root makes belongs to whoever runs linkr there: to the owner of what is given.

@@ -2,10 +2,11 @@
 //! (docs/decisions/0006). It is read through the write-ahead log beside the file, as all else is: without it a file whose
 //! log was being brought into it is neither the one before nor the one after.
 
-use super::file::{Identity, beside, folder_of, is_same};
+use super::file::{Identity, beside, is_same};
 use super::read;
 use super::witness::{Noted, State};
 use link::{Epoch, Position, Seq};
+use proto::own::folder_of;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -48,7 +48,7 @@ pub(super) struct Witness {
     at: i64,
 }
 
-/// What lies beside a store.
+/// The note beside a store, and the log as it was then.
 #[derive(Debug)]
 pub(super) struct Noted {
     pub witness: Witness,
