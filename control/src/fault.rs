@@ -1,6 +1,6 @@
 //! Why a call is refused, and the one table of what that is called on every transport. No I/O here.
 
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use crate::wire;
 use http::StatusCode;
 use proto::bounds::{Excess, Of};

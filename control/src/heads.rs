@@ -1,7 +1,7 @@
 //! R9 on a store that others write to as well: readings of its head for the pings that wait, one for all of them.
 
-use crate::port::{Repository, StoreFault};
-use crate::service::blocking;
+use crate::model::StoreFault;
+use crate::port::{Repository, blocking};
 use feed::HeadReads;
 use link::Position;
 use std::sync::{Arc, Mutex, PoisonError};

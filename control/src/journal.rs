@@ -10,14 +10,13 @@ pub use notes::Note;
 pub use state::{next_state, set};
 
 use crate::Fault;
-use crate::port::{Info, Row};
+use crate::model::{By, Info, Row};
 use crate::wire;
 use bytes::Bytes;
 use link::{Change, ChangeKind, Class, DomainId, Key, Link, Position, QueryPolicy, Seq, Status, Target};
 use prost::Message;
 use proto::v1;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// What one call writes.
 #[derive(Clone, Debug)]
@@ -41,17 +40,6 @@ pub enum Kind {
     Batch,
     /// Each for itself; what a chunk creates is noted in one row of the audit.
     Chunk,
-}
-
-/// Who wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
-    /// As in [`crate::Caller`].
-    pub principal: Arc<str>,
-    /// The call.
-    pub method: &'static str,
-    /// As in [`crate::Caller`].
-    pub request_id: Arc<str>,
 }
 
 /// A write, checked as far as it can be without the store.

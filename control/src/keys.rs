@@ -5,16 +5,15 @@ mod audit;
 mod calls;
 mod expiry;
 mod kept;
-mod scope;
 mod secret;
 
 pub use calls::{Wish, mint};
-pub use scope::{Scope, Scopes};
 pub use secret::Secret;
 
-use crate::caller::Bound;
-use crate::port::{KeyMark, KeyRow, Pool, Repository, StoreFault};
-use crate::stack::Limits;
+use crate::bound::Bound;
+use crate::limits::Limits;
+use crate::model::{KeyRow, Pool, Scope, Scopes, StoreFault};
+use crate::port::{KeyMark, Repository};
 use crate::{Fault, clock};
 use expiry::Clock;
 use feed::Spell;

@@ -62,8 +62,8 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Bound;
-    use crate::keys::Scopes;
+    use crate::bound::Bound;
+    use crate::model::Scopes;
     use std::time::Duration;
     use tokio::time::timeout;
 

@@ -2,18 +2,22 @@
 //! Nothing here answers a visitor's request.
 
 pub mod adapter;
+mod bound;
 mod by_name;
 mod call;
 mod caller;
 mod clock;
 mod fault;
-mod frozen;
+mod follow;
 mod heads;
 mod heavy;
 pub mod journal;
 pub mod keys;
 mod lanes;
+mod limits;
 mod metrics;
+pub mod model;
+mod page;
 mod places;
 pub mod port;
 mod random;

@@ -1,9 +1,10 @@
 //! What control counts, as families for `exposition`. Nothing is served here.
 
+mod redis;
 mod store;
 mod timings;
 
-use crate::port::Standing;
+use crate::model::Standing;
 use exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timings::Timings;
 
+pub(crate) use redis::RedisNumbers;
 pub(crate) use store::StoreNumbers;
 
 /// The numbers of one control.
@@ -29,7 +31,7 @@ pub struct Metrics {
     /// What is counted of the store.
     pub(crate) store: Arc<StoreNumbers>,
     /// What the relay to Redis counts.
-    pub(crate) relay: crate::relay::Numbers,
+    pub(crate) relay: RedisNumbers,
 }
 
 impl Metrics {

@@ -7,12 +7,13 @@ pub mod fake;
 
 pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 
-use crate::journal::{By, Request, Verdict};
-use crate::keys::Scopes;
+use crate::journal::{Request, Verdict};
+use crate::model::{By, KeyRow, Pool, Row, Standing, StoreFault};
 use crate::seal::SECRET;
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, DomainId, Epoch, Key, Link, Position, Seq, State};
+use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use std::sync::Arc;
 
 /// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
 ///
@@ -140,31 +141,6 @@ impl KeyMark {
     }
 }
 
-/// A key as it is kept. Times are in Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRow {
-    /// Its name; no secret.
-    pub id: String,
-    /// SHA-256 of the key.
-    pub hash: [u8; 32],
-    /// Who uses it.
-    pub client: String,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// The domains that it is for; none: all.
-    pub domains: Vec<String>,
-    /// When it was made.
-    pub create_time: i64,
-    /// The only edge that it lets in; `None`: it has no scope feed, or is from before.
-    pub edge: Option<String>,
-    /// From when on it is refused.
-    pub expire_time: Option<i64>,
-    /// When it was revoked.
-    pub revoke_time: Option<i64>,
-    /// When it was last used, as far as that is noted.
-    pub last_use: Option<i64>,
-}
-
 /// Bounds of one read. It ends at the first that is reached, but holds at least one row.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
@@ -253,32 +229,6 @@ pub struct SessionRow {
     pub own: bool,
 }
 
-/// How a process stands among those that share a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether it may begin a new history when the store was replaced.
-    pub auto_fork: bool,
-    /// Whether [`Repository::proved_head`] writes, and so should be asked seldom.
-    pub heartbeat: bool,
-    /// Whether what it reads holds over a failover of the store, too.
-    pub certified: bool,
-    /// Whether the store was replaced, and nobody has said yet that this was meant.
-    pub replaced: bool,
-}
-
-/// Connections of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pool {
-    /// With calls under way.
-    pub in_use: usize,
-    /// Without.
-    pub idle: usize,
-    /// There may be so many.
-    pub most: usize,
-    /// Calls that wait for one.
-    pub waiting: usize,
-}
-
 /// A part of a list.
 #[derive(Debug)]
 pub struct Listed {
@@ -312,66 +262,12 @@ pub struct Walked {
     pub more: bool,
 }
 
-/// What people note about a link; it never travels to an edge.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// At most 512 bytes.
-    pub title: String,
-    /// At most 32 of at most 64 bytes.
-    pub tags: Vec<String>,
-    /// At most 4,096 bytes.
-    pub note: String,
+/// Runs a blocking call of the store where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    store: &Arc<dyn Repository>,
+    call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
+    let store = store.clone();
+    let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
+    answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }
-
-/// A stored link. Times are in Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its key.
-    pub key: Key,
-    /// The seq of the change that made this state.
-    pub version: Seq,
-    /// The link; of a deleted one, as it was.
-    pub link: Link,
-    /// What people note about it.
-    pub info: Info,
-    /// When it was made.
-    pub create_time: i64,
-    /// When it last changed.
-    pub update_time: i64,
-    /// When it was deleted.
-    pub delete_time: Option<i64>,
-}
-
-impl Row {
-    /// What travels.
-    pub fn record(&self) -> Bytes {
-        let state = match self.delete_time {
-            None => State::Live(self.link.clone()),
-            Some(_) => State::Deleted,
-        };
-        record::encode(self.version, &state)
-    }
-}
-
-/// Why a store could not do what it was asked. Never the fault of the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreFault {
-    /// It does not answer now; why.
-    Unavailable(String),
-    /// Its disk is full.
-    Full,
-    /// It holds something that this program cannot have written; what.
-    Corrupt(String),
-}
-
-impl std::fmt::Display for StoreFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unavailable(why) => write!(f, "the store does not answer: {why}"),
-            Self::Full => write!(f, "the disk of the store is full: make room, nothing was written"),
-            Self::Corrupt(what) => write!(f, "the store holds what it should not: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for StoreFault {}

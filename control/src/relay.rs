@@ -2,20 +2,16 @@
 //! answers a caller never waits for anything here.
 
 mod lua;
-mod numbers;
 mod place;
 
-pub use numbers::Numbers;
-
 use crate::clock;
-use crate::metrics::Metrics;
-use crate::port::StoreFault;
+use crate::follow::{Feeder, Offered, Offers, offers};
+use crate::metrics::{Metrics, RedisNumbers};
+use crate::model::StoreFault;
+use crate::port::blocking;
 use crate::random;
-use crate::service::blocking;
-use crate::transport::feed::Feeder;
-use feed::Entry;
 use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script, Shard, shard_of};
-use link::{Change, Epoch, Position, Seq};
+use link::{Change, Epoch, Position};
 use place::{Connection, Place};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -34,8 +30,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// For the tail to read what the store holds already.
 const TAIL_WAIT: Duration = Duration::from_secs(1);
-/// Offers of one shard that may wait; more are dropped.
-const WAITING_OFFERS: usize = 1_024;
 /// Offers made at once.
 const OFFERS: usize = 128;
 
@@ -53,38 +47,6 @@ pub struct Redis {
     pub shards: u16,
     /// A file of authorities (PEM) to believe instead of the system's.
     pub ca: Option<PathBuf>,
-}
-
-/// A value as origin read it.
-struct Offered {
-    epoch: Epoch,
-    as_of: Seq,
-    key: bytes::Bytes,
-    record: bytes::Bytes,
-}
-
-/// Where values that were read for edges are offered to Redis.
-#[derive(Default)]
-pub struct Offers {
-    lines: Vec<mpsc::Sender<Offered>>,
-    metrics: Arc<Metrics>,
-}
-
-impl Offers {
-    /// Offers what exists of these, read at `head`. Waits for nobody: what finds no room is dropped.
-    pub fn make(&self, head: Position, entries: &[Entry]) {
-        if self.lines.is_empty() {
-            return;
-        }
-        for Entry { key, record } in entries.iter().filter(|entry| !entry.record.is_empty()) {
-            let line = &self.lines[usize::from(shard_of(key, self.lines.len() as u16).number)];
-            // Copied: what came in or goes out in one buffer must not be held by one key of it.
-            let (key, record) = (key.to_vec().into(), record.clone());
-            if line.try_send(Offered { epoch: head.epoch, as_of: head.seq, key, record }).is_err() {
-                self.metrics.relay.offers_dropped.fetch_add(1, Relaxed);
-            }
-        }
-    }
 }
 
 /// The relays of all shards, before they run.
@@ -114,9 +76,8 @@ pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Re
     })?;
     let shards = redis.shards.max(1);
     metrics.relay.open(shards);
-    let (senders, receivers) = (0..shards).map(|_| mpsc::channel(WAITING_OFFERS)).unzip();
-    let offers = Offers { lines: senders, metrics: metrics.clone() };
-    Ok((offers, Relays { place: Some(Arc::new(place)), lines: receivers }))
+    let (offers, lines) = offers(shards, metrics.clone());
+    Ok((offers, Relays { place: Some(Arc::new(place)), lines }))
 }
 
 /// What whoever wrote a comma may not know.
@@ -290,8 +251,7 @@ impl Carrier {
             (Attached::Replaced | Attached::Behind, copied) => {
                 let theirs = copied.map_or(log.head.epoch, |copied| copied.at.epoch);
                 self.may_fork(theirs)?;
-                let new = self.feeder.fork(theirs, 0).await;
-                let new = new.map_err(|status| Fault(status.message().to_owned()))?;
+                let new = self.feeder.fork(theirs, 0).await.map_err(|refusal| Fault(refusal.to_string()))?;
                 let why = "Redis has seen writes that this store does not hold";
                 tracing::warn!(
                     name: "writes_lost", seen = seq, head = log.head.seq, history = new.epoch.counter, "{why}"
@@ -411,7 +371,7 @@ impl Carrier {
         Ok(())
     }
 
-    fn numbers(&self) -> &Numbers {
+    fn numbers(&self) -> &RedisNumbers {
         &self.feeder.metrics.relay
     }
 }

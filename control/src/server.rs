@@ -2,8 +2,10 @@
 
 use crate::adapter::postgres::{self, Postgres};
 use crate::adapter::sqlite::{Options, Sqlite};
+use crate::follow::{Feeder, Lines, Proofs, Turns};
 use crate::heads::Heads;
 use crate::keys::{Keys, Secret};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Floor;
 use crate::port::{History, Repository};
@@ -11,10 +13,10 @@ use crate::relay::{self, Redis};
 use crate::seal::Seal;
 use crate::service::{Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
-use crate::stack::{Guard, Limits, Refusals, around};
+use crate::stack::{Guard, Refusals, around};
 use crate::tail::Tail;
 use crate::transport::calls::{self, Calls};
-use crate::transport::{feed, rest};
+use crate::transport::rest;
 use crate::watched::Watched;
 use crate::writer::Writer;
 use link::{Epoch, Position, Seq};
@@ -174,11 +176,11 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     config.check()?;
     let metrics = Arc::new(Metrics::default());
     let store = Watched::over(store, metrics.store.clone());
-    let first = crate::service::blocking(&store, Repository::head).await;
+    let first = crate::port::blocking(&store, Repository::head).await;
     let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let known = crate::service::blocking(&store, |store| store.sessions(None)).await;
+    let known = crate::port::blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let secret = crate::service::blocking(&store, Repository::secret).await;
+    let secret = crate::port::blocking(&store, Repository::secret).await;
     let secret = secret.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
     let listener = api.0.listen(QUEUE).map_err(|e| cannot_bind(config.api, &e))?;
@@ -228,17 +230,17 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let feeder = feed::Feeder {
+    let feeder = Feeder {
         store: store.clone(),
         writer: writer.clone(),
         tail: tail.clone(),
         metrics: metrics.clone(),
         stop: stopped.clone(),
         seal: Seal::new(&secret),
-        proofs: feed::Proofs::default(),
+        proofs: Proofs::default(),
         sessions: sessions.clone(),
-        turns: feed::Turns::default(),
-        lines: feed::Lines::default(),
+        turns: Turns::default(),
+        lines: Lines::default(),
         heads: heads.clone(),
         offers,
     };
@@ -372,7 +374,7 @@ async fn show(
 /// A second without a write. A store that takes none any more is noticed here; its watcher tells.
 async fn idle(store: &Arc<dyn Repository>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = crate::service::blocking(store, Repository::writable).await;
+    let _ = crate::port::blocking(store, Repository::writable).await;
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
@@ -386,7 +388,7 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
 
 /// The history of this epoch, if it took another's place.
 async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
-    let all = crate::service::blocking(store, Repository::histories).await.ok()?;
+    let all = crate::port::blocking(store, Repository::histories).await.ok()?;
     all.into_iter().find(|history| history.epoch == epoch)
 }
 

@@ -20,13 +20,13 @@ mod write;
 
 pub use draft::Rules;
 pub use import::Chunk;
-pub use list::page_size;
 pub use own::Listeners;
 pub use watch::{Watch, Watches};
 
 use crate::journal::{Draft, Field, Intent, Item};
 use crate::metrics::Metrics;
-use crate::port::{Repository, Row, StoreFault};
+use crate::model::Row;
+use crate::port::Repository;
 use crate::sessions::Sessions;
 use crate::wire;
 use crate::writer::Writer;
@@ -203,16 +203,6 @@ impl Service {
     fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
         wire::link(row, &self.reach.name(row.key.domain()), epoch)
     }
-}
-
-/// Runs a blocking call of the store where blocking is allowed.
-pub async fn blocking<T: Send + 'static>(
-    store: &Arc<dyn Repository>,
-    call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
-) -> Result<T, StoreFault> {
-    let store = store.clone();
-    let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
-    answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }
 
 /// A link that was only checked, without the code that was drawn for it.

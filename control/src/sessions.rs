@@ -1,11 +1,12 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
 use crate::Fault;
+use crate::clock::unix_ms;
 use crate::metrics::EdgeAt;
-use crate::port::{Repository, SessionRow, StoreFault};
-use crate::service::blocking;
+use crate::model::StoreFault;
+use crate::port::{Repository, SessionRow, blocking};
 use crate::wire;
-use crate::writer::{Writer, unix_ms};
+use crate::writer::Writer;
 use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, Table};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};

@@ -3,20 +3,17 @@
 
 mod bodies;
 mod guard;
-mod limits;
 mod linger;
-mod places;
 mod refusals;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use guard::{Guard, Peer};
-pub use limits::{Limits, Pace};
 pub use refusals::Refusals;
 
 use crate::Fault;
-use crate::transport::{grpc, rest};
+use crate::transport::{rest, status};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -136,7 +133,7 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 /// A fault as the caller can read it.
 fn refusal(grpc: bool, fault: &Fault) -> Response {
-    if grpc { grpc::status(fault).into_http() } else { rest::problem(fault) }
+    if grpc { status(fault).into_http() } else { rest::problem(fault) }
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

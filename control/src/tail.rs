@@ -1,7 +1,7 @@
 //! The end of the log in memory, read once for all sessions (R3). Nothing is sent here.
 
-use crate::port::{Limit, Repository, StoreFault};
-use crate::service::blocking;
+use crate::model::StoreFault;
+use crate::port::{Limit, Repository, blocking};
 use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,6 +11,9 @@ pub mod feed;
 pub mod grpc;
 mod reflection;
 pub mod rest;
+mod status;
+
+pub use status::status;
 
 /// The messages of a watch: one waits while the next is read, and the log waits for whoever takes neither.
 fn messages(mut watch: Watch) -> ReceiverStream<Result<WatchLinksResponse, Fault>> {

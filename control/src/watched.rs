@@ -2,13 +2,14 @@
 //! nothing else.
 
 use crate::clock;
+use crate::journal::Request;
 use crate::journal::domains::DomainItem;
-use crate::journal::{By, Request};
 use crate::metrics::StoreNumbers;
-use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+use crate::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
+use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Pool,
-    Repository, Row, SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
+    SessionRow, Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::LogView;

@@ -1,7 +1,6 @@
 //! How a stored link looks in `linkr.v1`, and its resource name. Nothing is decided here.
 
-use crate::port::domains::DomainRow;
-use crate::port::{KeyRow, Row};
+use crate::model::{DomainRow, KeyRow, Row};
 use link::{Class, Epoch, Key, Position, QueryPolicy};
 use prost_types::Timestamp;
 use proto::v1;

@@ -1,15 +1,17 @@
 //! The one thread that writes: what queued while the last commit ran becomes the next one. No rule of a link is here.
 
 use crate::Fault;
+use crate::clock::unix_ms;
 use crate::journal::domains::DomainItem;
 use crate::journal::{Kind, Request, Verdict};
+use crate::model::StoreFault;
 use crate::port::domains::DomainCommitted;
-use crate::port::{Repository, SessionRow, StoreFault};
+use crate::port::{Repository, SessionRow};
 use crate::tail::Tail;
 use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// Items of small writes in one commit, unless one batch has more.
@@ -352,12 +354,6 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             }
         }
     }
-}
-
-/// Now, by the wall clock, in Unix milliseconds.
-pub fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

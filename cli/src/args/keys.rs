@@ -3,7 +3,8 @@
 use super::{Api, values};
 use crate::fault::Fault;
 use clap::{Args, Subcommand};
-use control::keys::{Scopes, Wish};
+use control::keys::Wish;
+use control::model::Scopes;
 use proto::client::{Access, Key};
 use std::path::{Path, PathBuf};
 

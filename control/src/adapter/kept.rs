@@ -1,12 +1,12 @@
 //! For how long what is kept, in every store, and how much goes at once.
 
+pub(super) use crate::model::TOMBSTONES;
+
 use link::Seq;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Milliseconds for which a change stays in the log. An edge that was away for longer begins anew.
 pub(super) const LOG: i64 = 7 * DAY;
-/// Milliseconds for which a deleted link answers 410 and its code stays taken.
-pub(crate) const TOMBSTONES: i64 = 30 * DAY;
 const _: () = assert!(TOMBSTONES >= LOG, "a deletion is in the log for as long as anybody may resume there");
 /// Milliseconds for which a retry is answered like the first try.
 pub(super) const ANSWERS: i64 = 2 * DAY;

@@ -8,8 +8,10 @@ mod dump;
 mod history;
 mod keys;
 mod open;
+mod position;
 mod read;
 mod room;
+mod seen;
 mod sessions;
 mod tidy;
 mod tls;
@@ -21,10 +23,11 @@ pub use open::{Options, bump_epoch};
 
 use crate::journal::Request;
 use crate::journal::domains::DomainItem;
-use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+use crate::model::{DomainRow, Pool, Row, Standing, StoreFault};
+use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Pool, Repository, Row,
-    SessionRow, Standing, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
+    Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -77,7 +80,7 @@ impl Repository for Postgres {
     }
 
     fn head(&self) -> Result<Position, StoreFault> {
-        self.db.call(READ, async |db| read::head(db).await)
+        self.db.call(READ, async |db| position::head(db).await)
     }
 
     fn proved_head(&self) -> Result<Position, StoreFault> {

@@ -1,8 +1,6 @@
 //! A row of `links` as every store keeps it, before it is understood.
 
-use crate::keys::Scopes;
-use crate::port::domains::DomainRow;
-use crate::port::{Info, KeyRow, Row, StoreFault};
+use crate::model::{DomainRow, Info, KeyRow, Row, Scopes, StoreFault};
 use link::{DomainId, DomainRules, Key, State};
 use std::collections::HashMap;
 

@@ -2,10 +2,13 @@
 
 mod audit;
 mod check;
+mod connect;
 mod copies;
 mod domains;
 mod file;
+mod identity;
 mod index;
+mod judge;
 mod keeper;
 mod keys;
 mod mark;
@@ -18,17 +21,19 @@ mod tidy;
 mod witness;
 mod write;
 
+pub use connect::Options;
 pub use copies::{Restored, backup, restore};
-pub use open::{OpenFault, Options};
+pub use file::OpenFault;
 
 use super::ROOM;
 use crate::journal::Request;
 use crate::journal::domains::DomainItem;
-use crate::port::Pool as Connections;
-use crate::port::domains::{DomainCommitted, DomainRow, DomainRows};
+use crate::model::Pool as Connections;
+use crate::model::{DomainRow, Row, StoreFault};
+use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
-    StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
+    Tidied, Time, Traced, Walked, Who,
 };
 use bytes::Bytes;
 use feed::LogView;
@@ -106,7 +111,7 @@ impl Sqlite {
 
     /// Whether the disk takes so many bytes. Where it was full, the log still takes a few rows.
     fn has_room(&self, bytes: usize) -> Result<(), StoreFault> {
-        let path = file::beside(&self.path, ".room");
+        let path = identity::beside(&self.path, ".room");
         let tried = proto::own::open(&path).and_then(|mut file| {
             file.set_len(0)?; // left by one that was killed
             file.write_all(&vec![0; bytes])?;
@@ -144,7 +149,7 @@ impl Sqlite {
             let _ = noted.and_then(|()| files.note_is_kept()); // open beside a closed store says nothing wrong
         }
         if closed {
-            let _ = writer.set_db_config(open::NO_CKPT, false); // else an empty log stays
+            let _ = writer.set_db_config(connect::NO_CKPT, false); // else an empty log stays
         }
     }
 

@@ -1,8 +1,8 @@
 //! What becomes of a write of a domain (the deciding half of R1). No I/O, no clock here.
 
-use super::{Answer, By, Retry};
+use super::{Answer, Retry};
 use crate::Fault;
-use crate::port::domains::{DomainRow, MAX_DOMAINS};
+use crate::model::{By, DomainRow, MAX_DOMAINS};
 use crate::wire;
 use bytes::Bytes;
 use link::{Class, Domain, DomainId, DomainRules, Position, Target};

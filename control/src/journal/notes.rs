@@ -1,8 +1,6 @@
 //! What the audit notes of a write that is none of a link. A secret is never in it.
 
-use super::By;
-use crate::port::KeyRow;
-use crate::port::domains::DomainRow;
+use crate::model::{By, DomainRow, KeyRow};
 use crate::wire;
 use bytes::Bytes;
 use link::Epoch;

@@ -2,8 +2,7 @@
 
 use super::{Draft, Field, Intent, Item};
 use crate::Fault;
-use crate::adapter::kept::TOMBSTONES;
-use crate::port::{Info, Row};
+use crate::model::{Info, Row, TOMBSTONES};
 use crate::wire;
 use link::{Link, LinkParts, Seq};
 

@@ -1,7 +1,7 @@
 //! Who made and ended keys, and who wrote domains: `ListAudit`. What is told here was noted with each write.
 
 use super::Keys;
-use crate::service::page_size;
+use crate::page::page_size;
 use crate::{Caller, Fault};
 use proto::v1;
 

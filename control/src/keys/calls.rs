@@ -1,9 +1,9 @@
 //! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and ends only such that reach no further.
 
-use super::{Keys, Scope, Scopes, Secret, secret};
-use crate::journal::By;
-use crate::port::{KeyRow, Repository};
-use crate::writer::unix_ms;
+use super::{Keys, Secret, secret};
+use crate::clock::unix_ms;
+use crate::model::{By, KeyRow, Scope, Scopes};
+use crate::port::Repository;
 use crate::{Caller, Fault, wire};
 use link::Domain;
 use proto::v1;

@@ -1,6 +1,6 @@
 //! The time by which keys expire: the latest that this process or its store has seen. A clock that goes back revives none.
 
-use crate::writer::unix_ms;
+use crate::clock::unix_ms;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 /// How far the system's clock may be behind before that is told.

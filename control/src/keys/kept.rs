@@ -2,11 +2,10 @@
 //! as good as not there.
 
 use super::calls::LIVE;
-use crate::caller::Bound;
-use crate::journal::By;
+use crate::bound::Bound;
 use crate::lanes::Lanes;
-use crate::port::{KeyMark, KeyRow, Noted, Pool, Repository, StoreFault, Who};
-use crate::service::blocking;
+use crate::model::{By, KeyRow, Pool, StoreFault};
+use crate::port::{KeyMark, Noted, Repository, Who, blocking};
 use crate::{Caller, Fault, wire};
 use prost::Message;
 use proto::v1;

@@ -1,7 +1,7 @@
 //! What is counted of a store.
 
 use super::timings::Timings;
-use crate::port::{Pool, StoreFault};
+use crate::model::{Pool, StoreFault};
 use exposition::Families;
 use feed::Trouble;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! What is asked of the audit: who wrote what, and what it was. It is written with what it tells of alone.
 
-use super::{Row, StoreFault};
+use crate::model::{Row, StoreFault};
 use bytes::Bytes;
 use link::{Epoch, Key, Seq};
 

@@ -1,12 +1,13 @@
 //! A store for tests of what asks one little of it. What a test says nothing of must not be asked.
 
-use super::domains::{DomainCommitted, DomainRow, DomainRows};
+use super::domains::{DomainCommitted, DomainRows};
 use super::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, Row, SessionRow,
-    StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
+    Tidied, Time, Traced, Walked, Who,
 };
 use crate::journal::Request;
 use crate::journal::domains::DomainItem;
+use crate::model::{DomainRow, Row, StoreFault};
 use bytes::Bytes;
 use feed::LogView;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};

@@ -1,10 +1,10 @@
 //! The domains, in memory: asked for every write and for every name in an answer. What a caller may
 //! not touch he is not shown.
 
-use super::{Rules, blocking};
-use crate::caller::Bound;
-use crate::port::Repository;
-use crate::port::domains::DomainRow;
+use super::Rules;
+use crate::bound::Bound;
+use crate::model::DomainRow;
+use crate::port::{Repository, blocking};
 use crate::{Fault, wire};
 use link::{Code, Domain, DomainId, Epoch, Key, Seq, Target};
 use std::collections::HashMap;

@@ -2,14 +2,14 @@
 
 use super::claims::Turn;
 use super::directory::Domains;
-use super::list::page_size;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
+use crate::clock::unix_ms;
 use crate::journal::domains::{
     DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state,
 };
-use crate::port::StoreFault;
-use crate::writer::unix_ms;
+use crate::model::StoreFault;
+use crate::page::page_size;
 use crate::{Caller, Fault, wire};
 use link::{DomainId, Position};
 use prost::Message;

@@ -3,7 +3,7 @@
 use super::own::Listeners;
 use crate::Fault;
 use crate::journal::{Draft, Field, set};
-use crate::port::Info;
+use crate::model::Info;
 use crate::wire;
 use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost::Message;

@@ -1,7 +1,8 @@
 //! Which links a list is asked for: a part of AIP-160, parsed once and held against rows. No store is asked here.
 
 use crate::Fault;
-use crate::port::{Row, Time};
+use crate::model::Row;
+use crate::port::Time;
 
 /// Bytes of a filter.
 const LONGEST: usize = 1_024;
@@ -274,7 +275,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::Info;
+    use crate::model::Info;
     use link::{Code, DomainId, Key, Link, LinkParts, Target};
 
     fn row() -> Row {

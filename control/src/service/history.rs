@@ -1,11 +1,12 @@
 //! What a link was: its versions, and one of them brought back.
 
-use super::list::page_size;
 use super::reach::Reader;
 use super::write::{asked, etag};
 use super::{Service, draft, fnv};
 use crate::journal::{Draft, Intent, Item};
-use crate::port::{Moment, Row, Traced, Who};
+use crate::model::Row;
+use crate::page::page_size;
+use crate::port::{Moment, Traced, Who};
 use crate::wire;
 use crate::{Caller, Fault};
 use link::{Epoch, Key, Position, Seq};
@@ -164,7 +165,8 @@ fn checksum(key: &Key, version: Seq) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::{Info, Written};
+    use crate::model::Info;
+    use crate::port::Written;
     use link::{Code, DomainId, Link, LinkParts, Target};
 
     fn key() -> Key {

@@ -3,7 +3,8 @@
 use super::directory::{Domains, Namespace};
 use super::reach::View;
 use super::{Service, draft};
-use crate::journal::{By, Intent, Item, Kind, Request, Verdict};
+use crate::journal::{Intent, Item, Kind, Request, Verdict};
+use crate::model::By;
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
 use proto::v1::{self, ImportOutcome};

@@ -3,14 +3,15 @@
 use super::Service;
 use super::filter::Filter;
 use super::reach::Reader;
-use crate::port::{Limit, Listed, Row, Time};
+use crate::model::Row;
+use crate::page::page_size;
+use crate::port::{Limit, Listed, Time};
 use crate::{Caller, Fault};
 use link::{DomainId, Epoch, Key};
 use proto::v1;
 use std::fmt::Write;
 use std::sync::Arc;
 
-const DEFAULT_PAGE: i32 = 50;
 const LARGEST_PAGE: i32 = 1_000;
 /// Bytes of keys, records and notes on one page, so that it stays below the 4 MiB that gRPC clients take by default.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -232,12 +233,6 @@ fn order(text: &str) -> Result<Option<Time>, Fault> {
         ["update_time", "desc"] => Ok(Some(Time::Update)),
         _ => Err(Fault::invalid("order_by", "is none of code, create_time desc, update_time desc")),
     }
-}
-
-/// How many rows a page is to have, when so many were asked for.
-pub fn page_size(asked: i32, largest: i32) -> Result<usize, Fault> {
-    let size = if asked == 0 { DEFAULT_PAGE } else { asked.min(largest) };
-    usize::try_from(size).map_err(|_| Fault::invalid("page_size", "is negative"))
 }
 
 fn size(row: &Row) -> usize {

@@ -1,16 +1,17 @@
 //! What a caller reaches: domains, links and the log within his bound. Nothing else in the service holds the store, so no
 //! call can forget to ask.
 
-use super::blocking;
 use super::claims::{Claims, Pass, Turn};
 use super::directory::{Directory, Domains, Known, Namespace};
-use crate::caller::Bound;
+use crate::bound::Bound;
+use crate::clock::unix_ms;
 use crate::journal::domains::DomainItem;
 use crate::journal::{Found, Request, Verdict, decide};
 use crate::lanes::{Lane, Lanes};
+use crate::model::{Row, StoreFault};
 use crate::port::domains::DomainCommitted;
-use crate::port::{History, Limit, Listed, Moment, Repository, Row, StoreFault, Time, Traced, Who};
-use crate::writer::{Done, Waiting, Writer, unix_ms};
+use crate::port::{History, Limit, Listed, Moment, Repository, Time, Traced, Who, blocking};
+use crate::writer::{Done, Waiting, Writer};
 use crate::{Caller, Fault, wire};
 use feed::LogView;
 use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};

@@ -1,7 +1,7 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
 use super::Service;
-use crate::port::{Info, Row, StoreFault};
+use crate::model::{Info, Row, StoreFault};
 use crate::tail::Tail;
 use crate::wire;
 use crate::{Caller, Fault};

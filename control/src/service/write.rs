@@ -2,9 +2,9 @@
 
 use super::claims::Pass;
 use super::{Service, fnv};
-use crate::caller::Bound;
-use crate::journal::{By, Item, Kind, Request, Retry, Verdict};
-use crate::port::StoreFault;
+use crate::bound::Bound;
+use crate::journal::{Item, Kind, Request, Retry, Verdict};
+use crate::model::{By, StoreFault};
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use link::{Epoch, Position, Seq};

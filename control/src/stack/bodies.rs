@@ -1,84 +1,39 @@
-//! Bodies that have not ended: how many bytes of them there are, and how many of one caller's. A message of a call that
-//! streams is a body of its own here.
+//! Bodies that have not ended, counted as they come, and broken off where there are too many bytes of them. A message of a
+//! call that streams is a body of its own here.
 
-use super::places::{Holder, Kind};
 use crate::Fault;
-use crate::caller::Bound;
-use crate::transport::grpc;
+use crate::bound::Bound;
+use crate::limits::{Bodies, FEW, Holder};
+use crate::transport::status;
 use axum::Error;
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-/// Of all calls, and of those of one key, in MiB.
-static UNENDED: Kind = Kind::of_bytes("MiB of unfinished bodies", 128, 32);
-const MIB: usize = 1024 * 1024;
-/// A body of a few bytes is let in when large ones have taken all, up to as much again.
-const FEW: usize = 16 * 1024;
 /// What a part of a body costs besides its bytes: 4 MiB in parts of one byte took 120 MB.
 const PART: usize = 128;
-
-/// The bytes by those who hold them.
-#[derive(Debug, Default)]
-pub struct Bodies(Mutex<HashMap<Holder, usize>>);
 
 /// Why a body was broken off, if it was.
 pub type BrokenOff = Arc<OnceLock<Fault>>;
 
-impl Bodies {
-    /// The same body, counted. `streams`: it is messages of gRPC, one after the other.
-    pub fn counted(
-        self: &Arc<Self>,
-        body: Body,
-        holder: Holder,
-        bound: &Bound,
-        streams: bool,
-    ) -> (Body, BrokenOff) {
-        let broken_off = BrokenOff::default();
-        if http_body::Body::is_end_stream(&body) {
-            return (body, broken_off);
-        }
-        let (holders, messages) = (holder.and_all(bound), streams.then(Messages::default));
-        let counted = Counted {
-            body,
-            bodies: self.clone(),
-            holders,
-            held: 0,
-            messages,
-            broken_off: broken_off.clone(),
-        };
-        (Body::new(counted), broken_off)
+/// The same body, counted. `streams`: it is messages of gRPC, one after the other.
+pub fn counted(
+    bodies: &Arc<Bodies>,
+    body: Body,
+    holder: Holder,
+    bound: &Bound,
+    streams: bool,
+) -> (Body, BrokenOff) {
+    let broken_off = BrokenOff::default();
+    if http_body::Body::is_end_stream(&body) {
+        return (body, broken_off);
     }
-
-    fn take(&self, holders: &[Holder], cost: usize, few: bool) -> Result<(), Fault> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for holder in holders {
-            let share = UNENDED.share(holder);
-            let most = if few { 2 * share * MIB } else { share * MIB };
-            if all.get(holder).copied().unwrap_or(0) + cost > most {
-                return Err(UNENDED.full(holder, share));
-            }
-        }
-        for holder in holders {
-            *all.entry(holder.clone()).or_default() += cost;
-        }
-        Ok(())
-    }
-
-    fn give_back(&self, holders: &[Holder], cost: usize) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for holder in holders {
-            if let Some(held) = all.get_mut(holder) {
-                *held -= cost;
-                if *held == 0 {
-                    all.remove(holder);
-                }
-            }
-        }
-    }
+    let (holders, messages) = (holder.and_all(bound), streams.then(Messages::default));
+    let counted =
+        Counted { body, bodies: bodies.clone(), holders, held: 0, messages, broken_off: broken_off.clone() };
+    (Body::new(counted), broken_off)
 }
 
 struct Counted {
@@ -94,7 +49,7 @@ impl Counted {
     fn hold(&mut self, part: &Bytes) -> Result<(), Error> {
         let cost = part.len() + PART;
         if let Err(fault) = self.bodies.take(&self.holders, cost, self.held + cost <= FEW) {
-            let told = Error::new(grpc::status(&fault));
+            let told = Error::new(status(&fault));
             let _ = self.broken_off.set(fault); // the first counts
             return Err(told);
         }
@@ -189,9 +144,11 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Scopes;
+    use crate::model::Scopes;
     use axum::body::BodyDataStream;
     use tokio_stream::StreamExt;
+
+    const MIB: usize = 1024 * 1024;
 
     /// Bytes without an end, in parts of so many; zeros are messages of nothing.
     fn endless(
@@ -203,7 +160,7 @@ mod tests {
         let part = Bytes::copy_from_slice(part);
         let parts = std::iter::repeat_with(move || Ok::<_, Error>(part.clone()));
         let body = Body::from_stream(tokio_stream::iter(parts));
-        let (body, broken_off) = bodies.counted(body, holder, &Bound::default(), streams);
+        let (body, broken_off) = counted(bodies, body, holder, &Bound::default(), streams);
         (body.into_data_stream(), broken_off)
     }
 
@@ -252,9 +209,9 @@ mod tests {
         let bodies = Arc::<Bodies>::default();
         let (mut body, _) = endless(&bodies, key("a"), &[1; 1024], false);
         taken(&mut body).await;
-        assert_eq!(bodies.0.lock().unwrap().len(), 2);
+        assert_eq!(bodies.held().len(), 2);
         drop(body);
-        assert!(bodies.0.lock().unwrap().is_empty());
+        assert!(bodies.held().is_empty());
         assert!(endless(&bodies, key("a"), &[1; FEW], false).0.next().await.unwrap().is_ok());
     }
 
@@ -267,11 +224,11 @@ mod tests {
         let some: Vec<_> = message.repeat(50).chunks(5_000).map(Bytes::copy_from_slice).collect();
         let parts = some.into_iter().cycle().take(84 * 200).map(Ok::<_, Error>); // 82 MB
         let body = Body::from_stream(tokio_stream::iter(parts));
-        let (body, _) = bodies.counted(body, key("a"), &Bound::default(), true);
+        let (body, _) = counted(&bodies, body, key("a"), &Bound::default(), true);
         let mut body = body.into_data_stream();
         while let Some(part) = body.next().await {
             part.unwrap();
-            assert!(bodies.0.lock().unwrap().get(&key("a")).is_none_or(|held| *held < 2 * 0x2001));
+            assert!(bodies.held().get(&key("a")).is_none_or(|held| *held < 2 * 0x2001));
         }
     }
 

@@ -1,13 +1,14 @@
 //! Who is let in: the rule of the call, the key or certificate, its scope and its allowance. What keys there are is not
 //! known here.
 
-use super::limits::{Limits, Pace, network};
-use super::places::{Holder, Place};
+use super::bodies::counted;
 use super::table::{self, Call};
 use super::{Refusals, RequestId, is_grpc, refusal};
 use crate::call::UnderWay;
-use crate::keys::{Keys, Known, Scope};
+use crate::keys::{Keys, Known};
+use crate::limits::{Holder, Limits, Pace, Place, network};
 use crate::metrics::Metrics;
+use crate::model::Scope;
 use crate::places::Seat;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
@@ -70,7 +71,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             let streams = grpc && table::streams(request.uri().path());
             let (mut head, body) = request.into_parts();
-            let (body, broken_off) = guard.limits.bodies.counted(body, holder, &caller.bound, streams);
+            let (body, broken_off) = counted(&guard.limits.bodies, body, holder, &caller.bound, streams);
             head.extensions.insert(caller);
             let mut response = call.run(next.run(Request::from_parts(head, body))).await;
             guard.metrics.took(method, began.elapsed());
@@ -79,7 +80,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
                 response = refusal(grpc, fault);
             }
             if let Some((place, seat)) = place.as_mut().zip(seat) {
-                place.offer(seat);
+                place.offer(move || seat.give_up());
             }
             match (&known, &place) {
                 (None, None) => response,
@@ -171,7 +172,7 @@ impl Guard {
         }
         // An edge goes on as long as it can; whoever changes links waits until it is known that his key still holds.
         if scope != Scope::Feed && !keys.are_current() {
-            return Err(crate::port::StoreFault::Unavailable("keys cannot be checked now".into()).into());
+            return Err(crate::model::StoreFault::Unavailable("keys cannot be checked now".into()).into());
         }
         if let Some(peer) = peer {
             peer.seat.let_in(Some(&known));
@@ -339,7 +340,7 @@ mod tests {
     async fn an_answer_holds_its_place_until_its_last_byte_is_written() {
         let limits = Limits::default();
         let take =
-            || limits.places.take("ListLinks", Holder::Key("a".into()), &crate::caller::Bound::default());
+            || limits.places.take("ListLinks", Holder::Key("a".into()), &crate::bound::Bound::default());
         let held: Vec<_> = (0..31).map(|_| take().unwrap()).collect();
         let text = vec![b'x'; PIECE * 5 / 2];
         let mut watched = Watched::new(Body::from(text.clone()), None, take().unwrap(), false);

@@ -1,6 +1,6 @@
 //! The one table of calls: what each asks of a key, as the `.proto` says it. What is not in it is refused.
 
-use crate::keys::Scope;
+use crate::model::Scope;
 use crate::{Fault, routes};
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -1,9 +1,10 @@
 //! The calls of the API that answer with one message, each on one line: over gRPC, and by its name for REST. What they mean
 //! is in `service` and `keys`.
 
-use super::feed::{self, Feeder};
+use super::feed;
 use super::grpc::{self, Out};
 use super::reflection::Reflection;
+use crate::follow::Feeder;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::service::Service;

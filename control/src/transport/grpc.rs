@@ -1,7 +1,7 @@
-//! What streams over gRPC, and how a fault looks there. Nothing is decided here.
+//! What streams over gRPC. Nothing is decided here.
 
-use crate::fault::cut;
 use crate::service::{Chunk, Service};
+use crate::transport::status::status;
 use crate::{Caller, Fault, call};
 use proto::v1;
 use std::pin::Pin;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
-use tonic_types::{ErrorDetails, StatusExt};
 
 /// Import chunks under way: one with the writer while the next is parsed.
 const CHUNKS: usize = 1;
@@ -152,17 +151,4 @@ async fn send_parts(
             None => return Ok(()),
         }
     }
-}
-
-/// As gRPC says it: the code of the table, with `ErrorInfo` and, for a field, `BadRequest`.
-pub fn status(fault: &Fault) -> Status {
-    let (names, told) = (fault.names(), fault.told());
-    let mut details = ErrorDetails::with_error_info(names.reason, "linkr", []);
-    if let Some(field) = fault.field() {
-        details.add_bad_request_violation(cut(field), told.as_str());
-    }
-    if let Some(wait) = fault.retry_after() {
-        details.set_retry_info(Some(wait));
-    }
-    Status::with_error_details(names.grpc, told, details)
 }

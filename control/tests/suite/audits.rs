@@ -6,8 +6,9 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{By, Field, Intent, Item, Kind, Request, Retry, Verdict};
-use control::port::{Moment, Repository, Row, Who};
+use control::journal::{Field, Intent, Item, Kind, Request, Retry, Verdict};
+use control::model::{By, Row};
+use control::port::{Moment, Repository, Who};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 

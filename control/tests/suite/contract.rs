@@ -4,11 +4,9 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{By, Draft, Field, Intent, Item, Request, Retry, Verdict};
-use control::keys::{Scope, Scopes};
-use control::port::{
-    History, Info, KeyMark, KeyRow, Limit, Listed, Repository, Row, SessionRow, StoreFault, Time,
-};
+use control::journal::{Draft, Field, Intent, Item, Request, Retry, Verdict};
+use control::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
+use control::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };

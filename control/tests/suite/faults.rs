@@ -2,7 +2,7 @@
 
 use super::world::{Folder, Mood, Moody, World, create, name};
 use control::Fault;
-use control::port::StoreFault;
+use control::model::StoreFault;
 use proto::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;

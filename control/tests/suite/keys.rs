@@ -3,8 +3,9 @@
 use super::postgres::Database;
 use super::world::{Folder, Mood, Moody, Reply, World, config, create, name};
 use axum::http::StatusCode;
-use control::keys::{Scope, Scopes, Secret};
-use control::port::{KeyRow, Repository, StoreFault};
+use control::keys::Secret;
+use control::model::{KeyRow, Scope, Scopes, StoreFault};
+use control::port::Repository;
 use prost::Message;
 use proto::client::{Access, Key, Way};
 use proto::v1::{self, keys_client::KeysClient, links_client::LinksClient};

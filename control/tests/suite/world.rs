@@ -3,12 +3,13 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
+use control::journal::Request as Write;
 use control::journal::domains::DomainItem;
-use control::journal::{By, Request as Write};
-use control::port::domains::{DomainCommitted, DomainRow, DomainRows};
+use control::model::{By, DomainRow, KeyRow, Row, StoreFault};
+use control::port::domains::{DomainCommitted, DomainRows};
 use control::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRow, KeyRows, Limit, Listed, Moment, Noted, Repository,
-    Row, SessionRow, StoreFault, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
+    SessionRow, Tidied, Time, Traced, Walked, Who,
 };
 use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};

@@ -1,10 +1,11 @@
 //! The audit: its rows beside what they tell of, and what is asked of them.
 
 use super::connection::{Db, Param, Params, Trouble, number};
-use super::history;
-use super::read::{HEAD, LINK, get, raw};
+use super::position::{self, HEAD};
+use super::read::{LINK, get, raw};
 use crate::journal::{Audit, Note};
-use crate::port::{Moment, Noted, StoreFault, Traced, Who, Written};
+use crate::model::StoreFault;
+use crate::port::{Moment, Noted, Traced, Who, Written};
 use link::{Key, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -70,11 +71,11 @@ async fn traced(
     );
     let rows = db.rows(&sql, params).await?;
     let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
-    let epoch = db.note(history::head(first)?).epoch;
+    let epoch = db.note(position::of(first)?).epoch;
     let row = get::<Option<&[u8]>>(first, 4)?.map(|_| raw(first, 4)).transpose()?;
     let none = get::<Option<i64>>(first, BEHIND)?.is_none();
     let written = |row: &Row| {
-        let state = |bytes: &[u8]| crate::port::Row::from_bytes(key, bytes);
+        let state = |bytes: &[u8]| crate::model::Row::from_bytes(key, bytes);
         Ok(Written {
             seq: number(row, BEHIND)?,
             who: who(row, BEHIND + 1)?,

@@ -1,10 +1,11 @@
 //! Connections, and what is done when one breaks: what may pass is tried again, what was replaced is not gone on with.
 
-use super::history::{self, Known};
-use crate::port::StoreFault;
+use super::seen::SeenPositions;
+use crate::model::StoreFault;
 use deadpool_postgres::{Object, Pool, PoolError};
 use link::Position;
 use proto::client::Why;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,14 +40,19 @@ pub(super) enum Trouble {
     Fault(StoreFault),
 }
 
+/// What looks at a new connection before anything is asked of it.
+pub(super) type Greet =
+    for<'a> fn(&'a Db<'_>) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>>;
+
 /// The pool, its runtime, and what this process knows of the history.
 #[derive(Debug)]
 pub(super) struct Connections {
     pool: Pool,
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
-    known: Mutex<Known>,
+    known: Mutex<SeenPositions>,
     auto_fork: bool,
+    greet: Greet,
     replaced: AtomicBool,
     synchronous: AtomicBool,
     /// A call found the disk full, and none has shown since that there is room.
@@ -62,13 +68,14 @@ pub(super) struct Db<'a> {
 }
 
 impl Connections {
-    pub(super) fn new(pool: Pool, runtime: Runtime, auto_fork: bool) -> Self {
+    pub(super) fn new(pool: Pool, runtime: Runtime, auto_fork: bool, greet: Greet) -> Self {
         Self {
             pool,
             handle: runtime.handle().clone(),
             runtime: Mutex::new(Some(runtime)),
             known: Mutex::default(),
             auto_fork,
+            greet,
             replaced: AtomicBool::new(false),
             synchronous: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -116,7 +123,7 @@ impl Connections {
         })?;
         let new = Object::metrics(&client).recycle_count == 0;
         let db = Db { client, all: self, fresh: new };
-        let done = match if new { history::greet(&db).await } else { Ok(()) } {
+        let done = match if new { (self.greet)(&db).await } else { Ok(()) } {
             Ok(()) => call(&db).await,
             Err(trouble) => Err(trouble),
         };
@@ -126,10 +133,10 @@ impl Connections {
         done
     }
 
-    pub(super) fn connections(&self) -> crate::port::Pool {
+    pub(super) fn connections(&self) -> crate::model::Pool {
         let status = self.pool.status();
         let idle = status.available;
-        crate::port::Pool {
+        crate::model::Pool {
             in_use: status.size.saturating_sub(idle),
             idle,
             most: status.max_size,
@@ -137,7 +144,7 @@ impl Connections {
         }
     }
 
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, SeenPositions> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,17 +2,17 @@
 
 use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
+use super::position::{self, HEAD};
 use super::{history, write};
 use crate::adapter::raw;
 use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
-use crate::port::StoreFault;
-use crate::port::domains::{DomainCommitted, DomainRow};
+use crate::model::{DomainRow, StoreFault};
+use crate::port::domains::DomainCommitted;
 use link::{DomainId, Epoch, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h.tag";
 const COLUMNS: &str = "d.id, d.name, d.record, d.create_time, d.update_time";
 
 pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Trouble> {
@@ -20,7 +20,7 @@ pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Troub
     let sql = format!("{HEAD}, {COLUMNS} FROM log_head h, domains d ORDER BY d.name COLLATE \"C\"");
     let rows = db.rows(&sql, &[]).await?;
     let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
-    let head = db.note(history::head(first)?);
+    let head = db.note(position::of(first)?);
     Ok((head, rows.iter().map(|row| domain(row, 4)).collect::<Result<_, _>>()?))
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn version(db: &Db<'_>) -> Result<(Epoch, Seq), Trouble> {
     let sql = format!("{HEAD}, (SELECT coalesce(max(version), 0) FROM domains) FROM log_head h");
     let rows = db.rows(&sql, &[]).await?;
     let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
-    let head = db.note(history::head(first)?);
+    let head = db.note(position::of(first)?);
     let version: i64 = first.try_get(4).map_err(|e| corrupt(&e))?;
     Ok((head.epoch, version.cast_unsigned()))
 }
@@ -56,8 +56,8 @@ pub(super) async fn commit(
     db.rows("SELECT FROM log_head FOR UPDATE", &[]).await?;
     let after = format!(
         "SELECT epoch_counter, epoch_random, head, tag, {}, {} FROM log_head",
-        history::tag_of("$1"),
-        history::tag_of("$2")
+        position::tag_of("$1"),
+        position::tag_of("$2")
     );
     let head = db.rows(&after, &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)]).await?;
     let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;

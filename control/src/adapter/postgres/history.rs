@@ -1,52 +1,13 @@
 //! R2: whether the database still holds the history that this process has seen, and what is done when it does not.
 
-use super::connection::{Db, Params, Trouble, corrupt, half, number};
-use crate::port::StoreFault;
+use super::connection::{Db, Params, Trouble, corrupt};
+use super::position::{self, tag_of};
+use crate::clock::unix_ms;
+use crate::model::StoreFault;
 use crate::seal::SECRET;
-use crate::writer::unix_ms;
 use link::{Epoch, Position, Seq};
-use std::collections::VecDeque;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-
-/// Positions that are remembered, to find the last one that is shared: those of the last commits.
-const REMEMBERED: usize = 4_096;
-
-/// What this process knows to have been committed.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    last: Option<Position>,
-    tags: VecDeque<(Seq, u64)>,
-    /// The last history whose beginning was told: several connections find it at once.
-    told: Option<Epoch>,
-}
-
-impl Known {
-    /// Answers may arrive in another order than they were given: what is older says nothing new.
-    pub(super) fn note(&mut self, head: Position) {
-        let newer = |last: Position| match head.epoch == last.epoch {
-            true => head.seq > last.seq,
-            false => head.epoch.counter > last.epoch.counter,
-        };
-        if self.last.is_none_or(newer) {
-            self.last = Some(head);
-            self.tags.push_back((head.seq, head.tag));
-            if self.tags.len() > REMEMBERED {
-                self.tags.pop_front();
-            }
-        }
-    }
-
-    /// A new history shares no more than this with what was known: nothing behind it proves anything about the new one.
-    fn leave(&mut self, shared: Seq) {
-        self.tags.retain(|(seq, _)| *seq <= shared);
-    }
-
-    /// The last of it.
-    pub(super) fn last(&self) -> Option<Position> {
-        self.last
-    }
-}
 
 /// Whether `head`, read after `known` was, proves that history was replaced; `tag` is the one stored for the seq of
 /// `known`. A row that is no longer kept proves nothing.
@@ -55,21 +16,6 @@ fn is_replaced(known: Option<Position>, head: Position, tag: Option<u64>) -> boo
     head.epoch != known.epoch
         || head.seq < known.seq
         || (known.seq > 0 && tag.is_some_and(|tag| tag != known.tag))
-}
-
-/// The head in the first four columns.
-pub(super) fn head(row: &Row) -> Result<Position, Trouble> {
-    let tag = row.try_get::<_, i64>(3).map_err(|e| corrupt(&e))?.cast_unsigned();
-    let epoch = Epoch { counter: half(row, 0)?, random: half(row, 1)? };
-    Ok(Position { epoch, seq: number(row, 2)?, tag })
-}
-
-/// As SQL: the tag of the change with the number of a parameter, as long as that can be told.
-pub(super) fn tag_of(parameter: &str) -> String {
-    format!(
-        "(SELECT tag FROM change_log WHERE seq = {parameter} UNION ALL \
-         SELECT tag FROM log_marks WHERE seq = {parameter} LIMIT 1)"
-    )
 }
 
 /// Looks at a new connection before anything is asked of it.
@@ -97,7 +43,7 @@ pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
 
 /// The head of a row that has the tag of the seq of `known` behind it, if it is of the history that `known` is of.
 pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Result<Position, Trouble> {
-    let (head, tag) = (head(row)?, row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?);
+    let (head, tag) = (position::of(row)?, row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?);
     match known.filter(|_| is_replaced(known, head, tag.map(i64::cast_unsigned))) {
         None => Ok(db.note(head)),
         Some(known) => Err(replaced(db, known, head).await),
@@ -198,8 +144,8 @@ pub(super) async fn fork(
         (&only.1, Type::INT8),
     ];
     match db.rows(sql, params).await?.first() {
-        Some(row) => Ok(db.note(head(row)?)),
-        None if only.0.is_some() => super::read::head(db).await,
+        Some(row) => Ok(db.note(position::of(row)?)),
+        None if only.0.is_some() => position::head(db).await,
         None => Err(StoreFault::Unavailable("histories are used up".into()).into()),
     }
 }
@@ -222,20 +168,5 @@ mod tests {
         let other = Position { epoch: Epoch { counter: 2, random: 8 }, ..at(2, 90, 6) };
         assert!(is_replaced(known, other, Some(5)), "begun separately");
         assert!(!is_replaced(Some(at(2, 0, 0)), at(2, 5, 1), None));
-    }
-
-    #[test]
-    fn what_is_known_never_goes_back() {
-        let at = |counter, seq| Position { epoch: Epoch { counter, random: 7 }, seq, tag: seq };
-        let mut known = Known::default();
-        for (head, last) in
-            [(at(1, 5), at(1, 5)), (at(1, 4), at(1, 5)), (at(2, 3), at(2, 3)), (at(1, 9), at(2, 3))]
-        {
-            known.note(head);
-            assert_eq!(known.last(), Some(last));
-        }
-        assert_eq!(known.tags, [(5, 5), (3, 3)]);
-        known.leave(4);
-        assert_eq!(known.tags, [(3, 3)], "what another history holds there proves nothing in this one");
     }
 }

@@ -4,8 +4,9 @@ use super::Postgres;
 use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
 use crate::adapter::raw;
-use crate::journal::{By, Note};
-use crate::port::{KeyMark, KeyRow, KeyRows, StoreFault};
+use crate::journal::Note;
+use crate::model::{By, KeyRow, StoreFault};
+use crate::port::{KeyMark, KeyRows};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 

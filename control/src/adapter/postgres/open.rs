@@ -5,7 +5,8 @@ use super::connection::{Connections, READ, WRITE};
 use super::words::Asked;
 use super::{history, tls};
 use crate::adapter::schema;
-use crate::port::{Repository, StoreFault};
+use crate::model::StoreFault;
+use crate::port::Repository;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime as PoolRuntime};
 use std::time::Duration;
 use tokio_postgres::config::{Host, TargetSessionAttrs};
@@ -118,7 +119,7 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
         .runtime(PoolRuntime::Tokio1)
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
-    let db = Connections::new(pool, runtime, options.auto_fork);
+    let db = Connections::new(pool, runtime, options.auto_fork, |db| Box::pin(history::greet(db)));
     let control = crate::random::u64().cast_signed();
     let store = Postgres { db, name, control, fenced: options.fenced };
     store.head().map_err(|fault| match fault {
@@ -135,7 +136,7 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
 /// What to do about it, in one line.
 pub fn bump_epoch(options: &Options, above: u32) -> Result<link::Position, String> {
     let store = open(options)?;
-    let now = crate::writer::unix_ms();
+    let now = crate::clock::unix_ms();
     let new = store.db.call(WRITE.max(READ), async |db| history::fork(db, above, 0, None, now).await);
     new.map_err(|fault| fault.to_string())
 }

@@ -2,15 +2,17 @@
 
 use super::connection::{Db, Params, Trouble, corrupt, half, number};
 use super::history;
+use super::position::{self, HEAD, first, tag_of};
 use crate::adapter::raw::Raw;
-use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Time, Walked};
+use crate::model;
+use crate::model::StoreFault;
+use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-pub(super) const HEAD: &str = "SELECT h.epoch_counter, h.epoch_random, h.head, h.tag";
 /// Ten, which [`raw`] reads.
 pub(super) const LINK: &str =
     "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
@@ -21,15 +23,6 @@ const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 
 const LIVE: &str = "coalesce(delete_time, -1) < 0";
 /// The first of the columns behind the head, the tag of what is known, and two that bound a part.
 const BEHIND: usize = 7;
-
-pub(super) async fn head(db: &Db<'_>) -> Result<Position, Trouble> {
-    let rows = db.rows(&format!("{HEAD} FROM log_head h"), &[]).await?;
-    first(&rows).and_then(history::head).map(|head| db.note(head))
-}
-
-fn first(rows: &[Row]) -> Result<&Row, Trouble> {
-    rows.first().ok_or_else(|| Trouble::Fault(StoreFault::Corrupt("the log has no head".into())))
-}
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
     row.try_get(column).map_err(|e| corrupt(&e))
@@ -49,7 +42,7 @@ async fn bounded(
          row_number() OVER (ORDER BY {order}) AS number, {columns}, sum({size}) OVER (ORDER BY {order}) AS bytes \
          FROM (SELECT {columns} FROM {from} ORDER BY {order} LIMIT $2 + 1) a) b \
          WHERE number <= $2 AND (number = 1 OR bytes <= $3)) part ON true ORDER BY number",
-        history::tag_of("$4")
+        tag_of("$4")
     );
     let clamped = |most: usize| i64::try_from(most).unwrap_or(i64::MAX - 1);
     let (count, bytes) = (clamped(limit.rows), clamped(limit.bytes));
@@ -145,7 +138,7 @@ pub(super) async fn newest(
 }
 
 /// The columns of [`LINK`] from `at` on, understood.
-pub(super) fn raw(row: &Row, at: usize) -> Result<port::Row, Trouble> {
+pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, Trouble> {
     let text = |column| -> Result<String, Trouble> {
         let bytes: Vec<u8> = get(row, at + column)?;
         String::from_utf8(bytes).map_err(|e| StoreFault::Corrupt(format!("a text of a link: {e}")).into())
@@ -161,11 +154,11 @@ pub(super) fn raw(row: &Row, at: usize) -> Result<port::Row, Trouble> {
     Ok(raw.parse()?)
 }
 
-pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<port::Row>), Trouble> {
+pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model::Row>), Trouble> {
     let sql = format!("{HEAD}, {LINK} FROM log_head h LEFT JOIN links ON key = $1");
     let rows = db.rows(&sql, &[(&key.as_bytes(), Type::BYTEA)]).await?;
     let row = first(&rows)?;
-    let epoch = db.note(history::head(row)?).epoch;
+    let epoch = db.note(position::of(row)?).epoch;
     let found = get::<Option<&[u8]>>(row, 4)?.map(|_| raw(row, 4)).transpose()?;
     Ok((epoch, found))
 }
@@ -177,7 +170,7 @@ pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<Fetched, Trou
     );
     let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let rows = db.rows(&sql, &[(&asked, Type::BYTEA_ARRAY)]).await?;
-    let head = db.note(history::head(first(&rows)?)?);
+    let head = db.note(position::of(first(&rows)?)?);
     let entries = rows.iter().take(keys.len()).map(|row| entry(row, 4)).collect::<Result<_, _>>()?;
     Ok(Fetched { head, entries, domains: number(first(&rows)?, 6)? })
 }
@@ -191,7 +184,7 @@ pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Re
          JOIN epochs e ON (e.counter, e.random) = (line.parent_counter, line.parent_random)) \
          {HEAD}, {}, (SELECT min(seq) FROM change_log), (SELECT min(line.fork_seq) FROM line \
          WHERE (line.parent_counter, line.parent_random) = ($2, $3)) FROM log_head h",
-        history::tag_of("$1")
+        tag_of("$1")
     );
     let given = of.unwrap_or_default();
     let (counter, random) = (i64::from(given.counter), i64::from(given.random));
@@ -199,7 +192,7 @@ pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Re
         &[(&applied.cast_signed(), Type::INT8), (&counter, Type::INT8), (&random, Type::INT8)];
     let rows = db.rows(&sql, params).await?;
     let row = first(&rows)?;
-    let head = db.note(history::head(row)?);
+    let head = db.note(position::of(row)?);
     let seq = |column| Ok::<_, Trouble>(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned));
     Ok(LogView {
         head,

@@ -2,7 +2,7 @@
 
 use super::connection::{BEGIN, Db, Trouble};
 use crate::adapter::ROOM;
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use tokio_postgres::types::Type;
 
 /// Writes a large row and takes it back. At random: what can be compressed takes no room.

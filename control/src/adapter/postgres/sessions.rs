@@ -2,7 +2,7 @@
 //! known here.
 
 use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt, half};
-use super::{history, read};
+use super::{history, position};
 use crate::port::SessionRow;
 use link::{Epoch, Position};
 use tokio_postgres::Row;
@@ -100,7 +100,7 @@ pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Tro
     );
     let known = db.all().known().last();
     let sql =
-        format!("SELECT epoch_counter, epoch_random, head, tag, {} FROM log_head", history::tag_of("$1"));
+        format!("SELECT epoch_counter, epoch_random, head, tag, {} FROM log_head", position::tag_of("$1"));
     let seq = known.map_or(0, |known| known.seq.cast_signed());
     let (seq, control) = ([(&seq as _, Type::INT8)], [(&control as _, Type::INT8)]);
     let (begun, head, beat, committed) = tokio::join!(
@@ -114,6 +114,6 @@ pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Tro
     beat?;
     match head?.first() {
         Some(row) => history::check(db, known, row).await,
-        None => read::head(db).await,
+        None => position::head(db).await,
     }
 }

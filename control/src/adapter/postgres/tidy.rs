@@ -1,10 +1,10 @@
 //! What is older than it is kept, a little at a time, so that no write waits for it.
 
 use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
-use super::read;
+use super::position;
 use crate::adapter::kept;
 use crate::journal::{Intent, Item, Request};
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use link::{Key, Position};
 use tokio_postgres::types::Type;
 
@@ -55,7 +55,7 @@ pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Troub
         db.rows(sql, &params),
         db.rows(&links, &too_old),
         db.rows(&others, &too_old),
-        read::head(db),
+        position::head(db),
         db.run(COMMIT),
     );
     begun?;

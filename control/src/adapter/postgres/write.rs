@@ -2,10 +2,12 @@
 
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
 use super::read::{LINK, raw};
-use super::{audit, history};
+use super::{audit, history, position};
 use crate::adapter::kept;
 use crate::journal::{Answer, Decided, Found, Request, Retry, RetryName, Write, decide};
-use crate::port::{self, Committed, StoreFault};
+use crate::model;
+use crate::model::StoreFault;
+use crate::port::Committed;
 use bytes::Bytes;
 use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -30,8 +32,8 @@ pub(super) async fn commit(
     // Statement by statement, each sees what was committed before it began: only the lock has to come first.
     let after = format!(
         "SELECT epoch_counter, epoch_random, head, tag, {}, {} FROM log_head",
-        history::tag_of("$1"),
-        history::tag_of("$2")
+        position::tag_of("$1"),
+        position::tag_of("$2")
     );
     // Key by key, in the order of the index: thousands at once would have the planner read the whole table.
     let find = format!(
@@ -230,17 +232,17 @@ pub(super) async fn log(db: &Db<'_>, changes: &[Change], head: Position, now: i6
 }
 
 /// Nobody else writes between the look at what is there and this: only for those is a conflict looked for.
-async fn links<'a>(db: &Db<'_>, rows: &[(&'a port::Row, &'a Bytes)], there: bool) -> Result<(), Trouble> {
+async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: bool) -> Result<(), Trouble> {
     if rows.is_empty() {
         return Ok(());
     }
-    let all = |of: fn(&'a port::Row) -> &'a [u8]| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
+    let all = |of: fn(&'a model::Row) -> &'a [u8]| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
     let tags: Vec<Vec<u8>> =
         rows.iter().map(|(row, _)| serde_json::json!(row.info.tags).to_string().into()).collect();
     let kept: Vec<Option<Bytes>> = rows.iter().map(|(row, _)| crate::adapter::raw::kept(row)).collect();
     let kept: Vec<Option<&[u8]>> = kept.iter().map(Option::as_deref).collect();
     let records: Vec<&[u8]> = rows.iter().map(|(_, record)| &record[..]).collect();
-    let times = |of: fn(&port::Row) -> i64| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
+    let times = |of: fn(&model::Row) -> i64| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
     let deleted: Vec<Option<i64>> = rows.iter().map(|(row, _)| row.delete_time).collect();
     let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, create_time, update_time, delete_time, version) \
                    SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \

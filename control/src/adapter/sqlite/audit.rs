@@ -3,7 +3,8 @@
 use super::{fault, read, row};
 use crate::adapter::kept;
 use crate::journal::{Audit, Note};
-use crate::port::{Moment, Noted, Row, StoreFault, Traced, Who, Written};
+use crate::model::{Row, StoreFault};
+use crate::port::{Moment, Noted, Traced, Who, Written};
 use link::{Key, Seq};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 

@@ -2,7 +2,7 @@
 
 use super::super::super::{backup, restore};
 use super::*;
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 
 /// Found by attack: a pipe beside a store held up whoever opened it, and what a link led to was written over.
 #[test]

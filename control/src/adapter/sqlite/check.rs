@@ -1,7 +1,7 @@
 //! Whether a file is whole: its pages, and that links, domains and log tell the same. Nothing is written here.
 
 use super::{fault, read};
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use link::{ChangeKind, Position};
 use rusqlite::{Connection, params};
 

@@ -1,12 +1,14 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{Identity, beside, companions, held, owned_as, regular};
-use super::mark::{self, Judged, KEPT, Log};
+use super::file::{companions, held, owned_as, regular};
+use super::identity::{Identity, beside};
+use super::judge::{self, Judged, KEPT};
+use super::mark::{self, Log};
 use super::witness::Noted;
-use super::{check, fault, open};
+use super::{check, connect, fault};
 use crate::adapter::unfinished::Unfinished;
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use link::{Position, Seq};
 use proto::own::folder_of;
 use rusqlite::{Connection, OptionalExtension};
@@ -44,8 +46,8 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let new = Unfinished::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
     let source = match there.alone {
-        true => mark::without_log(&path), // also where nothing can be written beside it
-        false => open::reader(&path),
+        true => connect::without_log(&path), // also where nothing can be written beside it
+        false => connect::reader(&path),
     };
     let source = source.map_err(|e| unread(store, &e))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(|e| match fault(&e) {
@@ -54,7 +56,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     })?;
     let head = finish(new.path(), &path)?;
     if head.seq < there.least {
-        return Err(format!("{}; {}", mark::older(store, head.seq, there.least), mark::way_out(store)));
+        return Err(format!("{}; {}", judge::older(store, head.seq, there.least), judge::way_out(store)));
     }
     new.becomes(to).map_err(|e| writing(&e))?;
     Ok(head)
@@ -88,16 +90,16 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> 
     let noted = Noted::of(path); // before SQLite looks at the log
     let log = mark::log_of(path).map_err(|e| cannot(&e))?;
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
-        return Err(mark::lacks(store, &why));
+        return Err(judge::lacks(store, &why));
     }
-    mark::roll_back(path).map_err(|e| unread(store, &e))?;
+    connect::roll_back(path).map_err(|e| unread(store, &e))?;
     let Some(mark) = mark::of(path).map_err(|e| unread(store, &e))? else { return Ok(There::default()) };
     let least = match (mark.is_closed(), noted.as_ref()) {
         (false, Some(noted)) => noted.witness.seq,
         _ => 0, // closed: somebody may have put it back
     };
     // The copy is looked through anyway.
-    match mark::judge(store, &mark, &now, log, noted.as_ref()) {
+    match judge::judge(store, &mark, &now, log, noted.as_ref()) {
         Judged::Good | Judged::Moved(_) | Judged::Cut(_) => {
             Ok(There { least, alone: mark.is_closed() && log == Log::Missing })
         }
@@ -158,7 +160,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
 }
 
 fn is_closed(path: &Path) -> rusqlite::Result<bool> {
-    mark::roll_back(path)?;
+    connect::roll_back(path)?;
     Ok(mark::of(path)?.is_none_or(|mark| mark.is_closed()))
 }
 
@@ -214,8 +216,8 @@ fn keep(store: &Path) -> std::io::Result<Option<PathBuf>> {
     if !store.exists() {
         return Ok(None);
     }
-    let _ = mark::roll_back(store); // one that is too damaged for that keeps its journal
-    let now = crate::wire::timestamp(crate::writer::unix_ms()).to_string().replace([':', '.'], "-");
+    let _ = connect::roll_back(store); // one that is too damaged for that keeps its journal
+    let now = crate::wire::timestamp(crate::clock::unix_ms()).to_string().replace([':', '.'], "-");
     let kept = beside(store, &format!("{KEPT}{now}"));
     fs::hard_link(store, &kept)?;
     for ending in ["-journal", "-wal", "-shm"] {

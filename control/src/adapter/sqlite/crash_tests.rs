@@ -1,7 +1,8 @@
 //! What a killed linkr leaves, and what is put in its place: a process of its own writes, and ends without a word.
 
-use super::super::super::{backup, check, open as connections, restore, witness};
+use super::super::super::{backup, check, connect as connections, restore, witness};
 use super::*;
+use connections::without_log;
 use std::os::unix::fs::FileExt;
 
 const FOLDER: &str = "LINKR_TEST_FOLDER";

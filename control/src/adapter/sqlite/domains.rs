@@ -4,8 +4,8 @@ use super::{audit, fault, read, write};
 use crate::adapter::raw;
 use crate::journal::Note;
 use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
-use crate::port::StoreFault;
-use crate::port::domains::{DomainCommitted, DomainRow};
+use crate::model::{DomainRow, StoreFault};
+use crate::port::domains::DomainCommitted;
 use link::{DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 

@@ -1,17 +1,16 @@
 //! The files of a store as they lie on disk: claimed by what they are, not by what they are called, and looked for again
 //! before a write is acknowledged. Nothing in them is read here.
 
-use super::open::OpenFault;
+use super::identity::{Identity, beside};
 use super::witness::{self, Witness};
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use proto::own::{self, folder_of};
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::UNIX_EPOCH;
 
 /// In front of every file of SQLite.
 const KIND: &[u8; 16] = b"SQLite format 3\0";
@@ -20,67 +19,22 @@ const BESIDE: [&str; 5] = [".lock", "-wal", "-shm", "-journal", ".room"];
 /// Where the first page of a file of SQLite has `PRAGMA user_version`, which holds the number of an opening.
 const NONCE_AT: u64 = 60;
 
-/// Which file this is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub inode: u64,
-    pub device: u64,
-    /// Nanoseconds since 1970, where the file system knows. An inode is given to another file once it is free.
-    pub born: Option<i64>,
-    /// Of the kernel: devices have other numbers after the next start of some machines.
-    pub boot: String,
-}
+/// Why the file cannot be used, and how to mend it.
+#[derive(Debug)]
+pub struct OpenFault(String);
 
-impl Identity {
-    pub fn of(file: &Metadata) -> Self {
-        let born = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self {
-            inode: file.ino(),
-            device: file.dev(),
-            born: born.and_then(|born| i64::try_from(born.as_nanos()).ok()),
-            boot: boot.trim().to_owned(),
-        }
+impl std::fmt::Display for OpenFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
-/// Whether what was noted is this file. While a device is mounted it keeps its number: under another one lies another file,
-/// as in a snapshot of a volume that is mounted beside it. After the next start of the kernel, and where a volume was
-/// mounted again, the inode and the moment of its birth have to do.
-pub(super) fn is_same(was: &Identity, now: &Identity) -> bool {
-    is_same_among(was, now, || {
-        String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo").unwrap_or_default()).into_owned()
-    })
-}
+impl std::error::Error for OpenFault {}
 
-fn is_same_among(was: &Identity, now: &Identity, mounts: impl FnOnce() -> String) -> bool {
-    let born = was.born.zip(now.born).map(|(was, now)| was == now);
-    if was.inode != now.inode || born == Some(false) {
-        return false;
+impl OpenFault {
+    pub(super) fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
     }
-    let rebooted = !was.boot.is_empty() && !now.boot.is_empty() && was.boot != now.boot;
-    if was.device == now.device || rebooted {
-        return true;
-    }
-    let mounts = mounts();
-    let is_mounted =
-        |device| mounts.lines().any(|line| line.split(' ').nth(2) == Some(numbers(device).as_str()));
-    // Where not even the file's own device is in the list (btrfs), the list says nothing.
-    born == Some(true) && is_mounted(now.device) && !is_mounted(was.device)
-}
-
-/// A device as the list of mounts has it, from how `stat` does.
-fn numbers(device: u64) -> String {
-    let major = (device >> 8) & 0xfff | (device >> 32) & !0xfff;
-    let minor = device & 0xff | (device >> 12) & !0xff;
-    format!("{}:{}", major & 0xffff_ffff, minor & 0xffff_ffff)
-}
-
-/// `PATH` and an ending.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 /// A file that this process alone has, until it is released or this is dropped.
@@ -332,34 +286,5 @@ fn narrow(path: &Path, open: &File) {
         Err(fault) => {
             tracing::warn!(name: "store_open_to_others", %file, %fault, "others can use this file of the store: chmod 600");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Found by attack: a volume that was mounted again had a store that was refused.
-    #[test]
-    fn a_device_has_another_number_when_it_is_mounted_again_and_a_copy_beside_it_has_another_one_too() {
-        let mounts = "22 27 0:21 / /proc rw - proc proc rw\n27 1 254:0 / / rw - ext4 /dev/vda rw\n\
-                      28 27 7:300 / /data rw - ext4 /dev/loop300 rw\n";
-        let of = |device, born, boot: &str| Identity { inode: 12, device, born, boot: boot.into() };
-        let (root, looped, gone) = (0xfe00, 0x10072c, 0xfe01);
-        assert_eq!([root, looped, gone].map(numbers), ["254:0", "7:300", "254:1"]);
-        for (was, now, same) in [
-            (of(gone, Some(5), "a"), of(root, Some(5), "a"), true),
-            (of(looped, Some(5), "a"), of(root, Some(5), "a"), false),
-            (of(root, Some(5), "a"), of(looped, Some(5), "a"), false),
-            (of(looped, Some(5), "a"), of(root, Some(5), "b"), true),
-            (of(gone, Some(5), "a"), of(root, Some(6), "a"), false),
-            (of(gone, None, "a"), of(root, Some(5), "a"), false),
-            (of(gone, None, "a"), of(gone, Some(5), "a"), true),
-            (of(gone, Some(5), "a"), of(gone + 1, Some(5), "a"), false), // neither is in the list
-        ] {
-            assert_eq!(is_same_among(&was, &now, || mounts.into()), same, "{was:?} {now:?}");
-        }
-        let other = Identity { inode: 13, ..of(root, Some(5), "a") };
-        assert!(!is_same_among(&of(root, Some(5), "a"), &other, || mounts.into()));
     }
 }

@@ -2,8 +2,8 @@
 //! whole store is read through once. On a plain thread; no write waits for it.
 
 use super::file::Claimed;
-use super::{check, open, read};
-use crate::port::StoreFault;
+use super::{check, connect, read};
+use crate::model::StoreFault;
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Keeper {
 
 impl Keeper {
     pub fn start(health: Arc<Health>) -> rusqlite::Result<Self> {
-        let db = open::beside_writer(&health.files.path)?;
+        let db = connect::beside_writer(&health.files.path)?;
         let interrupt = db.get_interrupt_handle();
         let (stop, stopped) = channel();
         let run = move || run(&db, &health, &stopped);

@@ -2,8 +2,9 @@
 
 use super::{Sqlite, audit, fault};
 use crate::adapter::raw;
-use crate::journal::{By, Note};
-use crate::port::{KeyMark, KeyRow, KeyRows, StoreFault};
+use crate::journal::Note;
+use crate::model::{By, KeyRow, StoreFault};
+use crate::port::{KeyMark, KeyRows};
 use rusqlite::{Connection, Params, params};
 
 impl KeyRows for Sqlite {

@@ -2,21 +2,14 @@
 //! (docs/decisions/0006). It is read through the write-ahead log beside the file, as all else is: without it a file whose
 //! log was being brought into it is neither the one before nor the one after.
 
-use super::file::{Identity, beside, is_same};
-use super::read;
-use super::witness::{Noted, State};
-use link::{Epoch, Position, Seq};
-use proto::own::folder_of;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use super::identity::{Identity, beside, is_same};
+use super::{connect, read};
+use link::{Epoch, Position};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::path::Path;
 
 /// Bytes of the head of a log.
 const LOG_HEAD: u64 = 32;
-
-/// Behind the name of a store, in front of a time: what a restore gives to the file that was there.
-pub(super) const KEPT: &str = ".before-";
 
 /// What a file says about itself.
 #[derive(Clone, Debug)]
@@ -37,18 +30,6 @@ pub(super) enum Log {
     Holds,
 }
 
-/// What is to be done about a file that is to be opened.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    Good,
-    /// It was closed as another file: moved or copied. It is looked through once, and has to end here.
-    Moved(Position),
-    /// It was closed, and its log is still there, as where a stop is killed. It is looked through, and has to end here.
-    Cut(Position),
-    /// Why it is not opened.
-    Refused(String),
-}
-
 /// The mark. `None`: there is none, as in a new store and in one from before there were marks. Nothing is written into the
 /// file, and a log that does not belong to it stays as it is.
 pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
@@ -56,8 +37,8 @@ pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
         return Ok(None);
     }
     let db = match beside(path, "-wal").exists() {
-        true => super::open::reader(path)?,
-        false => without_log(path)?, // else SQLite makes one, and nobody misses the one that was there
+        true => connect::reader(path)?,
+        false => connect::without_log(path)?, // else SQLite makes one, and nobody misses the one that was there
     };
     let moment = db.unchecked_transaction()?;
     let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'opened'";
@@ -68,33 +49,6 @@ pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
     let sql = "SELECT nonce, inode, device, born, boot, epoch_counter, epoch_random, head, tag FROM opened";
     let read = |row: &Row<'_>| Mark::of_row(row, header.cast_unsigned());
     moment.query_row(sql, [], read).optional()
-}
-
-/// Rolls back what a killed process was writing into the file itself. Nothing is done where the journal is that of one that
-/// runs: SQLite knows by its locks.
-pub(super) fn roll_back(path: &Path) -> rusqlite::Result<()> {
-    if std::fs::metadata(beside(path, "-journal")).map_or(0, |journal| journal.len()) == 0 {
-        return Ok(());
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(Duration::from_secs(2))?;
-    db.set_db_config(super::open::NO_CKPT, true)?; // a log beside it is not judged yet
-    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-}
-
-/// `immutable`: the file as it is, without locks and without the log; nothing is made beside it.
-pub(super) fn without_log(path: &Path) -> rusqlite::Result<Connection> {
-    let mut uri = "file:".to_owned();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(byte.into()),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(format!("{uri}?immutable=1"), flags)
 }
 
 impl Mark {
@@ -131,9 +85,24 @@ impl Mark {
         self.closed_at.filter(|_| self.is_closed())
     }
 
+    /// Whether it was opened or closed as this very file.
+    pub(super) fn is_of(&self, now: &Identity) -> bool {
+        self.file.as_ref().is_some_and(|file| is_same(file, now))
+    }
+
+    /// Whether the first page and the row are of one moment.
+    pub(super) fn is_of_one_moment(&self) -> bool {
+        self.header == self.row
+    }
+
     /// Whether a process that has it open has this very file.
     pub(super) fn is_open_as(&self, now: &Identity) -> bool {
-        !self.is_closed() && self.file.as_ref().is_some_and(|file| is_same(file, now))
+        !self.is_closed() && self.is_of(now)
+    }
+
+    /// Whether it is of no place: it may be opened wherever it is put.
+    pub(super) fn is_released(&self) -> bool {
+        self.file.is_none()
     }
 
     /// The number of its opening.
@@ -157,148 +126,6 @@ pub(super) fn log_of(path: &Path) -> std::io::Result<Log> {
     }
 }
 
-/// Whether the file `now` may be opened by what its mark says, and what was noted beside it.
-pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
-    let same = mark.file.as_ref().is_some_and(|file| is_same(file, now));
-    match mark.closed_at() {
-        Some(at) if log == Log::Holds => closed_with_log(path, at, same, noted),
-        Some(at) => closed(path, mark, at, same, noted),
-        None => opened(path, mark, now, log, noted),
-    }
-}
-
-/// Out of what is refused after a crash.
-pub(super) fn way_out(path: &Path) -> String {
-    let shown = path.display();
-    let other = match std::fs::metadata(path).is_ok_and(|file| file.nlink() > 1) {
-        true => format!("{shown} has another name, and its log may lie beside that: start linkr there; "),
-        false => String::new(),
-    };
-    format!(
-        "{other}put back what belongs together, or restore a backup; linkr restore --accept {shown} takes this one for what it is, \
-         after a check"
-    )
-}
-
-fn closed_with_log(path: &Path, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
-    let shown = path.display();
-    if noted.is_some_and(Noted::left) {
-        return Judged::Cut(at);
-    }
-    Judged::Refused(match same {
-        true => format!(
-            "{shown}-wal is a write-ahead log of another moment than {shown}, which was closed with all of its own: it would \
-             be written over {shown}, and destroy it; move {shown}-wal away"
-        ),
-        false => format!(
-            "{shown}-wal holds writes of another file than {shown}, which was closed with all of its own: together they \
-             would be neither; remove {shown}-wal, or put back what belongs together"
-        ),
-    })
-}
-
-fn closed(path: &Path, mark: &Mark, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
-    let least =
-        noted.filter(|noted| noted.witness.state != State::Closed).map_or(0, |noted| noted.witness.seq);
-    match same {
-        // After a clean stop an older one may be put back; after a crash nobody has said that it is meant.
-        true if at.seq < least => {
-            Judged::Refused(format!("{}; {}", older(path, at.seq, least), way_out(path)))
-        }
-        true => Judged::Good,
-        false if mark.file.is_none() => Judged::Good,
-        false => Judged::Moved(at),
-    }
-}
-
-/// A store that may lack writes, and the way out.
-pub(super) fn lacks(path: &Path, why: &str) -> String {
-    format!("{why}: writes that were acknowledged may be missing; {}", way_out(path))
-}
-
-/// What is wrong with a store that ends before it did.
-pub(super) fn older(path: &Path, seq: Seq, least: Seq) -> String {
-    let shown = path.display();
-    format!(
-        "the store {shown} ends with change {seq}, and got to {least} before: it is an older copy, or its log {shown}-wal is, \
-         and writes that were acknowledged are missing"
-    )
-}
-
-fn opened(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
-    let shown = path.display();
-    if !mark.is_open_as(now) {
-        return Judged::Refused(format!(
-            "the store {shown} is a copy of one that was open in a running linkr: writes that were acknowledged may be \
-             missing, and parts of it may be of different moments; take copies with linkr backup; linkr restore --accept \
-             {shown} takes this one for what it is, after a check"
-        ));
-    }
-    let refused = |why: &str| Judged::Refused(lacks(path, why));
-    let Some(noted) = noted else {
-        return refused(&format!(
-            "the store {shown} was open when its linkr ended, and {shown}.lock does not say any more how far it got"
-        ));
-    };
-    if mark.header != mark.row {
-        return refused(&format!("parts of {shown} and of its log {shown}-wal are of different moments"));
-    }
-    if let Some(why) = noted.denies(mark, now) {
-        return refused(&why);
-    }
-    match log {
-        // Before the log of an opening is noted, nothing was acknowledged.
-        Log::Missing if noted.witness.log.is_some() && noted.witness.state != State::Left => {
-            log_is_gone(path, now)
-        }
-        _ => Judged::Good,
-    }
-}
-
-fn log_is_gone(path: &Path, now: &Identity) -> Judged {
-    let shown = path.display();
-    Judged::Refused(match moved_log(path, now) {
-        Some([there, back]) => format!(
-            "the store {shown} was open when its linkr ended, and a linkr restore that did not come to its end has moved its \
-             write-ahead log to {there}, with writes that were acknowledged: mv {there} {back} and start, or run that restore \
-             again",
-            there = there.display(),
-            back = back.display()
-        ),
-        None => lacks(
-            path,
-            &format!(
-                "the store {shown} was open when its linkr ended, and its write-ahead log {shown}-wal is gone"
-            ),
-        ),
-    })
-}
-
-/// Whether a file without a mark may be opened.
-pub(super) fn unmarked(path: &Path, log: Log) -> Judged {
-    let shown = path.display();
-    match std::fs::metadata(path).map_or(0, |file| file.len()) {
-        0 if log == Log::Holds => Judged::Refused(format!(
-            "{shown} holds nothing, and its write-ahead log {shown}-wal does: put {shown} back, or restore a backup, or move \
-             {shown}-wal away to begin anew"
-        )),
-        _ => Judged::Good,
-    }
-}
-
-/// Where a restore that was killed left the log, beside the other name that it gave this very file; and its place.
-fn moved_log(path: &Path, now: &Identity) -> Option<[PathBuf; 2]> {
-    let path = path.canonicalize().ok()?;
-    let mut front = path.file_name()?.to_owned();
-    front.push(KEPT);
-    let kept = std::fs::read_dir(folder_of(&path)).ok()?.flatten().find(|entry| {
-        entry.file_name().as_encoded_bytes().starts_with(front.as_encoded_bytes())
-            && entry.metadata().is_ok_and(|file| file.ino() == now.inode)
-            && beside(&entry.path(), "-wal").exists()
-    });
-    kept.map(|kept| [beside(&kept.path(), "-wal"), beside(&path, "-wal")])
-}
-
 /// A number for an opening.
 pub(super) fn new_nonce() -> u32 {
     crate::random::u32() >> 1 | 1
@@ -316,7 +143,7 @@ pub(super) fn open(db: &Connection, now: &Identity, nonce: u32) -> rusqlite::Res
 
 /// Marks the file as closed where it ends now. All else is in the file before: the mark may not be ahead of anything.
 /// `false`: somebody reads an older state of it, and it is not closed.
-pub(super) fn close(db: &Connection) -> Result<bool, crate::port::StoreFault> {
+pub(super) fn close(db: &Connection) -> Result<bool, crate::model::StoreFault> {
     if !fold(db).map_err(|e| super::fault(&e))? {
         return Ok(false);
     }
@@ -335,7 +162,7 @@ pub(super) fn close(db: &Connection) -> Result<bool, crate::port::StoreFault> {
 }
 
 /// Marks the file as closed and of no place: it may be opened wherever it is put.
-pub(super) fn release(db: &Connection) -> Result<Position, crate::port::StoreFault> {
+pub(super) fn release(db: &Connection) -> Result<Position, crate::model::StoreFault> {
     let head = read::head(db)?;
     let write = || {
         let whole = db.unchecked_transaction()?;

@@ -1,11 +1,17 @@
 //! The mark and what hangs on it, with real files of SQLite: copies, crashes, names, backups. What is copied is copied by
 //! another process, since one that closes a file takes away the locks that SQLite has on it.
 
+use super::super::connect::without_log;
+use super::super::judge::{Judged, judge};
+use super::super::witness::{Noted, State};
 use super::super::{Options, Sqlite};
 use super::*;
 use crate::journal::{Draft, Intent, Item};
-use crate::port::{Info, Repository};
+use crate::model::Info;
+use crate::port::Repository;
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -306,7 +312,7 @@ fn what_a_look_costs() {
         f();
         println!("{:?} for {what}", began.elapsed());
     };
-    let db = super::super::open::reader(&path).unwrap();
+    let db = super::super::connect::reader(&path).unwrap();
     println!("{} bytes", std::fs::metadata(&path).unwrap().len());
     timed("the pages of 1 M links", &|| assert_eq!(super::super::check::pages(&db).unwrap(), None));
     timed("pages, links and log of 1 M links", &|| assert!(super::super::check::whole(&db).unwrap().is_ok()));
@@ -365,7 +371,7 @@ fn a_journal_of_the_store_before_is_not_rolled_back_into_the_restored_one() {
     assert!(!beside(&db, "-journal").exists());
     let store = open(&db).unwrap();
     assert_eq!(store.head().unwrap().seq, 10);
-    assert!(super::super::check::whole(&super::super::open::reader(&db).unwrap()).unwrap().is_ok());
+    assert!(super::super::check::whole(&super::super::connect::reader(&db).unwrap()).unwrap().is_ok());
     drop(store);
     assert_eq!(open(&kept).unwrap().head().unwrap().seq, 300);
     // Too damaged to be rolled back: its journal goes with it all the same.
@@ -455,7 +461,7 @@ fn a_backup_that_is_copied_over_a_running_store_takes_no_writes_and_stays_whole(
 
 /// A connection that reads one state for as long as it lives.
 fn reading(path: &Path) -> Connection {
-    let db = super::super::open::reader(path).unwrap();
+    let db = super::super::connect::reader(path).unwrap();
     db.execute_batch("BEGIN").unwrap();
     db.query_row("SELECT count(*) FROM links", [], |_| Ok(())).unwrap();
     db

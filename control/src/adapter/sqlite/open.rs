@@ -1,56 +1,22 @@
 //! How the file is opened, claimed and brought up to date. Nothing is read or written for anybody here.
 
-use super::check;
-use super::file::Claimed;
-use super::mark::{self, Judged, Log, Mark};
-use super::read;
+use super::connect::{Options, reader, writer};
+use super::file::{Claimed, OpenFault};
+use super::judge::{self, Judged};
+use super::mark::{self, Log, Mark};
 use super::witness::{self, Noted, State};
+use super::{check, connect, read};
 use crate::adapter::schema;
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use crate::seal::SECRET;
 use link::{Position, Seq};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::error::Error;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 mod migrations {
     refinery::embed_migrations!("../migrations/sqlite");
-}
-
-/// How long a connection waits for another one. Nobody else writes here, so only a stray tool can hold one up.
-const BUSY: Duration = Duration::from_secs(2);
-/// Statements kept prepared; more than there are.
-const STATEMENTS: usize = 64;
-
-/// Whether a connection that goes leaves the log as it is, or brings it into the file and removes it, where it is the last
-/// one. Every connection leaves it, until the file says of itself that it is closed.
-pub(super) const NO_CKPT: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-
-/// What may be set about a store.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// The most pages the file may have; a write that needs more fails as on a full disk.
-    pub max_pages: Option<u32>,
-}
-
-/// Why the file cannot be used, and how to mend it.
-#[derive(Debug)]
-pub struct OpenFault(String);
-
-impl std::fmt::Display for OpenFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for OpenFault {}
-
-impl OpenFault {
-    pub(super) fn new(words: impl Into<String>) -> Self {
-        Self(words.into())
-    }
 }
 
 /// The one that writes, and the files that it has.
@@ -58,10 +24,10 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let shown = path.display();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
-            .map_err(|e| OpenFault(format!("cannot make the folder of the store {shown}: {e}")))?;
+            .map_err(|e| OpenFault::new(format!("cannot make the folder of the store {shown}: {e}")))?;
     }
     let files = Claimed::new(path)?;
-    let failed = |e: &dyn std::fmt::Display| OpenFault(format!("cannot open the store {shown}: {e}"));
+    let failed = |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot open the store {shown}: {e}"));
     let broken = |e: &rusqlite::Error| match super::fault(e) {
         StoreFault::Corrupt(_) => failed(&format!("{e}; give another file or restore a backup")),
         _ => failed(e), // the disk's fault says nothing about the file
@@ -69,22 +35,22 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let noted = Noted::of(&files.path); // before SQLite looks at the log
     let log = mark::log_of(&files.path).map_err(|e| failed(&e))?;
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
-        return Err(OpenFault(mark::lacks(path, &why)));
+        return Err(OpenFault::new(judge::lacks(path, &why)));
     }
-    mark::roll_back(&files.path).map_err(|e| broken(&e))?;
+    connect::roll_back(&files.path).map_err(|e| broken(&e))?;
     let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
     let judged = match marked.as_ref() {
-        Some(mark) => mark::judge(path, mark, &files.identity, log, noted.as_ref()),
-        None => mark::unmarked(&files.path, log),
+        Some(mark) => judge::judge(path, mark, &files.identity, log, noted.as_ref()),
+        None => judge::unmarked(&files.path, log),
     };
     match judged {
         Judged::Good | Judged::Cut(_) => {}
         Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
-        Judged::Refused(why) => return Err(OpenFault(why)),
+        Judged::Refused(why) => return Err(OpenFault::new(why)),
     }
     let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
     let runner = steps();
-    let refused = |why: String| OpenFault(format!("cannot use the store {shown}: {why}"));
+    let refused = |why: String| OpenFault::new(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
     let goes_on = match (marked.as_ref(), noted.as_ref()) {
@@ -134,7 +100,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
 
 /// Without the mark in the file itself, a copy of it would open without a word.
 fn read_by_another(path: &Path) -> OpenFault {
-    OpenFault(format!(
+    OpenFault::new(format!(
         "cannot open the store {}: another program reads it, and keeps it as it was: end that (an sqlite3 shell, a copy under \
          way), and start again",
         path.display()
@@ -154,17 +120,17 @@ struct Ends<'a> {
 /// log is in the file yet.
 fn recovered(path: &Path, db: &Connection, ends: &Ends<'_>) -> Result<(), OpenFault> {
     let (began, shown) = (Instant::now(), path.display());
-    let way_out = mark::way_out(path);
+    let way_out = judge::way_out(path);
     let refused = |why: &dyn std::fmt::Display| {
-        OpenFault(format!("the store {shown} is not as its linkr left it ({why}): {way_out}"))
+        OpenFault::new(format!("the store {shown} is not as its linkr left it ({why}): {way_out}"))
     };
     let failed = |fault: StoreFault| match fault {
         StoreFault::Corrupt(why) => refused(&why),
-        fault => OpenFault(format!("cannot open the store {shown}: {fault}")),
+        fault => OpenFault::new(format!("cannot open the store {shown}: {fault}")),
     };
     let head = read::head(db).map_err(failed)?;
     if head.seq < ends.least {
-        return Err(OpenFault(format!("{}; {way_out}", mark::older(path, head.seq, ends.least))));
+        return Err(OpenFault::new(format!("{}; {way_out}", judge::older(path, head.seq, ends.least))));
     }
     if ends.closed_at.is_some_and(|at| at != head) {
         return Err(refused(&"it was closed, and its log does not end there"));
@@ -183,7 +149,7 @@ fn recovered(path: &Path, db: &Connection, ends: &Ends<'_>) -> Result<(), OpenFa
 /// state, nothing can be brought into the file, and the opening goes on.
 fn ended(path: &Path, db: &Connection, mark: &Mark) -> Result<Option<u32>, OpenFault> {
     let broken =
-        |e: &dyn std::fmt::Display| OpenFault(format!("cannot open the store {}: {e}", path.display()));
+        |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot open the store {}: {e}", path.display()));
     match mark::fold(db).map_err(|e| broken(&e))? {
         true if mark.is_closed() || mark::close(db).map_err(|e| broken(&e))? => Ok(None),
         false if !mark.is_closed() => Ok(Some(mark.nonce())),
@@ -204,27 +170,12 @@ fn look_through(path: &Path, files: &Claimed, closed_at: Position) -> Result<(),
         }
         Ok(Ok(_)) => "it does not end where it ended when it was closed".to_owned(),
         Ok(Err(why)) | Err(StoreFault::Corrupt(why)) => why,
-        Err(fault) => return Err(OpenFault(format!("cannot open the store {shown}: {fault}"))),
+        Err(fault) => return Err(OpenFault::new(format!("cannot open the store {shown}: {fault}"))),
     };
-    Err(OpenFault(format!(
+    Err(OpenFault::new(format!(
         "the store {shown} is a copy, and parts of it are of different moments ({why}): take copies with linkr backup, or \
          while no linkr runs on it"
     )))
-}
-
-pub(super) fn writer(path: &Path, options: Options) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.set_db_config(NO_CKPT, true)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // An acknowledged write survives a power cut.
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    if let Some(pages) = options.max_pages {
-        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
-    }
-    Ok(connection)
 }
 
 /// What is written next is in the file itself. Where somebody else has it open it keeps its log, and that goes into the
@@ -243,26 +194,6 @@ fn with_log(connection: &Connection) -> rusqlite::Result<()> {
             Some("its write-ahead log cannot be made".to_owned()),
         )),
     }
-}
-
-/// One that neither reads nor writes for anybody: it brings the log into the file.
-pub(super) fn beside_writer(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_db_config(NO_CKPT, true)?;
-    connection.busy_timeout(Duration::ZERO)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    Ok(connection)
-}
-
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_db_config(NO_CKPT, true)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "cell_size_check", true)?;
-    Ok(connection)
 }
 
 /// The schema that the file has.
@@ -296,7 +227,7 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
     }
     // Without a secret this is a state from before there was one, perhaps put back: no edge can prove what it has seen
     // since. The number of the history is then one that none can have reached.
-    let least = if make_secret(connection)? { crate::writer::unix_ms() / 60_000 } else { 0 };
+    let least = if make_secret(connection)? { crate::clock::unix_ms() / 60_000 } else { 0 };
     connection.execute(
         "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = head, \
          epoch_counter = max(epoch_counter + 1, ?2), epoch_random = ?1",
@@ -305,7 +236,7 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO epochs SELECT epoch_counter, epoch_random, parent_counter, parent_random, fork_seq, head, ?1 \
          FROM log_head",
-        [crate::writer::unix_ms()],
+        [crate::clock::unix_ms()],
     )?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The read connections: a few, opened when they are first needed. Nothing is read here.
 
 use super::keeper::Health;
-use super::{closed, fault, locked, open};
-use crate::port::StoreFault;
+use super::{closed, connect, fault, locked};
+use crate::model::StoreFault;
 use rusqlite::Connection;
 use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -44,7 +44,7 @@ impl Pool {
         let connection = match state.idle.pop() {
             Some(connection) => connection,
             None => {
-                let opened = open::reader(&self.health.files.path).map_err(|e| fault(&e))?;
+                let opened = connect::reader(&self.health.files.path).map_err(|e| fault(&e))?;
                 self.health.files.check()?; // else it may be of another file than those that are open
                 opened
             }
@@ -54,10 +54,10 @@ impl Pool {
     }
 
     /// As they are now.
-    pub(super) fn connections(&self) -> crate::port::Pool {
+    pub(super) fn connections(&self) -> crate::model::Pool {
         let state = locked(&self.state);
         let (in_use, idle, waiting) = (state.in_use, state.idle.len(), state.waiting);
-        crate::port::Pool { in_use, idle, most: READERS, waiting }
+        crate::model::Pool { in_use, idle, most: READERS, waiting }
     }
 
     /// Waits for the reads under way, and closes all connections.

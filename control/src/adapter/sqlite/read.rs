@@ -2,7 +2,9 @@
 
 use super::{fault, row};
 use crate::adapter::raw::Raw;
-use crate::port::{self, Fetched, History, Limit, Listed, StoreFault, Time, Walked};
+use crate::model;
+use crate::model::StoreFault;
+use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use link::{Change, ChangeKind, DomainId, Epoch, Position, Seq};
@@ -61,7 +63,7 @@ fn links(
     sql: &str,
     given: impl Params,
     limit: Limit,
-) -> Result<(Vec<port::Row>, bool), StoreFault> {
+) -> Result<(Vec<model::Row>, bool), StoreFault> {
     let read = || {
         let mut statement = db.prepare_cached(sql)?;
         bounded(statement.query(given)?, limit, |row| {

@@ -2,7 +2,7 @@
 
 use super::fault;
 use crate::adapter::raw::{Raw, kept};
-use crate::port::{Row, StoreFault};
+use crate::model::{Row, StoreFault};
 use link::Key;
 use rusqlite::{Connection, OptionalExtension, params};
 

@@ -5,7 +5,7 @@ use link::Epoch;
 use rusqlite::{Connection, params};
 
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<SessionRow>> {
-    let now = crate::writer::unix_ms();
+    let now = crate::clock::unix_ms();
     let sql = "SELECT edge, incarnation, epoch_counter, epoch_random, applied, last_pong FROM edge_session \
                ORDER BY rowid";
     db.prepare_cached(sql)?
@@ -33,7 +33,7 @@ pub(super) fn replace(db: &Connection, rows: &[SessionRow]) -> rusqlite::Result<
             epoch.counter,
             epoch.random,
             row.applied,
-            crate::writer::unix_ms() - row.age.cast_signed()
+            crate::clock::unix_ms() - row.age.cast_signed()
         ])?;
     }
     Ok(rows.to_vec())

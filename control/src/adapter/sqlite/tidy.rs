@@ -3,7 +3,8 @@
 use super::{audit, fault, read, write};
 use crate::adapter::kept;
 use crate::journal::{Intent, Item, Request};
-use crate::port::{StoreFault, Tidied};
+use crate::model::StoreFault;
+use crate::port::Tidied;
 use link::{Key, Seq};
 use rusqlite::{Connection, params};
 

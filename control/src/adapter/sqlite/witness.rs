@@ -2,7 +2,7 @@
 //! put back into the place of the store does not bring it, or brings an older one whose time gives it away. Nothing of
 //! the database is read here.
 
-use super::file::{Identity, beside};
+use super::identity::{Identity, beside};
 use super::index::{self, Held};
 use super::mark::{Log, Mark};
 use link::Seq;

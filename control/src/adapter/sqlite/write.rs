@@ -3,7 +3,8 @@
 use super::{audit, fault, read, row};
 use crate::adapter::kept;
 use crate::journal::{Answer, Decided, Found, Request, Retry, decide};
-use crate::port::{Committed, StoreFault};
+use crate::model::StoreFault;
+use crate::port::Committed;
 use bytes::Bytes;
 use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};

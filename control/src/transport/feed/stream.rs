@@ -1,17 +1,18 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
-use super::{Feeder, Share, behind};
-use crate::Fault;
+use super::{behind, refused};
+use crate::clock::unix_ms;
+use crate::follow::{Feeder, Share};
+use crate::model::{DomainRow, StoreFault};
 use crate::port::Limit;
-use crate::port::domains::{DomainRow, DomainRows};
+use crate::port::domains::DomainRows;
 use crate::sessions::{Membership, Pong};
-use crate::transport::grpc::status;
-use crate::writer::unix_ms;
+use crate::transport::status::status;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
-use proto::{change_to_wire, epoch_to_wire};
+use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -210,7 +211,7 @@ impl<'a> Stream<'a> {
         }
         let share = self.feeder.turns.of(&hello.edge);
         let own_turn = share.reads.acquire().await;
-        let (admission, head) = self.feeder.admit(&hello).await?;
+        let (admission, head) = self.feeder.admit(&hello).await.map_err(|refusal| refused(&refusal))?;
         let epoch = head.epoch;
         let (id, number) = (crate::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
@@ -226,14 +227,14 @@ impl<'a> Stream<'a> {
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {
                 let fork_seq = fork_seq.unwrap_or(0);
-                let proof = Some(self.feeder.proof(head));
+                let proof = Some(proof_to_wire(&self.feeder.proof(head)));
                 let resume =
                     v1::Resume { session: id, epoch: wire_epoch, fork_seq, walk, hello: number, proof };
                 let session = Session::new(own.seq, walk);
                 (follow_response::Message::Resume(resume), session, hello.walk_after, Some(own.seq))
             }
             (Admission::Reset { start }, _) => {
-                let (read, domains) = self.feeder.read(DomainRows::domains).await?;
+                let (read, domains) = self.feeder.read(DomainRows::domains).await.map_err(failed)?;
                 if read.epoch != epoch {
                     return Err(replaced());
                 }
@@ -247,7 +248,7 @@ impl<'a> Stream<'a> {
                     hello: number,
                     domains: written.map(domain).collect(),
                     domains_as_of: read.seq,
-                    proof: Some(self.feeder.proof(read)),
+                    proof: Some(proof_to_wire(&self.feeder.proof(read))),
                 };
                 // It goes on as before until the reset arrives: what it has applied is known when it says so.
                 (follow_response::Message::Reset(reset), Session::new(start.seq, true), Vec::new(), None)
@@ -373,15 +374,16 @@ impl<'a> Stream<'a> {
             Next::Changes { after } => {
                 let read = self.feeder.tail.changes(course.epoch, after, &self.feeder.turns.reads).await;
                 drop(own_turn);
-                let changes = read.map_err(|fault| status(&fault.into()))?.ok_or_else(replaced)?;
+                let changes = read.map_err(failed)?.ok_or_else(replaced)?;
                 let Some((last, tag)) = changes.last().map(|change| (change.seq, change.tag)) else {
-                    return Err(status(&Fault::Store(behind(after + 1))));
+                    return Err(failed(behind(after + 1)));
                 };
                 if changes[0].seq != after + 1 {
                     return Err(Status::data_loss("the log has a hole"));
                 }
                 let changes = changes.iter().map(change_to_wire).collect();
-                let proof = Some(self.feeder.proof(Position { epoch: course.epoch, seq: last, tag }));
+                let end = Position { epoch: course.epoch, seq: last, tag };
+                let proof = Some(proof_to_wire(&self.feeder.proof(end)));
                 let batch = v1::Batch { session: course.id, epoch, prev_seq: after, changes, proof };
                 self.send(follow_response::Message::Batch(batch)).await?;
                 course.session.sent_changes(last);
@@ -390,7 +392,7 @@ impl<'a> Stream<'a> {
             }
             Next::Page { number } => {
                 let after = std::mem::take(&mut course.walked);
-                let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await?;
+                let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await.map_err(failed)?;
                 drop(own_turn);
                 if page.head.epoch != course.epoch {
                     return Err(replaced());
@@ -403,7 +405,7 @@ impl<'a> Stream<'a> {
                     as_of: page.head.seq,
                     entries: page.entries.into_iter().map(entry).collect(),
                     last: !page.more,
-                    proof: Some(self.feeder.proof(page.head)),
+                    proof: Some(proof_to_wire(&self.feeder.proof(page.head))),
                 };
                 self.send(follow_response::Message::Page(message)).await?;
                 course.session.sent_page(!page.more);
@@ -430,6 +432,10 @@ fn is_name(name: &str) -> bool {
 
 fn is_goodbye(message: &v1::FollowRequest) -> bool {
     matches!(message.message, Some(follow_request::Message::Leave(_)))
+}
+
+fn failed(fault: StoreFault) -> Status {
+    status(&fault.into())
 }
 
 fn replaced() -> Status {

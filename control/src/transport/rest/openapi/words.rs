@@ -3,7 +3,7 @@
 
 use crate::Fault;
 use crate::fault::Names;
-use crate::port::StoreFault;
+use crate::model::StoreFault;
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -1,11 +1,16 @@
 //! Token buckets: how much a key and all keys of a domain may ask for, and how often an address may be refused. Their memory has a bound.
 
-use super::bodies::Bodies;
-use super::places::Places;
+mod bodies;
+mod shares;
+
+pub use bodies::{Bodies, FEW};
+pub use shares::{Holder, Place};
+
 use crate::Fault;
-use crate::caller::Bound;
+use crate::bound::Bound;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use shares::Places;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -29,9 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Limits {
     /// Places for calls that last.
-    pub(super) places: Arc<Places>,
+    pub places: Arc<Places>,
     /// Bodies that have not ended.
-    pub(super) bodies: Arc<Bodies>,
+    pub bodies: Arc<Bodies>,
     keys: DefaultKeyedRateLimiter<u64>,
     domains: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<u64>,
@@ -82,7 +87,7 @@ impl Limits {
 }
 
 /// Whoever has an IPv6 address has all of its network.
-pub(super) fn network(address: IpAddr) -> u64 {
+pub fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
@@ -99,7 +104,7 @@ pub struct Pace {
 
 impl Pace {
     /// Those of a key: its own, and one that it shares if it is for some domains.
-    pub(super) fn of(limits: &Arc<Limits>, principal: &str, bound: &Bound) -> Self {
+    pub(crate) fn of(limits: &Arc<Limits>, principal: &str, bound: &Bound) -> Self {
         let number = |name: &str| limits.hasher.hash_one(name);
         let (key, domain) = (number(principal), bound.counted_as().map(|name| number(name)));
         Self { limits: limits.clone(), key, domain }
@@ -109,7 +114,7 @@ impl Pace {
     ///
     /// # Errors
     /// [`Fault::RateLimited`] with how long it takes until there is as much.
-    pub(super) fn take(&self, weight: u32) -> Result<(), Fault> {
+    pub(crate) fn take(&self, weight: u32) -> Result<(), Fault> {
         let Some(weight) = NonZeroU32::new(weight.min(KEY.1)) else { return Ok(()) };
         self.limits.take(&self.limits.keys, self.key, weight)?;
         self.domain.map_or(Ok(()), |domain| self.limits.take(&self.limits.domains, domain, weight))
@@ -133,7 +138,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Scopes;
+    use crate::model::Scopes;
 
     #[test]
     fn a_hundred_thousand_callers_take_bounded_memory() {

@@ -1,8 +1,7 @@
 //! Places for calls that last: how many of each there are, and how many of them one caller may hold.
 
 use crate::Fault;
-use crate::caller::Bound;
-use crate::places::Seat;
+use crate::bound::Bound;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,7 +77,7 @@ pub enum Holder {
 
 impl Holder {
     /// All that hold what this one does.
-    pub(super) fn and_all(self, bound: &Bound) -> Vec<Self> {
+    pub fn and_all(self, bound: &Bound) -> Vec<Self> {
         let mut all = vec![self, Self::All];
         if let Some(name) = bound.counted_as() {
             all.extend([Self::Bound, Self::Domain(name.clone())]);
@@ -166,12 +165,12 @@ impl Place {
         self.turn = line.acquire_owned().await.ok(); // it is never closed
     }
 
-    /// From now on the page is there to be taken, by this connection.
-    pub fn offer(&mut self, seat: Arc<Seat>) {
+    /// From now on the page is there to be taken; a connection that does not take it in time is given up.
+    pub fn offer(&mut self, give_up: impl FnOnce() + Send + 'static) {
         if self.kind.pages {
             let untaken = tokio::spawn(async move {
                 tokio::time::sleep(TAKEN).await;
-                seat.give_up();
+                give_up();
             });
             self.untaken = Some(untaken.abort_handle());
         }
@@ -228,7 +227,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Scopes;
+    use crate::model::Scopes;
     use std::time::Duration;
 
     #[test]
@@ -366,7 +365,8 @@ mod tests {
         {
             let seat = floor.seat([127, 0, 0, 1].into());
             let mut place = places.take(call, Holder::Key("a".into()), &Bound::default()).unwrap().unwrap();
-            place.offer(seat.clone());
+            let offered = seat.clone();
+            place.offer(move || offered.give_up());
             let lost = tokio::time::timeout(Duration::from_secs(taken_after), seat.lost()).await.is_ok();
             drop(place);
             let later = tokio::time::timeout(TAKEN * 2, seat.lost()).await.is_ok();

@@ -1,6 +1,6 @@
 //! A link's whole state as bytes, as the audit keeps it. They are read for 400 days: tags never change their meaning.
 
-use crate::port::{Info, Row, StoreFault};
+use super::{Info, Row, StoreFault};
 use bytes::Bytes;
 use link::{Key, State};
 use prost::Message;

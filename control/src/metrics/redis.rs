@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The numbers of all shards; without Redis none is shown.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub struct RedisNumbers {
     shards: OnceLock<Box<[One]>>,
     pub scripts: AtomicU64,
     pub refused: AtomicU64,
@@ -28,7 +28,7 @@ struct One {
     follows: AtomicBool,
 }
 
-impl Numbers {
+impl RedisNumbers {
     /// There are so many shards.
     pub fn open(&self, shards: u16) {
         let _ = self.shards.set((0..shards).map(|_| One::default()).collect()); // once for each process

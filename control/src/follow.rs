@@ -1,0 +1,267 @@
+//! Following the log: who is let in, and what all who follow share, edges on their streams and the copy in Redis.
+
+mod lines;
+mod offers;
+
+pub use lines::Lines;
+pub use offers::{Offered, Offers, offers};
+
+use crate::by_name::ByName;
+use crate::heads::Heads;
+use crate::metrics::Metrics;
+use crate::model::StoreFault;
+use crate::port::{Repository, blocking};
+use crate::seal::Seal;
+use crate::sessions::Sessions;
+use crate::tail::Tail;
+use crate::writer::Writer;
+use crate::{Fault, clock};
+use feed::{Admission, Hello, LogView, Proof, Trouble, admit, proves_another_history};
+use link::{Epoch, Position, Seq};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have
+/// without acknowledging them: of 1 MiB each. 500 edges that come back at once take turns.
+const PARTS: usize = 64;
+/// The same of one edge, by its name: one that takes its time does not keep the others waiting.
+const PARTS_OF_ONE: usize = 16;
+/// Reads of the store for streams at once: others read, too. Those of one edge are one after the other, so that sixteen
+/// streams of one get no more than one stream of another.
+const READS: usize = 4;
+/// The same for questions.
+const FETCHES: usize = 3;
+
+/// What every session works with.
+pub struct Feeder {
+    /// The store.
+    pub store: Arc<dyn Repository>,
+    /// The way to the writing thread.
+    pub writer: Arc<Writer>,
+    /// The end of the log.
+    pub tail: Arc<Tail>,
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Turns true when control stops.
+    pub stop: watch::Receiver<bool>,
+    /// What edges show of the history that they follow.
+    pub seal: Seal,
+    /// Hellos that prove another history, and when it was last told of one that only says so.
+    pub proofs: Proofs,
+    /// The edges.
+    pub sessions: Arc<Sessions>,
+    /// What the streams take turns at.
+    pub turns: Turns,
+    /// What is told of streams that come and go.
+    pub lines: Lines,
+    /// Readings of the head, on a store that others write to as well.
+    pub heads: Option<Arc<Heads>>,
+    /// Where what was read for an edge is offered to Redis.
+    pub offers: Offers,
+}
+
+/// What the streams take turns at.
+pub struct Turns {
+    /// Parts that are read from the store and not acknowledged.
+    pub parts: Arc<Semaphore>,
+    of_one: ByName<Share>,
+    /// Reads of the store, those for Redis too.
+    pub reads: Semaphore,
+    /// Questions to the store.
+    pub fetches: Semaphore,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            parts: Arc::new(Semaphore::new(PARTS)),
+            of_one: ByName::default(),
+            reads: Semaphore::new(READS),
+            fetches: Semaphore::new(FETCHES),
+        }
+    }
+}
+
+/// What all streams of an edge share.
+pub struct Share {
+    /// Such parts.
+    pub parts: Arc<Semaphore>,
+    /// Reads of the store.
+    pub reads: Semaphore,
+}
+
+impl Turns {
+    /// What all streams of this edge share.
+    pub fn of(&self, edge: &str) -> Arc<Share> {
+        let share = || Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) };
+        self.of_one.of(edge, share)
+    }
+}
+
+/// Of hellos that say or prove that there was more than the store holds.
+#[derive(Default)]
+pub struct Proofs {
+    /// Of many edges that prove the same at once the first makes a history begin.
+    turn: tokio::sync::Mutex<()>,
+    /// Edges have seen what is gone.
+    lost: Trouble,
+    /// Edges say what they cannot prove.
+    unproven: Trouble,
+    /// A history that may not begin was asked for.
+    refused: Trouble,
+}
+
+impl Proofs {
+    /// An edge says what it cannot prove. It is told so itself; people are told now and then.
+    fn tell_unproven(&self, hello: &Hello, head: Position) {
+        if self.unproven.met(clock::ms(), "edge").is_none() {
+            return;
+        }
+        let own = hello.position.unwrap_or_default();
+        tracing::warn!(
+            name: "history_unproven",
+            edge = hello.edge,
+            says = Position::revision(own.epoch, own.seq.max(hello.seen)),
+            head = Position::revision(head.epoch, head.seq),
+            "an edge says that it has seen what this store does not hold, and shows no proof that a control of this store \
+             can have given it: nothing is changed because of that. It follows another store, or its proof is from before \
+             the store had a secret, or it lies. Start it without its --snapshot file, and it begins anew"
+        );
+    }
+}
+
+/// Why nobody may follow the log now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another history was seen than the database holds, and none may begin by itself.
+    OtherHistory,
+    /// Something failed.
+    Failed(Fault),
+}
+
+impl From<StoreFault> for Refusal {
+    fn from(fault: StoreFault) -> Self {
+        Self::Failed(fault.into())
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OtherHistory => f.write_str("another history was seen than the database holds"),
+            Self::Failed(fault) => f.write_str(&fault.told()),
+        }
+    }
+}
+
+impl Feeder {
+    /// What an edge can show of this position.
+    pub fn proof(&self, position: Position) -> Proof {
+        self.seal.prove(position)
+    }
+
+    /// A read for a stream, in its turn.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, StoreFault> {
+        let _turn = self.turns.reads.acquire().await; // an error would mean that it was closed, which it never is
+        blocking(&self.store, call).await
+    }
+
+    /// Makes a new history begin above `theirs`, which somebody has proved to have been in this one's place; both are
+    /// known to share the changes up to `shared`.
+    pub async fn fork(&self, theirs: Epoch, shared: Seq) -> Result<Position, Refusal> {
+        if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
+            if let Some(tell) = self.proofs.refused.met(clock::ms(), "history") {
+                let untold = tell.untold;
+                tracing::error!(
+                    name: "history_refused",
+                    untold,
+                    "somebody has seen writes of history {} that this database does not hold, and is refused. If the \
+                     database was put back on purpose: linkr control bump-epoch --above {}",
+                    told(theirs),
+                    theirs.counter,
+                );
+            }
+            return Err(Refusal::OtherHistory);
+        }
+        Ok(self.writer.fork(theirs.counter, shared).await?)
+    }
+
+    /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)
+    /// makes a new history begin at once (R2), where the store belongs to this process alone, so that nobody else can
+    /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep
+    /// what is no longer true.
+    pub async fn admit(&self, hello: &Hello) -> Result<(Admission, Position), Refusal> {
+        let proven = hello.proven(|proof| self.seal.is_good(proof));
+        if let Some(own) = proven
+            && proves_another_history(own, &self.view(own).await?)
+        {
+            let _turn = self.proofs.turn.lock().await;
+            self.replace(hello, own).await?;
+        }
+        let log = self.view(hello.position.unwrap_or_default()).await?;
+        if hello.is_ahead(log.head) {
+            self.proofs.tell_unproven(hello, log.head);
+        }
+        if let Some(own) = proven
+            && own.epoch.counter < log.head.epoch.counter
+            && self.view(own).await?.ancestor.is_none_or(|(_, shared)| own.seq > shared)
+            && self.proofs.lost.met(clock::ms(), "edge").is_some()
+        {
+            tracing::warn!(
+                name: "writes_lost",
+                edge = hello.edge,
+                seen = own.seq,
+                "an edge has seen more of history {} than this store came from: an older state of it was put back, and \
+                 what was acknowledged behind that is gone",
+                told(own.epoch),
+            );
+        }
+        Ok((admit(hello, &log), log.head))
+    }
+
+    /// The log as whoever stands there sees it.
+    async fn view(&self, own: Position) -> Result<LogView, StoreFault> {
+        let of = (own.epoch != Epoch::default()).then_some(own.epoch);
+        self.read(move |store| store.log_view(own.seq, of)).await
+    }
+
+    /// A new history begins, unless one has while this edge waited: it has proved `own`.
+    async fn replace(&self, hello: &Hello, own: Position) -> Result<(), Refusal> {
+        let log = self.view(own).await?;
+        if !proves_another_history(own, &log) {
+            return Ok(());
+        }
+        let old = log.head;
+        // A tag is drawn for each commit: where it is the same, everything up to there is. What else this edge says of
+        // itself may be of either history.
+        let shared = if log.tag_at_applied == Some(own.tag) { own.seq } else { 0 };
+        let new = self.fork(own.epoch, shared).await?;
+        tracing::warn!(
+            name: "writes_lost",
+            edge = hello.edge,
+            seen = own.seq,
+            head = old.seq,
+            fork_seq = shared,
+            "an edge has seen writes that this store does not hold: history {} takes the place of history {}, \
+             and acknowledged writes behind {shared} of history {} that are not here are gone",
+            told(new.epoch),
+            told(old.epoch),
+            told(own.epoch),
+        );
+        Ok(())
+    }
+}
+
+/// As a revision begins.
+fn told(epoch: Epoch) -> String {
+    format!("{}-{:08x}", epoch.counter, epoch.random)
+}
