@@ -1,9 +1,12 @@
-//! How long the pages of a list are.
+//! How long the pages of a list are, in rows and in bytes.
 
 use crate::Fault;
 
 /// Rows of a page when none are asked for.
 const DEFAULT_PAGE: i32 = 50;
+
+/// Bytes of a page, so that it stays below the 4 MiB that gRPC clients take by default.
+pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// How many rows a page is to have, when so many were asked for.
 pub fn page_size(asked: i32, largest: i32) -> Result<usize, Fault> {

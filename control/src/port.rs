@@ -97,8 +97,8 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
 pub trait KeyRows: Send + Sync {
     /// Raised with every key that is made or revoked.
     fn key_version(&self) -> Result<i64, StoreFault>;
-    /// That number, and every key in the order in which they were made; none is older than the number says.
-    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault>;
+    /// At most `most` keys in the order in which they were made: those behind the key `after`, or with "" the first.
+    fn keys_behind(&self, after: &str, most: usize) -> Result<Vec<KeyRow>, StoreFault>;
     /// How far they are read with this, and every key that was made or revoked behind `seen`, and maybe others: all, where
     /// what changed cannot be told.
     fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault>;

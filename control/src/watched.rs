@@ -271,8 +271,8 @@ impl KeyRows for Watched {
         self.read("key_version", |store| store.key_rows().key_version())
     }
 
-    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
-        self.read("keys", |store| store.key_rows().keys())
+    fn keys_behind(&self, after: &str, most: usize) -> Result<Vec<KeyRow>, StoreFault> {
+        self.read("keys", |store| store.key_rows().keys_behind(after, most))
     }
 
     fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {

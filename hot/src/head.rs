@@ -315,6 +315,7 @@ struct Fields<'a> {
     host: Option<&'a [u8]>,
     close: bool,
     request_id: Option<&'a [u8]>,
+    has_request_id: bool,
     min_revision: Option<&'a [u8]>,
     debug: bool,
     /// Something below is set.
@@ -382,7 +383,9 @@ impl<'a> Fields<'a> {
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
             12 if is(name, b"x-request-id") => {
-                self.request_id = Some(trim(value)).filter(|id| is_request_id(id));
+                // Of two neither is echoed: which one is meant would be a guess.
+                self.request_id = Some(trim(value)).filter(|id| is_request_id(id) && !self.has_request_id);
+                self.has_request_id = true;
             }
             13 if is(name, b"x-linkr-debug") => self.debug = trim(value) == b"1",
             14 if is_framing(name, b"content-length") => {

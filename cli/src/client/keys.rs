@@ -5,8 +5,10 @@ use crate::args::{Api, KeysCommand, Output};
 use crate::fault::Fault;
 use crate::out::{self, plain};
 use prost_types::Timestamp;
+use proto::client::Way;
 use proto::v1::keys_client::KeysClient;
 use proto::v1::{self, Key};
+use tonic::{Response, Status};
 
 /// Runs one of them.
 pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
@@ -19,8 +21,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             made(&call(&api, KeysClient::new, async |keys| keys.create_key(request).await).await?, &api)
         }
         KeysCommand::List { show_revoked, api } => {
-            let request = v1::ListKeysRequest { show_revoked };
-            let listed = call(&api, KeysClient::new, async |keys| keys.list_keys(request).await).await?;
+            let listed = call(&api, KeysClient::new, async |keys| all(keys, show_revoked).await).await?;
             match api.output {
                 Output::Json => out::json(&proto::json::value(&listed)),
                 Output::Text => out::text(&listed.keys.iter().map(line).collect::<String>()),
@@ -43,6 +44,23 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
                 Output::Text => out::text(&line(&revoked)),
             }
         }
+    }
+}
+
+/// Every page as one.
+async fn all(
+    keys: &mut KeysClient<Way>,
+    show_revoked: bool,
+) -> Result<Response<v1::ListKeysResponse>, Status> {
+    let mut found = v1::ListKeysResponse::default();
+    let mut request = v1::ListKeysRequest { show_revoked, ..Default::default() };
+    loop {
+        let page = keys.list_keys(request.clone()).await?.into_inner();
+        found.keys.extend(page.keys);
+        if page.next_page_token.is_empty() {
+            return Ok(Response::new(found));
+        }
+        request.page_token = page.next_page_token;
     }
 }
 

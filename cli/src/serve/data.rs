@@ -49,10 +49,11 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
             narrow(&file, &open);
             let text = proto::file::all_of(open).and_then(proto::file::Small::text);
             let text = text.map_err(|why| unusable(&file, &why))?;
-            let known = store.key_rows().keys().map_err(Fault::new)?.1;
-            let hash = keys::Secret::parse(text.trim()).map(|secret| secret.hash());
-            if known.iter().any(|row| Some(row.hash) == hash) {
-                return Ok(());
+            if let Some(secret) = keys::Secret::parse(text.trim()) {
+                let known = store.key_rows().key(&secret.id()).map_err(Fault::new)?;
+                if known.is_some_and(|row| row.hash == secret.hash()) {
+                    return Ok(());
+                }
             }
         }
         Err(fault) if fault.kind() == ErrorKind::NotFound => {}

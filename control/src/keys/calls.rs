@@ -1,8 +1,10 @@
 //! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and ends only such that reach no further.
 
+use super::kept::{LIVE, Page};
 use super::{Keys, Secret, secret};
 use crate::clock::unix_ms;
 use crate::model::{By, KeyRow, Scope, Scopes};
+use crate::page::page_size;
 use crate::port::Repository;
 use crate::{Caller, Fault, wire};
 use link::Domain;
@@ -13,8 +15,8 @@ use std::collections::BTreeSet;
 const CLIENT: usize = 100;
 /// Domains of one key.
 const DOMAINS: usize = 100;
-/// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.
-pub const LIVE: usize = 2;
+/// Keys on a page. As many are on one of which nobody says how many: callers from before there were pages get all of theirs.
+const LARGEST_PAGE: i32 = 1_000;
 
 /// A key that is asked for.
 pub struct Wish {
@@ -53,9 +55,10 @@ impl Keys {
         caller: &Caller,
         request: &v1::ListKeysRequest,
     ) -> Result<v1::ListKeysResponse, Fault> {
-        let rows = self.kept.rows(caller).await?;
-        let rows = rows.iter().filter(|row| request.show_revoked || row.revoke_time.is_none());
-        Ok(v1::ListKeysResponse { keys: rows.map(wire::key).collect() })
+        let asked = if request.page_size == 0 { LARGEST_PAGE } else { request.page_size };
+        let most = page_size(asked, LARGEST_PAGE)?;
+        let page = Page { after: request.page_token.clone(), most, revoked: request.show_revoked };
+        self.kept.page(caller, page).await
     }
 
     /// See `RotateKey`.

@@ -1,18 +1,21 @@
 //! The store, as the calls about keys reach it: within the bound of their caller, and in no other way. Keys of others are
 //! as good as not there.
 
-use super::calls::LIVE;
 use crate::bound::Bound;
 use crate::lanes::Lanes;
 use crate::model::{By, KeyRow, Pool, StoreFault};
-use crate::port::{KeyMark, Noted, Repository, Who, blocking};
+use crate::page::PAGE_BYTES;
+use crate::port::{KeyMark, KeyRows, Noted, Repository, Who, blocking};
 use crate::{Caller, Fault, wire};
 use prost::Message;
 use proto::v1;
 use std::sync::Arc;
 
-/// Rows of the audit that are read at once for a caller who may see few of them, and that one page looks at.
+/// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.
+pub const LIVE: usize = 2;
+/// Rows that are read at once for a caller who may see few of them.
 const PART: usize = 500;
+/// Rows of the audit that one page looks at.
 const LOOKED_AT: usize = 10_000;
 
 /// Keys of one domain that callers who are bound to some domains may bring it to.
@@ -20,10 +23,48 @@ const MOST: usize = 1_000;
 /// In milliseconds.
 const DAY: i64 = 86_400_000;
 
+/// A page of keys.
+pub struct Page {
+    /// The id of the last key on the page before; empty: the first page.
+    pub after: String,
+    /// Keys on it.
+    pub most: usize,
+    /// Whether revoked ones are on it.
+    pub revoked: bool,
+}
+
 /// See the module.
 pub struct Kept {
     store: Arc<dyn Repository>,
     lanes: Lanes,
+}
+
+impl Page {
+    /// Reads on until the page is full: how many keys are of others does not show.
+    fn read(&self, keys: &dyn KeyRows, bound: &Bound) -> Result<v1::ListKeysResponse, StoreFault> {
+        let (mut page, mut bytes, mut after) = (v1::ListKeysResponse::default(), 0, self.after.clone());
+        loop {
+            let part = keys.keys_behind(&after, PART)?;
+            let is_last = part.len() < PART;
+            for row in part {
+                after.clone_from(&row.id);
+                if !bound.covers(&row.domains) || row.revoke_time.is_some() && !self.revoked {
+                    continue;
+                }
+                let key = wire::key(&row);
+                bytes += key.encoded_len();
+                if page.keys.len() == self.most || bytes > PAGE_BYTES {
+                    let last = page.keys.last().and_then(|key| key.name.strip_prefix("keys/"));
+                    page.next_page_token = last.unwrap_or_default().to_owned();
+                    return Ok(page);
+                }
+                page.keys.push(key);
+            }
+            if is_last {
+                return Ok(page);
+            }
+        }
+    }
 }
 
 impl Kept {
@@ -65,11 +106,17 @@ impl Kept {
         blocking(&self.store, move |store| store.key_rows().use_keys(&uses)).await
     }
 
-    /// The keys that reach no further than the caller.
-    pub async fn rows(&self, caller: &Caller) -> Result<Vec<KeyRow>, Fault> {
-        let mut rows = self.long(caller, |store| store.key_rows().keys()).await?.1;
-        rows.retain(|row| caller.bound.covers(&row.domains));
-        Ok(rows)
+    /// A page of the keys that reach no further than the caller.
+    pub async fn page(&self, caller: &Caller, asked: Page) -> Result<v1::ListKeysResponse, Fault> {
+        if !asked.after.is_empty() {
+            let place = self.named(&caller.bound, &format!("keys/{}", asked.after)).await;
+            place.map_err(|fault| match fault {
+                Fault::KeyNotFound(_) => Fault::invalid("page_token", "is none that this list gave out"),
+                other => other,
+            })?;
+        }
+        let bound = caller.bound.clone();
+        Ok(self.long(caller, move |store| asked.read(store.key_rows(), &bound)).await?)
     }
 
     /// One of them.

@@ -4,7 +4,7 @@ use super::Service;
 use super::filter::Filter;
 use super::reach::Reader;
 use crate::model::Row;
-use crate::page::page_size;
+use crate::page::{PAGE_BYTES, page_size};
 use crate::port::{Limit, Listed, Time};
 use crate::{Caller, Fault};
 use link::{DomainId, Epoch, Key};
@@ -13,8 +13,6 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 const LARGEST_PAGE: i32 = 1_000;
-/// Bytes of keys, records and notes on one page, so that it stays below the 4 MiB that gRPC clients take by default.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
 /// Links, and bytes of them, that are held against a filter for one page. A page that is not full by then ends there,
 /// with a token.

@@ -147,7 +147,11 @@ impl Two {
         let domain =
             domains.get_domain(v1::GetDomainRequest { name: "domains/b.example".into() }).await.unwrap();
         let mut keys = KeysClient::new(self.other_way.clone());
-        let keys = keys.list_keys(v1::ListKeysRequest { show_revoked: true }).await.unwrap().into_inner();
+        let keys = keys
+            .list_keys(v1::ListKeysRequest { show_revoked: true, ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner();
         all.extend(domain.into_inner().encode_to_vec());
         all.extend(
             keys.keys.iter().flat_map(|key| v1::Key { last_use_time: None, ..key.clone() }.encode_to_vec()),

@@ -349,8 +349,8 @@ fn what_changed_of_the_keys_is_read_and_no_more(store: &dyn Repository) {
 fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
     let row = key_row;
     let keys = store.key_rows();
-    let (version, none) = keys.keys().unwrap();
-    assert_eq!((keys.key_version().unwrap(), none), (version, Vec::new()));
+    let version = keys.key_version().unwrap();
+    assert_eq!(keys.keys_behind("", 99).unwrap(), []);
     let put = |row: &KeyRow| keys.put_key(row, 2, &by("CreateKey")).unwrap();
     assert!(put(&row(1, Some(10))), "what has expired does not count");
     assert!(put(&row(2, Some(11))));
@@ -376,7 +376,10 @@ fn keys_are_kept_counted_and_revoked(store: &dyn Repository) {
         elsewhere,
         KeyRow { last_use: Some(31), ..row(4, None) },
     ];
-    assert_eq!(keys.keys().unwrap().1, want);
+    assert_eq!(keys.keys_behind("", 99).unwrap(), want);
+    assert_eq!(keys.keys_behind("", 2).unwrap(), want[..2]);
+    assert_eq!(keys.keys_behind(&want[1].id, 3).unwrap(), want[2..5]);
+    assert_eq!(keys.keys_behind(&want[5].id, 99).unwrap(), []);
     // Each is noted once, with the time of the write; a refused one and a second revocation are not.
     let noted = store.noted("", i64::MAX, 99).unwrap();
     let short: Vec<_> =

@@ -341,7 +341,7 @@ fn kept_to_a_thousand(store: &dyn Repository) {
     assert_eq!(most(&["y.example"], 20, 14), 2);
     assert_eq!(most(&["y.example", "x.example", "example"], 20, 0), 4);
     assert_eq!(most(&["example"], 20, 0), 0);
-    let row = store.key_rows().keys().unwrap().1.pop().unwrap();
+    let row = store.key_rows().keys_behind("", 99).unwrap().pop().unwrap();
     assert_eq!(store.key_rows().key(&row.id).unwrap(), Some(row));
     assert_eq!(store.key_rows().key("none").unwrap(), None);
 }

@@ -423,7 +423,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
     }
     world.running.stop().await;
     let again = control::adapter::sqlite::Sqlite::open(&world.folder.db(), Default::default()).unwrap();
-    let rows = again.key_rows().keys().unwrap().1;
+    let rows = again.key_rows().keys_behind("", 99).unwrap();
     let row = rows.iter().find(|row| row.id == shown.id()).unwrap();
     assert!(row.last_use.is_some() && row.revoke_time.is_some(), "{row:?}");
 }

@@ -1,9 +1,12 @@
 //! Lists: filters, orders and pages, and what a page costs at any depth.
 
 use super::contract::create;
+use super::keys::{locked, put, rest, way};
 use super::postgres::Database;
-use super::world::{Folder, World};
+use super::world::{Folder, Moody, World};
 use control::adapter::sqlite::{Options, Sqlite};
+use control::keys::Secret;
+use control::model::{KeyRow, Scope, Scopes};
 use control::port::Repository;
 use proto::v1;
 use serde_json::Value;
@@ -162,5 +165,64 @@ async fn depth(store: Arc<dyn Repository>) {
     let page = links.list_links(list("target:nowhere", "", 50)).await.unwrap().into_inner();
     println!("a page of a filter that nothing meets in {:?}", began.elapsed());
     assert!(page.links.is_empty() && !page.next_page_token.is_empty(), "it ends after a while");
+    world.stop().await;
+}
+
+/// 100,000 keys were one answer, and more than a client takes. How many of others there are does not show.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_in_pages_that_clients_take() {
+    let folder = Folder::new();
+    let store = Moody::new(&folder);
+    let admin = put(&*store, Scopes::admin(), |_| ());
+    let in_b = |row: &mut KeyRow| row.domains = vec!["b.example".into()];
+    let bound = put(&*store, Scopes::of(&[Scope::KeysAdmin]), |row| {
+        row.client = "bound".into();
+        in_b(row);
+    });
+    for number in 0..6 {
+        put(&*store, Scopes::of(&[Scope::LinksRead]), |row| {
+            (row.client, row.revoke_time) = (format!("c{number}"), (number % 3 == 1).then_some(5));
+            if number > 1 {
+                in_b(row);
+            }
+        });
+    }
+    let long = |row: &mut KeyRow| {
+        row.domains = (0..100).map(|at| format!("{at}.{}.example", "x".repeat(200))).collect();
+    };
+    for number in 0..150 {
+        put(&*store, Scopes::of(&[Scope::LinksRead]), |row| {
+            row.client = format!("long{number}");
+            long(row);
+        });
+    }
+    let world = locked(folder, store).await;
+    let pages = async |secret: &Secret, page_size: i32, show_revoked: bool| {
+        let mut keys = v1::keys_client::KeysClient::new(way(&world, secret).await);
+        let mut request = v1::ListKeysRequest { page_size, show_revoked, ..Default::default() };
+        let mut pages = Vec::new();
+        loop {
+            let page = keys.list_keys(request.clone()).await.unwrap().into_inner();
+            pages.push(page.keys.iter().map(|key| key.client.clone()).collect::<Vec<_>>());
+            if page.next_page_token.is_empty() {
+                return pages;
+            }
+            request.page_token = page.next_page_token;
+        }
+    };
+    assert_eq!(pages(&bound, 0, false).await, [["bound", "c2", "c3", "c5"]]);
+    assert_eq!(pages(&bound, 2, false).await, [["bound", "c2"], ["c3", "c5"]]);
+    assert_eq!(pages(&bound, 2, true).await, [vec!["bound", "c2"], vec!["c3", "c4"], vec!["c5"]]);
+    let all = pages(&admin, 0, true).await;
+    assert_eq!(all.concat().len(), 158);
+    assert!(all.len() == 2 && all[0].len() > 90, "3.3 MB: {}, {}", all.len(), all[0].len());
+    // A token of a key that is as good as not there is none.
+    let seen = rest(&world, "GET /v1/keys?page_size=1", Some(&admin), Value::Null).await;
+    let token = seen.body["next_page_token"].as_str().unwrap();
+    for (secret, token, status) in [(&admin, token, 200), (&bound, token, 400), (&admin, "x", 400)] {
+        let reply =
+            rest(&world, &format!("GET /v1/keys?page_token={token}"), Some(secret), Value::Null).await;
+        assert_eq!(reply.status, status, "{:?}", reply.body);
+    }
     world.stop().await;
 }

@@ -279,9 +279,9 @@ impl KeyRows for Moody {
         self.inner.key_version()
     }
 
-    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
+    fn keys_behind(&self, after: &str, most: usize) -> Result<Vec<KeyRow>, StoreFault> {
         self.check()?;
-        self.inner.keys()
+        self.inner.keys_behind(after, most)
     }
 
     fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {

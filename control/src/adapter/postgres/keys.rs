@@ -10,14 +10,17 @@ use crate::port::{KeyMark, KeyRows};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+/// Rows, where there is no page: more than a table holds.
+const ALL: usize = i64::MAX as usize;
+
 impl KeyRows for Postgres {
     fn key_version(&self) -> Result<i64, StoreFault> {
         self.db.call(READ, async |db| version(db).await)
     }
 
-    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
-        // The version first: what is read behind it may be newer, and is then read once more.
-        self.db.call(READ, async |db| Ok((version(db).await?, rows(db, "", &[]).await?)))
+    fn keys_behind(&self, after: &str, most: usize) -> Result<Vec<KeyRow>, StoreFault> {
+        let behind = "WHERE $1 = '' OR number > (SELECT number FROM keys WHERE id = $1)";
+        self.db.call(READ, async |db| rows(db, behind, most, &[(&after, Type::TEXT)]).await)
     }
 
     fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
@@ -27,13 +30,14 @@ impl KeyRows for Postgres {
             let changed = "WHERE id IN \
                            (SELECT substr(name, 6) FROM admin_audit WHERE number > $1 AND name LIKE 'keys/%')";
             let told = seen.leads_to(now, notes);
-            let rows = if told { rows(db, changed, &[(&seen.note, Type::INT8)]).await? } else { rows(db, "", &[]).await? };
+            let note = [(&seen.note as _, Type::INT8)];
+            let rows = if told { rows(db, changed, ALL, &note).await? } else { rows(db, "", ALL, &[]).await? };
             Ok((now, rows))
         })
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
-        self.db.call(READ, async |db| Ok(rows(db, "WHERE id = $1", &[(&id, Type::TEXT)]).await?.pop()))
+        self.db.call(READ, async |db| Ok(rows(db, "WHERE id = $1", 1, &[(&id, Type::TEXT)]).await?.pop()))
     }
 
     fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
@@ -99,10 +103,11 @@ async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
     rows.first().ok_or_else(none)?.try_get(0).map_err(|e| corrupt(&e))
 }
 
-async fn rows(db: &Db<'_>, which: &str, given: Params<'_>) -> Result<Vec<KeyRow>, Trouble> {
+/// At most `most` rows of those.
+async fn rows(db: &Db<'_>, which: &str, most: usize, given: Params<'_>) -> Result<Vec<KeyRow>, Trouble> {
     let sql = format!(
         "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
-         FROM keys {which} ORDER BY number"
+         FROM keys {which} ORDER BY number LIMIT {most}"
     );
     let row = |row: &Row| {
         let text = |column| row.try_get::<_, String>(column);

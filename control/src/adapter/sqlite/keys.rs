@@ -7,13 +7,17 @@ use crate::model::{By, KeyRow, StoreFault};
 use crate::port::{KeyMark, KeyRows};
 use rusqlite::{Connection, Params, params};
 
+/// Rows, where there is no page: more than a table holds.
+const ALL: usize = i64::MAX as usize;
+
 impl KeyRows for Sqlite {
     fn key_version(&self) -> Result<i64, StoreFault> {
         self.read(|db| version(db).map_err(|e| fault(&e)))
     }
 
-    fn keys(&self) -> Result<(i64, Vec<KeyRow>), StoreFault> {
-        self.read(|db| Ok((version(db).map_err(|e| fault(&e))?, rows(db, "", [])?)))
+    fn keys_behind(&self, after: &str, most: usize) -> Result<Vec<KeyRow>, StoreFault> {
+        let behind = "WHERE ?1 = '' OR rowid > (SELECT rowid FROM keys WHERE id = ?1)";
+        self.read(|db| rows(db, behind, most, [after]))
     }
 
     fn keys_since(&self, seen: KeyMark) -> Result<(KeyMark, Vec<KeyRow>), StoreFault> {
@@ -23,12 +27,12 @@ impl KeyRows for Sqlite {
             let changed = "WHERE id IN \
                            (SELECT substr(name, 6) FROM admin_audit WHERE number > ?1 AND name LIKE 'keys/%')";
             let told = seen.leads_to(now, notes);
-            Ok((now, if told { rows(db, changed, [seen.note])? } else { rows(db, "", [])? }))
+            Ok((now, if told { rows(db, changed, ALL, [seen.note])? } else { rows(db, "", ALL, [])? }))
         })
     }
 
     fn key(&self, id: &str) -> Result<Option<KeyRow>, StoreFault> {
-        self.read(|db| Ok(rows(db, "WHERE id = ?1", [id])?.pop()))
+        self.read(|db| Ok(rows(db, "WHERE id = ?1", 1, [id])?.pop()))
     }
 
     fn most_keys(&self, domains: &[String], now: i64, since: i64) -> Result<usize, StoreFault> {
@@ -75,10 +79,11 @@ fn raise(db: &Connection) -> rusqlite::Result<()> {
     db.execute("UPDATE key_version SET version = version + 1", []).map(drop)
 }
 
-fn rows(db: &Connection, which: &str, given: impl Params) -> Result<Vec<KeyRow>, StoreFault> {
+/// At most `most` rows of those.
+fn rows(db: &Connection, which: &str, most: usize, given: impl Params) -> Result<Vec<KeyRow>, StoreFault> {
     let sql = format!(
         "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
-         FROM keys {which} ORDER BY rowid"
+         FROM keys {which} ORDER BY rowid LIMIT {most}"
     );
     let mut all = db.prepare_cached(&sql).map_err(|e| fault(&e))?;
     let rows = all.query_map(given, |row| {
