@@ -1,6 +1,9 @@
 //! The stores that `Repository` is implemented on. A driver is named below here and nowhere else.
 
-pub(crate) mod kept;
+mod answers;
+mod audit_row;
+mod kept;
+mod notes;
 pub mod postgres;
 mod raw;
 mod schema;

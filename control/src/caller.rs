@@ -3,6 +3,7 @@
 use crate::Fault;
 use crate::bound::Bound;
 use crate::limits::Pace;
+use crate::model::By;
 use std::sync::Arc;
 
 /// One request and whoever sent it. The entrance makes it; transports pass it on.
@@ -35,6 +36,11 @@ impl Caller {
     /// Who is counted as one with it: see [`Bound::counted_as`].
     pub fn counted_as(&self) -> &Arc<str> {
         self.bound.counted_as().unwrap_or(&self.principal)
+    }
+
+    /// Who is to be named for what this call writes.
+    pub fn by(&self, method: &'static str) -> By {
+        By { principal: self.principal.clone(), method, request_id: self.request_id.clone() }
     }
 
     /// Counts the rows of a batch or of a part of an import, and waits until they may be written.

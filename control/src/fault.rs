@@ -3,6 +3,7 @@
 use crate::model::StoreFault;
 use crate::wire;
 use http::StatusCode;
+use journal::Rejection;
 use proto::bounds::{Excess, Of};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -348,6 +349,22 @@ impl From<Excess> for Fault {
         match excess.of {
             Of::Elements(0) | Of::Twice => Self::invalid(field, why),
             _ => Self::Beyond { field, why },
+        }
+    }
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Invalid { field, why } => Self::invalid(field, why),
+            Rejection::NotFound(name) => Self::NotFound(name),
+            Rejection::DomainNotFound(name) => Self::DomainNotFound(name),
+            Rejection::Exists(name) => Self::Exists(name),
+            Rejection::CodeDeleted { name, until } => Self::CodeDeleted { name, until },
+            Rejection::EtagMismatch => Self::EtagMismatch,
+            Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
+            Rejection::TooManyDomains => Self::TooLarge("10,000 domains"),
+            Rejection::NumberTaken => Self::Overloaded,
         }
     }
 }

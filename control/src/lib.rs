@@ -11,7 +11,6 @@ mod fault;
 mod follow;
 mod heads;
 mod heavy;
-pub mod journal;
 pub mod keys;
 mod lanes;
 mod limits;

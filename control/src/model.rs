@@ -1,88 +1,9 @@
-//! What is kept of links, domains and keys, and why a store could not do so. Nothing is asked or decided here.
+//! What a store keeps of keys, how it stands, and why it could not do what it was asked.
 
-mod audit_row;
 mod scope;
 
+pub use journal::{By, DomainRow, Info, MAX_DOMAINS, Row};
 pub use scope::{Scope, Scopes};
-
-use bytes::Bytes;
-use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, Seq, State};
-use std::sync::Arc;
-
-/// Milliseconds for which a deleted link answers 410 and its code stays taken.
-pub const TOMBSTONES: i64 = 30 * 24 * 60 * 60 * 1000;
-
-/// A stored link. Times are in Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its key.
-    pub key: Key,
-    /// The seq of the change that made this state.
-    pub version: Seq,
-    /// The link; of a deleted one, as it was.
-    pub link: Link,
-    /// What people note about it.
-    pub info: Info,
-    /// When it was made.
-    pub create_time: i64,
-    /// When it last changed.
-    pub update_time: i64,
-    /// When it was deleted.
-    pub delete_time: Option<i64>,
-}
-
-impl Row {
-    /// What travels.
-    pub fn record(&self) -> Bytes {
-        let state = match self.delete_time {
-            None => State::Live(self.link.clone()),
-            Some(_) => State::Deleted,
-        };
-        record::encode(self.version, &state)
-    }
-}
-
-/// What people note about a link; it never travels to an edge.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// At most 512 bytes.
-    pub title: String,
-    /// At most 32 of at most 64 bytes.
-    pub tags: Vec<String>,
-    /// At most 4,096 bytes.
-    pub note: String,
-}
-
-/// Domains there may be at most: every edge holds all of them, and is told them in one message.
-pub const MAX_DOMAINS: usize = 10_000;
-
-/// A stored domain. Times are in Unix milliseconds; the default one has none before somebody writes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DomainRow {
-    /// What its links' keys begin with.
-    pub id: DomainId,
-    /// The seq of the change that made this state; 0: none did.
-    pub version: Seq,
-    /// Its name, and how it answers.
-    pub rules: DomainRules,
-    /// When it was made.
-    pub create_time: Option<i64>,
-    /// When it last changed.
-    pub update_time: Option<i64>,
-}
-
-impl DomainRow {
-    /// What travels.
-    pub fn record(&self) -> Bytes {
-        record::encode_domain(self.version, &self.rules)
-    }
-
-    /// As the log has it, under the tag of its commit.
-    pub fn change(&self, tag: u64) -> Change {
-        let (kind, key) = (ChangeKind::DOMAIN, self.id.prefix().to_vec().into());
-        Change { seq: self.version, tag, kind, key, record: self.record() }
-    }
-}
 
 /// A key as it is kept. Times are in Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,17 +28,6 @@ pub struct KeyRow {
     pub revoke_time: Option<i64>,
     /// When it was last used, as far as that is noted.
     pub last_use: Option<i64>,
-}
-
-/// Who wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
-    /// As in [`crate::Caller`].
-    pub principal: Arc<str>,
-    /// The call.
-    pub method: &'static str,
-    /// As in [`crate::Caller`].
-    pub request_id: Arc<str>,
 }
 
 /// How a process stands among those that share a store.

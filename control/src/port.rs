@@ -7,11 +7,11 @@ pub mod fake;
 
 pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 
-use crate::journal::{Request, Verdict};
 use crate::model::{By, KeyRow, Pool, Row, Standing, StoreFault};
 use crate::seal::SECRET;
 use bytes::Bytes;
 use feed::{Entry, LogView};
+use journal::{Request, Verdict};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use std::sync::Arc;
 

@@ -23,7 +23,6 @@ pub use import::Chunk;
 pub use own::Listeners;
 pub use watch::{Watch, Watches};
 
-use crate::journal::{Draft, Field, Intent, Item};
 use crate::metrics::Metrics;
 use crate::model::Row;
 use crate::port::Repository;
@@ -33,6 +32,7 @@ use crate::writer::Writer;
 use crate::{Caller, Fault};
 use codes::Drawing;
 use directory::Namespace;
+use journal::{Draft, Field, Intent, Item};
 use link::{Epoch, Key};
 use proto::v1;
 use reach::Reach;

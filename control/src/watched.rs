@@ -2,8 +2,6 @@
 //! nothing else.
 
 use crate::clock;
-use crate::journal::Request;
-use crate::journal::domains::DomainItem;
 use crate::metrics::StoreNumbers;
 use crate::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
 use crate::port::domains::{DomainCommitted, DomainRows};
@@ -13,6 +11,8 @@ use crate::port::{
 };
 use bytes::Bytes;
 use feed::LogView;
+use journal::Request;
+use journal::domains::DomainItem;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,23 +1,10 @@
-//! How a stored link looks in `linkr.v1`, and its resource name. Nothing is decided here.
+//! How a stored link looks in `linkr.v1`. Nothing is decided here.
 
 use crate::model::{DomainRow, KeyRow, Row};
-use link::{Class, Epoch, Key, Position, QueryPolicy};
+use journal::names;
+use link::{Class, Epoch, Position, QueryPolicy};
 use prost_types::Timestamp;
 use proto::v1;
-
-/// `domains/{domain}/links/{code}`.
-pub fn name(key: &Key, domain: &str) -> String {
-    format!("domains/{domain}/links/{}", code(key))
-}
-
-/// `domains/{domain}`.
-pub fn domain_name(domain: &str) -> String {
-    format!("domains/{domain}")
-}
-
-fn code(key: &Key) -> String {
-    String::from_utf8_lossy(key.code()).into_owned()
-}
 
 /// The version, quoted.
 pub fn etag(row: &Row) -> String {
@@ -33,8 +20,8 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         QueryPolicy::Override => v1::QueryPolicy::Override,
     };
     v1::Link {
-        name: name(&row.key, domain),
-        code: code(&row.key),
+        name: names::link(&row.key, domain),
+        code: names::code(&row.key),
         domain: domain.into(),
         target: parts.target.as_str().into(),
         status: parts.status.code().into(),
@@ -68,7 +55,7 @@ fn class(class: Class) -> v1::LinkClass {
 pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
     let rules = &row.rules;
     v1::Domain {
-        name: domain_name(rules.name.as_str()),
+        name: names::domain(rules.name.as_str()),
         domain: rules.name.as_str().into(),
         fold_case: rules.fold_case,
         strict_hosts: rules.strict_hosts,

@@ -2,12 +2,12 @@
 
 use crate::Fault;
 use crate::clock::unix_ms;
-use crate::journal::domains::DomainItem;
-use crate::journal::{Kind, Request, Verdict};
 use crate::model::StoreFault;
 use crate::port::domains::DomainCommitted;
 use crate::port::{Repository, SessionRow};
 use crate::tail::Tail;
+use journal::domains::DomainItem;
+use journal::{Kind, Request, Verdict};
 use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -359,9 +359,9 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Intent, Item};
     use crate::port::Committed;
     use crate::port::fake::Fake;
+    use journal::{Intent, Item};
     use link::Key;
     use std::sync::mpsc::{Receiver, Sender, channel};
 

@@ -31,7 +31,17 @@ const WAITING: [&str; 8] = [
 const RUNTIMES: [&str; 5] = ["tokio", "monoio", "tonic", "axum", "hyper"];
 const STORES: [&str; 4] = ["rusqlite", "tokio-postgres", "refinery", "redis"];
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 16] = [
+    Rule { within: "journal/src", never: &CLOCKS },
+    Rule { within: "journal/src", never: &WAITING },
+    Rule {
+        within: "journal/src",
+        never: &["serde", "prost", "tokio", "monoio", "tracing", "quanta", "getrandom"],
+    },
+    Rule {
+        within: "record/src",
+        never: &["serde", "prost", "tokio", "monoio", "tracing", "quanta", "getrandom"],
+    },
     Rule { within: "link/src", never: &CLOCKS },
     Rule { within: "link/src", never: &WAITING },
     Rule {
@@ -63,23 +73,25 @@ const RULES: [Rule; 12] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 13] = [
+const MAY: [(&str, &[&str]); 14] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
     ("fuzz", &["link", "feed", "hot", "record"]),
     ("record", &["link", "feed"]),
+    ("journal", &["link", "record"]),
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
     ("edge", &["link", "feed", "hot", "record", "proto", "exposition"]),
-    ("control", &["link", "feed", "record", "proto", "exposition"]),
+    ("control", &["link", "feed", "record", "journal", "proto", "exposition"]),
     ("loadtest", &[]),
     ("services", &[]),
     ("sim", &["link", "feed", "hot", "record"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "link",
+    "journal",
     "record",
     "exposition",
     "feed",
@@ -95,7 +107,7 @@ const OURS: [&str; 14] = [
     "trials",
 ];
 /// Dependencies of the pure crates, whatever they would be used for.
-const PURE: [&str; 3] = ["link", "feed", "hot"];
+const PURE: [&str; 5] = ["link", "feed", "hot", "record", "journal"];
 
 const MOST_LINES: usize = 600;
 

@@ -1,6 +1,6 @@
 //! For how long what is kept, in every store, and how much goes at once.
 
-pub(super) use crate::model::TOMBSTONES;
+pub(super) use journal::TOMBSTONES;
 
 use link::Seq;
 

@@ -21,8 +21,6 @@ mod write;
 pub use dump::{Dumped, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
 
-use crate::journal::Request;
-use crate::journal::domains::DomainItem;
 use crate::model::{DomainRow, Pool, Row, Standing, StoreFault};
 use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
@@ -32,6 +30,8 @@ use crate::port::{
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::LogView;
+use journal::Request;
+use journal::domains::DomainItem;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 
 /// A database of this and perhaps other controls.

@@ -26,8 +26,6 @@ pub use copies::{Restored, backup, restore};
 pub use file::OpenFault;
 
 use super::ROOM;
-use crate::journal::Request;
-use crate::journal::domains::DomainItem;
 use crate::model::Pool as Connections;
 use crate::model::{DomainRow, Row, StoreFault};
 use crate::port::domains::{DomainCommitted, DomainRows};
@@ -37,6 +35,8 @@ use crate::port::{
 };
 use bytes::Bytes;
 use feed::LogView;
+use journal::Request;
+use journal::domains::DomainItem;
 use keeper::{Health, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;

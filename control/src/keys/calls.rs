@@ -79,7 +79,7 @@ impl Keys {
 
     /// See `RevokeKey`.
     pub async fn revoke(&self, caller: &Caller, request: &v1::RevokeKeyRequest) -> Result<v1::Key, Fault> {
-        let (now, by) = (unix_ms(), By::call(caller, "RevokeKey"));
+        let (now, by) = (unix_ms(), caller.by("RevokeKey"));
         let named = self.kept.named(&caller.bound, &request.name).await;
         let mut row = match (named, request.name.strip_prefix("keys/edge:")) {
             (Err(Fault::KeyNotFound(_)), Some(edge)) => self.put_edge(caller, edge, now).await?,
@@ -95,7 +95,7 @@ impl Keys {
         // Before anything is said about the wish: a caller who may not give it learns nothing by it.
         caller.bound.give(&wish.domains, wish.scopes, wish.expire_time)?;
         let (secret, row) = draft(wish)?;
-        let put = self.kept.put(caller, &row, By::call(caller, method)).await?;
+        let put = self.kept.put(caller, &row, caller.by(method)).await?;
         put.then_some(()).ok_or_else(|| too_many(&row.client))?;
         self.refresh().await?;
         Ok(v1::Key { secret: secret.reveal().into(), ..wire::key(&row) })
@@ -120,7 +120,7 @@ impl Keys {
             revoke_time: None,
             last_use: None,
         };
-        self.kept.put(caller, &row, By::call(caller, "RevokeKey")).await?;
+        self.kept.put(caller, &row, caller.by("RevokeKey")).await?;
         Ok(row)
     }
 

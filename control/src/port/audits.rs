@@ -51,9 +51,9 @@ pub struct Noted {
     pub at: i64,
     /// Who wrote.
     pub who: Who,
-    /// As in [`crate::journal::Note`].
+    /// As in [`journal::Note`].
     pub before: Option<Bytes>,
-    /// As in [`crate::journal::Note`].
+    /// As in [`journal::Note`].
     pub after: Bytes,
 }
 

@@ -1,7 +1,7 @@
 //! What the service and the feed need of a store for domains, which are entries of the same log.
 
-use crate::journal::domains::{DomainItem, DomainVerdict};
 use crate::model::{DomainRow, StoreFault};
+use journal::domains::{DomainItem, DomainVerdict};
 use link::{Epoch, Position, Seq};
 
 /// The domains of a store. None is ever deleted: a link says whose it is by a number.

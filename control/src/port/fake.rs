@@ -5,11 +5,11 @@ use super::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
     Tidied, Time, Traced, Walked, Who,
 };
-use crate::journal::Request;
-use crate::journal::domains::DomainItem;
 use crate::model::{DomainRow, Row, StoreFault};
 use bytes::Bytes;
 use feed::LogView;
+use journal::Request;
+use journal::domains::DomainItem;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 
 /// What a test says of its store.

@@ -2,8 +2,8 @@
 
 use super::write::Asked;
 use super::{DRAWS, Service, uncoded};
-use crate::journal::{Intent, Item, Kind};
 use crate::{Caller, Fault};
+use journal::{Intent, Item, Kind};
 use proto::v1;
 
 /// Writes of one batch.

@@ -2,10 +2,11 @@
 //! not touch he is not shown.
 
 use super::Rules;
+use crate::Fault;
 use crate::bound::Bound;
 use crate::model::DomainRow;
 use crate::port::{Repository, blocking};
-use crate::{Fault, wire};
+use journal::names;
 use link::{Code, Domain, DomainId, Epoch, Key, Seq, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -146,7 +147,7 @@ impl Domains {
         let leads = |row: &&DomainRow| row.rules.not_found.as_ref().is_some_and(is_there);
         let names = self.known.rows.iter().filter(leads).map(|row| row.rules.name.as_str());
         let (own, others): (Vec<&str>, Vec<&str>) = names.partition(|name| self.bound.touches(name));
-        (own.into_iter().map(wire::domain_name).collect(), !others.is_empty())
+        (own.into_iter().map(names::domain).collect(), !others.is_empty())
     }
 }
 

@@ -5,12 +5,11 @@ use super::directory::Domains;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
 use crate::clock::unix_ms;
-use crate::journal::domains::{
-    DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state,
-};
 use crate::model::StoreFault;
 use crate::page::page_size;
 use crate::{Caller, Fault, wire};
+use journal::domains::{DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state};
+use journal::names;
 use link::{DomainId, Position};
 use prost::Message;
 use proto::v1;
@@ -28,7 +27,7 @@ impl Service {
         let name = name::domain(&request.domain_id, "domain_id")?;
         caller.bound.touch(name.as_str())?;
         if name.is_default() {
-            return Err(Fault::Exists(wire::domain_name("-")));
+            return Err(Fault::Exists(names::domain("-")));
         }
         let given = request.domain.clone().unwrap_or_default();
         let mut turn = self.reach.turn().await;
@@ -69,7 +68,7 @@ impl Service {
         caller.bound.touch(name.as_str())?;
         let known = self.reach.of(caller).domains_now().await?;
         let row = known.find(name.as_str());
-        let row = row.ok_or_else(|| Fault::DomainNotFound(wire::domain_name(name.as_str())))?;
+        let row = row.ok_or_else(|| Fault::DomainNotFound(names::domain(name.as_str())))?;
         Ok(wire::domain(row, known.epoch()))
     }
 
@@ -175,7 +174,7 @@ impl Service {
         let (mut domain, seq) = match done.verdict {
             DomainVerdict::Written(row) => (wire::domain(&row, done.head.epoch), row.version),
             DomainVerdict::Before(bytes) => before(bytes)?,
-            DomainVerdict::Refused(fault) => return Err(fault),
+            DomainVerdict::Refused(why) => return Err(why.into()),
         };
         view.domains_now().await?; // whoever asked may use it at once
         if ack == Ack::Propagated {

@@ -2,9 +2,9 @@
 
 use super::own::Listeners;
 use crate::Fault;
-use crate::journal::{Draft, Field, set};
 use crate::model::Info;
 use crate::wire;
+use journal::{Draft, Field, set};
 use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost::Message;
 use prost_reflect::DynamicMessage;

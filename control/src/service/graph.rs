@@ -4,7 +4,8 @@ use super::Service;
 use super::directory::{Domains, Ours};
 use super::reach::View;
 use super::write::Asked;
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
+use journal::names;
 use link::{Code, Domain, Key, Target};
 
 /// Links that one leads to through another. A chain can only be longer than one where hosts became ours later.
@@ -93,7 +94,7 @@ impl Service {
             let host = domain.as_str().to_owned();
             let found = view.read(move |reader| reader.leading_to(&host, &after)).await?;
             others |= found.others;
-            named.extend(found.own.iter().map(|key| wire::name(key, &self.reach.name(key.domain()))));
+            named.extend(found.own.iter().map(|key| names::link(key, &self.reach.name(key.domain()))));
             match found.next {
                 Some(key) => after = key,
                 None => break,

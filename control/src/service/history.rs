@@ -3,12 +3,12 @@
 use super::reach::Reader;
 use super::write::{asked, etag};
 use super::{Service, draft, fnv};
-use crate::journal::{Draft, Intent, Item};
 use crate::model::Row;
 use crate::page::page_size;
 use crate::port::{Moment, Traced, Who};
 use crate::wire;
 use crate::{Caller, Fault};
+use journal::{Draft, Intent, Item};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, restore_link_request::Point};
 

@@ -3,10 +3,9 @@
 use super::directory::{Domains, Namespace};
 use super::reach::View;
 use super::{Service, draft};
-use crate::journal::{Intent, Item, Kind, Request, Verdict};
-use crate::model::By;
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
+use journal::{Intent, Item, Kind, Request, Verdict};
 use proto::v1::{self, ImportOutcome};
 
 /// Rows of one chunk.
@@ -47,7 +46,7 @@ impl Service {
             return Err(Fault::TooLarge("5,000 links in a message of an import"));
         }
         let view = self.reach.of(&import.caller);
-        let by = By::call(&import.caller, "ImportLinks");
+        let by = import.caller.by("ImportLinks");
         let (rules, parsing) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
         let parse = move || rows.iter().map(|row| item(&rules, &parsing, row)).collect::<Vec<_>>();
@@ -122,7 +121,7 @@ fn result(verdict: Verdict) -> v1::ImportResult {
         Verdict::Created(_) => ImportOutcome::Created,
         Verdict::Changed(_) => ImportOutcome::Updated,
         Verdict::Same | Verdict::Before(_) | Verdict::Held => ImportOutcome::Skipped,
-        Verdict::Refused(fault) => return rejected(&fault),
+        Verdict::Refused(why) => return rejected(&why.into()),
     };
     v1::ImportResult { outcome: outcome.into(), ..v1::ImportResult::default() }
 }

@@ -5,15 +5,17 @@ use super::claims::{Claims, Pass, Turn};
 use super::directory::{Directory, Domains, Known, Namespace};
 use crate::bound::Bound;
 use crate::clock::unix_ms;
-use crate::journal::domains::DomainItem;
-use crate::journal::{Found, Request, Verdict, decide};
 use crate::lanes::{Lane, Lanes};
 use crate::model::{Row, StoreFault};
 use crate::port::domains::DomainCommitted;
 use crate::port::{History, Limit, Listed, Moment, Repository, Time, Traced, Who, blocking};
 use crate::writer::{Done, Waiting, Writer};
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
+use bytes::Bytes;
 use feed::LogView;
+use journal::domains::DomainItem;
+use journal::names;
+use journal::{At, Found, Request, Verdict, decide};
 use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};
 use std::sync::Arc;
 
@@ -121,7 +123,7 @@ impl View<'_> {
     pub async fn domain(&self, domain: &Domain) -> Result<Namespace, Fault> {
         self.bound.touch(domain.as_str())?;
         let row = self.reach.directory.find(domain).await?;
-        row.ok_or_else(|| Fault::DomainNotFound(wire::domain_name(domain.as_str())))
+        row.ok_or_else(|| Fault::DomainNotFound(names::domain(domain.as_str())))
     }
 
     /// The domains, as they were a second ago at most.
@@ -187,7 +189,10 @@ impl View<'_> {
                 head.epoch = epoch;
                 found.rows.extend(row.map(|row| (item.key.clone(), row)));
             }
-            Ok((head.epoch, decide(&[request], found, head, 0, unix_ms()).verdicts))
+            Ok((
+                head.epoch,
+                decide(&[request], found, At { head, tag: 0, now: unix_ms() }, |_| Bytes::new()).verdicts,
+            ))
         })
         .await
     }

@@ -3,8 +3,8 @@
 use super::Service;
 use crate::model::{Info, Row, StoreFault};
 use crate::tail::Tail;
-use crate::wire;
 use crate::{Caller, Fault};
+use journal::names;
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq, State};
 use proto::v1;
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl Watch {
         let key = Key::from_bytes(&change.key).map_err(|e| wrong(&e))?;
         let told = v1::LinkChange {
             revision: Position::revision(self.epoch, change.seq),
-            name: wire::name(&key, &self.service.reach.name(self.domain)),
+            name: names::link(&key, &self.service.reach.name(self.domain)),
             ..v1::LinkChange::default()
         };
         if change.kind == ChangeKind::PURGE {

@@ -3,10 +3,10 @@
 use super::claims::Pass;
 use super::{Service, fnv};
 use crate::bound::Bound;
-use crate::journal::{Item, Kind, Request, Retry, Verdict};
 use crate::model::{By, StoreFault};
 use crate::{Caller, Fault};
 use bytes::Bytes;
+use journal::{Item, Kind, Request, Retry, Verdict};
 use link::{Epoch, Position, Seq};
 use prost::Message;
 use proto::v1;
@@ -91,13 +91,6 @@ impl Asked {
     }
 }
 
-impl By {
-    /// Of a call that writes without [`Asked`].
-    pub fn call(caller: &Caller, method: &'static str) -> Self {
-        Self { principal: caller.principal.clone(), method, request_id: caller.request_id.clone() }
-    }
-}
-
 impl Service {
     /// Writes one link.
     pub(super) async fn one(&self, asked: &Asked, item: Item) -> Result<v1::Link, Fault> {
@@ -147,7 +140,7 @@ impl Service {
             match verdict {
                 Verdict::Created(row) | Verdict::Changed(row) => links.push(self.shown(&row, epoch)),
                 Verdict::Before(bytes) => return before(bytes, kind).map_err(|fault| (0, fault.into())),
-                Verdict::Refused(fault) => return Err((at, fault)),
+                Verdict::Refused(why) => return Err((at, why.into())),
                 // The refused one comes behind it.
                 Verdict::Held => {}
                 Verdict::Same => unreachable!("only imports leave things as they are"),

@@ -4,11 +4,10 @@ use super::contract::{create, delete, draft, key, key_row, row};
 use super::domains::make;
 use super::postgres::Database;
 use super::world::Folder;
-use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{Field, Intent, Item, Kind, Request, Retry, Verdict};
 use control::model::{By, Row};
 use control::port::{Moment, Repository, Who};
+use journal::{Field, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -113,7 +112,7 @@ fn a_batch_is_written_whole_or_not_at_all(store: &dyn Repository) {
             hash: [hash; 16],
         }),
     };
-    let refused = Verdict::Refused(Fault::Exists("domains/-/links/a".into()));
+    let refused = Verdict::Refused(Rejection::Exists("domains/-/links/a".into()));
     let done = store.commit(&[create("a"), batch(&["b", "a", "c"], 1), create("d")], 7).unwrap();
     assert_eq!(done.head.seq, 2, "its numbers are given out again");
     assert_eq!(done.verdicts[1..4], [Verdict::Held, refused, Verdict::Held]);
@@ -126,7 +125,7 @@ fn a_batch_is_written_whole_or_not_at_all(store: &dyn Repository) {
     let again = store.commit(&[batch(&["b", "c"], 2), batch(&["b", "c"], 3)], 9).unwrap();
     assert_eq!(again.head, done.head);
     assert!(matches!(again.verdicts[..2], [Verdict::Before(_), Verdict::Before(_)]));
-    assert_eq!(again.verdicts[2..], [(); 2].map(|()| Verdict::Refused(Fault::IdempotencyMismatch)));
+    assert_eq!(again.verdicts[2..], [(); 2].map(|()| Verdict::Refused(Rejection::IdempotencyMismatch)));
     let changes = store.changes(0, control::port::Limit { rows: 99, bytes: usize::MAX }).unwrap().1;
     assert_eq!(changes.iter().map(|change| change.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
@@ -136,10 +135,13 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
         |code: &str, intent, now| store.commit(&[item(code, intent).into()], now).unwrap().verdicts.remove(0);
     let made = rows(store, &[create("a")], 1).remove(0);
     let undelete = |etag| Intent::Undelete { etag };
-    assert_eq!(one("a", undelete(None), 2), Verdict::Refused(Fault::Exists("domains/-/links/a".into())));
-    assert_eq!(one("b", undelete(None), 2), Verdict::Refused(Fault::NotFound("domains/-/links/b".into())));
+    assert_eq!(one("a", undelete(None), 2), Verdict::Refused(Rejection::Exists("domains/-/links/a".into())));
+    assert_eq!(
+        one("b", undelete(None), 2),
+        Verdict::Refused(Rejection::NotFound("domains/-/links/b".into()))
+    );
     rows(store, &[delete("a")], 2);
-    assert_eq!(one("a", undelete(Some(1)), 3), Verdict::Refused(Fault::EtagMismatch));
+    assert_eq!(one("a", undelete(Some(1)), 3), Verdict::Refused(Rejection::EtagMismatch));
     let back = row(&one("a", undelete(Some(2)), 3));
     assert_eq!(back, Row { version: 3, update_time: 3, ..made.clone() });
     assert_eq!(store.link(&key("a")).unwrap().1, Some(back));
@@ -153,7 +155,7 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
     // A purged one is gone.
     rows(store, &[delete("a")], 6);
     store.tidy(6 + 30 * DAY).unwrap();
-    assert!(matches!(one("a", undelete(None), 7), Verdict::Refused(Fault::NotFound(_))));
+    assert!(matches!(one("a", undelete(None), 7), Verdict::Refused(Rejection::NotFound(_))));
 }
 
 fn the_audit_is_kept_for_400_days(store: &dyn Repository) {

@@ -4,9 +4,9 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::{Draft, Field, Intent, Item, Request, Retry, Verdict};
 use control::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
 use control::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
+use journal::{Draft, Field, Intent, Item, Rejection, Request, Retry, Verdict};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -66,7 +66,7 @@ fn a_fresh_store_has_a_history_and_nothing_in_it(store: &dyn Repository) {
 fn a_group_is_numbered_densely_under_one_tag(store: &dyn Repository) {
     let epoch = store.head().unwrap().epoch;
     let done = store.commit(&[create("b"), create("b"), create("a"), delete("b")], 7).unwrap();
-    assert_eq!(done.verdicts[1], Verdict::Refused(Fault::Exists("domains/-/links/b".into())));
+    assert_eq!(done.verdicts[1], Verdict::Refused(Rejection::Exists("domains/-/links/b".into())));
     assert_eq!((done.head.seq, store.head().unwrap()), (3, done.head));
     let (head, changes) = store.changes(0, ALL).unwrap();
     assert_eq!(head, done.head);
@@ -89,7 +89,7 @@ fn a_group_that_changes_nothing_leaves_the_log_alone(store: &dyn Repository) {
     };
     let done = store.commit(&[same(None), same(Some(7)), create("a"), same(Some(8))], 9).unwrap();
     assert_eq!(done.verdicts[..2], [Verdict::Same, Verdict::Same]);
-    assert!(matches!(done.verdicts[3], Verdict::Refused(Fault::Exists(_))));
+    assert!(matches!(done.verdicts[3], Verdict::Refused(Rejection::Exists(_))));
     assert_eq!((done.head, store.head().unwrap()), (head, head));
 }
 
@@ -182,9 +182,9 @@ fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {
     let done = |item, now| store.commit(&[item], now).unwrap().verdicts.remove(0);
     assert!(matches!(done(with("a", "x", 1), 0), Verdict::Created(_)));
     assert!(matches!(done(with("a", "x", 1), 1), Verdict::Before(_)));
-    assert_eq!(done(with("a", "x", 2), 1), Verdict::Refused(Fault::IdempotencyMismatch));
+    assert_eq!(done(with("a", "x", 2), 1), Verdict::Refused(Rejection::IdempotencyMismatch));
     assert!(matches!(done(with("a", "x", 1), 48 * HOURS - 1), Verdict::Before(_)));
-    assert!(matches!(done(with("a", "x", 1), 48 * HOURS), Verdict::Refused(Fault::Exists(_))));
+    assert!(matches!(done(with("a", "x", 1), 48 * HOURS), Verdict::Refused(Rejection::Exists(_))));
     assert!(matches!(done(with("b", "x", 3), 48 * HOURS), Verdict::Created(_)));
     assert_eq!(store.head().unwrap().seq, 2);
 }
@@ -277,9 +277,9 @@ fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
     assert_eq!(store.commit(&gone, DAY).unwrap().head.seq, 599);
     let again = |now| store.commit(&[create("c1")], now).unwrap().verdicts.remove(0);
     assert_eq!(store.tidy(31 * DAY - 1).unwrap().head.seq, 599);
-    let taken = Fault::CodeDeleted { name: "domains/-/links/c1".into(), until: 31 * DAY };
+    let taken = Rejection::CodeDeleted { name: "domains/-/links/c1".into(), until: 31 * DAY };
     assert_eq!(
-        taken.to_string(),
+        Fault::from(taken.clone()).to_string(),
         "domains/-/links/c1 is deleted, and its code stays taken until 1970-02-01T00:00:00Z: linkr link undelete c1 brings \
          it back"
     );

@@ -5,10 +5,10 @@ use super::feeds::Edge;
 use super::postgres::Database;
 use super::world::{self, Folder, World, create, to};
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
-use control::journal::{Intent, Verdict};
 use control::port::domains::DomainRows;
 use control::port::{Limit, Repository};
+use journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
+use journal::{Intent, Verdict};
 use link::{ChangeKind, Class, Code, Domain, DomainId, Key, Target};
 use prost::Message;
 use proto::v1::{self, domains_client::DomainsClient};
@@ -82,7 +82,7 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
     let group = [in_domain(0, "x"), in_domain(7, "x"), in_domain(u32::MAX, "x"), in_domain(9, "x")];
     let done = store.commit(&group, 8).unwrap();
     let Verdict::Refused(fault) = &done.verdicts[3] else { panic!("no such domain") };
-    assert_eq!((done.head.seq, fault.names().reason), (6, "DOMAIN_NOT_FOUND"));
+    assert_eq!((done.head.seq, control::Fault::from(fault.clone()).names().reason), (6, "DOMAIN_NOT_FOUND"));
     for id in [0, 7, u32::MAX] {
         let listed = store.list(&DomainId(id).prefix(), b"", true, ALL).unwrap();
         assert_eq!((listed.rows.len(), listed.rows[0].key.domain(), listed.more), (1, DomainId(id), false));
@@ -91,7 +91,7 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
     assert_eq!(store.records(&asked).unwrap().domains, 3);
     // Case is fixed by the first link.
     let refused = |item: &DomainItem| match store.write_domain(item, 9).unwrap().verdict {
-        DomainVerdict::Refused(fault) => fault.field().map(str::to_owned),
+        DomainVerdict::Refused(fault) => control::Fault::from(fault).field().map(str::to_owned),
         other => panic!("{other:?}"),
     };
     for name in ["-", "a.example", "b.example"] {
@@ -111,7 +111,7 @@ pub fn a_domain_is_a_change_of_the_log(store: &dyn Repository) {
 pub fn a_write_of_a_domain_is_safe_to_repeat(store: &dyn Repository) {
     let retry = |hash| {
         let (principal, id) = (String::new(), "r".into());
-        Some(control::journal::Retry { principal, method: "CreateDomain", id, hash: [hash; 16] })
+        Some(journal::Retry { principal, method: "CreateDomain", id, hash: [hash; 16] })
     };
     let write = |hash, now| {
         let item = DomainItem { retry: retry(hash), ..make(7, "a.example") };
@@ -119,7 +119,7 @@ pub fn a_write_of_a_domain_is_safe_to_repeat(store: &dyn Repository) {
     };
     assert!(matches!(write(1, 0), DomainVerdict::Written(_)));
     assert!(matches!(write(1, 1), DomainVerdict::Before(_)));
-    assert!(matches!(write(2, 1), DomainVerdict::Refused(control::Fault::IdempotencyMismatch)));
+    assert!(matches!(write(2, 1), DomainVerdict::Refused(journal::Rejection::IdempotencyMismatch)));
     assert_eq!(store.head().unwrap().seq, 1);
 }
 

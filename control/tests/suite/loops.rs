@@ -3,7 +3,7 @@
 use super::contract::{delete, key};
 use super::domains::{call, over_both};
 use super::world::{Folder, Mood, Moody, World, to};
-use control::journal::{Field, Intent, Item};
+use journal::{Field, Intent, Item};
 use link::Target;
 use proto::v1;
 use serde_json::{Value, json};

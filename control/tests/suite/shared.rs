@@ -3,9 +3,9 @@
 use super::contract::{create, key};
 use super::postgres::{self, Database};
 use control::adapter::postgres::{Options, Postgres, bump_epoch};
-use control::journal::Verdict;
 use control::model::StoreFault;
 use control::port::{Limit, Repository};
+use journal::Verdict;
 use services::Place;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};

@@ -3,8 +3,6 @@
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use control::adapter::sqlite::{Options, Sqlite};
-use control::journal::Request as Write;
-use control::journal::domains::DomainItem;
 use control::model::{By, DomainRow, KeyRow, Row, StoreFault};
 use control::port::domains::{DomainCommitted, DomainRows};
 use control::port::{
@@ -15,6 +13,8 @@ use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
+use journal::Request as Write;
+use journal::domains::DomainItem;
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;

@@ -3,9 +3,11 @@
 use super::connection::{Db, Param, Params, Trouble, number};
 use super::position::{self, HEAD};
 use super::read::{LINK, get, raw};
-use crate::journal::{Audit, Note};
-use crate::model::StoreFault;
+use crate::adapter::audit_row;
+use crate::adapter::notes::Note;
+use crate::model::{self, StoreFault};
 use crate::port::{Moment, Noted, Traced, Who, Written};
+use journal::Audit;
 use link::{Key, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -23,8 +25,11 @@ pub(super) async fn put(db: &Db<'_>, audits: &[Audit], now: i64) -> Result<(), T
     let principals: Vec<&str> = audits.iter().map(|audit| &*audit.by.principal).collect();
     let methods: Vec<&str> = audits.iter().map(|audit| audit.by.method).collect();
     let ids: Vec<&str> = audits.iter().map(|audit| &*audit.by.request_id).collect();
-    let befores: Vec<Option<&[u8]>> = audits.iter().map(|audit| audit.before.as_deref()).collect();
-    let afters: Vec<Option<&[u8]>> = audits.iter().map(|audit| audit.after.as_deref()).collect();
+    let bytes = |row: &Option<model::Row>| row.as_ref().map(audit_row::to_bytes);
+    let befores: Vec<_> = audits.iter().map(|audit| bytes(&audit.before)).collect();
+    let afters: Vec<_> = audits.iter().map(|audit| bytes(&audit.after)).collect();
+    let befores: Vec<Option<&[u8]>> = befores.iter().map(Option::as_deref).collect();
+    let afters: Vec<Option<&[u8]>> = afters.iter().map(Option::as_deref).collect();
     let sql = "INSERT INTO audit (seq, first, key, principal, method, request_id, before, after, at) \
                SELECT *, $9 FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], \
                $7::bytea[], $8::bytea[])";
@@ -75,7 +80,7 @@ async fn traced(
     let row = get::<Option<&[u8]>>(first, 4)?.map(|_| raw(first, 4)).transpose()?;
     let none = get::<Option<i64>>(first, BEHIND)?.is_none();
     let written = |row: &Row| {
-        let state = |bytes: &[u8]| crate::model::Row::from_bytes(key, bytes);
+        let state = |bytes: &[u8]| audit_row::from_bytes(key, bytes);
         Ok(Written {
             seq: number(row, BEHIND)?,
             who: who(row, BEHIND + 1)?,

@@ -4,11 +4,11 @@ use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
 use super::position::{self, HEAD};
 use super::{history, write};
-use crate::adapter::raw;
-use crate::journal::Note;
-use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
+use crate::adapter::notes::Note;
+use crate::adapter::{answers, raw};
 use crate::model::{DomainRow, StoreFault};
 use crate::port::domains::DomainCommitted;
+use journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, decide};
 use link::{DomainId, Epoch, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -125,7 +125,8 @@ async fn store(
     ];
     db.rows(sql, params).await?;
     write::log(db, &[change], head, now).await?;
-    let answered: Vec<_> = item.retry.iter().map(|retry| (retry.clone(), answer(row, head))).collect();
+    let answered: Vec<_> =
+        item.retry.iter().map(|retry| (retry.clone(), answers::domain(row, head))).collect();
     let answered: Vec<_> = answered.iter().map(|answered| (answered, row.version)).collect();
     write::remember(db, &answered, now).await?;
     if let Some(by) = &item.by {

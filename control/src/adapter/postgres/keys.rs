@@ -3,8 +3,8 @@
 use super::Postgres;
 use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
+use crate::adapter::notes::Note;
 use crate::adapter::raw;
-use crate::journal::Note;
 use crate::model::{By, KeyRow, StoreFault};
 use crate::port::{KeyMark, KeyRows};
 use tokio_postgres::Row;

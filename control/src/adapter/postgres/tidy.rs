@@ -3,8 +3,8 @@
 use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
 use super::position;
 use crate::adapter::kept;
-use crate::journal::{Intent, Item, Request};
 use crate::model::StoreFault;
+use journal::{Intent, Item, Request};
 use link::{Key, Position};
 use tokio_postgres::types::Type;
 

@@ -3,12 +3,12 @@
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
 use super::read::{LINK, raw};
 use super::{audit, history, position};
-use crate::adapter::kept;
-use crate::journal::{Answer, Decided, Found, Request, Retry, RetryName, Write, decide};
+use crate::adapter::{answers, kept};
 use crate::model;
 use crate::model::StoreFault;
 use crate::port::Committed;
 use bytes::Bytes;
+use journal::{Answer, At, Decided, Found, Request, Retry, RetryName, Write, decide};
 use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::Row;
@@ -71,7 +71,7 @@ pub(super) async fn commit(
         found.rows.insert(row.key.clone(), row);
     }
     let there: HashSet<Key> = found.rows.keys().cloned().collect();
-    let mut decided = decide(group, found, start, tag, now);
+    let mut decided = decide(group, found, At { head: start, tag, now }, answers::links);
     let head = decided.head;
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
     let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts), changes };

@@ -1,10 +1,11 @@
 //! The audit: its rows beside what they tell of, and what is asked of them.
 
 use super::{fault, read, row};
-use crate::adapter::kept;
-use crate::journal::{Audit, Note};
-use crate::model::{Row, StoreFault};
+use crate::adapter::notes::Note;
+use crate::adapter::{audit_row, kept};
+use crate::model::StoreFault;
 use crate::port::{Moment, Noted, Traced, Who, Written};
+use journal::Audit;
 use link::{Key, Seq};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
@@ -24,8 +25,8 @@ pub(super) fn put(db: &Connection, audits: &[Audit], now: i64) -> rusqlite::Resu
             &*by.principal,
             by.method,
             &*by.request_id,
-            before.as_deref(),
-            after.as_deref(),
+            before.as_ref().map(audit_row::to_bytes).as_deref(),
+            after.as_ref().map(audit_row::to_bytes).as_deref(),
         ])?;
     }
     Ok(())
@@ -54,8 +55,8 @@ fn traced(db: &Connection, key: &Key, rest: &str, asked: impl Params) -> Result<
     };
     let mut writes = Vec::new();
     for (who, seq, before, after) in read().map_err(|e| fault(&e))? {
-        let before = before.map(|bytes| Row::from_bytes(key, &bytes)).transpose()?;
-        writes.push(Written { seq, who, before, after: Row::from_bytes(key, &after)? });
+        let before = before.map(|bytes| audit_row::from_bytes(key, &bytes)).transpose()?;
+        writes.push(Written { seq, who, before, after: audit_row::from_bytes(key, &after)? });
     }
     Ok(Traced { epoch: read::head(db)?.epoch, row: row::one(db, key)?, writes })
 }

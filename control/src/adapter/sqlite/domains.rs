@@ -1,11 +1,11 @@
 //! Domains: rows of their own, changes in the log that links have. What becomes of a write is decided by `journal`.
 
 use super::{audit, fault, read, write};
-use crate::adapter::raw;
-use crate::journal::Note;
-use crate::journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, answer, decide};
+use crate::adapter::notes::Note;
+use crate::adapter::{answers, raw};
 use crate::model::{DomainRow, StoreFault};
 use crate::port::domains::DomainCommitted;
+use journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, decide};
 use link::{DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -81,7 +81,7 @@ fn store(
     )?;
     write::log(db, head.epoch, &change, now)?;
     if let Some(retry) = &item.retry {
-        write::put_answer(db, retry, &answer(row, head), row.version, now)?;
+        write::put_answer(db, retry, &answers::domain(row, head), row.version, now)?;
     }
     if let Some(by) = &item.by {
         audit::note(db, &Note::domain(by, before, row, head.epoch), now)?;

@@ -1,8 +1,8 @@
 //! The table of keys. What a key allows is not known here.
 
 use super::{Sqlite, audit, fault};
+use crate::adapter::notes::Note;
 use crate::adapter::raw;
-use crate::journal::Note;
 use crate::model::{By, KeyRow, StoreFault};
 use crate::port::{KeyMark, KeyRows};
 use rusqlite::{Connection, Params, params};

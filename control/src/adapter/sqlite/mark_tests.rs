@@ -6,9 +6,9 @@ use super::super::judge::{Judged, judge};
 use super::super::witness::{Noted, State};
 use super::super::{Options, Sqlite};
 use super::*;
-use crate::journal::{Draft, Intent, Item};
 use crate::model::Info;
 use crate::port::Repository;
+use journal::{Draft, Intent, Item};
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -302,8 +302,7 @@ fn what_a_look_costs() {
             Item { key, intent: Intent::Create(Draft { link: link.clone(), info: Info::default() }) }
         };
         let items = (0..5_000).map(item).collect();
-        let request =
-            crate::journal::Request { items, kind: crate::journal::Kind::Chunk, by: None, retry: None };
+        let request = journal::Request { items, kind: journal::Kind::Chunk, by: None, retry: None };
         store.commit(&[request], 1).unwrap();
     }
     let path = folder.file("linkr.db");

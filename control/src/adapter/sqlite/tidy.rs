@@ -2,9 +2,9 @@
 
 use super::{audit, fault, read, write};
 use crate::adapter::kept;
-use crate::journal::{Intent, Item, Request};
 use crate::model::StoreFault;
 use crate::port::Tidied;
+use journal::{Intent, Item, Request};
 use link::{Key, Seq};
 use rusqlite::{Connection, params};
 

@@ -1,11 +1,11 @@
 //! The two writes: a group of items, and a new history. Which items are accepted is decided by `journal`.
 
 use super::{audit, fault, read, row};
-use crate::adapter::kept;
-use crate::journal::{Answer, Decided, Found, Request, Retry, decide};
+use crate::adapter::{answers, kept};
 use crate::model::StoreFault;
 use crate::port::Committed;
 use bytes::Bytes;
+use journal::{Answer, At, Decided, Found, Request, Retry, decide};
 use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -13,7 +13,7 @@ pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<Com
     let start = read::head(db)?;
     let tag = crate::random::u64();
     let found = find(db, group, now)?;
-    let decided = decide(group, found, start, tag, now);
+    let decided = decide(group, found, At { head: start, tag, now }, answers::links);
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
     if !changes.is_empty() {
         store(db, &decided, &changes, now).map_err(|e| fault(&e))?;

@@ -1,12 +1,12 @@
 //! A link's whole state as bytes, as the audit keeps it. They are read for 400 days: tags never change their meaning.
 
-use super::{Info, Row, StoreFault};
+use crate::model::{Info, Row, StoreFault};
 use bytes::Bytes;
 use link::{Key, State};
 use prost::Message;
 
 #[derive(Message)]
-struct Frozen {
+struct StoredRow {
     /// The live record, with its version; of a deleted link, the last one.
     #[prost(bytes = "bytes", tag = "1")]
     record: Bytes,
@@ -25,35 +25,30 @@ struct Frozen {
     delete_time: Option<i64>,
 }
 
-impl Row {
-    /// All but the key.
-    pub fn to_bytes(&self) -> Bytes {
-        let info = self.info.clone();
-        let frozen = Frozen {
-            record: record::encode(self.version, &State::Live(self.link.clone())),
-            title: info.title,
-            tags: info.tags,
-            note: info.note,
-            create_time: self.create_time,
-            update_time: self.update_time,
-            delete_time: self.delete_time,
-        };
-        frozen.encode_to_vec().into()
-    }
+/// All but the key.
+pub(super) fn to_bytes(row: &Row) -> Bytes {
+    let info = row.info.clone();
+    let stored = StoredRow {
+        record: record::encode(row.version, &State::Live(row.link.clone())),
+        title: info.title,
+        tags: info.tags,
+        note: info.note,
+        create_time: row.create_time,
+        update_time: row.update_time,
+        delete_time: row.delete_time,
+    };
+    stored.encode_to_vec().into()
+}
 
-    /// What [`Row::to_bytes`] made.
-    ///
-    /// # Errors
-    /// [`StoreFault::Corrupt`] when it did not.
-    pub fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Self, StoreFault> {
-        let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a row of the audit: {what}"));
-        let frozen = Frozen::decode(bytes).map_err(|e| wrong(&e))?;
-        let versioned = record::decode(&frozen.record).map_err(|e| wrong(&e))?;
-        let State::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
-        let Frozen { title, tags, note, create_time, update_time, delete_time, .. } = frozen;
-        let (key, version, info) = (key.clone(), versioned.version, Info { title, tags, note });
-        Ok(Self { key, version, link, info, create_time, update_time, delete_time })
-    }
+/// What [`to_bytes`] made; [`StoreFault::Corrupt`] when it did not.
+pub(super) fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Row, StoreFault> {
+    let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a row of the audit: {what}"));
+    let stored = StoredRow::decode(bytes).map_err(|e| wrong(&e))?;
+    let versioned = record::decode(&stored.record).map_err(|e| wrong(&e))?;
+    let State::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
+    let StoredRow { title, tags, note, create_time, update_time, delete_time, .. } = stored;
+    let (key, version, info) = (key.clone(), versioned.version, Info { title, tags, note });
+    Ok(Row { key, version, link, info, create_time, update_time, delete_time })
 }
 
 #[cfg(test)]
@@ -73,16 +68,16 @@ mod tests {
             update_time: 5,
             delete_time: Some(0),
         };
-        let bytes = row.to_bytes();
+        let bytes = to_bytes(&row);
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let record = "01000000000000000000070000020012";
         let record = record.to_owned() + "68747470733a2f2f612e6578616d706c652f";
         assert_eq!(hex, format!("0a22{record}1201741a01781a017922016e28ffffffffffffffffff0130053800"));
-        assert_eq!(Row::from_bytes(&row.key, &bytes).unwrap(), row);
+        assert_eq!(from_bytes(&row.key, &bytes).unwrap(), row);
         let live = Row { delete_time: None, ..row };
-        assert_eq!(Row::from_bytes(&live.key, &live.to_bytes()).unwrap(), live);
+        assert_eq!(from_bytes(&live.key, &to_bytes(&live)).unwrap(), live);
         for wrong in [&b""[..], b"\x0a\x01", &bytes[..20]] {
-            assert!(matches!(Row::from_bytes(&live.key, wrong), Err(StoreFault::Corrupt(_))), "{wrong:?}");
+            assert!(matches!(from_bytes(&live.key, wrong), Err(StoreFault::Corrupt(_))), "{wrong:?}");
         }
     }
 }

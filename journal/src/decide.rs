@@ -1,164 +1,12 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
-pub mod domains;
-mod notes;
-mod state;
-#[cfg(test)]
-mod tests;
-
-pub use notes::Note;
-pub use state::{next_state, set};
-
-use crate::Fault;
-use crate::model::{By, Info, Row};
-use crate::wire;
+use crate::Rejection;
+use crate::model::{By, Row};
+use crate::request::{Answer, Intent, Item, Kind, Request, Retry, RetryName};
+use crate::state::next_state;
 use bytes::Bytes;
-use link::{Change, ChangeKind, Class, DomainId, Key, Link, Position, QueryPolicy, Seq, Status, Target};
-use prost::Message;
-use proto::v1;
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use std::collections::HashMap;
-
-/// What one call writes.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// In the order in which they take effect.
-    pub items: Vec<Item>,
-    /// How the items belong together.
-    pub kind: Kind,
-    /// Who is to be named for it; nobody where linkr itself tidies up.
-    pub by: Option<By>,
-    /// How a retry is recognised; never with a chunk, which has no one answer.
-    pub retry: Option<Retry>,
-}
-
-/// How the items of a request belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// There is one.
-    One,
-    /// All or none.
-    Batch,
-    /// Each for itself; what a chunk creates is noted in one row of the audit.
-    Chunk,
-}
-
-/// A write, checked as far as it can be without the store.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// Which link.
-    pub key: Key,
-    /// What to do with it.
-    pub intent: Intent,
-}
-
-impl From<Item> for Request {
-    fn from(item: Item) -> Self {
-        Self { items: vec![item], kind: Kind::One, by: None, retry: None }
-    }
-}
-
-/// What to do with a link.
-#[derive(Clone, Debug)]
-pub enum Intent {
-    /// Make it.
-    Create(Draft),
-    /// Set some of its fields.
-    Update {
-        /// The fields.
-        fields: Vec<Field>,
-        /// Only at this version.
-        etag: Option<Seq>,
-    },
-    /// Bury it.
-    Delete {
-        /// Only at this version.
-        etag: Option<Seq>,
-    },
-    /// Bring it back as it was.
-    Undelete {
-        /// Only at this version.
-        etag: Option<Seq>,
-    },
-    /// Make it as it once was, deleted or not.
-    Restore {
-        /// As it was.
-        draft: Draft,
-        /// Only at this version.
-        etag: Option<Seq>,
-    },
-    /// Make it as a file has it.
-    Import {
-        /// The link.
-        draft: Draft,
-        /// When it was made, if the file says so.
-        create_time: Option<i64>,
-        /// Whether a different stored link is replaced.
-        update: bool,
-    },
-    /// Forget its tombstone, if it was deleted at this time (Unix milliseconds) or before: the code is unknown and free.
-    Purge {
-        /// That time.
-        before: i64,
-    },
-}
-
-/// The link that a caller wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// What travels.
-    pub link: Link,
-    /// What does not.
-    pub info: Info,
-}
-
-/// A field and its new value.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // the fields are those of linkr.v1.Link, documented there
-pub enum Field {
-    Target(Target),
-    Status(Status),
-    MaxAge(Option<u32>),
-    NotBefore(Option<i64>),
-    Expire(Option<i64>),
-    Query(QueryPolicy),
-    Class(Class),
-    Disabled(bool),
-    Title(String),
-    Tags(Vec<String>),
-    Note(String),
-}
-
-/// How a retry is recognised.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Retry {
-    /// Who asks.
-    pub principal: String,
-    /// Which call.
-    pub method: &'static str,
-    /// The caller's name for the request.
-    pub id: String,
-    /// Of the whole request.
-    pub hash: [u8; 16],
-}
-
-/// Principal, method and id.
-pub type RetryName = (String, &'static str, String);
-
-impl Retry {
-    /// What its answer is stored under.
-    pub fn name(&self) -> RetryName {
-        (self.principal.clone(), self.method, self.id.clone())
-    }
-}
-
-/// The stored answer to a request that may come again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Of the whole request.
-    pub hash: [u8; 16],
-    /// The answer: a `linkr.v1.Link`, or of a batch a `linkr.v1.BatchLinksResponse`.
-    pub response: Bytes,
-}
 
 /// What became of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +20,7 @@ pub enum Verdict {
     /// Done before: this was the answer to the whole request.
     Before(Bytes),
     /// Refused: nothing was written.
-    Refused(Fault),
+    Refused(Rejection),
     /// Another item of its batch was refused: nothing was written.
     Held,
 }
@@ -223,10 +71,10 @@ pub struct Audit {
     pub key: Option<Key>,
     /// Who.
     pub by: By,
-    /// The state before, if there was one, as [`Row::to_bytes`] has it.
-    pub before: Option<Bytes>,
+    /// The state before, if there was one.
+    pub before: Option<Row>,
     /// The state after it; none of a chunk: the links have it, or the `before` of their next writes.
-    pub after: Option<Bytes>,
+    pub after: Option<Row>,
 }
 
 /// What becomes of a group.
@@ -242,30 +90,62 @@ pub struct Decided {
     pub audits: Vec<Audit>,
 }
 
+/// Where a group is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// The end of the log.
+    pub head: Position,
+    /// Of the commit.
+    pub tag: u64,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// What a retry of a request will be answered with: the links that it wrote, with the names of their domains.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// How they belong together.
+    pub kind: Kind,
+    /// In their order; at least one.
+    pub links: Vec<Named<'a>>,
+    /// The history that they were written in.
+    pub epoch: Epoch,
+}
+
+/// A link under the name of its domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The link.
+    pub row: &'a Row,
+    /// `-` is the default one.
+    pub domain: &'a str,
+}
+
 /// Decides a group: every item sees the effects of those before it. Accepted items are numbered behind `head`
-/// without holes.
-pub fn decide(group: &[Request], found: Found, head: Position, tag: u64, now: i64) -> Decided {
-    let done = Decided { head, verdicts: Vec::new(), writes: Vec::new(), audits: Vec::new() };
-    let mut deciding = Deciding { found, tag, now, done };
+/// without holes. `answer` makes what is kept for a request that may come again.
+pub fn decide(group: &[Request], found: Found, at: At, answer: impl Fn(&Answered<'_>) -> Bytes) -> Decided {
+    let done = Decided { head: at.head, verdicts: Vec::new(), writes: Vec::new(), audits: Vec::new() };
+    let mut deciding = Deciding { found, tag: at.tag, now: at.now, done, answer };
     group.iter().for_each(|request| deciding.request(request));
     deciding.done
 }
 
-struct Deciding {
+struct Deciding<F> {
     found: Found,
     tag: u64,
     now: i64,
     done: Decided,
+    answer: F,
 }
 
-impl Deciding {
+impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
     fn request(&mut self, request: &Request) {
         let answer =
             request.retry.as_ref().and_then(|retry| Some((retry, self.found.answers.get(&retry.name())?)));
         if let Some((retry, answer)) = answer {
             let verdict = match answer.hash == retry.hash {
                 true => Verdict::Before(answer.response.clone()),
-                false => Verdict::Refused(Fault::IdempotencyMismatch),
+                false => Verdict::Refused(Rejection::IdempotencyMismatch),
             };
             self.done.verdicts.extend(std::iter::repeat_n(verdict, request.items.len()));
             return;
@@ -290,15 +170,10 @@ impl Deciding {
         }
         let written = self.done.writes.get_mut(first..).unwrap_or_default();
         if let Some(retry) = request.retry.clone().filter(|_| !written.is_empty()) {
-            let named =
-                |row: &Row| wire::link(row, name_of(&self.found.domains, row.key.domain()), head.epoch);
-            let links = written.iter().map(|write| named(&write.row));
-            let response = Bytes::from(match request.kind {
-                Kind::Batch => {
-                    v1::BatchLinksResponse { links: links.collect(), propagation: None }.encode_to_vec()
-                }
-                Kind::One | Kind::Chunk => links.map(|link| link.encode_to_vec()).last().unwrap_or_default(),
-            });
+            let domain = |row: &Row| name_of(&self.found.domains, row.key.domain());
+            let links = written.iter().map(|write| Named { row: &write.row, domain: domain(&write.row) });
+            let links = links.collect();
+            let response = (self.answer)(&Answered { kind: request.kind, links, epoch: head.epoch });
             self.found.answers.insert(retry.name(), Answer { hash: retry.hash, response: response.clone() });
             if let Some(last) = written.last_mut() {
                 last.answer = Some((retry, response));
@@ -312,7 +187,7 @@ impl Deciding {
         // A store that was put back may not have a domain that this process knows.
         let known = id == DomainId::DEFAULT || self.found.domains.contains_key(&id);
         if !known && !matches!(item.intent, Intent::Purge { .. }) {
-            return Verdict::Refused(Fault::DomainNotFound(format!("number {} any more", id.0)));
+            return Verdict::Refused(Rejection::DomainNotFound(format!("number {} any more", id.0)));
         }
         let domain = name_of(&self.found.domains, id);
         let row = match next_state(item, domain, stored, self.done.head.seq + 1, self.now) {
@@ -353,8 +228,8 @@ fn audit(audits: &mut Vec<Audit>, by: &By, kind: Kind, writes: &[Write]) {
         first: None,
         key: Some(row.key.clone()),
         by: by.clone(),
-        before: before.as_ref().map(Row::to_bytes),
-        after: Some(row.to_bytes()),
+        before: before.clone(),
+        after: Some(row.clone()),
     }));
     if let (Some(first), Some(last)) = (in_short.first(), in_short.last()) {
         let (seq, first) = (last.row.version, Some(first.row.version));

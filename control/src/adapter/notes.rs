@@ -3,6 +3,7 @@
 use crate::model::{By, DomainRow, KeyRow};
 use crate::wire;
 use bytes::Bytes;
+use journal::names;
 use link::Epoch;
 use prost::Message;
 
@@ -31,7 +32,7 @@ impl Note {
     /// Of a domain.
     pub fn domain(by: &By, before: Option<&DomainRow>, after: &DomainRow, epoch: Epoch) -> Self {
         let bytes = |row| wire::domain(row, epoch).encode_to_vec().into();
-        let name = wire::domain_name(after.rules.name.as_str());
+        let name = names::domain(after.rules.name.as_str());
         Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }
     }
 }

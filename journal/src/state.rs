@@ -1,9 +1,8 @@
 //! The state that a write makes of what is stored. Nothing is numbered here.
 
-use super::{Draft, Field, Intent, Item};
-use crate::Fault;
 use crate::model::{Info, Row, TOMBSTONES};
-use crate::wire;
+use crate::request::{Draft, Field, Intent, Item};
+use crate::{Rejection, names};
 use link::{Link, LinkParts, Seq};
 
 /// The state that `item` makes of what is stored, or `None` if it is that already. `domain` is the name of its domain.
@@ -13,8 +12,8 @@ pub fn next_state(
     stored: Option<&Row>,
     version: Seq,
     now: i64,
-) -> Result<Option<Row>, Fault> {
-    let name = || wire::name(&item.key, domain);
+) -> Result<Option<Row>, Rejection> {
+    let name = || names::link(&item.key, domain);
     let new = |draft: &Draft, create_time| Row {
         key: item.key.clone(),
         version,
@@ -30,9 +29,9 @@ pub fn next_state(
             Ok(old.map(|row| Row { version, ..row.clone() }))
         }
         (Intent::Create(_) | Intent::Import { .. }, Some(Row { delete_time: Some(at), .. })) => {
-            Err(Fault::CodeDeleted { name: name(), until: at + TOMBSTONES })
+            Err(Rejection::CodeDeleted { name: name(), until: at + TOMBSTONES })
         }
-        (Intent::Create(_), Some(_)) => Err(Fault::Exists(name())),
+        (Intent::Create(_), Some(_)) => Err(Rejection::Exists(name())),
         (Intent::Create(draft), None) => Ok(Some(new(draft, now))),
         (Intent::Import { draft, create_time, .. }, None) => Ok(Some(new(draft, create_time.unwrap_or(now)))),
         (Intent::Import { draft, create_time, update }, Some(row)) => {
@@ -43,23 +42,23 @@ pub fn next_state(
             } else if *update {
                 Ok(Some(new(draft, create_time)))
             } else {
-                Err(Fault::Exists(name()))
+                Err(Rejection::Exists(name()))
             }
         }
-        (_, None) => Err(Fault::NotFound(name())),
+        (_, None) => Err(Rejection::NotFound(name())),
         (
             Intent::Update { etag, .. }
             | Intent::Delete { etag }
             | Intent::Undelete { etag }
             | Intent::Restore { etag, .. },
             Some(row),
-        ) if etag.is_some_and(|etag| etag != row.version) => Err(Fault::EtagMismatch),
-        (Intent::Undelete { .. }, Some(row)) if row.delete_time.is_none() => Err(Fault::Exists(name())),
+        ) if etag.is_some_and(|etag| etag != row.version) => Err(Rejection::EtagMismatch),
+        (Intent::Undelete { .. }, Some(row)) if row.delete_time.is_none() => Err(Rejection::Exists(name())),
         (Intent::Undelete { .. }, Some(row)) => {
             Ok(Some(Row { version, update_time: now, delete_time: None, ..row.clone() }))
         }
         (Intent::Restore { draft, .. }, Some(row)) => Ok(Some(new(draft, row.create_time))),
-        (_, Some(row)) if row.delete_time.is_some() => Err(Fault::NotFound(name())),
+        (_, Some(row)) if row.delete_time.is_some() => Err(Rejection::NotFound(name())),
         (Intent::Update { fields, .. }, Some(row)) => {
             Ok(Some(Row { version, update_time: now, ..with_fields(row, fields)? }))
         }
@@ -69,12 +68,12 @@ pub fn next_state(
     }
 }
 
-fn with_fields(row: &Row, fields: &[Field]) -> Result<Row, Fault> {
+fn with_fields(row: &Row, fields: &[Field]) -> Result<Row, Rejection> {
     let (mut parts, mut info) = (row.link.parts().clone(), row.info.clone());
     for field in fields {
         set(&mut parts, &mut info, field.clone());
     }
-    let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
+    let link = Link::new(parts).map_err(|fault| Rejection::invalid(fault.field(), fault))?;
     Ok(Row { link, info, ..row.clone() })
 }
 

@@ -1,0 +1,18 @@
+//! What becomes of a write: which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O,
+//! no clock, no chance here.
+
+mod decide;
+pub mod domains;
+mod model;
+pub mod names;
+mod rejection;
+mod request;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use decide::*;
+pub use model::{By, DomainRow, Info, MAX_DOMAINS, Row, TOMBSTONES};
+pub use rejection::Rejection;
+pub use request::*;
+pub use state::{next_state, set};
