@@ -5,6 +5,7 @@ use crate::model::{By, Row};
 use crate::request::{Answer, Intent, Item, Kind, Request, Retry, RetryName};
 use crate::state::next_state;
 use bytes::Bytes;
+use link::rule::{Rule, off};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use std::collections::HashMap;
 
@@ -142,8 +143,8 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
     fn request(&mut self, request: &Request) {
         let answer =
             request.retry.as_ref().and_then(|retry| Some((retry, self.found.answers.get(&retry.name())?)));
-        if let Some((retry, answer)) = answer {
-            let verdict = match answer.hash == retry.hash {
+        if let Some((retry, answer)) = answer.filter(|_| !off(Rule::RetryOnce)) {
+            let verdict = match answer.hash == retry.hash || off(Rule::RetrySame) {
                 true => Verdict::Before(answer.response.clone()),
                 false => Verdict::Refused(Rejection::IdempotencyMismatch),
             };
@@ -153,7 +154,9 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
         let (head, first) = (self.done.head, self.done.writes.len());
         for (at, item) in request.items.iter().enumerate() {
             let verdict = self.item(item);
-            let refused = matches!(verdict, Verdict::Refused(_)) && request.kind == Kind::Batch;
+            let refused = matches!(verdict, Verdict::Refused(_))
+                && request.kind == Kind::Batch
+                && !off(Rule::BatchWhole);
             self.done.verdicts.push(verdict);
             if refused {
                 // Numbers are given out again: nobody has seen them.
@@ -186,7 +189,7 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
         let id = item.key.domain();
         // A store that was put back may not have a domain that this process knows.
         let known = id == DomainId::DEFAULT || self.found.domains.contains_key(&id);
-        if !known && !matches!(item.intent, Intent::Purge { .. }) {
+        if !known && !matches!(item.intent, Intent::Purge { .. }) && !off(Rule::DomainThere) {
             return Verdict::Refused(Rejection::DomainNotFound(format!("number {} any more", id.0)));
         }
         let domain = name_of(&self.found.domains, id);
@@ -210,12 +213,17 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
     /// Undoes the writes from `first` on, the last one first.
     fn take_back(&mut self, head: Position, first: usize) {
         for Write { row, before, .. } in self.done.writes.drain(first..).rev() {
+            if off(Rule::BatchStates) {
+                continue;
+            }
             match before {
                 Some(before) => self.found.rows.insert(row.key, before),
                 None => self.found.rows.remove(&row.key),
             };
         }
-        self.done.head = head;
+        if !off(Rule::BatchNumbers) {
+            self.done.head = head;
+        }
     }
 }
 

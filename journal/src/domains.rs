@@ -4,6 +4,7 @@ use crate::model::{By, DomainRow, MAX_DOMAINS};
 use crate::request::{Answer, Retry};
 use crate::{Rejection, names};
 use bytes::Bytes;
+use link::rule::{Rule, off};
 use link::{Class, Domain, DomainId, DomainRules, Position, Target};
 
 /// A write of a domain, checked as far as it can be without the store.
@@ -107,7 +108,9 @@ pub fn next_state(
             (DomainRow { id: *id, rules, create_time: Some(now), ..DomainRow::default() }, fields)
         }
         (DomainIntent::Update { .. }, None) => return Err(Rejection::DomainNotFound(name)),
-        (DomainIntent::Update { etag, .. }, Some(row)) if etag.is_some_and(|etag| etag != row.version) => {
+        (DomainIntent::Update { etag, .. }, Some(row))
+            if etag.is_some_and(|etag| etag != row.version) && !off(Rule::EtagMatches) =>
+        {
             return Err(Rejection::EtagMismatch);
         }
         (DomainIntent::Update { fields, .. }, Some(row)) => (row.clone(), fields),

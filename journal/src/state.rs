@@ -3,6 +3,7 @@
 use crate::model::{Info, Row, TOMBSTONES};
 use crate::request::{Draft, Field, Intent, Item};
 use crate::{Rejection, names};
+use link::rule::{Rule, off};
 use link::{Link, LinkParts, Seq};
 
 /// The state that `item` makes of what is stored, or `None` if it is that already. `domain` is the name of its domain.
@@ -25,10 +26,13 @@ pub fn next_state(
     };
     match (&item.intent, stored) {
         (Intent::Purge { before }, stored) => {
-            let old = stored.filter(|row| row.delete_time.is_some_and(|at| at <= *before));
+            let old =
+                stored.filter(|row| row.delete_time.map_or(off(Rule::PurgeDeleted), |at| at <= *before));
             Ok(old.map(|row| Row { version, ..row.clone() }))
         }
-        (Intent::Create(_) | Intent::Import { .. }, Some(Row { delete_time: Some(at), .. })) => {
+        (Intent::Create(_) | Intent::Import { .. }, Some(Row { delete_time: Some(at), .. }))
+            if !off(Rule::TombstoneHolds) =>
+        {
             Err(Rejection::CodeDeleted { name: name(), until: at + TOMBSTONES })
         }
         (Intent::Create(_), Some(_)) => Err(Rejection::Exists(name())),
@@ -52,8 +56,12 @@ pub fn next_state(
             | Intent::Undelete { etag }
             | Intent::Restore { etag, .. },
             Some(row),
-        ) if etag.is_some_and(|etag| etag != row.version) => Err(Rejection::EtagMismatch),
-        (Intent::Undelete { .. }, Some(row)) if row.delete_time.is_none() => Err(Rejection::Exists(name())),
+        ) if etag.is_some_and(|etag| etag != row.version) && !off(Rule::EtagMatches) => {
+            Err(Rejection::EtagMismatch)
+        }
+        (Intent::Undelete { .. }, Some(row)) if row.delete_time.is_none() && !off(Rule::UndeleteDeleted) => {
+            Err(Rejection::Exists(name()))
+        }
         (Intent::Undelete { .. }, Some(row)) => {
             Ok(Some(Row { version, update_time: now, delete_time: None, ..row.clone() }))
         }

@@ -27,6 +27,26 @@ macro_rules! rules {
 }
 
 rules! {
+    /// R1: of a batch with an item that is refused nothing is written.
+    BatchWhole,
+    /// R1: what such a batch made is not seen by the writes behind it.
+    BatchStates,
+    /// R1: the numbers of such a batch are given out again.
+    BatchNumbers,
+    /// R1: a request that comes again is answered as the first time.
+    RetryOnce,
+    /// R1: another request under the same id is refused.
+    RetrySame,
+    /// R1: a write with an etag happens only at that version.
+    EtagMatches,
+    /// R1: only what is deleted is undeleted.
+    UndeleteDeleted,
+    /// R1: the code of a deleted link stays taken.
+    TombstoneHolds,
+    /// R1: only what is deleted is purged.
+    PurgeDeleted,
+    /// R1: nothing is written to a domain that there is not.
+    DomainThere,
     /// R6: an applied change raises its key's fence.
     FenceRaise,
     /// R6: an incomplete set stores a pushed value only if the fence is not higher.

@@ -26,6 +26,16 @@ macro_rules! counters {
 counters! {
     /// Writes committed.
     writes,
+    /// Batches written.
+    batches,
+    /// Batches of which an item was refused.
+    batches_taken_back,
+    /// Requests that came again, and were answered as the first time.
+    answered_before,
+    /// Items refused.
+    refused_writes,
+    /// Domains made or changed.
+    domain_writes,
     /// Acked writes that a restore or a failover took away, named by the new history.
     lost_writes,
     /// New histories.

@@ -2,11 +2,14 @@
 //! the way of a request through `hot`, between fakes that only execute effects. docs/propagation.md says what for.
 
 mod counters;
+mod expect;
+mod mark;
 mod messages;
 mod plan;
 mod redis;
 mod rng;
 mod store;
+mod tables;
 mod world;
 
 pub use counters::Counters;

@@ -1,11 +1,16 @@
-//! The database: it executes effects (numbering by R1, restores, new histories) and remembers every history there ever
-//! was, so that answers can be judged. No rule of an edge is here.
+//! The database: it executes effects (what `journal` decided, restores, new histories) and remembers every history there
+//! ever was, so that answers can be judged. No rule of an edge is here, and none of a write.
 
+use crate::expect::{self, Answered, State};
+use crate::mark;
 use crate::plan::EDGES;
 use crate::rng::Rng;
+use crate::tables::{Kept, Tables};
 use bytes::Bytes;
 use feed::{Entry, LogView, Proof};
-use link::{Change, ChangeKind, Class, Epoch, Link, LinkParts, Position, Seq, State, Target};
+use journal::domains::{DomainItem, DomainVerdict};
+use journal::{At, Decided, Request, Write};
+use link::{Change, ChangeKind, Epoch, Key, Link, Position, Seq};
 
 /// Few, so that things collide.
 pub const KEYS: usize = 12;
@@ -34,8 +39,10 @@ pub struct Line {
     pub seq: Seq,
     /// … it is this …
     pub value: Value,
-    /// … by this commit.
+    /// … by this commit …
     pub commit: u32,
+    /// … and leads here, or did when it was deleted.
+    pub mark: Option<u32>,
 }
 
 /// A write that was committed.
@@ -57,13 +64,26 @@ pub struct Commit {
     pub blind: [u64; EDGES],
 }
 
-/// A row of the log.
+/// A row of the log, with what was written in the same transaction.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// As the stream carries it.
     pub change: Change,
     /// Whose it is; `u32::MAX` for one that is no write of a key.
     pub commit: u32,
+    /// The state that it made.
+    kept: Kept,
+    /// The request that ended with it, by the model.
+    answered: Option<Answered>,
+}
+
+/// What a newer linkr writes that this one does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// A record that nobody can read.
+    Record,
+    /// A kind of change that stops edges.
+    Kind,
 }
 
 /// One history: everything from its first change, those shared with its parent included.
@@ -83,6 +103,7 @@ pub struct Branch {
     pub began: Seq,
     /// Which one it began from.
     pub parent: usize,
+    tables: Tables,
 }
 
 impl Branch {
@@ -100,7 +121,42 @@ impl Branch {
     /// What a key is at a seq.
     pub fn at(&self, key: usize, seq: Seq) -> Line {
         let line = self.keys[key].iter().rev().find(|line| line.seq <= seq);
-        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX })
+        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX, mark: None })
+    }
+
+    /// The last change of the transaction that one at `seq` or before belongs to, so that none is split.
+    pub fn boundary(&self, seq: Seq) -> Seq {
+        let splits = |seq: &Seq| {
+            *seq > 0
+                && self.rows.get(*seq as usize).is_some_and(|next| Some(next.change.tag) == self.tag(*seq))
+        };
+        (0..=seq).rev().find(|seq| !splits(seq)).unwrap_or(0)
+    }
+
+    /// Every key as the log alone tells it, and when its tombstone was made.
+    pub fn seen(&self, commits: &[Commit]) -> Vec<State> {
+        let of = |lines: &Vec<Line>| {
+            let Some(line) = lines.last() else { return State::None };
+            let (version, mark) = (line.seq, line.mark.unwrap_or(u32::MAX));
+            match line.value {
+                Value::None => State::None,
+                Value::Live | Value::Bad => State::Live { version, mark },
+                Value::Deleted => {
+                    State::Deleted { version, mark, at: commits[line.commit as usize].acked as i64 }
+                }
+            }
+        };
+        self.keys.iter().map(of).collect()
+    }
+
+    /// What was answered to the request of this name, by the model.
+    pub fn answered(&self) -> impl Iterator<Item = &Answered> {
+        self.rows.iter().filter_map(|row| row.answered.as_ref())
+    }
+
+    /// The domains there are, by their numbers.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// Up to which seq two histories are the same.
@@ -128,6 +184,8 @@ pub struct Store {
     pub by_key: Vec<Vec<u32>>,
     /// Acked writes that a new history named as lost.
     pub lost: u64,
+    /// By the number in a target, the key that it was written to; `None`: it was not.
+    pub marks: Vec<Option<usize>>,
     secret: u64,
     names: Vec<Bytes>,
 }
@@ -143,6 +201,7 @@ impl Store {
             oldest: 1,
             began: 0,
             parent: 0,
+            tables: Tables::default(),
         };
         let names =
             (0..KEYS).map(|no| Bytes::from(format!("\0\0\0\0k{}", (b'a' + no as u8) as char))).collect();
@@ -153,6 +212,7 @@ impl Store {
             commits: Vec::new(),
             by_key,
             lost: 0,
+            marks: Vec::new(),
             secret: rng.next(),
             names,
         }
@@ -200,47 +260,90 @@ impl Store {
         key % 3 == 1
     }
 
-    /// R1: one write, numbered and committed.
-    pub fn write(&mut self, rng: &mut Rng, now: u64, key: usize, value: Value, kind: Option<u8>) -> u32 {
-        let current = self.current;
-        let seq = self.now().head().seq + 1;
-        let commit = self.commits.len() as u32;
-        let record = match value {
-            Value::Live => record::encode(seq, &State::Live(link(key, commit))),
-            Value::Deleted => record::encode(seq, &State::Deleted),
-            Value::Bad => Bytes::from_static(b"\x01bad"),
-            Value::None => Bytes::new(),
-        };
-        let default = if value == Value::None { ChangeKind::PURGE } else { ChangeKind::LINK };
-        let kind = kind.map_or(default, ChangeKind);
-        let change = Change { seq, tag: rng.next() | 1, kind, key: self.names[key].clone(), record };
-        let branch = &mut self.branches[current];
-        branch.rows.push(Row { change, commit });
-        branch.keys[key].push(Line { seq, value, commit });
-        self.commits.push(Commit {
-            key,
-            branch: current,
-            seq,
-            acked: now,
-            lost: false,
-            propagated: None,
-            blind: [0; EDGES],
-        });
-        self.by_key[key].push(commit);
-        commit
+    /// The key of this number.
+    pub fn key(&self, key: usize) -> Key {
+        Key::from_bytes(&self.names[key]).expect("a key")
     }
 
-    /// A change that touches no link: of a domain, or of a kind that edges pass over.
-    pub fn write_other(&mut self, rng: &mut Rng) {
-        let seq = self.now().head().seq + 1;
-        let kind = if rng.percent(50) { ChangeKind::DOMAIN } else { ChangeKind(STRANGE) };
-        let change = Change { seq, tag: rng.next() | 1, kind, key: Bytes::new(), record: Bytes::new() };
-        self.branches[self.current].rows.push(Row { change, commit: u32::MAX });
+    /// A link of this key that nobody has asked for before, with its number.
+    pub fn draft(&mut self, key: usize) -> Link {
+        self.marks.push(None);
+        mark::link(key, self.marks.len() as u32 - 1)
     }
 
-    /// A write that only a newer edge understands: the key is another one afterwards.
-    pub fn write_strange(&mut self, rng: &mut Rng, now: u64, key: usize) -> u32 {
-        self.write(rng, now, key, Value::Live, Some(MUST_UNDERSTAND))
+    /// Decides a group as control does (R1), under the tag of its transaction. Nothing is written.
+    pub fn decide(&self, group: &[Request], tag: u64, now: u64) -> Decided {
+        let branch = self.now();
+        let at = At { head: branch.head(), tag, now: now as i64 };
+        journal::decide(group, branch.tables.found(), at, |answered| {
+            let seqs: Vec<Seq> = answered.links.iter().map(|link| link.row.version).collect();
+            expect::answer(answered.epoch, &seqs)
+        })
+    }
+
+    /// Writes what was decided of links, and with each write the answer that the model keeps; gives the last commit.
+    pub fn write(
+        &mut self,
+        now: u64,
+        tag: u64,
+        writes: Vec<Write>,
+        answered: &[Answered],
+        newer: Option<Newer>,
+    ) -> Option<u32> {
+        let mut last = None;
+        for write in writes {
+            let mut change = write.change(tag);
+            match newer {
+                Some(Newer::Record) => change.record = Bytes::from_static(b"\x01bad"),
+                Some(Newer::Kind) => change.kind = ChangeKind(MUST_UNDERSTAND),
+                None => {}
+            }
+            let key = Self::number(&change.key);
+            let mark = if write.purge { None } else { mark::of(&write.row.link) };
+            let value = match (newer, write.purge, write.row.delete_time) {
+                (Some(Newer::Record), ..) => Value::Bad,
+                (_, true, _) => Value::None,
+                (_, _, Some(_)) => Value::Deleted,
+                _ => Value::Live,
+            };
+            let (seq, commit) = (change.seq, self.commits.len() as u32);
+            let answered = answered.iter().find(|answered| answered.seqs.last() == Some(&seq)).cloned();
+            if let (Value::Live, Some(mark)) = (value, mark) {
+                self.marks[mark as usize] = Some(key);
+            }
+            self.append(Row { change, commit, kept: Kept::of(write), answered });
+            let acked = now;
+            let (branch, lost, propagated, blind) = (self.current, false, None, [0; EDGES]);
+            self.branches[branch].keys[key].push(Line { seq, value, commit, mark });
+            self.commits.push(Commit { key, branch, seq, acked, lost, propagated, blind });
+            self.by_key[key].push(commit);
+            last = Some(commit);
+        }
+        last
+    }
+
+    /// Decides and writes a domain.
+    pub fn write_domain(&mut self, item: &DomainItem, tag: u64, now: u64) -> DomainVerdict {
+        let branch = self.now();
+        let verdict = journal::domains::decide(item, &branch.tables.domain(item), branch.head(), now as i64);
+        if let DomainVerdict::Written(row) = &verdict {
+            let change = Change { key: Bytes::new(), ..row.change(tag) };
+            self.append(Row { change, commit: u32::MAX, kept: Kept::Domain(row.clone()), answered: None });
+        }
+        verdict
+    }
+
+    /// A change of a kind that edges pass over.
+    pub fn write_other(&mut self, tag: u64) {
+        let seq = self.now().head().seq + 1;
+        let change = Change { seq, tag, kind: ChangeKind(STRANGE), key: Bytes::new(), record: Bytes::new() };
+        self.append(Row { change, commit: u32::MAX, kept: Kept::Nothing, answered: None });
+    }
+
+    fn append(&mut self, row: Row) {
+        let branch = &mut self.branches[self.current];
+        branch.tables.take(&row.kept);
+        branch.rows.push(row);
     }
 
     /// Whether a kind stops an edge.
@@ -303,6 +406,7 @@ impl Store {
         }
         let mut branch = self.branches[from].clone();
         branch.rows.truncate(seq as usize);
+        branch.tables = Tables::of(branch.rows.iter().map(|row| &row.kept));
         for lines in &mut branch.keys {
             lines.retain(|line| line.seq <= seq);
         }
@@ -339,19 +443,4 @@ impl Store {
         };
         self.by_key[key].iter().rev().map(|&number| &self.commits[number as usize]).find(due)
     }
-}
-
-fn link(key: usize, commit: u32) -> Link {
-    let target = Target::stored(format!("https://t.example/{commit}").as_bytes()).expect("a target");
-    let class = match key % 3 {
-        0 => Class::Inherit,
-        1 => Class::Strict,
-        _ => Class::Normal,
-    };
-    Link::new(LinkParts { class, ..LinkParts::to(target) }).expect("fits together")
-}
-
-/// The commit that a target names; `None` for one that was never written.
-pub fn named(target: &[u8]) -> Option<u32> {
-    std::str::from_utf8(target.strip_prefix(b"https://t.example/")?).ok()?.parse().ok()
 }

@@ -5,6 +5,7 @@ mod edge;
 mod judge;
 mod liar;
 mod reader;
+mod writer;
 
 pub use judge::Failure;
 
@@ -15,7 +16,7 @@ use crate::messages::Fetch;
 use crate::plan::{CONTROLS, EDGES, Fault, Faults};
 use crate::redis::Redis;
 use crate::rng::Rng;
-use crate::store::{KEYS, Store, Value};
+use crate::store::Store;
 use feed::edges::Table;
 use hot::{Domains, Stamp, View};
 use liar::Liar;
@@ -58,6 +59,8 @@ pub struct World {
     pub known: Table,
     /// It has the credential of an edge.
     pub liar: Liar,
+    /// Requests for writes that came with an id, the latest last.
+    pub asked: VecDeque<journal::Request>,
     /// R10: writes that wait.
     pub waiting: Vec<Waiting>,
     /// What happened.
@@ -116,6 +119,7 @@ impl World {
             relays_stalled_until: 0,
             known: Table::new(0),
             liar: Liar::default(),
+            asked: VecDeque::new(),
             waiting: Vec::new(),
             counters: Counters::default(),
             failure: None,
@@ -215,35 +219,6 @@ impl World {
         if self.step.is_multiple_of(512) {
             self.edges.iter().for_each(|edge| edge.set.validate());
         }
-    }
-
-    fn write(&mut self) {
-        let c = self.rng.below(CONTROLS);
-        let control = &self.controls[c];
-        let current = control.memory.is_some_and(|(branch, _)| branch == self.store.current);
-        if !control.up || !control.attached || !current {
-            return;
-        }
-        let key = self.rng.below(KEYS);
-        let (rng, now) = (&mut self.rng, self.now);
-        let commit = match rng.below(100) {
-            0..4 => {
-                self.store.write_other(rng);
-                return;
-            }
-            4..14 => self.store.write(rng, now, key, Value::Deleted, None),
-            14..24 => self.store.write(rng, now, key, Value::None, None),
-            24..28 if self.faults.has(Fault::Bad) => self.store.write(rng, now, key, Value::Bad, None),
-            28 if self.faults.has(Fault::Strange) => self.store.write_strange(rng, now, key),
-            _ => self.store.write(rng, now, key, Value::Live, None),
-        };
-        self.counters.writes += 1;
-        let head = self.store.now().head().seq;
-        self.controls[c].memory = Some((self.store.current, head));
-        if self.rng.percent(20) {
-            self.waiting.push(Waiting { commit, since: now });
-        }
-        self.note(|w| format!("write {commit} of key {key}: {:?}", w.store.now().keys[key].last()));
     }
 
     fn tail_and_send(&mut self, c: usize, e: usize) {
@@ -438,7 +413,8 @@ impl World {
         let begun = forgotten && (self.edges.iter().any(ahead) || self.rng.percent(50));
         let cold = forgotten && !begun;
         let before = self.store.current;
-        self.store.restore(head - back);
+        let back_to = self.store.now().boundary(head - back);
+        self.store.restore(back_to);
         self.counters.restores += 1;
         for control in &mut self.controls {
             if forgotten {
@@ -471,7 +447,7 @@ impl World {
                 self.redis = Redis::new();
             }
         } else if begun {
-            self.store.fork(&mut self.rng, head - back, 0);
+            self.store.fork(&mut self.rng, back_to, 0);
             self.counters.forks += 1;
             self.known = Table::new(self.now);
         } else {

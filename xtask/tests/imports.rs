@@ -86,7 +86,7 @@ const MAY: [(&str, &[&str]); 14] = [
     ("control", &["link", "feed", "record", "journal", "proto", "exposition"]),
     ("loadtest", &[]),
     ("services", &[]),
-    ("sim", &["link", "feed", "hot", "record"]),
+    ("sim", &["link", "feed", "hot", "record", "journal"]),
     ("trials", &["link", "proto", "services"]),
 ];
 const OURS: [&str; 15] = [

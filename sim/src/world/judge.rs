@@ -2,8 +2,9 @@
 
 use super::World;
 use super::reader::{Answer, MAX_STALE_MS, Request};
+use crate::mark::named;
 use crate::messages::Fetch;
-use crate::store::{KEYS, Store, Value, named};
+use crate::store::{KEYS, Line, Store, Value};
 use feed::BOUND_MS;
 use hot::{Absence, Found, Tier};
 use link::{Class, Epoch, Position, Seq};
@@ -65,7 +66,7 @@ impl World {
                 let at = applied.max(as_of);
                 let line = branch.at(key, at);
                 let right = as_of <= branch.head().seq && match found {
-                    Found::Live(link) => line.value == Value::Live && named(link.target) == Some(line.commit) && version == line.seq,
+                    Found::Live(link) => line.value == Value::Live && named(link.target) == line.mark && version == line.seq,
                     Found::Deleted => line.value == Value::Deleted && version == line.seq,
                     Found::Quarantined => line.value == Value::Bad,
                     Found::Absent(_) => false,
@@ -144,9 +145,9 @@ impl World {
         if answer == Answer::Unavailable {
             return self.judge_failure(e, request);
         }
-        if let Answer::Live(commit) = answer {
-            let known = commit.and_then(|commit| self.store.commits.get(commit as usize));
-            if known.is_none_or(|commit| commit.key != key) {
+        if let Answer::Live(mark) = answer {
+            let written = mark.and_then(|mark| *self.store.marks.get(mark as usize)?);
+            if written != Some(key) {
                 return self.fail(I5, format!("edge {e} key {key}: {answer:?}"));
             }
         }
@@ -231,20 +232,17 @@ impl World {
     /// The first position at `least` or later at which this history says so.
     fn earliest(&self, branch: usize, key: usize, least: Seq, answer: Answer) -> Option<Seq> {
         let branch = &self.store.branches[branch];
-        let says = |value: Value, commit: u32| match answer {
-            Answer::Live(named) => value == Value::Live && named == Some(commit),
-            Answer::Gone => value == Value::Deleted,
-            Answer::Absent => value == Value::None,
+        let says = |line: &Line| match answer {
+            Answer::Live(named) => line.value == Value::Live && named == line.mark,
+            Answer::Gone => line.value == Value::Deleted,
+            Answer::Absent => line.value == Value::None,
             Answer::Unavailable => true,
         };
         let line = branch.at(key, least);
-        if says(line.value, line.commit) {
+        if says(&line) {
             return Some(least);
         }
-        branch.keys[key]
-            .iter()
-            .find(|line| line.seq > least && says(line.value, line.commit))
-            .map(|line| line.seq)
+        branch.keys[key].iter().find(|line| line.seq > least && says(line)).map(|line| line.seq)
     }
 
     /// I8: a failure of a normal link that the edge holds.

@@ -1,9 +1,10 @@
 //! A client's connection: requests as bytes through `hot::answer`, and the questions a miss leads to.
 
 use super::World;
+use crate::mark::named;
 use crate::messages::Known;
 use crate::redis::SHARD;
-use crate::store::{KEYS, named};
+use crate::store::KEYS;
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{Question, told as redis_told};
@@ -38,7 +39,7 @@ pub struct Request {
 /// What came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A redirect to what this commit wrote.
+    /// A redirect to this mark.
     Live(Option<u32>),
     /// 410.
     Gone,

@@ -1,0 +1,191 @@
+//! What must become of writes (R1), said a second time and without any code of `journal`: from the states of keys as the
+//! log tells them, one request after the other.
+
+use crate::mark;
+use bytes::Bytes;
+use journal::{Draft, Field, Intent, Item, Kind, Request, RetryName, Verdict};
+use link::{DomainId, Epoch, Seq};
+
+/// What a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    None,
+    /// A link that leads to a mark.
+    Live { version: Seq, mark: u32 },
+    /// A tombstone, of a link that led to a mark.
+    Deleted { version: Seq, mark: u32, at: i64 },
+}
+
+/// A request that came with an id and wrote something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its id, with who asked.
+    pub name: RetryName,
+    /// Of the request.
+    pub hash: [u8; 16],
+    /// What it wrote.
+    pub seqs: Vec<Seq>,
+    /// In this history.
+    pub epoch: Epoch,
+}
+
+/// The answer that a store keeps for a request.
+pub fn answer(epoch: Epoch, seqs: &[Seq]) -> Bytes {
+    format!("{epoch:?} {seqs:?}").into()
+}
+
+/// What becomes of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is written.
+    Wrote,
+    /// It is that already.
+    Same,
+    /// The whole request was answered so before.
+    Before(Bytes),
+    /// It is refused.
+    Refused,
+    /// Another item of its batch is.
+    Held,
+}
+
+impl From<&Verdict> for Told {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Created(_) | Verdict::Changed(_) => Self::Wrote,
+            Verdict::Same => Self::Same,
+            Verdict::Before(answer) => Self::Before(answer.clone()),
+            Verdict::Refused(_) => Self::Refused,
+            Verdict::Held => Self::Held,
+        }
+    }
+}
+
+/// What becomes of a group.
+#[derive(Debug)]
+pub struct Expected {
+    /// One for each item.
+    pub told: Vec<Told>,
+    /// Keys and their new states, in the order of the log: the first has the number behind the head.
+    pub writes: Vec<(usize, State)>,
+    /// Requests that came with an id.
+    pub answered: Vec<Answered>,
+}
+
+/// The world as the group finds it.
+#[derive(Debug)]
+pub struct Before<'a> {
+    /// By key.
+    pub states: Vec<State>,
+    /// Every request that came with an id and wrote something in this history.
+    pub answered: Vec<&'a Answered>,
+    /// The end of the log.
+    pub head: Seq,
+    /// Its history.
+    pub epoch: Epoch,
+    /// Unix milliseconds.
+    pub now: i64,
+}
+
+/// What must become of a group.
+pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> usize) -> Expected {
+    let mut all = Expected { told: Vec::new(), writes: Vec::new(), answered: Vec::new() };
+    let mut states = before.states;
+    for request in group {
+        let earlier = request.retry.as_ref().and_then(|retry| {
+            let name = retry.name();
+            let mut known = before.answered.iter().copied().chain(&all.answered);
+            Some((known.find(|answered| answered.name == name)?, retry.hash))
+        });
+        if let Some((answered, hash)) = earlier {
+            let told = match answered.hash == hash {
+                true => Told::Before(answer(answered.epoch, &answered.seqs)),
+                false => Told::Refused,
+            };
+            all.told.extend(request.items.iter().map(|_| told.clone()));
+            continue;
+        }
+        let (mut trial, mut told, mut writes) = (states.clone(), Vec::new(), Vec::new());
+        for item in &request.items {
+            let version = before.head + (all.writes.len() + writes.len()) as Seq + 1;
+            let key = number(item);
+            told.push(match next(item, trial[key], version, before.now) {
+                Ok(Some(state)) => {
+                    trial[key] = state;
+                    writes.push((key, state));
+                    Told::Wrote
+                }
+                Ok(None) => Told::Same,
+                Err(()) => Told::Refused,
+            });
+        }
+        if let Some(refused) =
+            told.iter().position(|told| *told == Told::Refused).filter(|_| request.kind == Kind::Batch)
+        {
+            told = vec![Told::Held; request.items.len()];
+            told[refused] = Told::Refused;
+            (trial, writes) = (states.clone(), Vec::new());
+        }
+        if let Some(retry) = request.retry.as_ref().filter(|_| !writes.is_empty()) {
+            let first = before.head + all.writes.len() as Seq + 1;
+            let seqs = (first..first + writes.len() as Seq).collect();
+            all.answered.push(Answered { name: retry.name(), hash: retry.hash, seqs, epoch: before.epoch });
+        }
+        states = trial;
+        all.told.extend(told);
+        all.writes.extend(writes);
+    }
+    all
+}
+
+/// The state that an item makes; nothing if it is that already, an error if it is refused.
+fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<State>, ()> {
+    let live = |mark: Option<u32>| Ok(mark.map(|mark| State::Live { version, mark }));
+    let of = |draft: &Draft| mark::of(&draft.link);
+    // The world has no other domain with links.
+    if item.key.domain() != DomainId::DEFAULT {
+        return if matches!(item.intent, Intent::Purge { .. }) { Ok(None) } else { Err(()) };
+    }
+    let at_version = |etag: &Option<Seq>| match state {
+        State::None => Err(()),
+        State::Live { version, .. } | State::Deleted { version, .. }
+            if etag.is_some_and(|etag| etag != version) =>
+        {
+            Err(())
+        }
+        other => Ok(other),
+    };
+    match &item.intent {
+        Intent::Create(draft) => {
+            if state == State::None {
+                live(of(draft))
+            } else {
+                Err(())
+            }
+        }
+        Intent::Import { draft, update, .. } => match state {
+            State::None => live(of(draft)),
+            State::Live { mark, .. } if of(draft) == Some(mark) => Ok(None),
+            State::Live { .. } if *update => live(of(draft)),
+            _ => Err(()),
+        },
+        Intent::Purge { before } => match state {
+            State::Deleted { at, .. } if at <= *before => Ok(Some(State::None)),
+            _ => Ok(None),
+        },
+        Intent::Restore { draft, etag } => at_version(etag).and_then(|_| live(of(draft))),
+        Intent::Undelete { etag } => match at_version(etag)? {
+            State::Deleted { mark, .. } => live(Some(mark)),
+            _ => Err(()),
+        },
+        Intent::Delete { etag } => match at_version(etag)? {
+            State::Live { mark, .. } => Ok(Some(State::Deleted { version, mark, at: now })),
+            _ => Err(()),
+        },
+        Intent::Update { fields, etag } => match (at_version(etag)?, &fields[..]) {
+            (State::Live { .. }, [Field::Target(target)]) => live(mark::named(target.as_bytes())),
+            _ => Err(()),
+        },
+    }
+}

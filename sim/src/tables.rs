@@ -1,0 +1,83 @@
+//! The tables beside the log, as a store keeps them: links, domains and the answers of requests. They follow from the log,
+//! so that an older state of it can be put back.
+
+use journal::domains::{DomainFound, DomainIntent, DomainItem};
+use journal::{Answer, DomainRow, Found, RetryName, Row, Write};
+use link::{Domain, DomainId, Key, Seq};
+use std::collections::HashMap;
+
+/// What one transaction wrote beside a row of the log.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// A link, and maybe the answer of its request.
+    Link { row: Box<Row>, purge: bool, answer: Option<(RetryName, Answer)> },
+    /// A domain.
+    Domain(DomainRow),
+    /// Nothing.
+    Nothing,
+}
+
+impl Kept {
+    /// What a write of a link leaves.
+    pub fn of(write: Write) -> Self {
+        let Write { row, purge, answer, .. } = write;
+        let answer = answer.map(|(retry, response)| (retry.name(), Answer { hash: retry.hash, response }));
+        Self::Link { row: Box::new(row), purge, answer }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    links: HashMap<Key, Row>,
+    domains: HashMap<DomainId, DomainRow>,
+    answers: HashMap<RetryName, Answer>,
+}
+
+impl Tables {
+    /// As these leave them.
+    pub fn of<'a>(all: impl Iterator<Item = &'a Kept>) -> Self {
+        let mut tables = Self::default();
+        all.for_each(|kept| tables.take(kept));
+        tables
+    }
+
+    /// Writes.
+    pub fn take(&mut self, kept: &Kept) {
+        match kept {
+            Kept::Nothing => {}
+            Kept::Domain(row) => drop(self.domains.insert(row.id, row.clone())),
+            Kept::Link { row, purge, answer } => {
+                if *purge {
+                    self.links.remove(&row.key);
+                } else {
+                    self.links.insert(row.key.clone(), Row::clone(row));
+                }
+                self.answers.extend(answer.clone());
+            }
+        }
+    }
+
+    /// What a store finds for a group: all, since there is little.
+    pub fn found(&self) -> Found {
+        let name = |row: &DomainRow| (row.id, row.rules.name.as_str().to_owned());
+        Found {
+            rows: self.links.clone(),
+            domains: self.domains.values().map(name).collect(),
+            answers: self.answers.clone(),
+        }
+    }
+
+    /// The version of a domain, if there is one of this name.
+    pub fn version(&self, name: &Domain) -> Option<Seq> {
+        self.domains.values().find(|row| row.rules.name == *name).map(|row| row.version)
+    }
+
+    /// What a store finds for a write of a domain.
+    pub fn domain(&self, item: &DomainItem) -> DomainFound {
+        let row = self.domains.values().find(|row| row.rules.name == item.name).cloned();
+        let id_taken =
+            matches!(&item.intent, DomainIntent::Create { id, .. } if self.domains.contains_key(id));
+        DomainFound { row, has_links: false, id_taken, count: self.domains.len(), answer: None }
+    }
+}
