@@ -1,5 +1,6 @@
 //! What is told of one call when it has ended: one line a write, others on demand. Whoever makes the call is not known here.
 
+use proto::described;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -74,9 +75,10 @@ impl UnderWay {
 
 /// Whether a call changes anything.
 fn writes(method: &str) -> bool {
-    !["Get", "List", "Check", "Watch", "Export", "Fetch", "Follow"]
-        .iter()
-        .any(|read| method.starts_with(read))
+    described::call(method).is_some_and(|call| match &call.http {
+        Some(http) => http.method != "GET",
+        None => call.rule.scope == "links:write",
+    })
 }
 
 /// The call of this task came to this.

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::bound::Bound;
+use proto::described;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,6 @@ const TAKEN: Duration = Duration::from_secs(30);
 pub(super) struct Kind {
     /// The call, or what they have in common.
     name: &'static str,
-    calls: &'static [&'static str],
     most: usize,
     one: usize,
     /// As long as their caller likes; else they end by themselves.
@@ -28,32 +28,24 @@ pub(super) struct Kind {
     pages: bool,
 }
 
-const fn lasting(calls: &'static [&'static str], most: usize, one: usize) -> Kind {
-    Kind { name: calls[0], calls, most, one, last: true, turns: None, pages: false }
+const fn lasting(name: &'static str, most: usize, one: usize) -> Kind {
+    Kind { name, most, one, last: true, turns: None, pages: false }
 }
 
-const fn pages(name: &'static str, calls: &'static [&'static str]) -> Kind {
-    Kind { name, calls, most: 96, one: 32, last: false, turns: Some(8), pages: true }
+const fn pages(name: &'static str) -> Kind {
+    Kind { name, most: 96, one: 32, last: false, turns: Some(8), pages: true }
 }
 
-/// Those whose calls one may begin faster than they end. (An answer that nobody takes lasts, too. One process of an edge
+/// Those whose calls one may begin faster than they end, by the names that calls give in the `.proto`. (An answer that nobody takes lasts, too. One process of an edge
 /// never has more than 200 questions under way, which is what HTTP/2 gives it.)
 static KINDS: [Kind; 7] = [
-    lasting(&["WatchLinks"], 256, 32),
-    lasting(&["ExportLinks"], 64, 8),
-    lasting(&["ImportLinks"], 64, 8),
-    lasting(&["Follow"], 4_096, 16),
-    Kind {
-        name: "Fetch",
-        calls: &["Fetch"],
-        most: 16_384,
-        one: 512,
-        last: false,
-        turns: Some(32),
-        pages: false,
-    },
-    pages("lists", &["ListLinks", "ListLinkHistory", "ListDomains", "ListKeys", "ListAudit", "ListEdges"]),
-    pages("batches", &["BatchCreateLinks", "BatchUpdateLinks", "BatchDeleteLinks"]),
+    lasting("WatchLinks", 256, 32),
+    lasting("ExportLinks", 64, 8),
+    lasting("ImportLinks", 64, 8),
+    lasting("Follow", 4_096, 16),
+    Kind { name: "Fetch", most: 16_384, one: 512, last: false, turns: Some(32), pages: false },
+    pages("lists"),
+    pages("batches"),
 ];
 
 /// Who holds a place.
@@ -116,7 +108,8 @@ impl Places {
         holder: Holder,
         bound: &Bound,
     ) -> Result<Option<Place>, Fault> {
-        let Some(kind) = KINDS.iter().find(|kind| kind.calls.contains(&call)) else {
+        let rule = described::call(call).map(|call| &call.rule);
+        let Some(kind) = KINDS.iter().find(|kind| rule.is_some_and(|rule| rule.places == kind.name)) else {
             return Ok(None);
         };
         let holders = holder.and_all(bound);
@@ -180,7 +173,7 @@ impl Place {
 impl Kind {
     /// What takes memory, and no turns.
     pub(super) const fn of_bytes(name: &'static str, most: usize, one: usize) -> Self {
-        Self { name, calls: &[], most, one, last: false, turns: None, pages: false }
+        Self { name, most, one, last: false, turns: None, pages: false }
     }
 
     pub(super) fn share(&self, holder: &Holder) -> usize {
@@ -228,7 +221,18 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use crate::model::Scopes;
+    use std::collections::HashSet;
     use std::time::Duration;
+
+    #[test]
+    fn every_call_names_places_that_there_are() {
+        let named: HashSet<&str> = described::calls().iter().map(|call| &*call.rule.places).collect();
+        let there: HashSet<&str> = KINDS.iter().map(|kind| kind.name).chain([""]).collect();
+        assert_eq!(named, there);
+        for call in described::calls().iter().filter(|call| call.gives_stream) {
+            assert!(!call.rule.places.is_empty(), "{} may last, and any number may be begun", call.name);
+        }
+    }
 
     #[test]
     fn one_holds_its_share_and_gives_it_back() {
