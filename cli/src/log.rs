@@ -120,7 +120,7 @@ pub fn filter() -> Result<EnvFilter, Fault> {
         )));
     }
     // The pool of PostgreSQL says that a connection ended, without why; the store says it with.
-    EnvFilter::try_new(format!("deadpool=off,{}", wanted.as_deref().unwrap_or(FILTER)))
+    EnvFilter::try_new(format!("deadpool=off,h2=error,{}", wanted.as_deref().unwrap_or(FILTER)))
         .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
 }
 

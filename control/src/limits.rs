@@ -23,6 +23,8 @@ const KEY: (u32, u32) = (2_000, 10_000);
 const DOMAIN: (u32, u32) = (2 * KEY.0, 2 * KEY.1);
 /// Refusals of one address that are answered in a second with why, and at once after a pause.
 const REFUSALS: (u32, u32) = (10, 100);
+/// Streams of one address that ask what services there are, in a second and at once after a pause: a tool begins one or two.
+const STRANGERS: (u32, u32) = (5, 100);
 /// Buckets for addresses. Two that share one are rare, and all they share is how often they are told why.
 const ADDRESSES: u64 = 16_384;
 /// Rows of a batch or an import that weigh as much as one call.
@@ -40,6 +42,7 @@ pub struct Limits {
     keys: DefaultKeyedRateLimiter<u64>,
     domains: DefaultKeyedRateLimiter<u64>,
     addresses: DefaultKeyedRateLimiter<u64>,
+    strangers: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
     clock: DefaultClock,
 }
@@ -54,6 +57,7 @@ impl Default for Limits {
             keys: DefaultKeyedRateLimiter::keyed(of(KEY)),
             domains: DefaultKeyedRateLimiter::keyed(of(DOMAIN)),
             addresses: DefaultKeyedRateLimiter::keyed(of(REFUSALS)),
+            strangers: DefaultKeyedRateLimiter::keyed(of(STRANGERS)),
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
         }
@@ -74,9 +78,19 @@ impl Limits {
     /// # Errors
     /// [`Fault::RateLimited`] when it is too often to say why.
     pub fn refused(&self, address: IpAddr) -> Result<(), Fault> {
-        let slot = self.hasher.hash_one(network(address)) % ADDRESSES;
-        let checked = self.addresses.check_key(&slot);
-        checked.map_err(|not| Fault::RateLimited(not.wait_time_from(self.clock.now())))
+        self.take(&self.addresses, self.slot(address), NonZeroU32::MIN)
+    }
+
+    /// Counts a call that nobody needs a key for, and that costs something.
+    ///
+    /// # Errors
+    /// [`Fault::RateLimited`] when its address makes too many.
+    pub fn stranger(&self, address: IpAddr) -> Result<(), Fault> {
+        self.take(&self.strangers, self.slot(address), NonZeroU32::MIN)
+    }
+
+    fn slot(&self, address: IpAddr) -> u64 {
+        self.hasher.hash_one(network(address)) % ADDRESSES
     }
 
     /// Forgets whose bucket is full again.

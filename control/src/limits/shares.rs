@@ -38,7 +38,7 @@ const fn pages(name: &'static str) -> Kind {
 
 /// Those whose calls one may begin faster than they end, by the names that calls give in the `.proto`. (An answer that nobody takes lasts, too. One process of an edge
 /// never has more than 200 questions under way, which is what HTTP/2 gives it.)
-static KINDS: [Kind; 7] = [
+static KINDS: [Kind; 9] = [
     lasting("WatchLinks", 256, 32),
     lasting("ExportLinks", 64, 8),
     lasting("ImportLinks", 64, 8),
@@ -46,6 +46,9 @@ static KINDS: [Kind; 7] = [
     Kind { name: "Fetch", most: 16_384, one: 512, last: false, turns: Some(32), pages: false },
     pages("lists"),
     pages("batches"),
+    // Nobody is asked for a key.
+    lasting("ServerReflectionInfo", 64, 32),
+    lasting("Watch", 4_096, 32),
 ];
 
 /// Who holds a place.
@@ -72,9 +75,23 @@ impl Holder {
     pub fn and_all(self, bound: &Bound) -> Vec<Self> {
         let mut all = vec![self, Self::All];
         if let Some(name) = bound.counted_as() {
-            all.extend([Self::Bound, Self::Domain(name.clone())]);
+            all.extend([Self::Domain(name.clone()), Self::Bound]);
         }
         all
+    }
+}
+
+/// What a caller has already: by his key, and with all who are counted as one with him.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    key: usize,
+    domain: usize,
+}
+
+impl Own {
+    pub(super) fn of(holders: &[Holder], held: impl Fn(&Holder) -> usize) -> Self {
+        let domain = holders.iter().find(|holder| matches!(holder, Holder::Domain(_)));
+        Self { key: holders.first().map_or(0, &held), domain: domain.map_or(0, &held) }
     }
 }
 
@@ -108,20 +125,17 @@ impl Places {
         holder: Holder,
         bound: &Bound,
     ) -> Result<Option<Place>, Fault> {
-        let rule = described::call(call).map(|call| &call.rule);
-        let Some(kind) = KINDS.iter().find(|kind| rule.is_some_and(|rule| rule.places == kind.name)) else {
+        let places = described::call(call).map_or(call, |call| &call.rule.places);
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == places) else {
             return Ok(None);
         };
         let holders = holder.and_all(bound);
         let mut held = self.held();
-        let own = held.get(&(kind.name, holders[0].clone())).copied().unwrap_or(0);
+        let of = |holder: &Holder| held.get(&(kind.name, holder.clone())).copied().unwrap_or(0);
+        let own = Own::of(&holders, of);
         for holder in &holders {
-            let share = match holder {
-                // Whoever has few pages gets another one, however many keys have many.
-                Holder::All if kind.pages && own * 8 >= kind.one => kind.most / 4 * 3,
-                holder => kind.share(holder),
-            };
-            if held.get(&(kind.name, holder.clone())).copied().unwrap_or(0) >= share {
+            let share = kind.share(holder, own);
+            if of(holder) >= share {
                 return Err(kind.full(holder, share));
             }
         }
@@ -176,11 +190,15 @@ impl Kind {
         Self { name, most, one, last: false, turns: None, pages: false }
     }
 
-    pub(super) fn share(&self, holder: &Holder) -> usize {
+    /// What a holder may have at most. Whoever has few of his own gets another one, however many others have: of what all
+    /// may have a quarter is for those.
+    pub(super) fn share(&self, holder: &Holder, own: Own) -> usize {
         match holder {
             Holder::Key(_) | Holder::Edge(_) => self.one,
-            Holder::Domain(_) => self.one * 2,
+            Holder::Domain(_) => (self.one * 2).min(self.most / 2),
+            Holder::Bound if own.domain * 8 >= self.one => self.most / 2,
             Holder::Bound => self.most / 4 * 3,
+            Holder::All if self.pages && own.key * 8 >= self.one => self.most / 4 * 3,
             Holder::Address(_) => self.most / 2,
             Holder::Edges | Holder::All => self.most,
         }
@@ -227,8 +245,9 @@ mod tests {
     #[test]
     fn every_call_names_places_that_there_are() {
         let named: HashSet<&str> = described::calls().iter().map(|call| &*call.rule.places).collect();
+        let others = ["ServerReflectionInfo", "Watch"];
         let there: HashSet<&str> = KINDS.iter().map(|kind| kind.name).chain([""]).collect();
-        assert_eq!(named, there);
+        assert_eq!(named.iter().copied().chain(others).collect::<HashSet<_>>(), there);
         for call in described::calls().iter().filter(|call| call.gives_stream) {
             assert!(!call.rule.places.is_empty(), "{} may last, and any number may be begun", call.name);
         }
@@ -268,10 +287,10 @@ mod tests {
         let take = |call, key: usize, bound: &Bound| {
             places.take(call, Holder::Key(key.to_string().into()), bound).map(Option::unwrap)
         };
-        for (call, one) in [("WatchLinks", 32), ("ListLinks", 32), ("ExportLinks", 8)] {
+        for (call, share) in [("WatchLinks", 64), ("ListLinks", 48), ("ExportLinks", 16)] {
             let mine = |key| take(call, key, &bound(if key % 2 == 0 { &["a"] } else { &["a", "b"] }));
             let mut held: Vec<_> = (0..).map_while(|key| mine(key).ok()).collect();
-            assert_eq!(held.len(), 2 * one, "{call}");
+            assert_eq!(held.len(), share, "{call}");
             assert!(mine(0).unwrap_err().to_string().contains("the keys for domains/a"));
             held.push(take(call, 1_000, &bound(&["c"])).unwrap());
             // Whoever has many domains leaves some to those who have all.
@@ -280,6 +299,28 @@ mod tests {
             held.push(take(call, 1_001, &Bound::default()).unwrap());
         }
         assert!(places.held().is_empty());
+    }
+
+    /// Found by attack: three domains held every watch that keys for some domains can have.
+    #[test]
+    fn greedy_domains_leave_places_for_those_that_have_few() {
+        let places = Arc::<Places>::default();
+        let take = |call, key: &str, domain: &str| {
+            places.take(
+                call,
+                Holder::Key(key.into()),
+                &Bound::new(&[domain.to_owned()], Scopes::admin(), None),
+            )
+        };
+        for call in ["WatchLinks", "ListLinks", "ExportLinks"] {
+            let mut held = Vec::new();
+            for domain in ["a", "b", "c", "d"] {
+                for key in ["1", "2"] {
+                    held.extend((0..).map_while(|_| take(call, &format!("{domain}{key}"), domain).ok()));
+                }
+            }
+            (0..4).for_each(|new| held.push(take(call, &format!("{new}"), &format!("e{new}")).unwrap()));
+        }
     }
 
     /// Found by attack: 800 lists of one key at once kept everybody from the store.

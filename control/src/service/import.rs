@@ -50,7 +50,7 @@ impl Service {
         let (rules, parsing) = (self.rules.clone(), import.clone());
         // Thousands of URLs to parse: not on a thread that others wait for.
         let parse = move || rows.iter().map(|row| item(&rules, &parsing, row)).collect::<Vec<_>>();
-        let parsed = crate::heavy::heavy(parse).await?;
+        let parsed = crate::heavy::heavy(&import.caller, parse).await?;
         let (mut items, mut refused) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
         let pass = self.reach.pass();
         let domains = view.domains().await?;

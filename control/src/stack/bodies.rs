@@ -3,7 +3,7 @@
 
 use crate::Fault;
 use crate::bound::Bound;
-use crate::limits::{Bodies, FEW, Holder};
+use crate::limits::{Bodies, FEW, Holder, Pace};
 use crate::transport::status;
 use axum::Error;
 use axum::body::{Body, Bytes};
@@ -18,21 +18,34 @@ const PART: usize = 128;
 /// Why a body was broken off, if it was.
 pub type BrokenOff = Arc<OnceLock<Fault>>;
 
-/// The same body, counted. `streams`: it is messages of gRPC, one after the other.
-pub fn counted(
-    bodies: &Arc<Bodies>,
-    body: Body,
-    holder: Holder,
-    bound: &Bound,
-    streams: bool,
-) -> (Body, BrokenOff) {
+/// What a body is.
+pub struct Of {
+    /// It is messages of gRPC, one after the other.
+    pub streams: bool,
+    /// Bytes of one that is not.
+    pub most: usize,
+    /// What it is paid from, if it is one body: a piece of [`FEW`] bytes weighs as much as a call.
+    pub pace: Option<Pace>,
+}
+
+/// The same body, counted.
+pub fn counted(bodies: &Arc<Bodies>, body: Body, holder: Holder, bound: &Bound, of: Of) -> (Body, BrokenOff) {
     let broken_off = BrokenOff::default();
     if http_body::Body::is_end_stream(&body) {
         return (body, broken_off);
     }
-    let (holders, messages) = (holder.and_all(bound), streams.then(Messages::default));
-    let counted =
-        Counted { body, bodies: bodies.clone(), holders, held: 0, messages, broken_off: broken_off.clone() };
+    let (holders, messages) = (holder.and_all(bound), of.streams.then(Messages::default));
+    let counted = Counted {
+        body,
+        bodies: bodies.clone(),
+        holders,
+        held: 0,
+        few: true,
+        messages,
+        of,
+        came: 0,
+        broken_off: broken_off.clone(),
+    };
     (Body::new(counted), broken_off)
 }
 
@@ -40,33 +53,65 @@ struct Counted {
     body: Body,
     bodies: Arc<Bodies>,
     holders: Vec<Holder>,
+    /// Bytes, counted with those of small bodies or not.
     held: usize,
+    few: bool,
     messages: Option<Messages>,
+    of: Of,
+    came: usize,
     broken_off: BrokenOff,
 }
 
 impl Counted {
     fn hold(&mut self, part: &Bytes) -> Result<(), Error> {
         let cost = part.len() + PART;
-        if let Err(fault) = self.bodies.take(&self.holders, cost, self.held + cost <= FEW) {
+        self.pay(part.len()).and_then(|()| self.grow(cost)).map_err(|fault| {
             let told = Error::new(status(&fault));
             let _ = self.broken_off.set(fault); // the first counts
-            return Err(told);
-        }
-        self.held += cost;
+            told
+        })?;
         if self.messages.as_mut().is_some_and(|messages| messages.one_ends_in(part)) {
             self.give_back();
             // What has come of the next one is less than this part.
             let rest = self.messages.as_ref().map_or(0, Messages::begun).min(cost);
-            if rest > 0 && self.bodies.take(&self.holders, rest, true).is_ok() {
-                self.held = rest;
+            if rest > 0 {
+                let _ = self.grow(rest); // else it counts with the part behind it
             }
         }
         Ok(())
     }
 
+    /// One body has a bound, and its bytes are paid for: it is read on a thread that others need.
+    fn pay(&mut self, bytes: usize) -> Result<(), Fault> {
+        if self.of.streams {
+            return Ok(());
+        }
+        let before = self.came / FEW;
+        self.came += bytes;
+        if self.came > self.of.most {
+            return Err(Fault::TooLarge("128 KiB in a message, 4 MiB in that of a batch"));
+        }
+        match (&self.of.pace, u32::try_from(self.came / FEW - before)) {
+            (Some(pace), Ok(pieces @ 1..)) => pace.take(pieces),
+            _ => Ok(()),
+        }
+    }
+
+    /// So many bytes more.
+    fn grow(&mut self, cost: usize) -> Result<(), Fault> {
+        let (held, few) = (self.held + cost, self.held + cost <= FEW);
+        if few == self.few {
+            self.bodies.take(&self.holders, cost, few)?;
+        } else {
+            self.bodies.take(&self.holders, held, few)?;
+            self.give_back();
+        }
+        (self.held, self.few) = (held, few);
+        Ok(())
+    }
+
     fn give_back(&mut self) {
-        self.bodies.give_back(&self.holders, std::mem::take(&mut self.held));
+        self.bodies.give_back(&self.holders, std::mem::take(&mut self.held), self.few);
     }
 }
 
@@ -160,8 +205,33 @@ mod tests {
         let part = Bytes::copy_from_slice(part);
         let parts = std::iter::repeat_with(move || Ok::<_, Error>(part.clone()));
         let body = Body::from_stream(tokio_stream::iter(parts));
-        let (body, broken_off) = counted(bodies, body, holder, &Bound::default(), streams);
+        let (body, broken_off) = counted(bodies, body, holder, &Bound::default(), of(streams));
         (body.into_data_stream(), broken_off)
+    }
+
+    fn of(streams: bool) -> Of {
+        Of { streams, most: usize::MAX, pace: None }
+    }
+
+    /// Found by attack: messages of 4 MB for one link, each 65 ms of a thread that others needed.
+    #[tokio::test]
+    async fn one_body_has_a_bound_and_its_bytes_are_paid_for() {
+        let bodies = Arc::<Bodies>::default();
+        let pace = Pace::of(&Arc::default(), "a", &Bound::default());
+        let read = async |most: usize, bytes: usize| {
+            let of = Of { streams: false, most, pace: Some(pace.clone()) };
+            let body = Body::from(vec![0; bytes]);
+            let (body, broken_off) = counted(&bodies, body, key("a"), &Bound::default(), of);
+            let read = axum::body::to_bytes(body, usize::MAX).await.map(|read| read.len()).ok();
+            (read, broken_off.get().map(|fault| fault.names().reason))
+        };
+        assert_eq!(read(128 * 1024, 128 * 1024).await, (Some(128 * 1024), None));
+        assert_eq!(read(128 * 1024, 128 * 1024 + 1).await, (None, Some("TOO_LARGE")));
+        let mut last = (None, None);
+        for _ in 0..50 {
+            last = read(4 * MIB, 4 * MIB).await; // 256 of 10,000
+        }
+        assert_eq!(last, (None, Some("RATE_LIMITED")));
     }
 
     fn key(name: &str) -> Holder {
@@ -224,11 +294,11 @@ mod tests {
         let some: Vec<_> = message.repeat(50).chunks(5_000).map(Bytes::copy_from_slice).collect();
         let parts = some.into_iter().cycle().take(84 * 200).map(Ok::<_, Error>); // 82 MB
         let body = Body::from_stream(tokio_stream::iter(parts));
-        let (body, _) = counted(&bodies, body, key("a"), &Bound::default(), true);
+        let (body, _) = counted(&bodies, body, key("a"), &Bound::default(), of(true));
         let mut body = body.into_data_stream();
         while let Some(part) = body.next().await {
             part.unwrap();
-            assert!(bodies.held().get(&key("a")).is_none_or(|held| *held < 2 * 0x2001));
+            assert!(bodies.held().get(&(key("a"), true)).is_none_or(|held| *held < 2 * 0x2001));
         }
     }
 
@@ -247,6 +317,23 @@ mod tests {
                 assert_eq!(messages.begun(), begun, "{size} at {at}");
             }
         }
+    }
+
+    /// Found by attack: small bodies of two keys of one domain took all that larger ones of others could have.
+    #[test]
+    fn small_bodies_keep_no_large_one_out() {
+        let bodies = Bodies::default();
+        let of = |domain: &str| Bound::new(&[domain.to_owned()], Scopes::admin(), None);
+        for (at, domain) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
+            let holders = key(&at.to_string()).and_all(&of(domain));
+            while bodies.take(&holders, FEW, true).is_ok() {}
+            while bodies.take(&holders, FEW, true).is_ok() {}
+        }
+        let admin = key("admin").and_all(&Bound::default());
+        bodies.take(&admin, 16 * MIB, false).unwrap();
+        bodies.take(&admin, FEW, true).unwrap();
+        // One who holds nothing yet is in, although others have what the greedy may.
+        bodies.take(&key("new").and_all(&of("g")), FEW, true).unwrap();
     }
 
     /// Keys are made by whoever has keys:admin for a domain: the domain has a share, too.

@@ -1,7 +1,7 @@
 //! Who is let in: the rule of the call, the key or certificate, its scope and its allowance. What keys there are is not
 //! known here.
 
-use super::bodies::counted;
+use super::bodies::{Of, counted};
 use super::table::{self, Call};
 use super::{Refusals, RequestId, is_grpc, refusal};
 use crate::call::UnderWay;
@@ -69,9 +69,13 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
             }
             let seat = request.extensions().get::<Peer>().map(|peer| peer.seat.clone());
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
-            let streams = grpc && table::streams(request.uri().path());
+            let of = Of {
+                streams: grpc && table::streams(request.uri().path()),
+                most: if grpc { table::most(request.uri().path()) } else { usize::MAX },
+                pace: caller.pace.clone(),
+            };
             let (mut head, body) = request.into_parts();
-            let (body, broken_off) = counted(&guard.limits.bodies, body, holder, &caller.bound, streams);
+            let (body, broken_off) = counted(&guard.limits.bodies, body, holder, &caller.bound, of);
             head.extensions.insert(caller);
             let mut response = call.run(next.run(Request::from_parts(head, body))).await;
             guard.metrics.took(method, began.elapsed());
@@ -146,6 +150,9 @@ impl Guard {
         let peer = request.extensions().get::<Peer>();
         if let (None, Some(peer)) = (&self.keys, peer) {
             peer.seat.let_in(None);
+        }
+        if let (None, 1.., Some(peer)) = (call.scope, call.weight, peer) {
+            self.limits.stranger(peer.address)?;
         }
         let (Some(scope), Some(keys)) = (call.scope, &self.keys) else {
             let holder = match call.scope {

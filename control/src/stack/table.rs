@@ -1,6 +1,7 @@
 //! The one table of calls: what each asks of a key, as the `.proto` says it. What is not in it is refused.
 
 use crate::model::Scope;
+use crate::transport::calls::{LINKS_BYTES, SMALL_BYTES};
 use crate::{Fault, routes};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,28 +17,35 @@ pub struct Call {
     pub weight: u32,
     /// The caller may send messages for as long as he likes.
     streams: bool,
+    /// It may send many things in one message.
+    is_batch: bool,
 }
 
-/// Calls of services that are not ours, which nobody needs a key for, and whether they stream.
-const OTHERS: [(&str, &str, bool); 4] = [
-    ("/grpc.health.v1.Health/Check", "Check", false),
-    ("/grpc.health.v1.Health/Watch", "Watch", false),
-    ("/grpc.health.v1.Health/List", "List", false),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "ServerReflectionInfo", true),
+/// Calls of services that are not ours, which nobody needs a key for, what they cost of what an address may ask for, and
+/// whether they stream.
+const OTHERS: [(&str, &str, u32, bool); 4] = [
+    ("/grpc.health.v1.Health/Check", "Check", 0, false),
+    ("/grpc.health.v1.Health/Watch", "Watch", 0, false),
+    ("/grpc.health.v1.Health/List", "List", 0, false),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "ServerReflectionInfo", 1, true),
 ];
 
+/// Bytes in front of a message over gRPC.
+const HEAD: usize = 5;
+
 /// The description of the API: it is at two paths of REST, and nobody needs a key for it.
-static DESCRIPTION: Call = Call { name: "OpenApi", scope: None, weight: 0, streams: false };
+static DESCRIPTION: Call = Call { name: "OpenApi", scope: None, weight: 0, streams: false, is_batch: false };
 
 /// By their paths over gRPC. A call whose scope is none is not in it.
 static CALLS: LazyLock<HashMap<&'static str, Call>> = LazyLock::new(|| {
-    let others = OTHERS
-        .into_iter()
-        .map(|(path, name, streams)| (path, Call { name, scope: None, weight: 0, streams }));
+    let others = OTHERS.into_iter().map(|(path, name, weight, streams)| {
+        (path, Call { name, scope: None, weight, streams, is_batch: false })
+    });
     let ours = proto::described::calls().iter().filter_map(|call| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.name() == call.rule.scope)?;
         let (weight, streams) = (call.rule.weight, call.takes_stream);
-        Some((call.path.as_str(), Call { name: &call.name, scope: Some(scope), weight, streams }))
+        let is_batch = call.rule.places == "batches";
+        Some((call.path.as_str(), Call { name: &call.name, scope: Some(scope), weight, streams, is_batch }))
     });
     ours.chain(others).collect()
 });
@@ -53,6 +61,12 @@ pub fn over_grpc(path: &str) -> Result<&'static Call, Fault> {
 /// Whether the caller may send messages for as long as he likes, over gRPC.
 pub fn streams(path: &str) -> bool {
     CALLS.get(path).is_some_and(|call| call.streams)
+}
+
+/// Bytes of the one message that such a call takes over gRPC. REST has bounds of its own.
+pub fn most(path: &str) -> usize {
+    let is_batch = CALLS.get(path).is_some_and(|call| call.is_batch);
+    HEAD + if is_batch { LINKS_BYTES } else { SMALL_BYTES }
 }
 
 /// The rule of a call over REST.

@@ -20,9 +20,9 @@ use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
 /// Bytes of one message of an import.
 const IMPORT_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one message of the other calls of links. The service, which takes 2 MiB in a batch, has better words.
-const LINKS_BYTES: usize = 4 * 1024 * 1024;
+pub const LINKS_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of one message of calls that carry no link.
-const SMALL_BYTES: usize = 128 * 1024;
+pub const SMALL_BYTES: usize = 128 * 1024;
 
 /// What calls are made on.
 #[derive(Clone)]

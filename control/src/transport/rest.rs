@@ -51,18 +51,18 @@ async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
     let caller = request.extensions().get::<Caller>().cloned().ok_or(Fault::Internal)?;
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
     let body = if route.http.body.is_empty() { None } else { Some(body(route, request).await) };
-    let message = request::message(&found, &uri, &headers, body).await?;
+    let message = request::message(&caller, &found, &uri, &headers, body).await?;
     if route.call.gives_stream {
         return watch(&calls, &caller, &message).await;
     }
     let only_checks =
         message.get_field_by_name("validate_only").is_some_and(|only| only.as_bool() == Some(true));
     let made = route.call.rule.creates && !only_checks;
-    let answer = calls.make(&route.call.name, caller, &message)?.await?;
+    let answer = calls.make(&route.call.name, caller.clone(), &message)?.await?;
     let shape = shape(route.call.output.full_name()).ok_or(Fault::Internal)?;
     let few = answer.len() <= SMALL;
     let said = move || said(shape, &answer, made);
-    if few { said() } else { heavy(said).await? }
+    if few { said() } else { heavy(&caller, said).await? }
 }
 
 async fn body(route: &Route, mut request: Request) -> Result<Bytes, Fault> {

@@ -114,7 +114,7 @@ async fn a_message_beyond_a_bound_is_refused_by_its_field() {
     let mask = |paths| Some(FieldMask { paths });
     let update = v1::UpdateLinkRequest {
         link: Some(v1::Link { name: name("a"), ..to("https://a.example/") }),
-        update_mask: mask(vec!["target".into(); 128_000]),
+        update_mask: mask(vec!["target".into(); 12_000]),
         ..Default::default()
     };
     let refused = links.update_link(update.clone()).await.unwrap_err();
@@ -122,6 +122,10 @@ async fn a_message_beyond_a_bound_is_refused_by_its_field() {
     assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
     assert_eq!(told.error_info().unwrap().reason, "TOO_LARGE");
     assert_eq!(told.bad_request().unwrap().field_violations[0].field, "update_mask.paths");
+    // More than a message of one link may have is not even read.
+    let long = v1::UpdateLinkRequest { update_mask: mask(vec!["target".into(); 128_000]), ..update.clone() };
+    let refused = links.update_link(long).await.unwrap_err();
+    assert!(refused.message().starts_with("at most 128 KiB in a message"), "{refused}");
     let empty =
         v1::BatchCreateLinksRequest { requests: vec![Default::default(); 500_000], ..Default::default() };
     let refused = links.batch_create_links(empty).await.unwrap_err();

@@ -4,11 +4,13 @@ use super::world::{self, Folder, World, config, create};
 use prost::Message;
 use prost_reflect::DescriptorPool;
 use std::net::SocketAddr;
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_types::StatusExt;
 
 #[tokio::test]
 async fn what_does_not_start_says_why() {
@@ -130,5 +132,51 @@ async fn reflection_tells_the_options_of_the_api() {
     let scope = option("linkr.v1.call").get_field_by_name("scope").unwrap().into_owned();
     assert_eq!(scope.as_str(), Some("links:write"));
     assert!(ask(MessageRequest::FileByFilename("none.proto".into())).await.is_err());
+    world.stop().await;
+}
+
+/// Found by attack: nobody needs a key for it, and 700,000 questions in 8 s let an ordinary call wait for 10.
+#[tokio::test]
+async fn reflection_is_for_tools_not_for_floods() {
+    let world = World::new().await;
+    let ask = || ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol("linkr.v1.Links".into())),
+    };
+    let mut client = ServerReflectionClient::new(world.channel().await);
+    let many = client.server_reflection_info(tokio_stream::iter((0..99).map(move |_| ask())));
+    let (mut answers, mut count) = (many.await.unwrap().into_inner(), 0);
+    let end = loop {
+        match answers.message().await {
+            Ok(answer) => count += usize::from(answer.is_some()),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!((count, end.code()), (64, Code::ResourceExhausted), "{end}");
+    // Streams that are not ended, of one address.
+    let mut held = Vec::new();
+    let refused = loop {
+        let (keep, asked) = tokio::sync::mpsc::channel(1);
+        keep.send(ask()).await.unwrap();
+        let stream = tokio_stream::wrappers::ReceiverStream::new(asked);
+        match client.server_reflection_info(stream).await {
+            Ok(answers) => held.push((keep, answers)),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(held.len(), 32, "{refused}");
+    held.clear();
+    let mut streams = 0;
+    let refused = loop {
+        let asked = client.server_reflection_info(tokio_stream::iter([ask()])).await;
+        match asked {
+            Ok(mut answers) => drop(answers.get_mut().message().await.unwrap()),
+            Err(refused) if refused.message().contains("ServerReflectionInfo of this caller") => continue,
+            Err(refused) => break refused,
+        }
+        streams += 1;
+        assert!(streams < 1_000);
+    };
+    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "RATE_LIMITED");
     world.stop().await;
 }

@@ -1,9 +1,9 @@
 //! The message that a request of REST is: what its path, its headers, its parameters and its body say, each in its place.
 
 use super::bounded;
-use crate::Fault;
-use crate::heavy::heavy;
+use crate::heavy;
 use crate::routes::{Found, Route, Source};
+use crate::{Caller, Fault};
 use axum::body::Bytes;
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -23,6 +23,7 @@ type Members = Vec<(String, Tree)>;
 /// # Errors
 /// The first thing in it that is not taken as it is meant.
 pub async fn message(
+    caller: &Caller,
     found: &Found,
     uri: &Uri,
     headers: &HeaderMap,
@@ -47,7 +48,12 @@ pub async fn message(
             let members = members(route, &body)?;
             with_body(route, message, members, name.as_deref()).map_err(Fault::from)
         };
-        message = if small { all()? } else { heavy(all).await?? };
+        message = if small {
+            all()?
+        } else {
+            let _waiting = heavy::wait(caller)?;
+            heavy::heavy(caller, all).await??
+        };
     }
     if let (Some(etag), Some(resource)) = (etag, route.resource())
         && let Value::Message(resource) = message.get_field_mut(&resource.field)
