@@ -87,6 +87,18 @@ pub enum LinkCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Counts links
+    Count {
+        /// Which ones, as for 'link list'
+        #[arg(long, default_value = "", hide_default_value = true)]
+        filter: String,
+        /// Deleted links too
+        #[arg(long)]
+        show_deleted: bool,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Lists links
     List {
         /// Which ones, such as 'code = "abc*" AND tags:"x" AND create_time >= "2026-01-01T00:00:00Z"'

@@ -2,8 +2,9 @@
 
 use super::fields::set_cell;
 use super::{Client, call, connect, links_of, name, parent, refused, show};
-use crate::args::{Ack, Api, Existing, LinkCommand, Restore, Update};
+use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Update};
 use crate::fault::Fault;
+use crate::out;
 use prost_types::FieldMask;
 use proto::v1::{self, restore_link_request::Point};
 use tonic::{Response, Status};
@@ -74,6 +75,13 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
         LinkCommand::Restore(restore) => restored(restore).await,
         LinkCommand::Watch { revision, server } => super::watch::watch(revision, server).await,
         LinkCommand::Explain(args) => super::explain(&args),
+        LinkCommand::Count { filter, show_deleted, server } => {
+            let request = v1::CountLinksRequest { parent: parent(&server.domain), filter, show_deleted };
+            let counted =
+                call(&server.api, links_of, async |links: &mut Client| links.count_links(request).await)
+                    .await?;
+            counted_as(&counted, server.api.output)
+        }
         LinkCommand::List { filter, order_by, page_size, page_token, all, show_deleted, server } => {
             let mut client = connect(&server.api).await?;
             let mut request = v1::ListLinksRequest {
@@ -102,6 +110,19 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             }
         }
     }
+}
+
+fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), Fault> {
+    if output == Output::Json {
+        return out::json(&proto::json::value(counted));
+    }
+    if !counted.exact {
+        let looked_at = counted.looked_at;
+        out::note(&format!(
+            "there may be more: only {looked_at} links were looked at; a filter such as 'code = \"a*\"' says which"
+        ));
+    }
+    out::line(&counted.count.to_string())
 }
 
 /// Makes a write, and shows what it made.

@@ -241,6 +241,12 @@ fn table() -> Vec<Row> {
             "INVALID",
         ),
         row(
+            ("Links/CountLinks", json!({ "filter": "code = \"a*\"", "show_deleted": true })),
+            ("GET /v1/links:count?filter=code%20=%20%22a*%22&show_deleted=true", NONE, Value::Null),
+            &["link", "count", "--filter", "code = \"a*\"", "--show-deleted"],
+            "OK",
+        ),
+        row(
             ("Links/CheckCode", json!({ "name": name("a/b") })),
             ("GET /v1/codes/a/b", NONE, Value::Null),
             &["link", "check", "a/b"],

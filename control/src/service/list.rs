@@ -18,6 +18,8 @@ const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
 /// with a token.
 const LOOKED_AT: usize = 10_000;
 const LOOKED_BYTES: usize = 4 * PAGE_BYTES;
+/// Links that are held against a filter for a count.
+const COUNTED: usize = 50_000;
 /// Conditions with which as many are looked at; with more, fewer.
 const TERMS: usize = 8;
 
@@ -59,6 +61,15 @@ struct Page {
     ends: bool,
 }
 
+/// A count under way.
+struct Count {
+    /// Up to which link it was looked.
+    place: Place,
+    found: usize,
+    looked_at: usize,
+    more: bool,
+}
+
 impl Service {
     /// See `ListLinks`.
     pub async fn list(
@@ -95,6 +106,26 @@ impl Service {
         debug_assert_eq!(next.is_none(), token.is_empty());
         let links = page.rows.iter().map(|row| self.shown(row, epoch)).collect();
         Ok(v1::ListLinksResponse { next_page_token: token, links })
+    }
+
+    /// See `CountLinks`.
+    pub async fn count(
+        &self,
+        caller: &Caller,
+        request: &v1::CountLinksRequest,
+    ) -> Result<v1::CountLinksResponse, Fault> {
+        let domain = self.parent(caller, &request.parent).await?.id;
+        let (deleted, filter) = (request.show_deleted, Filter::parse(&request.filter)?);
+        let asked = Arc::new(Asked { domain, deleted, order: None, filter, told: String::new() });
+        let lane = self.reach.lane(caller).await;
+        let view = self.reach.of(caller);
+        let mut count = Count { place: asked.begin(), found: 0, looked_at: 0, more: true };
+        while count.more && count.looked_at < COUNTED {
+            let asked = asked.clone();
+            count = view.read_part(&lane, move |reader| asked.count(reader, count)).await?;
+        }
+        let [found, looked_at] = [count.found, count.looked_at].map(|number| number as u64);
+        Ok(v1::CountLinksResponse { count: found, exact: !count.more, looked_at })
     }
 
     /// The part of an export behind the key `after`; and the key to go on behind, if there is more.
@@ -168,6 +199,19 @@ impl Asked {
         page.ends = !page.more || page.left == 0 || page.left_bytes == 0;
         page.part = (page.part * 4).clamp(1, page.left.clamp(1, 1_000));
         Ok(page)
+    }
+
+    /// The count with the next part of the store.
+    fn count(&self, reader: &Reader<'_>, mut count: Count) -> Result<Count, Fault> {
+        let rows = (COUNTED - count.looked_at).min(EXPORT.rows);
+        let read = self.read(reader, &count.place, Limit { rows, ..EXPORT })?;
+        count.looked_at += read.rows.len();
+        count.found += read.rows.iter().filter(|row| self.filter.holds(row)).count();
+        count.more = read.more;
+        if let Some(last) = read.rows.last() {
+            count.place = self.at(last);
+        }
+        Ok(count)
     }
 
     fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {

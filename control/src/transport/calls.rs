@@ -99,6 +99,7 @@ calls! {
         UpdateLink update_link(UpdateLinkRequest) -> Link: service.update;
         DeleteLink delete_link(DeleteLinkRequest) -> Link: service.delete;
         ListLinks list_links(ListLinksRequest) -> ListLinksResponse: service.list;
+        CountLinks count_links(CountLinksRequest) -> CountLinksResponse: service.count;
         CheckCode check_code(CheckCodeRequest) -> CheckCodeResponse: service.check_code;
         UndeleteLink undelete_link(UndeleteLinkRequest) -> Link: service.undelete;
         ListLinkHistory list_link_history(ListLinkHistoryRequest) -> ListLinkHistoryResponse: service.history;

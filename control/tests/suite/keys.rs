@@ -26,6 +26,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Links/ListLinks", "links:read", &["GET /v1/links", "GET /v1/domains/-/links"]),
     ("Links/ImportLinks", "links:write", &[]),
     ("Links/ExportLinks", "links:read", &[]),
+    ("Links/CountLinks", "links:read", &["GET /v1/links:count", "GET /v1/domains/-/links:count"]),
     ("Links/CheckCode", "links:read", &["GET /v1/codes/x", "GET /v1/domains/-/codes/x"]),
     ("Domains/CreateDomain", "domains:admin", &["POST /v1/domains"]),
     ("Domains/GetDomain", "links:read", &["GET /v1/domains/-"]),

@@ -117,16 +117,30 @@ async fn depth(store: Arc<dyn Repository>) {
     let count = if std::env::var_os("LINKR_LONG").is_some() { 1_000_000_i64 } else { 50_000 };
     let world = World::alone_on(store.clone()).await;
     let began = Instant::now();
+    let filled = store.clone();
     let fill = move || {
         for from in (0..count).step_by(5_000) {
             let items: Vec<_> =
                 (from..from + 5_000).map(|n| create(&format!("{:06x}", n * 7_919 % count))).collect();
-            store.commit(&items, from).unwrap();
+            filled.commit(&items, from).unwrap();
         }
     };
     tokio::task::spawn_blocking(fill).await.unwrap();
     println!("{count} links in {:?}", began.elapsed());
     let mut links = world.links().await;
+    let mut counted = async |filter: &str| {
+        let asked = v1::CountLinksRequest { filter: filter.into(), ..Default::default() };
+        let told = links.count_links(asked).await.unwrap().into_inner();
+        (told.count, told.exact, told.looked_at)
+    };
+    assert_eq!(counted("").await, (50_000, count == 50_000, 50_000));
+    assert_eq!(counted("code = \"0000*\"").await, (256, true, 256), "only these are looked at");
+    assert_eq!(counted("code = \"0000*\" AND NOT code = \"00000*\"").await, (240, true, 256));
+    if count == 50_000 {
+        let one_more = create("zzz");
+        tokio::task::spawn_blocking(move || store.commit(&[one_more], 1).unwrap()).await.unwrap();
+        assert_eq!(counted("disabled = true").await, (0, false, 50_000));
+    }
     for order in ["code", "create_time desc", "update_time desc"] {
         let (mut request, mut seen) = (list("", order, 50), 0);
         let deep = loop {

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 15] = [
+const ANSWERS: [&str; 16] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
     "ListLinkHistoryResponse",
     "BatchLinksResponse",
     "CheckCodeResponse",
+    "CountLinksResponse",
     "WatchLinksResponse",
     "LinkChange",
     "Domain",

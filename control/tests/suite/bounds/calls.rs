@@ -133,6 +133,7 @@ pub fn base(call: &str) -> Base {
             element: v1::Link { code: "imported".into(), ..link() }.encode_to_vec(),
         },
         "Links/ExportLinks" => one(v1::ExportLinksRequest { parent, show_deleted: true }.encode_to_vec()),
+        "Links/CountLinks" => one(v1::CountLinksRequest { parent, ..Default::default() }.encode_to_vec()),
         "Links/CheckCode" => one(v1::CheckCodeRequest { name }.encode_to_vec()),
         "Links/UndeleteLink" => one(v1::UndeleteLinkRequest { name, ..Default::default() }.encode_to_vec()),
         "Links/ListLinkHistory" => {
