@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// What the log holds unless `RUST_LOG` or `LINKR_LOG` says something else.
-const FILTER: &str = "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,refinery_core=warn";
+const FILTER: &str = "info,h2=error,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,refinery_core=warn";
 /// The longest that the end of the process waits for its last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -120,7 +120,7 @@ pub fn filter() -> Result<EnvFilter, Fault> {
         )));
     }
     // The pool of PostgreSQL says that a connection ended, without why; the store says it with.
-    EnvFilter::try_new(format!("deadpool=off,h2=error,{}", wanted.as_deref().unwrap_or(FILTER)))
+    EnvFilter::try_new(format!("deadpool=off,{}", wanted.as_deref().unwrap_or(FILTER)))
         .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
 }
 
