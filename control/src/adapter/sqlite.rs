@@ -6,6 +6,7 @@ mod connect;
 mod copies;
 mod domains;
 mod file;
+mod foreign;
 mod identity;
 mod index;
 mod judge;

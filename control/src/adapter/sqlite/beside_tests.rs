@@ -69,3 +69,24 @@ fn a_start_names_the_log_that_a_restore_moved_away_and_did_not_replace() {
     let words = format!("mv {} {} and start", there.display(), back.display());
     assert!(why(&mark).contains(&words), "{}", why(&mark));
 }
+
+/// Found by attack: a start removed the backup, and a restore put the store beside the link.
+#[test]
+fn a_copy_gets_no_name_of_the_store_s_own_and_no_link_that_leads_nowhere() {
+    let (folder, store) = copied("true");
+    let (path, copy) = (folder.file("linkr.db"), folder.file("copy.db"));
+    backup(&path, &copy).unwrap();
+    for ending in ["-wal", "-shm", "-journal", ".lock", ".room"] {
+        let to = beside(&folder.file("copy.db"), ending);
+        for why in [backup(&path, &to).unwrap_err(), restore(&copy, &to, true).unwrap_err()] {
+            assert!(why.contains("under a name that is the store's own"), "{why}");
+        }
+    }
+    sh(&folder, "ln -s disk/real.db link.db");
+    let why = restore(&copy, &folder.file("link.db"), false).unwrap_err();
+    assert!(why.contains("is a link to disk/real.db, which is not there"), "{why}");
+    sh(&folder, "[ -L link.db ]; mkdir other; cp linkr.db other/a.db; ln other/a.db other/b.db");
+    let why = restore(&folder.file("other/b.db"), &folder.file("new.db"), true).unwrap_err();
+    assert!(why.contains("its log may lie beside that"), "{why}");
+    drop(store);
+}

@@ -3,7 +3,7 @@
 use super::{fault, read};
 use crate::model::StoreFault;
 use link::{ChangeKind, Position};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 /// Faults that are named.
 const NAMED: u32 = 3;
@@ -31,8 +31,48 @@ pub(super) fn whole(db: &Connection) -> Result<Result<Position, String>, StoreFa
         return Ok(Err(damage));
     }
     let head = read::head(db)?;
-    let said = log(db, head).and_then(|said| Ok(if said.is_some() { said } else { rows(db, head)? }));
-    Ok(said.map_err(|e| fault(&e))?.map_or(Ok(head), Err))
+    for look in [log, rows, histories, partial_indexes] {
+        if let Some(why) = look(db, head).map_err(|e| fault(&e))? {
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(head))
+}
+
+/// What else names a history or a change goes no further than the head. An old store has not all of these tables.
+fn histories(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
+    let has = |table: &str| db.prepare(&format!("SELECT 1 FROM {table}")).is_ok();
+    let most = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u64>(0));
+    if has("epochs") && most("SELECT coalesce(max(counter), 0) FROM epochs")? > head.epoch.counter.into() {
+        return Ok(Some("its histories are ahead of its head".to_owned()));
+    }
+    if has("epochs") && most("SELECT coalesce(max(head), 0) FROM epochs")? > head.seq {
+        return Ok(Some("a history of it begins ahead of its head".to_owned()));
+    }
+    if has("audit") && most("SELECT coalesce(max(seq), 0) FROM audit")? > head.seq {
+        return Ok(Some("its audit is ahead of its head".to_owned()));
+    }
+    Ok(None)
+}
+
+/// SQLite does not count the entries of an index that leaves rows out.
+fn partial_indexes(db: &Connection, _: Position) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'index' AND sql LIKE '% WHERE %'";
+    let read = |row: &Row<'_>| Ok([row.get::<_, String>(0)?, row.get(1)?, row.get(2)?]);
+    let indexes = db.prepare(sql)?.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for [index, table, made] in indexes {
+        let Some((_, which)) = made.split_once(" WHERE ") else { continue };
+        let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let entries = count(&format!("SELECT count(*) FROM {table} INDEXED BY {index} WHERE {which}"))?;
+        // Not behind WHERE: a table without rowid is looked for in the index all the same.
+        let rows = count(&format!(
+            "SELECT coalesce(sum(CASE WHEN {which} THEN 1 ELSE 0 END), 0) FROM {table} NOT INDEXED"
+        ))?;
+        if entries != rows {
+            return Ok(Some(format!("its index {index} has {entries} entries for {rows} rows")));
+        }
+    }
+    Ok(None)
 }
 
 fn log(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {

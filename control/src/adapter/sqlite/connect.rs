@@ -58,16 +58,17 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Rolls back what a killed process was writing into the file itself. Nothing is done where the journal is that of one that
-/// runs: SQLite knows by its locks.
-pub(super) fn roll_back(path: &Path) -> rusqlite::Result<()> {
+/// runs: SQLite knows by its locks. `true`: there was one.
+pub(super) fn roll_back(path: &Path) -> rusqlite::Result<bool> {
     if std::fs::metadata(beside(path, "-journal")).map_or(0, |journal| journal.len()) == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(2))?;
     db.set_db_config(NO_CKPT, true)?; // a log beside it is not judged yet
-    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(true)
 }
 
 /// `immutable`: the file as it is, without locks and without the log; nothing is made beside it.

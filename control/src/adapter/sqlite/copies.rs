@@ -1,18 +1,20 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{companions, held, owned_as, regular};
+use super::file::{companion_of, companions, held, owned_as, regular};
 use super::identity::{Identity, beside};
 use super::judge::{self, Judged, KEPT};
 use super::mark::{self, Log};
 use super::witness::Noted;
-use super::{check, connect, fault};
+use super::{check, connect, fault, foreign};
 use crate::adapter::unfinished::Unfinished;
 use crate::model::StoreFault;
 use link::{Position, Seq};
 use proto::own::folder_of;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What a restore did.
@@ -30,7 +32,7 @@ pub struct Restored {
 /// What to do about it, in one line.
 pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let (shown, shown_to) = (store.display(), to.display());
-    if !store.exists() {
+    if store.metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
         return Err(format!("there is no store {shown}: see --data-dir and --store"));
     }
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
@@ -38,6 +40,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     if to.symlink_metadata().is_ok() {
         return Err(format!("{shown_to} is there already, and a backup replaces nothing: give another name"));
     }
+    companion_of(to).map_or(Ok(()), Err)?;
     let path = store.canonicalize().map_err(|e| cannot(&e))?;
     companions(&path).map_err(|why| cannot(&why))?;
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
@@ -92,6 +95,9 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> 
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
         return Err(judge::lacks(store, &why));
     }
+    if let Some(why) = foreign::beside_it(path, log, noted.as_ref()) {
+        return Err(why);
+    }
     connect::roll_back(path).map_err(|e| unread(store, &e))?;
     let Some(mark) = mark::of(path).map_err(|e| unread(store, &e))? else { return Ok(There::default()) };
     let least = match (mark.is_closed(), noted.as_ref()) {
@@ -119,6 +125,13 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         return Err(format!("there is no {shown}"));
     }
     regular(from).map_err(|why| cannot(&why))?;
+    companion_of(store).map_or(Ok(()), Err)?;
+    if let (Ok(to), false) = (store.read_link(), store.exists()) {
+        return Err(format!(
+            "{target} is a link to {}, which is not there: mount what that lies on, or remove the link",
+            to.display()
+        ));
+    }
     let _held = held(store).map_err(|fault| fault.to_string())?;
     let from = from.canonicalize().map_err(|e| cannot(&e))?;
     companions(&from).map_err(|why| cannot(&why))?;
@@ -128,6 +141,11 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         return Err(format!("{shown} is open in a running linkr: take a copy of it with linkr backup"));
     }
     let log = mark::log_of(&from).map_err(|e| cannot(&e))?;
+    if let Some(why) = foreign::beside_it(&from, log, Noted::of(&from).as_ref())
+        .or_else(|| foreign::journal(&store, Noted::of(&store).as_ref()))
+    {
+        return Err(why);
+    }
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {target}: {e}");
     let new = Unfinished::new(&store).map_err(|e| writing(&e))?;
     fs::copy(&from, new.path()).map_err(|e| writing(&e))?;
@@ -143,6 +161,15 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         return Err(format!(
             "{shown} is no backup but a copy of a store that was open, which may lack writes that were acknowledged: \
              linkr restore --accept {shown} takes it for what it holds, after a check"
+        ));
+    }
+    if log == Log::Missing
+        && file.metadata().is_ok_and(|file| file.nlink() > 1)
+        && !is_closed(new.path()).map_err(|e| unread(&from, &e))?
+    {
+        return Err(format!(
+            "{shown} was open when its linkr ended, and has another name: its log may lie beside that, and would be missed; \
+             take that name, or a copy of this file"
         ));
     }
     let head = finish(new.path(), &from).map_err(|why| match logged {

@@ -265,3 +265,173 @@ fn a_store_whose_log_lies_beside_its_other_name_says_so() {
     store.health.files.release(); // the lock on the file itself
     refused(&path, "has another name, and its log may lie beside that");
 }
+
+/// Found by attack: the words told to remove a log that held writes nothing else had.
+#[test]
+fn a_log_that_alone_says_its_store_was_closed_is_never_to_be_moved_away() {
+    for script in ["rm linkr.db.lock", "mkdir z; mv linkr.db linkr.db-wal z; mv z/* ."] {
+        let (folder, path) = killed("closed in its log");
+        sh(&folder, script);
+        sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal"); // another file than the one that was noted
+        let why = open(&path).unwrap_err();
+        assert!(why.contains("linkr restore --accept") && !why.contains("away"), "{why}");
+        assert_eq!(restore(&path, &path, true).unwrap().head.seq, 10);
+        is_whole_with(&path, 10);
+    }
+}
+
+/// Found by attack: `--accept` took the log of an earlier moment over a store that lacked nothing.
+#[test]
+fn a_log_beside_a_file_that_is_closed_alone_is_moved_away_and_never_taken() {
+    let (folder, store) = copied("cp linkr.db-wal same_run");
+    let path = folder.file("linkr.db");
+    write(&store, 10..20);
+    drop(store);
+    let store = open(&path).unwrap();
+    write(&store, 20..30);
+    sh(&folder, "cp linkr.db-wal later_run; cp linkr.db-shm shm");
+    write(&store, 30..40);
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    for log in ["cp same_run", "cp later_run", "cp shm linkr.db-shm; cp later_run"] {
+        sh(&folder, &format!("{log} linkr.db-wal"));
+        refused(&path, "move ");
+        for why in
+            [restore(&path, &path, true).unwrap_err(), backup(&path, &folder.file("copy.db")).unwrap_err()]
+        {
+            assert!(why.contains("linkr.db-wal away") && !why.contains("--accept"), "{why}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        sh(&folder, "rm linkr.db-wal; rm -f linkr.db-shm");
+    }
+    is_whole_with(&path, 40);
+}
+
+/// The journal of a start that was killed, as it lay there before something else was written.
+fn journal(path: &Path, folder: &Folder) {
+    let db = Connection::open(path).unwrap();
+    for (name, value) in [("cache_size", 1), ("cache_spill", 1)] {
+        db.pragma_update(None, name, value).unwrap();
+    }
+    db.pragma_update(None, "journal_mode", "delete").unwrap();
+    db.execute_batch(
+        "BEGIN IMMEDIATE; UPDATE opened SET nonce = 7; UPDATE links SET record = zeroblob(5000)",
+    )
+    .unwrap();
+    db.execute_batch(
+        "CREATE TABLE filler (a); INSERT INTO filler SELECT zeroblob(3000) FROM links, links LIMIT 500",
+    )
+    .unwrap();
+    sh(folder, "cp linkr.db-journal journal");
+    db.execute_batch("ROLLBACK").unwrap();
+}
+
+/// Found by attack: it was rolled back into the store without a word, and destroyed it.
+#[test]
+fn a_journal_of_an_earlier_start_is_refused_before_it_is_rolled_back() {
+    let (folder, store) = copied("true");
+    let path = folder.file("linkr.db");
+    write(&store, 10..300);
+    drop(store);
+    journal(&path, &folder);
+    let store = open(&path).unwrap();
+    write(&store, 300..600);
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    sh(&folder, "cp journal linkr.db-journal");
+    refused(&path, "move ");
+    for why in [
+        backup(&path, &folder.file("copy.db")).unwrap_err(),
+        restore(&path, &folder.file("new.db"), true).unwrap_err(),
+        restore(&path, &path, true).unwrap_err(),
+    ] {
+        assert!(why.contains("linkr.db-journal away"), "{why}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    sh(&folder, "rm linkr.db-journal");
+    is_whole_with(&path, 600);
+    // After a crash.
+    let (crashed, path) = killed("some");
+    std::fs::copy(folder.file("journal"), crashed.file("linkr.db-journal")).unwrap();
+    refused(&path, "linkr.db-journal away");
+    sh(&crashed, "rm linkr.db-journal");
+    is_whole_with(&path, 10);
+}
+
+/// Found by attack: a new, empty store began without a word.
+#[test]
+fn a_store_that_is_gone_or_empty_while_its_note_knows_more_is_refused() {
+    for script in ["rm linkr.db", ": > linkr.db"] {
+        let (crashed, path) = killed("some");
+        sh(&crashed, &format!("rm linkr.db-wal linkr.db-shm; {script}"));
+        refused(&path, "linkr.db is gone or holds nothing, and the store got to change");
+        let (folder, store) = copied("true");
+        drop(store);
+        sh(&folder, &format!("cp linkr.db kept; {script}"));
+        refused(&folder.file("linkr.db"), "got to change 10: put ");
+        refused(&folder.file("linkr.db"), "to begin anew remove ");
+        restore(&folder.file("kept"), &folder.file("linkr.db"), true).unwrap();
+        is_whole_with(&folder.file("linkr.db"), 10);
+        sh(&folder, "rm linkr.db linkr.db.lock");
+        assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().seq, 0);
+    }
+}
+
+/// Found by attack: a log that was put back within the second of the last note was not looked at.
+#[test]
+fn a_store_that_was_touched_after_its_last_note_is_looked_through() {
+    let (folder, path) = killed("some");
+    let (mark, now) = (
+        of(&path).unwrap().unwrap(),
+        super::super::super::identity::Identity::of(&std::fs::metadata(&path).unwrap()),
+    );
+    let (folder2, other) = killed("some"); // one whose index nobody has read yet
+    drop((folder, path));
+    let doubts = || Noted::of(&other).unwrap().doubts(&mark, &now, Log::Holds);
+    assert!(!doubts());
+    sh(&folder2, "touch -d '5 seconds' linkr.db-wal");
+    assert!(doubts());
+    is_whole_with(&other, 10);
+}
+
+/// Found by attack: it opened, since the note said no more than the start did.
+#[test]
+fn a_file_closed_before_the_last_run_is_refused_when_the_log_of_that_run_is_gone() {
+    let (folder, path) = killed("older closed file");
+    sh(&folder, "cp older linkr.db; rm linkr.db-wal linkr.db-shm");
+    refused(&path, "was closed before its last linkr ran");
+    assert_eq!(restore(&path, &path, true).unwrap().head.seq, 10);
+    is_whole_with(&path, 10);
+}
+
+/// Found by attack: a store was taken for whole that no start could open, and one whose index had more entries than rows.
+#[test]
+fn what_is_ahead_of_the_head_and_an_index_with_more_entries_than_rows_are_not_whole() {
+    let (folder, store) = copied("true");
+    drop(store);
+    let why = |script: &str| {
+        sh(&folder, "cp linkr.db a.db");
+        let db = Connection::open(folder.file("a.db")).unwrap();
+        db.execute_batch(script).unwrap();
+        drop(db);
+        let db = Connection::open(folder.file("a.db")).unwrap();
+        check::whole(&db).unwrap().map_or_else(|why| why, |head| format!("whole to {}", head.seq))
+    };
+    assert_eq!(why("SELECT 1"), "whole to 10");
+    assert_eq!(why("INSERT INTO epochs VALUES (9, 1, 1, 1, 0, 0, 1)"), "its histories are ahead of its head");
+    assert_eq!(
+        why("INSERT INTO audit VALUES (11, 9, NULL, 1, 'a', 'b', 'c', NULL, NULL)"),
+        "its audit is ahead of its head"
+    );
+    // The index is hidden while its rows change.
+    let index = "UPDATE links SET delete_time = 1; CREATE TABLE was AS SELECT * FROM sqlite_schema WHERE name = 'links_deleted';
+        PRAGMA writable_schema = on; DELETE FROM sqlite_schema WHERE name = 'links_deleted'; PRAGMA writable_schema = reset;
+        UPDATE links SET delete_time = NULL;
+        PRAGMA writable_schema = on; INSERT INTO sqlite_schema SELECT * FROM was; PRAGMA writable_schema = reset";
+    assert_eq!(why(index), "its index links_deleted has 10 entries for 0 rows");
+    // A history that is ahead is gone past.
+    let db = Connection::open(folder.file("linkr.db")).unwrap();
+    db.execute_batch("INSERT INTO epochs VALUES (9, 1, 1, 1, 0, 0, 1)").unwrap();
+    drop(db);
+    assert_eq!(open(&folder.file("linkr.db")).unwrap().head().unwrap().epoch.counter, 10);
+}

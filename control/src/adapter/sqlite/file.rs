@@ -231,6 +231,15 @@ pub(super) fn companions(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Why a file may not get this name: SQLite or linkr would take it for their own beside a store, and write over it.
+pub(super) fn companion_of(to: &Path) -> Option<String> {
+    let name = to.as_os_str().to_str()?;
+    let store = BESIDE.iter().find_map(|ending| name.strip_suffix(ending))?;
+    Path::new(store).exists().then(|| {
+        format!("{name} would lie beside the store {store} under a name that is the store's own: give another name")
+    })
+}
+
 fn options() -> OpenOptions {
     let mut how = File::options();
     how.create(true).read(true).write(true).truncate(false).mode(own::MODE);

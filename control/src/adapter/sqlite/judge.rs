@@ -27,8 +27,8 @@ pub(super) enum Judged {
 pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
     let same = mark.is_of(now);
     match mark.closed_at() {
-        Some(at) if log == Log::Holds => closed_with_log(path, at, same, noted),
-        Some(at) => closed(path, mark, at, same, noted),
+        Some(at) if log == Log::Holds => closed_with_log(path, at, noted),
+        Some(at) => closed(path, mark, at, &Beside { same, log, noted }),
         None => opened(path, mark, now, log, noted),
     }
 }
@@ -46,31 +46,44 @@ pub(super) fn way_out(path: &Path) -> String {
     )
 }
 
-fn closed_with_log(path: &Path, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
+fn closed_with_log(path: &Path, at: Position, noted: Option<&Noted>) -> Judged {
     let shown = path.display();
     if noted.is_some_and(Noted::left) {
         return Judged::Cut(at);
     }
-    Judged::Refused(match same {
-        true => format!(
-            "{shown}-wal is a write-ahead log of another moment than {shown}, which was closed with all of its own: it would \
-             be written over {shown}, and destroy it; move {shown}-wal away"
-        ),
-        false => format!(
-            "{shown}-wal holds writes of another file than {shown}, which was closed with all of its own: together they \
-             would be neither; remove {shown}-wal, or put back what belongs together"
-        ),
-    })
+    // A log that is none of a file that is closed alone is known before.
+    Judged::Refused(format!(
+        "{shown} says that it was closed only with its write-ahead log {shown}-wal, which may hold writes that nothing else \
+         has: leave both where they are; linkr restore --accept {shown} takes them together, after a check"
+    ))
 }
 
-fn closed(path: &Path, mark: &Mark, at: Position, same: bool, noted: Option<&Noted>) -> Judged {
-    let least =
-        noted.filter(|noted| noted.witness.state != State::Closed).map_or(0, |noted| noted.witness.seq);
-    match same {
+/// What is known of a file that is closed.
+struct Beside<'a> {
+    same: bool,
+    log: Log,
+    noted: Option<&'a Noted>,
+}
+
+fn closed(path: &Path, mark: &Mark, at: Position, beside: &Beside<'_>) -> Judged {
+    let left = beside.noted.map(|noted| &noted.witness).filter(|witness| witness.state != State::Closed);
+    let least = left.map_or(0, |witness| witness.seq);
+    // A stop that is killed leaves its log, be it empty; one that got further than was noted is no older file.
+    let is_gone = beside.log == Log::Missing
+        && at.seq == least
+        && left.is_some_and(|witness| witness.state == State::Open && witness.log.is_some());
+    match beside.same {
         // After a clean stop an older one may be put back; after a crash nobody has said that it is meant.
         true if at.seq < least => {
             Judged::Refused(format!("{}; {}", older(path, at.seq, least), way_out(path)))
         }
+        true if is_gone => Judged::Refused(lacks(
+            path,
+            &format!(
+                "{shown} was closed before its last linkr ran, and the write-ahead log of that one, {shown}-wal, is gone",
+                shown = path.display()
+            ),
+        )),
         true => Judged::Good,
         false if mark.is_released() => Judged::Good,
         false => Judged::Moved(at),
@@ -141,12 +154,18 @@ fn log_is_gone(path: &Path, now: &Identity) -> Judged {
 }
 
 /// Whether a file without a mark may be opened.
-pub(super) fn unmarked(path: &Path, log: Log) -> Judged {
+pub(super) fn unmarked(path: &Path, log: Log, noted: Option<&Noted>) -> Judged {
     let shown = path.display();
+    let known = noted.map(|noted| &noted.witness).filter(|witness| witness.seq > 0 || witness.log.is_some());
     match std::fs::metadata(path).map_or(0, |file| file.len()) {
         0 if log == Log::Holds => Judged::Refused(format!(
             "{shown} holds nothing, and its write-ahead log {shown}-wal does: put {shown} back, or restore a backup, or move \
              {shown}-wal away to begin anew"
+        )),
+        0 if let Some(known) = known => Judged::Refused(format!(
+            "{shown} is gone or holds nothing, and the store got to change {}: put {shown} back, or restore a backup with \
+             linkr restore; to begin anew remove {shown}.lock",
+            known.seq
         )),
         _ => Judged::Good,
     }

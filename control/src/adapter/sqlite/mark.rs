@@ -36,10 +36,18 @@ pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(None);
     }
-    let db = match beside(path, "-wal").exists() {
+    read_by(&match beside(path, "-wal").exists() {
         true => connect::reader(path)?,
         false => connect::without_log(path)?, // else SQLite makes one, and nobody misses the one that was there
-    };
+    })
+}
+
+/// The mark in the file alone, whatever lies beside it.
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Option<Mark>> {
+    read_by(&connect::without_log(path)?)
+}
+
+fn read_by(db: &Connection) -> rusqlite::Result<Option<Mark>> {
     let moment = db.unchecked_transaction()?;
     let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'opened'";
     if moment.query_row(known, [], |_| Ok(())).optional()?.is_none() {

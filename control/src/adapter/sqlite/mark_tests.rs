@@ -149,7 +149,7 @@ fn a_log_beside_a_store_that_was_closed_elsewhere_is_refused() {
     store.close();
     drop(store);
     sh(&folder, "cp linkr.db other.db; cp foreign other.db-wal");
-    refused(&folder.file("other.db"), "holds writes of another file");
+    refused(&folder.file("other.db"), "other.db-wal away");
 }
 
 #[test]

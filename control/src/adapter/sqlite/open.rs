@@ -5,7 +5,7 @@ use super::file::{Claimed, OpenFault};
 use super::judge::{self, Judged};
 use super::mark::{self, Log, Mark};
 use super::witness::{self, Noted, State};
-use super::{check, connect, read};
+use super::{check, connect, foreign, read};
 use crate::adapter::schema;
 use crate::model::StoreFault;
 use crate::seal::SECRET;
@@ -29,7 +29,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let files = Claimed::new(path)?;
     let failed = |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot open the store {shown}: {e}"));
     let broken = |e: &rusqlite::Error| match super::fault(e) {
-        StoreFault::Corrupt(_) => failed(&format!("{e}; give another file or restore a backup")),
+        StoreFault::Corrupt(_) => failed(&format!("{e}; {}", judge::way_out(path))),
         _ => failed(e), // the disk's fault says nothing about the file
     };
     let noted = Noted::of(&files.path); // before SQLite looks at the log
@@ -37,13 +37,19 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
         return Err(OpenFault::new(judge::lacks(path, &why)));
     }
-    connect::roll_back(&files.path).map_err(|e| broken(&e))?;
+    if let Some(why) = foreign::beside_it(&files.path, log, noted.as_ref()) {
+        return Err(OpenFault::new(why));
+    }
+    let rolled_back = connect::roll_back(&files.path).map_err(|e| broken(&e))?;
     let marked = mark::of(&files.path).map_err(|e| broken(&e))?;
     let judged = match marked.as_ref() {
         Some(mark) => judge::judge(path, mark, &files.identity, log, noted.as_ref()),
-        None => judge::unmarked(&files.path, log),
+        None => judge::unmarked(path, log, noted.as_ref()),
     };
     match judged {
+        Judged::Good if rolled_back && let Some(at) = marked.as_ref().and_then(Mark::closed_at) => {
+            look_through(path, &files, at)?;
+        }
         Judged::Good | Judged::Cut(_) => {}
         Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
         Judged::Refused(why) => return Err(OpenFault::new(why)),
@@ -56,25 +62,31 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let goes_on = match (marked.as_ref(), noted.as_ref()) {
         (Some(mark), Some(noted)) if !mark.is_closed() || log == Log::Holds => {
             let closed_at = mark.closed_at();
-            let doubted = closed_at.is_some() || noted.doubts(mark, &files.identity, log);
+            let doubted = rolled_back || closed_at.is_some() || noted.doubts(mark, &files.identity, log);
             let ends = Ends { file: &files.path, least: noted.witness.seq, closed_at, doubted };
             recovered(path, &connection, &ends)?;
             ended(path, &connection, mark)?
         }
         _ => None,
     };
+    let nonce = goes_on.unwrap_or_else(mark::new_nonce);
+    let seq = read::head(&connection).map_or(0, |head| head.seq); // a new store has none
+    let note = |witness: &mut witness::Witness| {
+        (witness.nonce, witness.state, witness.seq) = (nonce, State::Open, seq);
+        witness.log = None;
+    };
     if goes_on.is_none() {
+        // Before there is a journal, which belongs to a start that has noted no log yet.
+        files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| failed(&e))?;
         without_log(&connection);
     }
     runner.run(&mut connection).map_err(|e| match schema::told(&e) {
         Some(why) => refused(why),
         None => failed(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
     })?;
-    let nonce = goes_on.unwrap_or_else(mark::new_nonce);
-    let seq = read::head(&connection).map_or(0, |head| head.seq); // a new store has none
     // Before the mark: a store that is closed may have any note beside it, one that is open has its own.
     let note = |witness: &mut witness::Witness| {
-        (witness.nonce, witness.state, witness.seq) = (nonce, State::Open, seq);
+        note(witness);
         witness.log = witness::log_file(&files.path); // one that somebody else has open is still there
     };
     files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| failed(&e))?;
@@ -91,7 +103,9 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     };
     begin().map_err(|e| broken(&e))?;
     files.log_is_open().map_err(|e| failed(&e))?;
-    files.note(|witness| witness.log = witness::log_file(&files.path)).map_err(|e| failed(&e))?;
+    let log_is_noted = files.note(|witness| witness.log = witness::log_file(&files.path));
+    // On disk: without it a power cut would not tell that the log is missed.
+    log_is_noted.and_then(|()| files.note_is_kept()).map_err(|e| failed(&e))?;
     if !files.names(nonce) {
         return Err(read_by_another(path));
     }
@@ -230,7 +244,8 @@ fn begin_history(connection: &Connection) -> rusqlite::Result<()> {
     let least = if make_secret(connection)? { crate::clock::unix_ms() / 60_000 } else { 0 };
     connection.execute(
         "UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, fork_seq = head, \
-         epoch_counter = max(epoch_counter + 1, ?2), epoch_random = ?1",
+         epoch_counter = max(epoch_counter + 1, ?2, (SELECT coalesce(max(counter), 0) + 1 FROM epochs)), \
+         epoch_random = ?1",
         params![crate::random::u32(), least],
     )?;
     connection.execute(

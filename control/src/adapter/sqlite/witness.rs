@@ -21,6 +21,8 @@ const SECOND: i64 = 1_000_000_000;
 /// that keeps whole seconds rounds them, two at a time.
 const APART: i64 = SECOND / 10;
 const APART_ROUNDED: i64 = 2 * SECOND;
+/// Written so long after its last note, a file of the store was written by another program than linkr.
+const TOUCHED: i64 = 2 * SECOND;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -178,7 +180,10 @@ impl Noted {
             Log::Empty => mark.is_of_boot(now) && self.log == Held::Less,
             Log::Holds => {
                 let all = mark.is_of_boot(now) && self.log == Held::All;
-                !all || file >= behind || file < self.witness.written
+                // A linkr that writes notes that each second.
+                let touched =
+                    self.witness.at != 0 && file.max(behind) > self.witness.at.saturating_add(TOUCHED);
+                !all || touched || file >= behind || file < self.witness.written
             }
         }
     }
