@@ -89,13 +89,7 @@ pub fn find(method: &str, path: &str) -> Result<Found, Fault> {
     if known.is_empty() {
         return Err(Fault::NoRoute);
     }
-    let found = known.into_iter().find(|found| found.route.http.method == method).ok_or(Fault::NoMethod)?;
-    // A `:` is in no code: what stands behind it is a verb that there is not.
-    let code = found.caught.last().filter(|_| found.route.parts.last() == Some(&Part::Rest));
-    match code {
-        Some(code) if found.route.verb.is_none() && code.contains(':') => Err(Fault::NoRoute),
-        _ => Ok(found),
-    }
+    known.into_iter().find(|found| found.route.http.method == method).ok_or(Fault::NoMethod)
 }
 
 /// The methods that a path is known with, as `Allow` says them.
@@ -121,7 +115,13 @@ fn at(path: &str) -> Vec<Found> {
         fitting.filter_map(|route| Some(Found { route, caught: route.caught(path)? })).collect()
     };
     let with_verb = if verb.is_some() { of(verb, before) } else { Vec::new() };
-    if with_verb.is_empty() { of(None, path) } else { with_verb }
+    let mut known = if with_verb.is_empty() { of(None, path) } else { with_verb };
+    // A `:` is in no code: what stands behind it is a verb that there is not.
+    known.retain(|found| {
+        let is_code = found.route.verb.is_none() && found.route.parts.last() == Some(&Part::Rest);
+        !is_code || found.caught.last().is_none_or(|code| !code.contains(':'))
+    });
+    known
 }
 
 impl Route {
@@ -280,8 +280,11 @@ impl Found {
         for piece in pattern.split('/') {
             match (piece, piece.starts_with('*').then(|| caught.next()).flatten()) {
                 (_, Some(text)) => {
-                    let piece = unescaped(text).map_err(|why| Fault::invalid("name", why))?;
-                    named.push(piece.into_owned());
+                    let text = unescaped(text).map_err(|why| Fault::invalid("name", why))?;
+                    if named.last().is_some_and(|before| before == "domains") && text.contains('/') {
+                        return Err(Fault::invalid("name", "has a / in its domain"));
+                    }
+                    named.push(text.into_owned());
                 }
                 (word, None) => named.push(word.to_owned()),
             }

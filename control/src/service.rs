@@ -115,7 +115,7 @@ impl Service {
     ) -> Result<Wanted, Fault> {
         let drawing = Drawing::new(request, domain)?;
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
-        let given = match request.link_id.as_str() {
+        let given = match codes::given(request)? {
             "" => None,
             code => Some(domain.key(&self.rules.code(code, "code")?)),
         };
@@ -158,6 +158,7 @@ impl Service {
     ) -> Result<Item, Fault> {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
         let key = self.key(caller, &link.name).await?;
+        stays(link)?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
         let mut fields = self.rules.fields(link, mask)?;
         for field in &mut fields {
@@ -203,6 +204,18 @@ impl Service {
     fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
         wire::link(row, &self.reach.name(row.key.domain()), epoch)
     }
+}
+
+/// A change moves no link: what it says of its place has to be so already.
+fn stays(link: &v1::Link) -> Result<(), Fault> {
+    let (domain, code) = name::split(&link.name)?;
+    if !link.code.is_empty() && !link.code.eq_ignore_ascii_case(code) {
+        return Err(Fault::invalid("code", "is of another link: it cannot change"));
+    }
+    if !link.domain.is_empty() && name::domain(&link.domain, "domain")? != domain {
+        return Err(Fault::invalid("domain", "is another: it cannot change"));
+    }
+    Ok(())
 }
 
 /// A link that was only checked, without the code that was drawn for it.

@@ -64,14 +64,22 @@ async fn all(
     }
 }
 
+/// A key that nobody got is of no use, and nobody would know: also where a reader has gone this is no quiet end.
 fn made(key: &Key, api: &Api) -> Result<(), Fault> {
-    match api.output {
+    let written = match api.output {
         Output::Json => out::json(&proto::json::value(key)),
         Output::Text => {
             out::note(&format!("{} of {}; it is not shown again", id(key), key.client));
             out::line(&key.secret)
         }
-    }
+    };
+    let id = id(key);
+    written.map_err(|_| {
+        Fault::new(format_args!(
+            "key {id} was made, but standard output did not take it, and it is shown nowhere else: linkr keys revoke {id}, and \
+             make another"
+        ))
+    })
 }
 
 fn line(key: &Key) -> String {

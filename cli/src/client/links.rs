@@ -13,6 +13,7 @@ use tonic::{Response, Status};
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     match command {
         LinkCommand::Create { target, code, drawn, changes, flatten, request_id, ack, server } => {
+            code.as_deref().map_or(Ok(()), |code| not_empty("code", code))?;
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
             let request = v1::CreateLinkRequest {
@@ -193,10 +194,21 @@ fn set(
 ) -> Result<Vec<String>, Fault> {
     let mut mask = Vec::new();
     for (field, text) in given {
+        if !matches!(field, "title" | "note") {
+            not_empty(&field.replace('_', "-"), &text)?;
+        }
         set_cell(link, field, &text).map_err(|why| Fault::new(format_args!("{field} {text} {why}")))?;
         mask.push(field.to_owned());
     }
     Ok(mask)
+}
+
+/// A variable that is not set must not drop what was meant to limit a link.
+fn not_empty(flag: &str, text: &str) -> Result<(), Fault> {
+    match text.trim() {
+        "" => Err(Fault::new(format_args!("--{flag} is empty: give a value, or leave it out"))),
+        _ => Ok(()),
+    }
 }
 
 /// Shells eat quotes: an etag without them is meant with them.
@@ -204,5 +216,22 @@ pub fn quoted(etag: Option<String>) -> String {
     match etag {
         Some(etag) if !etag.starts_with('"') => format!("\"{etag}\""),
         etag => etag.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by attack: with a variable that was not set, a link that was to end never did.
+    #[test]
+    fn an_empty_flag_drops_no_limit() {
+        let given = |field, text: &str| set(&mut v1::Link::default(), [(field, text.to_owned())].into_iter());
+        for field in ["expire_time", "not_before", "max_age", "status", "query", "class"] {
+            let refused = given(field, " ").unwrap_err();
+            let refused = refused.message();
+            assert!(refused.contains(&format!("--{} is empty", field.replace('_', "-"))), "{refused}");
+        }
+        assert_eq!(given("title", "").unwrap(), ["title"]);
     }
 }

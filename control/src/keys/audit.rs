@@ -15,14 +15,16 @@ impl Keys {
         request: &v1::ListAuditRequest,
     ) -> Result<v1::ListAuditResponse, Fault> {
         let name = request.name.clone();
-        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let is_known = name.is_empty() || ["keys/", "domains/"].iter().any(|kind| name.starts_with(kind));
+        if !is_known || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Fault::invalid("name", "is neither keys/… nor domains/…"));
         }
         let size = page_size(request.page_size, LARGEST_PAGE)?;
         let below = match request.page_token.as_str() {
             "" => i64::MAX,
             token => {
-                token.parse().map_err(|_| Fault::invalid("page_token", "is none that this list gave out"))?
+                let below = token.parse().ok().filter(|below: &i64| *below > 0 && below.to_string() == token);
+                below.ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?
             }
         };
         let (entries, next) = self.kept.audit(caller, name, below, size).await?;

@@ -36,7 +36,7 @@ impl Drawing {
             _ => return Err(Fault::invalid("code_length", format!("is not {FEWEST} to {MOST}"))),
         };
         let wishes = !request.code_prefix.is_empty() || request.code_length > 0 || request.code_alphabet > 0;
-        if wishes && !request.link_id.is_empty() {
+        if wishes && !given(request)?.is_empty() {
             return Err(Fault::invalid("code", "is given: there is nothing to draw"));
         }
         let mut alphabet = alphabet.bytes();
@@ -52,6 +52,20 @@ impl Drawing {
     /// A code.
     pub fn draw(&self) -> Result<Code, Fault> {
         name::code(&format!("{}{}", self.prefix, drawn(&self.alphabet, self.length)), "code_prefix")
+    }
+}
+
+/// The code that a request asks for, as itself or its link says; empty: one is drawn.
+pub fn given(request: &v1::CreateLinkRequest) -> Result<&str, Fault> {
+    one_of(&request.link_id, request.link.as_ref().map_or("", |link| &link.code), "code", "link_id")
+}
+
+/// What two fields say, of which one may be empty.
+pub fn one_of<'a>(one: &'a str, other: &'a str, field: &'static str, of: &str) -> Result<&'a str, Fault> {
+    match (one, other) {
+        ("", text) | (text, "") => Ok(text),
+        (one, other) if one == other => Ok(one),
+        _ => Err(Fault::invalid(field, format!("is another than {of}"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
 use super::claims::Turn;
+use super::codes::one_of;
 use super::directory::Domains;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
@@ -24,7 +25,8 @@ impl Service {
         request: &v1::CreateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
         let asked = asked!(caller, "CreateDomain", request)?;
-        let name = name::domain(&request.domain_id, "domain_id")?;
+        let own = request.domain.as_ref().map_or("", |domain| &domain.domain);
+        let name = name::domain(one_of(&request.domain_id, own, "domain", "domain_id")?, "domain_id")?;
         caller.bound.touch(name.as_str())?;
         if name.is_default() {
             return Err(Fault::Exists(names::domain("-")));
@@ -101,6 +103,9 @@ impl Service {
         let domain = request.domain.as_ref().ok_or_else(|| Fault::invalid("domain", "is missing"))?;
         let name = name::parent(&domain.name, "name")?;
         caller.bound.touch(name.as_str())?;
+        if !domain.domain.is_empty() && name::domain(&domain.domain, "domain")? != name {
+            return Err(Fault::invalid("domain", "is another: it cannot change"));
+        }
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
         let turn = self.reach.turn().await;
         let known = self.reach.of(caller).domains_now().await?;

@@ -75,15 +75,21 @@ async fn read_chunks(
     mut messages: Streaming<v1::ImportLinksRequest>,
     chunks: mpsc::Sender<Sent>,
 ) {
-    let mut import = None;
+    let (mut import, mut parent) = (None, String::new());
     loop {
         let sent = match messages.message().await {
             Ok(None) => return,
             Err(broken) => Err(Err(broken)),
             Ok(Some(message)) => {
                 let begun = match import.take() {
+                    Some(_) if !message.parent.is_empty() && message.parent != parent => {
+                        Err(Fault::invalid("parent", "is another than that of the first message"))
+                    }
                     Some(begun) => Ok(begun),
-                    None => service.begin_import(caller, &message).await,
+                    None => {
+                        parent.clone_from(&message.parent);
+                        service.begin_import(caller, &message).await
+                    }
                 };
                 match begun {
                     Ok(begun) => {

@@ -18,7 +18,7 @@ use crate::{Caller, Fault};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prost_reflect::DynamicMessage;
@@ -50,7 +50,12 @@ async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
     let route = found.route;
     let caller = request.extensions().get::<Caller>().cloned().ok_or(Fault::Internal)?;
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
-    let body = if route.http.body.is_empty() { None } else { Some(body(route, request).await) };
+    let body = if route.http.body.is_empty() {
+        no_body(request.into_body()).await?;
+        None
+    } else {
+        Some(body(route, request).await)
+    };
     let message = request::message(&caller, &found, &uri, &headers, body).await?;
     if route.call.gives_stream {
         return watch(&calls, &caller, &message).await;
@@ -62,7 +67,34 @@ async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
     let shape = shape(route.call.output.full_name()).ok_or(Fault::Internal)?;
     let few = answer.len() <= SMALL;
     let said = move || said(shape, &answer, made);
-    if few { said() } else { heavy(&caller, said).await? }
+    let response = if few { said() } else { heavy(&caller, said).await? }?;
+    Ok(if route.http.method == "GET" { unless_known(&headers, response) } else { response })
+}
+
+/// A call that is said by its path, its parameters and its headers: what stands in a body would be passed over.
+async fn no_body(body: Body) -> Result<(), Fault> {
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        if part.map_or(true, |part| !part.is_empty()) {
+            return Err(Fault::invalid("body", "is not taken by this call, which is said without one"));
+        }
+    }
+    Ok(())
+}
+
+/// Who has this version already is not sent it again (RFC 9110, section 13.1.2).
+fn unless_known(headers: &HeaderMap, response: Response) -> Response {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let Some((known, etag)) = known.zip(response.headers().get(header::ETAG)) else { return response };
+    let is_known = known.trim() == "*"
+        || request::entity_tags(known)
+            .is_some_and(|tags| tags.iter().any(|tag| tag.as_bytes() == etag.as_bytes()));
+    if !is_known {
+        return response;
+    }
+    let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
+    unchanged.headers_mut().insert(header::ETAG, etag.clone());
+    unchanged
 }
 
 async fn body(route: &Route, mut request: Request) -> Result<Bytes, Fault> {

@@ -184,7 +184,7 @@ async fn a_domain_through_its_life() {
             ("GET /v1/domains/none.example", Value::Null, "DOMAIN_NOT_FOUND", Value::Null),
             ("PATCH /v1/domains/none.example", json!({"class": "normal"}), "DOMAIN_NOT_FOUND", Value::Null),
             ("PATCH /v1/domains/go.example", json!({"strict_hosts": true}), "INVALID", json!("strict_hosts")),
-            ("PATCH /v1/domains/go.example", json!({"domain": "x"}), "INVALID", json!("body")),
+            ("PATCH /v1/domains/go.example", json!({"domain": "x"}), "INVALID", json!("domain")),
             ("PATCH /v1/domains/go.example", json!({"hosts": []}), "INVALID", json!("hosts")),
             ("POST /v1/domains", json!({"domain": "a_b"}), "INVALID", json!("domain_id")),
             ("POST /v1/domains", json!({"domain": "-"}), "EXISTS", Value::Null),

@@ -70,7 +70,8 @@ async fn options_of_a_write() {
         ("GET /v1/links/a%20b", "name"),
         ("GET /v1/links/a?x=1", "x"),
     ] {
-        let reply = world.raw(call, &[kind], body.clone()).await;
+        let body = if call.starts_with("GET") { Vec::new() } else { body.clone() };
+        let reply = world.raw(call, &[kind], body).await;
         assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!(field)), "{call}");
     }
     let broken = world.raw("POST /v1/links", &[kind], b"{\"target\":".to_vec()).await;
@@ -102,9 +103,16 @@ async fn request_ids_and_methods() {
 async fn a_malformed_if_match_is_named() {
     let world = World::new().await;
     world.rest("POST /v1/links", json!({"code": "a", "target": "https://a.example/"})).await;
-    for (given, status) in [("1", 400), ("\"1", 400), ("\"1\" x", 400), ("\"1\",", 400), ("*, \"1\"", 400)]
-        .into_iter()
-        .chain([("\"x\"", 412), ("W/\"1\"", 412), ("\"8\", \"9\"", 412), ("\"1\"", 200)])
+    for (given, status) in [
+        ("1", 400),
+        ("\"1", 400),
+        ("\"1\" x", 400),
+        ("\"1\",", 400),
+        ("*, \"1\"", 400),
+        ("\"8\", \"9\"", 400),
+    ]
+    .into_iter()
+    .chain([("\"x\"", 412), ("W/\"1\"", 412), ("\"1\"", 200)])
     {
         let reply = world.raw("DELETE /v1/links/a", &[("if-match", given)], Vec::new()).await;
         assert_eq!(reply.status, status, "{given}");

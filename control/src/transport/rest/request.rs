@@ -30,6 +30,7 @@ pub async fn message(
     body: Option<Result<Bytes, Fault>>,
 ) -> Result<DynamicMessage, Fault> {
     let route = found.route;
+    known(route, headers)?;
     let mut message = DynamicMessage::new(route.input.message.clone());
     let etag = if route.input.member("request_id").is_some() {
         written(route, headers, &mut message)?
@@ -58,9 +59,32 @@ pub async fn message(
     if let (Some(etag), Some(resource)) = (etag, route.resource())
         && let Value::Message(resource) = message.get_field_mut(&resource.field)
     {
+        let own = resource.get_field_by_name("etag").and_then(|own| own.as_str().map(str::to_owned));
+        if own.is_some_and(|own| !own.is_empty() && own != etag) {
+            return Err(Fault::invalid("etag", "is another than If-Match"));
+        }
         resource.set_field_by_name("etag", Value::String(etag));
     }
     Ok(message)
+}
+
+/// Whoever gives a condition, or a name for a retry, relies on it: a call that does not know it is not made.
+fn known(route: &Route, headers: &HeaderMap) -> Result<(), Fault> {
+    let reads = route.http.method == "GET";
+    let has_versions = route.takes_etag() || route.is_batch();
+    let named = route.input.member("request_id").is_some();
+    for (name, is_known, why) in [
+        ("idempotency-key", named, "is not known to this call: a second one is carried out like the first"),
+        ("if-match", has_versions, "is not known to this call: it is for changes of what has an etag"),
+        ("if-none-match", reads, "is for reads: a change takes If-Match"),
+        // Without a date of the last change nobody has to look at it in a read (RFC 9110, section 13.1.4).
+        ("if-unmodified-since", reads, "is not known: a change takes If-Match"),
+    ] {
+        if !is_known && headers.contains_key(name) {
+            return Err(Fault::invalid(name, why));
+        }
+    }
+    Ok(())
 }
 
 /// What the headers of a write say; an etag that belongs into the resource comes back.
@@ -74,8 +98,15 @@ fn written(
     if etag.is_empty() || etag == "*" {
         return Ok(None); // any version (RFC 9110, section 13.1.1); that there is one is checked anyway
     }
-    if !entity_tags(&etag) {
-        return Err(Fault::invalid("if-match", "is neither * nor an etag in quotes such as \"17\""));
+    match entity_tags(&etag).as_deref() {
+        Some([_]) => {}
+        Some(_) => {
+            return Err(Fault::invalid(
+                "if-match",
+                "has more than one etag: give that of the version you mean",
+            ));
+        }
+        None => return Err(Fault::invalid("if-match", "is neither * nor an etag in quotes such as \"17\"")),
     }
     if route.is_batch() {
         // Each item has an etag of its own: one for all would be wrong for all but one.
@@ -88,20 +119,22 @@ fn written(
     Ok(Some(etag).filter(|_| route.takes_etag()))
 }
 
-/// One or more entity tags. Which versions they name is not asked here: a tag that is not ours matches none.
-pub fn entity_tags(text: &str) -> bool {
-    let mut rest = text;
+/// Entity tags with their quotes, weak ones without `W/`; `None`: it is no list of them. Which versions they name is not
+/// asked here: a tag that is not ours matches none.
+pub fn entity_tags(text: &str) -> Option<Vec<&str>> {
+    let (mut rest, mut tags) = (text, Vec::new());
     loop {
         let tag = rest.trim_start_matches([' ', '\t']);
-        let Some(tag) = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"') else { return false };
-        let Some((inside, behind)) = tag.split_once('"') else { return false };
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let (inside, behind) = tag.strip_prefix('"')?.split_once('"')?;
         if inside.contains(' ') {
-            return false;
+            return None;
         }
+        tags.push(&tag[..inside.len() + 2]);
         let behind = behind.trim_start_matches([' ', '\t']);
         match behind.strip_prefix(',') {
             Some(more) => rest = more,
-            None => return behind.is_empty(),
+            None => return behind.is_empty().then_some(tags),
         }
     }
 }
@@ -201,6 +234,7 @@ pub fn with_body(
     name: Option<&str>,
 ) -> Result<DynamicMessage, Wrong> {
     if let Some(resource) = route.resource() {
+        is_of(&members, route, name)?;
         let given = resource_of(resource, members)?;
         with_resource(route, &mut message, given, name, "body")?;
         return Ok(message);
@@ -225,6 +259,25 @@ pub fn with_body(
         }
     }
     Ok(message)
+}
+
+/// A resource that is changed may say its name and domain, as an answer has them: they are those of the path.
+fn is_of(members: &Members, route: &Route, name: Option<&str>) -> Result<(), Wrong> {
+    let Some(name) = name.filter(|_| route.named().is_some_and(|field| field.contains('.'))) else {
+        return Ok(());
+    };
+    let domain = name.split('/').nth(1).unwrap_or_default();
+    for (member, tree) in members {
+        let right = match member.as_str() {
+            "name" => name,
+            "domain" => domain,
+            _ => continue,
+        };
+        if matches!(tree, Tree::Text(own) if !own.is_empty() && !own.eq_ignore_ascii_case(right)) {
+            return Err(Wrong::new(member, "is of another than the path"));
+        }
+    }
+    Ok(())
 }
 
 fn dotted(wrong: &Wrong) -> String {
