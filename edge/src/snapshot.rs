@@ -97,10 +97,7 @@ fn own_file(path: &Path) -> Result<(), StartFault> {
 
 /// `FILE.ending`.
 pub fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    name.into()
+    proto::own::beside(path, &format!(".{ending}"))
 }
 
 /// Now, by the wall clock, in Unix milliseconds.

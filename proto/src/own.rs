@@ -4,7 +4,7 @@
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// For the owner alone.
 pub const MODE: u32 = 0o600;
@@ -77,6 +77,14 @@ pub fn regular(kind: FileType) -> Result<()> {
         _ => "a device",
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("it is {what} and no file")))
+}
+
+/// The name of a file and an ending: `PATH-wal`, `PATH.lock`.
+#[must_use]
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// The folder that a file is in.

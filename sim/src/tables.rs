@@ -70,12 +70,16 @@ impl Tables {
 
     /// The version of a domain, if there is one of this name.
     pub fn version(&self, name: &Domain) -> Option<Seq> {
-        self.domains.values().find(|row| row.rules.name == *name).map(|row| row.version)
+        self.named(name).map(|row| row.version)
+    }
+
+    fn named(&self, name: &Domain) -> Option<&DomainRow> {
+        self.domains.values().find(|row| row.rules.name == *name)
     }
 
     /// What a store finds for a write of a domain.
     pub fn domain(&self, item: &DomainItem) -> DomainFound {
-        let row = self.domains.values().find(|row| row.rules.name == item.name).cloned();
+        let row = self.named(&item.name).cloned();
         let id_taken =
             matches!(&item.intent, DomainIntent::Create { id, .. } if self.domains.contains_key(id));
         DomainFound { row, has_links: false, id_taken, count: self.domains.len(), answer: None }

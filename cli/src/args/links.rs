@@ -89,7 +89,7 @@ pub enum LinkCommand {
     },
     /// Counts links
     Count {
-        /// Which ones, as for 'link list'
+        /// The links to count, as for 'link list'
         #[arg(long, default_value = "", hide_default_value = true)]
         filter: String,
         /// Deleted links too

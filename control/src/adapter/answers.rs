@@ -1,4 +1,4 @@
-//! What is kept of an answer for the request that may come again: a `linkr.v1` message.
+//! The answers that a store keeps for requests that may come again, as bytes: each is a `linkr.v1` message.
 
 use crate::wire;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use link::Position;
 use prost::Message;
 use proto::v1;
 
-/// Of a batch a `BatchLinksResponse`, of any other request the last `Link`.
+/// Encodes the answer of a request: a `BatchLinksResponse` for a batch, its last `Link` for any other.
 pub(super) fn links(answered: &Answered<'_>) -> Bytes {
     let links = answered.links.iter().map(|named| wire::link(named.row, named.domain, answered.epoch));
     match answered.kind {

@@ -40,7 +40,7 @@ pub(super) fn to_bytes(row: &Row) -> Bytes {
     stored.encode_to_vec().into()
 }
 
-/// What [`to_bytes`] made; [`StoreFault::Corrupt`] when it did not.
+/// Decodes the bytes of [`to_bytes`]; [`StoreFault::Corrupt`] where they are none.
 pub(super) fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Row, StoreFault> {
     let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a row of the audit: {what}"));
     let stored = StoredRow::decode(bytes).map_err(|e| wrong(&e))?;

@@ -65,6 +65,9 @@ pub(super) fn domain(
     Ok(DomainRow { id: DomainId(id), version, rules, create_time, update_time })
 }
 
+/// Rows of a read that is no page: more than a table holds.
+pub(super) const ALL: usize = i64::MAX as usize;
+
 /// A row of `keys`, from its columns: made, expires, revoked, last used.
 pub(super) fn key(
     id: String,

@@ -112,7 +112,7 @@ impl Sqlite {
 
     /// Whether the disk takes so many bytes. Where it was full, the log still takes a few rows.
     fn has_room(&self, bytes: usize) -> Result<(), StoreFault> {
-        let path = identity::beside(&self.path, ".room");
+        let path = proto::own::beside(&self.path, ".room");
         let tried = proto::own::open(&path).and_then(|mut file| {
             file.set_len(0)?; // left by one that was killed
             file.write_all(&vec![0; bytes])?;

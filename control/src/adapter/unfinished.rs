@@ -1,6 +1,6 @@
 //! A copy on its way: under another name until it is whole and on disk. What it holds is not known here.
 
-use proto::own::folder_of;
+use proto::own::{beside, folder_of};
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) struct Unfinished {
 
 /// Copies on their way to `to` that nobody works on any more: whoever did was killed.
 pub fn left(to: &Path) -> Vec<PathBuf> {
-    let Some(front) = to.file_name().map(|name| named(Path::new(name), NEW)) else { return Vec::new() };
+    let Some(front) = to.file_name().map(|name| beside(Path::new(name), NEW)) else { return Vec::new() };
     let is_left = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let number = name.strip_prefix(front.as_os_str().as_encoded_bytes());
@@ -31,7 +31,7 @@ pub fn left(to: &Path) -> Vec<PathBuf> {
 impl Unfinished {
     /// Made for its owner alone, under a name that nobody else has.
     pub fn new(to: &Path) -> std::io::Result<Self> {
-        let path = named(to, &format!("{NEW}{:08x}", crate::random::u32()));
+        let path = beside(to, &format!("{NEW}{:08x}", crate::random::u32()));
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
         let _ = file.try_lock(); // where there are no locks, nobody is told of what is left
         Ok(Self { path, _file: file })
@@ -55,7 +55,7 @@ impl Unfinished {
 
     fn remove(&self) {
         for ending in ["", "-wal", "-shm", "-journal"] {
-            let _ = fs::remove_file(named(&self.path, ending)); // most are not there
+            let _ = fs::remove_file(beside(&self.path, ending)); // most are not there
         }
     }
 }
@@ -64,12 +64,6 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         self.remove();
     }
-}
-
-fn named(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 #[cfg(test)]
@@ -82,19 +76,19 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let to = folder.join("a");
         for ending in [".new", ".new-wal", ".new-journal"] {
-            fs::write(named(&to, ending), "mine").unwrap();
+            fs::write(beside(&to, ending), "mine").unwrap();
         }
         drop(Unfinished::new(&to).unwrap());
         let (one, other) = (Unfinished::new(&to).unwrap(), Unfinished::new(&to).unwrap());
         one.becomes(&to).unwrap();
         assert!(other.path().exists(), "two at once");
         assert!(left(&to).is_empty(), "it is worked on");
-        fs::write(named(&to, ".new-0badcafe"), "of one that was killed").unwrap();
-        assert_eq!(left(&to), [named(&to, ".new-0badcafe")]);
-        fs::remove_file(named(&to, ".new-0badcafe")).unwrap();
+        fs::write(beside(&to, ".new-0badcafe"), "of one that was killed").unwrap();
+        assert_eq!(left(&to), [beside(&to, ".new-0badcafe")]);
+        fs::remove_file(beside(&to, ".new-0badcafe")).unwrap();
         drop(other);
         for ending in [".new", ".new-wal", ".new-journal"] {
-            assert_eq!(fs::read(named(&to, ending)).unwrap(), b"mine");
+            assert_eq!(fs::read(beside(&to, ending)).unwrap(), b"mine");
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
         fs::remove_dir_all(&folder).unwrap();

@@ -51,6 +51,7 @@ const PIECE: usize = 16 * 1024;
 
 /// What a call was let in with.
 struct Admission {
+    call: &'static Call,
     caller: Caller,
     /// Who holds what the call takes.
     holder: Holder,
@@ -63,15 +64,15 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
     let grpc = is_grpc(request.headers());
     let (method, admitted) = guard.admit(&request, grpc);
     match admitted {
-        Ok(Admission { caller, holder, known, mut place }) => {
+        Ok(Admission { call: rule, caller, holder, known, mut place }) => {
             if let Some(place) = &mut place {
                 place.turn().await;
             }
             let seat = request.extensions().get::<Peer>().map(|peer| peer.seat.clone());
             let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
             let of = Of {
-                streams: grpc && table::streams(request.uri().path()),
-                most: if grpc { table::most(request.uri().path()) } else { usize::MAX },
+                streams: grpc && rule.streams,
+                most: if grpc { rule.most } else { usize::MAX },
                 pace: caller.pace.clone(),
             };
             let (mut head, body) = request.into_parts();
@@ -144,7 +145,7 @@ impl Guard {
         }
     }
 
-    fn enter(&self, call: &Call, request: &Request) -> Result<Admission, Fault> {
+    fn enter(&self, call: &'static Call, request: &Request) -> Result<Admission, Fault> {
         let id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| id.0.clone());
         let caller = Caller { request_id: id, ..Caller::anyone("") };
         let peer = request.extensions().get::<Peer>();
@@ -160,7 +161,7 @@ impl Guard {
                 _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
             };
             let place = self.limits.places.take(call.name, holder.clone(), &caller.bound)?;
-            return Ok(Admission { caller, holder, known: None, place });
+            return Ok(Admission { call, caller, holder, known: None, place });
         };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
@@ -195,7 +196,7 @@ impl Guard {
         known.note_use();
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
         let caller = Caller { principal, bound, edge: known.edge.clone(), pace: Some(pace), ..caller };
-        Ok(Admission { caller, holder, known: Some(known), place })
+        Ok(Admission { call, caller, holder, known: Some(known), place })
     }
 }
 

@@ -15,10 +15,10 @@ pub struct Call {
     pub scope: Option<Scope>,
     /// What it costs of a key's allowance. Rows of batches and imports are counted when they are read.
     pub weight: u32,
-    /// The caller may send messages for as long as he likes.
-    streams: bool,
-    /// It may send many things in one message.
-    is_batch: bool,
+    /// Over gRPC the caller may send messages for as long as he likes.
+    pub streams: bool,
+    /// Bytes over gRPC of the one message of a call that does not stream. REST has bounds of its own.
+    pub most: usize,
 }
 
 /// Calls of services that are not ours, which nobody needs a key for, what they cost of what an address may ask for, and
@@ -34,18 +34,19 @@ const OTHERS: [(&str, &str, u32, bool); 4] = [
 const HEAD: usize = 5;
 
 /// The description of the API: it is at two paths of REST, and nobody needs a key for it.
-static DESCRIPTION: Call = Call { name: "OpenApi", scope: None, weight: 0, streams: false, is_batch: false };
+static DESCRIPTION: Call =
+    Call { name: "OpenApi", scope: None, weight: 0, streams: false, most: HEAD + SMALL_BYTES };
 
 /// By their paths over gRPC. A call whose scope is none is not in it.
 static CALLS: LazyLock<HashMap<&'static str, Call>> = LazyLock::new(|| {
     let others = OTHERS.into_iter().map(|(path, name, weight, streams)| {
-        (path, Call { name, scope: None, weight, streams, is_batch: false })
+        (path, Call { name, scope: None, weight, streams, most: HEAD + SMALL_BYTES })
     });
     let ours = proto::described::calls().iter().filter_map(|call| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.name() == call.rule.scope)?;
         let (weight, streams) = (call.rule.weight, call.takes_stream);
-        let is_batch = call.rule.places == "batches";
-        Some((call.path.as_str(), Call { name: &call.name, scope: Some(scope), weight, streams, is_batch }))
+        let most = HEAD + if call.rule.places == "batches" { LINKS_BYTES } else { SMALL_BYTES };
+        Some((call.path.as_str(), Call { name: &call.name, scope: Some(scope), weight, streams, most }))
     });
     ours.chain(others).collect()
 });
@@ -56,17 +57,6 @@ static CALLS: LazyLock<HashMap<&'static str, Call>> = LazyLock::new(|| {
 /// [`Fault::NoRoute`]
 pub fn over_grpc(path: &str) -> Result<&'static Call, Fault> {
     CALLS.get(path).ok_or(Fault::NoRoute)
-}
-
-/// Whether the caller may send messages for as long as he likes, over gRPC.
-pub fn streams(path: &str) -> bool {
-    CALLS.get(path).is_some_and(|call| call.streams)
-}
-
-/// Bytes of the one message that such a call takes over gRPC. REST has bounds of its own.
-pub fn most(path: &str) -> usize {
-    let is_batch = CALLS.get(path).is_some_and(|call| call.is_batch);
-    HEAD + if is_batch { LINKS_BYTES } else { SMALL_BYTES }
 }
 
 /// The rule of a call over REST.

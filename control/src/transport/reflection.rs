@@ -87,9 +87,7 @@ impl Reflection {
         };
         of(name).or_else(|| of(name.rsplit_once('.')?.0))
     }
-}
 
-impl Reflection {
     fn answer(&self, request: ServerReflectionRequest) -> Result<ServerReflectionResponse, Status> {
         let asked = request.message_request.as_ref();
         let asked = asked.ok_or_else(|| Status::invalid_argument("nothing is asked"))?;

@@ -40,7 +40,7 @@ pub(super) enum Trouble {
     Fault(StoreFault),
 }
 
-/// What looks at a new connection before anything is asked of it.
+/// A look at a new connection, before anything else is asked of it.
 pub(super) type Greet =
     for<'a> fn(&'a Db<'_>) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>>;
 

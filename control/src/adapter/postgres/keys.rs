@@ -4,14 +4,11 @@ use super::Postgres;
 use super::audit::{NOTE, Noting};
 use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
 use crate::adapter::notes::Note;
-use crate::adapter::raw;
+use crate::adapter::raw::{self, ALL};
 use crate::model::{By, KeyRow, StoreFault};
 use crate::port::{KeyMark, KeyRows};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-
-/// Rows, where there is no page: more than a table holds.
-const ALL: usize = i64::MAX as usize;
 
 impl KeyRows for Postgres {
     fn key_version(&self) -> Result<i64, StoreFault> {

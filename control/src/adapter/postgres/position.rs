@@ -26,7 +26,7 @@ pub(super) fn first(rows: &[Row]) -> Result<&Row, Trouble> {
     rows.first().ok_or_else(|| Trouble::Fault(StoreFault::Corrupt("the log has no head".into())))
 }
 
-/// As SQL: the tag of the change with the number of a parameter, as long as that can be told.
+/// The SQL expression for the tag of a change whose seq is a parameter; null once neither the log nor the kept tags have it.
 pub(super) fn tag_of(parameter: &str) -> String {
     format!(
         "(SELECT tag FROM change_log WHERE seq = {parameter} UNION ALL \

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// Positions that are remembered, to find the last one that is shared: those of the last commits.
 const REMEMBERED: usize = 4_096;
 
-/// What this process knows to have been committed.
+/// The latest positions that this process knows to be committed.
 #[derive(Debug, Default)]
 pub(super) struct SeenPositions {
     last: Option<Position>,

@@ -39,7 +39,7 @@ pub(super) fn whole(db: &Connection) -> Result<Result<Position, String>, StoreFa
     Ok(Ok(head))
 }
 
-/// What else names a history or a change goes no further than the head. An old store has not all of these tables.
+/// Finds a history or an audit row that names a change behind the head. An old store has not all of these tables.
 fn histories(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
     let has = |table: &str| db.prepare(&format!("SELECT 1 FROM {table}")).is_ok();
     let most = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u64>(0));

@@ -1,6 +1,6 @@
 //! Connections to the file, each as it is needed. None takes the log away when it goes.
 
-use super::identity::beside;
+use proto::own::beside;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -11,11 +11,11 @@ const BUSY: Duration = Duration::from_secs(2);
 /// Statements kept prepared; more than there are.
 const STATEMENTS: usize = 64;
 
-/// Whether a connection that goes leaves the log as it is, or brings it into the file and removes it, where it is the last
-/// one. Every connection leaves it, until the file says of itself that it is closed.
+/// A connection with this setting leaves the log as it is when it goes. Without it the last one brings the log into the file
+/// and removes it. Every connection has it, until the file says of itself that it is closed.
 pub(super) const NO_CKPT: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
-/// What may be set about a store.
+/// The settings of a store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// The most pages the file may have; a write that needs more fails as on a full disk.

@@ -2,7 +2,7 @@
 //! name when it is whole and on disk.
 
 use super::file::{companion_of, companions, held, owned_as, regular};
-use super::identity::{Identity, beside};
+use super::identity::Identity;
 use super::judge::{self, Judged, KEPT};
 use super::mark::{self, Log};
 use super::witness::Noted;
@@ -10,7 +10,7 @@ use super::{check, connect, fault, foreign};
 use crate::adapter::unfinished::Unfinished;
 use crate::model::StoreFault;
 use link::{Position, Seq};
-use proto::own::folder_of;
+use proto::own::{beside, folder_of};
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -74,7 +74,7 @@ struct There {
     alone: bool,
 }
 
-/// Whether a store may be copied: a linkr has it open, or left it behind.
+/// The way in which a store may be copied, whether a linkr has it open or left it behind; or why it may not.
 fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");

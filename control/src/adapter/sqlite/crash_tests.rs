@@ -309,19 +309,7 @@ fn a_log_beside_a_file_that_is_closed_alone_is_moved_away_and_never_taken() {
 
 /// The journal of a start that was killed, as it lay there before something else was written.
 fn journal(path: &Path, folder: &Folder) {
-    let db = Connection::open(path).unwrap();
-    for (name, value) in [("cache_size", 1), ("cache_spill", 1)] {
-        db.pragma_update(None, name, value).unwrap();
-    }
-    db.pragma_update(None, "journal_mode", "delete").unwrap();
-    db.execute_batch(
-        "BEGIN IMMEDIATE; UPDATE opened SET nonce = 7; UPDATE links SET record = zeroblob(5000)",
-    )
-    .unwrap();
-    db.execute_batch(
-        "CREATE TABLE filler (a); INSERT INTO filler SELECT zeroblob(3000) FROM links, links LIMIT 500",
-    )
-    .unwrap();
+    let db = half_written(path);
     sh(folder, "cp linkr.db-journal journal");
     db.execute_batch("ROLLBACK").unwrap();
 }

@@ -1,10 +1,10 @@
 //! The files of a store as they lie on disk: claimed by what they are, not by what they are called, and looked for again
 //! before a write is acknowledged. Nothing in them is read here.
 
-use super::identity::{Identity, beside};
+use super::identity::Identity;
 use super::witness::{self, Witness};
 use crate::model::StoreFault;
-use proto::own::{self, folder_of};
+use proto::own::{self, beside, folder_of};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};

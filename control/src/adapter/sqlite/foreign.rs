@@ -1,10 +1,10 @@
 //! What lies beside a file and belongs to another moment of it: told by the file read alone, before SQLite brings anything
 //! into it.
 
-use super::identity::beside;
 use super::mark::{self, Log};
 use super::witness::{Noted, State};
 use super::{check, connect};
+use proto::own::beside;
 use std::path::Path;
 
 /// Why the log is none of a file that is closed without it. A file that is not closed alone needs its log.

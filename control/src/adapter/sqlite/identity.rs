@@ -2,7 +2,6 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Which file this is.
@@ -59,13 +58,6 @@ fn numbers(device: u64) -> String {
     let major = (device >> 8) & 0xfff | (device >> 32) & !0xfff;
     let minor = device & 0xff | (device >> 12) & !0xff;
     format!("{}:{}", major & 0xffff_ffff, minor & 0xffff_ffff)
-}
-
-/// `PATH` and an ending.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What SQLite's index of the write-ahead log says about it. It lies beside the store, is shared memory for as long as the
 //! kernel runs, and follows each commit: after a kill it tells what the log has to hold. Nothing is written here.
 
-use super::identity::beside;
+use proto::own::beside;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! Whether a file may be opened as a store, by its own mark, by its log and by what was noted beside it.
 
-use super::identity::{Identity, beside};
+use super::identity::Identity;
 use super::mark::{Log, Mark};
 use super::witness::{Noted, State};
 use link::{Position, Seq};
-use proto::own::folder_of;
+use proto::own::{beside, folder_of};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 

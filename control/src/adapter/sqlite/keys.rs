@@ -2,13 +2,10 @@
 
 use super::{Sqlite, audit, fault};
 use crate::adapter::notes::Note;
-use crate::adapter::raw;
+use crate::adapter::raw::{self, ALL};
 use crate::model::{By, KeyRow, StoreFault};
 use crate::port::{KeyMark, KeyRows};
 use rusqlite::{Connection, Params, params};
-
-/// Rows, where there is no page: more than a table holds.
-const ALL: usize = i64::MAX as usize;
 
 impl KeyRows for Sqlite {
     fn key_version(&self) -> Result<i64, StoreFault> {

@@ -2,9 +2,10 @@
 //! (docs/decisions/0006). It is read through the write-ahead log beside the file, as all else is: without it a file whose
 //! log was being brought into it is neither the one before nor the one after.
 
-use super::identity::{Identity, beside, is_same};
+use super::identity::{Identity, is_same};
 use super::{connect, read};
 use link::{Epoch, Position};
+use proto::own::beside;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::Path;
 

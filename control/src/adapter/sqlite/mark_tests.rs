@@ -320,10 +320,9 @@ fn what_a_look_costs() {
     });
 }
 
-/// Leaves the file in the middle of a write: pages of it are written, and the journal that takes them back is there.
-fn torn_by_a_crash(folder: &Folder, name: &str) {
-    let path = folder.file(name);
-    let db = Connection::open(&path).unwrap();
+/// A transaction under way of which pages are in the file already, and the journal that takes them back is beside it.
+fn half_written(path: &Path) -> Connection {
+    let db = Connection::open(path).unwrap();
     db.pragma_update(None, "journal_mode", "delete").unwrap();
     db.pragma_update(None, "cache_size", 1).unwrap();
     db.pragma_update(None, "cache_spill", 1).unwrap();
@@ -335,6 +334,13 @@ fn torn_by_a_crash(folder: &Folder, name: &str) {
         "CREATE TABLE filler (a); INSERT INTO filler SELECT zeroblob(3000) FROM links, links LIMIT 500",
     )
     .unwrap();
+    db
+}
+
+/// Leaves the file in the middle of a write.
+fn torn_by_a_crash(folder: &Folder, name: &str) {
+    let path = folder.file(name);
+    let db = half_written(&path);
     // Another process copies what a crash would leave: locks are not copied.
     sh(folder, &format!("mkdir torn; cp {name} torn/{name}; cp {name}-journal torn/{name}-journal"));
     db.execute_batch("ROLLBACK").unwrap();

@@ -2,10 +2,11 @@
 //! put back into the place of the store does not bring it, or brings an older one whose time gives it away. Nothing of
 //! the database is read here.
 
-use super::identity::{Identity, beside};
+use super::identity::Identity;
 use super::index::{self, Held};
 use super::mark::{Log, Mark};
 use link::Seq;
+use proto::own::beside;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
