@@ -17,7 +17,10 @@ use crate::tail::Tail;
 use crate::writer::Writer;
 use crate::{Fault, clock};
 use feed::{Admission, Hello, LogView, Proof, Trouble, admit, proves_another_history};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use link::{Epoch, Position, Seq};
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
@@ -26,6 +29,11 @@ use tokio::sync::{Semaphore, watch};
 const PARTS: usize = 64;
 /// The same of one edge, by its name: one that takes its time does not keep the others waiting.
 const PARTS_OF_ONE: usize = 16;
+/// Hellos of one edge in a second, and at once after a pause, on all its streams: each costs reads of the store, and on a
+/// store that controls share a write. An edge of ours says one for each stream and waits longer after each that fails.
+pub const HELLOS: (u32, u32) = (5, 50);
+/// Buckets for them.
+const NAMES: u64 = 16_384;
 /// Reads of the store for streams at once: others read, too. Those of one edge are one after the other, so that sixteen
 /// streams of one get no more than one stream of another.
 const READS: usize = 4;
@@ -65,6 +73,9 @@ pub struct Turns {
     /// Parts that are read from the store and not acknowledged.
     pub parts: Arc<Semaphore>,
     of_one: ByName<Share>,
+    /// What is left of [`HELLOS`] to each edge.
+    hellos: DefaultKeyedRateLimiter<u64>,
+    hasher: RandomState,
     /// Reads of the store, those for Redis too.
     pub reads: Semaphore,
     /// Questions to the store.
@@ -73,9 +84,12 @@ pub struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
+        let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Self {
             parts: Arc::new(Semaphore::new(PARTS)),
             of_one: ByName::default(),
+            hellos: RateLimiter::keyed(Quota::per_second(some(HELLOS.0)).allow_burst(some(HELLOS.1))),
+            hasher: RandomState::new(),
             reads: Semaphore::new(READS),
             fetches: Semaphore::new(FETCHES),
         }
@@ -95,6 +109,11 @@ impl Turns {
     pub fn of(&self, edge: &str) -> Arc<Share> {
         let share = || Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) };
         self.of_one.of(edge, share)
+    }
+
+    /// Whether this edge may say hello now. Two edges whose names share a bucket are rare, and wait for each other a little.
+    pub fn hello(&self, edge: &str) -> bool {
+        self.hellos.check_key(&(self.hasher.hash_one(edge) % NAMES)).is_ok()
     }
 }
 

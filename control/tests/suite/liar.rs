@@ -102,6 +102,15 @@ impl Liar {
         }
     }
 
+    /// That of another, or one of its own: one of many, so that its lies are looked at and not just told to come later.
+    fn name(&mut self) -> String {
+        match self.dice.below(6) {
+            0 => "one".into(),
+            1 => "two".into(),
+            _ => format!("liar-{}", self.dice.below(100)),
+        }
+    }
+
     fn hello(&mut self, near: Position) -> v1::Hello {
         let position = self.position(near);
         let given = self.proofs.get(self.dice.below(self.proofs.len().max(1) as u64) as usize).copied();
@@ -119,7 +128,7 @@ impl Liar {
         v1::Hello {
             protocol: feed::PROTOCOL,
             features: self.dice.next(),
-            edge: ["liar", "one", "two"][self.dice.below(3) as usize].into(),
+            edge: self.name(),
             incarnation: self.dice.below(4),
             epoch: (self.dice.below(10) > 0).then(|| proto::epoch_to_wire(position.epoch)),
             applied: position.seq,

@@ -2,18 +2,16 @@
 
 use super::{behind, refused};
 use crate::clock::unix_ms;
-use crate::follow::{Feeder, Share};
+use crate::follow::{Feeder, HELLOS, Share};
 use crate::model::{DomainRow, StoreFault};
 use crate::port::Limit;
 use crate::port::domains::DomainRows;
 use crate::sessions::{Membership, Pong};
 use crate::transport::status::status;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +25,6 @@ const PAGE: Limit = Limit { rows: 2_000, bytes: 1024 * 1024 };
 const STALL: Duration = Duration::from_secs(10);
 /// For the first message of a stream.
 const GREETING: Duration = Duration::from_secs(5);
-/// Seconds between two more hellos of one stream, and how many may come at once: each costs reads of the store. Edges of
-/// ours say one and begin another stream for the next.
-const HELLOS: (Duration, u32) = (Duration::from_secs(1), 8);
 /// Pings of one stream that wait: the oldest is forgotten.
 const PINGS: usize = 8;
 /// No seq is so high: a million changes a second for nine years.
@@ -46,8 +41,6 @@ pub struct Stream<'a> {
     name: Option<String>,
     inbound: Streaming<v1::FollowRequest>,
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
-    /// What is left of [`HELLOS`].
-    hellos: DefaultDirectRateLimiter,
 }
 
 /// That of the edge, and that among all.
@@ -109,9 +102,7 @@ impl<'a> Stream<'a> {
         inbound: Streaming<v1::FollowRequest>,
         out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
     ) -> Self {
-        let every = Quota::with_period(HELLOS.0).unwrap_or(Quota::per_second(NonZeroU32::MIN));
-        let hellos = every.allow_burst(NonZeroU32::new(HELLOS.1).unwrap_or(NonZeroU32::MIN));
-        Self { feeder, edge, name: None, inbound, out, hellos: RateLimiter::direct(hellos) }
+        Self { feeder, edge, name: None, inbound, out }
     }
 
     /// The edge, as far as it is known.
@@ -210,6 +201,12 @@ impl<'a> Stream<'a> {
             )));
         }
         let share = self.feeder.turns.of(&hello.edge);
+        if !self.feeder.turns.hello(&hello.edge) {
+            return Err(Status::resource_exhausted(format!(
+                "edge {} says hello more than {} times a second, on all its streams: say it again later",
+                hello.edge, HELLOS.0,
+            )));
+        }
         let own_turn = share.reads.acquire().await;
         let (admission, head) = self.feeder.admit(&hello).await.map_err(|refusal| refused(&refusal))?;
         let epoch = head.epoch;
@@ -290,13 +287,6 @@ impl<'a> Stream<'a> {
                     return Err(Status::invalid_argument(format!(
                         "this stream is that of edge {}, process {:016x}: another one says hello on a stream of its own",
                         course.who.0, course.who.1,
-                    )));
-                }
-                if self.hellos.check().is_err() {
-                    return Err(Status::resource_exhausted(format!(
-                        "more than {} hellos came on one stream, faster than one in {} s: begin another stream",
-                        HELLOS.1,
-                        HELLOS.0.as_secs(),
                     )));
                 }
                 *course = self.greet(hello).await?;
