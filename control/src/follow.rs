@@ -22,6 +22,7 @@ use link::{Epoch, Position, Seq};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 /// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have
@@ -32,6 +33,8 @@ const PARTS_OF_ONE: usize = 16;
 /// Hellos of one edge in a second, and at once after a pause, on all its streams: each costs reads of the store, and on a
 /// store that controls share a write. An edge of ours says one for each stream and waits longer after each that fails.
 pub const HELLOS: (u32, u32) = (5, 50);
+/// The longest that one waits for its turn: an edge of ours leaves a stream that brings nothing for 3 s.
+const HELLO_WAIT: Duration = Duration::from_secs(1);
 /// Buckets for them.
 const NAMES: u64 = 16_384;
 /// Reads of the store for streams at once: others read, too. Those of one edge are one after the other, so that sixteen
@@ -111,9 +114,11 @@ impl Turns {
         self.of_one.of(edge, share)
     }
 
-    /// Whether this edge may say hello now. Two edges whose names share a bucket are rare, and wait for each other a little.
-    pub fn hello(&self, edge: &str) -> bool {
-        self.hellos.check_key(&(self.hasher.hash_one(edge) % NAMES)).is_ok()
+    /// Waits until this edge may say hello, good or not; `false` when others of its own wait as well. Who is refused at once
+    /// says the next at once. Two edges whose names share a bucket are rare, and wait for each other a little.
+    pub async fn hello(&self, edge: &str) -> bool {
+        let name = self.hasher.hash_one(edge) % NAMES;
+        tokio::time::timeout(HELLO_WAIT, self.hellos.until_key_ready(&name)).await.is_ok()
     }
 }
 

@@ -131,9 +131,12 @@ impl Known {
         self.scopes.has(scope)
     }
 
-    /// Whether it was revoked or has expired.
-    pub fn is_dead(&self) -> bool {
-        self.revoked.load(Relaxed) || self.has_expired()
+    /// Why it may not be used any more.
+    pub fn ended(&self) -> Option<&'static str> {
+        match self.revoked.load(Relaxed) {
+            true => Some("the key or certificate was revoked"),
+            false => self.has_expired().then_some("the key has expired"),
+        }
     }
 
     fn has_expired(&self) -> bool {
@@ -218,9 +221,9 @@ impl Keys {
             let new = || Arc::new(Known::feed(&id, Some(edge.clone())));
             table.by_hash.entry(hash).or_insert_with(new).clone()
         });
-        match known.is_dead() {
-            true => Err(known.refused("the certificate of this edge was revoked")),
-            false => Ok(known),
+        match known.ended() {
+            Some(_) => Err(known.refused("the certificate of this edge was revoked")),
+            None => Ok(known),
         }
     }
 

@@ -145,7 +145,7 @@ impl Seat {
                         return;
                     }
                 }
-                Standing::Known(_, Some(key)) if key.is_dead() => return,
+                Standing::Known(_, Some(key)) if key.ended().is_some() => return,
                 Standing::Known(place, _) => {
                     if tokio::time::timeout(LOOK, place.lost()).await.is_ok() {
                         return;

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -49,6 +49,10 @@ pub struct Guard {
 /// Bytes of an answer that are given out at once: no connection keeps many more that are not yet written.
 const PIECE: usize = 16 * 1024;
 
+/// Until an edge is told that it asks for too much: told at once, one that does not wait by itself asks again at once, and
+/// to refuse costs more than what is refused.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What a call was let in with.
 struct Admission {
     call: &'static Call,
@@ -62,8 +66,11 @@ struct Admission {
 /// The layer.
 pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let grpc = is_grpc(request.headers());
-    let (method, admitted) = guard.admit(&request, grpc);
-    match admitted {
+    let path = request.uri().path();
+    let call = if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
+    let method = call.as_ref().map_or("unknown", |call| call.name);
+    let of_feed = call.as_ref().is_ok_and(|call| is_of_feed(call));
+    match call.and_then(|call| guard.admit(call, &request)) {
         Ok(Admission { call: rule, caller, holder, known, mut place }) => {
             if let Some(place) = &mut place {
                 place.turn().await;
@@ -101,6 +108,9 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
             }
             tracing::debug!(name: "refused", target: "calls", method, code = reason, why = %fault, "a call was refused");
             let allowed = (fault == Fault::NoMethod).then(|| table::allowed(request.uri().path()));
+            if of_feed && matches!(fault, Fault::RateLimited(_)) {
+                tokio::time::sleep(AGAIN).await;
+            }
             let mut response = refusal(grpc, &fault);
             if let Some(Ok(allowed)) = allowed.map(|allowed| allowed.parse()) {
                 response.headers_mut().insert(header::ALLOW, allowed);
@@ -110,22 +120,18 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
     }
 }
 
+fn is_of_feed(call: &Call) -> bool {
+    call.scope == Some(Scope::Feed)
+}
+
 impl Guard {
-    /// The name of the call, and whether it may be made.
-    fn admit(&self, request: &Request, grpc: bool) -> (&'static str, Result<Admission, Fault>) {
-        let path = request.uri().path();
-        let call =
-            if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
-        match call {
-            Ok(call) => {
-                let admitted = self.enter(call, request);
-                if call.scope == Some(Scope::Feed) {
-                    self.tell_of_edge(request, admitted.as_ref());
-                }
-                (call.name, admitted)
-            }
-            Err(fault) => ("unknown", Err(fault)),
+    /// Whether the call may be made.
+    fn admit(&self, call: &'static Call, request: &Request) -> Result<Admission, Fault> {
+        let admitted = self.enter(call, request);
+        if is_of_feed(call) {
+            self.tell_of_edge(request, admitted.as_ref());
         }
+        admitted
     }
 
     fn tell_of_edge(&self, request: &Request, admitted: Result<&Admission, &Fault>) {
@@ -274,17 +280,16 @@ impl Watched {
     }
 
     /// Over gRPC the end says why; over REST an answer that breaks off is all that can be said behind its status.
-    fn end(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
-        const WHY: &str = "the key or certificate was revoked or has expired";
+    fn end(&mut self, why: &'static str) -> Option<Result<Frame<Bytes>, axum::Error>> {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
         if !self.grpc {
-            return Some(Err(axum::Error::new(WHY)));
+            return Some(Err(axum::Error::new(why)));
         }
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", (tonic::Code::Unauthenticated as i32).into());
-        trailers.insert("grpc-message", HeaderValue::from_static(WHY));
+        trailers.insert("grpc-message", HeaderValue::from_static(why));
         Some(Ok(Frame::trailers(trailers)))
     }
 }
@@ -297,8 +302,8 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.ended || self.known.as_ref().is_some_and(|known| known.is_dead()) {
-            return Poll::Ready(self.end());
+        if let Some(why) = self.known.as_ref().and_then(|known| known.ended()) {
+            return Poll::Ready(self.end(why));
         }
         if let Some(next) = self.next_piece() {
             return Poll::Ready(Some(Ok(Frame::data(next))));

@@ -92,7 +92,7 @@ impl Liar {
     }
 
     fn seq(&mut self, near: Position) -> u64 {
-        match self.dice.below(6) {
+        match self.dice.below(60) {
             0 => near.seq,
             1 => near.seq + 1 + self.dice.below(50),
             2 => self.dice.below(near.seq + 1),
@@ -102,9 +102,9 @@ impl Liar {
         }
     }
 
-    /// That of another, or one of its own: one of many, so that its lies are looked at and not just told to come later.
+    /// That of another, or one of its own: one of many, so that its lies are looked at and need not wait.
     fn name(&mut self) -> String {
-        match self.dice.below(6) {
+        match self.dice.below(60) {
             0 => "one".into(),
             1 => "two".into(),
             _ => format!("liar-{}", self.dice.below(100)),

@@ -47,7 +47,7 @@ pub(super) struct Claimed {
     pub identity: Identity,
     log: OnceLock<(u64, u64)>,
     /// Of its name and of itself.
-    locks: Mutex<Option<[File; 2]>>,
+    locks: Mutex<Option<[Claim; 2]>>,
     /// What the first page names while writes are acknowledged; 0: nothing yet.
     nonce: AtomicU32,
     noted: Mutex<Witness>,
@@ -132,7 +132,7 @@ impl Claimed {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<[File; 2]>> {
+    fn held(&self) -> MutexGuard<'_, Option<[Claim; 2]>> {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,7 +172,7 @@ fn look(path: &Path, open: (u64, u64)) -> Result<(), StoreFault> {
 }
 
 /// Keeps every linkr away from a store that is to be replaced, which need not be there.
-pub(super) fn held(given: &Path) -> Result<[Option<File>; 2], OpenFault> {
+pub(super) fn held(given: &Path) -> Result<[Option<Claim>; 2], OpenFault> {
     let failed =
         |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", given.display()));
     regular(given).map_err(|why| failed(&why))?;
@@ -185,14 +185,33 @@ pub(super) fn held(given: &Path) -> Result<[Option<File>; 2], OpenFault> {
     Ok([Some(claim(&beside(&path, ".lock"), given)?), Some(claim(&path, given)?)])
 }
 
-/// Makes the file if there is none, and locks it for as long as it stays open.
-fn claim(file: &Path, store: &Path) -> Result<File, OpenFault> {
+/// A file that this process has locked.
+#[derive(Debug)]
+pub(super) struct Claim(File);
+
+impl std::ops::Deref for Claim {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    /// Not left to the close: a child that another thread is just starting holds the file open until it runs its program.
+    fn drop(&mut self) {
+        let _ = self.0.unlock(); // then the close does it
+    }
+}
+
+/// Makes the file if there is none, and locks it.
+fn claim(file: &Path, store: &Path) -> Result<Claim, OpenFault> {
     let failed = |e: &dyn std::fmt::Display| {
         OpenFault::new(format!("cannot lock the store {} with {}: {e}", store.display(), file.display()))
     };
     let open = private(file).map_err(|e| failed(&e))?;
     match open.try_lock() {
-        Ok(()) => Ok(open),
+        Ok(()) => Ok(Claim(open)),
         Err(TryLockError::WouldBlock) => Err(in_use(store)),
         Err(TryLockError::Error(e)) => Err(failed(&e)),
     }

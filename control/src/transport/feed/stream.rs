@@ -176,6 +176,13 @@ impl<'a> Stream<'a> {
     }
 
     async fn greet(&mut self, hello: v1::Hello) -> Result<Course, Status> {
+        let edge = self.edge.as_deref().unwrap_or(&hello.edge);
+        if !self.feeder.turns.hello(edge).await {
+            return Err(Status::resource_exhausted(format!(
+                "edge {edge} says hello more than {} times a second, on all its streams: say it again later",
+                HELLOS.0,
+            )));
+        }
         if hello.protocol != PROTOCOL {
             let text = format!("this control speaks protocol {PROTOCOL}, not {}", hello.protocol);
             return Err(Status::failed_precondition(text));
@@ -201,12 +208,6 @@ impl<'a> Stream<'a> {
             )));
         }
         let share = self.feeder.turns.of(&hello.edge);
-        if !self.feeder.turns.hello(&hello.edge) {
-            return Err(Status::resource_exhausted(format!(
-                "edge {} says hello more than {} times a second, on all its streams: say it again later",
-                hello.edge, HELLOS.0,
-            )));
-        }
         let own_turn = share.reads.acquire().await;
         let (admission, head) = self.feeder.admit(&hello).await.map_err(|refusal| refused(&refusal))?;
         let epoch = head.epoch;
