@@ -8,6 +8,7 @@ use proto::v1::{self, feed_client::FeedClient, follow_request, follow_response};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
@@ -385,14 +386,12 @@ async fn an_edge_that_says_hello_without_end_waits_and_others_do_not() {
     }
     assert!(began.elapsed() > Duration::from_millis(1_800), "{:?}", began.elapsed());
     // More streams than turns in the time that one waits: the last are told, the others let in.
-    let mut crowd = Vec::new();
+    let (channel, mut crowd) = (world.channel().await, JoinSet::new());
     for _ in 0..15 {
-        crowd.push(Stream::open(&world, edge.hello()).await);
+        let (channel, hello) = (channel.clone(), edge.hello());
+        crowd.spawn(async move { Stream::open_on(channel, hello).await.inbound.message().await.err() });
     }
-    let mut told = Vec::new();
-    for stream in &mut crowd {
-        told.extend(soon(stream.inbound.message()).await.err());
-    }
+    let told: Vec<_> = soon(crowd.join_all()).await.into_iter().flatten().collect();
     assert!((1..15).contains(&told.len()), "{told:?}");
     for told in told {
         assert_eq!(told.code(), Code::ResourceExhausted, "{told}");
