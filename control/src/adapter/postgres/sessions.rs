@@ -36,6 +36,10 @@ pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, Tr
 
 /// Writes this control's rows. Of all others those go that are blind and replaced, or have been blind for too long: an
 /// edge may have left us and live on.
+///
+/// Two controls may hold streams of the same edges. Each locks the rows that are there in the order of their keys, whoever
+/// has new ones takes a turn (their order says who came first), and nothing that somebody writes is cleared away. Else they
+/// would wait for each other in a circle until PostgreSQL ends one, a second later, and every edge would be blind.
 pub(super) async fn replace(
     db: &Db<'_>,
     control: i64,
@@ -47,10 +51,16 @@ pub(super) async fn replace(
     let randoms: Vec<i64> = own.iter().map(|row| row.epoch.random.into()).collect();
     let applied: Vec<Option<i64>> = own.iter().map(|row| row.applied.map(u64::cast_signed)).collect();
     let ages: Vec<i64> = own.iter().map(|row| row.age.cast_signed()).collect();
+    let turn = "SELECT pg_advisory_xact_lock(hashtext('edge_session')) WHERE EXISTS (\
+                SELECT FROM unnest($1::bytea[], $2::bigint[]) a(edge, incarnation) LEFT JOIN edge_session s \
+                USING (edge, incarnation) WHERE s.edge IS NULL)";
+    let lock = "SELECT FROM edge_session WHERE (edge, incarnation) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[])) \
+                ORDER BY edge, incarnation FOR UPDATE";
     let gone = format!(
-        "DELETE FROM edge_session s WHERE last_pong < {NOW} - {GONE} OR (last_pong < {NOW} - {BLIND} AND \
+        "DELETE FROM edge_session WHERE (edge, incarnation) IN (SELECT edge, incarnation FROM edge_session s WHERE \
+         last_pong < {NOW} - {GONE} OR (last_pong < {NOW} - {BLIND} AND \
          (edge, incarnation) NOT IN (SELECT * FROM unnest($1::bytea[], $2::bigint[])) AND \
-         EXISTS (SELECT FROM edge_session l WHERE l.edge = s.edge AND l.id > s.id))"
+         EXISTS (SELECT FROM edge_session l WHERE l.edge = s.edge AND l.id > s.id)) FOR UPDATE SKIP LOCKED)"
     );
     let put = format!(
         "INSERT INTO edge_session (edge, incarnation, epoch_counter, epoch_random, applied, last_pong, control) \
@@ -71,16 +81,18 @@ pub(super) async fn replace(
         (&applied as _, Type::INT8_ARRAY),
         (&ages as _, Type::INT8_ARRAY),
     ];
-    let (begun, gone, put, all, committed) = tokio::join!(
+    let (begun, turn, locked, put, gone, all, committed) = tokio::join!(
         biased;
         db.run(BEGIN),
-        db.rows(&gone, &whose),
+        db.rows(turn, &whose),
+        db.rows(lock, &whose),
         db.rows(&put, &rows),
+        db.rows(&gone, &whose),
         all(db, control),
         db.run(COMMIT),
     );
     begun.and(committed)?;
-    gone.and(put)?;
+    turn.and(locked).and(put).and(gone)?;
     all
 }
 
@@ -88,7 +100,9 @@ pub(super) async fn replace(
 pub(super) async fn forget(db: &Db<'_>, gone: &[(String, u64)]) -> Result<(), Trouble> {
     let edges: Vec<&[u8]> = gone.iter().map(|(edge, _)| edge.as_bytes()).collect();
     let incarnations: Vec<i64> = gone.iter().map(|(_, incarnation)| incarnation.cast_signed()).collect();
-    let sql = "DELETE FROM edge_session WHERE (edge, incarnation) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[]))";
+    let sql = "DELETE FROM edge_session WHERE (edge, incarnation) IN (SELECT edge, incarnation FROM edge_session WHERE \
+               (edge, incarnation) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[])) \
+               ORDER BY edge, incarnation FOR UPDATE)";
     db.rows(sql, &[(&edges, Type::BYTEA_ARRAY), (&incarnations, Type::INT8_ARRAY)]).await.map(drop)
 }
 
