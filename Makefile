@@ -1,11 +1,15 @@
 # Thin names; the logic is in xtask/ and the crates.
-.PHONY: run test bench load compare sim lint image-root
+.PHONY: run test test-long bench load compare sim lint image-root
 
 run:
 	cargo run --release --locked
 
 test:
 	cargo run --quiet --locked --package xtask -- test
+
+# What `make test` leaves out since it takes minutes: load, images, fuzzing.
+test-long:
+	cargo run --quiet --locked --package xtask -- test-long
 
 # PostgreSQL and Redis to develop against: prints their addresses, Ctrl-C stops them.
 .PHONY: services
@@ -37,6 +41,10 @@ trials:
 	target/release/linkr-trials attacks --driver epoll
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
+	target/release/linkr-trials clicks
+	target/release/linkr-trials redis
+	target/release/linkr-trials storm
+	target/release/linkr-trials bulk
 
 # Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts

@@ -13,7 +13,7 @@ pub use files::{Conform, Export, Format, Import, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
-use values::{code, control_url, listener, server_url, size, store, time};
+use values::{base_url, code, control_url, listener, server_url, size, store, time};
 
 use crate::fault::Fault;
 use crate::log::Form;
@@ -208,6 +208,10 @@ pub struct Back {
     /// Host names of your own short links besides domains: no target may be a link under them
     #[arg(long, env = "LINKR_OWN_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub own_hosts: Vec<String>,
+    /// Where visitors of the default domain come in, such as https://go.example: links are shown with their address, and no
+    /// target may be a link there
+    #[arg(long, env = "LINKR_BASE_URL", value_name = "URL", value_parser = base_url)]
+    pub base_url: Option<control::BaseUrl>,
     /// Codes that no link may be made under, in whatever case
     #[arg(long, env = "LINKR_RESERVED_CODES", value_delimiter = ',', value_name = "CODE")]
     pub reserved_codes: Vec<String>,

@@ -4,8 +4,8 @@ use crate::args::{Backup, PutBack};
 use crate::fault::Fault;
 use crate::{out, serve};
 use control::StoreAt;
-use control::adapter::{self, postgres, sqlite};
 use std::path::Path;
+use store::{postgres, sqlite};
 
 /// `linkr backup FILE`.
 pub fn backup(args: &Backup) -> Result<(), Fault> {
@@ -49,7 +49,7 @@ pub fn restore(args: &PutBack) -> Result<(), Fault> {
 }
 
 fn tell_of_left(to: &Path) {
-    for left in adapter::left(to) {
+    for left in store::left(to) {
         let left = left.display();
         out::note(&format!(
             "{left} was left by a linkr backup or restore that was killed: nothing needs it, remove it"

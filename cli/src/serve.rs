@@ -130,7 +130,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let StoreAt::Postgres(options) = store else {
             return Err(Fault::new("a start of control on SQLite begins a history by itself"));
         };
-        let new = control::adapter::postgres::bump_epoch(&options, above).map_err(Fault::new)?;
+        let new = store::postgres::bump_epoch(&options, above).map_err(Fault::new)?;
         let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
         return out::line(&text);
     }
@@ -214,6 +214,7 @@ fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::
         api_client_ca,
         more_schemes,
         own_hosts,
+        base_url,
         reserved_codes,
     } = back;
     let tls = api_tls_cert.zip(api_tls_key);
@@ -229,6 +230,7 @@ fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::
         own_edge,
         more_schemes,
         own_hosts,
+        base_url,
         reserved_codes,
         redis,
     })

@@ -1,8 +1,8 @@
 //! Which domains a caller may touch, and what he may give to others.
 
 use crate::Fault;
-use crate::model::{Scope, Scopes};
 use std::sync::Arc;
+use store::model::{Scope, Scopes};
 
 /// What a caller may touch: some domains, or all of them, which is the default. Nothing of another domain is reached but
 /// through it: see `service::reach` and `keys::kept`.

@@ -3,8 +3,8 @@
 use crate::Fault;
 use crate::bound::Bound;
 use crate::limits::Pace;
-use crate::model::By;
 use std::sync::Arc;
+use store::model::By;
 
 /// One request and whoever sent it. The entrance makes it; transports pass it on.
 #[derive(Clone, Debug)]

@@ -1,16 +1,16 @@
 //! Why a call is refused, and the one table of what that is called on every transport. No I/O here.
 
-use crate::model::StoreFault;
-use crate::wire;
 use http::StatusCode;
 use journal::Rejection;
 use proto::bounds::{Excess, Of};
 use std::borrow::Cow;
 use std::time::Duration;
+use store::model::StoreFault;
+use store::wire;
 use tonic::Code;
 
 /// Why a call is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The caller gave something that breaks a rule.
     Invalid {
@@ -53,6 +53,7 @@ pub enum Fault {
         /// Which, such as `requests[17]`.
         field: String,
         /// Why.
+        #[source]
         fault: Box<Fault>,
     },
     /// More than a request may carry.
@@ -94,8 +95,10 @@ pub enum Fault {
     },
     /// A watch cannot go on behind a revision; why.
     Resync(String),
+    /// It cannot be done now, and the store is not to blame; why not.
+    Unavailable(&'static str),
     /// The store failed.
-    Store(StoreFault),
+    Store(#[from] StoreFault),
     /// REST: nothing is at this path.
     NoRoute,
     /// REST: something is at this path, but not with this method.
@@ -187,6 +190,10 @@ impl Fault {
                 let title = "the log does not reach back to the revision";
                 (Code::FailedPrecondition, S::GONE, "RESYNC", title)
             }
+            Self::Unavailable(_) => {
+                let title = "this control cannot do it now";
+                (Code::Unavailable, S::SERVICE_UNAVAILABLE, "UNAVAILABLE", title)
+            }
             Self::Store(StoreFault::Unavailable(_)) => {
                 let title = "the store does not answer";
                 (Code::Unavailable, S::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", title)
@@ -225,6 +232,7 @@ impl Fault {
             Self::Overloaded
             | Self::Full { last: false, .. }
             | Self::Share { last: false, .. }
+            | Self::Unavailable(_)
             | Self::Store(StoreFault::Unavailable(_)) => Some(Duration::from_secs(1)),
             Self::Full { last: true, .. } => Some(LASTING),
             _ => None,
@@ -253,9 +261,11 @@ impl Fault {
             Self::Invalid { field, why } => {
                 Self::Invalid { field: format!("requests[{at}].{under}{field}").into(), why }
             }
-            whole @ (Self::IdempotencyMismatch | Self::TooLarge(_) | Self::Overloaded | Self::Store(_)) => {
-                whole
-            }
+            whole @ (Self::IdempotencyMismatch
+            | Self::TooLarge(_)
+            | Self::Overloaded
+            | Self::Unavailable(_)
+            | Self::Store(_)) => whole,
             fault => Self::InBatch { field: format!("requests[{at}]"), fault: Box::new(fault) },
         }
     }
@@ -332,6 +342,7 @@ impl std::fmt::Display for Fault {
             Self::Resync(why) => {
                 write!(f, "nothing can be told behind this revision ({why}): list the links again")
             }
+            Self::Unavailable(why) => f.write_str(why),
             Self::Store(fault) => fault.fmt(f),
             Self::NoRoute => write!(f, "nothing is at this path; links are at /v1/links"),
             Self::NoMethod => write!(f, "this path does not know this method"),
@@ -340,8 +351,6 @@ impl std::fmt::Display for Fault {
         }
     }
 }
-
-impl std::error::Error for Fault {}
 
 impl From<Excess> for Fault {
     fn from(excess: Excess) -> Self {
@@ -366,11 +375,5 @@ impl From<Rejection> for Fault {
             Rejection::TooManyDomains => Self::TooLarge("10,000 domains"),
             Rejection::NumberTaken => Self::Overloaded,
         }
-    }
-}
-
-impl From<StoreFault> for Fault {
-    fn from(fault: StoreFault) -> Self {
-        Self::Store(fault)
     }
 }

@@ -9,8 +9,6 @@ pub use offers::{Offered, Offers, offers};
 use crate::by_name::ByName;
 use crate::heads::Heads;
 use crate::metrics::Metrics;
-use crate::model::StoreFault;
-use crate::port::{Repository, blocking};
 use crate::seal::Seal;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
@@ -23,6 +21,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+use store::model::StoreFault;
+use store::port::{Repository, blocking};
 use tokio::sync::{Semaphore, watch};
 
 /// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have

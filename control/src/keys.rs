@@ -12,8 +12,6 @@ pub use secret::Secret;
 
 use crate::bound::Bound;
 use crate::limits::Limits;
-use crate::model::{KeyRow, Pool, Scope, Scopes, StoreFault};
-use crate::port::{KeyMark, Repository};
 use crate::{Fault, clock};
 use expiry::Clock;
 use feed::Spell;
@@ -24,6 +22,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use store::model::{KeyRow, Pool, Scope, Scopes, StoreFault};
+use store::port::{KeyMark, Repository};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

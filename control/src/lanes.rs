@@ -6,7 +6,6 @@ use crate::by_name::ByName;
 use std::sync::Arc;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-/// See the module.
 #[derive(Debug)]
 pub struct Lanes {
     all: Arc<Semaphore>,
@@ -63,8 +62,8 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::bound::Bound;
-    use crate::model::Scopes;
     use std::time::Duration;
+    use store::model::Scopes;
     use tokio::time::timeout;
 
     const SOON: Duration = Duration::from_millis(20);

@@ -1,12 +1,13 @@
 //! The half that writes: links over gRPC and REST into a store, every change into one log, the log to every edge.
 //! Nothing here answers a visitor's request.
 
-pub mod adapter;
 mod bound;
 mod by_name;
 mod call;
 mod caller;
 mod clock;
+#[cfg(test)]
+mod fake;
 mod fault;
 mod follow;
 mod heads;
@@ -15,11 +16,8 @@ pub mod keys;
 mod lanes;
 mod limits;
 mod metrics;
-pub mod model;
 mod page;
 mod places;
-pub mod port;
-mod random;
 mod relay;
 mod routes;
 mod seal;
@@ -30,7 +28,6 @@ mod stack;
 mod tail;
 mod transport;
 mod watched;
-mod wire;
 mod writer;
 
 pub use caller::Caller;
@@ -38,4 +35,5 @@ pub use fault::{Fault, Names};
 pub use metrics::Metrics;
 pub use places::descriptors;
 pub use relay::Redis;
-pub use server::{Config, Readiness, Running, StartFault, StoreAt, Taken, Tls, start, start_on, take};
+pub use server::{Config, Readiness, Running, StoreAt, Taken, Tls, start, start_on, take};
+pub use service::BaseUrl;

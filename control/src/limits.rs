@@ -152,7 +152,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Scopes;
+    use store::model::Scopes;
 
     #[test]
     fn a_hundred_thousand_callers_take_bounded_memory() {

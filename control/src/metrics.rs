@@ -4,7 +4,7 @@ mod redis;
 mod store;
 mod timings;
 
-use crate::model::Standing;
+use ::store::model::Standing;
 use exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;

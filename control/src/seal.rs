@@ -5,12 +5,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use feed::Proof;
 use link::Position;
+use store::port::SECRET;
 
 /// Says what is sealed, so that no other use of the secret can ever mean the same.
 const WHAT: &[u8; 16] = b"linkr position 1";
-
-/// Bytes of the secret of a store.
-pub const SECRET: usize = 32;
 
 /// Makes and checks proofs.
 pub struct Seal(Key);

@@ -1,17 +1,14 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
-use crate::adapter::postgres::{self, Postgres};
-use crate::adapter::sqlite::{Options, Sqlite};
 use crate::follow::{Feeder, Lines, Proofs, Turns};
 use crate::heads::Heads;
 use crate::keys::{Keys, Secret};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::places::Floor;
-use crate::port::{History, Repository};
 use crate::relay::{self, Redis};
 use crate::seal::Seal;
-use crate::service::{Listeners, Rules, Service, Watches};
+use crate::service::{BaseUrl, Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Guard, Refusals, around};
 use crate::tail::Tail;
@@ -19,11 +16,16 @@ use crate::transport::calls::{self, Calls};
 use crate::transport::rest;
 use crate::watched::Watched;
 use crate::writer::Writer;
+use exposition::{StartFault, cannot_listen};
 use link::{Epoch, Position, Seq};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use store::model::StoreFault;
+use store::port::{History, Repository};
+use store::postgres::{self, Postgres};
+use store::sqlite::{Options, Sqlite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -64,6 +66,8 @@ pub struct Config {
     pub own_hosts: Vec<String>,
     /// Codes that no link may be made under.
     pub reserved_codes: Vec<String>,
+    /// Where visitors of the default domain come in.
+    pub base_url: Option<BaseUrl>,
     /// The Redis that a copy of the log is kept in.
     pub redis: Option<Redis>,
 }
@@ -100,16 +104,16 @@ impl Config {
     /// [`StartFault`]
     pub fn check(&self) -> Result<(), StartFault> {
         if let StoreAt::Postgres(options) = &self.store {
-            options.check().map_err(StartFault)?;
+            options.check().map_err(StartFault::new)?;
         }
-        relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault)?;
+        relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault::new)?;
         if let Some(tls) = &self.tls {
-            Offered::new(tls).map_err(StartFault)?;
+            Offered::new(tls).map_err(StartFault::new)?;
         }
         if self.api.ip().is_loopback() || self.insecure || self.tls.is_some() {
             return Ok(());
         }
-        Err(StartFault(format!(
+        Err(StartFault::new(format!(
             "will not bind the API to {} without TLS: everyone on the way could read its keys; give --api-tls-cert and \
              --api-tls-key, bind it to 127.0.0.1, or give --insecure if something else protects it",
             self.api
@@ -120,18 +124,6 @@ impl Config {
 /// An address that is ours, where nobody can connect yet.
 #[derive(Debug)]
 pub struct Taken(TcpSocket);
-
-/// Why control does not start: one line that says what and how to mend it.
-#[derive(Debug)]
-pub struct StartFault(String);
-
-impl std::fmt::Display for StartFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartFault {}
 
 /// A control that runs. Dropping it ends it without waiting for anything: use [`Running::stop`].
 pub struct Running {
@@ -156,7 +148,8 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
     let api = take(config.api)?;
     let at = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || at.open()).await;
-    let store = opened.map_err(|e| StartFault(e.to_string()))?.map_err(StartFault)?;
+    let store =
+        opened.map_err(|e| StartFault::because("the store was not opened", e))?.map_err(StartFault::new)?;
     start_on(config, api, store).await
 }
 
@@ -176,34 +169,37 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     config.check()?;
     let metrics = Arc::new(Metrics::default());
     let store = Watched::over(store, metrics.store.clone());
-    let first = crate::port::blocking(&store, Repository::head).await;
-    let first = first.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let known = crate::port::blocking(&store, |store| store.sessions(None)).await;
-    let known = known.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let secret = crate::port::blocking(&store, Repository::secret).await;
-    let secret = secret.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
-    let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault)?;
-    let listener = api.0.listen(QUEUE).map_err(|e| cannot_bind(config.api, &e))?;
-    let api = listener.local_addr().map_err(|e| cannot_bind(config.api, &e))?;
-    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?.map(Arc::new);
+    let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
+    let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
+    let first = store::port::blocking(&store, Repository::head).await;
+    let first = first.map_err(unread)?;
+    let known = store::port::blocking(&store, |store| store.sessions(None)).await;
+    let known = known.map_err(unread)?;
+    let secret = store::port::blocking(&store, Repository::secret).await;
+    let secret = secret.map_err(unread)?;
+    let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
+    let listener = api.0.listen(QUEUE).map_err(unbound)?;
+    let api = listener.local_addr().map_err(unbound)?;
+    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault::new)?.map(Arc::new);
     // The edge in this process comes over loopback, for which the API's certificate may not be.
     let own = match &offered {
         Some(_) if config.own_edge.is_some() => {
-            Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| cannot_bind(config.api, &e))?)
+            Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unbound)?)
         }
         _ => None,
     };
     let own_api = own.as_ref().map_or(Ok(reachable(api)), TcpListener::local_addr);
-    let own_api = format!("http://{}", own_api.map_err(|e| cannot_bind(config.api, &e))?);
+    let own_api = format!("http://{}", own_api.map_err(unbound)?);
     let own_edge = config.own_edge.clone();
     let keys_of = store.clone();
     let keys = tokio::task::spawn_blocking(move || Keys::open(keys_of, own_edge.as_ref())).await;
-    let keys = keys.map_err(|e| StartFault(e.to_string()))?;
+    let keys = keys.map_err(|e| StartFault::because("the keys were not read", e))?;
     let keys =
-        Arc::new(keys.map_err(|e| StartFault(format!("cannot read the keys of {}: {e}", store.name())))?);
+        keys.map_err(|e| StartFault::because(format!("cannot read the keys of {}", store.name()), e))?;
+    let keys = Arc::new(keys);
     let tail = Arc::new(Tail::new(store.clone(), first));
     let writer = Writer::start(store.clone(), first, tail.clone())
-        .map_err(|e| StartFault(format!("cannot start the writing thread: {e}")))?;
+        .map_err(|e| StartFault::because("cannot start the writing thread", e))?;
 
     let writer = Arc::new(writer);
     let (stop, stopped) = watch::channel(false);
@@ -226,10 +222,11 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
         Rules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes)
+            .at(config.base_url)
             .beside(own_listeners.clone()),
     );
     let prepared = service.prepare().await;
-    prepared.map_err(|e| StartFault(format!("cannot read {}: {e}", store.name())))?;
+    prepared.map_err(|e| StartFault::because(format!("cannot read {}", store.name()), e))?;
     let feeder = Feeder {
         store: store.clone(),
         writer: writer.clone(),
@@ -248,7 +245,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     let made_on = Calls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
     let calls = calls::router(made_on.clone(), feeder.clone())
         .await
-        .map_err(|e| StartFault(format!("cannot describe the API: {e}")))?;
+        .map_err(|e| StartFault::because("cannot describe the API", e))?;
     let limits = Arc::<Limits>::default();
     let asked = (!config.insecure).then(|| keys.clone());
     let guard = Guard {
@@ -312,11 +309,7 @@ pub fn take(api: SocketAddr) -> Result<Taken, StartFault> {
         socket.set_reuseaddr(true)?;
         socket.bind(api).map(|()| socket)
     };
-    take().map(Taken).map_err(|e| cannot_bind(api, &e))
-}
-
-fn cannot_bind(api: SocketAddr, error: &std::io::Error) -> StartFault {
-    StartFault(exposition::cannot_listen("--api", api, error))
+    take().map(Taken).map_err(|e| cannot_listen("--api", api, e))
 }
 
 /// The address by which this machine reaches a listener: loopback where it listens on every address.
@@ -374,7 +367,7 @@ async fn show(
 /// A second without a write. A store that takes none any more is noticed here; its watcher tells.
 async fn idle(store: &Arc<dyn Repository>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = crate::port::blocking(store, Repository::writable).await;
+    let _ = store::port::blocking(store, Repository::writable).await;
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
@@ -388,7 +381,7 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
 
 /// The history of this epoch, if it took another's place.
 async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
-    let all = crate::port::blocking(store, Repository::histories).await.ok()?;
+    let all = store::port::blocking(store, Repository::histories).await.ok()?;
     all.into_iter().find(|history| history.epoch == epoch)
 }
 

@@ -15,19 +15,18 @@ mod list;
 mod name;
 mod own;
 mod reach;
+mod short;
 mod watch;
 mod write;
 
 pub use draft::Rules;
 pub use import::Chunk;
 pub use own::Listeners;
+pub use short::BaseUrl;
 pub use watch::{Watch, Watches};
 
 use crate::metrics::Metrics;
-use crate::model::Row;
-use crate::port::Repository;
 use crate::sessions::Sessions;
-use crate::wire;
 use crate::writer::Writer;
 use crate::{Caller, Fault};
 use codes::Drawing;
@@ -37,6 +36,9 @@ use link::{Epoch, Key};
 use proto::v1;
 use reach::Reach;
 use std::sync::Arc;
+use store::model::Row;
+use store::port::Repository;
+use store::wire;
 use write::{Asked, NO_VERSION, asked, etag};
 
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
@@ -202,7 +204,12 @@ impl Service {
 
     /// A link of a domain that was asked about before.
     fn shown(&self, row: &Row, epoch: Epoch) -> v1::Link {
-        wire::link(row, &self.reach.name(row.key.domain()), epoch)
+        self.with_address(wire::link(row, &self.reach.name(row.key.domain()), epoch))
+    }
+
+    /// The address is that of now, also in an answer that was stored for a retry.
+    fn with_address(&self, link: v1::Link) -> v1::Link {
+        v1::Link { short_url: self.rules.short_url(&link.domain, &link.code), ..link }
     }
 }
 

@@ -1,11 +1,7 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
 use crate::Fault;
-use crate::clock::unix_ms;
 use crate::metrics::EdgeAt;
-use crate::model::StoreFault;
-use crate::port::{Repository, SessionRow, blocking};
-use crate::wire;
 use crate::writer::Writer;
 use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, Table};
 use link::{Epoch, Seq};
@@ -13,6 +9,10 @@ use proto::v1::{self, propagation};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::clock::unix_ms;
+use store::model::StoreFault;
+use store::port::{Repository, SessionRow, blocking};
+use store::wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

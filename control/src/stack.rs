@@ -148,7 +148,7 @@ fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
         (1..=64).contains(&id.len()) && id.as_bytes().iter().all(good)
     };
     given.filter(legal).cloned().unwrap_or_else(|| {
-        let own = format!("{:016x}", crate::random::u64());
+        let own = format!("{:016x}", store::random::u64());
         HeaderValue::from_str(&own).unwrap_or_else(|_| HeaderValue::from_static("-"))
     })
 }

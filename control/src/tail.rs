@@ -1,12 +1,12 @@
 //! The end of the log in memory, read once for all sessions (R3). Nothing is sent here.
 
-use crate::model::StoreFault;
-use crate::port::{Limit, Repository, blocking};
 use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use store::model::StoreFault;
+use store::port::{Limit, Repository, blocking};
 use tokio::sync::{Semaphore, watch};
 
 /// One batch: what a session sends at once, and what the tail reads at once.
@@ -187,7 +187,7 @@ fn size(change: &Change) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::fake::Fake;
+    use crate::fake::Fake;
     use std::sync::atomic::AtomicUsize;
 
     #[test]

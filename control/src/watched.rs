@@ -3,12 +3,6 @@
 
 use crate::clock;
 use crate::metrics::StoreNumbers;
-use crate::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
-use crate::port::domains::{DomainCommitted, DomainRows};
-use crate::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
-    SessionRow, Tidied, Time, Traced, Walked, Who,
-};
 use bytes::Bytes;
 use feed::LogView;
 use journal::Request;
@@ -17,8 +11,13 @@ use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use store::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
+use store::port::domains::{DomainCommitted, DomainRows};
+use store::port::{
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
+    SessionRow, Tidied, Time, Traced, Walked, Who,
+};
 
-/// See the module.
 pub struct Watched {
     store: Arc<dyn Repository>,
     numbers: Arc<StoreNumbers>,

@@ -1,10 +1,6 @@
 //! The one thread that writes: what queued while the last commit ran becomes the next one. No rule of a link is here.
 
 use crate::Fault;
-use crate::clock::unix_ms;
-use crate::model::StoreFault;
-use crate::port::domains::DomainCommitted;
-use crate::port::{Repository, SessionRow};
 use crate::tail::Tail;
 use journal::domains::DomainItem;
 use journal::{Kind, Request, Verdict};
@@ -12,6 +8,10 @@ use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use store::clock::unix_ms;
+use store::model::StoreFault;
+use store::port::domains::DomainCommitted;
+use store::port::{Repository, SessionRow};
 use tokio::sync::{oneshot, watch};
 
 /// Items of small writes in one commit, unless one batch has more.
@@ -173,10 +173,10 @@ impl Writer {
     fn push(&self, job: Job) -> Result<(), Fault> {
         let mut queue = self.shared.lock();
         if queue.dead {
-            return Err(died().into());
+            return Err(died());
         }
         if queue.closed {
-            return Err(stopping().into());
+            return Err(stopping());
         }
         let chunk = matches!(&job, Job::Write(request, _) if request.kind == Kind::Chunk);
         let (waiting, most) =
@@ -217,13 +217,13 @@ impl<T> Waiting<T> {
     }
 }
 
-fn stopping() -> StoreFault {
-    StoreFault::Unavailable("this process is stopping".into())
+fn stopping() -> Fault {
+    Fault::Unavailable("this control is stopping")
 }
 
 /// A thread that stops answers everything first: only one that panicked leaves somebody without an answer.
-fn died() -> StoreFault {
-    StoreFault::Unavailable("the writing thread has died: restart control".into())
+fn died() -> Fault {
+    Fault::Unavailable("the writing thread has died: restart control")
 }
 
 impl Shared {
@@ -359,11 +359,11 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::Committed;
-    use crate::port::fake::Fake;
+    use crate::fake::Fake;
     use journal::{Intent, Item};
     use link::Key;
     use std::sync::mpsc::{Receiver, Sender, channel};
+    use store::port::Committed;
 
     /// One that notes the size of each group; the first commit waits until the test has queued everything.
     fn noting() -> (Arc<Fake>, Receiver<usize>, Sender<()>) {
@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(failed, 44);
         let groups: Vec<usize> = noted.try_iter().collect();
         assert_eq!(groups, [7, 256, 5_000, 44, 5_000, 0, 5_000]);
-        assert!(matches!(writer.submit(items(Kind::One, 1), ()), Err(Fault::Store(_))));
+        assert!(matches!(writer.submit(items(Kind::One, 1), ()), Err(Fault::Unavailable(_))));
     }
 
     #[tokio::test]

@@ -8,11 +8,12 @@ mod follow;
 mod metrics;
 mod origin;
 
+use crate::Config;
 use crate::keep::Restored;
 use crate::shared::{Question, Shared};
 use crate::sys;
 use crate::tls::Offered;
-use crate::{Config, StartFault};
+use exposition::StartFault;
 use futures_channel::mpsc::Receiver;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub fn start(
     questions: Receiver<Question>,
     restored: Option<Restored>,
 ) -> Result<Running, StartFault> {
-    let cannot = |fault: std::io::Error| StartFault(format!("cannot start the background thread: {fault}"));
+    let cannot = |fault: std::io::Error| StartFault::because("cannot start the background thread", fault);
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let (stop, stopped) = oneshot::channel();

@@ -8,9 +8,9 @@ mod write;
 
 pub use read::{Restored, restore};
 
-use crate::StartFault;
 use crate::shared::Shared;
 use crate::sys;
+use exposition::StartFault;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use write::Pace;
@@ -38,7 +38,7 @@ impl Keeper {
                 pace.keep(&own, &stopped);
                 pace
             })
-            .map_err(|fault| StartFault(format!("cannot start the snapshot thread: {fault}")))?;
+            .map_err(|fault| StartFault::because("cannot start the snapshot thread", fault))?;
         Ok(Self { shared, stop, thread })
     }
 

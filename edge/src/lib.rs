@@ -15,6 +15,7 @@ mod sys;
 mod tls;
 mod worker;
 
+use exposition::{StartFault, cannot_listen};
 use keep::Keeper;
 use redis::Redis;
 use shared::{Question, Shared};
@@ -75,18 +76,6 @@ pub struct Config {
     pub writes: Option<Writes>,
 }
 
-/// Why an edge did not start, in one line for the person who started it.
-#[derive(Debug)]
-pub struct StartFault(String);
-
-impl std::fmt::Display for StartFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartFault {}
-
 /// A running edge. Dropped without [`Running::stop`], its threads go on until the process ends.
 pub struct Running {
     listen: SocketAddr,
@@ -108,18 +97,18 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
-    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault)?;
+    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault::new)?;
     let (listen, listeners) = bind_all("--listen", config.listen, workers)?;
     // Its queue is as long as that of visitors: a probe must not be lost among strangers.
     let admin =
-        listener(config.admin, false).map_err(|fault| cannot_bind("--admin", config.admin, &fault))?;
+        listener(config.admin, false).map_err(|fault| cannot_listen("--admin", config.admin, fault))?;
     let tls = config.tls.as_ref().map(|tls| bind_all("--listen-tls", tls.listen, workers)).transpose()?;
     let (listen_tls, tls) = tls.unzip();
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
     let redis = config.redis.clone().map(|redis| Redis::new(redis, workers));
-    let redis = redis.transpose().map_err(StartFault)?.map(Arc::new);
+    let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
     let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
@@ -144,15 +133,15 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
                 // would restart it.
                 catch_unwind(run).unwrap_or_else(|_| sys::die());
             })
-            .map_err(|fault| StartFault(format!("cannot start a worker thread: {fault}")))?;
+            .map_err(|fault| StartFault::because("cannot start a worker thread", fault))?;
         threads.push(thread);
     }
     drop(report);
     let mut driver = Driver::IoUring;
     for _ in 0..workers {
         // Every worker reports once; one that cannot start drops its end instead.
-        let own = reports.recv().map_err(|_| StartFault("a worker could not start a runtime".into()))?;
-        let own = own.map_err(|fault| StartFault(format!("a worker could not start a runtime: {fault}")))?;
+        let own = reports.recv().map_err(|_| StartFault::new("a worker could not start a runtime"))?;
+        let own = own.map_err(|fault| StartFault::because("a worker could not start a runtime", fault))?;
         driver = driver.max(own);
     }
     shared.set_driver(driver);
@@ -231,7 +220,7 @@ fn bind_all(
     address: SocketAddr,
     count: usize,
 ) -> Result<(SocketAddr, Vec<TcpListener>), StartFault> {
-    let cannot = |fault: std::io::Error| cannot_bind(flag, address, &fault);
+    let cannot = |fault: std::io::Error| cannot_listen(flag, address, fault);
     // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
     drop(listener(address, false).map_err(cannot)?);
     let first = listener(address, true).map_err(cannot)?;
@@ -249,11 +238,11 @@ fn bind_all(
 /// # Errors
 /// What [`start`] would say.
 pub fn check(config: &Config) -> Result<(), StartFault> {
-    config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault)?;
+    config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault::new)?;
     let tls = config.tls.as_ref().map(|tls| ("--listen-tls", tls.listen));
     let all = [("--listen", config.listen), ("--admin", config.admin)].into_iter().chain(tls);
     for (flag, address) in all {
-        bound(address, false).map_err(|fault| cannot_bind(flag, address, &fault))?;
+        bound(address, false).map_err(|fault| cannot_listen(flag, address, fault))?;
     }
     Ok(())
 }
@@ -279,10 +268,6 @@ fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     // of its own. See `Socket::expect_more` for requests that come in parts.
     socket.set_tcp_quickack(false)?;
     Ok(socket.into())
-}
-
-fn cannot_bind(flag: &str, address: SocketAddr, fault: &std::io::Error) -> StartFault {
-    StartFault(exposition::cannot_listen(flag, address, fault))
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use std::time::Instant;
 /// Questions that wait for the background thread; one more is answered with 503.
 pub const MAX_QUESTIONS: usize = 1_024;
 
-/// See the module.
 pub struct Shared {
     /// Every link that this edge holds.
     pub set: Set,

@@ -2,8 +2,8 @@
 
 mod note;
 
-use crate::StartFault;
 use crate::sys;
+use exposition::StartFault;
 use link::Position;
 use proto::own;
 use std::io::ErrorKind;
@@ -48,7 +48,7 @@ impl Snapshot {
         for file in [path.to_path_buf(), beside(path, "note")] {
             own_file(&file)?;
         }
-        let note = note::Note::open(&beside(path, "note")).map_err(StartFault)?;
+        let note = note::Note::open(&beside(path, "note")).map_err(StartFault::new)?;
         Ok(Self { path: path.to_path_buf(), note, counts: Counts::default() })
     }
 }
@@ -87,7 +87,9 @@ fn own_file(path: &Path) -> Result<(), StartFault> {
     let file = match own::read(path) {
         Ok(file) => file,
         Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(fault) => return Err(StartFault(format!("cannot use {shown}: {fault}: see --snapshot"))),
+        Err(fault) => {
+            return Err(StartFault::with(format!("cannot use {shown}: {fault}: see --snapshot"), fault));
+        }
     };
     if let Err(fault) = own::narrow(&file) {
         tracing::warn!(name: "snapshot_open_to_others", file = %shown, %fault, "others can use a file of this edge: chmod 600");

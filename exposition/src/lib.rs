@@ -15,6 +15,7 @@ mod handshakes;
 mod host;
 mod listen;
 mod places;
+mod start_fault;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
 use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, text};
@@ -31,6 +32,7 @@ pub use places::{Place, Places, network};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;
 pub use prometheus_client::registry::Registry;
+pub use start_fault::StartFault;
 
 /// A representation of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! Why an address cannot be listened on, for the person who gave it.
 
+use crate::StartFault;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 
 /// One line: what is wrong with the address, and the flag that gives another.
-pub fn cannot_listen(flag: &str, address: SocketAddr, fault: &Error) -> String {
-    match fault.kind() {
+pub fn cannot_listen(flag: &str, address: SocketAddr, fault: Error) -> StartFault {
+    let words = match fault.kind() {
         ErrorKind::AddrInUse => {
             format!(
                 "{address} is in use by another process: stop that one, or give another address with {flag}"
@@ -19,5 +20,6 @@ pub fn cannot_listen(flag: &str, address: SocketAddr, fault: &Error) -> String {
              with {flag}"
         ),
         _ => format!("cannot listen on {address} ({flag}): {fault}"),
-    }
+    };
+    StartFault::with(words, fault)
 }

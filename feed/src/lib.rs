@@ -1,6 +1,8 @@
 //! How changes travel: the state machines of both ends of the feed. Events and `now` in, effects out; no I/O, no
 //! clock, no randomness here. The rules (R3, R4, R4b, R9, R10) are stated in docs/architecture.md.
 
+#![warn(missing_docs)]
+
 pub mod edges;
 mod follower;
 mod heads;

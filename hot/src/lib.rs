@@ -1,5 +1,7 @@
 //! How a request is answered from memory: bytes in, bytes out. No socket, no runtime, no logger, no clock here.
 
+#![warn(missing_docs)]
+
 mod answer;
 mod domains;
 mod dump;

@@ -1,6 +1,8 @@
 //! What becomes of a write: which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O,
 //! no clock, no chance here.
 
+#![warn(missing_docs)]
+
 mod decide;
 pub mod domains;
 mod model;

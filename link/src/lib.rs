@@ -1,5 +1,7 @@
 //! What a link is: its code, its target, how it redirects, how it changes. No I/O, no clock, no randomness here.
 
+#![warn(missing_docs)]
+
 mod change;
 mod code;
 mod domain;

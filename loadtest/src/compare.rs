@@ -6,8 +6,8 @@ use crate::peers::{self, Peer};
 use crate::plan::{Pace, Plan};
 use crate::report::Report;
 use crate::run::measure;
-use crate::stats::{interval, median};
 use serde::{Deserialize, Serialize};
+use services::stats::{interval, median};
 use std::process::ExitCode;
 
 /// A server's rounds.
@@ -23,7 +23,6 @@ pub struct Series {
 
 /// One measurement.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Round {
     pub rate: f64,
     pub wrong: u64,

@@ -3,7 +3,7 @@
 use crate::args::{Gate, Metric};
 use crate::compare::{Round, Series, ratios};
 use crate::report::Report;
-use crate::stats::{Interval, interval, median};
+use services::stats::{Interval, interval, median};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn noise_is_no_change_and_a_change_is_found_through_noise() {
-        let mut dice = crate::keys::Dice::new(5);
+        let mut dice = services::Random::new(5);
         // The machine slows down over the rounds, and each round has noise of its own.
         let drift = |n: usize| 5.0 + n as f64 * 0.1;
         let mut rounds = |factor: f64| {

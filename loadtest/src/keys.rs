@@ -1,5 +1,6 @@
 //! Which code each request asks for, and what must come back. Streams are seeded: the same seed, the same requests.
 
+use services::Random;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ pub enum Expect {
 pub struct Key {
     /// Without the leading slash.
     pub code: Box<str>,
-    /// See there.
     pub expect: Expect,
 }
 
@@ -61,7 +61,7 @@ impl Keys {
         }
         let mut cumulated = Vec::new();
         if let Draw::Zipf(exponent) = draw {
-            let mut dice = Dice::new(seed);
+            let mut dice = Random::new(seed);
             for at in (1..keys.len()).rev() {
                 keys.swap(at, dice.below(at + 1));
             }
@@ -94,7 +94,7 @@ pub enum Ask {
 /// One thread's stream.
 pub struct Stream {
     keys: Arc<Keys>,
-    dice: Dice,
+    dice: Random,
     next: usize,
     step: usize,
 }
@@ -102,12 +102,7 @@ pub struct Stream {
 impl Stream {
     /// The stream of thread `at` of `of`.
     pub fn new(keys: Arc<Keys>, seed: u64, at: usize, of: usize) -> Self {
-        Self {
-            keys,
-            dice: Dice::new(seed ^ (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            next: at,
-            step: of,
-        }
+        Self { keys, dice: Random::of(seed, at as u64 + 1), next: at, step: of }
     }
 
     /// The keys behind it.
@@ -137,38 +132,6 @@ impl Stream {
             }
         };
         Ask::Known(at as u32) // at most some million keys
-    }
-}
-
-/// A small seeded generator (xorshift64*): for spreading requests, not for secrets.
-pub struct Dice(u64);
-
-impl Dice {
-    /// From a seed.
-    pub fn new(seed: u64) -> Self {
-        let mut dice = Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1);
-        for _ in 0..4 {
-            dice.next();
-        }
-        dice
-    }
-
-    /// 64 bits.
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// From 0 to 1.
-    pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.unit() * end as f64) as usize
     }
 }
 

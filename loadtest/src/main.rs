@@ -13,7 +13,6 @@ mod plan;
 mod report;
 mod run;
 mod server;
-mod stats;
 mod sweep;
 mod sys;
 

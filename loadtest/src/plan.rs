@@ -56,7 +56,6 @@ pub enum Heads {
     Browser,
 }
 
-/// See the module.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where.

@@ -79,7 +79,6 @@ pub struct Phase {
 
 /// A distribution, in microseconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Latency {
     pub mean: f64,
     pub p50: f64,

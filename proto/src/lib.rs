@@ -1,6 +1,8 @@
 //! `linkr.v1`: its messages and services, their bounds and their JSON, the way to a server of them, and the feed's own
 //! types to and fro.
 
+#![warn(missing_docs)]
+
 pub mod bounds;
 pub mod client;
 mod convert;

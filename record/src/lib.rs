@@ -1,5 +1,7 @@
 //! Every layout of our own that leaves a process: record v1 of links and domains, and the file of an edge.
 
+#![warn(missing_docs)]
+
 mod domains;
 mod links;
 pub mod snapshot;

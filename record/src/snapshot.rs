@@ -100,7 +100,14 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}
 
 impl From<std::io::Error> for Fault {
     fn from(fault: std::io::Error) -> Self {

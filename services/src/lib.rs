@@ -1,13 +1,17 @@
-//! Private throwaway servers for tests and development: each in a folder of its own, on loopback, gone when dropped.
+//! What tests, trials and load share: private throwaway servers, each in a folder of its own, on loopback, gone when
+//! dropped; numbers that a seed decides; what may be said of noisy numbers. Nothing of linkr is known here.
 
 mod disk;
 mod pgbouncer;
 mod postgres;
 mod process;
+mod random;
 mod redis;
+pub mod stats;
 
 pub use disk::{Disk, Place};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
-pub use process::{Fault, Folder, Process, free_port, program};
+pub use process::{Fault, Folder, Process, command, free_port, program};
+pub use random::{Random, Whole};
 pub use redis::{Certificates, Redis, RedisCluster};

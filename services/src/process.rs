@@ -1,13 +1,20 @@
 //! A program as a child that never outlives this process, its folder, and a port for it.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvError, Sender, channel};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For a start or an end on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a server is not there: one line for people. A test prints it and is skipped when the program is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,12 @@ impl std::fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+impl From<Fault> for String {
+    fn from(fault: Fault) -> Self {
+        fault.to_string()
+    }
+}
 
 /// Where a program is: on the path, or among the servers, which are not on everybody's. `also` are more folders.
 ///
@@ -81,6 +94,37 @@ impl Drop for Folder {
 pub struct Process {
     child: Child,
     log: PathBuf,
+    /// What it printed behind the first word of a line, by that word.
+    said: HashMap<String, String>,
+}
+
+/// A command that sees nothing of the settings of whoever runs it.
+pub fn command(program: impl AsRef<OsStr>, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_LOG");
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"LINKR_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The same command, killed by the kernel with the thread that starts it.
+fn bound(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        bound.current_dir(dir);
+    }
+    bound.stdin(Stdio::null());
+    bound
 }
 
 impl Process {
@@ -98,7 +142,71 @@ impl Process {
         }
         command.arg("--").args(words).current_dir("/").stdin(Stdio::null());
         command.stdout(out.try_clone().map_err(failed)?).stderr(out);
-        Ok(Self { child: spawned(command).map_err(failed)?, log: log.to_owned() })
+        Ok(Self { child: spawned(command).map_err(failed)?, log: log.to_owned(), said: HashMap::new() })
+    }
+
+    /// Starts a program that prints where it listens, and waits until it has printed a line that begins with each word of
+    /// `wanted`. Its errors go behind those in `log`.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] with the end of its log.
+    pub fn hear(command: &Command, log: &Path, wanted: &[&str]) -> Result<Self, Fault> {
+        Self::heard(bound(command), log, wanted, spawned)
+    }
+
+    /// The same from this thread, whose rights the program has then; it does outlive this process if that is killed.
+    ///
+    /// # Errors
+    /// As [`Process::hear`].
+    pub fn hear_here(command: Command, log: &Path, wanted: &[&str]) -> Result<Self, Fault> {
+        Self::heard(command, log, wanted, |mut command| command.spawn())
+    }
+
+    fn heard(
+        mut command: Command,
+        log: &Path,
+        wanted: &[&str],
+        spawn: impl FnOnce(Command) -> std::io::Result<Child>,
+    ) -> Result<Self, Fault> {
+        let shown = command.get_args().last().map_or_else(String::new, |word| word.display().to_string());
+        let failed = |e: std::io::Error| Fault::Failed(format!("cannot start … {shown}: {e}"));
+        let errors = File::options().create(true).append(true).open(log).map_err(failed)?;
+        command.stdout(Stdio::piped()).stderr(errors);
+        let mut child = spawn(command).map_err(failed)?;
+        let (send, lines) = channel();
+        if let Some(stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    let _ = send.send(line); // read to the end, so that it never blocks
+                }
+            });
+        }
+        let mut process = Self { child, log: log.to_owned(), said: HashMap::new() };
+        let began = Instant::now();
+        while wanted.iter().any(|word| !process.said.contains_key(*word)) {
+            let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) else {
+                return Err(Fault::Failed(format!("it did not start; its log ends: {}", process.told())));
+            };
+            let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            process.said.insert(word.to_owned(), rest.trim().to_owned());
+        }
+        Ok(process)
+    }
+
+    /// What it printed behind a word.
+    #[must_use]
+    pub fn said(&self, word: &str) -> Option<&str> {
+        self.said.get(word).map(String::as_str)
+    }
+
+    /// The address in that.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] if there is none.
+    pub fn address(&self, word: &str) -> Result<SocketAddr, Fault> {
+        let url = self.said(word).and_then(|said| said.split_whitespace().next());
+        let address = url.and_then(|url| url.split_once("://")?.1.parse().ok());
+        address.ok_or_else(|| Fault::Failed(format!("it did not say where its {word} is")))
     }
 
     /// Its number.
@@ -110,6 +218,39 @@ impl Process {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Whether it has ended, and well.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] when it has not ended well.
+    pub fn ended(&mut self) -> Result<bool, Fault> {
+        match self.exited() {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => Err(Fault::Failed(format!("it ended with {status}"))),
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] when it does not, or not well.
+    pub fn stop(&mut self) -> Result<(), Fault> {
+        let _ = self.signal("TERM"); // it may have ended
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if self.ended()? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(Fault::Failed("it does not end".into()))
     }
 
     /// Waits for its end: whether all went well.
@@ -133,7 +274,7 @@ impl Process {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return Err(gone());
         }
-        let sent = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status(); // every shell has one
         sent.is_ok_and(|status| status.success()).then_some(()).ok_or_else(gone)
     }
 

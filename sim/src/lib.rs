@@ -7,7 +7,6 @@ mod mark;
 mod messages;
 mod plan;
 mod redis;
-mod rng;
 mod store;
 mod tables;
 mod world;
@@ -16,8 +15,14 @@ pub use counters::Counters;
 pub use world::Failure;
 
 use link::rule::{Rule, switch_off};
+use services::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
+
+/// The numbers of one seed. Neighbouring seeds have nothing in common.
+fn random(seed: u64) -> Random {
+    Random::new(seed ^ 0x6c69_6e6b_7200_0000)
+}
 
 /// What came of one seed.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use link::{Epoch, Seq};
 
 /// A message to control.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)] // those of linkr.v1.FollowRequest
 pub enum Up {
     Hello(Hello),
     Applied { seq: Seq, page: u64 },

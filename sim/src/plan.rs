@@ -7,7 +7,6 @@ pub const CONTROLS: usize = 2;
 
 /// What can go wrong in a run. Each seed draws its own mixture: faults hide one another.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // they say it
 pub enum Fault {
     Cut,
     Drop,

@@ -1,15 +1,14 @@
 //! A Redis that executes what `feed::relay` says: scripts in one piece, reads name by name. It forgets, evicts and goes
 //! back to older copies of itself.
 
-use crate::rng::Rng;
 use bytes::Bytes;
 use feed::relay::{Offer, Question, Script, Shard, position_key};
+use services::Random;
 use std::collections::BTreeMap;
 
 /// The one shard.
 pub const SHARD: Shard = Shard::ONE;
 
-/// See the module.
 #[derive(Debug)]
 pub struct Redis {
     /// Whether anybody reaches it.
@@ -70,7 +69,7 @@ impl Redis {
     }
 
     /// Something happens to its memory; `true` when it is another one afterwards.
-    pub fn suffer(&mut self, rng: &mut Rng) -> bool {
+    pub fn suffer(&mut self, rng: &mut Random) -> bool {
         if !self.up {
             self.up = true;
             return false;

@@ -4,13 +4,13 @@
 use crate::expect::{self, Answered, State};
 use crate::mark;
 use crate::plan::EDGES;
-use crate::rng::Rng;
 use crate::tables::{Kept, Tables};
 use bytes::Bytes;
 use feed::{Entry, LogView, Proof};
 use journal::domains::{DomainItem, DomainVerdict};
 use journal::{At, Decided, Request, Write};
 use link::{Change, ChangeKind, Epoch, Key, Link, Position, Seq};
+use services::Random;
 
 /// Few, so that things collide.
 pub const KEYS: usize = 12;
@@ -171,7 +171,6 @@ impl Branch {
     }
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Store {
     /// Every history there ever was.
@@ -192,7 +191,7 @@ pub struct Store {
 
 impl Store {
     /// An empty database.
-    pub fn new(rng: &mut Rng) -> Self {
+    pub fn new(rng: &mut Random) -> Self {
         let first = Branch {
             epoch: Epoch { counter: 1, random: rng.next() as u32 },
             told_parent: None,
@@ -224,7 +223,9 @@ impl Store {
         let Position { epoch, seq, tag } = position;
         let words = [u64::from(epoch.counter) << 32 | u64::from(epoch.random), seq, tag];
         let half = |with: u64| {
-            words.iter().fold(self.secret ^ with, |sum, word| Rng::new(sum ^ word.rotate_left(17)).next())
+            words
+                .iter()
+                .fold(self.secret ^ with, |sum, word| crate::random(sum ^ word.rotate_left(17)).next())
         };
         let mut seal = [0; 16];
         seal[..8].copy_from_slice(&half(0).to_be_bytes());
@@ -388,7 +389,7 @@ impl Store {
     }
 
     /// R2: another history begins; it shares everything up to `fork_seq` with the last, as far as anybody knows.
-    pub fn fork(&mut self, rng: &mut Rng, fork_seq: Seq, counter: u32) {
+    pub fn fork(&mut self, rng: &mut Random, fork_seq: Seq, counter: u32) {
         let old = self.now();
         let epoch = Epoch { counter: old.epoch.counter.max(counter) + 1, random: rng.next() as u32 };
         let told_parent = Some((old.epoch, fork_seq));

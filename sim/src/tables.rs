@@ -26,7 +26,6 @@ impl Kept {
     }
 }
 
-/// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     links: HashMap<Key, Row>,

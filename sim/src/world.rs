@@ -15,7 +15,6 @@ use crate::counters::Counters;
 use crate::messages::Fetch;
 use crate::plan::{CONTROLS, EDGES, Fault, Faults};
 use crate::redis::Redis;
-use crate::rng::Rng;
 use crate::store::Store;
 use feed::edges::Table;
 use hot::{Domains, Stamp, View};
@@ -23,16 +22,16 @@ use liar::Liar;
 use link::Seq;
 use link::rule::{Rule, off};
 use reader::{Lookup, Reader};
+use services::Random;
 use std::collections::VecDeque;
 
 /// Rounds without faults after which everybody must have caught up.
 const CALM_ROUNDS: usize = 400;
 
-/// See the module.
 #[derive(Debug)]
 pub struct World {
     /// The only chance there is.
-    pub rng: Rng,
+    pub rng: Random,
     /// Milliseconds.
     pub now: u64,
     /// Steps so far.
@@ -83,7 +82,7 @@ impl World {
     /// The world of a seed. It remembers so many of its last events, which takes time.
     #[must_use]
     pub fn new(seed: u64, shown: usize) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = crate::random(seed);
         // Half of the faults, on average; a tenth of the runs has one only.
         let mut faults = rng.next() & rng.next().rotate_left(7) | rng.next() & rng.next();
         if rng.percent(10) {

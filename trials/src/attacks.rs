@@ -6,11 +6,11 @@ pub mod attacker;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
 use crate::http::metric;
-use crate::load::median;
 use crate::redis::{links, row};
 use attacker::{Attack, Running};
 use clap::{Args, ValueEnum};
 use services::Certificates;
+use services::stats::median;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -150,15 +150,15 @@ impl Attacks {
         let after = hits::drive(edge.address, &codes, self.hits, Duration::from_millis(200))?;
         let p99 = |hits: &Hits| hits.on_time().at(0.99);
         let (alone, beside) = (
-            median(quiet.iter().map(p99).collect()),
-            median(rounds.iter().map(|own| p99(&own.hits)).collect()),
+            median(&quiet.iter().map(p99).collect::<Vec<_>>()),
+            median(&rounds.iter().map(|own| p99(&own.hits)).collect::<Vec<_>>()),
         );
         let ratio = rounds.iter().zip(&quiet).map(|(own, alone)| p99(&own.hits) / p99(alone));
-        let ratio = median(ratio.collect());
+        let ratio = median(&ratio.collect::<Vec<_>>());
         let grown = rounds.iter().map(|round| round.grown).max().unwrap_or(0);
         let cap = attack.cap(clients);
-        let cpu = median(rounds.iter().map(|round| round.cpu).collect());
-        let late = median(rounds.iter().map(|own| own.hits.late()).collect());
+        let cpu = median(&rounds.iter().map(|round| round.cpu).collect::<Vec<_>>());
+        let late = median(&rounds.iter().map(|own| own.hits.late()).collect::<Vec<_>>());
         let answers = rounds.iter().map(|round| &round.hits).chain(&quiet).chain([&after]);
         let right = answers.into_iter().all(|hits| hits.right == hits.all && hits.all > 0);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -3,9 +3,9 @@
 use crate::attacks::Driver;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
-use crate::load::median;
 use crate::redis::{links, row};
 use clap::Args;
+use services::stats::median;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,7 +156,7 @@ impl Beside {
     }
 
     fn judge(&self, name: &str, pairs: &[Pair]) -> bool {
-        let of = |figure: &dyn Fn(&Pair) -> f64| median(pairs.iter().map(figure).collect());
+        let of = |figure: &dyn Fn(&Pair) -> f64| median(&pairs.iter().map(figure).collect::<Vec<_>>());
         let three = |hits: fn(&Pair) -> &Hits| {
             let at = |part| of(&|pair| hits(pair).on_time().at(part));
             format!("{:.0} / {:.0} / {:.0}", at(0.5), at(0.99), at(0.999))

@@ -1,9 +1,10 @@
 //! `linkr-trials bulk`: a large import into Postgres, with every row checked, numbered and logged, beside psql's `\copy`
 //! of the rows that it made into a bare table with the same indexes.
 
-use crate::load::median;
-use crate::process::{Dir, Process, command, linkr};
+use crate::process::{Dir, command, linkr};
 use clap::Args;
+use services::Process;
+use services::stats::median;
 use services::{Fault, Postgres};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -48,7 +49,7 @@ impl Bulk {
             ratios.push(import / copy);
             println!("round {round}: import {import:.2} s, \\copy {copy:.2} s, ÷ {:.2}", import / copy);
         }
-        let ratio = median(ratios);
+        let ratio = median(&ratios);
         let good = ratio <= MOST;
         println!(
             "{} links, median ÷ {ratio:.2}: {}",
@@ -66,7 +67,7 @@ fn one(postgres: &Postgres, binary: &Path, dir: &Dir, links: usize) -> Result<(f
     let any = "127.0.0.1:0";
     let words = ["control", "--insecure", "--store", &store, "--api", any, "--admin", any];
     let log = dir.path().join("control.log");
-    let mut control = Process::start(command(binary, dir.path(), &words), &log, &["api", "admin"])?;
+    let mut control = Process::hear(&command(binary, dir.path(), &words), &log, &["api", "admin"])?;
     let api = format!("http://{}", control.address("api")?);
     psql("CHECKPOINT")?;
     let began = Instant::now();

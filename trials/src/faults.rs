@@ -3,13 +3,13 @@
 use crate::history::{History, Restore, Window, now};
 use crate::liar::{self, Told};
 use crate::meddler::Mischief;
-use crate::random::Random;
 use crate::stack::Stack;
 use crate::wire::Mode;
 use crate::world::{BLIND_SECONDS, Edge, Pulse, World};
 use crate::writer::Writer;
 use clap::ValueEnum;
 use services::Place;
+use services::Random;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -167,9 +167,9 @@ impl Fault {
                 sleep(length / 2).await;
             }
             Self::ControlStopped => {
-                world.control()?.signal("STOP");
+                world.control()?.signal("STOP")?;
                 sleep(length).await;
-                world.control()?.signal("CONT");
+                world.control()?.signal("CONT")?;
             }
             Self::Cut | Self::Silent => {
                 world.edges[own].set(if self == Self::Cut { Mode::Cut } else { Mode::Silent });

@@ -1,7 +1,8 @@
 //! Control, Redis and edges on cores of their own, for what is measured and not broken.
 
 use crate::http::{get, metric};
-use crate::process::{Dir, Process, command, linkr};
+use crate::process::{Dir, command, linkr};
+use services::Process;
 use services::{Fault, Redis};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,7 @@ impl Fleet {
         let name = format!("control{}", if with_redis { "" } else { "-alone" });
         let log = dir.path().join(format!("{name}.log"));
         let control =
-            Process::start(pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
+            Process::hear(&pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
         let (under, words) = (Vec::new(), Vec::new());
         Ok(Some(Self { api, admin, redis, under, words, _control: control, dir, binary, edges: 0 }))
@@ -114,7 +115,7 @@ impl Fleet {
         words.extend(self.words.iter().map(String::as_str));
         let log = self.path().join(format!("{name}.log"));
         let command = pinned(EDGE_CORE, &self.under, &self.binary, self.path(), &words);
-        let process = Process::start(command, &log, &["edge", "admin"])?;
+        let process = Process::hear(&command, &log, &["edge", "admin"])?;
         let tls = process.address("tls").ok(); // said before the last word
         Ok(Edge { address: process.address("edge")?, tls, admin: process.address("admin")?, process })
     }

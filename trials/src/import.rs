@@ -3,11 +3,12 @@
 use crate::history::now;
 use crate::keyring::ADMIN;
 use crate::probe::Probe;
-use crate::process::{Process, command};
+use crate::process::command;
 use crate::report::Times;
 use crate::stack::Stack;
 use crate::world::{Wanted, World};
 use clap::Args;
+use services::Process;
 use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,7 +65,7 @@ impl Import {
         let began = now();
         let words = ["import", "links.csv", "--server", &world.apis[0].url()];
         let command = command(world.binary(), world.path(), &words);
-        let mut import = Process::start(command, &world.path().join("import.log"), &[])?;
+        let mut import = Process::hear(&command, &world.path().join("import.log"), &[])?;
         while !import.ended()? {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -1,7 +1,6 @@
 //! Somebody with the stolen key of an edge: a process of its own that says all that an edge can say, as fast as it can,
 //! and comes again. What it is told is of use to it for further lies alone.
 
-use crate::random::Random;
 use clap::Args;
 use link::{Epoch, Position};
 use proto::client::{Access, Key, Way};
@@ -9,6 +8,7 @@ use proto::v1::{
     self, FetchRequest, FollowRequest, Hello, feed_client::FeedClient, follow_request, follow_response,
 };
 use serde::{Deserialize, Serialize};
+use services::Random;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Liar {
         println!("{NAME} begins");
         let mut tasks = tokio::task::JoinSet::new();
         for number in 0..STREAMS + QUESTIONS {
-            let (shared, random) = (shared.clone(), Random::new(self.seed, number as u64));
+            let (shared, random) = (shared.clone(), Random::of(self.seed, number as u64));
             match number {
                 0..DEAF => tasks.spawn(async move { shared.deaf(random).await }),
                 DEAF..STREAMS => tasks.spawn(async move { shared.lies(random).await }),
@@ -214,7 +214,7 @@ impl Shared {
                 0..4 => follow_request::Message::Applied(v1::Applied { seq: course.sent, page: course.page }),
                 4 => follow_request::Message::Applied(v1::Applied {
                     seq: seq(random, near),
-                    page: u64::from(random.below(5)),
+                    page: random.below(5u64),
                 }),
                 5..8 => follow_request::Message::Ping(v1::Ping { id: random.next() }),
                 8 => {
@@ -351,7 +351,7 @@ impl Shared {
             protocol: if random.chance(950) { PROTOCOL } else { random.next() as u32 },
             features: random.next(),
             edge: names[random.below(names.len() as u32) as usize].into(),
-            incarnation: u64::from(random.below(8)),
+            incarnation: random.below(8u64),
             epoch: random.chance(900).then(|| proto::epoch_to_wire(position.epoch)),
             applied: position.seq,
             tag: position.tag,
@@ -398,8 +398,8 @@ fn epoch(random: &mut Random, near: Epoch) -> Epoch {
 fn seq(random: &mut Random, near: Position) -> u64 {
     match random.below(7) {
         0 | 1 => near.seq,
-        2 => near.seq.saturating_add(1 + u64::from(random.below(1_000))),
-        3 => u64::from(random.below(1_000_000)) % (near.seq + 1),
+        2 => near.seq.saturating_add(1 + random.below(1_000u64)),
+        3 => random.below(1_000_000u64) % (near.seq + 1),
         4 => random.next(),
         5 => u64::MAX,
         _ => (1 << 48) - 1,

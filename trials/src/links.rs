@@ -1,6 +1,6 @@
 //! Which links there are, and which of them readers should look at: shared by the writers and the readers.
 
-use crate::random::Random;
+use services::Random;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const RECENT: usize = 256;

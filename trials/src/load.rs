@@ -1,6 +1,7 @@
 //! The load generator as a program, and what it says of a run.
 
 use serde_json::Value;
+use services::stats::median;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -79,14 +80,8 @@ fn json(file: &Path) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|fault| fault.to_string())
 }
 
-/// The median.
-pub fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// The median of a figure's ratios, round by round.
 pub fn ratio(own: &[Value], base: &[Value], figure: &str) -> f64 {
     let of = |round: &Value| round[figure].as_f64().unwrap_or(f64::NAN);
-    median(own.iter().zip(base).map(|(own, base)| of(own) / of(base)).collect())
+    median(&own.iter().zip(base).map(|(own, base)| of(own) / of(base)).collect::<Vec<_>>())
 }

@@ -19,7 +19,6 @@ mod meddler;
 mod outage;
 mod probe;
 mod process;
-mod random;
 mod reader;
 mod redis;
 mod report;

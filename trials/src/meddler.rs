@@ -1,9 +1,9 @@
 //! A Feed service that forwards to the real one and drops, doubles or reorders single messages.
 
-use crate::random::Random;
 use proto::v1::feed_client::FeedClient;
 use proto::v1::feed_server::{Feed, FeedServer};
 use proto::v1::{FetchRequest, FetchResponse, FollowRequest, FollowResponse};
+use services::Random;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -87,7 +87,7 @@ impl Calls {
 
     fn meddle<T: Clone>(&self) -> Meddle<T> {
         let stream = self.0.streams.fetch_add(1, Ordering::Relaxed);
-        let random = Random::new(self.0.seed, stream);
+        let random = Random::of(self.0.seed, stream);
         Meddle { random, held: Vec::new(), shared: self.0.clone() }
     }
 }

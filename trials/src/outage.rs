@@ -4,14 +4,15 @@
 use crate::history::{Answer, Read, now, strict};
 use crate::keyring::ADMIN;
 use crate::links::Links;
-use crate::process::{Process, command};
-use crate::random::Random;
+use crate::process::command;
 use crate::reader::Reader;
 use crate::stack::Stack;
 use crate::world::{Wanted, World};
 use crate::writer::Writer;
 use clap::Args;
 use serde::Serialize;
+use services::Process;
+use services::Random;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ impl Outage {
                 let (links, connections, answers) = (links.clone(), connections.clone(), answers.clone());
                 let (address, rate, stop) = (balancer.address, f64::from(self.reads) / 64.0, stop.clone());
                 let reader = Reader { edge: 0, address, rate, links, connections, answers, stop };
-                tokio::spawn(reader.run(Random::new(seed, number)))
+                tokio::spawn(reader.run(Random::of(seed, number)))
             })
             .collect();
 
@@ -210,7 +211,7 @@ impl Balancer {
         std::fs::write(&file, config(world, address, &socket)).map_err(|fault| fault.to_string())?;
         let words = ["-db", "-f", "haproxy.cfg"];
         let log = world.path().join("haproxy.log");
-        let process = Process::start(command(program, world.path(), &words), &log, &[])?;
+        let process = Process::hear(&command(program, world.path(), &words), &log, &[])?;
         let balancer = Self { address, socket, _process: process };
         let up = async {
             while TcpStream::connect(address).await.is_err()

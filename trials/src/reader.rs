@@ -3,7 +3,7 @@
 use crate::history::{Answer, Mark, Micros, Read, code, now};
 use crate::http::{self, Reply};
 use crate::links::Links;
-use crate::random::Random;
+use services::Random;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,13 +7,13 @@ use crate::keyring::ADMIN;
 use crate::liar;
 use crate::links::Links;
 use crate::probe::Probe;
-use crate::random::Random;
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::stack::Stack;
 use crate::world::{Wanted, World};
 use crate::writer::Writer;
 use clap::{Args, ValueEnum};
+use services::Random;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -93,7 +93,7 @@ impl Run {
         let answers = Arc::new(AtomicU64::new(0));
         let readers = self.readers(&world, seed, &links, &answers, &stop);
         let writes = {
-            let (writer, stop, random) = (writer.clone(), stop.clone(), Random::new(seed, 1));
+            let (writer, stop, random) = (writer.clone(), stop.clone(), Random::of(seed, 1));
             let rate = f64::from(self.writes);
             tokio::spawn(async move { writer.run(rate, random, stop).await })
         };
@@ -162,7 +162,7 @@ impl Run {
                     answers: answers.clone(),
                     stop: stop.clone(),
                 };
-                let random = Random::new(seed, u64::from(edge) << 32 | u64::from(number) | 1 << 16);
+                let random = Random::of(seed, u64::from(edge) << 32 | u64::from(number) | 1 << 16);
                 readers.push(tokio::spawn(reader.run(random)));
             }
         }
@@ -179,7 +179,7 @@ impl Run {
         answers: &AtomicU64,
     ) -> Result<(), String> {
         let faults = self.chosen()?;
-        let mut random = Random::new(seed, 2);
+        let mut random = Random::of(seed, 2);
         for round in 0.. {
             for fault in &faults {
                 let enough = match self.trials {

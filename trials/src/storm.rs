@@ -4,10 +4,11 @@
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
 use crate::http::metric;
-use crate::load::{Running, begin, median};
+use crate::load::{Running, begin};
 use crate::redis::{links, row};
 use clap::Args;
 use serde_json::Value;
+use services::stats::median;
 use std::time::{Duration, Instant};
 
 /// Links that are always asked for, and stay in the set.
@@ -140,9 +141,14 @@ impl Storm {
         let names = ["alone", "beside known codes flat out", "beside unknown codes flat out"];
         for (name, own) in names.into_iter().zip(&all) {
             let right: usize = own.iter().map(|hits| hits.right).sum();
-            let at = |part: f64| median(own.iter().map(|hits| hits.at(part)).collect());
+            let at = |part: f64| median(&own.iter().map(|hits| hits.at(part)).collect::<Vec<_>>());
             let times = |part: f64| {
-                median(own.iter().zip(&all[0]).map(|(own, alone)| own.at(part) / alone.at(part)).collect())
+                median(
+                    &own.iter()
+                        .zip(&all[0])
+                        .map(|(own, alone)| own.at(part) / alone.at(part))
+                        .collect::<Vec<_>>(),
+                )
             };
             println!(
                 "{:.0} hits a second {name}: {right} right; p50 {:.0}, p99 {:.0} µs; ÷ alone: p50 {:.2}, p99 {:.2}",

@@ -9,9 +9,10 @@ use crate::http::metric;
 use crate::keyring::Keyring;
 use crate::liar;
 use crate::meddler::{Meddler, Mischief};
-use crate::process::{Dir, Process, command, linkr};
+use crate::process::{Dir, command, linkr};
 use crate::stack::{Servers, Stack};
 use crate::wire::{Mode, Wire};
+use services::Process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -171,7 +172,7 @@ impl World {
         }
         let command = command(&self.binary, self.dir.path(), &words);
         let log = self.dir.path().join(format!("control-{number}.log"));
-        let process = Process::start(command, &log, &["api", "admin"])?;
+        let process = Process::hear(&command, &log, &["api", "admin"])?;
         let (api, admin) = (process.address("api")?, process.address("admin")?);
         self.controls[number] = Control { process: Some(process), api, admin };
         self.apis[number].lead(api);
@@ -278,7 +279,7 @@ impl World {
             words.extend(["--snapshot", &file]);
         }
         let log = self.dir.path().join(format!("{name}.log"));
-        Process::start(command(&self.binary, self.dir.path(), &words), &log, &["edge", "admin"])
+        Ok(Process::hear(&command(&self.binary, self.dir.path(), &words), &log, &["edge", "admin"])?)
     }
 
     /// Waits until an edge says that it is.
@@ -323,7 +324,7 @@ impl World {
     /// It does not end, or not well.
     pub fn stop_edge_cleanly(&mut self, edge: u8) -> Result<(), String> {
         self.downs.push(Down { edge, from: now(), to: u64::MAX });
-        self.edges[usize::from(edge)].process.stop()
+        Ok(self.edges[usize::from(edge)].process.stop()?)
     }
 
     /// A new process where the old one was, without the file of the old one if it is to begin `cold`. Up to when it
@@ -357,12 +358,12 @@ impl World {
     /// SIGSTOP.
     pub fn stop_edge(&mut self, edge: u8) {
         self.downs.push(Down { edge, from: now(), to: u64::MAX });
-        self.edges[usize::from(edge)].process.signal("STOP");
+        let _ = self.edges[usize::from(edge)].process.signal("STOP"); // one that has ended answers as little
     }
 
     /// SIGCONT.
     pub fn continue_edge(&mut self, edge: u8) {
-        self.edges[usize::from(edge)].process.signal("CONT");
+        let _ = self.edges[usize::from(edge)].process.signal("CONT");
         self.up(edge);
     }
 

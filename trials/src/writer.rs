@@ -3,13 +3,13 @@
 
 use crate::history::{Micros, Op, Outcome, Told, Write, code, now, strict, target};
 use crate::links::Links;
-use crate::random::Random;
 use link::Position;
 use prost_types::FieldMask;
 use proto::client::Way;
 use proto::v1::links_client::LinksClient;
 use proto::v1::propagation::Status;
 use proto::v1::{self, Ack, LinkClass};
+use services::Random;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

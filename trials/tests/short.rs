@@ -35,11 +35,13 @@ fn run(world: &[&str], faults: &[&str]) {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn every_fault_once() {
     run(&[], &[]);
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn postgres_and_redis_fail() {
     if has_servers("postgres_and_redis_fail") {
         let faults = "control-killed,lying-edge,old-database,postgres-killed,promoted,promoted-async,switchover,\
@@ -49,6 +51,7 @@ fn postgres_and_redis_fail() {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
     if has_servers("one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost") {
         let faults = "a-control-lost,lying-edge,redis-node-lost,control-stopped,drop";
@@ -57,6 +60,7 @@ fn one_of_two_controls_and_a_node_of_a_redis_cluster_are_lost() {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn no_server_is_taken_out_while_control_is_dead() {
     if !["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"]
         .iter()
@@ -69,6 +73,7 @@ fn no_server_is_taken_out_while_control_is_dead() {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn hostile_clients_get_no_wrong_answer_and_no_memory() {
     let words =
         ["attacks", "--untimed", "--clients", "10", "--rounds", "1", "--seconds", "0.5", "--hits", "400"];
@@ -78,6 +83,7 @@ fn hostile_clients_get_no_wrong_answer_and_no_memory() {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn an_import_and_a_snapshot_disturb_no_answer() {
     for driver in ["uring", "epoll"] {
         trial(&["beside", "--untimed", "--links", "20000", "--rounds", "1", "--driver", driver]);
@@ -85,6 +91,7 @@ fn an_import_and_a_snapshot_disturb_no_answer() {
 }
 
 #[test]
+#[ignore = "load for minutes: make test-long"]
 fn real_clicks_are_answered_right_from_memory_and_redis() {
     // On a busy machine a question to Redis may take too long, and control is asked.
     trial(&["clicks", "--first", "20000", "--from-redis", "90"]);

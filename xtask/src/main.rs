@@ -1,4 +1,4 @@
-//! The logic behind the make targets, so that it is Rust and not shell: `test`, `fuzz`, `lint`, `bench`, `services`,
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
 //! `image-root`, `gen-snapshot`, `lines`.
 
 mod fuzz;
@@ -11,13 +11,14 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | lines";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | lines";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = words.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
     let done = match task {
         "test" => test(rest),
+        "test-long" => test_long(),
         "fuzz" => fuzz::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "lint" => lint(),
         "services" => servers::run(),
@@ -79,16 +80,25 @@ fn measure(words: &[&str], more: &[String]) -> Result<(), String> {
     }
 }
 
-/// Everything a change must pass. `link/given`: also the half of link that only the write side uses.
+/// All crates, with the half of link that only the write side uses.
+const TESTS: [&str; 5] = ["test", "--workspace", "--locked", "--features", "link/given"];
+
+/// What a change must pass before anybody else sees it. Words behind `test` choose tests.
 fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
-    cargo(&["test", "--workspace", "--locked", "--features", "link/given"], more)?;
+    cargo(&TESTS, more)
+}
+
+/// What takes minutes of load, an image or many processes: the tests that `test` names and leaves out, the threads of the
+/// set, and the fuzzers.
+fn test_long() -> Result<(), String> {
+    tools::install_what_is_missing();
+    python::install_what_is_missing();
+    cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
     // Apart: with the feature every shared word of the set is one of the test's.
-    let threads = ["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"];
-    cargo(&threads, more)?;
-    // Words behind `test` choose tests.
-    if more.is_empty() { fuzz::run(20, &fuzz::TARGETS) } else { Ok(()) }
+    cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
+    fuzz::run(20, &fuzz::TARGETS)
 }
 
 fn lint() -> Result<(), String> {

@@ -4,9 +4,9 @@ use super::{Api, values};
 use crate::fault::Fault;
 use clap::{Args, Subcommand};
 use control::keys::Wish;
-use control::model::Scopes;
 use proto::client::{Access, Key};
 use std::path::{Path, PathBuf};
+use store::model::Scopes;
 
 /// Where `linkr up` puts the first key when nothing else is said.
 const FIRST_KEY: &str = "linkr-data/admin.key";

@@ -49,6 +49,11 @@ pub fn days(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Where visitors of the default domain come in.
+pub fn base_url(text: &str) -> Result<control::BaseUrl, String> {
+    control::BaseUrl::parse(text)
+}
+
 /// Where links are kept: a file or a database.
 pub fn store(text: &str) -> Result<String, String> {
     let file = text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty());

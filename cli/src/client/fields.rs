@@ -21,7 +21,8 @@ pub const FIELDS: [&str; 13] = [
     "create_time",
 ];
 /// What only a server writes.
-pub const OUTPUT_ONLY: [&str; 6] = ["name", "domain", "update_time", "delete_time", "revision", "etag"];
+pub const OUTPUT_ONLY: [&str; 7] =
+    ["name", "domain", "short_url", "update_time", "delete_time", "revision", "etag"];
 
 /// Fields that hold whatever somebody wrote.
 const WORDS: [&str; 4] = ["code", "title", "tags", "note"];
@@ -69,6 +70,7 @@ pub fn json(link: &Link, field: &str) -> Option<Value> {
         "delete_time" => time(link.delete_time),
         "revision" => text(&link.revision),
         "etag" => text(&link.etag),
+        "short_url" => text(&link.short_url),
         _ => None,
     }
 }

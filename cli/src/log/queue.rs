@@ -12,7 +12,6 @@ const BYTES: usize = 1 << 20;
 /// Between two tries to write to what takes nothing now and does not wait by itself.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// See the module.
 pub struct Queue(Arc<Shared>);
 
 #[derive(Default)]

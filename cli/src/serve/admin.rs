@@ -14,7 +14,7 @@ pub struct Bound(TcpListener, SocketAddr);
 
 /// Binds it, before anything else starts: a taken port is found early.
 pub async fn bind(address: SocketAddr) -> Result<Bound, Fault> {
-    let cannot = |fault| Fault::new(cannot_listen("--admin", address, &fault));
+    let cannot = |fault| Fault::new(cannot_listen("--admin", address, fault));
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     Ok(Bound(listener, address))

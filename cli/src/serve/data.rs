@@ -3,14 +3,14 @@
 use crate::args::{At, Kept};
 use crate::fault::Fault;
 use crate::secret;
-use control::adapter::postgres::Options;
-use control::port::Repository;
 use control::{StoreAt, keys};
 use proto::own;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use store::port::Repository;
+use store::postgres::Options;
 
 /// In a data directory: the key of clients on this machine.
 const FIRST_KEY: &str = "admin.key";

@@ -1,14 +1,13 @@
 //! What every test needs: a directory, a running linkr, a raw HTTP client, waiting for a condition.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// The binary under test.
@@ -124,21 +123,11 @@ impl Drop for Dir {
 }
 
 /// A command that sees nothing of the settings of whoever runs the tests.
-pub fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(dir).stdin(Stdio::null()).env_remove("RUST_LOG");
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"LINKR_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
+pub use services::command;
 
 /// A running server; killed when it is dropped.
 pub struct Linkr {
-    child: Child,
-    lines: HashMap<String, String>,
+    process: services::Process,
     stderr: PathBuf,
 }
 
@@ -167,8 +156,6 @@ impl Linkr {
 
     /// Starts a server and waits until it has printed all of `wanted`.
     pub fn start(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
-        let stderr = dir.path().join("stderr");
-        let log = File::options().create(true).append(true).open(&stderr).unwrap();
         // Keys have tests of their own, which say LINKR_INSECURE=false.
         if command.get_envs().all(|(name, value)| name != "LINKR_INSECURE" || value.is_none()) {
             command.env("LINKR_INSECURE", "true");
@@ -177,35 +164,18 @@ impl Linkr {
             let (name, value) = dir.next_driver();
             command.env(name, value);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, printed) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let _ = send.send(line);
-            }
-        });
-        let mut linkr = Self { child, lines: HashMap::new(), stderr };
-        while wanted.iter().any(|key| !linkr.lines.contains_key(*key)) {
-            match printed.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    let (key, value) = line.split_once(' ').unwrap_or((&line, ""));
-                    linkr.lines.insert(key.to_owned(), value.trim().to_owned());
-                }
-                Err(_) => panic!("it did not start: {}", linkr.stderr()),
-            }
-        }
-        linkr
+        let stderr = dir.path().join("stderr");
+        let process = services::Process::hear(&command, &stderr, wanted);
+        Self { process: process.unwrap_or_else(|fault| panic!("{fault}")), stderr }
     }
 
     /// What it printed behind a word.
     pub fn said(&self, key: &str) -> &str {
-        self.lines.get(key).unwrap_or_else(|| panic!("it did not print {key}"))
+        self.process.said(key).unwrap_or_else(|| panic!("it did not print {key}"))
     }
 
     fn address(&self, key: &str) -> SocketAddr {
-        let url = self.said(key).split_whitespace().next().unwrap();
-        url.split_once("://").unwrap().1.parse().unwrap()
+        self.process.address(key).unwrap()
     }
 
     pub fn tls(&self) -> SocketAddr {
@@ -225,7 +195,7 @@ impl Linkr {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     pub fn stderr(&self) -> String {
@@ -277,13 +247,12 @@ impl Linkr {
     }
 
     pub fn exited(&mut self) -> ExitStatus {
-        until("it to exit", || self.child.try_wait().unwrap())
+        until("it to exit", || self.process.exited())
     }
 
     /// kill -9.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 }
 

@@ -2,14 +2,15 @@
 
 use super::kept::{LIVE, Page};
 use super::{Keys, Secret, secret};
-use crate::clock::unix_ms;
-use crate::model::{By, KeyRow, Scope, Scopes};
 use crate::page::page_size;
-use crate::port::Repository;
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
 use link::Domain;
 use proto::v1;
 use std::collections::BTreeSet;
+use store::clock::unix_ms;
+use store::model::{By, KeyRow, Scope, Scopes};
+use store::port::Repository;
+use store::wire;
 
 /// Bytes of a client's name.
 const CLIENT: usize = 100;

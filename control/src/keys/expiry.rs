@@ -1,7 +1,7 @@
 //! The time by which keys expire: the latest that this process or its store has seen. A clock that goes back revives none.
 
-use crate::clock::unix_ms;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use store::clock::unix_ms;
 
 /// How far the system's clock may be behind before that is told.
 const TOLD_MS: i64 = 60_000;

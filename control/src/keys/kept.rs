@@ -3,13 +3,14 @@
 
 use crate::bound::Bound;
 use crate::lanes::Lanes;
-use crate::model::{By, KeyRow, Pool, StoreFault};
 use crate::page::PAGE_BYTES;
-use crate::port::{KeyMark, KeyRows, Noted, Repository, Who, blocking};
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
 use prost::Message;
 use proto::v1;
 use std::sync::Arc;
+use store::model::{By, KeyRow, Pool, StoreFault};
+use store::port::{KeyMark, KeyRows, Noted, Repository, Who, blocking};
+use store::wire;
 
 /// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.
 pub const LIVE: usize = 2;
@@ -33,7 +34,6 @@ pub struct Page {
     pub revoked: bool,
 }
 
-/// See the module.
 pub struct Kept {
     store: Arc<dyn Repository>,
     lanes: Lanes,

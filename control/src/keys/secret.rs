@@ -24,7 +24,7 @@ impl std::fmt::Debug for Secret {
 impl Secret {
     /// A new one.
     pub fn new() -> Self {
-        let random = base62::<RANDOM>(&crate::random::bytes::<32>());
+        let random = base62::<RANDOM>(&store::random::bytes::<32>());
         Self(format!("{PREFIX}{random}{}", checksum(&random)))
     }
 

@@ -97,7 +97,6 @@ impl Own {
 
 type Held = (&'static str, Holder);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Places {
     held: Mutex<HashMap<Held, usize>>,
@@ -238,9 +237,9 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Scopes;
     use std::collections::HashSet;
     use std::time::Duration;
+    use store::model::Scopes;
 
     #[test]
     fn every_call_names_places_that_there_are() {

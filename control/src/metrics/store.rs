@@ -1,7 +1,6 @@
 //! What is counted of a store.
 
 use super::timings::Timings;
-use crate::model::{Pool, StoreFault};
 use exposition::Families;
 use feed::Trouble;
 use std::collections::BTreeMap;
@@ -9,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use store::model::{Pool, StoreFault};
 
 const FAULTS: [&str; 3] = ["unavailable", "full", "corrupt"];
 

@@ -13,7 +13,6 @@ const EACH: f64 = 8.0;
 const OCTAVES: usize = 26;
 const BUCKETS: usize = OCTAVES * EACH as usize + 1;
 
-/// See the module.
 #[derive(Debug)]
 pub struct Timings {
     buckets: [AtomicU64; BUCKETS],

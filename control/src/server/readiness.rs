@@ -11,7 +11,6 @@ use tokio::sync::watch;
 /// For a write of a probe.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// See the module.
 #[derive(Clone)]
 pub struct Readiness {
     pub(super) metrics: Arc<Metrics>,

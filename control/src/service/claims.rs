@@ -14,7 +14,6 @@ pub struct Pass(#[expect(dead_code, reason = "it is there to be dropped")] mpsc:
 /// Each ends when the last pass that was given out with it is dropped. The last one is of those that are given out now.
 type Given = Vec<mpsc::Receiver<Infallible>>;
 
-/// See the module.
 pub struct Claims {
     pass: Mutex<Pass>,
     turn: Arc<tokio::sync::Mutex<Given>>,

@@ -71,7 +71,7 @@ pub fn one_of<'a>(one: &'a str, other: &'a str, field: &'static str, of: &str) -
 
 fn drawn(alphabet: &[u8], length: usize) -> String {
     loop {
-        if let Some(text) = link::generated(&crate::random::bytes::<64>(), alphabet, length) {
+        if let Some(text) = link::generated(&store::random::bytes::<64>(), alphabet, length) {
             return text;
         }
     }

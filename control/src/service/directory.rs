@@ -4,18 +4,17 @@
 use super::Rules;
 use crate::Fault;
 use crate::bound::Bound;
-use crate::model::DomainRow;
-use crate::port::{Repository, blocking};
 use journal::names;
 use link::{Code, Domain, DomainId, Epoch, Key, Seq, Target};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use store::model::DomainRow;
+use store::port::{Repository, blocking};
 
 /// What another control changed is known here after so long. A domain that is not known at all is looked for at once.
 const AGE: Duration = Duration::from_secs(1);
 
-/// See the module.
 pub struct Directory {
     store: Arc<dyn Repository>,
     state: Mutex<State>,

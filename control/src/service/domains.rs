@@ -5,15 +5,16 @@ use super::codes::one_of;
 use super::directory::Domains;
 use super::write::{Ack, asked, etag};
 use super::{Service, draft, name};
-use crate::clock::unix_ms;
-use crate::model::StoreFault;
 use crate::page::page_size;
-use crate::{Caller, Fault, wire};
+use crate::{Caller, Fault};
 use journal::domains::{DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, next_state};
 use journal::names;
 use link::{DomainId, Position};
 use prost::Message;
 use proto::v1;
+use store::clock::unix_ms;
+use store::model::StoreFault;
+use store::wire;
 
 const LARGEST_PAGE: i32 = 1_000;
 
@@ -49,7 +50,7 @@ impl Service {
             self.nothing_leads_to(caller, &known, &name).await?;
         }
         // Random, but never that of the default domain.
-        let id = DomainId((crate::random::u64() as u32).max(1));
+        let id = DomainId((store::random::u64() as u32).max(1));
         let intent = DomainIntent::Create { id, fields };
         self.write_domain(
             caller,

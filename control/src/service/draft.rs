@@ -1,9 +1,8 @@
 //! What a caller may say in a link: every field of `linkr.v1.Link` is parsed here, once. Nothing is stored here.
 
 use super::own::Listeners;
+use super::short::{self, BaseUrl};
 use crate::Fault;
-use crate::model::Info;
-use crate::wire;
 use journal::{Draft, Field, set};
 use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost::Message;
@@ -13,6 +12,8 @@ use proto::described::shape;
 use proto::v1::{self, FieldRule};
 use std::collections::HashSet;
 use std::sync::LazyLock;
+use store::model::Info;
+use store::wire;
 
 /// The fields that a caller may set, in the order in which they are checked.
 static FIELDS: LazyLock<Vec<&str>> = LazyLock::new(|| settable("linkr.v1.Link"));
@@ -23,6 +24,7 @@ pub struct Rules {
     own_hosts: Vec<String>,
     own_listeners: Listeners,
     reserved_codes: Vec<String>,
+    base_url: Option<BaseUrl>,
 }
 
 impl Rules {
@@ -31,7 +33,18 @@ impl Rules {
         // RFC 3986, section 3.1: schemes compare without case, and a target's is in lower case by then.
         let more_schemes = more_schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
         let own_hosts = own_hosts.iter().map(compared).collect();
-        Self { more_schemes, own_hosts, own_listeners: Listeners::default(), reserved_codes }
+        Self { more_schemes, own_hosts, own_listeners: Listeners::default(), reserved_codes, base_url: None }
+    }
+
+    /// The same where visitors come in at a URL: no target may be a link there.
+    pub fn at(mut self, base_url: Option<BaseUrl>) -> Self {
+        self.own_hosts.extend(base_url.iter().map(|base| base.host().to_owned()));
+        Self { base_url, ..self }
+    }
+
+    /// The address of a link.
+    pub fn short_url(&self, domain: &str, code: &str) -> String {
+        short::url(self.base_url.as_ref(), domain, code)
     }
 
     /// The same beside an edge in this process.

@@ -1,15 +1,15 @@
 //! The edges and the log they follow, for the people who run them.
 
 use super::Service;
-use crate::wire;
 use crate::{Caller, Fault};
 use proto::{epoch_to_wire, v1};
+use store::wire;
 
 impl Service {
     /// See `ListEdges`.
     pub async fn edges(&self, _: &Caller, _: &v1::ListEdgesRequest) -> Result<v1::ListEdgesResponse, Fault> {
         let (log, histories) = self.reach.histories().await?;
-        let history = |history: crate::port::History| v1::History {
+        let history = |history: store::port::History| v1::History {
             epoch: Some(epoch_to_wire(history.epoch)),
             parent: Some(epoch_to_wire(history.parent)),
             fork_seq: history.fork_seq,

@@ -1,8 +1,8 @@
 //! Which links a list is asked for: a part of AIP-160, parsed once and held against rows. No store is asked here.
 
 use crate::Fault;
-use crate::model::Row;
-use crate::port::Time;
+use store::model::Row;
+use store::port::Time;
 
 /// Bytes of a filter.
 const LONGEST: usize = 1_024;
@@ -275,8 +275,8 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Info;
     use link::{Code, DomainId, Key, Link, LinkParts, Target};
+    use store::model::Info;
 
     fn row() -> Row {
         let target = Target::given("https://a.example/Path?q=\"1\"", &[]).unwrap();

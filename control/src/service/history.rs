@@ -3,14 +3,14 @@
 use super::reach::Reader;
 use super::write::{asked, etag};
 use super::{Service, draft, fnv};
-use crate::model::Row;
 use crate::page::page_size;
-use crate::port::{Moment, Traced, Who};
-use crate::wire;
 use crate::{Caller, Fault};
 use journal::{Draft, Intent, Item};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, restore_link_request::Point};
+use store::model::Row;
+use store::port::{Moment, Traced, Who};
+use store::wire;
 
 /// Of links of 12 KiB at most.
 const LARGEST_PAGE: i32 = 100;
@@ -165,9 +165,9 @@ fn checksum(key: &Key, version: Seq) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Info;
-    use crate::port::Written;
     use link::{Code, DomainId, Link, LinkParts, Target};
+    use store::model::Info;
+    use store::port::Written;
 
     fn key() -> Key {
         Key::new(DomainId::DEFAULT, &Code::new("a").unwrap())

@@ -3,14 +3,14 @@
 use super::Service;
 use super::filter::Filter;
 use super::reach::Reader;
-use crate::model::Row;
 use crate::page::{PAGE_BYTES, page_size};
-use crate::port::{Limit, Listed, Time};
 use crate::{Caller, Fault};
 use link::{DomainId, Epoch, Key};
 use proto::v1;
 use std::fmt::Write;
 use std::sync::Arc;
+use store::model::Row;
+use store::port::{Limit, Listed, Time};
 
 const LARGEST_PAGE: i32 = 1_000;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };

@@ -4,11 +4,7 @@
 use super::claims::{Claims, Pass, Turn};
 use super::directory::{Directory, Domains, Known, Namespace};
 use crate::bound::Bound;
-use crate::clock::unix_ms;
 use crate::lanes::{Lane, Lanes};
-use crate::model::{Row, StoreFault};
-use crate::port::domains::DomainCommitted;
-use crate::port::{History, Limit, Listed, Moment, Repository, Time, Traced, Who, blocking};
 use crate::writer::{Done, Waiting, Writer};
 use crate::{Caller, Fault};
 use bytes::Bytes;
@@ -18,6 +14,10 @@ use journal::names;
 use journal::{At, Found, Request, Verdict, decide};
 use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};
 use std::sync::Arc;
+use store::clock::unix_ms;
+use store::model::Row;
+use store::port::domains::DomainCommitted;
+use store::port::{History, Limit, Listed, Moment, Repository, Time, Traced, Who, blocking};
 
 const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
 
@@ -286,6 +286,6 @@ fn touch(bound: &Bound, known: &Known, domain: DomainId) -> Result<(), Fault> {
     match known.name(domain) {
         _ if !bound.is_some() => Ok(()),
         Some(name) => bound.touch(name),
-        None => Err(StoreFault::Unavailable("a domain has only just changed".into()).into()),
+        None => Err(Fault::Unavailable("a domain has only just changed: try again in a moment")),
     }
 }

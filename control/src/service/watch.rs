@@ -1,7 +1,6 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
 use super::Service;
-use crate::model::{Info, Row, StoreFault};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
 use journal::names;
@@ -9,6 +8,7 @@ use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq, State}
 use proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
+use store::model::{Info, Row, StoreFault};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 

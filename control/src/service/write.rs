@@ -3,7 +3,6 @@
 use super::claims::Pass;
 use super::{Service, fnv};
 use crate::bound::Bound;
-use crate::model::{By, StoreFault};
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use journal::{Item, Kind, Request, Retry, Verdict};
@@ -11,6 +10,7 @@ use link::{Epoch, Position, Seq};
 use prost::Message;
 use proto::v1;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use store::model::{By, StoreFault};
 
 /// Bytes of a request that writes one link.
 pub const REQUEST_BYTES: usize = 1024 * 1024;
@@ -139,7 +139,11 @@ impl Service {
         for (at, verdict) in verdicts.into_iter().enumerate() {
             match verdict {
                 Verdict::Created(row) | Verdict::Changed(row) => links.push(self.shown(&row, epoch)),
-                Verdict::Before(bytes) => return before(bytes, kind).map_err(|fault| (0, fault.into())),
+                Verdict::Before(bytes) => {
+                    let mut answer = before(bytes, kind).map_err(|fault| (0, fault.into()))?;
+                    answer.links = answer.links.into_iter().map(|link| self.with_address(link)).collect();
+                    return Ok(answer);
+                }
                 Verdict::Refused(why) => return Err((at, why.into())),
                 // The refused one comes behind it.
                 Verdict::Held => {}

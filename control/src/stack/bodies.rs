@@ -189,8 +189,8 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Scopes;
     use axum::body::BodyDataStream;
+    use store::model::Scopes;
     use tokio_stream::StreamExt;
 
     const MIB: usize = 1024 * 1024;

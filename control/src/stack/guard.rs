@@ -8,7 +8,6 @@ use crate::call::UnderWay;
 use crate::keys::{Keys, Known};
 use crate::limits::{Holder, Limits, Pace, Place, network};
 use crate::metrics::Metrics;
-use crate::model::Scope;
 use crate::places::Seat;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
@@ -22,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use store::model::Scope;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -186,7 +186,7 @@ impl Guard {
         }
         // An edge goes on as long as it can; whoever changes links waits until it is known that his key still holds.
         if scope != Scope::Feed && !keys.are_current() {
-            return Err(crate::model::StoreFault::Unavailable("keys cannot be checked now".into()).into());
+            return Err(Fault::Unavailable("the key cannot be checked now: try again in a moment"));
         }
         if let Some(peer) = peer {
             peer.seat.let_in(Some(&known));

@@ -13,7 +13,6 @@ const MOST: usize = 64;
 const GONE: u64 = 60_000;
 const OTHERS: &str = "others";
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Refusals {
     /// Looked at without the lock: as a rule nobody is refused.

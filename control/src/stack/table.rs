@@ -1,10 +1,10 @@
 //! The one table of calls: what each asks of a key, as the `.proto` says it. What is not in it is refused.
 
-use crate::model::Scope;
 use crate::transport::calls::{LINKS_BYTES, SMALL_BYTES};
 use crate::{Fault, routes};
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use store::model::Scope;
 
 /// One call, however it arrives.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 
 use super::table::over_grpc;
 use super::*;
-use crate::adapter::sqlite::{Options, Sqlite};
 use crate::keys::{Keys, Wish, mint};
-use crate::port::Repository;
 use axum::routing::get;
 use http::Request as Plain;
 use prost::Message;
 use std::path::PathBuf;
 use std::time::Instant;
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 
 struct Bench {
     folder: PathBuf,

@@ -3,8 +3,6 @@
 mod stream;
 
 use crate::follow::{Feeder, Refusal};
-use crate::model::StoreFault;
-use crate::port::{Fetched, blocking};
 use crate::transport::status::status;
 use crate::{Caller, Fault};
 use link::{Key, Seq};
@@ -12,6 +10,8 @@ use proto::v1::{self, feed_server::Feed};
 use proto::{epoch_to_wire, proof_to_wire};
 use std::sync::Arc;
 use std::time::Duration;
+use store::model::StoreFault;
+use store::port::{Fetched, blocking};
 use stream::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,7 +24,6 @@ const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages between a session and its connection; what is sent without acknowledgement is bounded by the session.
 const UNDER_WAY: usize = 4;
 
-/// The calls.
 pub struct Calls(pub Arc<Feeder>);
 
 #[tonic::async_trait]

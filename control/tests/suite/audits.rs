@@ -4,10 +4,10 @@ use super::contract::{create, delete, draft, key, key_row, row};
 use super::domains::make;
 use super::postgres::Database;
 use super::world::Folder;
-use control::adapter::sqlite::{Options, Sqlite};
-use control::model::{By, Row};
-use control::port::{Moment, Repository, Who};
 use journal::{Field, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
+use store::model::{By, Row};
+use store::port::{Moment, Repository, Who};
+use store::sqlite::{Options, Sqlite};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -126,7 +126,7 @@ fn a_batch_is_written_whole_or_not_at_all(store: &dyn Repository) {
     assert_eq!(again.head, done.head);
     assert!(matches!(again.verdicts[..2], [Verdict::Before(_), Verdict::Before(_)]));
     assert_eq!(again.verdicts[2..], [(); 2].map(|()| Verdict::Refused(Rejection::IdempotencyMismatch)));
-    let changes = store.changes(0, control::port::Limit { rows: 99, bytes: usize::MAX }).unwrap().1;
+    let changes = store.changes(0, store::port::Limit { rows: 99, bytes: usize::MAX }).unwrap().1;
     assert_eq!(changes.iter().map(|change| change.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
@@ -145,7 +145,7 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
     let back = row(&one("a", undelete(Some(2)), 3));
     assert_eq!(back, Row { version: 3, update_time: 3, ..made.clone() });
     assert_eq!(store.link(&key("a")).unwrap().1, Some(back));
-    let (_, changes) = store.changes(2, control::port::Limit { rows: 9, bytes: usize::MAX }).unwrap();
+    let (_, changes) = store.changes(2, store::port::Limit { rows: 9, bytes: usize::MAX }).unwrap();
     assert_eq!(changes[0].record, record::encode(3, &link::State::Live(made.link.clone())));
     rows(store, &[disable("a"), delete("a")], 4);
     let restored =

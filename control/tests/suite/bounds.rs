@@ -8,11 +8,11 @@ use super::world::{Folder, Moody, World};
 use axum::http::Method;
 use calls::{Names, Told, base, calls, told};
 use control::keys::Secret;
-use control::model::{KeyRow, Scopes};
 use prost::Message;
 use proto::client::Way;
 use proto::v1::{self, domains_client::DomainsClient, keys_client::KeysClient, links_client::LinksClient};
 use serde_json::{Value, json};
+use store::model::{KeyRow, Scopes};
 use tonic::Code;
 
 /// Calls that a key for some domains is never let into, whatever they carry.

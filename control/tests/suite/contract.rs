@@ -3,11 +3,11 @@
 use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
-use control::adapter::sqlite::{Options, Sqlite};
-use control::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
-use control::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
 use journal::{Draft, Field, Intent, Item, Rejection, Request, Retry, Verdict};
 use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
+use store::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
+use store::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
+use store::sqlite::{Options, Sqlite};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 const DOMAIN: [u8; 4] = [0; 4];

@@ -4,14 +4,14 @@
 use super::keys::{hello, locked, put, rest, way};
 use super::postgres::Database;
 use super::world::{Folder, Mood, Moody, World};
-use control::adapter::sqlite::{Options, Sqlite};
 use control::keys::Secret;
-use control::model::{KeyRow, Scope, Scopes};
-use control::port::Repository;
 use proto::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use store::model::{KeyRow, Scope, Scopes};
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -172,7 +172,7 @@ async fn a_clock_that_goes_back_revives_no_key() {
     let expired = put(&*store, Scopes::admin(), |row| row.expire_time = Some(now + hour));
     let later = put(&*store, Scopes::admin(), |row| row.expire_time = Some(now + 3 * hour));
     let admin = put(&*store, Scopes::admin(), |_| ());
-    control::port::Repository::key_rows(&*store).use_keys(&[(admin.id(), now + 2 * hour)]).unwrap();
+    store::port::Repository::key_rows(&*store).use_keys(&[(admin.id(), now + 2 * hour)]).unwrap();
     let world = locked(folder, store).await;
     let refused = rest(&world, "GET /v1/links", Some(&expired), Value::Null).await;
     assert!(refused.status == 401 && refused.body.to_string().contains("has expired"), "{refused:?}");

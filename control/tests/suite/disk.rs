@@ -2,11 +2,11 @@
 
 use super::postgres;
 use super::world::{Folder, World, create, name, to};
-use control::adapter::postgres::{self as adapter, Postgres};
-use control::adapter::sqlite::{Options, Sqlite};
 use proto::v1;
 use services::Place;
 use std::sync::Arc;
+use store::postgres::{self as adapter, Postgres};
+use store::sqlite::{Options, Sqlite};
 use tonic_types::StatusExt;
 
 /// A link that takes half a page.

@@ -4,9 +4,6 @@ use super::contract::key;
 use super::feeds::Edge;
 use super::postgres::Database;
 use super::world::{self, Folder, World, create, to};
-use control::adapter::sqlite::{Options, Sqlite};
-use control::port::domains::DomainRows;
-use control::port::{Limit, Repository};
 use journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
 use journal::{Intent, Verdict};
 use link::{ChangeKind, Class, Code, Domain, DomainId, Key, Target};
@@ -14,6 +11,9 @@ use prost::Message;
 use proto::v1::{self, domains_client::DomainsClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::port::domains::DomainRows;
+use store::port::{Limit, Repository};
+use store::sqlite::{Options, Sqlite};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 

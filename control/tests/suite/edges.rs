@@ -2,14 +2,14 @@
 
 use super::feeds::{Edge, Stream, delete, soon, write};
 use super::world::{self, Folder, World, create, name, to};
-use control::adapter::sqlite::{Options, Sqlite};
-use control::port::Repository;
 use prost_types::FieldMask;
 use proto::v1::{self, edges_client::EdgesClient, follow_request, follow_response};
 use proto::v1::{links_client::LinksClient, propagation};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 use tonic::transport::Channel;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

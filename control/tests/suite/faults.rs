@@ -2,10 +2,10 @@
 
 use super::world::{Folder, Mood, Moody, World, create, name};
 use control::Fault;
-use control::model::StoreFault;
 use proto::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::model::StoreFault;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -118,6 +118,9 @@ async fn check(fault: &Fault) {
         }
         Fault::Forbidden(_) | Fault::Unauthenticated(_) | Fault::RateLimited(_) => {
             unreachable!("no key is asked for in this world: see keys.rs")
+        }
+        Fault::Unavailable(_) => {
+            unreachable!("keys are read as they should be: see keys.rs, without_the_store_…")
         }
         Fault::Share { .. } | Fault::Full { .. } => unreachable!("it takes many calls: see credentials.rs"),
         Fault::Late | Fault::Internal => unreachable!("no call here is made for that: see stack.rs"),

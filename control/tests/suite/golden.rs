@@ -4,11 +4,11 @@
 use super::keys::locked;
 use super::world::{Folder, World};
 use axum::http::HeaderMap;
-use control::adapter::sqlite::{Options, Sqlite};
 use control::keys::{Wish, mint};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
+use store::sqlite::{Options, Sqlite};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/golden.txt");
 /// What the connection adds to an answer.

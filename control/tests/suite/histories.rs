@@ -2,13 +2,13 @@
 
 use super::postgres::Database;
 use super::world::{Folder, World, create, name, to};
-use control::adapter::sqlite::{Options, Sqlite};
-use control::port::Repository;
 use prost_types::FieldMask;
 use proto::v1::restore_link_request::Point;
 use proto::v1::{self, links_client::LinksClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;

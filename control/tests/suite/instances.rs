@@ -4,10 +4,10 @@ use super::edges::{Alive, BOUND, names, ping, propagated, reaches_both, told};
 use super::feeds::{Edge, Stream, soon};
 use super::postgres::Database;
 use super::world::{self, Folder, World, create};
-use control::port::Repository;
 use link::Position;
 use proto::v1::{self, edges_client::EdgesClient, follow_response, propagation};
 use std::time::Instant;
+use store::port::Repository;
 use tonic::Code;
 
 /// Writes a link: its number.

@@ -4,14 +4,14 @@ use super::postgres::Database;
 use super::world::{Folder, Mood, Moody, Reply, World, config, create, name};
 use axum::http::StatusCode;
 use control::keys::Secret;
-use control::model::{KeyRow, Scope, Scopes, StoreFault};
-use control::port::Repository;
 use prost::Message;
 use proto::client::{Access, Key, Way};
 use proto::v1::{self, keys_client::KeysClient, links_client::LinksClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::model::{KeyRow, Scope, Scopes, StoreFault};
+use store::port::Repository;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -423,7 +423,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
         assert_eq!((refused.status.as_u16(), refused.body["field"].as_str()), (400, Some(field)));
     }
     world.running.stop().await;
-    let again = control::adapter::sqlite::Sqlite::open(&world.folder.db(), Default::default()).unwrap();
+    let again = store::sqlite::Sqlite::open(&world.folder.db(), Default::default()).unwrap();
     let rows = again.key_rows().keys_behind("", 99).unwrap();
     let row = rows.iter().find(|row| row.id == shown.id()).unwrap();
     assert!(row.last_use.is_some() && row.revoke_time.is_some(), "{row:?}");

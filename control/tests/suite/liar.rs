@@ -8,28 +8,13 @@ use feed::Proof;
 use link::{Epoch, Position};
 use proto::v1::{self, follow_request};
 use serde_json::Value;
+use services::Random;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Lies of one test; more under `LINKR_LONG`.
 const LIES: usize = 300;
-
-/// xorshift64*, so that a failure can be run again.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// What the others live through.
 #[derive(Default)]
@@ -72,7 +57,7 @@ async fn live(mut edge: Edge, mut stream: Stream, life: Arc<Mutex<Life>>, mut st
 }
 
 struct Liar {
-    dice: Dice,
+    dice: Random,
     proofs: Vec<Proof>,
 }
 
@@ -186,7 +171,7 @@ async fn a_liar_changes_nothing(world: &World) {
         lives.push(life);
     }
     let before = history(world).await;
-    let mut liar = Liar { dice: Dice(0x9e37_79b9_7f4a_7c15), proofs: Vec::new() };
+    let mut liar = Liar { dice: Random::new(1), proofs: Vec::new() };
     let (mut let_in, mut refused) = (0, 0);
     let lies = if std::env::var_os("LINKR_LONG").is_some() { 50 * LIES } else { LIES };
     for n in 0..lies {

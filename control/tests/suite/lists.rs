@@ -4,14 +4,14 @@ use super::contract::create;
 use super::keys::{locked, put, rest, way};
 use super::postgres::Database;
 use super::world::{Folder, Moody, World};
-use control::adapter::sqlite::{Options, Sqlite};
 use control::keys::Secret;
-use control::model::{KeyRow, Scope, Scopes};
-use control::port::Repository;
 use proto::v1;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::model::{KeyRow, Scope, Scopes};
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 use tonic::transport::Channel;
 
 type Client = v1::links_client::LinksClient<Channel>;

@@ -1,10 +1,10 @@
 //! A PostgreSQL for all tests of this suite that run at the same time: a database each. Without fsync, save where a
 //! test kills the server.
 
-use control::adapter::postgres::{Options, Postgres};
 use services::Fault;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use store::postgres::{Options, Postgres};
 
 static SHARED: Mutex<Weak<services::Postgres>> = Mutex::new(Weak::new());
 

@@ -8,12 +8,12 @@ use super::world::{self, Folder, Moody, World, config, name, to};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::cmd;
 use bytes::Bytes;
-use control::port::Repository;
 use copies::{Bench, WAIT, connect, skipped};
 use feed::relay::{Copied, Shard, position_key, value_key};
 use proto::v1;
 use services::{Certificates, Redis};
 use std::sync::Arc;
+use store::port::Repository;
 use tokio::time::timeout;
 
 fn key(code: &str) -> Bytes {

@@ -2,10 +2,10 @@
 
 use super::contract::{create, suite};
 use super::postgres::{self, Database};
-use control::adapter::postgres::{Options, Postgres};
-use control::port::Repository;
 use std::path::Path;
 use std::process::Command;
+use store::port::Repository;
+use store::postgres::{Options, Postgres};
 
 const ROLES: [(&str, &str); 2] = [("linkr_owner", "one"), ("linkr_app", "two")];
 

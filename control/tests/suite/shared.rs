@@ -2,9 +2,6 @@
 
 use super::contract::{create, key};
 use super::postgres::{self, Database};
-use control::adapter::postgres::{Options, Postgres, bump_epoch};
-use control::model::StoreFault;
-use control::port::{Limit, Repository, SessionRow};
 use journal::Verdict;
 use link::Epoch;
 use services::Place;
@@ -12,6 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use store::model::StoreFault;
+use store::port::{Limit, Repository, SessionRow};
+use store::postgres::{Options, Postgres, bump_epoch};
 
 const ALL: Limit = Limit { rows: 100_000, bytes: usize::MAX };
 

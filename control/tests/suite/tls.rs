@@ -3,13 +3,13 @@
 use super::keys::hello;
 use super::world::{Folder, World, config, create};
 use control::keys::{Wish, mint};
-use control::port::Repository;
 use proto::client::{Access, Key, Way};
 use proto::v1::{self, feed_client::FeedClient, keys_client::KeysClient, links_client::LinksClient};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::port::Repository;
 use tonic::Code;
 
 /// An authority and what it signed, in a folder.
@@ -55,7 +55,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     let stranger =
         Authority::new(&dir, "other.pem").sign("fra-2", &["fra-1"], ExtendedKeyUsagePurpose::ClientAuth);
     let store: Arc<dyn Repository> =
-        Arc::new(control::adapter::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
+        Arc::new(store::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
     let admin = mint(&*store, Wish::admin()).unwrap();
     let again_open = store.clone();
     let client_ca = Some(dir.join("ca.pem"));

@@ -3,15 +3,15 @@
 use super::contract::create;
 use super::domains::make;
 use super::postgres::Database;
-use control::adapter::postgres::{Options, Postgres};
-use control::port::Repository;
-use control::port::domains::DomainRows;
 use journal::Verdict;
 use journal::domains::DomainVerdict;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use store::port::Repository;
+use store::port::domains::DomainRows;
+use store::postgres::{Options, Postgres};
 
 /// What a client sends as a commit, and as its end of a transaction that it wants nothing of.
 const COMMIT: &[u8] = b"; COMMIT\0";

@@ -3,11 +3,11 @@
 use super::contract::create as item;
 use super::postgres::Database;
 use super::world::{Folder, World, create, name, to};
-use control::adapter::sqlite::{Options, Sqlite};
-use control::port::Repository;
 use proto::v1;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::port::Repository;
+use store::sqlite::{Options, Sqlite};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tonic::{Code, Streaming};
 use tonic_types::StatusExt;

@@ -2,13 +2,6 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use control::adapter::sqlite::{Options, Sqlite};
-use control::model::{By, DomainRow, KeyRow, Row, StoreFault};
-use control::port::domains::{DomainCommitted, DomainRows};
-use control::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
-    SessionRow, Tidied, Time, Traced, Walked, Who,
-};
 use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};
 use feed::LogView;
@@ -22,6 +15,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use store::model::{By, DomainRow, KeyRow, Row, StoreFault};
+use store::port::domains::{DomainCommitted, DomainRows};
+use store::port::{
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
+    SessionRow, Tidied, Time, Traced, Walked, Who,
+};
+use store::sqlite::{Options, Sqlite};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tonic::transport::Channel;
 
@@ -57,6 +57,7 @@ pub fn config(store: PathBuf) -> Config {
         own_edge: None,
         more_schemes: Vec::new(),
         own_hosts: vec!["go.example.com".into()],
+        base_url: None,
         reserved_codes: vec!["admin".into()],
         redis: None,
     }

@@ -1,10 +1,10 @@
 //! Asks control for single links: what workers miss, batched, one question for each key at a time.
 
-use crate::StartFault;
 use crate::records;
 use crate::shared::{Answer, Question, Shared, Told};
 use crate::snapshot::Group;
 use crate::sys;
+use exposition::StartFault;
 use futures_channel::{mpsc, oneshot};
 use link::{Key, Seq};
 use proto::client::{Access, Way, Why};
@@ -31,10 +31,10 @@ const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Whether these control instances can be reached for all that is known before a try.
 pub fn check(urls: &[String], access: &Access) -> Result<(), StartFault> {
     if urls.is_empty() {
-        return Err(StartFault("no control to follow: give --control http://host:port".into()));
+        return Err(StartFault::new("no control to follow: give --control http://host:port"));
     }
-    urls.iter().try_for_each(|url| endpoint(url, access).map(drop).map_err(StartFault))?;
-    access.credentials().map(drop).map_err(|why| StartFault(format!("{why}; see --control-key-file")))
+    urls.iter().try_for_each(|url| endpoint(url, access).map(drop).map_err(StartFault::new))?;
+    access.credentials().map(drop).map_err(|why| StartFault::new(format!("{why}; see --control-key-file")))
 }
 
 fn endpoint(url: &str, access: &Access) -> Result<Endpoint, String> {

@@ -14,7 +14,6 @@ const RECORD_OVERHEAD: usize = 64;
 /// What a plain record holds at most.
 const MAX_PLAIN_BYTES: usize = 16 * 1024;
 
-/// See the module.
 pub struct Session {
     connection: UnbufferedServerConnection,
     /// Received and not opened yet: the beginning of a record, or of a message of the handshake.

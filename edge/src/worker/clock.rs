@@ -3,7 +3,6 @@
 use hot::Stamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// See the module.
 pub struct Clock {
     counter: quanta::Clock,
     anchor: quanta::Instant,

@@ -74,7 +74,6 @@ pub struct Watch {
     place: usize,
 }
 
-/// See the module.
 #[derive(Default)]
 pub struct Connections {
     table: RefCell<Vec<Option<Rc<Watch>>>>,

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
 
-/// See the module.
 pub struct Ticks {
     timer: File,
     /// The same timer. The driver waits for whatever can be waited for; this is the plainest of what it has to do so.

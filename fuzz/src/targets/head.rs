@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 /// Of longer data not every prefix is looked at: that would be quadratic.
 const SHORT: usize = 600;
 
-/// See the module.
 pub fn run(data: &[u8]) {
     let whole = parse(data);
     assert_eq!(Verdict::of(&whole), Verdict::expected(data), "{}", data.escape_ascii());

@@ -11,7 +11,6 @@ use link::{
     Class, Domain, DomainRules, Key, Link, LinkParts, Position, QueryPolicy, State, Status, Target, Versioned,
 };
 
-/// See the module.
 pub fn run(data: &[u8]) {
     link(data);
     domain(data);

@@ -24,7 +24,6 @@ pub struct Flight {
     pub ask: Ask,
 }
 
-/// See the module.
 pub struct Connection {
     /// `None` between two connections of this place.
     pub transport: Option<Transport>,

@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// See the module.
 pub enum Transport {
     /// No TLS.
     Plain(TcpStream),

@@ -62,7 +62,6 @@ pub struct Dumping {
     writer: Writer<Vec<u8>>,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Edge {
     /// Its links.

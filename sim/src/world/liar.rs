@@ -9,7 +9,6 @@ use link::{Epoch, Position, Seq};
 /// So many proofs it remembers.
 const MOST: usize = 32;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Liar {
     proofs: Vec<Proof>,

@@ -15,7 +15,6 @@ use link::{Class, Position, Seq};
 /// Milliseconds after which a blind edge serves nothing from memory.
 pub const MAX_STALE_MS: u64 = 5_000;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// By key, what its last answer proved: no answer to come is older.

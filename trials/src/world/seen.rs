@@ -4,11 +4,12 @@ use super::{PATIENCE, POLL, World};
 use crate::http::metric;
 use crate::keyring::ADMIN;
 use crate::liar;
-use crate::process::{Process, command};
+use crate::process::command;
 use link::{Epoch, Seq};
 use proto::client::Way;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{ForgetEdgeRequest, History, ListEdgesRequest};
+use services::Process;
 use std::path::Path;
 use std::time::Duration;
 use tonic::Code;
@@ -77,11 +78,8 @@ impl World {
         let words =
             ["liar", "--control", &controls, "--key-file", &key, "--milliseconds", &length, "--seed", &seed];
         let words = [&words[..], &["--report", &report]].concat();
-        Process::start(
-            command(&program, self.dir.path(), &words),
-            &self.dir.path().join("liar.log"),
-            &[liar::NAME],
-        )
+        let log = self.dir.path().join("liar.log");
+        Ok(Process::hear(&command(&program, self.dir.path(), &words), &log, &[liar::NAME])?)
     }
 
     /// How long ago each edge last knew that it is current, in seconds, and what the controls take of memory, in MiB.

@@ -10,7 +10,7 @@ pub type Modules = BTreeMap<Vec<String>, String>;
 /// The module that a file below `src/` holds; `None` for a binary's further roots and what is no source.
 pub fn module_of(file: &str) -> Option<Vec<String>> {
     let stem = file.strip_suffix(".rs")?;
-    if stem.starts_with("bin/") || stem.ends_with("tests") {
+    if stem.starts_with("bin/") || stem.split('/').any(|part| part.ends_with("tests")) {
         return None;
     }
     Some(match stem {

@@ -2,7 +2,7 @@
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 /// What runs in a server.
-const SERVERS: [&str; 4] = ["edge/src/", "control/src/", "cli/src/", "exposition/src/"];
+const SERVERS: [&str; 5] = ["edge/src/", "control/src/", "store/src/", "cli/src/", "exposition/src/"];
 
 /// What is wrong with the lines of one source file.
 pub fn faults(file: &str, text: &str) -> Vec<String> {

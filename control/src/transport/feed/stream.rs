@@ -1,11 +1,7 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
 use super::{behind, refused};
-use crate::clock::unix_ms;
 use crate::follow::{Feeder, HELLOS, Share};
-use crate::model::{DomainRow, StoreFault};
-use crate::port::Limit;
-use crate::port::domains::DomainRows;
 use crate::sessions::{Membership, Pong};
 use crate::transport::status::status;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
@@ -15,6 +11,10 @@ use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use store::clock::unix_ms;
+use store::model::{DomainRow, StoreFault};
+use store::port::Limit;
+use store::port::domains::DomainRows;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
@@ -211,7 +211,7 @@ impl<'a> Stream<'a> {
         let own_turn = share.reads.acquire().await;
         let (admission, head) = self.feeder.admit(&hello).await.map_err(|refusal| refused(&refusal))?;
         let epoch = head.epoch;
-        let (id, number) = (crate::random::u64(), hello.number);
+        let (id, number) = (store::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
         let way = match admission {
             Admission::Resume { .. } => "resume",

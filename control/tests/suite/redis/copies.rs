@@ -3,11 +3,11 @@
 use super::{Arc, Bytes, Copied, Folder, Moody, MultiplexedConnection, Repository, Shard, World};
 use super::{cmd, config, position_key, world};
 use control::Config;
-use control::port::Fetched;
 use feed::relay::shard_of;
 use services::Fault;
 use std::path::PathBuf;
 use std::time::Duration;
+use store::port::Fetched;
 use tokio::time::{sleep, timeout};
 
 /// What never comes fails a test.

@@ -48,7 +48,6 @@ pub enum Fault {
 /// A reply, or none.
 pub type Answered = Result<Value, Fault>;
 
-/// See the module.
 pub struct Pipe {
     redis: Arc<Redis>,
     node: Node,

@@ -7,7 +7,6 @@ const MAX_REPLY_BYTES: usize = 1024 * 1024;
 /// Arrays in arrays: what `CLUSTER SLOTS` says has three.
 const MAX_DEPTH: usize = 8;
 
-/// See the module.
 #[derive(Default)]
 pub struct Replies {
     /// The start of a reply.

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// See the module.
 #[derive(Default)]
 pub struct Signal {
     raised: Cell<bool>,

@@ -3,9 +3,9 @@
 
 use crate::Fault;
 use crate::fault::Names;
-use crate::model::StoreFault;
 use std::borrow::Cow;
 use std::time::Duration;
+use store::model::StoreFault;
 
 /// What any call can be refused for.
 const ANY: &[Fault] = &[
@@ -15,6 +15,7 @@ const ANY: &[Fault] = &[
     Fault::RateLimited(Duration::ZERO),
     Fault::Late,
     Fault::Internal,
+    Fault::Unavailable(""),
     Fault::Store(StoreFault::Unavailable(String::new())),
     Fault::Store(StoreFault::Corrupt(String::new())),
 ];

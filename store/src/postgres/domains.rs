@@ -1,0 +1,138 @@
+//! Domains: rows of their own, changes in the log that links have. What becomes of a write is decided by `journal`.
+
+use super::audit::{NOTE, Noting};
+use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
+use super::position::{self, HEAD};
+use super::{history, write};
+use crate::model::{DomainRow, StoreFault};
+use crate::notes::Note;
+use crate::port::domains::DomainCommitted;
+use crate::{answers, raw};
+use journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, decide};
+use link::{DomainId, Epoch, Position, Seq};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+const COLUMNS: &str = "d.id, d.name, d.record, d.create_time, d.update_time";
+
+pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Trouble> {
+    // The default domain is always there.
+    let sql = format!("{HEAD}, {COLUMNS} FROM log_head h, domains d ORDER BY d.name COLLATE \"C\"");
+    let rows = db.rows(&sql, &[]).await?;
+    let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let head = db.note(position::of(first)?);
+    Ok((head, rows.iter().map(|row| domain(row, 4)).collect::<Result<_, _>>()?))
+}
+
+pub(super) async fn version(db: &Db<'_>) -> Result<(Epoch, Seq), Trouble> {
+    let sql = format!("{HEAD}, (SELECT coalesce(max(version), 0) FROM domains) FROM log_head h");
+    let rows = db.rows(&sql, &[]).await?;
+    let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let head = db.note(position::of(first)?);
+    let version: i64 = first.try_get(4).map_err(|e| corrupt(&e))?;
+    Ok((head.epoch, version.cast_unsigned()))
+}
+
+fn domain(row: &Row, at: usize) -> Result<DomainRow, Trouble> {
+    let read = || {
+        let times = (row.try_get(at + 3)?, row.try_get(at + 4)?);
+        Ok((row.try_get::<_, i64>(at)? as u32, row.try_get(at + 1)?, row.try_get(at + 2)?, times))
+    };
+    Ok(raw::domain(read().map_err(|e: tokio_postgres::Error| corrupt(&e))?)?)
+}
+
+/// `tag` and `tried` are as in a commit of links.
+pub(super) async fn commit(
+    db: &Db<'_>,
+    item: &DomainItem,
+    tag: u64,
+    now: i64,
+    tried: &mut Option<DomainCommitted>,
+) -> Result<DomainCommitted, Trouble> {
+    let known = db.all().known().last();
+    let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
+    let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
+    db.run(BEGIN).await?;
+    db.rows("SELECT FROM log_head FOR UPDATE", &[]).await?;
+    let after = format!(
+        "SELECT epoch_counter, epoch_random, head, tag, {}, {} FROM log_head",
+        position::tag_of("$1"),
+        position::tag_of("$2")
+    );
+    let head = db.rows(&after, &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)]).await?;
+    let row = head.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
+    let start = history::check(db, known, row).await?;
+    if row.try_get::<_, Option<i64>>(5).map_err(|e| corrupt(&e))? == Some(tag.cast_signed())
+        && let Some(done) = tried
+    {
+        // The connection may break here, too: then the next try still has to know what to look for.
+        db.run("ROLLBACK").await?;
+        return Ok(done.clone());
+    }
+    let found = find(db, item, now).await?;
+    let verdict = decide(item, &found, start, now);
+    let DomainVerdict::Written(row) = verdict.clone() else {
+        db.run("ROLLBACK").await?;
+        return Ok(DomainCommitted { head: start, verdict });
+    };
+    let head = Position { seq: row.version, tag, ..start };
+    *tried = Some(DomainCommitted { head, verdict });
+    let stored = store(db, item, (found.row.as_ref(), &row), head, now).await;
+    write::settled(stored, tried)?;
+    db.note(head);
+    Ok(tried.take().expect("it was put there"))
+}
+
+async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainFound, Trouble> {
+    let sql = format!("SELECT {COLUMNS} FROM domains d WHERE name = $1");
+    let rows = db.rows(&sql, &[(&item.name.as_str(), Type::TEXT)]).await?;
+    let row = rows.first().map(|row| domain(row, 0)).transpose()?;
+    let first = row.as_ref().map_or(DomainId::DEFAULT, |row| row.id).prefix();
+    let id = match &item.intent {
+        DomainIntent::Create { id, .. } => i64::from(id.0),
+        DomainIntent::Update { .. } => -1,
+    };
+    let sql = "SELECT (SELECT count(*) FROM domains), EXISTS (SELECT FROM domains WHERE id = $1), \
+               (SELECT key FROM links WHERE key > $2 ORDER BY key LIMIT 1)";
+    let rows = db.rows(sql, &[(&id, Type::INT8), (&&first[..], Type::BYTEA)]).await?;
+    let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let told = rows.first().map(read).transpose().map_err(|e: tokio_postgres::Error| corrupt(&e))?;
+    let (count, id_taken, next): (i64, bool, Option<Vec<u8>>) = told.unwrap_or_default();
+    let retries: Vec<_> = item.retry.iter().collect();
+    let answer = write::answers(db, &retries, now).await?.into_values().next();
+    let has_links = next.is_some_and(|key| key.starts_with(&first));
+    Ok(DomainFound { row, has_links, id_taken, count: count as usize, answer })
+}
+
+async fn store(
+    db: &Db<'_>,
+    item: &DomainItem,
+    (before, row): (Option<&DomainRow>, &DomainRow),
+    head: Position,
+    now: i64,
+) -> Result<(), Trouble> {
+    let change = row.change(head.tag);
+    let sql = "INSERT INTO domains (id, name, record, version, create_time, update_time) \
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET record = EXCLUDED.record, \
+               version = EXCLUDED.version, create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time";
+    let params: Params<'_> = &[
+        (&i64::from(row.id.0), Type::INT8),
+        (&row.rules.name.as_str(), Type::TEXT),
+        (&&change.record[..], Type::BYTEA),
+        (&row.version.cast_signed(), Type::INT8),
+        (&row.create_time, Type::INT8),
+        (&row.update_time, Type::INT8),
+    ];
+    db.rows(sql, params).await?;
+    write::log(db, &[change], head, now).await?;
+    let answered: Vec<_> =
+        item.retry.iter().map(|retry| (retry.clone(), answers::domain(row, head))).collect();
+    let answered: Vec<_> = answered.iter().map(|answered| (answered, row.version)).collect();
+    write::remember(db, &answered, now).await?;
+    if let Some(by) = &item.by {
+        let note = Note::domain(by, before, row, head.epoch);
+        db.rows(NOTE, &Noting::new(&note, now).params()).await?;
+    }
+    write::move_head(db, head).await?;
+    db.run(COMMIT).await
+}

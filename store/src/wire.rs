@@ -1,0 +1,114 @@
+//! How a stored link looks in `linkr.v1`. Nothing is decided here.
+
+use crate::model::{DomainRow, KeyRow, Row};
+use journal::names;
+use link::{Class, Epoch, Position, QueryPolicy};
+use prost_types::Timestamp;
+use proto::v1;
+
+/// The version, quoted.
+pub fn etag(row: &Row) -> String {
+    format!("\"{}\"", row.version)
+}
+
+/// As an answer carries it. `domain` is the name of its domain.
+pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
+    let (parts, info) = (row.link.parts(), row.info.clone());
+    let query = match parts.query {
+        QueryPolicy::Drop => v1::QueryPolicy::Drop,
+        QueryPolicy::Append => v1::QueryPolicy::Append,
+        QueryPolicy::Override => v1::QueryPolicy::Override,
+    };
+    v1::Link {
+        name: names::link(&row.key, domain),
+        code: names::code(&row.key),
+        domain: domain.into(),
+        target: parts.target.as_str().into(),
+        status: parts.status.code().into(),
+        max_age: parts.max_age,
+        not_before: parts.not_before.map(timestamp),
+        expire_time: parts.expire.map(timestamp),
+        query: query.into(),
+        class: class(parts.class).into(),
+        disabled: parts.disabled,
+        title: info.title,
+        tags: info.tags,
+        note: info.note,
+        create_time: Some(timestamp(row.create_time)),
+        update_time: Some(timestamp(row.update_time)),
+        delete_time: row.delete_time.map(timestamp),
+        revision: Position::revision(epoch, row.version),
+        etag: etag(row),
+        propagation: None,
+        short_url: String::new(), // where visitors come in is not known to a store
+    }
+}
+
+fn class(class: Class) -> v1::LinkClass {
+    match class {
+        Class::Inherit => v1::LinkClass::Unspecified,
+        Class::Normal => v1::LinkClass::Normal,
+        Class::Strict => v1::LinkClass::Strict,
+    }
+}
+
+/// A domain as an answer carries it.
+pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
+    let rules = &row.rules;
+    v1::Domain {
+        name: names::domain(rules.name.as_str()),
+        domain: rules.name.as_str().into(),
+        fold_case: rules.fold_case,
+        strict_hosts: rules.strict_hosts,
+        class: class(rules.class).into(),
+        not_found: rules.not_found.as_ref().map_or_else(String::new, |target| target.as_str().into()),
+        create_time: row.create_time.map(timestamp),
+        update_time: row.update_time.map(timestamp),
+        revision: Position::revision(epoch, row.version),
+        etag: format!("\"{}\"", row.version),
+        propagation: None,
+    }
+}
+
+/// A key as an answer carries it, without its secret.
+pub fn key(row: &KeyRow) -> v1::Key {
+    v1::Key {
+        name: format!("keys/{}", row.id),
+        client: row.client.clone(),
+        scopes: row.scopes.names().map(str::to_owned).collect(),
+        domains: row.domains.clone(),
+        create_time: Some(timestamp(row.create_time)),
+        expire_time: row.expire_time.map(timestamp),
+        last_use_time: row.last_use.map(timestamp),
+        revoke_time: row.revoke_time.map(timestamp),
+        secret: String::new(),
+        edge: row.edge.clone().unwrap_or_default(),
+    }
+}
+
+/// From Unix milliseconds.
+pub fn timestamp(ms: i64) -> Timestamp {
+    Timestamp { seconds: ms.div_euclid(1000), nanos: (ms.rem_euclid(1000) * 1_000_000) as i32 }
+}
+
+/// Unix milliseconds of a time in the years 1 to 9999, which is what RFC 3339 can write; `None` outside of them.
+pub fn milliseconds(time: &Timestamp) -> Option<i64> {
+    let good = (-62_135_596_800..=253_402_300_799).contains(&time.seconds)
+        && (0..1_000_000_000).contains(&time.nanos);
+    good.then(|| time.seconds * 1000 + i64::from(time.nanos / 1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_come_back_at_millisecond_grain() {
+        for ms in [0, 1, -1, -62_135_596_800_000, 253_402_300_799_999, 1_700_000_000_123] {
+            assert_eq!(milliseconds(&timestamp(ms)), Some(ms));
+        }
+        assert_eq!(milliseconds(&Timestamp { seconds: 1, nanos: 999_999 }), Some(1000));
+        assert_eq!(milliseconds(&Timestamp { seconds: 1, nanos: -1 }), None);
+        assert_eq!(milliseconds(&Timestamp { seconds: 253_402_300_800, nanos: 0 }), None);
+    }
+}
