@@ -8,9 +8,13 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
 const MOST: u64 = 1 << 20;
 
-/// The status and the body of `GET target` at `admin` (`host:port`, with or without `http://`).
+/// The status and the body of `GET target` at `admin`: `host:port`, with or without `http://`, or a port of this machine, as
+/// a listener is told.
 pub fn get(admin: &str, target: &str) -> std::io::Result<(u16, String)> {
     let admin = admin.trim_start_matches("http://").trim_end_matches('/');
+    let port = admin.strip_prefix(':').unwrap_or(admin);
+    let own = port.bytes().all(|b| b.is_ascii_digit()).then(|| format!("127.0.0.1:{port}"));
+    let admin = own.as_deref().unwrap_or(admin);
     let address = admin.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
     let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
     stream.set_read_timeout(Some(WAIT))?;

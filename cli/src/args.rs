@@ -9,16 +9,18 @@ mod values;
 
 pub use copies::{At, Backup, PutBack};
 pub use domains::{DomainCommand, Fields, Write};
-pub use files::{Conform, Export, Format, Import, Written};
+pub use files::{Conform, Export, Format, Import, Reading, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
 
-use values::{base_url, code, control_url, listener, server_url, size, store, time};
+use values::{base_url, code, control_url, front, idle, listener, server_url, size, store, time};
 
 use crate::fault::Fault;
 use crate::log::Form;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use edge::Listen;
+use exposition::Network;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,12 +130,20 @@ pub enum ConfigCommand {
 /// Where redirects are answered.
 #[derive(Args)]
 pub struct Front {
-    /// Where redirects are answered
-    #[arg(long, env = "LINKR_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = listener)]
-    pub listen: SocketAddr,
+    /// Where redirects are answered: ADDRESS:PORT, :PORT for every address of this machine, localhost:PORT, or
+    /// unix:PATH; several are separated by commas
+    #[arg(long, env = "LINKR_LISTEN", value_delimiter = ',', default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = front)]
+    pub listen: Vec<Listen>,
     /// Where they are answered over TLS, besides [default: 127.0.0.1:8443 with --tls-cert]
-    #[arg(long, env = "LINKR_LISTEN_TLS", value_name = "ADDR", value_parser = listener)]
-    pub listen_tls: Option<SocketAddr>,
+    #[arg(long, env = "LINKR_LISTEN_TLS", value_delimiter = ',', value_name = "ADDR", value_parser = front)]
+    pub listen_tls: Vec<Listen>,
+    /// How long a connection may wait between two requests: longer than the balancer in front keeps it (AWS: 60s, Google:
+    /// 600s), or that one sends a request into a connection that closes
+    #[arg(long, env = "LINKR_IDLE_TIMEOUT", default_value = "620s", value_parser = idle, value_name = "TIME")]
+    pub idle_timeout: Duration,
+    /// Whether a proxy in front says by the PROXY protocol (1 or 2) from whom a connection comes
+    #[arg(long, env = "LINKR_PROXY_PROTOCOL", default_value = "off", value_name = "WHEN")]
+    pub proxy_protocol: ProxyHeaders,
     /// Certificates (PEM) that visitors are shown, by the name they ask for, the first for all others; read again when
     /// they change
     #[arg(long, env = "LINKR_TLS_CERT", value_delimiter = ',', value_name = "FILE")]
@@ -153,6 +163,16 @@ pub struct Front {
 }
 
 impl Front {
+    /// The proxies in front, which are at `behind`.
+    pub fn proxies(&self, behind: &Behind) -> edge::Proxies {
+        let protocol = match self.proxy_protocol {
+            ProxyHeaders::Off => edge::ProxyProtocol::Off,
+            ProxyHeaders::Accept => edge::ProxyProtocol::Accept,
+            ProxyHeaders::Require => edge::ProxyProtocol::Require,
+        };
+        edge::Proxies { protocol, trusted: behind.trusted_peers.clone() }
+    }
+
     /// TLS, if there is a certificate.
     ///
     /// # Errors
@@ -164,13 +184,34 @@ impl Front {
                 "--tls-cert and --tls-key go together, one key for each certificate; here are {certs} and {keys}"
             )));
         }
-        if self.tls_cert.is_empty() && self.listen_tls.is_some() {
+        if self.tls_cert.is_empty() && !self.listen_tls.is_empty() {
             return Err(Fault::new("--listen-tls wants a certificate: --tls-cert and --tls-key"));
         }
-        let listen = self.listen_tls.unwrap_or_else(|| ([127, 0, 0, 1], 8443).into());
+        let usual = || vec![Listen::At(([127, 0, 0, 1], 8443).into())];
+        let listen = if self.listen_tls.is_empty() { usual() } else { self.listen_tls.clone() };
         let pairs: Vec<_> = self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect();
         Ok(Some(edge::TlsConfig { listen, pairs }).filter(|tls| !tls.pairs.is_empty()))
     }
+}
+
+/// What a server is behind.
+#[derive(Args, Clone)]
+pub struct Behind {
+    /// Where the proxies in front are, as networks such as 10.0.0.0/8: what they say of clients by the PROXY protocol and,
+    /// to the API, by X-Forwarded-For is believed
+    #[arg(long, env = "LINKR_TRUSTED_PEERS", value_delimiter = ',', value_name = "CIDR")]
+    pub trusted_peers: Vec<Network>,
+}
+
+/// When a connection begins with a header of the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProxyHeaders {
+    /// Never
+    Off,
+    /// When it comes from a trusted peer that sends one
+    Accept,
+    /// Always: every connection comes from a trusted peer
+    Require,
 }
 
 /// How a server ends when SIGTERM or SIGINT asks for it. A second signal ends it at once.
@@ -215,6 +256,9 @@ pub struct Back {
     /// Codes that no link may be made under, in whatever case
     #[arg(long, env = "LINKR_RESERVED_CODES", value_delimiter = ',', value_name = "CODE")]
     pub reserved_codes: Vec<String>,
+    /// Sites whose pages may call the API from a browser, such as https://admin.example
+    #[arg(long, env = "LINKR_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origins: Vec<String>,
 }
 
 /// How a server keeps its log.
@@ -274,6 +318,9 @@ pub struct Up {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// What is in front.
+    #[command(flatten)]
+    pub behind: Behind,
     /// The copy between them.
     #[command(flatten)]
     pub redis: Redis,
@@ -313,6 +360,9 @@ pub struct Edge {
     /// The reading half.
     #[command(flatten)]
     pub front: Front,
+    /// What is in front.
+    #[command(flatten)]
+    pub behind: Behind,
     /// The copy that is asked before control.
     #[command(flatten)]
     pub redis: Redis,
@@ -336,6 +386,9 @@ pub struct Control {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
+    /// What is in front.
+    #[command(flatten)]
+    pub behind: Behind,
     /// Where a copy is kept for the edges.
     #[command(flatten)]
     pub redis: Redis,

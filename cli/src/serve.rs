@@ -5,7 +5,7 @@ mod data;
 mod ending;
 mod numbers;
 
-use crate::args::{Back, Command, Control, ControlCommand, Edge, Front, Redis, Up};
+use crate::args::{Back, Behind, Command, Control, ControlCommand, Edge, Front, Redis, Up};
 use crate::fault::Fault;
 use crate::log::{self, Form, announce};
 use crate::out;
@@ -14,6 +14,7 @@ use control::StoreAt;
 use control::keys::Secret;
 use data::Locked;
 pub use data::{directory, kept};
+use edge::Address;
 use ending::{Signals, end};
 use proto::client::{Access, Key};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,10 +40,11 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let (insecure, tls) = (args.back.insecure, args.back.api_tls_cert.is_some());
         // The edge in this process has a key that ends with it.
         let own = Secret::new();
-        let config = control_config(store.clone(), args.back, &args.redis)?;
+        let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
         let config = control::Config { own_edge: Some(own.clone()), ..config };
         config.check().map_err(Fault::new)?;
-        edge::check(&edge_config(&args.front, Vec::new(), String::new(), None)?).map_err(Fault::new)?;
+        edge::check(&edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?)
+            .map_err(Fault::new)?;
         let taken = control::take(config.api).map_err(Fault::new)?;
         let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
@@ -56,8 +58,8 @@ pub fn up(args: Up) -> Result<(), Fault> {
         let control = control::start_on(config, taken, store).await.map_err(Fault::new)?;
         let metrics = control.metrics();
         let api = control.api();
-        let config =
-            edge_config(&args.front, vec![control.own_api().to_owned()], host_name(), Some(metrics as _))?;
+        let own_api = vec![control.own_api().to_owned()];
+        let config = edge_config((&args.front, &args.behind), own_api, host_name(), Some(metrics as _))?;
         let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
         let readiness = control.readiness();
         let writes: edge::Writes = Arc::new(move || {
@@ -72,22 +74,23 @@ pub fn up(args: Up) -> Result<(), Fault> {
                 return Err(fault);
             }
         };
-        control.knows_edge_at(std::iter::once(edge.listen()).chain(edge.listen_tls()).collect());
+        let own = edge.listen().iter().chain(edge.listen_tls());
+        control.knows_edge_at(own.filter_map(Address::tcp).collect());
         // Half of this process waits for the other: whoever reads the lines below can rely on them.
         let edge = tokio::task::spawn_blocking(move || {
             edge.wait_ready(LOAD);
             edge
         });
         let edge = edge.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
-        let redirects = reachable(edge.listen());
         announce(&format!(
             "store    {}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
-             curl -i http://{redirects}/hello",
+             curl -i {}/hello",
             control.store_name(),
             edge_lines(&edge),
             api_line(api, tls),
             own_name(),
             said_to_client(api, tls, first.filter(|_| !insecure)),
+            asked_at(edge.listen()),
         ));
         edge_listens(&edge, Some(&control));
         let signal = signals.asked(args.drain).await;
@@ -104,7 +107,7 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
         let control = args.control.join(", ");
         let redis = edge_redis(&args.redis)?;
         let name = args.name.unwrap_or_else(host_name);
-        let config = edge_config(&args.front, args.control, name, None)?;
+        let config = edge_config((&args.front, &args.behind), args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
         let config = edge::Config { unpinned, snapshot, redis, access, ..config };
         let edge = start_edge(config)?;
@@ -138,7 +141,8 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let mut signals = Signals::new()?;
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
-        let control = start_control(store, args.back, &args.redis).await?;
+        let config = control_config(store, args.back, &args.redis, &args.behind)?;
+        let control = control::start(config).await.map_err(Fault::new)?;
         let address = admin::serve(admin, control.metrics(), control.readiness());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
@@ -178,10 +182,10 @@ fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
 
 /// What a start would say of its settings before it touches anything.
 pub fn check(asked: &Command) -> Result<(), Fault> {
-    let (front, back, redis) = match asked {
-        Command::Up(Up { front, back, redis, .. }) => (Some(front), Some(back), redis),
-        Command::Control(Control { back, redis, .. }) => (None, Some(back), redis),
-        Command::Edge(Edge { front, redis, .. }) => (Some(front), None, redis),
+    let (front, back, redis, behind) = match asked {
+        Command::Up(Up { front, back, redis, behind, .. }) => (Some(front), Some(back), redis, behind),
+        Command::Control(Control { back, redis, behind, .. }) => (None, Some(back), redis, behind),
+        Command::Edge(Edge { front, redis, behind, .. }) => (Some(front), None, redis, behind),
         _ => return Ok(()),
     };
     log::filter()?;
@@ -198,14 +202,15 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
         Command::Control(Control { kept, .. }) if !kept.store.starts_with("sqlite:") => data::store(kept)?,
         _ => StoreAt::Sqlite(PathBuf::new()), // its directory is not made here
     };
-    control_config(store, back.clone(), redis)?.check().map_err(Fault::new)
+    control_config(store, back.clone(), redis, behind)?.check().map_err(Fault::new)
 }
 
-async fn start_control(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Running, Fault> {
-    control::start(control_config(store, back, redis)?).await.map_err(Fault::new)
-}
-
-fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::Config, Fault> {
+fn control_config(
+    store: StoreAt,
+    back: Back,
+    redis: &Redis,
+    behind: &Behind,
+) -> Result<control::Config, Fault> {
     let Back {
         api,
         insecure,
@@ -216,6 +221,7 @@ fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::
         own_hosts,
         base_url,
         reserved_codes,
+        cors_origins,
     } = back;
     let tls = api_tls_cert.zip(api_tls_key);
     let tls = tls.map(|(cert, key)| control::Tls { cert, key, client_ca: api_client_ca });
@@ -233,16 +239,19 @@ fn control_config(store: StoreAt, back: Back, redis: &Redis) -> Result<control::
         base_url,
         reserved_codes,
         redis,
+        cors_origins,
+        trusted_peers: behind.trusted_peers.clone(),
     })
 }
 
 fn edge_config(
-    front: &Front,
+    (front, behind): (&Front, &Behind),
     control: Vec<String>,
     name: String,
     control_metrics: Option<edge::MoreMetrics>,
 ) -> Result<edge::Config, Fault> {
-    let Front { listen, admin, workers, hot_set_bytes, .. } = *front;
+    let &Front { admin, workers, hot_set_bytes, idle_timeout, .. } = front;
+    let (listen, proxies) = (front.listen.clone(), front.proxies(behind));
     let workers = match workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
@@ -258,6 +267,8 @@ fn edge_config(
         .collect();
     Ok(edge::Config {
         listen,
+        idle_timeout,
+        proxies,
         tls,
         admin,
         control,
@@ -288,8 +299,9 @@ fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
 
 /// The line about where an edge listens, and the control in its process.
 fn edge_listens(edge: &edge::Running, control: Option<&control::Running>) {
-    let (listen, admin, driver, workers) = (edge.listen(), edge.admin(), edge.driver(), edge.workers());
-    let tls = edge.listen_tls().map(tracing::field::display);
+    let (listen, admin, driver, workers) =
+        (listed(edge.listen()), edge.admin(), edge.driver(), edge.workers());
+    let tls = (!edge.listen_tls().is_empty()).then(|| tracing::field::display(listed(edge.listen_tls())));
     let api = control.map(|control| tracing::field::display(control.api()));
     let store = control.map(control::Running::store_name);
     tracing::info!(
@@ -309,12 +321,43 @@ fn own_name() -> String {
 fn edge_lines(edge: &edge::Running) -> String {
     let (workers, driver) = (edge.workers(), edge.driver());
     let plural = if workers == 1 { "" } else { "s" };
-    let tls = edge.listen_tls().map(|tls| format!("\ntls      https://{tls}")).unwrap_or_default();
+    let more = |key: &str, all: Vec<String>| match all.as_slice() {
+        [] => String::new(),
+        all => format!("\n{key:<9}{}", all.join(", ")),
+    };
+    let (first, others) = edge.listen().split_first().unzip();
+    let others = others.into_iter().flatten().map(|other| url("http", other)).collect();
+    let tls = edge.listen_tls().iter().map(|tls| url("https", tls)).collect();
     format!(
-        "edge     http://{}  ({workers} worker{plural}, {driver}){tls}\nadmin    http://{}",
-        edge.listen(),
+        "edge     {}  ({workers} worker{plural}, {driver}){}{}\nadmin    http://{}",
+        first.map_or_else(String::new, |first| url("http", first)),
+        more("also", others),
+        more("tls", tls),
         edge.admin()
     )
+}
+
+/// Where a listener is, for people.
+fn url(scheme: &str, address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("{scheme}://{address}"),
+        file => file.to_string(),
+    }
+}
+
+fn listed(all: &[Address]) -> String {
+    all.iter().map(Address::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What curl is told to ask an edge on this machine.
+fn asked_at(listen: &[Address]) -> String {
+    match listen.iter().find_map(Address::tcp) {
+        Some(address) => format!("http://{}", reachable(address)),
+        None => match listen.first() {
+            Some(Address::File(path)) => format!("--unix-socket {} http://localhost", path.display()),
+            _ => String::new(),
+        },
+    }
 }
 
 fn api_line(api: SocketAddr, tls: bool) -> String {

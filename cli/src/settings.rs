@@ -258,7 +258,7 @@ mod tests {
             ("[down]\nx = 1", "unknown key 'down'"),
             ("[up]\nworkers = \"many\"", "[up] workers cannot be many"),
             ("[up]\ninsecure = 1", "[up] insecure cannot be 1"),
-            ("[up]\nlisten = [\"a\", \"b\"]", "[up] listen takes one value"),
+            ("[up]\nadmin = [\"a\", \"b\"]", "[up] admin takes one value"),
             ("[client]\npage-size = 3", "unknown key 'page-size' in [client]"),
             ("[client]\noutput = \"yaml\"", "[client] output cannot be yaml"),
         ] {

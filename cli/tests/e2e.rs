@@ -4,6 +4,8 @@
 mod acknowledged;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/balancers.rs"]
+mod balancers;
 #[path = "e2e/causes.rs"]
 mod causes;
 #[path = "e2e/confined.rs"]
@@ -34,8 +36,12 @@ mod hostile;
 mod idle;
 #[path = "e2e/image.rs"]
 mod image;
+#[path = "e2e/imports.rs"]
+mod imports;
 #[path = "e2e/keys.rs"]
 mod keys;
+#[path = "e2e/listeners.rs"]
+mod listeners;
 #[path = "e2e/lists.rs"]
 mod lists;
 #[path = "e2e/log.rs"]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use feed::LogView;
-use journal::Request;
 use journal::domains::DomainItem;
+use journal::{ExternalId, Request};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use store::model::{DomainRow, Row, StoreFault};
 use store::port::domains::{DomainCommitted, DomainRows};
@@ -72,6 +72,9 @@ impl Repository for Fake {
         unreachable!()
     }
     fn newest(&self, _: DomainId, _: Time, _: (i64, &[u8]), _: bool, _: Limit) -> Result<Listed, StoreFault> {
+        unreachable!()
+    }
+    fn with_external_id(&self, _: &ExternalId, _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
         unreachable!()
     }
     fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -44,6 +44,13 @@ pub enum Fault {
         /// When the code is free again, in Unix milliseconds.
         until: i64,
     },
+    /// Another link of the domain has the external id.
+    ExternalIdTaken {
+        /// The id.
+        id: String,
+        /// Of that link.
+        name: String,
+    },
     /// The link is no longer at the version that the caller named.
     EtagMismatch,
     /// The same request id came with another request before.
@@ -165,6 +172,10 @@ impl Fault {
             Self::CodeDeleted { .. } => {
                 (Code::AlreadyExists, S::CONFLICT, "CODE_DELETED", "the code belongs to a deleted link")
             }
+            Self::ExternalIdTaken { .. } => {
+                let title = "another link has the external id";
+                (Code::AlreadyExists, S::CONFLICT, "EXTERNAL_ID_TAKEN", title)
+            }
             Self::EtagMismatch => {
                 // AIP-154: read it again, and then decide anew.
                 let title = "the link has changed";
@@ -250,6 +261,7 @@ impl Fault {
             Self::Invalid { field, .. } => Some(field),
             Self::Beyond { field, .. } => Some(field),
             Self::InBatch { field, .. } => Some(field),
+            Self::ExternalIdTaken { .. } => Some("external_id"),
             _ => None,
         }
     }
@@ -324,6 +336,7 @@ impl std::fmt::Display for Fault {
                 }?;
                 write!(f, " brings it back")
             }
+            Self::ExternalIdTaken { id, name } => write!(f, "{name} has the external_id {id:?} already"),
             Self::EtagMismatch => write!(f, "the link has changed since the version that the etag names"),
             Self::IdempotencyMismatch => {
                 write!(f, "the same request id came with another request in the last 48 hours")
@@ -370,6 +383,7 @@ impl From<Rejection> for Fault {
             Rejection::DomainNotFound(name) => Self::DomainNotFound(name),
             Rejection::Exists(name) => Self::Exists(name),
             Rejection::CodeDeleted { name, until } => Self::CodeDeleted { name, until },
+            Rejection::ExternalIdTaken { id, name } => Self::ExternalIdTaken { id, name },
             Rejection::EtagMismatch => Self::EtagMismatch,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::TooManyDomains => Self::TooLarge("10,000 domains"),

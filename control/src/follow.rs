@@ -32,7 +32,7 @@ const PARTS: usize = 64;
 const PARTS_OF_ONE: usize = 16;
 /// Hellos of one edge in a second, and at once after a pause, on all its streams: each costs reads of the store, and on a
 /// store that controls share a write. An edge of ours says one for each stream and waits longer after each that fails.
-pub const HELLOS: (u32, u32) = (5, 50);
+pub const HELLOS: (u32, u32) = (5, 16);
 /// The longest that one waits for its turn: an edge of ours leaves a stream that brings nothing for 3 s.
 const HELLO_WAIT: Duration = Duration::from_secs(1);
 /// Buckets for them.

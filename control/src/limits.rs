@@ -9,7 +9,9 @@ pub use shares::{Holder, Place};
 use crate::Fault;
 use crate::bound::Bound;
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use shares::Places;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Weight that a key may ask for in a second, and at once after a pause.
-const KEY: (u32, u32) = (2_000, 10_000);
+pub const KEY: (u32, u32) = (2_000, 10_000);
 /// The same of all keys that are counted as one: what two have.
 const DOMAIN: (u32, u32) = (2 * KEY.0, 2 * KEY.1);
 /// Refusals of one address that are answered in a second with why, and at once after a pause.
@@ -32,6 +34,9 @@ const ROWS: usize = 50;
 /// The longest that rows wait for their turn.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// They say what is left in them.
+type Buckets = RateLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock, StateInformationMiddleware>;
+
 /// The buckets of one control.
 #[derive(Debug)]
 pub struct Limits {
@@ -39,10 +44,10 @@ pub struct Limits {
     pub places: Arc<Places>,
     /// Bodies that have not ended.
     pub bodies: Arc<Bodies>,
-    keys: DefaultKeyedRateLimiter<u64>,
-    domains: DefaultKeyedRateLimiter<u64>,
-    addresses: DefaultKeyedRateLimiter<u64>,
-    strangers: DefaultKeyedRateLimiter<u64>,
+    keys: Buckets,
+    domains: Buckets,
+    addresses: Buckets,
+    strangers: Buckets,
     hasher: RandomState,
     clock: DefaultClock,
 }
@@ -50,14 +55,17 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let of = |(rate, burst)| Quota::per_second(some(rate)).allow_burst(some(burst));
+        let of = |(rate, burst)| {
+            let quota = Quota::per_second(some(rate)).allow_burst(some(burst));
+            DefaultKeyedRateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>()
+        };
         Self {
             places: Arc::default(),
             bodies: Arc::default(),
-            keys: DefaultKeyedRateLimiter::keyed(of(KEY)),
-            domains: DefaultKeyedRateLimiter::keyed(of(DOMAIN)),
-            addresses: DefaultKeyedRateLimiter::keyed(of(REFUSALS)),
-            strangers: DefaultKeyedRateLimiter::keyed(of(STRANGERS)),
+            keys: of(KEY),
+            domains: of(DOMAIN),
+            addresses: of(REFUSALS),
+            strangers: of(STRANGERS),
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
         }
@@ -65,10 +73,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn take(&self, buckets: &DefaultKeyedRateLimiter<u64>, of: u64, weight: NonZeroU32) -> Result<(), Fault> {
+    /// What is left behind it.
+    fn take(&self, buckets: &Buckets, of: u64, weight: NonZeroU32) -> Result<u32, Fault> {
         match buckets.check_key_n(&of, weight) {
+            Ok(Ok(state)) => Ok(state.remaining_burst_capacity()),
             Ok(Err(not)) => Err(Fault::RateLimited(not.wait_time_from(self.clock.now()))),
-            Ok(Ok(())) | Err(_) => Ok(()), // no weight is above the burst
+            Err(_) => Ok(0), // no weight is above the burst
         }
     }
 
@@ -78,7 +88,7 @@ impl Limits {
     /// # Errors
     /// [`Fault::RateLimited`] when it is too often to say why.
     pub fn refused(&self, address: IpAddr) -> Result<(), Fault> {
-        self.take(&self.addresses, self.slot(address), NonZeroU32::MIN)
+        self.take(&self.addresses, self.slot(address), NonZeroU32::MIN).map(drop)
     }
 
     /// Counts a call that nobody needs a key for, and that costs something.
@@ -86,7 +96,7 @@ impl Limits {
     /// # Errors
     /// [`Fault::RateLimited`] when its address makes too many.
     pub fn stranger(&self, address: IpAddr) -> Result<(), Fault> {
-        self.take(&self.strangers, self.slot(address), NonZeroU32::MIN)
+        self.take(&self.strangers, self.slot(address), NonZeroU32::MIN).map(drop)
     }
 
     fn slot(&self, address: IpAddr) -> u64 {
@@ -124,14 +134,16 @@ impl Pace {
         Self { limits: limits.clone(), key, domain }
     }
 
-    /// Takes `weight` from them. What the shared one has not costs the key, and not the others.
+    /// Takes `weight` from them, and says what is left, if it takes any. What the shared one has not costs the key, and not
+    /// the others.
     ///
     /// # Errors
     /// [`Fault::RateLimited`] with how long it takes until there is as much.
-    pub(crate) fn take(&self, weight: u32) -> Result<(), Fault> {
-        let Some(weight) = NonZeroU32::new(weight.min(KEY.1)) else { return Ok(()) };
-        self.limits.take(&self.limits.keys, self.key, weight)?;
-        self.domain.map_or(Ok(()), |domain| self.limits.take(&self.limits.domains, domain, weight))
+    pub(crate) fn take(&self, weight: u32) -> Result<Option<u32>, Fault> {
+        let Some(weight) = NonZeroU32::new(weight.min(KEY.1)) else { return Ok(None) };
+        let own = self.limits.take(&self.limits.keys, self.key, weight)?;
+        let Some(domain) = self.domain else { return Ok(Some(own)) };
+        Ok(Some(own.min(self.limits.take(&self.limits.domains, domain, weight)?)))
     }
 
     /// See [`crate::Caller::rows`].
@@ -143,7 +155,7 @@ impl Pace {
                 Err(Fault::RateLimited(wait)) if tokio::time::Instant::now() + wait <= end => {
                     tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
                 }
-                taken => return taken,
+                taken => return taken.map(drop),
             }
         }
     }

@@ -10,13 +10,13 @@ use crate::relay::{self, Redis};
 use crate::seal::Seal;
 use crate::service::{BaseUrl, Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
-use crate::stack::{Guard, Refusals, around};
+use crate::stack::{Cors, Guard, Refusals, around};
 use crate::tail::Tail;
 use crate::transport::calls::{self, Calls};
 use crate::transport::rest;
 use crate::watched::Watched;
 use crate::writer::Writer;
-use exposition::{StartFault, cannot_listen};
+use exposition::{Network, StartFault, cannot_listen};
 use link::{Epoch, Position, Seq};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -70,6 +70,10 @@ pub struct Config {
     pub base_url: Option<BaseUrl>,
     /// The Redis that a copy of the log is kept in.
     pub redis: Option<Redis>,
+    /// Sites whose pages may read the answers of REST.
+    pub cors_origins: Vec<String>,
+    /// Proxies in front of the API: the client that they name in `X-Forwarded-For` is counted for its calls.
+    pub trusted_peers: Vec<Network>,
 }
 
 /// Where links are kept.
@@ -110,6 +114,7 @@ impl Config {
         if let Some(tls) = &self.tls {
             Offered::new(tls).map_err(StartFault::new)?;
         }
+        Cors::of(&self.cors_origins).map_err(StartFault::new)?;
         if self.api.ip().is_loopback() || self.insecure || self.tls.is_some() {
             return Ok(());
         }
@@ -253,8 +258,10 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         limits: limits.clone(),
         metrics: metrics.clone(),
         refusals: Refusals::default(),
+        trusted: config.trusted_peers,
     };
-    let stack = around(calls, rest::router(made_on), Arc::new(guard));
+    let cors = Cors::of(&config.cors_origins).map_err(StartFault::new)?;
+    let stack = around(calls, rest::router(made_on), Arc::new(guard), cors);
 
     let files = exposition::file_limit();
     let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());

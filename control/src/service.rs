@@ -119,7 +119,7 @@ impl Service {
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
         let given = match codes::given(request)? {
             "" => None,
-            code => Some(domain.key(&self.rules.code(code, "code")?)),
+            code => Some(domain.key(&self.rules.code(code, domain.folds(), "code")?)),
         };
         let target = draft.link.parts().target.clone();
         let target = self.lead(asked, target, given.as_ref(), request.flatten).await?;

@@ -2,13 +2,17 @@
 //! deadline, a key, a scope, an allowance, a size. No call is known by name here but in the table.
 
 mod bodies;
+mod cors;
+mod forwarded;
 mod guard;
 mod linger;
+mod rates;
 mod refusals;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use cors::Cors;
 pub use guard::{Guard, Peer};
 pub use refusals::Refusals;
 
@@ -44,7 +48,7 @@ pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
 struct RequestId(Arc<str>);
 
 /// Both halves of the API behind the whole stack.
-pub fn around(calls: Router, resources: Router, guard: Arc<Guard>) -> Stack {
+pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> Stack {
     let halves = tower::service_fn(move |request: Request| {
         let half = if is_grpc(request.headers()) { &calls } else { &resources };
         half.clone().oneshot(request)
@@ -53,7 +57,13 @@ pub fn around(calls: Router, resources: Router, guard: Arc<Guard>) -> Stack {
         .layer(from_fn_with_state(guard, guard::guarded))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .service(halves);
-    outer(behind)
+    match cors {
+        None => outer(behind),
+        Some(cors) => {
+            let layers = ServiceBuilder::new().layer(from_fn_with_state(cors, cors::shared));
+            BoxCloneSyncService::new(layers.service(outer(behind)))
+        }
+    }
 }
 
 /// What needs no knowledge of calls and keys.

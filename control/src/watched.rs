@@ -5,8 +5,8 @@ use crate::clock;
 use crate::metrics::StoreNumbers;
 use bytes::Bytes;
 use feed::LogView;
-use journal::Request;
 use journal::domains::DomainItem;
+use journal::{ExternalId, Request};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -205,6 +205,16 @@ impl Repository for Watched {
         limit: Limit,
     ) -> Result<Listed, StoreFault> {
         self.read("list", |store| store.newest(domain, time, behind, deleted, limit))
+    }
+
+    fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.read("list", |store| store.with_external_id(id, after, deleted, limit))
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -276,7 +276,7 @@ fn main() {
     let pair = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&pair.0, made.cert.pem()).expect("a file");
     std::fs::write(&pair.1, made.signing_key.serialize_pem()).expect("a file");
-    let tls = TlsConfig { listen: ([127, 0, 0, 1], 0).into(), pairs: vec![pair] };
+    let tls = TlsConfig { listen: Vec::new(), pairs: vec![pair] };
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");
 

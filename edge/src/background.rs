@@ -37,10 +37,10 @@ pub fn check(config: &Config) -> Result<(), StartFault> {
     origin::check(&config.control, &config.access)
 }
 
-/// Starts the thread. `listen`: where redirects are answered; `listener`: that of the admin address.
+/// Starts the thread. `host`: where redirects are answered; `listener`: that of the admin address.
 pub fn start(
     config: Config,
-    listen: SocketAddr,
+    host: String,
     listener: TcpListener,
     offered: Option<Offered>,
     shared: Arc<Shared>,
@@ -58,7 +58,7 @@ pub fn start(
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
                 let (more, writes) = (config.more_metrics.clone(), config.writes.clone());
-                tokio::spawn(admin::serve(listener, listen, Arc::clone(&shared), more, writes));
+                tokio::spawn(admin::serve(listener, host, Arc::clone(&shared), more, writes));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
                 }

@@ -7,6 +7,8 @@ mod background;
 mod driver;
 mod keep;
 mod latency;
+mod listen;
+mod proxy;
 mod records;
 mod redis;
 mod shared;
@@ -15,13 +17,12 @@ mod sys;
 mod tls;
 mod worker;
 
-use exposition::{StartFault, cannot_listen};
+use exposition::StartFault;
 use keep::Keeper;
 use redis::Redis;
 use shared::{Question, Shared};
 use snapshot::Snapshot;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -29,9 +30,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker::Listeners;
+use worker::{Listeners, Manner};
 
 pub use driver::Driver;
+pub use listen::{Address, Listen};
+pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
 pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
 pub use tls::{Offered, Session, TlsConfig};
@@ -45,8 +48,12 @@ pub type Writes = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>
 /// What an edge needs to know.
 #[derive(Clone)]
 pub struct Config {
-    /// Where redirects are answered. Port 0: any free one.
-    pub listen: SocketAddr,
+    /// Where redirects are answered.
+    pub listen: Vec<Listen>,
+    /// How long a connection may wait between two requests.
+    pub idle_timeout: Duration,
+    /// The proxies in front.
+    pub proxies: Proxies,
     /// Where they are answered over TLS.
     pub tls: Option<TlsConfig>,
     /// Where `/livez`, `/readyz` and `/metrics` are. Port 0: any free one.
@@ -78,8 +85,8 @@ pub struct Config {
 
 /// A running edge. Dropped without [`Running::stop`], its threads go on until the process ends.
 pub struct Running {
-    listen: SocketAddr,
-    listen_tls: Option<SocketAddr>,
+    listen: Vec<Address>,
+    listen_tls: Vec<Address>,
     admin: SocketAddr,
     driver: Driver,
     shared: Arc<Shared>,
@@ -98,12 +105,11 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     let workers = config.workers.max(1);
     background::check(&config)?;
     let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault::new)?;
-    let (listen, listeners) = bind_all("--listen", config.listen, workers)?;
+    let plain = listen::open_all("--listen", &config.listen, workers)?;
     // Its queue is as long as that of visitors: a probe must not be lost among strangers.
-    let admin =
-        listener(config.admin, false).map_err(|fault| cannot_listen("--admin", config.admin, fault))?;
-    let tls = config.tls.as_ref().map(|tls| bind_all("--listen-tls", tls.listen, workers)).transpose()?;
-    let (listen_tls, tls) = tls.unzip();
+    let admin = listen::listener(config.admin, false);
+    let admin = admin.map_err(|fault| exposition::cannot_listen("--admin", config.admin, fault))?;
+    let tls = listen::open_all("--listen-tls", over_tls(&config), workers)?;
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
     let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
@@ -115,20 +121,25 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         restored = keep::restore(snapshot, &shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
-    let (pinned, kept_back) = (!config.unpinned, config.files_kept_back);
+    let manner = Manner {
+        pinned: !config.unpinned,
+        files_kept_back: config.files_kept_back,
+        idle_timeout: config.idle_timeout,
+        proxies: config.proxies.clone(),
+    };
+    let (listen, listen_tls) = (plain.addresses, tls.addresses);
+    let host = listen.iter().find_map(Address::tcp).map_or("localhost".to_owned(), |own| own.to_string());
     let background =
-        background::start(config, listen, admin, offered, Arc::clone(&shared), questions, restored)?;
+        background::start(config, host, admin.into(), offered, Arc::clone(&shared), questions, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
-    let mut tls = tls.into_iter().flatten();
-    for (index, plain) in listeners.into_iter().enumerate() {
-        let listeners = Listeners { plain, tls: tls.next().zip(tls_config.clone()) };
-        let (shared, report) = (Arc::clone(&shared), report.clone());
+    for (index, (plain, tls)) in plain.listeners.into_iter().zip(tls.listeners).enumerate() {
+        let listeners = Listeners { plain, tls, config: tls_config.clone() };
+        let (shared, report, manner) = (Arc::clone(&shared), report.clone(), manner.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                let run =
-                    AssertUnwindSafe(|| worker::run(index, (pinned, kept_back), listeners, shared, &report));
+                let run = AssertUnwindSafe(|| worker::run(index, manner, listeners, shared, &report));
                 // One of connections is contained there. Otherwise its clients would be sent nowhere for good, and nobody
                 // would restart it.
                 catch_unwind(run).unwrap_or_else(|_| sys::die());
@@ -151,13 +162,13 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
 
 impl Running {
     /// Where redirects are answered.
-    pub fn listen(&self) -> SocketAddr {
-        self.listen
+    pub fn listen(&self) -> &[Address] {
+        &self.listen
     }
 
     /// Where they are answered over TLS.
-    pub fn listen_tls(&self) -> Option<SocketAddr> {
-        self.listen_tls
+    pub fn listen_tls(&self) -> &[Address] {
+        &self.listen_tls
     }
 
     /// Where the admin listener is.
@@ -210,28 +221,6 @@ impl Running {
     }
 }
 
-/// What the kernel may hold for one connection in each direction (it doubles this, for its own book-keeping): several
-/// turns of answers, and of requests.
-const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
-
-/// One listener for each worker on one address, by `SO_REUSEPORT`; and which address that is.
-fn bind_all(
-    flag: &str,
-    address: SocketAddr,
-    count: usize,
-) -> Result<(SocketAddr, Vec<TcpListener>), StartFault> {
-    let cannot = |fault: std::io::Error| cannot_listen(flag, address, fault);
-    // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
-    drop(listener(address, false).map_err(cannot)?);
-    let first = listener(address, true).map_err(cannot)?;
-    let bound = first.local_addr().map_err(cannot)?;
-    let mut all = vec![first];
-    for _ in 1..count {
-        all.push(listener(bound, true).map_err(cannot)?);
-    }
-    Ok((bound, all))
-}
-
 /// Whether the certificates can be used and the addresses be had: for whoever would open a store in vain. Nobody can
 /// connect meanwhile.
 ///
@@ -239,49 +228,11 @@ fn bind_all(
 /// What [`start`] would say.
 pub fn check(config: &Config) -> Result<(), StartFault> {
     config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault::new)?;
-    let tls = config.tls.as_ref().map(|tls| ("--listen-tls", tls.listen));
-    let all = [("--listen", config.listen), ("--admin", config.admin)].into_iter().chain(tls);
-    for (flag, address) in all {
-        bound(address, false).map_err(|fault| cannot_listen(flag, address, fault))?;
-    }
-    Ok(())
+    listen::check("--listen", &config.listen)?;
+    listen::check("--admin", &[Listen::At(config.admin)])?;
+    listen::check("--listen-tls", over_tls(config))
 }
 
-fn bound(address: SocketAddr, shared: bool) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn listener(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
-    let socket = bound(address, shared)?;
-    // Inherited by every accepted connection: one system call less for each.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
-    // requests: that much work, and memory that no count here shows.
-    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.listen(worker::QUEUE as i32)?;
-    // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
-    // of its own. See `Socket::expect_more` for requests that come in parts.
-    socket.set_tcp_quickack(false)?;
-    Ok(socket.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_in_use_is_named_even_if_the_other_one_shares_it() {
-        let other = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
-        let address = other.local_addr().unwrap();
-        let fault = bind_all("--listen", address, 2).unwrap_err().to_string();
-        assert!(
-            fault.starts_with(&format!("{address} is in use")) && fault.ends_with("with --listen"),
-            "{fault}"
-        );
-    }
+fn over_tls(config: &Config) -> &[Listen] {
+    config.tls.as_ref().map_or(&[], |tls| tls.listen.as_slice())
 }

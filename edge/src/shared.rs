@@ -36,6 +36,8 @@ pub struct Shared {
     pub durations: Box<[Published]>,
     ask: mpsc::Sender<Question>,
     draining: AtomicBool,
+    /// Until when the idle make room: milliseconds of the boot clock.
+    full_until: AtomicU64,
     stop_by: OnceLock<Instant>,
     driver: AtomicU8,
 }
@@ -51,6 +53,8 @@ pub struct Troubles {
     pub quarantined: Trouble,
     /// Control lets this edge follow, and does not answer its questions.
     pub unanswered: Trouble,
+    /// Connections do not begin as `--proxy-protocol` says.
+    pub unproxied: Trouble,
 }
 
 /// A worker's question for the origin.
@@ -114,6 +118,7 @@ impl Shared {
             durations: (0..workers).map(|_| Published::default()).collect(),
             ask,
             draining: AtomicBool::new(false),
+            full_until: AtomicU64::new(0),
             stop_by: OnceLock::new(),
             driver: AtomicU8::new(Driver::IoUring as u8),
         }
@@ -137,6 +142,15 @@ impl Shared {
 
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// A worker has no room for somebody who waits: until then those of all workers who are idle make some.
+    pub fn full_until(&self, boot_ms: u64) {
+        self.full_until.store(boot_ms, Ordering::Relaxed);
+    }
+
+    pub fn is_full(&self, boot_ms: u64) -> bool {
+        boot_ms < self.full_until.load(Ordering::Relaxed)
     }
 
     /// From now on no connection is accepted, and those there are have until then.

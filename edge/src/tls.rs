@@ -3,6 +3,7 @@
 
 mod session;
 
+use crate::listen::Listen;
 use crate::sys;
 use exposition::certificates;
 use feed::{Spell, Tell};
@@ -12,7 +13,6 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, Error, ServerConfig};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,8 +25,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// Where redirects are answered over TLS, and whose certificates are shown.
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
-    /// The listener. Port 0: any free one.
-    pub listen: SocketAddr,
+    /// Where it listens.
+    pub listen: Vec<Listen>,
     /// Certificates, each with what stands between it and its authority, and their private keys, in PEM. A client is
     /// shown the first one for the name that it asks for, or the first of all.
     pub pairs: Vec<(PathBuf, PathBuf)>,

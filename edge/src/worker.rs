@@ -11,6 +11,8 @@ mod ticks;
 mod wire;
 
 use crate::latency::Durations;
+use crate::listen::{Listener, QUEUE};
+use crate::proxy::Proxies;
 use crate::shared::{Answer, Meters, Question, Shared, Told};
 use crate::sys;
 use clock::Clock;
@@ -22,6 +24,7 @@ use redis::{Said, Tier};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -35,12 +38,12 @@ pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between the last handshake that begins and the end of the listener: two ticks, more than the way there and back on a
 /// continent.
 const HANDSHAKE_TICKS: usize = 2;
-/// The longest queue of a listener.
-pub const QUEUE: usize = 4096;
 /// How often deadlines are looked at: they are kept to within one of these.
 const TICK: Duration = Duration::from_millis(100);
 /// Between two goes at those past their deadline, for whoever else has asked.
 const BREATH: Duration = Duration::from_millis(1);
+/// For so long the idle of all workers make room for somebody who waits: until the next tick of each.
+const FULL: Duration = Duration::from_millis(150);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -59,28 +62,44 @@ struct Worker {
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<Question>>,
     redis: Option<Rc<Tier>>,
-    /// Descriptors, of the whole process, beyond which no more connections are taken; and whether that was said.
+    proxies: Proxies,
+    /// Descriptors, of the whole process, beyond which no more connections are taken.
     most_files: usize,
 }
 
 /// A worker's listeners.
 pub struct Listeners {
     /// Without TLS.
-    pub plain: std::net::TcpListener,
+    pub plain: Vec<Listener>,
     /// With.
-    pub tls: Option<(std::net::TcpListener, Arc<ServerConfig>)>,
+    pub tls: Vec<Listener>,
+    /// What those speak.
+    pub config: Option<Arc<ServerConfig>>,
+}
+
+/// How every worker takes connections.
+#[derive(Clone)]
+pub struct Manner {
+    /// To a core of its own.
+    pub pinned: bool,
+    /// Descriptors that no client gets.
+    pub files_kept_back: usize,
+    /// For a connection between two requests.
+    pub idle_timeout: Duration,
+    /// The proxies in front.
+    pub proxies: Proxies,
 }
 
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
 pub fn run(
     index: usize,
-    (pinned, files_kept_back): (bool, usize),
+    manner: Manner,
     listeners: Listeners,
     shared: Arc<Shared>,
     report: &mpsc::Sender<std::io::Result<Driver>>,
 ) {
     let cores = sys::allowed_cores();
-    if pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
+    if manner.pinned && !cores.is_empty() && !sys::pin_to_core(cores[index % cores.len()]) {
         tracing::warn!(name: "not_pinned", worker = index, "a worker cannot be pinned to a core of its own, and runs on all: --unpinned says that this is meant");
     }
     sys::take_short_turns(); // where they are not to be had, it waits for its turn
@@ -94,10 +113,11 @@ pub fn run(
             shared,
             clock: RefCell::new(Clock::new()),
             durations: RefCell::default(),
-            connections: Connections::default(),
+            connections: Connections::new(manner.idle_timeout),
             buffers: RefCell::default(),
             ask,
-            most_files: files - files_kept_back.min(files / 2),
+            proxies: manner.proxies,
+            most_files: files - manner.files_kept_back.min(files / 2),
         });
         if let Err(fault) = worker.serve(listeners).await {
             tracing::error!(name: "worker_failed", worker = index, %fault, "redirects cannot be answered: the edge ends");
@@ -108,13 +128,13 @@ pub fn run(
 
 /// A listener, and what those who come by it are spoken to with.
 struct Door {
-    listener: std::net::TcpListener,
+    listener: Listener,
     tls: Option<Arc<ServerConfig>>,
     closed: Cell<bool>,
 }
 
 impl Door {
-    fn new(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
+    fn new(listener: Listener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
         Rc::new(Self { listener, tls, closed: Cell::new(false) })
     }
 }
@@ -122,12 +142,15 @@ impl Door {
 impl Worker {
     /// Accepts until the edge stops, then drains.
     async fn serve(self: Rc<Self>, listeners: Listeners) -> std::io::Result<()> {
-        let mut doors = vec![Door::new(listeners.plain, None)];
-        doors.extend(listeners.tls.map(|(listener, tls)| Door::new(listener, Some(tls))));
+        let Listeners { plain, tls, config } = listeners;
+        let plain = plain.into_iter().map(|listener| Door::new(listener, None));
+        let tls = tls.into_iter().map(|listener| Door::new(listener, config.clone()));
+        let doors: Vec<_> = plain.chain(tls).collect();
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
         for door in &doors {
-            door.listener.set_nonblocking(true)?;
-            let waiting = TcpListener::from_std(door.listener.try_clone()?)?;
+            let socket = &door.listener.socket;
+            socket.set_nonblocking(true)?;
+            let waiting = TcpListener::from_std(socket.try_clone()?.into())?;
             accepting.push(monoio::spawn(accept(Rc::clone(&self), Rc::clone(door), waiting)));
         }
         let by = loop {
@@ -152,7 +175,9 @@ impl Worker {
     /// and its client may have sent a request already.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
         for door in &doors {
-            if let Err(fault) = exposition::begin_no_handshake(&door.listener) {
+            if let Some(file) = &door.listener.file {
+                file.remove();
+            } else if let Err(fault) = exposition::begin_no_handshake(&door.listener.socket) {
                 tracing::warn!(name: "handshakes_cut", worker = self.index, %fault, "connections for redirects that begin now may be reset");
             }
         }
@@ -167,7 +192,7 @@ impl Worker {
                 }
             }
             door.closed.set(true);
-            sys::end(door.listener.as_raw_fd(), sys::Half::Read); // wakes who accepts
+            sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // wakes who accepts
         }
     }
 
@@ -195,14 +220,15 @@ impl Worker {
     fn accept_waiting(self: &Rc<Self>, door: &Door) -> std::io::Result<(bool, Option<RawFd>)> {
         let mut newest = None;
         for _ in 0..ACCEPTS {
-            let (stream, peer) = match door.listener.accept() {
+            let (socket, peer) = match door.listener.socket.accept() {
                 Ok(accepted) => accepted,
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok((false, newest)),
                 Err(fault) => return Err(fault),
             };
-            let number = stream.as_raw_fd();
+            let number = socket.as_raw_fd();
             newest = Some(number);
-            let worker = Rc::clone(self);
+            let (worker, stream) = (Rc::clone(self), socket.into());
+            let peer = peer.as_socket().map(|peer| peer.ip().to_canonical());
             match door.tls.clone() {
                 None => drop(monoio::spawn(task::contained(connection::serve(worker, stream, peer)))),
                 Some(tls) => {
@@ -218,6 +244,9 @@ impl Worker {
 
     async fn tick(&self) {
         self.clock.borrow_mut().anchor();
+        if self.shared.is_full(sys::boottime_ms()) {
+            self.connections.shed();
+        }
         if self.connections.is_crowded() && sys::files_in_use() < self.most_files / 2 {
             self.has_room_again();
         }
@@ -260,16 +289,30 @@ impl Worker {
         let (mut open, most) = (newest as usize, self.most_files);
         let crowded = &self.shared.troubles.crowded;
         while open >= most && !self.shared.is_stopping() {
-            if let Some(tell) = crowded.met(sys::boottime_ms(), "descriptors") {
+            let now = sys::boottime_ms();
+            if let Some(tell) = crowded.met(now, "descriptors") {
                 let lasts_ms = tell.lasts_ms;
                 tracing::warn!(
                     name: "descriptors_exhausted", most, lasts_ms,
-                    "as many connections are open as the limit of descriptors allows, and others wait: raise it (ulimit -n, LimitNOFILE=)"
+                    "as many connections are open as the limit of descriptors allows, and others wait; those that are idle \
+                     for longest are closed: raise it (ulimit -n, LimitNOFILE=)"
                 );
             }
+            self.shared.full_until(now + FULL.as_millis() as u64);
             self.connections.crowd(true);
             monoio::time::sleep(TICK).await;
             open = sys::files_in_use();
+        }
+    }
+
+    /// A connection is closed that does not begin as it should.
+    fn tell_unproxied(&self, peer: Option<IpAddr>, why: &'static str) {
+        if let Some(tell) = self.shared.troubles.unproxied.met(sys::boottime_ms(), why) {
+            let (peer, untold) = (peer.map_or("unix".to_owned(), |peer| peer.to_string()), tell.untold);
+            tracing::warn!(
+                name: "proxy_header_refused", peer, why, untold,
+                "a connection was closed that does not begin as --proxy-protocol and --trusted-peers say"
+            );
         }
     }
 
@@ -339,6 +382,8 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                     drop(waiting.readable(false).await);
                 }
             }
+            // A socket file's one queue was closed by another worker.
+            Err(_) if worker.shared.is_stopping() => monoio::time::sleep(TICK).await,
             Err(fault) => {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 if let Some(tell) = worker.shared.troubles.not_accepting.met(sys::boottime_ms(), "accept") {

@@ -14,6 +14,7 @@ mod files;
 mod handshakes;
 mod host;
 mod listen;
+mod networks;
 mod places;
 mod start_fault;
 
@@ -28,6 +29,7 @@ pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
 pub use host::one_host;
 pub use listen::cannot_listen;
+pub use networks::Network;
 pub use places::{Place, Places, network};
 pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;

@@ -86,6 +86,7 @@ pub struct Reply {
     request_id: Option<Vec<u8>>,
     head_only: bool,
     close: bool,
+    sends: bool,
     debug: bool,
 }
 
@@ -117,8 +118,9 @@ pub fn answer(
             return (taken, Step::Miss(miss));
         }
         if last || head.close {
-            // A client that said so itself sends nothing more.
-            return (taken, Step::Close { linger: !head.close || taken < input.len() });
+            // A client that said so itself sends nothing more, but for content.
+            let linger = !head.close || taken < input.len() || head.method.may_have_content();
+            return (taken, Step::Close { linger });
         }
         if taken == input.len() {
             return (taken, Step::Wait);
@@ -199,7 +201,8 @@ fn answer_one(
 /// What any answer to it carries. `last`: the connection ends with it, whether the client said so or not.
 fn extra<'a>(head: &Head<'a>, last: bool) -> Extra<'a> {
     let (head_only, close) = (head.method == Method::Head, last || head.close);
-    Extra { head_only, close, request_id: head.request_id, debug: None }
+    let sends = head.method == Method::Send;
+    Extra { head_only, close, sends, request_id: head.request_id, debug: None }
 }
 
 /// The key of a code in this domain.
@@ -264,7 +267,7 @@ impl Request<'_> {
                 response::write_options(out, stamp, extra);
                 Outcome::Method
             }
-            Method::Other => {
+            Method::Send | Method::Other => {
                 response::write_method_not_allowed(out, stamp, extra);
                 Outcome::Method
             }
@@ -365,6 +368,10 @@ impl Page<'_> {
             Found::Quarantined | Found::Absent(Absence::Unknown) => return self.write_unavailable(out),
         };
         match answer {
+            Answer::To(to) if self.extra.sends && !to.status.keeps_method() => {
+                response::write_method_not_allowed(out, self.stamp, self.extra);
+                Outcome::Method
+            }
             Answer::To(to) => {
                 response::write_redirect(out, &to, self.stamp, self.extra);
                 Outcome::Redirect
@@ -379,6 +386,8 @@ impl Page<'_> {
 
     fn write_not_found(&self, stale: bool, out: &mut Vec<u8>) -> Outcome {
         match &self.site.not_found {
+            // A 302 would make a GET of it.
+            _ if self.extra.sends => response::write_not_found(out, stale, self.stamp, self.extra),
             Some(to) => response::write_not_found_redirect(out, to, stale, self.stamp, self.extra),
             None => response::write_not_found(out, stale, self.stamp, self.extra),
         }
@@ -408,6 +417,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     let mut extra = Extra {
         head_only: reply.head_only,
         close: reply.close,
+        sends: reply.sends,
         request_id: reply.request_id.as_deref(),
         debug: None,
     };
@@ -496,6 +506,7 @@ impl Reply {
             request_id: head.request_id.map(<[u8]>::to_vec),
             head_only: head.method == Method::Head,
             close,
+            sends: head.method == Method::Send,
             debug,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Stored;
-use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Target};
+use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Status, Target};
 use proptest::prelude::*;
 
 const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
@@ -131,6 +131,46 @@ fn methods() {
         assert_eq!((statuses(&text), step), (vec![status], Step::Wait), "{method}");
         assert!(text.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"));
     }
+}
+
+#[test]
+fn a_redirect_that_keeps_the_method_is_for_post_and_put_too_and_ends_with_content() {
+    let set = set();
+    for (code, status) in [("t", Status::TemporaryRedirect), ("p", Status::PermanentRedirect)] {
+        let target = Target::stored(b"https://s.example/").unwrap();
+        let parts = LinkParts { status, max_age: Some(1), ..LinkParts::to(target) };
+        let key = [b"\0\0\0\0", code.as_bytes()].concat();
+        set.apply(&key, 5, Some(&Stored::Live(Link::new(parts).unwrap())));
+    }
+    let send = |method: &str, path: &str, field: &str| {
+        talk(&set, &[with(path, field).replace("GET", method).as_bytes(), get("abc").as_bytes()])
+    };
+    let (kept, ended) = ("Content-Length: 0", "Content-Length: 13");
+    for (method, path, status) in [
+        ("POST", "t", "307"),
+        ("PUT", "p", "308"),
+        ("POST", "abc", "405"),
+        ("PUT", "gone", "410"),
+        ("POST", "nope", "404"),
+        ("POST", "robots.txt", "405"),
+        ("PATCH", "t", "405"),
+        ("DELETE", "abc", "405"),
+    ] {
+        let (text, step, _) = send(method, path, kept);
+        assert_eq!((statuses(&text), step), (vec![status, "302"], Step::Wait), "{method} {path}");
+        assert_eq!(text.contains("\r\nAllow: "), status == "405", "{method} {path}");
+        for field in [ended, "Transfer-Encoding: chunked", "Expect: 100-continue"] {
+            let (text, step, _) = send(method, path, field);
+            let closed = Step::Close { linger: true };
+            assert_eq!((statuses(&text), step), (vec![status], closed), "{method} {path} {field}");
+            assert!(text.contains("\r\nConnection: close\r\n"), "{text}");
+        }
+        let (_, step, _) = send(method, path, "Content-Length: 1\r\nConnection: close");
+        assert_eq!(step, Step::Close { linger: true }, "what it sends is taken off the wire");
+    }
+    let (text, step, counts) = talk(&empty(), &[with("t", ended).replace("GET", "POST").as_bytes()]);
+    assert_eq!((statuses(&text), step), (vec!["503"], Step::Close { linger: true }));
+    assert_eq!(counts.get(Outcome::Unavailable), 1);
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub struct Head<'a> {
     pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
-    /// Whether a link is asked for: by GET or HEAD, and a path that has the form of a code and is none that the edge
-    /// answers itself.
+    /// Whether a link is asked for: by GET, HEAD, POST or PUT, and a path that has the form of a code and is none that the
+    /// edge answers itself.
     pub code: bool,
     /// The query without its `?`, raw.
     pub query: Option<&'a [u8]>,
@@ -49,7 +49,7 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
-    /// None of the last four: an answer carries nothing, and is held to nothing, beyond its meaning.
+    /// None of the last four, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
     pub plain: bool,
 }
 
@@ -62,8 +62,18 @@ pub enum Method {
     Head,
     /// OPTIONS.
     Options,
+    /// POST or PUT: follows a redirect that keeps the method, without its content, which is never read.
+    Send,
     /// Any other: 405.
     Other,
+}
+
+impl Method {
+    /// Whether a request may announce content. It is answered without it, and the connection ends: RFC 9110 lets a final
+    /// answer stand for `100 (Continue)`, too (section 10.1.1).
+    pub fn may_have_content(self) -> bool {
+        matches!(self, Self::Send | Self::Other)
+    }
 }
 
 /// Why a request is not served. The connection closes after each: nothing behind it can be trusted.
@@ -72,7 +82,7 @@ pub enum Method {
 pub enum Refusal {
     /// Not the grammar of RFC 9112, or one that other parsers read differently.
     BadRequest = 400,
-    /// It announces content: no body is ever read.
+    /// GET, HEAD or OPTIONS that announces content: no body is ever read.
     ContentTooLarge = 413,
     UriTooLong = 414,
     /// `Expect`.
@@ -80,7 +90,7 @@ pub enum Refusal {
     /// An absolute request target for another host than the `Host` field's.
     Misdirected = 421,
     HeadTooLarge = 431,
-    /// A version other than 1.0 and 1.1.
+    /// A version other than 1.0 to 1.9.
     Version = 505,
 }
 
@@ -323,8 +333,10 @@ struct Fields<'a> {
     content_length: Option<&'a [u8]>,
     /// A line is none of a field, or a field is there twice: 400.
     bad: bool,
-    /// A field other than a plain `Content-Length` announces content.
-    content: bool,
+    /// `Transfer-Encoding` is there.
+    coded: bool,
+    /// A field announces content in a form that others may read in another way.
+    odd: bool,
     expect: bool,
 }
 
@@ -393,10 +405,14 @@ impl<'a> Fields<'a> {
                 if name[7] == b'-' {
                     self.bad |= self.content_length.replace(trim(value)).is_some();
                 } else {
-                    self.content = true;
+                    self.odd = true;
                 }
             }
-            17 if is_framing(name, b"transfer-encoding") => (self.unusual, self.content) = (true, true),
+            17 if is_framing(name, b"transfer-encoding") => {
+                self.unusual = true;
+                self.odd |= self.coded || name[8] != b'-' || !is(trim(value), b"chunked");
+                self.coded = true;
+            }
             20 if is(name, b"x-linkr-min-revision") => {
                 let again = self.min_revision.replace(trim(value)).is_some();
                 (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
@@ -442,9 +458,10 @@ impl<'a> Fields<'a> {
             {
                 return Err(Refusal::BadRequest);
             }
-            Some(digits) => self.content || digits.iter().any(|&b| b != b'0'),
-            None => self.content,
+            Some(digits) => digits.iter().any(|&b| b != b'0'),
+            None => false,
         };
+        let content = content || self.coded || self.odd;
         match self.host {
             Some(host) if !plain_host && !is_host(host) => return Err(Refusal::BadRequest),
             None if line.minor == 1 => return Err(Refusal::BadRequest),
@@ -455,14 +472,25 @@ impl<'a> Fields<'a> {
             Method::Options if line.target == b"*" => (&b""[..], None),
             _ => split_target(line.target, self.host)?,
         };
+        let linked = matches!(line.method, Method::Get | Method::Head | Method::Send);
+        let code = linked && is_code(path) && !is_reserved(path);
+        if line.method.may_have_content() {
+            // Of two framings, or one that is not known here, whoever is in front may have gone by another (RFC 9112,
+            // sections 6.1 and 6.3).
+            if self.odd || self.coded && (self.content_length.is_some() || line.minor == 0) {
+                return Err(Refusal::BadRequest);
+            }
+            // What follows is not read, and never taken for a request.
+            let head = self.head(line, path, code, query);
+            return Ok(Head { close: head.close || content || self.expect, plain: false, ..head });
+        }
         if content {
             return Err(Refusal::ContentTooLarge);
         }
         if self.expect {
             return Err(Refusal::ExpectationFailed);
         }
-        let linked = matches!(line.method, Method::Get | Method::Head);
-        Ok(self.head(line, path, linked && is_code(path) && !is_reserved(path), query))
+        Ok(self.head(line, path, code, query))
     }
 }
 

@@ -133,7 +133,13 @@ fn targets() {
         assert_eq!(path(bad), Err(Some(Refusal::BadRequest)), "{bad}");
     }
     refused(&get("GET / HTTP/2.0", ""), Refusal::Version);
-    refused(&get("GET / HTTP/1.2", ""), Refusal::Version);
+    refused(&get("GET / HTTP/0.9", ""), Refusal::Version);
+    for line in
+        ["GET /a#b HTTP/1.1", "GET /a?b#c HTTP/1.1", "GET /# HTTP/1.1", "GET http://go.test#a HTTP/1.1"]
+    {
+        refused(&get(line, ""), Refusal::BadRequest);
+    }
+    assert_eq!(path("GET /a HTTP/1.2"), ok("a", None));
     refused(&get("GET http://other.test/ HTTP/1.1", ""), Refusal::Misdirected);
     refused(&get("GET http://go.test:8080/ HTTP/1.1", ""), Refusal::Misdirected);
     refused(&get("GET http://u@go.test/ HTTP/1.1", ""), Refusal::Misdirected);
@@ -141,9 +147,49 @@ fn targets() {
 
 #[test]
 fn other_methods_keep_their_forms() {
-    for line in ["POST / HTTP/1.1", "CONNECT go.test:443 HTTP/1.1", "PRI * HTTP/1.1", "M-SEARCH * HTTP/1.0"] {
+    for line in ["PATCH / HTTP/1.1", "CONNECT go.test:443 HTTP/1.1", "PRI * HTTP/1.1", "M-SEARCH * HTTP/1.0"]
+    {
         assert_eq!(head(get(line, "").as_bytes()).unwrap().method, Method::Other, "{line}");
     }
+}
+
+#[test]
+fn higher_minor_versions_are_served_as_1_1() {
+    for minor in 2..=9 {
+        let text = get(&format!("GET /a HTTP/1.{minor}"), "");
+        let head = head(text.as_bytes()).unwrap();
+        assert!(head.code && !head.close && head.plain, "{text}");
+        refused(&format!("GET /a HTTP/1.{minor}\r\n\r\n"), Refusal::BadRequest);
+    }
+}
+
+#[test]
+fn what_is_sent_along_is_not_read_and_nothing_comes_behind_it() {
+    for line in ["POST /a HTTP/1.1", "PUT /a?b HTTP/1.1", "PUT http://go.test/a HTTP/1.1"] {
+        let kept = get(line, "Content-Length: 0\r\n");
+        let kept = head(kept.as_bytes()).unwrap();
+        assert_eq!((kept.method, kept.path, kept.code), (Method::Send, &b"a"[..], true), "{line}");
+        assert!(!kept.close && !kept.plain, "{line}");
+    }
+    for line in ["POST /a HTTP/1.1", "PUT /a HTTP/1.1", "DELETE /a HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
+        for fields in ["Content-Length: 1\r\n", "transfer-encoding: Chunked\r\n", "Expect: 100-continue\r\n"]
+        {
+            assert!(head(get(line, fields).as_bytes()).unwrap().close, "{line} {fields}");
+        }
+        for fields in [
+            "Content_Length: 0\r\n",
+            "Transfer_Encoding: chunked\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            refused(&get(line, fields), Refusal::BadRequest);
+        }
+        let old = get(line, "Transfer-Encoding: chunked\r\n").replace("HTTP/1.1", "HTTP/1.0");
+        refused(&old, Refusal::BadRequest);
+    }
+    refused(&get("POST * HTTP/1.1", ""), Refusal::BadRequest);
 }
 
 #[test]
@@ -166,7 +212,7 @@ fn whatever_announces_content_is_refused() {
         "Transfer-Encoding: chunked\r\n",
         "TRANSFER-ENCODING: x\r\n",
     ] {
-        for line in ["GET / HTTP/1.1", "POST / HTTP/1.1", "OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
+        for line in ["GET / HTTP/1.1", "HEAD / HTTP/1.1", "OPTIONS * HTTP/1.1"] {
             refused(&get(line, fields), Refusal::ContentTooLarge);
         }
     }

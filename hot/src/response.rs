@@ -61,6 +61,8 @@ pub struct Extra<'a> {
     pub head_only: bool,
     /// The connection ends with this response.
     pub close: bool,
+    /// The request was POST or PUT: only a redirect that keeps the method is followed.
+    pub sends: bool,
     /// Echoed.
     pub request_id: Option<&'a [u8]>,
     /// Where the answer came from, for those who asked and may know.
@@ -202,7 +204,7 @@ pub fn write_options(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
 
 /// 405.
 pub fn write_method_not_allowed(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
-    let text = "Links are followed with GET or HEAD.\n";
+    let text = "Links are followed with GET or HEAD, and with POST or PUT where the link is a 307 or 308.\n";
     write_page(out, &Page { status: StatusCode::METHOD_NOT_ALLOWED, fields: ALLOW, text }, stamp, extra);
 }
 
@@ -222,7 +224,7 @@ pub fn write_reserved(out: &mut Vec<u8>, path: &[u8], stamp: &Stamp, extra: &Ext
 pub fn write_refusal(out: &mut Vec<u8>, refusal: Refusal, stamp: &Stamp) {
     let text = match refusal {
         Refusal::BadRequest => "This is not a request that can be read in only one way.\n",
-        Refusal::ContentTooLarge => "Requests with content are not taken.\n",
+        Refusal::ContentTooLarge => "Requests for links have no content.\n",
         Refusal::UriTooLong => "The request target is too long.\n",
         Refusal::ExpectationFailed => "Expectations are not met.\n",
         Refusal::Misdirected => "The request target and the Host field name different hosts.\n",
@@ -285,7 +287,7 @@ mod tests {
         let want = "HTTP/1.1 302 Found\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=0\r\nX-Robots-Tag: noindex\r\nDate: Sun, 22 Nov 2026 13:06:42 GMT\r\n\r\n";
         assert_eq!(plain, want);
-        let extra = Extra { close: true, request_id: Some(b"r1"), head_only: true, debug: None };
+        let extra = Extra { close: true, request_id: Some(b"r1"), head_only: true, ..Extra::default() };
         let kept = redirected(|p| (p.status, p.max_age) = (Status::PermanentRedirect, Some(3600)), &extra);
         let want = "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=3600\r\nX-Robots-Tag: noindex\r\nX-Request-Id: r1\r\n\

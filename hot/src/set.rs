@@ -8,9 +8,9 @@ mod eviction;
 mod fences;
 mod hasher;
 mod history;
+mod put;
 mod queue;
 mod slot;
-mod store;
 
 use crate::Freshness;
 use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
@@ -26,8 +26,8 @@ use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
+pub use put::{Fill, Told};
 pub use slot::Stored;
-pub use store::{Fill, Told};
 
 /// See the module.
 #[derive(Debug)]

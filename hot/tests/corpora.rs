@@ -32,8 +32,12 @@ fn no_obfuscated_transfer_encoding_passes() {
             let head =
                 [b"POST / HTTP/1.1\r\nHost: a\r\n", &line[..], b"\r\n", content_length.as_bytes(), b"\r\n"]
                     .concat();
-            let refused =
-                matches!(parse(&head), Parsed::Refused(Refusal::BadRequest | Refusal::ContentTooLarge));
+            // What is answered without its content is the last of its connection.
+            let refused = match parse(&head) {
+                Parsed::Refused(refusal) => refusal == Refusal::BadRequest,
+                Parsed::Head(head, _) => head.close,
+                Parsed::Incomplete => false,
+            };
             // The name itself changed into another token: every program that follows RFC 9110 sees another field.
             let other_name = content_length.is_empty() && is_other_token(&line);
             assert!(refused || other_name, "{}: {}", case["id"], line.escape_ascii());

@@ -1,9 +1,10 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
-use crate::Rejection;
+use crate::external_ids::{ExternalId, Holders};
 use crate::model::{By, Row};
 use crate::request::{Answer, Intent, Item, Kind, Request, Retry, RetryName};
 use crate::state::next_state;
+use crate::{Rejection, names};
 use bytes::Bytes;
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
@@ -35,6 +36,8 @@ pub struct Found {
     pub domains: HashMap<DomainId, String>,
     /// Answers, by the names of their retries.
     pub answers: HashMap<RetryName, Answer>,
+    /// The links that have what [`given_ids`](crate::given_ids) and [`returning_ids`](crate::returning_ids) name.
+    pub external_ids: HashMap<ExternalId, Key>,
 }
 
 /// What to write, in the order of the log: the row's version is its seq.
@@ -124,15 +127,22 @@ pub struct Named<'a> {
 
 /// Decides a group: every item sees the effects of those before it. Accepted items are numbered behind `head`
 /// without holes. `answer` makes what is kept for a request that may come again.
-pub fn decide(group: &[Request], found: Found, at: At, answer: impl Fn(&Answered<'_>) -> Bytes) -> Decided {
+pub fn decide(
+    group: &[Request],
+    mut found: Found,
+    at: At,
+    answer: impl Fn(&Answered<'_>) -> Bytes,
+) -> Decided {
+    let holders = Holders::new(std::mem::take(&mut found.external_ids), &found.rows);
     let done = Decided { head: at.head, verdicts: Vec::new(), writes: Vec::new(), audits: Vec::new() };
-    let mut deciding = Deciding { found, tag: at.tag, now: at.now, done, answer };
+    let mut deciding = Deciding { found, holders, tag: at.tag, now: at.now, done, answer };
     group.iter().for_each(|request| deciding.request(request));
     deciding.done
 }
 
 struct Deciding<F> {
     found: Found,
+    holders: Holders,
     tag: u64,
     now: i64,
     done: Decided,
@@ -198,12 +208,17 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
             Ok(None) => return Verdict::Same,
             Err(fault) => return Verdict::Refused(fault),
         };
+        if let Some(holder) = self.holders.other(&row).filter(|_| !off(Rule::ExternalIdOnce)) {
+            let (id, name) = (row.info.external_id, names::link(holder, domain));
+            return Verdict::Refused(Rejection::ExternalIdTaken { id, name });
+        }
         (self.done.head.seq, self.done.head.tag) = (row.version, self.tag);
         let purge = matches!(item.intent, Intent::Purge { .. });
         let before = match purge {
             true => self.found.rows.remove(&item.key),
             false => self.found.rows.insert(item.key.clone(), row.clone()),
         };
+        self.holders.replace(before.as_ref(), (!purge).then_some(&row));
         let verdict =
             if before.is_none() { Verdict::Created(row.clone()) } else { Verdict::Changed(row.clone()) };
         self.done.writes.push(Write { row, before, purge, answer: None });
@@ -212,10 +227,11 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
 
     /// Undoes the writes from `first` on, the last one first.
     fn take_back(&mut self, head: Position, first: usize) {
-        for Write { row, before, .. } in self.done.writes.drain(first..).rev() {
+        for Write { row, before, purge, .. } in self.done.writes.drain(first..).rev() {
             if off(Rule::BatchStates) {
                 continue;
             }
+            self.holders.replace((!purge).then_some(&row), before.as_ref());
             match before {
                 Some(before) => self.found.rows.insert(row.key, before),
                 None => self.found.rows.remove(&row.key),

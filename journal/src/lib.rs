@@ -5,6 +5,7 @@
 
 mod decide;
 pub mod domains;
+mod external_ids;
 mod model;
 pub mod names;
 mod rejection;
@@ -14,6 +15,7 @@ mod state;
 mod tests;
 
 pub use decide::*;
+pub use external_ids::{ExternalId, given_ids, returning_ids};
 pub use model::{By, DomainRow, Info, MAX_DOMAINS, Row, TOMBSTONES};
 pub use rejection::Rejection;
 pub use request::*;

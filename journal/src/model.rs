@@ -46,6 +46,19 @@ pub struct Info {
     pub tags: Vec<String>,
     /// At most 4,096 bytes.
     pub note: String,
+    /// What another system calls the link: at most 128 bytes; empty: nothing.
+    pub external_id: String,
+    /// Fields that a newer linkr keeps of it, as they came: this one knows none of them, and takes none away.
+    pub newer: Bytes,
+}
+
+impl Info {
+    /// Its bytes, as pages of links count them.
+    pub fn size(&self) -> usize {
+        let Self { title, tags, note, external_id, newer } = self;
+        let tags = tags.iter().map(String::len).sum::<usize>();
+        title.len() + tags + note.len() + external_id.len() + newer.len()
+    }
 }
 
 /// Domains there may be at most: every edge holds all of them, and is told them in one message.

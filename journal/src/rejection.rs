@@ -23,6 +23,13 @@ pub enum Rejection {
         /// When the code is free again, in Unix milliseconds.
         until: i64,
     },
+    /// Another link of the domain has the external id.
+    ExternalIdTaken {
+        /// The id.
+        id: String,
+        /// Of that link.
+        name: String,
+    },
     /// It has changed since the version that the caller named.
     EtagMismatch,
     /// The request id came with another request.

@@ -112,6 +112,7 @@ pub enum Field {
     Title(String),
     Tags(Vec<String>),
     Note(String),
+    ExternalId(String),
 }
 
 /// How a retry is recognised.

@@ -39,12 +39,14 @@ pub fn next_state(
         (Intent::Create(draft), None) => Ok(Some(new(draft, now))),
         (Intent::Import { draft, create_time, .. }, None) => Ok(Some(new(draft, create_time.unwrap_or(now)))),
         (Intent::Import { draft, create_time, update }, Some(row)) => {
-            // A file that does not say when the link was made does not contradict the store.
+            // A file that does not say when the link was made does not contradict the store, nor does one that does not
+            // say what is not known here.
             let create_time = create_time.unwrap_or(row.create_time);
-            if (&row.link, &row.info, row.create_time) == (&draft.link, &draft.info, create_time) {
+            let info = Info { newer: row.info.newer.clone(), ..draft.info.clone() };
+            if (&row.link, &row.info, row.create_time) == (&draft.link, &info, create_time) {
                 Ok(None)
             } else if *update {
-                Ok(Some(new(draft, create_time)))
+                Ok(Some(Row { info, ..new(draft, create_time) }))
             } else {
                 Err(Rejection::Exists(name()))
             }
@@ -99,5 +101,6 @@ pub fn set(parts: &mut LinkParts, info: &mut Info, field: Field) {
         Field::Title(value) => info.title = value,
         Field::Tags(value) => info.tags = value,
         Field::Note(value) => info.note = value,
+        Field::ExternalId(value) => info.external_id = value,
     }
 }

@@ -1,5 +1,7 @@
 //! Groups of single and atomic requests, by hand and against a model.
 
+mod external_ids;
+
 use super::*;
 use bytes::Bytes;
 use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Target};
@@ -81,6 +83,27 @@ fn numbers_have_no_holes_and_each_item_sees_those_before() {
 }
 
 #[test]
+fn an_import_takes_away_nothing_that_is_not_known_here() {
+    let made = |target: &str, newer: &'static [u8]| {
+        let info = Info { newer: Bytes::from_static(newer), ..Info::default() };
+        Draft { info, ..draft(target) }
+    };
+    let import = |target: &str| {
+        let draft = made(target, b"");
+        item("a", Intent::Import { draft, create_time: None, update: true })
+    };
+    let group = [
+        item("a", Intent::Create(made("https://a.example/", b"newer"))),
+        import("https://a.example/"),
+        import("https://b.example/"),
+    ];
+    let Decided { verdicts, writes, .. } = decided(&group, Position::default(), 1);
+    assert_eq!(verdicts[1], Verdict::Same);
+    assert!(matches!(&verdicts[2], Verdict::Changed(row) if row.info.newer == "newer"));
+    assert_eq!(writes.len(), 2);
+}
+
+#[test]
 fn a_retry_in_the_same_group_is_answered_like_the_first() {
     let retry = |hash| {
         Some(Retry { principal: String::new(), method: "CreateLink", id: "x".into(), hash: [hash; 16] })
@@ -145,11 +168,12 @@ mod model {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// What is done to one of three codes.
+    /// What is done to one of three codes. External ids are numbers; 0 is none.
     #[derive(Clone, Copy, Debug)]
     enum Act {
-        Create,
+        Create(u8),
         Update(Option<u64>),
+        Name(u8),
         Delete,
         Undelete,
         Purge,
@@ -157,8 +181,9 @@ mod model {
 
     fn act() -> impl Strategy<Value = (usize, Act)> {
         let act = prop_oneof![
-            4 => Just(Act::Create),
+            4 => (0..3u8).prop_map(Act::Create),
             4 => prop::option::weighted(0.4, 1u64..12).prop_map(Act::Update),
+            4 => (0..3u8).prop_map(Act::Name),
             3 => Just(Act::Delete),
             2 => Just(Act::Undelete),
             1 => Just(Act::Purge),
@@ -170,32 +195,40 @@ mod model {
         prop_oneof![Just(Kind::Batch), Just(Kind::Chunk)]
     }
 
-    /// A link by hand: its version, and whether it is deleted.
-    type State = BTreeMap<usize, (u64, bool)>;
+    /// A link by hand: its version, whether it is deleted, and its external id.
+    type State = BTreeMap<usize, (u64, bool, u8)>;
 
     /// One item on a state: whether it was refused.
     fn step(state: &mut State, head: &mut u64, (code, act): (usize, Act)) -> bool {
         let next = match (act, state.get(&code)) {
-            (Act::Purge, Some((_, true))) => None,
+            (Act::Purge, Some((_, true, _))) => None,
             (Act::Purge, _) => return false,
-            (Act::Create, None) | (Act::Undelete, Some((_, true))) => Some(false),
-            (Act::Update(etag), Some((version, false))) if etag.is_none_or(|etag| etag == *version) => {
-                Some(false)
+            (Act::Create(id), None) | (Act::Name(id), Some((_, false, _))) => Some((false, id)),
+            (Act::Undelete, Some((_, true, id))) => Some((false, *id)),
+            (Act::Update(etag), Some((version, false, id))) if etag.is_none_or(|etag| etag == *version) => {
+                Some((false, *id))
             }
-            (Act::Delete, Some((_, false))) => Some(true),
+            (Act::Delete, Some((_, false, id))) => Some((true, *id)),
             _ => return true,
         };
+        if let Some((false, id @ 1..)) = next
+            && state.iter().any(|(other, (_, deleted, has))| *other != code && !deleted && *has == id)
+        {
+            return true;
+        }
         *head += 1;
         match next {
-            Some(deleted) => state.insert(code, (*head, deleted)),
+            Some((deleted, id)) => state.insert(code, (*head, deleted, id)),
             None => state.remove(&code),
         };
         false
     }
 
     fn written((code, act): (usize, Act)) -> Item {
+        let name = |id: u8| if id == 0 { String::new() } else { id.to_string() };
         let intent = match act {
-            Act::Create => Intent::Create(draft("https://a.example/")),
+            Act::Create(id) => Intent::Create(external_ids::with_id("https://a.example/", &name(id))),
+            Act::Name(id) => Intent::Update { fields: vec![Field::ExternalId(name(id))], etag: None },
             Act::Update(etag) => Intent::Update { fields: vec![Field::Disabled(true)], etag },
             Act::Delete => Intent::Delete { etag: None },
             Act::Undelete => Intent::Undelete { etag: None },
@@ -247,7 +280,10 @@ mod model {
                 prop_assert_eq!(before.as_ref().map(|row| row.version), last.get(&code).map(|known| known.0));
                 match purge {
                     true => last.remove(&code),
-                    false => last.insert(code, (row.version, row.delete_time.is_some())),
+                    false => {
+                        let id = row.info.external_id.parse().unwrap_or(0);
+                        last.insert(code, (row.version, row.delete_time.is_some(), id))
+                    }
                 };
             }
             prop_assert_eq!(last, state);

@@ -35,6 +35,11 @@ impl Status {
         [302, 301, 303, 307, 308][self as usize]
     }
 
+    /// Whether a client repeats its method and content at the target (RFC 9110, sections 15.4.8 and 15.4.9).
+    pub fn keeps_method(self) -> bool {
+        matches!(self, Self::TemporaryRedirect | Self::PermanentRedirect)
+    }
+
     /// The status with these digits, if a redirect may have it.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|status| u32::from(status.code()) == code)

@@ -47,6 +47,8 @@ rules! {
     PurgeDeleted,
     /// R1: nothing is written to a domain that there is not.
     DomainThere,
+    /// R1: one link of a domain that is not deleted has an external id.
+    ExternalIdOnce,
     /// R6: an applied change raises its key's fence.
     FenceRaise,
     /// R6: an incomplete set stores a pushed value only if the fence is not higher.

@@ -33,6 +33,8 @@ counters! {
     answered_before,
     /// Items refused.
     refused_writes,
+    /// Items refused since another link had the external id.
+    external_ids_refused,
     /// Domains made or changed.
     domain_writes,
     /// Acked writes that a restore or a failover took away, named by the new history.

@@ -1,5 +1,5 @@
 //! What must become of writes (R1), said a second time and without any code of `journal`: from the states of keys as the
-//! log tells them, one request after the other.
+//! log and what was written with it tell them, one request after the other.
 
 use crate::mark;
 use bytes::Bytes;
@@ -11,10 +11,10 @@ use link::{DomainId, Epoch, Seq};
 pub enum State {
     /// Nothing.
     None,
-    /// A link that leads to a mark.
-    Live { version: Seq, mark: u32 },
-    /// A tombstone, of a link that led to a mark.
-    Deleted { version: Seq, mark: u32, at: i64 },
+    /// A link that leads to a mark, with the number of its external id.
+    Live { version: Seq, mark: u32, id: usize },
+    /// A tombstone, of a link that led to a mark and had an external id.
+    Deleted { version: Seq, mark: u32, id: usize, at: i64 },
 }
 
 /// A request that came with an id and wrote something.
@@ -111,6 +111,7 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
             let version = before.head + (all.writes.len() + writes.len()) as Seq + 1;
             let key = number(item);
             told.push(match next(item, trial[key], version, before.now) {
+                Ok(Some(state)) if is_taken(state, key, &trial) => Told::Refused,
                 Ok(Some(state)) => {
                     trial[key] = state;
                     writes.push((key, state));
@@ -139,10 +140,18 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
     all
 }
 
+/// Whether another link has the external id.
+fn is_taken(state: State, key: usize, states: &[State]) -> bool {
+    let State::Live { id: wanted @ 1.., .. } = state else { return false };
+    let mut others = states.iter().enumerate().filter(|(other, _)| *other != key);
+    others.any(|(_, other)| matches!(other, State::Live { id, .. } if *id == wanted))
+}
+
 /// The state that an item makes; nothing if it is that already, an error if it is refused.
 fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<State>, ()> {
-    let live = |mark: Option<u32>| Ok(mark.map(|mark| State::Live { version, mark }));
+    let live = |mark: Option<u32>, id| Ok(mark.map(|mark| State::Live { version, mark, id }));
     let of = |draft: &Draft| mark::of(&draft.link);
+    let id_of = |draft: &Draft| mark::number_of(&draft.info.external_id);
     // The world has no other domain with links.
     if item.key.domain() != DomainId::DEFAULT {
         return if matches!(item.intent, Intent::Purge { .. }) { Ok(None) } else { Err(()) };
@@ -159,32 +168,33 @@ fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<Stat
     match &item.intent {
         Intent::Create(draft) => {
             if state == State::None {
-                live(of(draft))
+                live(of(draft), id_of(draft))
             } else {
                 Err(())
             }
         }
         Intent::Import { draft, update, .. } => match state {
-            State::None => live(of(draft)),
-            State::Live { mark, .. } if of(draft) == Some(mark) => Ok(None),
-            State::Live { .. } if *update => live(of(draft)),
+            State::None => live(of(draft), id_of(draft)),
+            State::Live { mark, id, .. } if of(draft) == Some(mark) && id_of(draft) == id => Ok(None),
+            State::Live { .. } if *update => live(of(draft), id_of(draft)),
             _ => Err(()),
         },
         Intent::Purge { before } => match state {
             State::Deleted { at, .. } if at <= *before => Ok(Some(State::None)),
             _ => Ok(None),
         },
-        Intent::Restore { draft, etag } => at_version(etag).and_then(|_| live(of(draft))),
+        Intent::Restore { draft, etag } => at_version(etag).and_then(|_| live(of(draft), id_of(draft))),
         Intent::Undelete { etag } => match at_version(etag)? {
-            State::Deleted { mark, .. } => live(Some(mark)),
+            State::Deleted { mark, id, .. } => live(Some(mark), id),
             _ => Err(()),
         },
         Intent::Delete { etag } => match at_version(etag)? {
-            State::Live { mark, .. } => Ok(Some(State::Deleted { version, mark, at: now })),
+            State::Live { mark, id, .. } => Ok(Some(State::Deleted { version, mark, id, at: now })),
             _ => Err(()),
         },
         Intent::Update { fields, etag } => match (at_version(etag)?, &fields[..]) {
-            (State::Live { .. }, [Field::Target(target)]) => live(mark::named(target.as_bytes())),
+            (State::Live { id, .. }, [Field::Target(target)]) => live(mark::named(target.as_bytes()), id),
+            (State::Live { mark, .. }, [Field::ExternalId(id)]) => live(Some(mark), mark::number_of(id)),
             _ => Err(()),
         },
     }

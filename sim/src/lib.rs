@@ -2,12 +2,12 @@
 //! the way of a request through `hot`, between fakes that only execute effects. docs/propagation.md says what for.
 
 mod counters;
+mod database;
 mod expect;
 mod mark;
 mod messages;
 mod plan;
 mod redis;
-mod store;
 mod tables;
 mod world;
 

@@ -3,6 +3,8 @@
 use link::{Class, Link, LinkParts, Target};
 
 const HOST: &str = "https://t.example/";
+/// External ids: few, so that they collide.
+pub const IDS: usize = 3;
 
 /// The link of a key that leads to a mark.
 pub fn link(key: usize, mark: u32) -> Link {
@@ -13,6 +15,16 @@ pub fn link(key: usize, mark: u32) -> Link {
         _ => Class::Normal,
     };
     Link::new(LinkParts { class, ..LinkParts::to(target) }).expect("fits together")
+}
+
+/// An external id by its number; 0 is none.
+pub fn external_id(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("e{number}") }
+}
+
+/// The number of an external id.
+pub fn number_of(external_id: &str) -> usize {
+    external_id.strip_prefix('e').and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// The mark that a link leads to.

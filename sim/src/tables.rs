@@ -64,6 +64,7 @@ impl Tables {
             rows: self.links.clone(),
             domains: self.domains.values().map(name).collect(),
             answers: self.answers.clone(),
+            external_ids: HashMap::new(), // the rows say it
         }
     }
 

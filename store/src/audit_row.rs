@@ -1,5 +1,6 @@
 //! A link's whole state as bytes, as the audit keeps it. They are read for 400 days: tags never change their meaning.
 
+use super::stored_info;
 use crate::model::{Info, Row, StoreFault};
 use bytes::Bytes;
 use link::{Key, State};
@@ -23,11 +24,14 @@ struct StoredRow {
     update_time: i64,
     #[prost(int64, optional, tag = "7")]
     delete_time: Option<i64>,
+    /// See [`stored_info`].
+    #[prost(bytes = "vec", tag = "8")]
+    more: Vec<u8>,
 }
 
 /// All but the key.
 pub(super) fn to_bytes(row: &Row) -> Bytes {
-    let info = row.info.clone();
+    let (info, more) = (row.info.clone(), stored_info::more(&row.info));
     let stored = StoredRow {
         record: record::encode(row.version, &State::Live(row.link.clone())),
         title: info.title,
@@ -36,6 +40,7 @@ pub(super) fn to_bytes(row: &Row) -> Bytes {
         create_time: row.create_time,
         update_time: row.update_time,
         delete_time: row.delete_time,
+        more,
     };
     stored.encode_to_vec().into()
 }
@@ -46,8 +51,10 @@ pub(super) fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Row, StoreFault> {
     let stored = StoredRow::decode(bytes).map_err(|e| wrong(&e))?;
     let versioned = record::decode(&stored.record).map_err(|e| wrong(&e))?;
     let State::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
-    let StoredRow { title, tags, note, create_time, update_time, delete_time, .. } = stored;
-    let (key, version, info) = (key.clone(), versioned.version, Info { title, tags, note });
+    let StoredRow { title, tags, note, create_time, update_time, delete_time, more, .. } = stored;
+    let known = Info { title, tags, note, ..Info::default() };
+    let info = stored_info::with_more(known, &more).map_err(|e| wrong(&e))?;
+    let (key, version) = (key.clone(), versioned.version);
     Ok(Row { key, version, link, info, create_time, update_time, delete_time })
 }
 
@@ -63,7 +70,12 @@ mod tests {
             key: Key::new(DomainId::DEFAULT, &Code::new("a").unwrap()),
             version: 7,
             link: Link::new(LinkParts::to(Target::given("https://a.example/", &[]).unwrap())).unwrap(),
-            info: Info { title: "t".into(), tags: vec!["x".into(), "y".into()], note: "n".into() },
+            info: Info {
+                title: "t".into(),
+                tags: vec!["x".into(), "y".into()],
+                note: "n".into(),
+                ..Info::default()
+            },
             create_time: -1,
             update_time: 5,
             delete_time: Some(0),

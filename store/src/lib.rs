@@ -13,6 +13,7 @@ pub mod random;
 mod raw;
 mod schema;
 pub mod sqlite;
+mod stored_info;
 mod unfinished;
 pub mod wire;
 

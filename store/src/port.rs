@@ -8,7 +8,7 @@ pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
 use crate::model::{By, KeyRow, Pool, Row, Standing, StoreFault};
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use journal::{Request, Verdict};
+use journal::{ExternalId, Request, Verdict};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use std::sync::Arc;
 
@@ -72,6 +72,15 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
         domain: DomainId,
         time: Time,
         behind: (i64, &[u8]),
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault>;
+    /// The next links that have this external id, in the order of their keys, behind `after`: of those that are not deleted
+    /// one at most.
+    fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
         deleted: bool,
         limit: Limit,
     ) -> Result<Listed, StoreFault>;

@@ -30,8 +30,8 @@ use crate::port::{
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::LogView;
-use journal::Request;
 use journal::domains::DomainItem;
+use journal::{ExternalId, Request};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 
 /// A database of this and perhaps other controls.
@@ -146,6 +146,16 @@ impl Repository for Postgres {
         limit: Limit,
     ) -> Result<Listed, StoreFault> {
         self.db.call(READ, async |db| read::newest(db, domain, time, behind, deleted, limit).await)
+    }
+
+    fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.db.call(READ, async |db| read::with_external_id(db, id, after, deleted, limit).await)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

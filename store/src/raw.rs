@@ -1,5 +1,6 @@
 //! A row of `links` as every store keeps it, before it is understood.
 
+use super::stored_info;
 use crate::model::{DomainRow, Info, KeyRow, Row, Scopes, StoreFault};
 use link::{DomainId, DomainRules, Key, State};
 use std::collections::HashMap;
@@ -9,8 +10,12 @@ pub(super) struct Raw {
     pub(super) key: Vec<u8>,
     pub(super) record: Vec<u8>,
     pub(super) kept: Option<Vec<u8>>,
-    /// Title, tags as JSON, note.
-    pub(super) info: (String, String, String),
+    pub(super) title: String,
+    /// As JSON.
+    pub(super) tags: String,
+    pub(super) note: String,
+    /// See [`stored_info`].
+    pub(super) more: Vec<u8>,
     /// Made, changed, deleted.
     pub(super) times: (i64, i64, Option<i64>),
     pub(super) version: u64,
@@ -18,7 +23,8 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn size(&self) -> usize {
-        self.key.len() + self.record.len() + self.kept.as_ref().map_or(0, Vec::len) + self.info.2.len()
+        let texts = self.title.len() + self.tags.len() + self.note.len() + self.more.len();
+        self.key.len() + self.record.len() + self.kept.as_ref().map_or(0, Vec::len) + texts
     }
 
     pub(super) fn parse(self) -> Result<Row, StoreFault> {
@@ -27,14 +33,15 @@ impl Raw {
         let versioned =
             record::decode(self.kept.as_deref().unwrap_or(&self.record)).map_err(|e| wrong(&e))?;
         let State::Live(link) = versioned.state else { return Err(wrong(&"nothing is kept of it")) };
-        let (title, tags, note) = self.info;
-        let tags = serde_json::from_str(&tags).map_err(|e| wrong(&e))?;
+        let tags = serde_json::from_str(&self.tags).map_err(|e| wrong(&e))?;
+        let known = Info { title: self.title, tags, note: self.note, ..Info::default() };
+        let info = stored_info::with_more(known, &self.more).map_err(|e| wrong(&e))?;
         let (create_time, update_time, delete_time) = self.times;
         Ok(Row {
             key: Key::from_bytes(&self.key).map_err(|e| wrong(&e))?,
             version: self.version,
             link,
-            info: Info { title, tags, note },
+            info,
             create_time,
             update_time,
             delete_time,
@@ -45,6 +52,11 @@ impl Raw {
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
     row.delete_time.map(|_| record::encode(row.version, &State::Live(row.link.clone())))
+}
+
+/// The column by which a link is found: nothing where it has no external id.
+pub(super) fn external_id(row: &Row) -> Option<&str> {
+    Some(row.info.external_id.as_str()).filter(|id| !id.is_empty())
 }
 
 /// A row of `domains`: number, name, record, and when it was made and changed.

@@ -36,8 +36,8 @@ use crate::port::{
 };
 use bytes::Bytes;
 use feed::LogView;
-use journal::Request;
 use journal::domains::DomainItem;
+use journal::{ExternalId, Request};
 use keeper::{Health, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use pool::Pool;
@@ -252,6 +252,17 @@ impl Repository for Sqlite {
     ) -> Result<Listed, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| read::newest(snapshot, domain, time, behind, deleted, limit))
+    }
+
+    fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| read::with_external_id(snapshot, id, after, deleted, limit))
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

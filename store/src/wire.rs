@@ -40,6 +40,7 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         revision: Position::revision(epoch, row.version),
         etag: etag(row),
         propagation: None,
+        external_id: info.external_id,
         short_url: String::new(), // where visitors come in is not known to a store
     }
 }

@@ -62,6 +62,29 @@ impl Hits {
     }
 }
 
+/// One request and its answer; `None`: the connection had ended before.
+fn ask(stream: &mut TcpStream, request: &str, buffer: &mut [u8]) -> std::io::Result<Option<http::Reply>> {
+    let (sent, mut filled) = (stream.write_all(request.as_bytes()), 0);
+    loop {
+        let count = match (sent.as_ref(), stream.read(&mut buffer[filled..])) {
+            (Ok(()), Ok(count)) => count,
+            (_, Err(fault)) if !is_end(&fault) => return Err(fault),
+            _ => 0,
+        };
+        filled += count;
+        match http::reply(&buffer[..filled]) {
+            Ok(None) if count > 0 => {}
+            Ok(Some(reply)) => return Ok(Some(reply)),
+            _ if filled == 0 => return Ok(None),
+            _ => return Err(std::io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+fn is_end(fault: &std::io::Error) -> bool {
+    matches!(fault.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+}
+
 fn quantile(mut sorted: impl ExactSizeIterator<Item = f64>, part: f64) -> f64 {
     let at = (sorted.len() as f64 * part) as usize;
     sorted.nth(at.min(sorted.len().saturating_sub(1))).unwrap_or(f64::NAN)
@@ -141,15 +164,13 @@ pub fn drive_while(
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let code = &codes[(turn * CONNECTIONS + number) as usize % codes.len()];
             let late = due.max(free).elapsed();
-            stream.write_all(format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\n\r\n").as_bytes())?;
-            let mut filled = 0;
-            let reply = loop {
-                let count = stream.read(&mut buffer[filled..])?;
-                filled += count;
-                match http::reply(&buffer[..filled]) {
-                    Ok(None) if count > 0 => {}
-                    Ok(Some(reply)) => break reply,
-                    _ => return Err(std::io::ErrorKind::InvalidData.into()),
+            let request = format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\n\r\n");
+            let reply = match ask(&mut stream, &request, &mut buffer)? {
+                Some(reply) => reply,
+                // A full edge closes who has waited longest, and visitors' clients come again: RFC 9112, section 9.3.1.
+                None => {
+                    stream = connect()?;
+                    ask(&mut stream, &request, &mut buffer)?.ok_or(std::io::ErrorKind::InvalidData)?
                 }
             };
             free = Instant::now();

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// One after the other: each takes what the machine has.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn trial(words: &[&str]) {
-    let _turn = TURN.lock().unwrap();
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let done = Command::new(env!("CARGO_BIN_EXE_linkr-trials")).args(words).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     println!("{said}");

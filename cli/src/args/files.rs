@@ -1,5 +1,6 @@
 //! The flags of what reads and writes files of links: `linkr import`, `export` and `conform`.
 
+use super::values::{base, column};
 use super::{Output, Server};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -23,6 +24,43 @@ pub enum Format {
     BitlyCsv,
     /// The links of Kutt
     KuttCsv,
+    /// The export of Rebrandly
+    RebrandlyCsv,
+    /// The export of Short.io
+    ShortIoCsv,
+    /// A list of Cloudflare's Bulk Redirects
+    CloudflareCsv,
+    /// The file _redirects of a site
+    Redirects,
+    /// The redirects of a vercel.json
+    VercelJson,
+}
+
+impl Format {
+    /// As it is given.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether it has no columns.
+    pub fn is_of_statements(self) -> bool {
+        matches!(self, Self::NginxMap | Self::HaproxyMap | Self::Redirects | Self::VercelJson)
+    }
+}
+
+/// How a file is read.
+#[derive(Args, Default)]
+pub struct Reading {
+    /// The form of the file [default: by its name, which is _redirects, vercel.json or ends in .csv or .jsonl]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Columns of a CSV file that hold fields under other names, such as code=slug,target=url; of the others, those that have
+    /// the name of a field are taken
+    #[arg(long, value_delimiter = ',', value_name = "FIELD=COLUMN", value_parser = column)]
+    pub columns: Vec<(String, String)>,
+    /// The host that targets without one (/path) are on, such as https://www.example
+    #[arg(long, value_name = "URL", value_parser = base)]
+    pub base: Option<String>,
 }
 
 /// How links are written into a file.
@@ -42,9 +80,9 @@ pub struct Import {
     /// The file; `-` is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The form of the file [default: csv or jsonl by its ending]
-    #[arg(long)]
-    pub format: Option<Format>,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Replace links that differ, instead of rejecting the row
     #[arg(long)]
     pub update: bool,
@@ -76,13 +114,16 @@ pub struct Conform {
     /// The file with the links, as for an import; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub links: PathBuf,
-    /// The form of the file [default: csv or jsonl by its ending]
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Where the edge redirects
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Where the edge redirects; https:// asks over TLS
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "ADDR")]
     pub edge: String,
-    /// The host that is asked for; `-` is the edge itself, and the default domain
+    /// Authorities (PEM) that https:// believes instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub edge_ca: Option<PathBuf>,
+    /// The host that is asked for; `-` is the default domain: the host that the file names, or the edge itself
     #[arg(long, default_value = "-")]
     pub domain: String,
     /// How differences are printed

@@ -3,8 +3,19 @@
 use super::{Output, Server};
 use clap::{Args, Subcommand, ValueEnum};
 
-const CLEARABLE: [&str; 10] =
-    ["status", "max_age", "not_before", "expire_time", "query", "class", "disabled", "title", "tags", "note"];
+const CLEARABLE: [&str; 11] = [
+    "status",
+    "max_age",
+    "not_before",
+    "expire_time",
+    "query",
+    "class",
+    "disabled",
+    "title",
+    "tags",
+    "note",
+    "external_id",
+];
 
 /// What to do with links.
 #[derive(Subcommand)]
@@ -25,6 +36,9 @@ pub enum LinkCommand {
         /// A target that is a short link itself is replaced by what that leads to, instead of being refused
         #[arg(long)]
         flatten: bool,
+        /// That the same link is there already is no error: it is shown. One that answers otherwise is
+        #[arg(long, requires = "code")]
+        same_ok: bool,
         /// Makes a retry safe: the same id answers as the first time
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
@@ -101,7 +115,8 @@ pub enum LinkCommand {
     },
     /// Lists links
     List {
-        /// Which ones, such as 'code = "abc*" AND tags:"x" AND create_time >= "2026-01-01T00:00:00Z"'
+        /// Which ones, such as 'code = "abc*" AND tags:"x" AND create_time >= "2026-01-01T00:00:00Z"', or
+        /// 'external_id = "x"'
         #[arg(long, default_value = "", hide_default_value = true)]
         filter: String,
         /// In which order: 'create_time desc' or 'update_time desc' instead of code
@@ -251,6 +266,9 @@ pub struct Changes {
     /// For people
     #[arg(long)]
     note: Option<String>,
+    /// What another system calls it; one link of a domain has it
+    #[arg(long, value_name = "ID")]
+    external_id: Option<String>,
 }
 
 impl Changes {
@@ -267,6 +285,7 @@ impl Changes {
             ("title", self.title),
             ("tags", tags.map(|tags| serde_json::Value::from(tags).to_string())),
             ("note", self.note),
+            ("external_id", self.external_id),
         ];
         fields.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)))
     }

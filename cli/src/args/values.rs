@@ -1,5 +1,6 @@
 //! Values of flags as people write them: sizes, times, addresses, URLs, codes.
 
+use edge::Listen;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::transport::Uri;
@@ -24,6 +25,20 @@ pub fn size(text: &str) -> Result<usize, String> {
         None => Err("is too large".to_owned()),
     }
 }
+
+/// How long a connection may be idle: from a second to a day, also in hours.
+pub fn idle(text: &str) -> Result<Duration, String> {
+    let hours = text.strip_suffix('h').map(str::trim).and_then(|hours| hours.parse::<u8>().ok());
+    let time = match (hours, text.trim()) {
+        (Some(hours), _) => Duration::from_secs(3_600 * u64::from(hours)),
+        (None, "1d") => DAY,
+        (None, text) => time(text)?,
+    };
+    let fits = (Duration::from_secs(1)..=DAY).contains(&time);
+    if fits { Ok(time) } else { Err("is not from 1s to 1d".to_owned()) }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A time of at most an hour: a number of seconds, or with ms, s or m.
 pub fn time(text: &str) -> Result<Duration, String> {
@@ -76,6 +91,23 @@ pub fn server_url(text: &str) -> Result<String, String> {
     bare_url(url).map_err(|why| format!("{why}: it takes a URL such as http://127.0.0.1:8081"))
 }
 
+/// The host that relative targets are on, without a slash behind it.
+pub fn base(text: &str) -> Result<String, String> {
+    let url = bare_url(text.to_owned())
+        .map_err(|why| format!("{why}: it takes a URL such as https://www.example"))?;
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// A field, and the column of a file that holds it.
+pub fn column(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, column)) if !field.trim().is_empty() && !column.trim().is_empty() => {
+            Ok((field.trim().to_owned(), column.trim().to_owned()))
+        }
+        _ => Err("is not of the form FIELD=COLUMN, such as code=slug".to_owned()),
+    }
+}
+
 /// Scheme, host and port: whatever else stood in it would be sent to nobody.
 fn bare_url(url: String) -> Result<String, &'static str> {
     let scheme = url.starts_with("http://") || url.starts_with("https://");
@@ -91,16 +123,37 @@ fn bare_url(url: String) -> Result<String, &'static str> {
     }
 }
 
-/// Address and port; `localhost:8080`, `:8080` and `8080` are on loopback, as all is unless told otherwise.
-pub fn listener(text: &str) -> Result<SocketAddr, String> {
-    let local = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
-    if let Ok(port) = local.parse::<u16>() {
-        return Ok(([127, 0, 0, 1], port).into());
+/// Where an edge listens: ADDRESS:PORT, `:8080` for all addresses, `localhost:8080` or `8080` for loopback, or a socket file.
+pub fn front(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() {
+            Err("names no socket file".to_owned())
+        } else {
+            Ok(Listen::File(path.into()))
+        };
     }
-    text.parse().map_err(|_| {
-        "is no address to listen on: give ADDRESS:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080"
+    let port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
+    if let Some(port) = port(text.strip_prefix("localhost:").unwrap_or(text)) {
+        return Ok(Listen::Localhost(port));
+    }
+    if let Some(port) = text.strip_prefix(':').and_then(port) {
+        return Ok(Listen::Everywhere(port));
+    }
+    text.parse().map(Listen::At).map_err(|_| {
+        "is no address to listen on: give ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080; :8080 is every address of \
+         this machine, localhost:8080 and 8080 are loopback"
             .to_owned()
     })
+}
+
+/// The same for a listener that has one address: of loopback that of IPv4.
+pub fn listener(text: &str) -> Result<SocketAddr, String> {
+    let listen = front(text)?;
+    listen
+        .addresses()
+        .first()
+        .copied()
+        .ok_or_else(|| "is a socket file, which this listener cannot be".to_owned())
 }
 
 /// A code as it stands in a path; the slash in front of it is no part of it.
@@ -141,15 +194,44 @@ mod tests {
     fn addresses_to_listen_on() {
         for (given, want) in [
             ("8080", "127.0.0.1:8080"),
-            (":8080", "127.0.0.1:8080"),
             ("localhost:8080", "127.0.0.1:8080"),
             ("0.0.0.0:0", "0.0.0.0:0"),
             ("[::1]:80", "[::1]:80"),
         ] {
             assert_eq!(listener(given), Ok(want.parse().unwrap()));
         }
-        for wrong in ["", ":", "here", "127.0.0.1", "localhost", "99999", "::1:80", "http://127.0.0.1:80"] {
-            assert!(listener(wrong).is_err(), "{wrong}");
+        let everywhere = listener(":8080").unwrap();
+        assert!(everywhere.ip().is_unspecified() && everywhere.port() == 8080);
+        assert_eq!(front("localhost:8080"), Ok(Listen::Localhost(8080)));
+        assert_eq!(front(":0"), Ok(Listen::Everywhere(0)));
+        assert_eq!(front("unix:/run/linkr.sock"), Ok(Listen::File("/run/linkr.sock".into())));
+        for wrong in [
+            "",
+            ":",
+            "here",
+            "127.0.0.1",
+            "localhost",
+            "localhost:",
+            "99999",
+            ":+1",
+            "::1:80",
+            "http://127.0.0.1:80",
+        ] {
+            assert!(listener(wrong).is_err() && front(wrong).is_err(), "{wrong}");
+        }
+        assert!(front("unix:").is_err() && listener("unix:/run/linkr.sock").is_err());
+    }
+
+    #[test]
+    fn idle_times() {
+        let seconds = |text: &str| idle(text).map(|time| time.as_secs());
+        for (text, want) in
+            [("620s", 620), ("1", 1), ("2m", 120), ("60m", 3_600), ("24h", 86_400), ("1d", 86_400)]
+        {
+            assert_eq!(seconds(text), Ok(want), "{text}");
+        }
+        for wrong in ["", "0", "999ms", "25h", "2d", "-1h", "h", "1w", "never"] {
+            assert!(idle(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -171,6 +253,19 @@ mod tests {
             assert!(control_url(wrong).is_err(), "{wrong}");
         }
         assert_eq!(server_url("a:1").as_deref(), Ok("http://a:1"));
+    }
+
+    #[test]
+    fn bases_and_columns() {
+        assert_eq!(base("https://www.example/").as_deref(), Ok("https://www.example"));
+        assert_eq!(base("http://a:8080").as_deref(), Ok("http://a:8080"));
+        for wrong in ["www.example", "/", "", "ftp://a", "https://a/sub", "https://u@a"] {
+            assert!(base(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(column("code=Short code"), Ok(("code".to_owned(), "Short code".to_owned())));
+        for wrong in ["", "code", "code=", "=slug", " = "] {
+            assert!(column(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! `linkr conform`: asks an edge for every link of a file, and says where its answer is another than the file's.
 
+mod way;
+
 use super::import::{bar, open};
 use crate::args::{Conform, Output};
 use crate::fault::Fault;
 use crate::out;
 use link::TargetFault;
-use proto::v1::Link;
+use proto::v1::{Link, QueryPolicy};
+use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{BufRead, BufReader, Error, ErrorKind, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use way::{Answer, Connection, Edge};
 
 /// Connections to the edge.
 const CONNECTIONS: usize = 4;
@@ -21,33 +23,36 @@ const CONNECTIONS: usize = 4;
 const AT_ONCE: usize = 64;
 /// Codes that no file has, which are asked for as well.
 const UNKNOWN: usize = 100;
-/// For a connection and for each answer.
-const WAIT: Duration = Duration::from_secs(10);
+/// The query of each request: what becomes of it says whether a link passes queries on.
+const QUERY: &str = "linkr-conform=1";
 /// Tries of a part whose connection ends before its answers are there: an edge ends one after 10,000 requests.
 const TRIES: usize = 3;
-/// Bytes of the head of an answer: the longest target and room.
-const LONGEST_HEAD: u64 = 16 << 10;
 
 /// What a request should be answered with.
 struct Question {
     /// In the file; 0 for an unknown code.
     line: u64,
+    /// The host that the file has it under; empty: it does not say.
+    host: String,
     code: String,
     want: Answer,
     /// Whether only a server that was told to takes such a target: another one has no link there.
     special: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    location: Option<String>,
-}
+/// Rows that are no links, by the reason for it.
+type Skipped = BTreeMap<&'static str, u64>;
 
-struct Counts {
+/// Whom is asked, and what came of it.
+struct Asking<'a> {
+    args: &'a Conform,
+    edge: Edge,
     checked: AtomicU64,
     differences: AtomicU64,
 }
+
+/// The parts that are left; nothing once one has failed.
+type Parts = Mutex<Option<Receiver<Vec<Question>>>>;
 
 /// Runs it.
 ///
@@ -55,30 +60,33 @@ struct Counts {
 /// Exit status 1 when an answer is another than it should be.
 pub fn conform(args: &Conform) -> Result<(), Fault> {
     let began = Instant::now();
-    let counts = Counts { checked: AtomicU64::new(0), differences: AtomicU64::new(0) };
+    let edge = Edge::at(&args.edge, args.edge_ca.as_deref(), &args.domain)?;
+    let asking = Asking { args, edge, checked: AtomicU64::new(0), differences: AtomicU64::new(0) };
     let (send, parts) = sync_channel(CONNECTIONS);
     let parts = Mutex::new(Some(parts));
     let skipped = std::thread::scope(|scope| {
-        let asking: Vec<_> =
-            (0..CONNECTIONS).map(|_| scope.spawn(|| ask_all(args, &parts, &counts))).collect();
+        let all: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| asking.all(&parts))).collect();
         let read = read(args, &send);
         drop(send);
-        for asked in asking {
+        for asked in all {
             asked.join().unwrap_or_else(|_| Err(Fault::new("asking stopped unexpectedly")))?;
         }
         read
     })?;
-    let (checked, differences) = (counts.checked.into_inner(), counts.differences.into_inner());
+    let (checked, differences) = (asking.checked.into_inner(), asking.differences.into_inner());
     let took = began.elapsed().as_secs_f64();
+    let passed: u64 = skipped.values().sum();
+    let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     out::line(&match args.output {
         Output::Text => format!(
             "asked for {checked} codes, {UNKNOWN} of them unknown ones, in {took:.1} s: {differences} differences; \
-             {skipped} rows are no links and were passed over"
+             {passed} rows are no links and were passed over{reasons}"
         ),
         Output::Json => serde_json::json!({
             "checked": checked,
             "differences": differences,
-            "passed_over": skipped,
+            "passed_over": passed,
         })
         .to_string(),
     })?;
@@ -90,22 +98,25 @@ pub fn conform(args: &Conform) -> Result<(), Fault> {
 }
 
 /// Hands out the questions in parts; how many rows make none. Ends early when nobody takes them any more.
-fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<u64, Fault> {
-    let mut rows = open(&args.links, args.format, &args.domain)?.with_deleted();
+fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<Skipped, Fault> {
+    let mut rows = open(&args.links, &args.reading, &args.domain)?.with_deleted();
+    rows.decided().into_iter().for_each(out::note);
     let bar = bar(&args.links);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut unknown = (0..UNKNOWN).map(|_| {
         let code = format!("linkr-conform-{:016x}", RandomState::new().build_hasher().finish());
-        Question { line: 0, code, want: Answer { status: 404, location: None }, special: false }
+        let want = Answer { status: 404, location: None };
+        Question { line: 0, host: String::new(), code, want, special: false }
     });
-    let (mut part, mut skipped) = (unknown.by_ref().take(AT_ONCE).collect::<Vec<_>>(), 0);
+    let (mut part, mut skipped) = (unknown.by_ref().take(AT_ONCE).collect::<Vec<_>>(), Skipped::new());
     loop {
         let row = rows.next()?;
         let last = row.is_none();
-        if let Some(mut row) = row {
-            match row.take_link().and_then(|link| question(row.line, link, now)) {
-                Some(question) => part.push(question),
-                None => skipped += 1,
+        if let Some(row) = row {
+            let asked = row.link.map_err(|(reason, _)| reason);
+            match asked.and_then(|link| question(row.line, link, now).ok_or("INVALID")) {
+                Ok(question) => part.push(question),
+                Err(reason) => *skipped.entry(reason).or_default() += 1,
             }
         } else {
             part.extend(unknown.by_ref());
@@ -135,7 +146,7 @@ fn question(line: u64, link: Link, now: i64) -> Option<Question> {
         target => (target.ok()?, false),
     };
     let want = want(&link, target.as_str(), now);
-    Some(Question { line, code: link.code, want, special })
+    Some(Question { line, host: link.domain, code: link.code, want, special })
 }
 
 /// As `link::redirect` decides it at this time.
@@ -151,128 +162,91 @@ fn want(link: &Link, target: &str, now: i64) -> Answer {
     }
     Answer {
         status: if link.status == 0 { 302 } else { link.status as u16 },
-        location: Some(target.to_owned()),
+        location: Some(match link.query() {
+            QueryPolicy::Unspecified | QueryPolicy::Drop => target.to_owned(),
+            QueryPolicy::Append | QueryPolicy::Override => with_query(target),
+        }),
     }
 }
 
-/// One connection after another, until there are no more parts.
-fn ask_all(
-    args: &Conform,
-    parts: &Mutex<Option<Receiver<Vec<Question>>>>,
-    counts: &Counts,
-) -> Result<(), Fault> {
-    let mut connection = None;
-    loop {
-        let part = match &*parts.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(parts) => parts.recv(),
-            None => return Ok(()), // another one has failed
-        };
-        let Ok(part) = part else { return Ok(()) };
-        if let Err(fault) = ask_part(args, &mut connection, &part, counts) {
-            // Nobody takes parts any more: reading ends.
-            parts.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(fault);
+/// A target with [`QUERY`], which none has itself: it stands behind the target's own, and before the fragment.
+fn with_query(target: &str) -> String {
+    let (rest, fragment) = target.split_at(target.find('#').unwrap_or(target.len()));
+    let mark = match rest.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    format!("{rest}{mark}{QUERY}{fragment}")
+}
+
+impl Asking<'_> {
+    /// One connection after another, until there are no more parts.
+    fn all(&self, parts: &Parts) -> Result<(), Fault> {
+        let mut connection = None;
+        loop {
+            let part = match &*parts.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(parts) => parts.recv(),
+                None => return Ok(()), // another one has failed
+            };
+            let Ok(part) = part else { return Ok(()) };
+            if let Err(fault) = self.part(&mut connection, &part) {
+                // Nobody takes parts any more: reading ends.
+                parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Err(fault);
+            }
         }
     }
-}
 
-fn ask_part(
-    args: &Conform,
-    connection: &mut Option<BufReader<TcpStream>>,
-    part: &[Question],
-    counts: &Counts,
-) -> Result<(), Fault> {
-    let (mut rest, mut tries) = (part, 0);
-    while !rest.is_empty() {
-        let before = rest.len();
-        let asked = ask(args, connection, &mut rest, counts);
-        tries = if rest.len() < before { 0 } else { tries + 1 };
-        match asked {
-            Ok(said) => said?,
-            Err(fault) => {
-                *connection = None;
-                if tries >= TRIES {
-                    return Err(Fault::new(format_args!(
-                        "{} cannot be asked ({fault}): --edge names where an edge redirects",
-                        args.edge
-                    )));
+    fn part(&self, connection: &mut Option<Connection>, part: &[Question]) -> Result<(), Fault> {
+        let (mut rest, mut tries) = (part, 0);
+        while !rest.is_empty() {
+            let before = rest.len();
+            let asked = self.ask(connection, &mut rest);
+            tries = if rest.len() < before { 0 } else { tries + 1 };
+            match asked {
+                Ok(said) => said?,
+                Err(fault) => {
+                    *connection = None;
+                    if tries >= TRIES {
+                        return Err(self.edge.unreached(&fault));
+                    }
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Asks all that are left at once, and leaves those that were not answered.
-fn ask(
-    args: &Conform,
-    connection: &mut Option<BufReader<TcpStream>>,
-    rest: &mut &[Question],
-    counts: &Counts,
-) -> std::io::Result<Result<(), Fault>> {
-    let edge = args.edge.trim_start_matches("http://").trim_end_matches('/');
-    let host = if args.domain == "-" { edge } else { &args.domain };
-    let stream = match &mut *connection {
-        Some(stream) => stream,
-        none => none.insert(BufReader::new(connect(edge)?)),
-    };
-    // HEAD: the same answer as to a GET, and never a click.
-    let requests: String =
-        rest.iter().map(|asked| format!("HEAD /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", asked.code)).collect();
-    stream.get_mut().write_all(requests.as_bytes())?;
-    while let Some((asked, behind)) = rest.split_first() {
-        let (got, closes) = answer(stream)?;
-        *rest = behind;
-        counts.checked.fetch_add(1, Relaxed);
-        if got != asked.want && !(asked.special && got.status == 404) {
-            counts.differences.fetch_add(1, Relaxed);
-            if let Err(fault) = say(asked, &got, args.output) {
-                return Ok(Err(fault));
+    /// Asks all that are left at once, and leaves those that were not answered.
+    fn ask(
+        &self,
+        connection: &mut Option<Connection>,
+        rest: &mut &[Question],
+    ) -> std::io::Result<Result<(), Fault>> {
+        let usual = if self.args.domain == "-" { self.edge.host() } else { &self.args.domain };
+        let stream = match &mut *connection {
+            Some(stream) => stream,
+            none => none.insert(self.edge.connect()?),
+        };
+        let paths: Vec<String> = rest.iter().map(|asked| format!("{}?{QUERY}", asked.code)).collect();
+        let hosts = rest.iter().map(|asked| if asked.host.is_empty() { usual } else { &asked.host });
+        stream.ask(hosts.zip(paths.iter().map(String::as_str)))?;
+        while let Some((asked, behind)) = rest.split_first() {
+            let (got, closes) = stream.answer()?;
+            *rest = behind;
+            self.checked.fetch_add(1, Relaxed);
+            if got != asked.want && !(asked.special && got.status == 404) {
+                self.differences.fetch_add(1, Relaxed);
+                if let Err(fault) = say(asked, &got, self.args.output) {
+                    return Ok(Err(fault));
+                }
+            }
+            if closes {
+                *connection = None;
+                return Ok(Ok(()));
             }
         }
-        if closes {
-            *connection = None;
-            return Ok(Ok(()));
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn connect(edge: &str) -> std::io::Result<TcpStream> {
-    let address = edge.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
-    let stream = TcpStream::connect_timeout(&address, WAIT)?;
-    stream.set_read_timeout(Some(WAIT))?;
-    stream.set_write_timeout(Some(WAIT))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-/// The next answer, and whether it is the last of its connection.
-fn answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<(Answer, bool)> {
-    use std::io::Read;
-    let other = || Error::new(ErrorKind::InvalidData, "what answers there speaks no HTTP/1.1");
-    let (mut status, mut location, mut closes) = (None, None, false);
-    let mut head = stream.take(LONGEST_HEAD);
-    loop {
-        let mut line = String::new();
-        if head.read_line(&mut line)? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        let line = line.strip_suffix("\r\n").ok_or_else(other)?;
-        match (status, line.split_once(": ")) {
-            (None, _) => {
-                let digits = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
-                status = Some(digits.and_then(|digits| digits.parse().ok()).ok_or_else(other)?);
-            }
-            (Some(status), _) if line.is_empty() => return Ok((Answer { status, location }, closes)),
-            (_, Some((name, value))) if name.eq_ignore_ascii_case("location") => {
-                location = Some(value.to_owned());
-            }
-            (_, Some((name, value))) if name.eq_ignore_ascii_case("connection") => {
-                closes |= value.eq_ignore_ascii_case("close");
-            }
-            _ => {}
-        }
+        Ok(Ok(()))
     }
 }
 
@@ -286,6 +260,7 @@ fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
         Output::Json => {
             return out::json(&serde_json::json!({
                 "line": asked.line,
+                "host": asked.host,
                 "code": asked.code,
                 "want": told(&asked.want),
                 "got": told(got),
@@ -295,5 +270,38 @@ fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
         Output::Text => format!("line {}, ", asked.line),
     };
     // The server that answers may be anything.
-    out::line(&out::plain(&format!("{line}/{}: {} instead of {}", asked.code, text(got), text(&asked.want))))
+    let (host, code) = (&asked.host, &asked.code);
+    out::line(&out::plain(&format!("{line}{host}/{code}: {} instead of {}", text(got), text(&asked.want))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_a_file_means() {
+        let link = |change: fn(&mut Link)| {
+            let mut link =
+                Link { code: "c".into(), target: "https://a.example/?a=1#f".into(), ..Link::default() };
+            change(&mut link);
+            let asked = question(7, link, 1_000).unwrap();
+            (asked.want.status, asked.want.location.unwrap_or_default())
+        };
+        let kept = "https://a.example/?a=1#f".to_owned();
+        let passed = "https://a.example/?a=1&linkr-conform=1#f".to_owned();
+        assert_eq!(link(|_| ()), (302, kept.clone()));
+        assert_eq!(link(|link| link.status = 308), (308, kept));
+        assert_eq!(link(|link| link.set_query(QueryPolicy::Override)), (302, passed.clone()));
+        assert_eq!(link(|link| link.set_query(QueryPolicy::Append)), (302, passed));
+        assert_eq!(link(|link| link.disabled = true).0, 410);
+        assert_eq!(link(|link| link.not_before = "2999-01-01T00:00:00Z".parse().ok()).0, 404);
+        for (target, want) in [
+            ("https://a.example", "https://a.example?linkr-conform=1"),
+            ("https://a.example/?", "https://a.example/?linkr-conform=1"),
+            ("https://a.example/#a?b", "https://a.example/?linkr-conform=1#a?b"),
+        ] {
+            assert_eq!(with_query(target), want);
+        }
+        assert!(question(1, Link { code: "a b".into(), ..Link::default() }, 0).is_none());
+    }
 }

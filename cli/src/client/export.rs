@@ -149,9 +149,15 @@ pub fn csv_line(cells: impl Iterator<Item = String>) -> Vec<u8> {
 }
 
 impl Format {
-    /// By the ending of a file's name.
+    /// By the name of a file.
     pub fn of(file: &Path) -> Option<Self> {
-        match file.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        let name = file.file_name()?.to_str()?.to_ascii_lowercase();
+        match name.as_str() {
+            "_redirects" => return Some(Self::Redirects),
+            "vercel.json" => return Some(Self::VercelJson),
+            _ => {}
+        }
+        match Path::new(&name).extension()?.to_str()? {
             "csv" => Some(Self::Csv),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             _ => None,

@@ -5,7 +5,7 @@ use proto::v1::{Link, LinkClass, QueryPolicy};
 use serde_json::{Map, Value};
 
 /// What an export writes and an import takes, in this order. A deleted link has `delete_time` behind them.
-pub const FIELDS: [&str; 13] = [
+pub const FIELDS: [&str; 14] = [
     "code",
     "target",
     "status",
@@ -19,13 +19,14 @@ pub const FIELDS: [&str; 13] = [
     "tags",
     "note",
     "create_time",
+    "external_id",
 ];
 /// What only a server writes.
 pub const OUTPUT_ONLY: [&str; 7] =
     ["name", "domain", "short_url", "update_time", "delete_time", "revision", "etag"];
 
 /// Fields that hold whatever somebody wrote.
-const WORDS: [&str; 4] = ["code", "title", "tags", "note"];
+const WORDS: [&str; 5] = ["code", "title", "tags", "note", "external_id"];
 
 /// The default stands for itself: an export leaves it out.
 const QUERIES: [(&str, QueryPolicy); 4] = [
@@ -41,7 +42,7 @@ fn name_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'stat
 }
 
 fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
-    let found = table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let found = table.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
     let names = || table.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect::<Vec<_>>();
     found.ok_or_else(|| format!("is none of {}", names().join(", ")))
 }
@@ -65,6 +66,7 @@ pub fn json(link: &Link, field: &str) -> Option<Value> {
         "title" => text(&link.title),
         "tags" => Some(Value::from(link.tags.clone())).filter(|_| !link.tags.is_empty()),
         "note" => text(&link.note),
+        "external_id" => text(&link.external_id),
         "create_time" => time(link.create_time),
         "update_time" => time(link.update_time),
         "delete_time" => time(link.delete_time),
@@ -148,9 +150,14 @@ pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> 
         "create_time" => link.create_time = time()?,
         "query" => link.set_query(by_name(&QUERIES, text)?),
         "class" => link.set_class(by_name(&CLASSES, text)?),
-        "disabled" => link.disabled = text.parse().map_err(|_| "is neither true nor false".to_owned())?,
+        // Spreadsheets write it in upper case.
+        "disabled" => {
+            let words = text.to_ascii_lowercase();
+            link.disabled = words.parse().map_err(|_| "is neither true nor false".to_owned())?;
+        }
         "title" => text.clone_into(&mut link.title),
         "note" => text.clone_into(&mut link.note),
+        "external_id" => text.clone_into(&mut link.external_id),
         "tags" if text.starts_with('[') => {
             link.tags = serde_json::from_str(text).map_err(|_| "is not a list of texts".to_owned())?;
         }
@@ -192,6 +199,7 @@ mod tests {
         link.set_query(QueryPolicy::Override);
         link.set_class(LinkClass::Strict);
         (link.disabled, link.title, link.note) = (true, "ü \"t\"".into(), "two\nlines".into());
+        link.external_id = "CRM, 17".into();
         (link.tags, link.create_time) = (vec!["x".into(), "y z".into()], "1999-12-31T23:59:59Z".parse().ok());
         link
     }
@@ -210,6 +218,20 @@ mod tests {
             assert_eq!(from_cells, link);
             assert_eq!(from_json, link);
         }
+    }
+
+    /// Found by users: a spreadsheet writes TRUE and FALSE, and every row of such a file was refused.
+    #[test]
+    fn yes_and_no_are_taken_in_any_case_of_letters() {
+        for (text, want) in [("TRUE", true), ("False", false), ("tRUE", true), ("false", false)] {
+            let mut link = Link { disabled: !want, ..full() };
+            set_cell(&mut link, "disabled", text).unwrap();
+            assert_eq!(link.disabled, want, "{text}");
+        }
+        let mut link = full();
+        set_cell(&mut link, "query", "Append").unwrap();
+        set_cell(&mut link, "class", "NORMAL").unwrap();
+        assert_eq!((link.query(), link.class()), (QueryPolicy::Append, LinkClass::Normal));
     }
 
     /// Every text of up to four of the characters that matter.

@@ -1,32 +1,43 @@
 //! `linkr import`: a file as a stream of chunks, several on their way at a time; bad rows never stop good ones.
 
+mod cloudflare;
+mod columns;
 mod dialects;
+mod hosts;
+mod json_lines;
 mod lines;
 mod maps;
+mod redirects;
 mod rejects;
 mod row;
 mod rows;
+mod tables;
+mod window;
+mod words;
 
-use super::{connect, parent, refused};
-use crate::args::{Format, Import};
+use super::{call, connect, parent, refused};
+use crate::args::{Api, Format, Import, Reading, Server};
 use crate::fault::Fault;
 use crate::out;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::file::PATIENCE;
-use proto::v1::{ImportLinksRequest, ImportOutcome, ImportResult};
+use proto::v1::domains_client::DomainsClient;
+use proto::v1::{GetDomainRequest, ImportLinksRequest, ImportLinksResponse, ImportOutcome, ImportResult};
 use rejects::Rejects;
-pub use row::Row;
 pub use rows::Rows;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Error, ErrorKind, IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use window::{Good, Refused, Window};
 
 /// Rows of a chunk.
 const CHUNK_ROWS: usize = 5_000;
-/// Bytes of a chunk's targets and texts: far below what a server takes in one message.
+/// Bytes of a chunk's links: far below what a server takes in one message.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks on their way.
 const IN_FLIGHT: usize = 4;
@@ -37,58 +48,79 @@ struct Counts {
     updated: u64,
     skipped: u64,
     rejected: u64,
+    reasons: BTreeMap<String, u64>,
 }
 
-/// A chunk that is on its way: what to say of its rows when the answer comes.
-struct Sent {
-    rows: Vec<Row>,
-    read: u64,
+/// What is on its way: what to say of it when the answer comes.
+enum Sent {
+    /// A chunk. How far the file was read when it is written, for the progress bar.
+    Chunk { rows: Vec<Good>, read: u64 },
+    /// The end of a window, and its rows that were not sent.
+    Window(Vec<Refused>),
+}
+
+/// What takes the answers.
+struct Taking<'a> {
+    api: &'a Api,
+    counts: Counts,
+    rejects: Rejects,
+    /// Of the window so far.
+    refused: Vec<Refused>,
+    bar: ProgressBar,
 }
 
 /// Runs it.
 pub async fn import(args: Import) -> Result<(), Fault> {
     let began = Instant::now();
-    let rows = open(&args.file, args.format, &args.server.domain)?;
-    let mut rejects = Rejects::new(&args.file, rows.header())?;
+    let rows = open(&args.file, &args.reading, &args.server.domain)?;
+    let rejects = Rejects::new(&args.file, &rows.header())?;
     let bar = bar(&args.file);
     let mut client = connect(&args.server.api).await?;
+    rows.decided().into_iter().for_each(out::note);
+    let folds = folds(&args.server).await;
+    if rows.format() == Format::NginxMap && folds == Some(false) {
+        let domain = &args.server.domain;
+        out::note(&format!(
+            "nginx compares paths without case, and domain {domain} does not: --fold-case before its first link makes it so"
+        ));
+    }
     let (send, requests) = mpsc::channel(1);
     let (remember, mut sent) = mpsc::channel(IN_FLIGHT);
     let head =
         ImportLinksRequest { parent: parent(&args.server.domain), update: args.update, links: Vec::new() };
-    let reader = std::thread::spawn(move || read(rows, &head, &send, &remember));
-    let mut counts = Counts::default();
-    let ask = client.import_links(ReceiverStream::new(requests)).await;
-    let mut answers = ask.map_err(|s| cut(&refused(&s, &args.server.api), &counts))?.into_inner();
-    while let Some(chunk) = sent.recv().await {
-        let good = chunk.rows.iter().filter(|row| row.link.is_ok()).count();
-        let results = if good == 0 {
-            Vec::new()
-        } else {
-            match answers.message().await.map_err(|s| cut(&refused(&s, &args.server.api), &counts))? {
-                Some(answer) if answer.results.len() == good => answer.results,
-                _ => return Err(cut(&Fault::new("the server's answer does not fit the rows"), &counts)),
-            }
-        };
-        account(chunk.rows, results, &mut counts, &mut rejects)?;
-        bar.set_position(chunk.read);
-    }
+    let reader = std::thread::spawn(move || read(rows, folds.unwrap_or_default(), &head, &send, &remember));
+    let mut taking =
+        Taking { api: &args.server.api, counts: Counts::default(), rejects, refused: Vec::new(), bar };
+    let taken = match client.import_links(ReceiverStream::new(requests)).await {
+        Ok(answers) => taking.all(answers.into_inner(), &mut sent).await,
+        Err(status) => Err(refused(&status, taking.api)),
+    };
+    taking.bar.finish_and_clear();
+    taking.window_ended(Vec::new())?; // of one that broke off
+    let (file, counts) = (taking.rejects.finish()?, taking.counts);
+    taken.map_err(|fault| cut(&fault, &counts))?;
     let read = reader.join().unwrap_or_else(|_| Err(Fault::new("reading stopped unexpectedly")));
-    bar.finish_and_clear();
-    let file = rejects.finish()?;
-    let Counts { created, updated, skipped, rejected } = counts;
+    let Counts { created, updated, skipped, rejected, .. } = counts;
     out::line(&format!(
         "created {created}, updated {updated}, skipped {skipped}, rejected {rejected} in {:.1} s",
         began.elapsed().as_secs_f64()
     ))?;
     let Some(file) = file else { return read };
     let rows = if rejected == 1 { "1 row was" } else { &format!("{rejected} rows were") };
-    let said = format!("{rows} rejected: {file} says why");
+    let reasons = counts.reasons.iter().map(|(reason, count)| format!("{count} {reason}"));
+    let said = format!("{rows} rejected: {file} says why ({})", reasons.collect::<Vec<_>>().join(", "));
     if read.is_ok() && created + updated + skipped == 0 {
         return Err(Fault::no(format_args!("no row was taken, {said}")));
     }
     out::note(&said);
     read
+}
+
+/// Whether the domain compares codes without case. Who may not ask imports all the same, in another order.
+async fn folds(server: &Server) -> Option<bool> {
+    let request = GetDomainRequest { name: parent(&server.domain) };
+    let asked = call(&server.api, DomainsClient::new, async |domains| domains.get_domain(request).await);
+    asked.await.ok().map(|domain| domain.fold_case)
 }
 
 fn cut(fault: &Fault, counts: &Counts) -> Fault {
@@ -103,9 +135,9 @@ fn cut(fault: &Fault, counts: &Counts) -> Fault {
 }
 
 /// The rows of a file; `-` is standard input.
-pub fn open(file: &Path, format: Option<Format>, domain: &str) -> Result<Rows, Fault> {
+pub fn open(file: &Path, reading: &Reading, domain: &str) -> Result<Rows, Fault> {
     let name = file.display();
-    let format = format.or_else(|| Format::of(file)).ok_or_else(|| {
+    let format = reading.format.or_else(|| Format::of(file)).ok_or_else(|| {
         Fault::new(format_args!(
             "cannot tell the form of {name} by its name: add --format csv, --format jsonl or another one"
         ))
@@ -116,7 +148,7 @@ pub fn open(file: &Path, format: Option<Format>, domain: &str) -> Result<Rows, F
     } else {
         Box::new(open_file(file).map_err(unreadable)?)
     };
-    Rows::open(source, &name.to_string(), domain, format)
+    Rows::open(source, &name.to_string(), domain, reading, format)
 }
 
 /// A pipe that nobody writes into holds up whoever opens it: not for ever. What does begin may take its time.
@@ -134,71 +166,103 @@ fn open_file(file: &Path) -> std::io::Result<File> {
 /// On its own thread: reads, and sends what can be sent. Ends early when the receiving side has gone.
 fn read(
     mut rows: Rows,
+    folds: bool,
     head: &ImportLinksRequest,
     send: &mpsc::Sender<ImportLinksRequest>,
     remember: &mpsc::Sender<Sent>,
 ) -> Result<(), Fault> {
     loop {
-        let (mut chunk, mut bytes, mut end) = (Vec::new(), 0, Ok(false));
-        while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        let (mut window, mut end) = (Window::default(), Ok(false));
+        let from = rows.bytes_read();
+        while !window.is_full() && matches!(end, Ok(false)) {
             match rows.next() {
-                Ok(Some(row)) => {
-                    bytes += row.cells.iter().map(String::len).sum::<usize>();
-                    chunk.push(row);
-                }
+                Ok(Some(row)) => window.add(row),
                 Ok(None) => end = Ok(true),
                 Err(fault) => end = Err(fault),
             }
-            if !matches!(end, Ok(false)) {
-                break;
-            }
         }
-        let links: Vec<_> = chunk.iter_mut().filter_map(Row::take_link).collect();
-        let nothing = links.is_empty();
-        let sent = Sent { rows: chunk, read: rows.bytes_read() };
-        if remember.blocking_send(sent).is_err() {
-            return Ok(());
-        }
-        if !nothing {
+        let (good, not_sent) = window.in_order(folds);
+        let (all, bytes) = (good.len().max(1) as u64, rows.bytes_read() - from);
+        let (mut good, mut done) = (good.into_iter().peekable(), 0);
+        while good.peek().is_some() {
+            let chunk = chunk(&mut good);
+            done += chunk.len() as u64;
+            let links = chunk.iter().map(Good::link).collect();
+            let sent = Sent::Chunk { rows: chunk, read: from + bytes * done / all };
             let request = ImportLinksRequest { links, ..head.clone() };
-            if send.blocking_send(request).is_err() {
+            if remember.blocking_send(sent).is_err() || send.blocking_send(request).is_err() {
                 return Ok(());
             }
         }
-        if end? {
+        if remember.blocking_send(Sent::Window(not_sent)).is_err() {
             return Ok(());
         }
+        if end? {
+            break;
+        }
     }
-}
-
-fn account(
-    rows: Vec<Row>,
-    results: Vec<ImportResult>,
-    counts: &mut Counts,
-    rejects: &mut Rejects,
-) -> Result<(), Fault> {
-    let mut results = results.into_iter();
-    for row in rows {
-        let (reason, message) = match &row.link {
-            Err((reason, message)) => ((*reason).to_owned(), message.clone()),
-            Ok(_) => {
-                let result = results.next().unwrap_or_default();
-                match result.outcome() {
-                    ImportOutcome::Created => counts.created += 1,
-                    ImportOutcome::Updated => counts.updated += 1,
-                    ImportOutcome::Skipped => counts.skipped += 1,
-                    ImportOutcome::Rejected | ImportOutcome::Unspecified => {
-                        counts.rejected += 1;
-                        rejects.add(&row, &result.reason, &said(&result))?;
-                    }
-                }
-                continue;
-            }
-        };
-        counts.rejected += 1;
-        rejects.add(&row, &reason, &message)?;
+    if rows.assumed() > 0 {
+        out::note(&format!("times without an offset, which were read as UTC: {}", rows.assumed()));
     }
     Ok(())
+}
+
+/// As many rows as go into one message.
+fn chunk(rows: &mut impl Iterator<Item = Good>) -> Vec<Good> {
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        let Some(row) = rows.next() else { break };
+        bytes += row.size();
+        chunk.push(row);
+    }
+    chunk
+}
+
+impl Taking<'_> {
+    /// Takes answers until all that was sent is answered.
+    async fn all(
+        &mut self,
+        mut answers: Streaming<ImportLinksResponse>,
+        sent: &mut mpsc::Receiver<Sent>,
+    ) -> Result<(), Fault> {
+        while let Some(sent) = sent.recv().await {
+            match sent {
+                Sent::Window(rows) => self.window_ended(rows)?,
+                Sent::Chunk { rows, read } => {
+                    let answer = answers.message().await.map_err(|s| refused(&s, self.api))?;
+                    let results = answer.filter(|answer| answer.results.len() == rows.len());
+                    let Some(ImportLinksResponse { results }) = results else {
+                        return Err(Fault::new("the server's answer does not fit the rows"));
+                    };
+                    rows.iter().zip(results).for_each(|(row, result)| self.account(row, &result));
+                    self.bar.set_position(read);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, row: &Good, result: &ImportResult) {
+        match result.outcome() {
+            ImportOutcome::Created => self.counts.created += 1,
+            ImportOutcome::Updated => self.counts.updated += 1,
+            ImportOutcome::Skipped => self.counts.skipped += 1,
+            ImportOutcome::Rejected | ImportOutcome::Unspecified => {
+                self.refused.push(row.refused(&result.reason, said(result)));
+            }
+        }
+    }
+
+    /// Writes down what was rejected of a window.
+    fn window_ended(&mut self, not_sent: Vec<Refused>) -> Result<(), Fault> {
+        let mut rejected = std::mem::take(&mut self.refused);
+        rejected.extend(not_sent);
+        for row in &rejected {
+            self.counts.rejected += 1;
+            *self.counts.reasons.entry(row.why.0.clone()).or_default() += 1;
+        }
+        self.rejects.add_all(rejected)
+    }
 }
 
 /// The message, with the field it is about unless it names it itself.

@@ -1,18 +1,18 @@
 //! `linkr link …`: one request each, but for `list --all`.
 
-use super::fields::set_cell;
+use super::fields::{cell, set_cell};
 use super::{Client, call, connect, links_of, name, parent, refused, show};
-use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Update};
+use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Server, Update};
 use crate::fault::Fault;
 use crate::out;
 use prost_types::FieldMask;
 use proto::v1::{self, restore_link_request::Point};
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     match command {
-        LinkCommand::Create { target, code, drawn, changes, flatten, request_id, ack, server } => {
+        LinkCommand::Create { target, code, drawn, changes, flatten, same_ok, request_id, ack, server } => {
             code.as_deref().map_or(Ok(()), |code| not_empty("code", code))?;
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
@@ -31,7 +31,10 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
                 flatten,
                 ..Default::default()
             };
-            written(&server.api, async |links| links.create_link(request).await).await
+            match same_ok {
+                true => create_or_same(request, &server).await,
+                false => written(&server.api, async |links| links.create_link(request).await).await,
+            }
         }
         LinkCommand::Check { code, server } => {
             let request = v1::CheckCodeRequest { name: name(&server.domain, &code) };
@@ -124,6 +127,53 @@ fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), Fa
         ));
     }
     out::line(&counted.count.to_string())
+}
+
+/// What an answer to visitors comes from.
+const ANSWERED: [&str; 8] =
+    ["target", "status", "max_age", "not_before", "expire_time", "query", "class", "disabled"];
+/// What only people read: another one that was not asked for is no other link.
+const READ: [&str; 3] = ["title", "tags", "note"];
+
+/// Creates a link, or shows the one that is there and is the same.
+async fn create_or_same(request: v1::CreateLinkRequest, server: &Server) -> Result<(), Fault> {
+    if request.ack != on_wire(Ack::Durable) {
+        return Err(Fault::new("--same-ok cannot say who has a link that is there already: leave --ack out"));
+    }
+    let api = &server.api;
+    let mut links = connect(api).await?;
+    let taken = match links.create_link(request.clone()).await {
+        Ok(made) => return show::written(&made.into_inner(), api.output),
+        Err(status) if status.code() != Code::AlreadyExists => return Err(refused(&status, api)),
+        Err(status) => refused(&status, api),
+    };
+    let get = v1::GetLinkRequest { name: name(&server.domain, &request.link_id) };
+    let found = links.get_link(get).await.map_err(|status| refused(&status, api))?.into_inner();
+    match differing(&request.link.unwrap_or_default(), &found) {
+        None => show::link(&found, api.output),
+        Some(field) => Err(Fault::new(format_args!("{}; its {field} is another", taken.message()))),
+    }
+}
+
+/// The field in which a link is another than was asked for.
+fn differing(asked: &v1::Link, found: &v1::Link) -> Option<&'static str> {
+    if found.delete_time.is_some() {
+        return Some("delete_time");
+    }
+    let target = stored(&asked.target);
+    let asked = v1::Link { target, ..asked.clone() };
+    let differs = |field: &&str| cell(&asked, field) != cell(found, field);
+    let read = READ.into_iter().filter(|field| !cell(&asked, field).is_empty());
+    ANSWERED.into_iter().chain(read).find(differs)
+}
+
+/// A target in the form in which it is stored, whatever schemes that server takes.
+fn stored(target: &str) -> String {
+    let given = match link::Target::given(target, &[]) {
+        Err(link::TargetFault::Scheme(scheme)) => link::Target::given(target, &[scheme]),
+        given => given,
+    };
+    given.map_or_else(|_| target.to_owned(), |target| target.as_str().to_owned())
 }
 
 /// Makes a write, and shows what it made.
@@ -233,5 +283,31 @@ mod tests {
             assert!(refused.contains(&format!("--{} is empty", field.replace('_', "-"))), "{refused}");
         }
         assert_eq!(given("title", "").unwrap(), ["title"]);
+    }
+
+    #[test]
+    fn the_same_link_answers_the_same() {
+        let asked = v1::Link { target: "https://a.example/a b".into(), ..v1::Link::default() };
+        let found = v1::Link {
+            target: "https://a.example/a%20b".into(),
+            status: 302,
+            query: 1,
+            ..v1::Link::default()
+        };
+        let with = |change: fn(&mut v1::Link, &mut v1::Link)| {
+            let (mut asked, mut found) = (asked.clone(), found.clone());
+            change(&mut asked, &mut found);
+            differing(&asked, &found)
+        };
+        assert_eq!(with(|_, _| ()), None);
+        assert_eq!(with(|_, found| found.note = "n".into()), None, "it was not asked for");
+        assert_eq!(with(|asked, _| asked.note = "n".into()), Some("note"));
+        assert_eq!(with(|_, found| found.target.push('c')), Some("target"));
+        assert_eq!(with(|_, found| found.status = 307), Some("status"));
+        assert_eq!(with(|_, found| found.disabled = true), Some("disabled"));
+        assert_eq!(with(|_, found| found.expire_time = Some(Default::default())), Some("expire_time"));
+        assert_eq!(with(|_, found| found.delete_time = Some(Default::default())), Some("delete_time"));
+        assert_eq!(with(|_, found| found.set_query(v1::QueryPolicy::Append)), Some("query"));
+        assert_eq!(stored("app://open"), "app://open");
     }
 }

@@ -1,11 +1,12 @@
 //! Settings that can never have the effect they were given for: refused before anything starts.
 
-use crate::args::{Back, Command, Control, Edge, EdgeCredential, Front, Kept, Redis};
+use crate::args::{Back, Command, Control, Edge, EdgeCredential, Front, Kept, ProxyHeaders, Redis};
 use crate::fault::Fault;
 use crate::secret;
+use edge::Listen;
 use link::Code;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Less than this holds no handful of links.
 const LEAST_HOT_SET: usize = 16 << 10;
@@ -18,27 +19,27 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
     match asked {
         Command::Up(up) => {
             listeners(&[
-                ("--listen", Some(up.front.listen)),
-                ("--listen-tls", up.front.listen_tls),
-                ("--admin", Some(up.front.admin)),
-                ("--api", Some(up.back.api)),
+                ("--listen", &up.front.listen),
+                ("--listen-tls", &up.front.listen_tls),
+                ("--admin", &[Listen::At(up.front.admin)]),
+                ("--api", &[Listen::At(up.back.api)]),
             ])?;
-            front(&up.front)?;
+            front(&up.front, !up.behind.trusted_peers.is_empty())?;
             back(&up.back)?;
             redis(&up.redis)
         }
         Command::Edge(asked) => {
             listeners(&[
-                ("--listen", Some(asked.front.listen)),
-                ("--listen-tls", asked.front.listen_tls),
-                ("--admin", Some(asked.front.admin)),
+                ("--listen", &asked.front.listen),
+                ("--listen-tls", &asked.front.listen_tls),
+                ("--admin", &[Listen::At(asked.front.admin)]),
             ])?;
-            front(&asked.front)?;
+            front(&asked.front, !asked.behind.trusted_peers.is_empty())?;
             edge(asked)?;
             redis(&asked.redis)
         }
         Command::Control(Control { kept, admin, back: asked, redis: copy, command: None, .. }) => {
-            listeners(&[("--api", Some(asked.api)), ("--admin", Some(*admin))])?;
+            listeners(&[("--api", &[Listen::At(asked.api)]), ("--admin", &[Listen::At(*admin)])])?;
             store(kept)?;
             back(asked)?;
             redis(copy)
@@ -53,27 +54,45 @@ fn never(text: std::fmt::Arguments<'_>) -> Result<(), Fault> {
 }
 
 /// Two of one process cannot share an address.
-fn listeners(all: &[(&str, Option<SocketAddr>)]) -> Result<(), Fault> {
-    for (at, (flag, address)) in all.iter().enumerate() {
-        let Some(address) = address.filter(|address| address.port() != 0) else { continue };
-        let meets = |other: &SocketAddr| {
-            let any = address.ip().is_unspecified() || other.ip().is_unspecified();
-            other.port() == address.port() && (other.ip() == address.ip() || any)
-        };
-        if let Some((other, _)) = all[..at].iter().find(|(_, other)| other.as_ref().is_some_and(meets)) {
-            return never(format_args!(
-                "{flag} and {other} are the same address, {address}: give each a port of its own"
-            ));
+fn listeners(all: &[(&str, &[Listen])]) -> Result<(), Fault> {
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    let mut files: Vec<&PathBuf> = Vec::new();
+    for (flag, listen) in all.iter().flat_map(|(flag, own)| own.iter().map(move |listen| (*flag, listen))) {
+        if let Listen::File(file) = listen {
+            if files.contains(&file) {
+                return never(format_args!("{flag} names unix:{} twice: leave one out", file.display()));
+            }
+            files.push(file);
+        }
+        for address in listen.addresses().into_iter().filter(|address| address.port() != 0) {
+            let meets = |(_, other): &&(&str, SocketAddr)| {
+                let any = address.ip().is_unspecified() || other.ip().is_unspecified();
+                other.port() == address.port() && (other.ip() == address.ip() || any)
+            };
+            if let Some((other, _)) = taken.iter().find(meets) {
+                return never(format_args!(
+                    "{flag} and {other} are the same address, {address}: give each a port of its own"
+                ));
+            }
+            taken.push((flag, address));
         }
     }
     Ok(())
 }
 
-fn front(front: &Front) -> Result<(), Fault> {
+/// `names`: some peers are trusted.
+fn front(front: &Front, names: bool) -> Result<(), Fault> {
     if front.hot_set_bytes < LEAST_HOT_SET {
         return never(format_args!(
             "--hot-set-bytes {} holds no links worth the name: give 16KiB or more; a million links take about 200MiB",
             front.hot_set_bytes
+        ));
+    }
+    let by_files =
+        front.listen.iter().chain(&front.listen_tls).all(|listen| matches!(listen, Listen::File(_)));
+    if front.proxy_protocol != ProxyHeaders::Off && !names && !by_files {
+        return never(format_args!(
+            "--proxy-protocol wants to know whose word counts: give --trusted-peers, the networks of the proxies in front"
         ));
     }
     Ok(())

@@ -66,7 +66,7 @@ fn serves(driver: &str, without: &[&str], env: &[(&str, &str)]) {
     for start in 0..2 {
         let mut control = command(LINKR, dir.path());
         control.args(["control", "--store", "sqlite:linkr.db"]).args(FREE_PORTS);
-        let mut control = confined(without, || Linkr::start(control, &dir, &["api", "admin"]));
+        let mut control = confined(without, || Linkr::start_here(control, &dir, &["api", "admin"]));
         let mut edge = command(LINKR, dir.path());
         edge.args([
             "edge",
@@ -80,7 +80,7 @@ fn serves(driver: &str, without: &[&str], env: &[(&str, &str)]) {
         ]);
         edge.args(["--snapshot", "links", "--control", &format!("http://{}", control.api())]);
         edge.envs(env.iter().copied());
-        let mut edge = confined(without, || Linkr::start(edge, &dir, &["edge", "admin"]));
+        let mut edge = confined(without, || Linkr::start_here(edge, &dir, &["edge", "admin"]));
         assert!(edge.said("edge").contains(driver), "{}", edge.said("edge"));
         if start == 0 {
             control.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);

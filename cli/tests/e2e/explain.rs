@@ -56,7 +56,7 @@ fn it_is_the_real_answer_to_the_byte() {
         ("GET", "/gone", "gone", "hot", Some(4)),
         ("GET", "/none", "not_found", "hot", None),
         ("GET", "/robots.txt", "reserved", "none", None),
-        ("POST", "/x", "method", "none", None),
+        ("POST", "/x", "method", "none", Some(1)),
         ("GET", "/%7a", "not_found", "hot", None),
         ("GET", "x", "refused", "none", None),
     ] {

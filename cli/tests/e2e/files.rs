@@ -71,7 +71,7 @@ fn an_export_makes_the_same_server_again() {
     let (dir, other) = (Dir::new(), Dir::new());
     let (one, two) = (Linkr::up(&dir), Linkr::up(&other));
     let lines = [
-        r#"{"code":"a","target":"https://example.com/ü","tags":["x","y,z"],"note":"two\nlines","class":"strict"}"#,
+        r#"{"code":"a","target":"https://example.com/ü","tags":["x","y,z"],"note":"two\nlines","class":"strict","external_id":"-17"}"#,
         r#"{"code":"b","target":"https://example.com/","query":"override","disabled":true,"expire_time":"2099-01-01T00:00:00Z"}"#,
         r#"{"code":"c","target":7}"#,
         "not json",
@@ -90,7 +90,14 @@ fn an_export_makes_the_same_server_again() {
         two.ok(&other, &["import", &dir.file(&name)]);
         assert_eq!(text(&export), two.ok(&other, &["export", "--format", format]));
     }
+    let twice = "code,target,external_id\ne,https://example.com/,-17\nf,https://example.com/,18\n";
+    let file = dir.write("twice.csv", twice);
+    let done = one.run(&dir, &["import", &file]);
+    assert!(text(&done.stdout).starts_with("created 1, updated 0, skipped 0, rejected 1 in "), "{done:?}");
+    let rejected = fs::read_to_string(dir.file("twice.csv.rejected.csv")).unwrap();
+    assert!(rejected.contains("\n2,EXTERNAL_ID_TAKEN,") && rejected.contains("links/a has"), "{rejected}");
     one.ok(&dir, &["link", "delete", "a"]);
+    assert!(one.ok(&dir, &["import", &file]).starts_with("created 1, updated 0, skipped 1, rejected 0 in "));
     assert!(!one.ok(&dir, &["export"]).contains("\na,"));
     let all = one.ok(&dir, &["export", "--show-deleted"]);
     assert!(

@@ -186,7 +186,7 @@ fn words_that_ask_for_text() {
     assert!(text(&run(&["completions", "bash"]).stdout).contains("complete -F"));
     assert!(text(&run(&["config", "check"]).stdout).contains("no linkr.toml"));
     let printed = run(&["config", "print"]).stdout;
-    assert!(text(&printed).contains("listen = \"127.0.0.1:8080\""), "{}", text(&printed));
+    assert!(text(&printed).contains("listen = [\"127.0.0.1:8080\"]"), "{}", text(&printed));
     // What it prints is itself a good settings file, and says the same again.
     dir.write("linkr.toml", &printed);
     assert_eq!(text(&run(&["config", "check"]).stdout), "linkr.toml is good\n");

@@ -75,9 +75,9 @@ fn edge(control: &Linkr, dir: &Dir, listen: SocketAddr, admin: SocketAddr, delay
 }
 
 /// A real balancer; asked to end when it is dropped, since a master of nginx ends its workers only then.
-struct Balancer {
+pub struct Balancer {
     child: Child,
-    socket: String,
+    pub socket: String,
 }
 
 impl Drop for Balancer {
@@ -94,13 +94,13 @@ impl Drop for Balancer {
 }
 
 /// Where Debian puts it, which is in no user's path.
-fn program(name: &str) -> Option<String> {
+pub fn program(name: &str) -> Option<String> {
     let beside = format!("/usr/sbin/{name}");
     if has(name) { Some(name.to_owned()) } else { Path::new(&beside).is_file().then_some(beside) }
 }
 
 impl Balancer {
-    fn start(program: &str, words: &[&str], dir: &Dir, socket: String) -> Self {
+    pub fn start(program: &str, words: &[&str], dir: &Dir, socket: String) -> Self {
         let log = fs::File::create(dir.path().join("balancer.log")).unwrap();
         let mut balancer = command(program, dir.path());
         let balancer = balancer.args(words).stdout(Stdio::null()).stderr(log);

@@ -320,6 +320,49 @@ fn table() -> Vec<Row> {
             &["domain", "list"],
             "OK",
         ),
+        row(
+            (
+                "Links/CreateLink",
+                json!({ "link_id": "crm", "link": { "target": "https://g.example/", "external_id": "CRM 17" } }),
+            ),
+            (
+                "POST /v1/links",
+                NONE,
+                json!({ "code": "crm", "target": "https://g.example/", "external_id": "CRM 17" }),
+            ),
+            &["link", "create", "https://g.example/", "--code", "crm", "--external-id", "CRM 17"],
+            "OK",
+        ),
+        row(
+            (
+                "Links/UpdateLink",
+                json!({ "link": { "name": name("a/b"), "external_id": "CRM 17" }, "update_mask": "externalId" }),
+            ),
+            ("PATCH /v1/links/a/b", NONE, json!({ "external_id": "CRM 17" })),
+            &["link", "update", "a/b", "--external-id", "CRM 17"],
+            "EXTERNAL_ID_TAKEN",
+        ),
+        row(
+            ("Links/ListLinks", json!({ "filter": "external_id = \"CRM 17\"" })),
+            ("GET /v1/links?filter=external_id%20=%20%22CRM%2017%22", NONE, Value::Null),
+            &["link", "list", "--filter", "external_id = \"CRM 17\""],
+            "OK",
+        ),
+        row(
+            ("Links/UpdateLink", json!({ "link": { "name": name("crm") }, "update_mask": "externalId" })),
+            ("PATCH /v1/links/crm", NONE, json!({ "external_id": null })),
+            &["link", "update", "crm", "--clear", "external_id"],
+            "OK",
+        ),
+        row(
+            (
+                "Links/UpdateLink",
+                json!({ "link": { "name": name("a/b"), "external_id": "CRM 17" }, "update_mask": "externalId" }),
+            ),
+            ("PATCH /v1/links/a/b", NONE, json!({ "external_id": "CRM 17" })),
+            &["link", "update", "a/b", "--external-id", "CRM 17"],
+            "OK",
+        ),
         // Batches have no words of the CLI.
         row(
             (

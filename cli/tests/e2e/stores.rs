@@ -6,14 +6,14 @@ use services::{Fault, Postgres};
 /// A file for each directory, or databases of a private server.
 pub enum Store {
     Sqlite,
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Store {
     /// A server of its own, if its programs are there.
     pub fn postgres(test: &str) -> Option<Self> {
         match Postgres::start(&["fsync=off"]) {
-            Ok(server) => Some(Self::Postgres(server)),
+            Ok(server) => Some(Self::Postgres(Box::new(server))),
             Err(fault @ Fault::Missing(_)) => {
                 skip(test, &fault.to_string());
                 None

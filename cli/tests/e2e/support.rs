@@ -125,6 +125,17 @@ impl Drop for Dir {
 /// A command that sees nothing of the settings of whoever runs the tests.
 pub use services::command;
 
+fn set_up(command: &mut Command, dir: &Dir) {
+    // Keys have tests of their own, which say LINKR_INSECURE=false.
+    if command.get_envs().all(|(name, value)| name != "LINKR_INSECURE" || value.is_none()) {
+        command.env("LINKR_INSECURE", "true");
+    }
+    if command.get_envs().all(|(name, _)| name != IO_URING.0) {
+        let (name, value) = dir.next_driver();
+        command.env(name, value);
+    }
+}
+
 /// A running server; killed when it is dropped.
 pub struct Linkr {
     process: services::Process,
@@ -156,16 +167,17 @@ impl Linkr {
 
     /// Starts a server and waits until it has printed all of `wanted`.
     pub fn start(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
-        // Keys have tests of their own, which say LINKR_INSECURE=false.
-        if command.get_envs().all(|(name, value)| name != "LINKR_INSECURE" || value.is_none()) {
-            command.env("LINKR_INSECURE", "true");
-        }
-        if command.get_envs().all(|(name, _)| name != IO_URING.0) {
-            let (name, value) = dir.next_driver();
-            command.env(name, value);
-        }
+        set_up(&mut command, dir);
         let stderr = dir.path().join("stderr");
         let process = services::Process::hear(&command, &stderr, wanted);
+        Self { process: process.unwrap_or_else(|fault| panic!("{fault}")), stderr }
+    }
+
+    /// The same with the rights of this thread.
+    pub fn start_here(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
+        set_up(&mut command, dir);
+        let stderr = dir.path().join("stderr");
+        let process = services::Process::hear_here(command, &stderr, wanted);
         Self { process: process.unwrap_or_else(|fault| panic!("{fault}")), stderr }
     }
 

@@ -44,8 +44,10 @@ impl Drawing {
             alphabet.retain(|byte| !byte.is_ascii_uppercase());
         }
         let drawing = Self { prefix: request.code_prefix.clone(), length, alphabet };
-        let longest = format!("{}{}", drawing.prefix, "x".repeat(length));
-        name::code(&longest, "code_prefix")?;
+        let longest = name::code(&format!("{}{}", drawing.prefix, "x".repeat(length)), "code_prefix")?;
+        if domain.folds() {
+            name::code(longest.folded().as_str(), "code_prefix")?; // what is reserved is so in lower case
+        }
         Ok(drawing)
     }
 
@@ -163,6 +165,8 @@ mod tests {
         assert_eq!(fault(|r| r.code_prefix = "a b".into()), "code_prefix");
         assert_eq!(fault(|r| r.code_prefix = ".well-known/".into()), "code_prefix");
         assert_eq!(fault(|r| r.code_prefix = "x".repeat(122)), "code_prefix");
+        let folded = drawing(|r| r.code_prefix = ".Well-Known/".into(), true);
+        assert_eq!(folded.unwrap_err(), "code_prefix");
         assert_eq!(fault(|r| (r.link_id, r.code_length) = ("a".into(), 8)), "code");
     }
 }

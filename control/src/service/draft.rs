@@ -4,7 +4,7 @@ use super::own::Listeners;
 use super::short::{self, BaseUrl};
 use crate::Fault;
 use journal::{Draft, Field, set};
-use link::{Class, Code, Link, LinkParts, Place, QueryPolicy, Status, Target};
+use link::{Class, Code, CodeFault, Link, LinkParts, Place, QueryPolicy, Status, Target};
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
@@ -64,10 +64,16 @@ impl Rules {
             || self.reserved_codes.iter().any(|own| own.eq_ignore_ascii_case(code))
     }
 
-    /// A code that a link may be made under, and that stands in `field`.
-    pub fn code(&self, text: &str, field: &'static str) -> Result<Code, Fault> {
-        let code = Code::new(text).map_err(|fault| Fault::invalid(field, fault))?;
-        if self.is_reserved(text) {
+    /// A code that a link may be made under, and that stands in `field`, as it is stored where case is folded or not: of
+    /// that it is asked whether it is reserved.
+    pub fn code(&self, text: &str, folds: bool, field: &'static str) -> Result<Code, Fault> {
+        let invalid = |fault| Fault::invalid(field, fault);
+        let given = Code::new(text).map_err(invalid)?;
+        let code = if folds { given.folded() } else { given };
+        if link::is_reserved(code.as_str().as_bytes()) {
+            return Err(invalid(CodeFault::Reserved));
+        }
+        if self.is_reserved(code.as_str()) {
             return Err(Fault::invalid(field, "is reserved"));
         }
         Ok(code)
@@ -113,6 +119,7 @@ impl Rules {
             "title" => Field::Title(text("title", &given.title)?),
             "tags" => Field::Tags(tags(&given.tags)?),
             "note" => Field::Note(text("note", &given.note)?),
+            "external_id" => Field::ExternalId(external_id(&given.external_id)?),
             other => {
                 return Err(Fault::invalid("update_mask", format!("names {other:?}, which cannot be set")));
             }
@@ -193,6 +200,16 @@ fn text(field: &'static str, given: &str) -> Result<String, Fault> {
     Ok(given.to_owned())
 }
 
+/// It is compared byte for byte: one that differs where nobody sees it would be another one.
+fn external_id(given: &str) -> Result<String, Fault> {
+    let wrong = |why| Err(Fault::invalid("external_id", why));
+    match text("external_id", given)? {
+        id if id.chars().any(char::is_control) => wrong("has control characters"),
+        id if id.trim() != id => wrong("begins or ends with white space"),
+        id => Ok(id),
+    }
+}
+
 fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
     let of = |rule| bound("linkr.v1.Link", "tags", rule);
     let (most, longest) = (of(|rule| rule.max_items), of(|rule| rule.max_length));
@@ -224,9 +241,28 @@ mod tests {
             |host: &str| rules.is_own(&Place { host: host.into(), port: Some(80), path: String::new() });
         assert!(own("go.example.com") && own("127.0.0.1") && !own("example.com"));
         for reserved in ["admin", "ADMIN", "robots.txt"] {
-            assert_eq!(rules.code(reserved, "code").unwrap_err().field(), Some("code"), "{reserved}");
+            assert_eq!(rules.code(reserved, false, "code").unwrap_err().field(), Some("code"), "{reserved}");
         }
-        assert!(rules.code("administration", "code").is_ok());
+        assert!(rules.code("administration", false, "code").is_ok());
+    }
+
+    /// Found by users: such a link was stored under a code that the edge answers itself, and nothing could reach it.
+    #[test]
+    fn where_case_is_folded_a_code_is_reserved_in_any_case() {
+        let rules = rules();
+        for reserved in
+            ["Robots.txt", "ROBOTS.TXT", "Favicon.ico", ".Well-Known", ".well-KNOWN/acme", "Admin"]
+        {
+            assert!(rules.code(reserved, true, "code").is_err(), "{reserved}");
+        }
+        for (free, stored) in [("Robots", "robots"), ("Robots.txt/x", "robots.txt/x"), ("A.b", "a.b")] {
+            assert_eq!(rules.code(free, true, "code").unwrap().as_str(), stored);
+        }
+        assert_eq!(
+            rules.code("Robots.txt", false, "code").unwrap().as_str(),
+            "Robots.txt",
+            "another path there"
+        );
     }
 
     fn fault(change: impl FnOnce(&mut v1::Link)) -> Option<String> {
@@ -256,6 +292,11 @@ mod tests {
         assert_eq!(fault(|l| l.title = long(513)).as_deref(), Some("title"));
         assert_eq!(fault(|l| l.note = long(4097)).as_deref(), Some("note"));
         assert_eq!(fault(|l| l.tags = vec![long(64); 32]), None);
+        assert_eq!(fault(|l| l.external_id = "CRM 17/ü".into()), None);
+        assert_eq!(fault(|l| l.external_id = long(128)), None);
+        for id in [&*long(129), " ", " a", "a\u{a0}", "a\nb", "\u{7f}", "a\0"] {
+            assert_eq!(fault(|l| l.external_id = id.into()).as_deref(), Some("external_id"), "{id:?}");
+        }
         for tags in [vec![long(65)], vec![long(1); 33], vec![String::new()]] {
             assert_eq!(fault(|l| l.tags = tags).as_deref(), Some("tags"));
         }
@@ -280,7 +321,7 @@ mod tests {
                 .map_err(|fault| fault.field().map(str::to_owned))
         };
         assert_eq!(count(&link, &[]), Ok(2));
-        assert_eq!(count(&link, &["*"]), Ok(11));
+        assert_eq!(count(&link, &["*"]), Ok(12));
         assert_eq!(count(&link, &["title", "note"]), Ok(2));
         for wrong in [&["*", "note"][..], &["note", "nonsense"], &["revision"], &["link.note"]] {
             assert_eq!(count(&link, wrong), Err(Some("update_mask".into())), "{wrong:?}");
@@ -297,8 +338,9 @@ mod tests {
             disabled: true,
             title: "t".into(),
             tags: vec!["x".into()],
+            external_id: "e".into(),
             ..link
         };
-        assert_eq!(count(&all, &[]), Ok(11));
+        assert_eq!(count(&all, &[]), Ok(12));
     }
 }

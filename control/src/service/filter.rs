@@ -24,6 +24,7 @@ enum Test {
     Tag(String),
     Target(String),
     Disabled(bool),
+    ExternalId(String),
     /// Milliseconds are compared as nanoseconds: a caller may be more exact than the store.
     Time(Of, Compare, i128),
 }
@@ -89,6 +90,14 @@ impl Filter {
         begins.max_by_key(|text| text.len()).unwrap_or_default()
     }
 
+    /// The external id of every link for which it holds, if it says one.
+    pub fn external_id(&self) -> Option<&str> {
+        self.meant().find_map(|test| match test {
+            Test::ExternalId(id) => Some(id.as_str()),
+            _ => None,
+        })
+    }
+
     /// The earliest and the latest time, in Unix milliseconds, of every link for which it holds.
     pub fn between(&self, time: Time) -> (i64, i64) {
         let of = match time {
@@ -123,6 +132,7 @@ impl Test {
             Self::Tag(tag) => row.info.tags.contains(tag),
             Self::Target(text) => parts.target.as_str().contains(text.as_str()),
             Self::Disabled(disabled) => parts.disabled == *disabled,
+            Self::ExternalId(id) => row.info.external_id == *id,
             Self::Time(of, compare, than) => {
                 let ms = match of {
                     Of::Create => Some(row.create_time),
@@ -179,7 +189,8 @@ impl<'a> Rest<'a> {
     }
 
     fn test(&mut self) -> Result<Test, Fault> {
-        const FIELDS: &str = "code, tags, target, disabled, create_time, update_time, expire_time";
+        const FIELDS: &str =
+            "code, tags, target, disabled, external_id, create_time, update_time, expire_time";
         let begins = self.at;
         let length = self.left().find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let field = &self.left()[..length.unwrap_or(self.left().len())];
@@ -208,6 +219,7 @@ impl<'a> Rest<'a> {
             ("disabled", "=" | ":") => {
                 Test::Disabled(value.parse().map_err(|_| self.wrong("is neither true nor false"))?)
             }
+            ("external_id", "=" | ":") => Test::ExternalId(value),
             ("create_time", _) => {
                 Test::Time(Of::Create, self.compare(operator, operator_at)?, self.time(&value)?)
             }
@@ -285,7 +297,11 @@ mod tests {
             key: Key::new(DomainId::DEFAULT, &Code::new("ab/cd").unwrap()),
             version: 1,
             link: Link::new(parts).unwrap(),
-            info: Info { tags: vec!["x y".into(), "z".into()], ..Info::default() },
+            info: Info {
+                tags: vec!["x y".into(), "z".into()],
+                external_id: "CRM *".into(),
+                ..Info::default()
+            },
             create_time: 1_767_225_600_000, // 2026-01-01
             update_time: 1_767_225_600_001,
             delete_time: None,
@@ -309,6 +325,10 @@ mod tests {
             ("target:\"example/P\"", true),
             ("target:\"q=\\\"1\\\"\"", true),
             ("target:\"example/p\"", false),
+            ("external_id = \"CRM *\"", true),
+            ("external_id:CRM", false),
+            ("external_id = *", false),
+            ("NOT external_id = x", true),
             ("disabled = false", true),
             ("disabled:true", false),
             ("create_time >= \"2026-01-01T00:00:00Z\"", true),
@@ -334,6 +354,8 @@ mod tests {
             ("code = ", "at character 8: code of what?"),
             ("code > a", "at character 1: code is compared with = or :"),
             ("tags:x AND target=y", "at character 12: target is compared with :"),
+            ("external_id = \"\"", "at character 15: external_id of what?"),
+            ("external_id > a", "at character 1: external_id is compared with = or :"),
             ("code:a*b*", "at character 6: a * may only"),
             ("tags:\"ü\" AND tags:\"y", "at character 19: this quote is never closed"),
             ("create_time >= soon", "at character 16: is not a time"),
@@ -352,7 +374,9 @@ mod tests {
     #[test]
     fn what_narrows_a_search() {
         let filter = Filter::parse("code:ab* AND NOT code:abc* AND code=abd tags:x").unwrap();
-        assert_eq!(filter.prefix(), "abd");
+        assert_eq!((filter.prefix(), filter.external_id()), ("abd", None));
+        let filter = Filter::parse("NOT external_id:a external_id:b").unwrap();
+        assert_eq!(filter.external_id(), Some("b"));
         let filter = Filter::parse(
             "create_time >= 1970-01-01T00:00:01Z AND create_time < 1970-01-01T00:00:02.5Z \
              NOT create_time < 1970-01-01T00:00:05Z",

@@ -110,7 +110,7 @@ impl Chunk {
 }
 
 fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
-    let key = import.domain.key(&rules.code(&row.code, "code")?);
+    let key = import.domain.key(&rules.code(&row.code, import.domain.folds(), "code")?);
     let draft = rules.draft(row)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
     Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update } })

@@ -5,6 +5,7 @@ use super::filter::Filter;
 use super::reach::Reader;
 use crate::page::{PAGE_BYTES, page_size};
 use crate::{Caller, Fault};
+use journal::ExternalId;
 use link::{DomainId, Epoch, Key};
 use proto::v1;
 use std::fmt::Write;
@@ -215,6 +216,11 @@ impl Asked {
     }
 
     fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {
+        // Of those that are not deleted one has it: any order is the order.
+        if let Some(id) = self.filter.external_id().filter(|_| self.order.is_none() || !self.deleted) {
+            let id = ExternalId { domain: self.domain, id: id.to_owned() };
+            return reader.with_external_id(&id, &place.key, self.deleted, limit);
+        }
         match self.order {
             None => reader.list(self.domain, self.filter.prefix(), &place.key, self.deleted, limit),
             Some(time) => reader.newest(self.domain, time, (place.at, &place.key), self.deleted, limit),
@@ -278,12 +284,7 @@ fn order(text: &str) -> Result<Option<Time>, Fault> {
 }
 
 fn size(row: &Row) -> usize {
-    let tags = row.info.tags.iter().map(String::len).sum::<usize>();
-    row.key.as_bytes().len()
-        + row.link.parts().target.as_bytes().len()
-        + row.info.note.len()
-        + row.info.title.len()
-        + tags
+    row.key.as_bytes().len() + row.link.parts().target.as_bytes().len() + row.info.size()
 }
 
 #[cfg(test)]

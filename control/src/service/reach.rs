@@ -11,7 +11,7 @@ use bytes::Bytes;
 use feed::LogView;
 use journal::domains::DomainItem;
 use journal::names;
-use journal::{At, Found, Request, Verdict, decide};
+use journal::{At, ExternalId, Found, Request, Verdict, decide, given_ids, returning_ids};
 use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};
 use std::sync::Arc;
 use store::clock::unix_ms;
@@ -189,10 +189,14 @@ impl View<'_> {
                 head.epoch = epoch;
                 found.rows.extend(row.map(|row| (item.key.clone(), row)));
             }
-            Ok((
-                head.epoch,
-                decide(&[request], found, At { head, tag: 0, now: unix_ms() }, |_| Bytes::new()).verdicts,
-            ))
+            let group = [request];
+            for asked in given_ids(&group).into_iter().chain(returning_ids(&group, &found.rows)) {
+                let holder =
+                    reader.with_external_id(&asked, &[], false, Limit { rows: 1, bytes: 0 })?.rows.pop();
+                found.external_ids.extend(holder.map(|row| (asked, row.key)));
+            }
+            let at = At { head, tag: 0, now: unix_ms() };
+            Ok((head.epoch, decide(&group, found, at, |_| Bytes::new()).verdicts))
         })
         .await
     }
@@ -234,6 +238,18 @@ impl Reader<'_> {
     ) -> Result<Listed, Fault> {
         self.touch(domain)?;
         Ok(self.store.newest(domain, time, behind, deleted, limit)?)
+    }
+
+    /// See [`Repository::with_external_id`].
+    pub fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, Fault> {
+        self.touch(id.domain)?;
+        Ok(self.store.with_external_id(id, after, deleted, limit)?)
     }
 
     /// Which of these are no links.

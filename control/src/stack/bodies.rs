@@ -92,7 +92,7 @@ impl Counted {
             return Err(Fault::TooLarge("128 KiB in a message, 4 MiB in that of a batch"));
         }
         match (&self.of.pace, u32::try_from(self.came / FEW - before)) {
-            (Some(pace), Ok(pieces @ 1..)) => pace.take(pieces),
+            (Some(pace), Ok(pieces @ 1..)) => pace.take(pieces).map(drop),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::bodies::{Of, counted};
 use super::table::{self, Call};
-use super::{Refusals, RequestId, is_grpc, refusal};
+use super::{Refusals, RequestId, forwarded, is_grpc, rates, refusal};
 use crate::call::UnderWay;
 use crate::keys::{Keys, Known};
 use crate::limits::{Holder, Limits, Pace, Place, network};
@@ -14,6 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use exposition::Network;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use std::net::{IpAddr, Ipv4Addr};
@@ -44,6 +45,8 @@ pub struct Guard {
     pub metrics: Arc<Metrics>,
     /// Edges that are refused.
     pub refusals: Refusals,
+    /// Proxies whose word about clients counts.
+    pub trusted: Vec<Network>,
 }
 
 /// Bytes of an answer that are given out at once: no connection keeps many more that are not yet written.
@@ -61,17 +64,20 @@ struct Admission {
     holder: Holder,
     known: Option<Arc<Known>>,
     place: Option<Place>,
+    /// Weight that its key may still ask for.
+    left: Option<u32>,
 }
 
 /// The layer.
-pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    guard.find_client(&mut request);
     let grpc = is_grpc(request.headers());
     let path = request.uri().path();
     let call = if grpc { table::over_grpc(path) } else { table::over_rest(request.method().as_str(), path) };
     let method = call.as_ref().map_or("unknown", |call| call.name);
     let of_feed = call.as_ref().is_ok_and(|call| is_of_feed(call));
     match call.and_then(|call| guard.admit(call, &request)) {
-        Ok(Admission { call: rule, caller, holder, known, mut place }) => {
+        Ok(Admission { call: rule, caller, holder, known, mut place, left }) => {
             if let Some(place) = &mut place {
                 place.turn().await;
             }
@@ -90,6 +96,9 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
             if let Some(fault) = broken_off.get() {
                 guard.metrics.refused(fault.names().reason);
                 response = refusal(grpc, fault);
+            }
+            if let Some(left) = left.filter(|_| !grpc) {
+                rates::tell(response.headers_mut(), left);
             }
             if let Some((place, seat)) = place.as_mut().zip(seat) {
                 place.offer(move || seat.give_up());
@@ -112,6 +121,9 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, request: Request, n
                 tokio::time::sleep(AGAIN).await;
             }
             let mut response = refusal(grpc, &fault);
+            if let (Fault::RateLimited(wait), false) = (&fault, grpc) {
+                rates::tell_wait(response.headers_mut(), *wait);
+            }
             if let Some(Ok(allowed)) = allowed.map(|allowed| allowed.parse()) {
                 response.headers_mut().insert(header::ALLOW, allowed);
             }
@@ -125,6 +137,17 @@ fn is_of_feed(call: &Call) -> bool {
 }
 
 impl Guard {
+    /// A call that comes by way of a trusted proxy counts for the client's own address. Places of connections stay the
+    /// proxy's, which shares each among its clients.
+    fn find_client(&self, request: &mut Request) {
+        let Some(peer) = request.extensions().get::<Peer>().filter(|_| !self.trusted.is_empty()) else {
+            return;
+        };
+        let address = forwarded::client(&self.trusted, peer.address, request.headers());
+        let peer = Peer { address, ..peer.clone() };
+        request.extensions_mut().insert(peer);
+    }
+
     /// Whether the call may be made.
     fn admit(&self, call: &'static Call, request: &Request) -> Result<Admission, Fault> {
         let admitted = self.enter(call, request);
@@ -167,7 +190,7 @@ impl Guard {
                 _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
             };
             let place = self.limits.places.take(call.name, holder.clone(), &caller.bound)?;
-            return Ok(Admission { call, caller, holder, known: None, place });
+            return Ok(Admission { call, caller, holder, known: None, place, left: None });
         };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
@@ -192,7 +215,7 @@ impl Guard {
             peer.seat.let_in(Some(&known));
         }
         let pace = Pace::of(&self.limits, &known.principal, &known.bound);
-        pace.take(call.weight)?;
+        let left = pace.take(call.weight)?;
         let holder = match &known.edge {
             Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),
             None if scope == Scope::Feed => Holder::Edges,
@@ -202,7 +225,7 @@ impl Guard {
         known.note_use();
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
         let caller = Caller { principal, bound, edge: known.edge.clone(), pace: Some(pace), ..caller };
-        Ok(Admission { call, caller, holder, known: Some(known), place })
+        Ok(Admission { call, caller, holder, known: Some(known), place, left })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one table of calls: what each asks of a key, as the `.proto` says it. What is not in it is refused.
 
-use crate::transport::calls::{LINKS_BYTES, SMALL_BYTES};
+use crate::transport::calls::{LINKS_BYTES, REFLECTION, REFLECTION_BEFORE, SMALL_BYTES};
 use crate::{Fault, routes};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -23,11 +23,12 @@ pub struct Call {
 
 /// Calls of services that are not ours, which nobody needs a key for, what they cost of what an address may ask for, and
 /// whether they stream.
-const OTHERS: [(&str, &str, u32, bool); 4] = [
+const OTHERS: [(&str, &str, u32, bool); 5] = [
     ("/grpc.health.v1.Health/Check", "Check", 0, false),
     ("/grpc.health.v1.Health/Watch", "Watch", 0, false),
     ("/grpc.health.v1.Health/List", "List", 0, false),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "ServerReflectionInfo", 1, true),
+    (REFLECTION, "ServerReflectionInfo", 1, true),
+    (REFLECTION_BEFORE, "ServerReflectionInfo", 1, true),
 ];
 
 /// Bytes in front of a message over gRPC.

@@ -9,6 +9,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::{Caller, Fault};
+use http::Uri;
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use proto::v1::{self, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links};
@@ -16,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
+use tower::ServiceExt;
 
 /// Bytes of one message of an import.
 const IMPORT_BYTES: usize = 16 * 1024 * 1024;
@@ -23,6 +25,10 @@ const IMPORT_BYTES: usize = 16 * 1024 * 1024;
 pub const LINKS_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of one message of calls that carry no link.
 pub const SMALL_BYTES: usize = 128 * 1024;
+
+/// Reflection, under its name and under that of before, which many tools know alone. The messages are the same.
+pub const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+pub const REFLECTION_BEFORE: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
 /// What calls are made on.
 #[derive(Clone)]
@@ -178,12 +184,21 @@ pub async fn router(
     health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
     health.set_serving::<v1::keys_server::KeysServer<Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<feed::Calls>>().await;
-    let others = [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET];
+    let others = [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
     let reflection = ServerReflectionServer::new(Reflection::new(&others)?);
     let reflection = reflection.max_decoding_message_size(SMALL_BYTES);
+    let before = reflection.clone().map_request(|mut request: axum::extract::Request| {
+        *request.uri_mut() = Uri::from_static(REFLECTION);
+        request
+    });
     let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
     let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
     let routes = routes.add_service(keys).add_service(feed);
     let router = routes.add_service(health_service).add_service(reflection).into_axum_router();
+    let router = router.route_service(REFLECTION_BEFORE, before);
     Ok(router.route_service("/linkr.v1.Links/ImportLinks", imports))
 }

@@ -7,7 +7,15 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// As gRPC says it: the code of the table, with `ErrorInfo` and, for a field, `BadRequest`.
 pub fn status(fault: &Fault) -> Status {
-    let (names, told) = (fault.names(), fault.told());
+    let names = fault.names();
+    let told = match fault {
+        // Its words are about paths of REST.
+        Fault::NoRoute => {
+            "there is no such method; grpc.reflection.v1.ServerReflection lists those that there are"
+                .to_owned()
+        }
+        _ => fault.told(),
+    };
     let mut details = ErrorDetails::with_error_info(names.reason, "linkr", []);
     if let Some(field) = fault.field() {
         details.add_bad_request_violation(cut(field), told.as_str());

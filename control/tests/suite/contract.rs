@@ -11,6 +11,8 @@ use store::sqlite::{Options, Sqlite};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
 const DOMAIN: [u8; 4] = [0; 4];
+/// A field as a newer linkr may keep one: number 2,047, two bytes.
+const NEWER: &[u8] = b"\xfa\x7f\x02ok";
 
 pub fn key(code: &str) -> Key {
     Key::new(DomainId::DEFAULT, &Code::new(code).unwrap())
@@ -24,8 +26,20 @@ pub fn draft(target: &str) -> Draft {
         expire: Some(1_700_000_000_123),
         ..LinkParts::to(Target::given(target, &[]).unwrap())
     };
-    let info = Info { title: "t".into(), tags: vec!["x".into(), "\"y\" é".into()], note: "n".into() };
+    let info = Info {
+        title: "t".into(),
+        tags: vec!["x".into(), "\"y\" é".into()],
+        note: "n".into(),
+        newer: NEWER.into(),
+        ..Info::default()
+    };
     Draft { link: Link::new(parts).unwrap(), info }
+}
+
+/// With every field that there is.
+fn full() -> Draft {
+    let draft = draft("https://a.example/?a=1#b");
+    Draft { info: Info { external_id: "CRM 17".into(), ..draft.info }, ..draft }
 }
 
 pub fn by(method: &'static str) -> By {
@@ -94,7 +108,8 @@ fn a_group_that_changes_nothing_leaves_the_log_alone(store: &dyn Repository) {
 }
 
 fn a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields(store: &dyn Repository) {
-    let made = row(&store.commit(&[create("a/b")], 7).unwrap().verdicts[0]);
+    let made = row(&store.commit(&[one("a/b", Intent::Create(full()))], 7).unwrap().verdicts[0]);
+    assert_eq!((&made.link, &made.info), (&full().link, &full().info));
     assert_eq!(store.link(&key("a/b")).unwrap().1, Some(made.clone()));
     assert_eq!((made.version, made.create_time, made.update_time), (1, 7, 7));
     let gone = row(&store.commit(&[delete("a/b")], 9).unwrap().verdicts[0]);
@@ -435,6 +450,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(super::domains::a_domain_is_a_change_of_the_log);
     with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
     super::audits::suite(&with_fresh);
+    super::external_ids::suite(&with_fresh);
     with_fresh(keys_are_kept_counted_and_revoked);
     with_fresh(what_changed_of_the_keys_is_read_and_no_more);
     with_fresh(a_closed_store_answers_nothing);

@@ -129,7 +129,9 @@ fn a_store_of_before_there_were_domains_gets_them() {
     Sqlite::open(&folder.db(), Options::default()).unwrap().close();
     let db = rusqlite::Connection::open(folder.db()).unwrap();
     db.execute_batch(
-        "ALTER TABLE keys DROP COLUMN edge; \
+        "DROP INDEX links_external_id_once; DROP INDEX links_external_id; \
+         ALTER TABLE links DROP COLUMN external_id; ALTER TABLE links DROP COLUMN more; \
+         ALTER TABLE keys DROP COLUMN edge; \
          DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
          ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
@@ -292,6 +294,13 @@ async fn what_a_code_is_and_which_others_are_free() {
             }
         }
         assert_eq!(call(world, "GET /v1/codes/a%20b", Value::Null).await.1["field"], "name");
+        // What is reserved is asked of the code that is stored.
+        call(world, "POST /v1/domains", json!({"domain": "folds.example", "fold_case": true})).await;
+        for code in ["Robots.txt", "FAVICON.ICO", ".Well-Known/x", "aDMIN"] {
+            let body = json!({"code": code, "target": "https://one.example/"});
+            let refused = call(world, "POST /v1/domains/folds.example/links", body).await;
+            assert_eq!((refused.0, &refused.1["field"]), (400, &json!("code")), "{code}");
+        }
         let refused =
             call(world, "POST /v1/links", json!({"code": "ADMIN", "target": "https://one.example/"})).await;
         assert_eq!((refused.0, &refused.1["field"]), (400, &json!("code")));

@@ -1,6 +1,6 @@
 //! Every row of the table of faults, provoked over gRPC and over REST, must look as the table says on both.
 
-use super::world::{Folder, Mood, Moody, World, create, name};
+use super::world::{Folder, Mood, Moody, World, create, name, to};
 use control::Fault;
 use proto::v1;
 use serde_json::{Value, json};
@@ -70,6 +70,7 @@ async fn every_row_of_the_table() {
         Fault::EdgeNotFound(String::new()),
         Fault::Exists(String::new()),
         Fault::CodeDeleted { name: String::new(), until: 0 },
+        Fault::ExternalIdTaken { id: String::new(), name: String::new() },
         Fault::EtagMismatch,
         Fault::IdempotencyMismatch,
         Fault::NotFound(String::new()).in_batch(1, ""),
@@ -147,6 +148,13 @@ async fn check(fault: &Fault) {
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),
             bench.rest("POST /v1/links", &[], json!({"code": "taken", "target": "https://b.example/"})).await,
         ),
+        Fault::ExternalIdTaken { .. } => {
+            let named = v1::Link { external_id: "x".into(), ..to("https://a.example/") };
+            let create = |code| v1::CreateLinkRequest { link: Some(named.clone()), ..create(code, "") };
+            links.create_link(create("named")).await.unwrap();
+            let body = json!({"code": "a", "target": "https://a.example/", "external_id": "x"});
+            (links.create_link(create("a")).await.unwrap_err(), bench.rest("POST /v1/links", &[], body).await)
+        }
         Fault::CodeDeleted { .. } => (
             links.create_link(create("deleted", "https://b.example/")).await.unwrap_err(),
             bench

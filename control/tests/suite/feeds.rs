@@ -376,9 +376,14 @@ async fn an_edge_that_says_hello_without_end_waits_and_others_do_not() {
     let world = World::new().await;
     let (mut edge, began) = (Edge::new(), Instant::now());
     let mut stream = edge.connect(&world).await;
-    for number in 1..=60 {
-        soon(stream.inbound.message()).await.unwrap();
-        if number % 2 == 0 {
+    let mut answered = 0;
+    while answered < 26 {
+        let message = soon(stream.inbound.message()).await.unwrap().and_then(|message| message.message);
+        let Some(follow_response::Message::Reset(_) | follow_response::Message::Resume(_)) = message else {
+            continue; // a page that an earlier answer goes on with
+        };
+        answered += 1;
+        if answered % 2 == 0 {
             stream = edge.connect(&world).await;
         } else {
             Stream::say(&stream.out, follow_request::Message::Hello(edge.hello())).await;

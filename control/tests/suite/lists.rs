@@ -179,7 +179,35 @@ async fn depth(store: Arc<dyn Repository>) {
     let page = links.list_links(list("target:nowhere", "", 50)).await.unwrap().into_inner();
     println!("a page of a filter that nothing meets in {:?}", began.elapsed());
     assert!(page.links.is_empty() && !page.next_page_token.is_empty(), "it ends after a while");
+    one_of_many_is_found_by_its_external_id(&mut links).await;
     world.stop().await;
+}
+
+/// As one is read by its code.
+async fn one_of_many_is_found_by_its_external_id(links: &mut Client) {
+    let link =
+        v1::Link { target: "https://a.example/".into(), external_id: "CRM 17".into(), ..Default::default() };
+    let made = v1::CreateLinkRequest { link_id: "000mid".into(), link: Some(link), ..Default::default() };
+    let made = links.create_link(made).await.unwrap().into_inner();
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..51 {
+        let began = Instant::now();
+        links.get_link(v1::GetLinkRequest { name: made.name.clone() }).await.unwrap();
+        took[0].push(began.elapsed());
+        let began = Instant::now();
+        let page = links.list_links(list("external_id = \"CRM 17\"", "", 50)).await.unwrap().into_inner();
+        took[1].push(began.elapsed());
+        assert_eq!((&page.links[..], &*page.next_page_token), (std::slice::from_ref(&made), ""));
+    }
+    let [by_code, by_id] = took.map(|mut took| {
+        took.sort();
+        took[took.len() / 2]
+    });
+    println!("one link by its code in {by_code:?}, by its external id in {by_id:?}");
+    assert!(by_id <= by_code * 3 + Duration::from_millis(1), "{by_code:?}, {by_id:?}");
+    let asked = v1::CountLinksRequest { filter: "external_id:\"CRM 17\"".into(), ..Default::default() };
+    let told = links.count_links(asked).await.unwrap().into_inner();
+    assert_eq!((told.count, told.exact, told.looked_at), (1, true, 1));
 }
 
 /// 100,000 keys were one answer, and more than a client takes. How many of others there are does not show.

@@ -2,6 +2,7 @@
 
 mod audits;
 mod batches;
+mod behind;
 mod bounds;
 mod contract;
 mod cost;
@@ -9,6 +10,7 @@ mod credentials;
 mod disk;
 mod domains;
 mod edges;
+mod external_ids;
 mod faults;
 mod feeds;
 mod golden;

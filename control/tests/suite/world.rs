@@ -6,8 +6,8 @@ use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
-use journal::Request as Write;
 use journal::domains::DomainItem;
+use journal::{ExternalId, Request as Write};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
@@ -60,6 +60,8 @@ pub fn config(store: PathBuf) -> Config {
         base_url: None,
         reserved_codes: vec!["admin".into()],
         redis: None,
+        cors_origins: Vec::new(),
+        trusted_peers: Vec::new(),
     }
 }
 
@@ -391,6 +393,16 @@ impl Repository for Moody {
         limit: Limit,
     ) -> Result<Listed, StoreFault> {
         self.inner.newest(domain, time, behind, deleted, limit)
+    }
+
+    fn with_external_id(
+        &self,
+        id: &ExternalId,
+        after: &[u8],
+        deleted: bool,
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.inner.with_external_id(id, after, deleted, limit)
     }
 
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {

@@ -7,7 +7,6 @@ use crate::{MoreMetrics, Writes};
 use axum::Router;
 use axum::routing::get;
 use exposition::{Admin, Collector, Encoder, Health, Registry, Verdict};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +15,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Serves until the runtime ends.
 pub async fn serve(
     listener: std::net::TcpListener,
-    listen: SocketAddr,
+    host: String,
     shared: Arc<Shared>,
     more: Vec<MoreMetrics>,
     writes: Option<Writes>,
@@ -27,7 +26,7 @@ pub async fn serve(
         health: Arc::new(Standing { shared, writes }),
         version: VERSION,
         more: Router::new()
-            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), listen, words))),
+            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
     };
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => admin.serve(listener).await,

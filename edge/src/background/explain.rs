@@ -14,7 +14,6 @@ use hot::{
 use link::{Class, Position, Seq};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,10 +22,10 @@ type Refused = (StatusCode, String);
 /// Answers `?path=/code`, with `&host=` and `&method=` if need be.
 pub async fn explain(
     shared: Arc<Shared>,
-    listen: SocketAddr,
+    host: String,
     Query(words): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, Refused> {
-    let request = request(&words, listen)?;
+    let request = request(&words, host)?;
     let (mut counts, mut out) = (Counts::default(), Vec::new());
     let mut known = None;
     let (_, step) = in_turn(&shared, &mut counts, |turn| {
@@ -49,7 +48,7 @@ pub async fn explain(
 }
 
 /// The bytes of a request that asks where its answer comes from.
-fn request(words: &HashMap<String, String>, listen: SocketAddr) -> Result<String, Refused> {
+fn request(words: &HashMap<String, String>, host: String) -> Result<String, Refused> {
     let word = |name: &str, usual: Option<String>| {
         let word = words.get(name).cloned().or(usual).unwrap_or_default();
         match !word.is_empty() && word.bytes().all(|b| b > b' ' && b != 0x7f) {
@@ -59,7 +58,7 @@ fn request(words: &HashMap<String, String>, listen: SocketAddr) -> Result<String
             }
         }
     };
-    let (path, host) = (word("path", None)?, word("host", Some(listen.to_string()))?);
+    let (path, host) = (word("path", None)?, word("host", Some(host))?);
     let method = word("method", Some("GET".into()))?;
     Ok(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Linkr-Debug: 1\r\n\r\n"))
 }

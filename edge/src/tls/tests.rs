@@ -34,7 +34,7 @@ impl Folder {
 
     fn offered(&self, files: &[&str]) -> Result<Offered, String> {
         let pairs = files.iter().map(|file| self.pair(file)).collect();
-        Offered::new(&TlsConfig { listen: ([127, 0, 0, 1], 0).into(), pairs })
+        Offered::new(&TlsConfig { listen: Vec::new(), pairs })
     }
 }
 

@@ -5,11 +5,13 @@ use super::deadlines::{Phase, Watch};
 use super::socket::Socket;
 use super::task::yield_now;
 use super::wire::{Plain, Shaken, Tls, Wire};
+use crate::proxy::{self, Header, ProxyProtocol};
 use crate::sys;
 use crate::tls::Session;
+use hot::limits::MAX_HEAD_BYTES;
 use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
 use rustls::ServerConfig;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,23 +19,38 @@ use std::sync::Arc;
 /// Bytes that are read and dropped after the last answer.
 const MAX_LINGER_BYTES: usize = 64 * 1024;
 
-/// Serves one connection until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+/// Serves one connection until it ends. `peer`: its address; `None`: it comes by a socket file.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Option<IpAddr>) {
     let watch = enter(&worker, &stream);
-    let mut connection = Connection::new(&worker, &watch, Plain(Socket::new(stream)), peer);
-    let _entered = Entered { worker: &worker, watch: &watch };
+    let mut socket = Socket::new(stream);
+    let entered = Entered { worker: &worker, watch: &watch };
+    let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
+        return drop((entered, socket));
+    };
+    let mut connection = Connection::new(&worker, &watch, Plain(socket), client.debug);
+    connection.input = client.early;
+    let _entered = entered;
     connection.serve().await;
 }
 
 /// The same over TLS.
-pub async fn serve_tls(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
+pub async fn serve_tls(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: Option<IpAddr>,
+    config: Arc<ServerConfig>,
+) {
     let watch = enter(&worker, &stream);
-    worker.connections.turn(&watch, Phase::Handshake);
-    let socket = Socket::new(stream);
+    let mut socket = Socket::new(stream);
     let entered = Entered { worker: &worker, watch: &watch };
+    let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
+        return drop((entered, socket));
+    };
+    worker.connections.turn(&watch, Phase::Handshake);
     // Refused only with a configuration that can be used for nothing.
-    let Ok(session) = Session::new(config) else { return drop((entered, socket)) };
-    let mut connection = Connection::new(&worker, &watch, Tls::new(&worker, socket, session), peer);
+    let Ok(mut session) = Session::new(config) else { return drop((entered, socket)) };
+    session.sealed = client.early;
+    let mut connection = Connection::new(&worker, &watch, Tls::new(&worker, socket, session), client.debug);
     let _entered = entered;
     match connection.wire.shake().await {
         Shaken::Done => connection.serve().await,
@@ -62,6 +79,76 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// Who asks, as far as it is known before the first request.
+struct Client {
+    /// It is on this machine, and may ask where an answer came from.
+    debug: bool,
+    /// What it has sent already.
+    early: Vec<u8>,
+}
+
+impl Client {
+    /// By the address of its peer, or by what a proxy there says in front. `None`: the connection is to be closed.
+    async fn of(worker: &Worker, watch: &Watch, socket: &mut Socket, peer: Option<IpAddr>) -> Option<Self> {
+        let proxies = &worker.proxies;
+        if proxies.protocol == ProxyProtocol::Off {
+            // For whom a proxy asks is not known.
+            let debug = peer.is_some_and(|peer| peer.is_loopback() && !proxies.trusts(Some(peer)));
+            return Some(Self { debug, early: Vec::new() });
+        }
+        // Boxed: what is kept of every connection should not be larger for it.
+        Box::pin(Self::introduced(worker, watch, socket, peer)).await
+    }
+
+    async fn introduced(
+        worker: &Worker,
+        watch: &Watch,
+        socket: &mut Socket,
+        peer: Option<IpAddr>,
+    ) -> Option<Self> {
+        let (trusted, required) =
+            (worker.proxies.trusts(peer), worker.proxies.protocol == ProxyProtocol::Require);
+        let refuse = |why| {
+            worker.tell_unproxied(peer, why);
+            None
+        };
+        if required && !trusted {
+            return refuse("--trusted-peers does not name its address");
+        }
+        let mut early = Vec::new();
+        loop {
+            match proxy::read(&early) {
+                Header::Incomplete => {}
+                Header::Absent if required => return refuse("it begins without a PROXY header"),
+                Header::Absent => {
+                    let debug = peer.is_some_and(|peer| peer.is_loopback()) && !trusted;
+                    return Some(Self { debug, early });
+                }
+                _ if !trusted => {
+                    return refuse(
+                        "it begins with a PROXY header, and --trusted-peers does not name its address",
+                    );
+                }
+                Header::Whole(length, client) => {
+                    early.drain(..length);
+                    socket.be_patient();
+                    return Some(Self { debug: client.is_some_and(|client| client.is_loopback()), early });
+                }
+                Header::Bad(why) => return refuse(why),
+            }
+            if !early.is_empty() {
+                worker.connections.turn_to_head(watch, early.len());
+                socket.expect_more();
+            }
+            let (result, read) = socket.read(early, MAX_HEAD_BYTES).await;
+            if result.unwrap_or(0) == 0 {
+                return None;
+            }
+            early = read;
+        }
+    }
+}
+
 struct Connection<'a, W> {
     worker: &'a Worker,
     watch: &'a Watch,
@@ -70,6 +157,8 @@ struct Connection<'a, W> {
     conversation: Conversation,
     /// Who is on this machine may ask where an answer came from.
     debug: bool,
+    /// Something was read: it waits for the next request, not for the first.
+    begun: bool,
     batch: Batch,
 }
 
@@ -84,9 +173,9 @@ struct Batch {
 struct Linger;
 
 impl<'a, W: Wire> Connection<'a, W> {
-    fn new(worker: &'a Worker, watch: &'a Watch, wire: W, peer: SocketAddr) -> Self {
+    fn new(worker: &'a Worker, watch: &'a Watch, wire: W, debug: bool) -> Self {
         let (input, conversation, batch) = (Vec::new(), Conversation::default(), Batch::default());
-        Self { worker, watch, wire, input, conversation, debug: peer.ip().is_loopback(), batch }
+        Self { worker, watch, wire, input, conversation, debug, begun: false, batch }
     }
 
     async fn serve(&mut self) {
@@ -99,7 +188,10 @@ impl<'a, W: Wire> Connection<'a, W> {
     /// Ends with `None` when the connection can be closed at once.
     async fn converse(&mut self) -> Option<Linger> {
         loop {
-            if self.read().await == 0 {
+            // What came with a proxy's header is here already.
+            let here = !self.begun && !self.input.is_empty();
+            self.begun |= here;
+            if !here && self.read().await == 0 {
                 return if self.watch.timed_out() { self.time_out().await } else { None };
             }
             self.batch = Batch::default();
@@ -131,7 +223,7 @@ impl<'a, W: Wire> Connection<'a, W> {
     /// Reads behind what is there. 0: the client, or a deadline, ended it.
     async fn read(&mut self) -> usize {
         match self.input.len() {
-            0 => self.worker.connections.turn(self.watch, Phase::Idle),
+            0 => self.worker.connections.turn(self.watch, if self.begun { Phase::Idle } else { Phase::New }),
             received => {
                 self.worker.connections.turn_to_head(self.watch, received);
                 self.wire.socket().expect_more();
@@ -142,6 +234,7 @@ impl<'a, W: Wire> Connection<'a, W> {
         }
         let (count, input) = self.wire.read(std::mem::take(&mut self.input)).await;
         self.input = input;
+        self.begun = true;
         count
     }
 

@@ -6,6 +6,7 @@
 
 use crate::sys::{Half, end};
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use std::time::Duration;
 pub enum Phase {
     /// The rest of a TLS handshake, from the connection's begin on.
     Handshake,
-    /// The first byte of a request.
+    /// The first byte of its first request.
+    New,
+    /// The first byte of the next request.
     Idle,
     /// The rest of a request head.
     Head,
@@ -31,9 +34,15 @@ pub enum Phase {
 /// gets 38 seconds.
 const HEAD_BYTES_PER_SECOND: u32 = 500;
 
-/// For a handshake or a head, while clients have all the descriptors that they may: half a thousand half heads must not
-/// keep a visitor waiting. Whoever keeps a connection between two requests is a visitor, and stays.
+/// For a first request, whatever may pass between two.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// For a handshake, a head or a first request, while clients have all the descriptors that they may: half a thousand half
+/// heads must not keep a visitor waiting. And whoever has been idle for so long may have to make room.
 const CROWDED: Duration = Duration::from_secs(1);
+
+/// Idle connections that make room in one tick, of each worker.
+const SHED: usize = 64;
 
 /// Ended in the first go, and goes after which it is one more: hundreds take no longer than a tick, thousands a few.
 const ENDED_AT_ONCE: usize = 4;
@@ -46,20 +55,9 @@ pub struct Sweep {
     goes: usize,
 }
 
-impl Phase {
-    /// In [`super::TICK`]s, of a connection that has so many bytes of a head.
-    fn limit(self, received: u32, crowded: bool) -> u32 {
-        let limit = match self {
-            Self::Handshake | Self::Head if crowded => CROWDED,
-            Self::Handshake => Duration::from_secs(5),
-            Self::Idle => Duration::from_secs(30),
-            Self::Head => Duration::from_secs(5) + Duration::from_secs(1) * received / HEAD_BYTES_PER_SECOND,
-            Self::Asking => return u32::MAX,
-            Self::Write => Duration::from_secs(10),
-            Self::Linger => Duration::from_secs(1),
-        };
-        (limit.as_millis() / super::TICK.as_millis()) as u32
-    }
+/// In [`super::TICK`]s.
+const fn ticks(time: Duration) -> u32 {
+    (time.as_millis() / super::TICK.as_millis()) as u32 // 13 years of them
 }
 
 /// The state of one connection.
@@ -74,8 +72,9 @@ pub struct Watch {
     place: usize,
 }
 
-#[derive(Default)]
 pub struct Connections {
+    /// Ticks that a connection may wait between two requests.
+    idle: u32,
     table: RefCell<Vec<Option<Rc<Watch>>>>,
     free: RefCell<Vec<usize>>,
     now: Cell<u32>,
@@ -84,6 +83,37 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// `idle`: how long a connection may wait between two requests.
+    pub fn new(idle: Duration) -> Self {
+        Self {
+            idle: ticks(idle),
+            table: RefCell::default(),
+            free: RefCell::default(),
+            now: Cell::new(0),
+            draining: Cell::new(false),
+            crowded: Cell::new(false),
+        }
+    }
+
+    /// Ticks that it may wait for what it waits for. Asked for each connection in each tick.
+    fn limit(&self, watch: &Watch) -> u32 {
+        const SECOND: u32 = ticks(Duration::from_secs(1));
+        match watch.phase.get() {
+            Phase::New | Phase::Handshake | Phase::Head if self.crowded.get() => const { ticks(CROWDED) },
+            Phase::Idle => self.idle,
+            Phase::New => self.idle.min(const { ticks(FIRST) }),
+            Phase::Handshake => 5 * SECOND,
+            Phase::Head => 5 * SECOND + SECOND * watch.received.get() / HEAD_BYTES_PER_SECOND,
+            Phase::Asking => u32::MAX,
+            Phase::Write => 10 * SECOND,
+            Phase::Linger => SECOND,
+        }
+    }
+
+    fn waited(&self, watch: &Watch) -> u32 {
+        self.now.get().wrapping_sub(watch.since.get())
+    }
+
     /// Watches a connection until [`Connections::leave`].
     pub fn enter(&self, fd: RawFd) -> Rc<Watch> {
         let mut table = self.table.borrow_mut();
@@ -93,7 +123,7 @@ impl Connections {
         });
         let watch = Rc::new(Watch {
             fd,
-            phase: Cell::new(Phase::Idle),
+            phase: Cell::new(Phase::New),
             since: Cell::new(self.now.get()),
             received: Cell::new(0),
             expired: Cell::new(false),
@@ -127,7 +157,7 @@ impl Connections {
         self.turn(watch, Phase::Head);
     }
 
-    /// Whether others wait for a descriptor: then a handshake or a head has less time.
+    /// Whether others wait for a descriptor: then whoever has not asked yet has less time.
     pub fn crowd(&self, crowded: bool) {
         self.crowded.set(crowded);
     }
@@ -154,26 +184,35 @@ impl Connections {
                 return true;
             }
             let Some(watch) = watch else { continue };
-            let waited = self.now.get().wrapping_sub(watch.since.get());
+            let waited = self.waited(watch);
             if waited > 1 {
                 watch.idle.set(true);
             }
-            if waited <= watch.phase.get().limit(watch.received.get(), self.crowded.get()) {
+            if waited <= self.limit(watch) {
                 continue;
             }
             ended += 1;
             match watch.phase.get() {
-                // A request that is on its way now still gets an answer, its last; and TLS can say goodbye.
-                Phase::Idle => {
-                    watch.draining.set(true);
-                    end(watch.fd, Half::Read);
-                }
+                Phase::New | Phase::Idle => watch.let_go(),
                 Phase::Head if !watch.expired.replace(true) => end(watch.fd, Half::Read),
                 Phase::Head => {}
                 _ => end(watch.fd, Half::Both),
             }
         }
         false
+    }
+
+    /// Ends those that have been idle for longest: others wait for their descriptors.
+    pub fn shed(&self) {
+        let table = self.table.borrow();
+        let idle =
+            |watch: &&Rc<Watch>| watch.phase.get() == Phase::Idle && self.waited(watch) > ticks(CROWDED);
+        let mut all: Vec<&Rc<Watch>> = table.iter().flatten().filter(idle).collect();
+        if all.len() > SHED {
+            all.select_nth_unstable_by_key(SHED, |watch| Reverse(self.waited(watch)));
+            all.truncate(SHED);
+        }
+        all.iter().for_each(|watch| watch.let_go());
     }
 
     /// Asks every connection to end with its next answer.
@@ -189,7 +228,7 @@ impl Connections {
             match watch.phase.get() {
                 Phase::Asking | Phase::Write => {}
                 Phase::Handshake | Phase::Linger => end(watch.fd, Half::Both),
-                Phase::Idle => end(watch.fd, Half::Read),
+                Phase::New | Phase::Idle => end(watch.fd, Half::Read),
                 Phase::Head => {
                     watch.expired.set(true);
                     end(watch.fd, Half::Read);
@@ -218,6 +257,12 @@ impl Watch {
         self.idle.replace(false)
     }
 
+    /// A request that is on its way now still gets an answer, its last; and TLS can say goodbye.
+    fn let_go(&self) {
+        self.draining.set(true);
+        end(self.fd, Half::Read);
+    }
+
     /// Whether the next answer is the last.
     pub fn draining(&self) -> bool {
         self.draining.get()
@@ -237,6 +282,18 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
+    const IDLE: Duration = Duration::from_secs(620);
+
+    fn connections() -> Connections {
+        Connections::new(IDLE)
+    }
+
+    fn is_ended(server: &TcpStream) -> bool {
+        server.set_nonblocking(true).unwrap();
+        let mut server = server;
+        server.read(&mut [0]).is_ok_and(|count| count == 0)
+    }
+
     fn pass(connections: &Connections) {
         let mut sweep = connections.tick();
         while connections.sweep(&mut sweep) {}
@@ -245,7 +302,7 @@ mod tests {
     #[test]
     fn a_head_has_five_seconds_from_its_first_byte() {
         let (_client, mut server) = pair();
-        let connections = Connections::default();
+        let connections = connections();
         let watch = connections.enter(server.as_raw_fd());
         for tick in 0..=50 {
             assert!(!watch.timed_out(), "{tick}");
@@ -259,7 +316,7 @@ mod tests {
     #[test]
     fn a_head_that_keeps_coming_gets_more_time_but_not_for_ever() {
         let (_client, server) = pair();
-        let connections = Connections::default();
+        let connections = connections();
         let watch = connections.enter(server.as_raw_fd());
         let ticks = (1..1000).find(|tick| {
             connections.turn_to_head(&watch, (tick * 100).min(16 * 1024)); // 1,000 bytes a second
@@ -270,9 +327,45 @@ mod tests {
     }
 
     #[test]
+    fn a_first_request_has_thirty_seconds_and_the_next_the_idle_timeout() {
+        for idle in [IDLE, Duration::from_secs(1), Duration::from_secs(86_400)] {
+            for (phase, limit) in [(Phase::New, idle.min(FIRST)), (Phase::Idle, idle)] {
+                let (_client, server) = pair();
+                let connections = Connections::new(idle);
+                let watch = connections.enter(server.as_raw_fd());
+                connections.turn(&watch, phase);
+                connections.now.set(connections.now.get() + ticks(limit) - 1);
+                pass(&connections);
+                assert!(!is_ended(&server), "{phase:?} of {idle:?}");
+                pass(&connections);
+                assert!(is_ended(&server) && watch.draining(), "{phase:?} of {idle:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_is_idle_for_longest_makes_room_and_nobody_who_just_asked() {
+        let pairs: Vec<_> = (0..SHED + 3).map(|_| pair()).collect();
+        let connections = connections();
+        let watches: Vec<_> = pairs.iter().map(|(_, server)| connections.enter(server.as_raw_fd())).collect();
+        for watch in watches.iter().rev() {
+            connections.turn(watch, Phase::Idle); // the last has waited for longest
+            connections.tick();
+        }
+        for _ in 0..ticks(CROWDED) {
+            connections.tick();
+        }
+        connections.turn(&watches[SHED + 2], Phase::Write);
+        connections.turn(&watches[SHED + 1], Phase::Idle);
+        connections.shed();
+        let ended: Vec<usize> = (0..pairs.len()).filter(|&at| is_ended(&pairs[at].1)).collect();
+        assert_eq!(ended, (1..=SHED).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn progress_starts_the_other_deadlines_anew() {
         let (_client, server) = pair();
-        let connections = Connections::default();
+        let connections = connections();
         let watch = connections.enter(server.as_raw_fd());
         for _ in 0..1000 {
             connections.turn(&watch, Phase::Idle);
@@ -284,7 +377,7 @@ mod tests {
     #[test]
     fn many_at_once_are_ended_a_few_at_a_time() {
         let pairs: Vec<_> = (0..ENDED_AT_ONCE + 1).map(|_| pair()).collect();
-        let connections = Connections::default();
+        let connections = connections();
         for (_, server) in &pairs {
             connections.turn(&connections.enter(server.as_raw_fd()), Phase::Handshake);
         }
@@ -301,7 +394,7 @@ mod tests {
     #[test]
     fn places_are_used_again() {
         let (_client, server) = pair();
-        let connections = Connections::default();
+        let connections = connections();
         for _ in 0..3 {
             let watch = connections.enter(server.as_raw_fd());
             assert_eq!(connections.len(), 1);
@@ -314,7 +407,7 @@ mod tests {
     #[test]
     fn draining_ends_nobody_and_then_who_is_silent_is_ended() {
         let pairs: Vec<_> = (0..4).map(|_| pair()).collect();
-        let connections = Connections::default();
+        let connections = connections();
         let watches: Vec<_> = pairs.iter().map(|(_, server)| connections.enter(server.as_raw_fd())).collect();
         let phases = [Phase::Idle, Phase::Head, Phase::Handshake, Phase::Write];
         watches.iter().zip(phases).for_each(|(watch, phase)| connections.turn(watch, phase));

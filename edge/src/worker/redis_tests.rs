@@ -142,11 +142,13 @@ async fn work(
         shared,
         clock: RefCell::new(Clock::new()),
         durations: RefCell::default(),
-        connections: Connections::default(),
+        connections: Connections::new(PATIENCE),
         buffers: RefCell::default(),
+        proxies: crate::Proxies::default(),
         most_files: usize::MAX,
     });
-    worker.serve(Listeners { plain: listener, tls: None }).await.unwrap();
+    let plain = vec![crate::listen::Listener { file: None, socket: listener.into() }];
+    worker.serve(Listeners { plain, tls: Vec::new(), config: None }).await.unwrap();
 }
 
 fn until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -205,7 +205,8 @@ mod tests {
 
     /// A client, and its connection to a listener as an edge has it.
     fn pair() -> (net::TcpStream, Socket) {
-        let listener = crate::listener("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let listener = crate::listen::listener("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let listener = net::TcpListener::from(listener);
         let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (client, Socket::new(listener.accept().unwrap().0))
     }

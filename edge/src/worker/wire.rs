@@ -71,11 +71,15 @@ impl<'a> Tls<'a> {
 
     /// Shakes hands, and counts what it came to.
     pub async fn shake(&mut self) -> Shaken {
-        let (mut received, mut sent) = (0, 0);
+        // What came with a proxy's header is here already.
+        let (mut received, mut sent) = (self.session.sealed.len(), 0);
+        let mut here = received > 0;
         let shaken = loop {
-            match self.receive().await {
-                0 => break Shaken::Gone,
-                count => received += count,
+            if !std::mem::take(&mut here) {
+                match self.receive().await {
+                    0 => break Shaken::Gone,
+                    count => received += count,
+                }
             }
             let opened = self.session.open(&mut self.early);
             if opened.is_err() && sent == 0 && self.session.sealed.first().is_some_and(u8::is_ascii_uppercase)

@@ -91,6 +91,11 @@ fn read(bytes: &[u8]) -> Option<Request> {
     let first = bytes[..line].iter().position(|&byte| byte == b' ')?;
     let mut plain = bytes.to_vec();
     plain[first..line].iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'x');
+    // Higher minor versions are served as 1.1, and httparse knows none.
+    if let [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = &mut plain[first..line]
+    {
+        *minor = b'1';
+    }
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(&plain) {
@@ -115,10 +120,17 @@ fn read(bytes: &[u8]) -> Option<Request> {
     };
     let underscored = alike("content-length") && lengths.is_empty()
         || request.headers.iter().any(|f| f.name.eq_ignore_ascii_case("content_length"));
-    if lengths.len() > 1 || lengths.iter().any(|text| number(text) != Some(0)) {
+    let takes = !["GET", "HEAD", "OPTIONS"].contains(&method);
+    if lengths.len() > 1 || lengths.iter().any(|text| number(text).is_none()) {
         return None;
     }
-    if underscored || alike("transfer-encoding") || !all("expect").is_empty() {
+    let (coded, codings) = (alike("transfer-encoding"), all("transfer-encoding"));
+    let simple = codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked") && lengths.is_empty();
+    let underscored =
+        underscored || request.headers.iter().any(|f| f.name.eq_ignore_ascii_case("transfer_encoding"));
+    let content = coded || underscored || lengths.iter().any(|text| number(text) != Some(0));
+    let ends = content || !all("expect").is_empty();
+    if ends && !takes || underscored || coded && !(simple && minor == 1) {
         return None;
     }
     let hosts = all("host");
@@ -129,13 +141,14 @@ fn read(bytes: &[u8]) -> Option<Request> {
     if all("x-linkr-min-revision").len() > 1 {
         return None;
     }
-    if target.len() > MAX_REQUEST_TARGET_BYTES {
+    if target.len() > MAX_REQUEST_TARGET_BYTES || target.contains(&b'#') {
         return None;
     }
     let (method, nothing) = match method {
         "GET" => (Method::Get, false),
         "HEAD" => (Method::Head, false),
         "OPTIONS" => (Method::Options, target == b"*"),
+        "POST" | "PUT" => (Method::Send, false),
         "CONNECT" => (Method::Other, is_host(target).then_some(true)?),
         _ => {
             let form = target == b"*" || target[0] == b'/' || absolute(target).is_some();
@@ -158,7 +171,7 @@ fn read(bytes: &[u8]) -> Option<Request> {
         host,
         path,
         query,
-        close: minor == 0 || all("connection").iter().any(says_close),
+        close: minor == 0 || ends || all("connection").iter().any(says_close),
         request_id: all("x-request-id").pop().filter(legal),
         min_revision: all("x-linkr-min-revision").pop(),
         debug: all("x-linkr-debug").pop().is_some_and(|value| value == b"1"),

@@ -23,6 +23,8 @@ impl<'a> RequestLine<'a> {
         let minor = match version {
             b"HTTP/1.1" => 1,
             b"HTTP/1.0" => 0,
+            // Of a minor version that is not known, the highest that is (RFC 9110, section 2.5).
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => 1,
             // The preface of HTTP/2 (RFC 9113, section 3.4): its client did not agree on it with us.
             b"HTTP/2.0" if method == b"PRI" => return Err(Refusal::BadRequest),
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
@@ -39,6 +41,7 @@ impl<'a> RequestLine<'a> {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,
             b"OPTIONS" => Method::Options,
+            b"POST" | b"PUT" => Method::Send,
             _ => Method::Other,
         };
         Ok(Self { method: kind, connect: method == b"CONNECT", target, minor })
@@ -110,7 +113,8 @@ fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether a byte may stand in a request target. Wider than RFC 3986 (quotes, braces and raw UTF-8 are in use, and
-/// simply are no codes), but never a space or a control.
+/// simply are no codes), but never a space, a control or a `#`: clients keep a fragment to themselves, and one that came
+/// along with a query would end up before the target's own.
 fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
+    byte > b' ' && byte != 0x7f && byte != b'#'
 }

@@ -1,8 +1,8 @@
 //! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
 
 use super::eviction::Entrance;
+use super::put::Verdict;
 use super::slot::{GENERATIONS, Slot};
-use super::store::Verdict;
 use super::{Set, Stored};
 use crate::sync::AtomicU64;
 use link::rule::{Rule, off};

@@ -2,9 +2,9 @@
 
 use super::World;
 use super::reader::Reader;
+use crate::database::Store;
 use crate::messages::{Down, Fetch, Known, Up};
 use crate::plan::Fault;
-use crate::store::Store;
 use bytes::Bytes;
 use feed::{Effect, Entry, Follower, Proof};
 use hot::{Absence, Dump, Dumped, Fill, Fork, Found, Loading, Set, Stored, Told};

@@ -2,9 +2,9 @@
 
 use super::World;
 use super::reader::{Answer, MAX_STALE_MS, Request};
+use crate::database::{KEYS, Line, Store, Value};
 use crate::mark::named;
 use crate::messages::Fetch;
-use crate::store::{KEYS, Line, Store, Value};
 use feed::BOUND_MS;
 use hot::{Absence, Found, Tier};
 use link::{Class, Epoch, Position, Seq};

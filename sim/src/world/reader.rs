@@ -1,10 +1,10 @@
 //! A client's connection: requests as bytes through `hot::answer`, and the questions a miss leads to.
 
 use super::World;
+use crate::database::KEYS;
 use crate::mark::named;
 use crate::messages::Known;
 use crate::redis::SHARD;
-use crate::store::KEYS;
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{Question, told as redis_told};

@@ -3,19 +3,20 @@
 
 use super::World;
 use super::control::Waiting;
+use crate::database::{KEYS, Newer, Store};
 use crate::expect::{Before, Expected, State, Told, expect};
 use crate::mark;
 use crate::plan::{CONTROLS, Fault};
-use crate::store::{KEYS, Newer, Store};
 use journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
-use journal::{Decided, Draft, Field, Info, Intent, Item, Kind, Request, Retry};
+use journal::{Decided, Draft, Field, Info, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
 use link::{Change, ChangeKind, Code, Domain, DomainId, Key, Seq, Versioned};
 use record::decode;
 
 const R1: &str = "R1 a group is written as it was asked for, under numbers without holes";
 const R1_DOMAINS: &str = "R1 a domain is written as it was asked for";
 /// What a key may be behind a write that is not decided yet.
-const LIVE: State = State::Live { version: 0, mark: 0 };
+const LIVE: State = State::Live { version: 0, mark: 0, id: 0 };
+const DELETED: State = State::Deleted { version: 0, mark: 0, id: 0, at: 0 };
 /// So many requests with an id are remembered to be sent again.
 const MOST: usize = 12;
 
@@ -73,6 +74,9 @@ impl World {
             return self.fail(R1, seen);
         }
         self.count(group, &expected);
+        let taken =
+            |verdict: &&Verdict| matches!(verdict, Verdict::Refused(Rejection::ExternalIdTaken { .. }));
+        self.counters.external_ids_refused += decided.verdicts.iter().filter(taken).count() as u64;
         let Some(commit) = self.store.write(self.now, tag, decided.writes, &expected.answered, newer) else {
             return;
         };
@@ -98,7 +102,9 @@ impl World {
         }
         for ((write, (key, state)), seq) in decided.writes.iter().zip(&expected.writes).zip(head + 1..) {
             let change = write.change(tag);
-            if change.seq != seq || change.key != *self.store.name(*key) || !is_of(&change, state) {
+            let id = mark::number_of(&write.row.info.external_id);
+            let same = is_of(&change, state) && has(state, id);
+            if change.seq != seq || change.key != *self.store.name(*key) || !same {
                 return Err(format!("{change:?} at {seq} of key {key}, not {state:?}"));
             }
         }
@@ -110,7 +116,9 @@ impl World {
     }
 
     fn draft(&mut self, key: usize) -> Draft {
-        Draft { link: self.store.draft(key), info: Info::default() }
+        let id = if self.rng.percent(15) { self.rng.between(1, mark::IDS as u64) as usize } else { 0 };
+        let info = Info { external_id: mark::external_id(id), ..Info::default() };
+        Draft { link: self.store.draft(key), info }
     }
 
     /// One request, or a few that come at once.
@@ -171,9 +179,8 @@ impl World {
             2 => Some(version + 1),
             _ => None,
         };
-        let deleted = State::Deleted { version: 0, mark: 0, at: 0 };
         let fits =
-            if self.rng.percent(85) { states[key] } else { [State::None, LIVE, deleted][self.rng.below(3)] };
+            if self.rng.percent(85) { states[key] } else { [State::None, LIVE, DELETED][self.rng.below(3)] };
         let (intent, then) = match fits {
             State::None => (self.intent_for_none(key), LIVE),
             State::Live { .. } => self.intent_for_live(key, etag),
@@ -197,13 +204,17 @@ impl World {
 
     fn intent_for_live(&mut self, key: usize, etag: Option<Seq>) -> (Intent, State) {
         match self.rng.below(100) {
-            0..40 => {
+            0..10 => {
+                let id = mark::external_id(self.rng.below(mark::IDS + 1));
+                (Intent::Update { fields: vec![Field::ExternalId(id)], etag }, LIVE)
+            }
+            10..40 => {
                 let target = self.draft(key).link.parts().target.clone();
                 (Intent::Update { fields: vec![Field::Target(target)], etag }, LIVE)
             }
             40..60 => (Intent::Restore { draft: self.draft(key), etag }, LIVE),
             60..70 => (self.import(key, true), LIVE),
-            _ => (Intent::Delete { etag }, State::Deleted { version: 0, mark: 0, at: 0 }),
+            _ => (Intent::Delete { etag }, DELETED),
         }
     }
 
@@ -258,6 +269,14 @@ impl World {
         if !as_it_must {
             self.fail(R1_DOMAINS, format!("{item:?} came to {verdict:?} where it is at {there:?}"));
         }
+    }
+}
+
+/// Whether a link has the external id of this number, where there is one.
+fn has(state: &State, number: usize) -> bool {
+    match state {
+        State::None => true,
+        State::Live { id, .. } | State::Deleted { id, .. } => *id == number,
     }
 }
 

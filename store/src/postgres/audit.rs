@@ -2,7 +2,7 @@
 
 use super::connection::{Db, Param, Params, Trouble, number};
 use super::position::{self, HEAD};
-use super::read::{LINK, get, raw};
+use super::read::{LINK, LINK_COLUMNS, get, raw};
 use crate::audit_row;
 use crate::model::{self, StoreFault};
 use crate::notes::Note;
@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// The first of the columns of a write: behind the head and the link.
-const BEHIND: usize = 14;
+const BEHIND: usize = 4 + LINK_COLUMNS;
 
 pub(super) async fn put(db: &Db<'_>, audits: &[Audit], now: i64) -> Result<(), Trouble> {
     if audits.is_empty() {

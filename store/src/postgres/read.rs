@@ -9,15 +9,20 @@ use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
 use crate::raw::Raw;
 use bytes::Bytes;
 use feed::{Entry, LogView};
+use journal::ExternalId;
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
+use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-/// Ten, which [`raw`] reads.
+/// What [`raw`] reads.
 pub(super) const LINK: &str =
-    "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
+    "key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version";
+/// How many these are.
+pub(super) const LINK_COLUMNS: usize = 11;
 /// What a row of [`LINK`] is counted by.
-const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 0) + length(note)";
+const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 0) + length(title) + length(tags) \
+     + length(note) + length(more)";
 /// Whether a link is not deleted. Of `IS NULL` the planner believes that it holds for few, as long as there are no
 /// statistics, and would read and sort them all.
 const LIVE: &str = "coalesce(delete_time, -1) < 0";
@@ -137,6 +142,49 @@ pub(super) async fn newest(
     Ok(Listed { epoch: head.epoch, rows, more })
 }
 
+pub(super) async fn with_external_id(
+    db: &Db<'_>,
+    ExternalId { domain, id }: &ExternalId,
+    after: &[u8],
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, Trouble> {
+    let from =
+        format!("links WHERE substr(key, 1, 4) = $1 AND external_id = $5 AND key > $6 AND ($7 OR {LIVE})");
+    let prefix = domain.prefix();
+    let (domain, id) = (&prefix[..], id.as_bytes());
+    let more = &[(&id as _, Type::BYTEA), (&after as _, Type::BYTEA), (&deleted as _, Type::BOOL)][..];
+    let what = (LINK, from.as_str(), "key", LINK_BYTES);
+    let (head, rows, more) = bounded(db, what, ((&domain as _, Type::BYTEA), more), limit).await?;
+    let rows = rows.iter().map(|row| raw(row, BEHIND)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Listed { epoch: head.epoch, rows, more })
+}
+
+/// The links that have these.
+pub(super) async fn holders(
+    db: &Db<'_>,
+    asked: &BTreeSet<ExternalId>,
+) -> Result<HashMap<ExternalId, Key>, Trouble> {
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let prefixes: Vec<[u8; 4]> = asked.iter().map(|asked| asked.domain.prefix()).collect();
+    let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &prefix[..]).collect();
+    let ids: Vec<&[u8]> = asked.iter().map(|asked| asked.id.as_bytes()).collect();
+    // One by one by the index, as links are looked for by their keys.
+    let sql = "SELECT l.key, a.number FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY a(domain, id, number) \
+               CROSS JOIN LATERAL (SELECT key FROM links WHERE substr(key, 1, 4) = a.domain AND external_id = a.id \
+               AND delete_time IS NULL LIMIT 1) l";
+    let found = db.rows(sql, &[(&prefixes, Type::BYTEA_ARRAY), (&ids, Type::BYTEA_ARRAY)]).await?;
+    let asked: Vec<&ExternalId> = asked.iter().collect();
+    let holder = |row: &Row| {
+        let key = Key::from_bytes(get(row, 0)?);
+        let key = key.map_err(|e| StoreFault::Corrupt(format!("a link with an external_id: {e}")))?;
+        Ok((asked[number(row, 1)? as usize - 1].clone(), key))
+    };
+    found.iter().map(holder).collect()
+}
+
 /// The columns of [`LINK`] from `at` on, understood.
 pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, Trouble> {
     let text = |column| -> Result<String, Trouble> {
@@ -147,9 +195,12 @@ pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, Trouble> {
         key: get(row, at)?,
         record: get(row, at + 1)?,
         kept: get(row, at + 2)?,
-        info: (text(3)?, text(4)?, text(5)?),
-        times: (get(row, at + 6)?, get(row, at + 7)?, get(row, at + 8)?),
-        version: number(row, at + 9)?,
+        title: text(3)?,
+        tags: text(4)?,
+        note: text(5)?,
+        more: get(row, at + 6)?,
+        times: (get(row, at + 7)?, get(row, at + 8)?, get(row, at + 9)?),
+        version: number(row, at + 10)?,
     };
     Ok(raw.parse()?)
 }

@@ -1,14 +1,17 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
-use super::read::{LINK, raw};
+use super::read::{self, LINK, raw};
 use super::{audit, history, position};
 use crate::model;
 use crate::model::StoreFault;
 use crate::port::Committed;
-use crate::{answers, kept};
+use crate::{answers, kept, raw, stored_info};
 use bytes::Bytes;
-use journal::{Answer, At, Decided, Found, Request, Retry, RetryName, Write, decide};
+use journal::{
+    Answer, At, Decided, ExternalId, Found, Request, Retry, RetryName, Write, decide, given_ids,
+    returning_ids,
+};
 use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::Row;
@@ -44,13 +47,15 @@ pub(super) async fn commit(
     let items = group.iter().flat_map(|request| &request.items);
     let domains: BTreeSet<DomainId> = items.map(|item| item.key.domain()).collect();
     let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
-    let (begun, locked, head, rows, domains, answers) = tokio::join!(
+    let given = given_ids(group);
+    let (begun, locked, head, rows, domains, holders, answers) = tokio::join!(
         biased;
         db.run(BEGIN),
         db.rows("SELECT FROM log_head FOR UPDATE", &[]),
         db.rows(&after, positions),
         db.rows(&find, asked),
         names_of(db, domains),
+        read::holders(db, &given),
         answers(db, &retries, now),
     );
     begun?;
@@ -65,12 +70,14 @@ pub(super) async fn commit(
         db.run("ROLLBACK").await?;
         return Ok(done.clone());
     }
-    let mut found = Found { answers: answers?, domains: domains?, ..Found::default() };
+    let (answers, domains, external_ids) = (answers?, domains?, holders?);
+    let mut found = Found { rows: HashMap::new(), domains, answers, external_ids };
     for row in &rows? {
         let row = raw(row, 0)?;
         found.rows.insert(row.key.clone(), row);
     }
-    let there: HashSet<Key> = found.rows.keys().cloned().collect();
+    found.external_ids.extend(read::holders(db, &returning_ids(group, &found.rows)).await?);
+    let there = There::new(&found.rows);
     let mut decided = decide(group, found, At { head: start, tag, now }, answers::links);
     let head = decided.head;
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
@@ -161,7 +168,7 @@ async fn store(
     db: &Db<'_>,
     Decided { head, writes, audits, .. }: &Decided,
     changes: &[Change],
-    there: &HashSet<Key>,
+    there: &There,
     now: i64,
 ) -> Result<(), Trouble> {
     let head = *head;
@@ -172,14 +179,22 @@ async fn store(
     let purged: Vec<&[u8]> = last.values().filter(|w| w.purge).map(|w| w.row.key.as_bytes()).collect();
     let stays = |write: &&Write| !write.purge && std::ptr::eq(last[&write.row.key], *write);
     let mut rows: Vec<_> = writes.iter().zip(changes).filter(|(write, _)| stays(write)).collect();
+    let given_up = there.given_up(rows.iter().map(|(write, _)| &write.row));
     rows.sort_unstable_by_key(|(write, _)| &write.row.key); // as the index has them
     let (old, new): (Vec<_>, Vec<_>) = rows
         .into_iter()
         .map(|(write, change)| (&write.row, &change.record))
-        .partition(|(row, _)| there.contains(&row.key));
-    let (logged, made, changed, gone, remembered, noted, committed) = tokio::join!(
+        .partition(|(row, _)| there.keys.contains(&row.key));
+    let (logged, freed, made, changed, gone, remembered, noted, committed) = tokio::join!(
         biased;
         log(db, changes, head, now),
+        async {
+            if given_up.is_empty() {
+                return Ok(Vec::new());
+            }
+            let keys = [(&given_up as _, Type::BYTEA_ARRAY)];
+            db.rows("UPDATE links SET external_id = NULL WHERE key = ANY($1)", &keys).await
+        },
         links(db, &new, false),
         links(db, &old, true),
         async {
@@ -196,9 +211,31 @@ async fn store(
             moved.and(committed)
         },
     );
-    logged.and(made).and(changed).and(remembered).and(noted)?;
+    logged.and(freed.map(drop)).and(made).and(changed).and(remembered).and(noted)?;
     gone?;
     committed
+}
+
+/// What the group found.
+struct There {
+    keys: HashSet<Key>,
+    /// The links that had an external id.
+    holders: HashMap<ExternalId, Key>,
+}
+
+impl There {
+    fn new(rows: &HashMap<Key, model::Row>) -> Self {
+        let holder = |row: &model::Row| Some((ExternalId::held_by(row)?, row.key.clone()));
+        Self { keys: rows.keys().cloned().collect(), holders: rows.values().filter_map(holder).collect() }
+    }
+
+    /// Links that had what another one of these has now. The index looks at each row as it is written, in whatever order.
+    fn given_up<'a>(&'a self, rows: impl Iterator<Item = &'a model::Row>) -> Vec<&'a [u8]> {
+        let had = rows.filter_map(|row| {
+            self.holders.get(&ExternalId::held_by(row)?).filter(|holder| **holder != row.key)
+        });
+        had.map(Key::as_bytes).collect()
+    }
 }
 
 pub(super) async fn move_head(db: &Db<'_>, head: Position) -> Result<(), Trouble> {
@@ -239,20 +276,24 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
     let all = |of: fn(&'a model::Row) -> &'a [u8]| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
     let tags: Vec<Vec<u8>> =
         rows.iter().map(|(row, _)| serde_json::json!(row.info.tags).to_string().into()).collect();
-    let kept: Vec<Option<Bytes>> = rows.iter().map(|(row, _)| crate::raw::kept(row)).collect();
+    let kept: Vec<Option<Bytes>> = rows.iter().map(|(row, _)| raw::kept(row)).collect();
     let kept: Vec<Option<&[u8]>> = kept.iter().map(Option::as_deref).collect();
     let records: Vec<&[u8]> = rows.iter().map(|(_, record)| &record[..]).collect();
     let times = |of: fn(&model::Row) -> i64| rows.iter().map(|(row, _)| of(row)).collect::<Vec<_>>();
     let deleted: Vec<Option<i64>> = rows.iter().map(|(row, _)| row.delete_time).collect();
-    let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, create_time, update_time, delete_time, version) \
-                   SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
-                   $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])"
+    let more: Vec<Vec<u8>> = rows.iter().map(|(row, _)| stored_info::more(&row.info)).collect();
+    let ids: Vec<Option<&[u8]>> =
+        rows.iter().map(|(row, _)| raw::external_id(row).map(str::as_bytes)).collect();
+    let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, \
+                   version, external_id) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
+                   $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])"
         .to_owned();
     if there {
         sql += " ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
-                title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, \
+                title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, more = EXCLUDED.more, \
                 create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
-                delete_time = EXCLUDED.delete_time, version = EXCLUDED.version";
+                delete_time = EXCLUDED.delete_time, version = EXCLUDED.version, \
+                external_id = EXCLUDED.external_id";
     }
     db.rows(
         &sql,
@@ -263,10 +304,12 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
             (&all(|row| row.info.title.as_bytes()), Type::BYTEA_ARRAY),
             (&tags, Type::BYTEA_ARRAY),
             (&all(|row| row.info.note.as_bytes()), Type::BYTEA_ARRAY),
+            (&more, Type::BYTEA_ARRAY),
             (&times(|row| row.create_time), Type::INT8_ARRAY),
             (&times(|row| row.update_time), Type::INT8_ARRAY),
             (&deleted, Type::INT8_ARRAY),
             (&times(|row| row.version.cast_signed()), Type::INT8_ARRAY),
+            (&ids, Type::BYTEA_ARRAY),
         ],
     )
     .await

@@ -7,7 +7,8 @@ use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
 use crate::raw::Raw;
 use bytes::Bytes;
 use feed::{Entry, LogView};
-use link::{Change, ChangeKind, DomainId, Epoch, Position, Seq};
+use journal::ExternalId;
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Rows, params};
 
 pub(super) fn head(db: &Connection) -> Result<Position, StoreFault> {
@@ -56,6 +57,37 @@ pub(super) fn newest(
     ));
     let (rows, more) = links(db, &sql, params![domain.0.to_be_bytes(), at, key, deleted], limit)?;
     Ok(Listed { epoch, rows, more })
+}
+
+pub(super) fn with_external_id(
+    db: &Connection,
+    ExternalId { domain, id }: &ExternalId,
+    after: &[u8],
+    deleted: bool,
+    limit: Limit,
+) -> Result<Listed, StoreFault> {
+    let epoch = head(db)?.epoch;
+    let sql = row::select(
+        " INDEXED BY links_external_id WHERE substr(key, 1, 4) = ?1 AND external_id = ?2 AND key > ?3 \
+         AND (?4 OR delete_time IS NULL) ORDER BY key",
+    );
+    let (rows, more) = links(db, &sql, params![domain.prefix(), id, after, deleted], limit)?;
+    Ok(Listed { epoch, rows, more })
+}
+
+/// The link that has it.
+pub(super) fn holder(
+    db: &Connection,
+    ExternalId { domain, id }: &ExternalId,
+) -> Result<Option<Key>, StoreFault> {
+    let sql = "SELECT key FROM links INDEXED BY links_external_id_once \
+               WHERE substr(key, 1, 4) = ?1 AND external_id = ?2 AND delete_time IS NULL";
+    let read = || {
+        let mut statement = db.prepare_cached(sql)?;
+        statement.query_row(params![domain.prefix(), id], |row| row.get::<_, Vec<u8>>(0)).optional()
+    };
+    let key = read().map_err(|e| fault(&e))?.map(|bytes| Key::from_bytes(&bytes));
+    key.transpose().map_err(|e| StoreFault::Corrupt(format!("the link with external_id {id:?}: {e}")))
 }
 
 fn links(

@@ -2,21 +2,25 @@
 
 use super::fault;
 use crate::model::{Row, StoreFault};
-use crate::raw::{Raw, kept};
+use crate::raw::{Raw, external_id, kept};
+use crate::stored_info;
 use link::Key;
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(super) const COLUMNS: &str =
-    "key, record, kept, title, tags, note, create_time, update_time, delete_time, version";
+    "key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version";
 
 pub(super) fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
     Ok(Raw {
         key: row.get(0)?,
         record: row.get(1)?,
         kept: row.get(2)?,
-        info: (row.get(3)?, row.get(4)?, row.get(5)?),
-        times: (row.get(6)?, row.get(7)?, row.get(8)?),
-        version: row.get(9)?,
+        title: row.get(3)?,
+        tags: row.get(4)?,
+        note: row.get(5)?,
+        more: row.get(6)?,
+        times: (row.get(7)?, row.get(8)?, row.get(9)?),
+        version: row.get(10)?,
     })
 }
 
@@ -33,8 +37,13 @@ pub(super) fn select(rest: &str) -> String {
 
 pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO links (key, record, kept, title, tags, note, create_time, update_time, \
-         delete_time, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        // No REPLACE, which would take another link away where this one has its external id.
+        "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version, \
+         external_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+         ON CONFLICT (key) DO UPDATE SET record = excluded.record, kept = excluded.kept, title = excluded.title, \
+         tags = excluded.tags, note = excluded.note, more = excluded.more, create_time = excluded.create_time, \
+         update_time = excluded.update_time, delete_time = excluded.delete_time, version = excluded.version, \
+         external_id = excluded.external_id",
     )?;
     statement.execute(params![
         row.key.as_bytes(),
@@ -43,10 +52,12 @@ pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlit
         row.info.title,
         serde_json::json!(row.info.tags).to_string(),
         row.info.note,
+        stored_info::more(&row.info),
         row.create_time,
         row.update_time,
         row.delete_time,
         row.version,
+        external_id(row),
     ])?;
     Ok(())
 }

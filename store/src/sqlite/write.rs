@@ -5,7 +5,7 @@ use crate::model::StoreFault;
 use crate::port::Committed;
 use crate::{answers, kept};
 use bytes::Bytes;
-use journal::{Answer, At, Decided, Found, Request, Retry, decide};
+use journal::{Answer, At, Decided, Found, Request, Retry, decide, given_ids, returning_ids};
 use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -37,6 +37,11 @@ fn find(db: &Connection, group: &[Request], now: i64) -> Result<Found, StoreFaul
         {
             found.rows.insert(item.key.clone(), row);
         }
+    }
+    let returning = returning_ids(group, &found.rows);
+    for asked in given_ids(group).into_iter().chain(returning) {
+        let holder = read::holder(db, &asked)?;
+        found.external_ids.extend(holder.map(|holder| (asked, holder)));
     }
     for retry in group.iter().filter_map(|request| request.retry.as_ref()) {
         if let Some(answer) = answer(db, retry, now).map_err(|e| fault(&e))? {

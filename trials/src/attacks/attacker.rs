@@ -178,7 +178,7 @@ async fn visit(
         }
         Attack::DripBodies => {
             let head = b"POST /x HTTP/1.1\r\nHost: t.example\r\nContent-Length: 100000\r\n\r\n";
-            drip(&mut stream, head, "413").await
+            drip(&mut stream, head, "404").await
         }
         Attack::Flood => {
             let _ = stream.read(&mut [0; 16]).await; // until the edge ends it

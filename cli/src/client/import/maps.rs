@@ -1,15 +1,15 @@
 //! Redirect maps of nginx and HAProxy: what stands in them becomes rows, and what no link can be says why. The syntax is
 //! that of `ngx_http_map_module` and of HAProxy's map files.
 
-use super::row::Row;
+use super::row::{Reason, Row};
 use proto::v1::Link;
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io::{BufRead, Error, ErrorKind, Read};
 
 /// Bytes of a statement or a line.
 const LONGEST: usize = 256 << 10;
-
-/// Why a row is no link, for programs and for people.
-type Reason = (&'static str, String);
 
 /// The statements of an nginx configuration: whole `map` blocks, alone or in `http`, or the bare lines of an included
 /// file.
@@ -57,8 +57,9 @@ impl Nginx {
             let link = match statement.end {
                 End::Open => self.open(block, &statement.words),
                 End::Close if statement.words.is_empty() && self.blocks.pop().is_some() => None,
-                End::Semicolon if block == Some(Block::Map) => entry(&statement.words, true),
-                End::Semicolon if block.is_none() => entry(&statement.words, false),
+                End::Semicolon if matches!(block, None | Some(Block::Map)) => {
+                    entry(&statement.words, block.is_some())
+                }
                 End::Semicolon => None, // another directive of nginx
                 End::File if statement.words.is_empty() && self.blocks.is_empty() => return Ok(None),
                 End::File => {
@@ -208,17 +209,40 @@ fn entry(words: &[Vec<u8>], in_map: bool) -> Option<Result<Link, Reason>> {
         [key, value] => {
             // What would be a word of the map's own stands behind a backslash.
             let key = key.strip_prefix(b"\\").unwrap_or(key);
-            if in_map && !key.starts_with(b"/") {
-                return no("KEY", "is no path: it does not begin with /");
-            }
-            Some(link(key, value))
+            Some(if key.starts_with(b"/") { link(key, value) } else { Err(no_path(key)) })
         }
         _ => no("SYNTAX", "is not of the form 'key value;'"),
     }
 }
 
-/// The next row of a HAProxy map: a key, spaces, and a value up to the end of the line.
-pub fn haproxy(source: &mut dyn BufRead, line: &mut u64) -> std::io::Result<Option<Row>> {
+/// A map of HAProxy: a key, spaces, and a value up to the end of the line.
+pub struct Haproxy {
+    source: Box<dyn BufRead + Send>,
+    line: u64,
+    /// Of the keys so far: of two the first counts.
+    seen: HashSet<u64>,
+    state: RandomState,
+}
+
+impl Haproxy {
+    pub fn new(source: Box<dyn BufRead + Send>) -> Self {
+        Self { source, line: 0, seen: HashSet::new(), state: RandomState::new() }
+    }
+
+    /// The next row; `None` at the end of the file.
+    pub fn next(&mut self) -> std::io::Result<Option<Row>> {
+        let Some(text) = next_line(&mut *self.source, &mut self.line)? else { return Ok(None) };
+        let link = match text.iter().position(u8::is_ascii_whitespace) {
+            None => Err(("SYNTAX", "is a key without a value".to_owned())),
+            Some(end) if !self.seen.insert(self.state.hash_one(&text[..end])) => Err(shadowed()),
+            Some(end) => of_key(&text[..end], text[end..].trim_ascii()),
+        };
+        Ok(Some(row(self.line, &text, link)))
+    }
+}
+
+/// The next line that holds something and is no comment, without the spaces around it.
+pub fn next_line(source: &mut dyn BufRead, line: &mut u64) -> std::io::Result<Option<Vec<u8>>> {
     loop {
         let mut text = Vec::new();
         *line += 1;
@@ -229,15 +253,47 @@ pub fn haproxy(source: &mut dyn BufRead, line: &mut u64) -> std::io::Result<Opti
             return Err(too_long(*line));
         }
         let text = text.trim_ascii();
-        if text.is_empty() || text.starts_with(b"#") {
-            continue;
+        if !text.is_empty() && !text.starts_with(b"#") {
+            return Ok(Some(text.to_vec()));
         }
-        let link = match text.iter().position(u8::is_ascii_whitespace) {
-            None => Err(("SYNTAX", "is a key without a value".to_owned())),
-            Some(end) => link(&text[..end], text[end..].trim_ascii()),
-        };
-        return Ok(Some(row(*line, text, link)));
     }
+}
+
+/// Where the first of two rows counts, the second is none.
+pub fn shadowed() -> Reason {
+    ("SHADOWED", "is not reached: an earlier row has this path, and there the first one counts".to_owned())
+}
+
+/// A path, or a path behind a host, as maps of `base` have it.
+fn of_key(key: &[u8], value: &[u8]) -> Result<Link, Reason> {
+    if key.starts_with(b"/") {
+        return link(key, value);
+    }
+    let Some(slash) = key.iter().position(|&byte| byte == b'/') else { return Err(no_path(key)) };
+    let (host, path) = key.split_at(slash);
+    match std::str::from_utf8(host) {
+        Ok(host) if is_host(host) && path.len() > 1 => {
+            Ok(Link { domain: host.to_owned(), ..link(path, value)? })
+        }
+        _ => Err(no_path(key)),
+    }
+}
+
+/// Why a key is none of a link.
+pub fn no_path(key: &[u8]) -> Reason {
+    let key = String::from_utf8_lossy(key);
+    let why = match is_host(key.trim_end_matches('/')) {
+        true => "is about all of a host, and a link is one path",
+        false => "is no path: it does not begin with /",
+    };
+    ("KEY", why.to_owned())
+}
+
+/// Whether it can be nothing but a host, perhaps with a port.
+pub fn is_host(text: &str) -> bool {
+    let name = text.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = name.map_or(text, |(name, _)| name);
+    name.contains('.') && link::Domain::given(name).is_ok()
 }
 
 fn link(key: &[u8], value: &[u8]) -> Result<Link, Reason> {
@@ -247,9 +303,9 @@ fn link(key: &[u8], value: &[u8]) -> Result<Link, Reason> {
     Ok(Link { code, target: text(value)?, ..Link::default() })
 }
 
-fn row(line: u64, raw: &[u8], link: Result<Link, Reason>) -> Row {
-    let cells = vec![String::from_utf8_lossy(raw.trim_ascii()).into_owned()];
-    Row { line, cells, link: link.map(Some) }
+/// A row whose one cell is all that stands there.
+pub fn row(line: u64, raw: &[u8], link: Result<Link, Reason>) -> Row {
+    Row { line, cells: vec![String::from_utf8_lossy(raw.trim_ascii()).into_owned()], link }
 }
 
 fn too_long(line: u64) -> Error {
@@ -269,7 +325,8 @@ mod tests {
     }
 
     fn short(row: Row) -> Short {
-        let link = row.link.map(Option::unwrap).map(|link| (link.code, link.target)).map_err(|(why, _)| why);
+        let link = row.link.map(|link| (format!("{}{}", link.domain, link.code), link.target));
+        let link = link.map_err(|(why, _)| why);
         (row.line, link)
     }
 
@@ -309,7 +366,7 @@ mod tests {
         assert_eq!(nginx(""), []);
         assert_eq!(
             nginx(
-                "map_hash_bucket_size 128;\n/a https://a.example/x#y;b https://b.example/\n;\nc;\n/d a b;server {a b;}\n}"
+                "map_hash_bucket_size 128;\n/a https://a.example/x#y;/b https://b.example/\n;\nc;\n/d a b;server {a b;}\n}"
             ),
             [
                 (2, to("a", "https://a.example/x#y")),
@@ -328,18 +385,50 @@ mod tests {
         }
     }
 
+    /// Found by users: `go.example/old` became a code that nobody can ask for.
+    #[test]
+    fn a_key_is_a_path() {
+        assert_eq!(
+            nginx("a.example https://b.example/;\nold https://b.example/;\n\"/b\" https://b.example/;"),
+            [(1, Err("KEY")), (2, Err("KEY")), (3, to("b", "https://b.example/"))]
+        );
+        assert_eq!(
+            nginx("map $host $x { a.example https://b.example/; a.example/x https://b.example/; }"),
+            [(1, Err("KEY")), (1, Err("KEY"))]
+        );
+        for (key, want) in [
+            ("/old", to("old", "https://a.example/")),
+            ("go.example/old", to("go.exampleold", "https://a.example/")),
+            ("Go.Example:8080/a/b", to("Go.Example:8080a/b", "https://a.example/")),
+            ("10.0.0.1/x", to("10.0.0.1x", "https://a.example/")),
+            ("go.example", Err("KEY")),
+            ("go.example/", Err("KEY")),
+            ("*.example/x", Err("KEY")),
+            ("old", Err("KEY")),
+            ("old/page", Err("KEY")),
+            ("a b/c", Err("KEY")),
+        ] {
+            let link = of_key(key.as_bytes(), b"https://a.example/");
+            let link = link.map(|link| (format!("{}{}", link.domain, link.code), link.target));
+            assert_eq!(link.map_err(|(why, _)| why), want, "{key}");
+        }
+        assert!(no_path(b"go.example/").1.contains("all of a host"));
+    }
+
     #[test]
     fn lines_of_haproxy() {
-        let mut source = &b"# map\n\n/a https://a.example/ \n  /b\thttps://b.example/?x#y z\r\nc https://c.example/\n/d\n/e"[..];
-        let mut line = 0;
-        let rows: Vec<_> =
-            std::iter::from_fn(|| haproxy(&mut source, &mut line).unwrap()).map(short).collect();
+        let mut map = Haproxy::new(Box::new(
+            &b"# map\n\n/a https://a.example/ \n  /b\thttps://b.example/?x#y z\r\ngo.example/c https://c.example/\n/d\n\
+               /a https://other.example/\n/e"[..],
+        ));
+        let rows: Vec<_> = std::iter::from_fn(|| map.next().unwrap()).map(short).collect();
         let want = [
             (3, to("a", "https://a.example/")),
             (4, to("b", "https://b.example/?x#y z")),
-            (5, to("c", "https://c.example/")),
+            (5, to("go.examplec", "https://c.example/")),
             (6, Err("SYNTAX")),
-            (7, Err("SYNTAX")),
+            (7, Err("SHADOWED")),
+            (8, Err("SYNTAX")),
         ];
         assert_eq!(rows, want);
     }

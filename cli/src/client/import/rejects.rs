@@ -1,7 +1,7 @@
 //! The rows that were not imported: `FILE.rejected.csv`, made when the first one comes.
 
-use super::row::Row;
-use super::rows::REJECT_COLUMNS;
+use super::row::REJECT_COLUMNS;
+use super::window::Refused;
 use crate::client::export::{create_new, csv_line};
 use crate::client::fields::guarded;
 use crate::fault::Fault;
@@ -30,8 +30,13 @@ impl Rejects {
         Ok(Self { name, header: header.to_vec(), sink: None })
     }
 
-    /// One more.
-    pub fn add(&mut self, row: &Row, reason: &str, message: &str) -> Result<(), Fault> {
+    /// Those of a window, in the order of their lines.
+    pub fn add_all(&mut self, mut rows: Vec<Refused>) -> Result<(), Fault> {
+        rows.sort_by_key(|row| row.line);
+        rows.iter().try_for_each(|row| self.add(row))
+    }
+
+    fn add(&mut self, row: &Refused) -> Result<(), Fault> {
         let sink = match &mut self.sink {
             Some(sink) => sink,
             none => {
@@ -45,7 +50,8 @@ impl Rejects {
                 none.insert(sink)
             }
         };
-        let front = [row.line.to_string(), reason.to_owned(), message.to_owned()];
+        let (reason, message) = row.why.clone();
+        let front = [row.line.to_string(), reason, message];
         write(sink, &self.name, &csv_line(front.into_iter().chain(row.cells.iter().cloned()).map(guarded)))
     }
 

@@ -1,20 +1,54 @@
 //! A row of a file: the link that it means, or the reason why it is none.
 
+use super::hosts::Place;
 use proto::v1::Link;
 
-/// One row.
+pub use super::words::Reason;
+
+/// What a file of rejected rows has besides the columns of the file they came from: it can be imported once it is mended.
+pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
+
+/// The column of such a file for the statements of a map.
+pub const MAP_COLUMN: &str = "statement";
+
+/// What a row of another server's file means.
+pub struct Found {
+    /// The link.
+    pub link: Link,
+    /// Where that server has it.
+    pub place: Place,
+}
+
+/// One row. A line of a file that means several links is as many rows.
 pub struct Row {
     /// Where it begins in the file, from 1.
     pub line: u64,
     /// The cells as they stand in the file.
     pub cells: Vec<String>,
-    /// The link, or a reason for programs and for people.
-    pub link: Result<Option<Link>, (&'static str, String)>,
+    /// The link, in the domain that the file has it in (empty: it does not say), or why there is none.
+    pub link: Result<Link, Reason>,
 }
 
-impl Row {
-    /// The link, once; the row remembers that there was one.
-    pub fn take_link(&mut self) -> Option<Link> {
-        self.link.as_mut().ok().and_then(Option::take)
+/// What stands in one place of a file: a row for each link that it means.
+pub struct Record {
+    /// Where it begins in the file, from 1.
+    pub line: u64,
+    /// The cells as they stand in the file.
+    pub cells: Vec<String>,
+    /// The links, or the reason why there is none.
+    pub found: Vec<Result<Found, Reason>>,
+}
+
+impl Found {
+    /// A link of a form that says in `domain` which host it has it under, if it does.
+    pub fn of(link: Link) -> Self {
+        let place = if link.domain.is_empty() { Place::Unsaid } else { Place::host(&link.domain) };
+        Self { link, place }
+    }
+}
+
+impl From<Row> for Record {
+    fn from(Row { line, cells, link }: Row) -> Self {
+        Self { line, cells, found: vec![link.map(Found::of)] }
     }
 }

@@ -1,48 +1,49 @@
-//! The rows of a file, CSV or JSON lines: each becomes a link or the reason why it is none.
+//! The rows of a file, whatever its form: each becomes a link or the reason why it is none.
 
-use super::dialects::Dialect;
-use super::lines::{BEHIND, Ends, LONGEST, Lines, too_long};
-use super::maps::{self, Nginx};
-use super::row::Row;
-use crate::args::Format;
-use crate::client::fields::{FIELDS, OUTPUT_ONLY, set_csv_cell, set_json, unguarded};
+use super::hosts::Hosts;
+use super::json_lines::{JSON_COLUMN, JsonLines};
+use super::lines::LONGEST;
+use super::maps::{Haproxy, Nginx};
+use super::redirects::{self, Site};
+use super::row::{Found, MAP_COLUMN, Reason, Record, Row};
+use super::tables::{Table, statements};
+use crate::args::{Format, Reading};
 use crate::fault::Fault;
 use proto::file::{MARK, is_utf_16};
 use proto::v1::Link;
-use serde_json::Value;
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a JSON line: as much as the longest fields need, with every byte escaped.
-const MAX_LINE: u64 = 256 << 10;
-/// Bytes that tell what a file is.
-const MAGIC: u64 = 6;
-/// What a file of rejected rows has besides the columns of the file they came from: it can be imported once it is mended.
-pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
-/// The column of such a file for the lines of a JSON lines file.
-const JSON_COLUMN: &str = "row";
-
-/// The column of such a file for the statements of a map.
-const MAP_COLUMN: &str = "statement";
+/// Bytes of a first line, which tells what a file is.
+const MAX_FIRST: u64 = 64 << 10;
+/// What the links of a map do, which says no more than where they lead, for people.
+const MAP: &str = "status 302, and a visitor's query is dropped: a map says neither";
 
 /// The rows of a file, in its order.
 pub struct Rows {
     name: String,
     domain: String,
+    format: Format,
+    /// Where a relative target leads.
+    base: Option<String>,
     read: Arc<AtomicU64>,
-    header: Vec<String>,
-    /// Whether a column of a CSV file means something.
-    meant: Vec<bool>,
     source: Source,
+    hosts: Hosts,
+    /// The rest of a record that means several links.
+    waiting: VecDeque<Row>,
     deleted: bool,
+    decided: Option<String>,
 }
 
 enum Source {
-    Csv { reader: Box<csv::Reader<Ends>>, lines: Lines, dialect: Option<Dialect> },
-    Jsonl { lines: Box<dyn BufRead + Send>, line: u64 },
+    Table(Table),
+    Jsonl(JsonLines),
     Nginx(Nginx),
-    Haproxy { lines: Box<dyn BufRead + Send>, line: u64 },
+    Haproxy(Haproxy),
+    Site(Site),
+    Vercel(VecDeque<Row>),
 }
 
 impl Rows {
@@ -51,6 +52,7 @@ impl Rows {
         source: Box<dyn Read + Send>,
         name: &str,
         domain: &str,
+        reading: &Reading,
         format: Result<Format, Fault>,
     ) -> Result<Self, Fault> {
         let read = Arc::new(AtomicU64::new(0));
@@ -58,52 +60,35 @@ impl Rows {
         let unreadable =
             |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {file}: {fault}"));
         let counted = Counted { source, read: Arc::clone(&read) };
-        let (start, source) = begin(counted).map_err(|fault| unreadable(&fault))?;
-        for (magic, tool) in
-            [(&b"\x28\xb5\x2f\xfd"[..], "zstdcat"), (b"\x1f\x8b", "zcat"), (b"\xfd7zXZ", "xzcat")]
-        {
-            if start.starts_with(magic) {
-                return Err(Fault::new(format_args!(
-                    "{name} is compressed: {tool} {name} | linkr import - --format csv"
-                )));
-            }
-        }
-        if is_utf_16(&start) {
+        let (first, mut source) = begin(counted).map_err(|fault| unreadable(&fault))?;
+        packed(&first, name)?;
+        let format = format?;
+        if format != Format::Csv && !reading.columns.is_empty() {
             return Err(Fault::new(format_args!(
-                "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format FORM"
+                "--columns is for --format csv: {} has columns of its own",
+                format.name()
             )));
         }
-        let format = format?;
-        let source = match format {
-            Format::NginxMap => Source::Nginx(Nginx::new(source)),
-            Format::HaproxyMap => Source::Haproxy { lines: source, line: 0 },
-            Format::Jsonl => Source::Jsonl { lines: source, line: 0 },
-            Format::Csv | Format::ShlinkCsv | Format::YourlsCsv | Format::BitlyCsv | Format::KuttCsv => {
-                let (source, lines) = Lines::of(source);
-                let reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
-                Source::Csv { reader: Box::new(reader), lines, dialect: None }
-            }
-        };
-        let (name, domain) = (name.to_owned(), domain.to_owned());
-        let mut rows =
-            Self { name, domain, read, header: Vec::new(), meant: Vec::new(), source, deleted: false };
-        rows.header = match &mut rows.source {
-            Source::Jsonl { .. } => vec![JSON_COLUMN.to_owned()],
-            Source::Nginx(_) | Source::Haproxy { .. } => vec![MAP_COLUMN.to_owned()],
-            Source::Csv { reader, dialect, .. } => {
-                let header = reader.headers().map_err(|fault| unreadable(&fault))?;
-                let meant = |column: &str| !REJECT_COLUMNS.contains(&column);
-                let header = header.iter().map(str::trim);
-                rows.meant = header.clone().map(meant).collect();
-                let header: Vec<String> = header.filter(|column| meant(column)).map(str::to_owned).collect();
-                *dialect = Dialect::of(format, &header).transpose().map_err(|why| unreadable(&why))?;
-                if dialect.is_none() {
-                    check_header(&header).map_err(|why| unreadable(&why))?;
-                }
-                header
-            }
-        };
-        Ok(rows)
+        let first = first.strip_prefix(MARK).unwrap_or(&first);
+        if format.is_of_statements() && first.starts_with(b"line,reason,message,") {
+            source = mended(source, format).map_err(|fault| unreadable(&fault))?;
+        }
+        let opened = Source::open(source, first, format, &reading.columns);
+        let (source, said) = opened.map_err(|why| unreadable(&why))?;
+        let decided =
+            (!said.is_empty()).then(|| format!("{name} is read as {}: {}", format.name(), said.join("; ")));
+        Ok(Self {
+            name: name.to_owned(),
+            domain: domain.to_owned(),
+            format,
+            base: reading.base.clone(),
+            read,
+            source,
+            hosts: Hosts::new(domain),
+            waiting: VecDeque::new(),
+            deleted: false,
+            decided,
+        })
     }
 
     /// Deleted links too: they are not to be imported.
@@ -111,9 +96,33 @@ impl Rows {
         Self { deleted: true, ..self }
     }
 
+    /// What was decided of the file as a whole, for people; nothing where it is as linkr writes it.
+    pub fn decided(&self) -> Option<&str> {
+        self.decided.as_deref()
+    }
+
+    /// Times without an offset so far, which were read as UTC.
+    pub fn assumed(&self) -> u64 {
+        match &self.source {
+            Source::Table(table) => table.assumed(),
+            _ => 0,
+        }
+    }
+
+    /// Its form.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// The columns of the file.
-    pub fn header(&self) -> &[String] {
-        &self.header
+    pub fn header(&self) -> Vec<String> {
+        match &self.source {
+            Source::Table(table) => table.header().to_vec(),
+            Source::Jsonl(_) => vec![JSON_COLUMN.to_owned()],
+            Source::Nginx(_) | Source::Haproxy(_) | Source::Site(_) | Source::Vercel(_) => {
+                vec![MAP_COLUMN.to_owned()]
+            }
+        }
     }
 
     /// Bytes so far.
@@ -126,177 +135,155 @@ impl Rows {
     /// # Errors
     /// The file cannot be read on.
     pub fn next(&mut self) -> Result<Option<Row>, Fault> {
-        let broken =
-            |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {} on: {fault}", self.name));
-        let row = match &mut self.source {
-            Source::Nginx(map) => match map.next().map_err(|fault| broken(&fault))? {
-                Some(row) => row,
-                None => return Ok(None),
-            },
-            Source::Haproxy { lines, line } => {
-                match maps::haproxy(lines, line).map_err(|fault| broken(&fault))? {
-                    Some(row) => row,
-                    None => return Ok(None),
-                }
+        if self.waiting.is_empty() {
+            let broken = |fault| Fault::new(format_args!("cannot read {} on: {fault}", self.name));
+            let next: std::io::Result<Option<Record>> = self.source.next();
+            let Some(Record { line, cells, found }) = next.map_err(broken)? else { return Ok(None) };
+            let (mut cells, mut found) = (cells, found.into_iter());
+            while let Some(one) = found.next() {
+                let link = one.and_then(|found| self.admitted(found));
+                let cells = if found.len() == 0 { std::mem::take(&mut cells) } else { cells.clone() };
+                self.waiting.push_back(Row { line, cells, link });
             }
-            Source::Csv { reader, lines, dialect } => {
-                let mut record = csv::ByteRecord::new();
-                if !reader.read_byte_record(&mut record).map_err(|fault| broken(&fault))? {
-                    return Ok(None);
-                }
-                let (end, inside) = (reader.position().byte(), record.as_slice());
-                let open = lines.open(end);
-                let inside = inside.iter().filter(|&&byte| byte == b'\n').count();
-                let inside = if open { inside - BEHIND.len() } else { inside };
-                let line = lines.first(end, inside as u64);
-                if open {
-                    open_row(line, &record, &self.meant)
-                } else {
-                    csv_row(line, &record, (&self.header, &self.meant), dialect.as_mut(), &self.domain)
-                }
-            }
-            Source::Jsonl { lines, line } => {
-                let mut text = Vec::new();
-                while text.trim_ascii().is_empty() {
-                    text.clear();
-                    *line += 1;
-                    if lines.take(MAX_LINE).read_until(b'\n', &mut text).map_err(|fault| broken(&fault))? == 0
-                    {
-                        return Ok(None);
-                    }
-                }
-                let whole = text.ends_with(b"\n") || (text.len() as u64) < MAX_LINE;
-                if !whole {
-                    let rest = lines.take(LONGEST).skip_until(b'\n').map_err(|fault| broken(&fault))?;
-                    if rest as u64 == LONGEST {
-                        return Err(broken(&too_long(&format!("line {line}"))));
-                    }
-                }
-                json_row(*line, &text, whole)
-            }
-        };
-        Ok(Some(self.check(row)))
+        }
+        Ok(self.waiting.pop_front())
     }
 
     /// What an import cannot do, whatever the server says.
-    fn check(&self, mut row: Row) -> Row {
-        let Ok(Some(link)) = &mut row.link else { return row };
-        let domain = std::mem::take(&mut link.domain);
+    fn admitted(&mut self, Found { mut link, place }: Found) -> Result<Link, Reason> {
         if !self.deleted && link.delete_time.take().is_some() {
-            row.link = Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
-        } else if !domain.is_empty() && domain != self.domain {
-            row.link = Err(("DOMAIN", format!("its domain is not {}: see --domain", self.domain)));
+            return Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
         }
-        row
+        self.lead(&mut link)?;
+        if self.is_own() {
+            alone(&mut link.code)?;
+            let domain = std::mem::take(&mut link.domain);
+            if !domain.is_empty() && domain != self.domain {
+                return Err(("DOMAIN", format!("its domain is not {}: see --domain", self.domain)));
+            }
+        } else {
+            self.hosts.admit(&place)?;
+            place.name().clone_into(&mut link.domain);
+        }
+        Ok(link)
+    }
+
+    /// linkr's own forms name a domain as linkr does.
+    fn is_own(&self) -> bool {
+        matches!(self.format, Format::Csv | Format::Jsonl)
+    }
+
+    /// A target that begins with `/` is on the host that the file was for.
+    fn lead(&self, link: &mut Link) -> Result<(), Reason> {
+        if !link.target.starts_with('/') {
+            return Ok(());
+        }
+        let Some(base) = &self.base else {
+            let why = "target is relative: --base URL says on which host it is".to_owned();
+            return Err(("INVALID", why));
+        };
+        let scheme = base.split_once("://").map_or("https", |(scheme, _)| scheme);
+        let front = if link.target.starts_with("//") { format!("{scheme}:") } else { base.clone() };
+        link.target.insert_str(0, &front);
+        Ok(())
     }
 }
 
-/// The first bytes as they stand there, and all that is meant: from behind a mark that says UTF-8.
-fn begin(mut source: impl Read + Send + 'static) -> std::io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
-    let mut start = Vec::new();
-    source.by_ref().take(MAGIC).read_to_end(&mut start)?;
-    let text = start.strip_prefix(MARK).unwrap_or(&start).to_vec();
-    let whole = BufReader::with_capacity(64 << 10, Cursor::new(text).chain(source));
-    Ok((start, Box::new(whole)))
+impl Source {
+    /// With what was decided, for people.
+    fn open(
+        source: Box<dyn BufRead + Send>,
+        first: &[u8],
+        format: Format,
+        columns: &[(String, String)],
+    ) -> Result<(Self, Vec<String>), String> {
+        let says = |what: &str| vec![what.to_owned()];
+        Ok(match format {
+            Format::NginxMap => (Self::Nginx(Nginx::new(source)), says(MAP)),
+            Format::HaproxyMap => (Self::Haproxy(Haproxy::new(source)), says(MAP)),
+            Format::Redirects => (Self::Site(Site::new(source)), says(redirects::SITE)),
+            Format::Jsonl => (Self::Jsonl(JsonLines::new(source)), Vec::new()),
+            Format::VercelJson => {
+                let mut text = Vec::new();
+                let length = source.take(LONGEST + 1).read_to_end(&mut text);
+                if length.map_err(|fault| fault.to_string())? as u64 > LONGEST {
+                    return Err(format!("it is longer than {LONGEST} bytes"));
+                }
+                let (rows, others) = redirects::vercel(&text)?;
+                let mut said = says(redirects::VERCEL);
+                if !others.is_empty() {
+                    said.push(format!("passed over: {}", others.join(", ")));
+                }
+                (Self::Vercel(rows), said)
+            }
+            format => {
+                let table = Table::open(source, first, format, columns)?;
+                let said = table.decided().into_iter().collect();
+                (Self::Table(table), said)
+            }
+        })
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<Record>> {
+        let row = match self {
+            Self::Table(table) => return Ok(table.next()?),
+            Self::Jsonl(lines) => lines.next()?,
+            Self::Nginx(map) => map.next()?,
+            Self::Haproxy(map) => map.next()?,
+            Self::Site(site) => site.next()?,
+            Self::Vercel(rows) => rows.pop_front(),
+        };
+        Ok(row.map(Record::from))
+    }
 }
 
-fn check_header(header: &[String]) -> Result<(), String> {
-    if is_json(header) {
-        return Ok(());
+/// The first line as it stands there, or its beginning, and all that is meant: from behind a mark that says UTF-8.
+fn begin(source: impl Read + Send + 'static) -> std::io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
+    let mut source = BufReader::with_capacity(64 << 10, source);
+    let mut first = Vec::new();
+    source.by_ref().take(MAX_FIRST).read_until(b'\n', &mut first)?;
+    let text = first.strip_prefix(MARK).unwrap_or(&first).to_vec();
+    Ok((first, Box::new(Cursor::new(text).chain(source))))
+}
+
+/// A code without the slash that stands before it in a path.
+fn alone(code: &mut String) -> Result<(), Reason> {
+    if code.contains("://") {
+        return Err(("INVALID", "code is a whole URL: give the code alone".to_owned()));
     }
-    for needed in ["code", "target"] {
-        if !header.iter().any(|column| column == needed) {
-            return Err(format!("its first line does not name the column '{needed}'"));
-        }
-    }
-    for (at, column) in header.iter().enumerate() {
-        if !known(column) {
-            return Err(format!("its column '{column}' is unknown; there are {}", FIELDS.join(", ")));
-        }
-        if header[..at].contains(column) {
-            return Err(format!("its column '{column}' is there twice"));
-        }
+    if code.len() > 1 && code.starts_with('/') {
+        code.remove(0);
     }
     Ok(())
 }
 
-fn known(field: &str) -> bool {
-    FIELDS.contains(&field) || OUTPUT_ONLY.contains(&field)
-}
-
-fn is_json(header: &[String]) -> bool {
-    header == [JSON_COLUMN]
-}
-
-/// The cells that mean something, as texts; of a file of rejected rows, as they stood in the first file.
-fn cells(record: &csv::ByteRecord, meant: &[bool]) -> Vec<String> {
-    let known = meant.iter().copied().chain(std::iter::repeat(true));
-    let cells = record.iter().zip(known).filter(|(_, meant)| *meant);
-    let cells = cells.map(|(cell, _)| String::from_utf8_lossy(cell));
-    match meant.contains(&false) {
-        true => cells.map(|cell| unguarded(&cell).to_owned()).collect(),
-        false => cells.map(std::borrow::Cow::into_owned).collect(),
-    }
-}
-
-fn csv_row(
-    line: u64,
-    record: &csv::ByteRecord,
-    (header, meant): (&[String], &[bool]),
-    dialect: Option<&mut Dialect>,
-    domain: &str,
-) -> Row {
-    let cells = cells(record, meant);
-    let link = if record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
-        Err(("NOT_UTF8", "is not UTF-8".to_owned()))
-    } else if record.len() != meant.len() {
-        let (count, plural) = (record.len(), if record.len() == 1 { "" } else { "s" });
-        Err(("COLUMNS", format!("has {count} column{plural}, the first line has {}", meant.len())))
-    } else if let Some(dialect) = dialect {
-        dialect.link(&cells, domain).map(Some)
-    } else if is_json(header) {
-        json_link(cells[0].as_bytes()).map(Some).map_err(|why| ("INVALID", why))
-    } else {
-        let mut link = Link::default();
-        let set = header.iter().zip(&cells).try_for_each(|(field, cell)| {
-            set_csv_cell(&mut link, field, cell).map_err(|why| ("INVALID", format!("{field} {why}")))
-        });
-        set.map(|()| Some(link))
+/// What stood in the file that these rows were rejected of.
+fn mended(source: Box<dyn BufRead + Send>, format: Format) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let all = statements(Box::new(source.take(LONGEST)))?;
+    let text = match format {
+        Format::VercelJson => format!("{{\"redirects\":[{}]}}", all.join(",\n")),
+        _ => all.join("\n"),
     };
-    Row { line, cells, link }
+    Ok(Box::new(Cursor::new(text.into_bytes())))
 }
 
-/// The end of a file that was cut, or everything behind a quote too many: never a link.
-fn open_row(line: u64, record: &csv::ByteRecord, meant: &[bool]) -> Row {
-    let mut cells = cells(record, meant);
-    if let Some(last) = cells.last_mut() {
-        last.truncate(last.len() - BEHIND.len());
-    }
-    let why = "has a quote that is still open at the end of the file: is the file whole?".to_owned();
-    Row { line, cells, link: Err(("UNCLOSED_QUOTE", why)) }
-}
-
-fn json_row(line: u64, text: &[u8], whole: bool) -> Row {
-    let link = if whole { json_link(text) } else { Err(format!("is longer than {MAX_LINE} bytes")) };
-    let cells = vec![String::from_utf8_lossy(text).trim_end().to_owned()];
-    Row { line, cells, link: link.map(Some).map_err(|why| ("INVALID", why)) }
-}
-
-fn json_link(text: &[u8]) -> Result<Link, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|fault| {
-        let fault = fault.to_string();
-        // Where it is in this one line would be read as a line of the file.
-        format!("is not JSON: {}", fault.rsplit_once(" at line ").map_or(&*fault, |(what, _)| what))
-    })?;
-    let object = value.as_object().ok_or("is not a JSON object")?;
-    let mut link = Link::default();
-    for (field, value) in object {
-        if !known(field) {
-            return Err(format!("its field '{field}' is unknown"));
+/// Whether somebody has to unpack the file first.
+fn packed(first: &[u8], name: &str) -> Result<(), Fault> {
+    for (magic, tool) in
+        [(&b"\x28\xb5\x2f\xfd"[..], "zstdcat"), (b"\x1f\x8b", "zcat"), (b"\xfd7zXZ", "xzcat")]
+    {
+        if first.starts_with(magic) {
+            return Err(Fault::new(format_args!(
+                "{name} is compressed: {tool} {name} | linkr import - --format csv"
+            )));
         }
-        set_json(&mut link, field, value).map_err(|why| format!("{field} {why}"))?;
     }
-    Ok(link)
+    if is_utf_16(first) {
+        return Err(Fault::new(format_args!(
+            "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format FORM"
+        )));
+    }
+    Ok(())
 }
 
 /// Counts what is read, for the progress bar.
@@ -318,7 +305,16 @@ mod tests {
     use super::*;
 
     fn rows(text: &'static [u8], format: Format) -> Result<Vec<Row>, Fault> {
-        let mut rows = Rows::open(Box::new(text), "FILE", "-", Ok(format))?;
+        rows_with(text, "-", format, &Reading::default())
+    }
+
+    fn rows_with(
+        text: &'static [u8],
+        domain: &str,
+        format: Format,
+        reading: &Reading,
+    ) -> Result<Vec<Row>, Fault> {
+        let mut rows = Rows::open(Box::new(text), "FILE", domain, reading, Ok(format))?;
         std::iter::from_fn(|| rows.next().transpose()).collect()
     }
 
@@ -339,7 +335,7 @@ mod tests {
             (8, "max_age is not a whole number"),
         ];
         assert_eq!(seen, want);
-        assert_eq!(rows[0].link.as_ref().unwrap().as_ref().unwrap().max_age, Some(1));
+        assert_eq!(rows[0].link.as_ref().unwrap().max_age, Some(1));
     }
 
     #[test]
@@ -396,11 +392,11 @@ mod tests {
         let text = b"line,reason,message,code,target\n4,INVALID,no,a,https://x\n5,COLUMNS,no,b\n";
         let good = rows(text, Format::Csv).unwrap();
         assert_eq!(good[0].cells, ["a", "https://x"]);
-        assert_eq!(good[0].link.as_ref().unwrap().as_ref().unwrap().target, "https://x");
+        assert_eq!(good[0].link.as_ref().unwrap().target, "https://x");
         assert_eq!((good[1].cells.len(), reason(&good[1])), (1, "has 4 columns, the first line has 5"));
         let text = b"line,reason,message,row\n4,INVALID,no,\"{\"\"code\"\":\"\"a\"\",\"\"target\"\":\"\"https://x\"\"}\"\n";
         let good = rows(text, Format::Csv).unwrap();
-        assert_eq!(good[0].link.as_ref().unwrap().as_ref().unwrap().code, "a");
+        assert_eq!(good[0].link.as_ref().unwrap().code, "a");
     }
 
     #[test]
@@ -411,15 +407,124 @@ mod tests {
             ("/a https://x;\n", Format::NginxMap),
             ("/a https://x\n", Format::HaproxyMap),
             ("keyword,url\na,https://x\n", Format::YourlsCsv),
+            ("code;target\na;https://x\n", Format::Csv),
+            ("go.example/a,https://x\n", Format::CloudflareCsv),
+            ("/a https://x\n", Format::Redirects),
+            ("{\"redirects\":[{\"source\":\"/a\",\"destination\":\"https://x\"}]}", Format::VercelJson),
         ] {
             for start in ["", "\u{feff}"] {
                 let rows = rows(format!("{start}{text}").leak().as_bytes(), format).unwrap();
-                let link = rows[0].link.as_ref().unwrap().as_ref().unwrap();
+                let link = rows[0].link.as_ref().unwrap();
                 assert_eq!((&*link.code, rows.len()), ("a", 1), "{start:?}{text}");
             }
         }
         let said = rows(b"\xff\xfec\0o\0", Format::Csv).err().unwrap().message().to_owned();
         assert!(said.contains("UTF-16: iconv"), "{said}");
+    }
+
+    /// Found by users: more than half of a museum's map led to paths of its own.
+    #[test]
+    fn a_relative_target_leads_to_the_base() {
+        let target = |target: &str, base: Option<&str>| {
+            let reading = Reading { base: base.map(str::to_owned), ..Reading::default() };
+            let text = format!("code,target\na,{target}\n").leak().as_bytes();
+            let row = rows_with(text, "-", Format::Csv, &reading).unwrap().remove(0);
+            row.link.map(|link| link.target).map_err(|(reason, _)| reason)
+        };
+        let base = Some("https://www.example");
+        for (given, want) in [
+            ("/x/y?a=1#f", "https://www.example/x/y?a=1#f"),
+            ("/", "https://www.example/"),
+            ("//b.example/x", "https://b.example/x"),
+            ("/%7Ea/../b", "https://www.example/%7Ea/../b"),
+            ("http://b.example/", "http://b.example/"),
+            ("x/y", "x/y"),
+            ("?a=1", "?a=1"),
+        ] {
+            assert_eq!(target(given, base).as_deref(), Ok(want));
+        }
+        assert_eq!(target("/x", None), Err("INVALID"));
+        assert_eq!(target("https://b.example/", None).as_deref(), Ok("https://b.example/"));
+    }
+
+    #[test]
+    fn what_spreadsheets_and_people_leave_behind() {
+        let codes = |text: &'static [u8]| {
+            let rows = rows(text, Format::Csv).unwrap();
+            let code = |row: &Row| row.link.as_ref().map_or_else(|(why, _)| *why, |_| "").to_owned();
+            rows.iter().map(|row| (row.line, code(row))).collect::<Vec<_>>()
+        };
+        let want = |lines: &[(u64, &str)]| {
+            lines.iter().map(|(line, why)| (*line, (*why).to_owned())).collect::<Vec<_>>()
+        };
+        let text = b"sep=;\r\ncode;target\r\na;https://x\r\nb;https://x;\r\n";
+        assert_eq!(codes(text), want(&[(3, ""), (4, "")]));
+        let text = b"code,target\na,https://x,, \nb,https://x,y\nc\n";
+        assert_eq!(codes(text), want(&[(2, ""), (3, "COLUMNS"), (4, "COLUMNS")]));
+        let text = b",code,target\n0,a,https://x\n,b,https://x\n";
+        assert_eq!(codes(text), want(&[(2, "COLUMNS"), (3, "")]));
+        let text = b"code,target\n/a,https://x\nhttps://go.example/b,https://x\n/,https://x\n";
+        assert_eq!(codes(text), want(&[(2, ""), (3, "INVALID"), (4, "")]));
+        let taken = rows(b"code,target\n/a/b,https://x\n", Format::Csv).unwrap();
+        assert_eq!(taken[0].link.as_ref().unwrap().code, "a/b");
+    }
+
+    #[test]
+    fn a_line_that_means_several_links_is_as_many_rows() {
+        let text = b"id,custom_bitlinks,long_url\nbit.ly/1,\"[\"\"bit.ly/a\"\",\"\"b.test/b\"\"]\",https://x\nbit.ly/2,,https://x\n";
+        let rows = rows(text, Format::BitlyCsv).unwrap();
+        let seen: Vec<(u64, &str)> = rows
+            .iter()
+            .map(|row| (row.line, row.link.as_ref().map_or_else(|(why, _)| *why, |link| link.code.as_str())))
+            .collect();
+        assert_eq!(seen, [(2, "1"), (2, "a"), (2, "DOMAIN"), (3, "2")]);
+        assert!(rows.iter().all(|row| row.cells.len() == 3));
+        assert_eq!(rows[0].link.as_ref().unwrap().domain, "bit.ly", "where conform asks for it");
+    }
+
+    #[test]
+    fn names_of_columns_are_for_tables_without_a_form_of_their_own() {
+        let reading = Reading { columns: vec![("code".into(), "slug".into())], ..Reading::default() };
+        let taken = rows_with(b"slug,target\na,https://x\n", "-", Format::Csv, &reading).unwrap();
+        assert_eq!(taken[0].link.as_ref().unwrap().code, "a");
+        for format in [Format::Jsonl, Format::NginxMap, Format::ShlinkCsv, Format::CloudflareCsv] {
+            let said = rows_with(b"x", "-", format, &reading).err().unwrap().message().to_owned();
+            assert!(said.starts_with("--columns is for --format csv"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_a_header_and_its_rejected_rows() {
+        let reason = |row: &Row| row.link.as_ref().err().map(|(reason, _)| *reason);
+        let list = rows(b"go.example/a,https://x\ngo.example/b,https://x,302,,TRUE\n", Format::CloudflareCsv)
+            .unwrap();
+        assert_eq!(
+            (list[0].line, reason(&list[0]), list[1].line, reason(&list[1])),
+            (1, None, 2, Some("LACKING"))
+        );
+        let text = b"line,reason,message,source_url,target_url,status_code\n2,LACKING,no,go.example/b,https://x,302\n";
+        let mended = rows(text, Format::CloudflareCsv).unwrap();
+        assert_eq!((mended.len(), mended[0].link.as_ref().unwrap().status), (1, 302));
+    }
+
+    #[test]
+    fn rejected_statements_can_be_mended() {
+        for (format, cells) in [
+            (Format::NginxMap, "2,INVALID,no,/a https://x;\n3,INVALID,no,\"/b \"\"https://y\"\";\"\n"),
+            (Format::HaproxyMap, "2,INVALID,no,/a https://x\n3,KEY,no,/b https://y\n"),
+            (Format::Redirects, "2,INVALID,no,/a https://x 301\n3,PATTERN,no,/b https://y\n"),
+            (
+                Format::VercelJson,
+                "2,INVALID,no,\"{\"\"source\"\":\"\"/a\"\",\"\"destination\"\":\"\"https://x\"\"}\"\n\
+                 3,INVALID,no,\"{\"\"source\"\":\"\"/b\"\",\"\"destination\"\":\"\"https://y\"\"}\"\n",
+            ),
+        ] {
+            let text = format!("line,reason,message,statement\n{cells}").leak().as_bytes();
+            let rows = rows(text, format).unwrap();
+            let links: Vec<_> = rows.iter().map(|row| row.link.as_ref().unwrap()).collect();
+            let links: Vec<_> = links.iter().map(|link| (link.code.as_str(), link.target.as_str())).collect();
+            assert_eq!(links, [("a", "https://x"), ("b", "https://y")], "{format:?}");
+        }
     }
 
     #[test]
@@ -430,9 +535,13 @@ mod tests {
             ("", Format::Jsonl),
             ("", Format::NginxMap),
             ("", Format::HaproxyMap),
+            ("", Format::Redirects),
+            ("{", Format::VercelJson),
+            ("", Format::CloudflareCsv),
         ] {
             let source = Box::new(head.as_bytes().chain(std::io::repeat(b'x')));
-            let rows = Rows::open(source, "FILE", "-", Ok(format)).and_then(|mut rows| rows.next());
+            let rows = Rows::open(source, "FILE", "-", &Reading::default(), Ok(format))
+                .and_then(|mut rows| rows.next());
             let said = rows.err().unwrap().message().to_owned();
             assert!(said.contains("FILE") && said.contains("is longer than"), "{head:?}: {said}");
         }
@@ -450,12 +559,15 @@ mod tests {
     fn a_file_that_cannot_be_imported_at_all() {
         for (text, want) in [
             (&b"\x28\xb5\x2f\xfdrest"[..], "FILE is compressed: zstdcat FILE | linkr import - --format csv"),
-            (b"code,url\n", "cannot read FILE: its first line does not name the column 'target'"),
-            (b"", "cannot read FILE: its first line does not name the column 'code'"),
+            (
+                b"code,url\n",
+                "cannot read FILE: its first line does not name the column 'target': --columns target=NAME",
+            ),
+            (b"", "cannot read FILE: its first line does not name the column 'code': --columns code=NAME"),
             (b"code,target,code\n", "cannot read FILE: its column 'code' is there twice"),
         ] {
             let fault = rows(text, Format::Csv).err().unwrap();
-            assert_eq!(fault.message(), want);
+            assert!(fault.message().starts_with(want), "{}", fault.message());
         }
         let fault = rows(b"code,target,x\n", Format::Csv).err().unwrap();
         assert!(fault.message().contains("its column 'x' is unknown"));

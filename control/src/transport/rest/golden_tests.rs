@@ -132,8 +132,10 @@ fn as_sent(message: &mut DynamicMessage) {
             }
         }
         "LinkChange" => {
+            let shape = shape("linkr.v1.LinkChange").unwrap();
+            let without = &shape.member("link").unwrap().rule.without;
             if let Some(Given::Message(link)) = message.get_field_by_name_mut("link") {
-                for name in ["title", "tags", "note"] {
+                for name in without {
                     link.clear_field_by_name(name);
                 }
             }

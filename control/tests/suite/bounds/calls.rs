@@ -53,6 +53,7 @@ const FIELDS: &[(&str, Names)] = &[
     ("page_token", Names::Token),
     ("target", Names::Target),
     ("domain", Names::Host),
+    ("short_url", Names::Nothing),
     ("etag", Names::Etag),
     ("revision", Names::Revision),
     // Codes are of the domain that is named beside them; the rest is text for people, or of this request alone.
@@ -62,6 +63,7 @@ const FIELDS: &[(&str, Names)] = &[
     ("title", Names::Nothing),
     ("tags", Names::Nothing),
     ("note", Names::Nothing),
+    ("external_id", Names::Nothing),
     ("request_id", Names::Nothing),
     ("filter", Names::Nothing),
     ("order_by", Names::Nothing),

@@ -29,6 +29,7 @@ const OWN: &[Fault] = &[
     Fault::EdgeConnected(String::new()),
     Fault::Exists(String::new()),
     Fault::CodeDeleted { name: String::new(), until: 0 },
+    Fault::ExternalIdTaken { id: String::new(), name: String::new() },
     Fault::EtagMismatch,
     Fault::IdempotencyMismatch,
     Fault::NotJson,

@@ -41,8 +41,10 @@ pub struct Line {
     pub value: Value,
     /// … by this commit …
     pub commit: u32,
-    /// … and leads here, or did when it was deleted.
+    /// … leads here, or did when it was deleted …
     pub mark: Option<u32>,
+    /// … and has, or had, the external id of this number.
+    pub id: usize,
 }
 
 /// A write that was committed.
@@ -121,7 +123,7 @@ impl Branch {
     /// What a key is at a seq.
     pub fn at(&self, key: usize, seq: Seq) -> Line {
         let line = self.keys[key].iter().rev().find(|line| line.seq <= seq);
-        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX, mark: None })
+        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX, mark: None, id: 0 })
     }
 
     /// The last change of the transaction that one at `seq` or before belongs to, so that none is split.
@@ -133,16 +135,16 @@ impl Branch {
         (0..=seq).rev().find(|seq| !splits(seq)).unwrap_or(0)
     }
 
-    /// Every key as the log alone tells it, and when its tombstone was made.
+    /// Every key as the log and what was written with it tell it, and when its tombstone was made.
     pub fn seen(&self, commits: &[Commit]) -> Vec<State> {
         let of = |lines: &Vec<Line>| {
             let Some(line) = lines.last() else { return State::None };
-            let (version, mark) = (line.seq, line.mark.unwrap_or(u32::MAX));
+            let (version, mark, id) = (line.seq, line.mark.unwrap_or(u32::MAX), line.id);
             match line.value {
                 Value::None => State::None,
-                Value::Live | Value::Bad => State::Live { version, mark },
+                Value::Live | Value::Bad => State::Live { version, mark, id },
                 Value::Deleted => {
-                    State::Deleted { version, mark, at: commits[line.commit as usize].acked as i64 }
+                    State::Deleted { version, mark, id, at: commits[line.commit as usize].acked as i64 }
                 }
             }
         };
@@ -301,6 +303,7 @@ impl Store {
             }
             let key = Self::number(&change.key);
             let mark = if write.purge { None } else { mark::of(&write.row.link) };
+            let id = mark::number_of(&write.row.info.external_id);
             let value = match (newer, write.purge, write.row.delete_time) {
                 (Some(Newer::Record), ..) => Value::Bad,
                 (_, true, _) => Value::None,
@@ -315,7 +318,7 @@ impl Store {
             self.append(Row { change, commit, kept: Kept::of(write), answered });
             let acked = now;
             let (branch, lost, propagated, blind) = (self.current, false, None, [0; EDGES]);
-            self.branches[branch].keys[key].push(Line { seq, value, commit, mark });
+            self.branches[branch].keys[key].push(Line { seq, value, commit, mark, id });
             self.commits.push(Commit { key, branch, seq, acked, lost, propagated, blind });
             self.by_key[key].push(commit);
             last = Some(commit);
