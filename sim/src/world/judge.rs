@@ -159,9 +159,10 @@ impl World {
                 self.now
             )
         };
-        // An answer from before a reset may be of an older history; one that is marked fresh may not.
+        // An answer from before a reset may be of an older history; one that is marked fresh may not. Where several share
+        // what it says it is of the oldest: nothing tells that more was seen.
         let found = self.earliest(own, key, 0, answer).map(|at| (own, at)).or_else(|| {
-            let others = (0..self.store.branches.len()).rev().filter(|_| tier == Tier::Stale);
+            let others = (0..self.store.branches.len()).filter(|_| tier == Tier::Stale);
             others.filter_map(|branch| self.earliest(branch, key, 0, answer).map(|at| (branch, at))).next()
         });
         let Some((branch, first)) = found else {
@@ -205,7 +206,7 @@ impl World {
                 from(other).and_then(|least| self.earliest(other, key, least, answer)).map(|at| (other, at))
             };
             // What was not confirmed since a reset may be of any history before.
-            let older = (0..self.store.branches.len()).rev().filter(|_| tier == Tier::Stale);
+            let older = (0..self.store.branches.len()).filter(|_| tier == Tier::Stale);
             let Some(low) = std::iter::once(branch).chain(older).find_map(fits) else {
                 let why =
                     seen(format!("at {least} of history {:?} or later", self.store.branches[before].epoch));
