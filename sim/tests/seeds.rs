@@ -8,7 +8,7 @@ const STEPS: u64 = 1_000;
 /// About a minute on two cores in the profile of the tests.
 const SEEDS: u64 = 60_000;
 /// Within so many seeds each rule is missed.
-const WITHIN: u64 = 20_000;
+const WITHIN: u64 = 25_000;
 
 fn good(sum: &Sum, what: &str) {
     if let Some((seed, failure)) = &sum.failed {
@@ -102,7 +102,7 @@ fn a_rule_that_is_off_is_missed() {
     }
 }
 
-/// Each within 20,000 seeds. Minutes: `LINKR_LONG=1`.
+/// Each within 25,000 seeds. Minutes: `LINKR_LONG=1`.
 #[test]
 fn every_rule_that_is_off_is_missed() {
     if std::env::var_os("LINKR_LONG").is_none() {
