@@ -27,10 +27,10 @@ load:
 compare:
 	cargo run --quiet --locked --package xtask -- compare $(ARGS)
 
-# Real processes under faults, judged from outside, in the long form (about 20 minutes); ARGS go to the first.
+# Real processes under faults, judged from outside, in the long form (about an hour); ARGS go to the first.
 .PHONY: trials
 trials:
-	cargo build --release --locked --package cli --package trials
+	cargo build --release --locked --package cli --package trials --package loadtest
 	target/release/linkr-trials run --json target/trials.json $(ARGS)
 	target/release/linkr-trials run --stack production --controls 2 --trials 5 --window 3000 --json target/production.json
 	target/release/linkr-trials run --stack cluster --controls 2 --trials 5 --window 3000 --json target/cluster.json \
@@ -42,7 +42,6 @@ trials:
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
 	target/release/linkr-trials clicks
-	target/release/linkr-trials redis
 	target/release/linkr-trials storm
 	target/release/linkr-trials bulk
 
