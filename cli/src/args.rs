@@ -194,7 +194,7 @@ impl Front {
     }
 }
 
-/// What a server is behind.
+/// The proxies in front of a server.
 #[derive(Args, Clone)]
 pub struct Behind {
     /// Where the proxies in front are, as networks such as 10.0.0.0/8: what they say of clients by the PROXY protocol and,
@@ -318,7 +318,7 @@ pub struct Up {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
-    /// What is in front.
+    /// The proxies in front of the server.
     #[command(flatten)]
     pub behind: Behind,
     /// The copy between them.
@@ -360,7 +360,7 @@ pub struct Edge {
     /// The reading half.
     #[command(flatten)]
     pub front: Front,
-    /// What is in front.
+    /// The proxies in front of the server.
     #[command(flatten)]
     pub behind: Behind,
     /// The copy that is asked before control.
@@ -386,7 +386,7 @@ pub struct Control {
     /// The writing half.
     #[command(flatten)]
     pub back: Back,
-    /// What is in front.
+    /// The proxies in front of the server.
     #[command(flatten)]
     pub behind: Behind,
     /// Where a copy is kept for the edges.

@@ -37,12 +37,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// As it is given.
+    /// The name of the format in `--format`.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whether it has no columns.
+    /// Whether a file of this format is made of statements, and so has no columns.
     pub fn is_of_statements(self) -> bool {
         matches!(self, Self::NginxMap | Self::HaproxyMap | Self::Redirects | Self::VercelJson)
     }

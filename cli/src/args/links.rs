@@ -36,7 +36,7 @@ pub enum LinkCommand {
         /// A target that is a short link itself is replaced by what that leads to, instead of being refused
         #[arg(long)]
         flatten: bool,
-        /// That the same link is there already is no error: it is shown. One that answers otherwise is
+        /// Show the link that is there already if it answers the same; a link that answers otherwise is still an error
         #[arg(long, requires = "code")]
         same_ok: bool,
         /// Makes a retry safe: the same id answers as the first time
@@ -266,7 +266,7 @@ pub struct Changes {
     /// For people
     #[arg(long)]
     note: Option<String>,
-    /// What another system calls it; one link of a domain has it
+    /// The name of the link in another system; no two links of a domain have the same
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
 }

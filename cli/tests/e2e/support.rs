@@ -168,17 +168,19 @@ impl Linkr {
     /// Starts a server and waits until it has printed all of `wanted`.
     pub fn start(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
         set_up(&mut command, dir);
-        let stderr = dir.path().join("stderr");
-        let process = services::Process::hear(&command, &stderr, wanted);
-        Self { process: process.unwrap_or_else(|fault| panic!("{fault}")), stderr }
+        Self::started(dir, |stderr| services::Process::hear(&command, stderr, wanted))
     }
 
     /// The same with the rights of this thread.
     pub fn start_here(mut command: Command, dir: &Dir, wanted: &[&str]) -> Self {
         set_up(&mut command, dir);
+        Self::started(dir, |stderr| services::Process::hear_here(command, stderr, wanted))
+    }
+
+    fn started(dir: &Dir, start: impl FnOnce(&Path) -> Result<services::Process, services::Fault>) -> Self {
         let stderr = dir.path().join("stderr");
-        let process = services::Process::hear_here(command, &stderr, wanted);
-        Self { process: process.unwrap_or_else(|fault| panic!("{fault}")), stderr }
+        let process = start(&stderr).unwrap_or_else(|fault| panic!("{fault}"));
+        Self { process, stderr }
     }
 
     /// What it printed behind a word.

@@ -22,7 +22,7 @@ const LONGEST_HEAD: u64 = 16 << 10;
 pub struct Edge {
     /// Host and port.
     address: String,
-    /// As a `Host` field says it.
+    /// The value of the `Host` field.
     host: String,
     tls: Option<Tls>,
 }
@@ -32,7 +32,7 @@ struct Tls {
     name: ServerName<'static>,
 }
 
-/// What a request is answered with.
+/// The parts of an edge's answer that a file says something about.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
