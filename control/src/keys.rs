@@ -143,8 +143,15 @@ impl Known {
         self.expire_time.is_some_and(|at| at <= self.clock.now())
     }
 
-    /// It may not be used any more, and somebody shows it. That is told: whoever changed its end does not see it otherwise.
+    /// As [`Known::tell`], to whoever shows it.
     fn refused(&self, why: &'static str) -> Fault {
+        self.tell(why);
+        Fault::Unauthenticated(why)
+    }
+
+    /// It may not be used any more, and somebody shows it, or showed it before a call that goes on. That is told: whoever
+    /// changed its end does not see it otherwise.
+    pub fn tell(&self, why: &'static str) {
         let (now, told) = (self.clock.now(), self.told.load(Relaxed));
         if now - told >= TELL_MS && self.told.compare_exchange(told, now, Relaxed, Relaxed).is_ok() {
             let (key_id, edge) = (&*self.principal, self.edge.as_deref());
@@ -153,7 +160,6 @@ impl Known {
                 "who showed this is not let in: he needs another key (linkr keys create) or certificate"
             );
         }
-        Fault::Unauthenticated(why)
     }
 
     /// It is used now.

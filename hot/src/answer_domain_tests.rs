@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{DomainEntry, Domains, Rules, Stored};
-use link::{Class, Domain, DomainId, DomainRules, Epoch, Link, LinkParts, Target};
+use link::{Class, Domain, DomainId, DomainRules, Epoch, Link, LinkParts, Target, Terms};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -230,10 +230,8 @@ fn a_domain_made_between_question_and_answer_fails_no_normal_link() {
 #[test]
 fn what_origin_tells_a_blind_edge_may_be_of_a_domain_that_it_does_not_know() {
     let edge = Edge::new(|_| ());
-    let strict = LinkParts {
-        class: Class::Strict,
-        ..LinkParts::to(Target::stored(b"https://default.example/").unwrap())
-    };
+    let terms = Terms { class: Class::Strict, ..Terms::default() };
+    let strict = LinkParts::on(terms, Target::stored(b"https://default.example/").unwrap());
     let strict = Stored::Live(Link::new(strict).unwrap());
     edge.set.apply(&key(DomainId::DEFAULT, "s"), 4, Some(&strict));
     edge.set.freshen(NOW - 5_000);

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::Stored;
-use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Status, Target};
+use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Status, Target, Terms};
 use proptest::prelude::*;
 
 const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 
 fn link(target: &str) -> Stored {
-    let parts =
-        LinkParts { query: QueryPolicy::Append, ..LinkParts::to(Target::stored(target.as_bytes()).unwrap()) };
+    let terms = Terms { query: QueryPolicy::Append, ..Terms::default() };
+    let parts = LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap());
     Stored::Live(Link::new(parts).unwrap())
 }
 
@@ -42,7 +42,7 @@ fn set() -> Set {
     set.apply(b"\0\0\0\0gone", 2, Some(&Stored::Deleted));
     set.apply(b"\0\0\0\0broken", 3, Some(&Stored::Quarantined));
     let target = Target::stored(b"https://s.example/").unwrap();
-    let strict = LinkParts { class: Class::Strict, ..LinkParts::to(target) };
+    let strict = LinkParts::on(Terms { class: Class::Strict, ..Terms::default() }, target);
     set.apply(b"\0\0\0\0strict", 4, Some(&Stored::Live(Link::new(strict).unwrap())));
     set.set_complete();
     set
@@ -138,7 +138,7 @@ fn a_redirect_that_keeps_the_method_is_for_post_and_put_too_and_ends_with_conten
     let set = set();
     for (code, status) in [("t", Status::TemporaryRedirect), ("p", Status::PermanentRedirect)] {
         let target = Target::stored(b"https://s.example/").unwrap();
-        let parts = LinkParts { status, max_age: Some(1), ..LinkParts::to(target) };
+        let parts = LinkParts::on(Terms { status, max_age: Some(1), ..Terms::default() }, target);
         let key = [b"\0\0\0\0", code.as_bytes()].concat();
         set.apply(&key, 5, Some(&Stored::Live(Link::new(parts).unwrap())));
     }

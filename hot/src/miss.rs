@@ -59,7 +59,7 @@ fn stale(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
         Found::Absent(Absence::Unknown) => return Judgement::Ask,
         // Of another history, perhaps: not even the set's completeness speaks for it.
         Found::Absent(Absence::Certain) if !held.confirmed => return Judgement::Ask,
-        Found::Live(link) if link.class != Class::Inherit => link.class,
+        Found::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
         _ => policy.class,
     };
     let strict = class == Class::Strict && !off(Rule::StrictBlind);
@@ -122,7 +122,7 @@ impl Hunt {
 mod tests {
     use super::*;
     use crate::Stored;
-    use link::{Link, LinkParts, Target};
+    use link::{Link, LinkParts, Target, Terms};
 
     fn held(found: Found<'_>, confirmed: bool) -> Held<'_> {
         Held { found, confirmed, version: 1, as_of: 1 }
@@ -130,7 +130,7 @@ mod tests {
 
     fn live(class: Class) -> Stored {
         let target = Target::stored(b"https://a.example/").unwrap();
-        Stored::Live(Link::new(LinkParts { class, ..LinkParts::to(target) }).unwrap())
+        Stored::Live(Link::new(LinkParts::on(Terms { class, ..Terms::default() }, target)).unwrap())
     }
 
     #[test]

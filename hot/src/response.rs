@@ -267,13 +267,13 @@ fn push_number(out: &mut Vec<u8>, mut number: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link::{Answer, Ask, Link, LinkParts, Target, redirect};
+    use link::{Answer, Ask, Link, LinkParts, Target, Terms, redirect};
 
     const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 
-    fn redirected(change: impl FnOnce(&mut LinkParts), extra: &Extra<'_>) -> String {
+    fn redirected(change: impl FnOnce(&mut Terms), extra: &Extra<'_>) -> String {
         let mut parts = LinkParts::to(Target::stored(b"https://a.example/x").unwrap());
-        change(&mut parts);
+        change(&mut parts.terms);
         let link = Link::new(parts).unwrap();
         let Answer::To(to) = redirect(&link.as_ref(), Ask::default(), 0) else { panic!() };
         let mut out = Vec::new();

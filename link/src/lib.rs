@@ -16,7 +16,7 @@ pub use change::{Change, ChangeKind, State, Versioned};
 pub use code::{Alphabet, Code, CodeFault, generated, is_code, is_reserved};
 pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
 pub use key::{Key, KeyFault};
-pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status};
+pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status, Terms};
 pub use position::{Epoch, Position, Seq};
 pub use redirect::{Answer, Ask, To, redirect};
 #[cfg(feature = "given")]

@@ -82,12 +82,10 @@ impl Class {
     pub const ALL: [Self; 3] = [Self::Inherit, Self::Normal, Self::Strict];
 }
 
-/// What a link is made of, before the rules between the parts were checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkParts {
-    /// Where it leads.
-    pub target: Target,
-    /// How.
+/// How a link leads to its target: what a redirect needs of it beside that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The status of the answer.
     pub status: Status,
     /// What happens to a visitor's query.
     pub query: QueryPolicy,
@@ -101,6 +99,15 @@ pub struct LinkParts {
     pub not_before: Option<i64>,
     /// Unix milliseconds from which on it answers 410.
     pub expire: Option<i64>,
+}
+
+/// What a link is made of, before the rules between the parts were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkParts {
+    /// Where it leads.
+    pub target: Target,
+    /// How.
+    pub terms: Terms,
     /// Fields of a newer record layout that this program does not know, kept byte for byte.
     pub unknown: Box<[u8]>,
 }
@@ -108,17 +115,12 @@ pub struct LinkParts {
 impl LinkParts {
     /// A link to `target` with every default.
     pub fn to(target: Target) -> Self {
-        Self {
-            target,
-            status: Status::default(),
-            query: QueryPolicy::default(),
-            class: Class::default(),
-            disabled: false,
-            max_age: None,
-            not_before: None,
-            expire: None,
-            unknown: Box::default(),
-        }
+        Self { target, terms: Terms::default(), unknown: Box::default() }
+    }
+
+    /// A link to `target` on these terms.
+    pub fn on(terms: Terms, target: Target) -> Self {
+        Self { terms, ..Self::to(target) }
     }
 }
 
@@ -146,14 +148,15 @@ impl Link {
     /// # Errors
     /// The rule that the parts break.
     pub fn new(parts: LinkParts) -> Result<Self, LinkFault> {
-        let permanent = matches!(parts.status, Status::MovedPermanently | Status::PermanentRedirect);
-        if permanent && parts.max_age.is_none() {
+        let Terms { status, max_age, not_before, expire, .. } = parts.terms;
+        let permanent = matches!(status, Status::MovedPermanently | Status::PermanentRedirect);
+        if permanent && max_age.is_none() {
             return Err(LinkFault::PermanentWithoutLifetime);
         }
-        if parts.max_age.is_some_and(|seconds| seconds > Self::MAX_AGE) {
+        if max_age.is_some_and(|seconds| seconds > Self::MAX_AGE) {
             return Err(LinkFault::MaxAgeTooLong);
         }
-        if parts.not_before.zip(parts.expire).is_some_and(|(from, to)| to <= from) {
+        if not_before.zip(expire).is_some_and(|(from, to)| to <= from) {
             return Err(LinkFault::NeverValid);
         }
         Ok(Self(parts))
@@ -177,17 +180,7 @@ impl Link {
 
     /// What a redirect needs of it.
     pub fn as_ref(&self) -> LinkRef<'_> {
-        let parts = &self.0;
-        LinkRef {
-            target: parts.target.as_bytes(),
-            status: parts.status,
-            query: parts.query,
-            class: parts.class,
-            disabled: parts.disabled,
-            max_age: parts.max_age,
-            not_before: parts.not_before,
-            expire: parts.expire,
-        }
+        LinkRef { target: self.0.target.as_bytes(), terms: self.0.terms }
     }
 }
 
@@ -197,20 +190,8 @@ impl Link {
 pub struct LinkRef<'a> {
     /// Bytes of a [`Target`].
     pub target: &'a [u8],
-    /// See [`LinkParts::status`].
-    pub status: Status,
-    /// See [`LinkParts::query`].
-    pub query: QueryPolicy,
-    /// See [`LinkParts::class`].
-    pub class: Class,
-    /// See [`LinkParts::disabled`].
-    pub disabled: bool,
-    /// See [`LinkParts::max_age`].
-    pub max_age: Option<u32>,
-    /// See [`LinkParts::not_before`].
-    pub not_before: Option<i64>,
-    /// See [`LinkParts::expire`].
-    pub expire: Option<i64>,
+    /// See [`LinkParts::terms`].
+    pub terms: Terms,
 }
 
 impl LinkFault {
@@ -244,23 +225,19 @@ impl std::error::Error for LinkFault {}
 mod tests {
     use super::*;
 
-    fn parts() -> LinkParts {
-        LinkParts::to(Target::stored(b"https://example.com/").unwrap())
-    }
-
     #[test]
     fn rules_between_the_parts() {
-        let with = |change: fn(&mut LinkParts)| {
-            let mut parts = parts();
-            change(&mut parts);
+        let with = |change: fn(&mut Terms)| {
+            let mut parts = LinkParts::to(Target::stored(b"https://example.com/").unwrap());
+            change(&mut parts.terms);
             Link::new(parts).map(|_| ())
         };
         assert_eq!(with(|_| ()), Ok(()));
-        assert_eq!(with(|p| p.status = Status::PermanentRedirect), Err(LinkFault::PermanentWithoutLifetime));
-        assert_eq!(with(|p| (p.status, p.max_age) = (Status::MovedPermanently, Some(60))), Ok(()));
-        assert_eq!(with(|p| p.max_age = Some(Link::MAX_AGE + 1)), Err(LinkFault::MaxAgeTooLong));
-        assert_eq!(with(|p| (p.not_before, p.expire) = (Some(5), Some(5))), Err(LinkFault::NeverValid));
-        assert_eq!(with(|p| (p.not_before, p.expire) = (Some(5), Some(6))), Ok(()));
+        assert_eq!(with(|t| t.status = Status::PermanentRedirect), Err(LinkFault::PermanentWithoutLifetime));
+        assert_eq!(with(|t| (t.status, t.max_age) = (Status::MovedPermanently, Some(60))), Ok(()));
+        assert_eq!(with(|t| t.max_age = Some(Link::MAX_AGE + 1)), Err(LinkFault::MaxAgeTooLong));
+        assert_eq!(with(|t| (t.not_before, t.expire) = (Some(5), Some(5))), Err(LinkFault::NeverValid));
+        assert_eq!(with(|t| (t.not_before, t.expire) = (Some(5), Some(6))), Ok(()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a link answers: the rules of RFC 9110 and RFC 9111 as docs/http.md states them.
 
-use crate::{LinkRef, QueryPolicy, Status};
+use crate::{LinkRef, QueryPolicy, Status, Terms};
 
 /// What a visitor brings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,23 +35,17 @@ pub struct To<'a> {
 /// The answer of `link` to `ask` at `now`, in Unix milliseconds.
 #[inline]
 pub fn redirect<'a>(link: &LinkRef<'a>, ask: Ask<'a>, now: i64) -> Answer<'a> {
-    if link.disabled || link.expire.is_some_and(|at| at <= now) {
+    let Terms { status, query: policy, class: _, disabled, max_age, not_before, expire } = link.terms;
+    if disabled || expire.is_some_and(|at| at <= now) {
         return Answer::Gone;
     }
-    if link.not_before.is_some_and(|at| at > now) {
+    if not_before.is_some_and(|at| at > now) {
         return Answer::NotYet;
     }
     // Never past the expiry: a browser must not keep what the edge would refuse. Rounded down.
-    let left =
-        link.expire.map_or(u32::MAX, |at| u32::try_from(at.saturating_sub(now) / 1000).unwrap_or(u32::MAX));
-    let query = ask.query.filter(|query| link.query != QueryPolicy::Drop && !query.is_empty());
-    Answer::To(To {
-        status: link.status,
-        max_age: link.max_age.unwrap_or(0).min(left),
-        target: link.target,
-        query,
-        policy: link.query,
-    })
+    let left = expire.map_or(u32::MAX, |at| u32::try_from(at.saturating_sub(now) / 1000).unwrap_or(u32::MAX));
+    let query = ask.query.filter(|query| policy != QueryPolicy::Drop && !query.is_empty());
+    Answer::To(To { status, max_age: max_age.unwrap_or(0).min(left), target: link.target, query, policy })
 }
 
 impl To<'_> {
@@ -151,14 +145,14 @@ mod tests {
     use super::*;
     use crate::{Link, LinkParts, Target};
 
-    fn link(target: &str, change: impl FnOnce(&mut LinkParts)) -> Link {
+    fn link(target: &str, change: impl FnOnce(&mut Terms)) -> Link {
         let mut parts = LinkParts::to(Target::stored(target.as_bytes()).unwrap());
-        change(&mut parts);
+        change(&mut parts.terms);
         Link::new(parts).unwrap()
     }
 
     fn location(target: &str, policy: QueryPolicy, query: Option<&str>) -> String {
-        let link = link(target, |parts| parts.query = policy);
+        let link = link(target, |terms| terms.query = policy);
         let Answer::To(to) = redirect(&link.as_ref(), Ask { query: query.map(str::as_bytes) }, 0) else {
             panic!("no redirect")
         };

@@ -38,6 +38,13 @@ pub fn shape(full_name: &str) -> Option<&'static Shape> {
     SHAPES.get(full_name)
 }
 
+/// The names of the fields that a caller may set in what there is already, in the order of the message.
+pub fn settable(full_name: &str) -> Vec<&'static str> {
+    shape(full_name).map_or_else(Vec::new, |shape| {
+        shape.settable().into_iter().map(|member| member.name.as_str()).collect()
+    })
+}
+
 /// A call, and what it asks for.
 #[derive(Debug)]
 pub struct Call {

@@ -14,7 +14,7 @@
 //! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
 
 use bytes::Bytes;
-use link::{Class, Link, LinkParts, LinkRef, QueryPolicy, Seq, State, Status, Target, Versioned};
+use link::{Class, Link, LinkParts, LinkRef, QueryPolicy, Seq, State, Status, Target, Terms, Versioned};
 
 pub const LAYOUT: u8 = 1;
 pub const HEAD: usize = 13;
@@ -78,10 +78,9 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
         out.extend_from_slice(&TOMBSTONE.to_be_bytes());
         return;
     };
-    let flags = link.status as u16
-        | (link.query as u16) << 3
-        | (link.class as u16) << 5
-        | if link.disabled { DISABLED } else { 0 };
+    let Terms { status, query, class, disabled, max_age, not_before, expire } = link.terms;
+    let flags =
+        status as u16 | (query as u16) << 3 | (class as u16) << 5 | if disabled { DISABLED } else { 0 };
     out.extend_from_slice(&flags.to_be_bytes());
     let mut unknown = fields(unknown).peekable();
     let mut put = |tag: u8, value: Option<&[u8]>| {
@@ -96,9 +95,9 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
         }
     };
     put(TARGET, Some(link.target));
-    put(MAX_AGE, link.max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
-    put(NOT_BEFORE, link.not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
-    put(EXPIRE, link.expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(MAX_AGE, max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    put(NOT_BEFORE, not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(EXPIRE, expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
     put(END, None);
 }
 
@@ -152,23 +151,25 @@ pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
 fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     use RecordFault::{Malformed, TooNew};
     let pick = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
-    let (mut target, mut max_age, mut not_before, mut expire) = (None, None, None, None);
-    let (mut unknown, mut last) = (Vec::new(), 0);
+    let mut terms = Terms {
+        status: *Status::ALL.get(pick(0, 7)).ok_or(Malformed("status"))?,
+        query: *QueryPolicy::ALL.get(pick(3, 3)).ok_or(Malformed("query policy"))?,
+        class: *Class::ALL.get(pick(5, 3)).ok_or(Malformed("class"))?,
+        disabled: flags & DISABLED != 0,
+        ..Terms::default()
+    };
+    let (mut target, mut unknown, mut last) = (None, Vec::new(), 0);
     let mut rest = body.len();
     for field in fields(body) {
         if field.tag <= last {
             return Err(Malformed("order of fields"));
         }
         (last, rest) = (field.tag, rest - field.whole.len());
-        let eight = || field.value.try_into().map(i64::from_be_bytes).map_err(|_| Malformed("time"));
         match field.tag {
             TARGET => target = Some(Target::stored(field.value).map_err(|_| Malformed("target"))?),
-            MAX_AGE => {
-                max_age =
-                    Some(field.value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed("max_age"))?);
-            }
-            NOT_BEFORE => not_before = Some(eight()?),
-            EXPIRE => expire = Some(eight()?),
+            MAX_AGE => terms.max_age = Some(u32::from_be_bytes(field.array("max_age")?)),
+            NOT_BEFORE => terms.not_before = Some(i64::from_be_bytes(field.array("not_before")?)),
+            EXPIRE => terms.expire = Some(i64::from_be_bytes(field.array("expire")?)),
             even if even % 2 == 0 => return Err(TooNew),
             _ => unknown.extend_from_slice(field.whole),
         }
@@ -176,23 +177,20 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     if rest != 0 {
         return Err(Malformed("end of a field"));
     }
-    Ok(LinkParts {
-        target: target.ok_or(Malformed("target"))?,
-        status: *Status::ALL.get(pick(0, 7)).ok_or(Malformed("status"))?,
-        query: *QueryPolicy::ALL.get(pick(3, 3)).ok_or(Malformed("query policy"))?,
-        class: *Class::ALL.get(pick(5, 3)).ok_or(Malformed("class"))?,
-        disabled: flags & DISABLED != 0,
-        max_age,
-        not_before,
-        expire,
-        unknown: unknown.into(),
-    })
+    Ok(LinkParts { target: target.ok_or(Malformed("target"))?, terms, unknown: unknown.into() })
 }
 
 pub struct Field<'a> {
     pub tag: u8,
     pub value: &'a [u8],
     pub whole: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Its value, if it is as long as this field has to be.
+    fn array<const N: usize>(&self, what: &'static str) -> Result<[u8; N], RecordFault> {
+        self.value.try_into().map_err(|_| RecordFault::Malformed(what))
+    }
 }
 
 /// The whole fields at the start of `bytes`; ends before one that is cut.
@@ -211,8 +209,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Every term is named, so that a new one is asked for here.
     fn full() -> LinkParts {
-        LinkParts {
+        let terms = Terms {
             status: Status::PermanentRedirect,
             query: QueryPolicy::Override,
             class: Class::Strict,
@@ -220,8 +219,8 @@ mod tests {
             max_age: Some(60),
             not_before: Some(1),
             expire: Some(1_700_000_000_000),
-            ..LinkParts::to(Target::stored(b"https://a.example/?x#y").unwrap())
-        }
+        };
+        LinkParts::on(terms, Target::stored(b"https://a.example/?x#y").unwrap())
     }
 
     fn live(parts: LinkParts) -> State {
@@ -256,7 +255,8 @@ mod tests {
             .flat_map(|s| QueryPolicy::ALL.map(|q| (s, q)))
             .flat_map(|(s, q)| Class::ALL.map(|c| (s, q, c)))
         {
-            let state = live(LinkParts { status, query, class, ..full() });
+            let full = full();
+            let state = live(LinkParts { terms: Terms { status, query, class, ..full.terms }, ..full });
             assert_eq!(decode(&encode(9, &state)).unwrap().state, state);
             let State::Live(link) = &state else { panic!() };
             let mut bytes = Vec::new();
@@ -268,11 +268,7 @@ mod tests {
     #[test]
     fn unknown_odd_fields_are_kept_and_even_ones_refused() {
         let with = |tags: &[u8]| {
-            let mut bytes = encode(
-                1,
-                &live(LinkParts { max_age: None, ..LinkParts::to(Target::stored(b"http://a").unwrap()) }),
-            )
-            .to_vec();
+            let mut bytes = encode(1, &live(LinkParts::to(Target::stored(b"http://a").unwrap()))).to_vec();
             for &tag in tags {
                 bytes.extend_from_slice(&[tag, 0, 2, tag, tag]);
             }
@@ -283,7 +279,8 @@ mod tests {
         assert_eq!(encode(1, &versioned.state), bytes);
         // Known fields that come later are written in their place.
         let State::Live(link) = versioned.state else { panic!() };
-        let parts = LinkParts { expire: Some(7), not_before: Some(3), ..link.into_parts() };
+        let mut parts = link.into_parts();
+        (parts.terms.not_before, parts.terms.expire) = (Some(3), Some(7));
         assert_eq!(decode(&encode(1, &live(parts.clone()))).unwrap().state, live(parts));
         assert_eq!(decode(&with(&[8])), Err(RecordFault::TooNew));
         assert_eq!(decode(&with(&[7, 5])), Err(RecordFault::Malformed("order of fields")));

@@ -1,6 +1,6 @@
 //! Links as the world writes them: each leads to a number of its own, so that an answer says which one was meant.
 
-use link::{Class, Link, LinkParts, Target};
+use link::{Class, Link, LinkParts, Target, Terms};
 
 const HOST: &str = "https://t.example/";
 /// External ids: few, so that they collide.
@@ -14,7 +14,7 @@ pub fn link(key: usize, mark: u32) -> Link {
         1 => Class::Strict,
         _ => Class::Normal,
     };
-    Link::new(LinkParts { class, ..LinkParts::to(target) }).expect("fits together")
+    Link::new(LinkParts::on(Terms { class, ..Terms::default() }, target)).expect("fits together")
 }
 
 /// An external id by its number; 0 is none.

@@ -2,7 +2,7 @@
 
 use crate::model::{DomainRow, KeyRow, Row};
 use journal::names;
-use link::{Class, Epoch, Position, QueryPolicy};
+use link::{Class, Epoch, Position, QueryPolicy, Terms};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -14,7 +14,8 @@ pub fn etag(row: &Row) -> String {
 /// As an answer carries it. `domain` is the name of its domain.
 pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
     let (parts, info) = (row.link.parts(), row.info.clone());
-    let query = match parts.query {
+    let Terms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
+    let query = match query {
         QueryPolicy::Drop => v1::QueryPolicy::Drop,
         QueryPolicy::Append => v1::QueryPolicy::Append,
         QueryPolicy::Override => v1::QueryPolicy::Override,
@@ -24,13 +25,13 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         code: names::code(&row.key),
         domain: domain.into(),
         target: parts.target.as_str().into(),
-        status: parts.status.code().into(),
-        max_age: parts.max_age,
-        not_before: parts.not_before.map(timestamp),
-        expire_time: parts.expire.map(timestamp),
+        status: status.code().into(),
+        max_age,
+        not_before: not_before.map(timestamp),
+        expire_time: expire.map(timestamp),
         query: query.into(),
-        class: class(parts.class).into(),
-        disabled: parts.disabled,
+        class: class_on_wire(class).into(),
+        disabled,
         title: info.title,
         tags: info.tags,
         note: info.note,
@@ -45,7 +46,7 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
     }
 }
 
-fn class(class: Class) -> v1::LinkClass {
+fn class_on_wire(class: Class) -> v1::LinkClass {
     match class {
         Class::Inherit => v1::LinkClass::Unspecified,
         Class::Normal => v1::LinkClass::Normal,
@@ -61,7 +62,7 @@ pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
         domain: rules.name.as_str().into(),
         fold_case: rules.fold_case,
         strict_hosts: rules.strict_hosts,
-        class: class(rules.class).into(),
+        class: class_on_wire(rules.class).into(),
         not_found: rules.not_found.as_ref().map_or_else(String::new, |target| target.as_str().into()),
         create_time: row.create_time.map(timestamp),
         update_time: row.update_time.map(timestamp),

@@ -1,21 +1,14 @@
 //! The flags of `linkr link …`.
 
 use super::{Output, Server};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
+use proto::described::settable;
 
-const CLEARABLE: [&str; 11] = [
-    "status",
-    "max_age",
-    "not_before",
-    "expire_time",
-    "query",
-    "class",
-    "disabled",
-    "title",
-    "tags",
-    "note",
-    "external_id",
-];
+/// Every field that can be set has a default to go back to, but the target.
+fn clearable() -> PossibleValuesParser {
+    settable("linkr.v1.Link").into_iter().filter(|field| *field != "target").collect::<Vec<_>>().into()
+}
 
 /// What to do with links.
 #[derive(Subcommand)]
@@ -216,7 +209,7 @@ pub struct Update {
     #[arg(long)]
     pub flatten: bool,
     /// Fields to set back to their defaults
-    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "FIELD", value_parser = CLEARABLE)]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "FIELD", value_parser = clearable())]
     pub clear: Vec<String>,
 }
 

@@ -29,7 +29,8 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     let mut sink = Sink::open(file)?;
     let place = file.map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
-    let fields: Vec<&str> = FIELDS.into_iter().chain(args.show_deleted.then_some("delete_time")).collect();
+    let fields: Vec<&str> =
+        FIELDS.iter().copied().chain(args.show_deleted.then_some("delete_time")).collect();
     let mut map = nginx::Map::new();
     match format {
         Written::Csv => sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))),

@@ -1,26 +1,27 @@
 //! The fields of a link as text and as JSON: the names and forms of the REST API, in output, export and import.
 
 use link::misleads;
+use proto::described::{settable, shape};
 use proto::v1::{Link, LinkClass, QueryPolicy};
 use serde_json::{Map, Value};
+use std::sync::LazyLock;
 
-/// What an export writes and an import takes, in this order. A deleted link has `delete_time` behind them.
-pub const FIELDS: [&str; 14] = [
-    "code",
-    "target",
-    "status",
-    "max_age",
-    "not_before",
-    "expire_time",
-    "query",
-    "class",
-    "disabled",
-    "title",
-    "tags",
-    "note",
-    "create_time",
-    "external_id",
-];
+/// What an export writes and an import takes, in this order: a link's own fields, its code and when it was made, as the
+/// message has them. A deleted link has `delete_time` behind them.
+pub static FIELDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut members: Vec<_> = shape("linkr.v1.Link").into_iter().flat_map(|shape| &shape.members).collect();
+    members.retain(|member| member.is_settable() || matches!(&*member.name, "code" | "create_time"));
+    members.sort_by_key(|member| member.field.number());
+    members.into_iter().map(|member| member.name.as_str()).collect()
+});
+
+/// The fields that travel to the edges, which answer by them: those that a watch of changes tells.
+pub fn travelling() -> Vec<&'static str> {
+    let told = shape("linkr.v1.LinkChange").and_then(|shape| shape.member("link"));
+    let kept = |name: &&str| !told.is_some_and(|link| link.rule.without.iter().any(|other| other == name));
+    settable("linkr.v1.Link").into_iter().filter(kept).collect()
+}
+
 /// What only a server writes.
 pub const OUTPUT_ONLY: [&str; 7] =
     ["name", "domain", "short_url", "update_time", "delete_time", "revision", "etag"];
@@ -209,7 +210,7 @@ mod tests {
         let odd = Link { tags: vec!["a,b".into(), " [x".into()], ..full() };
         for link in [full(), odd, Link { status: 302, ..Default::default() }] {
             let (mut from_cells, mut from_json) = (Link::default(), Link::default());
-            for field in FIELDS {
+            for field in FIELDS.iter().copied() {
                 set_cell(&mut from_cells, field, &cell(&link, field)).unwrap();
                 if let Some(value) = json(&link, field) {
                     set_json(&mut from_json, field, &value).unwrap();
@@ -252,7 +253,7 @@ mod tests {
             let code = text.clone();
             let link = Link { code, title: text.clone(), note: text.clone(), target: text, tags, ..full() };
             let mut back = Link::default();
-            for field in FIELDS {
+            for field in FIELDS.iter().copied() {
                 let cell = csv_cell(&link, field);
                 let runs = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
                 assert!(!runs || !WORDS.contains(&field), "{field} {cell:?}");
@@ -270,7 +271,7 @@ mod tests {
         {
             let link = Link { title: text.into(), code: text.into(), tags: vec![text.into()], ..full() };
             let mut back = Link::default();
-            for field in FIELDS {
+            for field in FIELDS.iter().copied() {
                 let cell = csv_cell(&link, field);
                 assert!(
                     !["title", "code"].contains(&field) || cell == format!("'{text}"),

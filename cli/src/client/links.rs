@@ -1,6 +1,6 @@
 //! `linkr link …`: one request each, but for `list --all`.
 
-use super::fields::{cell, set_cell};
+use super::fields::{cell, set_cell, travelling};
 use super::{Client, call, connect, links_of, name, parent, refused, show};
 use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Server, Update};
 use crate::fault::Fault;
@@ -129,9 +129,6 @@ fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), Fa
     out::line(&counted.count.to_string())
 }
 
-/// What an answer to visitors comes from.
-const ANSWERED: [&str; 8] =
-    ["target", "status", "max_age", "not_before", "expire_time", "query", "class", "disabled"];
 /// What only people read: another one that was not asked for is no other link.
 const READ: [&str; 3] = ["title", "tags", "note"];
 
@@ -164,7 +161,7 @@ fn differing(asked: &v1::Link, found: &v1::Link) -> Option<&'static str> {
     let asked = v1::Link { target, ..asked.clone() };
     let differs = |field: &&str| cell(&asked, field) != cell(found, field);
     let read = READ.into_iter().filter(|field| !cell(&asked, field).is_empty());
-    ANSWERED.into_iter().chain(read).find(differs)
+    travelling().into_iter().chain(read).find(differs)
 }
 
 /// A target in the form in which it is stored, whatever schemes that server takes.

@@ -11,6 +11,7 @@ use journal::domains::{DomainField, DomainFound, DomainIntent, DomainItem, Domai
 use journal::names;
 use link::{DomainId, Position};
 use prost::Message;
+use proto::described::settable;
 use proto::v1;
 use store::clock::unix_ms;
 use store::model::StoreFault;
@@ -155,7 +156,7 @@ impl Service {
             })
         };
         if mask.is_empty() || mask.iter().any(|path| path == "*") {
-            return draft::settable("linkr.v1.Domain").into_iter().map(field).collect();
+            return settable("linkr.v1.Domain").into_iter().map(field).collect();
         }
         draft::as_set(mask).map(field).collect()
     }

@@ -8,7 +8,7 @@ use link::{Class, Code, CodeFault, Link, LinkParts, Place, QueryPolicy, Status, 
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
-use proto::described::shape;
+use proto::described::{settable, shape};
 use proto::v1::{self, FieldRule};
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -136,13 +136,6 @@ impl Rules {
 pub fn as_set(paths: &[String]) -> impl Iterator<Item = &str> {
     let mut seen = HashSet::new();
     paths.iter().map(String::as_str).filter(move |path| seen.insert(*path))
-}
-
-/// The names of the fields that a caller may set, in the order of the message.
-pub fn settable(message: &str) -> Vec<&'static str> {
-    shape(message).map_or_else(Vec::new, |shape| {
-        shape.settable().into_iter().map(|member| member.name.as_str()).collect()
-    })
 }
 
 /// Those of them that are there and not empty.

@@ -131,13 +131,13 @@ impl Test {
             Self::CodeBegins(text) => row.key.code().starts_with(text.as_bytes()),
             Self::Tag(tag) => row.info.tags.contains(tag),
             Self::Target(text) => parts.target.as_str().contains(text.as_str()),
-            Self::Disabled(disabled) => parts.disabled == *disabled,
+            Self::Disabled(disabled) => parts.terms.disabled == *disabled,
             Self::ExternalId(id) => row.info.external_id == *id,
             Self::Time(of, compare, than) => {
                 let ms = match of {
                     Of::Create => Some(row.create_time),
                     Of::Update => Some(row.update_time),
-                    Of::Expire => parts.expire,
+                    Of::Expire => parts.terms.expire,
                 };
                 ms.is_some_and(|ms| compare.holds(i128::from(ms) * NANOS, *than))
             }
@@ -287,12 +287,12 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link::{Code, DomainId, Key, Link, LinkParts, Target};
+    use link::{Code, DomainId, Key, Link, LinkParts, Target, Terms};
     use store::model::Info;
 
     fn row() -> Row {
         let target = Target::given("https://a.example/Path?q=\"1\"", &[]).unwrap();
-        let parts = LinkParts { expire: Some(2_000_000_000_000), ..LinkParts::to(target) };
+        let parts = LinkParts::on(Terms { expire: Some(2_000_000_000_000), ..Terms::default() }, target);
         Row {
             key: Key::new(DomainId::DEFAULT, &Code::new("ab/cd").unwrap()),
             version: 1,

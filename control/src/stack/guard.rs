@@ -307,6 +307,9 @@ impl Watched {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
+        if let Some(known) = &self.known {
+            known.tell(why);
+        }
         if !self.grpc {
             return Some(Err(axum::Error::new(why)));
         }

@@ -4,7 +4,7 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use journal::{Draft, Field, Intent, Item, Rejection, Request, Retry, Verdict};
-use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target};
+use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target, Terms};
 use store::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
 use store::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
 use store::sqlite::{Options, Sqlite};
@@ -19,13 +19,14 @@ pub fn key(code: &str) -> Key {
 }
 
 pub fn draft(target: &str) -> Draft {
-    let parts = LinkParts {
+    let terms = Terms {
         status: Status::PermanentRedirect,
         max_age: Some(60),
         not_before: Some(-5),
         expire: Some(1_700_000_000_123),
-        ..LinkParts::to(Target::given(target, &[]).unwrap())
+        ..Terms::default()
     };
+    let parts = LinkParts::on(terms, Target::given(target, &[]).unwrap());
     let info = Info {
         title: "t".into(),
         tags: vec!["x".into(), "\"y\" é".into()],

@@ -133,7 +133,7 @@ fn held(shared: &Shared, request: &str) -> Option<(Seq, Seq, Class)> {
 
 fn class(found: Found<'_>, policy: Policy) -> Class {
     match found {
-        Found::Live(link) if link.class != Class::Inherit => link.class,
+        Found::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
         _ => policy.class,
     }
 }

@@ -3,7 +3,7 @@
 use super::heads::Verdict;
 use super::{leads_somewhere_safe, pieces, responses};
 use hot::{Asked, Conversation, Counts, Parsed, Policy, Set, Stamp, Step, Stored, Turn, View, finish, parse};
-use link::{Class, Epoch, Link, LinkParts, Position, QueryPolicy, Target};
+use link::{Class, Epoch, Link, LinkParts, Position, QueryPolicy, Target, Terms};
 use std::sync::OnceLock;
 
 /// Of longer data not every prefix is looked at: that would be quadratic.
@@ -77,7 +77,7 @@ fn set() -> &'static Set {
         set.reset(Position { epoch: Epoch { counter: 1, random: 7 }, seq: 0, tag: 0 });
         let link = |target: &str, query, class| {
             let target = Target::stored(target.as_bytes()).unwrap();
-            let link = Link::new(LinkParts { query, class, ..LinkParts::to(target) }).unwrap();
+            let link = Link::new(LinkParts::on(Terms { query, class, ..Terms::default() }, target)).unwrap();
             leads_somewhere_safe(&link.as_ref());
             Stored::Live(link)
         };

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use feed::relay::{self, Copied, Question, Shard};
 use hot::Stored;
 use link::{
-    Class, Domain, DomainRules, Key, Link, LinkParts, Position, QueryPolicy, State, Status, Target, Versioned,
+    Class, Domain, DomainRules, Key, Link, LinkParts, Position, QueryPolicy, State, Status, Target, Terms,
+    Versioned,
 };
 
 pub fn run(data: &[u8]) {
@@ -106,13 +107,15 @@ fn made(data: &[u8]) {
     let Ok(target) = Target::stored(&[b"https://", &text[..]].concat()) else { return };
     let parts = LinkParts {
         target: target.clone(),
-        status: Status::ALL[usize::from(head[2]) % 5],
-        query: QueryPolicy::ALL[usize::from(head[3]) % 3],
-        class: Class::ALL[usize::from(head[4]) % 3],
-        disabled: is(0),
-        max_age: is(1).then(|| number(4) as u32),
-        not_before: is(2).then(|| number(8)),
-        expire: is(3).then(|| number(16)),
+        terms: Terms {
+            status: Status::ALL[usize::from(head[2]) % 5],
+            query: QueryPolicy::ALL[usize::from(head[3]) % 3],
+            class: Class::ALL[usize::from(head[4]) % 3],
+            disabled: is(0),
+            max_age: is(1).then(|| number(4) as u32),
+            not_before: is(2).then(|| number(8)),
+            expire: is(3).then(|| number(16)),
+        },
         unknown: if is(4) { [5, 0, 1, head[5], 9, 0, 0].into() } else { Box::default() },
     };
     let version = number(8) as u64 >> 16;
@@ -139,13 +142,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let target = Target::stored(b"https://a.example/?x#y").unwrap();
     let plain = State::Live(Link::new(LinkParts::to(target.clone())).unwrap());
     let full = Link::new(LinkParts {
-        status: Status::PermanentRedirect,
-        query: QueryPolicy::Override,
-        class: Class::Strict,
-        disabled: true,
-        max_age: Some(60),
-        not_before: Some(1),
-        expire: Some(1_700_000_000_000),
+        terms: Terms {
+            status: Status::PermanentRedirect,
+            query: QueryPolicy::Override,
+            class: Class::Strict,
+            disabled: true,
+            max_age: Some(60),
+            not_before: Some(1),
+            expire: Some(1_700_000_000_000),
+        },
         unknown: [5, 0, 1, 9, 7, 0, 0].into(),
         ..LinkParts::to(target.clone())
     });

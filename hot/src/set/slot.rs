@@ -12,7 +12,7 @@
 use super::{Absence, Found};
 use crate::unchecked::Thin;
 use link::rule::{Rule, off};
-use link::{Class, DomainId, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Versioned};
+use link::{Class, DomainId, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Terms, Versioned};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 /// A value to be held.
@@ -118,22 +118,20 @@ impl Slot {
             }
         };
         let parts = link.parts();
-        let flags = LIVE
-            | parts.status as u16
-            | (parts.query as u16) << QUERY
-            | (parts.class as u16) << CLASS
-            | if parts.disabled { DISABLED } else { 0 }
-            | parts.max_age.map_or(0, |_| MAX_AGE)
-            | parts.not_before.map_or(0, |_| NOT_BEFORE)
-            | parts.expire.map_or(0, |_| EXPIRE);
+        let Terms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
+        let mut flags = LIVE | status as u16 | (query as u16) << QUERY | (class as u16) << CLASS;
+        if disabled {
+            flags |= DISABLED;
+        }
         let (mut more, mut length) = ([0; 20], 0);
-        let mut put = |bytes: &[u8]| {
+        let mut put = |flag: u16, bytes: &[u8]| {
+            flags |= flag;
             more[length..][..bytes.len()].copy_from_slice(bytes);
             length += bytes.len();
         };
-        parts.max_age.into_iter().for_each(|seconds| put(&seconds.to_le_bytes()));
-        parts.not_before.into_iter().for_each(|at| put(&at.to_le_bytes()));
-        parts.expire.into_iter().for_each(|at| put(&at.to_le_bytes()));
+        max_age.into_iter().for_each(|seconds| put(MAX_AGE, &seconds.to_le_bytes()));
+        not_before.into_iter().for_each(|at| put(NOT_BEFORE, &at.to_le_bytes()));
+        expire.into_iter().for_each(|at| put(EXPIRE, &at.to_le_bytes()));
         Self::build([key, &more[..length], parts.target.as_bytes()], flags, (version, as_of), generation)
     }
 
@@ -219,19 +217,17 @@ impl Slot {
     fn link(&self) -> LinkRef<'_> {
         let flags = self.flags();
         let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
-        let max_age = next(&mut rest, flags & MAX_AGE).map(u32::from_le_bytes);
-        let not_before = next(&mut rest, flags & NOT_BEFORE).map(i64::from_le_bytes);
-        let expire = next(&mut rest, flags & EXPIRE).map(i64::from_le_bytes);
-        LinkRef {
-            target: rest,
+        let terms = Terms {
             status: Status::ALL[usize::from(flags & 7)],
             query: QueryPolicy::ALL[usize::from(flags >> QUERY & 3)],
             class: Class::ALL[usize::from(flags >> CLASS & 3)],
             disabled: flags & DISABLED != 0,
-            max_age,
-            not_before,
-            expire,
-        }
+            // In the order in which they lie there.
+            max_age: next(&mut rest, flags & MAX_AGE).map(u32::from_le_bytes),
+            not_before: next(&mut rest, flags & NOT_BEFORE).map(i64::from_le_bytes),
+            expire: next(&mut rest, flags & EXPIRE).map(i64::from_le_bytes),
+        };
+        LinkRef { target: rest, terms }
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -334,21 +330,17 @@ mod tests {
     fn a_link_is_read_back_in_place() {
         let target = Target::stored(b"https://a.example/").unwrap();
         for bits in 0..8 {
-            let parts = LinkParts {
-                status: Status::PermanentRedirect,
+            let max_age = (bits & 1 != 0 || bits == 0).then_some(77);
+            let terms = Terms {
+                status: if max_age.is_some() { Status::PermanentRedirect } else { Status::SeeOther },
                 query: QueryPolicy::Override,
                 class: Class::Strict,
                 disabled: bits == 5,
-                max_age: (bits & 1 != 0 || bits == 0).then_some(77),
+                max_age,
                 not_before: (bits & 2 != 0).then_some(-5),
                 expire: (bits & 4 != 0).then_some(i64::MAX),
-                ..LinkParts::to(target.clone())
             };
-            let parts = LinkParts {
-                status: if parts.max_age.is_some() { parts.status } else { Status::SeeOther },
-                ..parts
-            };
-            let link = Link::new(parts).unwrap();
+            let link = Link::new(LinkParts::on(terms, target.clone())).unwrap();
             let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
             assert_eq!(slot.found(), Found::Live(link.as_ref()));
             assert_eq!(
@@ -369,7 +361,7 @@ mod tests {
                 left /= of;
                 one
             };
-            let parts = LinkParts {
+            let terms = Terms {
                 status: Status::ALL[pick(5)],
                 query: QueryPolicy::ALL[pick(3)],
                 class: Class::ALL[pick(3)],
@@ -377,9 +369,8 @@ mod tests {
                 max_age: [None, Some(0), Some(9)][pick(3)],
                 not_before: [None, Some(5)][pick(2)],
                 expire: [None, Some(7000)][pick(2)],
-                ..LinkParts::to(target.clone())
             };
-            let Ok(link) = Link::new(parts) else { continue };
+            let Ok(link) = Link::new(LinkParts::on(terms, target.clone())) else { continue };
             let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
             for query in [None, Some(&b"x"[..])] {
                 let Some(target) = slot.usual(query.is_some()) else { continue };
@@ -457,13 +448,8 @@ mod tests {
     #[test]
     fn the_longest_of_all_fits() {
         let target = format!("https://{}", "a".repeat(link::MAX_TARGET - 8));
-        let parts = LinkParts {
-            max_age: Some(1),
-            not_before: Some(2),
-            expire: Some(3),
-            ..LinkParts::to(Target::stored(target.as_bytes()).unwrap())
-        };
-        let link = Link::new(parts).unwrap();
+        let terms = Terms { max_age: Some(1), not_before: Some(2), expire: Some(3), ..Terms::default() };
+        let link = Link::new(LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap())).unwrap();
         let slot = Slot::new(&[b'a'; Key::MAX_LEN], &Stored::Live(link.clone()), 1, 1, 0);
         assert_eq!((slot.key().len(), slot.found()), (Key::MAX_LEN, Found::Live(link.as_ref())));
     }

@@ -252,7 +252,7 @@ impl World {
         let fresh = edge.set.freshness(self.now + edge.boot);
         let young = fresh.stale_ms().is_some_and(|age| age <= MAX_STALE_MS);
         let normal = edge.set.look_up(self.store.name(request.key), |held| match held.found {
-            Found::Live(link) => link.class != Class::Strict,
+            Found::Live(link) => link.terms.class != Class::Strict,
             _ => false,
         });
         if normal && young && request.token.is_none() {

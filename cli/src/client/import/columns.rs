@@ -109,7 +109,7 @@ impl Columns {
 }
 
 fn column(name: &str, given: &[(String, String)]) -> Column {
-    let mut all = FIELDS.into_iter().chain(OUTPUT_ONLY);
+    let mut all = FIELDS.iter().copied().chain(OUTPUT_ONLY);
     let named = given.iter().find(|(_, column)| same(column, name));
     let known = match named {
         Some((field, _)) => all.find(|known| known == field),
