@@ -126,6 +126,12 @@ impl Known {
         Self { revoked: AtomicBool::new(true), ..Self::feed("revoked", None) }
     }
 
+    /// Whether the log told of its end.
+    #[cfg(test)]
+    pub fn was_told(&self) -> bool {
+        self.told.load(Relaxed) > 0
+    }
+
     /// Whether it has the scope.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.has(scope)

@@ -361,8 +361,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_whose_key_ends_meanwhile_is_told_so() {
-        let known = Arc::new(Known::revoked());
         for grpc in [true, false] {
+            let known = Arc::new(Known::revoked());
             let body = Body::from("an answer");
             let mut watched = Watched::new(body, Some(known.clone()), None, grpc);
             let told = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.unwrap();
@@ -371,6 +371,10 @@ mod tests {
                 assert_eq!(frame.into_trailers().unwrap()["grpc-status"], "16");
             }
             assert!(poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.is_none());
+            assert!(
+                known.was_told(),
+                "a call that met the end of its key was all that showed it, and no log said so"
+            );
         }
     }
 
