@@ -283,3 +283,30 @@ impl Changes {
         fields.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        changes: Changes,
+    }
+
+    /// A field of the API that no flag sets is one that people of the CLI do not have.
+    #[test]
+    fn every_field_that_can_be_set_has_a_flag_that_is_given_on() {
+        let flags = settable("linkr.v1.Link").into_iter();
+        // `link update` has the target and `--disable`.
+        for field in flags.filter(|field| !matches!(*field, "target" | "disabled")) {
+            let flag =
+                format!("--{}", if field == "tags" { "tag".to_owned() } else { field.replace('_', "-") });
+            let takes = |text: &str| Line::try_parse_from(["link", &flag, text]).ok();
+            let line = ["7", "append", "normal"].into_iter().find_map(takes);
+            let line = line.unwrap_or_else(|| panic!("{flag} is not there"));
+            assert_eq!(line.changes.into_given().map(|(name, _)| name).collect::<Vec<_>>(), [field]);
+        }
+    }
+}

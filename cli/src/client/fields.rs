@@ -1,7 +1,7 @@
 //! The fields of a link as text and as JSON: the names and forms of the REST API, in output, export and import.
 
 use link::misleads;
-use proto::described::{settable, shape};
+use proto::described::{Form, settable, shape};
 use proto::v1::{Link, LinkClass, QueryPolicy};
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
@@ -170,6 +170,11 @@ pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> 
     Ok(())
 }
 
+fn is_number(field: &str) -> bool {
+    let member = shape("linkr.v1.Link").and_then(|shape| shape.member(field));
+    member.is_some_and(|member| matches!(member.form, Form::Signed | Form::Short | Form::Long))
+}
+
 /// Reads a JSON value into a field.
 ///
 /// # Errors
@@ -178,9 +183,7 @@ pub fn set_json(link: &mut Link, field: &str, value: &Value) -> Result<(), Strin
     match value {
         Value::Null => Ok(()),
         Value::String(text) if field != "tags" => set_cell(link, field, text),
-        Value::Number(_) if matches!(field, "status" | "max_age") => {
-            set_cell(link, field, &value.to_string())
-        }
+        Value::Number(_) if is_number(field) => set_cell(link, field, &value.to_string()),
         Value::Bool(_) if field == "disabled" => set_cell(link, field, &value.to_string()),
         Value::Array(_) if field == "tags" => set_cell(link, field, &value.to_string()),
         _ => Err("has the wrong type".to_owned()),
@@ -190,19 +193,43 @@ pub fn set_json(link: &mut Link, field: &str, value: &Value) -> Result<(), Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::described::Member;
+    use proto::json::read;
 
+    /// With a value in every field of a file: whoever adds a field to the message need not add it here.
     fn full() -> Link {
-        let mut link =
-            Link { code: "a/b".into(), target: "https://x/?a=1,\"2\"".into(), ..Default::default() };
-        (link.status, link.max_age) = (308, Some(0));
-        (link.not_before, link.expire_time) =
-            ("2020-01-02T03:04:05.678Z".parse().ok(), "2030-01-01T00:00:00Z".parse().ok());
-        link.set_query(QueryPolicy::Override);
-        link.set_class(LinkClass::Strict);
-        (link.disabled, link.title, link.note) = (true, "ü \"t\"".into(), "two\nlines".into());
-        link.external_id = "CRM, 17".into();
-        (link.tags, link.create_time) = (vec!["x".into(), "y z".into()], "1999-12-31T23:59:59Z".parse().ok());
-        link
+        let shape = shape("linkr.v1.Link").unwrap();
+        let value = |member: &Member| match &member.form {
+            Form::Text => "ü, \"t\"\nx".into(),
+            Form::Flag => true.into(),
+            Form::Signed | Form::Short => 301.into(),
+            Form::Long => "301".into(),
+            Form::Choice(all) => all.last().unwrap().0.clone().into(),
+            Form::Time => "2020-01-02T03:04:05.678Z".into(),
+            other => panic!("{} is {other:?}: say how a cell has it", member.name),
+        };
+        let members = FIELDS.iter().map(|name| {
+            let member = shape.member(name).unwrap();
+            let one: Value = value(member);
+            ((*name).to_owned(), if member.list { vec![one, "x".into()].into() } else { one })
+        });
+        let body = Value::Object(members.collect()).to_string();
+        let Ok(given) = read::message(shape, read::members(body.as_bytes()).unwrap()) else {
+            panic!("{body}")
+        };
+        // Only an import carries it: what reads bodies passes it over.
+        Link { create_time: "1999-12-31T23:59:59Z".parse().ok(), ..given.message.transcode_to().unwrap() }
+    }
+
+    /// One that is not there would be left out of every export, without a word.
+    #[test]
+    fn every_field_of_a_file_has_a_cell_and_a_value() {
+        for field in FIELDS.iter() {
+            assert!(!cell(&full(), field).is_empty() && json(&full(), field).is_some(), "{field}");
+        }
+        let same = ["code", "target", "status", "max_age", "not_before", "expire_time", "query", "class"];
+        let next = ["disabled", "title", "tags", "note", "create_time", "external_id"];
+        assert_eq!(FIELDS[..14], [&same[..], &next].concat(), "files that people have begin so");
     }
 
     #[test]

@@ -144,12 +144,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let full = Link::new(LinkParts {
         terms: Terms {
             status: Status::PermanentRedirect,
-            query: QueryPolicy::Override,
-            class: Class::Strict,
             disabled: true,
             max_age: Some(60),
-            not_before: Some(1),
             expire: Some(1_700_000_000_000),
+            ..Terms::default()
         },
         unknown: [5, 0, 1, 9, 7, 0, 0].into(),
         ..LinkParts::to(target.clone())
