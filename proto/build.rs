@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "linkr/v1/edges.proto",
         "linkr/v1/keys.proto",
         "linkr/v1/domains.proto",
+        "linkr/v1/targets.proto",
     ];
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;

@@ -40,7 +40,20 @@ pub fn bare(number: u32) -> Vec<u8> {
     format!("GET /c{number:06} HTTP/1.1\r\nHost: go.example.com\r\n\r\n").into()
 }
 
-/// The same as a browser sends it.
+/// The key of a link with this number whose code begins with a letter beyond ASCII.
+///
+/// # Panics
+/// Never: every number makes a code.
+pub fn key_with_letter(number: u32) -> Key {
+    Key::new(DomainId::DEFAULT, &Code::new(&format!("\u{fc}{number:06}")).expect("a code"))
+}
+
+/// A request for it, bare.
+pub fn with_letter(number: u32) -> Vec<u8> {
+    format!("GET /%C3%BC{number:06} HTTP/1.1\r\nHost: go.example.com\r\n\r\n").into()
+}
+
+/// The same as [`bare`], as a browser sends it.
 pub fn browser(number: u32) -> Vec<u8> {
     let head = include_str!("../../hot/testdata/browser-head.http");
     head.replace("promo/2026", &format!("c{number:06}")).into()

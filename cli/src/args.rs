@@ -5,6 +5,10 @@ mod domains;
 mod files;
 mod keys;
 mod links;
+mod moments;
+mod named;
+mod tags;
+mod targets;
 mod values;
 
 pub use copies::{At, Backup, PutBack};
@@ -12,8 +16,14 @@ pub use domains::{DomainCommand, Fields, Write};
 pub use files::{Conform, Export, Format, Import, Reading, Written};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
 pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
+pub use moments::Moment;
+pub use named::{Named, named};
+pub use tags::TagCommand;
+pub use targets::TargetCommand;
+pub use values::OwnFile;
 
-use values::{base_url, code, control_url, front, idle, listener, server_url, size, store, time};
+use moments::{moment, past_moment};
+use values::{base_url, control_url, domain, front, idle, listener, server_url, size, store, time};
 
 use crate::fault::Fault;
 use crate::log::Form;
@@ -54,11 +64,23 @@ pub enum Command {
         #[command(subcommand)]
         command: LinkCommand,
     },
-    /// Creates, reads, changes and lists domains
+    /// Lists, renames and merges the tags of links
+    Tag {
+        /// What to do with tags.
+        #[command(subcommand)]
+        command: TagCommand,
+    },
+    /// Creates, reads, changes, deletes and lists domains
     Domain {
         /// What to do with domains.
         #[command(subcommand)]
         command: DomainCommand,
+    },
+    /// Blocks hosts that no link may lead to
+    Target {
+        /// What to do with hosts.
+        #[command(subcommand)]
+        command: TargetCommand,
     },
     /// Shows the edges and the log they follow
     Feed {
@@ -134,30 +156,30 @@ pub struct Front {
     /// unix:PATH; several are separated by commas
     #[arg(long, env = "LINKR_LISTEN", value_delimiter = ',', default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = front)]
     pub listen: Vec<Listen>,
-    /// Where they are answered over TLS, besides [default: 127.0.0.1:8443 with --tls-cert]
+    /// Where they are answered over TLS, besides; in the same forms [default: 127.0.0.1:8443 with --tls-cert]
     #[arg(long, env = "LINKR_LISTEN_TLS", value_delimiter = ',', value_name = "ADDR", value_parser = front)]
     pub listen_tls: Vec<Listen>,
-    /// How long a connection may wait between two requests: longer than the balancer in front keeps it (AWS: 60s, Google:
-    /// 600s), or that one sends a request into a connection that closes
+    /// How long a connection may wait between two requests (seconds, or with s, m, h or d): longer than the balancer in front
+    /// keeps it (AWS: 60s, Google: 600s), or that one sends a request into a connection that closes
     #[arg(long, env = "LINKR_IDLE_TIMEOUT", default_value = "620s", value_parser = idle, value_name = "TIME")]
     pub idle_timeout: Duration,
     /// Whether a proxy in front says by the PROXY protocol (1 or 2) from whom a connection comes
     #[arg(long, env = "LINKR_PROXY_PROTOCOL", default_value = "off", value_name = "WHEN")]
     pub proxy_protocol: ProxyHeaders,
-    /// Certificates (PEM) that visitors are shown, by the name they ask for, the first for all others; read again when
-    /// they change
+    /// Certificates (PEM) that visitors are shown, separated by commas: by the name they ask for, the first for all others;
+    /// read again when they change [default: no TLS]
     #[arg(long, env = "LINKR_TLS_CERT", value_delimiter = ',', value_name = "FILE")]
     pub tls_cert: Vec<PathBuf>,
-    /// Their private keys (PEM), in the same order
+    /// Their private keys (PEM), separated by commas, in the same order
     #[arg(long, env = "LINKR_TLS_KEY", value_delimiter = ',', value_name = "FILE")]
     pub tls_key: Vec<PathBuf>,
-    /// Where health and metrics are served
+    /// Where health and metrics are served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
     /// Threads that answer redirects; 0: one for each core
     #[arg(long, env = "LINKR_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers())]
     pub workers: usize,
-    /// Bytes of memory for links, such as 512MiB or 2GB
+    /// Memory for links: bytes, or with KiB, MiB, GiB, KB, MB or GB; a million links take about 200MiB
     #[arg(long, env = "LINKR_HOT_SET_BYTES", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
     pub hot_set_bytes: usize,
 }
@@ -197,8 +219,8 @@ impl Front {
 /// The proxies in front of a server.
 #[derive(Args, Clone)]
 pub struct Behind {
-    /// Where the proxies in front are, as networks such as 10.0.0.0/8: what they say of clients by the PROXY protocol and,
-    /// to the API, by X-Forwarded-For is believed
+    /// Where the proxies in front are, as networks such as 10.0.0.0/8, separated by commas: what they say of clients by the
+    /// PROXY protocol and, to the API, by X-Forwarded-For is believed
     #[arg(long, env = "LINKR_TRUSTED_PEERS", value_delimiter = ',', value_name = "CIDR")]
     pub trusted_peers: Vec<Network>,
 }
@@ -217,10 +239,11 @@ pub enum ProxyHeaders {
 /// How a server ends when SIGTERM or SIGINT asks for it. A second signal ends it at once.
 #[derive(Args, Clone, Copy)]
 pub struct Drain {
-    /// How long it goes on accepting and answering, not ready any more: for balancers to notice, such as 10s
+    /// How long it goes on accepting and answering, not ready any more, for balancers to notice: seconds, or with ms, s or m,
+    /// at most an hour
     #[arg(long, env = "LINKR_DRAIN_DELAY", default_value = "0s", value_parser = time, value_name = "TIME")]
     pub drain_delay: Duration,
-    /// How long what is under way and kept connections may take then
+    /// How long what is under way and kept connections may take then: seconds, or with ms, s or m, at most an hour
     #[arg(long, env = "LINKR_DRAIN_TIMEOUT", default_value = "30s", value_parser = time, value_name = "TIME")]
     pub drain_timeout: Duration,
 }
@@ -228,7 +251,8 @@ pub struct Drain {
 /// Where and how links are written.
 #[derive(Args, Clone)]
 pub struct Back {
-    /// Where the API (gRPC and REST) is served
+    /// Where the API (gRPC and REST) is served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT;
+    /// beyond this machine it wants TLS (--api-tls-cert)
     #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR", value_parser = listener)]
     pub api: SocketAddr,
     /// Ask nobody for a key, and serve the API on any address without TLS: something else protects it
@@ -243,20 +267,21 @@ pub struct Back {
     /// Authorities (PEM) whose certificates let the edges that they name follow, without a key
     #[arg(long, env = "LINKR_API_CLIENT_CA", value_name = "FILE", requires = "api_tls_cert")]
     pub api_client_ca: Option<PathBuf>,
-    /// Schemes that a target may have besides http and https
+    /// Schemes that a target may have besides http and https, separated by commas [default: none]
     #[arg(long, env = "LINKR_MORE_SCHEMES", value_delimiter = ',', value_name = "SCHEME")]
     pub more_schemes: Vec<String>,
-    /// Host names of your own short links besides domains: no target may be a link under them
+    /// Host names of your own short links besides domains, separated by commas: no target may be a link under them [default:
+    /// none]
     #[arg(long, env = "LINKR_OWN_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub own_hosts: Vec<String>,
     /// Where visitors of the default domain come in, such as https://go.example: links are shown with their address, and no
     /// target may be a link there
     #[arg(long, env = "LINKR_BASE_URL", value_name = "URL", value_parser = base_url)]
     pub base_url: Option<control::BaseUrl>,
-    /// Codes that no link may be made under, in whatever case
+    /// Codes that no link may be made under, in whatever case, separated by commas [default: none]
     #[arg(long, env = "LINKR_RESERVED_CODES", value_delimiter = ',', value_name = "CODE")]
     pub reserved_codes: Vec<String>,
-    /// Sites whose pages may call the API from a browser, such as https://admin.example
+    /// Sites whose pages may call the API from a browser, such as https://admin.example, separated by commas [default: none]
     #[arg(long, env = "LINKR_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
 }
@@ -264,7 +289,7 @@ pub struct Back {
 /// How a server keeps its log.
 #[derive(Args, Clone, Copy)]
 pub struct Log {
-    /// How a line of the log looks; LINKR_LOG says which there are, such as info or debug
+    /// How a line of the log looks; the variable LINKR_LOG says which lines there are, such as info (default) or debug
     #[arg(long, env = "LINKR_LOG_FORMAT", default_value = "text", value_name = "FORM")]
     pub log_format: Form,
 }
@@ -335,7 +360,7 @@ pub struct Up {
 /// `linkr edge`.
 #[derive(Args)]
 pub struct Edge {
-    /// The API of control, or several of one store
+    /// The API of control, as a URL; of several that share one store, separated by commas
     #[arg(
         long,
         env = "LINKR_CONTROL",
@@ -348,7 +373,7 @@ pub struct Edge {
     /// The name of this edge in control's metrics [default: the host's name]
     #[arg(long, env = "LINKR_NAME")]
     pub name: Option<String>,
-    /// Where the links are kept over a restart, for a start while control is away
+    /// The file in which links are kept over a restart, for a start while control is away [default: none]
     #[arg(long, env = "LINKR_SNAPSHOT", value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
     /// Who it is for control.
@@ -380,7 +405,7 @@ pub struct Control {
     /// The links.
     #[command(flatten)]
     pub kept: Kept,
-    /// Where health and metrics are served
+    /// Where health and metrics are served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
     /// The writing half.
@@ -452,15 +477,15 @@ pub struct Server {
     /// The server.
     #[command(flatten)]
     pub api: Api,
-    /// The domain of the links; `-` is the default one
-    #[arg(long, default_value = "-")]
+    /// The domain of the links, a host name; `-` is the default one
+    #[arg(long, default_value = "-", value_parser = domain)]
     pub domain: String,
 }
 
 /// Which server a client asks.
 #[derive(Args)]
 pub struct Api {
-    /// The API of a running linkr
+    /// The API of a running linkr: a URL, HOST:PORT, or a port of this machine
     #[arg(long, env = "LINKR_SERVER", default_value = "http://127.0.0.1:8081", value_name = "URL", value_parser = server_url)]
     pub server: String,
     /// The key.
@@ -478,12 +503,14 @@ pub enum Output {
     Text,
     /// For machines: the fields of the REST API
     Json,
+    /// For scripts: of one link, the address under which people find it
+    Url,
 }
 
 /// `linkr healthcheck`.
 #[derive(Args)]
 pub struct Healthcheck {
-    /// The admin listener to ask
+    /// The admin listener to ask: HOST:PORT, or a port of this machine
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
     pub admin: String,
 }

@@ -9,7 +9,10 @@ mod fields;
 mod import;
 mod keys;
 mod links;
+mod place;
 mod show;
+mod tags;
+mod targets;
 mod watch;
 mod words;
 
@@ -21,6 +24,8 @@ pub use feed::{feed_forget, feed_status};
 pub use import::import;
 pub use keys::keys;
 pub use links::links;
+pub use tags::tags;
+pub use targets::targets;
 
 use crate::args::Api;
 use crate::fault::Fault;
@@ -136,5 +141,10 @@ fn parent(domain: &str) -> String {
 }
 
 fn name(domain: &str, code: &str) -> String {
-    format!("domains/{domain}/links/{code}")
+    format!("domains/{domain}/links/{}", spelled(code))
+}
+
+/// A code as it may be copied from a browser, which percent-encodes its letters.
+fn spelled(code: &str) -> String {
+    link::asked(code.as_bytes()).unwrap_or_else(|| code.to_owned())
 }

@@ -1,23 +1,64 @@
 //! The command line as it was given: which command it asks for, with the settings file's values as defaults.
 
-use crate::args::{Command, Linkr};
+mod given;
+mod unknown;
+
+use crate::args::{Command, Linkr, Output};
 use crate::fault::Fault;
 use crate::{out, secret, settings};
-use clap::FromArgMatches;
 use clap::error::{ContextValue, ErrorKind};
+use clap::{ArgMatches, FromArgMatches};
 use std::ffi::OsString;
+
+/// The way out of a command line that is none.
+const HELP: &str = "; --help shows what is possible";
 
 /// The command that the command line asks for; `None` when it asked for a text, which is printed now.
 pub fn asked() -> Result<Option<Command>, Fault> {
     let words = with_up(std::env::args_os().collect());
-    let parsed = settings::command(&words)?
-        .try_get_matches_from(words)
-        .and_then(|matches| Linkr::from_arg_matches(&matches));
-    match parsed {
-        Ok(linkr) => Ok(Some(linkr.command)),
-        Err(text) if !text.use_stderr() => out::write(text.render().to_string().as_bytes()).map(|()| None),
-        Err(fault) => Err(one_line(&fault)),
+    let mut command = settings::command(&words)?;
+    let matches = command.try_get_matches_from_mut(&words);
+    if let Some(command) = matches.as_ref().ok().and_then(shows_no_link) {
+        return Err(Fault::new(format_args!(
+            "{command} does not answer with one link: -o url is for those commands that do, such as link create"
+        )));
     }
+    let parsed = matches.and_then(|matches| {
+        let linkr = Linkr::from_arg_matches(&matches)?;
+        Ok((linkr, matches))
+    });
+    match parsed {
+        Ok((linkr, matches)) => {
+            settings::environment::check()?;
+            given::check(&command, &matches)?;
+            Ok(Some(linkr.command))
+        }
+        Err(text) if !text.use_stderr() => out::write(text.render().to_string().as_bytes()).map(|()| None),
+        Err(fault) => {
+            settings::environment::check()?;
+            let line = given::refused(&fault).unwrap_or_else(|| one_line(&fault));
+            Err(match unknown::hint(&command, &words, &fault) {
+                Some(hint) => {
+                    let said = line.message().strip_suffix(HELP).unwrap_or(line.message());
+                    Fault::new(format_args!("{said}; {hint}{HELP}"))
+                }
+                None => line,
+            })
+        }
+    }
+}
+
+/// A command that is asked for the address of a link, and shows none.
+fn shows_no_link(matches: &ArgMatches) -> Option<String> {
+    const SHOW: [&str; 5] = ["create", "get", "update", "undelete", "restore"];
+    let (mut words, mut inner) = (Vec::new(), matches);
+    while let Some((name, next)) = inner.subcommand() {
+        words.push(name);
+        inner = next;
+    }
+    let output = inner.try_get_one::<Output>("output").ok().flatten();
+    let shows = matches!(&words[..], ["link", name] if SHOW.contains(name));
+    (output == Some(&Output::Url) && !shows).then(|| words.join(" "))
 }
 
 /// Says what of the words and the environment does nothing, or shows a secret.
@@ -66,7 +107,7 @@ pub fn one_line(fault: &clap::Error) -> Fault {
     let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let words: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     let line = words.join(" ");
-    Fault::new(format_args!("{}; --help shows what is possible", line.trim_start_matches("error: ")))
+    Fault::new(format_args!("{}{HELP}", line.trim_start_matches("error: ")))
 }
 
 /// clap shows the value that it refuses, which may hold a password: an address, or a key that stands in a wrong place.

@@ -1,5 +1,6 @@
 //! `linkr`: the one binary people start. Reads what was asked, does it, and says a fault in one line.
 
+mod address;
 mod admin;
 mod args;
 mod certs;
@@ -49,7 +50,9 @@ fn run(command: Command) -> Result<(), Fault> {
         Command::Edge(args) => serve::edge(args),
         Command::Control(args) => serve::control(args),
         Command::Link { command } => client::run(client::links(command)),
+        Command::Tag { command } => client::run(client::tags(command)),
         Command::Domain { command } => client::run(client::domains(command)),
+        Command::Target { command } => client::run(client::targets(command)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
         Command::Feed { command: FeedCommand::Forget { name, api } } => {
             client::run(client::feed_forget(api, name))

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
 const CLIENT_KEYS: [&str; 5] = ["server", "domain", "output", "key-file", "server-ca"];
-const CLIENT_COMMANDS: [&str; 6] = ["link", "domain", "import", "export", "feed", "keys"];
+const CLIENT_COMMANDS: [&str; 7] = ["link", "tag", "domain", "import", "export", "feed", "keys"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, Fault> {
@@ -42,6 +42,9 @@ pub fn file_of(words: &[OsString]) -> Option<PathBuf> {
 }
 
 fn with_file(file: &Path) -> Result<Command, Fault> {
+    if file.as_os_str().is_empty() {
+        return Err(Fault::new("--config (LINKR_CONFIG) is empty: name a file, or leave it out"));
+    }
     let name = file.display();
     let text = proto::file::read(file)
         .and_then(proto::file::Small::text)

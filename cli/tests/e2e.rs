@@ -40,6 +40,8 @@ mod image;
 mod imports;
 #[path = "e2e/keys.rs"]
 mod keys;
+#[path = "e2e/letters.rs"]
+mod letters;
 #[path = "e2e/listeners.rs"]
 mod listeners;
 #[path = "e2e/lists.rs"]
@@ -80,5 +82,9 @@ mod stores;
 mod strangers;
 #[path = "e2e/support.rs"]
 mod support;
+#[path = "e2e/targets.rs"]
+mod targets;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/words.rs"]
+mod words;

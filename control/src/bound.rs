@@ -54,6 +54,16 @@ impl Bound {
         self.touches(domain).then_some(()).ok_or_else(refused)
     }
 
+    /// Refuses what concerns every domain to whoever is kept from some.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`]
+    pub fn everywhere(&self) -> Result<(), Fault> {
+        let refused =
+            || Fault::Forbidden("blocking targets, which is for every domain: it is for some".into());
+        (!self.is_some()).then_some(()).ok_or_else(refused)
+    }
+
     /// Whether a key for these domains (none: all) reaches no further.
     pub fn covers(&self, domains: &[String]) -> bool {
         !self.is_some() || !domains.is_empty() && domains.iter().all(|domain| self.touches(domain))

@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 use feed::LogView;
+use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
-use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
+use std::collections::BTreeSet;
 use store::model::{DomainRow, Row, StoreFault};
+use store::port::blocks::{BlockRows, LedTo, Place};
 use store::port::domains::{DomainCommitted, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
-    Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
+    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
 };
 
 /// What a test says of its store.
@@ -91,6 +94,27 @@ impl Repository for Fake {
     }
 }
 
+impl Tags for Fake {
+    fn tagged(&self, _: &LinkTag, _: &[u8], _: &[u8], _: Limit) -> Result<Listed, StoreFault> {
+        unreachable!()
+    }
+    fn newest_tagged(&self, _: &LinkTag, _: Time, _: (i64, &[u8]), _: Limit) -> Result<Listed, StoreFault> {
+        unreachable!()
+    }
+    fn count_tagged(&self, _: &LinkTag, _: usize) -> Result<Option<u64>, StoreFault> {
+        unreachable!()
+    }
+    fn tags(&self, _: DomainId, _: &str, _: &str, _: TagLimit) -> Result<Option<TagPage>, StoreFault> {
+        unreachable!()
+    }
+    fn is_renaming(&self, _: &TagRename) -> Result<bool, StoreFault> {
+        unreachable!()
+    }
+    fn note_renaming(&self, _: &TagRename, _: bool) -> Result<(), StoreFault> {
+        unreachable!()
+    }
+}
+
 impl Audits for Fake {
     fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
         unreachable!()
@@ -106,11 +130,44 @@ impl Audits for Fake {
     }
 }
 
+impl BlockRows for Fake {
+    fn blocked(&self, _: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
+        unreachable!()
+    }
+    fn blocks(&self, _: &str, _: usize) -> Result<Vec<BlockRow>, StoreFault> {
+        unreachable!()
+    }
+    fn block(&self, _: &TargetHost) -> Result<Option<BlockRow>, StoreFault> {
+        unreachable!()
+    }
+    fn unfinished_blocks(&self) -> Result<Vec<BlockRow>, StoreFault> {
+        unreachable!()
+    }
+    fn write_block(&self, _: &BlockItem, _: i64) -> Result<BlockVerdict, StoreFault> {
+        unreachable!()
+    }
+    fn count_led_to(&self, _: &TargetHost) -> Result<u64, StoreFault> {
+        unreachable!()
+    }
+    fn led_to(&self, _: &TargetHost, _: Option<&Place>, _: usize) -> Result<LedTo, StoreFault> {
+        unreachable!()
+    }
+    fn not_indexed(&self, _: &[u8], _: usize) -> Result<Vec<Row>, StoreFault> {
+        unreachable!()
+    }
+    fn kept_by(&self, _: &TargetHost, _: &[u8], _: usize) -> Result<Vec<Row>, StoreFault> {
+        unreachable!()
+    }
+}
+
 impl DomainRows for Fake {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         unreachable!()
     }
     fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault> {
+        unreachable!()
+    }
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
         unreachable!()
     }
     fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {

@@ -23,6 +23,29 @@ pub enum Fault {
     NotFound(String),
     /// No such domain.
     DomainNotFound(String),
+    /// The domain has links, or deleted ones that can still be undeleted.
+    DomainInUse {
+        /// Of the domain.
+        name: String,
+        /// So many links at least that are not deleted.
+        live: usize,
+        /// Until when, in Unix milliseconds, one that is deleted can be undeleted: until then at least.
+        until: Option<i64>,
+    },
+    /// No link of the domain has the tag.
+    TagNotFound {
+        /// The tag.
+        tag: String,
+        /// The name of the domain.
+        domain: String,
+    },
+    /// Links of the domain have the tag that another one would become.
+    TagExists {
+        /// The tag.
+        tag: String,
+        /// The name of the domain.
+        domain: String,
+    },
     /// No such key.
     KeyNotFound(String),
     /// No such edge.
@@ -31,6 +54,13 @@ pub enum Fault {
     EdgeConnected(String),
     /// The edge may still call an answer fresh.
     EdgeFresh(String),
+    /// An edge that follows control does not know what the write needs, and would answer as if it were not there.
+    EdgeTooOld {
+        /// Its name.
+        edge: String,
+        /// What it does not know.
+        lacks: String,
+    },
     /// No key was shown, or none that may be used; what is wrong.
     Unauthenticated(&'static str),
     /// The caller's key does not allow it; what.
@@ -51,6 +81,15 @@ pub enum Fault {
         /// Of that link.
         name: String,
     },
+    /// The link or domain would lead to a blocked host.
+    TargetBlocked {
+        /// The field that leads there.
+        field: &'static str,
+        /// The blocked host.
+        host: String,
+    },
+    /// The host is not blocked.
+    TargetNotBlocked(String),
     /// The link is no longer at the version that the caller named.
     EtagMismatch,
     /// The same request id came with another request before.
@@ -146,10 +185,21 @@ impl Fault {
             }
             Self::NotFound(_) => (Code::NotFound, S::NOT_FOUND, "NOT_FOUND", "no such link"),
             Self::DomainNotFound(_) => (Code::NotFound, S::NOT_FOUND, "DOMAIN_NOT_FOUND", "no such domain"),
+            Self::DomainInUse { .. } => {
+                (Code::FailedPrecondition, S::CONFLICT, "DOMAIN_IN_USE", "the domain has links")
+            }
+            Self::TagNotFound { .. } => (Code::NotFound, S::NOT_FOUND, "TAG_NOT_FOUND", "no such tag"),
+            Self::TagExists { .. } => {
+                (Code::AlreadyExists, S::CONFLICT, "TAG_EXISTS", "links have the new tag already")
+            }
             Self::KeyNotFound(_) => (Code::NotFound, S::NOT_FOUND, "KEY_NOT_FOUND", "no such key"),
             Self::EdgeNotFound(_) => (Code::NotFound, S::NOT_FOUND, "EDGE_NOT_FOUND", "no such edge"),
             Self::EdgeConnected(_) | Self::EdgeFresh(_) => {
                 (Code::FailedPrecondition, S::CONFLICT, "EDGE_ALIVE", "the edge is not gone")
+            }
+            Self::EdgeTooOld { .. } => {
+                let title = "an edge does not know what the write needs";
+                (Code::FailedPrecondition, S::PRECONDITION_FAILED, "EDGE_TOO_OLD", title)
             }
             Self::Unauthenticated(_) => {
                 (Code::Unauthenticated, S::UNAUTHORIZED, "UNAUTHENTICATED", "a good key is asked for")
@@ -175,6 +225,12 @@ impl Fault {
             Self::ExternalIdTaken { .. } => {
                 let title = "another link has the external id";
                 (Code::AlreadyExists, S::CONFLICT, "EXTERNAL_ID_TAKEN", title)
+            }
+            Self::TargetBlocked { .. } => {
+                (Code::FailedPrecondition, S::CONFLICT, "TARGET_BLOCKED", "the target's host is blocked")
+            }
+            Self::TargetNotBlocked(_) => {
+                (Code::NotFound, S::NOT_FOUND, "TARGET_NOT_BLOCKED", "the host is not blocked")
             }
             Self::EtagMismatch => {
                 // AIP-154: read it again, and then decide anew.
@@ -262,6 +318,9 @@ impl Fault {
             Self::Beyond { field, .. } => Some(field),
             Self::InBatch { field, .. } => Some(field),
             Self::ExternalIdTaken { .. } => Some("external_id"),
+            Self::TagNotFound { .. } => Some("tag"),
+            Self::TagExists { .. } => Some("new_tag"),
+            Self::TargetBlocked { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -309,6 +368,23 @@ impl std::fmt::Display for Fault {
             Self::InBatch { field, fault } => write!(f, "{field}: {fault}"),
             Self::NotFound(name) => write!(f, "there is no link {name}"),
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
+            Self::DomainInUse { name, live: 0, until } => {
+                let until = wire::timestamp(until.unwrap_or_default());
+                write!(
+                    f,
+                    "links of {name} were deleted and can be undeleted until {until}, and until then the domain stays: delete \
+                     it after that"
+                )
+            }
+            Self::DomainInUse { name, live, .. } => {
+                let domain = name.strip_prefix("domains/").unwrap_or(name);
+                let links = if *live == 1 { "link" } else { "links" };
+                write!(
+                    f,
+                    "{name} has at least {live} {links}, which would be lost: linkr link list --domain {domain} shows them; \
+                     export or delete them first"
+                )
+            }
             Self::EdgeNotFound(name) => write!(f, "no edge {name} is known: linkr feed status lists them"),
             Self::EdgeConnected(name) => {
                 write!(f, "edge {name} follows control: stop it first, and it is forgotten by itself")
@@ -319,7 +395,20 @@ impl std::fmt::Display for Fault {
                     "edge {name} was told the head less than 1.01 s ago and may call its answers fresh: try again"
                 )
             }
-            Self::KeyNotFound(name) => write!(f, "there is no key {name}"),
+            Self::EdgeTooOld { edge, lacks } => write!(
+                f,
+                "edge {edge} follows control and does not know {lacks}: start a newer linkr there, or stop that edge, and \
+                 try again"
+            ),
+            Self::TagNotFound { tag, domain } => write!(f, "no link of {domain} has the tag {tag:?}"),
+            Self::TagExists { tag, domain } => write!(
+                f,
+                "links of {domain} have the tag {tag:?} already, and which of them were renamed could not be told \
+                 afterwards: to put both tags together say merge (linkr tag merge)"
+            ),
+            Self::KeyNotFound(name) => {
+                write!(f, "there is no key {name}: linkr keys list names those there are")
+            }
             Self::Unauthenticated(why) => f.write_str(why),
             Self::RateLimited(_) => write!(f, "more than this caller may ask for: try again later"),
             Self::Late => write!(f, "the call did not end in time; a write may still happen"),
@@ -334,9 +423,17 @@ impl std::fmt::Display for Fault {
                     Some((domain, code)) => write!(f, "{code} --domain {domain}"),
                     None => write!(f, "CODE"),
                 }?;
-                write!(f, " brings it back")
+                write!(f, " brings it back (REST: POST /v1/{name}:undelete)")
             }
             Self::ExternalIdTaken { id, name } => write!(f, "{name} has the external_id {id:?} already"),
+            Self::TargetBlocked { field, host } => write!(
+                f,
+                "{field} leads to {host} or below it, which is blocked: choose another, or let an admin end the block with \
+                 linkr target unblock {host}"
+            ),
+            Self::TargetNotBlocked(host) => {
+                write!(f, "{host} itself is not blocked: linkr target list shows the hosts that are")
+            }
             Self::EtagMismatch => write!(f, "the link has changed since the version that the etag names"),
             Self::IdempotencyMismatch => {
                 write!(f, "the same request id came with another request in the last 48 hours")
@@ -357,8 +454,13 @@ impl std::fmt::Display for Fault {
             }
             Self::Unavailable(why) => f.write_str(why),
             Self::Store(fault) => fault.fmt(f),
-            Self::NoRoute => write!(f, "nothing is at this path; links are at /v1/links"),
-            Self::NoMethod => write!(f, "this path does not know this method"),
+            Self::NoRoute => write!(
+                f,
+                "nothing is at this path; links are at /v1/links, and a : that is part of a code is written %3A"
+            ),
+            Self::NoMethod => {
+                write!(f, "this path does not know this method: the Allow header says which it knows")
+            }
             Self::NotJson => write!(f, "send the body with Content-Type: application/json, in UTF-8"),
             Self::Encoded => write!(f, "send the body as it is, without Content-Encoding"),
         }
@@ -384,9 +486,15 @@ impl From<Rejection> for Fault {
             Rejection::Exists(name) => Self::Exists(name),
             Rejection::CodeDeleted { name, until } => Self::CodeDeleted { name, until },
             Rejection::ExternalIdTaken { id, name } => Self::ExternalIdTaken { id, name },
+            Rejection::TargetBlocked { field, host } => Self::TargetBlocked { field, host: host.to_string() },
+            Rejection::TargetNotBlocked(host) => Self::TargetNotBlocked(host.to_string()),
             Rejection::EtagMismatch => Self::EtagMismatch,
             Rejection::IdempotencyMismatch => Self::IdempotencyMismatch,
             Rejection::TooManyDomains => Self::TooLarge("10,000 domains"),
+            Rejection::DomainsTooLarge => Self::TooLarge(
+                "12 MiB for all domains together, which every edge holds: make files of some smaller, or remove them",
+            ),
+            Rejection::DomainInUse { name, live, until } => Self::DomainInUse { name, live, until },
             Rejection::NumberTaken => Self::Overloaded,
         }
     }

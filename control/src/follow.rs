@@ -7,6 +7,7 @@ pub use lines::Lines;
 pub use offers::{Offered, Offers, offers};
 
 use crate::by_name::ByName;
+use crate::features::Place;
 use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::seal::Seal;
@@ -16,13 +17,15 @@ use crate::writer::Writer;
 use crate::{Fault, clock};
 use feed::{Admission, Hello, LogView, Proof, Trouble, admit, proves_another_history};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use link::{Epoch, Position, Seq};
+use link::{ChangeKind, Epoch, Position, Seq};
+use record::Features;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::{Repository, blocking};
+use store::port::domains::DomainRows;
+use store::port::{Limit, Repository, blocking};
 use tokio::sync::{Semaphore, watch};
 
 /// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have
@@ -35,6 +38,8 @@ const PARTS_OF_ONE: usize = 16;
 pub const HELLOS: (u32, u32) = (5, 16);
 /// The longest that one waits for its turn: an edge of ours leaves a stream that brings nothing for 3 s.
 const HELLO_WAIT: Duration = Duration::from_secs(1);
+/// Links that are read at once for the features that they need.
+const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
 /// Buckets for them.
 const NAMES: u64 = 16_384;
 /// Reads of the store for streams at once: others read, too. Those of one edge are one after the other, so that sixteen
@@ -217,6 +222,30 @@ impl Feeder {
             return Err(Refusal::OtherHistory);
         }
         Ok(self.writer.fork(theirs.counter, shared).await?)
+    }
+
+    /// A place for a stream of an edge that knows these features of records.
+    ///
+    /// # Errors
+    /// Those of the store; and inside, what it lacks of those in use. Domains are read at each such hello, links once.
+    pub async fn place(&self, edge: &str, knows: Features) -> Result<Result<Place, Features>, StoreFault> {
+        let gate = &self.sessions.gate;
+        if (Features::KNOWN & !knows).any() {
+            let (_, domains) = self.read(DomainRows::domains).await?;
+            domains.iter().for_each(|domain| gate.met(Features::of_domain(&domain.rules)));
+        }
+        if (Features::OF_LINKS & !knows).any() {
+            let mut walked = gate.walked.lock().await;
+            while !walked.whole {
+                let after = walked.after.clone();
+                let page = self.read(move |store| store.walk(&after, WALK)).await?;
+                let records = page.entries.iter().map(|entry| &entry.record);
+                records.for_each(|record| gate.met(Features::of_record(ChangeKind::LINK, record)));
+                walked.whole = !page.more;
+                walked.after = page.entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
+            }
+        }
+        Ok(gate.enter(edge, knows))
     }
 
     /// Lets an edge in. One that proves that this store's history was replaced (a restored backup, a copied file)

@@ -9,6 +9,7 @@ mod clock;
 #[cfg(test)]
 mod fake;
 mod fault;
+mod features;
 mod follow;
 mod heads;
 mod heavy;
@@ -25,6 +26,7 @@ mod server;
 mod service;
 mod sessions;
 mod stack;
+mod sweep;
 mod tail;
 mod transport;
 mod watched;

@@ -116,7 +116,7 @@ fn at(path: &str) -> Vec<Found> {
     };
     let with_verb = if verb.is_some() { of(verb, before) } else { Vec::new() };
     let mut known = if with_verb.is_empty() { of(None, path) } else { with_verb };
-    // A `:` is in no code: what stands behind it is a verb that there is not.
+    // A `:` that is part of a code is written %3A: what stands behind this one is a verb that there is not.
     known.retain(|found| {
         let is_code = found.route.verb.is_none() && found.route.parts.last() == Some(&Part::Rest);
         !is_code || found.caught.last().is_none_or(|code| !code.contains(':'))
@@ -221,6 +221,7 @@ impl Route {
                         Some(Part::Word("domains")) => "{domain}",
                         Some(Part::Word("edges")) => "{edge}",
                         Some(Part::Word("keys")) => "{key}",
+                        Some(Part::Word("blocks")) => "{host}",
                         _ => "{code}",
                     });
                 }
@@ -299,7 +300,9 @@ mod tests {
     use proto::described::Form;
 
     fn is_plain(member: &Member) -> bool {
-        !member.list && !matches!(member.form, Form::Message(_) | Form::Time | Form::Epoch | Form::Other)
+        let never =
+            matches!(member.form, Form::Message(_) | Form::Bytes | Form::Time | Form::Epoch | Form::Other);
+        !member.list && !never
     }
 
     #[test]
@@ -314,10 +317,15 @@ mod tests {
             ("POST", "/v1/domains/-/links:batchCreate", "BatchCreateLinks"),
             ("GET", "/v1/links:watch", "WatchLinks"),
             ("GET", "/v1/codes/a/b", "CheckCode"),
+            ("POST", "/v1/links/a%3Ab:undelete", "UndeleteLink"),
+            ("GET", "/v1/links/a%3Aundelete", "GetLink"),
+            ("GET", "/v1/links/a%3Ab/c%3ahistory", "GetLink"),
             ("DELETE", "/v1/keys/k", "RevokeKey"),
             ("DELETE", "/v1/keys/edge:e", "RevokeKey"),
             ("POST", "/v1/keys/k:rotate", "RotateKey"),
             ("DELETE", "/v1/edges/e", "ForgetEdge"),
+            ("DELETE", "/v1/blocks/evil.example", "UnblockTarget"),
+            ("DELETE", "/v1/blocks/[::1]", "UnblockTarget"),
         ] {
             assert_eq!(name(method, path), Ok(call), "{method} {path}");
         }
@@ -339,6 +347,7 @@ mod tests {
             "/v1/domains//links",
             "/v1/links:x",
             "/v1/links/a/b:c",
+            "/v1/links/a:b/c",
         ] {
             assert_eq!(name("GET", none), Err(Fault::NoRoute), "{none}");
         }
@@ -354,10 +363,15 @@ mod tests {
             name("PATCH", "/v1/domains/a.example/links/x"),
             Ok(Some("domains/a.example/links/x".into()))
         );
+        assert_eq!(
+            name("POST", "/v1/links/a%3Ab/b%C3%BCcher(1):undelete"),
+            Ok(Some("domains/-/links/a:b/b\u{fc}cher(1)".into()))
+        );
         assert_eq!(name("GET", "/v1/codes/x"), Ok(Some("domains/-/links/x".into())));
         assert_eq!(name("POST", "/v1/links"), Ok(Some("domains/-".into())));
         assert_eq!(name("DELETE", "/v1/edges/a%20b"), Ok(Some("a b".into())));
         assert_eq!(name("DELETE", "/v1/keys/edge:e"), Ok(Some("keys/edge:e".into())));
+        assert_eq!(name("DELETE", "/v1/blocks/%5B::1%5D"), Ok(Some("[::1]".into())));
         assert_eq!(name("GET", "/v1/edges"), Ok(None));
         assert!(name("GET", "/v1/links/%ff").is_err());
     }

@@ -11,6 +11,7 @@ use crate::seal::Seal;
 use crate::service::{BaseUrl, Listeners, Rules, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
+use crate::sweep::Sweeps;
 use crate::tail::Tail;
 use crate::transport::calls::{self, Calls};
 use crate::transport::rest;
@@ -264,8 +265,13 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     let stack = around(calls, rest::router(made_on), Arc::new(guard), cors);
 
     let files = exposition::file_limit();
-    let (hint, until, numbers) = (writer.head(), stopped.clone(), metrics.clone());
-    let (shown, sessions_shown) = (tail.head(), sessions.clone());
+    let (hint, until, shown) = (writer.head(), stopped.clone(), tail.head());
+    let gauges = Gauges {
+        store: store.clone(),
+        writer: writer.clone(),
+        sessions: sessions.clone(),
+        metrics: metrics.clone(),
+    };
     let readiness = Readiness {
         metrics: metrics.clone(),
         tail: tail.clone(),
@@ -281,6 +287,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
             let (store, writer, until) = (store.clone(), writer.clone(), stopped.clone());
             async move { sessions.run(store, writer, until).await }
         }),
+        tokio::spawn(Sweeps::new(store.clone(), writer.clone()).run(stopped.clone())),
         tokio::spawn({
             let until = stopped.clone();
             async move {
@@ -290,13 +297,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
             }
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
-        tokio::spawn(show(
-            shown,
-            first,
-            (store.clone(), writer.clone(), sessions_shown),
-            numbers,
-            stopped.clone(),
-        )),
+        tokio::spawn(gauges.run(shown, first, stopped.clone())),
         tokio::spawn(accept(listener, offered.clone(), stack.clone(), Floor::new(files), ends.clone())),
     ];
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, Floor::new(files), ends))));
@@ -329,45 +330,68 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Where the log ends and how the store and the edges stand, for the metrics; and every history that begins.
-async fn show(
-    mut head: watch::Receiver<Position>,
-    first: Position,
-    (store, writer, sessions): (Arc<dyn Repository>, Arc<Writer>, Arc<Sessions>),
+/// Keeps the metrics of the log, the store and the edges current, and tells every history that begins.
+struct Gauges {
+    store: Arc<dyn Repository>,
+    writer: Arc<Writer>,
+    sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut known = first.epoch;
-    // A start on a store that this process has alone begins one, unless the store is new.
-    if store.standing().is_none()
-        && let Some(history) = begun(&store, known).await
-    {
-        metrics.history();
-        let (history, parent, seq) = named(&history);
-        tracing::info!(
-            name: "history_begins", history, parent, seq,
-            "a start begins a history: if the file was put back, what was acknowledged behind it is gone"
-        );
+}
+
+/// A history that took the place of another, as the log has it.
+struct Succession {
+    history: String,
+    parent: String,
+    /// The last change that both share.
+    seq: Seq,
+}
+
+impl Gauges {
+    async fn run(
+        self,
+        mut head: watch::Receiver<Position>,
+        first: Position,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut known = first.epoch;
+        // A start on a store that this process has alone begins one, unless the store is new.
+        if self.store.standing().is_none()
+            && let Some(history) = begun(&self.store, known).await
+        {
+            self.metrics.history();
+            let Succession { history, parent, seq } = Succession::of(&history);
+            tracing::info!(
+                name: "history_begins", history, parent, seq,
+                "a start begins a history: if the file was put back, what was acknowledged behind it is gone"
+            );
+        }
+        loop {
+            let now = *head.borrow_and_update();
+            if now.epoch != known {
+                known = now.epoch;
+                self.metrics.history();
+                history_began(&self.store, known).await;
+            }
+            self.metrics.set_head(now.seq);
+            self.metrics.set_standing(self.store.standing());
+            self.metrics.store.set_pool(self.store.pool());
+            self.metrics.set_edges(self.sessions.positions(now.seq));
+            if self.metrics.store.unwritable.lasts() {
+                let _ = tokio::time::timeout(Duration::from_secs(1), self.writer.probe()).await; // what came of it is told there
+            }
+            tokio::select! {
+                changed = head.changed() => if changed.is_err() { return },
+                () = idle(&self.store) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+        }
     }
-    loop {
-        let now = *head.borrow_and_update();
-        if now.epoch != known {
-            known = now.epoch;
-            metrics.history();
-            history_began(&store, known).await;
-        }
-        metrics.set_head(now.seq);
-        metrics.set_standing(store.standing());
-        metrics.store.set_pool(store.pool());
-        metrics.set_edges(sessions.positions(now.seq));
-        if metrics.store.unwritable.lasts() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), writer.probe()).await; // what came of it is told there
-        }
-        tokio::select! {
-            changed = head.changed() => if changed.is_err() { return },
-            () = idle(&store) => {}
-            _ = stop.wait_for(|&stop| stop) => return,
-        }
+}
+
+impl Succession {
+    fn of(history: &History) -> Self {
+        let name = |epoch: Epoch| format!("{}-{:08x}", epoch.counter, epoch.random);
+        Self { history: name(history.epoch), parent: name(history.parent), seq: history.fork_seq }
     }
 }
 
@@ -378,10 +402,10 @@ async fn idle(store: &Arc<dyn Repository>) {
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
-    let Some(history) = begun(store, epoch).await else { return };
-    let (name, parent, seq) = named(&history);
+    let Some(begun) = begun(store, epoch).await else { return };
+    let Succession { history, parent, seq } = Succession::of(&begun);
     tracing::warn!(
-        name: "history_begins", history = name, parent, seq, store_ended_at = history.head,
+        name: "history_begins", history, parent, seq, store_ended_at = begun.head,
         "a history takes the place of another: what was acknowledged in that one behind this seq, and is not here, is gone"
     );
 }
@@ -390,12 +414,6 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
 async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
     let all = store::port::blocking(store, Repository::histories).await.ok()?;
     all.into_iter().find(|history| history.epoch == epoch)
-}
-
-/// Its name, that of the one before it, and the last change that both share.
-fn named(history: &History) -> (String, String, Seq) {
-    let name = |epoch: Epoch| format!("{}-{:08x}", epoch.counter, epoch.random);
-    (name(history.epoch), name(history.parent), history.fork_seq)
 }
 
 impl Running {

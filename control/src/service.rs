@@ -1,6 +1,7 @@
 //! What control promises about links: the calls of `linkr.v1.Links`, whatever they arrived by. No driver, no transport.
 
 mod batch;
+mod blocks;
 mod claims;
 mod codes;
 mod directory;
@@ -16,8 +17,12 @@ mod name;
 mod own;
 mod reach;
 mod short;
+mod tags;
+mod texts;
+mod token;
 mod watch;
 mod write;
+mod write_request;
 
 pub use draft::Rules;
 pub use import::Chunk;
@@ -35,11 +40,12 @@ use journal::{Draft, Field, Intent, Item};
 use link::{Epoch, Key};
 use proto::v1;
 use reach::Reach;
+use record::Features;
 use std::sync::Arc;
 use store::model::Row;
 use store::port::Repository;
 use store::wire;
-use write::{Asked, NO_VERSION, asked, etag};
+use write::{Asked, NO_VERSION, etag};
 
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
 const DRAWS: usize = 8;
@@ -92,7 +98,7 @@ impl Service {
 
     /// See `CreateLink`.
     pub async fn create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = asked!(caller, "CreateLink", request)?;
+        let asked = Asked::new(caller, request)?;
         let domain = self.parent(caller, &request.parent).await?;
         let wanted = self.wanted(&asked, &domain, request).await?;
         for _ in 0..DRAWS {
@@ -116,11 +122,15 @@ impl Service {
         request: &v1::CreateLinkRequest,
     ) -> Result<Wanted, Fault> {
         let drawing = Drawing::new(request, domain)?;
-        let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()))?;
+        let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()), domain.query)?;
         let given = match codes::given(request)? {
             "" => None,
-            code => Some(domain.key(&self.rules.code(code, domain.folds(), "code")?)),
+            code => {
+                let code = self.rules.code(code, domain.folds(), "code")?;
+                Some(domain.key(&domain.takes(code, "code")?))
+            }
         };
+        self.leads_out(asked, draft.link.parts().expired_target.as_ref()).await?;
         let target = draft.link.parts().target.clone();
         let target = self.lead(asked, target, given.as_ref(), request.flatten).await?;
         Ok(Wanted { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
@@ -148,7 +158,7 @@ impl Service {
 
     /// See `UpdateLink`.
     pub async fn update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = asked!(caller, "UpdateLink", request)?;
+        let asked = Asked::new(caller, request)?;
         self.one(&asked, self.changed(caller, &asked, request).await?).await
     }
 
@@ -159,13 +169,17 @@ impl Service {
         request: &v1::UpdateLinkRequest,
     ) -> Result<Item, Fault> {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
-        let key = self.key(caller, &link.name).await?;
+        let (domain, key) = self.place(caller, &link.name).await?;
         stays(link)?;
         let mask = request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths);
-        let mut fields = self.rules.fields(link, mask)?;
+        let mut fields = self.rules.fields(link, mask, domain.query)?;
         for field in &mut fields {
-            if let Field::Target(target) = field {
-                *target = self.lead(asked, target.clone(), Some(&key), request.flatten).await?;
+            match field {
+                Field::Target(target) => {
+                    *target = self.lead(asked, target.clone(), Some(&key), request.flatten).await?;
+                }
+                Field::ExpiredTarget(target) => self.leads_out(asked, target.as_ref()).await?,
+                _ => {}
             }
         }
         Ok(Item { key, intent: Intent::Update { fields, etag: etag(&link.etag) } })
@@ -173,7 +187,7 @@ impl Service {
 
     /// See `DeleteLink`.
     pub async fn delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = asked!(caller, "DeleteLink", request)?;
+        let asked = Asked::new(caller, request)?;
         self.one(&asked, self.deleted(caller, request).await?).await
     }
 
@@ -188,13 +202,16 @@ impl Service {
         caller: &Caller,
         request: &v1::UndeleteLinkRequest,
     ) -> Result<v1::Link, Fault> {
-        let asked = asked!(caller, "UndeleteLink", request)?;
+        let asked = Asked::new(caller, request)?;
         let key = self.key(caller, &request.name).await?;
         let (_, row) = self.reach.of(caller).link(&key).await?;
         let version = row.as_ref().map_or(NO_VERSION, |row| row.version);
         // What it leads to may have become ours while it was deleted.
         if let Some(row) = row.filter(|row| row.delete_time.is_some()) {
-            self.lead(&asked, row.link.parts().target.clone(), Some(&key), false).await?;
+            let parts = row.link.parts();
+            self.lead(&asked, parts.target.clone(), Some(&key), false).await?;
+            self.leads_out(&asked, parts.expired_target.as_ref()).await?;
+            self.known_everywhere(&asked, Features::of_link(&row.link.as_ref()))?;
         }
         // Nobody has looked where another version leads.
         let only =
@@ -216,7 +233,7 @@ impl Service {
 /// A change moves no link: what it says of its place has to be so already.
 fn stays(link: &v1::Link) -> Result<(), Fault> {
     let (domain, code) = name::split(&link.name)?;
-    if !link.code.is_empty() && !link.code.eq_ignore_ascii_case(code) {
+    if !link.code.is_empty() && !name::bare(&link.code).eq_ignore_ascii_case(name::bare(code)) {
         return Err(Fault::invalid("code", "is of another link: it cannot change"));
     }
     if !link.domain.is_empty() && name::domain(&link.domain, "domain")? != domain {

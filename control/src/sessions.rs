@@ -1,9 +1,10 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
 use crate::Fault;
+use crate::features::Gate;
 use crate::metrics::EdgeAt;
 use crate::writer::Writer;
-use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, Table};
+use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, SharedEdge, Table};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
 use std::collections::{HashMap, HashSet};
@@ -42,6 +43,8 @@ pub struct Sessions {
     written: watch::Sender<u64>,
     /// How many of them the last write that failed would have brought there, and why it failed.
     failed: watch::Sender<Option<(u64, Fault)>>,
+    /// What they know of the features of records.
+    pub gate: Arc<Gate>,
 }
 
 #[derive(Default)]
@@ -84,6 +87,7 @@ impl Sessions {
             changed: watch::Sender::new(0),
             written: watch::Sender::new(0),
             failed: watch::Sender::new(None),
+            gate: Arc::default(),
         })
     }
 
@@ -98,13 +102,14 @@ impl Sessions {
 
     /// An edge was let in on the stream `id`; `None` when there are too many to know one more.
     pub fn join(self: &Arc<Self>, who: (&str, u64), id: u64, at: (Epoch, Option<Seq>)) -> Option<Membership> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let (number, new) = state.table.join(who, id, at, self.now())?;
         if new {
             let change = self.change();
             state.fresh.insert(number, change);
         }
-        drop(state);
+        drop(guard);
         self.moved.send_replace(());
         Some(Membership { sessions: self.clone(), number, id })
     }
@@ -209,9 +214,12 @@ impl Sessions {
         let mut state = self.lock();
         state.gone.drain(..forgotten);
         let now = self.now();
-        let row = |row: SessionRow| {
-            let last_pong = (now + ROW_HOLDS).saturating_sub(row.age);
-            ((row.edge, row.incarnation), (row.epoch, row.applied), last_pong)
+        let row = |row: SessionRow| SharedEdge {
+            last_pong: (now + ROW_HOLDS).saturating_sub(row.age),
+            edge: row.edge,
+            incarnation: row.incarnation,
+            epoch: row.epoch,
+            applied: row.applied,
         };
         // Who left since then is still among the rows.
         let gone = std::mem::take(&mut state.gone);

@@ -5,17 +5,20 @@ use crate::clock;
 use crate::metrics::StoreNumbers;
 use bytes::Bytes;
 use feed::LogView;
+use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
-use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use store::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
+use store::port::blocks::{BlockRows, LedTo, Place};
 use store::port::domains::{DomainCommitted, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
-    SessionRow, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
+    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
 };
 
 pub struct Watched {
@@ -252,8 +255,88 @@ impl DomainRows for Watched {
         self.read("domains_version", DomainRows::domains_version)
     }
 
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
+        self.read("last_domain_gone", DomainRows::last_domain_gone)
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.write("write_domain", |store| store.write_domain(item, now))
+    }
+}
+
+impl Tags for Watched {
+    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+        self.read("list", |store| store.tagged(tag, prefix, after, limit))
+    }
+
+    fn newest_tagged(
+        &self,
+        tag: &LinkTag,
+        time: Time,
+        behind: (i64, &[u8]),
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.read("list", |store| store.newest_tagged(tag, time, behind, limit))
+    }
+
+    fn count_tagged(&self, tag: &LinkTag, most: usize) -> Result<Option<u64>, StoreFault> {
+        self.read("tags", |store| store.count_tagged(tag, most))
+    }
+
+    fn tags(
+        &self,
+        domain: DomainId,
+        prefix: &str,
+        after: &str,
+        limit: TagLimit,
+    ) -> Result<Option<TagPage>, StoreFault> {
+        self.read("tags", |store| store.tags(domain, prefix, after, limit))
+    }
+
+    fn is_renaming(&self, rename: &TagRename) -> Result<bool, StoreFault> {
+        self.read("tags", |store| store.is_renaming(rename))
+    }
+
+    fn note_renaming(&self, rename: &TagRename, ends: bool) -> Result<(), StoreFault> {
+        self.write("note_renaming", |store| store.note_renaming(rename, ends))
+    }
+}
+
+impl BlockRows for Watched {
+    fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
+        self.read("blocks", |store| store.blocked(asked))
+    }
+
+    fn blocks(&self, after: &str, most: usize) -> Result<Vec<BlockRow>, StoreFault> {
+        self.read("blocks", |store| store.blocks(after, most))
+    }
+
+    fn block(&self, host: &TargetHost) -> Result<Option<BlockRow>, StoreFault> {
+        self.read("blocks", |store| store.block(host))
+    }
+
+    fn unfinished_blocks(&self) -> Result<Vec<BlockRow>, StoreFault> {
+        self.read("blocks", BlockRows::unfinished_blocks)
+    }
+
+    fn write_block(&self, item: &BlockItem, now: i64) -> Result<BlockVerdict, StoreFault> {
+        self.write("write_block", |store| store.write_block(item, now))
+    }
+
+    fn count_led_to(&self, host: &TargetHost) -> Result<u64, StoreFault> {
+        self.read("led_to", |store| store.count_led_to(host))
+    }
+
+    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+        self.read("led_to", |store| store.led_to(host, after, most))
+    }
+
+    fn not_indexed(&self, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.read("led_to", |store| store.not_indexed(after, most))
+    }
+
+    fn kept_by(&self, host: &TargetHost, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.read("led_to", |store| store.kept_by(host, after, most))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::tail::Tail;
+use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{Kind, Request, Verdict};
 use link::{Epoch, Position, Seq};
@@ -12,7 +13,7 @@ use store::clock::unix_ms;
 use store::model::StoreFault;
 use store::port::domains::DomainCommitted;
 use store::port::{Repository, SessionRow};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Items of small writes in one commit, unless one batch has more.
 const GROUP_ITEMS: usize = 256;
@@ -59,6 +60,7 @@ enum Job {
     Write(Request, Reply<Done>),
     Fork(u32, Seq, Reply<Position>),
     Domain(DomainItem, Reply<DomainCommitted>),
+    Block(BlockItem, Reply<BlockVerdict>),
     Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
     Probe(Reply<()>),
 }
@@ -84,6 +86,7 @@ struct Queue {
 struct Shared {
     queue: Mutex<Queue>,
     filled: Condvar,
+    blocks: Notify,
 }
 
 /// The way to the writing thread.
@@ -150,6 +153,21 @@ impl Writer {
         Ok(done)
     }
 
+    /// Writes a block, and wakes whoever waits in [`Self::block_written`].
+    ///
+    /// # Errors
+    /// As for any write.
+    pub async fn block(&self, item: BlockItem) -> Result<BlockVerdict, Fault> {
+        let (reply, answer) = Reply::new(Wakes(self.shared.clone()));
+        self.push(Job::Block(item, reply))?;
+        answer.answer().await
+    }
+
+    /// Returns when a block was written, be it before this call.
+    pub async fn block_written(&self) {
+        self.shared.blocks.notified().await;
+    }
+
     /// Writes down which edges there are; answers with those of every control.
     ///
     /// # Errors
@@ -201,6 +219,15 @@ impl Writer {
         self.shared.filled.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = thread.map(std::thread::JoinHandle::join); // of a panic its own end has told
+    }
+}
+
+/// Wakes whoever waits for blocks when it is dropped: behind the write, whether its caller is still there or not.
+struct Wakes(Arc<Shared>);
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.0.blocks.notify_one();
     }
 }
 
@@ -324,6 +351,9 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
                     committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
                 }
                 let _ = reply.send(answer); // whoever asked may have gone
+            }
+            Job::Block(item, reply) => {
+                let _ = reply.send(store.write_block(&item, unix_ms())); // whoever asked may have gone
             }
             Job::Fork(counter, shared, reply) => {
                 let answer = store.fork(counter, shared, unix_ms());

@@ -321,14 +321,14 @@ mod tests {
             let mut counts = Counts::default();
             counts.tier = tier;
             Outcome::ALL.into_iter().for_each(|outcome| counts.add(outcome));
-            assert_eq!(meters.turned(&mut counts), 8);
+            assert_eq!(meters.turned(&mut counts), 11);
         }
         for tier in Tier::ALL {
             let counted = Outcome::ALL.map(|outcome| meters.outcome(tier, outcome));
-            // redirect, not_found, gone, method, reserved, refused, timed_out, unavailable
+            // redirect, not_found, gone, method, reserved, refused, timed_out, unavailable, file, root, expired
             let expected = match tier {
-                Tier::Hot | Tier::Redis | Tier::Origin | Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 1],
-                Tier::None => [0, 0, 0, 4, 4, 4, 4, 0],
+                Tier::Hot | Tier::Redis | Tier::Origin | Tier::Stale => [1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1],
+                Tier::None => [0, 0, 0, 4, 4, 4, 4, 0, 4, 4, 0],
             };
             assert_eq!(counted, expected, "{}", tier.label());
         }

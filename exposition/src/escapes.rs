@@ -38,9 +38,30 @@ pub fn unescaped(text: &str) -> Result<Cow<'_, str>, &'static str> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| NOT_UTF8)
 }
 
+/// A text as it stands in the path or in the query of a URL, whatever is in it: all but letters and digits of ASCII,
+/// `- . _ ~` and `/` is percent-encoded. [`unescaped`] undoes it.
+pub fn escaped(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_code_is_taken_for_the_url() {
+        assert_eq!(escaped("/a-b/c_d.~"), "/a-b/c_d.~");
+        assert_eq!(escaped("/a?b=c&d#e f+%\u{e9}:"), "/a%3Fb%3Dc%26d%23e%20f%2B%25%C3%A9%3A");
+        assert_eq!(unescaped(&escaped("a?b=c&d#e f+%\u{e9}:")).unwrap(), "a?b=c&d#e f+%\u{e9}:");
+    }
 
     #[test]
     fn what_is_not_utf8_is_refused_and_named() {

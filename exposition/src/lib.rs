@@ -24,7 +24,7 @@ use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
-pub use escapes::{in_utf8, unescaped};
+pub use escapes::{escaped, in_utf8, unescaped};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
 pub use host::one_host;

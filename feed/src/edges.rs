@@ -40,6 +40,21 @@ impl Session {
     }
 }
 
+/// What the controls of a store tell each other of one process of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedEdge {
+    /// The edge's name.
+    pub edge: String,
+    /// Random for each process start.
+    pub incarnation: u64,
+    /// The history that `applied` belongs to.
+    pub epoch: Epoch,
+    /// The last change that it has applied.
+    pub applied: Option<Seq>,
+    /// When it was last answered, or may have been, by the clock of the table that is told.
+    pub last_pong: u64,
+}
+
 /// Where a write has arrived.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Judged {
@@ -119,12 +134,11 @@ impl Table {
         self.rows.insert(self.last, row);
     }
 
-    /// What all controls of a store have written of their edges, at most: each by name and incarnation, with the history
-    /// and the last change that it has applied, and when it was last answered or may have been. Of an edge whose stream
-    /// is here nobody knows more than this; whoever else is not among them was given up for lost.
-    pub fn shared(&mut self, rows: impl IntoIterator<Item = ((String, u64), (Epoch, Option<Seq>), u64)>) {
+    /// What all controls of a store have written of their edges, at most. Of an edge whose stream is here nobody knows
+    /// more than this; whoever else is not among them was given up for lost.
+    pub fn shared(&mut self, rows: impl IntoIterator<Item = SharedEdge>) {
         let mut there = std::collections::HashSet::new();
-        for ((edge, incarnation), (epoch, applied), last_pong) in rows {
+        for SharedEdge { edge, incarnation, epoch, applied, last_pong } in rows {
             let known = |row: &Session| row.incarnation == incarnation && row.edge == edge;
             if let Some((number, row)) = self.rows.iter_mut().find(|(_, row)| known(row)) {
                 row.last_pong = row.last_pong.max(last_pong);
@@ -328,7 +342,13 @@ mod tests {
         let here = join(&mut table, ("here", 1), 1, Some(5), 0);
         let moved = join(&mut table, ("moved", 1), 2, Some(5), 0);
         table.left(moved, 2);
-        let row = |edge: &str, applied, last_pong| ((edge.to_owned(), 1), (EPOCH, applied), last_pong);
+        let row = |edge: &str, applied, last_pong| SharedEdge {
+            edge: edge.to_owned(),
+            incarnation: 1,
+            epoch: EPOCH,
+            applied,
+            last_pong,
+        };
         table.shared([row("here", Some(3), 0), row("moved", Some(9), 700), row("there", None, 700)]);
         let judged = table.judge(EPOCH, 9, 800);
         assert_eq!((judged.applied, judged.waiting), (vec![moved], vec![here, moved + 1]));

@@ -234,9 +234,8 @@ impl Follower {
         if (epoch != position.epoch && !off(Rule::EpochCheck)) || !contiguous {
             return Effect::Hello;
         }
-        let known = |change: &Change| (1..=3).contains(&change.kind.0);
         changes.retain(|change| change.seq > position.seq || off(Rule::SkipApplied));
-        let strange = |change: &&Change| change.kind.must_understand() && !known(change);
+        let strange = |change: &&Change| change.kind.must_understand() && !change.kind.is_known();
         if let Some(strange) = changes.iter().find(strange).filter(|_| !off(Rule::MustUnderstand)) {
             return Effect::Stuck(strange.seq - 1);
         }

@@ -216,7 +216,7 @@ impl Relay {
             let name = value_key(self.shard, from.copy, &change.key);
             match change.kind {
                 ChangeKind::LINK => Some(Put { name, value: Some(value(change.seq, &change.record)) }),
-                ChangeKind::DOMAIN => None,
+                ChangeKind::DOMAIN | ChangeKind::DOMAIN_GONE => None,
                 ChangeKind::PURGE => Some(Put { name, value: None }),
                 // Whatever it did to its key, what lies there may be wrong now.
                 _ => (!change.key.is_empty()).then_some(Put { name, value: None }),

@@ -5,9 +5,9 @@ use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, Debug, Extra, Stamp};
 use crate::set::Seen;
-use crate::{Absence, Counts, Found, Freshness, Held, Outcome, Place, Set, Site, Tier, Told, View};
+use crate::{Absence, Counts, Found, Freshness, Held, Lead, Outcome, Place, Set, Site, Tier, Told, View};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, Code, Key, Position, Seq, is_reserved, redirect};
+use link::{Answer, Ask, Code, Key, Position, Seq, Visit, is_reserved, redirect};
 
 /// What the answers of one turn have in common.
 pub struct Turn<'a> {
@@ -60,8 +60,8 @@ pub struct Miss {
     /// What to ask for.
     pub key: Key,
     token: Token,
-    /// No domain claimed the request's host in this table, as far as that said.
-    unclaimed_in: Option<u64>,
+    /// The table in which the request's host was looked for, if it names one: a later one may say another domain of it.
+    placed_in: Option<u64>,
     origin_only: bool,
     reply: Reply,
 }
@@ -82,6 +82,8 @@ impl Miss {
 /// How to answer a request once its link is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
+    /// The path that was asked for, where that is another than the code that is looked up.
+    path: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
     request_id: Option<Vec<u8>>,
     head_only: bool,
@@ -144,8 +146,8 @@ struct Request<'a> {
     /// The connection ends with it, whether the client said so or not.
     last: bool,
     site: &'a Site,
-    /// No domain claims its host.
-    unclaimed: bool,
+    /// Whose it is was told by its host.
+    by_host: bool,
 }
 
 /// Answers one request, or says what has to be asked for.
@@ -158,24 +160,28 @@ fn answer_one(
     turn: &mut Turn<'_>,
 ) -> Option<Box<Miss>> {
     let (set, stamp, domains) = (turn.set, turn.stamp, &*turn.domains);
-    let (site, unclaimed) = match domains.place(head.host) {
-        Place::Claimed(site) | Place::Hostless(site) => (site, false),
-        Place::Unclaimed(site) => (site, true),
+    let (site, by_host) = match domains.place(head.host) {
+        Place::Claimed(site) | Place::Unclaimed(site) => (site, true),
+        Place::Hostless(site) => (site, false),
         Place::Misdirected => {
             response::write_misdirected(out, stamp, &extra(head, last));
             turn.counts.add(Outcome::Refused);
             return None;
         }
     };
-    let request = Request { head, last, site, unclaimed };
+    let request = Request { head, last, site, by_host };
     if site.unreadable || !head.code {
-        let outcome = request.answer_without_link(out, turn.now, stamp);
-        turn.counts.add(outcome);
-        return None;
+        return match request.answer_aside(freshness, out, turn) {
+            Ok(outcome) => {
+                turn.counts.add(outcome);
+                None
+            }
+            Err(miss) => miss,
+        };
     }
     let (mut buffer, mut code) = (None, head.path);
-    if site.fold_case {
-        code = folded(buffer.insert([0; Code::MAX_LEN]), code);
+    if site.rewrites {
+        code = rewritten(site, buffer.insert([0; Code::MAX_LEN]), code);
     }
     let plain = head.plain && !last && !freshness.is_blind();
     let outcome = set.look_up_code(
@@ -211,13 +217,17 @@ fn key(site: &Site, code: &[u8]) -> Option<Key> {
 }
 
 impl Request<'_> {
+    fn visit(&self) -> Visit<'_> {
+        Visit { path: self.head.path, query: self.head.query }
+    }
+
     fn token(&self, set: &Set) -> Token {
         self.head.min_revision.map_or(Token::None, |text| Token::read(text, set))
     }
 
     /// Whether the domain of this request is known at a seq.
     fn sure(&self, turn: &Turn<'_>, seq: Seq) -> bool {
-        !self.unclaimed || is_sure(turn.domains, turn.set, seq)
+        !self.by_host || is_sure(turn.domains, turn.set, seq)
     }
 
     /// Answers from what is held; `None`: it may not be told.
@@ -237,8 +247,8 @@ impl Request<'_> {
         if self.head.debug && turn.debug {
             extra.debug = Some(described(judgement, held, freshness, set));
         }
-        let (query, now, stamp) = (self.head.query, turn.now, turn.stamp);
-        let page = Page { site: self.site, query, now, stamp, extra: &extra };
+        let page =
+            Page { site: self.site, visit: self.visit(), now: turn.now, stamp: turn.stamp, extra: &extra };
         (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
     }
 
@@ -250,17 +260,41 @@ impl Request<'_> {
             Token::Foreign => true,
             Token::None | Token::Unreadable => false,
         };
-        let unclaimed_in = self.unclaimed.then(|| turn.domains.changes());
-        let reply = Reply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug);
+        let placed_in = self.by_host.then(|| turn.domains.changes());
+        let reply = Reply {
+            path: (code != self.head.path).then(|| self.head.path.to_vec()),
+            ..Reply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug)
+        };
         let key = key(self.site, code)?;
-        Some(Box::new(Miss { key, token, unclaimed_in, origin_only, reply }))
+        Some(Box::new(Miss { key, token, placed_in, origin_only, reply }))
     }
 
-    /// Domains that cannot be read, other methods, paths that the edge answers itself, and paths that cannot be codes.
+    /// What is no code as it stands: one with letters beyond ASCII or with an ending that its domain passes over, or no link
+    /// at all. `Err`: as
+    /// [`answer_one`] tells a miss.
     #[cold]
-    fn answer_without_link(self, out: &mut Vec<u8>, now: i64, stamp: &Stamp) -> Outcome {
-        let (head, extra) = (self.head, &extra(self.head, self.last));
-        let page = Page { site: self.site, query: None, now, stamp, extra };
+    #[inline(never)]
+    fn answer_aside(
+        self,
+        freshness: Freshness,
+        out: &mut Vec<u8>,
+        turn: &Turn<'_>,
+    ) -> Result<Outcome, Option<Box<Miss>>> {
+        let mut buffer = [0; Code::MAX_LEN];
+        match code_of(self.head, self.site, &mut buffer) {
+            Some(code) if !self.site.unreadable => turn
+                .set
+                .look_up_code(self.site.id, code, |seen| self.answer(seen, freshness, out, turn))
+                .ok_or_else(|| self.miss(code, turn)),
+            _ => Ok(self.answer_without_link(out, turn)),
+        }
+    }
+
+    /// Domains that cannot be read, other methods, `/`, paths that the edge answers itself, and paths that cannot be
+    /// codes.
+    fn answer_without_link(self, out: &mut Vec<u8>, turn: &Turn<'_>) -> Outcome {
+        let (head, extra, stamp) = (self.head, &extra(self.head, self.last), turn.stamp);
+        let page = Page { site: self.site, visit: self.visit(), now: turn.now, stamp, extra };
         match head.method {
             _ if self.site.unreadable => page.write_unavailable(out),
             Method::Options => {
@@ -271,11 +305,33 @@ impl Request<'_> {
                 response::write_method_not_allowed(out, stamp, extra);
                 Outcome::Method
             }
-            Method::Get | Method::Head if is_reserved(head.path) => {
-                response::write_reserved(out, head.path, stamp, extra);
-                Outcome::Reserved
-            }
-            Method::Get | Method::Head => page.write_not_found(false, out),
+            Method::Get | Method::Head if self.is_behind(turn) => page.write_unavailable(out),
+            Method::Get | Method::Head if is_reserved(head.path) => match self.site.files.at(head.path) {
+                Some(file) => {
+                    response::write_file(out, file, stamp, extra);
+                    Outcome::File
+                }
+                None => {
+                    response::write_reserved(out, head.path, self.site.robots.as_deref(), stamp, extra);
+                    Outcome::Reserved
+                }
+            },
+            Method::Get | Method::Head => match self.site.root.as_ref().filter(|_| head.path.is_empty()) {
+                Some(root) => {
+                    page.write_lead(root, false, out);
+                    Outcome::Root
+                }
+                None => page.write_not_found(false, out),
+            },
+        }
+    }
+
+    /// R11 for what the domain alone decides: whether the client may have seen a later state of it than is known here.
+    fn is_behind(self, turn: &Turn<'_>) -> bool {
+        match self.token(turn.set) {
+            Token::None | Token::Unreadable => false,
+            Token::Own(seq) => !is_sure(turn.domains, turn.set, seq),
+            Token::Foreign => true,
         }
     }
 }
@@ -286,12 +342,21 @@ pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
     else {
         return None;
     };
-    let mut buffer = [0; Code::MAX_LEN];
-    let code = if site.fold_case && head.code { folded(&mut buffer, head.path) } else { head.path };
-    if head.code { key(site, code) } else { None }
+    key(site, code_of(head, site, &mut [0; Code::MAX_LEN])?)
 }
 
-/// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there.
+/// The code that a request is looked up by; `None` for one that is not looked up.
+#[cold]
+fn code_of<'a>(head: &Head<'a>, site: &Site, buffer: &'a mut [u8; Code::MAX_LEN]) -> Option<&'a [u8]> {
+    match head.method {
+        _ if head.code && !site.rewrites => Some(head.path),
+        Method::Get | Method::Head | Method::Send => site.code(head.path, buffer),
+        _ => None,
+    }
+}
+
+/// Whether every domain that there was at `seq` is known: what nobody claims belongs to the default one there, and what one
+/// claims has not been given up.
 #[cold]
 fn is_sure(domains: &View, set: &Set, seq: Seq) -> bool {
     // A change of a domain is in the table before the set passes it.
@@ -341,19 +406,16 @@ fn described(judgement: Judgement, held: &Held<'_>, freshness: Freshness, set: &
     Debug { tier, revision, staleness_ms: freshness.stale_ms() }
 }
 
-/// A code in lower case, on the stack.
+/// The code that this one stands for in a domain that rewrites them.
 #[cold]
-fn folded<'a>(buffer: &'a mut [u8; Code::MAX_LEN], code: &[u8]) -> &'a [u8] {
-    let own = &mut buffer[..code.len()];
-    own.copy_from_slice(code);
-    own.make_ascii_lowercase();
-    own
+fn rewritten<'a>(site: &Site, buffer: &'a mut [u8; Code::MAX_LEN], code: &'a [u8]) -> &'a [u8] {
+    site.code(code, buffer).unwrap_or(code)
 }
 
 /// What an answer from a link is written with.
 struct Page<'a> {
     site: &'a Site,
-    query: Option<&'a [u8]>,
+    visit: Visit<'a>,
     now: i64,
     stamp: &'a Stamp,
     extra: &'a Extra<'a>,
@@ -362,7 +424,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn write(&self, found: Found<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
         let answer = match found {
-            Found::Live(link) => redirect(&link, Ask { query: self.query }, self.now),
+            Found::Live(link) => redirect(&link, Ask { query: self.visit.query }, self.now),
             Found::Deleted => Answer::Gone,
             Found::Absent(Absence::Certain) => Answer::NotYet,
             Found::Quarantined | Found::Absent(Absence::Unknown) => return self.write_unavailable(out),
@@ -376,22 +438,43 @@ impl Page<'_> {
                 response::write_redirect(out, &to, self.stamp, self.extra);
                 Outcome::Redirect
             }
-            Answer::Gone => {
-                response::write_gone(out, self.stamp, self.extra);
-                Outcome::Gone
-            }
+            Answer::Gone => self.write_gone(out),
+            Answer::Expired(own) => self.write_expired(own, stale, out),
             Answer::NotYet => self.write_not_found(stale, out),
         }
+    }
+
+    fn write_gone(&self, out: &mut Vec<u8>) -> Outcome {
+        response::write_gone(out, self.stamp, self.extra);
+        Outcome::Gone
+    }
+
+    /// `own`: where the link leads then, which goes before what its domain says.
+    #[cold]
+    fn write_expired(&self, own: Option<&[u8]>, stale: bool, out: &mut Vec<u8>) -> Outcome {
+        match (own, &self.site.expired) {
+            // A 302 would make a GET of it.
+            _ if self.extra.sends => return self.write_gone(out),
+            (Some(own), _) => {
+                response::write_lead(out, |out| out.extend_from_slice(own), stale, self.stamp, self.extra);
+            }
+            (None, Some(lead)) => self.write_lead(lead, stale, out),
+            (None, None) => return self.write_gone(out),
+        }
+        Outcome::Expired
     }
 
     fn write_not_found(&self, stale: bool, out: &mut Vec<u8>) -> Outcome {
         match &self.site.not_found {
             // A 302 would make a GET of it.
-            _ if self.extra.sends => response::write_not_found(out, stale, self.stamp, self.extra),
-            Some(to) => response::write_not_found_redirect(out, to, stale, self.stamp, self.extra),
-            None => response::write_not_found(out, stale, self.stamp, self.extra),
+            Some(lead) if !self.extra.sends => self.write_lead(lead, stale, out),
+            _ => response::write_not_found(out, stale, self.stamp, self.extra),
         }
         Outcome::NotFound
+    }
+
+    fn write_lead(&self, lead: &Lead, stale: bool, out: &mut Vec<u8>) {
+        response::write_lead(out, |out| lead.write(self.visit, out), stale, self.stamp, self.extra);
     }
 
     #[cold]
@@ -421,7 +504,9 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
         request_id: reply.request_id.as_deref(),
         debug: None,
     };
-    let (now, stamp, query, set) = (turn.now, turn.stamp, reply.query.as_deref(), turn.set);
+    let path = reply.path.as_deref().unwrap_or(miss.key.code());
+    let visit = Visit { path, query: reply.query.as_deref() };
+    let (now, stamp, set) = (turn.now, turn.stamp, turn.set);
     let sure = |seq| is_still(miss, turn.domains, || is_sure(turn.domains, set, seq));
     let known = match asked {
         Asked::Told(_, told) => match miss.token {
@@ -441,7 +526,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     let outcome = match asked {
         Asked::Told(source, _) if site.unreadable => {
             turn.counts.tier = source.tier();
-            Page { site, query, now, stamp, extra: &extra }.write_unavailable(out)
+            Page { site, visit, now, stamp, extra: &extra }.write_unavailable(out)
         }
         Asked::Told(source, told) => {
             turn.counts.tier = source.tier();
@@ -449,7 +534,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
             let revision = told.value.map(|_| (told.epoch, told.version));
             extra.debug =
                 reply.debug.then_some(Debug { tier: source.tier(), revision, staleness_ms: Some(0) });
-            Page { site, query, now, stamp, extra: &extra }.write(found, false, out)
+            Page { site, visit, now, stamp, extra: &extra }.write(found, false, out)
         }
         // The set may know by now what it did not when it was asked.
         Asked::Nobody => {
@@ -465,7 +550,7 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
                 };
                 extra.debug =
                     reply.debug.then(|| Debug { tier, ..described(judgement, &held, freshness, set) });
-                let page = Page { site, query, now, stamp, extra: &extra };
+                let page = Page { site, visit, now, stamp, extra: &extra };
                 let outcome = match judgement {
                     Judgement::Ask => page.write_unavailable(out),
                     _ => page.write(held.found, judgement == Judgement::Stale, out),
@@ -480,10 +565,10 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     if reply.close { Step::Close { linger: true } } else { Step::Wait }
 }
 
-/// Whether the request's host still belongs where it was looked up. If no domain claimed it: no table has come since, and
-/// this one is `sure`.
+/// Whether the request's host still belongs where it was looked up: no table has come since in which another domain
+/// claims it, or none does any more, and this one is `sure`.
 fn is_still(miss: &Miss, domains: &View, sure: impl FnOnce() -> bool) -> bool {
-    let Some(table) = miss.unclaimed_in else { return true };
+    let Some(table) = miss.placed_in else { return true };
     table == domains.changes() && sure()
 }
 
@@ -502,6 +587,7 @@ pub fn refuse_plain(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
 impl Reply {
     fn to(head: &Head<'_>, close: bool, debug: bool) -> Self {
         Self {
+            path: None,
             query: head.query.map(<[u8]>::to_vec),
             request_id: head.request_id.map(<[u8]>::to_vec),
             head_only: head.method == Method::Head,

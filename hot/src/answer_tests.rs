@@ -107,6 +107,61 @@ fn every_outcome() {
     }
 }
 
+/// The letters of a code come in every spelling that there is of them; whatever else is escaped is another path.
+#[test]
+fn a_code_with_letters_is_found_by_every_spelling_of_it() {
+    let set = set();
+    set.apply("\0\0\0\0b\u{fc}cher/(1):a".as_bytes(), 5, Some(&link("https://b.example/")));
+    set.apply(b"\0\0\0\0K", 6, Some(&link("https://k.example/")));
+    let b = Some("https://b.example/");
+    for (path, want) in [
+        (&b"b%C3%BCcher/(1):a"[..], b),
+        (b"b%c3%bCcher/(1):a", b),
+        (b"b\xc3\xbccher/(1):a", b),
+        (b"bu%CC%88cher/(1):a", b),
+        (b"b%C3%BCcher/(1):a?x=%C3", Some("https://b.example/?x=%C3")),
+        (b"%E2%84%AA", Some("https://k.example/")), // the sign of Kelvin is another spelling of the letter
+        (b"b%C3%BCcher/%281):a", None),
+        (b"b%C3%BCcher/(1)%3Aa", None),
+        (b"B%C3%9CCHER/(1):a", None),
+        (b"%62%C3%BCcher/(1):a", None),
+        (b"b%C3cher/(1):a", None),
+        (b"b\xfccher/(1):a", None),
+        (b"%E2%80%8B", None),
+    ] {
+        let ask = |method: &str| {
+            let request = [method.as_bytes(), b" /", path, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+            talk(&set, &[&request])
+        };
+        let (text, step, counts) = ask("GET");
+        let location = text.lines().find_map(|line| line.strip_prefix("Location: "));
+        assert_eq!((location, step), (want, Step::Wait), "{}", path.escape_ascii());
+        let outcome = if want.is_some() { Outcome::Redirect } else { Outcome::NotFound };
+        assert_eq!(counts.get(outcome), 1, "{}", path.escape_ascii());
+        let (head, ..) = ask("HEAD");
+        assert!(text.starts_with(&*head), "{}", path.escape_ascii());
+        // Only what can be a code is looked for before a method is refused.
+        let sent = if want.is_none() && link::asked(path).is_some() { "404" } else { "405" };
+        assert_eq!(statuses(&ask("POST").0), [sent], "{}", path.escape_ascii());
+        assert_eq!(statuses(&ask("OPTIONS").0), ["204"]);
+    }
+}
+
+/// Both ways ask: a set that does not hold every link cannot say that there is none.
+#[test]
+fn a_code_with_letters_that_is_not_held_is_asked_for_in_form_c() {
+    let (set, stamp, mut counts) = (empty(), Stamp::new(DATE), Counts::default());
+    let (mut domains, mut out) = (no_domains(), Vec::new());
+    let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
+    let request = b"GET /bu%CC%88cher HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (_, step) = answer(&mut Conversation::default(), request, &mut out, &mut turn);
+    let Step::Miss(miss) = step else { panic!("{step:?}") };
+    assert_eq!(miss.key.code(), "b\u{fc}cher".as_bytes());
+    assert!(out.is_empty());
+    let Parsed::Head(head, _) = parse(request) else { panic!("no head") };
+    assert_eq!(key_of(&head, &no_domains()), Some(miss.key));
+}
+
 #[test]
 fn the_visitors_query_goes_along() {
     let (text, ..) = talk(&set(), &[get("abc?x=1").as_bytes()]);

@@ -1,8 +1,11 @@
 //! Which domain a request belongs to: a small table of hosts, read by every worker and replaced whole when a domain
-//! changes. There are few domains, none is ever deleted and none evicted: the table says all there is, up to a position.
+//! changes. There are few domains, and none is evicted: the table says all there is, up to a position.
 
 use crate::Policy;
-use link::{Class, Domain, DomainId, DomainRules, Seq, compared};
+use link::{
+    Class, Code, Domain, DomainId, DomainRules, Endings, Files, Seq, Target, Visit, asked, compared, fill,
+    folded, is_code, is_reserved, placeholders,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,7 +22,7 @@ pub struct DomainEntry {
     /// How it answers. [`Told::Name`]: this program cannot read it, and refuses its host (503).
     pub told: Rules,
     /// Its record, kept byte for byte.
-    pub record: Box<[u8]>,
+    pub record: Arc<[u8]>,
 }
 
 /// What could be read of a domain's record.
@@ -32,7 +35,8 @@ pub enum Rules {
 }
 
 impl Rules {
-    fn name(&self) -> &Domain {
+    /// The name.
+    pub fn name(&self) -> &Domain {
         match self {
             Self::All(rules) => &rules.name,
             Self::Name(name) => name,
@@ -50,27 +54,44 @@ pub struct Domains {
     latest: AtomicU64,
     /// The table is known to say all there is up to here, beyond what the set has applied.
     sure: AtomicU64,
+    /// What [`Domains::replace`] was last given: the table says what every change up to here did.
+    read_at: AtomicU64,
 }
 
 impl Domains {
     /// R6 for one change, in order. Called before the set passes it: whoever sees that the set has, sees this.
     pub fn apply(&self, entry: DomainEntry) {
-        self.latest.fetch_max(entry.version, Ordering::AcqRel);
+        let (id, as_of) = (entry.id, entry.as_of);
+        self.put(id, as_of, Some(entry));
+    }
+
+    /// The same for the change by which a domain was deleted: its host belongs to nobody from there on.
+    pub fn remove(&self, id: DomainId, as_of: Seq) {
+        self.put(id, as_of, None);
+    }
+
+    /// A change from before the table was read changes nothing: a domain that had been deleted by then would come back for
+    /// a while.
+    fn put(&self, id: DomainId, as_of: Seq, entry: Option<DomainEntry>) {
+        let known = as_of <= self.read_at.load(Ordering::Acquire);
+        self.latest.fetch_max(as_of, Ordering::AcqRel);
         let mut entries = self.dump();
-        if entries.iter().any(|own| own.id == entry.id && own.as_of >= entry.as_of) {
+        if known || entries.iter().any(|own| own.id == id && own.as_of >= as_of) {
             return;
         }
-        entries.retain(|own| own.id != entry.id);
-        entries.push(entry);
+        entries.retain(|own| own.id != id);
+        entries.extend(entry);
         self.publish(entries);
     }
 
     /// All domains that there are at `as_of`: after a reset, or from this edge's own file. Others are forgotten.
     pub fn replace(&self, as_of: Seq, entries: Vec<DomainEntry>) {
-        let latest = entries.iter().map(|entry| entry.version).max();
+        // A domain that was deleted last is not among them, and its change is known all the same.
+        let latest = entries.iter().map(|entry| entry.version).fold(as_of, Seq::max);
         self.publish(entries);
-        self.latest.store(latest.unwrap_or(0), Ordering::Release);
+        self.latest.store(latest, Ordering::Release);
         self.sure.store(as_of, Ordering::Release);
+        self.read_at.store(as_of, Ordering::Release);
     }
 
     /// Somebody who knows says that at `as_of` the last change of a domain was `latest`. If that is known here, the table
@@ -101,10 +122,20 @@ impl Domains {
 pub struct Site {
     /// Whose links.
     pub id: DomainId,
-    /// Its codes are in lower case, whatever the request's is.
-    pub fold_case: bool,
+    /// Its codes are looked up in another form than that of the request: [`Site::code`].
+    pub rewrites: bool,
+    fold_case: bool,
+    endings: Endings,
+    /// Where a visitor of `/` is led.
+    pub root: Option<Lead>,
     /// Where a visitor is led instead of a 404.
-    pub not_found: Option<Box<[u8]>>,
+    pub not_found: Option<Lead>,
+    /// Where a visitor of an expired link is led that does not say it itself.
+    pub expired: Option<Lead>,
+    /// What is answered to `/robots.txt`.
+    pub robots: Option<Box<str>>,
+    /// What it answers a few paths of its own with.
+    pub files: Files,
     /// Its record cannot be read: nothing is known of how it answers.
     pub unreadable: bool,
     strict_hosts: bool,
@@ -117,17 +148,71 @@ impl Site {
         let rules = if let Rules::All(rules) = &entry.told { rules } else { &none };
         Self {
             id: entry.id,
+            rewrites: rules.fold_case || rules.endings.any(),
             fold_case: rules.fold_case,
-            not_found: rules.not_found.as_ref().map(|target| target.as_bytes().into()),
+            endings: rules.endings,
+            root: rules.root_target.as_ref().map(Lead::to),
+            not_found: rules.not_found.as_ref().map(Lead::to),
+            expired: rules.expired_target.as_ref().map(Lead::to),
+            robots: rules.robots.clone(),
+            files: rules.files.clone(),
             unreadable: matches!(entry.told, Rules::Name(_)),
             strict_hosts: rules.strict_hosts,
             class: rules.class,
         }
     }
 
+    /// The code that a path asks for, in `buffer`: without its endings, decoded beyond ASCII, and without case, as far as
+    /// the domain does each. A path that is no code without its endings keeps them. `None`: it is no code.
+    #[cold]
+    pub fn code<'a>(&self, path: &[u8], buffer: &'a mut [u8; Code::MAX_LEN]) -> Option<&'a [u8]> {
+        let stripped = self.endings.strip(path);
+        let length = self.spelled(stripped, buffer).or_else(|| self.spelled(path, buffer))?;
+        buffer.get(..length)
+    }
+
+    /// The length in `buffer` of the code that this is, case apart.
+    fn spelled(&self, path: &[u8], buffer: &mut [u8; Code::MAX_LEN]) -> Option<usize> {
+        let good = |code: &[u8]| is_code(code) && !is_reserved(code);
+        if path.is_ascii() && good(path) {
+            let own = buffer.get_mut(..path.len())?; // always: no code is longer
+            own.copy_from_slice(path);
+            if self.fold_case {
+                own.make_ascii_lowercase();
+            }
+            return Some(path.len());
+        }
+        let code = asked(path)?;
+        let code = if self.fold_case { folded(&code) } else { code };
+        // Without case it may be longer, and it may be a path that the edge answers itself: no link has such a code.
+        let own = buffer.get_mut(..code.len()).filter(|_| good(code.as_bytes()))?;
+        own.copy_from_slice(code.as_bytes());
+        Some(code.len())
+    }
+
     /// What a blind edge may do in this domain.
     pub fn policy(&self, usual: Policy) -> Policy {
         Policy { class: if self.class == Class::Inherit { usual.class } else { self.class }, ..usual }
+    }
+}
+
+/// A target of a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    target: Box<[u8]>,
+    /// It has placeholders.
+    filled: bool,
+}
+
+impl Lead {
+    fn to(target: &Target) -> Self {
+        Self { target: target.as_bytes().into(), filled: placeholders(target) == Ok(true) }
+    }
+
+    /// Writes where a visitor is led.
+    #[cold]
+    pub fn write(&self, visit: Visit<'_>, out: &mut Vec<u8>) {
+        if self.filled { fill(&self.target, visit, out) } else { out.extend_from_slice(&self.target) }
     }
 }
 
@@ -155,7 +240,7 @@ impl Table {
             as_of: 0,
             version: 0,
             told: Rules::All(DomainRules::default()),
-            record: Box::default(),
+            record: Arc::default(),
         };
         let mut usual = Site::of(&none);
         for entry in &entries {
@@ -267,8 +352,43 @@ mod tests {
             as_of,
             version: as_of,
             told: Rules::All(rules),
-            record: Box::default(),
+            record: Arc::default(),
         }
+    }
+
+    #[test]
+    fn a_code_is_looked_up_without_its_endings_and_in_lower_case() {
+        let site = |fold_case, trailing_slash, punctuation| {
+            let endings = Endings { trailing_slash, punctuation };
+            let told = Rules::All(DomainRules { fold_case, endings, ..DomainRules::default() });
+            Site::of(&DomainEntry { told, ..entry(7, 1, "a.example") })
+        };
+        let code = |site: &Site, path: &str| {
+            let mut buffer = [0; Code::MAX_LEN];
+            site.code(path.as_bytes(), &mut buffer).map(|code| String::from_utf8(code.to_vec()).unwrap())
+        };
+        let long = format!("{}).", "A".repeat(128));
+        for (path, want) in [
+            ("AbC/).", Some("abc")),
+            ("a/B/", Some("a/b")),
+            ("...", Some("...")),
+            ("ROBOTS.txt", Some("robots.txt")),
+            ("robots.txt.", None),
+            ("robots.txt/", None),
+            (".well-known/x.", None),
+            ("/", None),
+            (")", None),
+            ("a%20b.", None),
+            (&long, Some(&"a".repeat(128))),
+            (&format!("a{long}"), None),
+        ] {
+            assert_eq!(code(&site(true, true, true), path).as_deref(), want, "{path}");
+        }
+        assert_eq!(code(&site(false, true, false), "AbC/").as_deref(), Some("AbC"));
+        assert_eq!(code(&site(false, true, false), "AbC.").as_deref(), Some("AbC."));
+        assert_eq!(code(&site(false, false, true), "AbC/"), None);
+        assert!(site(true, false, false).rewrites && site(false, true, false).rewrites);
+        assert!(!site(false, false, false).rewrites);
     }
 
     fn ids(domains: &Domains) -> Vec<(u32, Seq)> {
@@ -285,6 +405,39 @@ mod tests {
         assert_eq!(ids(&domains), [(1, 5), (2, 6), (3, 7)]);
         domains.replace(9, vec![entry(2, 9, "b.example")]);
         assert_eq!(ids(&domains), [(2, 9)]);
+    }
+
+    #[test]
+    fn a_domain_goes_and_its_host_is_nobodys() {
+        let domains = Arc::new(Domains::default());
+        let mut view = View::new(Arc::clone(&domains));
+        let host = Some(&b"a.example"[..]);
+        domains.apply(entry(1, 5, "a.example"));
+        domains.remove(DomainId(1), 4);
+        assert_eq!(ids(&domains), [(1, 5)], "an older change");
+        domains.remove(DomainId(1), 6);
+        view.refresh();
+        assert!(ids(&domains).is_empty() && matches!(view.place(host), Place::Unclaimed(_)));
+        domains.told(9, 6);
+        assert_eq!(view.sure(), 9, "its end is known");
+        // Its host may become a domain again, under another number.
+        domains.apply(entry(2, 10, "a.example"));
+        assert_eq!(ids(&domains), [(2, 10)]);
+    }
+
+    #[test]
+    fn what_went_before_the_table_was_read_does_not_come_back() {
+        let domains = Arc::new(Domains::default());
+        domains.replace(10, vec![entry(2, 10, "b.example")]);
+        let view = View::new(Arc::clone(&domains));
+        domains.told(12, 9);
+        assert_eq!(view.sure(), 12, "the last change before it was the end of one that is not there");
+        domains.replace(10, vec![entry(2, 10, "b.example")]);
+        domains.apply(entry(1, 6, "a.example"));
+        domains.remove(DomainId(1), 9);
+        assert_eq!(ids(&domains), [(2, 10)]);
+        domains.apply(entry(1, 11, "a.example"));
+        assert_eq!(ids(&domains), [(1, 11), (2, 10)]);
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct Head<'a> {
     pub host: Option<&'a [u8]>,
     /// The path without its leading slash, raw.
     pub path: &'a [u8],
-    /// Whether a link is asked for: by GET, HEAD, POST or PUT, and a path that has the form of a code and is none that the
-    /// edge answers itself.
+    /// Whether a link is asked for by its code as it stands: by GET, HEAD, POST or PUT, and a path of ASCII that has the form
+    /// of a code and is none that the edge answers itself. Codes with letters beyond ASCII are looked for in other paths.
     pub code: bool,
     /// The query without its `?`, raw.
     pub query: Option<&'a [u8]>,
@@ -473,7 +473,7 @@ impl<'a> Fields<'a> {
             _ => split_target(line.target, self.host)?,
         };
         let linked = matches!(line.method, Method::Get | Method::Head | Method::Send);
-        let code = linked && is_code(path) && !is_reserved(path);
+        let code = linked && path.is_ascii() && is_code(path) && !is_reserved(path);
         if line.method.may_have_content() {
             // Of two framings, or one that is not known here, whoever is in front may have gone by another (RFC 9112,
             // sections 6.1 and 6.3).

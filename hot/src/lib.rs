@@ -21,7 +21,7 @@ mod unchecked;
 pub use answer::{
     Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, key_of, refuse_plain, time_out,
 };
-pub use domains::{DomainEntry, Domains, Place, Rules, Site, View};
+pub use domains::{DomainEntry, Domains, Lead, Place, Rules, Site, View};
 pub use dump::{Dump, Dumped};
 pub use freshness::Freshness;
 pub use head::{Head, Method, Parsed, Refusal, parse};

@@ -4,15 +4,15 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Outcome {
-    /// A redirect to the link's target.
+    /// A redirect to the target of a link that holds.
     Redirect,
-    /// 404: no such code, or not yet valid, or no code at all.
+    /// 404, or 302 to where the domain leads instead: no such code, or not yet valid, or no code at all.
     NotFound,
     /// 410: expired, disabled or deleted.
     Gone,
     /// 204 or 405: a method that is not looked up.
     Method,
-    /// A path that the edge answers itself.
+    /// A path that the edge answers itself, and its domain has no file for.
     Reserved,
     /// 400, 413, 414, 417, 421, 431, 505: a request that is not served.
     Refused,
@@ -20,11 +20,17 @@ pub enum Outcome {
     TimedOut,
     /// 503: nobody who knows could be asked in time.
     Unavailable,
+    /// A file of the domain.
+    File,
+    /// 302 from `/` to where its domain leads.
+    Root,
+    /// 302 from a link that has expired to where it or its domain leads then. Without such a target it is [`Self::Gone`].
+    Expired,
 }
 
 impl Outcome {
     /// In the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Redirect,
         Self::NotFound,
         Self::Gone,
@@ -33,12 +39,26 @@ impl Outcome {
         Self::Refused,
         Self::TimedOut,
         Self::Unavailable,
+        Self::File,
+        Self::Root,
+        Self::Expired,
     ];
 
     /// The label.
     pub fn label(self) -> &'static str {
-        ["redirect", "not_found", "gone", "method", "reserved", "refused", "timed_out", "unavailable"]
-            [self as usize]
+        match self {
+            Self::Redirect => "redirect",
+            Self::NotFound => "not_found",
+            Self::Gone => "gone",
+            Self::Method => "method",
+            Self::Reserved => "reserved",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+            Self::Unavailable => "unavailable",
+            Self::File => "file",
+            Self::Root => "root",
+            Self::Expired => "expired",
+        }
     }
 }
 
@@ -71,8 +91,17 @@ impl Tier {
     /// Where an answer of this outcome counts, if it came up while requests were answered from here.
     pub fn of(self, outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Method | Outcome::Reserved | Outcome::Refused | Outcome::TimedOut => Self::None,
-            Outcome::Unavailable | Outcome::Redirect | Outcome::NotFound | Outcome::Gone => self,
+            Outcome::Method
+            | Outcome::Reserved
+            | Outcome::Refused
+            | Outcome::TimedOut
+            | Outcome::File
+            | Outcome::Root => Self::None,
+            Outcome::Unavailable
+            | Outcome::Redirect
+            | Outcome::NotFound
+            | Outcome::Gone
+            | Outcome::Expired => self,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Refusal, Tier, unchecked};
 use http::StatusCode;
-use link::{Epoch, Position, Seq, Status, To};
+use link::{Epoch, File, Position, Seq, Status, To};
 
 /// Bytes of [`Stamp::plain_tail`], at most: with a date of 29 bytes it is of 119.
 const TAIL: usize = 128;
@@ -120,14 +120,14 @@ pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Ext
 }
 
 /// Every other response: a status, fields that belong to it, and a line for people.
-struct Page {
+struct Page<'a> {
     status: StatusCode,
     fields: &'static str,
-    text: &'static str,
+    text: &'a str,
 }
 
 #[cold]
-fn write_page(out: &mut Vec<u8>, page: &Page, stamp: &Stamp, extra: &Extra<'_>) {
+fn write_page(out: &mut Vec<u8>, page: &Page<'_>, stamp: &Stamp, extra: &Extra<'_>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(page.status.as_str().as_bytes());
     out.push(b' ');
@@ -160,12 +160,18 @@ pub fn write_not_found(out: &mut Vec<u8>, stale: bool, stamp: &Stamp, extra: &Ex
     write_page(out, &page, stamp, extra);
 }
 
-/// 302, instead of a 404: to where the domain says.
+/// 302 to where a domain leads, or a link that has expired. From an edge that may not know yet, nobody may keep it.
 #[cold]
-pub fn write_not_found_redirect(out: &mut Vec<u8>, to: &[u8], stale: bool, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_lead(
+    out: &mut Vec<u8>,
+    location: impl FnOnce(&mut Vec<u8>),
+    stale: bool,
+    stamp: &Stamp,
+    extra: &Extra<'_>,
+) {
     let kept = if stale { "no-store" } else { "private, max-age=0" };
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
-    out.extend_from_slice(to);
+    location(out);
     out.extend_from_slice(b"\r\nContent-Length: 0\r\nCache-Control: ");
     out.extend_from_slice(kept.as_bytes());
     out.extend_from_slice(b"\r\nX-Robots-Tag: noindex\r\n");
@@ -208,16 +214,39 @@ pub fn write_method_not_allowed(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<
     write_page(out, &Page { status: StatusCode::METHOD_NOT_ALLOWED, fields: ALLOW, text }, stamp, extra);
 }
 
-/// A path that the edge answers itself.
-pub fn write_reserved(out: &mut Vec<u8>, path: &[u8], stamp: &Stamp, extra: &Extra<'_>) {
+/// A path that the edge answers itself. `robots`: what the domain says of `/robots.txt`.
+pub fn write_reserved(
+    out: &mut Vec<u8>,
+    path: &[u8],
+    robots: Option<&str>,
+    stamp: &Stamp,
+    extra: &Extra<'_>,
+) {
     const DAY: &str = "Cache-Control: public, max-age=86400\r\n";
     let page = match path {
         // Crawlers may look: each redirect tells them not to index it, which they see only if they may.
-        b"robots.txt" => Page { status: StatusCode::OK, fields: DAY, text: "User-agent: *\nDisallow:\n" },
+        b"robots.txt" => {
+            let text = robots.unwrap_or("User-agent: *\nDisallow:\n");
+            Page { status: StatusCode::OK, fields: DAY, text }
+        }
         b"favicon.ico" => Page { status: StatusCode::NOT_FOUND, fields: DAY, text: "" },
         _ => Page { status: StatusCode::NOT_FOUND, fields: UNKEPT, text: "There is nothing here.\n" },
     };
     write_page(out, &page, stamp, extra);
+}
+
+/// A file of the domain. Whoever checks one looks again soon, so a change is seen within minutes.
+#[cold]
+pub fn write_file(out: &mut Vec<u8>, file: &File, stamp: &Stamp, extra: &Extra<'_>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=300\r\nContent-Length: ");
+    push_number(out, file.content.len() as u32);
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    out.extend_from_slice(file.content_type.as_bytes());
+    out.extend_from_slice(b"\r\nX-Content-Type-Options: nosniff\r\n");
+    stamp.write_end(out, extra);
+    if !extra.head_only {
+        out.extend_from_slice(&file.content);
+    }
 }
 
 /// A request that is not served; always the last on its connection.

@@ -147,14 +147,14 @@ impl<const HEAD: usize> Thin<HEAD> {
     ///
     /// # Panics
     /// When they are longer than [`Thin::MAX`].
-    pub fn new(head: &[u8; HEAD], rest: [&[u8]; 3]) -> Self {
+    pub fn new(head: &[u8; HEAD], rest: &[&[u8]]) -> Self {
         let length: usize = rest.iter().map(|part| part.len()).sum();
         assert!(length <= Self::MAX, "{length} bytes");
         let layout = Self::layout(length);
         // SAFETY: the layout is not of size 0.
         let Some(start) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         let mut at = start;
-        for part in [&(length as u16).to_ne_bytes()[..], head].into_iter().chain(rest) {
+        for part in [&(length as u16).to_ne_bytes()[..], head].into_iter().chain(rest.iter().copied()) {
             // SAFETY: all parts together are as long as the allocation, which is new, so none of them is in it.
             unsafe {
                 at.copy_from_nonoverlapping(NonNull::from(part).cast(), part.len());
@@ -295,7 +295,7 @@ mod tests {
         for length in (0..700).chain([last - 1, last]) {
             for number in 0..4 {
                 let cut = length / 3;
-                let thin = Thin::new(b"abc", [&text[..cut], &[], &text[cut..length]]);
+                let thin = Thin::new(b"abc", &[&text[..cut], &[], &text[cut..length]]);
                 thin.set_number(number);
                 assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
                 thin.raise_number();
@@ -304,13 +304,13 @@ mod tests {
                 assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
             }
         }
-        assert!(std::panic::catch_unwind(|| Thin::new(b"abc", [&[0; 16_384], &[], &[]])).is_err());
+        assert!(std::panic::catch_unwind(|| Thin::new(b"abc", &[&[0; 16_384], &[], &[]])).is_err());
         assert_eq!(size_of::<Option<Thin<3>>>(), 8);
     }
 
     #[test]
     fn the_number_may_be_set_by_all_who_read() {
-        let thin = Thin::new(b"abc", [b"de", b"", b"f"]);
+        let thin = Thin::new(b"abc", &[b"de", b"", b"f"]);
         std::thread::scope(|scope| {
             for number in 1..4 {
                 let thin = &thin;

@@ -1,5 +1,6 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
+use crate::blocked::{Blocked, led_anew};
 use crate::external_ids::{ExternalId, Holders};
 use crate::model::{By, Row};
 use crate::request::{Answer, Intent, Item, Kind, Request, Retry, RetryName};
@@ -7,8 +8,8 @@ use crate::state::next_state;
 use crate::{Rejection, names};
 use bytes::Bytes;
 use link::rule::{Rule, off};
-use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
-use std::collections::HashMap;
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq, TargetHost};
+use std::collections::{BTreeMap, HashMap};
 
 /// What became of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,9 @@ pub struct Found {
     pub answers: HashMap<RetryName, Answer>,
     /// The links that have what [`given_ids`](crate::given_ids) and [`returning_ids`](crate::returning_ids) name.
     pub external_ids: HashMap<ExternalId, Key>,
+    /// Those of the hosts that [`given_hosts`](crate::given_hosts) and [`returning_hosts`](crate::returning_hosts) name that
+    /// are blocked.
+    pub blocked: Blocked,
 }
 
 /// What to write, in the order of the log: the row's version is its seq.
@@ -92,6 +96,8 @@ pub struct Decided {
     pub writes: Vec<Write>,
     /// What to note.
     pub audits: Vec<Audit>,
+    /// By how many more links each of these blocks keeps disabled.
+    pub disabled: BTreeMap<TargetHost, i64>,
 }
 
 /// Where a group is decided.
@@ -134,10 +140,33 @@ pub fn decide(
     answer: impl Fn(&Answered<'_>) -> Bytes,
 ) -> Decided {
     let holders = Holders::new(std::mem::take(&mut found.external_ids), &found.rows);
-    let done = Decided { head: at.head, verdicts: Vec::new(), writes: Vec::new(), audits: Vec::new() };
+    let done = Decided {
+        head: at.head,
+        verdicts: Vec::new(),
+        writes: Vec::new(),
+        audits: Vec::new(),
+        disabled: BTreeMap::new(),
+    };
     let mut deciding = Deciding { found, holders, tag: at.tag, now: at.now, done, answer };
     group.iter().for_each(|request| deciding.request(request));
-    deciding.done
+    let mut done = deciding.done;
+    done.disabled = disabled(&done.writes);
+    done
+}
+
+/// By how many more links each block keeps disabled behind these writes.
+fn disabled(writes: &[Write]) -> BTreeMap<TargetHost, i64> {
+    let live = |row: &Row| row.info.blocked_by.clone().filter(|_| row.delete_time.is_none());
+    let mut more = BTreeMap::new();
+    for Write { row, before, purge, .. } in writes {
+        let (before, after) = (before.as_ref().and_then(live), live(row).filter(|_| !purge));
+        if before != after {
+            before.into_iter().for_each(|host| *more.entry(host).or_default() -= 1);
+            after.into_iter().for_each(|host| *more.entry(host).or_default() += 1);
+        }
+    }
+    more.retain(|_, count: &mut i64| *count != 0);
+    more
 }
 
 struct Deciding<F> {
@@ -203,11 +232,16 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
             return Verdict::Refused(Rejection::DomainNotFound(format!("number {} any more", id.0)));
         }
         let domain = name_of(&self.found.domains, id);
-        let row = match next_state(item, domain, stored, self.done.head.seq + 1, self.now) {
+        let blocked = &self.found.blocked;
+        let row = match next_state(item, domain, stored, blocked, self.done.head.seq + 1, self.now) {
             Ok(Some(row)) => row,
             Ok(None) => return Verdict::Same,
             Err(fault) => return Verdict::Refused(fault),
         };
+        let refused = led_anew(stored, &row).find_map(|(field, target)| Some((field, blocked.of(target)?)));
+        if let Some((field, host)) = refused.filter(|_| !off(Rule::TargetBlocked)) {
+            return Verdict::Refused(Rejection::TargetBlocked { field, host });
+        }
         if let Some(holder) = self.holders.other(&row).filter(|_| !off(Rule::ExternalIdOnce)) {
             let (id, name) = (row.info.external_id, names::link(holder, domain));
             return Verdict::Refused(Rejection::ExternalIdTaken { id, name });

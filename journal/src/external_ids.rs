@@ -41,7 +41,11 @@ pub fn given_ids(group: &[Request]) -> BTreeSet<ExternalId> {
                 Field::ExternalId(id) => Some(id),
                 _ => None,
             }),
-            Intent::Delete { .. } | Intent::Undelete { .. } | Intent::Purge { .. } => None,
+            Intent::Delete { .. }
+            | Intent::Undelete { .. }
+            | Intent::Purge { .. }
+            | Intent::Block { .. }
+            | Intent::Lift { .. } => None,
         };
         id.and_then(|id| ExternalId::new(item.key.domain(), id))
     };

@@ -1,7 +1,7 @@
 //! What is kept of a link and of a domain, and who wrote it.
 
 use bytes::Bytes;
-use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, Seq, State};
+use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, Seq, State, TargetHost};
 use std::sync::Arc;
 
 /// Milliseconds for which a deleted link answers 410 and its code stays taken.
@@ -48,6 +48,10 @@ pub struct Info {
     pub note: String,
     /// What another system calls the link: at most 128 bytes; empty: nothing.
     pub external_id: String,
+    /// How often it was clicked where it was before.
+    pub imported_clicks: u64,
+    /// The blocked host for which linkr disabled the link, until somebody sets its target or whether it is disabled.
+    pub blocked_by: Option<TargetHost>,
     /// Fields that a newer linkr keeps of it, as they came: this one knows none of them, and takes none away.
     pub newer: Bytes,
 }
@@ -55,14 +59,18 @@ pub struct Info {
 impl Info {
     /// Its bytes, as pages of links count them.
     pub fn size(&self) -> usize {
-        let Self { title, tags, note, external_id, newer } = self;
+        let Self { title, tags, note, external_id, imported_clicks, blocked_by, newer } = self;
         let tags = tags.iter().map(String::len).sum::<usize>();
-        title.len() + tags + note.len() + external_id.len() + newer.len()
+        let blocked_by = blocked_by.as_ref().map_or(0, |host| host.turned().len());
+        let numbers = size_of_val(imported_clicks);
+        title.len() + tags + note.len() + external_id.len() + numbers + blocked_by + newer.len()
     }
 }
 
 /// Domains there may be at most: every edge holds all of them, and is told them in one message.
 pub const MAX_DOMAINS: usize = 10_000;
+/// Bytes that the records of all domains may have together, for the same reason: an edge takes a message of 16 MiB.
+pub const MAX_DOMAINS_BYTES: usize = 12 * 1024 * 1024;
 
 /// A stored domain. Times are in Unix milliseconds; the default one has none before somebody writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +97,12 @@ impl DomainRow {
     pub fn change(&self, tag: u64) -> Change {
         let (kind, key) = (ChangeKind::DOMAIN, self.id.prefix().to_vec().into());
         Change { seq: self.version, tag, kind, key, record: self.record() }
+    }
+
+    /// The change that says in the log that it was deleted, at its version.
+    pub fn gone(&self, tag: u64) -> Change {
+        let (kind, key) = (ChangeKind::DOMAIN_GONE, self.id.prefix().to_vec().into());
+        Change { seq: self.version, tag, kind, key, record: Bytes::new() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a write is refused.
 
+use link::TargetHost;
+
 /// Why a write is refused. Names are resource names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -30,14 +32,34 @@ pub enum Rejection {
         /// Of that link.
         name: String,
     },
+    /// The link or domain would lead to a blocked host.
+    TargetBlocked {
+        /// The field that leads there.
+        field: &'static str,
+        /// The blocked host: that of the target, or one above it.
+        host: TargetHost,
+    },
+    /// There is no block of this host.
+    TargetNotBlocked(TargetHost),
     /// It has changed since the version that the caller named.
     EtagMismatch,
     /// The request id came with another request.
     IdempotencyMismatch,
     /// There are as many domains as there may be.
     TooManyDomains,
-    /// The number that was drawn for a domain is taken.
+    /// All domains together have more bytes than an edge can be told.
+    DomainsTooLarge,
+    /// The number that was drawn for a domain is taken, or was once.
     NumberTaken,
+    /// A domain is not deleted while there are links of it.
+    DomainInUse {
+        /// Of the domain.
+        name: String,
+        /// So many links at least that are not deleted.
+        live: usize,
+        /// Until when, in Unix milliseconds, one that is deleted can be undeleted: until then at least.
+        until: Option<i64>,
+    },
 }
 
 impl Rejection {

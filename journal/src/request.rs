@@ -2,7 +2,7 @@
 
 use crate::model::{By, Info};
 use bytes::Bytes;
-use link::{Class, Key, Link, QueryPolicy, Seq, Status, Target};
+use link::{Class, Key, Link, QueryPolicy, Seq, Status, Target, TargetHost};
 
 /// What one call writes.
 #[derive(Clone, Debug)]
@@ -86,6 +86,16 @@ pub enum Intent {
         /// That time.
         before: i64,
     },
+    /// Disable it, if it is enabled and leads to this host or below it, and the host is still blocked.
+    Block {
+        /// The blocked host.
+        host: TargetHost,
+    },
+    /// Undo that, if nobody has changed it since and the host is blocked no more.
+    Lift {
+        /// The host.
+        host: TargetHost,
+    },
 }
 
 /// The link that a caller wants.
@@ -106,6 +116,7 @@ pub enum Field {
     MaxAge(Option<u32>),
     NotBefore(Option<i64>),
     Expire(Option<i64>),
+    ExpiredTarget(Option<Target>),
     Query(QueryPolicy),
     Class(Class),
     Disabled(bool),
@@ -113,6 +124,7 @@ pub enum Field {
     Tags(Vec<String>),
     Note(String),
     ExternalId(String),
+    ImportedClicks(u64),
 }
 
 /// How a retry is recognised.

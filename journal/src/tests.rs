@@ -1,5 +1,6 @@
 //! Groups of single and atomic requests, by hand and against a model.
 
+mod blocked;
 mod external_ids;
 
 use super::*;
@@ -48,7 +49,7 @@ fn numbers_have_no_holes_and_each_item_sees_those_before() {
         item("a", Intent::Create(draft("https://c.example/"))),
     ];
     let start = Position { epoch: Epoch { counter: 1, random: 2 }, seq: 10, tag: 3 };
-    let Decided { head, verdicts, writes, audits } = decided(&group, start, 99);
+    let Decided { head, verdicts, writes, audits, .. } = decided(&group, start, 99);
     assert!(audits.is_empty(), "nobody is to be named");
     assert_eq!(head, Position { seq: 16, tag: 99, ..start });
     let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();

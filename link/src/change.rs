@@ -14,6 +14,14 @@ impl ChangeKind {
     pub const DOMAIN: Self = Self(2);
     /// A key was purged: from here on its code is unknown and free.
     pub const PURGE: Self = Self(3);
+    /// A domain was deleted: from here on its host belongs to nobody. An edge that passed this over would go on answering
+    /// for it.
+    pub const DOMAIN_GONE: Self = Self(0x84);
+
+    /// Whether this program knows the kind.
+    pub fn is_known(self) -> bool {
+        [Self::LINK, Self::DOMAIN, Self::PURGE, Self::DOMAIN_GONE].contains(&self)
+    }
 
     /// Whether an edge that does not know this kind must stop instead of passing it over.
     pub fn must_understand(self) -> bool {
@@ -32,7 +40,7 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Of a link: see [`crate::Key`]. Of a domain: the four bytes of its number.
     pub key: Bytes,
-    /// Record v1 of a link or of a domain (see `proto`); empty for a purge.
+    /// Record v1 of a link or of a domain (see `proto`); empty for a purge and for a domain that was deleted.
     pub record: Bytes,
 }
 
@@ -62,6 +70,7 @@ mod tests {
     fn the_top_bit_says_must_understand() {
         assert!(!ChangeKind::LINK.must_understand());
         assert!(!ChangeKind(0x7f).must_understand());
-        assert!(ChangeKind(0x84).must_understand());
+        assert!(ChangeKind::DOMAIN_GONE.must_understand() && ChangeKind::DOMAIN_GONE.is_known());
+        assert!(ChangeKind(0xff).must_understand() && !ChangeKind(0xff).is_known());
     }
 }

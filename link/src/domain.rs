@@ -1,6 +1,6 @@
 //! The name space that a code lives in.
 
-use crate::{Class, Target};
+use crate::{Class, Endings, Files, QueryPolicy, Target};
 use std::fmt;
 
 /// Number of a domain: the first four bytes of every key. 0 is the default domain.
@@ -38,16 +38,43 @@ impl Default for Domain {
 pub struct DomainRules {
     /// Its host, or `-`.
     pub name: Domain,
-    /// Codes are compared without regard to case (ASCII): stored and looked up in lower case.
+    /// Codes are compared without regard to case: stored and looked up [without it](crate::folded).
     pub fold_case: bool,
     /// Of the default domain: hosts that no domain claims are refused (421).
     pub strict_hosts: bool,
     /// Of its links that do not say it themselves; `Inherit` is normal.
     pub class: Class,
+    /// Where a visitor of `/` is led.
+    pub root_target: Option<Target>,
     /// Where a visitor is led instead of a 404.
     pub not_found: Option<Target>,
+    /// Where a visitor of a link is led that has expired and does not say it itself.
+    pub expired_target: Option<Target>,
+    /// What of a path is passed over before its code is looked up.
+    pub endings: Endings,
+    /// The policy that a link gets which is made without one. No edge asks for it.
+    pub query: QueryPolicy,
+    /// What is answered to `/robots.txt`: see [`DomainRules::MAX_ROBOTS`].
+    pub robots: Option<Box<str>>,
+    /// What it answers a few paths of its own with.
+    pub files: Files,
     /// Fields of a newer record that this program does not know, kept byte for byte.
     pub unknown: Box<[u8]>,
+}
+
+impl DomainRules {
+    /// Bytes of `robots`.
+    pub const MAX_ROBOTS: usize = 2_048;
+
+    /// Its targets, each under the name of its field.
+    pub fn targets(&self) -> impl Iterator<Item = (&'static str, &Target)> {
+        let fields = [
+            ("root_target", &self.root_target),
+            ("not_found", &self.not_found),
+            ("expired_target", &self.expired_target),
+        ];
+        fields.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?)))
+    }
 }
 
 /// The host of a `Host` field in the compared form of [`Domain`], in `buffer`: lower case, without a trailing dot and

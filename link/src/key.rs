@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(key.as_bytes(), b"\x00\x00\x01\x02a/b");
         assert_eq!((key.domain(), key.code()), (DomainId(258), &b"a/b"[..]));
         assert_eq!(Key::from_bytes(key.as_bytes()), Ok(key));
-        for wrong in [&b""[..], b"\0\0\0", b"\0\0\0\0", b"\0\0\0\0a b", b"\0\0\0\0/a"] {
+        for wrong in [&b""[..], b"\0\0\0", b"\0\0\0\0", b"\0\0\0\0a b", b"\0\0\0\0/a", b"\0\0\0\0\xff"] {
             assert_eq!(Key::from_bytes(wrong), Err(KeyFault));
         }
     }

@@ -5,18 +5,28 @@
 mod change;
 mod code;
 mod domain;
+mod endings;
+mod files;
+mod host;
 mod key;
+mod letters;
 mod links;
+mod placeholders;
 mod position;
 mod redirect;
 pub mod rule;
 mod target;
 
 pub use change::{Change, ChangeKind, State, Versioned};
-pub use code::{Alphabet, Code, CodeFault, generated, is_code, is_reserved};
+pub use code::{Alphabet, Code, CodeFault, asked, generated, in_path, is_code, is_reserved};
 pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
+pub use endings::Endings;
+pub use files::{File, Files, FilesFault};
+pub use host::TargetHost;
 pub use key::{Key, KeyFault};
+pub use letters::{folded, normal};
 pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status, Terms};
+pub use placeholders::{PlaceholderFault, Visit, fill, placeholders};
 pub use position::{Epoch, Position, Seq};
 pub use redirect::{Answer, Ask, To, redirect};
 #[cfg(feature = "given")]

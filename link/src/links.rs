@@ -108,6 +108,8 @@ pub struct LinkParts {
     pub target: Target,
     /// How.
     pub terms: Terms,
+    /// Where it leads once it has expired: at most [`Link::MAX_EXPIRED_TARGET`] bytes. `None`: where its domain says.
+    pub expired_target: Option<Target>,
     /// Fields of a newer record layout that this program does not know, kept byte for byte.
     pub unknown: Box<[u8]>,
 }
@@ -115,7 +117,7 @@ pub struct LinkParts {
 impl LinkParts {
     /// A link to `target` with every default.
     pub fn to(target: Target) -> Self {
-        Self { target, terms: Terms::default(), unknown: Box::default() }
+        Self { target, terms: Terms::default(), expired_target: None, unknown: Box::default() }
     }
 
     /// A link to `target` on these terms.
@@ -137,11 +139,15 @@ pub enum LinkFault {
     MaxAgeTooLong,
     /// `expire` is not after `not_before`.
     NeverValid,
+    /// `expired_target` is longer than [`Link::MAX_EXPIRED_TARGET`].
+    ExpiredTargetTooLong,
 }
 
 impl Link {
     /// Seconds: one year, as far as RFC 9111 lifetimes go in practice.
     pub const MAX_AGE: u32 = 31_536_000;
+    /// Bytes of `expired_target`: with the longest target beside it, a record still fits.
+    pub const MAX_EXPIRED_TARGET: usize = 1_024;
 
     /// The one way to make a link.
     ///
@@ -159,6 +165,9 @@ impl Link {
         if not_before.zip(expire).is_some_and(|(from, to)| to <= from) {
             return Err(LinkFault::NeverValid);
         }
+        if parts.expired_target.as_ref().is_some_and(|to| to.as_bytes().len() > Self::MAX_EXPIRED_TARGET) {
+            return Err(LinkFault::ExpiredTargetTooLong);
+        }
         Ok(Self(parts))
     }
 
@@ -166,6 +175,12 @@ impl Link {
     #[must_use]
     pub fn leading_to(self, target: Target) -> Self {
         Self(LinkParts { target, ..self.0 })
+    }
+
+    /// The same link, disabled or not.
+    #[must_use]
+    pub fn disabled(self, disabled: bool) -> Self {
+        Self(LinkParts { terms: Terms { disabled, ..self.0.terms }, ..self.0 })
     }
 
     /// Its parts.
@@ -180,7 +195,9 @@ impl Link {
 
     /// What a redirect needs of it.
     pub fn as_ref(&self) -> LinkRef<'_> {
-        LinkRef { target: self.0.target.as_bytes(), terms: self.0.terms }
+        let LinkParts { target, terms, expired_target, unknown: _ } = &self.0;
+        let expired_target = expired_target.as_ref().map(Target::as_bytes);
+        LinkRef { target: target.as_bytes(), terms: *terms, expired_target }
     }
 }
 
@@ -192,6 +209,8 @@ pub struct LinkRef<'a> {
     pub target: &'a [u8],
     /// See [`LinkParts::terms`].
     pub terms: Terms,
+    /// See [`LinkParts::expired_target`]: bytes of a [`Target`].
+    pub expired_target: Option<&'a [u8]>,
 }
 
 impl LinkFault {
@@ -200,6 +219,7 @@ impl LinkFault {
         match self {
             Self::PermanentWithoutLifetime | Self::MaxAgeTooLong => "max_age",
             Self::NeverValid => "expire_time",
+            Self::ExpiredTargetTooLong => "expired_target",
         }
     }
 }
@@ -215,6 +235,7 @@ impl fmt::Display for LinkFault {
             }
             Self::MaxAgeTooLong => write!(f, "is more than {} seconds", Link::MAX_AGE),
             Self::NeverValid => write!(f, "is not after not_before"),
+            Self::ExpiredTargetTooLong => write!(f, "is longer than {} bytes", Link::MAX_EXPIRED_TARGET),
         }
     }
 }
@@ -238,6 +259,13 @@ mod tests {
         assert_eq!(with(|t| t.max_age = Some(Link::MAX_AGE + 1)), Err(LinkFault::MaxAgeTooLong));
         assert_eq!(with(|t| (t.not_before, t.expire) = (Some(5), Some(5))), Err(LinkFault::NeverValid));
         assert_eq!(with(|t| (t.not_before, t.expire) = (Some(5), Some(6))), Ok(()));
+        let long = |length: usize| {
+            let target = |text: &str| Target::stored(text.as_bytes()).unwrap();
+            let expired_target = Some(target(&format!("https://{}", "x".repeat(length - 8))));
+            Link::new(LinkParts { expired_target, ..LinkParts::to(target("https://example.com/")) })
+                .map(|_| ())
+        };
+        assert_eq!((long(1_024), long(1_025)), (Ok(()), Err(LinkFault::ExpiredTargetTooLong)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a link answers: the rules of RFC 9110 and RFC 9111 as docs/http.md states them.
 
+use crate::code::escape;
 use crate::{LinkRef, QueryPolicy, Status, Terms};
+use std::borrow::Cow;
 
 /// What a visitor brings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,8 +16,10 @@ pub struct Ask<'a> {
 pub enum Answer<'a> {
     /// A redirect.
     To(To<'a>),
-    /// 410: expired or disabled.
+    /// 410: disabled.
     Gone,
+    /// 410, or 302 to this target or that of the domain: expired.
+    Expired(Option<&'a [u8]>),
     /// 404: not yet valid.
     NotYet,
 }
@@ -36,8 +40,11 @@ pub struct To<'a> {
 #[inline]
 pub fn redirect<'a>(link: &LinkRef<'a>, ask: Ask<'a>, now: i64) -> Answer<'a> {
     let Terms { status, query: policy, class: _, disabled, max_age, not_before, expire } = link.terms;
-    if disabled || expire.is_some_and(|at| at <= now) {
+    if disabled {
         return Answer::Gone;
+    }
+    if expire.is_some_and(|at| at <= now) {
+        return Answer::Expired(link.expired_target);
     }
     if not_before.is_some_and(|at| at > now) {
         return Answer::NotYet;
@@ -110,13 +117,13 @@ fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {
     query.split(|&b| b == b'&')
 }
 
-/// The keys of a visitor's query. They are compared as raw bytes: the last word on what a key is belongs to the target's
-/// own server.
+/// The keys of a visitor's query. They are compared as programs read them: `a%5B%5D` is `a[]` (URL Standard,
+/// application/x-www-form-urlencoded), whichever of the two a browser writes.
 enum Keys<'a> {
     /// So few that looking through the query costs less than remembering them.
     Few(&'a [u8]),
     /// In order: a visitor and whoever made the link may bring thousands each.
-    Many(Vec<&'a [u8]>),
+    Many(Vec<Cow<'a, [u8]>>),
 }
 
 impl<'a> Keys<'a> {
@@ -127,17 +134,39 @@ impl<'a> Keys<'a> {
         if pairs(query).nth(Self::FEW).is_none() {
             return Self::Few(query);
         }
-        let mut keys: Vec<&[u8]> = pairs(query).map(key_of).collect();
+        let mut keys: Vec<_> = pairs(query).map(|pair| read(key_of(pair))).collect();
         keys.sort_unstable();
         Self::Many(keys)
     }
 
     fn has(&self, key: &[u8]) -> bool {
         match self {
-            Self::Few(query) => pairs(query).any(|pair| key_of(pair) == key),
-            Self::Many(keys) => keys.binary_search(&key).is_ok(),
+            Self::Few(query) => pairs(query).any(|pair| read_bytes(key_of(pair)).eq(read_bytes(key))),
+            Self::Many(keys) => {
+                let key = read(key);
+                keys.binary_search_by(|own| own.as_ref().cmp(&key)).is_ok()
+            }
         }
     }
+}
+
+/// A key as programs read it.
+fn read(key: &[u8]) -> Cow<'_, [u8]> {
+    match key.iter().any(|byte| b"%+".contains(byte)) {
+        true => read_bytes(key).collect(),
+        false => key.into(),
+    }
+}
+
+/// Its bytes: what is percent-encoded is decoded, `+` is a space.
+fn read_bytes(key: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = key;
+    std::iter::from_fn(move || {
+        let (&first, behind) = rest.split_first()?;
+        let byte = escape(first, behind);
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+        Some(byte.unwrap_or(if first == b'+' { b' ' } else { first }))
+    })
 }
 
 #[cfg(test)]
@@ -184,6 +213,21 @@ mod tests {
         }
     }
 
+    /// Found by users: browsers write `a[]` as `a%5B%5D`, and both values stayed.
+    #[test]
+    fn a_name_is_the_same_however_a_browser_writes_it() {
+        for (target, query, want) in [
+            ("https://a/b?a[]=1&a=2", "a%5B%5D=9", "https://a/b?a=2&a%5B%5D=9"),
+            ("https://a/b?a%5b%5D=1", "a[]=9", "https://a/b?a[]=9"),
+            ("https://a/b?a+b=1&c%20d=2", "a%20b&c+d", "https://a/b?a%20b&c+d"),
+            ("https://a/b?%3D=1&=2", "%3d=3", "https://a/b?=2&%3d=3"),
+            ("https://a/b?a%26=1&a%=2&a%2=3", "a%26=4", "https://a/b?a%=2&a%2=3&a%26=4"),
+            ("https://a/b?%C3%BC=1", "ü=2", "https://a/b?%C3%BC=2"),
+        ] {
+            assert_eq!(location(target, QueryPolicy::Override, Some(query)), want, "{target} {query}");
+        }
+    }
+
     #[test]
     fn a_visitor_with_many_pairs_costs_no_more_than_their_bytes() {
         // Found by an attack: 4,080 pairs against 4,000 took 36 ms. (An unoptimised build of that takes seconds.)
@@ -192,6 +236,10 @@ mod tests {
         let (target, asked) = (format!("https://a/?{}", own.join("&")), asked.join("&"));
         let want = format!("https://a/?{}&{asked}", own[..500].join("&"));
         assert_eq!(location(&target, QueryPolicy::Override, Some(&asked)), want);
+        // Many are compared as few are.
+        let escaped = asked.replace('k', "%6B");
+        let want = format!("https://a/?{}&{escaped}", own[..500].join("&"));
+        assert_eq!(location(&target, QueryPolicy::Override, Some(&escaped)), want);
         let (target, query) =
             (format!("https://t.example/?{}", ["b"; 4_000].join("&")), "a&a&".repeat(2_000));
         let began = std::time::Instant::now();
@@ -216,7 +264,21 @@ mod tests {
         assert_eq!(at(999), Answer::NotYet);
         assert_eq!(age(1000), 60, "never past the expiry, rounded down");
         assert_eq!(age(61_998), 0);
-        assert_eq!(at(61_999), Answer::Gone);
+        assert_eq!(at(61_999), Answer::Expired(None));
+    }
+
+    #[test]
+    fn an_expired_link_says_where_else_to_lead_and_a_disabled_one_does_not() {
+        let mut parts = LinkParts::to(Target::stored(b"https://a/").unwrap());
+        (parts.terms.expire, parts.expired_target) = (Some(5), Some(Target::stored(b"https://b/").unwrap()));
+        let at = |parts: &LinkParts, now| {
+            let link = Link::new(parts.clone()).unwrap();
+            format!("{:?}", redirect(&link.as_ref(), Ask::default(), now))
+        };
+        assert_eq!(at(&parts, 5), format!("{:?}", Answer::Expired(Some(b"https://b/"))));
+        assert!(at(&parts, 4).starts_with("To("));
+        parts.terms.disabled = true;
+        assert_eq!(at(&parts, 5), "Gone");
     }
 
     #[test]

@@ -47,8 +47,12 @@ rules! {
     PurgeDeleted,
     /// R1: nothing is written to a domain that there is not.
     DomainThere,
+    /// R1: the number of a domain that was deleted is not given to another.
+    DomainNumberOnce,
     /// R1: one link of a domain that is not deleted has an external id.
     ExternalIdOnce,
+    /// R1: no link is led to a blocked host, and none that leads there is enabled.
+    TargetBlocked,
     /// R6: an applied change raises its key's fence.
     FenceRaise,
     /// R6: an incomplete set stores a pushed value only if the fence is not higher.

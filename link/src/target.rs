@@ -1,5 +1,7 @@
 //! Where a link leads. A [`Target`] is the proof that its bytes may be copied into a `Location` field unchecked.
 
+#[cfg(feature = "given")]
+use crate::code::escape;
 use std::fmt;
 
 /// Bytes.
@@ -191,12 +193,7 @@ fn is_short(authority: &str) -> bool {
     let characters = || {
         let (mut rest, mut count) = (authority.as_bytes(), 0);
         while let [first, behind @ ..] = rest {
-            let decoded = match behind {
-                [high, low, ..] if *first == b'%' => {
-                    hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low)
-                }
-                _ => None,
-            };
+            let decoded = escape(*first, behind);
             rest = if decoded.is_some() { &behind[2..] } else { behind };
             let goes_on = (0x80..0xc0).contains(&decoded.unwrap_or(*first));
             count += usize::from(!goes_on);
@@ -204,11 +201,6 @@ fn is_short(authority: &str) -> bool {
         count
     };
     authority.len() <= MAX_AUTHORITY && characters() <= MAX_CHARACTERS
-}
-
-#[cfg(feature = "given")]
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| value.try_into().ok())
 }
 
 /// Whether a text that the URL Standard accepts may be kept as it is: printable ASCII, `scheme://`, and an authority

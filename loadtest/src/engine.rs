@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use schedule::Clicks;
 
-/// The phases of a run.
+/// The phases of a run, of one thread or of all.
 pub struct Done {
     /// The warm-up.
     pub cold: Measured,
@@ -93,10 +93,10 @@ pub fn run(
     watch(&live, began.elapsed(), Moment::End);
     let mut done = Done { cold: Measured::default(), warm: Measured::default(), took: Duration::ZERO };
     for handle in handles {
-        let (cold, warm, took) = handle.join().map_err(|_| "a sending thread panicked".to_owned())??;
-        done.cold.add(&cold);
-        done.warm.add(&warm);
-        done.took = done.took.max(took);
+        let own = handle.join().map_err(|_| "a sending thread panicked".to_owned())??;
+        done.cold.add(&own.cold);
+        done.warm.add(&own.warm);
+        done.took = done.took.max(own.took);
     }
     Ok(done)
 }

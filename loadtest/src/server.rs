@@ -79,11 +79,11 @@ fn scrape(admin: SocketAddr) -> Option<BTreeMap<String, f64>> {
 pub type Tiers = BTreeMap<String, u64>;
 
 impl Reading {
-    /// Redirects, 404s and 410s by tier, from the edge's start on: what the hit rate is made of.
+    /// Redirects, 404s and 410s (and what is answered in their place) by tier, from the edge's start on: what the hit rate is made of.
     pub fn tiers(&self) -> Tiers {
         let mut tiers = Tiers::new();
         for (series, value) in &self.metrics {
-            let counts = ["redirect", "not_found", "gone"]
+            let counts = ["redirect", "not_found", "gone", "expired"]
                 .iter()
                 .any(|outcome| series.contains(&format!("outcome=\"{outcome}\"")));
             if !(series.starts_with("linkr_edge_requests_total{") && counts) {

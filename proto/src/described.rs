@@ -159,6 +159,8 @@ pub struct Member {
     pub list: bool,
     /// That it is not there is something else than that it is empty.
     pub presence: bool,
+    /// A resource cannot be made without it.
+    pub required: bool,
     /// Only answers carry it.
     pub output_only: bool,
     /// It can be set when its resource is made, and never again.
@@ -172,6 +174,8 @@ pub struct Member {
 pub enum Form {
     /// A text.
     Text,
+    /// Bytes: base64 in JSON.
+    Bytes,
     /// Yes or no.
     Flag,
     /// An `int32`.
@@ -205,6 +209,7 @@ impl Member {
             form: Form::of(&field.kind()),
             list: field.is_list(),
             presence: field.supports_presence(),
+            required: is(2),
             output_only: is(3),
             immutable: is(5),
             rule: message_of(&options, "linkr.v1.rule"),
@@ -214,6 +219,11 @@ impl Member {
 }
 
 impl Member {
+    /// Whether an answer has it, whatever it is.
+    pub fn is_always_said(&self) -> bool {
+        !self.presence && !self.rule.sparse && !matches!(self.form, Form::Choice(_))
+    }
+
     /// Whether a caller may set it in what there is already. An etag says which version is meant.
     pub fn is_settable(&self) -> bool {
         !self.output_only && !self.immutable && self.name != "etag"
@@ -224,6 +234,7 @@ impl Form {
     fn of(kind: &Kind) -> Self {
         match kind {
             Kind::String => Self::Text,
+            Kind::Bytes => Self::Bytes,
             Kind::Bool => Self::Flag,
             Kind::Int32 => Self::Signed,
             Kind::Uint32 | Kind::Fixed32 => Self::Short,
@@ -279,6 +290,7 @@ mod tests {
         let link = shape("linkr.v1.Link").unwrap();
         assert!(link.member("revision").unwrap().output_only && link.member("code").unwrap().immutable);
         assert_eq!(link.member("target").unwrap().rule.max_length, 8_192);
+        assert!(link.member("target").unwrap().required && !link.member("code").unwrap().required);
         let Form::Choice(choices) = &link.member("query").unwrap().form else { panic!("query is no choice") };
         assert_eq!(
             choices.iter().map(|(name, _)| &**name).collect::<Vec<_>>(),

@@ -1,10 +1,11 @@
 //! Messages as JSON: fields by their own names, times in RFC 3339, enums in lower case without what all of them begin
-//! with, numbers as numbers. What is not set is left out; what cannot be unset is always there, lists with it.
+//! with, numbers as numbers, bytes in base64 (RFC 4648, section 4). What is not set is left out; what cannot be unset is always there, lists with it.
 
 pub mod read;
 
 use crate::described::{Form, Member, Shape, shape};
 use crate::v1;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use prost::{DecodeError, Message, Name};
 use prost_reflect::{DynamicMessage, Value};
 use prost_types::Timestamp;
@@ -75,6 +76,8 @@ fn is_said(member: &Member, value: &Value) -> bool {
     match (&member.form, value) {
         (Form::Choice(all), Value::EnumNumber(number)) => all.iter().any(|(_, own)| own == number),
         (_, Value::String(text)) => !(member.rule.sparse && text.is_empty()),
+        (_, Value::U64(0)) => !member.rule.sparse,
+        (_, Value::List(all)) => !(member.rule.sparse && all.is_empty()),
         _ => true,
     }
 }
@@ -105,6 +108,7 @@ impl Serialize for Field<'_> {
                 name.serialize(to)
             }
             (_, Value::String(text)) => to.serialize_str(text),
+            (_, Value::Bytes(bytes)) => to.serialize_str(&BASE64_STANDARD.encode(bytes)),
             (_, Value::Bool(flag)) => to.serialize_bool(*flag),
             (_, Value::I32(number)) => to.serialize_i32(*number),
             (_, Value::U32(number)) => to.serialize_u32(*number),

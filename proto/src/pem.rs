@@ -75,40 +75,96 @@ fn is_cut(bytes: &[u8]) -> bool {
     text.matches("-----BEGIN ").count() > text.matches("-----END ").count()
 }
 
+/// What a file in DER holds, as its first bytes tell: all of them are an ASN.1 sequence (X.690, section 8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Der {
+    /// A certificate (RFC 5280, section 4.1): in it another sequence, and in that a version or a number.
+    Certificate,
+    /// A private key (RFC 5208, section 5; RFC 8017, A.1.2; RFC 5915, section 3): it begins with version 0 or 1.
+    Key,
+    /// An encrypted private key (RFC 5208, section 6): in it another sequence, which begins with an algorithm.
+    Encrypted,
+    /// Certificates and their key in one file, PKCS #12 (RFC 7292, section 4): it begins with version 3.
+    Both,
+}
+
+impl Der {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        match inside(bytes)? {
+            [0x02, 0x01, 0 | 1, ..] => Some(Self::Key),
+            [0x02, 0x01, 3, ..] => Some(Self::Both),
+            sequence => match inside(sequence)?.first()? {
+                0x06 => Some(Self::Encrypted),
+                _ => Some(Self::Certificate),
+            },
+        }
+    }
+}
+
+/// What stands in a sequence.
+fn inside(bytes: &[u8]) -> Option<&[u8]> {
+    let behind = bytes.strip_prefix(&[0x30])?;
+    let (length, rest) = behind.split_first()?;
+    match length {
+        0..=0x7f => Some(rest),
+        0x81..=0x84 => rest.get(usize::from(length & 0x7f)..),
+        _ => None,
+    }
+}
+
 /// What is wrong with it, if anything can be said without reading it as a certificate or key.
 fn wrong(bytes: &[u8], wanted: Wanted) -> Option<&'static str> {
+    const BOTH: &str = "it is PKCS #12, which holds certificates and a key, not PEM: openssl pkcs12 -in FILE -nokeys -out \
+                        NEW.pem writes the certificates, openssl pkcs12 -in FILE -nocerts -nodes -out NEW.key the key";
     let text = String::from_utf8_lossy(bytes);
     let begins = |what: &str| text.contains(&format!("-----BEGIN {what}"));
     let key = begins("PRIVATE KEY") || begins("RSA PRIVATE KEY") || begins("EC PRIVATE KEY");
-    // The first of an ASN.1 sequence that is longer than 127 bytes (X.690, section 8.1).
-    let der = bytes.len() > 2 && bytes[0] == 0x30 && (0x81..=0x84).contains(&bytes[1]);
-    match wanted {
+    let encrypted = begins("ENCRYPTED PRIVATE KEY") || (key && text.contains("Proc-Type: 4,ENCRYPTED"));
+    match (wanted, Der::of(bytes)) {
         _ if bytes.trim_ascii().is_empty() => Some("it is empty"),
-        Wanted::Certificates if begins("CERTIFICATE-") => None,
-        Wanted::Certificates if der => {
-            Some("it is DER, not PEM: openssl x509 -inform der -in FILE -out NEW.pem")
+        (_, Some(Der::Both)) => Some(BOTH),
+        (Wanted::Certificates, _) if begins("CERTIFICATE-") => None,
+        (Wanted::Certificates, Some(Der::Certificate)) => Some(
+            "it is a certificate in DER, not PEM: openssl x509 -inform der -in FILE -out NEW.pem converts it",
+        ),
+        (Wanted::Certificates, Some(Der::Key | Der::Encrypted)) => {
+            Some("it is no certificate but a private key, and in DER: are two flags swapped?")
         }
-        Wanted::Certificates if key => {
+        (Wanted::Certificates, None) if key || encrypted => {
             Some("there is no certificate in it but a private key: are two flags swapped?")
         }
-        Wanted::Certificates if begins("TRUSTED CERTIFICATE") => {
-            Some("it is a certificate in OpenSSL's own form: openssl x509 -in FILE -out NEW.pem")
+        (Wanted::Certificates, None) if begins("TRUSTED CERTIFICATE") => {
+            Some("it is a certificate in OpenSSL's own form: openssl x509 -in FILE -out NEW.pem converts it")
         }
-        Wanted::Certificates => Some("there is no certificate in it (PEM: -----BEGIN CERTIFICATE-----)"),
-        Wanted::Key
-            if begins("ENCRYPTED PRIVATE KEY") || (key && text.contains("Proc-Type: 4,ENCRYPTED")) =>
-        {
-            Some(
-                "the private key is encrypted: openssl pkey -in FILE -out NEW.key, and keep that from others (chmod 600)",
-            )
+        (Wanted::Certificates, None) if begins("CERTIFICATE REQUEST") => {
+            Some("it is a request for a certificate: an authority makes the certificate of it")
         }
-        Wanted::Key if key => None,
-        Wanted::Key if der => Some("it is DER, not PEM: openssl pkey -inform der -in FILE -out NEW.key"),
-        Wanted::Key if begins("OPENSSH PRIVATE KEY") => Some("it is a key of SSH, not of TLS"),
-        Wanted::Key if begins("CERTIFICATE-") => {
+        (Wanted::Certificates, None) => {
+            Some("there is no certificate in it (PEM: -----BEGIN CERTIFICATE-----)")
+        }
+        (Wanted::Key, _) if encrypted => Some(
+            "the private key is encrypted and needs a passphrase: openssl pkey -in FILE -out NEW.key asks for it and writes \
+             one without; keep that from others (chmod 600)",
+        ),
+        (Wanted::Key, _) if key => None,
+        (Wanted::Key, Some(Der::Key)) => Some(
+            "it is a private key in DER, not PEM: openssl pkey -inform der -in FILE -out NEW.key converts it",
+        ),
+        (Wanted::Key, Some(Der::Encrypted)) => Some(
+            "it is a private key in DER that is encrypted and needs a passphrase: openssl pkey -inform der -in FILE -out \
+             NEW.key asks for it and writes one without, in PEM; keep that from others (chmod 600)",
+        ),
+        (Wanted::Key, Some(Der::Certificate)) => {
+            Some("it is no private key but a certificate, and in DER: are two flags swapped?")
+        }
+        (Wanted::Key, None) if begins("OPENSSH PRIVATE KEY") => Some("it is a key of SSH, not of TLS"),
+        (Wanted::Key, None) if begins("PUBLIC KEY") => {
+            Some("it is a public key: the private one that belongs to it is wanted")
+        }
+        (Wanted::Key, None) if begins("CERTIFICATE-") => {
             Some("there is no private key in it but a certificate: are two flags swapped?")
         }
-        Wanted::Key => Some("there is no private key in it (PEM: -----BEGIN PRIVATE KEY-----)"),
+        (Wanted::Key, None) => Some("there is no private key in it (PEM: -----BEGIN PRIVATE KEY-----)"),
     }
 }
 
@@ -125,8 +181,19 @@ mod tests {
             (b"-----BEGIN EC PRIVATE KEY-----\n", Key, ""),
             (b"-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----", Key, ""),
             (b" \n", Key, "empty"),
-            (b"\x30\x82\x01\x0a\x02", Certificates, "x509 -inform der"),
-            (b"\x30\x81\x87\x02", Key, "pkey -inform der"),
+            (b"\x30\x82\x03\x0b\x30\x82\x01\xf3\xa0\x03", Certificates, "x509 -inform der"),
+            (b"\x30\x82\x03\x0b\x30\x82\x01\xf3\xa0\x03", Key, "no private key but a certificate"),
+            (b"\x30\x81\x87\x02\x01\x00\x30", Key, "a private key in DER, not PEM: openssl pkey -inform der"),
+            (b"\x30\x2e\x02\x01\x00\x30\x05\x06", Key, "pkey -inform der"), // Ed25519, which is short
+            (b"\x30\x77\x02\x01\x01\x04\x20", Key, "pkey -inform der"),     // SEC 1
+            (b"\x30\x77\x02\x01\x01\x04\x20", Certificates, "no certificate but a private key"),
+            (b"\x30\x82\x02\xdd\x30\x57\x06\x09", Key, "needs a passphrase: openssl pkey -inform der"),
+            (b"\x30\x82\x09\xa1\x02\x01\x03\x30", Certificates, "pkcs12 -in FILE -nokeys"),
+            (b"\x30\x82\x09\xa1\x02\x01\x03\x30", Key, "pkcs12 -in FILE -nocerts"),
+            (b"0123", Key, "no private key in it"),
+            (b"-----BEGIN PUBLIC KEY-----\n", Key, "a public key"),
+            (b"-----BEGIN CERTIFICATE REQUEST-----\n", Certificates, "a request for a certificate"),
+            (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", Certificates, "swapped"),
             (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", Key, "encrypted"),
             (b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", Key, "encrypted"),
             (b"-----BEGIN CERTIFICATE-----\n", Key, "swapped"),

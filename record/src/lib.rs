@@ -3,8 +3,10 @@
 #![warn(missing_docs)]
 
 mod domains;
+mod features;
 mod links;
 pub mod snapshot;
 
 pub use domains::{decode_domain, domain_name, encode_domain};
+pub use features::Features;
 pub use links::{RecordFault, decode, encode, encode_ref};

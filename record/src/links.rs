@@ -8,7 +8,8 @@
 //! then, in rising order of their tags, fields of
 //! u8   tag               even: must be understood; odd: may be passed over
 //! u16  length
-//!      value             2 target · 3 max_age u32 · 4 not_before i64 · 6 expire i64 (Unix milliseconds)
+//!      value             2 target · 3 max_age u32 · 4 not_before i64 · 5 target once it has expired
+//!                        6 expire i64 (Unix milliseconds)
 //! ```
 //!
 //! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
@@ -26,6 +27,7 @@ pub const FEATURES: u32 = 0;
 const TARGET: u8 = 2;
 const MAX_AGE: u8 = 3;
 const NOT_BEFORE: u8 = 4;
+const EXPIRED_TARGET: u8 = 5;
 const EXPIRE: u8 = 6;
 /// No field's tag: behind all of them.
 const END: u8 = 0;
@@ -97,6 +99,7 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
     put(TARGET, Some(link.target));
     put(MAX_AGE, max_age.map(u32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
     put(NOT_BEFORE, not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(EXPIRED_TARGET, link.expired_target);
     put(EXPIRE, expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
     put(END, None);
 }
@@ -158,7 +161,7 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
         disabled: flags & DISABLED != 0,
         ..Terms::default()
     };
-    let (mut target, mut unknown, mut last) = (None, Vec::new(), 0);
+    let (mut target, mut expired_target, mut unknown, mut last) = (None, None, Vec::new(), 0);
     let mut rest = body.len();
     for field in fields(body) {
         if field.tag <= last {
@@ -169,6 +172,9 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
             TARGET => target = Some(Target::stored(field.value).map_err(|_| Malformed("target"))?),
             MAX_AGE => terms.max_age = Some(u32::from_be_bytes(field.array("max_age")?)),
             NOT_BEFORE => terms.not_before = Some(i64::from_be_bytes(field.array("not_before")?)),
+            EXPIRED_TARGET => {
+                expired_target = Some(Target::stored(field.value).map_err(|_| Malformed("expired_target"))?);
+            }
             EXPIRE => terms.expire = Some(i64::from_be_bytes(field.array("expire")?)),
             even if even % 2 == 0 => return Err(TooNew),
             _ => unknown.extend_from_slice(field.whole),
@@ -177,7 +183,12 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     if rest != 0 {
         return Err(Malformed("end of a field"));
     }
-    Ok(LinkParts { target: target.ok_or(Malformed("target"))?, terms, unknown: unknown.into() })
+    Ok(LinkParts {
+        target: target.ok_or(Malformed("target"))?,
+        terms,
+        expired_target,
+        unknown: unknown.into(),
+    })
 }
 
 pub struct Field<'a> {
@@ -220,7 +231,10 @@ mod tests {
             not_before: Some(1),
             expire: Some(1_700_000_000_000),
         };
-        LinkParts::on(terms, Target::stored(b"https://a.example/?x#y").unwrap())
+        LinkParts {
+            expired_target: Some(Target::stored(b"https://e.example/").unwrap()),
+            ..LinkParts::on(terms, Target::stored(b"https://a.example/?x#y").unwrap())
+        }
     }
 
     fn live(parts: LinkParts) -> State {
@@ -242,6 +256,10 @@ mod tests {
         let want = format!(
             "010000000000000000002a00d4020016{target}0300040000003c04000800000000000000010600080000018bcfe56800"
         );
+        let old = LinkParts { expired_target: None, ..full() };
+        assert_eq!(hex(&encode(42, &live(old))), want);
+        let expired = hex(b"https://e.example/");
+        let want = want.replace("060008", &format!("050012{expired}060008"));
         assert_eq!(hex(&encode(42, &live(full()))), want);
     }
 
@@ -274,7 +292,7 @@ mod tests {
             }
             bytes
         };
-        let bytes = with(&[5, 7, 255]);
+        let bytes = with(&[251, 253, 255]);
         let versioned = decode(&bytes).unwrap();
         assert_eq!(encode(1, &versioned.state), bytes);
         // Known fields that come later are written in their place.
@@ -283,7 +301,7 @@ mod tests {
         (parts.terms.not_before, parts.terms.expire) = (Some(3), Some(7));
         assert_eq!(decode(&encode(1, &live(parts.clone()))).unwrap().state, live(parts));
         assert_eq!(decode(&with(&[8])), Err(RecordFault::TooNew));
-        assert_eq!(decode(&with(&[7, 5])), Err(RecordFault::Malformed("order of fields")));
+        assert_eq!(decode(&with(&[253, 251])), Err(RecordFault::Malformed("order of fields")));
     }
 
     #[test]
@@ -306,7 +324,7 @@ mod tests {
         #[test]
         fn any_bytes_decode_or_fail_and_what_decodes_comes_back(
             head in prop::collection::vec(any::<u8>(), 0..20),
-            cut in 0usize..70, at in 0usize..60, byte: u8,
+            cut in 0usize..100, at in 0usize..88, byte: u8,
         ) {
             let _ = decode(&head);
             let mut bytes = encode(42, &live(full())).to_vec();

@@ -35,8 +35,12 @@ counters! {
     refused_writes,
     /// Items refused since another link had the external id.
     external_ids_refused,
+    /// Items refused since they would lead a link to a blocked host.
+    blocked_targets_refused,
     /// Domains made or changed.
     domain_writes,
+    /// Domains deleted.
+    domains_deleted,
     /// Acked writes that a restore or a failover took away, named by the new history.
     lost_writes,
     /// New histories.

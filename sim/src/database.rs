@@ -9,11 +9,13 @@ use bytes::Bytes;
 use feed::{Entry, LogView, Proof};
 use journal::domains::{DomainItem, DomainVerdict};
 use journal::{At, Decided, Request, Write};
-use link::{Change, ChangeKind, Epoch, Key, Link, Position, Seq};
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq};
 use services::Random;
 
 /// Few, so that things collide.
 pub const KEYS: usize = 12;
+/// Milliseconds for which a host is blocked, and half of those for which it is not.
+const BLOCK: u64 = 2_000;
 /// A kind of change that edges pass over.
 const STRANGE: u8 = 9;
 /// A kind that stops them.
@@ -86,6 +88,16 @@ pub enum Newer {
     Record,
     /// A kind of change that stops edges.
     Kind,
+}
+
+/// One page of a walk.
+pub struct WalkedPage {
+    /// The end of the log in the same snapshot.
+    pub head: Position,
+    /// In the order of their keys.
+    pub entries: Vec<Entry>,
+    /// Whether there are more.
+    pub more: bool,
 }
 
 /// One history: everything from its first change, those shared with its parent included.
@@ -274,11 +286,18 @@ impl Store {
         mark::link(key, self.marks.len() as u32 - 1)
     }
 
+    /// Whether no link may be led to [`mark::blocked`] now: for a while, again and again.
+    pub fn blocks(now: u64) -> bool {
+        now / BLOCK % 3 == 1
+    }
+
     /// Decides a group as control does (R1), under the tag of its transaction. Nothing is written.
     pub fn decide(&self, group: &[Request], tag: u64, now: u64) -> Decided {
         let branch = self.now();
         let at = At { head: branch.head(), tag, now: now as i64 };
-        journal::decide(group, branch.tables.found(), at, |answered| {
+        let mut found = branch.tables.found();
+        found.blocked.extend(Self::blocks(now).then(mark::blocked));
+        journal::decide(group, found, at, |answered| {
             let seqs: Vec<Seq> = answered.links.iter().map(|link| link.row.version).collect();
             expect::answer(answered.epoch, &seqs)
         })
@@ -326,13 +345,27 @@ impl Store {
         last
     }
 
+    /// The number of every domain that there is or was in this history, as its log tells it.
+    pub fn domain_numbers(&self) -> Vec<DomainId> {
+        let number = |row: &Row| match &row.kept {
+            Kept::Domain(row) => Some(row.id),
+            _ => None,
+        };
+        self.now().rows.iter().filter_map(number).collect()
+    }
+
     /// Decides and writes a domain.
     pub fn write_domain(&mut self, item: &DomainItem, tag: u64, now: u64) -> DomainVerdict {
         let branch = self.now();
         let verdict = journal::domains::decide(item, &branch.tables.domain(item), branch.head(), now as i64);
-        if let DomainVerdict::Written(row) = &verdict {
-            let change = Change { key: Bytes::new(), ..row.change(tag) };
-            self.append(Row { change, commit: u32::MAX, kept: Kept::Domain(row.clone()), answered: None });
+        let written = match &verdict {
+            DomainVerdict::Written(row) => Some((row.change(tag), Kept::Domain(row.clone()))),
+            DomainVerdict::Gone(row) => Some((row.gone(tag), Kept::Gone(row.clone()))),
+            DomainVerdict::Before(_) | DomainVerdict::Refused(_) => None,
+        };
+        if let Some((change, kept)) = written {
+            let change = Change { key: Bytes::new(), ..change };
+            self.append(Row { change, commit: u32::MAX, kept, answered: None });
         }
         verdict
     }
@@ -375,8 +408,9 @@ impl Store {
         (head, record)
     }
 
-    /// One page of a walk: keys behind `after`, in order, and whether more follow.
-    pub fn walk(&self, after: &[u8], limit: usize) -> (Position, Vec<Entry>, bool) {
+    /// One page of a walk: the keys behind `after`, in order.
+    pub fn walk(&self, after: &[u8], limit: usize) -> WalkedPage {
+        let head = self.now().head();
         let mut entries = Vec::with_capacity(limit);
         for key in 0..KEYS {
             let (_, record) = self.record(key);
@@ -384,11 +418,11 @@ impl Store {
                 continue;
             }
             if entries.len() == limit {
-                return (self.now().head(), entries, true);
+                return WalkedPage { head, entries, more: true };
             }
             entries.push(Entry { key: self.names[key].clone(), record });
         }
-        (self.now().head(), entries, false)
+        WalkedPage { head, entries, more: false }
     }
 
     /// R2: another history begins; it shares everything up to `fork_seq` with the last, as far as anybody knows.

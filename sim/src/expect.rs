@@ -86,6 +86,8 @@ pub struct Before<'a> {
     pub epoch: Epoch,
     /// Unix milliseconds.
     pub now: i64,
+    /// Whether no link may be led to [`mark::blocked`].
+    pub blocks: bool,
 }
 
 /// What must become of a group.
@@ -111,6 +113,7 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
             let version = before.head + (all.writes.len() + writes.len()) as Seq + 1;
             let key = number(item);
             told.push(match next(item, trial[key], version, before.now) {
+                Ok(Some(state)) if before.blocks && is_led_there(trial[key], state) => Told::Refused,
                 Ok(Some(state)) if is_taken(state, key, &trial) => Told::Refused,
                 Ok(Some(state)) => {
                     trial[key] = state;
@@ -138,6 +141,13 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
         all.writes.extend(writes);
     }
     all
+}
+
+/// Whether a link leads to where none may lead, and did not before.
+fn is_led_there(before: State, after: State) -> bool {
+    let State::Live { mark, .. } = after else { return false };
+    let led = matches!(before, State::Live { mark: led, .. } if led == mark);
+    mark::is_blocked(mark) && !led
 }
 
 /// Whether another link has the external id.
@@ -179,6 +189,8 @@ fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<Stat
             State::Live { .. } if *update => live(of(draft), id_of(draft)),
             _ => Err(()),
         },
+        // No link is disabled here, and nothing is swept.
+        Intent::Block { .. } | Intent::Lift { .. } => Ok(None),
         Intent::Purge { before } => match state {
             State::Deleted { at, .. } if at <= *before => Ok(Some(State::None)),
             _ => Ok(None),

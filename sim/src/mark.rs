@@ -1,14 +1,18 @@
 //! Links as the world writes them: each leads to a number of its own, so that an answer says which one was meant.
 
-use link::{Class, Link, LinkParts, Target, Terms};
+use link::{Class, Link, LinkParts, Target, TargetHost, Terms};
 
 const HOST: &str = "https://t.example/";
+/// Of every so manieth mark: below the host that is blocked at times.
+const BLOCKED_HOST: &str = "https://s.blocked.example/";
+const BLOCKED: u32 = 6;
 /// External ids: few, so that they collide.
 pub const IDS: usize = 3;
 
 /// The link of a key that leads to a mark.
 pub fn link(key: usize, mark: u32) -> Link {
-    let target = Target::stored(format!("{HOST}{mark}").as_bytes()).expect("a target");
+    let host = if is_blocked(mark) { BLOCKED_HOST } else { HOST };
+    let target = Target::stored(format!("{host}{mark}").as_bytes()).expect("a target");
     let class = match key % 3 {
         0 => Class::Inherit,
         1 => Class::Strict,
@@ -34,5 +38,16 @@ pub fn of(link: &Link) -> Option<u32> {
 
 /// The mark in a target.
 pub fn named(target: &[u8]) -> Option<u32> {
-    std::str::from_utf8(target.strip_prefix(HOST.as_bytes())?).ok()?.parse().ok()
+    let behind = |host: &str| target.strip_prefix(host.as_bytes());
+    std::str::from_utf8(behind(HOST).or_else(|| behind(BLOCKED_HOST))?).ok()?.parse().ok()
+}
+
+/// Whether links that lead to this mark lead below [`blocked`].
+pub fn is_blocked(mark: u32) -> bool {
+    mark % BLOCKED == BLOCKED - 1
+}
+
+/// The host that is blocked at times.
+pub fn blocked() -> TargetHost {
+    TargetHost::stored("example.blocked.".into())
 }

@@ -2,9 +2,9 @@
 //! so that an older state of it can be put back.
 
 use journal::domains::{DomainFound, DomainIntent, DomainItem};
-use journal::{Answer, DomainRow, Found, RetryName, Row, Write};
+use journal::{Answer, Blocked, DomainRow, Found, RetryName, Row, Write};
 use link::{Domain, DomainId, Key, Seq};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What one transaction wrote beside a row of the log.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub enum Kept {
     Link { row: Box<Row>, purge: bool, answer: Option<(RetryName, Answer)> },
     /// A domain.
     Domain(DomainRow),
+    /// The end of a domain.
+    Gone(DomainRow),
     /// Nothing.
     Nothing,
 }
@@ -30,6 +32,7 @@ impl Kept {
 pub struct Tables {
     links: HashMap<Key, Row>,
     domains: HashMap<DomainId, DomainRow>,
+    gone: HashSet<DomainId>,
     answers: HashMap<RetryName, Answer>,
 }
 
@@ -46,6 +49,10 @@ impl Tables {
         match kept {
             Kept::Nothing => {}
             Kept::Domain(row) => drop(self.domains.insert(row.id, row.clone())),
+            Kept::Gone(row) => {
+                self.domains.remove(&row.id);
+                self.gone.insert(row.id);
+            }
             Kept::Link { row, purge, answer } => {
                 if *purge {
                     self.links.remove(&row.key);
@@ -65,12 +72,18 @@ impl Tables {
             domains: self.domains.values().map(name).collect(),
             answers: self.answers.clone(),
             external_ids: HashMap::new(), // the rows say it
+            blocked: Blocked::default(),  // a store that has blocks says it
         }
     }
 
     /// The version of a domain, if there is one of this name.
     pub fn version(&self, name: &Domain) -> Option<Seq> {
         self.named(name).map(|row| row.version)
+    }
+
+    /// The numbers of the domains that there are.
+    pub fn numbers(&self) -> Vec<DomainId> {
+        self.domains.keys().copied().collect()
     }
 
     fn named(&self, name: &Domain) -> Option<&DomainRow> {
@@ -80,8 +93,9 @@ impl Tables {
     /// What a store finds for a write of a domain.
     pub fn domain(&self, item: &DomainItem) -> DomainFound {
         let row = self.named(&item.name).cloned();
-        let id_taken =
-            matches!(&item.intent, DomainIntent::Create { id, .. } if self.domains.contains_key(id));
-        DomainFound { row, has_links: false, id_taken, count: self.domains.len(), answer: None }
+        let is_taken = |id: &DomainId| self.domains.contains_key(id) || self.gone.contains(id);
+        let id_taken = matches!(&item.intent, DomainIntent::Create { id, .. } if is_taken(id));
+        // The world has no links in them.
+        DomainFound { row, id_taken, count: self.domains.len(), ..DomainFound::default() }
     }
 }

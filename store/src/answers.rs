@@ -2,6 +2,7 @@
 
 use crate::wire;
 use bytes::Bytes;
+use journal::blocks::BlockRow;
 use journal::{Answered, DomainRow, Kind};
 use link::Position;
 use prost::Message;
@@ -20,4 +21,14 @@ pub(super) fn links(answered: &Answered<'_>) -> Bytes {
 /// A `Domain`.
 pub(super) fn domain(row: &DomainRow, head: Position) -> Bytes {
     wire::domain(row, head.epoch).encode_to_vec().into()
+}
+
+/// The `Domain` that was deleted.
+pub(super) fn domain_gone(row: &DomainRow, head: Position) -> Bytes {
+    wire::domain_gone(row, head.epoch).encode_to_vec().into()
+}
+
+/// A `BlockedTarget`.
+pub(super) fn block(row: &BlockRow) -> Bytes {
+    wire::block(row).encode_to_vec().into()
 }

@@ -20,5 +20,9 @@ pub(super) const CHANGES_AT_ONCE: u32 = 1_000;
 pub(super) const AUDITS_AT_ONCE: u32 = 1_000;
 /// Tombstones that go at once; each is a change of its own.
 pub(super) const TOMBSTONES_AT_ONCE: u32 = 256;
+/// Links that are taken into the index of tags at once: some milliseconds.
+pub(super) const TAGGED_AT_ONCE: u32 = 1_000;
+/// Links of before whose hosts are read at once: some milliseconds.
+pub(super) const HOSTS_AT_ONCE: u32 = 1_000;
 /// Old answers cleared away by one commit: more than one commit usually adds, less than anyone waits for.
 pub(super) const ANSWERS_AT_ONCE: u32 = 512;

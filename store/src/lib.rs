@@ -14,6 +14,7 @@ mod raw;
 mod schema;
 pub mod sqlite;
 mod stored_info;
+mod tags;
 mod unfinished;
 pub mod wire;
 

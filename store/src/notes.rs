@@ -3,20 +3,22 @@
 use crate::model::{By, DomainRow, KeyRow};
 use crate::wire;
 use bytes::Bytes;
+use journal::blocks::BlockRow;
 use journal::names;
 use link::Epoch;
 use prost::Message;
 
-/// One write of a key or a domain.
+/// One write of a key, a domain or a block.
 #[derive(Debug)]
 pub struct Note {
-    /// `keys/{id}` or `domains/{domain}`.
+    /// `keys/{id}`, `domains/{domain}` or `blocks/{host}`.
     pub name: String,
     /// Who.
     pub by: By,
-    /// The state before, if there was one: a `linkr.v1.Key` or `linkr.v1.Domain`.
+    /// The state before, if there was one: a `linkr.v1.Key`, `linkr.v1.Domain` or
+    /// `linkr.v1.BlockedTarget`.
     pub before: Option<Bytes>,
-    /// The state after it.
+    /// The state after it; empty where nothing is left.
     pub after: Bytes,
 }
 
@@ -33,6 +35,20 @@ impl Note {
     pub fn domain(by: &By, before: Option<&DomainRow>, after: &DomainRow, epoch: Epoch) -> Self {
         let bytes = |row| wire::domain(row, epoch).encode_to_vec().into();
         let name = names::domain(after.rules.name.as_str());
+        Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }
+    }
+
+    /// Of a domain that was deleted.
+    pub fn domain_gone(by: &By, row: &DomainRow, epoch: Epoch) -> Self {
+        let before = Some(wire::domain_gone(row, epoch).encode_to_vec().into());
+        let name = names::domain(row.rules.name.as_str());
+        Self { name, by: by.clone(), before, after: Bytes::new() }
+    }
+
+    /// Of a block.
+    pub fn block(by: &By, before: Option<&BlockRow>, after: &BlockRow) -> Self {
+        let bytes = |row| wire::block(row).encode_to_vec().into();
+        let name = format!("blocks/{}", after.host);
         Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }
     }
 }

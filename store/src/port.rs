@@ -1,9 +1,12 @@
 //! What the service and the feed need of a store. No driver and no transport is named here.
 
 mod audits;
+pub mod blocks;
 pub mod domains;
+mod tags;
 
 pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
+pub use tags::{LinkTag, TagCount, TagLimit, TagPage, TagRename, Tags};
 
 use crate::model::{By, KeyRow, Pool, Row, Standing, StoreFault};
 use bytes::Bytes;
@@ -18,7 +21,9 @@ pub const SECRET: usize = 32;
 /// A store of links and of the log of their changes. Every call blocks; none may be made on an async thread.
 ///
 /// Answers that hold a position and values read both in one snapshot. After a failed call nothing has changed.
-pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
+pub trait Repository:
+    Audits + domains::DomainRows + blocks::BlockRows + Tags + Send + Sync + 'static
+{
     /// What and where it is, for people.
     fn name(&self) -> String;
     /// How this process stands among those that share the store; `None` where it has it alone.
@@ -59,7 +64,8 @@ pub trait Repository: Audits + domains::DomainRows + Send + Sync + 'static {
     /// Forgets these processes of edges where [`Repository::sessions`] alone would not: on a shared store.
     fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
-    /// through the log the oldest tombstones (R14), and the oldest rows of the audit. `now` is in Unix milliseconds.
+    /// through the log the oldest tombstones (R14), and the oldest rows of the audit. Takes a few links into the index of
+    /// [`Tags`] that are missing there. `now` is in Unix milliseconds.
     fn tidy(&self, now: i64) -> Result<Tidied, StoreFault>;
     /// One link, deleted or not.
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
@@ -182,6 +188,14 @@ impl Time {
         match self {
             Self::Create => "create_time",
             Self::Update => "update_time",
+        }
+    }
+
+    /// Its column in the index of tags of every store.
+    pub(crate) fn tag_column(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Update => "updated",
         }
     }
 }

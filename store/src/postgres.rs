@@ -2,10 +2,12 @@
 //! link is here.
 
 mod audit;
+mod blocks;
 mod connection;
 mod domains;
 mod dump;
 mod history;
+mod hosts;
 mod keys;
 mod open;
 mod position;
@@ -13,6 +15,7 @@ mod read;
 mod room;
 mod seen;
 mod sessions;
+mod tags;
 mod tidy;
 mod tls;
 mod words;
@@ -22,6 +25,7 @@ pub use dump::{Dumped, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
 
 use crate::model::{DomainRow, Pool, Row, Standing, StoreFault};
+use crate::port::blocks::{BlockRows, LedTo, Place};
 use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
@@ -30,9 +34,11 @@ use crate::port::{
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::LogView;
+use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
-use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
+use std::collections::BTreeSet;
 
 /// A database of this and perhaps other controls.
 #[derive(Debug)]
@@ -126,7 +132,9 @@ impl Repository for Postgres {
             self.commit(&items, now)?;
         }
         let (head, cut) = self.db.call(WRITE, async |db| tidy::cut(db, now).await)?;
-        Ok(Tidied { head, more: cut || items.len() == tidy::AT_ONCE })
+        let behind = self.db.call(WRITE, async |db| tags::catch_up(db).await)?;
+        let indexed = self.db.call(WRITE, async |db| tidy::index_hosts(db).await)?;
+        Ok(Tidied { head, more: cut || behind || indexed || items.len() == tidy::AT_ONCE })
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
@@ -192,10 +200,52 @@ impl DomainRows for Postgres {
         self.db.call(READ, async |db| domains::version(db).await)
     }
 
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
+        self.db.call(READ, async |db| domains::last_gone(db).await)
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
         done.map_err(|fault| write::refused(fault, tried.as_ref()))
+    }
+}
+
+impl BlockRows for Postgres {
+    fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
+        self.db.call(READ, async |db| hosts::blocked(db, asked).await)
+    }
+
+    fn blocks(&self, after: &str, most: usize) -> Result<Vec<BlockRow>, StoreFault> {
+        self.db.call(READ, async |db| blocks::after(db, after, most).await)
+    }
+
+    fn block(&self, host: &TargetHost) -> Result<Option<BlockRow>, StoreFault> {
+        self.db.call(READ, async |db| blocks::one(db, host).await)
+    }
+
+    fn unfinished_blocks(&self) -> Result<Vec<BlockRow>, StoreFault> {
+        self.db.call(READ, async |db| blocks::unfinished(db).await)
+    }
+
+    fn write_block(&self, item: &BlockItem, now: i64) -> Result<BlockVerdict, StoreFault> {
+        self.db.call(WRITE, async |db| blocks::commit(db, item, now).await)
+    }
+
+    fn count_led_to(&self, host: &TargetHost) -> Result<u64, StoreFault> {
+        self.db.call(READ, async |db| hosts::count_led_to(db, host).await)
+    }
+
+    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+        self.db.call(READ, async |db| hosts::led_to(db, host, after, most).await)
+    }
+
+    fn not_indexed(&self, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.db.call(READ, async |db| hosts::not_indexed(db, after, most).await)
+    }
+
+    fn kept_by(&self, host: &TargetHost, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.db.call(READ, async |db| hosts::kept_by(db, host, after, most).await)
     }
 }
 

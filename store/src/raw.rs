@@ -2,7 +2,9 @@
 
 use super::stored_info;
 use crate::model::{DomainRow, Info, KeyRow, Row, Scopes, StoreFault};
-use link::{DomainId, DomainRules, Key, State};
+use journal::blocks::{BlockRow, BlockState};
+use journal::names;
+use link::{DomainId, DomainRules, Endings, Key, State, TargetHost};
 use std::collections::HashMap;
 
 /// The columns.
@@ -59,6 +61,54 @@ pub(super) fn external_id(row: &Row) -> Option<&str> {
     Some(row.info.external_id.as_str()).filter(|id| !id.is_empty())
 }
 
+/// The column by which the links of a host are found: nothing where the target names none.
+pub(super) fn host(row: &Row) -> Option<String> {
+    row.link.parts().target.host().map(|host| host.turned().to_owned())
+}
+
+/// The host that a record leads to, turned round: where the column of a link from before is not written yet.
+pub(super) fn host_in(record: &[u8]) -> Option<String> {
+    // Of a record that nobody can read no link is served.
+    let State::Live(link) = record::decode(record).ok()?.state else { return None };
+    link.parts().target.host().map(|host| host.turned().to_owned())
+}
+
+/// The column by which the links are found that a block keeps disabled.
+pub(super) fn blocked_by(row: &Row) -> Option<&str> {
+    row.info.blocked_by.as_ref().map(TargetHost::turned)
+}
+
+/// A row of `blocked_targets`.
+pub(super) struct Block {
+    pub(super) host: String,
+    pub(super) state: u8,
+    pub(super) round: u64,
+    pub(super) note: String,
+    pub(super) disabled: i64,
+    pub(super) create_time: i64,
+    pub(super) principal: String,
+    pub(super) request_id: String,
+}
+
+impl Block {
+    pub(super) fn parse(self) -> Result<BlockRow, StoreFault> {
+        let wrong =
+            || StoreFault::Corrupt(format!("the block of {}: it has no state {}", self.host, self.state));
+        let state = BlockState::from_number(self.state).ok_or_else(wrong)?;
+        Ok(BlockRow {
+            host: TargetHost::stored(self.host),
+            state,
+            round: self.round,
+            note: self.note,
+            // A control of before counts nothing.
+            disabled: u64::try_from(self.disabled).unwrap_or(0),
+            create_time: self.create_time,
+            principal: self.principal.into(),
+            request_id: self.request_id.into(),
+        })
+    }
+}
+
 /// A row of `domains`: number, name, record, and when it was made and changed.
 pub(super) type Domain = (u32, String, Option<Vec<u8>>, (Option<i64>, Option<i64>));
 
@@ -75,6 +125,17 @@ pub(super) fn domain(
         return Err(wrong(&"its record is of another one"));
     }
     Ok(DomainRow { id: DomainId(id), version, rules, create_time, update_time })
+}
+
+/// Whether a domain that passes over punctuation would not find this code.
+pub(super) fn ends_in_punctuation(code: &[u8]) -> bool {
+    let endings = Endings { punctuation: true, ..Endings::default() };
+    endings.strip(code).len() < code.len()
+}
+
+/// What a link of this domain is called.
+pub(super) fn name_of(code: &[u8], row: &DomainRow) -> String {
+    format!("{}/links/{}", names::domain(row.rules.name.as_str()), String::from_utf8_lossy(code))
 }
 
 /// Rows of a read that is no page: more than a table holds.

@@ -1,12 +1,14 @@
 //! SQLite as a store: one write connection behind a lock, read connections beside it. No rule of a link is here.
 
 mod audit;
+mod blocks;
 mod check;
 mod connect;
 mod copies;
 mod domains;
 mod file;
 mod foreign;
+mod hosts;
 mod identity;
 mod index;
 mod judge;
@@ -18,6 +20,7 @@ mod pool;
 mod read;
 mod row;
 mod sessions;
+mod tags;
 mod tidy;
 mod witness;
 mod write;
@@ -29,6 +32,7 @@ pub use file::OpenFault;
 use super::ROOM;
 use crate::model::Pool as Connections;
 use crate::model::{DomainRow, Row, StoreFault};
+use crate::port::blocks::{BlockRows, LedTo, Place};
 use crate::port::domains::{DomainCommitted, DomainRows};
 use crate::port::{
     Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
@@ -36,12 +40,14 @@ use crate::port::{
 };
 use bytes::Bytes;
 use feed::LogView;
+use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
 use keeper::{Health, Keeper};
-use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -330,8 +336,53 @@ impl DomainRows for Sqlite {
         self.read(|snapshot| domains::version(snapshot))
     }
 
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
+        self.read(|snapshot| domains::last_gone(snapshot))
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.write(|transaction| domains::commit(transaction, item, now))
+    }
+}
+
+impl BlockRows for Sqlite {
+    fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
+        self.read(|snapshot| hosts::blocked(snapshot, asked))
+    }
+
+    fn blocks(&self, after: &str, most: usize) -> Result<Vec<BlockRow>, StoreFault> {
+        self.read(|snapshot| blocks::after(snapshot, after, most))
+    }
+
+    fn block(&self, host: &TargetHost) -> Result<Option<BlockRow>, StoreFault> {
+        self.read(|snapshot| blocks::one(snapshot, host))
+    }
+
+    fn unfinished_blocks(&self) -> Result<Vec<BlockRow>, StoreFault> {
+        self.read(|snapshot| blocks::unfinished(snapshot))
+    }
+
+    fn write_block(&self, item: &BlockItem, now: i64) -> Result<BlockVerdict, StoreFault> {
+        self.write(|transaction| blocks::commit(transaction, item, now))
+    }
+
+    fn count_led_to(&self, host: &TargetHost) -> Result<u64, StoreFault> {
+        self.read(|snapshot| hosts::count_led_to(snapshot, host))
+    }
+
+    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| hosts::led_to(snapshot, host, after, most))
+    }
+
+    fn not_indexed(&self, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| hosts::not_indexed(snapshot, after, most))
+    }
+
+    fn kept_by(&self, host: &TargetHost, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| hosts::kept_by(snapshot, host, after, most))
     }
 }
 

@@ -5,6 +5,7 @@
 //! write over a link leaves it as it is.
 
 use crate::model::Info;
+use link::TargetHost;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost::{DecodeError, Message};
 
@@ -12,19 +13,27 @@ use prost::{DecodeError, Message};
 struct StoredInfo {
     #[prost(string, tag = "1")]
     external_id: String,
+    #[prost(uint64, tag = "2")]
+    imported_clicks: u64,
+    /// Turned round, as [`TargetHost`] compares it.
+    #[prost(string, tag = "3")]
+    blocked_by: String,
 }
 
 /// All but what has a column. Fields that are not known here come first: of two with one tag the last one counts.
 pub(super) fn more(info: &Info) -> Vec<u8> {
-    let Info { title: _, tags: _, note: _, external_id, newer } = info;
-    let stored = StoredInfo { external_id: external_id.clone() };
+    let Info { title: _, tags: _, note: _, external_id, imported_clicks, blocked_by, newer } = info;
+    let blocked_by = blocked_by.as_ref().map_or_else(String::new, |host| host.turned().to_owned());
+    let stored =
+        StoredInfo { external_id: external_id.clone(), imported_clicks: *imported_clicks, blocked_by };
     [&newer[..], &stored.encode_to_vec()].concat()
 }
 
 /// What has a column, with the bytes of [`more`].
 pub(super) fn with_more(info: Info, bytes: &[u8]) -> Result<Info, DecodeError> {
-    let StoredInfo { external_id } = StoredInfo::decode(bytes)?;
-    Ok(Info { external_id, newer: unknown(bytes)?.into(), ..info })
+    let StoredInfo { external_id, imported_clicks, blocked_by } = StoredInfo::decode(bytes)?;
+    let blocked_by = Some(blocked_by).filter(|host| !host.is_empty()).map(TargetHost::stored);
+    Ok(Info { external_id, imported_clicks, blocked_by, newer: unknown(bytes)?.into(), ..info })
 }
 
 /// The fields that this linkr does not know, as they came.
@@ -52,6 +61,12 @@ mod tests {
         let info = Info { external_id: "CRM 17".into(), ..Info::default() };
         assert_eq!(more(&info), b"\x0a\x06CRM 17");
         assert_eq!(with_more(Info::default(), b"\x0a\x06CRM 17").unwrap(), info);
+        let clicked = Info { imported_clicks: 300, ..info.clone() };
+        assert_eq!(more(&clicked), b"\x0a\x06CRM 17\x10\xac\x02");
+        assert_eq!(with_more(Info::default(), &more(&clicked)).unwrap(), clicked);
+        let blocked = Info { blocked_by: Some(TargetHost::stored("example.evil.".into())), ..info.clone() };
+        assert_eq!(more(&blocked), b"\x0a\x06CRM 17\x1a\x0dexample.evil.");
+        assert_eq!(with_more(Info::default(), &more(&blocked)).unwrap(), blocked);
         let both = Info { newer: b"\xf8\x7f\x07"[..].into(), ..info };
         assert_eq!(with_more(Info::default(), &more(&both)).unwrap(), both);
         let cleared = Info { external_id: String::new(), ..both };

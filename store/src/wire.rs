@@ -1,8 +1,9 @@
 //! How a stored link looks in `linkr.v1`. Nothing is decided here.
 
 use crate::model::{DomainRow, KeyRow, Row};
+use journal::blocks::{BlockRow, BlockState};
 use journal::names;
-use link::{Class, Epoch, Position, QueryPolicy, Terms};
+use link::{Class, Epoch, File, Position, QueryPolicy, Target, Terms};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -15,11 +16,6 @@ pub fn etag(row: &Row) -> String {
 pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
     let (parts, info) = (row.link.parts(), row.info.clone());
     let Terms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
-    let query = match query {
-        QueryPolicy::Drop => v1::QueryPolicy::Drop,
-        QueryPolicy::Append => v1::QueryPolicy::Append,
-        QueryPolicy::Override => v1::QueryPolicy::Override,
-    };
     v1::Link {
         name: names::link(&row.key, domain),
         code: names::code(&row.key),
@@ -29,7 +25,8 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         max_age,
         not_before: not_before.map(timestamp),
         expire_time: expire.map(timestamp),
-        query: query.into(),
+        expired_target: url(parts.expired_target.as_ref()),
+        query: query_on_wire(query).into(),
         class: class_on_wire(class).into(),
         disabled,
         title: info.title,
@@ -42,8 +39,23 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         etag: etag(row),
         propagation: None,
         external_id: info.external_id,
+        imported_clicks: info.imported_clicks,
+        blocked_by: info.blocked_by.map_or_else(String::new, |host| host.to_string()),
         short_url: String::new(), // where visitors come in is not known to a store
     }
+}
+
+fn query_on_wire(query: QueryPolicy) -> v1::QueryPolicy {
+    match query {
+        QueryPolicy::Drop => v1::QueryPolicy::Drop,
+        QueryPolicy::Append => v1::QueryPolicy::Append,
+        QueryPolicy::Override => v1::QueryPolicy::Override,
+    }
+}
+
+/// Empty: nowhere.
+fn url(target: Option<&Target>) -> String {
+    target.map_or_else(String::new, |target| target.as_str().into())
 }
 
 fn class_on_wire(class: Class) -> v1::LinkClass {
@@ -63,12 +75,51 @@ pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
         fold_case: rules.fold_case,
         strict_hosts: rules.strict_hosts,
         class: class_on_wire(rules.class).into(),
-        not_found: rules.not_found.as_ref().map_or_else(String::new, |target| target.as_str().into()),
+        not_found: url(rules.not_found.as_ref()),
+        root_target: url(rules.root_target.as_ref()),
+        expired_target: url(rules.expired_target.as_ref()),
+        trailing_slash: rules.endings.trailing_slash,
+        punctuation: rules.endings.punctuation,
+        query: query_on_wire(rules.query).into(),
+        robots: rules.robots.as_deref().unwrap_or_default().into(),
+        files: rules.files.all().iter().map(file).collect(),
         create_time: row.create_time.map(timestamp),
         update_time: row.update_time.map(timestamp),
         revision: Position::revision(epoch, row.version),
         etag: format!("\"{}\"", row.version),
         propagation: None,
+    }
+}
+
+/// A domain that was deleted: as it was, at the revision of its end. It has no version to name any more.
+pub fn domain_gone(row: &DomainRow, epoch: Epoch) -> v1::Domain {
+    v1::Domain { etag: String::new(), ..domain(row, epoch) }
+}
+
+fn file(file: &File) -> v1::DomainFile {
+    v1::DomainFile {
+        path: file.path.to_string(),
+        content_type: file.content_type.to_string(),
+        content: bytes::Bytes::copy_from_slice(&file.content),
+        size: file.content.len() as u32,
+    }
+}
+
+/// A block as an answer carries it, but for what is looked for only when one is made.
+pub fn block(row: &BlockRow) -> v1::BlockedTarget {
+    let state = match row.state {
+        BlockState::Sweeping => v1::BlockState::Sweeping,
+        BlockState::Done => v1::BlockState::Done,
+        BlockState::Lifting => v1::BlockState::Lifting,
+    };
+    v1::BlockedTarget {
+        host: row.host.to_string(),
+        note: row.note.clone(),
+        state: state.into(),
+        disabled: row.disabled,
+        create_time: Some(timestamp(row.create_time)),
+        matched: None,
+        led_by: Vec::new(),
     }
 }
 

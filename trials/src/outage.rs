@@ -64,9 +64,20 @@ struct Report {
     unknown: u64,
     unknown_503: u64,
     restart_ms: u64,
-    /// As HAProxy counts them, for each server: answers it took for errors, times it went down, what it is now.
-    servers: Vec<(String, u64, u64, String)>,
+    servers: Vec<ServerCount>,
     faults: Vec<String>,
+}
+
+/// A server behind HAProxy, as that counts.
+#[derive(Clone, Debug, Serialize)]
+struct ServerCount {
+    name: String,
+    /// Answers that it took for errors.
+    errors: u64,
+    /// Times that it took the server out.
+    downs: u64,
+    /// What the server is now, such as `UP`.
+    status: String,
 }
 
 impl Outage {
@@ -168,7 +179,7 @@ impl Report {
     }
 
     fn judge(&mut self) {
-        for (name, _, downs, status) in self.servers.clone() {
+        for ServerCount { name, downs, status, .. } in self.servers.clone() {
             // The one that is restarted says itself that it drains.
             let own = u64::from(name == "edge-0");
             if downs > own || !status.starts_with("UP") {
@@ -183,7 +194,7 @@ impl Report {
              edge-0 from SIGTERM to ready again, from its file: {} ms\n",
             self.reads, self.normal, self.normal_failed, self.unknown, self.unknown_503, self.restart_ms
         );
-        for (name, errors, downs, status) in &self.servers {
+        for ServerCount { name, errors, downs, status } in &self.servers {
             let _ = writeln!(text, "{name}: {errors} errors seen, taken out {downs} times, {status}");
         }
         for fault in &self.faults {
@@ -215,7 +226,7 @@ impl Balancer {
         let balancer = Self { address, socket, _process: process };
         let up = async {
             while TcpStream::connect(address).await.is_err()
-                || balancer.servers().await.is_ok_and(|all| all.iter().any(|(.., status)| status != "UP"))
+                || balancer.servers().await.is_ok_and(|all| all.iter().any(|server| server.status != "UP"))
             {
                 sleep(Duration::from_millis(20)).await;
             }
@@ -239,7 +250,7 @@ impl Balancer {
         said.await.map_err(|fault| format!("haproxy does not take {line:?}: {fault}"))
     }
 
-    async fn servers(&self) -> Result<Vec<(String, u64, u64, String)>, String> {
+    async fn servers(&self) -> Result<Vec<ServerCount>, String> {
         let table = self.say("show stat").await?;
         let mut lines = table.trim_start_matches("# ").lines();
         let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
@@ -253,12 +264,12 @@ impl Balancer {
             let field = |at: usize| fields.get(at).copied().unwrap_or_default();
             if field(backend) == "edges" && field(server) != "BACKEND" {
                 let number = |at: usize| field(at).parse().unwrap_or(0);
-                found.push((
-                    field(server).to_owned(),
-                    number(errors),
-                    number(downs),
-                    field(status).to_owned(),
-                ));
+                found.push(ServerCount {
+                    name: field(server).to_owned(),
+                    errors: number(errors),
+                    downs: number(downs),
+                    status: field(status).to_owned(),
+                });
             }
         }
         Ok(found)

@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::report::Report;
 use crate::stack::Stack;
 use crate::world::{Wanted, World};
-use crate::writer::Writer;
+use crate::writer::{WriteRecord, Writer};
 use clap::{Args, ValueEnum};
 use services::Random;
 use std::path::PathBuf;
@@ -107,9 +107,8 @@ impl Run {
             history.reads.extend(reader.await.map_err(|fault| fault.to_string())?);
         }
         let samples = probe.end();
-        let (written, skipped, strange) = writer.written();
-        (history.writes, history.downs, history.births) =
-            (written, world.downs.clone(), world.births.clone());
+        let WriteRecord { writes, skipped, strange } = writer.record();
+        (history.writes, history.downs, history.births) = (writes, world.downs.clone(), world.births.clone());
         history.small = world.small();
         let report = Report::new(
             seed,

@@ -56,6 +56,16 @@ struct Inner {
     strange: Vec<String>,
 }
 
+/// What the writers did and met.
+pub struct WriteRecord {
+    /// All writes.
+    pub writes: Vec<Write>,
+    /// Writes that were due at a tick and not begun, because too many were under way.
+    pub skipped: u64,
+    /// What the store held and nobody had written.
+    pub strange: Vec<String>,
+}
+
 /// The writers. Clones are the same.
 #[derive(Clone)]
 pub struct Writer(Arc<Shared>);
@@ -155,11 +165,11 @@ impl Writer {
         self.0.paused.store(false, Ordering::Relaxed);
     }
 
-    /// All writes so far; what was begun at a tick and not, because too many were under way; what the store held and
-    /// nobody had written.
-    pub fn written(&self) -> (Vec<Write>, u64, Vec<String>) {
+    /// What was written so far.
+    pub fn record(&self) -> WriteRecord {
         let inner = self.lock();
-        (inner.writes.clone(), self.0.skipped.load(Ordering::Relaxed), inner.strange.clone())
+        let skipped = self.0.skipped.load(Ordering::Relaxed);
+        WriteRecord { writes: inner.writes.clone(), skipped, strange: inner.strange.clone() }
     }
 
     /// Writes that waited for the edges and were told where they are.

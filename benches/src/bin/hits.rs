@@ -1,18 +1,26 @@
-//! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare` or `hits browser`.
+//! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, or
+//! `hits letters` for codes with a letter beyond ASCII.
 
-use benches::{Asking, bare, browser, set};
+use benches::{Asking, bare, browser, key_with_letter, link, set, with_letter};
 
 const LINKS: u32 = 100_000;
 const HITS: u32 = 10_000;
 
 fn main() {
-    let head = match std::env::args().nth(1).as_deref() {
-        Some("browser") => browser,
+    let kind = std::env::args().nth(1).unwrap_or_default();
+    let head = match kind.as_str() {
+        "browser" => browser,
+        "letters" => with_letter,
         _ => bare,
     };
     // Spread over the whole set, and made before anything is counted.
-    let heads: Vec<_> = (0..HITS).map(|number| head(number * (LINKS / HITS))).collect();
+    let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
+    let heads: Vec<_> = numbers.clone().map(head).collect();
     let (set, mut asking) = (set(LINKS), Asking::default());
+    for number in numbers.filter(|_| kind == "letters") {
+        let seq = u64::from(LINKS + 1 + number);
+        set.apply(key_with_letter(number).as_bytes(), seq, Some(&link(number)));
+    }
     println!("{} bytes answered", counted(&set, &mut asking, &heads));
 }
 

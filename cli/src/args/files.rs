@@ -77,7 +77,7 @@ pub enum Written {
 /// `linkr import`.
 #[derive(Args)]
 pub struct Import {
-    /// The file; `-` is standard input
+    /// The file, also one of rejected rows; `-` is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// How it is read.
@@ -117,14 +117,14 @@ pub struct Conform {
     /// How it is read.
     #[command(flatten)]
     pub reading: Reading,
-    /// Where the edge redirects; https:// asks over TLS
+    /// Where the edge redirects: HOST:PORT, a port of this machine, or a URL; https:// asks over TLS
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "ADDR")]
     pub edge: String,
     /// Authorities (PEM) that https:// believes instead of the system's
     #[arg(long, value_name = "FILE")]
     pub edge_ca: Option<PathBuf>,
     /// The host that is asked for; `-` is the default domain: the host that the file names, or the edge itself
-    #[arg(long, default_value = "-")]
+    #[arg(long, default_value = "-", value_parser = super::domain)]
     pub domain: String,
     /// How differences are printed
     #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]

@@ -1,6 +1,6 @@
 //! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
 
-use super::{Api, values};
+use super::{Api, Moment, moment, values};
 use crate::fault::Fault;
 use clap::{Args, Subcommand};
 use control::keys::Wish;
@@ -34,9 +34,10 @@ pub enum KeysCommand {
         /// The edge that a key with scope feed lets in, by the name that it runs under (linkr edge --name)
         #[arg(long, value_name = "NAME")]
         edge: Option<String>,
-        /// From when on it is refused, such as 2030-01-31T12:00:00Z [default: never]
-        #[arg(long, value_name = "TIME")]
-        expire_time: Option<String>,
+        /// From when on it is refused: a time with its offset such as 2030-01-31T12:00Z (Z: UTC), or so long from now such as
+        /// 90d (units: s, m for minutes, h, d, w) [default: never]
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        expire_time: Option<Moment>,
         /// Which server.
         #[command(flatten)]
         api: Api,
@@ -54,9 +55,9 @@ pub enum KeysCommand {
     Rotate {
         /// The first one's id
         id: String,
-        /// From when on the second is refused [default: never]
-        #[arg(long, value_name = "TIME")]
-        expire_time: Option<String>,
+        /// From when on the second is refused, as in 'keys create' [default: never]
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        expire_time: Option<Moment>,
         /// Which server.
         #[command(flatten)]
         api: Api,
@@ -69,9 +70,9 @@ pub enum KeysCommand {
         #[command(flatten)]
         api: Api,
     },
-    /// Shows who made and revoked keys, and who wrote domains
+    /// Shows who made and revoked keys, and who wrote domains and blocks
     Audit {
-        /// Only this one: keys/ID or domains/DOMAIN
+        /// Only this one: keys/ID, domains/DOMAIN or blocks/HOST
         name: Option<String>,
         /// How many writes at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
@@ -200,7 +201,9 @@ impl Mint {
     /// The key that is asked for.
     pub fn wish(&self) -> Result<Wish, Fault> {
         let parsed = Scopes::parse(self.scopes.iter().map(String::as_str));
-        let scopes = parsed.map_err(|name| Fault::new(format_args!("--scopes: {name} is none")))?;
+        let scopes = parsed.map_err(|name| Fault::new(format_args!(
+                "--scopes: {name} is none: there are links:read, links:write, domains:admin, keys:admin and feed"
+            )))?;
         Ok(Wish { client: self.name.clone(), scopes, edge: self.edge.clone(), ..Wish::admin() })
     }
 }

@@ -1,6 +1,8 @@
 //! The flags of `linkr link …`.
 
-use super::{Output, Server};
+use super::{Moment, Named, Output, Server, moment, named, past_moment};
+use crate::fault::Fault;
+use crate::out;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use proto::described::settable;
@@ -17,9 +19,10 @@ pub enum LinkCommand {
     Create {
         /// Where it leads: an http or https URL
         target: String,
-        /// Its code [default: a random one]
-        #[arg(long, value_parser = super::code)]
-        code: Option<String>,
+        /// Its code, such as promo or /promo; an address such as https://go.example/promo names the domain, too [default: a
+        /// random code]
+        #[arg(long, value_parser = named)]
+        code: Option<Named>,
         /// How a random code is drawn.
         #[command(flatten)]
         drawn: Drawn,
@@ -32,7 +35,7 @@ pub enum LinkCommand {
         /// Show the link that is there already if it answers the same; a link that answers otherwise is still an error
         #[arg(long, requires = "code")]
         same_ok: bool,
-        /// Makes a retry safe: the same id answers as the first time
+        /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
         /// When it is done
@@ -44,33 +47,33 @@ pub enum LinkCommand {
     },
     /// Says whether a code is free, and names others if not
     Check {
-        /// The code
-        #[arg(value_parser = super::code)]
-        code: String,
+        /// The code, or a whole address
+        #[arg(value_parser = named)]
+        code: Named,
         /// Which server.
         #[command(flatten)]
         server: Server,
     },
     /// Shows a link
     Get {
-        /// Its code
-        #[arg(value_parser = super::code)]
-        code: String,
+        /// Its code, or its whole address
+        #[arg(value_parser = named)]
+        code: Named,
         /// Which server.
         #[command(flatten)]
         server: Server,
     },
     /// Changes the given fields of a link
     Update(Box<Update>),
-    /// Deletes a link: its code answers 410 and stays taken
+    /// Deletes a link: its code answers 410 and stays taken for 30 days, in which 'undelete' brings it back
     Delete(Existing),
-    /// Brings a deleted link back as it was
+    /// Brings a deleted link back as it was, within 30 days
     Undelete(Existing),
     /// Lists what a link was, and who made it so, the latest first
     History {
-        /// Its code
-        #[arg(value_parser = super::code)]
-        code: String,
+        /// Its code, or its whole address
+        #[arg(value_parser = named)]
+        code: Named,
         /// How many versions at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
         page_size: i32,
@@ -139,10 +142,10 @@ pub struct Drawn {
     /// What a random code begins with
     #[arg(long, value_name = "TEXT", conflicts_with = "code")]
     pub code_prefix: Option<String>,
-    /// Random characters of it
+    /// Random characters of it, 4 to 32 [default: 7]
     #[arg(long, value_name = "N", conflicts_with = "code", value_parser = clap::value_parser!(i32).range(4..=32))]
     pub code_length: Option<i32>,
-    /// Its characters: digits and letters, or those that nobody mistakes (without 0 O o 1 l I)
+    /// Its characters: digits and letters (base62, default), or those that nobody mistakes (without 0 O o 1 l I)
     #[arg(long, conflicts_with = "code", value_parser = ["base62", "unambiguous"])]
     pub code_alphabet: Option<String>,
 }
@@ -150,13 +153,13 @@ pub struct Drawn {
 /// A write of a link that is there, and all that it is told.
 #[derive(Args)]
 pub struct Existing {
-    /// Its code
-    #[arg(value_parser = super::code)]
-    pub code: String,
+    /// Its code, or its whole address
+    #[arg(value_parser = named)]
+    pub code: Named,
     /// Only if the link still has this etag
     #[arg(long)]
     pub etag: Option<String>,
-    /// Makes a retry safe: the same id answers as the first time
+    /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
     /// When it is done
@@ -170,9 +173,16 @@ pub struct Existing {
 /// `linkr link restore`.
 #[derive(Args)]
 pub struct Restore {
-    /// What it was then, such as 2030-01-31T12:00:00Z
-    #[arg(long, required_unless_present = "revision", conflicts_with = "revision")]
-    pub time: Option<String>,
+    /// What it was then: a time such as 2026-01-31T12:00:00Z, or so long ago such as -2h (units: s, m for minutes, h, d, w)
+    #[arg(
+        long,
+        value_name = "TIME",
+        required_unless_present = "revision",
+        conflicts_with = "revision",
+        allow_hyphen_values = true,
+        value_parser = past_moment
+    )]
+    pub time: Option<Moment>,
     /// What it was at this revision, such as one that its history names
     #[arg(long)]
     pub revision: Option<String>,
@@ -199,7 +209,7 @@ pub struct Update {
     /// The new target
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
-    /// Disabled links answer 410
+    /// Whether it is disabled and answers 410; without a value: true
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_parser = ["true", "false"])]
     pub disabled: Option<String>,
     /// Its other fields.
@@ -216,12 +226,12 @@ pub struct Update {
 /// `linkr link explain`.
 #[derive(Args)]
 pub struct Explain {
-    /// The code; a query may stand behind it
+    /// The code, or the whole address of a link; a query may stand behind it
     pub code: String,
-    /// The host that it is asked under [default: the edge's own address]
-    #[arg(long, value_name = "HOST")]
+    /// The host that it is asked under [default: that of the address, or the edge's own]
+    #[arg(long, value_name = "HOST", value_parser = super::domain)]
     pub domain: Option<String>,
-    /// The admin listener of the edge to ask
+    /// The admin listener of the edge to ask: HOST:PORT, or a port of this machine
     #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
     pub edge: String,
     /// How the result is printed
@@ -235,43 +245,81 @@ pub struct Changes {
     /// 301, 302 (default), 303, 307 or 308; 301 and 308 need --max-age
     #[arg(long)]
     status: Option<String>,
-    /// From then on it answers 410, such as 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
-    expire_time: Option<String>,
-    /// Before then it answers 404
-    #[arg(long, value_name = "TIME")]
-    not_before: Option<String>,
-    /// How long a browser may keep the redirect
+    /// From then on it answers 410: a time with its offset such as 2030-01-31T12:00Z (Z: UTC), or so long from now such as
+    /// 30d (units: s, m for minutes, h, d, w) [default: never]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    expire_time: Option<Moment>,
+    /// Where it leads once it has expired, instead of a 410 [default: as its domain says]
+    #[arg(long, value_name = "URL")]
+    expired_target: Option<String>,
+    /// Before then it answers 404; as --expire-time [default: from the start]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    not_before: Option<Moment>,
+    /// Seconds that a browser may keep the redirect, at most 31536000 [default: none]
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<String>,
-    /// A visitor's query: drop it, append it to the target's, or override that
+    /// A visitor's query: drop it, append it to the target's, or let it override that [default: as the domain says]
     #[arg(long, value_parser = ["drop", "append", "override"])]
     query: Option<String>,
-    /// An edge that cannot know whether the link is current redirects (normal) or refuses (strict)
+    /// An edge that cannot know whether the link is current redirects (normal) or refuses (strict) [default: that of the domain]
     #[arg(long, value_parser = ["normal", "strict"])]
     class: Option<String>,
-    /// For people
+    /// What people call it, at most 512 bytes
     #[arg(long)]
     title: Option<String>,
-    /// For people; may be given more than once
+    /// A tag, at most 64 bytes; may be given up to 32 times. An update replaces all tags by those that are given
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// For people
+    /// A note for people, at most 4096 bytes
     #[arg(long)]
     note: Option<String>,
-    /// The name of the link in another system; no two links of a domain have the same
+    /// The name of the link in another system, at most 128 bytes; no two links of a domain have the same
     #[arg(long, value_name = "ID")]
     external_id: Option<String>,
+    /// For people: how often it was clicked where it was before
+    #[arg(long, value_name = "COUNT")]
+    imported_clicks: Option<String>,
 }
 
 impl Changes {
+    /// Says of a moment that is past, and of a tag with a comma, what it does.
+    ///
+    /// # Errors
+    /// A request that is to be repeated names a moment that is another one each time.
+    pub fn check(&self, is_repeated: bool) -> Result<(), Fault> {
+        for tag in self.tags.iter().filter(|tag| tag.contains(',')) {
+            out::note(&format!(
+                "--tag {tag} is one tag with a comma in it: for several, give --tag several times"
+            ));
+        }
+        for (flag, moment, does) in [
+            ("--expire-time", self.expire_time, "the link answers 410 from the start"),
+            ("--not-before", self.not_before, "it holds nothing back"),
+        ] {
+            let Some(moment) = moment else { continue };
+            if moment.is_relative && is_repeated {
+                return Err(Fault::new(format_args!(
+                    "{flag} is counted from now, and so is another moment in each request with this --request-id: give a time \
+                     such as {}",
+                    moment.time
+                )));
+            }
+            if moment.is_past() {
+                out::note(&format!("{flag} {} is past: {does}", moment.time));
+            }
+        }
+        Ok(())
+    }
+
     /// The fields that were given, by name.
     pub fn into_given(self) -> impl Iterator<Item = (&'static str, String)> {
+        let text = |moment: Moment| moment.time.to_string();
         let tags = Some(self.tags).filter(|tags| !tags.is_empty());
         let fields = [
             ("status", self.status),
-            ("expire_time", self.expire_time),
-            ("not_before", self.not_before),
+            ("expire_time", self.expire_time.map(text)),
+            ("expired_target", self.expired_target),
+            ("not_before", self.not_before.map(text)),
             ("max_age", self.max_age),
             ("query", self.query),
             ("class", self.class),
@@ -279,6 +327,7 @@ impl Changes {
             ("tags", tags.map(|tags| serde_json::Value::from(tags).to_string())),
             ("note", self.note),
             ("external_id", self.external_id),
+            ("imported_clicks", self.imported_clicks),
         ];
         fields.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)))
     }

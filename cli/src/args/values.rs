@@ -1,7 +1,9 @@
-//! Values of flags as people write them: sizes, times, addresses, URLs, codes.
+//! Values of flags as people write them: sizes, lengths of time, addresses, URLs.
 
+use crate::address;
 use edge::Listen;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::Uri;
 
@@ -85,9 +87,13 @@ pub fn control_url(text: &str) -> Result<String, String> {
     bare_url(text.to_owned()).map_err(|why| format!("{why}: an address of control is http://host:port"))
 }
 
-/// With the scheme that may be left out.
+/// With the scheme that may be left out, and the host of this machine.
 pub fn server_url(text: &str) -> Result<String, String> {
-    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    if text.contains(":/") && !text.contains("://") {
+        return Err("lacks a / behind its scheme: write http://host:port".to_owned());
+    }
+    let (scheme, place) = text.split_once("://").unwrap_or(("http", text));
+    let url = format!("{scheme}://{}", address::whole(place));
     bare_url(url).map_err(|why| format!("{why}: it takes a URL such as http://127.0.0.1:8081"))
 }
 
@@ -156,17 +162,38 @@ pub fn listener(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "is a socket file, which this listener cannot be".to_owned())
 }
 
-/// A code as it stands in a path; the slash in front of it is no part of it.
-pub fn code(text: &str) -> Result<String, String> {
-    let Some((_, rest)) = text.split_once("://") else {
-        return Ok(text.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(text).to_owned());
+/// A domain in the form in which it is kept: of letters that are not ASCII in their own (UTS #46). What is none stays as it
+/// is, for whoever is asked to say so.
+#[allow(clippy::unnecessary_wraps)] // clap wants a result
+pub fn domain(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(link::Domain::given(text).map_or_else(|_| text.to_owned(), |domain| domain.as_str().to_owned()))
+}
+
+/// A file of a domain: where it is answered, which file it is, and its content type if that is not to be guessed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFile {
+    /// Without its leading slash.
+    pub path: String,
+    /// `None`: there shall be none.
+    pub file: Option<PathBuf>,
+    /// As it was given.
+    pub content_type: Option<String>,
+}
+
+/// `PATH=FILE`, `PATH=FILE;type=TYPE`, or `PATH=` for no file at this path.
+pub fn own_file(text: &str) -> Result<OwnFile, String> {
+    let wrong = "is not PATH=FILE, such as .well-known/security.txt=security.txt";
+    let (path, rest) = text.split_once('=').ok_or(wrong)?;
+    let (file, content_type) = match rest.rsplit_once(";type=") {
+        Some((file, content_type)) => (file, Some(content_type.to_owned())),
+        None => (rest, None),
     };
-    let path = rest.split_once('/').map_or("", |(_, path)| path);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    match path {
-        "" => Err("is a whole URL without a code in it: give the code alone".to_owned()),
-        code => Err(format!("is a whole URL: give the code alone, here {code}")),
+    if path.is_empty() || (file.is_empty() && content_type.is_some()) {
+        return Err(wrong.to_owned());
     }
+    let path = path.strip_prefix('/').unwrap_or(path).to_owned();
+    let file = (!file.is_empty()).then(|| PathBuf::from(file));
+    Ok(OwnFile { path, file, content_type })
 }
 
 #[cfg(test)]
@@ -252,7 +279,18 @@ mod tests {
         ] {
             assert!(control_url(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(server_url("a:1").as_deref(), Ok("http://a:1"));
+        for (given, url) in [
+            ("a:1", "http://a:1"),
+            ("https://a", "https://a"),
+            ("8081", "http://127.0.0.1:8081"),
+            (":8081", "http://127.0.0.1:8081"),
+            ("http://:8081", "http://127.0.0.1:8081"),
+        ] {
+            assert_eq!(server_url(given).as_deref(), Ok(url), "{given}");
+        }
+        for wrong in ["", ":", "a:1/v1", "ftp://a", "http:/a:1"] {
+            assert!(server_url(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -269,15 +307,6 @@ mod tests {
     }
 
     #[test]
-    fn codes_without_what_is_around_them() {
-        assert_eq!(code("/a/b").as_deref(), Ok("a/b"));
-        assert_eq!(code("a").as_deref(), Ok("a"));
-        assert_eq!(code("/").as_deref(), Ok("/"));
-        assert!(code("https://go.example/promo?x").unwrap_err().ends_with("here promo"));
-        assert!(code("https://go.example").is_err());
-    }
-
-    #[test]
     fn sizes() {
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size("512 MiB"), Ok(512 << 20));
@@ -285,5 +314,37 @@ mod tests {
         assert_eq!((size("2KB"), size("2kB"), size("1MB")), (Ok(2_000), Ok(2_000), Ok(1_000_000)));
         assert!(size("0").is_err() && size("0GiB").is_err());
         assert!(size("GiB").is_err() && size("1XB").is_err() && size("99999999999GiB").is_err());
+    }
+
+    #[test]
+    fn a_domain_is_taken_in_its_own_letters() {
+        for (text, want) in [
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("Go.Example.", "go.example"),
+            ("-", "-"),
+            ("a b", "a b"),
+            ("go.example:80", "go.example:80"),
+        ] {
+            assert_eq!(domain(text), Ok(want.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_domain_has_a_path_and_a_file() {
+        let file = |path: &str, file: Option<&str>, content_type: Option<&str>| OwnFile {
+            path: path.to_owned(),
+            file: file.map(PathBuf::from),
+            content_type: content_type.map(str::to_owned),
+        };
+        for (text, want) in [
+            ("favicon.ico=a=b.ico", file("favicon.ico", Some("a=b.ico"), None)),
+            ("/.well-known/x=f;type=a/b", file(".well-known/x", Some("f"), Some("a/b"))),
+            (".well-known/x=", file(".well-known/x", None, None)),
+        ] {
+            assert_eq!(own_file(text), Ok(want), "{text}");
+        }
+        for text in ["favicon.ico", "=f", "x=;type=a/b"] {
+            assert!(own_file(text).is_err(), "{text}");
+        }
     }
 }

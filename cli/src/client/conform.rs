@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use way::{Answer, Connection, Edge};
 
 /// Connections to the edge.
@@ -28,7 +28,13 @@ const QUERY: &str = "linkr-conform=1";
 /// Tries of a part whose connection ends before its answers are there: an edge ends one after 10,000 requests.
 const TRIES: usize = 3;
 
+/// What an edge may miss for so long after it was acknowledged: an import that ended just before.
+const BEHIND: Duration = Duration::from_secs(1);
+/// Answers that are another than they should be and are asked for again after that; further ones are told at once.
+const AGAIN: usize = 100_000;
+
 /// What a request should be answered with.
+#[derive(Clone)]
 struct Question {
     /// In the file; 0 for an unknown code.
     line: u64,
@@ -49,6 +55,8 @@ struct Asking<'a> {
     edge: Edge,
     checked: AtomicU64,
     differences: AtomicU64,
+    /// What is to be asked again; nothing any more once it is.
+    again: Mutex<Option<Vec<Question>>>,
 }
 
 /// The parts that are left; nothing once one has failed.
@@ -61,7 +69,8 @@ type Parts = Mutex<Option<Receiver<Vec<Question>>>>;
 pub fn conform(args: &Conform) -> Result<(), Fault> {
     let began = Instant::now();
     let edge = Edge::at(&args.edge, args.edge_ca.as_deref(), &args.domain)?;
-    let asking = Asking { args, edge, checked: AtomicU64::new(0), differences: AtomicU64::new(0) };
+    let again = Mutex::new(Some(Vec::new()));
+    let asking = Asking { args, edge, checked: AtomicU64::new(0), differences: AtomicU64::new(0), again };
     let (send, parts) = sync_channel(CONNECTIONS);
     let parts = Mutex::new(Some(parts));
     let skipped = std::thread::scope(|scope| {
@@ -73,13 +82,14 @@ pub fn conform(args: &Conform) -> Result<(), Fault> {
         }
         read
     })?;
+    asking.once_more()?;
     let (checked, differences) = (asking.checked.into_inner(), asking.differences.into_inner());
     let took = began.elapsed().as_secs_f64();
     let passed: u64 = skipped.values().sum();
     let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     out::line(&match args.output {
-        Output::Text => format!(
+        Output::Text | Output::Url => format!(
             "asked for {checked} codes, {UNKNOWN} of them unknown ones, in {took:.1} s: {differences} differences; \
              {passed} rows are no links and were passed over{reasons}"
         ),
@@ -137,10 +147,7 @@ fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<Skipped, Fau
 
 /// None where it can be no link at all: an import has refused it.
 fn question(line: u64, link: Link, now: i64) -> Option<Question> {
-    let code = link.code.as_bytes();
-    if !link::is_code(code) || link::is_reserved(code) {
-        return None;
-    }
+    link::Code::new(&link.code).ok()?;
     let (target, special) = match link::Target::given(&link.target, &[]) {
         Err(TargetFault::Scheme(scheme)) => (link::Target::given(&link.target, &[scheme]).ok()?, true),
         target => (target.ok()?, false),
@@ -217,6 +224,26 @@ impl Asking<'_> {
         Ok(())
     }
 
+    /// Whether an answer that is another than it should be is asked for again.
+    fn keep(&self, asked: &Question) -> bool {
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = again.as_mut().filter(|again| again.len() < AGAIN);
+        room.map(|again| again.push(asked.clone())).is_some()
+    }
+
+    /// What an edge may just have missed, in the order of the file.
+    fn once_more(&self) -> Result<(), Fault> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut again = again.unwrap_or_default();
+        if again.is_empty() {
+            return Ok(());
+        }
+        std::thread::sleep(BEHIND);
+        again.sort_by_key(|asked| asked.line);
+        let mut connection = None;
+        again.chunks(AT_ONCE).try_for_each(|part| self.part(&mut connection, part))
+    }
+
     /// Asks all that are left at once, and leaves those that were not answered.
     fn ask(
         &self,
@@ -228,14 +255,17 @@ impl Asking<'_> {
             Some(stream) => stream,
             none => none.insert(self.edge.connect()?),
         };
-        let paths: Vec<String> = rest.iter().map(|asked| format!("{}?{QUERY}", asked.code)).collect();
+        let paths: Vec<String> =
+            rest.iter().map(|asked| format!("{}?{QUERY}", link::in_path(&asked.code))).collect();
         let hosts = rest.iter().map(|asked| if asked.host.is_empty() { usual } else { &asked.host });
         stream.ask(hosts.zip(paths.iter().map(String::as_str)))?;
         while let Some((asked, behind)) = rest.split_first() {
             let (got, closes) = stream.answer()?;
             *rest = behind;
-            self.checked.fetch_add(1, Relaxed);
-            if got != asked.want && !(asked.special && got.status == 404) {
+            let differs = got != asked.want && !(asked.special && got.status == 404);
+            let again = differs && self.keep(asked);
+            self.checked.fetch_add(u64::from(!again), Relaxed);
+            if differs && !again {
                 self.differences.fetch_add(1, Relaxed);
                 if let Err(fault) = say(asked, &got, self.args.output) {
                     return Ok(Err(fault));
@@ -266,8 +296,8 @@ fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
                 "got": told(got),
             }));
         }
-        Output::Text if asked.line == 0 => String::new(),
-        Output::Text => format!("line {}, ", asked.line),
+        Output::Text | Output::Url if asked.line == 0 => String::new(),
+        Output::Text | Output::Url => format!("line {}, ", asked.line),
     };
     // The server that answers may be anything.
     let (host, code) = (&asked.host, &asked.code);
@@ -302,6 +332,8 @@ mod tests {
         ] {
             assert_eq!(with_query(target), want);
         }
-        assert!(question(1, Link { code: "a b".into(), ..Link::default() }, 0).is_none());
+        for none in ["a b", "robots.txt", "a\u{200b}"] {
+            assert!(question(1, Link { code: none.into(), ..Link::default() }, 0).is_none(), "{none}");
+        }
     }
 }

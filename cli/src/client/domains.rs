@@ -1,45 +1,65 @@
 //! `linkr domain …`: one request each, but for the list.
 
+use super::fields::query_policy;
 use super::links::{on_wire, quoted};
 use super::{call, channel, parent, refused, show};
-use crate::args::{Api, DomainCommand, Fields, Output, Write};
+use crate::args::{Api, DomainCommand, Fields, Output, OwnFile, Write};
 use crate::fault::Fault;
 use crate::out;
+use link::DomainRules;
 use prost_types::FieldMask;
 use proto::v1::{self, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// Runs one of them.
 pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
     match command {
         DomainCommand::Create { name, fields, write: Write { request_id, ack, api } } => {
             let mut domain = v1::Domain::default();
-            set(&mut domain, fields);
+            set(&mut domain, fields)?;
             let request = v1::CreateDomainRequest {
-                domain_id: name,
+                domain_id: name.clone(),
                 domain: Some(domain),
                 request_id: request_id.unwrap_or_default(),
                 ack: on_wire(ack),
                 ..Default::default()
             };
-            let made = call(&api, DomainsClient::new, async |domains| domains.create_domain(request).await);
-            written(&made.await?, api.output)
+            let made =
+                call(&api, DomainsClient::new, async |domains| domains.create_domain(request).await).await?;
+            if !name.is_ascii() {
+                out::note(&format!("{name} is {} to browsers, and is shown so", made.domain));
+            }
+            written(&made, api.output)
         }
         DomainCommand::Get { name, api } => {
             let request = v1::GetDomainRequest { name: parent(&name) };
             let domain = call(&api, DomainsClient::new, async |domains| domains.get_domain(request).await);
             one(&domain.await?, api.output)
         }
-        DomainCommand::Update { name, fields, strict_hosts, etag, write } => {
+        DomainCommand::Update { name, fields, strict_hosts, clear, etag, write } => {
             let Write { request_id, ack, api } = write;
             let mut domain = v1::Domain { name: parent(&name), etag: quoted(etag), ..v1::Domain::default() };
-            let mut paths = set(&mut domain, fields);
+            if !fields.files.is_empty() {
+                beside_others(&mut domain, &api).await?;
+            }
+            let mut paths = set(&mut domain, fields)?;
             if let Some(strict_hosts) = strict_hosts {
                 domain.strict_hosts = strict_hosts;
                 paths.push("strict_hosts".to_owned());
             }
+            for field in clear {
+                if paths.contains(&field) {
+                    return Err(Fault::new(format_args!("{field} is both given and cleared: choose one")));
+                }
+                paths.push(field);
+            }
             if paths.is_empty() {
-                return Err(Fault::new("nothing to change: give a field such as --not-found"));
+                return Err(Fault::new(
+                    "nothing to change: give a field such as --not-found, or --clear FIELD",
+                ));
             }
             let request = v1::UpdateDomainRequest {
                 domain: Some(domain),
@@ -51,12 +71,83 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
             let made = call(&api, DomainsClient::new, async |domains| domains.update_domain(request).await);
             written(&made.await?, api.output)
         }
+        DomainCommand::Delete { name, purge_deleted, etag, write } => {
+            let Write { request_id, ack, api } = write;
+            let request = v1::DeleteDomainRequest {
+                name: parent(&name),
+                etag: quoted(etag),
+                request_id: request_id.unwrap_or_default(),
+                ack: on_wire(ack),
+                purge_deleted,
+                ..Default::default()
+            };
+            let gone = call(&api, DomainsClient::new, async |domains| domains.delete_domain(request).await);
+            written(&gone.await?, api.output)
+        }
         DomainCommand::List { api } => list(&api).await,
     }
 }
 
+/// Files are written all at once: those that are there stay beside what is given, if nobody else writes meanwhile.
+async fn beside_others(domain: &mut v1::Domain, api: &Api) -> Result<(), Fault> {
+    let request = v1::GetDomainRequest { name: domain.name.clone() };
+    let there = call(api, DomainsClient::new, async |domains| domains.get_domain(request).await).await?;
+    domain.files = there.files;
+    if domain.etag.is_empty() {
+        domain.etag = there.etag;
+    }
+    Ok(())
+}
+
+/// The given files in the place of those at the same paths.
+fn with_files(all: &mut Vec<v1::DomainFile>, given: Vec<OwnFile>) -> Result<(), Fault> {
+    for OwnFile { path, file, content_type } in given {
+        all.retain(|own| own.path != path);
+        let Some(file) = file else { continue };
+        let read = proto::file::read(&file);
+        let content = read.map_err(|fault| {
+            Fault::new(format_args!("cannot read {}: {fault}: see --file {path}=…", file.display()))
+        })?;
+        let content = content.bytes;
+        let content_type = content_type.unwrap_or_else(|| content_type_of(&path, &content).to_owned());
+        all.push(v1::DomainFile { path, content_type, content: content.into(), size: 0 });
+    }
+    Ok(())
+}
+
+/// By the ending of the path; without one, as is usual below `/.well-known/`, by what is in the file.
+fn content_type_of(path: &str, content: &[u8]) -> &'static str {
+    const TYPES: [(&str, &str); 9] = [
+        ("json", "application/json"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("ico", "image/x-icon"),
+        ("png", "image/png"),
+        ("svg", "image/svg+xml"),
+        ("html", "text/html; charset=utf-8"),
+        ("xml", "application/xml"),
+        ("pem", "application/x-pem-file"),
+        ("webmanifest", "application/manifest+json"),
+    ];
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let known = TYPES.iter().find(|(own, _)| ending.eq_ignore_ascii_case(own));
+    known.map_or_else(
+        || match std::str::from_utf8(content) {
+            Ok(text)
+                if serde_json::from_str::<Value>(text)
+                    .is_ok_and(|json| json.is_object() || json.is_array()) =>
+            {
+                "application/json"
+            }
+            Ok(_) => "text/plain; charset=utf-8",
+            Err(_) => "application/octet-stream",
+        },
+        |(_, content_type)| content_type,
+    )
+}
+
 /// Sets the given fields, and returns their names.
-fn set(domain: &mut v1::Domain, given: Fields) -> Vec<String> {
+fn set(domain: &mut v1::Domain, given: Fields) -> Result<Vec<String>, Fault> {
     let mut paths = Vec::new();
     if let Some(fold_case) = given.fold_case {
         domain.fold_case = fold_case;
@@ -70,7 +161,53 @@ fn set(domain: &mut v1::Domain, given: Fields) -> Vec<String> {
         domain.not_found = not_found;
         paths.push("not_found".to_owned());
     }
-    paths
+    if !given.files.is_empty() {
+        with_files(&mut domain.files, given.files)?;
+        paths.push("files".to_owned());
+    }
+    if let Some(root_target) = given.root_target {
+        domain.root_target = root_target;
+        paths.push("root_target".to_owned());
+    }
+    if let Some(expired_target) = given.expired_target {
+        domain.expired_target = expired_target;
+        paths.push("expired_target".to_owned());
+    }
+    if let Some(trailing_slash) = given.trailing_slash {
+        domain.trailing_slash = trailing_slash;
+        paths.push("trailing_slash".to_owned());
+    }
+    if let Some(punctuation) = given.punctuation {
+        domain.punctuation = punctuation;
+        paths.push("punctuation".to_owned());
+    }
+    if let Some(query) = given.query {
+        domain.query = query_policy(&query).map_err(|why| Fault::new(format_args!("--query {why}")))?.into();
+        paths.push("query".to_owned());
+    }
+    if let Some(file) = given.robots {
+        domain.robots = robots(&file)?;
+        paths.push("robots".to_owned());
+    }
+    Ok(paths)
+}
+
+/// The text of a file, of which no more is read than a server would take.
+fn robots(file: &Path) -> Result<String, Fault> {
+    let wrong = |why: &dyn std::fmt::Display| Fault::new(format_args!("--robots {}: {why}", file.display()));
+    let mut text = Vec::new();
+    let most = DomainRules::MAX_ROBOTS as u64 + 1;
+    let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut text));
+    read.map_err(|fault| wrong(&fault))?;
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    let text = std::str::from_utf8(text).map_err(|_| wrong(&"it is not text in UTF-8"))?;
+    match text.len() {
+        0 => Err(wrong(&"it is empty: --clear robots takes the domain's own text away")),
+        length if length > DomainRules::MAX_ROBOTS => {
+            Err(wrong(&format_args!("it is longer than {} bytes", DomainRules::MAX_ROBOTS)))
+        }
+        _ => Ok(text.to_owned()),
+    }
 }
 
 async fn list(api: &Api) -> Result<(), Fault> {
@@ -91,11 +228,15 @@ async fn list(api: &Api) -> Result<(), Fault> {
     }
     let width = found.iter().map(|domain| domain.domain.len()).max().unwrap_or(0).min(40);
     let lines = found.iter().map(|domain| {
+        let files = format!("files:{}", domain.files.len());
         let said = [
             domain.fold_case.then_some("fold_case"),
             domain.strict_hosts.then_some("strict_hosts"),
             (domain.class() == LinkClass::Strict).then_some("strict"),
+            domain.trailing_slash.then_some("trailing_slash"),
+            domain.punctuation.then_some("punctuation"),
             Some(domain.not_found.as_str()).filter(|url| !url.is_empty()),
+            Some(files.as_str()).filter(|_| !domain.files.is_empty()),
         ];
         let said: Vec<&str> = said.into_iter().flatten().collect();
         format!("{:<width$}  {}", domain.domain, said.join("  ")).trim_end().to_owned() + "\n"
@@ -110,18 +251,57 @@ fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
     }
     let lines = FIELDS.iter().filter_map(|field| match &told[*field] {
         Value::Null => None,
-        Value::String(text) => Some(format!("{field:<12} {text}\n")),
-        value => Some(format!("{field:<12} {value}\n")),
+        Value::String(text) => Some(format!("{field:<14} {}\n", text.trim_end().replace('\n', INDENT))),
+        value => Some(format!("{field:<14} {value}\n")),
     });
-    out::text(&lines.collect::<String>())
+    let files = domain.files.iter().map(|file| {
+        let v1::DomainFile { path, content_type, size, .. } = file;
+        format!("{:<12} /{path}  {content_type}  {size} bytes\n", "file")
+    });
+    out::text(&lines.chain(files).collect::<String>())
 }
 
 /// What is shown to people, in this order.
-const FIELDS: [&str; 8] =
-    ["domain", "fold_case", "strict_hosts", "class", "not_found", "create_time", "update_time", "etag"];
+const FIELDS: [&str; 14] = [
+    "domain",
+    "fold_case",
+    "strict_hosts",
+    "class",
+    "root_target",
+    "not_found",
+    "expired_target",
+    "trailing_slash",
+    "punctuation",
+    "query",
+    "robots",
+    "create_time",
+    "update_time",
+    "etag",
+];
+/// Between two lines of one field.
+const INDENT: &str = "\n               ";
 
 /// A domain as a write made it, and who has the write already, if that was asked for.
 fn written(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
     one(domain, output)?;
     show::propagation(domain.propagation.as_ref(), output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_a_file_is_told_from_its_name_or_its_content() {
+        for (path, content, want) in [
+            ("favicon.ico", &b"\0\0"[..], "image/x-icon"),
+            (".well-known/security.txt", b"Contact: x", "text/plain; charset=utf-8"),
+            (".well-known/assetlinks.JSON", b"[]", "application/json"),
+            (".well-known/apple-app-site-association", b"{\"applinks\": {}}", "application/json"),
+            (".well-known/acme-challenge/x", b"token.thumb", "text/plain; charset=utf-8"),
+            (".well-known/x", b"\xff\xfe", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type_of(path, content), want, "{path}");
+        }
+    }
 }

@@ -1,20 +1,34 @@
 //! `linkr link explain`: what one edge would answer, and why, asked of its admin listener.
 
-use crate::args::{Explain, Output};
+use crate::args::{Explain, Output, named};
 use crate::fault::Fault;
 use crate::{admin, out};
+use exposition::escaped;
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What is shown to people, in this order.
-const SHOWN: [&str; 9] =
-    ["outcome", "tier", "fresh", "blind", "staleness_ms", "class", "version", "as_of", "revision"];
+const SHOWN: [&str; 12] = [
+    "outcome",
+    "by",
+    "domain",
+    "code",
+    "tier",
+    "fresh",
+    "blind",
+    "staleness_ms",
+    "class",
+    "version",
+    "as_of",
+    "revision",
+];
 
 /// Runs it.
 pub fn explain(args: &Explain) -> Result<(), Fault> {
     let edge = &args.edge;
-    let path = escaped(&format!("/{}", args.code.trim_start_matches('/')));
-    let host = args.domain.as_deref().filter(|domain| *domain != "-");
+    let (own, path) = parts(&args.code)?;
+    let path = escaped(&format!("/{path}"));
+    let host = args.domain.as_deref().or(own.as_deref()).filter(|domain| *domain != "-");
     let host = host.map_or_else(String::new, |host| format!("&host={}", escaped(host)));
     let target = format!("/debug/explain?path={path}{host}");
     let (status, body) = admin::get(edge, &target).map_err(|fault| {
@@ -29,6 +43,16 @@ pub fn explain(args: &Explain) -> Result<(), Fault> {
         ))),
         _ => Err(Fault::new(body.trim())),
     }
+}
+
+/// The host of an address, and what stands behind that, with its query.
+fn parts(given: &str) -> Result<(Option<String>, &str), Fault> {
+    let Some((_, rest)) = given.split_once("://") else {
+        return Ok((None, given.trim_start_matches('/')));
+    };
+    let link = named(given).map_err(|why| Fault::new(format_args!("{given} {why}")))?;
+    let path = rest.split_once('/').map_or("", |(_, path)| path);
+    Ok((link.host, path.split('#').next().unwrap_or_default()))
 }
 
 fn show(body: &str, output: Output) -> Result<(), Fault> {
@@ -51,25 +75,15 @@ fn show(body: &str, output: Output) -> Result<(), Fault> {
     out::text(&text)
 }
 
-/// As it stands in the query of a URL.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    text.bytes().fold(String::new(), |mut out, byte| {
-        let _ = match plain(byte) {
-            true => write!(out, "{}", char::from(byte)),
-            false => write!(out, "%{byte:02X}"),
-        };
-        out
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_a_code_is_taken_for_the_url() {
-        assert_eq!(escaped("/a-b/c_d.~"), "/a-b/c_d.~");
-        assert_eq!(escaped("/a?b=c&d#e f+%\u{e9}"), "/a%3Fb%3Dc%26d%23e%20f%2B%25%C3%A9");
+    fn an_address_says_the_host() {
+        let told = |given| parts(given).unwrap();
+        assert_eq!(told("/a/b?x"), (None, "a/b?x"));
+        assert_eq!(told("https://Go.example:1/a?x#y"), (Some("go.example".to_owned()), "a?x"));
+        assert!(parts("https://go.example/").is_err());
     }
 }

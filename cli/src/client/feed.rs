@@ -16,7 +16,7 @@ pub async fn feed_status(api: Api) -> Result<(), Fault> {
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::json(&proto::json::value(&answer)),
-        Output::Text => out::text(&people(&answer, SystemTime::now())),
+        Output::Text | Output::Url => out::text(&people(&answer, SystemTime::now())),
     }
 }
 
@@ -27,7 +27,7 @@ pub async fn feed_forget(api: Api, name: String) -> Result<(), Fault> {
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::json(&proto::json::value(&answer)),
-        Output::Text => {
+        Output::Text | Output::Url => {
             out::line(&format!("edge {} is forgotten ({} processes)", plain(&name), answer.processes))
         }
     }

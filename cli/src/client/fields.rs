@@ -23,8 +23,8 @@ pub fn travelling() -> Vec<&'static str> {
 }
 
 /// What only a server writes.
-pub const OUTPUT_ONLY: [&str; 7] =
-    ["name", "domain", "short_url", "update_time", "delete_time", "revision", "etag"];
+pub const OUTPUT_ONLY: [&str; 8] =
+    ["name", "domain", "short_url", "blocked_by", "update_time", "delete_time", "revision", "etag"];
 
 /// Fields that hold whatever somebody wrote.
 const WORDS: [&str; 5] = ["code", "title", "tags", "note", "external_id"];
@@ -48,6 +48,14 @@ fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
     found.ok_or_else(|| format!("is none of {}", names().join(", ")))
 }
 
+/// A policy by its name.
+///
+/// # Errors
+/// That it is none.
+pub fn query_policy(name: &str) -> Result<QueryPolicy, String> {
+    by_name(&QUERIES, name)
+}
+
 /// A field as JSON; `None` where the link has no such value.
 pub fn json(link: &Link, field: &str) -> Option<Value> {
     let text = |text: &str| Some(Value::from(text)).filter(|_| !text.is_empty());
@@ -68,12 +76,15 @@ pub fn json(link: &Link, field: &str) -> Option<Value> {
         "tags" => Some(Value::from(link.tags.clone())).filter(|_| !link.tags.is_empty()),
         "note" => text(&link.note),
         "external_id" => text(&link.external_id),
+        "imported_clicks" => Some(Value::from(link.imported_clicks)).filter(|_| link.imported_clicks > 0),
+        "expired_target" => text(&link.expired_target),
         "create_time" => time(link.create_time),
         "update_time" => time(link.update_time),
         "delete_time" => time(link.delete_time),
         "revision" => text(&link.revision),
         "etag" => text(&link.etag),
         "short_url" => text(&link.short_url),
+        "blocked_by" => text(&link.blocked_by),
         _ => None,
     }
 }
@@ -140,12 +151,16 @@ pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> 
         return Ok(());
     }
     let time = || proto::time::read(text).map(Some).map_err(str::to_owned);
-    let number = || text.parse().map_err(|_| "is not a whole number".to_owned());
     match field {
         "code" => text.clone_into(&mut link.code),
         "target" => text.clone_into(&mut link.target),
-        "status" => link.status = number()?,
-        "max_age" => link.max_age = Some(number()?),
+        "status" => {
+            link.status = text.parse().map_err(|_| "is not a whole number".to_owned())?;
+        }
+        "max_age" => {
+            let seconds = text.parse().map_err(|_| "is not a whole number of seconds".to_owned())?;
+            link.max_age = Some(seconds);
+        }
         "not_before" => link.not_before = time()?,
         "expire_time" => link.expire_time = time()?,
         "create_time" => link.create_time = time()?,
@@ -159,6 +174,10 @@ pub fn set_cell(link: &mut Link, field: &str, text: &str) -> Result<(), String> 
         "title" => text.clone_into(&mut link.title),
         "note" => text.clone_into(&mut link.note),
         "external_id" => text.clone_into(&mut link.external_id),
+        "imported_clicks" => {
+            link.imported_clicks = text.parse().map_err(|_| "is not a whole number".to_owned())?;
+        }
+        "expired_target" => text.clone_into(&mut link.expired_target),
         "tags" if text.starts_with('[') => {
             link.tags = serde_json::from_str(text).map_err(|_| "is not a list of texts".to_owned())?;
         }
@@ -316,6 +335,7 @@ mod tests {
         for (field, text) in [
             ("status", "x"),
             ("max_age", "-1"),
+            ("imported_clicks", "many"),
             ("expire_time", "soon"),
             ("query", "keep"),
             ("disabled", "yes"),

@@ -14,7 +14,7 @@ use tonic::{Response, Status};
 pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
     match command {
         KeysCommand::Create { client, scopes, domains, edge, expire_time, api } => {
-            let (expire_time, edge) = (time(expire_time)?, edge.unwrap_or_default());
+            let (expire_time, edge) = (expire_time.map(|moment| moment.time), edge.unwrap_or_default());
             let client = client.unwrap_or_else(|| edge.clone());
             let key = Key { client, scopes, domains, edge, expire_time, ..Key::default() };
             let request = v1::CreateKeyRequest { key: Some(key) };
@@ -24,11 +24,12 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let listed = call(&api, KeysClient::new, async |keys| all(keys, show_revoked).await).await?;
             match api.output {
                 Output::Json => out::json(&proto::json::value(&listed)),
-                Output::Text => out::text(&listed.keys.iter().map(line).collect::<String>()),
+                Output::Text | Output::Url => out::text(&listed.keys.iter().map(line).collect::<String>()),
             }
         }
         KeysCommand::Rotate { id, expire_time, api } => {
-            let request = v1::RotateKeyRequest { name: named(&id), expire_time: time(expire_time)? };
+            let expire_time = expire_time.map(|moment| moment.time);
+            let request = v1::RotateKeyRequest { name: named(&id), expire_time };
             made(&call(&api, KeysClient::new, async |keys| keys.rotate_key(request).await).await?, &api)
         }
         KeysCommand::Audit { name, page_size, page_token, api } => {
@@ -41,7 +42,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
             let revoked = call(&api, KeysClient::new, async |keys| keys.revoke_key(request).await).await?;
             match api.output {
                 Output::Json => out::json(&proto::json::value(&revoked)),
-                Output::Text => out::text(&line(&revoked)),
+                Output::Text | Output::Url => out::text(&line(&revoked)),
             }
         }
     }
@@ -68,7 +69,7 @@ async fn all(
 fn made(key: &Key, api: &Api) -> Result<(), Fault> {
     let written = match api.output {
         Output::Json => out::json(&proto::json::value(key)),
-        Output::Text => {
+        Output::Text | Output::Url => {
             out::note(&format!("{} of {}; it is not shown again", id(key), key.client));
             out::line(&key.secret)
         }
@@ -115,11 +116,4 @@ fn id(key: &Key) -> &str {
 
 fn named(key: &str) -> String {
     format!("keys/{}", key.strip_prefix("keys/").unwrap_or(key))
-}
-
-fn time(text: Option<String>) -> Result<Option<Timestamp>, Fault> {
-    let parse = |text: String| {
-        proto::time::read(&text).map_err(|why| Fault::new(format_args!("--expire-time {text} {why}")))
-    };
-    text.map(parse).transpose()
 }

@@ -1,24 +1,29 @@
 //! `linkr link …`: one request each, but for `list --all`.
 
 use super::fields::{cell, set_cell, travelling};
-use super::{Client, call, connect, links_of, name, parent, refused, show};
+use super::place::{Place, place};
+use super::{Client, call, connect, links_of, parent, refused, show, spelled};
 use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Server, Update};
 use crate::fault::Fault;
 use crate::out;
 use prost_types::FieldMask;
-use proto::v1::{self, restore_link_request::Point};
+use proto::v1::{self, domains_client::DomainsClient, restore_link_request::Point};
 use tonic::{Code, Response, Status};
 
 /// Runs one of them.
 pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     match command {
         LinkCommand::Create { target, code, drawn, changes, flatten, same_ok, request_id, ack, server } => {
-            code.as_deref().map_or(Ok(()), |code| not_empty("code", code))?;
+            changes.check(request_id.is_some())?;
+            let place = match code {
+                Some(code) => place(code, &server).await?,
+                None => Place { domain: server.domain.clone(), code: String::new() },
+            };
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
             let request = v1::CreateLinkRequest {
-                parent: parent(&server.domain),
-                link_id: code.unwrap_or_default(),
+                parent: parent(&place.domain),
+                link_id: spelled(&place.code),
                 link: Some(link),
                 request_id: request_id.unwrap_or_default(),
                 ack: on_wire(ack),
@@ -37,19 +42,19 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             }
         }
         LinkCommand::Check { code, server } => {
-            let request = v1::CheckCodeRequest { name: name(&server.domain, &code) };
+            let request = v1::CheckCodeRequest { name: place(code, &server).await?.name() };
             let told = call(&server.api, links_of, async |links| links.check_code(request).await).await?;
             show::code(&told, server.api.output)
         }
         LinkCommand::Get { code, server } => {
-            let request = v1::GetLinkRequest { name: name(&server.domain, &code) };
+            let request = v1::GetLinkRequest { name: place(code, &server).await?.name() };
             let link = call(&server.api, links_of, async |links| links.get_link(request).await).await?;
             show::link(&link, server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
         LinkCommand::Delete(Existing { code, etag, request_id, ack, server }) => {
             let request = v1::DeleteLinkRequest {
-                name: name(&server.domain, &code),
+                name: place(code, &server).await?.name(),
                 etag: quoted(etag),
                 request_id: request_id.unwrap_or_default(),
                 ack: on_wire(ack),
@@ -59,7 +64,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
         }
         LinkCommand::Undelete(Existing { code, etag, request_id, ack, server }) => {
             let request = v1::UndeleteLinkRequest {
-                name: name(&server.domain, &code),
+                name: place(code, &server).await?.name(),
                 etag: quoted(etag),
                 request_id: request_id.unwrap_or_default(),
                 ack: on_wire(ack),
@@ -69,7 +74,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
         }
         LinkCommand::History { code, page_size, page_token, server } => {
             let request = v1::ListLinkHistoryRequest {
-                name: name(&server.domain, &code),
+                name: place(code, &server).await?.name(),
                 page_size,
                 page_token: page_token.unwrap_or_default(),
             };
@@ -144,9 +149,15 @@ async fn create_or_same(request: v1::CreateLinkRequest, server: &Server) -> Resu
         Err(status) if status.code() != Code::AlreadyExists => return Err(refused(&status, api)),
         Err(status) => refused(&status, api),
     };
-    let get = v1::GetLinkRequest { name: name(&server.domain, &request.link_id) };
+    let get = v1::GetLinkRequest { name: format!("{}/links/{}", request.parent, request.link_id) };
     let found = links.get_link(get).await.map_err(|status| refused(&status, api))?.into_inner();
-    match differing(&request.link.unwrap_or_default(), &found) {
+    let mut asked = request.link.unwrap_or_default();
+    if asked.query() == v1::QueryPolicy::Unspecified {
+        let get = v1::GetDomainRequest { name: parent(&server.domain) };
+        let domain = call(api, DomainsClient::new, async |domains| domains.get_domain(get).await).await?;
+        asked.query = domain.query;
+    }
+    match differing(&asked, &found) {
         None => show::link(&found, api.output),
         Some(field) => Err(Fault::new(format_args!("{}; its {field} is another", taken.message()))),
     }
@@ -157,8 +168,8 @@ fn differing(asked: &v1::Link, found: &v1::Link) -> Option<&'static str> {
     if found.delete_time.is_some() {
         return Some("delete_time");
     }
-    let target = stored(&asked.target);
-    let asked = v1::Link { target, ..asked.clone() };
+    let (target, expired_target) = (stored(&asked.target), stored(&asked.expired_target));
+    let asked = v1::Link { target, expired_target, ..asked.clone() };
     let differs = |field: &&str| cell(&asked, field) != cell(found, field);
     let read = READ.into_iter().filter(|field| !cell(&asked, field).is_empty());
     travelling().into_iter().chain(read).find(differs)
@@ -186,6 +197,7 @@ async fn change(update: Update) -> Result<(), Fault> {
     let Existing { code, etag, request_id, ack, server } = existing;
     let more = [("target", target), ("disabled", disabled)];
     let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
+    changes.check(request_id.is_some())?;
     let mut link = v1::Link::default();
     let mut mask = set(&mut link, changes.into_given().chain(more))?;
     for field in clear {
@@ -197,7 +209,7 @@ async fn change(update: Update) -> Result<(), Fault> {
     if mask.is_empty() {
         return Err(Fault::new("nothing to change: give a field such as --target, or --clear FIELD"));
     }
-    (link.name, link.etag) = (name(&server.domain, &code), quoted(etag));
+    (link.name, link.etag) = (place(code, &server).await?.name(), quoted(etag));
     let request = v1::UpdateLinkRequest {
         link: Some(link),
         update_mask: Some(FieldMask { paths: mask }),
@@ -211,13 +223,16 @@ async fn change(update: Update) -> Result<(), Fault> {
 
 async fn restored(restore: Restore) -> Result<(), Fault> {
     let Restore { time, revision, existing: Existing { code, etag, request_id, ack, server } } = restore;
-    let time = time.map(|text| {
-        let wrong = |why| Fault::new(format_args!("--time {text} {why}"));
-        proto::time::read(&text).map(Point::Time).map_err(wrong)
-    });
+    if time.is_some_and(|time| time.is_relative) && request_id.is_some() {
+        return Err(Fault::new(
+            "--time is counted from now, and so is another moment in each request with this --request-id: give a time such as \
+             2026-01-31T12:00:00Z",
+        ));
+    }
+    let time = time.map(|moment| Point::Time(moment.time));
     let request = v1::RestoreLinkRequest {
-        name: name(&server.domain, &code),
-        point: time.transpose()?.or(revision.map(Point::Revision)),
+        name: place(code, &server).await?.name(),
+        point: time.or(revision.map(Point::Revision)),
         etag: quoted(etag),
         request_id: request_id.unwrap_or_default(),
         ack: on_wire(ack),
@@ -241,9 +256,7 @@ fn set(
 ) -> Result<Vec<String>, Fault> {
     let mut mask = Vec::new();
     for (field, text) in given {
-        if !matches!(field, "title" | "note") {
-            not_empty(&field.replace('_', "-"), &text)?;
-        }
+        not_empty(&field.replace('_', "-"), &text)?;
         set_cell(link, field, &text).map_err(|why| Fault::new(format_args!("{field} {text} {why}")))?;
         mask.push(field.to_owned());
     }
@@ -274,12 +287,11 @@ mod tests {
     #[test]
     fn an_empty_flag_drops_no_limit() {
         let given = |field, text: &str| set(&mut v1::Link::default(), [(field, text.to_owned())].into_iter());
-        for field in ["expire_time", "not_before", "max_age", "status", "query", "class"] {
+        for field in ["expire_time", "not_before", "max_age", "status", "query", "class", "title", "note"] {
             let refused = given(field, " ").unwrap_err();
             let refused = refused.message();
             assert!(refused.contains(&format!("--{} is empty", field.replace('_', "-"))), "{refused}");
         }
-        assert_eq!(given("title", "").unwrap(), ["title"]);
     }
 
     #[test]
@@ -305,6 +317,10 @@ mod tests {
         assert_eq!(with(|_, found| found.expire_time = Some(Default::default())), Some("expire_time"));
         assert_eq!(with(|_, found| found.delete_time = Some(Default::default())), Some("delete_time"));
         assert_eq!(with(|_, found| found.set_query(v1::QueryPolicy::Append)), Some("query"));
+        assert_eq!(
+            with(|_, found| found.expired_target = "https://late.example/".into()),
+            Some("expired_target")
+        );
         assert_eq!(stored("app://open"), "app://open");
     }
 }

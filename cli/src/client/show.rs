@@ -11,6 +11,12 @@ use serde_json::{Value, json};
 pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
     match output {
         Output::Json => out::json(&proto::json::value(link)),
+        Output::Url if link.short_url.is_empty() => Err(Fault::new(format_args!(
+            "{} is there, and this linkr does not know under which address people find links of the default domain: start \
+             the server with --base-url, such as --base-url https://go.example",
+            link.name
+        ))),
+        Output::Url => out::line(&plain(&link.short_url)),
         Output::Text => {
             let shown =
                 FIELDS.iter().chain(&OUTPUT_ONLY).filter(|field| !matches!(**field, "name" | "revision"));
@@ -63,7 +69,7 @@ pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
     let value = proto::json::value(told);
     match output {
         Output::Json => out::json(&value),
-        Output::Text => {
+        Output::Text | Output::Url => {
             let state = value["state"].as_str().unwrap_or("?");
             let others = told.suggestions.iter().map(|code| format!("  {code}\n"));
             let others = others.collect::<String>();
@@ -80,8 +86,8 @@ pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
             let links: Vec<Value> = links.iter().map(proto::json::value).collect();
             out::json(&json!({ "links": links, "next_page_token": next }))
         }
-        Output::Text => {
-            let width = links.iter().map(|link| link.code.len()).max().unwrap_or(0).min(40);
+        Output::Text | Output::Url => {
+            let width = links.iter().map(|link| link.code.chars().count()).max().unwrap_or(0).min(40);
             let lines = links.iter().map(|link| {
                 let state = match link {
                     Link { delete_time: Some(_), .. } => "  (deleted)",

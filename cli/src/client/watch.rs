@@ -22,7 +22,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
         for change in &message.changes {
             match server.api.output {
                 Output::Json => out::json(&proto::json::value(change))?,
-                Output::Text => out::text(&(line(change) + "\n"))?,
+                Output::Text | Output::Url => out::text(&(line(change) + "\n"))?,
             }
         }
         last = message.revision;

@@ -1,6 +1,8 @@
-//! Variables of the environment that are meant for linkr: one that is none is told, with the one that was meant.
+//! Variables of the environment that are meant for linkr: one that is none is told, with the one that was meant,
+//! and one that is empty is refused.
 
 use crate::args::Linkr;
+use crate::fault::Fault;
 use clap::{Command, CommandFactory};
 
 /// Without a flag: read by the log, and by tests.
@@ -23,6 +25,22 @@ pub fn warn() {
             let meant = nearest(&name, &known).map(|near| format!(": {near} was meant?")).unwrap_or_default();
             crate::out::note(&format!("the variable {name} is none of linkr's and does nothing{meant}"));
         }
+    }
+}
+
+/// Whether each variable that is set has a value.
+///
+/// # Errors
+/// The first that has none: a line such as `LINKR_API=` is a value that was forgotten, or a variable of a script that was
+/// not set.
+pub fn check() -> Result<(), Fault> {
+    let is_empty =
+        |name: &String| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
+    match known().into_iter().filter(|name| !OTHERS.contains(&name.as_str())).find(is_empty) {
+        Some(name) => Err(Fault::new(format_args!(
+            "the variable {name} is empty: give it a value, or take it out of the environment (unset {name})"
+        ))),
+        None => Ok(()),
     }
 }
 

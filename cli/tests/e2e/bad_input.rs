@@ -193,7 +193,7 @@ fn what_cannot_be_meant_as_it_stands() {
         ("2030-01-31", "has no time of the day"),
         ("tomorrow", "is not a time"),
     ] {
-        refused(&create(&["https://a.example/", "--expire-time", time]), &["expire_time", wanted]);
+        refused(&create(&["https://a.example/", "--expire-time", time]), &["--expire-time", wanted]);
         let key = ["keys", "create", "a", "--scopes", "links:read", "--expire-time", time];
         refused(&linkr.run(&dir, &key), &["--expire-time", wanted]);
         let body = format!(r#"{{"target":"https://a.example/","expire_time":"{time}"}}"#);

@@ -22,6 +22,85 @@ fn status(status: u16) -> (u16, String) {
     (status, String::new())
 }
 
+/// The body of an answer.
+fn body(linkr: &Linkr, host: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(linkr.edge()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_domain_says_where_else_its_visitors_are_led() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    std::fs::write(dir.path().join("robots"), "User-agent: *\nDisallow: /\n").unwrap();
+    let root =
+        ["--root-target", "https://root.example/?{query}", "--not-found", "https://lost.example/{path}"];
+    let late = ["--expired-target", "https://late.example/{path}", "--trailing-slash", "--punctuation"];
+    let more = ["--query", "append", "--robots", &dir.file("robots"), "--ack", "propagated"];
+    linkr.ok(&dir, &[&["domain", "create", "a.example"], &root[..], &late[..], &more[..]].concat());
+    let past = ["--expire-time", "2020-01-01T00:00:00Z"];
+    let make = |words: &[&str]| {
+        let own = ["--domain", "a.example", "--ack", "propagated"];
+        linkr.ok(&dir, &[&["link", "create"], words, &own[..]].concat())
+    };
+    make(&["https://one.example/", "--code", "x"]);
+    make(&[&["https://one.example/", "--code", "old"], &past[..]].concat());
+    let own = ["https://one.example/", "--code", "own", "--expired-target", "https://own.example/"];
+    make(&[&own[..], &past[..]].concat());
+    for (path, want) in [
+        ("/", to("https://root.example/")),
+        ("/?a=1", to("https://root.example/?a=1")),
+        ("/x/", to("https://one.example/")),
+        ("/x).?q=1", to("https://one.example/?q=1")),
+        ("/none", to("https://lost.example/none")),
+        ("/old", to("https://late.example/old")),
+        ("/own", to("https://own.example/")),
+    ] {
+        assert_eq!(get(&linkr, "a.example", path), want, "{path}");
+    }
+    assert_eq!(get(&linkr, "127.0.0.1", "/"), status(404));
+    assert_eq!(body(&linkr, "a.example", "/robots.txt"), "User-agent: *\nDisallow: /\n");
+    let admin = linkr.admin().to_string();
+    for (path, line) in [
+        ("/", "by           root_target of domains/a.example"),
+        ("x/", "code         x"),
+        ("none", "by           not_found of domains/a.example"),
+        ("old", "by           expired_target of domains/a.example"),
+        ("own", "by           expired_target of the link"),
+        ("robots.txt", "by           robots of domains/a.example"),
+    ] {
+        let shown = linkr.ok(&dir, &["link", "explain", path, "--domain", "a.example", "--edge", &admin]);
+        assert!(shown.lines().any(|own| own == line), "{line}\n{shown}");
+    }
+    let shown = linkr.ok(&dir, &["domain", "get", "a.example"]);
+    for line in [
+        "root_target    https://root.example/?{query}",
+        "robots         User-agent: *",
+        "query          append",
+    ] {
+        assert!(shown.lines().any(|own| own == line), "{line}\n{shown}");
+    }
+    // A link that is there already goes by the domain's query, too.
+    make(&["https://two.example/", "--code", "y"]);
+    let same =
+        ["link", "create", "https://two.example/", "--code", "y", "--same-ok", "--domain", "a.example"];
+    linkr.ok(&dir, &same);
+    // What an export writes comes back as it was.
+    linkr.ok(&dir, &["export", &dir.file("a.csv"), "--domain", "a.example"]);
+    let told = linkr.ok(&dir, &["import", &dir.file("a.csv"), "--domain", "a.example"]);
+    assert!(told.contains("created 0, updated 0, skipped 4, rejected 0"), "{told}");
+    let clear =
+        ["domain", "update", "a.example", "--clear", "root_target,robots,punctuation", "--ack", "propagated"];
+    linkr.ok(&dir, &clear);
+    assert_eq!(get(&linkr, "a.example", "/"), to("https://lost.example/"));
+    assert_eq!(get(&linkr, "a.example", "/x."), to("https://lost.example/x."));
+    assert_eq!(body(&linkr, "a.example", "/robots.txt"), "User-agent: *\nDisallow:\n");
+}
+
 #[test]
 fn two_domains_have_codes_of_their_own_on_one_edge() {
     let _turn = beside_others();
@@ -66,7 +145,7 @@ fn two_domains_have_codes_of_their_own_on_one_edge() {
         "in the order of their names"
     );
     let shown = linkr.ok(&dir, &["domain", "get", "go.example"]);
-    assert!(shown.contains("fold_case    true\n"), "{shown}");
+    assert!(shown.contains("fold_case      true\n"), "{shown}");
     let check = linkr.ok(&dir, &["link", "check", "X", "--domain", "go.example"]);
     assert!(check.starts_with("x is taken\nthese are free:\n  x-2\n"), "{check}");
     let drawn = make(&["https://four.example/", "--code-prefix", "eu/", "--code-length", "12"]);
@@ -137,4 +216,76 @@ fn an_edge_alone_still_knows_whose_its_links_are() {
     ] {
         assert_eq!(get(&second, host, path), want, "{host}{path}: blind");
     }
+}
+
+/// A whole answer to one request under this host.
+fn whole(linkr: &Linkr, request: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(linkr.edge()).unwrap();
+    write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What a command that is refused says.
+fn fails(linkr: &Linkr, dir: &Dir, words: &[&str]) -> String {
+    let out = linkr.run(dir, words);
+    assert!(!out.status.success(), "{words:?}");
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+#[test]
+fn a_domain_in_its_own_letters_has_files_and_goes() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let name = "b\u{fc}cher.example";
+    let out = linkr.run(&dir, &["domain", "create", name, "--ack", "propagated"]);
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && told.contains("is xn--bcher-kva.example to browsers"), "{told}");
+    assert!(String::from_utf8_lossy(&out.stdout).contains("xn--bcher-kva.example"));
+    linkr.ok(
+        &dir,
+        &["link", "create", "https://one.example/", "--code", "x", "--domain", name, "--ack", "propagated"],
+    );
+    let host = "xn--bcher-kva.example";
+    assert_eq!(get(&linkr, host, "/x"), to("https://one.example/"));
+    // The address alone, for scripts.
+    let url = linkr.ok(&dir, &["link", "get", "x", "--domain", name, "-o", "url"]);
+    assert_eq!(url, format!("https://{host}/x\n"));
+    let refused =
+        fails(&linkr, &dir, &["link", "create", "https://one.example/", "--code", "y", "-o", "url"]);
+    assert!(refused.contains("--base-url") && refused.contains("domains/-/links/y is there"), "{refused}");
+    let refused = fails(&linkr, &dir, &["link", "list", "-o", "url"]);
+    assert!(refused.contains("link list does not answer with one link"), "{refused}");
+
+    let file = dir.path().join("assetlinks.json");
+    std::fs::write(&file, "[{\"relation\": []}]").unwrap();
+    let given = format!("/.well-known/assetlinks.json={}", file.display());
+    linkr.ok(&dir, &["domain", "update", name, "--file", &given, "--ack", "propagated"]);
+    let icon = format!("favicon.ico={};type=image/png", file.display());
+    linkr.ok(&dir, &["domain", "update", name, "--file", &icon, "--ack", "propagated"]);
+    let shown = linkr.ok(&dir, &["domain", "get", name]);
+    assert!(shown.contains("/.well-known/assetlinks.json  application/json  18 bytes"), "{shown}");
+    assert!(shown.contains("/favicon.ico  image/png  18 bytes") && !shown.contains("relation"), "{shown}");
+    let answer = whole(&linkr, "GET /.well-known/assetlinks.json", host);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n[{\"relation\": []}]"),
+        "{answer}"
+    );
+    assert!(answer.contains("X-Content-Type-Options: nosniff\r\n"), "{answer}");
+    assert!(whole(&linkr, "POST /favicon.ico", host).starts_with("HTTP/1.1 405 "));
+    assert!(whole(&linkr, "GET /.well-known/assetlinks.json", "c.example").starts_with("HTTP/1.1 404 "));
+    linkr.ok(&dir, &["domain", "update", name, "--file", "favicon.ico=", "--ack", "propagated"]);
+    assert!(whole(&linkr, "GET /favicon.ico", host).starts_with("HTTP/1.1 404 "));
+
+    let refused = fails(&linkr, &dir, &["domain", "delete", name]);
+    assert!(refused.contains("has at least 1 link"), "{refused}");
+    linkr.ok(&dir, &["link", "delete", "x", "--domain", name]);
+    let refused = fails(&linkr, &dir, &["domain", "delete", name]);
+    assert!(refused.contains("can be undeleted until"), "{refused}");
+    linkr.ok(&dir, &["domain", "delete", name, "--purge-deleted", "--ack", "propagated"]);
+    assert_eq!(get(&linkr, host, "/x"), status(404));
+    assert!(whole(&linkr, "GET /.well-known/assetlinks.json", host).starts_with("HTTP/1.1 404 "));
+    assert!(!linkr.ok(&dir, &["domain", "list"]).contains(host));
 }

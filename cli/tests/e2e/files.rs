@@ -71,15 +71,16 @@ fn an_export_makes_the_same_server_again() {
     let (dir, other) = (Dir::new(), Dir::new());
     let (one, two) = (Linkr::up(&dir), Linkr::up(&other));
     let lines = [
-        r#"{"code":"a","target":"https://example.com/ü","tags":["x","y,z"],"note":"two\nlines","class":"strict","external_id":"-17"}"#,
+        r#"{"code":"a","target":"https://example.com/ü","tags":["x","y,z"],"note":"two\nlines","class":"strict","external_id":"-17","imported_clicks":41}"#,
         r#"{"code":"b","target":"https://example.com/","query":"override","disabled":true,"expire_time":"2099-01-01T00:00:00Z"}"#,
         r#"{"code":"c","target":7}"#,
         "not json",
+        r#"{"code":"bücher/(1):a","target":"https://example.com/"}"#,
         r#"{"code":"d","target":"https://example.com/","not_before":"2020-01-01T00:00:00.001Z","title":"t"}"#,
     ];
     let file = dir.write("links.jsonl", lines.join("\n"));
     let done = one.run(&dir, &["import", &file]);
-    assert!(text(&done.stdout).starts_with("created 3, updated 0, skipped 0, rejected 2 in "), "{done:?}");
+    assert!(text(&done.stdout).starts_with("created 4, updated 0, skipped 0, rejected 2 in "), "{done:?}");
     let rejected = fs::read_to_string(dir.file("links.jsonl.rejected.csv")).unwrap();
     assert!(rejected.starts_with("line,reason,message,row\n3,INVALID,target"), "{rejected}");
     for format in ["csv", "jsonl"] {
@@ -87,6 +88,7 @@ fn an_export_makes_the_same_server_again() {
         one.ok(&dir, &["export", &name]);
         let export = fs::read(dir.file(&name)).unwrap();
         assert_eq!(text(&export), one.ok(&dir, &["export", "--format", format]));
+        assert!(text(&export).contains("b\u{fc}cher/(1):a"), "{}", text(&export));
         two.ok(&other, &["import", &dir.file(&name)]);
         assert_eq!(text(&export), two.ok(&other, &["export", "--format", format]));
     }

@@ -1,9 +1,13 @@
 //! Files of other redirectors: a row is carried with the meaning it had, or listed with a reason, and `conform` finds what
 //! is not as the file means it.
 
-use crate::support::{Connection, Dir, Linkr, beside_others, text};
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, text};
 use crate::tls::Certificate;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file, how it is imported, and what comes of it.
 struct Case {
@@ -217,6 +221,7 @@ fn maps_and_rules_of_sites_keep_their_meaning() {
             created: 3,
             rejected: &["3,PATTERN", "5,QUERY", "7,SHADOWED"],
             answers: &[
+                ("/n2/x", 404, ""),
                 ("/n1?x=1", 301, "https://a.example/1?x=1"),
                 ("/n3", 301, "https://www.a.example/local"),
                 ("/n5", 302, "https://a.example/5"),
@@ -226,11 +231,19 @@ fn maps_and_rules_of_sites_keep_their_meaning() {
             name: "vercel.json",
             text: "{\"redirects\":[{\"source\":\"/v1\",\"destination\":\"https://a.example/1\",\"permanent\":true},\n\
                    {\"source\":\"/v2\",\"destination\":\"/2\",\"permanent\":false},\n\
-                   {\"source\":\"/v3/:id\",\"destination\":\"https://a.example/:id\"}]}",
+                   {\"source\":\"/v3/:id\",\"destination\":\"https://a.example/:id\"},\n\
+                   {\"source\":\"/v4(/|)\",\"destination\":\"https://a.example/4\"},\n\
+                   {\"source\":\"/v5\",\"destination\":\"https://a.example/5\"},\n\
+                   {\"source\":\"/v4\",\"destination\":\"https://a.example/6\"}]}",
             words: &[],
-            created: 1,
-            rejected: &["2,INVALID", "3,PATTERN"],
-            answers: &[("/v1", 308, "https://a.example/1"), ("/v2", 404, "")],
+            created: 2,
+            rejected: &["2,INVALID", "3,PATTERN", "4,PATTERN", "6,SHADOWED"],
+            answers: &[
+                ("/v1", 308, "https://a.example/1"),
+                ("/v2", 404, ""),
+                ("/v4", 404, ""),
+                ("/v5?x=1", 308, "https://a.example/5?x=1"),
+            ],
         },
         Case {
             name: "bulk.csv",
@@ -309,11 +322,11 @@ fn what_was_decided_is_told() {
         let done = linkr.run(&dir, &[&["import", &file], words].concat());
         text(&done.stderr)
     };
-    let rows = "shortCode,longUrl,visits,validUntil\na,https://a.example/,3,2099-01-01 00:00:00\nb,ftp://a.example/,3,\n";
+    let rows = "shortCode,longUrl,cropped,validUntil\na,https://a.example/,3,2099-01-01 00:00:00\nb,ftp://a.example/,3,\n";
     let told = said("a.csv", rows, &["--format", "shlink-csv"]);
     for part in [
         "is read as shlink-csv: code from 'shortCode', target from 'longUrl'",
-        "passed over: 'visits'; status 302",
+        "passed over: 'cropped'; status 302",
         "times without an offset, which were read as UTC: 1",
         "1 row was rejected: ",
         "says why (1 INVALID)",
@@ -375,6 +388,43 @@ fn conform_finds_what_is_not_as_the_file_means_it() {
         said.contains("line 4, go.example/q3: 404 instead of 302") && said.contains(": 3 differences;"),
         "{said}"
     );
+}
+
+/// Found by hand: right behind an import `conform` told of 148 links that the edge did not have yet.
+#[test]
+fn conform_gives_an_edge_the_second_that_it_may_be_behind() {
+    let dir = Dir::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let edge = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        // An edge that gets to know of `late` once it was asked for it.
+        let asked = Arc::new(AtomicBool::new(false));
+        for stream in listener.incoming().flatten() {
+            let asked = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                let mut answers = stream.try_clone().unwrap();
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let there = line.starts_with("HEAD /late?") && asked.swap(true, Ordering::Relaxed)
+                        || line.starts_with("HEAD /there?");
+                    let answer = match there {
+                        true => "302 Found\r\nLocation: https://a.example/",
+                        false => "404 Not Found",
+                    };
+                    if line.starts_with("HEAD /") {
+                        write!(answers, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let rows = "code,target\nlate,https://a.example/\nthere,https://a.example/\nnever,https://a.example/\n";
+    let file = dir.write("links.csv", rows);
+    let done =
+        command(LINKR, dir.path()).args(["conform", "--links", &file, "--edge", &edge]).output().unwrap();
+    let said = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    let want = "line 4, /never: 404 instead of 302 https://a.example/\nasked for 103 codes, ";
+    assert!(said.starts_with(want) && said.contains(": 1 differences;"), "{said}");
 }
 
 #[test]

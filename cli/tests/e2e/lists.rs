@@ -39,6 +39,38 @@ fn filters_and_orders() {
     }
 }
 
+#[test]
+fn tags_are_listed_renamed_and_merged() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    let file = dir.write(
+        "links.csv",
+        "code,target,tags\n\
+         a,https://example.com/1,\"x,y\"\n\
+         b,https://example.com/2,\"y,z\"\n\
+         c,https://example.com/3,z\n",
+    );
+    linkr.ok(&dir, &["import", &file]);
+    let refused = |words: &[&str], part: &str| {
+        let done = linkr.run(&dir, words);
+        let said = text(&done.stderr);
+        assert!(done.status.code() == Some(2) && said.contains(part) && said.lines().count() == 1, "{said}");
+    };
+    assert_eq!(linkr.ok(&dir, &["tag", "list"]), "1  x\n2  y\n2  z\n");
+    refused(&["tag", "rename", "none", "new"], "no link of domains/- has the tag \"none\"");
+    refused(&["tag", "rename", "x", "y"], "linkr tag merge");
+    assert_eq!(linkr.ok(&dir, &["tag", "rename", "x", "new one"]), "1 link changed\n");
+    let merged = linkr.ok(&dir, &["tag", "merge", "y", "none", "z", "new one", "-o", "json"]);
+    assert_eq!(merged, "{\"changed\":4,\"done\":true}\n");
+    refused(&["tag", "merge", "y", "z", "new one"], "has the tag");
+    assert_eq!(linkr.ok(&dir, &["tag", "list", "--prefix", "new"]), "3  new one\n");
+    let listed = linkr.ok(&dir, &["link", "list", "--filter", "tags:\"new one\""]);
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let told = linkr.ok(&dir, &["tag", "list", "-o", "json"]);
+    assert_eq!(told, "{\"next_page_token\":\"\",\"tags\":[{\"links\":3,\"tag\":\"new one\"}]}\n");
+}
+
 struct Watcher {
     child: Child,
     lines: BufReader<ChildStdout>,

@@ -188,6 +188,14 @@ fn what_cannot_be_carried_over_is_listed(store: &Store) {
         assert!(shown.contains(&format!("https://example.com/{code}\n")), "{shown}");
         let year = shown.lines().find_map(|line| line.strip_prefix("create_time  ")).unwrap();
         assert!(year[..4].parse::<u32>().unwrap() < 2025, "{shown}");
+        let clicks = shown.lines().find_map(|line| line.strip_prefix("imported_clicks "));
+        assert_eq!(
+            clicks,
+            [("shlink-csv", "3"), ("yourls-csv", "9")]
+                .iter()
+                .find(|(own, _)| *own == format)
+                .map(|(_, count)| *count)
+        );
         let done =
             linkr.run(&dir, &["conform", "--links", &file, "--format", format, "--edge", "127.0.0.1:1"]);
         assert!(done.status.code() == Some(2) && text(&done.stderr).contains("127.0.0.1:1"), "{done:?}");

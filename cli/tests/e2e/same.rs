@@ -247,6 +247,18 @@ fn table() -> Vec<Row> {
             "OK",
         ),
         row(
+            ("Links/ListTags", json!({ "page_size": 1_000, "prefix": "x" })),
+            ("GET /v1/tags?prefix=x", NONE, Value::Null),
+            &["tag", "list", "--prefix", "x"],
+            "OK",
+        ),
+        row(
+            ("Links/RenameTag", json!({ "tag": "nobody's", "new_tag": "x" })),
+            ("POST /v1/tags:rename", NONE, json!({ "tag": "nobody's", "new_tag": "x" })),
+            &["tag", "rename", "nobody's", "x"],
+            "TAG_NOT_FOUND",
+        ),
+        row(
             ("Links/CheckCode", json!({ "name": name("a/b") })),
             ("GET /v1/codes/a/b", NONE, Value::Null),
             &["link", "check", "a/b"],
@@ -313,6 +325,12 @@ fn table() -> Vec<Row> {
             ("PATCH /v1/domains/-", NONE, json!({ "strict_hosts": true })),
             &["domain", "update", "-", "--strict-hosts"],
             "OK",
+        ),
+        row(
+            ("Domains/DeleteDomain", json!({ "name": "domains/none.example" })),
+            ("DELETE /v1/domains/none.example", NONE, Value::Null),
+            &["domain", "delete", "none.example"],
+            "DOMAIN_NOT_FOUND",
         ),
         row(
             ("Domains/ListDomains", json!({})),

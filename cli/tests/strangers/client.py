@@ -13,7 +13,7 @@ from linkr_client.api.links import (
     list_links_in_default_domain,
     update_link_in_default_domain,
 )
-from linkr_client.models import Link, LinkQuery, Problem
+from linkr_client.models import Link, LinkQuery, LinkUpdate, LinkUpdateQuery, Problem
 
 url, key = sys.argv[1:]
 client = AuthenticatedClient(base_url=url, token=key or "none")
@@ -33,10 +33,10 @@ assert isinstance(taken, Problem) and taken.reason == "EXISTS", taken
 read = get_link_in_default_domain.sync("py/one", client=client)
 assert isinstance(read, Link) and read.create_time == made.create_time, read
 changed = update_link_in_default_domain.sync(
-    "py/one", client=client, body=Link(query=LinkQuery.APPEND, title="from Python"), if_match=read.etag
+    "py/one", client=client, body=LinkUpdate(query=LinkUpdateQuery.APPEND, title="from Python"), if_match=read.etag
 )
 assert isinstance(changed, Link) and changed.title == "from Python" and changed.query == LinkQuery.APPEND, changed
-stale = update_link_in_default_domain.sync("py/one", client=client, body=Link(title="x"), if_match=read.etag)
+stale = update_link_in_default_domain.sync("py/one", client=client, body=LinkUpdate(title="x"), if_match=read.etag)
 assert isinstance(stale, Problem) and stale.reason == "ETAG_MISMATCH", stale
 
 for number in range(25):

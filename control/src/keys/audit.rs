@@ -1,8 +1,10 @@
-//! Who made and ended keys, and who wrote domains: `ListAudit`. What is told here was noted with each write.
+//! Who made and ended keys, and who wrote domains and blocks: `ListAudit`. What is told here was noted with each write.
 
 use super::Keys;
 use crate::page::page_size;
 use crate::{Caller, Fault};
+use journal::names;
+use link::Domain;
 use proto::v1;
 
 const LARGEST_PAGE: i32 = 100;
@@ -14,10 +16,14 @@ impl Keys {
         caller: &Caller,
         request: &v1::ListAuditRequest,
     ) -> Result<v1::ListAuditResponse, Fault> {
-        let name = request.name.clone();
-        let is_known = name.is_empty() || ["keys/", "domains/"].iter().any(|kind| name.starts_with(kind));
+        let name = match request.name.strip_prefix("domains/").map(Domain::given) {
+            Some(Ok(domain)) => names::domain(domain.as_str()),
+            _ => request.name.clone(),
+        };
+        let is_known =
+            name.is_empty() || ["keys/", "domains/", "blocks/"].iter().any(|kind| name.starts_with(kind));
         if !is_known || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Fault::invalid("name", "is neither keys/… nor domains/…"));
+            return Err(Fault::invalid("name", "is none of keys/…, domains/… and blocks/…"));
         }
         let size = page_size(request.page_size, LARGEST_PAGE)?;
         let below = match request.page_token.as_str() {

@@ -38,8 +38,12 @@ impl Keys {
     pub async fn create(&self, caller: &Caller, request: &v1::CreateKeyRequest) -> Result<v1::Key, Fault> {
         let key = request.key.clone().unwrap_or_default();
         let scopes = Scopes::parse(key.scopes.iter().map(String::as_str));
-        let scopes =
-            scopes.map_err(|name| Fault::invalid("scopes", format!("hold {name}, which is none")))?;
+        let scopes = scopes.map_err(|name| {
+            Fault::invalid(
+                "scopes",
+                format!("hold {name}, which is none: there are {}", Scope::ALL.map(Scope::name).join(", ")),
+            )
+        })?;
         let wish = Wish {
             client: key.client,
             scopes,

@@ -176,6 +176,9 @@ impl Kept {
         if let Some(domain) = name.strip_prefix("domains/") {
             caller.bound.touch(domain)?;
         }
+        if name.starts_with("blocks/") {
+            caller.bound.everywhere()?;
+        }
         let bound = caller.bound.clone();
         let read = move |store: &dyn Repository| {
             let part = if bound.is_some() { PART } else { size + 1 };
@@ -209,17 +212,23 @@ impl Kept {
 fn is_shown(bound: &Bound, entry: &v1::AuditEntry) -> bool {
     match (&entry.key, &entry.domain) {
         (Some(key), _) => bound.covers(&key.domains),
-        (None, domain) => domain.as_ref().is_some_and(|domain| bound.touches(&domain.domain)),
+        (None, domain) => match domain.as_ref().or(entry.domain_before.as_ref()) {
+            Some(domain) => bound.touches(&domain.domain),
+            None => !bound.is_some(), // a block is of every domain
+        },
     }
 }
 
 fn entry(noted: Noted) -> Result<v1::AuditEntry, StoreFault> {
     let Noted { name, at, who: Who { principal, method, request_id }, before, after, .. } = noted;
-    let is_key = name.starts_with("keys/");
-    let (key_before, key) = if is_key { states(before.clone(), &after)? } else { (None, None) };
-    let (domain_before, domain) = if is_key { (None, None) } else { states(before, &after)? };
     let time = Some(wire::timestamp(at));
-    Ok(v1::AuditEntry { name, time, principal, method, request_id, key_before, key, domain_before, domain })
+    let mut entry = v1::AuditEntry { name, time, principal, method, request_id, ..v1::AuditEntry::default() };
+    match entry.name.split('/').next() {
+        Some("keys") => (entry.key_before, entry.key) = states(before, &after)?,
+        Some("blocks") => (entry.block_before, entry.block) = states(before, &after)?,
+        _ => (entry.domain_before, entry.domain) = states(before, &after)?,
+    }
+    Ok(entry)
 }
 
 fn states<M: Message + Default>(
@@ -228,5 +237,6 @@ fn states<M: Message + Default>(
 ) -> Result<(Option<M>, Option<M>), StoreFault> {
     let wrong = |fault: prost::DecodeError| StoreFault::Corrupt(format!("a row of the audit: {fault}"));
     let before = before.map(M::decode).transpose().map_err(wrong)?;
-    Ok((before, Some(M::decode(after).map_err(wrong)?)))
+    let after = (!after.is_empty()).then(|| M::decode(after)).transpose().map_err(wrong)?;
+    Ok((before, after))
 }

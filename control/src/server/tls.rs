@@ -29,31 +29,42 @@ pub struct Tls {
 }
 
 /// What the files held when they were last read.
-type Files = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+#[derive(PartialEq, Eq)]
+struct Files {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
 
 /// TLS as it is offered now.
 pub struct Offered {
     tls: Tls,
-    files: RwLock<(Files, TlsAcceptor)>,
+    now: RwLock<OfferedNow>,
+}
+
+/// The files as they are used, and what was made of them.
+struct OfferedNow {
+    files: Files,
+    acceptor: TlsAcceptor,
 }
 
 impl Tls {
     fn read(&self) -> Result<Files, String> {
         let client_ca = self.client_ca.as_deref().map(|file| pem::read(file, Wanted::Certificates));
-        Ok((
-            pem::read(&self.cert, Wanted::Certificates)?,
-            pem::read(&self.key, Wanted::Key)?,
-            client_ca.transpose()?,
-        ))
+        Ok(Files {
+            cert: pem::read(&self.cert, Wanted::Certificates)?,
+            key: pem::read(&self.key, Wanted::Key)?,
+            client_ca: client_ca.transpose()?,
+        })
     }
 
-    fn acceptor(&self, (cert, key, client_ca): &Files) -> Result<TlsAcceptor, String> {
+    fn acceptor(&self, files: &Files) -> Result<TlsAcceptor, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let (chain, key) = (pem::certificates(cert, &self.cert)?, pem::key(key, &self.key)?);
+        let (chain, key) = (pem::certificates(&files.cert, &self.cert)?, pem::key(&files.key, &self.key)?);
         let begun =
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let begun = begun.map_err(|e| e.to_string())?;
-        let begun = match (client_ca, &self.client_ca) {
+        let begun = match (&files.client_ca, &self.client_ca) {
             (Some(ca), Some(file)) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in pem::certificates(ca, file)? {
@@ -81,13 +92,13 @@ impl Offered {
     pub fn new(tls: &Tls) -> Result<Self, String> {
         let files = tls.read()?;
         let acceptor = tls.acceptor(&files)?;
-        certificates::shows("api", &tls.cert, &files.0);
-        Ok(Self { tls: tls.clone(), files: RwLock::new((files, acceptor)) })
+        certificates::shows("api", &tls.cert, &files.cert);
+        Ok(Self { tls: tls.clone(), now: RwLock::new(OfferedNow { files, acceptor }) })
     }
 
     /// For the next connection.
     pub fn acceptor(&self) -> TlsAcceptor {
-        self.files.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+        self.now.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
 
     /// Takes up what changes in the files, until `stop`. Files that cannot be used change nothing: they may be half written.
@@ -141,15 +152,15 @@ impl Offered {
 
     fn look(&self) -> Result<bool, String> {
         let files = self.tls.read()?;
-        if self.files.read().unwrap_or_else(PoisonError::into_inner).0 == files {
+        if self.now.read().unwrap_or_else(PoisonError::into_inner).files == files {
             return Ok(false);
         }
-        if self.files.read().unwrap_or_else(PoisonError::into_inner).0.0 != files.0 {
-            certificates::valid_now(&self.tls.cert, &files.0)?;
+        if self.now.read().unwrap_or_else(PoisonError::into_inner).files.cert != files.cert {
+            certificates::valid_now(&self.tls.cert, &files.cert)?;
         }
         let acceptor = self.tls.acceptor(&files)?;
-        certificates::shows("api", &self.tls.cert, &files.0);
-        *self.files.write().unwrap_or_else(PoisonError::into_inner) = (files, acceptor);
+        certificates::shows("api", &self.tls.cert, &files.cert);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = OfferedNow { files, acceptor };
         Ok(true)
     }
 }

@@ -8,22 +8,6 @@ use proto::v1;
 
 /// Writes of one batch.
 const MOST: usize = proto::bounds::BATCH;
-/// Bytes of one batch, so that its answer stays below the 4 MiB that gRPC clients take by default.
-const BYTES: usize = 2 * 1024 * 1024;
-
-/// [`Asked`] of a batch, whose size is checked with it.
-macro_rules! asked_all {
-    ($caller:expr, $method:expr, $request:expr) => {
-        sized($request.requests.len()).and_then(|()| {
-            Asked::new(
-                $caller,
-                $method,
-                ($request, BYTES, "2 MiB in a batch"),
-                (&$request.request_id, $request.ack, $request.validate_only),
-            )
-        })
-    };
-}
 
 /// Links of a batch that are looked at in one go. Where many wait for a thread, each yield is behind all of them: one for
 /// each link made a batch of 100 wait for 4 s.
@@ -43,7 +27,8 @@ impl Service {
         caller: &Caller,
         request: &v1::BatchCreateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
-        let asked = asked_all!(caller, "BatchCreateLinks", request)?;
+        sized(request.requests.len())?;
+        let asked = Asked::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut wanted = Vec::with_capacity(request.requests.len());
@@ -88,7 +73,8 @@ impl Service {
         caller: &Caller,
         request: &v1::BatchUpdateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
-        let asked = asked_all!(caller, "BatchUpdateLinks", request)?;
+        sized(request.requests.len())?;
+        let asked = Asked::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
@@ -109,7 +95,8 @@ impl Service {
         caller: &Caller,
         request: &v1::BatchDeleteLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
-        let asked = asked_all!(caller, "BatchDeleteLinks", request)?;
+        sized(request.requests.len())?;
+        let asked = Asked::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());

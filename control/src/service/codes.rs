@@ -43,7 +43,7 @@ impl Drawing {
         if domain.folds() {
             alphabet.retain(|byte| !byte.is_ascii_uppercase());
         }
-        let drawing = Self { prefix: request.code_prefix.clone(), length, alphabet };
+        let drawing = Self { prefix: name::bare(&request.code_prefix).to_owned(), length, alphabet };
         let longest = name::code(&format!("{}{}", drawing.prefix, "x".repeat(length)), "code_prefix")?;
         if domain.folds() {
             name::code(longest.folded().as_str(), "code_prefix")?; // what is reserved is so in lower case
@@ -87,12 +87,13 @@ impl Service {
         request: &v1::CheckCodeRequest,
     ) -> Result<v1::CheckCodeResponse, Fault> {
         let (domain, code) = name::split(&request.name)?;
+        let code = name::bare(code);
         let space = self.domain(caller, &domain).await?;
-        let text = if space.folds() { code.to_ascii_lowercase() } else { code.to_owned() };
+        let text = if space.folds() { link::folded(code) } else { link::normal(code).into_owned() };
         let state = if self.rules.is_reserved(&text) {
             v1::CodeState::Reserved
         } else {
-            let key = space.key(&name::code(&text, "name")?);
+            let key = space.key(&space.takes(name::code(&text, "name")?, "name")?);
             match self.reach.of(caller).link(&key).await?.1 {
                 None => v1::CodeState::Free,
                 Some(row) if row.delete_time.is_some() => v1::CodeState::Deleted,

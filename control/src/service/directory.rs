@@ -5,7 +5,7 @@ use super::Rules;
 use crate::Fault;
 use crate::bound::Bound;
 use journal::names;
-use link::{Code, Domain, DomainId, Epoch, Key, Seq, Target};
+use link::{Code, Domain, DomainId, Endings, Epoch, Key, QueryPolicy, Seq, Target, TargetHost};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -66,12 +66,32 @@ pub enum Ours {
 pub struct Namespace {
     /// What its keys begin with.
     pub id: DomainId,
+    /// What becomes of a visitor's query where a new link does not say it.
+    pub query: QueryPolicy,
     fold_case: bool,
+    endings: Endings,
 }
 
 impl Namespace {
     fn of(row: &DomainRow) -> Self {
-        Self { id: row.id, fold_case: row.rules.fold_case }
+        let rules = &row.rules;
+        Self { id: row.id, query: rules.query, fold_case: rules.fold_case, endings: rules.endings }
+    }
+
+    /// A code that stands in `field`, if a link can be found under it here.
+    pub fn takes(&self, code: Code, field: &'static str) -> Result<Code, Fault> {
+        match self.asked(code.as_str()) == code.as_str() {
+            true => Ok(code),
+            false => Err(Fault::invalid(
+                field,
+                "ends in punctuation, which this domain passes over: it could not be found",
+            )),
+        }
+    }
+
+    /// What an edge looks up for a path in it, case apart.
+    pub fn asked<'a>(&self, path: &'a str) -> &'a str {
+        &path[..self.endings.strip(path.as_bytes()).len()]
     }
 
     /// The key of a code in it.
@@ -82,7 +102,7 @@ impl Namespace {
     /// One that is in no store.
     #[cfg(test)]
     pub fn for_test(fold_case: bool) -> Self {
-        Self { id: DomainId::DEFAULT, fold_case }
+        Self { id: DomainId::DEFAULT, query: QueryPolicy::Drop, fold_case, endings: Endings::default() }
     }
 
     /// Whether codes in it have no upper case.
@@ -114,6 +134,11 @@ impl Domains {
         self.known.rows.len()
     }
 
+    /// Bytes of the records of all of them.
+    pub fn bytes(&self) -> usize {
+        self.known.rows.iter().map(|row| row.record().len()).sum()
+    }
+
     /// In the order of their names.
     pub fn rows(&self) -> impl Iterator<Item = &DomainRow> {
         self.known.rows.iter().filter(|row| self.bound.touches(row.rules.name.as_str()))
@@ -140,13 +165,32 @@ impl Domains {
         })
     }
 
-    /// Those that answer a target of this host instead of a 404, and whether others do.
+    /// Their fields that lead to this host or below it, such as `not_found of domains/-`.
+    pub fn led_to(&self, host: &TargetHost) -> Vec<String> {
+        let leads = |(_, to): &(&str, &Target)| to.host().is_some_and(|led_to| host.covers(&led_to));
+        let fields = |row: &DomainRow| {
+            let name = names::domain(row.rules.name.as_str());
+            row.rules
+                .targets()
+                .filter(leads)
+                .map(|(field, _)| format!("{field} of {name}"))
+                .collect::<Vec<_>>()
+        };
+        self.rows().flat_map(fields).collect()
+    }
+
+    /// Their fields that lead to this host, such as `not_found of domains/-`, and whether others do.
     pub fn leading_to(&self, host: &str) -> (Vec<String>, bool) {
         let is_there = |to: &Target| to.place().is_some_and(|place| place.host == host);
-        let leads = |row: &&DomainRow| row.rules.not_found.as_ref().is_some_and(is_there);
-        let names = self.known.rows.iter().filter(leads).map(|row| row.rules.name.as_str());
-        let (own, others): (Vec<&str>, Vec<&str>) = names.partition(|name| self.bound.touches(name));
-        (own.into_iter().map(names::domain).collect(), !others.is_empty())
+        let fields = |row: &'_ DomainRow| {
+            let name = row.rules.name.as_str().to_owned();
+            let there = row.rules.targets().filter(|(_, to)| is_there(to)).map(|(field, _)| field);
+            there.collect::<Vec<_>>().into_iter().map(move |field| (field, name.clone()))
+        };
+        let found = self.known.rows.iter().flat_map(fields);
+        let (own, others): (Vec<_>, Vec<_>) = found.partition(|(_, name)| self.bound.touches(name));
+        let own = own.into_iter().map(|(field, name)| format!("{field} of {}", names::domain(&name)));
+        (own.collect(), !others.is_empty())
     }
 }
 

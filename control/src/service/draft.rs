@@ -2,9 +2,10 @@
 
 use super::own::Listeners;
 use super::short::{self, BaseUrl};
+use super::texts;
 use crate::Fault;
 use journal::{Draft, Field, set};
-use link::{Class, Code, CodeFault, Link, LinkParts, Place, QueryPolicy, Status, Target};
+use link::{Class, Code, CodeFault, Link, LinkParts, Place, QueryPolicy, Status, Target, misleads};
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
@@ -23,6 +24,7 @@ pub struct Rules {
     more_schemes: Vec<String>,
     own_hosts: Vec<String>,
     own_listeners: Listeners,
+    /// Without case.
     reserved_codes: Vec<String>,
     base_url: Option<BaseUrl>,
 }
@@ -33,6 +35,7 @@ impl Rules {
         // RFC 3986, section 3.1: schemes compare without case, and a target's is in lower case by then.
         let more_schemes = more_schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
         let own_hosts = own_hosts.iter().map(compared).collect();
+        let reserved_codes = reserved_codes.iter().map(|code| link::folded(code)).collect();
         Self { more_schemes, own_hosts, own_listeners: Listeners::default(), reserved_codes, base_url: None }
     }
 
@@ -61,14 +64,14 @@ impl Rules {
     /// count, so that nobody passes for it.
     pub fn is_reserved(&self, code: &str) -> bool {
         link::is_reserved(code.as_bytes())
-            || self.reserved_codes.iter().any(|own| own.eq_ignore_ascii_case(code))
+            || !self.reserved_codes.is_empty() && self.reserved_codes.contains(&link::folded(code))
     }
 
     /// A code that a link may be made under, and that stands in `field`, as it is stored where case is folded or not: of
     /// that it is asked whether it is reserved.
     pub fn code(&self, text: &str, folds: bool, field: &'static str) -> Result<Code, Fault> {
         let invalid = |fault| Fault::invalid(field, fault);
-        let given = Code::new(text).map_err(invalid)?;
+        let given = texts::code(text, field)?;
         let code = if folds { given.folded() } else { given };
         if link::is_reserved(code.as_str().as_bytes()) {
             return Err(invalid(CodeFault::Reserved));
@@ -79,47 +82,52 @@ impl Rules {
         Ok(code)
     }
 
-    /// The whole link.
-    pub fn draft(&self, given: &v1::Link) -> Result<Draft, Fault> {
+    /// The whole link. `usual`: what becomes of a visitor's query where the caller does not say it.
+    pub fn draft(&self, given: &v1::Link, usual: QueryPolicy) -> Result<Draft, Fault> {
         let mut parts = LinkParts::to(self.target(&given.target, "target")?);
         let mut info = Info::default();
         for name in FIELDS.iter().filter(|name| **name != "target") {
-            set(&mut parts, &mut info, self.field(given, name)?);
+            set(&mut parts, &mut info, self.field(given, name, usual)?);
         }
         let link = Link::new(parts).map_err(|fault| Fault::invalid(fault.field(), fault))?;
         Ok(Draft { link, info })
     }
 
-    /// The fields that a mask names: all of them for `*`, for none those that are given (AIP-134).
-    pub fn fields(&self, given: &v1::Link, mask: &[String]) -> Result<Vec<Field>, Fault> {
+    /// The fields that a mask names: all of them for `*`, for none those that are given (AIP-134). `usual` as in a draft.
+    pub fn fields(&self, given: &v1::Link, mask: &[String], usual: QueryPolicy) -> Result<Vec<Field>, Fault> {
         let wrong = |why| Fault::invalid("update_mask", why);
         match mask {
             [] => match said(given) {
                 none if none.is_empty() => {
                     Err(wrong("is missing, and the link has no field that is not empty"))
                 }
-                said => said.into_iter().map(|name| self.field(given, name)).collect(),
+                said => said.into_iter().map(|name| self.field(given, name, usual)).collect(),
             },
-            [all] if all == "*" => FIELDS.iter().map(|name| self.field(given, name)).collect(),
+            [all] if all == "*" => FIELDS.iter().map(|name| self.field(given, name, usual)).collect(),
             paths if paths.iter().any(|path| path == "*") => Err(wrong("has * and other fields beside it")),
-            paths => as_set(paths).map(|path| self.field(given, path)).collect(),
+            paths => as_set(paths).map(|path| self.field(given, path, usual)).collect(),
         }
     }
 
-    fn field(&self, given: &v1::Link, name: &str) -> Result<Field, Fault> {
+    fn field(&self, given: &v1::Link, name: &str, usual: QueryPolicy) -> Result<Field, Fault> {
         Ok(match name {
             "target" => Field::Target(self.target(&given.target, "target")?),
             "status" => Field::Status(status(given.status)?),
             "max_age" => Field::MaxAge(given.max_age),
             "not_before" => Field::NotBefore(time("not_before", given.not_before.as_ref())?),
             "expire_time" => Field::Expire(time("expire_time", given.expire_time.as_ref())?),
-            "query" => Field::Query(query(given.query)?),
+            "expired_target" if given.expired_target.is_empty() => Field::ExpiredTarget(None),
+            "expired_target" => {
+                Field::ExpiredTarget(Some(self.target(&given.expired_target, "expired_target")?))
+            }
+            "query" => Field::Query(query(given.query, usual)?),
             "class" => Field::Class(class(given.class)?),
             "disabled" => Field::Disabled(given.disabled),
             "title" => Field::Title(text("title", &given.title)?),
             "tags" => Field::Tags(tags(&given.tags)?),
             "note" => Field::Note(text("note", &given.note)?),
             "external_id" => Field::ExternalId(external_id(&given.external_id)?),
+            "imported_clicks" => Field::ImportedClicks(clicks(given.imported_clicks)?),
             other => {
                 return Err(Fault::invalid("update_mask", format!("names {other:?}, which cannot be set")));
             }
@@ -167,9 +175,10 @@ pub fn time(field: &'static str, given: Option<&Timestamp>) -> Result<Option<i64
     given.map(parse).transpose()
 }
 
-fn query(given: i32) -> Result<QueryPolicy, Fault> {
+pub fn query(given: i32, usual: QueryPolicy) -> Result<QueryPolicy, Fault> {
     match v1::QueryPolicy::try_from(given) {
-        Ok(v1::QueryPolicy::Unspecified | v1::QueryPolicy::Drop) => Ok(QueryPolicy::Drop),
+        Ok(v1::QueryPolicy::Unspecified) => Ok(usual),
+        Ok(v1::QueryPolicy::Drop) => Ok(QueryPolicy::Drop),
         Ok(v1::QueryPolicy::Append) => Ok(QueryPolicy::Append),
         Ok(v1::QueryPolicy::Override) => Ok(QueryPolicy::Override),
         Err(_) => Err(Fault::invalid("query", "is none of drop, append, override")),
@@ -199,7 +208,19 @@ fn external_id(given: &str) -> Result<String, Fault> {
     match text("external_id", given)? {
         id if id.chars().any(char::is_control) => wrong("has control characters"),
         id if id.trim() != id => wrong("begins or ends with white space"),
+        id if id.starts_with(misleads) || id.ends_with(misleads) => {
+            wrong("begins or ends with a character that nobody sees")
+        }
         id => Ok(id),
+    }
+}
+
+/// JSON is read by programs whose numbers are exact up to here (RFC 7493, section 2.2).
+fn clicks(given: u64) -> Result<u64, Fault> {
+    const MOST: u64 = (1 << 53) - 1;
+    match given {
+        0..=MOST => Ok(given),
+        _ => Err(Fault::invalid("imported_clicks", format!("is more than {MOST}"))),
     }
 }
 
@@ -224,7 +245,7 @@ mod tests {
 
     fn rules() -> Rules {
         let own = ["Go.Example.com.".into(), "127.0.0.1".into()];
-        Rules::new(&["MyApp".into()], &own, vec!["admin".into()])
+        Rules::new(&["MyApp".into()], &own, vec!["admin".into(), "\u{dc}ber".into()])
     }
 
     #[test]
@@ -233,7 +254,7 @@ mod tests {
         let own =
             |host: &str| rules.is_own(&Place { host: host.into(), port: Some(80), path: String::new() });
         assert!(own("go.example.com") && own("127.0.0.1") && !own("example.com"));
-        for reserved in ["admin", "ADMIN", "robots.txt"] {
+        for reserved in ["admin", "ADMIN", "robots.txt", "\u{fc}ber", "U\u{308}BER"] {
             assert_eq!(rules.code(reserved, false, "code").unwrap_err().field(), Some("code"), "{reserved}");
         }
         assert!(rules.code("administration", false, "code").is_ok());
@@ -262,7 +283,7 @@ mod tests {
         let mut link = v1::Link { target: "https://a.example/".into(), ..v1::Link::default() };
         change(&mut link);
         let rules = rules();
-        rules.draft(&link).err().map(|fault| fault.field().unwrap().to_owned())
+        rules.draft(&link, QueryPolicy::Drop).err().map(|fault| fault.field().unwrap().to_owned())
     }
 
     #[test]
@@ -281,17 +302,45 @@ mod tests {
         assert_eq!(fault(|l| l.expire_time = time).as_deref(), Some("expire_time"));
         assert_eq!(fault(|l| l.query = 9).as_deref(), Some("query"));
         assert_eq!(fault(|l| l.class = 9).as_deref(), Some("class"));
+        assert_eq!(fault(|l| l.expired_target = "https://b.example/".into()), None);
+        let expired = |path: &str| format!("https://b.example/{path}");
+        for target in ["ftp://b.example/", &expired(&long(1_007))] {
+            assert_eq!(
+                fault(|l| l.expired_target = target.into()).as_deref(),
+                Some("expired_target"),
+                "{target}"
+            );
+        }
         assert_eq!(fault(|l| l.title = long(512)), None);
         assert_eq!(fault(|l| l.title = long(513)).as_deref(), Some("title"));
         assert_eq!(fault(|l| l.note = long(4097)).as_deref(), Some("note"));
         assert_eq!(fault(|l| l.tags = vec![long(64); 32]), None);
         assert_eq!(fault(|l| l.external_id = "CRM 17/ü".into()), None);
         assert_eq!(fault(|l| l.external_id = long(128)), None);
-        for id in [&*long(129), " ", " a", "a\u{a0}", "a\nb", "\u{7f}", "a\0"] {
+        assert_eq!(fault(|l| l.imported_clicks = (1 << 53) - 1), None);
+        assert_eq!(fault(|l| l.imported_clicks = 1 << 53).as_deref(), Some("imported_clicks"));
+        for id in [&*long(129), " ", " a", "a\u{a0}", "a\nb", "\u{7f}", "a\0", "\u{feff}a", "a\u{200b}"] {
             assert_eq!(fault(|l| l.external_id = id.into()).as_deref(), Some("external_id"), "{id:?}");
         }
         for tags in [vec![long(65)], vec![long(1); 33], vec![String::new()]] {
             assert_eq!(fault(|l| l.tags = tags).as_deref(), Some("tags"));
+        }
+    }
+
+    #[test]
+    fn a_link_that_does_not_say_what_becomes_of_a_query_goes_by_its_domain() {
+        let rules = Rules::new(&[], &[], Vec::new());
+        for (given, usual, want) in [
+            (v1::QueryPolicy::Unspecified, QueryPolicy::Append, QueryPolicy::Append),
+            (v1::QueryPolicy::Drop, QueryPolicy::Append, QueryPolicy::Drop),
+            (v1::QueryPolicy::Override, QueryPolicy::Append, QueryPolicy::Override),
+            (v1::QueryPolicy::Unspecified, QueryPolicy::Drop, QueryPolicy::Drop),
+        ] {
+            let link =
+                v1::Link { target: "https://a.example/".into(), query: given.into(), ..v1::Link::default() };
+            assert_eq!(rules.draft(&link, usual).unwrap().link.parts().terms.query, want);
+            let cleared = rules.fields(&link, &["query".to_owned()], usual).unwrap();
+            assert!(matches!(cleared[..], [Field::Query(set)] if set == want));
         }
     }
 
@@ -309,12 +358,12 @@ mod tests {
         let count = |link: &v1::Link, mask: &[&str]| {
             let mask: Vec<String> = mask.iter().map(|&path| path.to_owned()).collect();
             rules
-                .fields(link, &mask)
+                .fields(link, &mask, QueryPolicy::Drop)
                 .map(|fields| fields.len())
                 .map_err(|fault| fault.field().map(str::to_owned))
         };
         assert_eq!(count(&link, &[]), Ok(2));
-        assert_eq!(count(&link, &["*"]), Ok(12));
+        assert_eq!(count(&link, &["*"]), Ok(13));
         assert_eq!(count(&link, &["title", "note"]), Ok(2));
         for wrong in [&["*", "note"][..], &["note", "nonsense"], &["revision"], &["link.note"]] {
             assert_eq!(count(&link, wrong), Err(Some("update_mask".into())), "{wrong:?}");
@@ -332,8 +381,10 @@ mod tests {
             title: "t".into(),
             tags: vec!["x".into()],
             external_id: "e".into(),
+            imported_clicks: 1,
+            expired_target: "https://b.example/".into(),
             ..link
         };
-        assert_eq!(count(&all, &[]), Ok(12));
+        assert_eq!(count(&all, &[]), Ok(13));
     }
 }

@@ -1,5 +1,6 @@
 //! Which links a list is asked for: a part of AIP-160, parsed once and held against rows. No store is asked here.
 
+use super::texts::bare;
 use crate::Fault;
 use store::model::Row;
 use store::port::Time;
@@ -98,6 +99,27 @@ impl Filter {
         })
     }
 
+    /// The tags that every link has for which it holds, each once.
+    pub fn tags(&self) -> Vec<&str> {
+        let mut tags: Vec<&str> = Vec::new();
+        for test in self.meant() {
+            if let Test::Tag(tag) = test
+                && !tags.contains(&tag.as_str())
+            {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+
+    /// The tag, if it says nothing but one.
+    pub fn only_tag(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Term { not: false, test: Test::Tag(tag) }] => Some(tag),
+            _ => None,
+        }
+    }
+
     /// The earliest and the latest time, in Unix milliseconds, of every link for which it holds.
     pub fn between(&self, time: Time) -> (i64, i64) {
         let of = match time {
@@ -157,6 +179,13 @@ impl Compare {
     }
 }
 
+/// A value, and where in it the stars stand that are not its own.
+#[derive(Default)]
+struct Said {
+    text: String,
+    stars: Vec<usize>,
+}
+
 /// What is not read yet.
 struct Rest<'a> {
     text: &'a str,
@@ -195,25 +224,39 @@ impl<'a> Rest<'a> {
         let length = self.left().find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let field = &self.left()[..length.unwrap_or(self.left().len())];
         if !FIELDS.split(", ").any(|known| known == field) {
-            return Err(self.wrong(format_args!("there is none of {FIELDS}")));
+            return Err(self.wrong(format_args!("there is none of the fields {FIELDS}")));
         }
         self.at += field.len();
         self.pass_space();
         let operator_at = self.at;
+        if self.left().starts_with("==") {
+            return Err(self.wrong("one = compares, and two do not"));
+        }
         let operator =
             ["<=", ">=", "!=", "<", ">", "=", ":"].into_iter().find(|o| self.left().starts_with(o));
         let operator = operator.ok_or_else(|| self.wrong("there is no = or : or comparison"))?;
         self.at += operator.len();
         self.pass_space();
         let value_at = self.at;
-        let value = self.value()?;
+        let Said { text: value, stars } = self.value()?;
         let behind = std::mem::replace(&mut self.at, value_at);
         let test = match (field, operator) {
             (_, _) if value.is_empty() => return Err(self.wrong(format_args!("{field} of what?"))),
-            ("code", "=" | ":") => match value.strip_suffix('*') {
-                Some(begin) => Test::CodeBegins(begin.to_owned()),
-                None => Test::Code(value),
-            },
+            ("code", "=" | ":") => {
+                let code = bare(&value);
+                let cut = value.len() - code.len();
+                match (&stars[..], code.strip_suffix('*')) {
+                    ([], _) => Test::Code(link::normal(code).into_owned()),
+                    ([at], Some(begin)) if *at == begin.len() + cut => {
+                        Test::CodeBegins(link::normal(begin).into_owned())
+                    }
+                    _ => {
+                        let why =
+                            r#"a * may only stand at the end; one that is part of a code is written "\*""#;
+                        return Err(self.wrong(why));
+                    }
+                }
+            }
             ("tags", ":") => Test::Tag(value),
             ("target", ":") => Test::Target(value),
             ("disabled", "=" | ":") => {
@@ -235,9 +278,6 @@ impl<'a> Rest<'a> {
                 return Err(self.wrong(format_args!("{field} is compared with {known}")));
             }
         };
-        if matches!(&test, Test::Code(text) | Test::CodeBegins(text) if text.contains('*')) {
-            return Err(self.wrong("a * may only stand at the end"));
-        }
         self.at = behind;
         Ok(test)
     }
@@ -258,24 +298,26 @@ impl<'a> Rest<'a> {
         Ok(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
     }
 
-    /// A text in quotes, where a backslash stands before a quote or itself, or everything up to a space.
-    fn value(&mut self) -> Result<String, Fault> {
+    /// A text in quotes, where a backslash stands before a quote, a star or itself, or everything up to a space.
+    fn value(&mut self) -> Result<Said, Fault> {
         let left = self.left();
         let Some(inside) = left.strip_prefix('"') else {
             let word = left.split(char::is_whitespace).next().unwrap_or_default();
             self.at += word.len();
-            return Ok(word.to_owned());
+            let stars = word.match_indices('*').map(|(at, _)| at).collect();
+            return Ok(Said { text: word.to_owned(), stars });
         };
-        let (mut value, mut escaped) = (String::new(), false);
+        let (mut said, mut escaped) = (Said::default(), false);
         for (at, c) in inside.char_indices() {
             match c {
                 '"' if !escaped => {
                     self.at += 1 + at + 1;
-                    return Ok(value);
+                    return Ok(said);
                 }
                 '\\' if !escaped => escaped = true,
                 c => {
-                    value.push(c);
+                    said.stars.extend((c == '*' && !escaped).then_some(said.text.len()));
+                    said.text.push(c);
                     escaped = false;
                 }
             }
@@ -316,7 +358,10 @@ mod tests {
             ("code = \"ab*\"", true),
             ("code:\"ab/cd\"", true),
             ("code=ab/c", false),
+            ("code = /ab/cd", true),
+            ("code = \"/ab*\"", true),
             ("code = *", true),
+            ("code = \"ab/c\\*\"", false),
             ("NOT code:ac*", true),
             ("tags:\"x y\"", true),
             ("tags:x", false),
@@ -341,6 +386,17 @@ mod tests {
         ] {
             assert_eq!(Filter::parse(text).unwrap().holds(&row()), want, "{text}");
         }
+        let odd = Row { key: Key::new(DomainId::DEFAULT, &Code::new("b\u{fc}*(1)*").unwrap()), ..row() };
+        for (text, want) in [
+            ("code = \"b\u{fc}*\"", true),
+            ("code = bu\u{308}*", true),
+            ("code = \"b\u{fc}\\*(1)\\*\"", true),
+            ("code = \"b\u{fc}\\*(1)*\"", true),
+            ("code = \"b\u{fc}\\*\"", false),
+            ("code = bu*", false),
+        ] {
+            assert_eq!(Filter::parse(text).unwrap().holds(&odd), want, "{text}");
+        }
         let forever =
             Row { link: Link::new(LinkParts::to(row().link.parts().target.clone())).unwrap(), ..row() };
         assert!(!Filter::parse("expire_time > 2000-01-01T00:00:00Z").unwrap().holds(&forever));
@@ -349,7 +405,8 @@ mod tests {
     #[test]
     fn a_fault_says_where() {
         for (text, want) in [
-            ("cod = a", "at character 1: there is none of code, "),
+            ("code == a", "at character 6: one = compares"),
+            ("cod = a", "at character 1: there is none of the fields code, "),
             ("code", "at character 5: there is no = or"),
             ("code = ", "at character 8: code of what?"),
             ("code > a", "at character 1: code is compared with = or :"),
@@ -357,13 +414,14 @@ mod tests {
             ("external_id = \"\"", "at character 15: external_id of what?"),
             ("external_id > a", "at character 1: external_id is compared with = or :"),
             ("code:a*b*", "at character 6: a * may only"),
+            ("code:\"a*\\*\"", "at character 6: a * may only"),
             ("tags:\"ü\" AND tags:\"y", "at character 19: this quote is never closed"),
             ("create_time >= soon", "at character 16: is not a time"),
             ("create_time : 2026-01-01T00:00:00Z", "at character 13: times are compared with <"),
             ("disabled = yes", "at character 12: is neither"),
             ("code:a AND", "at character 11: ends where"),
-            ("code:a OR code:b", "at character 8: there is none of"),
-            ("(code:a)", "at character 1: there is none of"),
+            ("code:a OR code:b", "at character 8: there is none of the fields"),
+            ("(code:a)", "at character 1: there is none of the fields"),
         ] {
             let why = Filter::parse(text).unwrap_err().to_string();
             assert!(why.starts_with(&format!("filter {want}")), "{text}: {why}");
@@ -377,6 +435,10 @@ mod tests {
         assert_eq!((filter.prefix(), filter.external_id()), ("abd", None));
         let filter = Filter::parse("NOT external_id:a external_id:b").unwrap();
         assert_eq!(filter.external_id(), Some("b"));
+        let filter = Filter::parse("tags:a NOT tags:b AND tags:c tags:a").unwrap();
+        assert_eq!((filter.tags(), filter.only_tag()), (vec!["a", "c"], None));
+        let only = |text| Filter::parse(text).unwrap().only_tag().map(str::to_owned);
+        assert_eq!((only("tags:\"x y\""), only("NOT tags:x"), only("")), (Some("x y".into()), None, None));
         let filter = Filter::parse(
             "create_time >= 1970-01-01T00:00:01Z AND create_time < 1970-01-01T00:00:02.5Z \
              NOT create_time < 1970-01-01T00:00:05Z",

@@ -54,7 +54,10 @@ impl Service {
                     return refused("and so to a host that is about to become a domain of this server");
                 }
             };
-            let Ok(code) = Code::new(&path) else { return refused("of ours, where no link can be") };
+            let asked = link::asked(path.as_bytes()).unwrap_or(path);
+            let Ok(code) = Code::new(space.asked(&asked)) else {
+                return refused("of ours, where no link can be");
+            };
             let key = space.key(&code);
             if met.contains(&key) {
                 return refused("of ours and so back to itself, which would be a loop");
@@ -79,7 +82,28 @@ impl Service {
         refused("of ours, and from there through too many others")
     }
 
-    /// Refuses a new domain that links, or what domains answer instead of a 404, lead to already. Reads every link.
+    /// Refuses a target of an expired link that is one of ours: nobody would see where it leads from there.
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`] for `expired_target`, and those of the store.
+    pub(super) async fn leads_out(&self, asked: &Asked, target: Option<&Target>) -> Result<(), Fault> {
+        let Some(target) = target else { return Ok(()) };
+        asked.hold(|| self.reach.pass());
+        let domains = self.reach.within(&asked.bound).domains().await?;
+        self.is_out(&domains, target)
+    }
+
+    /// [`Self::leads_out`] for whoever holds a pass.
+    pub(super) fn is_out(&self, domains: &Domains, target: &Target) -> Result<(), Fault> {
+        match domains.ours(&self.rules, target) {
+            Some(_) => {
+                Err(Fault::invalid("expired_target", "leads to a host of ours, which could be a loop"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a new domain that links, or the targets of domains, lead to already. Reads every link.
     pub(super) async fn nothing_leads_to(
         &self,
         caller: &Caller,
@@ -87,8 +111,7 @@ impl Service {
         domain: &Domain,
     ) -> Result<(), Fault> {
         let view = self.reach.of(caller);
-        let (named, mut others) = known.leading_to(domain.as_str());
-        let mut named: Vec<String> = named.into_iter().map(|name| format!("not_found of {name}")).collect();
+        let (mut named, mut others) = known.leading_to(domain.as_str());
         let mut after = Vec::new();
         while named.len() <= NAMED {
             let host = domain.as_str().to_owned();

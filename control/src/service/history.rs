@@ -1,7 +1,7 @@
 //! What a link was: its versions, and one of them brought back.
 
 use super::reach::Reader;
-use super::write::{asked, etag};
+use super::write::{Asked, etag};
 use super::{Service, draft, fnv};
 use crate::page::page_size;
 use crate::{Caller, Fault};
@@ -12,7 +12,7 @@ use store::model::Row;
 use store::port::{Moment, Traced, Who};
 use store::wire;
 
-/// Of links of 12 KiB at most.
+/// Of links of 13 KiB at most.
 const LARGEST_PAGE: i32 = 100;
 
 impl Service {
@@ -67,9 +67,9 @@ impl Service {
         caller: &Caller,
         request: &v1::RestoreLinkRequest,
     ) -> Result<v1::Link, Fault> {
-        let asked = asked!(caller, "RestoreLink", request)?;
+        let asked = Asked::new(caller, request)?;
         let key = self.key(caller, &request.name).await?;
-        let (field, moment, of) = moment(request)?;
+        let RestorePoint { field, moment, history: of } = RestorePoint::of(request)?;
         let read = {
             let key = key.clone();
             move |reader: &Reader<'_>| {
@@ -91,23 +91,34 @@ impl Service {
             return Err(Fault::invalid(field, "is one at which the link was deleted"));
         }
         self.lead(&asked, was.link.parts().target.clone(), Some(&key), false).await?;
+        self.leads_out(&asked, was.link.parts().expired_target.as_ref()).await?;
         let draft = Draft { link: was.link, info: was.info };
         self.one(&asked, Item { key, intent: Intent::Restore { draft, etag: etag(&request.etag) } }).await
     }
 }
 
-/// Which field says when, what it says, and of which history a revision is.
-fn moment(request: &v1::RestoreLinkRequest) -> Result<(&'static str, Moment, Option<Epoch>), Fault> {
-    match &request.point {
-        None => Err(Fault::invalid("time", "is missing, and so is revision: one of both is needed")),
-        Some(Point::Time(time)) => {
-            let time = draft::time("time", Some(time))?.unwrap_or_default();
-            Ok(("time", Moment::Time(time), None))
-        }
-        Some(Point::Revision(text)) => {
-            let wrong = || Fault::invalid("revision", "is none that this server gave out");
-            let (epoch, seq) = Position::parse_revision(text).ok_or_else(wrong)?;
-            Ok(("revision", Moment::Seq(seq), Some(epoch)))
+/// The point in the past that a request wants its link back from.
+struct RestorePoint {
+    /// The field that says it.
+    field: &'static str,
+    moment: Moment,
+    /// Of a revision, the history that it is of.
+    history: Option<Epoch>,
+}
+
+impl RestorePoint {
+    fn of(request: &v1::RestoreLinkRequest) -> Result<Self, Fault> {
+        match &request.point {
+            None => Err(Fault::invalid("time", "is missing, and so is revision: one of both is needed")),
+            Some(Point::Time(time)) => {
+                let time = draft::time("time", Some(time))?.unwrap_or_default();
+                Ok(Self { field: "time", moment: Moment::Time(time), history: None })
+            }
+            Some(Point::Revision(text)) => {
+                let wrong = || Fault::invalid("revision", "is none that this server gave out");
+                let (epoch, seq) = Position::parse_revision(text).ok_or_else(wrong)?;
+                Ok(Self { field: "revision", moment: Moment::Seq(seq), history: Some(epoch) })
+            }
         }
     }
 }

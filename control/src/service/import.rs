@@ -2,10 +2,12 @@
 
 use super::directory::{Domains, Namespace};
 use super::reach::View;
+use super::write::needed;
 use super::{Service, draft};
 use crate::writer::{Done, Waiting};
 use crate::{Caller, Fault};
 use journal::{Intent, Item, Kind, Request, Verdict};
+use link::QueryPolicy;
 use proto::v1::{self, ImportOutcome};
 
 /// Rows of one chunk.
@@ -75,13 +77,16 @@ impl Service {
         domains: &Domains,
         row: Result<Item, Fault>,
     ) -> Result<Item, Fault> {
-        if let Ok(Item { key, intent: Intent::Import { draft, .. }, .. }) = &row
-            && let target = &draft.link.parts().target
-            && domains.ours(&self.rules, target).is_some()
-        {
-            self.lead_within(view, target.clone(), Some(key), false).await?;
+        let row = row?;
+        if let Item { key, intent: Intent::Import { draft, .. }, .. } = &row {
+            let parts = draft.link.parts();
+            if domains.ours(&self.rules, &parts.target).is_some() {
+                self.lead_within(view, parts.target.clone(), Some(key), false).await?;
+            }
+            parts.expired_target.as_ref().map_or(Ok(()), |target| self.is_out(domains, target))?;
+            self.sessions.gate.take(needed(&row.intent))?;
         }
-        row
+        Ok(row)
     }
 
     /// Counts an import that ended.
@@ -110,8 +115,10 @@ impl Chunk {
 }
 
 fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
-    let key = import.domain.key(&rules.code(&row.code, import.domain.folds(), "code")?);
-    let draft = rules.draft(row)?;
+    let code = rules.code(&row.code, import.domain.folds(), "code")?;
+    let key = import.domain.key(&import.domain.takes(code, "code")?);
+    // A file says what becomes of a query, and an export leaves the default out: that of the domain is for new links.
+    let draft = rules.draft(row, QueryPolicy::Drop)?;
     let create_time = draft::time("create_time", row.create_time.as_ref())?;
     Ok(Item { key, intent: Intent::Import { draft, create_time, update: import.update } })
 }

@@ -1,17 +1,16 @@
 //! Lists and exports: pages in a stable order, whatever their depth. Nothing is written here.
 
-use super::Service;
 use super::filter::Filter;
 use super::reach::Reader;
+use super::{Service, token};
 use crate::page::{PAGE_BYTES, page_size};
 use crate::{Caller, Fault};
 use journal::ExternalId;
 use link::{DomainId, Epoch, Key};
 use proto::v1;
-use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::model::Row;
-use store::port::{Limit, Listed, Time};
+use store::port::{Limit, LinkTag, Listed, Time};
 
 const LARGEST_PAGE: i32 = 1_000;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
@@ -33,6 +32,8 @@ struct Asked {
     filter: Filter,
     /// The texts of filter and order.
     told: String,
+    /// By which tag the links are looked up, if by any; found out with the first read.
+    tag: OnceLock<Option<LinkTag>>,
 }
 
 /// A place in a list: behind this link.
@@ -86,6 +87,7 @@ impl Service {
             order: order(&request.order_by)?,
             filter: Filter::parse(&request.filter)?,
             told: format!("{}\n{}", request.order_by.trim(), request.filter.trim()),
+            tag: OnceLock::new(),
         };
         let place = match request.page_token.as_str() {
             "" => asked.begin(),
@@ -117,9 +119,14 @@ impl Service {
     ) -> Result<v1::CountLinksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
         let (deleted, filter) = (request.show_deleted, Filter::parse(&request.filter)?);
-        let asked = Arc::new(Asked { domain, deleted, order: None, filter, told: String::new() });
+        let (told, tag) = (String::new(), OnceLock::new());
+        let asked = Arc::new(Asked { domain, deleted, order: None, filter, told, tag });
         let lane = self.reach.lane(caller).await;
         let view = self.reach.of(caller);
+        let by_index = asked.clone();
+        if let Some(count) = view.read_part(&lane, move |reader| by_index.counted(reader)).await? {
+            return Ok(v1::CountLinksResponse { count, exact: true, looked_at: 0 });
+        }
         let mut count = Count { place: asked.begin(), found: 0, looked_at: 0, more: true };
         while count.more && count.looked_at < COUNTED {
             let asked = asked.clone();
@@ -215,15 +222,35 @@ impl Asked {
         Ok(count)
     }
 
+    /// How many links have the tag that is all of the filter: the index says it.
+    fn counted(&self, reader: &Reader<'_>) -> Result<Option<u64>, Fault> {
+        let Some(tag) = self.filter.only_tag().filter(|_| !self.deleted) else { return Ok(None) };
+        reader.count_tagged(&LinkTag { domain: self.domain, tag: tag.to_owned() }, usize::MAX)
+    }
+
+    /// The tag to look links up by. Those that are deleted stand under none.
+    fn tag(&self, reader: &Reader<'_>) -> Result<Option<&LinkTag>, Fault> {
+        if let Some(tag) = self.tag.get() {
+            return Ok(tag.as_ref());
+        }
+        let tags = if self.deleted { Vec::new() } else { self.filter.tags() };
+        let rarest = reader.rarest(self.domain, &tags, LOOKED_AT)?;
+        Ok(self.tag.get_or_init(|| rarest).as_ref())
+    }
+
     fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {
         // Of those that are not deleted one has it: any order is the order.
         if let Some(id) = self.filter.external_id().filter(|_| self.order.is_none() || !self.deleted) {
             let id = ExternalId { domain: self.domain, id: id.to_owned() };
             return reader.with_external_id(&id, &place.key, self.deleted, limit);
         }
-        match self.order {
-            None => reader.list(self.domain, self.filter.prefix(), &place.key, self.deleted, limit),
-            Some(time) => reader.newest(self.domain, time, (place.at, &place.key), self.deleted, limit),
+        match (self.order, self.tag(reader)?) {
+            (None, None) => reader.list(self.domain, self.filter.prefix(), &place.key, self.deleted, limit),
+            (None, Some(tag)) => reader.tagged(tag, self.filter.prefix(), &place.key, limit),
+            (Some(time), None) => {
+                reader.newest(self.domain, time, (place.at, &place.key), self.deleted, limit)
+            }
+            (Some(time), Some(tag)) => reader.newest_tagged(tag, time, (place.at, &place.key), limit),
         }
     }
 
@@ -231,26 +258,12 @@ impl Asked {
         Place { at: self.order.map_or(0, |time| time.of(row)), key: row.key.as_bytes().to_vec() }
     }
 
-    /// A place and a checksum over it and what was asked: a token of another list is refused rather than answered with
-    /// something that looks right.
     fn token(&self, place: &Place) -> String {
-        let bytes = self.bytes(place);
-        let mut token = format!("{:08x}", self.checksum(&bytes));
-        for byte in bytes {
-            let _ = write!(token, "{byte:02x}"); // a String takes all
-        }
-        token
+        token::of(&self.bytes(place), &self.asked())
     }
 
     fn place(&self, token: &str) -> Option<Place> {
-        let (sum, text) = token.split_at_checked(8)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let bytes: Option<Vec<u8>> = text
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| Some((digit(pair[0])? * 16 + digit(*pair.get(1)?)?) as u8))
-            .collect();
-        let bytes = bytes?;
+        let bytes = token::place(token, &self.asked())?;
         let (at, key) = match self.order {
             None => (0, &bytes[..]),
             Some(_) => {
@@ -259,8 +272,7 @@ impl Asked {
             }
         };
         let key = Key::from_bytes(key).ok()?;
-        let own = key.domain() == self.domain && format!("{:08x}", self.checksum(&bytes)) == sum;
-        own.then(|| Place { at, key: key.as_bytes().to_vec() })
+        (key.domain() == self.domain).then(|| Place { at, key: key.as_bytes().to_vec() })
     }
 
     fn bytes(&self, place: &Place) -> Vec<u8> {
@@ -269,8 +281,9 @@ impl Asked {
         bytes
     }
 
-    fn checksum(&self, place: &[u8]) -> u32 {
-        super::fnv(&[place, &[u8::from(self.deleted)], self.told.as_bytes()].concat()) as u32
+    /// What a token belongs to besides its domain, which stands in the place.
+    fn asked(&self) -> Vec<u8> {
+        [&[u8::from(self.deleted)], self.told.as_bytes()].concat()
     }
 }
 
@@ -292,7 +305,8 @@ mod tests {
     use super::*;
 
     fn asked(domain: DomainId, deleted: bool, order: Option<Time>, told: &str) -> Asked {
-        Asked { domain, deleted, order, filter: Filter::default(), told: told.into() }
+        let (filter, tag) = (Filter::default(), OnceLock::new());
+        Asked { domain, deleted, order, filter, told: told.into(), tag }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Service;
 use super::directory::Namespace;
+pub use super::texts::{bare, code, domain};
 use crate::{Caller, Fault};
 use link::{Code, Domain, Key};
 
@@ -13,8 +14,15 @@ impl Service {
 
     /// The key of `domains/{domain}/links/{code}`, if the caller may touch it.
     pub(super) async fn key(&self, caller: &Caller, text: &str) -> Result<Key, Fault> {
+        Ok(self.place(caller, text).await?.1)
+    }
+
+    /// The same with its domain.
+    pub(super) async fn place(&self, caller: &Caller, text: &str) -> Result<(Namespace, Key), Fault> {
         let (domain, code) = link(text)?;
-        Ok(self.domain(caller, &domain).await?.key(&code))
+        let domain = self.domain(caller, &domain).await?;
+        let key = domain.key(&code);
+        Ok((domain, key))
     }
 
     pub(super) async fn domain(&self, caller: &Caller, domain: &Domain) -> Result<Namespace, Fault> {
@@ -43,16 +51,6 @@ pub fn split(text: &str) -> Result<(Domain, &str), Fault> {
     Ok((domain(in_domain, "name")?, given))
 }
 
-/// A code that stands in `field`.
-pub fn code(text: &str, field: &'static str) -> Result<Code, Fault> {
-    Code::new(text).map_err(|fault| Fault::invalid(field, fault))
-}
-
-/// A domain that stands in `field`.
-pub fn domain(text: &str, field: &'static str) -> Result<Domain, Fault> {
-    Domain::given(text).map_err(|fault| Fault::invalid(field, fault))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +59,10 @@ mod tests {
     fn names() {
         let (domain, code) = link("domains/X.example/links/a/links/b").unwrap();
         assert_eq!((domain.as_str(), code.as_str()), ("x.example", "a/links/b"));
+        // A name is no URL: codes stand in it as they are, in any spelling.
+        for spelled in ["domains/-/links/b\u{fc}cher:(1)", "domains/-/links/bu\u{308}cher:(1)"] {
+            assert_eq!(link(spelled).unwrap().1.as_str(), "b\u{fc}cher:(1)");
+        }
         for wrong in ["", "a", "domains/-", "domains/-/links/", "domains/a b/links/c", "domains/-/links/a b"]
         {
             assert_eq!(link(wrong).unwrap_err().field(), Some("name"), "{wrong}");

@@ -9,15 +9,23 @@ use crate::writer::{Done, Waiting, Writer};
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use feed::LogView;
+use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::names;
-use journal::{At, ExternalId, Found, Request, Verdict, decide, given_ids, returning_ids};
-use link::{Domain, DomainId, Epoch, Key, Position, Seq, State};
+use journal::{
+    At, Blocked, ExternalId, Found, Request, Verdict, decide, given_hosts, given_ids, returning_hosts,
+    returning_ids,
+};
+use link::{Domain, DomainId, Epoch, Key, Position, Seq, State, TargetHost};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::clock::unix_ms;
-use store::model::Row;
+use store::model::{Row, StoreFault};
 use store::port::domains::DomainCommitted;
-use store::port::{History, Limit, Listed, Moment, Repository, Time, Traced, Who, blocking};
+use store::port::{
+    History, Limit, LinkTag, Listed, Moment, Repository, TagLimit, TagPage, TagRename, Time, Traced, Who,
+    blocking,
+};
 
 const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
 
@@ -195,10 +203,43 @@ impl View<'_> {
                     reader.with_external_id(&asked, &[], false, Limit { rows: 1, bytes: 0 })?.rows.pop();
                 found.external_ids.extend(holder.map(|row| (asked, row.key)));
             }
+            let mut hosts = given_hosts(&group);
+            hosts.extend(returning_hosts(&group, &found.rows));
+            found.blocked.extend(reader.store.blocked(&hosts)?);
             let at = At { head, tag: 0, now: unix_ms() };
             Ok((head.epoch, decide(&group, found, at, |_| Bytes::new()).verdicts))
         })
         .await
+    }
+
+    /// See [`store::port::Tags::note_renaming`].
+    pub async fn note_renaming(&self, rename: TagRename, ends: bool) -> Result<(), Fault> {
+        touch(self.bound, &self.reach.directory.known(), rename.from.domain)?;
+        Ok(blocking(&self.reach.store, move |store| store.note_renaming(&rename, ends)).await?)
+    }
+
+    /// Writes a block of a host, which concerns every domain.
+    pub async fn write_block(&self, item: BlockItem) -> Result<BlockVerdict, Fault> {
+        self.bound.everywhere()?;
+        self.reach.writer.block(item).await
+    }
+
+    /// Reads blocks, and how many links they are about: those of every domain.
+    pub async fn blocks<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.bound.everywhere()?;
+        Ok(blocking(&self.reach.store, call).await?)
+    }
+
+    /// Those of these hosts that are blocked: whoever would lead there is told so.
+    pub async fn blocked(&self, asked: BTreeSet<TargetHost>) -> Result<Blocked, Fault> {
+        if asked.is_empty() {
+            return Ok(Blocked::default());
+        }
+        let found = blocking(&self.reach.store, move |store| store.blocked(&asked)).await?;
+        Ok(found.into_iter().collect())
     }
 
     /// Writes a domain.
@@ -252,6 +293,49 @@ impl Reader<'_> {
         Ok(self.store.with_external_id(id, after, deleted, limit)?)
     }
 
+    /// See [`store::port::Tags::tagged`]; `prefix` is that of codes.
+    pub fn tagged(&self, tag: &LinkTag, prefix: &str, after: &[u8], limit: Limit) -> Result<Listed, Fault> {
+        self.touch(tag.domain)?;
+        let prefix = [&tag.domain.prefix(), prefix.as_bytes()].concat();
+        Ok(self.store.tagged(tag, &prefix, after, limit)?)
+    }
+
+    /// See [`store::port::Tags::newest_tagged`].
+    pub fn newest_tagged(
+        &self,
+        tag: &LinkTag,
+        time: Time,
+        behind: (i64, &[u8]),
+        limit: Limit,
+    ) -> Result<Listed, Fault> {
+        self.touch(tag.domain)?;
+        Ok(self.store.newest_tagged(tag, time, behind, limit)?)
+    }
+
+    /// See [`store::port::Tags::count_tagged`].
+    pub fn count_tagged(&self, tag: &LinkTag, most: usize) -> Result<Option<u64>, Fault> {
+        self.touch(tag.domain)?;
+        Ok(self.store.count_tagged(tag, most)?)
+    }
+
+    /// See [`store::port::Tags::tags`].
+    pub fn tags(
+        &self,
+        domain: DomainId,
+        prefix: &str,
+        after: &str,
+        limit: TagLimit,
+    ) -> Result<Option<TagPage>, Fault> {
+        self.touch(domain)?;
+        Ok(self.store.tags(domain, prefix, after, limit)?)
+    }
+
+    /// See [`store::port::Tags::is_renaming`].
+    pub fn is_renaming(&self, rename: &TagRename) -> Result<bool, Fault> {
+        self.touch(rename.from.domain)?;
+        Ok(self.store.is_renaming(rename)?)
+    }
+
     /// Which of these are no links.
     pub fn free(&self, keys: &[Key]) -> Result<Vec<bool>, Fault> {
         keys.iter().try_for_each(|key| self.touch(key.domain()))?;
@@ -286,7 +370,11 @@ impl Reader<'_> {
     pub fn leading_to(&self, host: &str, after: &[u8]) -> Result<Leading, Fault> {
         let page = self.store.walk(after, WALK)?;
         let leads = |record: &[u8]| match record::decode(record).map(|versioned| versioned.state) {
-            Ok(State::Live(link)) => link.parts().target.place().is_some_and(|place| place.host == host),
+            Ok(State::Live(link)) => {
+                let parts = link.parts();
+                let mut targets = [Some(&parts.target), parts.expired_target.as_ref()].into_iter().flatten();
+                targets.any(|target| target.place().is_some_and(|place| place.host == host))
+            }
             _ => false,
         };
         let found = page.entries.iter().filter(|entry| leads(&entry.record));

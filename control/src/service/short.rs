@@ -46,6 +46,7 @@ impl BaseUrl {
 
 /// The address of a link; empty where nobody has said under which the default domain is found.
 pub fn url(base: Option<&BaseUrl>, domain: &str, code: &str) -> String {
+    let code = link::in_path(code);
     match (base, domain) {
         (None, "-") => String::new(),
         (None, domain) => format!("https://{domain}/{code}"),
@@ -72,6 +73,8 @@ mod tests {
             assert_eq!(at(base, domain), want, "{base} {domain}");
         }
         assert_eq!(url(None, "-", "a"), "");
+        // Letters as browsers send them, and the rest as it is: an edge decodes no more.
+        assert_eq!(url(None, "x.example", "b\u{fc}cher/(1):a"), "https://x.example/b%C3%BCcher/(1):a");
         assert_eq!(url(None, "x.example", "a"), "https://x.example/a");
         assert_eq!(BaseUrl::parse("https://GO.example/").unwrap().host(), "go.example");
     }

@@ -1,6 +1,6 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
-use super::Service;
+use super::{Service, name};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
 use journal::names;
@@ -9,6 +9,7 @@ use proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::{Info, Row, StoreFault};
+use store::wire;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -38,6 +39,10 @@ impl Watches {
 pub struct Watch {
     service: Arc<Service>,
     domain: DomainId,
+    /// What the domain is called, also once it is not there any more.
+    name: String,
+    /// Its end was read: nothing follows.
+    gone: bool,
     epoch: Epoch,
     /// The last change that was read.
     seq: Seq,
@@ -64,7 +69,9 @@ impl Service {
         caller: &Caller,
         request: &v1::WatchLinksRequest,
     ) -> Result<Watch, Fault> {
-        let domain = self.parent(caller, &request.parent).await?.id;
+        let name = name::parent(&request.parent, "parent")?;
+        let domain = self.domain(caller, &name).await?.id;
+        let name = name.as_str().to_owned();
         let place = self.watches.places.clone().try_acquire_owned().map_err(|_| Fault::Overloaded)?;
         let given = match request.revision.as_str() {
             "" => None,
@@ -80,7 +87,7 @@ impl Service {
                 (head.epoch, head.seq)
             }
         };
-        Ok(Watch { service: self.clone(), domain, epoch, seq, told: None, _place: place })
+        Ok(Watch { service: self.clone(), domain, name, gone: false, epoch, seq, told: None, _place: place })
     }
 
     /// The current history, if all changes behind `seq` of the given one are in it and in the log.
@@ -105,13 +112,17 @@ impl Watch {
     /// The next message, once there is one; `None` when control stops. Nothing is read ahead of it.
     ///
     /// # Errors
-    /// [`Fault::Resync`] when the history was replaced, or the watcher was so slow that the log was cut before it.
+    /// [`Fault::Resync`] when the history was replaced, or the watcher was so slow that the log was cut before it;
+    /// [`Fault::DomainNotFound`] when the domain was deleted.
     pub async fn next(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
         let service = self.service.clone();
         let (mut tail, mut stop) = (service.watches.tail.head(), service.watches.stop.clone());
         loop {
             if *stop.borrow() {
                 return Ok(None);
+            }
+            if self.gone {
+                return Err(Fault::DomainNotFound(names::domain(&self.name)));
             }
             let head = *tail.borrow_and_update();
             if head.epoch != self.epoch {
@@ -124,6 +135,8 @@ impl Watch {
             if let Some(last) = changes.last() {
                 self.seq = last.seq;
             }
+            let prefix = self.domain.prefix();
+            self.gone = changes.iter().any(|c| c.kind == ChangeKind::DOMAIN_GONE && c.key[..] == prefix);
             let own = changes.iter().filter_map(|change| self.told_of(change).transpose());
             let changes: Vec<_> = own.collect::<Result<_, _>>()?;
             let due = self.told.is_none_or(|(at, seq)| seq < self.seq && at.elapsed() >= PROGRESS);
@@ -132,7 +145,7 @@ impl Watch {
                 let revision = Position::revision(self.epoch, self.seq);
                 return Ok(Some(v1::WatchLinksResponse { changes, revision }));
             }
-            if head.epoch == self.epoch && self.seq < head.seq {
+            if self.gone || head.epoch == self.epoch && self.seq < head.seq {
                 continue;
             }
             tokio::select! {
@@ -167,7 +180,7 @@ impl Watch {
         let key = Key::from_bytes(&change.key).map_err(|e| wrong(&e))?;
         let told = v1::LinkChange {
             revision: Position::revision(self.epoch, change.seq),
-            name: names::link(&key, &self.service.reach.name(self.domain)),
+            name: names::link(&key, &self.name),
             ..v1::LinkChange::default()
         };
         if change.kind == ChangeKind::PURGE {
@@ -183,6 +196,7 @@ impl Watch {
     fn state(&self, key: Key, link: Link, version: Seq) -> v1::Link {
         let info = Info::default();
         let row = Row { key, version, link, info, create_time: 0, update_time: 0, delete_time: None };
-        v1::Link { create_time: None, update_time: None, ..self.service.shown(&row, self.epoch) }
+        let shown = self.service.with_address(wire::link(&row, &self.name, self.epoch));
+        v1::Link { create_time: None, update_time: None, ..shown }
     }
 }

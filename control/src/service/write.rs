@@ -1,19 +1,18 @@
 //! How a write is asked for, made and answered, whatever it writes.
 
 use super::claims::Pass;
+use super::write_request::{WriteOptions, WriteRequest};
 use super::{Service, fnv};
 use crate::bound::Bound;
 use crate::{Caller, Fault};
 use bytes::Bytes;
-use journal::{Item, Kind, Request, Retry, Verdict};
+use journal::{Field, Intent, Item, Kind, Request, Retry, Verdict};
 use link::{Epoch, Position, Seq};
 use prost::Message;
 use proto::v1;
+use record::Features;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::model::{By, StoreFault};
-
-/// Bytes of a request that writes one link.
-pub const REQUEST_BYTES: usize = 1024 * 1024;
 
 /// When a write is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,33 +31,19 @@ pub struct Asked {
     pass: Mutex<Option<Pass>>,
 }
 
-/// [`Asked`] of a request by its fields of the same names everywhere.
-macro_rules! asked {
-    ($caller:expr, $method:expr, $request:expr) => {
-        crate::service::write::Asked::new(
-            $caller,
-            $method,
-            ($request, crate::service::write::REQUEST_BYTES, "1 MiB in a request"),
-            (&$request.request_id, $request.ack, $request.validate_only),
-        )
-    };
-}
-pub(super) use asked;
-
 impl Asked {
-    /// Checks it. `limit` are bytes.
-    pub fn new(
-        caller: &Caller,
-        method: &'static str,
-        (request, limit, shown): (&impl Message, usize, &'static str),
-        (id, ack, only_check): (&str, i32, bool),
-    ) -> Result<Self, Fault> {
-        if request.encoded_len() > limit {
-            return Err(Fault::TooLarge(shown));
+    /// Checks what the request says.
+    ///
+    /// # Errors
+    /// The request is too large, or one of its options is none.
+    pub fn new<R: WriteRequest>(caller: &Caller, request: &R) -> Result<Self, Fault> {
+        if request.encoded_len() > R::SIZE.bytes {
+            return Err(Fault::TooLarge(R::SIZE.shown));
         }
+        let WriteOptions { request_id: id, ack, validate_only } = request.options();
         let ack = match v1::Ack::try_from(ack) {
             Err(_) => return Err(Fault::invalid("ack", "is none that this server knows")),
-            Ok(_) if only_check => Ack::OnlyCheck,
+            Ok(_) if validate_only => Ack::OnlyCheck,
             Ok(v1::Ack::Unspecified | v1::Ack::Durable) => Ack::Durable,
             Ok(v1::Ack::Propagated) => Ack::Propagated,
         };
@@ -68,12 +53,12 @@ impl Asked {
         let (principal, request_id) = (caller.principal.clone(), caller.request_id.clone());
         let retry = (!id.is_empty()).then(|| Retry {
             principal: principal.to_string(),
-            method,
+            method: R::METHOD,
             id: id.to_owned(),
             hash: fnv(&request.encode_to_vec()).to_be_bytes(),
         });
         Ok(Self {
-            by: By { principal, method, request_id },
+            by: By { principal, method: R::METHOD, request_id },
             retry,
             ack,
             bound: caller.bound.clone(),
@@ -107,6 +92,9 @@ impl Service {
         items: Vec<Item>,
         kind: Kind,
     ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
+        for (at, item) in items.iter().enumerate() {
+            self.known_everywhere(asked, needed(&item.intent)).map_err(|fault| (at, fault))?;
+        }
         let (whole, view) = (|fault: Fault| (0, fault), self.reach.within(&asked.bound));
         let mut request = Request { items, kind, by: Some(asked.by.clone()), retry: asked.retry.clone() };
         if asked.ack == Ack::OnlyCheck {
@@ -126,6 +114,15 @@ impl Service {
             answer.propagation = Some(self.sessions.propagated(done.epoch, last).await);
         }
         Ok(answer)
+    }
+
+    /// Refuses what an edge that follows does not know; from here on none is let in that does not.
+    ///
+    /// # Errors
+    /// [`Fault::EdgeTooOld`]
+    pub(super) fn known_everywhere(&self, asked: &Asked, needed: Features) -> Result<(), Fault> {
+        let gate = &self.sessions.gate;
+        if asked.ack == Ack::OnlyCheck { gate.check(needed) } else { gate.take(needed) }
     }
 
     /// The answer that the verdicts of one request make.
@@ -151,6 +148,27 @@ impl Service {
             }
         }
         Ok(v1::BatchLinksResponse { links, propagation: None })
+    }
+}
+
+/// What edges have to know of the link that this makes, as far as it says so itself: what comes back is looked at where it
+/// is read.
+pub(super) fn needed(intent: &Intent) -> Features {
+    match intent {
+        Intent::Create(draft) | Intent::Restore { draft, .. } | Intent::Import { draft, .. } => {
+            Features::of_link(&draft.link.as_ref())
+        }
+        Intent::Update { fields, .. }
+            if fields.iter().any(|field| matches!(field, Field::ExpiredTarget(Some(_)))) =>
+        {
+            Features::EXPIRED_TARGET
+        }
+        Intent::Update { .. }
+        | Intent::Delete { .. }
+        | Intent::Undelete { .. }
+        | Intent::Purge { .. }
+        | Intent::Block { .. }
+        | Intent::Lift { .. } => Features::default(),
     }
 }
 

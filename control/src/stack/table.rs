@@ -34,7 +34,7 @@ const OTHERS: [(&str, &str, u32, bool); 5] = [
 /// Bytes in front of a message over gRPC.
 const HEAD: usize = 5;
 
-/// The description of the API: it is at two paths of REST, and nobody needs a key for it.
+/// The description of the API: it is at three paths of REST, and nobody needs a key for it.
 static DESCRIPTION: Call =
     Call { name: "OpenApi", scope: None, weight: 0, streams: false, most: HEAD + SMALL_BYTES };
 
@@ -77,5 +77,5 @@ pub fn allowed(path: &str) -> String {
 }
 
 fn describes(path: &str) -> bool {
-    ["/openapi.json", "/docs"].contains(&path)
+    ["/openapi.json", "/docs", "/docs.js"].contains(&path)
 }

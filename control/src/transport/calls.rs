@@ -12,7 +12,9 @@ use crate::{Caller, Fault};
 use http::Uri;
 use prost::Message;
 use prost_reflect::DynamicMessage;
-use proto::v1::{self, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links};
+use proto::v1::{
+    self, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links, targets_server,
+};
 use std::pin::Pin;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -106,6 +108,8 @@ calls! {
         DeleteLink delete_link(DeleteLinkRequest) -> Link: service.delete;
         ListLinks list_links(ListLinksRequest) -> ListLinksResponse: service.list;
         CountLinks count_links(CountLinksRequest) -> CountLinksResponse: service.count;
+        ListTags list_tags(ListTagsRequest) -> ListTagsResponse: service.tags;
+        RenameTag rename_tag(RenameTagRequest) -> RenameTagResponse: service.rename_tag;
         CheckCode check_code(CheckCodeRequest) -> CheckCodeResponse: service.check_code;
         UndeleteLink undelete_link(UndeleteLinkRequest) -> Link: service.undelete;
         ListLinkHistory list_link_history(ListLinkHistoryRequest) -> ListLinkHistoryResponse: service.history;
@@ -147,6 +151,12 @@ calls! {
         GetDomain get_domain(GetDomainRequest) -> Domain: service.get_domain;
         ListDomains list_domains(ListDomainsRequest) -> ListDomainsResponse: service.list_domains;
         UpdateDomain update_domain(UpdateDomainRequest) -> Domain: service.update_domain;
+        DeleteDomain delete_domain(DeleteDomainRequest) -> Domain: service.delete_domain;
+    }
+    targets_server::Targets {
+        BlockTarget block_target(BlockTargetRequest) -> BlockedTarget: service.block_target;
+        UnblockTarget unblock_target(UnblockTargetRequest) -> BlockedTarget: service.unblock_target;
+        ListBlockedTargets list_blocked_targets(ListBlockedTargetsRequest) -> ListBlockedTargetsResponse: service.blocked_targets;
     }
     Edges {
         ListEdges list_edges(ListEdgesRequest) -> ListEdgesResponse: service.edges;
@@ -175,6 +185,8 @@ pub async fn router(
     let (links, imports) = (links(LINKS_BYTES), links(IMPORT_BYTES));
     let edges = edges.max_decoding_message_size(SMALL_BYTES);
     let domains = domains.max_decoding_message_size(SMALL_BYTES);
+    let targets =
+        v1::targets_server::TargetsServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
     let keys = v1::keys_server::KeysServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
     let feed = v1::feed_server::FeedServer::new(feed::Calls(feeder));
     let feed = feed.max_decoding_message_size(SMALL_BYTES);
@@ -182,6 +194,7 @@ pub async fn router(
     health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
     health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
+    health.set_serving::<v1::targets_server::TargetsServer<Calls>>().await;
     health.set_serving::<v1::keys_server::KeysServer<Calls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<feed::Calls>>().await;
     let others = [
@@ -197,7 +210,7 @@ pub async fn router(
     });
     let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
     let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
-    let routes = routes.add_service(keys).add_service(feed);
+    let routes = routes.add_service(keys).add_service(targets).add_service(feed);
     let router = routes.add_service(health_service).add_service(reflection).into_axum_router();
     let router = router.route_service(REFLECTION_BEFORE, before);
     Ok(router.route_service("/linkr.v1.Links/ImportLinks", imports))

@@ -8,6 +8,7 @@ mod linear_tests;
 pub mod openapi;
 mod problem;
 mod request;
+mod standing;
 
 pub use problem::problem;
 
@@ -21,6 +22,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use exposition::escaped;
 use prost_reflect::DynamicMessage;
 use proto::described::{Shape, shape};
 use proto::json::Json;
@@ -41,6 +43,7 @@ pub fn router(calls: Calls) -> Router {
     Router::new()
         .route("/openapi.json", get(openapi::served))
         .route("/docs", get(openapi::docs))
+        .route("/docs.js", get(openapi::script))
         .fallback(answer)
         .with_state(calls)
 }
@@ -56,7 +59,11 @@ async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
     } else {
         Some(body(route, request).await)
     };
-    let message = request::message(&caller, &found, &uri, &headers, body).await?;
+    let request::Said { message, set_by_server } =
+        request::message(&caller, &found, &uri, &headers, body).await?;
+    if !set_by_server.is_empty() {
+        standing::check(&calls, &caller, route, &message, set_by_server).await?;
+    }
     if route.call.gives_stream {
         return watch(&calls, &caller, &message).await;
     }
@@ -114,7 +121,7 @@ fn said(shape: &'static Shape, answer: &[u8], made: bool) -> Answered {
     let body = serde_json::to_vec(&json).map_err(|_| Fault::Internal)?;
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     if shape.member("etag").is_some() {
-        let (etag, location) = (json.text("etag"), format!("/v1/{}", json.text("name")));
+        let (etag, location) = (json.text("etag"), format!("/v1/{}", escaped(&json.text("name"))));
         if let (false, Ok(etag)) = (etag.is_empty(), HeaderValue::from_str(&etag)) {
             response.headers_mut().insert(header::ETAG, etag);
         }

@@ -16,7 +16,13 @@ use store::model::{KeyRow, Scopes};
 use tonic::Code;
 
 /// Calls that a key for some domains is never let into, whatever they carry.
-const SHUT: &[&str] = &["Feed/Follow", "Feed/Fetch"];
+const SHUT: &[&str] = &[
+    "Feed/Follow",
+    "Feed/Fetch",
+    "Targets/BlockTarget",
+    "Targets/UnblockTarget",
+    "Targets/ListBlockedTargets",
+];
 /// The states that a link of the other domain is in; the first is that there is none.
 const CODES: [&str; 5] = ["absent1", "live001", "embargo", "disable", "deleted"];
 /// What nobody may be told.

@@ -26,7 +26,10 @@ pub fn draft(target: &str) -> Draft {
         expire: Some(1_700_000_000_123),
         ..Terms::default()
     };
-    let parts = LinkParts::on(terms, Target::given(target, &[]).unwrap());
+    let parts = LinkParts {
+        expired_target: Some(Target::given("https://late.example/", &[]).unwrap()),
+        ..LinkParts::on(terms, Target::given(target, &[]).unwrap())
+    };
     let info = Info {
         title: "t".into(),
         tags: vec!["x".into(), "\"y\" é".into()],
@@ -40,7 +43,8 @@ pub fn draft(target: &str) -> Draft {
 /// With every field that there is.
 fn full() -> Draft {
     let draft = draft("https://a.example/?a=1#b");
-    Draft { info: Info { external_id: "CRM 17".into(), ..draft.info }, ..draft }
+    let info = Info { external_id: "CRM 17".into(), imported_clicks: u64::MAX, ..draft.info };
+    Draft { info, ..draft }
 }
 
 pub fn by(method: &'static str) -> By {
@@ -121,6 +125,24 @@ fn a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields(store: &dyn Rep
     assert!(store.list(&DOMAIN, b"", false, ALL).unwrap().rows.is_empty());
     let entries = store.walk(b"", ALL).unwrap().entries;
     assert_eq!(record::decode(&entries[0].record).unwrap().state, State::Deleted);
+}
+
+fn keys_are_in_the_order_of_their_bytes_whatever_letters_they_have(store: &dyn Repository) {
+    let codes = ["a", "b", "b+(1)", "b:x", "bz", "b\u{fc}", "b\u{fc}cher", "\u{4e16}\u{754c}", "\u{1f600}"];
+    let shuffled = codes.iter().rev().map(|code| create(code)).collect::<Vec<_>>();
+    store.commit(&shuffled, 1).unwrap();
+    let listed = |prefix: &str| {
+        let prefix = [&DOMAIN[..], prefix.as_bytes()].concat();
+        let rows = store.list(&prefix, b"", true, ALL).unwrap().rows;
+        rows.iter().map(|row| String::from_utf8(row.key.code().to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(""), codes);
+    assert_eq!(listed("b"), codes[1..7]);
+    assert_eq!(listed("b\u{fc}"), codes[5..7]);
+    let walked = store.walk(key("b\u{fc}").as_bytes(), ALL).unwrap().entries;
+    let walked: Vec<_> =
+        walked.iter().map(|entry| String::from_utf8(entry.key[4..].to_vec()).unwrap()).collect();
+    assert_eq!(walked, codes[6..]);
 }
 
 fn reads_keep_their_limits_and_go_on_behind_a_key(store: &dyn Repository) {
@@ -440,6 +462,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(a_group_is_numbered_densely_under_one_tag);
     with_fresh(a_group_that_changes_nothing_leaves_the_log_alone);
     with_fresh(a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields);
+    with_fresh(keys_are_in_the_order_of_their_bytes_whatever_letters_they_have);
     with_fresh(reads_keep_their_limits_and_go_on_behind_a_key);
     with_fresh(lists_narrow_by_what_codes_begin_with_and_go_by_time);
     with_fresh(a_retry_is_answered_for_48_hours);
@@ -449,9 +472,15 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(of_a_long_log_a_proof_stays_for_every_10_000th_change);
     with_fresh(a_tombstone_goes_through_the_log_after_30_days);
     with_fresh(super::domains::a_domain_is_a_change_of_the_log);
+    with_fresh(super::leads::a_store_gives_back_all_that_a_domain_says);
+    with_fresh(super::leads::a_store_finds_the_codes_that_end_in_punctuation);
     with_fresh(super::domains::a_write_of_a_domain_is_safe_to_repeat);
+    with_fresh(super::domains::a_domain_that_is_deleted_leaves_its_number);
+    with_fresh(super::domains::a_domain_keeps_its_files);
     super::audits::suite(&with_fresh);
     super::external_ids::suite(&with_fresh);
+    super::tags::suite(&with_fresh);
+    super::blocks::suite(&with_fresh);
     with_fresh(keys_are_kept_counted_and_revoked);
     with_fresh(what_changed_of_the_keys_is_read_and_no_more);
     with_fresh(a_closed_store_answers_nothing);

@@ -66,11 +66,17 @@ async fn every_row_of_the_table() {
         Fault::invalid("target", "x"),
         Fault::NotFound(String::new()),
         Fault::DomainNotFound(String::new()),
+        Fault::DomainInUse { name: String::new(), live: 1, until: None },
+        Fault::TagNotFound { tag: String::new(), domain: String::new() },
+        Fault::TagExists { tag: String::new(), domain: String::new() },
         Fault::KeyNotFound(String::new()),
         Fault::EdgeNotFound(String::new()),
         Fault::Exists(String::new()),
         Fault::CodeDeleted { name: String::new(), until: 0 },
         Fault::ExternalIdTaken { id: String::new(), name: String::new() },
+        Fault::EdgeTooOld { edge: String::new(), lacks: String::new() },
+        Fault::TargetBlocked { field: "target", host: String::new() },
+        Fault::TargetNotBlocked(String::new()),
         Fault::EtagMismatch,
         Fault::IdempotencyMismatch,
         Fault::NotFound(String::new()).in_batch(1, ""),
@@ -117,6 +123,34 @@ async fn check(fault: &Fault) {
                 bench.rest("GET /v1/domains/other.example/links/a", &[], Value::Null).await,
             )
         }
+        Fault::DomainInUse { .. } => {
+            let mut domains = v1::domains_client::DomainsClient::new(bench.world.channel().await);
+            let request = v1::CreateDomainRequest { domain_id: "b.example".into(), ..Default::default() };
+            domains.create_domain(request).await.unwrap();
+            let link = v1::CreateLinkRequest {
+                parent: "domains/b.example".into(),
+                ..create("x", "https://a.example.org/")
+            };
+            links.create_link(link).await.unwrap();
+            let request = v1::DeleteDomainRequest { name: "domains/b.example".into(), ..Default::default() };
+            (
+                domains.delete_domain(request).await.unwrap_err(),
+                bench.rest("DELETE /v1/domains/b.example", &[], Value::Null).await,
+            )
+        }
+        Fault::TagNotFound { .. } | Fault::TagExists { .. } => {
+            let tag = if matches!(fault, Fault::TagNotFound { .. }) { "none" } else { "x" };
+            let tags = vec!["x".to_owned(), "y".to_owned()];
+            let link = Some(v1::Link { tags, ..to("https://a.example/") });
+            links.create_link(v1::CreateLinkRequest { link, ..create("tagged", "") }).await.unwrap();
+            let (tag, new_tag) = (tag.to_owned(), "y".to_owned());
+            let body = json!({ "tag": tag, "new_tag": new_tag });
+            let request = v1::RenameTagRequest { tag, new_tag, ..Default::default() };
+            (
+                links.rename_tag(request).await.unwrap_err(),
+                bench.rest("POST /v1/tags:rename", &[], body).await,
+            )
+        }
         Fault::Forbidden(_) | Fault::Unauthenticated(_) | Fault::RateLimited(_) => {
             unreachable!("no key is asked for in this world: see keys.rs")
         }
@@ -141,8 +175,37 @@ async fn check(fault: &Fault) {
                 bench.rest("DELETE /v1/edges/none", &[], Value::Null).await,
             )
         }
+        Fault::EdgeTooOld { .. } => {
+            let mut edge = super::features::knowing("old", 0);
+            let _stream = super::features::follows(&bench.world, &mut edge).await;
+            let mut request = create("a", "https://a.example/");
+            request.link.get_or_insert_default().expired_target = "https://late.example/".into();
+            let late = json!({"expired_target": "https://late.example/"});
+            (
+                links.create_link(request).await.unwrap_err(),
+                bench.rest("PATCH /v1/links/taken", &[], late).await,
+            )
+        }
         Fault::EdgeConnected(_) | Fault::EdgeFresh(_) => {
             unreachable!("no edge is here: see edges.rs")
+        }
+        Fault::TargetBlocked { .. } => {
+            let mut targets = v1::targets_client::TargetsClient::new(bench.world.channel().await);
+            let block = v1::BlockTargetRequest { host: "evil.example".into(), ..Default::default() };
+            targets.block_target(block).await.unwrap();
+            let body = json!({"code": "b", "target": "https://evil.example/"});
+            (
+                links.create_link(create("b", "https://evil.example/")).await.unwrap_err(),
+                bench.rest("POST /v1/links", &[], body).await,
+            )
+        }
+        Fault::TargetNotBlocked(_) => {
+            let mut targets = v1::targets_client::TargetsClient::new(bench.world.channel().await);
+            let request = v1::UnblockTargetRequest { host: "evil.example".into() };
+            (
+                targets.unblock_target(request).await.unwrap_err(),
+                bench.rest("DELETE /v1/blocks/evil.example", &[], Value::Null).await,
+            )
         }
         Fault::Exists(_) => (
             links.create_link(create("taken", "https://b.example/")).await.unwrap_err(),

@@ -20,6 +20,8 @@ pub struct Edge {
     pub resets: usize,
     pub pages: usize,
     pub proof: Option<Proof>,
+    /// What it knows of the features of records: as one of today unless a test says otherwise.
+    pub features: u64,
     incarnation: u64,
 }
 
@@ -58,13 +60,15 @@ impl Edge {
 
     pub fn named(name: &str, incarnation: u64) -> Self {
         let follower = Follower::new(name.into(), incarnation);
-        Self { follower, held: BTreeMap::new(), resets: 0, pages: 0, proof: None, incarnation }
+        let features = record::Features::KNOWN.0;
+        Self { follower, held: BTreeMap::new(), resets: 0, pages: 0, proof: None, features, incarnation }
     }
 
     pub fn hello(&mut self) -> v1::Hello {
         let hello = self.follower.hello(self.follower.applied(), self.proof);
         v1::Hello {
             protocol: feed::PROTOCOL,
+            features: self.features,
             edge: hello.edge,
             incarnation: self.incarnation,
             epoch: hello.position.map(|position| proto::epoch_to_wire(position.epoch)),

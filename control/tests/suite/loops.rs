@@ -183,3 +183,32 @@ async fn only_the_version_that_was_looked_at_comes_back() {
     assert_eq!((status, &told["reason"]), (404, &json!("NOT_FOUND")), "{told}");
     world.stop().await;
 }
+
+/// Where visitors come in is ours by `--base-url` as well, over whatever scheme and port, and also what a domain answers
+/// instead of a 404.
+#[tokio::test]
+async fn a_target_where_visitors_come_in_is_a_loop() {
+    let folder = Folder::new();
+    let config = control::Config {
+        base_url: Some(control::BaseUrl::parse("https://go.b\u{fc}cher.example/s").unwrap()),
+        own_hosts: Vec::new(),
+        ..super::world::config(folder.db())
+    };
+    let store = std::sync::Arc::new(store::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
+    let world = World::with(folder, store, config).await;
+    for target in [
+        "https://go.b\u{fc}cher.example/s/x",
+        "https://go.xn--bcher-kva.example/s/x",
+        "http://GO.xn--bcher-kva.example.:8080/x",
+        "https://go.xn--bcher-kva.example",
+    ] {
+        let (status, told) = call(&world, "POST /v1/links", json!({"code": "x", "target": target})).await;
+        assert_eq!((status, &told["field"]), (400, &json!("target")), "{target}: {told}");
+        let lead = json!({"domain": "a.example", "not_found": target});
+        let (status, told) = call(&world, "POST /v1/domains", lead).await;
+        assert_eq!((status, &told["field"]), (400, &json!("not_found")), "{target}: {told}");
+    }
+    let elsewhere = json!({"code": "x", "target": "https://xn--bcher-kva.example/x"});
+    assert_eq!(call(&world, "POST /v1/links", elsewhere).await.0, 201);
+    world.stop().await;
+}

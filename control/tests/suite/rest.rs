@@ -17,7 +17,9 @@ async fn a_link_through_its_life() {
         let got = world.rest(&format!("GET {path}"), Value::Null).await;
         assert_eq!((got.status.as_u16(), got.body), (200, made.body.clone()));
     }
-    let patch = json!({"max_age": 60, "status": 308, "title": "t", "etag": "\"1\"", "revision": "x"});
+    let patch = json!({"max_age": 60, "status": 308, "title": "t", "etag": "\"1\""});
+    let other = world.rest("PATCH /v1/links/a/b", json!({"title": "t", "revision": "x"})).await;
+    assert_eq!((other.status.as_u16(), &other.body["field"]), (400, &json!("revision")));
     let changed = world.rest("PATCH /v1/links/a/b", patch.clone()).await;
     assert_eq!((changed.status.as_u16(), &changed.body["max_age"]), (200, &json!(60)));
     assert_eq!(changed.body["target"], "https://a.example/");

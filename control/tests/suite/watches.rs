@@ -213,3 +213,30 @@ async fn json_lines_over_rest() {
     world.stop().await;
     assert_eq!(stream.read_line(&mut String::new()).await.unwrap_or(0).min(2), 2, "the end of the chunks");
 }
+
+/// Found by reading: what a slow watcher was told of a domain that was deleted meanwhile had the default one's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_with_its_domain() {
+    super::domains::over_both(async |world| {
+        let call = async |request: &str, body| super::domains::call(world, request, body).await.0;
+        let none = || serde_json::Value::Null;
+        assert_eq!(call("POST /v1/domains", serde_json::json!({"domain": "a.example"})).await, 201);
+        let request = v1::WatchLinksRequest { parent: "domains/a.example".into(), ..Default::default() };
+        let mut watched = world.links().await.watch_links(request).await.unwrap().into_inner();
+        watched.message().await.unwrap().unwrap();
+        let link = serde_json::json!({"code": "x", "target": "https://one.example/"});
+        assert_eq!(call("POST /v1/domains/a.example/links", link).await, 201);
+        assert_eq!(call("DELETE /v1/domains/a.example/links/x", none()).await, 200);
+        assert_eq!(call("DELETE /v1/domains/a.example?purge_deleted=true", none()).await, 200);
+        let mut names = Vec::new();
+        let why = loop {
+            match watched.message().await {
+                Ok(message) => names.extend(message.unwrap().changes.into_iter().map(|change| change.name)),
+                Err(why) => break why,
+            }
+        };
+        assert_eq!(names, ["domains/a.example/links/x"; 3], "made, deleted, purged");
+        assert_eq!(why.get_error_details().error_info().unwrap().reason, "DOMAIN_NOT_FOUND");
+    })
+    .await;
+}

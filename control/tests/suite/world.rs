@@ -6,20 +6,23 @@ use control::{Config, Metrics, Running};
 use exposition::{Format, Registry};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
+use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request as Write};
-use link::{Change, DomainId, Epoch, Key, Position, Seq};
+use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
 use proto::v1::{self, feed_client::FeedClient, links_client::LinksClient};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use store::model::{By, DomainRow, KeyRow, Row, StoreFault};
+use store::port::blocks::{BlockRows, LedTo, Place};
 use store::port::domains::{DomainCommitted, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, Listed, Moment, Noted, Repository,
-    SessionRow, Tidied, Time, Traced, Walked, Who,
+    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
+    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
 };
 use store::sqlite::{Options, Sqlite};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -239,7 +242,7 @@ pub struct Mood {
     pub no_sessions: bool,
     /// A change that is missing from the log.
     pub hole: Option<Seq>,
-    /// What another control writes right after the next read of a link.
+    /// What another control writes right after the next read of a link, or of links with a tag.
     pub between: Vec<Write>,
 }
 
@@ -448,9 +451,96 @@ impl DomainRows for Moody {
         self.inner.domains_version()
     }
 
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
+        self.check()?;
+        self.inner.last_domain_gone()
+    }
+
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
         self.check()?;
         self.inner.write_domain(item, now)
+    }
+}
+
+impl Tags for Moody {
+    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+        let listed = self.inner.tagged(tag, prefix, after, limit)?;
+        let between = std::mem::take(&mut self.mood.lock().unwrap().between);
+        if !between.is_empty() {
+            self.inner.commit(&between, 1)?;
+        }
+        Ok(listed)
+    }
+
+    fn newest_tagged(
+        &self,
+        tag: &LinkTag,
+        time: Time,
+        behind: (i64, &[u8]),
+        limit: Limit,
+    ) -> Result<Listed, StoreFault> {
+        self.inner.newest_tagged(tag, time, behind, limit)
+    }
+
+    fn count_tagged(&self, tag: &LinkTag, most: usize) -> Result<Option<u64>, StoreFault> {
+        self.inner.count_tagged(tag, most)
+    }
+
+    fn tags(
+        &self,
+        domain: DomainId,
+        prefix: &str,
+        after: &str,
+        limit: TagLimit,
+    ) -> Result<Option<TagPage>, StoreFault> {
+        self.inner.tags(domain, prefix, after, limit)
+    }
+
+    fn is_renaming(&self, rename: &TagRename) -> Result<bool, StoreFault> {
+        self.inner.is_renaming(rename)
+    }
+
+    fn note_renaming(&self, rename: &TagRename, ends: bool) -> Result<(), StoreFault> {
+        self.inner.note_renaming(rename, ends)
+    }
+}
+
+impl BlockRows for Moody {
+    fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
+        self.inner.blocked(asked)
+    }
+
+    fn blocks(&self, after: &str, most: usize) -> Result<Vec<BlockRow>, StoreFault> {
+        self.inner.blocks(after, most)
+    }
+
+    fn block(&self, host: &TargetHost) -> Result<Option<BlockRow>, StoreFault> {
+        self.inner.block(host)
+    }
+
+    fn unfinished_blocks(&self) -> Result<Vec<BlockRow>, StoreFault> {
+        self.inner.unfinished_blocks()
+    }
+
+    fn write_block(&self, item: &BlockItem, now: i64) -> Result<BlockVerdict, StoreFault> {
+        self.check()?;
+        self.inner.write_block(item, now)
+    }
+
+    fn count_led_to(&self, host: &TargetHost) -> Result<u64, StoreFault> {
+        self.inner.count_led_to(host)
+    }
+
+    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+        self.inner.led_to(host, after, most)
+    }
+
+    fn not_indexed(&self, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.inner.not_indexed(after, most)
+    }
+
+    fn kept_by(&self, host: &TargetHost, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
+        self.inner.kept_by(host, after, most)
     }
 }
 

@@ -8,8 +8,8 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use futures_channel::oneshot;
 use hot::{
-    Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Policy, Source, Stamp, Step, Tier, Turn,
-    View, key_of,
+    Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Place, Policy, Source, Stamp, Step,
+    Tier, Turn, View, key_of,
 };
 use link::{Class, Position, Seq};
 use serde_json::{Value, json};
@@ -18,6 +18,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 type Refused = (StatusCode, String);
+
+/// What the set or a tier knows of the version that is answered.
+#[derive(Clone, Copy)]
+struct KnownVersion {
+    version: Seq,
+    as_of: Seq,
+    class: Class,
+}
 
 /// Answers `?path=/code`, with `&host=` and `&method=` if need be.
 pub async fn explain(
@@ -38,7 +46,7 @@ pub async fn explain(
                 let told = answer.told();
                 let policy = turn.domains.site(miss.key.domain()).policy(turn.policy);
                 let class = told.value.map(|value| class(value.found(), policy));
-                known = class.map(|class| (told.version, told.as_of, class));
+                known = class.map(|class| KnownVersion { version: told.version, as_of: told.as_of, class });
                 hot::finish(&miss, Asked::Told(Source::Origin, &told), &mut out, turn)
             }
             Told::Unavailable => hot::finish(&miss, Asked::Nobody, &mut out, turn),
@@ -83,13 +91,13 @@ async fn ask(shared: &Shared, miss: &Miss) -> Told {
     }
 }
 
-/// `known`: version, as_of and class, if a tier was asked and said so.
+/// `known`: what a tier said, if one was asked and said it.
 fn describe(
     shared: &Shared,
     request: &str,
     mut counts: Counts,
     answer: &str,
-    known: Option<(Seq, Seq, Class)>,
+    known: Option<KnownVersion>,
 ) -> Value {
     let mut outcome = Outcome::Refused;
     let tier = counts.tier;
@@ -98,8 +106,9 @@ fn describe(
     let field = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let revision = field("X-Linkr-Revision");
     let version = revision.and_then(Position::parse_revision).map(|(_, seq)| seq);
-    let known =
-        known.or_else(|| held(shared, request)).filter(|(of, ..)| version.is_none_or(|own| own == *of));
+    let known = known.or_else(|| held(shared, request));
+    let known = known.filter(|known| version.is_none_or(|own| own == known.version));
+    let place = place(shared, request, outcome, field("Location").is_some()).unwrap_or_default();
     let freshness = shared.set.freshness(sys::boottime_ms());
     let staleness_ms = field("X-Linkr-Staleness-Ms").and_then(|ms| ms.parse().ok()).or(freshness.stale_ms());
     let fresh = match tier {
@@ -109,25 +118,70 @@ fn describe(
     };
     json!({
         "outcome": outcome.label(),
+        "by": place.by,
+        "domain": place.domain,
+        "code": place.code,
         "tier": tier.label(),
         "fresh": fresh,
         "blind": freshness.is_blind(),
         "staleness_ms": staleness_ms,
         "version": version,
         "revision": revision,
-        "as_of": known.map(|(_, as_of, _)| as_of),
-        "class": known.map(|(.., class)| if class == Class::Strict { "strict" } else { "normal" }),
+        "as_of": known.map(|known| known.as_of),
+        "class": known.map(|known| if known.class == Class::Strict { "strict" } else { "normal" }),
         "response": without_debug(answer),
     })
 }
 
-/// Version, as_of and class of what memory holds for this request's code.
-fn held(shared: &Shared, request: &str) -> Option<(Seq, Seq, Class)> {
+/// Where a request belongs, and what made its answer.
+#[derive(Default)]
+struct Belongs {
+    /// The domain of its host.
+    domain: Option<String>,
+    /// The code that is looked up for its path.
+    code: Option<String>,
+    /// The field that says where the answer leads instead of a target of a link, or what it is.
+    by: Option<String>,
+}
+
+/// `led`: the answer leads somewhere.
+fn place(shared: &Shared, request: &str, outcome: Outcome, led: bool) -> Option<Belongs> {
+    let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
+    let domains = View::new(Arc::clone(&shared.domains));
+    let (Place::Claimed(site) | Place::Hostless(site) | Place::Unclaimed(site)) = domains.place(head.host)
+    else {
+        return None;
+    };
+    let entries = shared.domains.dump();
+    let name = entries.iter().find(|entry| entry.id == site.id).map(|entry| entry.told.name().clone());
+    let name = name.unwrap_or_default();
+    let key = key_of(&head, &domains);
+    let own = |held: Held<'_>| matches!(held.found, Found::Live(link) if link.expired_target.is_some());
+    let is_own = || key.as_ref().is_some_and(|key| shared.set.look_up(key.as_bytes(), own));
+    let of_domain = |field: &str| Some(format!("{field} of domains/{}", name.as_str()));
+    let by = match outcome {
+        Outcome::Root => of_domain("root_target"),
+        Outcome::Expired if is_own() => Some("expired_target of the link".into()),
+        Outcome::Expired => of_domain("expired_target"),
+        Outcome::NotFound if led => of_domain("not_found"),
+        Outcome::Reserved if head.path == b"robots.txt" && site.robots.is_some() => of_domain("robots"),
+        _ => None,
+    };
+    let code = key.as_ref().map(|key| String::from_utf8_lossy(key.code()).into_owned());
+    Some(Belongs { domain: Some(name.as_str().to_owned()), code, by })
+}
+
+/// What memory holds for this request's code.
+fn held(shared: &Shared, request: &str) -> Option<KnownVersion> {
     let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
     let domains = View::new(Arc::clone(&shared.domains));
     let key = key_of(&head, &domains)?;
     let policy = domains.site(key.domain()).policy(Policy::default());
-    let of = |held: Held<'_>| (held.version, held.as_of, class(held.found, policy));
+    let of = |held: Held<'_>| KnownVersion {
+        version: held.version,
+        as_of: held.as_of,
+        class: class(held.found, policy),
+    };
     Some(shared.set.look_up(key.as_bytes(), of))
 }
 

@@ -9,7 +9,7 @@ use crate::snapshot::{Group, Standing};
 use crate::sys;
 use feed::{Effect, Entry, Event, Follower, Proof};
 use hot::{Fill, Fork, Loading, Stored};
-use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use proto::client::Why;
 use proto::v1;
 use std::sync::Arc;
@@ -102,7 +102,12 @@ struct LetIn {
 }
 
 /// Changes with everything that a stream is good for.
-type Progress = (u64, u64, Option<u64>);
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    applied: u64,
+    pages: u64,
+    fresh_as_of: Option<u64>,
+}
 
 struct Driver {
     follower: Follower,
@@ -200,7 +205,11 @@ impl Driver {
     }
 
     fn progress(&self) -> Progress {
-        (self.follower.applied(), self.pages, self.follower.fresh_as_of())
+        Progress {
+            applied: self.follower.applied(),
+            pages: self.pages,
+            fresh_as_of: self.follower.fresh_as_of(),
+        }
     }
 
     /// Says that control is followed again, once the stream has lived for a while and was of use.
@@ -216,7 +225,7 @@ impl Driver {
         let hello = self.follower.hello(self.shared.set.seen(), self.shared.feed.proof());
         v1::Hello {
             protocol: feed::PROTOCOL,
-            features: 0,
+            features: record::Features::KNOWN.0,
             edge: hello.edge,
             incarnation: hello.incarnation,
             epoch: hello.position.map(|position| proto::epoch_to_wire(position.epoch)),
@@ -416,6 +425,13 @@ fn apply(shared: &Shared, change: &Change) -> Fill {
         ChangeKind::DOMAIN => {
             if let Some(entry) = records::domain(shared, &change.key, &change.record, change.seq) {
                 shared.domains.apply(entry);
+            }
+            shared.set.pass(change.seq);
+            Fill::Accepted
+        }
+        ChangeKind::DOMAIN_GONE => {
+            if let Some(id) = DomainId::of_entry(&change.key) {
+                shared.domains.remove(id, change.seq);
             }
             shared.set.pass(change.seq);
             Fill::Accepted

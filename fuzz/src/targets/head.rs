@@ -2,9 +2,14 @@
 
 use super::heads::Verdict;
 use super::{leads_somewhere_safe, pieces, responses};
-use hot::{Asked, Conversation, Counts, Parsed, Policy, Set, Stamp, Step, Stored, Turn, View, finish, parse};
-use link::{Class, Epoch, Link, LinkParts, Position, QueryPolicy, Target, Terms};
-use std::sync::OnceLock;
+use hot::{
+    Asked, Conversation, Counts, DomainEntry, Domains, Parsed, Policy, Rules, Set, Stamp, Step, Stored, Turn,
+    View, finish, parse,
+};
+use link::{
+    Class, DomainId, DomainRules, Endings, Epoch, Link, LinkParts, Position, QueryPolicy, Target, Terms,
+};
+use std::sync::{Arc, OnceLock};
 
 /// Of longer data not every prefix is looked at: that would be quadratic.
 const SHORT: usize = 600;
@@ -31,7 +36,7 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
     static STAMP: OnceLock<Stamp> = OnceLock::new();
     let stamp = STAMP.get_or_init(|| Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT"));
     let (mut conversation, mut counts) = (Conversation::default(), Counts::default());
-    let mut domains = View::new(std::sync::Arc::default());
+    let mut domains = View::new(Arc::clone(domains()));
     let (mut buffer, mut out) = (Vec::new(), Vec::new());
     for piece in pieces {
         buffer.extend_from_slice(piece);
@@ -69,6 +74,26 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
 
 const NOW: u64 = 1_000_000;
 
+/// The default domain with all that it can say of an answer; its case is not folded.
+fn domains() -> &'static Arc<Domains> {
+    static DOMAINS: OnceLock<Arc<Domains>> = OnceLock::new();
+    DOMAINS.get_or_init(|| {
+        let target = |text: &str| Some(Target::stored(text.as_bytes()).unwrap());
+        let rules = DomainRules {
+            root_target: target("https://root.example/?{query}"),
+            not_found: target("https://lost.example/{path}?from={path}&{query}#{path}"),
+            expired_target: target("https://late.example/{path}"),
+            endings: Endings { trailing_slash: true, punctuation: true },
+            robots: Some("User-agent: *\n".into()),
+            ..DomainRules::default()
+        };
+        let (told, record) = (Rules::All(rules), Arc::default());
+        let domains = Domains::default();
+        domains.apply(DomainEntry { id: DomainId::DEFAULT, as_of: 1, version: 1, told, record });
+        Arc::new(domains)
+    })
+}
+
 /// A link of each kind.
 fn set() -> &'static Set {
     static SET: OnceLock<Set> = OnceLock::new();
@@ -81,6 +106,8 @@ fn set() -> &'static Set {
             leads_somewhere_safe(&link.as_ref());
             Stored::Live(link)
         };
+        let target = Target::stored(b"https://a.example/").unwrap();
+        let late = Link::new(LinkParts::on(Terms { expire: Some(-1), ..Terms::default() }, target)).unwrap();
         let links = [
             ("abc", link("https://a.example/", QueryPolicy::Drop, Class::Inherit)),
             ("q/a", link("https://a.example/?x=1#f", QueryPolicy::Append, Class::Inherit)),
@@ -88,6 +115,7 @@ fn set() -> &'static Set {
             ("strict", link("https://s.example/", QueryPolicy::Drop, Class::Strict)),
             ("gone", Stored::Deleted),
             ("broken", Stored::Quarantined),
+            ("late", Stored::Live(late)),
         ];
         for (seq, (code, stored)) in links.into_iter().enumerate() {
             set.apply(&[b"\0\0\0\0", code.as_bytes()].concat(), seq as u64 + 1, Some(&stored));
@@ -107,6 +135,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         get("HEAD /q/a?y=2 HTTP/1.1", "X-Request-Id: a.b-c_1\r\nConnection: close\r\n"),
         get("GET http://go.test:80/q/o?x HTTP/1.1", "X-Linkr-Debug: 1\r\nX-Linkr-Min-Revision: 1-7-9\r\n"),
         get("OPTIONS * HTTP/1.1", "Content-Length: 0\r\n"),
+        get("GET /abc/).?x HTTP/1.1", ""),
+        get("GET /late%E2%80%9D HTTP/1.1", ""),
+        get("GET /a&b%20;?y=\u{e9} HTTP/1.1", ""),
+        get("GET /robots.txt HTTP/1.1", ""),
         get("POST /gone HTTP/1.1", "Content-Length: 5\r\n"),
         get("GET /strict HTTP/1.1", "Transfer-Encoding: chunked\r\n"),
         get("CONNECT go.test:443 HTTP/1.1", "Transfer_Encoding: x\r\n"),

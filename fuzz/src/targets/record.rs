@@ -8,8 +8,8 @@ use bytes::Bytes;
 use feed::relay::{self, Copied, Question, Shard};
 use hot::Stored;
 use link::{
-    Class, Domain, DomainRules, Key, Link, LinkParts, Position, QueryPolicy, State, Status, Target, Terms,
-    Versioned,
+    Class, Domain, DomainRules, Endings, File, Files, Key, Link, LinkParts, Position, QueryPolicy, State,
+    Status, Target, Terms, Versioned, Visit, fill, placeholders,
 };
 
 pub fn run(data: &[u8]) {
@@ -51,10 +51,24 @@ fn domain(data: &[u8]) {
     if let Ok((version, rules)) = decode_domain(data) {
         assert_eq!(encode_domain(version, &rules), data);
         assert_eq!(name.as_ref(), Some(&rules.name));
-        assert!(rules.not_found.is_none_or(|target| Target::stored(target.as_bytes()).is_ok()));
+        assert!(rules.targets().all(|(_, target)| Target::stored(target.as_bytes()).is_ok()));
+        filled(&rules);
     }
     if let Some(name) = name {
         assert_eq!(Domain::new(name.as_str()).as_ref(), Ok(&name));
+    }
+}
+
+/// Whatever a visitor asks for: the host stays, and the address can stand in a field.
+fn filled(rules: &DomainRules) {
+    let visit = Visit { path: b"a/%2e%2e/\xff\"<&=", query: Some(b"b=\xfe&c") };
+    for (_, target) in rules.targets() {
+        let mut out = Vec::new();
+        fill(target.as_bytes(), visit, &mut out);
+        assert!(Target::stored(&out).is_ok(), "{}", out.escape_ascii());
+        if placeholders(target) != Ok(true) && placeholders(target).is_ok() {
+            assert_eq!(out, target.as_bytes());
+        }
     }
 }
 
@@ -116,7 +130,8 @@ fn made(data: &[u8]) {
             not_before: is(2).then(|| number(8)),
             expire: is(3).then(|| number(16)),
         },
-        unknown: if is(4) { [5, 0, 1, head[5], 9, 0, 0].into() } else { Box::default() },
+        expired_target: is(7).then(|| target.clone()),
+        unknown: if is(4) { [251, 0, 1, head[5], 253, 0, 0].into() } else { Box::default() },
     };
     let version = number(8) as u64 >> 16;
     if let Ok(link) = Link::new(parts) {
@@ -130,11 +145,24 @@ fn made(data: &[u8]) {
             fold_case: is(5),
             strict_hosts: is(6),
             class: Class::ALL[usize::from(head[4]) % 3],
-            not_found: is(7).then_some(target),
-            unknown: if is(4) { [3, 0, 1, head[5], 9, 0, 0].into() } else { Box::default() },
+            root_target: is(0).then(|| target.clone()),
+            not_found: is(7).then(|| target.clone()),
+            expired_target: is(1).then_some(target),
+            endings: Endings { trailing_slash: is(2), punctuation: is(3) },
+            query: QueryPolicy::ALL[usize::from(head[3]) % 3],
+            robots: is(5).then(|| format!("User-agent: {}", head[6]).into()),
+            files: if is(2) { files(head[6], &text) } else { Files::default() },
+            unknown: if is(4) { [251, 0, 1, head[5], 253, 0, 0].into() } else { Box::default() },
         };
         assert_eq!(decode_domain(&encode_domain(version, &rules)), Ok((version, rules)));
     }
+}
+
+/// Some files of this content.
+fn files(count: u8, content: &[u8]) -> Files {
+    let path = |n: u8| if n == 0 { "favicon.ico".into() } else { format!(".well-known/{n}").into() };
+    let file = |n| File { path: path(n), content_type: "text/plain".into(), content: content.into() };
+    Files::new((0..count % 17).map(file).collect()).unwrap_or_default()
 }
 
 /// Records of each kind, and what lies in Redis.
@@ -149,12 +177,24 @@ pub fn seeds() -> Vec<Vec<u8>> {
             expire: Some(1_700_000_000_000),
             ..Terms::default()
         },
-        unknown: [5, 0, 1, 9, 7, 0, 0].into(),
+        expired_target: Some(target.clone()),
+        unknown: [251, 0, 1, 9, 253, 0, 0].into(),
         ..LinkParts::to(target.clone())
     });
     let full = State::Live(full.unwrap());
     let name = Domain::new("go.example").unwrap();
-    let rules = DomainRules { name, not_found: Some(target), ..DomainRules::default() };
+    let filled = Target::stored(b"https://a.example/{path}?{query}").unwrap();
+    let rules = DomainRules {
+        name,
+        root_target: Some(target),
+        not_found: Some(filled.clone()),
+        expired_target: Some(filled),
+        endings: Endings { trailing_slash: true, punctuation: true },
+        query: QueryPolicy::Append,
+        robots: Some("User-agent: *".into()),
+        files: files(2, b"x"),
+        ..DomainRules::default()
+    };
     let at = Position { epoch: link::Epoch { counter: 1, random: 7 }, seq: 9, tag: 3 };
     let position = Copied { at, copy: 5 }.encode();
     let value = relay::value(9, &encode(8, &plain));

@@ -3,7 +3,7 @@
 //! ```text
 //! length, and how often it was asked for: see [`Thin`]
 //! 0  version u48 · 6 as_of less version u24 · 9 generation u16 · 11 key length u8 · 12 flags u16
-//!    key · max_age u32? · not_before i64? · expire i64? · target
+//!    key · max_age u32? · not_before i64? · expire i64? · (length u16 · target once it has expired)? · target
 //! ```
 //!
 //! Nothing is wider than it must be: a byte here is a megabyte of a million links. The version of a known absence is the
@@ -72,6 +72,7 @@ const LIVE: u16 = 0;
 const DELETED: u16 = 1 << 11;
 const QUARANTINED: u16 = 2 << 11;
 const ABSENT: u16 = 3 << 11;
+const EXPIRED_TARGET: u16 = 1 << 13;
 
 /// Bytes that an entry takes in the table and in pages that are not full, on the average. Measured on one to two million
 /// links, at sizes over one doubling; see docs/perf.md.
@@ -98,7 +99,7 @@ pub(super) const GENERATIONS: u64 = 1 << 17;
 impl Slot {
     /// The knowledge that there is no such link.
     pub fn absent(key: &[u8], as_of: Seq, generation: u32) -> Self {
-        Self::build([key, &[], &[]], ABSENT, (as_of, as_of), generation)
+        Self::build(&[key], ABSENT, (as_of, as_of), generation)
     }
 
     pub fn is_absent(&self) -> bool {
@@ -112,9 +113,9 @@ impl Slot {
     pub fn new(key: &[u8], value: &Stored, version: Seq, as_of: Seq, generation: u32) -> Self {
         let link = match value {
             Stored::Live(link) => link,
-            Stored::Deleted => return Self::build([key, &[], &[]], DELETED, (version, as_of), generation),
+            Stored::Deleted => return Self::build(&[key], DELETED, (version, as_of), generation),
             Stored::Quarantined => {
-                return Self::build([key, &[], &[]], QUARANTINED, (version, as_of), generation);
+                return Self::build(&[key], QUARANTINED, (version, as_of), generation);
             }
         };
         let parts = link.parts();
@@ -123,7 +124,7 @@ impl Slot {
         if disabled {
             flags |= DISABLED;
         }
-        let (mut more, mut length) = ([0; 20], 0);
+        let (mut more, mut length) = ([0; 22], 0);
         let mut put = |flag: u16, bytes: &[u8]| {
             flags |= flag;
             more[length..][..bytes.len()].copy_from_slice(bytes);
@@ -132,11 +133,15 @@ impl Slot {
         max_age.into_iter().for_each(|seconds| put(MAX_AGE, &seconds.to_le_bytes()));
         not_before.into_iter().for_each(|at| put(NOT_BEFORE, &at.to_le_bytes()));
         expire.into_iter().for_each(|at| put(EXPIRE, &at.to_le_bytes()));
-        Self::build([key, &more[..length], parts.target.as_bytes()], flags, (version, as_of), generation)
+        let expired_target = parts.expired_target.as_ref().map(|target| target.as_bytes());
+        let lengths = expired_target.map(|target| target.len() as u16); // 1,024 at most
+        lengths.into_iter().for_each(|length| put(EXPIRED_TARGET, &length.to_le_bytes()));
+        let rest = [key, &more[..length], expired_target.unwrap_or_default(), parts.target.as_bytes()];
+        Self::build(&rest, flags, (version, as_of), generation)
     }
 
     /// `rest`: the key first.
-    fn build(rest: [&[u8]; 3], flags: u16, (version, as_of): (Seq, Seq), generation: u32) -> Self {
+    fn build(rest: &[&[u8]], flags: u16, (version, as_of): (Seq, Seq), generation: u32) -> Self {
         debug_assert!(rest[0].len() <= Key::MAX_LEN);
         let (version, as_of) = (version.min(SEQ_MASK), as_of.min(SEQ_MASK)); // as far as any store counts
         // So many changes after its own it says less than is known, which is no fault: what the stream applied since then
@@ -227,7 +232,13 @@ impl Slot {
             not_before: next(&mut rest, flags & NOT_BEFORE).map(i64::from_le_bytes),
             expire: next(&mut rest, flags & EXPIRE).map(i64::from_le_bytes),
         };
-        LinkRef { target: rest, terms }
+        let length = next(&mut rest, flags & EXPIRED_TARGET).map(u16::from_le_bytes);
+        let expired_target = length.and_then(|length| {
+            let (target, behind) = rest.split_at_checked(length.into())?;
+            rest = behind;
+            Some(target)
+        });
+        LinkRef { target: rest, terms, expired_target }
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -330,7 +341,7 @@ mod tests {
     fn a_link_is_read_back_in_place_and_a_usual_one_answers_with_its_target_and_nothing_else() {
         let target = Target::stored(b"https://a.example/").unwrap();
         let mut usual = 0;
-        for number in 0..5 * 3 * 3 * 2 * 3 * 3 * 3 {
+        for number in 0..5 * 3 * 3 * 2 * 3 * 3 * 3 * 2 {
             let mut left = number;
             let mut pick = |of: usize| {
                 let one = left % of;
@@ -346,7 +357,10 @@ mod tests {
                 not_before: [None, Some(5), Some(i64::MIN)][pick(3)],
                 expire: [None, Some(7000), Some(i64::MAX)][pick(3)],
             };
-            let Ok(link) = Link::new(LinkParts::on(terms, target.clone())) else { continue };
+            let late = Target::stored(b"https://late.example/").unwrap();
+            let expired_target = [None, Some(late)][pick(2)].clone();
+            let parts = LinkParts { expired_target, ..LinkParts::on(terms, target.clone()) };
+            let Ok(link) = Link::new(parts) else { continue };
             let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
             assert_eq!(slot.found(), Found::Live(link.as_ref()));
             assert_eq!(

@@ -1,9 +1,9 @@
 //! One thread's loop: send what is due, take what came, wait for whichever is next.
 
-use super::Live;
 use super::connection::{After, Connection, Flight, Parts};
 use super::schedule::Schedule;
 use super::transport::Transport;
+use super::{Done, Live};
 use crate::keys::{Ask, Stream};
 use crate::measure::{Fate, Measured};
 use crate::plan::{Connections, Plan};
@@ -44,7 +44,15 @@ pub struct Sender {
     warm: Measured,
     under_way: usize,
     live: Arc<Live>,
-    published: (u64, u64, u64),
+    published: Published,
+}
+
+/// What this thread has added to the counts that all share.
+#[derive(Default)]
+struct Published {
+    right: u64,
+    wrong: u64,
+    behind: u64,
 }
 
 impl Sender {
@@ -74,7 +82,7 @@ impl Sender {
             warm: Measured::default(),
             under_way: 0,
             live,
-            published: (0, 0, 0),
+            published: Published::default(),
         })
     }
 
@@ -131,8 +139,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Runs the schedule to its end, then waits for what is under way: warm-up, the rest, and how long the rest took.
-    pub fn run(mut self) -> Result<(Measured, Measured, Duration), String> {
+    /// Runs the schedule to its end, then waits for what is under way.
+    pub fn run(mut self) -> Result<Done, String> {
         self.start = self.clock.now();
         let mut events = Events::with_capacity(1024);
         let (mut next_tick, mut ended_at) = (TICK, None);
@@ -166,7 +174,7 @@ impl Sender {
         self.give_up(now);
         self.publish(now);
         let took = Duration::from_nanos(ended_at.unwrap_or(now).saturating_sub(self.warm_from));
-        Ok((self.cold, self.warm, took))
+        Ok(Done { cold: self.cold, warm: self.warm, took })
     }
 
     /// How long to wait for an event at most.
@@ -347,11 +355,11 @@ impl Sender {
     fn publish(&mut self, now: u64) {
         let right = self.cold.right() + self.warm.right();
         let wrong = self.cold.all() + self.warm.all() - right;
-        self.live.right.fetch_add(right - self.published.0, Ordering::Relaxed);
-        self.live.wrong.fetch_add(wrong - self.published.1, Ordering::Relaxed);
         let behind = self.schedule.behind(now);
-        self.live.behind.fetch_add(behind.wrapping_sub(self.published.2), Ordering::Relaxed); // less: it wraps
-        self.published = (right, wrong, behind);
+        let before = std::mem::replace(&mut self.published, Published { right, wrong, behind });
+        self.live.right.fetch_add(right - before.right, Ordering::Relaxed);
+        self.live.wrong.fetch_add(wrong - before.wrong, Ordering::Relaxed);
+        self.live.behind.fetch_add(behind.wrapping_sub(before.behind), Ordering::Relaxed); // less: it wraps
     }
 
     fn now(&self) -> u64 {

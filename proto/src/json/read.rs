@@ -2,6 +2,7 @@
 //! held before (`bounds`), and reading takes time in proportion to it.
 
 use crate::described::{Form, Member, Shape, shape};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use prost_reflect::{DynamicMessage, Kind, Value};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -117,6 +118,17 @@ pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<
             });
             Value::List(texts.collect::<Option<_>>().ok_or_else(|| not_a_list(member))?)
         }
+        (true, Tree::List(all)) if matches!(member.form, Form::Message(_)) => {
+            let within = |at: usize, wrong: Wrong| {
+                let inner = wrong.field.strip_prefix(&member.name).unwrap_or_default().to_owned();
+                Wrong { field: format!("{}[{at}]{inner}", member.name), ..wrong }
+            };
+            let items = all.into_iter().enumerate().map(|(at, tree)| match tree {
+                tree @ Tree::Object(_) => one(member, tree).map_err(|wrong| within(at, wrong)),
+                _ => Err(within(at, Wrong::new(&member.name, "is not an object"))),
+            });
+            Value::List(items.collect::<Result<_, _>>()?)
+        }
         (true, _) => return Err(not_a_list(member)),
     };
     if let Some(oneof) = member.field.containing_oneof().filter(|_| member.field.supports_presence()) {
@@ -140,7 +152,8 @@ pub fn too_many(member: &Member) -> Wrong {
 }
 
 fn not_a_list(member: &Member) -> Wrong {
-    Wrong::new(&member.name, "is not a list of texts")
+    let of = if matches!(member.form, Form::Message(_)) { "objects" } else { "texts" };
+    Wrong::new(&member.name, format!("is not a list of {of}"))
 }
 
 fn one(member: &Member, tree: Tree) -> Result<Value, Wrong> {
@@ -149,6 +162,11 @@ fn one(member: &Member, tree: Tree) -> Result<Value, Wrong> {
     match (&member.form, tree) {
         (Form::Text, Tree::Text(text)) => Ok(Value::String(text)),
         (Form::Text, _) => wrong("a text"),
+        (Form::Bytes, Tree::Text(text)) => {
+            let bytes = BASE64_STANDARD.decode(text);
+            bytes.map(|bytes| Value::Bytes(bytes.into())).or_else(|_| wrong("base64"))
+        }
+        (Form::Bytes, _) => wrong("a text in base64"),
         (Form::Flag, Tree::Flag(flag)) => Ok(Value::Bool(flag)),
         (Form::Flag, _) => wrong("true or false"),
         (Form::Short, Tree::Whole(number)) => {

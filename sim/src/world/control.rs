@@ -1,6 +1,7 @@
 //! Two control processes over one database: what they do with hellos, streams, questions and Redis.
 
 use super::World;
+use crate::database::WalkedPage;
 use crate::messages::{Down, Up};
 use crate::plan::{EDGES, Fault};
 use crate::redis::SHARD;
@@ -304,7 +305,7 @@ impl World {
                 if !control.attached || self.store.now().epoch != epoch {
                     return;
                 }
-                let (head, entries, more) = self.store.walk(&stream.walked, PAGE);
+                let WalkedPage { head, entries, more } = self.store.walk(&stream.walked, PAGE);
                 stream.walked = entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
                 stream.session.sent_page(!more);
                 let (session, as_of) = (stream.id, head.seq);

@@ -12,8 +12,14 @@ const MOST: usize = 32;
 #[derive(Debug, Default)]
 pub struct Liar {
     proofs: Vec<Proof>,
-    /// Its number among those that writes wait for, its stream, and what it may acknowledge there.
-    membership: Option<(u64, u64, Seq)>,
+    membership: Option<LiarMembership>,
+}
+
+/// The liar among the edges that writes wait for.
+#[derive(Clone, Copy, Debug)]
+struct LiarMembership {
+    number: u64,
+    stream: u64,
 }
 
 impl World {
@@ -46,14 +52,14 @@ impl World {
     }
 
     fn lie_about_applied(&mut self) {
-        let Some((number, id, _)) = self.liar.membership else { return };
+        let Some(LiarMembership { number, stream }) = self.liar.membership else { return };
         let seq = self.seq();
         self.counters.lies_applied += 1;
         if self.rng.percent(20) {
-            self.known.goodbye(number, id);
+            self.known.goodbye(number, stream);
             self.liar.membership = None;
         } else {
-            self.known.applied(number, id, seq);
+            self.known.applied(number, stream, seq);
         }
     }
 
@@ -76,20 +82,18 @@ impl World {
         let before = self.store.current;
         let log = self.look_for(c, &hello);
         self.counters.lies_true += u64::from(self.store.current != before);
-        let at = match admit(&hello, &log) {
-            Admission::Behind => return,
-            Admission::Resume { .. } => log.head.seq.max(position.map_or(0, |own| own.seq)),
-            Admission::Reset { start } => start.seq,
-        };
+        if matches!(admit(&hello, &log), Admission::Behind) {
+            return;
+        }
         self.note(|_| format!("control {c} lets the liar in: {hello:?}"));
         self.counters.lies_let_in += 1;
         // Whoever is let in is shown proofs.
         let given = self.store.prove(log.head);
         self.learn(Some(given));
-        let id = self.rng.next();
+        let stream = self.rng.next();
         let joined =
-            self.known.join(("liar", self.rng.below(3) as u64), id, (log.head.epoch, None), self.now);
-        self.liar.membership = joined.map(|(number, _)| (number, id, at));
+            self.known.join(("liar", self.rng.below(3) as u64), stream, (log.head.epoch, None), self.now);
+        self.liar.membership = joined.map(|(number, _)| LiarMembership { number, stream });
     }
 
     /// None, a made-up one, one that was really given, or the seal of one under something else.

@@ -63,6 +63,7 @@ impl World {
             head: branch.head().seq,
             epoch: branch.epoch,
             now: self.now as i64,
+            blocks: Store::blocks(self.now),
         };
         let number = |item: &Item| {
             if item.key.domain() == DomainId::DEFAULT { Store::number(item.key.as_bytes()) } else { 0 }
@@ -77,6 +78,9 @@ impl World {
         let taken =
             |verdict: &&Verdict| matches!(verdict, Verdict::Refused(Rejection::ExternalIdTaken { .. }));
         self.counters.external_ids_refused += decided.verdicts.iter().filter(taken).count() as u64;
+        let blocked =
+            |verdict: &&Verdict| matches!(verdict, Verdict::Refused(Rejection::TargetBlocked { .. }));
+        self.counters.blocked_targets_refused += decided.verdicts.iter().filter(blocked).count() as u64;
         let Some(commit) = self.store.write(self.now, tag, decided.writes, &expected.answered, newer) else {
             return;
         };
@@ -190,12 +194,16 @@ impl World {
         Item { key: self.store.key(key), intent }
     }
 
-    /// A write to a domain that there is not.
+    /// A write to a domain that there is not, and maybe was.
     fn elsewhere(&mut self) -> Item {
+        let given = self.store.domain_numbers();
+        let there = self.store.now().tables().numbers();
+        let gone: Vec<DomainId> = given.into_iter().filter(|id| !there.contains(id)).collect();
+        let id = if gone.is_empty() { DomainId(u32::MAX) } else { gone[self.rng.below(gone.len())] };
         let code = Code::new("k").expect("a code");
         let purge = self.rng.percent(50);
         let intent = if purge { Intent::Purge { before: 0 } } else { Intent::Create(self.draft(0)) };
-        Item { key: Key::new(DomainId(77), &code), intent }
+        Item { key: Key::new(id, &code), intent }
     }
 
     fn intent_for_none(&mut self, key: usize) -> Intent {
@@ -245,24 +253,45 @@ impl World {
         }
     }
 
-    /// A domain is made or changed. Edges pass over it here: which links there are does not depend on it.
+    /// A domain is made, changed or deleted. Edges pass over it here: which links there are does not depend on it.
     fn write_domain(&mut self, tag: u64) {
         let name = Domain::new(&format!("d{}.example", self.rng.below(3))).expect("a host");
         let there = self.store.now().tables().version(&name);
         let etag = self.rng.percent(40).then(|| there.unwrap_or(0) + u64::from(self.rng.percent(30)));
         let fields = vec![DomainField::FoldCase(self.rng.percent(50))];
-        let intent = match self.rng.percent(50) {
-            true => DomainIntent::Create { id: DomainId(self.rng.between(1, 1 << 20) as u32), fields },
-            false => DomainIntent::Update { fields, etag },
+        let given = self.store.domain_numbers();
+        let intent = match self.rng.below(10) {
+            0..5 => {
+                // A number is drawn at random: that of one that went comes up seldom enough to be forgotten about.
+                let again = !given.is_empty() && self.rng.percent(30);
+                let id = if again {
+                    given[self.rng.below(given.len())].0
+                } else {
+                    self.rng.between(1, 1 << 20) as u32
+                };
+                DomainIntent::Create { id: DomainId(id), fields }
+            }
+            5..8 => DomainIntent::Update { fields, etag },
+            _ => DomainIntent::Delete { etag },
         };
-        let creates = matches!(intent, DomainIntent::Create { .. });
-        let right = creates != there.is_some() && (creates || etag.is_none_or(|etag| Some(etag) == there));
+        let right = match &intent {
+            DomainIntent::Create { id, .. } => there.is_none() && !given.contains(id),
+            DomainIntent::Update { .. } | DomainIntent::Delete { .. } => {
+                there.is_some() && etag.is_none_or(|etag| Some(etag) == there)
+            }
+        };
+        let deletes = matches!(intent, DomainIntent::Delete { .. });
         let head = self.store.now().head().seq;
         let item = DomainItem { name, intent, by: None, retry: None };
         let verdict = self.store.write_domain(&item, tag, self.now);
-        self.counters.domain_writes += u64::from(right);
+        self.counters.domain_writes += u64::from(right && !deletes);
+        self.counters.domains_deleted += u64::from(right && deletes);
         let as_it_must = match &verdict {
-            DomainVerdict::Written(row) => right && row.version == head + 1 && row.rules.name == item.name,
+            DomainVerdict::Written(row) | DomainVerdict::Gone(row) => {
+                let of = matches!(verdict, DomainVerdict::Gone(_)) == deletes;
+                let left = self.store.now().tables().version(&item.name).is_none() == deletes;
+                right && of && left && row.version == head + 1 && row.rules.name == item.name
+            }
             DomainVerdict::Refused(_) => !right,
             DomainVerdict::Before(_) => false,
         };

@@ -4,12 +4,15 @@ use crate::model::{DomainRow, StoreFault};
 use journal::domains::{DomainItem, DomainVerdict};
 use link::{Epoch, Position, Seq};
 
-/// The domains of a store. None is ever deleted: a link says whose it is by a number.
+/// The domains of a store. A link says whose it is by a number, which is given out once.
 pub trait DomainRows {
     /// All of them in the order of their names, the default one too, and the end of the log in the same snapshot.
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault>;
-    /// The history, and the last change of a domain in it: as long as neither changes, no domain does.
+    /// The history, and the last change of a domain in it, the end of one counted: as long as neither changes, no domain
+    /// does.
     fn domains_version(&self) -> Result<(Epoch, Seq), StoreFault>;
+    /// The seq of the change that last deleted a domain; 0: none ever was.
+    fn last_domain_gone(&self) -> Result<Seq, StoreFault>;
     /// One transaction (R1), as for links. `now` is in Unix milliseconds.
     fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault>;
 }

@@ -100,7 +100,7 @@ pub(super) async fn chunk(db: &Db<'_>, seq: Seq) -> Result<Option<Who>, Trouble>
     Ok((number(row, 3)? <= seq).then_some(who(row, 0)?))
 }
 
-/// Notes a write of a key or a domain.
+/// Notes a write of a key, a domain or a block.
 pub(super) const NOTE: &str = "INSERT INTO admin_audit (name, at, principal, method, request_id, before, after) SELECT $1, $2, $3, $4, $5, $6, $7";
 
 /// The parameters of [`NOTE`].

@@ -25,8 +25,10 @@ const ONE_TRY: Duration = Duration::from_secs(30);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(400));
 
 /// What every transaction that writes begins with. The head's lock is held for the time of one commit by whoever has it.
+/// The last setting is our own: what a control of before writes, which does not make it, is noted for the index of tags.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '20s'; \
-                                SET LOCAL lock_timeout = '5s'; SET LOCAL synchronous_commit = on";
+                                SET LOCAL lock_timeout = '5s'; SET LOCAL synchronous_commit = on; \
+                                SET LOCAL linkr.keeps_tags = 'yes'";
 
 /// What it ends with. Without a limit of time: a commit that waits for a standby and is cancelled there is called done.
 pub(super) const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";

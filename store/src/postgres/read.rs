@@ -15,19 +15,22 @@ use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
+/// The last change of a domain, as an expression.
+pub(super) const LAST_OF_DOMAINS: &str = "greatest((SELECT coalesce(max(version), 0) FROM domains), \
+                               (SELECT coalesce(max(version), 0) FROM domains_gone))";
 /// What [`raw`] reads.
 pub(super) const LINK: &str =
     "key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version";
 /// How many these are.
 pub(super) const LINK_COLUMNS: usize = 11;
 /// What a row of [`LINK`] is counted by.
-const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 0) + length(title) + length(tags) \
+pub(super) const LINK_BYTES: &str = "length(key) + length(record) + coalesce(length(kept), 0) + length(title) + length(tags) \
      + length(note) + length(more)";
 /// Whether a link is not deleted. Of `IS NULL` the planner believes that it holds for few, as long as there are no
 /// statistics, and would read and sort them all.
-const LIVE: &str = "coalesce(delete_time, -1) < 0";
+pub(super) const LIVE: &str = "coalesce(delete_time, -1) < 0";
 /// The first of the columns behind the head, the tag of what is known, and two that bound a part.
-const BEHIND: usize = 7;
+pub(super) const BEHIND: usize = 7;
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
     row.try_get(column).map_err(|e| corrupt(&e))
@@ -35,7 +38,7 @@ pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, 
 
 /// The head and the rows of `from` in the order of `order`, up to the limit but at least one; whether there are more.
 /// `size` is what a row's bytes are counted by, `$1` is free for `from`, as are `$5` and above.
-async fn bounded(
+pub(super) async fn bounded(
     db: &Db<'_>,
     (columns, from, order, size): (&str, &str, &str, &str),
     (given, more): ((&(dyn tokio_postgres::types::ToSql + Sync), Type), Params<'_>),
@@ -216,7 +219,7 @@ pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model:
 
 pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<Fetched, Trouble> {
     let sql = format!(
-        "{HEAD}, a.key, l.record, (SELECT coalesce(max(version), 0) FROM domains) FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
+        "{HEAD}, a.key, l.record, {LAST_OF_DOMAINS} FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
          LEFT JOIN links l ON l.key = a.key ORDER BY number"
     );
     let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();

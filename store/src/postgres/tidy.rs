@@ -1,7 +1,7 @@
-//! What is older than it is kept, a little at a time, so that no write waits for it.
+//! What is older than it is kept, and what links of before lack: a little at a time, so that no write waits for it.
 
 use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
-use super::position;
+use super::{hosts, position};
 use crate::kept;
 use crate::model::StoreFault;
 use journal::{Intent, Item, Request};
@@ -22,6 +22,15 @@ pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, Troubl
         Ok(Request::from(Item { key, intent: Intent::Purge { before } }))
     };
     rows.iter().map(purge).collect()
+}
+
+/// Reads the hosts of some links that are not in the index yet; whether there may be more. In a transaction for its limits
+/// of time.
+pub(super) async fn index_hosts(db: &Db<'_>) -> Result<bool, Trouble> {
+    db.run(BEGIN).await?;
+    let more = hosts::index_some(db).await?;
+    db.run(COMMIT).await?;
+    Ok(more)
 }
 
 /// Cuts the log and the audit at their old ends; whether there may be more to cut. The last change of all stays, so that whoever has

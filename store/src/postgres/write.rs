@@ -1,16 +1,16 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
 use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
-use super::read::{self, LINK, raw};
-use super::{audit, history, position};
+use super::read::{self, LINK, LINK_COLUMNS, get, raw};
+use super::{audit, history, hosts, position, tags};
 use crate::model;
 use crate::model::StoreFault;
 use crate::port::Committed;
 use crate::{answers, kept, raw, stored_info};
 use bytes::Bytes;
 use journal::{
-    Answer, At, Decided, ExternalId, Found, Request, Retry, RetryName, Write, decide, given_ids,
-    returning_ids,
+    Answer, At, Decided, ExternalId, Found, Request, Retry, RetryName, Write, decide, given_hosts, given_ids,
+    returning_hosts, returning_ids,
 };
 use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -40,15 +40,16 @@ pub(super) async fn commit(
     );
     // Key by key, in the order of the index: thousands at once would have the planner read the whole table.
     let find = format!(
-        "SELECT l.* FROM unnest($1::bytea[]) a(key) CROSS JOIN LATERAL \
-         (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l"
+        "SELECT l.*, b.tags FROM unnest($1::bytea[]) a(key) CROSS JOIN LATERAL \
+         (SELECT {LINK} FROM links WHERE links.key = a.key LIMIT 1) l LEFT JOIN LATERAL \
+         (SELECT tags FROM tags_behind WHERE link = a.key LIMIT 1) b ON true"
     );
     let asked: Params<'_> = &[(&keys, Type::BYTEA_ARRAY)];
     let items = group.iter().flat_map(|request| &request.items);
     let domains: BTreeSet<DomainId> = items.map(|item| item.key.domain()).collect();
     let positions: Params<'_> = &[(&seqs.0, Type::INT8), (&seqs.1, Type::INT8)];
-    let given = given_ids(group);
-    let (begun, locked, head, rows, domains, holders, answers) = tokio::join!(
+    let (given, hosts) = (given_ids(group), given_hosts(group));
+    let (begun, locked, head, rows, domains, holders, blocked, answers) = tokio::join!(
         biased;
         db.run(BEGIN),
         db.rows("SELECT FROM log_head FOR UPDATE", &[]),
@@ -56,6 +57,7 @@ pub(super) async fn commit(
         db.rows(&find, asked),
         names_of(db, domains),
         read::holders(db, &given),
+        hosts::blocked(db, &hosts),
         answers(db, &retries, now),
     );
     begun?;
@@ -71,13 +73,17 @@ pub(super) async fn commit(
         return Ok(done.clone());
     }
     let (answers, domains, external_ids) = (answers?, domains?, holders?);
-    let mut found = Found { rows: HashMap::new(), domains, answers, external_ids };
-    for row in &rows? {
-        let row = raw(row, 0)?;
+    let blocked = blocked?.into_iter().collect();
+    let mut found = Found { rows: HashMap::new(), domains, answers, external_ids, blocked };
+    let mut tagged = tags::Before::default();
+    for found_row in &rows? {
+        let row = raw(found_row, 0)?;
+        tagged.found(&row, get(found_row, LINK_COLUMNS)?);
         found.rows.insert(row.key.clone(), row);
     }
     found.external_ids.extend(read::holders(db, &returning_ids(group, &found.rows)).await?);
-    let there = There::new(&found.rows);
+    found.blocked.extend(hosts::blocked(db, &returning_hosts(group, &found.rows)).await?);
+    let there = There::new(&found.rows, tagged);
     let mut decided = decide(group, found, At { head: start, tag, now }, answers::links);
     let head = decided.head;
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
@@ -166,7 +172,7 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 /// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
 async fn store(
     db: &Db<'_>,
-    Decided { head, writes, audits, .. }: &Decided,
+    Decided { head, writes, audits, disabled, .. }: &Decided,
     changes: &[Change],
     there: &There,
     now: i64,
@@ -185,7 +191,8 @@ async fn store(
         .into_iter()
         .map(|(write, change)| (&write.row, &change.record))
         .partition(|(row, _)| there.keys.contains(&row.key));
-    let (logged, freed, made, changed, gone, remembered, noted, committed) = tokio::join!(
+    let moved = tags::Moved::new(&there.tagged, last.values().copied());
+    let (logged, freed, made, changed, gone, tagged, remembered, noted, counted, committed) = tokio::join!(
         biased;
         log(db, changes, head, now),
         async {
@@ -204,14 +211,16 @@ async fn store(
             let keys = [(&purged as _, Type::BYTEA_ARRAY)];
             db.rows("DELETE FROM links WHERE key = ANY($1)", &keys).await
         },
+        tags::put(db, &moved),
         remember(db, &answered, now),
         audit::put(db, audits, now),
+        hosts::count(db, disabled),
         async {
             let (moved, committed) = tokio::join!(biased; move_head(db, head), db.run(COMMIT));
             moved.and(committed)
         },
     );
-    logged.and(freed.map(drop)).and(made).and(changed).and(remembered).and(noted)?;
+    logged.and(freed.map(drop)).and(made).and(changed).and(tagged).and(remembered).and(noted).and(counted)?;
     gone?;
     committed
 }
@@ -221,12 +230,15 @@ struct There {
     keys: HashSet<Key>,
     /// The links that had an external id.
     holders: HashMap<ExternalId, Key>,
+    /// Under which tags the links stand.
+    tagged: tags::Before,
 }
 
 impl There {
-    fn new(rows: &HashMap<Key, model::Row>) -> Self {
+    fn new(rows: &HashMap<Key, model::Row>, tagged: tags::Before) -> Self {
         let holder = |row: &model::Row| Some((ExternalId::held_by(row)?, row.key.clone()));
-        Self { keys: rows.keys().cloned().collect(), holders: rows.values().filter_map(holder).collect() }
+        let (keys, holders) = (rows.keys().cloned().collect(), rows.values().filter_map(holder).collect());
+        Self { keys, holders, tagged }
     }
 
     /// Links that had what another one of these has now. The index looks at each row as it is written, in whatever order.
@@ -284,16 +296,23 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
     let more: Vec<Vec<u8>> = rows.iter().map(|(row, _)| stored_info::more(&row.info)).collect();
     let ids: Vec<Option<&[u8]>> =
         rows.iter().map(|(row, _)| raw::external_id(row).map(str::as_bytes)).collect();
+    let hosts: Vec<Option<Vec<u8>>> =
+        rows.iter().map(|(row, _)| raw::host(row).map(String::into_bytes)).collect();
+    let blocked: Vec<Option<&[u8]>> =
+        rows.iter().map(|(row, _)| raw::blocked_by(row).map(str::as_bytes)).collect();
     let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, \
-                   version, external_id) SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], \
-                   $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])"
+                   version, external_id, host, blocked_by, host_version) SELECT a.*, a.version FROM unnest($1::bytea[], $2::bytea[], \
+                   $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], \
+                   $11::bigint[], $12::bytea[], $13::bytea[], $14::bytea[]) a(key, record, kept, title, tags, note, more, \
+                   create_time, update_time, delete_time, version, external_id, host, blocked_by)"
         .to_owned();
     if there {
         sql += " ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
                 title = EXCLUDED.title, tags = EXCLUDED.tags, note = EXCLUDED.note, more = EXCLUDED.more, \
                 create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
                 delete_time = EXCLUDED.delete_time, version = EXCLUDED.version, \
-                external_id = EXCLUDED.external_id";
+                external_id = EXCLUDED.external_id, host = EXCLUDED.host, blocked_by = EXCLUDED.blocked_by, \
+                host_version = EXCLUDED.host_version";
     }
     db.rows(
         &sql,
@@ -310,6 +329,8 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
             (&deleted, Type::INT8_ARRAY),
             (&times(|row| row.version.cast_signed()), Type::INT8_ARRAY),
             (&ids, Type::BYTEA_ARRAY),
+            (&hosts, Type::BYTEA_ARRAY),
+            (&blocked, Type::BYTEA_ARRAY),
         ],
     )
     .await

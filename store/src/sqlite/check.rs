@@ -1,9 +1,10 @@
-//! Whether a file is whole: its pages, and that links, domains and log tell the same. Nothing is written here.
+//! Whether a file is whole: its pages, and that links, domains, log and the index of tags tell the same. Nothing is written here.
 
 use super::{fault, read};
 use crate::model::StoreFault;
 use link::{ChangeKind, Position};
 use rusqlite::{Connection, Row, params};
+use std::collections::BTreeSet;
 
 /// Faults that are named.
 const NAMED: u32 = 3;
@@ -31,7 +32,7 @@ pub(super) fn whole(db: &Connection) -> Result<Result<Position, String>, StoreFa
         return Ok(Err(damage));
     }
     let head = read::head(db)?;
-    for look in [log, rows, histories, partial_indexes] {
+    for look in [log, rows, histories, partial_indexes, tags] {
         if let Some(why) = look(db, head).map_err(|e| fault(&e))? {
             return Ok(Err(why));
         }
@@ -75,6 +76,24 @@ fn partial_indexes(db: &Connection, _: Position) -> rusqlite::Result<Option<Stri
     Ok(None)
 }
 
+/// As many rows in the index of tags as the links have tags, but for those that are still to be taken in. An old store has
+/// none.
+fn tags(db: &Connection, _: Position) -> rusqlite::Result<Option<String>> {
+    if db.prepare("SELECT 1 FROM link_tags").is_err() {
+        return Ok(None);
+    }
+    let entries = db.query_row("SELECT count(*) FROM link_tags", [], |row| row.get::<_, usize>(0))?;
+    let sql = "SELECT tags FROM links WHERE delete_time IS NULL AND tags <> '[]' \
+               AND NOT EXISTS (SELECT 1 FROM tags_behind WHERE link = key)";
+    let (mut statement, mut due) = (db.prepare(sql)?, 0);
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let tags = serde_json::from_str::<BTreeSet<String>>(row.get_ref(0)?.as_str()?);
+        due += tags.map_or(0, |tags| tags.len());
+    }
+    Ok((entries != due).then(|| format!("its index of tags has {entries} entries for {due} tags of links")))
+}
+
 fn log(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
     let sql = "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM change_log";
     let (count, first, last): (u64, u64, u64) =
@@ -115,8 +134,11 @@ fn rows(db: &Connection, head: Position) -> rusqlite::Result<Option<String>> {
     if apart > 0 {
         return Ok(Some(format!("{apart} of its links are not as its log left them")));
     }
-    let domains = "SELECT count(*) FROM (SELECT key, max(seq) AS seq, record FROM change_log WHERE kind = ?1 GROUP BY \
-                   key) c WHERE NOT EXISTS (SELECT 1 FROM domains d WHERE d.version = c.seq AND d.record = c.record)";
+    // Of one that was deleted nothing is left: what made or changed it before is not compared.
+    let domains = "SELECT count(*) FROM (SELECT key, max(seq) AS seq, kind, record FROM change_log WHERE kind IN (?1, 132) \
+                   GROUP BY key) c WHERE c.kind = ?1 AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.version = c.seq AND \
+                   d.record = c.record)";
+    const _: () = assert!(ChangeKind::DOMAIN_GONE.0 == 132, "as it stands in the query");
     let apart = count(domains, ChangeKind::DOMAIN)?;
     Ok((apart > 0).then(|| format!("{apart} of its domains are not as its log left them")))
 }

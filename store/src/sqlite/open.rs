@@ -281,4 +281,18 @@ mod tests {
         store.execute_batch("DROP TRIGGER cut").unwrap();
         steps().run(&mut store).unwrap();
     }
+
+    #[test]
+    fn links_of_before_there_was_an_index_of_tags_wait_for_it() {
+        let mut store = Connection::open_in_memory().unwrap();
+        let before = migrations::migrations::runner().set_target(refinery::Target::Version(12));
+        before.set_grouped(true).run(&mut store).unwrap();
+        let links = "INSERT INTO links (key, record, version, title, tags, note, create_time, update_time, delete_time) \
+                     VALUES ('a', '', 1, '', '[\"t\"]', '', 1, 1, NULL), ('b', '', 2, '', '[]', '', 1, 1, NULL), \
+                     ('c', '', 3, '', '[\"t\"]', '', 1, 1, 5)";
+        store.execute_batch(links).unwrap();
+        steps().run(&mut store).unwrap();
+        let waits = "SELECT group_concat(link) FROM tags_behind";
+        assert_eq!(store.query_row(waits, [], |row| row.get::<_, String>(0)).unwrap(), "a");
+    }
 }

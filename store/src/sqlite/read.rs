@@ -11,6 +11,10 @@ use journal::ExternalId;
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Params, Row, Rows, params};
 
+/// The last change of a domain, as an expression.
+pub(super) const LAST_OF_DOMAINS: &str = "max((SELECT coalesce(max(version), 0) FROM domains), \
+                               (SELECT coalesce(max(version), 0) FROM domains_gone))";
+
 pub(super) fn head(db: &Connection) -> Result<Position, StoreFault> {
     let sql = "SELECT epoch_counter, epoch_random, head, tag FROM log_head";
     let read = |row: &Row<'_>| {
@@ -90,7 +94,7 @@ pub(super) fn holder(
     key.transpose().map_err(|e| StoreFault::Corrupt(format!("the link with external_id {id:?}: {e}")))
 }
 
-fn links(
+pub(super) fn links(
     db: &Connection,
     sql: &str,
     given: impl Params,
@@ -214,7 +218,7 @@ pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<Fetched, StoreF
     };
     let entries = read().map_err(|e| fault(&e))?;
     let domains = db
-        .prepare_cached("SELECT coalesce(max(version), 0) FROM domains")
+        .prepare_cached(&format!("SELECT {LAST_OF_DOMAINS}"))
         .and_then(|mut last| last.query_row([], |row| row.get(0)));
     Ok(Fetched { head, entries, domains: domains.map_err(|e| fault(&e))? })
 }

@@ -2,13 +2,16 @@
 
 use super::fault;
 use crate::model::{Row, StoreFault};
-use crate::raw::{Raw, external_id, kept};
+use crate::raw::{Raw, blocked_by, external_id, host, kept};
 use crate::stored_info;
 use link::Key;
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(super) const COLUMNS: &str =
     "key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version";
+
+/// How many these are.
+pub(super) const COUNT: usize = 11;
 
 pub(super) fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
     Ok(Raw {
@@ -39,11 +42,11 @@ pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlit
     let mut statement = transaction.prepare_cached(
         // No REPLACE, which would take another link away where this one has its external id.
         "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version, \
-         external_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+         external_id, host, blocked_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
          ON CONFLICT (key) DO UPDATE SET record = excluded.record, kept = excluded.kept, title = excluded.title, \
          tags = excluded.tags, note = excluded.note, more = excluded.more, create_time = excluded.create_time, \
          update_time = excluded.update_time, delete_time = excluded.delete_time, version = excluded.version, \
-         external_id = excluded.external_id",
+         external_id = excluded.external_id, host = excluded.host, blocked_by = excluded.blocked_by",
     )?;
     statement.execute(params![
         row.key.as_bytes(),
@@ -58,6 +61,8 @@ pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlit
         row.delete_time,
         row.version,
         external_id(row),
+        host(row),
+        blocked_by(row),
     ])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! What is kept for how long, and how the rest goes: a little at a time, so that no write waits for it.
+//! What is kept for how long, how the rest goes, and what is not indexed yet: a little at a time, so that no write waits
+//! for it.
 
-use super::{audit, fault, read, write};
+use super::{audit, fault, hosts, read, tags, write};
 use crate::kept;
 use crate::model::StoreFault;
 use crate::port::Tidied;
@@ -23,9 +24,16 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
     let cut = cut(db, head.seq, now - kept::LOG).map_err(|e| fault(&e))?;
     let forgotten = audit::cut(db, "audit", "seq", now).map_err(|e| fault(&e))?;
     let notes = audit::cut(db, "admin_audit", "number", now).map_err(|e| fault(&e))?;
-    let most = [kept::TOMBSTONES_AT_ONCE, kept::CHANGES_AT_ONCE, kept::AUDITS_AT_ONCE];
-    let gone = [items.len(), cut, forgotten.max(notes)];
-    Ok(Tidied { head, more: gone.iter().zip(most).any(|(gone, most)| *gone == most as usize) })
+    let tagged = tags::catch_up(db)?;
+    let indexed = hosts::index_some(db).map_err(|e| fault(&e))?;
+    let gone = [
+        (items.len(), kept::TOMBSTONES_AT_ONCE),
+        (cut, kept::CHANGES_AT_ONCE),
+        (forgotten.max(notes), kept::AUDITS_AT_ONCE),
+        (tagged, kept::TAGGED_AT_ONCE),
+        (indexed, kept::HOSTS_AT_ONCE),
+    ];
+    Ok(Tidied { head, more: gone.iter().any(|(gone, most)| *gone == *most as usize) })
 }
 
 fn buried(db: &Connection, before: i64) -> rusqlite::Result<Vec<Vec<u8>>> {

@@ -1,11 +1,14 @@
 //! The two writes: a group of items, and a new history. Which items are accepted is decided by `journal`.
 
-use super::{audit, fault, read, row};
+use super::{audit, fault, hosts, read, row, tags};
 use crate::model::StoreFault;
 use crate::port::Committed;
 use crate::{answers, kept};
 use bytes::Bytes;
-use journal::{Answer, At, Decided, Found, Request, Retry, decide, given_ids, returning_ids};
+use journal::{
+    Answer, At, Decided, Found, Request, Retry, decide, given_hosts, given_ids, returning_hosts,
+    returning_ids,
+};
 use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -43,6 +46,11 @@ fn find(db: &Connection, group: &[Request], now: i64) -> Result<Found, StoreFaul
         let holder = read::holder(db, &asked)?;
         found.external_ids.extend(holder.map(|holder| (asked, holder)));
     }
+    if hosts::are_blocked(db)? {
+        let mut asked = given_hosts(group);
+        asked.extend(returning_hosts(group, &found.rows));
+        found.blocked.extend(hosts::blocked(db, &asked)?);
+    }
     for retry in group.iter().filter_map(|request| request.retry.as_ref()) {
         if let Some(answer) = answer(db, retry, now).map_err(|e| fault(&e))? {
             found.answers.insert(retry.name(), answer);
@@ -64,6 +72,7 @@ pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Resu
 
 fn store(db: &Connection, decided: &Decided, changes: &[Change], now: i64) -> rusqlite::Result<()> {
     let head = decided.head;
+    let behind = tags::are_behind(db)?;
     for (write, change) in decided.writes.iter().zip(changes) {
         let row = &write.row;
         if write.purge {
@@ -71,12 +80,14 @@ fn store(db: &Connection, decided: &Decided, changes: &[Change], now: i64) -> ru
         } else {
             row::put(db, row, &change.record)?;
         }
+        tags::put(db, write, behind)?;
         log(db, head.epoch, change, now)?;
         if let Some((retry, response)) = &write.answer {
             put_answer(db, retry, response, row.version, now)?;
         }
     }
     audit::put(db, &decided.audits, now)?;
+    hosts::count(db, &decided.disabled)?;
     move_head(db, head)
 }
 

@@ -1,5 +1,6 @@
 //! The way to the edge that is asked: where it is, a connection, over TLS if it is asked so, and answers.
 
+use crate::address;
 use crate::fault::Fault;
 use proto::client::Why;
 use proto::file::unusual_authorities;
@@ -8,7 +9,6 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ struct Tls {
 }
 
 /// The parts of an edge's answer that a file says something about.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub location: Option<String>,
@@ -57,12 +57,17 @@ impl Edge {
             Some((scheme, place)) => (scheme.eq_ignore_ascii_case("https"), place),
             None => (false, edge),
         };
-        let host = place.trim_end_matches('/');
+        let host = address::whole(place.trim_end_matches('/'));
+        if host.is_empty() || host.contains(['/', '?', '#', '@']) {
+            return Err(Fault::new(format_args!(
+                "--edge {edge} is no address of an edge: give its host and port, such as http://127.0.0.1:8080"
+            )));
+        }
         let has_port =
             |(_, port): &(&str, &str)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         let (name, port) = match host.rsplit_once(':').filter(has_port) {
             Some((name, port)) => (name, port),
-            None => (host, if secure { "443" } else { "80" }),
+            None => (host.as_str(), if secure { "443" } else { "80" }),
         };
         let tls = match (secure, ca) {
             (true, ca) => {
@@ -74,13 +79,13 @@ impl Edge {
             (false, Some(_)) => return Err(Fault::new("--edge-ca is for an --edge of https://")),
             (false, None) => None,
         };
-        Ok(Self { address: format!("{name}:{port}"), host: host.to_owned(), tls })
+        let address = format!("{name}:{port}");
+        Ok(Self { address, host, tls })
     }
 
     /// A connection.
     pub fn connect(&self) -> std::io::Result<Connection> {
-        let address = self.address.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
-        let socket = TcpStream::connect_timeout(&address, WAIT)?;
+        let socket = address::connect(&self.address, WAIT)?;
         socket.set_read_timeout(Some(WAIT))?;
         socket.set_write_timeout(Some(WAIT))?;
         socket.set_nodelay(true)?;
@@ -189,9 +194,15 @@ mod tests {
             ("http://go.example", "go.example:80", "go.example"),
             ("http://[::1]", "[::1]:80", "[::1]"),
             ("http://[::1]:81", "[::1]:81", "[::1]:81"),
+            (":8080", "127.0.0.1:8080", "127.0.0.1:8080"),
+            ("8080", "127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
             let edge = Edge::at(given, None, "-").unwrap();
             assert_eq!((edge.address.as_str(), edge.host()), (address, host), "{given}");
+        }
+        for wrong in ["", "http://", "http://a/promo", "u@a"] {
+            let said = Edge::at(wrong, None, "-").err().unwrap();
+            assert!(said.message().contains("--edge"), "{}", said.message());
         }
         let said = Edge::at("http://a", Some(Path::new("ca.pem")), "-").err().unwrap();
         assert!(said.message().contains("--edge-ca is for"), "{}", said.message());

@@ -1,6 +1,6 @@
 //! Lists of Cloudflare's Bulk Redirects as CSV: no header, and columns of their own.
 
-use super::maps::{is_host, no_path};
+use super::maps::{behind_scheme, code_of, is_host, no_path};
 use super::row::Reason;
 use super::words::boolean;
 use proto::v1::{Link, QueryPolicy};
@@ -37,7 +37,7 @@ pub fn link(cells: &[String]) -> Result<Link, Reason> {
         }
     }
     is(6)?; // means something with the one before it only
-    let source = cell(0).split_once("://").map_or(cell(0), |(_, rest)| rest);
+    let source = behind_scheme(cell(0)).unwrap_or(cell(0));
     let (host, path) = source.split_at(source.find('/').unwrap_or(source.len()));
     if !is_host(host) || path.len() < 2 {
         return Err(no_path(source.as_bytes()));
@@ -47,7 +47,7 @@ pub fn link(cells: &[String]) -> Result<Link, Reason> {
         text => text.parse().map_err(|_| ("INVALID", "status_code is not a whole number".to_owned()))?,
     };
     let mut link = Link {
-        code: path[1..].to_owned(),
+        code: code_of(path)?.to_owned(),
         domain: host.to_owned(),
         target: cell(1).to_owned(),
         status,
@@ -90,6 +90,10 @@ mod tests {
             ("go.example,https://a.example/", Err("KEY")),
             ("go.example/,https://a.example/", Err("KEY")),
             ("/a,https://a.example/", Err("KEY")),
+            ("go.example/a#b,https://a.example/", Err("KEY")),
+            // Found with a published table: rows that somebody had commented out became links.
+            ("# https://go.example/a,https://a.example/", Err("KEY")),
+            ("go.example/a?b=1,https://a.example/", Err("QUERY")),
             ("go.example/a,https://a.example/,moved", Err("INVALID")),
             ("go.example/a,https://a.example/,301,perhaps", Err("INVALID")),
         ] {

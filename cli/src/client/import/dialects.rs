@@ -1,6 +1,6 @@
 //! Exports of other shorteners as CSV: a row becomes the links that it means there, or the reason why linkr has none for it.
 //!
-//! Column names are compared without case, spaces and the like. Columns that mean nothing here (visits, addresses of people)
+//! Column names are compared without case, spaces and the like. Columns that mean nothing here (ids, addresses of people)
 //! are passed over, and told. What a shortener does unless a row says otherwise is carried: see [`known`].
 
 mod known;
@@ -300,7 +300,7 @@ mod tests {
         );
         let shlink = shlink.unwrap();
         assert_eq!((&*shlink.code, &*shlink.target, &*shlink.title), ("ab/c", "https://a.example/", "T"));
-        assert_eq!(shlink.tags, ["x", "y"]);
+        assert_eq!((&shlink.tags[..], shlink.imported_clicks), (&["x".to_owned(), "y".into()][..], 7));
         assert_eq!(shlink.create_time.unwrap().to_string(), "2024-01-31T10:00:00Z");
         let yourls = link(
             Format::YourlsCsv,
@@ -309,8 +309,8 @@ mod tests {
         );
         let yourls = yourls.unwrap();
         assert_eq!(
-            (&*yourls.code, yourls.create_time.unwrap().to_string()),
-            ("k", "2024-01-31T12:00:00Z".into())
+            (&*yourls.code, yourls.create_time.unwrap().to_string(), yourls.imported_clicks),
+            ("k", "2024-01-31T12:00:00Z".into(), 3)
         );
         let bitly = link(
             Format::BitlyCsv,
@@ -327,13 +327,15 @@ mod tests {
         let bitly = bitly.unwrap();
         assert_eq!((&*bitly.code, bitly.tags.len()), ("1", 2));
         assert_eq!(bitly.create_time.unwrap().to_string(), "2019-09-30T17:21:03Z");
-        let kutt =
-            |row| link(Format::KuttCsv, "id,address,target,description,banned,password,expire_in", row);
-        let good = kutt("1,k,https://a.example/,N,true,,2030-01-01T00:00:00.000Z").unwrap();
-        assert_eq!((&*good.code, &*good.note, good.disabled), ("k", "N", true));
+        let kutt = |row| {
+            link(Format::KuttCsv, "id,address,target,description,banned,password,expire_in,visit_count", row)
+        };
+        let good = kutt("1,k,https://a.example/,N,true,,2030-01-01T00:00:00.000Z,12").unwrap();
+        assert_eq!((&*good.code, &*good.note, good.disabled, good.imported_clicks), ("k", "N", true, 12));
         assert_eq!(good.expire_time.unwrap().to_string(), "2030-01-01T00:00:00Z");
-        assert_eq!(kutt("1,k,https://a.example/,N,0,$2a$,"), Err("LACKING".into()));
-        assert_eq!(kutt("1,k,https://a.example/,N,0,NULL,soon"), Err("INVALID".into()));
+        assert_eq!(kutt("1,k,https://a.example/,N,0,$2a$,,"), Err("LACKING".into()));
+        assert_eq!(kutt("1,k,https://a.example/,N,0,NULL,soon,"), Err("INVALID".into()));
+        assert_eq!(kutt("1,k,https://a.example/,N,0,NULL,,many"), Err("INVALID".into()));
         let rebrandly = link(
             Format::RebrandlyCsv,
             "Id,Title,SlashTag,Destination,ShortUrl,Created At,Clicks,Status",
@@ -341,6 +343,7 @@ mod tests {
         );
         let rebrandly = rebrandly.unwrap();
         assert_eq!((&*rebrandly.code, rebrandly.status, rebrandly.max_age), ("r", 301, Some(0)));
+        assert_eq!(rebrandly.imported_clicks, 5);
         let short_io = link(
             Format::ShortIoCsv,
             "Original URL,Short URL,Path,Created At,Tags",
@@ -522,11 +525,13 @@ mod tests {
     fn a_file_without_what_is_needed() {
         let missing = link(Format::KuttCsv, "id,target", "1,x").unwrap_err();
         assert!(missing.contains("for the code: there is none of address, link"), "{missing}");
-        let header = ["Long URL", "Short code", "visits"].map(str::to_owned);
+        let header = ["Long URL", "Short code", "visits", "Cropped"].map(str::to_owned);
         let dialect = Dialect::of(Format::ShlinkCsv, &header).unwrap().unwrap_or_else(|e| panic!("{e}"));
         let said = dialect.decided(&header);
         assert!(
-            said.starts_with("target from 'Long URL', code from 'Short code'; passed over: 'visits'; "),
+            said.starts_with(
+                "target from 'Long URL', code from 'Short code', imported_clicks from 'visits'; passed over: 'Cropped'; "
+            ),
             "{said}"
         );
         assert!(said.contains("unless forwardQuery is false"), "{said}");

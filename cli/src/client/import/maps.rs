@@ -260,7 +260,7 @@ pub fn next_line(source: &mut dyn BufRead, line: &mut u64) -> std::io::Result<Op
 }
 
 /// Where the first of two rows counts, the second is none.
-pub fn shadowed() -> Reason {
+fn shadowed() -> Reason {
     ("SHADOWED", "is not reached: an earlier row has this path, and there the first one counts".to_owned())
 }
 
@@ -299,8 +299,31 @@ pub fn is_host(text: &str) -> bool {
 fn link(key: &[u8], value: &[u8]) -> Result<Link, Reason> {
     let text =
         |bytes| String::from_utf8(Vec::from(bytes)).map_err(|_| ("NOT_UTF8", "is not UTF-8".to_owned()));
-    let code = text(key.strip_prefix(b"/").unwrap_or(key))?;
+    let code = code_of(&text(key)?)?.to_owned();
     Ok(Link { code, target: text(value)?, ..Link::default() })
+}
+
+/// What stands behind the scheme of a URL that visitors come in by.
+pub fn behind_scheme(text: &str) -> Option<&str> {
+    let (scheme, bare) = text.split_once("://")?;
+    (scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")).then_some(bare)
+}
+
+/// The code of a path.
+///
+/// # Errors
+/// No link can be about it.
+pub fn code_of(path: &str) -> Result<&str, Reason> {
+    let code = path.strip_prefix('/').unwrap_or(path);
+    let no = |reason, why: &str| Err((reason, why.to_owned()));
+    match code {
+        "" => no("KEY", "is about the root, and a link is a path"),
+        _ if code.contains('#') => {
+            no("KEY", "has a #, from which on browsers send nothing: no request is for it")
+        }
+        _ if code.contains('?') => no("QUERY", "is only for requests with this query, and a link is for all"),
+        _ => Ok(code),
+    }
 }
 
 /// A row whose one cell is all that stands there.
@@ -413,6 +436,16 @@ mod tests {
             assert_eq!(link.map_err(|(why, _)| why), want, "{key}");
         }
         assert!(no_path(b"go.example/").1.contains("all of a host"));
+        // Found in published maps: "code is empty" and "a character at byte 26" said nothing of what was wrong.
+        for (key, want) in [
+            ("/", Err("KEY")),
+            ("/a/#part", Err("KEY")),
+            ("/a?id=1", Err("QUERY")),
+            ("go.example/a?id=1", Err("QUERY")),
+        ] {
+            let link = of_key(key.as_bytes(), b"https://a.example/").map(|link| link.code);
+            assert_eq!(link.map_err(|(why, _)| why), want, "{key}");
+        }
     }
 
     #[test]

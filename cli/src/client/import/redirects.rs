@@ -3,89 +3,32 @@
 //! In both the first rule that fits a request counts, so that a rule which linkr cannot carry may stand before others that it
 //! could: those are not reached there, and are refused, too.
 
-use super::maps::{is_host, next_line, no_path, row, shadowed};
+mod rules;
+
+use super::maps::{code_of, is_host, next_line, no_path, row};
 use super::row::{Reason, Row};
 use proto::v1::{Link, QueryPolicy};
+use rules::{Earlier, Rule, Syntax};
 use serde_json::Value;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::BufRead;
 
 /// What a link of `_redirects` does that does not say it, for people.
-pub const SITE: &str = "status 301 unless a rule has another (as at Netlify; Cloudflare Pages: 302), and a visitor's query \
-                        is passed on where the target has none";
+pub const SITE: &str = "status 301 unless a rule has another (as at Netlify; Cloudflare Pages: 302), a / at the end of a path \
+                        means nothing, and a visitor's query is passed on where the target has none";
 /// The same of `vercel.json`.
 pub const VERCEL: &str =
     "status 308, or 307 where permanent is false, and a visitor's query is passed on behind the target's";
 
-/// The rules so far.
-#[derive(Default)]
-struct Earlier {
-    paths: HashSet<String>,
-    patterns: Vec<String>,
-}
-
-impl Earlier {
-    /// What a rule comes to, which fits requests by their path alone or, `narrow`, fewer.
-    fn judge(&mut self, from: &str, narrow: bool, link: Result<Link, Reason>) -> Result<Link, Reason> {
-        let reached =
-            !self.paths.contains(from) && !self.patterns.iter().any(|pattern| covers(pattern, from));
-        let is_pattern = is_pattern(parts(from).1);
-        if !narrow && is_pattern {
-            self.patterns.push(from.to_owned());
-        } else if !narrow {
-            self.paths.insert(from.to_owned());
-        }
-        if reached || is_pattern { link } else { Err(shadowed()) }
-    }
-}
-
-/// The host that a rule names, if it does, and its path.
-fn parts(from: &str) -> (&str, &str) {
-    let bare = from.split_once("://").map_or(from, |(_, rest)| rest);
-    bare.split_at(bare.find('/').unwrap_or(bare.len()))
-}
-
-fn is_pattern(path: &str) -> bool {
-    path.contains(['*', ':', '(', '{', '?', '+', '\\'])
-}
-
-/// Whether a pattern fits every request for what another rule is about. What is more than a segment by its name fits all
-/// below it.
-fn covers(pattern: &str, from: &str) -> bool {
-    let ((own, pattern), (host, path)) = (parts(pattern), parts(from));
-    if !own.is_empty() && own != host {
-        return false;
-    }
-    let mut segments = path.split('/');
-    for wanted in pattern.split('/') {
-        let is_name = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        let named = wanted.strip_prefix(':').is_some_and(is_name);
-        if !named && is_pattern(wanted) {
-            return true;
-        }
-        match segments.next() {
-            Some(segment) if named && !segment.is_empty() => {}
-            Some(segment) if !named && segment == wanted => {}
-            _ => return false,
-        }
-    }
-    segments.next().is_none()
-}
-
 /// The path of a rule, and its host if it names one.
-fn from_path(from: &str) -> Result<Link, Reason> {
-    let (host, path) = parts(from);
-    let code = path.strip_prefix('/').unwrap_or_default();
-    if !host.is_empty() && (!is_host(host) || code.is_empty()) {
-        return Err(no_path(from.as_bytes()));
+fn from_path(rule: &Rule) -> Result<Link, Reason> {
+    if !rule.host.is_empty() && (!is_host(&rule.host) || rule.path.len() < 2) {
+        return Err(no_path(format!("{}{}", rule.host, rule.path).as_bytes()));
     }
-    if code.is_empty() {
-        return Err(("KEY", "is about the root, and a link is a path".to_owned()));
-    }
-    if is_pattern(path) {
+    if rule.is_pattern() {
         return Err(("PATTERN", "is a pattern, and codes are compared as they are".to_owned()));
     }
-    Ok(Link { code: code.to_owned(), domain: host.to_owned(), ..Link::default() })
+    Ok(Link { code: code_of(rule.path)?.to_owned(), domain: rule.host.clone(), ..Link::default() })
 }
 
 /// A redirect to a place that does not depend on the request.
@@ -129,6 +72,7 @@ impl Site {
     fn rule(&mut self, text: &str) -> Result<Link, Reason> {
         let words: Vec<&str> = text.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
         let Some((from, rest)) = words.split_first() else { return Err(syntax()) };
+        let from = Rule::of(from, Syntax::Site);
         let to = rest.iter().position(|word| word.starts_with('/') || word.contains("://"));
         let (queries, rest) = rest.split_at(to.unwrap_or(rest.len()));
         let (status, conditions) = match rest.get(1).map(|word| word.trim_end_matches('!').parse::<u64>()) {
@@ -143,9 +87,9 @@ impl Site {
                 format!("is only for requests with a query such as {query}, and a link is for all"),
             )),
             (_, _, [condition, ..]) => Err(("CONDITION", format!("is only for some requests: {condition}"))),
-            (Some(to), ..) => from_path(from).and_then(|link| leading(link, to, status)).map(passing_on),
+            (Some(to), ..) => from_path(&from).and_then(|link| leading(link, to, status)).map(passing_on),
         };
-        self.earlier.judge(from, narrow, link)
+        self.earlier.judge(self.line, from, narrow, link)
     }
 }
 
@@ -174,19 +118,26 @@ pub fn vercel(text: &[u8]) -> Result<(VecDeque<Row>, Vec<String>), String> {
     let others = settings.keys().filter(|name| !matches!(name.as_str(), "redirects" | "$schema"));
     let (mut earlier, lines) = (Earlier::default(), lines_of(text));
     let rows = rules.iter().enumerate().map(|(at, rule)| {
-        let from = rule["source"].as_str().unwrap_or_default();
+        let from = Rule::of(rule["source"].as_str().unwrap_or_default(), Syntax::Vercel);
         let narrow = rule.get("has").is_some() || rule.get("missing").is_some();
-        let link = earlier.judge(from, narrow, vercel_rule(rule, from));
-        row(lines.get(at).copied().unwrap_or(1), rule.to_string().as_bytes(), link)
+        let line = lines.get(at).copied().unwrap_or(1);
+        let link = vercel_rule(rule, &from);
+        row(line, rule.to_string().as_bytes(), earlier.judge(line, from, narrow, link))
     });
     Ok((rows.collect(), others.cloned().collect()))
 }
 
-/// In which line the source of each redirect stands.
+/// In which line the source of each redirect stands. A name is what a colon follows: values may read the same.
 fn lines_of(text: &str) -> Vec<u64> {
-    let begin = text.find("\"redirects\"").unwrap_or(0);
+    let named = |text: &str, name: &str, at: usize| text[at + name.len()..].trim_start().starts_with(':');
+    let redirects = "\"redirects\"";
+    let begin = text.match_indices(redirects).find(|(at, _)| named(text, redirects, *at));
+    let begin = begin.map_or(0, |(at, _)| at);
     let (mut line, mut last, mut lines) = (1, 0, Vec::new());
-    for (at, _) in text[begin..].match_indices("\"source\"") {
+    for (at, name) in text[begin..].match_indices("\"source\"") {
+        if !named(&text[begin..], name, at) {
+            continue;
+        }
         line += text[last..begin + at].bytes().filter(|&byte| byte == b'\n').count() as u64;
         last = begin + at;
         lines.push(line);
@@ -194,7 +145,7 @@ fn lines_of(text: &str) -> Vec<u64> {
     lines
 }
 
-fn vercel_rule(rule: &Value, from: &str) -> Result<Link, Reason> {
+fn vercel_rule(rule: &Value, from: &Rule) -> Result<Link, Reason> {
     let Some(rule) = rule.as_object() else { return Err(("SYNTAX", "is no JSON object".to_owned())) };
     for name in rule.keys() {
         match name.as_str() {
@@ -206,7 +157,7 @@ fn vercel_rule(rule: &Value, from: &str) -> Result<Link, Reason> {
         }
     }
     let to = rule.get("destination").and_then(Value::as_str).unwrap_or_default();
-    if from.is_empty() || to.is_empty() {
+    if from.path.is_empty() && from.host.is_empty() || to.is_empty() {
         return Err(("SYNTAX", "has no source or no destination".to_owned()));
     }
     let status = match (rule.get("statusCode"), rule.get("permanent")) {
@@ -291,9 +242,37 @@ mod tests {
             ("/n/* https://a.example/ 301 Country=us\n/n/x https://b.example/\n", ["CONDITION", ""]),
             ("/a id=1 https://a.example/\n/a https://b.example/\n", ["QUERY", ""]),
             ("/a /b 200\n/a https://b.example/\n", ["STATUS", "SHADOWED"]),
+            ("/a/ https://a.example/\n/a https://b.example/\n", ["", "SHADOWED"]),
+            ("/n/*/z https://a.example/\n/n/x/y https://b.example/\n", ["PATTERN", ""]),
         ] {
             assert_eq!(reasons(text), want, "{text}");
         }
+    }
+
+    /// Found with a published file: at Netlify 47 of its rules fit their path with and without the / at its end.
+    #[test]
+    fn a_slash_at_the_end_of_a_path_means_nothing() {
+        let rows = site(
+            "/a/b/ https://a.example/ 301\n/c/#part /d\n/e?id=1 /d\nhttps://go.example/f/ /d\n/wiki/Special:1 /d\n",
+        );
+        let codes: Vec<_> = rows.into_iter().map(|(_, link)| link.map(|(code, ..)| code)).collect();
+        let code = |code: &str| Ok(code.to_owned());
+        assert_eq!(
+            codes,
+            [code("a/b"), Err("KEY"), Err("QUERY"), code("go.examplef"), code("wiki/Special:1")]
+        );
+    }
+
+    #[test]
+    fn values_that_read_like_names_are_in_no_line() {
+        let (rows, _) = vercel(
+            br#"{ "cleanUrls": true, "x": ["redirects", "source"], "redirects": [
+{"source": "/a", "destination": "https://a.example/"},
+{"has": [{"type": "query", "key": "source"}], "source" : "/b", "destination": "https://a.example/"},
+{"source": "/c", "destination": "https://a.example/"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3, 4]);
     }
 
     #[test]

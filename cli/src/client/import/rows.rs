@@ -1,18 +1,19 @@
 //! The rows of a file, whatever its form: each becomes a link or the reason why it is none.
 
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Place};
 use super::json_lines::{JSON_COLUMN, JsonLines};
 use super::lines::LONGEST;
-use super::maps::{Haproxy, Nginx};
+use super::maps::{Haproxy, Nginx, behind_scheme, code_of, is_host, no_path};
 use super::redirects::{self, Site};
 use super::row::{Found, MAP_COLUMN, Reason, Record, Row};
-use super::tables::{Table, statements};
+use super::tables::{Table, rejected, statements};
 use crate::args::{Format, Reading};
 use crate::fault::Fault;
 use proto::file::{MARK, is_utf_16};
 use proto::v1::Link;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Cursor, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +27,8 @@ pub struct Rows {
     name: String,
     domain: String,
     format: Format,
+    /// Whether columns were named: it is somebody else's table.
+    named: bool,
     /// Where a relative target leads.
     base: Option<String>,
     read: Arc<AtomicU64>,
@@ -61,7 +64,10 @@ impl Rows {
             |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {file}: {fault}"));
         let counted = Counted { source, read: Arc::clone(&read) };
         let (first, mut source) = begin(counted).map_err(|fault| unreadable(&fault))?;
-        packed(&first, name)?;
+        // What is packed is named by what it is packed in: the name within says the form.
+        let within = || Path::new(name).file_stem().and_then(|name| Format::of(Path::new(name)));
+        let form = format.as_ref().ok().copied().or_else(within);
+        packed(&first, name, &form.map_or_else(|| "FORM".to_owned(), Format::name))?;
         let format = format?;
         if format != Format::Csv && !reading.columns.is_empty() {
             return Err(Fault::new(format_args!(
@@ -70,8 +76,8 @@ impl Rows {
             )));
         }
         let first = first.strip_prefix(MARK).unwrap_or(&first);
-        if format.is_of_statements() && first.starts_with(b"line,reason,message,") {
-            source = mended(source, format).map_err(|fault| unreadable(&fault))?;
+        if let Some(separator) = rejected(first).filter(|_| format.is_of_statements()) {
+            source = mended(source, separator, format).map_err(|fault| unreadable(&fault))?;
         }
         let opened = Source::open(source, first, format, &reading.columns);
         let (source, said) = opened.map_err(|why| unreadable(&why))?;
@@ -81,6 +87,7 @@ impl Rows {
             name: name.to_owned(),
             domain: domain.to_owned(),
             format,
+            named: !reading.columns.is_empty(),
             base: reading.base.clone(),
             read,
             source,
@@ -155,15 +162,23 @@ impl Rows {
             return Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
         }
         self.lead(&mut link)?;
-        if self.is_own() {
+        let whole = self.named && link.code.contains("://");
+        let place = if whole { of_url(&mut link.code)? } else { place };
+        if self.is_own() && !whole {
             alone(&mut link.code)?;
             let domain = std::mem::take(&mut link.domain);
-            if !domain.is_empty() && domain != self.domain {
+            let same = |own: link::Domain| own.as_str() == self.domain;
+            let is_this = domain == self.domain || link::Domain::given(&domain).is_ok_and(same);
+            if !domain.is_empty() && !is_this {
                 return Err(("DOMAIN", format!("its domain is not {}: see --domain", self.domain)));
             }
         } else {
             self.hosts.admit(&place)?;
             place.name().clone_into(&mut link.domain);
+        }
+        // As the paths of visitors are read: a file has letters as it likes, the server has one form of them.
+        if let Some(code) = link::asked(link.code.as_bytes()) {
+            link.code = code;
         }
         Ok(link)
     }
@@ -246,6 +261,18 @@ fn begin(source: impl Read + Send + 'static) -> std::io::Result<(Vec<u8>, Box<dy
     Ok((first, Box::new(Cursor::new(text).chain(source))))
 }
 
+/// The host of a code that is a whole URL, as tables of old and new addresses have it; its path stays.
+fn of_url(code: &mut String) -> Result<Place, Reason> {
+    let bare = behind_scheme(code).unwrap_or(code);
+    let (host, path) = bare.split_at(bare.find('/').unwrap_or(bare.len()));
+    if !is_host(host) || path.len() < 2 {
+        return Err(no_path(bare.as_bytes()));
+    }
+    let place = Place::host(host);
+    *code = code_of(path)?.to_owned();
+    Ok(place)
+}
+
 /// A code without the slash that stands before it in a path.
 fn alone(code: &mut String) -> Result<(), Reason> {
     if code.contains("://") {
@@ -258,8 +285,12 @@ fn alone(code: &mut String) -> Result<(), Reason> {
 }
 
 /// What stood in the file that these rows were rejected of.
-fn mended(source: Box<dyn BufRead + Send>, format: Format) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let all = statements(Box::new(source.take(LONGEST)))?;
+fn mended(
+    source: Box<dyn BufRead + Send>,
+    separator: u8,
+    format: Format,
+) -> std::io::Result<Box<dyn BufRead + Send>> {
+    let all = statements(Box::new(source.take(LONGEST)), separator)?;
     let text = match format {
         Format::VercelJson => format!("{{\"redirects\":[{}]}}", all.join(",\n")),
         _ => all.join("\n"),
@@ -268,19 +299,33 @@ fn mended(source: Box<dyn BufRead + Send>, format: Format) -> std::io::Result<Bo
 }
 
 /// Whether somebody has to unpack the file first.
-fn packed(first: &[u8], name: &str) -> Result<(), Fault> {
-    for (magic, tool) in
-        [(&b"\x28\xb5\x2f\xfd"[..], "zstdcat"), (b"\x1f\x8b", "zcat"), (b"\xfd7zXZ", "xzcat")]
-    {
+fn packed(first: &[u8], name: &str, format: &str) -> Result<(), Fault> {
+    for (magic, tool) in [
+        (&b"\x28\xb5\x2f\xfd"[..], "zstdcat"),
+        (b"\x1f\x8b", "zcat"),
+        (b"\xfd7zXZ", "xzcat"),
+        (b"BZh91AY", "bzcat"),
+    ] {
         if first.starts_with(magic) {
             return Err(Fault::new(format_args!(
-                "{name} is compressed: {tool} {name} | linkr import - --format csv"
+                "{name} is compressed: {tool} {name} | linkr import - --format {format}"
             )));
         }
     }
     if is_utf_16(first) {
         return Err(Fault::new(format_args!(
-            "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format FORM"
+            "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format {format}"
+        )));
+    }
+    if first.starts_with(b"PK\x03\x04") {
+        return Err(Fault::new(format_args!(
+            "{name} is a zip archive or a spreadsheet in its own form: unpack it, or save it as CSV"
+        )));
+    }
+    // Of what never ends, such as a device, a line is too long: that is told elsewhere.
+    if first.contains(&0) && (first.len() as u64) < MAX_FIRST {
+        return Err(Fault::new(format_args!(
+            "{name} is no text that is read here: it holds zero bytes. Is it UTF-16 without a mark (iconv -f UTF-16LE)?"
         )));
     }
     Ok(())
@@ -332,7 +377,7 @@ mod tests {
             (3, ""),
             (5, "has 2 columns, the first line has 3"),
             (6, "is not UTF-8"),
-            (8, "max_age is not a whole number"),
+            (8, "max_age is not a whole number of seconds"),
         ];
         assert_eq!(seen, want);
         assert_eq!(rows[0].link.as_ref().unwrap().max_age, Some(1));
@@ -355,6 +400,22 @@ mod tests {
         assert_eq!(good, [true, false, false, false, false, true, false]);
         assert_eq!((rows[1].line, rows[1].cells[0].as_str()), (2, "no"));
         assert_eq!(reason(&rows[2]), "its field 'kode' is unknown");
+    }
+
+    #[test]
+    fn letters_are_one_code_in_every_form() {
+        for (text, format) in [
+            ("code,target\nb\u{fc}cher(1),https://x\n", Format::Csv),
+            ("code,target\n/b%C3%BCcher(1),https://x\n", Format::Csv),
+            ("code,target\nbu\u{308}cher(1),https://x\n", Format::Csv),
+            ("/b\u{fc}cher(1) https://x;\n", Format::NginxMap),
+            ("/b%c3%bccher(1) https://x\n", Format::HaproxyMap),
+            ("keyword,url\nb\u{fc}cher(1),https://x\n", Format::YourlsCsv),
+            ("go.example/b%C3%BCcher(1),https://x\n", Format::CloudflareCsv),
+        ] {
+            let rows = rows(text.as_bytes(), format).unwrap();
+            assert_eq!(rows[0].link.as_ref().unwrap().code, "b\u{fc}cher(1)", "{text}");
+        }
     }
 
     #[test]
@@ -418,8 +479,16 @@ mod tests {
                 assert_eq!((&*link.code, rows.len()), ("a", 1), "{start:?}{text}");
             }
         }
-        let said = rows(b"\xff\xfec\0o\0", Format::Csv).err().unwrap().message().to_owned();
-        assert!(said.contains("UTF-16: iconv"), "{said}");
+        let said = rows(b"\xff\xfec\0o\0", Format::HaproxyMap).err().unwrap().message().to_owned();
+        assert!(said.contains("UTF-16: iconv") && said.ends_with("--format haproxy-map"), "{said}");
+        for (text, want) in [
+            (&b"c\0o\0d\0e\0,\0"[..], "it holds zero bytes"),
+            (b"PK\x03\x04\n\0\0\0links.csv", "save it as CSV"),
+            (b"BZh91AY&SY", "bzcat FILE | "),
+        ] {
+            let said = rows(text, Format::Csv).err().unwrap().message().to_owned();
+            assert!(said.contains(want), "{said}");
+        }
     }
 
     /// Found by users: more than half of a museum's map led to paths of its own.
@@ -493,6 +562,27 @@ mod tests {
         }
     }
 
+    /// Found with published tables of old and new addresses: every row was refused.
+    #[test]
+    fn a_code_may_be_a_whole_url_where_columns_are_named() {
+        let reading = Reading {
+            columns: vec![("code".into(), "Old URL".into()), ("target".into(), "New URL".into())],
+            ..Reading::default()
+        };
+        let text = b"Old URL,New URL\nhttps://go.example/a/b.html, https://x\nhttp://b.example/c,https://x\n\
+            https://go.example/a#b,https://x\nhttps://go.example/,https://x\n/d,https://x\nhttps://go.example/e?f,https://x\n# https://go.example/g,https://x\n";
+        let rows = |domain| rows_with(text, domain, Format::Csv, &reading).unwrap();
+        let taken = |domain| {
+            let code = |row: &Row| {
+                row.link.as_ref().map_or_else(|(why, _)| *why, |link| link.code.as_str()).to_owned()
+            };
+            rows(domain).iter().map(code).collect::<Vec<_>>()
+        };
+        assert_eq!(taken("-"), ["a/b.html", "DOMAIN", "KEY", "KEY", "d", "QUERY", "KEY"]);
+        assert_eq!(taken("b.example"), ["DOMAIN", "c", "KEY", "KEY", "d", "QUERY", "KEY"]);
+        assert_eq!(rows("-")[0].link.as_ref().unwrap().domain, "go.example", "where conform asks for it");
+    }
+
     #[test]
     fn a_list_without_a_header_and_its_rejected_rows() {
         let reason = |row: &Row| row.link.as_ref().err().map(|(reason, _)| *reason);
@@ -503,6 +593,8 @@ mod tests {
             (1, None, 2, Some("LACKING"))
         );
         let text = b"line,reason,message,source_url,target_url,status_code\n2,LACKING,no,go.example/b,https://x,302\n";
+        let saved = rows(b"go.example/a;https://x;302\n", Format::CloudflareCsv).unwrap();
+        assert_eq!(saved[0].link.as_ref().unwrap().status, 302, "as spreadsheets of some countries save it");
         let mended = rows(text, Format::CloudflareCsv).unwrap();
         assert_eq!((mended.len(), mended[0].link.as_ref().unwrap().status), (1, 302));
     }
@@ -520,6 +612,16 @@ mod tests {
             ),
         ] {
             let text = format!("line,reason,message,statement\n{cells}").leak().as_bytes();
+            let mut saved = csv::WriterBuilder::new().delimiter(b';').from_writer(Vec::new());
+            for row in csv::ReaderBuilder::new().has_headers(false).from_reader(text).into_records() {
+                saved.write_record(&row.unwrap()).unwrap();
+            }
+            let saved = saved.into_inner().unwrap();
+            assert_eq!(
+                rows(saved.leak(), format).unwrap().len(),
+                2,
+                "as some spreadsheets save it: {format:?}"
+            );
             let rows = rows(text, format).unwrap();
             let links: Vec<_> = rows.iter().map(|row| row.link.as_ref().unwrap()).collect();
             let links: Vec<_> = links.iter().map(|link| (link.code.as_str(), link.target.as_str())).collect();

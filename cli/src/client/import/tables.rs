@@ -52,11 +52,12 @@ impl Table {
     ) -> Result<Self, String> {
         let (source, lines) = Lines::of(source);
         // Cloudflare takes none; a file of rejected rows has one.
-        let headless = format == Format::CloudflareCsv && !first.starts_with(b"line,reason,message,");
+        let headless = format == Format::CloudflareCsv && rejected(first).is_none();
         // What spreadsheets tell each other in a line before the header.
         let told = first.trim_ascii().strip_prefix(b"sep=").filter(|told| told.len() == 1);
         let separator = match told {
-            _ if format == Format::CloudflareCsv => b',',
+            // A URL may hold any of the others.
+            _ if format == Format::CloudflareCsv && first.contains(&b',') => b',',
             Some(told) => told[0],
             None => separator(first),
         };
@@ -165,12 +166,22 @@ impl Table {
     }
 }
 
+/// What stands between the columns of a file of rejected rows, if this is its first line: a spreadsheet may have saved it.
+pub fn rejected(first: &[u8]) -> Option<u8> {
+    let separator = separator(first);
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(first);
+    let mut header = csv::StringRecord::new();
+    let found = reader.read_record(&mut header).unwrap_or_default();
+    (found && header.len() > 3 && header.iter().zip(REJECT_COLUMNS).all(|(one, other)| one == other))
+        .then_some(separator)
+}
+
 /// The statements of a file of rejected rows of a map, as they stood there.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn statements(source: Box<dyn Read + Send>) -> csv::Result<Vec<String>> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+pub fn statements(source: Box<dyn Read + Send>, separator: u8) -> csv::Result<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(source);
     let meant: Vec<bool> = reader.headers()?.iter().map(|column| !REJECT_COLUMNS.contains(&column)).collect();
     reader.byte_records().map(|record| Ok(cells(&record?, &meant).concat())).collect()
 }
@@ -181,7 +192,12 @@ fn own(header: &[String], given: &[(String, String)]) -> Result<Columns, String>
         let other = OTHERS.into_iter().find(|format| matches!(Dialect::of(*format, header), Some(Ok(_))));
         let hint = match other {
             _ if header == [MAP_COLUMN] => ": these are rows of a map: name its --format".to_owned(),
-            Some(other) => format!(": is it --format {}?", other.name()),
+            Some(other) => {
+                format!(
+                    ": is it --format {}? If not, --columns {field}=NAME says which one it is",
+                    other.name()
+                )
+            }
             None => format!(": --columns {field}=NAME says which one it is"),
         };
         format!("its first line does not name the column '{field}'{hint}")
@@ -197,7 +213,7 @@ fn own(header: &[String], given: &[(String, String)]) -> Result<Columns, String>
 
 /// What stands between the columns of a header: there is more of it than of the others.
 fn separator(first: &[u8]) -> u8 {
-    let (mut quoted, mut counts) = (false, [(b',', 0), (b';', 0), (b'\t', 0)]);
+    let (mut quoted, mut counts) = (false, [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)]);
     for &byte in first {
         quoted ^= byte == b'"';
         counts.iter_mut().filter(|(known, _)| *known == byte && !quoted).for_each(|(_, count)| *count += 1);
@@ -237,6 +253,7 @@ mod tests {
             ("\"a,b,c\";target;title", b';'),
             ("code", b','),
             ("a,b;c", b','),
+            ("code|target\n", b'|'),
         ] {
             assert_eq!(separator(header.as_bytes()), want, "{header}");
         }
@@ -258,7 +275,7 @@ mod tests {
             ("slug,url", "--columns code=NAME says which one it is"),
             ("statement", "name its --format"),
         ] {
-            assert!(said(header).ends_with(want), "{header}: {}", said(header));
+            assert!(said(header).contains(want), "{header}: {}", said(header));
         }
     }
 }

@@ -65,10 +65,10 @@ impl Window {
 
     /// The rows with a link in the order of their keys, and the others. Of two with the same code the first comes first.
     pub fn in_order(mut self, folds: bool) -> (Vec<Good>, Vec<Refused>) {
-        let lower = |good: &Good| good.code.to_ascii_lowercase();
+        let folded = |good: &Good| link::folded(&good.code);
         match folds {
             false => self.good.sort_by(|one, other| one.code.cmp(&other.code)),
-            true => self.good.sort_by_cached_key(lower),
+            true => self.good.sort_by_cached_key(folded),
         }
         (self.good, self.refused)
     }
@@ -128,6 +128,7 @@ mod tests {
         assert_eq!(order(&["b", "a/b", "a", "B", "a-b", "b", "a.b"], false), [4, 3, 5, 7, 2, 1, 6]);
         assert_eq!(order(&["b", "a/b", "a", "B", "A", "b"], true), [3, 5, 2, 1, 4, 6]);
         assert_eq!(order(&["ab", "a", "AA", "aB"], true), [2, 3, 1, 4]);
+        assert_eq!(order(&["\u{fc}b", "\u{fc}", "\u{dc}A", "z"], true), [4, 2, 3, 1]);
     }
 
     #[test]

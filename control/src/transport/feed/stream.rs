@@ -1,13 +1,15 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
 use super::{behind, refused};
+use crate::features::Place;
 use crate::follow::{Feeder, HELLOS, Share};
 use crate::sessions::{Membership, Pong};
 use crate::transport::status::status;
 use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
-use link::{Epoch, Key, Position, Seq};
+use link::{ChangeKind, Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
+use record::Features;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,10 +54,14 @@ struct Course {
     id: u64,
     /// The name and the process that this stream speaks for.
     who: (String, u64),
+    /// What it understands, as bits.
     epoch: Epoch,
     session: Session,
     walked: Vec<u8>,
     membership: Membership,
+    /// As long as the stream is up, no write needs a feature that its edge does not know.
+    _place: Place,
+    knows: Features,
     /// Pings that wait until the edge is known on disk, and then for a reading of the head by number.
     asked: Vec<(u64, Option<u64>)>,
     /// The place in the line of those who want a part from the store. Kept while other things happen.
@@ -187,6 +193,7 @@ impl<'a> Stream<'a> {
             let text = format!("this control speaks protocol {PROTOCOL}, not {}", hello.protocol);
             return Err(Status::failed_precondition(text));
         }
+        let knows = Features(hello.features);
         let hello = parsed(hello);
         if !is_name(&hello.edge) {
             return Err(Status::invalid_argument(
@@ -209,7 +216,10 @@ impl<'a> Stream<'a> {
         }
         let share = self.feeder.turns.of(&hello.edge);
         let own_turn = share.reads.acquire().await;
+        let place = self.feeder.place(&hello.edge, knows).await.map_err(failed)?;
+        let place = place.map_err(|lacks| too_old(&hello.edge, lacks))?;
         let (admission, head) = self.feeder.admit(&hello).await.map_err(|refusal| refused(&refusal))?;
+        let admission = self.without_ends(admission, &hello, knows, head).await.map_err(failed)?;
         let epoch = head.epoch;
         let (id, number) = (store::random::u64(), hello.number);
         let wire_epoch = Some(epoch_to_wire(epoch));
@@ -235,6 +245,9 @@ impl<'a> Stream<'a> {
                 let (read, domains) = self.feeder.read(DomainRows::domains).await.map_err(failed)?;
                 if read.epoch != epoch {
                     return Err(replaced());
+                }
+                for domain in &domains {
+                    self.understood(&hello.edge, knows, Features::of_domain(&domain.rules))?;
                 }
                 // The default one as it always is needs no entry.
                 let written = domains.iter().filter(|domain| domain.version > 0);
@@ -271,6 +284,8 @@ impl<'a> Stream<'a> {
             session,
             walked,
             membership,
+            _place: place,
+            knows,
             asked: Vec::new(),
             turn: None,
             share,
@@ -278,6 +293,24 @@ impl<'a> Stream<'a> {
             parts: Vec::new(),
             progress: Instant::now(),
         })
+    }
+
+    /// The same for an edge that does not know that a domain can be deleted: where it would come upon that in the log, it
+    /// begins again, since a reset tells which domains there are.
+    async fn without_ends(
+        &self,
+        admission: Admission,
+        hello: &Hello,
+        knows: Features,
+        head: Position,
+    ) -> Result<Admission, StoreFault> {
+        let Admission::Resume { .. } = admission else { return Ok(admission) };
+        if (knows & Features::DOMAINS_GO).any() {
+            return Ok(admission);
+        }
+        let gone = self.feeder.read(DomainRows::last_domain_gone).await?;
+        let behind = hello.position.is_some_and(|own| gone > own.seq);
+        Ok(if behind { Admission::Reset { start: head } } else { admission })
     }
 
     async fn heard(&mut self, course: &mut Course, message: v1::FollowRequest) -> Result<(), Status> {
@@ -372,6 +405,15 @@ impl<'a> Stream<'a> {
                 if changes[0].seq != after + 1 {
                     return Err(Status::data_loss("the log has a hole"));
                 }
+                let ends = |change: &link::Change| change.kind == ChangeKind::DOMAIN_GONE;
+                if !(course.knows & Features::DOMAINS_GO).any() && changes.iter().any(ends) {
+                    return Err(Status::aborted(
+                        "a domain was deleted, which this edge does not understand: say hello again, and begin anew; a newer \
+                         linkr goes on",
+                    ));
+                }
+                let records = changes.iter().map(|change| (change.kind, &change.record[..]));
+                self.all_understood(course, records)?;
                 let changes = changes.iter().map(change_to_wire).collect();
                 let end = Position { epoch: course.epoch, seq: last, tag };
                 let proof = Some(proof_to_wire(&self.feeder.proof(end)));
@@ -388,6 +430,8 @@ impl<'a> Stream<'a> {
                 if page.head.epoch != course.epoch {
                     return Err(replaced());
                 }
+                let records = page.entries.iter().map(|entry| (ChangeKind::LINK, &entry.record[..]));
+                self.all_understood(course, records)?;
                 course.walked = page.entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
                 let message = v1::Page {
                     session: course.id,
@@ -404,6 +448,31 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Ends the stream of an edge that does not know what a record needs: another control has written it since the edge was
+    /// let in. An edge that knows all features is not looked at.
+    fn all_understood<'r>(
+        &self,
+        course: &Course,
+        records: impl Iterator<Item = (ChangeKind, &'r [u8])>,
+    ) -> Result<(), Status> {
+        if !(Features::KNOWN & !course.knows).any() {
+            return Ok(());
+        }
+        for (kind, record) in records {
+            self.understood(&course.who.0, course.knows, Features::of_record(kind, record))?;
+        }
+        Ok(())
+    }
+
+    fn understood(&self, edge: &str, knows: Features, needed: Features) -> Result<(), Status> {
+        let lacks = needed & !knows;
+        if lacks.any() {
+            self.feeder.sessions.gate.met(needed);
+            return Err(too_old(edge, lacks));
+        }
+        Ok(())
     }
 
     async fn send(&self, message: follow_response::Message) -> Result<(), Status> {
@@ -427,6 +496,13 @@ fn is_goodbye(message: &v1::FollowRequest) -> bool {
 
 fn failed(fault: StoreFault) -> Status {
     status(&fault.into())
+}
+
+fn too_old(edge: &str, lacks: Features) -> Status {
+    Status::failed_precondition(format!(
+        "edge {edge} does not know {}, which links or domains of this store need: start a newer linkr there",
+        lacks.names()
+    ))
 }
 
 fn replaced() -> Status {

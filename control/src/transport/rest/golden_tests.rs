@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 16] = [
+const ANSWERS: [&str; 18] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
@@ -20,6 +20,8 @@ const ANSWERS: [&str; 16] = [
     "BatchLinksResponse",
     "CheckCodeResponse",
     "CountLinksResponse",
+    "ListTagsResponse",
+    "RenameTagResponse",
     "WatchLinksResponse",
     "LinkChange",
     "Domain",
@@ -68,6 +70,12 @@ fn value(field: &FieldDescriptor, fill: Fill) -> Given {
             Fill::Everything => field.name().to_owned(),
             Fill::Least => " ".to_owned(),
             Fill::Most => "\"\\/\0\u{1}\u{1f}\u{7f}\n\t\u{8}\u{c}é\u{2028}\u{feff}\u{1f600}<&>".to_owned(),
+        }),
+        Kind::Bytes => Given::Bytes(match fill {
+            Fill::Nothing | Fill::Empty => bytes::Bytes::new(),
+            Fill::Everything => field.name().to_owned().into(),
+            Fill::Least => vec![0].into(),
+            Fill::Most => vec![0xfb, 0xff, 0].into(),
         }),
         Kind::Enum(kind) => Given::EnumNumber(match fill {
             Fill::Nothing | Fill::Empty => 0,

@@ -1,6 +1,7 @@
 //! What the REST half can be asked, as OpenAPI 3.1, made from the calls, options and words of the `.proto` files.
 //! Nothing is answered here but the description itself.
 
+mod examples;
 mod page;
 mod schema;
 mod words;
@@ -9,7 +10,7 @@ use crate::fault::Names;
 use crate::routes::{self, Route, Source};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use proto::described::Form;
+use proto::described::{Form, Shape, shape};
 use schema::{Described, short};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -32,10 +33,24 @@ pub async fn served() -> Response {
 
 /// `GET /docs`.
 pub async fn docs() -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    let headers =
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
+    // Its script asks this API and nobody else, and no other page may frame it: whoever sends a call sees which.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; \
+                  form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
     (headers, DOCUMENT.1.as_str()).into_response()
+}
+
+/// `GET /docs.js`: what sends a call from the page.
+pub async fn script() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, include_str!("openapi/docs.js")).into_response()
 }
 
 fn document() -> Value {
@@ -49,7 +64,13 @@ fn document() -> Value {
     }
     let ends =
         routes::all().iter().flat_map(|route| [whole_body(route), Some(route.call.output.full_name())]);
-    let mut schemas = described.schemas(ends.flatten());
+    let asked = schema::carried(routes::all().iter().filter_map(whole_body));
+    let mut schemas = described.schemas(ends.flatten(), &asked);
+    for route in routes::all() {
+        if let Some(shape) = changed(route) {
+            schemas.insert(format!("{}Update", shape.message.name()), described.change(shape));
+        }
+    }
     for route in routes::all().iter().filter(|route| route.http.body == "*") {
         // What the path says may come back in the body.
         if let (Some(name), Some(field)) = (whole_body(route), route.named())
@@ -95,10 +116,25 @@ fn whole_body(route: &Route) -> Option<&str> {
     }
 }
 
+/// The resource that a body changes.
+fn changed(route: &Route) -> Option<&'static Shape> {
+    whole_body(route).filter(|_| route.http.method == "PATCH").and_then(shape)
+}
+
 /// The schema of a body; empty: an object without members, or none.
-fn body_of(route: &Route) -> &str {
+fn body_of(route: &Route) -> String {
     let of_words = words::BODIES.iter().find(|(calls, ..)| calls.contains(&&*route.call.name));
-    of_words.map_or_else(|| whole_body(route).map_or("", short), |(_, name, _)| name)
+    match (of_words, changed(route)) {
+        (Some((_, name, _)), _) => (*name).to_owned(),
+        (None, Some(shape)) => format!("{}Update", shape.message.name()),
+        (None, None) => whole_body(route).map_or("", short).to_owned(),
+    }
+}
+
+/// Whether there is no request without a body.
+fn needs_body(route: &Route) -> bool {
+    let of_words = words::BODIES.iter().any(|(calls, ..)| calls.contains(&&*route.call.name));
+    of_words || route.resource().is_some()
 }
 
 fn operation(described: &Described, route: &Route, path: &str) -> Value {
@@ -121,8 +157,9 @@ fn operation(described: &Described, route: &Route, path: &str) -> Value {
         } else {
             json!({ "$ref": format!("#/components/schemas/{body}") })
         };
+        let content = json!({ "schema": schema, "example": examples::body(route) });
         value["requestBody"] =
-            json!({ "required": !body.is_empty(), "content": { "application/json": { "schema": schema } } });
+            json!({ "required": needs_body(route), "content": { "application/json": content } });
     }
     value
 }
@@ -132,18 +169,30 @@ fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
     for (name, words, schema) in words::IN_PATH {
         if path.contains(&format!("{{{name}}}")) {
             let schema: Value = serde_json::from_str(schema).unwrap_or_default();
-            all.push(json!({ "name": name, "in": "path", "required": true, "description": words, "schema": schema }));
+            all.push(json!({
+                "name": name, "in": "path", "required": true, "description": words, "schema": schema,
+                "example": examples::parameter(name),
+            }));
         }
     }
     for member in route.from(Source::Query) {
         let schema = described.of_field(member);
         let words = schema["description"].clone();
-        all.push(json!({ "name": member.name, "in": "query", "description": words, "schema": schema }));
+        let mut parameter =
+            json!({ "name": member.name, "in": "query", "description": words, "schema": schema });
+        let example = examples::parameter(&member.name);
+        if !example.is_null() {
+            parameter["example"] = example;
+        }
+        all.push(parameter);
     }
     let taken = [route.input.member("request_id").is_some(), route.takes_etag()];
     for ((name, words, pattern), _) in words::HEADERS.iter().zip(taken).filter(|(_, taken)| *taken) {
         let schema = json!({ "type": "string", "pattern": pattern });
-        all.push(json!({ "name": name, "in": "header", "description": words, "schema": schema }));
+        all.push(json!({
+            "name": name, "in": "header", "description": words, "schema": schema,
+            "example": examples::parameter(name),
+        }));
     }
     all
 }
@@ -156,7 +205,7 @@ fn responses(route: &Route, answer: &str) -> Map<String, Value> {
     for (status, _) in statuses.into_iter().filter(|(_, there)| *there) {
         let kind = if route.call.gives_stream { "application/jsonl" } else { "application/json" };
         let schema = json!({ "$ref": format!("#/components/schemas/{answer}") });
-        let content = json!({ kind: { "schema": schema } });
+        let content = json!({ kind: { "schema": schema, "example": examples::answer(route) } });
         all.insert(status.to_owned(), json!({ "description": "Done.", "content": content }));
     }
     if let Some(created) = all.get_mut("201").filter(|_| answer == "Link") {

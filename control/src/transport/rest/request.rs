@@ -18,6 +18,14 @@ const SMALL: usize = 16 * 1024;
 
 type Members = Vec<(String, Tree)>;
 
+/// What a request says.
+pub struct Said {
+    /// The message that it is.
+    pub message: DynamicMessage,
+    /// Members of a change that only the server sets, as the body has them: they have to be so already.
+    pub set_by_server: Members,
+}
+
 /// The whole of it. A call without a body is given none.
 ///
 /// # Errors
@@ -28,7 +36,7 @@ pub async fn message(
     uri: &Uri,
     headers: &HeaderMap,
     body: Option<Result<Bytes, Fault>>,
-) -> Result<DynamicMessage, Fault> {
+) -> Result<Said, Fault> {
     let route = found.route;
     known(route, headers)?;
     let mut message = DynamicMessage::new(route.input.message.clone());
@@ -42,14 +50,16 @@ pub async fn message(
     if let (Some(name), Some(field)) = (&name, route.named().filter(|field| !field.contains('.'))) {
         message.set_field_by_name(field, Value::String(name.clone()));
     }
+    let mut set_by_server = Vec::new();
     if let Some(body) = body {
-        let body = announced(headers, body)?;
+        let body = if is_left_out(route, headers, &body) { Bytes::new() } else { announced(headers, body)? };
         let small = body.len() <= SMALL;
-        let all = move || -> Result<DynamicMessage, Fault> {
+        let all = move || -> Result<(DynamicMessage, Members), Fault> {
             let members = members(route, &body)?;
-            with_body(route, message, members, name.as_deref()).map_err(Fault::from)
+            let set_by_server = set_by_server_of(route, &members);
+            Ok((with_body(route, message, members, name.as_deref())?, set_by_server))
         };
-        message = if small {
+        (message, set_by_server) = if small {
             all()?
         } else {
             let _waiting = heavy::wait(caller)?;
@@ -65,7 +75,29 @@ pub async fn message(
         }
         resource.set_field_by_name("etag", Value::String(etag));
     }
-    Ok(message)
+    Ok(Said { message, set_by_server })
+}
+
+/// Members of the resource of a change that only answers carry, but for those that say which one is meant.
+fn set_by_server_of(route: &Route, members: &[(String, Tree)]) -> Members {
+    let Some(Form::Message(kind)) = route.resource().map(|resource| &resource.form) else {
+        return Vec::new();
+    };
+    if route.http.method != "PATCH" {
+        return Vec::new();
+    }
+    let of_server = |name: &str| {
+        let member = shape(kind).and_then(|shape| shape.member(name));
+        member.is_some_and(|member| member.output_only) && !["name", "domain"].contains(&name)
+    };
+    members.iter().filter(|(name, tree)| of_server(name) && *tree != Tree::Null).cloned().collect()
+}
+
+/// Whether a call that needs no body comes without one, and so without a word about its kind. A page of another site can
+/// send such a request without asking first, but not without an `Origin` (Fetch Standard, 3.1): who has one says JSON.
+fn is_left_out(route: &Route, headers: &HeaderMap, body: &Result<Bytes, Fault>) -> bool {
+    let is_empty = body.as_ref().is_ok_and(Bytes::is_empty);
+    is_empty && route.resource().is_none() && !headers.contains_key(header::ORIGIN)
 }
 
 /// Whoever gives a condition, or a name for a retry, relies on it: a call that does not know it is not made.
@@ -150,7 +182,13 @@ fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
 fn parameters(route: &Route, uri: &Uri, message: &mut DynamicMessage) -> Result<(), Fault> {
     for (name, value) in pairs(uri)? {
         let member = route.input.member(&name).filter(|member| route.source(member) == Source::Query);
-        let Some(member) = member else { return Err(Fault::invalid(name, "is no parameter of this call")) };
+        let Some(member) = member else {
+            let why = match &*name {
+                "update_mask" => "is no parameter: the members of the body are the fields that change",
+                _ => "is no parameter of this call",
+            };
+            return Err(Fault::invalid(name, why));
+        };
         set(message, member, value)?;
     }
     Ok(())
@@ -217,9 +255,9 @@ fn in_utf8(parameter: &str) -> bool {
         || ["utf-8", "utf8"].iter().any(|own| value.eq_ignore_ascii_case(own))
 }
 
-/// The members of a body; where nothing is asked for, there may be none.
+/// The members of a body. Where it is no resource there may be none: what has to be there, the call itself says.
 pub fn members(route: &Route, body: &[u8]) -> Result<Members, Fault> {
-    if body.is_empty() && route.resource().is_none() && route.from(Source::Body).is_empty() {
+    if body.is_empty() && route.resource().is_none() {
         return Ok(Vec::new());
     }
     bounded::check(body)?;

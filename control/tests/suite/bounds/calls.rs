@@ -35,9 +35,15 @@ const FIELDS: &[(&str, Names)] = &[
     ("parent", Names::Parent),
     ("name", Names::Link),
     ("GetDomainRequest.name", Names::Parent),
+    ("DeleteDomainRequest.name", Names::Parent),
     ("Domain.name", Names::Parent),
     ("Domain.domain", Names::Host),
     ("Domain.not_found", Names::Target),
+    ("DomainFile.path", Names::Nothing),
+    ("DomainFile.content_type", Names::Nothing),
+    ("Domain.root_target", Names::Target),
+    ("expired_target", Names::Target),
+    ("Domain.robots", Names::Nothing),
     ("CreateDomainRequest.domain_id", Names::Host),
     ("ListDomainsRequest.page_token", Names::Place),
     ("ListAuditRequest.name", Names::Audited),
@@ -62,8 +68,12 @@ const FIELDS: &[(&str, Names)] = &[
     ("code_prefix", Names::Nothing),
     ("title", Names::Nothing),
     ("tags", Names::Nothing),
+    ("tag", Names::Nothing),
+    ("new_tag", Names::Nothing),
+    ("prefix", Names::Nothing),
     ("note", Names::Nothing),
     ("external_id", Names::Nothing),
+    ("blocked_by", Names::Nothing),
     ("request_id", Names::Nothing),
     ("filter", Names::Nothing),
     ("order_by", Names::Nothing),
@@ -136,6 +146,11 @@ pub fn base(call: &str) -> Base {
         },
         "Links/ExportLinks" => one(v1::ExportLinksRequest { parent, show_deleted: true }.encode_to_vec()),
         "Links/CountLinks" => one(v1::CountLinksRequest { parent, ..Default::default() }.encode_to_vec()),
+        "Links/ListTags" => one(v1::ListTagsRequest { parent, ..Default::default() }.encode_to_vec()),
+        "Links/RenameTag" => {
+            let (tag, new_tag) = ("t".to_owned(), "u".to_owned());
+            one(v1::RenameTagRequest { parent, tag, new_tag, merge: false }.encode_to_vec())
+        }
         "Links/CheckCode" => one(v1::CheckCodeRequest { name }.encode_to_vec()),
         "Links/UndeleteLink" => one(v1::UndeleteLinkRequest { name, ..Default::default() }.encode_to_vec()),
         "Links/ListLinkHistory" => {
@@ -165,6 +180,10 @@ pub fn base(call: &str) -> Base {
             one(v1::CreateDomainRequest { domain_id: "a.example".into(), ..Default::default() }
                 .encode_to_vec())
         }
+        "Domains/DeleteDomain" => {
+            let request = v1::DeleteDomainRequest { name: parent, validate_only: true, ..Default::default() };
+            one(request.encode_to_vec())
+        }
         "Domains/GetDomain" => one(v1::GetDomainRequest { name: parent }.encode_to_vec()),
         "Domains/UpdateDomain" => {
             let domain = Some(v1::Domain { name: parent, ..v1::Domain::default() });
@@ -180,6 +199,9 @@ pub fn base(call: &str) -> Base {
                 ..v1::Key::default()
             };
             one(v1::CreateKeyRequest { key: Some(key) }.encode_to_vec())
+        }
+        "Targets/BlockTarget" | "Targets/UnblockTarget" | "Targets/ListBlockedTargets" => {
+            one(v1::UnblockTargetRequest { host: "evil.example".into() }.encode_to_vec())
         }
         "Keys/RotateKey" | "Keys/RevokeKey" | "Feed/Follow" | "Feed/Fetch" => one(Vec::new()),
         other => panic!("{other} is in no row of this table: say what a good request is"),

@@ -1,8 +1,8 @@
 //! Messages of `linkr.v1` as JSON Schema: names, kinds, bounds and words come from their descriptors. No route is here.
 
-use proto::described::{Form, Member, POOL, shape};
+use proto::described::{Form, Member, POOL, Shape, shape};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The words of the package, by full name.
 #[derive(Default)]
@@ -43,24 +43,53 @@ impl Described {
         self.words.get(name).map_or("", String::as_str)
     }
 
-    /// Each of the named messages and all that they hold, by their short names.
-    pub fn schemas<'a>(&self, messages: impl Iterator<Item = &'a str>) -> Map<String, Value> {
+    /// Each of the named messages and all that they hold, by their short names. Of those that requests carry, `asked`, a
+    /// member is required if nothing can be made without it; of others, if every answer has it.
+    pub fn schemas<'a>(
+        &self,
+        messages: impl Iterator<Item = &'a str>,
+        asked: &BTreeSet<String>,
+    ) -> Map<String, Value> {
         let (mut schemas, mut todo) = (Map::new(), messages.map(str::to_owned).collect::<Vec<_>>());
         while let Some(name) = todo.pop() {
             let Some(message) = shape(&name).filter(|_| !schemas.contains_key(short(&name))) else {
                 continue;
             };
-            let mut fields = Map::new();
             for member in &message.members {
                 if let Form::Message(inside) = &member.form {
                     todo.push(inside.clone());
                 }
-                fields.insert(member.name.clone(), self.of_field(member));
             }
-            let schema = json!({ "type": "object", "description": self.words(&name), "properties": fields });
+            let is_asked = asked.contains(&name);
+            let is_required = |member: &&Member| match is_asked {
+                true => member.required,
+                false => member.is_always_said(),
+            };
+            let mut schema = self.object(self.words(&name), message.members.iter());
+            let required = message.members.iter().filter(is_required);
+            let required: Vec<&str> = required.map(|member| member.name.as_str()).collect();
+            if !required.is_empty() {
+                schema["required"] = required.into();
+            }
             schemas.insert(short(&name).to_owned(), schema);
         }
         schemas
+    }
+
+    /// What a change of a resource may say, of which nothing is required.
+    pub fn change(&self, shape: &Shape) -> Value {
+        let kind = shape.message.name().to_lowercase();
+        let words =
+            format!("What a change of a {kind} says: the members that are there are the fields that change.");
+        let mut schema = self.object(&words, shape.members.iter().filter(|member| !member.output_only));
+        schema["minProperties"] = 1.into();
+        schema
+    }
+
+    fn object<'a>(&self, words: &str, members: impl Iterator<Item = &'a Member>) -> Value {
+        let fields: Map<String, Value> =
+            members.map(|member| (member.name.clone(), self.of_field(member))).collect();
+        json!({ "type": "object", "description": words, "properties": fields })
     }
 
     /// The schema of one field.
@@ -85,6 +114,7 @@ impl Described {
 fn of_form(form: &Form) -> Value {
     match form {
         Form::Text | Form::Other => json!({ "type": "string" }),
+        Form::Bytes => json!({ "type": "string", "format": "byte" }),
         Form::Flag => json!({ "type": "boolean" }),
         Form::Signed => json!({ "type": "integer", "format": "int32" }),
         Form::Short => json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX }),
@@ -121,6 +151,23 @@ fn put(schema: &mut Map<String, Value>, name: &str, number: u32) {
     if number > 0 {
         schema.insert(name.into(), number.into());
     }
+}
+
+/// The named messages, and those in them that a request carries.
+pub fn carried<'a>(messages: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let (mut all, mut todo) = (BTreeSet::new(), messages.map(str::to_owned).collect::<Vec<_>>());
+    while let Some(name) = todo.pop() {
+        for member in shape(&name).into_iter().flat_map(|shape| &shape.members) {
+            if let Form::Message(inside) = &member.form
+                && !member.output_only
+                && !all.contains(inside)
+            {
+                todo.push(inside.clone());
+            }
+        }
+        all.insert(name);
+    }
+    all
 }
 
 /// The name behind the package: `Link`, `PropagationBlind`.

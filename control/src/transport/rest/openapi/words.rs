@@ -24,12 +24,18 @@ const ANY: &[Fault] = &[
 const OWN: &[Fault] = &[
     Fault::NotFound(String::new()),
     Fault::DomainNotFound(String::new()),
+    Fault::DomainInUse { name: String::new(), live: 0, until: None },
+    Fault::TagNotFound { tag: String::new(), domain: String::new() },
+    Fault::TagExists { tag: String::new(), domain: String::new() },
     Fault::KeyNotFound(String::new()),
     Fault::EdgeNotFound(String::new()),
     Fault::EdgeConnected(String::new()),
     Fault::Exists(String::new()),
     Fault::CodeDeleted { name: String::new(), until: 0 },
     Fault::ExternalIdTaken { id: String::new(), name: String::new() },
+    Fault::EdgeTooOld { edge: String::new(), lacks: String::new() },
+    Fault::TargetBlocked { field: "", host: String::new() },
+    Fault::TargetNotBlocked(String::new()),
     Fault::EtagMismatch,
     Fault::IdempotencyMismatch,
     Fault::NotJson,
@@ -60,8 +66,8 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
     ),
     (
         "code",
-        "A code; its `/` may stand as they are or as `%2F`.",
-        r#"{"type":"string","pattern":"^[0-9A-Za-z_~-][0-9A-Za-z._~-]*(/[0-9A-Za-z_~-][0-9A-Za-z._~-]*){0,7}$","maxLength":128}"#,
+        "A code; its `/` may stand as they are or as `%2F`, its `:` has to be `%3A`.",
+        r#"{"type":"string","pattern":"^[^\\u0000- \"-&./;-?\\[-^`{-}\\u007f][^\\u0000- \"-&/;-?\\[-^`{-}\\u007f]*(/[^\\u0000- \"-&./;-?\\[-^`{-}\\u007f][^\\u0000- \"-&/;-?\\[-^`{-}\\u007f]*){0,7}$","maxLength":128}"#,
     ),
     ("edge", "The name of an edge.", r#"{"type":"string","minLength":1,"maxLength":255}"#),
     (
@@ -69,6 +75,7 @@ pub const IN_PATH: &[(&str, &str, &str)] = &[
         "The id of a key; to revoke the certificate of an edge, `edge:` and its name.",
         r#"{"type":"string","pattern":"^([0-9a-f]{16}|edge:[0-9A-Za-z._@-]{1,100})$"}"#,
     ),
+    ("host", "A host name or an IP address.", r#"{"type":"string","minLength":1,"maxLength":255}"#),
 ];
 
 /// Bodies that are no message of gRPC: of which calls, name and schema.
@@ -79,9 +86,14 @@ pub const BODIES: &[(&[&str], &str, &str)] = &[
         r#"{"type":"object","description":"As of when: one of both.","additionalProperties":false,"minProperties":1,"maxProperties":1,"properties":{"time":{"type":"string","format":"date-time","description":"As the link was at this time."},"revision":{"type":"string","description":"As it was at this revision."}}}"#,
     ),
     (
-        &["BatchCreateLinks", "BatchUpdateLinks"],
+        &["BatchCreateLinks"],
         "BatchLinks",
-        r##"{"type":"object","description":"Links to create or change.","additionalProperties":false,"required":["requests"],"properties":{"requests":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"object","additionalProperties":false,"required":["link"],"properties":{"link":{"$ref":"#/components/schemas/Link"}}}}}}"##,
+        r##"{"type":"object","description":"Links to create.","additionalProperties":false,"required":["requests"],"properties":{"requests":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"object","additionalProperties":false,"required":["link"],"properties":{"link":{"$ref":"#/components/schemas/Link"}}}}}}"##,
+    ),
+    (
+        &["BatchUpdateLinks"],
+        "BatchLinkUpdates",
+        r##"{"type":"object","description":"Links to change: `code` says which.","additionalProperties":false,"required":["requests"],"properties":{"requests":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"object","additionalProperties":false,"required":["link"],"properties":{"link":{"allOf":[{"$ref":"#/components/schemas/LinkUpdate"}],"required":["code"]}}}}}}"##,
     ),
     (
         &["BatchDeleteLinks"],
