@@ -1,9 +1,9 @@
 //! Benches of what happens between a read and a write: parse, lookup, encode, insert, evict, and all of it.
 
-use benches::{Asking, bare, browser, key, link, set};
+use benches::{Answerer, bare, browser, key, link, set};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hot::{Set, Stamp, parse};
-use link::{Ask, redirect};
+use link::{VisitorRequest, redirect};
 use std::hint::black_box;
 
 #[global_allocator]
@@ -27,17 +27,17 @@ fn parts(criterion: &mut Criterion) {
     criterion.bench_function("set/lookup", |bench| {
         bench.iter(|| {
             let key = &keys[shuffled(&mut step) as usize];
-            set.look_up(key.as_bytes(), |held| matches!(held.found, hot::Found::Live(_)))
+            set.look_up(key.as_bytes(), |held| matches!(held.found, hot::EntryState::Live(_)))
         });
     });
     let stored = link(7);
-    let hot::Found::Live(link) = stored.found() else { return };
+    let hot::EntryState::Live(link) = stored.found() else { return };
     let (stamp, mut out) = (Stamp::new(DATE), Vec::with_capacity(4096));
     criterion.bench_function("encode", |bench| {
         bench.iter(|| {
             out.clear();
-            if let link::Answer::To(to) = redirect(&link, Ask::default(), 0) {
-                hot::write_redirect(&mut out, &to, &stamp, &hot::Extra::default());
+            if let link::Resolution::To(to) = redirect(&link, VisitorRequest::default(), 0) {
+                hot::write_redirect(&mut out, &to, &stamp, &hot::ResponseOptions::default());
             }
             out.len()
         });
@@ -45,7 +45,7 @@ fn parts(criterion: &mut Criterion) {
 }
 
 fn whole(criterion: &mut Criterion) {
-    let (set, mut asking) = (set(LINKS), Asking::default());
+    let (set, mut asking) = (set(LINKS), Answerer::default());
     for (name, head, requests) in [
         ("answer/bare", bare(7), 1),
         ("answer/browser", browser(7), 1),

@@ -1,6 +1,6 @@
 //! What the benches have in common: a set with known links, and requests for them.
 
-use hot::{Conversation, Counts, Policy, Set, Stamp, Stored, Turn, View, answer};
+use hot::{AnswerContext, Conversation, Counts, Policy, Set, Stamp, StoredValue, View, answer};
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ pub fn key(number: u32) -> Key {
 ///
 /// # Panics
 /// Never: every number makes a target.
-pub fn link(number: u32) -> Stored {
+pub fn link(number: u32) -> StoredValue {
     let target = format!(
         "https://www.example.com/articles/2026/{number:07}/some-title-of-medium-length-here?utm=linkr"
     );
     let target = Target::stored(target.as_bytes()).expect("a target");
-    Stored::Live(Link::new(LinkParts::to(target)).expect("a link"))
+    StoredValue::Live(Link::new(LinkParts::to(target)).expect("a link"))
 }
 
 /// A complete set of so many links.
@@ -60,7 +60,7 @@ pub fn browser(number: u32) -> Vec<u8> {
 }
 
 /// What answers requests: all that a worker has besides the set.
-pub struct Asking {
+pub struct Answerer {
     domains: View,
     stamp: Stamp,
     /// What they came to.
@@ -68,7 +68,7 @@ pub struct Asking {
     out: Vec<u8>,
 }
 
-impl Default for Asking {
+impl Default for Answerer {
     fn default() -> Self {
         let stamp = Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT");
         let (domains, out) = (View::new(Arc::default()), Vec::with_capacity(65_536));
@@ -76,13 +76,14 @@ impl Default for Asking {
     }
 }
 
-impl Asking {
+impl Answerer {
     /// The answers to all of `input`: one turn.
     pub fn answer(&mut self, set: &Set, input: &[u8]) -> &[u8] {
         self.out.clear();
         let Self { domains, stamp, counts, out } = self;
         let policy = Policy::default();
-        let mut turn = Turn { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
+        let mut turn =
+            AnswerContext { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
         answer(&mut Conversation::default(), input, out, &mut turn);
         out
     }

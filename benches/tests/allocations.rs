@@ -1,7 +1,7 @@
 //! A hit allocates nothing: counted by the allocator itself, in a program of its own.
 #![allow(unsafe_code)]
 
-use benches::{Asking, bare, browser, set};
+use benches::{Answerer, bare, browser, set};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -10,11 +10,11 @@ thread_local! {
 }
 
 /// The system's, and a count of what each thread asks of it.
-struct Counting;
+struct CountingAllocator;
 
 // SAFETY: everything is handed on to `System` as it came. The count is a `Cell` of the thread without a destructor, so
 // it neither allocates nor is ever gone. Tested below: an allocation is counted.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.set(CALLS.get() + 1);
         // SAFETY: as the caller promised us.
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn calls(work: impl FnOnce()) -> u32 {
     let before = CALLS.get();
@@ -38,7 +38,7 @@ fn calls(work: impl FnOnce()) -> u32 {
 }
 
 /// Its name, the head with a number, and the hits in it.
-type Kind<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>, u32);
+type HeadKind<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>, u32);
 
 #[test]
 fn ten_thousand_hits_allocate_nothing() {
@@ -48,7 +48,7 @@ fn ten_thousand_hits_allocate_nothing() {
         text.replace("Connection: keep-alive", "X-Request-Id: 0123456789abcdef").into_bytes()
     };
     let pipelined = |number: u32| (0..16).flat_map(|at| bare((number * 16 + at) % 10_000)).collect();
-    let kinds: [Kind<'_>; 4] = [
+    let kinds: [HeadKind<'_>; 4] = [
         ("bare", &bare, 1),
         ("browser", &browser, 1),
         ("with an id", &with_id, 1),
@@ -56,7 +56,7 @@ fn ten_thousand_hits_allocate_nothing() {
     ];
     for (kind, head, hits) in kinds {
         let heads: Vec<_> = (0..10_000 / hits).map(head).collect();
-        let (mut asking, mut bytes) = (Asking::default(), 0);
+        let (mut asking, mut bytes) = (Answerer::default(), 0);
         let calls = calls(|| bytes = heads.iter().map(|head| asking.answer(&set, head).len()).sum());
         assert_eq!(calls, 0, "{kind}");
         let counted = asking.counts.get(hot::Outcome::Redirect);

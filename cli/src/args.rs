@@ -11,13 +11,13 @@ mod tags;
 mod targets;
 mod values;
 
-pub use copies::{At, Backup, PutBack};
-pub use domains::{DomainCommand, Fields, Write};
-pub use files::{Conform, Export, Format, Import, Reading, Written};
+pub use copies::{Backup, CopiedStore, StoreRestore};
+pub use domains::{DomainCommand, DomainFields, DomainWrite};
+pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
-pub use links::{Ack, Existing, Explain, LinkCommand, Restore, Update};
-pub use moments::Moment;
-pub use named::{Named, named};
+pub use links::{Ack, ExistingLink, Explain, LinkCommand, Restore, Update};
+pub use moments::FlagTime;
+pub use named::{AddressedCode, named};
 pub use tags::TagCommand;
 pub use targets::TargetCommand;
 pub use values::OwnFile;
@@ -25,11 +25,11 @@ pub use values::OwnFile;
 use moments::{moment, past_moment};
 use values::{base_url, control_url, domain, front, idle, listener, server_url, size, store, time};
 
-use crate::fault::Fault;
-use crate::log::Form;
+use crate::fault::CommandFault;
+use crate::log::LogForm;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use edge::Listen;
+use edge::ListenAddress;
 use exposition::Network;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,7 +97,7 @@ pub enum Command {
     /// Takes a copy of the store, while a linkr runs on it, and says at which position it is
     Backup(Backup),
     /// Puts a backup in the place of a store, and keeps the one that was there
-    Restore(PutBack),
+    Restore(StoreRestore),
     /// Makes, lists and revokes the keys of the API
     Keys {
         /// What to do with keys.
@@ -151,14 +151,14 @@ pub enum ConfigCommand {
 
 /// Where redirects are answered.
 #[derive(Args)]
-pub struct Front {
+pub struct EdgeArgs {
     /// Where redirects are answered: ADDRESS:PORT, :PORT for every address of this machine, localhost:PORT, or
     /// unix:PATH; several are separated by commas
     #[arg(long, env = "LINKR_LISTEN", value_delimiter = ',', default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = front)]
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenAddress>,
     /// Where they are answered over TLS, besides; in the same forms [default: 127.0.0.1:8443 with --tls-cert]
     #[arg(long, env = "LINKR_LISTEN_TLS", value_delimiter = ',', value_name = "ADDR", value_parser = front)]
-    pub listen_tls: Vec<Listen>,
+    pub listen_tls: Vec<ListenAddress>,
     /// How long a connection may wait between two requests (seconds, or with s, m, h or d): longer than the balancer in front
     /// keeps it (AWS: 60s, Google: 600s), or that one sends a request into a connection that closes
     #[arg(long, env = "LINKR_IDLE_TIMEOUT", default_value = "620s", value_parser = idle, value_name = "TIME")]
@@ -184,9 +184,9 @@ pub struct Front {
     pub hot_set_bytes: usize,
 }
 
-impl Front {
+impl EdgeArgs {
     /// The proxies in front, which are at `behind`.
-    pub fn proxies(&self, behind: &Behind) -> edge::Proxies {
+    pub fn proxies(&self, behind: &ProxyArgs) -> edge::Proxies {
         let protocol = match self.proxy_protocol {
             ProxyHeaders::Off => edge::ProxyProtocol::Off,
             ProxyHeaders::Accept => edge::ProxyProtocol::Accept,
@@ -199,17 +199,17 @@ impl Front {
     ///
     /// # Errors
     /// One line about flags that do not go together.
-    pub fn tls(&self) -> Result<Option<edge::TlsConfig>, Fault> {
+    pub fn tls(&self) -> Result<Option<edge::TlsConfig>, CommandFault> {
         if self.tls_cert.len() != self.tls_key.len() {
             let (certs, keys) = (self.tls_cert.len(), self.tls_key.len());
-            return Err(Fault::new(format_args!(
+            return Err(CommandFault::new(format_args!(
                 "--tls-cert and --tls-key go together, one key for each certificate; here are {certs} and {keys}"
             )));
         }
         if self.tls_cert.is_empty() && !self.listen_tls.is_empty() {
-            return Err(Fault::new("--listen-tls wants a certificate: --tls-cert and --tls-key"));
+            return Err(CommandFault::new("--listen-tls wants a certificate: --tls-cert and --tls-key"));
         }
-        let usual = || vec![Listen::At(([127, 0, 0, 1], 8443).into())];
+        let usual = || vec![ListenAddress::At(([127, 0, 0, 1], 8443).into())];
         let listen = if self.listen_tls.is_empty() { usual() } else { self.listen_tls.clone() };
         let pairs: Vec<_> = self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect();
         Ok(Some(edge::TlsConfig { listen, pairs }).filter(|tls| !tls.pairs.is_empty()))
@@ -218,7 +218,7 @@ impl Front {
 
 /// The proxies in front of a server.
 #[derive(Args, Clone)]
-pub struct Behind {
+pub struct ProxyArgs {
     /// Where the proxies in front are, as networks such as 10.0.0.0/8, separated by commas: what they say of clients by the
     /// PROXY protocol and, to the API, by X-Forwarded-For is believed
     #[arg(long, env = "LINKR_TRUSTED_PEERS", value_delimiter = ',', value_name = "CIDR")]
@@ -238,7 +238,7 @@ pub enum ProxyHeaders {
 
 /// How a server ends when SIGTERM or SIGINT asks for it. A second signal ends it at once.
 #[derive(Args, Clone, Copy)]
-pub struct Drain {
+pub struct DrainArgs {
     /// How long it goes on accepting and answering, not ready any more, for balancers to notice: seconds, or with ms, s or m,
     /// at most an hour
     #[arg(long, env = "LINKR_DRAIN_DELAY", default_value = "0s", value_parser = time, value_name = "TIME")]
@@ -250,7 +250,7 @@ pub struct Drain {
 
 /// Where and how links are written.
 #[derive(Args, Clone)]
-pub struct Back {
+pub struct ControlArgs {
     /// Where the API (gRPC and REST) is served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT;
     /// beyond this machine it wants TLS (--api-tls-cert)
     #[arg(long, env = "LINKR_API", default_value = "127.0.0.1:8081", value_name = "ADDR", value_parser = listener)]
@@ -288,15 +288,15 @@ pub struct Back {
 
 /// How a server keeps its log.
 #[derive(Args, Clone, Copy)]
-pub struct Log {
+pub struct LogArgs {
     /// How a line of the log looks; the variable LINKR_LOG says which lines there are, such as info (default) or debug
     #[arg(long, env = "LINKR_LOG_FORMAT", default_value = "text", value_name = "FORM")]
-    pub log_format: Form,
+    pub log_format: LogForm,
 }
 
 /// Which Redis holds a copy of the links.
 #[derive(Args, Clone)]
-pub struct Redis {
+pub struct RedisArgs {
     /// Redis between control and edges: redis://[user:password@]host[:port][/database], or rediss:// for TLS; nodes of
     /// a cluster are separated by commas
     #[arg(long, env = "LINKR_REDIS", hide_env_values = true, value_name = "URL")]
@@ -318,15 +318,16 @@ pub struct Redis {
     pub redis_ca: Option<PathBuf>,
 }
 
-impl Redis {
+impl RedisArgs {
     /// The URL, wherever it stands.
-    pub fn url(&self) -> Result<Option<String>, Fault> {
+    pub fn url(&self) -> Result<Option<String>, CommandFault> {
         let Some(file) = &self.redis_file else { return Ok(self.redis.clone()) };
-        match proto::file::read(file).and_then(proto::file::Small::text) {
+        match proto::file::read(file).and_then(proto::file::SmallFile::text) {
             Ok(url) => Ok(Some(url.trim().to_owned())),
-            Err(fault) => {
-                Err(Fault::new(format_args!("cannot read {}: {fault}: see --redis-file", file.display())))
-            }
+            Err(fault) => Err(CommandFault::new(format_args!(
+                "cannot read {}: {fault}: see --redis-file",
+                file.display()
+            ))),
         }
     }
 }
@@ -339,22 +340,22 @@ pub struct Up {
     pub data_dir: PathBuf,
     /// The reading half.
     #[command(flatten)]
-    pub front: Front,
+    pub front: EdgeArgs,
     /// The writing half.
     #[command(flatten)]
-    pub back: Back,
+    pub back: ControlArgs,
     /// The proxies in front of the server.
     #[command(flatten)]
-    pub behind: Behind,
+    pub behind: ProxyArgs,
     /// The copy between them.
     #[command(flatten)]
-    pub redis: Redis,
+    pub redis: RedisArgs,
     /// The log.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
     /// How it ends.
     #[command(flatten)]
-    pub drain: Drain,
+    pub drain: DrainArgs,
 }
 
 /// `linkr edge`.
@@ -384,19 +385,19 @@ pub struct Edge {
     pub unpinned: bool,
     /// The reading half.
     #[command(flatten)]
-    pub front: Front,
+    pub front: EdgeArgs,
     /// The proxies in front of the server.
     #[command(flatten)]
-    pub behind: Behind,
+    pub behind: ProxyArgs,
     /// The copy that is asked before control.
     #[command(flatten)]
-    pub redis: Redis,
+    pub redis: RedisArgs,
     /// The log.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
     /// How it ends.
     #[command(flatten)]
-    pub drain: Drain,
+    pub drain: DrainArgs,
 }
 
 /// `linkr control`.
@@ -404,25 +405,25 @@ pub struct Edge {
 pub struct Control {
     /// The links.
     #[command(flatten)]
-    pub kept: Kept,
+    pub kept: StoreArgs,
     /// Where health and metrics are served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8083", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
     /// The writing half.
     #[command(flatten)]
-    pub back: Back,
+    pub back: ControlArgs,
     /// The proxies in front of the server.
     #[command(flatten)]
-    pub behind: Behind,
+    pub behind: ProxyArgs,
     /// Where a copy is kept for the edges.
     #[command(flatten)]
-    pub redis: Redis,
+    pub redis: RedisArgs,
     /// The log.
     #[command(flatten)]
-    pub log: Log,
+    pub log: LogArgs,
     /// How it ends.
     #[command(flatten)]
-    pub drain: Drain,
+    pub drain: DrainArgs,
     /// Instead of running.
     #[command(subcommand)]
     pub command: Option<ControlCommand>,
@@ -444,7 +445,7 @@ pub enum ControlCommand {
 
 /// Where the links of `linkr control` are kept.
 #[derive(Args)]
-pub struct Kept {
+pub struct StoreArgs {
     /// Where the links are kept: sqlite:PATH, or postgres://USER@HOST/DATABASE, which several controls may share
     #[arg(
         long,

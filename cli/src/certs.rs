@@ -1,7 +1,7 @@
 //! `linkr certs`: an authority for trying things out and small sites, a certificate of the API, one for each edge.
 
 use crate::args::Certs;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -20,7 +20,7 @@ const AUTHORITY_DAYS: u32 = 3650;
 const BEHIND: Duration = Duration::from_secs(60 * 60);
 
 /// Runs it: `ca.pem`, `server.pem` and a file for each edge, every private key beside them as `….key` (0600).
-pub fn make(args: &Certs) -> Result<(), Fault> {
+pub fn make(args: &Certs) -> Result<(), CommandFault> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.dir);
     made.map_err(|fault| cannot(&args.dir, &fault))?;
     let issuer = authority(&args.dir)?;
@@ -29,7 +29,9 @@ pub fn make(args: &Certs) -> Result<(), Fault> {
     certificate(args, server, &issuer)?;
     for edge in &args.edge {
         if edge.starts_with('.') || edge.contains('/') || ["ca", "server"].contains(&edge.as_str()) {
-            return Err(Fault::new(format_args!("--edge {edge} cannot be the name of a file of its own")));
+            return Err(CommandFault::new(format_args!(
+                "--edge {edge} cannot be the name of a file of its own"
+            )));
         }
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
         certificate(args, Leaf { name: edge, names: vec![edge.clone()], usage }, &issuer)?;
@@ -46,14 +48,14 @@ pub fn make(args: &Certs) -> Result<(), Fault> {
 }
 
 /// The one that was made here before, or a new one.
-fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, Fault> {
+fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, CommandFault> {
     let (certificate, private) = (dir.join("ca.pem"), dir.join("ca.key"));
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "linkr authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     if certificate.exists() {
-        let key = proto::file::read(&private).and_then(proto::file::Small::text);
+        let key = proto::file::read(&private).and_then(proto::file::SmallFile::text);
         let key = key.map_err(|fault| cannot(&private, &fault))?;
         let key = KeyPair::from_pem(&key).map_err(|fault| cannot(&private, &fault))?;
         return Ok(Issuer::new(params, key));
@@ -73,7 +75,7 @@ struct Leaf<'a> {
     usage: ExtendedKeyUsagePurpose,
 }
 
-fn certificate(args: &Certs, leaf: Leaf<'_>, issuer: &Issuer<'_, KeyPair>) -> Result<(), Fault> {
+fn certificate(args: &Certs, leaf: Leaf<'_>, issuer: &Issuer<'_, KeyPair>) -> Result<(), CommandFault> {
     let Leaf { name, names, usage } = leaf;
     let (file, private) = (args.dir.join(format!("{name}.pem")), args.dir.join(format!("{name}.key")));
     let mut params = CertificateParams::new(names).map_err(|fault| cannot(&file, &fault))?;
@@ -95,7 +97,7 @@ fn last(params: &mut CertificateParams, days: u32) {
 }
 
 /// Whole or not at all: a server may be looking at the file.
-pub fn write(file: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+pub fn write(file: &Path, text: &str, mode: u32) -> Result<(), CommandFault> {
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
     let _ = fs::remove_file(&new); // left by one that was killed
@@ -108,6 +110,6 @@ pub fn write(file: &Path, text: &str, mode: u32) -> Result<(), Fault> {
     written().map_err(|fault| cannot(file, &fault))
 }
 
-fn cannot(file: &Path, fault: &dyn Display) -> Fault {
-    Fault::new(format_args!("cannot use {}: {fault}", file.display()))
+fn cannot(file: &Path, fault: &dyn Display) -> CommandFault {
+    CommandFault::new(format_args!("cannot use {}: {fault}", file.display()))
 }

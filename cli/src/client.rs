@@ -28,9 +28,9 @@ pub use tags::tags;
 pub use targets::targets;
 
 use crate::args::Api;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::secret;
-use proto::client::{Key, Way, Why};
+use proto::client::{ClientFault, KeySource, KeyedChannel};
 use proto::v1::links_client::LinksClient;
 use std::time::Duration;
 use tonic::{Code, Response, Status};
@@ -40,44 +40,44 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// Bytes of one answer: exports come in large parts.
 const MAX_ANSWER: usize = 64 << 20;
 
-type Client = LinksClient<Way>;
+type Client = LinksClient<KeyedChannel>;
 
 /// Runs one client command to its end.
-pub fn run(command: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+pub fn run(command: impl Future<Output = Result<(), CommandFault>>) -> Result<(), CommandFault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+        .map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
     runtime.block_on(command)
 }
 
-async fn connect(api: &Api) -> Result<Client, Fault> {
+async fn connect(api: &Api) -> Result<Client, CommandFault> {
     channel(api).await.map(links_of)
 }
 
-fn links_of(way: Way) -> Client {
+fn links_of(way: KeyedChannel) -> Client {
     LinksClient::new(way).max_decoding_message_size(MAX_ANSWER)
 }
 
 /// One call of a service: its answer, or its refusal as one line.
 async fn call<C, A>(
     api: &Api,
-    client: impl FnOnce(Way) -> C,
+    client: impl FnOnce(KeyedChannel) -> C,
     ask: impl AsyncFnOnce(&mut C) -> Result<Response<A>, Status>,
-) -> Result<A, Fault> {
+) -> Result<A, CommandFault> {
     let mut client = client(channel(api).await?);
     ask(&mut client).await.map(Response::into_inner).map_err(|status| refused(&status, api))
 }
 
-async fn channel(api: &Api) -> Result<Way, Fault> {
+async fn channel(api: &Api) -> Result<KeyedChannel, CommandFault> {
     let url = &api.server;
     let access = api.credential.access(url);
-    let endpoint = access.endpoint(url).map_err(|why| Fault::new(format_args!("--server: {why}")))?;
+    let endpoint = access.endpoint(url).map_err(|why| CommandFault::new(format_args!("--server: {why}")))?;
     let credentials =
-        access.credentials().map_err(|why| Fault::new(format_args!("{why}; see --key-file")))?;
+        access.credentials().map_err(|why| CommandFault::new(format_args!("{why}; see --key-file")))?;
     let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await;
-    let channel = channel.map_err(|fault| words::unreached(&Why::of(&fault).looked_at(url), url))?;
-    if let Key::File(file) = &access.key
+    let channel = channel.map_err(|fault| words::unreached(&ClientFault::of(&fault).looked_at(url), url))?;
+    if let KeySource::File(file) = &access.key
         && let Ok(meta) = file.metadata()
     {
         secret::warn_of(file, &meta);
@@ -86,7 +86,7 @@ async fn channel(api: &Api) -> Result<Way, Fault> {
 }
 
 /// The refusal of a server as one line: what it says, and which field and rule it means.
-fn refused(status: &Status, api: &Api) -> Fault {
+fn refused(status: &Status, api: &Api) -> CommandFault {
     let url = &api.server;
     if let Some(fault) = words::unanswered(status, url) {
         return fault;
@@ -130,9 +130,9 @@ fn refused(status: &Status, api: &Api) -> Fault {
         text = format!("refused: {}", status.code());
     }
     if notes.is_empty() {
-        Fault::new(text)
+        CommandFault::new(text)
     } else {
-        Fault::new(format_args!("{text} ({})", notes.join(", ")))
+        CommandFault::new(format_args!("{text} ({})", notes.join(", ")))
     }
 }
 

@@ -1,18 +1,19 @@
 //! `linkr config`: the settings checked, and printed as a settings file.
 
 use crate::args::Linkr;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::line::{one_line, with_defaults};
 use crate::{out, secret, serve, settings};
 use clap::{ArgAction, Command, CommandFactory};
 
 /// `linkr config check`. A bad file has stopped the program before this; what is left are the environment and what
 /// only a start would say.
-pub fn check() -> Result<(), Fault> {
+pub fn check() -> Result<(), CommandFault> {
     let command = settings::command(&std::env::args_os().collect::<Vec<_>>())?;
     for names in [&["up"][..], &["edge"], &["control"], &["link", "list"]] {
         let checked = with_defaults(&command, names).and_then(|asked| serve::check(&asked));
-        checked.map_err(|fault| Fault::new(format_args!("linkr {}: {}", names[0], fault.message())))?;
+        checked
+            .map_err(|fault| CommandFault::new(format_args!("linkr {}: {}", names[0], fault.message())))?;
     }
     match settings::file_of(&std::env::args_os().collect::<Vec<_>>()) {
         Some(file) => out::line(&format!("{} is good", file.display())),
@@ -21,7 +22,7 @@ pub fn check() -> Result<(), Fault> {
 }
 
 /// `linkr config print`.
-pub fn print() -> Result<(), Fault> {
+pub fn print() -> Result<(), CommandFault> {
     let command = settings::command(&std::env::args_os().collect::<Vec<_>>())?;
     let in_order = Linkr::command(); // setting a default moves an argument behind the others
     let mut text = String::new();

@@ -1,20 +1,20 @@
 //! `linkr backup` and `linkr restore`: copies of a store, each at one position that is said.
 
-use crate::args::{Backup, PutBack};
-use crate::fault::Fault;
+use crate::args::{Backup, StoreRestore};
+use crate::fault::CommandFault;
 use crate::{out, serve};
-use control::StoreAt;
+use control::StoreLocation;
 use std::path::Path;
 use store::{postgres, sqlite};
 
 /// `linkr backup FILE`.
-pub fn backup(args: &Backup) -> Result<(), Fault> {
+pub fn backup(args: &Backup) -> Result<(), CommandFault> {
     let file = args.file.display();
     tell_of_left(&args.file);
     let head = match serve::kept(&args.at)? {
-        StoreAt::Sqlite(store) => sqlite::backup(&store, &args.file).map_err(Fault::new)?,
-        StoreAt::Postgres(options) => {
-            let dumped = postgres::dump(&options, &args.file).map_err(Fault::new)?;
+        StoreLocation::Sqlite(store) => sqlite::backup(&store, &args.file).map_err(CommandFault::new)?,
+        StoreLocation::Postgres(options) => {
+            let dumped = postgres::dump(&options, &args.file).map_err(CommandFault::new)?;
             out::note(&format!("made by {}", dumped.command));
             dumped.head
         }
@@ -23,18 +23,18 @@ pub fn backup(args: &Backup) -> Result<(), Fault> {
 }
 
 /// `linkr restore FILE`.
-pub fn restore(args: &PutBack) -> Result<(), Fault> {
+pub fn restore(args: &StoreRestore) -> Result<(), CommandFault> {
     let store = match serve::kept(&args.at)? {
-        StoreAt::Sqlite(store) => store,
-        StoreAt::Postgres(options) => {
-            return Err(Fault::new(postgres::how_to_restore(&options, &args.file)));
+        StoreLocation::Sqlite(store) => store,
+        StoreLocation::Postgres(options) => {
+            return Err(CommandFault::new(postgres::how_to_restore(&options, &args.file)));
         }
     };
     if let Some(dir) = store.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         serve::directory(dir)?;
     }
     tell_of_left(&store.canonicalize().unwrap_or(store.clone()));
-    let done = sqlite::restore(&args.file, &store, args.accept).map_err(Fault::new)?;
+    let done = sqlite::restore(&args.file, &store, args.accept).map_err(CommandFault::new)?;
     let shown = store.display();
     out::line(&format!("{shown} holds everything up to revision {}", revision(done.head)))?;
     if let Some(kept) = done.kept {

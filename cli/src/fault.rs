@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 /// Why a command ends early.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct CommandFault {
     message: String,
     status: u8,
 }
 
-impl Fault {
+impl CommandFault {
     /// A fault that the caller can mend: exit status 2.
     pub fn new(message: impl Display) -> Self {
         Self { message: message.to_string(), status: 2 }

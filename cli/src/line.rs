@@ -4,7 +4,7 @@ mod given;
 mod unknown;
 
 use crate::args::{Command, Linkr, Output};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::{out, secret, settings};
 use clap::error::{ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
@@ -14,12 +14,12 @@ use std::ffi::OsString;
 const HELP: &str = "; --help shows what is possible";
 
 /// The command that the command line asks for; `None` when it asked for a text, which is printed now.
-pub fn asked() -> Result<Option<Command>, Fault> {
+pub fn asked() -> Result<Option<Command>, CommandFault> {
     let words = with_up(std::env::args_os().collect());
     let mut command = settings::command(&words)?;
     let matches = command.try_get_matches_from_mut(&words);
     if let Some(command) = matches.as_ref().ok().and_then(shows_no_link) {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "{command} does not answer with one link: -o url is for those commands that do, such as link create"
         )));
     }
@@ -40,7 +40,7 @@ pub fn asked() -> Result<Option<Command>, Fault> {
             Err(match unknown::hint(&command, &words, &fault) {
                 Some(hint) => {
                     let said = line.message().strip_suffix(HELP).unwrap_or(line.message());
-                    Fault::new(format_args!("{said}; {hint}{HELP}"))
+                    CommandFault::new(format_args!("{said}; {hint}{HELP}"))
                 }
                 None => line,
             })
@@ -91,7 +91,7 @@ fn with_up(mut words: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// The command that a server or client would be started with if nothing was said but its name.
-pub fn with_defaults(command: &clap::Command, names: &[&str]) -> Result<Command, Fault> {
+pub fn with_defaults(command: &clap::Command, names: &[&str]) -> Result<Command, CommandFault> {
     let words = std::iter::once(&"linkr").chain(names);
     let matches = command.clone().try_get_matches_from(words);
     let parsed = matches.and_then(|matches| Linkr::from_arg_matches(&matches));
@@ -99,15 +99,15 @@ pub fn with_defaults(command: &clap::Command, names: &[&str]) -> Result<Command,
 }
 
 /// The first paragraph of clap's text, as one line.
-pub fn one_line(fault: &clap::Error) -> Fault {
+pub fn one_line(fault: &clap::Error) -> CommandFault {
     if fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Fault::new("a command is missing: add --help to see which there are");
+        return CommandFault::new("a command is missing: add --help to see which there are");
     }
     let text = without_secrets(fault, fault.render().to_string());
     let lines = text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let words: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     let line = words.join(" ");
-    Fault::new(format_args!("{}{HELP}", line.trim_start_matches("error: ")))
+    CommandFault::new(format_args!("{}{HELP}", line.trim_start_matches("error: ")))
 }
 
 /// clap shows the value that it refuses, which may hold a password: an address, or a key that stands in a wrong place.

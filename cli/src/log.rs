@@ -3,8 +3,8 @@
 mod line;
 mod queue;
 
-use crate::fault::Fault;
-use line::{Fields, Line};
+use crate::fault::CommandFault;
+use line::{EventFields, LogLine};
 use queue::Queue;
 use std::fs::File;
 use std::io::IsTerminal;
@@ -52,14 +52,14 @@ const PARTS: [&str; 21] = [
 static STREAMS: OnceLock<Streams> = OnceLock::new();
 
 struct Streams {
-    form: Form,
+    form: LogForm,
     stdout: Queue,
     stderr: Queue,
 }
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
+pub enum LogForm {
     /// For people
     Text,
     /// One object a line, for machines
@@ -70,10 +70,10 @@ pub enum Form {
 ///
 /// # Errors
 /// The filter is none, or there is no thread to be had.
-pub fn start(form: Form) -> Result<(), Fault> {
+pub fn start(form: LogForm) -> Result<(), CommandFault> {
     let filter = filter()?;
-    let colours = form == Form::Text && std::io::stderr().is_terminal();
-    let cannot = |fault: std::io::Error| Fault::new(format_args!("cannot start the log: {fault}"));
+    let colours = form == LogForm::Text && std::io::stderr().is_terminal();
+    let cannot = |fault: std::io::Error| CommandFault::new(format_args!("cannot start the log: {fault}"));
     // Own descriptors: the standard library's streams have a lock, and whoever writes may hold it for as long as a reader sleeps.
     let stdout = File::from(std::io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?);
     let stderr = File::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(cannot)?);
@@ -83,7 +83,7 @@ pub fn start(form: Form) -> Result<(), Fault> {
         stderr: Queue::start("log", stderr, move |lost| line::lost(form, colours, lost)).map_err(cannot)?,
     };
     if STREAMS.set(streams).is_ok() {
-        tracing_subscriber::registry().with(filter).with(Lines { form, colours }).init();
+        tracing_subscriber::registry().with(filter).with(LineLayer { form, colours }).init();
         std::panic::set_hook(Box::new(panicked));
     }
     Ok(())
@@ -104,24 +104,25 @@ fn names_nothing(filter: &str) -> Option<&str> {
 ///
 /// # Errors
 /// It is no filter.
-pub fn filter() -> Result<EnvFilter, Fault> {
+pub fn filter() -> Result<EnvFilter, CommandFault> {
     let wanted =
         ["RUST_LOG", "LINKR_LOG"].iter().find_map(std::env::var_os).map(std::ffi::OsString::into_string);
     let wanted = wanted.transpose().map_err(|text| {
-        Fault::new(format_args!(
+        CommandFault::new(format_args!(
             "RUST_LOG or LINKR_LOG is not UTF-8 ({}): give a filter such as info",
             text.as_encoded_bytes().escape_ascii()
         ))
     })?;
     if let Some(none) = wanted.as_deref().and_then(names_nothing) {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "RUST_LOG or LINKR_LOG names '{none}', which is neither a level (error, warn, info, debug, trace, off) nor a part \
              that logs, such as control, edge or edge::worker"
         )));
     }
     // The pool of PostgreSQL says that a connection ended, without why; the store says it with.
-    EnvFilter::try_new(format!("deadpool=off,{}", wanted.as_deref().unwrap_or(FILTER)))
-        .map_err(|fault| Fault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}")))
+    EnvFilter::try_new(format!("deadpool=off,{}", wanted.as_deref().unwrap_or(FILTER))).map_err(|fault| {
+        CommandFault::new(format_args!("RUST_LOG or LINKR_LOG is no filter such as info: {fault}"))
+    })
 }
 
 /// Says something on stdout; a server runs on when nobody reads it.
@@ -145,8 +146,8 @@ pub fn note(text: &str) -> bool {
 fn said(text: &str, event: impl Fn()) -> bool {
     let Some(streams) = STREAMS.get() else { return false };
     match streams.form {
-        Form::Text => streams.stderr.push(format!("linkr: {text}\n").as_bytes()),
-        Form::Json => event(),
+        LogForm::Text => streams.stderr.push(format!("linkr: {text}\n").as_bytes()),
+        LogForm::Json => event(),
     }
     true
 }
@@ -172,36 +173,36 @@ fn panicked(info: &PanicHookInfo<'_>) {
 }
 
 /// Makes a line of each event.
-struct Lines {
-    form: Form,
+struct LineLayer {
+    form: LogForm,
     colours: bool,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Fields::default();
+        let mut fields = EventFields::default();
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+        if let Some(fields) = span.extensions_mut().get_mut::<EventFields>() {
             values.record(fields);
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let Some(streams) = STREAMS.get() else { return };
-        let mut fields = Fields::default();
+        let mut fields = EventFields::default();
         event.record(&mut fields);
         for span in context.event_scope(event).into_iter().flatten() {
-            if let Some(of_span) = span.extensions().get::<Fields>() {
+            if let Some(of_span) = span.extensions().get::<EventFields>() {
                 fields.inherit(of_span);
             }
         }
-        let line = Line { metadata: event.metadata(), fields: &fields, colours: self.colours };
+        let line = LogLine { metadata: event.metadata(), fields: &fields, colours: self.colours };
         streams.stderr.push(line.written(self.form).as_bytes());
     }
 }

@@ -18,7 +18,7 @@ mod settings;
 
 use args::{Command, ConfigCommand, FeedCommand};
 use clap::CommandFactory;
-use fault::Fault;
+use fault::CommandFault;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     status
 }
 
-fn run(command: Command) -> Result<(), Fault> {
+fn run(command: Command) -> Result<(), CommandFault> {
     if let Some(form) = serve::log_form(&command) {
         log::start(form)?; // before anything is said: a server waits for no reader
     }

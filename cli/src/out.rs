@@ -1,18 +1,18 @@
 //! The two streams: results go to stdout, everything said to people to stderr. A closed pipe never panics.
 
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use link::misleads;
 use std::io::{ErrorKind, Write};
 
 /// Writes to stdout, whole.
-pub fn write(bytes: &[u8]) -> Result<(), Fault> {
+pub fn write(bytes: &[u8]) -> Result<(), CommandFault> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|fault| from_io("standard output", &fault))
 }
 
 /// Writes lines for people to stdout. A terminal is told no more than text: what people typed into a field may hold
 /// anything.
-pub fn text(lines: &str) -> Result<(), Fault> {
+pub fn text(lines: &str) -> Result<(), CommandFault> {
     let plain = lines.split('\n').map(plain).collect::<Vec<_>>();
     write(plain.join("\n").as_bytes())
 }
@@ -31,12 +31,12 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Writes one line to stdout.
-pub fn line(text: &str) -> Result<(), Fault> {
+pub fn line(text: &str) -> Result<(), CommandFault> {
     write(format!("{text}\n").as_bytes())
 }
 
 /// Writes one line of JSON to stdout. What would steer a terminal is escaped, as JSON does it: it stands in texts only.
-pub fn json(value: &serde_json::Value) -> Result<(), Fault> {
+pub fn json(value: &serde_json::Value) -> Result<(), CommandFault> {
     line(&plain_json(&value.to_string()))
 }
 
@@ -73,10 +73,10 @@ fn say(text: &str, in_log: impl Fn(&str) -> bool) {
 }
 
 /// A fault of writing to `place`.
-pub fn from_io(place: &str, fault: &std::io::Error) -> Fault {
+pub fn from_io(place: &str, fault: &std::io::Error) -> CommandFault {
     match fault.kind() {
-        ErrorKind::BrokenPipe => Fault::reader_gone(),
-        _ => Fault::new(format_args!("cannot write to {place}: {fault}")),
+        ErrorKind::BrokenPipe => CommandFault::reader_gone(),
+        _ => CommandFault::new(format_args!("cannot write to {place}: {fault}")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Secrets and where they stand: files that hold one, and command lines that show one to everybody.
 
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out;
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -16,19 +16,19 @@ const SECRETS: [&str; 2] = ["--key", "--control-key"];
 ///
 /// # Errors
 /// It cannot be read, or holds nothing.
-pub fn line(file: &Path, what: &str) -> Result<String, Fault> {
+pub fn line(file: &Path, what: &str) -> Result<String, CommandFault> {
     let name = file.display();
     let cannot = |fault: std::io::Error| {
-        Fault::new(format_args!("cannot read {name}, which should hold {what}: {fault}"))
+        CommandFault::new(format_args!("cannot read {name}, which should hold {what}: {fault}"))
     };
     let small = proto::file::read(file).map_err(cannot)?;
     let (meta, text) = (small.meta.clone(), small.text().map_err(cannot)?);
     let text = text.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
-        return Err(Fault::new(format_args!("{name} is empty: it should hold {what}")));
+        return Err(CommandFault::new(format_args!("{name} is empty: it should hold {what}")));
     }
     if text.contains(['\r', '\n']) {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "{name} has more than one line: it should hold {what} and nothing else"
         )));
     }
@@ -40,7 +40,7 @@ pub fn line(file: &Path, what: &str) -> Result<String, Fault> {
 ///
 /// # Errors
 /// As [`line`].
-pub fn password(file: &Path) -> Result<String, Fault> {
+pub fn password(file: &Path) -> Result<String, CommandFault> {
     line(file, "a password")
 }
 
@@ -103,7 +103,7 @@ pub fn without_password(text: &str) -> Option<String> {
         true => vec![text],
         false => text.split(',').collect(),
     };
-    let shown: Option<Vec<Part>> = parts.into_iter().map(bare).collect();
+    let shown: Option<Vec<TextPart>> = parts.into_iter().map(bare).collect();
     match shown.filter(|_| known) {
         Some(parts) if parts.iter().all(|part| !part.hidden) => None,
         Some(parts) => Some(parts.into_iter().map(|part| part.shown).collect::<Vec<_>>().join(",")),
@@ -121,13 +121,13 @@ pub fn refused(value: &str) -> String {
     without_password(value).unwrap_or_else(|| value.to_owned())
 }
 
-struct Part {
+struct TextPart {
     shown: String,
     hidden: bool,
 }
 
 /// One address; `None`: what is what in it cannot be told.
-fn bare(address: &str) -> Option<Part> {
+fn bare(address: &str) -> Option<TextPart> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
     // Whoever wrote a password as it is meant the last @: what follows it alone is a host.
     let (user, behind) = rest.rsplit_once('@').map_or((None, rest), |(user, behind)| (Some(user), behind));
@@ -147,7 +147,7 @@ fn bare(address: &str) -> Option<Part> {
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
     let hidden = password || kept.len() < pairs.len();
-    Some(Part { shown: format!("{scheme}{name}{place}{query}"), hidden })
+    Some(TextPart { shown: format!("{scheme}{name}{place}{query}"), hidden })
 }
 
 /// Hosts, each with a number for its port if any: what else stands behind a colon is half of a password.

@@ -5,18 +5,18 @@ mod data;
 mod ending;
 mod numbers;
 
-use crate::args::{Back, Behind, Command, Control, ControlCommand, Edge, Front, Redis, Up};
-use crate::fault::Fault;
-use crate::log::{self, Form, announce};
+use crate::args::{Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up};
+use crate::fault::CommandFault;
+use crate::log::{self, LogForm, announce};
 use crate::out;
 use crate::settings::effect;
-use control::StoreAt;
+use control::StoreLocation;
 use control::keys::Secret;
-use data::Locked;
+use data::DirectoryLock;
 pub use data::{directory, kept};
 use edge::Address;
 use ending::{Signals, end};
-use proto::client::{Access, Key};
+use proto::client::{Access, KeySource};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,39 +30,40 @@ const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
 const LOAD: Duration = Duration::from_secs(5);
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
-pub fn up(args: Up) -> Result<(), Fault> {
+pub fn up(args: Up) -> Result<(), CommandFault> {
     run(async {
         let mut signals = Signals::new()?;
         let redis = edge_redis(&args.redis)?;
         data::directory(&args.data_dir)?;
-        let _locked = Locked::new(&args.data_dir)?;
-        let store = StoreAt::Sqlite(args.data_dir.join("linkr.db"));
+        let _locked = DirectoryLock::new(&args.data_dir)?;
+        let store = StoreLocation::Sqlite(args.data_dir.join("linkr.db"));
         let (insecure, tls) = (args.back.insecure, args.back.api_tls_cert.is_some());
         // The edge in this process has a key that ends with it.
         let own = Secret::new();
         let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
         let config = control::Config { own_edge: Some(own.clone()), ..config };
-        config.check().map_err(Fault::new)?;
+        config.check().map_err(CommandFault::new)?;
         edge::check(&edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?)
-            .map_err(Fault::new)?;
-        let taken = control::take(config.api).map_err(Fault::new)?;
+            .map_err(CommandFault::new)?;
+        let taken = control::take(config.api).map_err(CommandFault::new)?;
         let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            let store = store.open().map_err(Fault::new)?;
+            let store = store.open().map_err(CommandFault::new)?;
             if !insecure {
                 data::first_key(&dir, &*store)?;
             }
             Ok(store)
         });
-        let store = opened.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))??;
-        let control = control::start_on(config, taken, store).await.map_err(Fault::new)?;
+        let store =
+            opened.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))??;
+        let control = control::start_on(config, taken, store).await.map_err(CommandFault::new)?;
         let metrics = control.metrics();
         let api = control.api();
         let own_api = vec![control.own_api().to_owned()];
         let config = edge_config((&args.front, &args.behind), own_api, host_name(), Some(metrics as _))?;
-        let access = Access { key: Key::Text(own.reveal().to_owned()), ..Access::default() };
+        let access = Access { key: KeySource::Text(own.reveal().to_owned()), ..Access::default() };
         let readiness = control.readiness();
-        let writes: edge::Writes = Arc::new(move || {
+        let writes: edge::WriteProbe = Arc::new(move || {
             let readiness = readiness.clone();
             Box::pin(async move { readiness.writes().await })
         });
@@ -81,7 +82,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
             edge.wait_ready(LOAD);
             edge
         });
-        let edge = edge.await.map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+        let edge = edge.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
         announce(&format!(
             "store    {}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
              curl -i {}/hello",
@@ -101,7 +102,7 @@ pub fn up(args: Up) -> Result<(), Fault> {
 }
 
 /// `linkr edge`.
-pub fn edge(args: Edge) -> Result<(), Fault> {
+pub fn edge(args: Edge) -> Result<(), CommandFault> {
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
@@ -121,19 +122,19 @@ pub fn edge(args: Edge) -> Result<(), Fault> {
 }
 
 /// `linkr control`.
-pub fn control(args: Control) -> Result<(), Fault> {
+pub fn control(args: Control) -> Result<(), CommandFault> {
     let store = data::store(&args.kept)?;
     if let Some(ControlCommand::MintKey(mint)) = &args.command {
-        let store = store.open().map_err(Fault::new)?;
-        let secret = control::keys::mint(&*store, mint.wish()?).map_err(Fault::new);
+        let store = store.open().map_err(CommandFault::new)?;
+        let secret = control::keys::mint(&*store, mint.wish()?).map_err(CommandFault::new);
         store.close();
         return out::line(secret?.reveal());
     }
     if let Some(ControlCommand::BumpEpoch { above }) = args.command {
-        let StoreAt::Postgres(options) = store else {
-            return Err(Fault::new("a start of control on SQLite begins a history by itself"));
+        let StoreLocation::Postgres(options) = store else {
+            return Err(CommandFault::new("a start of control on SQLite begins a history by itself"));
         };
-        let new = store::postgres::bump_epoch(&options, above).map_err(Fault::new)?;
+        let new = store::postgres::bump_epoch(&options, above).map_err(CommandFault::new)?;
         let text = format!("history {}-{:08x} begins at {}", new.epoch.counter, new.epoch.random, new.seq);
         return out::line(&text);
     }
@@ -142,7 +143,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
         let config = control_config(store, args.back, &args.redis, &args.behind)?;
-        let control = control::start(config).await.map_err(Fault::new)?;
+        let control = control::start(config).await.map_err(CommandFault::new)?;
         let address = admin::serve(admin, control.metrics(), control.readiness());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
@@ -159,7 +160,7 @@ pub fn control(args: Control) -> Result<(), Fault> {
 }
 
 /// How a server's log looks; `None`: the command is none.
-pub fn log_form(asked: &Command) -> Option<Form> {
+pub fn log_form(asked: &Command) -> Option<LogForm> {
     match asked {
         Command::Up(up) => Some(up.log.log_format),
         Command::Edge(edge) => Some(edge.log.log_format),
@@ -168,20 +169,20 @@ pub fn log_form(asked: &Command) -> Option<Form> {
     }
 }
 
-fn run(server: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+fn run(server: impl Future<Output = Result<(), CommandFault>>) -> Result<(), CommandFault> {
     edge::raise_file_limit(); // each connection is one
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("control")
         .enable_all()
         .build()
-        .map_err(|fault| Fault::new(format_args!("cannot start: {fault}")))?;
+        .map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
     let ended = runtime.block_on(server);
     runtime.shutdown_background(); // what was cut is not waited for
     ended
 }
 
 /// What a start would say of its settings before it touches anything.
-pub fn check(asked: &Command) -> Result<(), Fault> {
+pub fn check(asked: &Command) -> Result<(), CommandFault> {
     let (front, back, redis, behind) = match asked {
         Command::Up(Up { front, back, redis, behind, .. }) => (Some(front), Some(back), redis, behind),
         Command::Control(Control { back, redis, behind, .. }) => (None, Some(back), redis, behind),
@@ -193,25 +194,25 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
     if matches!(asked, Command::Control(Control { command: Some(_), .. })) {
         return Ok(()); // it asks the store only
     }
-    if let Some(tls) = front.map(Front::tls).transpose()?.flatten() {
-        tls.check().map_err(Fault::new)?;
+    if let Some(tls) = front.map(EdgeArgs::tls).transpose()?.flatten() {
+        tls.check().map_err(CommandFault::new)?;
     }
     edge_redis(redis)?;
     let Some(back) = back else { return Ok(()) };
     let store = match asked {
         Command::Control(Control { kept, .. }) if !kept.store.starts_with("sqlite:") => data::store(kept)?,
-        _ => StoreAt::Sqlite(PathBuf::new()), // its directory is not made here
+        _ => StoreLocation::Sqlite(PathBuf::new()), // its directory is not made here
     };
-    control_config(store, back.clone(), redis, behind)?.check().map_err(Fault::new)
+    control_config(store, back.clone(), redis, behind)?.check().map_err(CommandFault::new)
 }
 
 fn control_config(
-    store: StoreAt,
-    back: Back,
-    redis: &Redis,
-    behind: &Behind,
-) -> Result<control::Config, Fault> {
-    let Back {
+    store: StoreLocation,
+    back: ControlArgs,
+    redis: &RedisArgs,
+    behind: &ProxyArgs,
+) -> Result<control::Config, CommandFault> {
+    let ControlArgs {
         api,
         insecure,
         api_tls_cert,
@@ -224,9 +225,9 @@ fn control_config(
         cors_origins,
     } = back;
     let tls = api_tls_cert.zip(api_tls_key);
-    let tls = tls.map(|(cert, key)| control::Tls { cert, key, client_ca: api_client_ca });
+    let tls = tls.map(|(cert, key)| control::TlsConfig { cert, key, client_ca: api_client_ca });
     let (shards, ca) = (redis.redis_shards, redis.redis_ca.clone());
-    let redis = redis.url()?.map(|url| control::Redis { url, shards, ca });
+    let redis = redis.url()?.map(|url| control::RedisConfig { url, shards, ca });
     let own_edge = None;
     Ok(control::Config {
         store,
@@ -245,12 +246,12 @@ fn control_config(
 }
 
 fn edge_config(
-    (front, behind): (&Front, &Behind),
+    (front, behind): (&EdgeArgs, &ProxyArgs),
     control: Vec<String>,
     name: String,
     control_metrics: Option<edge::MoreMetrics>,
-) -> Result<edge::Config, Fault> {
-    let &Front { admin, workers, hot_set_bytes, idle_timeout, .. } = front;
+) -> Result<edge::Config, CommandFault> {
+    let &EdgeArgs { admin, workers, hot_set_bytes, idle_timeout, .. } = front;
     let (listen, proxies) = (front.listen.clone(), front.proxies(behind));
     let workers = match workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -285,25 +286,25 @@ fn edge_config(
     })
 }
 
-fn edge_redis(redis: &Redis) -> Result<Option<edge::RedisConfig>, Fault> {
+fn edge_redis(redis: &RedisArgs) -> Result<Option<edge::RedisConfig>, CommandFault> {
     let url = redis.url()?.map(|url| edge::RedisUrl::parse(&url)).transpose();
-    let url = url.map_err(|why| Fault::new(format_args!("--redis {why}")))?;
+    let url = url.map_err(|why| CommandFault::new(format_args!("--redis {why}")))?;
     // As everywhere, if nothing else is said.
     let ca = redis.redis_ca.clone().or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
     Ok(url.map(|url| edge::RedisConfig { url, shards: redis.redis_shards, ca }))
 }
 
-fn start_edge(config: edge::Config) -> Result<edge::Running, Fault> {
-    edge::start(config).map_err(Fault::new)
+fn start_edge(config: edge::Config) -> Result<edge::EdgeServer, CommandFault> {
+    edge::start(config).map_err(CommandFault::new)
 }
 
 /// The line about where an edge listens, and the control in its process.
-fn edge_listens(edge: &edge::Running, control: Option<&control::Running>) {
+fn edge_listens(edge: &edge::EdgeServer, control: Option<&control::ControlServer>) {
     let (listen, admin, driver, workers) =
         (listed(edge.listen()), edge.admin(), edge.driver(), edge.workers());
     let tls = (!edge.listen_tls().is_empty()).then(|| tracing::field::display(listed(edge.listen_tls())));
     let api = control.map(|control| tracing::field::display(control.api()));
-    let store = control.map(control::Running::store_name);
+    let store = control.map(control::ControlServer::store_name);
     tracing::info!(
         name: "listening", %listen, tls, %admin, api, store, driver, workers, version = VERSION, "linkr listens"
     );
@@ -318,7 +319,7 @@ fn own_name() -> String {
     std::env::args().next().filter(|name| !name.contains(' ')).unwrap_or_else(|| "linkr".to_owned())
 }
 
-fn edge_lines(edge: &edge::Running) -> String {
+fn edge_lines(edge: &edge::EdgeServer) -> String {
     let (workers, driver) = (edge.workers(), edge.driver());
     let plural = if workers == 1 { "" } else { "s" };
     let more = |key: &str, all: Vec<String>| match all.as_slice() {

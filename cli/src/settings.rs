@@ -4,7 +4,7 @@ pub mod effect;
 pub mod environment;
 
 use crate::args::Linkr;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::secret;
 use clap::builder::ArgPredicate;
 use clap::error::ErrorKind;
@@ -19,7 +19,7 @@ const CLIENT_KEYS: [&str; 5] = ["server", "domain", "output", "key-file", "serve
 const CLIENT_COMMANDS: [&str; 7] = ["link", "tag", "domain", "import", "export", "feed", "keys"];
 
 /// The command line with the settings file's values as defaults.
-pub fn command(words: &[OsString]) -> Result<Command, Fault> {
+pub fn command(words: &[OsString]) -> Result<Command, CommandFault> {
     match file_of(words) {
         Some(file) => with_file(&file),
         None => Ok(Linkr::command()),
@@ -41,19 +41,19 @@ pub fn file_of(words: &[OsString]) -> Option<PathBuf> {
     named.or_else(|| Some(PathBuf::from(USUAL)).filter(|usual| usual.exists()))
 }
 
-fn with_file(file: &Path) -> Result<Command, Fault> {
+fn with_file(file: &Path) -> Result<Command, CommandFault> {
     if file.as_os_str().is_empty() {
-        return Err(Fault::new("--config (LINKR_CONFIG) is empty: name a file, or leave it out"));
+        return Err(CommandFault::new("--config (LINKR_CONFIG) is empty: name a file, or leave it out"));
     }
     let name = file.display();
     let text = proto::file::read(file)
-        .and_then(proto::file::Small::text)
-        .map_err(|fault| Fault::new(format_args!("cannot read {name}: {fault}")))?;
+        .and_then(proto::file::SmallFile::text)
+        .map_err(|fault| CommandFault::new(format_args!("cannot read {name}: {fault}")))?;
     let settings: Table = text.parse().map_err(|fault: toml::de::Error| {
         let line = fault.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        Fault::new(format_args!("{name}, line {line}: {}", fault.message()))
+        CommandFault::new(format_args!("{name}, line {line}: {}", fault.message()))
     })?;
-    apply(&settings).map_err(|why| Fault::new(format_args!("{name}: {why}")))
+    apply(&settings).map_err(|why| CommandFault::new(format_args!("{name}: {why}")))
 }
 
 fn apply(settings: &Table) -> Result<Command, String> {

@@ -7,10 +7,10 @@ use store::model::{Scope, Scopes};
 /// What a caller may touch: some domains, or all of them, which is the default. Nothing of another domain is reached but
 /// through it: see `service::reach` and `keys::kept`.
 #[derive(Clone, Debug, Default)]
-pub struct Bound(Option<Arc<Domains>>);
+pub struct Bound(Option<Arc<BoundDomains>>);
 
 #[derive(Debug)]
-struct Domains {
+struct BoundDomains {
     /// In the compared form; `-` is the default one.
     domains: Vec<String>,
     /// See [`Bound::counted_as`].
@@ -24,7 +24,7 @@ impl Bound {
     pub fn new(domains: &[String], scopes: Scopes, expire_time: Option<i64>) -> Self {
         let domains = domains.to_vec();
         let first = domains.iter().min().map(|first| format!("domains/{first}").into());
-        Self(first.map(|counted_as| Arc::new(Domains { domains, counted_as, scopes, expire_time })))
+        Self(first.map(|counted_as| Arc::new(BoundDomains { domains, counted_as, scopes, expire_time })))
     }
 
     /// Whether there is any domain that it keeps its caller from.

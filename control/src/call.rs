@@ -6,22 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 tokio::task_local! {
-    static CALL: Arc<UnderWay>;
+    static CALL: Arc<OngoingCall>;
 }
 
 /// A call under way.
 #[derive(Debug)]
-pub struct UnderWay {
+pub struct OngoingCall {
     method: &'static str,
     key: Arc<str>,
     began: Instant,
     /// Its request and trace.
     span: tracing::Span,
-    state: Mutex<State>,
+    state: Mutex<CallState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CallState {
     code: Option<&'static str>,
     revision: String,
     rows: u64,
@@ -29,7 +29,7 @@ struct State {
     streams: bool,
 }
 
-impl UnderWay {
+impl OngoingCall {
     /// A call that begins now, by whoever shows this key.
     pub fn new(method: &'static str, key: Arc<str>) -> Arc<Self> {
         let (began, span, state) = (Instant::now(), tracing::Span::current(), Mutex::default());
@@ -57,7 +57,7 @@ impl UnderWay {
         }
     }
 
-    fn tell(&self, code: &'static str, state: &State) {
+    fn tell(&self, code: &'static str, state: &CallState) {
         let (method, key_id, ms) = (self.method, &*self.key, self.began.elapsed().as_secs_f64() * 1e3);
         let ms = (ms * 1e3).round() / 1e3;
         let revision = (!state.revision.is_empty()).then_some(state.revision.as_str());
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_is_told_when_it_ends() {
-        let call = UnderWay::new("ImportLinks", Arc::from("k"));
+        let call = OngoingCall::new("ImportLinks", Arc::from("k"));
         let (begin, begun) = tokio::sync::oneshot::channel();
         let mut stream = None;
         call.clone()

@@ -2,9 +2,9 @@
 
 use crate::Fault;
 use crate::bound::Bound;
-use crate::limits::Pace;
+use crate::limits::CallerBuckets;
 use std::sync::Arc;
-use store::model::By;
+use store::model::Author;
 
 /// One request and whoever sent it. The entrance makes it; transports pass it on.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Caller {
     /// The only edge that it may speak for, as its key or certificate says; `None`: any.
     pub edge: Option<Arc<str>>,
     /// How much it may still ask for; `None`: nobody counts.
-    pub pace: Option<Pace>,
+    pub pace: Option<CallerBuckets>,
 }
 
 impl Caller {
@@ -39,8 +39,8 @@ impl Caller {
     }
 
     /// Who is to be named for what this call writes.
-    pub fn by(&self, method: &'static str) -> By {
-        By { principal: self.principal.clone(), method, request_id: self.request_id.clone() }
+    pub fn by(&self, method: &'static str) -> Author {
+        Author { principal: self.principal.clone(), method, request_id: self.request_id.clone() }
     }
 
     /// Counts the rows of a batch or of a part of an import, and waits until they may be written.

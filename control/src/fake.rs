@@ -8,25 +8,26 @@ use journal::{ExternalId, Request};
 use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
 use std::collections::BTreeSet;
 use store::model::{DomainRow, Row, StoreFault};
-use store::port::blocks::{BlockRows, LedTo, Place};
-use store::port::domains::{DomainCommitted, DomainRows};
+use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
-    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
+    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
+    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
+    TimeOrder, WalkPage,
 };
 
-/// What a test says of its store.
+/// A store whose answers a test makes up.
 #[allow(clippy::type_complexity)]
-pub struct Fake {
+pub struct FakeStore {
     /// The commit of a group.
-    pub commit: Box<dyn Fn(&[Request]) -> Result<Committed, StoreFault> + Send + Sync>,
+    pub commit: Box<dyn Fn(&[Request]) -> Result<CommitReport, StoreFault> + Send + Sync>,
     /// The beginning of a history.
     pub fork: Box<dyn Fn() -> Position + Send + Sync>,
     /// A read of the log.
     pub changes: Box<dyn Fn() -> (Position, Vec<Change>) + Send + Sync>,
 }
 
-impl Default for Fake {
+impl Default for FakeStore {
     fn default() -> Self {
         Self {
             commit: Box::new(|_| unreachable!()),
@@ -36,8 +37,8 @@ impl Default for Fake {
     }
 }
 
-impl Repository for Fake {
-    fn commit(&self, group: &[Request], _: i64) -> Result<Committed, StoreFault> {
+impl Repository for FakeStore {
+    fn commit(&self, group: &[Request], _: i64) -> Result<CommitReport, StoreFault> {
         (self.commit)(group)
     }
     fn fork(&self, _: u32, _: Seq, _: i64) -> Result<Position, StoreFault> {
@@ -52,8 +53,8 @@ impl Repository for Fake {
     fn changes(&self, _: Seq, _: Limit) -> Result<(Position, Vec<Change>), StoreFault> {
         Ok((self.changes)())
     }
-    fn tidy(&self, _: i64) -> Result<Tidied, StoreFault> {
-        Ok(Tidied { head: Position::default(), more: false })
+    fn tidy(&self, _: i64) -> Result<TidyReport, StoreFault> {
+        Ok(TidyReport { head: Position::default(), more: false })
     }
     fn close(&self) {}
     fn name(&self) -> String {
@@ -71,22 +72,29 @@ impl Repository for Fake {
     fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         unreachable!()
     }
-    fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+    fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
-    fn newest(&self, _: DomainId, _: Time, _: (i64, &[u8]), _: bool, _: Limit) -> Result<Listed, StoreFault> {
+    fn newest(
+        &self,
+        _: DomainId,
+        _: TimeOrder,
+        _: (i64, &[u8]),
+        _: bool,
+        _: Limit,
+    ) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
-    fn with_external_id(&self, _: &ExternalId, _: &[u8], _: bool, _: Limit) -> Result<Listed, StoreFault> {
+    fn with_external_id(&self, _: &ExternalId, _: &[u8], _: bool, _: Limit) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
     fn log_view(&self, _: Seq, _: Option<Epoch>) -> Result<LogView, StoreFault> {
         unreachable!()
     }
-    fn walk(&self, _: &[u8], _: Limit) -> Result<Walked, StoreFault> {
+    fn walk(&self, _: &[u8], _: Limit) -> Result<WalkPage, StoreFault> {
         unreachable!()
     }
-    fn records(&self, _: &[Bytes]) -> Result<Fetched, StoreFault> {
+    fn records(&self, _: &[Bytes]) -> Result<EntryBatch, StoreFault> {
         unreachable!()
     }
     fn key_rows(&self) -> &dyn KeyRows {
@@ -94,11 +102,17 @@ impl Repository for Fake {
     }
 }
 
-impl Tags for Fake {
-    fn tagged(&self, _: &LinkTag, _: &[u8], _: &[u8], _: Limit) -> Result<Listed, StoreFault> {
+impl Tags for FakeStore {
+    fn tagged(&self, _: &LinkTag, _: &[u8], _: &[u8], _: Limit) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
-    fn newest_tagged(&self, _: &LinkTag, _: Time, _: (i64, &[u8]), _: Limit) -> Result<Listed, StoreFault> {
+    fn newest_tagged(
+        &self,
+        _: &LinkTag,
+        _: TimeOrder,
+        _: (i64, &[u8]),
+        _: Limit,
+    ) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
     fn count_tagged(&self, _: &LinkTag, _: usize) -> Result<Option<u64>, StoreFault> {
@@ -115,22 +129,22 @@ impl Tags for Fake {
     }
 }
 
-impl Audits for Fake {
-    fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<Traced, StoreFault> {
+impl Audits for FakeStore {
+    fn writes(&self, _: &Key, _: Seq, _: usize) -> Result<LinkPast, StoreFault> {
         unreachable!()
     }
-    fn write_after(&self, _: &Key, _: Moment) -> Result<Traced, StoreFault> {
+    fn write_after(&self, _: &Key, _: Moment) -> Result<LinkPast, StoreFault> {
         unreachable!()
     }
-    fn chunk(&self, _: Seq) -> Result<Option<Who>, StoreFault> {
+    fn chunk(&self, _: Seq) -> Result<Option<NotedAuthor>, StoreFault> {
         unreachable!()
     }
-    fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<Noted>, StoreFault> {
+    fn noted(&self, _: &str, _: i64, _: usize) -> Result<Vec<ResourceWrite>, StoreFault> {
         unreachable!()
     }
 }
 
-impl BlockRows for Fake {
+impl BlockRows for FakeStore {
     fn blocked(&self, _: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
         unreachable!()
     }
@@ -149,7 +163,7 @@ impl BlockRows for Fake {
     fn count_led_to(&self, _: &TargetHost) -> Result<u64, StoreFault> {
         unreachable!()
     }
-    fn led_to(&self, _: &TargetHost, _: Option<&Place>, _: usize) -> Result<LedTo, StoreFault> {
+    fn led_to(&self, _: &TargetHost, _: Option<&HostIndexPlace>, _: usize) -> Result<HostLinks, StoreFault> {
         unreachable!()
     }
     fn not_indexed(&self, _: &[u8], _: usize) -> Result<Vec<Row>, StoreFault> {
@@ -160,7 +174,7 @@ impl BlockRows for Fake {
     }
 }
 
-impl DomainRows for Fake {
+impl DomainRows for FakeStore {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         unreachable!()
     }
@@ -170,7 +184,7 @@ impl DomainRows for Fake {
     fn last_domain_gone(&self) -> Result<Seq, StoreFault> {
         unreachable!()
     }
-    fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitted, StoreFault> {
+    fn write_domain(&self, _: &DomainItem, _: i64) -> Result<DomainCommitReport, StoreFault> {
         unreachable!()
     }
 }

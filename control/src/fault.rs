@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use journal::Rejection;
-use proto::bounds::{Excess, Of};
+use proto::bounds::{Excess, ExcessKind};
 use std::borrow::Cow;
 use std::time::Duration;
 use store::model::StoreFault;
@@ -157,7 +157,7 @@ pub enum Fault {
 
 /// What a fault is called on each transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Names {
+pub struct FaultNames {
     /// In gRPC.
     pub grpc: Code,
     /// In REST.
@@ -176,7 +176,7 @@ impl Fault {
     }
 
     /// The table.
-    pub fn names(&self) -> Names {
+    pub fn names(&self) -> FaultNames {
         use StatusCode as S;
         let (grpc, http, reason, title) = match self {
             Self::InBatch { fault, .. } => return fault.names(),
@@ -289,7 +289,7 @@ impl Fault {
                 (Code::InvalidArgument, S::UNSUPPORTED_MEDIA_TYPE, "ENCODED", title)
             }
         };
-        Names { grpc, http, reason, title }
+        FaultNames { grpc, http, reason, title }
     }
 
     /// After how long another try is worth it.
@@ -471,7 +471,7 @@ impl From<Excess> for Fault {
     fn from(excess: Excess) -> Self {
         let (why, field) = (excess.why(), excess.field);
         match excess.of {
-            Of::Elements(0) | Of::Twice => Self::invalid(field, why),
+            ExcessKind::Elements(0) | ExcessKind::Twice => Self::invalid(field, why),
             _ => Self::Beyond { field, why },
         }
     }

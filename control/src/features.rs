@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Decides between writes and edges, each in its turn: whoever comes second is refused.
 #[derive(Debug, Default)]
 pub struct Gate {
-    state: Mutex<State>,
+    state: Mutex<GateState>,
     /// How far the links of the store were read for features that they need.
-    pub walked: tokio::sync::Mutex<Walked>,
+    pub walked: tokio::sync::Mutex<FeatureWalk>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GateState {
     /// Those that a record is known to need, or that a write was let through for. None is taken out while control runs.
     used: Features,
     /// The edge of each stream that is up, and what it knows.
@@ -25,7 +25,7 @@ struct State {
 
 /// Links are read once, for the first edge that lacks a feature of theirs; what is written later is known.
 #[derive(Debug, Default)]
-pub struct Walked {
+pub struct FeatureWalk {
     /// The last key.
     pub after: Vec<u8>,
     /// Whether there are no more.
@@ -34,19 +34,19 @@ pub struct Walked {
 
 /// A stream that was let in. When this is dropped, nothing waits for its edge any more.
 #[derive(Debug)]
-pub struct Place {
+pub struct GatePlace {
     gate: Arc<Gate>,
     number: u64,
 }
 
-impl Drop for Place {
+impl Drop for GatePlace {
     fn drop(&mut self) {
         self.gate.lock().streams.remove(&self.number);
     }
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,7 +78,7 @@ impl Gate {
     ///
     /// # Errors
     /// What is in use and not known to it.
-    pub fn enter(self: &Arc<Self>, edge: &str, knows: Features) -> Result<Place, Features> {
+    pub fn enter(self: &Arc<Self>, edge: &str, knows: Features) -> Result<GatePlace, Features> {
         let mut state = self.lock();
         let lacks = state.used & !knows;
         if lacks.any() {
@@ -88,11 +88,11 @@ impl Gate {
         let number = state.last;
         state.streams.insert(number, (edge.to_owned(), knows));
         drop(state);
-        Ok(Place { gate: self.clone(), number })
+        Ok(GatePlace { gate: self.clone(), number })
     }
 }
 
-impl State {
+impl GateState {
     fn lacking(&self, needed: Features) -> Result<(), Fault> {
         let lacks = |(edge, knows): &(String, Features)| {
             let lacks = needed & !*knows;

@@ -3,11 +3,11 @@
 mod lines;
 mod offers;
 
-pub use lines::Lines;
-pub use offers::{Offered, Offers, offers};
+pub use lines::StreamLog;
+pub use offers::{Offers, OriginValue, offers};
 
 use crate::by_name::ByName;
-use crate::features::Place;
+use crate::features::GatePlace;
 use crate::heads::Heads;
 use crate::metrics::Metrics;
 use crate::seal::Seal;
@@ -67,20 +67,20 @@ pub struct Feeder {
     /// The edges.
     pub sessions: Arc<Sessions>,
     /// What the streams take turns at.
-    pub turns: Turns,
+    pub turns: StreamQuotas,
     /// What is told of streams that come and go.
-    pub lines: Lines,
+    pub lines: StreamLog,
     /// Readings of the head, on a store that others write to as well.
     pub heads: Option<Arc<Heads>>,
     /// Where what was read for an edge is offered to Redis.
     pub offers: Offers,
 }
 
-/// What the streams take turns at.
-pub struct Turns {
+/// The quotas that all streams share.
+pub struct StreamQuotas {
     /// Parts that are read from the store and not acknowledged.
     pub parts: Arc<Semaphore>,
-    of_one: ByName<Share>,
+    of_one: ByName<EdgeQuotas>,
     /// What is left of [`HELLOS`] to each edge.
     hellos: DefaultKeyedRateLimiter<u64>,
     hasher: RandomState,
@@ -90,7 +90,7 @@ pub struct Turns {
     pub fetches: Semaphore,
 }
 
-impl Default for Turns {
+impl Default for StreamQuotas {
     fn default() -> Self {
         let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Self {
@@ -104,18 +104,18 @@ impl Default for Turns {
     }
 }
 
-/// What all streams of an edge share.
-pub struct Share {
+/// The quotas that all streams of one edge share.
+pub struct EdgeQuotas {
     /// Such parts.
     pub parts: Arc<Semaphore>,
     /// Reads of the store.
     pub reads: Semaphore,
 }
 
-impl Turns {
+impl StreamQuotas {
     /// What all streams of this edge share.
-    pub fn of(&self, edge: &str) -> Arc<Share> {
-        let share = || Share { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) };
+    pub fn of(&self, edge: &str) -> Arc<EdgeQuotas> {
+        let share = || EdgeQuotas { parts: Arc::new(Semaphore::new(PARTS_OF_ONE)), reads: Semaphore::new(1) };
         self.of_one.of(edge, share)
     }
 
@@ -161,26 +161,26 @@ impl Proofs {
 
 /// Why nobody may follow the log now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum FollowRefusal {
     /// Another history was seen than the database holds, and none may begin by itself.
     OtherHistory,
     /// Something failed.
     Failed(Fault),
 }
 
-impl From<StoreFault> for Refusal {
+impl From<StoreFault> for FollowRefusal {
     fn from(fault: StoreFault) -> Self {
         Self::Failed(fault.into())
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for FollowRefusal {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for FollowRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OtherHistory => f.write_str("another history was seen than the database holds"),
@@ -206,7 +206,7 @@ impl Feeder {
 
     /// Makes a new history begin above `theirs`, which somebody has proved to have been in this one's place; both are
     /// known to share the changes up to `shared`.
-    pub async fn fork(&self, theirs: Epoch, shared: Seq) -> Result<Position, Refusal> {
+    pub async fn fork(&self, theirs: Epoch, shared: Seq) -> Result<Position, FollowRefusal> {
         if self.store.standing().is_some_and(|standing| !standing.auto_fork) {
             if let Some(tell) = self.proofs.refused.met(clock::ms(), "history") {
                 let untold = tell.untold;
@@ -219,7 +219,7 @@ impl Feeder {
                     theirs.counter,
                 );
             }
-            return Err(Refusal::OtherHistory);
+            return Err(FollowRefusal::OtherHistory);
         }
         Ok(self.writer.fork(theirs.counter, shared).await?)
     }
@@ -228,7 +228,11 @@ impl Feeder {
     ///
     /// # Errors
     /// Those of the store; and inside, what it lacks of those in use. Domains are read at each such hello, links once.
-    pub async fn place(&self, edge: &str, knows: Features) -> Result<Result<Place, Features>, StoreFault> {
+    pub async fn place(
+        &self,
+        edge: &str,
+        knows: Features,
+    ) -> Result<Result<GatePlace, Features>, StoreFault> {
         let gate = &self.sessions.gate;
         if (Features::KNOWN & !knows).any() {
             let (_, domains) = self.read(DomainRows::domains).await?;
@@ -252,7 +256,7 @@ impl Feeder {
     /// makes a new history begin at once (R2), where the store belongs to this process alone, so that nobody else can
     /// know better, or control may do so by itself. Without it such an edge would wait for ever, and others would keep
     /// what is no longer true.
-    pub async fn admit(&self, hello: &Hello) -> Result<(Admission, Position), Refusal> {
+    pub async fn admit(&self, hello: &Hello) -> Result<(Admission, Position), FollowRefusal> {
         let proven = hello.proven(|proof| self.seal.is_good(proof));
         if let Some(own) = proven
             && proves_another_history(own, &self.view(own).await?)
@@ -288,7 +292,7 @@ impl Feeder {
     }
 
     /// A new history begins, unless one has while this edge waited: it has proved `own`.
-    async fn replace(&self, hello: &Hello, own: Position) -> Result<(), Refusal> {
+    async fn replace(&self, hello: &Hello, own: Position) -> Result<(), FollowRefusal> {
         let log = self.view(own).await?;
         if !proves_another_history(own, &log) {
             return Ok(());

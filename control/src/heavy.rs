@@ -16,18 +16,18 @@ const ALL: usize = 192;
 const SPARE: usize = 64;
 
 static LANES: LazyLock<Lanes> = LazyLock::new(|| Lanes::new(PIECES));
-static LINE: LazyLock<Line> = LazyLock::new(|| Line::new(ALL, SPARE));
+static LINE: LazyLock<BodyQueue> = LazyLock::new(|| BodyQueue::new(ALL, SPARE));
 
 /// Large bodies that wait to be read, with their bytes in memory.
-struct Line {
+struct BodyQueue {
     own: ByName<Semaphore>,
     all: Arc<Semaphore>,
     spare: Arc<Semaphore>,
 }
 
-/// One of them.
+/// The right of one large body to be read.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct BodyPermit {
     _all: OwnedSemaphorePermit,
     _own: Option<OwnedSemaphorePermit>,
 }
@@ -36,7 +36,7 @@ pub struct Waiting {
 ///
 /// # Errors
 /// [`Fault::Share`] when too many of the caller wait already, or [`Fault::Overloaded`] when too many do.
-pub fn wait(caller: &Caller) -> Result<Waiting, Fault> {
+pub fn wait(caller: &Caller) -> Result<BodyPermit, Fault> {
     LINE.enter(caller.counted_as())
 }
 
@@ -59,14 +59,14 @@ pub async fn heavy<T: Send + 'static>(
         .map_err(|error| error.try_into_panic().map_or(Fault::Internal, |why| std::panic::resume_unwind(why)))
 }
 
-impl Line {
+impl BodyQueue {
     fn new(all: usize, spare: usize) -> Self {
         let [all, spare] = [all, spare].map(|most| Arc::new(Semaphore::new(most)));
         Self { own: ByName::default(), all, spare }
     }
 
     /// `name`: who is counted as one; empty where nobody can be told apart.
-    fn enter(&self, name: &str) -> Result<Waiting, Fault> {
+    fn enter(&self, name: &str) -> Result<BodyPermit, Fault> {
         let own = if name.is_empty() { None } else { Some(self.own.of(name, || Semaphore::new(OWN))) };
         let is_first = own.as_ref().is_some_and(|own| own.available_permits() == OWN);
         let own = own.map(|own| {
@@ -80,7 +80,7 @@ impl Line {
         let own = own.transpose()?;
         let all = self.all.clone().try_acquire_owned();
         let all = if is_first { all.or_else(|_| self.spare.clone().try_acquire_owned()) } else { all };
-        Ok(Waiting { _all: all.map_err(|_| Fault::Overloaded)?, _own: own })
+        Ok(BodyPermit { _all: all.map_err(|_| Fault::Overloaded)?, _own: own })
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     /// Found by attack: one key for one domain filled the line, and 45 of 56 lists and batches of others were refused.
     #[test]
     fn the_bodies_of_one_caller_leave_room_for_others() {
-        let line = Line::new(40, 4);
+        let line = BodyQueue::new(40, 4);
         let mut held: Vec<_> = (0..OWN).map(|_| line.enter("a").unwrap()).collect();
         assert_eq!(line.enter("a").unwrap_err().names().reason, "SHARE_USED_UP");
         held.extend((0..OWN).map(|_| line.enter("b").unwrap()));

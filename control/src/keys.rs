@@ -4,10 +4,10 @@
 mod audit;
 mod calls;
 mod expiry;
-mod kept;
 mod secret;
+mod stored;
 
-pub use calls::{Wish, mint};
+pub use calls::{KeyDraft, mint};
 pub use secret::Secret;
 
 use crate::bound::Bound;
@@ -15,15 +15,15 @@ use crate::limits::Limits;
 use crate::{Fault, clock};
 use expiry::Clock;
 use feed::Spell;
-use kept::Kept;
 use secret::Hash;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use store::model::{KeyRow, Pool, Scope, Scopes, StoreFault};
+use store::model::{KeyRow, PoolCounts, Scope, Scopes, StoreFault};
 use store::port::{KeyMark, Repository};
+use stored::StoredKeys;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,21 +39,21 @@ const NOTE: Duration = Duration::from_secs(60);
 
 /// The keys as one control knows them.
 pub struct Keys {
-    kept: Kept,
+    kept: StoredKeys,
     clock: Arc<Clock>,
-    table: RwLock<Table>,
+    table: RwLock<KeyTable>,
 }
 
-struct Table {
+struct KeyTable {
     mark: KeyMark,
     read_at: Instant,
     /// Hashes are of 256 bits: how long a look-up takes says nothing of how much of a guess was right.
-    by_hash: HashMap<Hash, Arc<Known>>,
+    by_hash: HashMap<Hash, Arc<KeyEntry>>,
 }
 
 /// A key or certificate that may be used.
 #[derive(Debug)]
-pub struct Known {
+pub struct KeyEntry {
     /// As [`crate::Caller::principal`].
     pub principal: Arc<str>,
     /// As [`crate::Caller::bound`].
@@ -72,7 +72,7 @@ pub struct Known {
     told: AtomicI64,
 }
 
-impl Known {
+impl KeyEntry {
     fn of(row: &KeyRow, clock: &Arc<Clock>) -> Self {
         let used = row.last_use.unwrap_or(0);
         Self {
@@ -149,7 +149,7 @@ impl Known {
         self.expire_time.is_some_and(|at| at <= self.clock.now())
     }
 
-    /// As [`Known::tell`], to whoever shows it.
+    /// As [`KeyEntry::tell`], to whoever shows it.
     fn refused(&self, why: &'static str) -> Fault {
         self.tell(why);
         Fault::Unauthenticated(why)
@@ -191,17 +191,17 @@ impl Keys {
         note_times(&clock, &rows);
         tell_of_old(&rows, clock.now());
         let mut by_hash: HashMap<_, _> =
-            rows.iter().map(|row| (row.hash, Arc::new(Known::of(row, &clock)))).collect();
-        by_hash.extend(own.map(|secret| (secret.hash(), Arc::new(Known::feed("own-edge", None)))));
-        let table = RwLock::new(Table { mark, read_at, by_hash });
-        Ok(Self { kept: Kept::new(store), clock, table })
+            rows.iter().map(|row| (row.hash, Arc::new(KeyEntry::of(row, &clock)))).collect();
+        by_hash.extend(own.map(|secret| (secret.hash(), Arc::new(KeyEntry::feed("own-edge", None)))));
+        let table = RwLock::new(KeyTable { mark, read_at, by_hash });
+        Ok(Self { kept: StoredKeys::new(store), clock, table })
     }
 
     /// The key that was shown, if it may be used.
     ///
     /// # Errors
     /// [`Fault::Unauthenticated`]
-    pub fn find(&self, text: &str) -> Result<Arc<Known>, Fault> {
+    pub fn find(&self, text: &str) -> Result<Arc<KeyEntry>, Fault> {
         let mistyped = Fault::Unauthenticated("what was given is no key: is a character missing or wrong?");
         let hash = Secret::parse(text).ok_or(mistyped)?.hash();
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -225,12 +225,12 @@ impl Keys {
     ///
     /// # Errors
     /// [`Fault::Unauthenticated`]
-    pub fn of_edge(&self, edge: &Arc<str>) -> Result<Arc<Known>, Fault> {
+    pub fn of_edge(&self, edge: &Arc<str>) -> Result<Arc<KeyEntry>, Fault> {
         let (id, hash) = secret::of_edge(edge);
         let known = self.table.read().unwrap_or_else(PoisonError::into_inner).by_hash.get(&hash).cloned();
         let known = known.unwrap_or_else(|| {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Known::feed(&id, Some(edge.clone())));
+            let new = || Arc::new(KeyEntry::feed(&id, Some(edge.clone())));
             table.by_hash.entry(hash).or_insert_with(new).clone()
         });
         match known.ended() {
@@ -293,7 +293,7 @@ impl Keys {
             if let Ok(read) = tokio::time::timeout(CURRENT, &mut refresh).await {
                 return read;
             }
-            let Pool { in_use, most, waiting, .. } = self.kept.pool();
+            let PoolCounts { in_use, most, waiting, .. } = self.kept.pool();
             let why = format!(
                 "the store has not answered for a second: {in_use} of its {most} connections for reads are in use, and \
                  {waiting} reads wait for one"
@@ -313,7 +313,7 @@ impl Keys {
                 match table.by_hash.get(&row.hash) {
                     // Streams that it began look at the same one.
                     Some(known) => known.revoked.store(row.revoke_time.is_some(), Relaxed),
-                    None => drop(table.by_hash.insert(row.hash, Arc::new(Known::of(&row, &self.clock)))),
+                    None => drop(table.by_hash.insert(row.hash, Arc::new(KeyEntry::of(&row, &self.clock)))),
                 }
             }
             table.mark = mark;

@@ -21,7 +21,7 @@ pub struct Lane {
 
 /// One part of it, until it is dropped.
 #[derive(Debug)]
-pub struct Part {
+pub struct PartPermit {
     _place: Option<OwnedSemaphorePermit>,
     _lane: Lane,
 }
@@ -52,9 +52,9 @@ impl Lanes {
 
 impl Lane {
     /// Waits until its next part may be read. What is begun holds its place to its end, whoever has gone.
-    pub async fn part(&self) -> Part {
+    pub async fn part(&self) -> PartPermit {
         // Nobody closes it.
-        Part { _place: self.all.clone().acquire_owned().await.ok(), _lane: self.clone() }
+        PartPermit { _place: self.all.clone().acquire_owned().await.ok(), _lane: self.clone() }
     }
 }
 

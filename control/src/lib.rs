@@ -29,13 +29,15 @@ mod stack;
 mod sweep;
 mod tail;
 mod transport;
-mod watched;
+mod watched_store;
 mod writer;
 
 pub use caller::Caller;
-pub use fault::{Fault, Names};
+pub use fault::{Fault, FaultNames};
 pub use metrics::Metrics;
 pub use places::descriptors;
-pub use relay::Redis;
-pub use server::{Config, Readiness, Running, StoreAt, Taken, Tls, start, start_on, take};
+pub use relay::RedisConfig;
+pub use server::{
+    Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_on, take,
+};
 pub use service::BaseUrl;

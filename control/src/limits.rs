@@ -4,7 +4,7 @@ mod bodies;
 mod shares;
 
 pub use bodies::{Bodies, FEW};
-pub use shares::{Holder, Place};
+pub use shares::{CallPlace, Holder};
 
 use crate::Fault;
 use crate::bound::Bound;
@@ -12,7 +12,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use shares::Places;
+use shares::CallPlaces;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -41,7 +41,7 @@ type Buckets = RateLimiter<u64, DefaultKeyedStateStore<u64>, DefaultClock, State
 #[derive(Debug)]
 pub struct Limits {
     /// Places for calls that last.
-    pub places: Arc<Places>,
+    pub places: Arc<CallPlaces>,
     /// Bodies that have not ended.
     pub bodies: Arc<Bodies>,
     keys: Buckets,
@@ -120,13 +120,13 @@ pub fn network(address: IpAddr) -> u64 {
 
 /// The buckets of one caller.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct CallerBuckets {
     limits: Arc<Limits>,
     key: u64,
     domain: Option<u64>,
 }
 
-impl Pace {
+impl CallerBuckets {
     /// Those of a key: its own, and one that it shares if it is for some domains.
     pub(crate) fn of(limits: &Arc<Limits>, principal: &str, bound: &Bound) -> Self {
         let number = |name: &str| limits.hasher.hash_one(name);
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_says_when_it_is_worth_another_try() {
         let limits = Arc::<Limits>::default();
-        let of = |key: &str| Pace::of(&limits, key, &Bound::default());
+        let of = |key: &str| CallerBuckets::of(&limits, key, &Bound::default());
         let taken = (0..).take_while(|_| of("1").take(1_000).is_ok()).take(100).count();
         assert!((10..20).contains(&taken), "{taken}");
         let Err(Fault::RateLimited(wait)) = of("1").take(10_000) else { panic!("it is empty") };
@@ -203,7 +203,7 @@ mod tests {
         let limits = Arc::<Limits>::default();
         let of = |key: usize, domains: &[&str]| {
             let domains: Vec<_> = domains.iter().map(|&domain| domain.to_owned()).collect();
-            Pace::of(&limits, &key.to_string(), &Bound::new(&domains, Scopes::admin(), None))
+            CallerBuckets::of(&limits, &key.to_string(), &Bound::new(&domains, Scopes::admin(), None))
         };
         let mine = |key| of(key, if key % 2 == 0 { &["a"] } else { &["a", "b"] });
         let taken = (0..100).filter(|&key| mine(key).take(10_000).is_ok()).count();
@@ -215,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn rows_wait_for_their_turn() {
-        let pace = Pace::of(&Arc::default(), "1", &Bound::default());
+        let pace = CallerBuckets::of(&Arc::default(), "1", &Bound::default());
         pace.rows(500_000).await.unwrap(); // the whole burst
         let began = std::time::Instant::now();
         pace.rows(5_000).await.unwrap(); // 100 of 2,000 a second

@@ -4,7 +4,7 @@ mod redis;
 mod store;
 mod timings;
 
-use ::store::model::Standing;
+use ::store::model::StoreStanding;
 use exposition::{Collector, Encoder, Families};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,11 +23,11 @@ pub struct Metrics {
     head: AtomicU64,
     sessions: AtomicI64,
     histories: AtomicU64,
-    standing: Mutex<Option<Standing>>,
+    standing: Mutex<Option<StoreStanding>>,
     durations: Mutex<BTreeMap<&'static str, Arc<Timings>>>,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// Whether edges are shown by name, and where each stands.
-    edges: Mutex<Vec<EdgeAt>>,
+    edges: Mutex<Vec<EdgeProgress>>,
     /// What is counted of the store.
     pub(crate) store: Arc<StoreNumbers>,
     /// What the relay to Redis counts.
@@ -57,7 +57,7 @@ impl Metrics {
     }
 
     /// Where the edges stand, at most [`MOST_EDGES`] of them.
-    pub(crate) fn set_edges(&self, mut edges: Vec<EdgeAt>) {
+    pub(crate) fn set_edges(&self, mut edges: Vec<EdgeProgress>) {
         edges.truncate(MOST_EDGES);
         *self.edges.lock().unwrap_or_else(PoisonError::into_inner) = edges;
     }
@@ -66,7 +66,7 @@ impl Metrics {
         self.head.store(seq, Relaxed);
     }
 
-    pub(crate) fn set_standing(&self, standing: Option<Standing>) {
+    pub(crate) fn set_standing(&self, standing: Option<StoreStanding>) {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
@@ -87,7 +87,7 @@ pub(crate) const MOST_EDGES: usize = 1_000;
 
 /// Where an edge stands.
 #[derive(Clone, Debug)]
-pub(crate) struct EdgeAt {
+pub(crate) struct EdgeProgress {
     pub name: String,
     pub applied: u64,
     pub lag: u64,
@@ -129,7 +129,7 @@ impl Collector for Metrics {
             (
                 "linkr_control_edge_position",
                 "The last change that an edge has applied.",
-                (|edge| edge.applied as f64) as fn(&EdgeAt) -> f64,
+                (|edge| edge.applied as f64) as fn(&EdgeProgress) -> f64,
             ),
             ("linkr_control_edge_lag_changes", "Changes that an edge has not applied.", |edge| {
                 edge.lag as f64

@@ -3,7 +3,7 @@
 //! without one or with many.
 
 use crate::clock;
-use crate::keys::Known;
+use crate::keys::KeyEntry;
 use exposition::{Place, Places, network};
 use feed::Spell;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ pub fn descriptors(files: usize) -> usize {
 
 /// All places of the API.
 #[derive(Debug)]
-pub struct Floor {
+pub struct ConnectionPlaces {
     strangers: Arc<Places<IpAddr>>,
     known: Arc<Places<Arc<str>>>,
     full: Mutex<Spell>,
@@ -36,21 +36,21 @@ pub struct Floor {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub struct Seat {
-    floor: Arc<Floor>,
+pub struct ConnectionPlace {
+    floor: Arc<ConnectionPlaces>,
     address: IpAddr,
-    standing: Mutex<Standing>,
+    standing: Mutex<Occupant>,
     given_up: Notify,
 }
 
 #[derive(Clone, Debug)]
-enum Standing {
+enum Occupant {
     Stranger(Arc<Place<IpAddr>>),
     /// By this key, or from its address where none is asked for.
-    Known(Arc<Place<Arc<str>>>, Option<Arc<Known>>),
+    Known(Arc<Place<Arc<str>>>, Option<Arc<KeyEntry>>),
 }
 
-impl Floor {
+impl ConnectionPlaces {
     /// The places in a process that may have so many descriptors.
     #[must_use]
     pub fn new(files: usize) -> Arc<Self> {
@@ -62,10 +62,10 @@ impl Floor {
 
     /// A place for a new connection, if need be that of another stranger.
     #[must_use]
-    pub fn seat(self: &Arc<Self>, address: IpAddr) -> Arc<Seat> {
+    pub fn seat(self: &Arc<Self>, address: IpAddr) -> Arc<ConnectionPlace> {
         let place = Arc::new(self.strangers.take(network(address)).0);
-        let standing = Mutex::new(Standing::Stranger(place));
-        Arc::new(Seat { floor: self.clone(), address, standing, given_up: Notify::new() })
+        let standing = Mutex::new(Occupant::Stranger(place));
+        Arc::new(ConnectionPlace { floor: self.clone(), address, standing, given_up: Notify::new() })
     }
 
     /// Waits for connections that lost their places to be closed, for a moment.
@@ -95,20 +95,20 @@ impl Floor {
     }
 }
 
-impl Seat {
+impl ConnectionPlace {
     /// A call of this connection is let in, by this key or, where none is asked for, from its address.
-    pub fn let_in(&self, key: Option<&Arc<Known>>) {
+    pub fn let_in(&self, key: Option<&Arc<KeyEntry>>) {
         let mut standing = self.standing();
-        if let Standing::Stranger(_) = *standing {
+        if let Occupant::Stranger(_) = *standing {
             let holder =
                 key.map_or_else(|| network(self.address).to_string().into(), |key| key.counted_as().clone());
-            *standing = Standing::Known(Arc::new(self.floor.known(holder)), key.cloned());
+            *standing = Occupant::Known(Arc::new(self.floor.known(holder)), key.cloned());
         }
     }
 
     /// A call of this connection was refused.
     pub fn refused(&self) {
-        if let Standing::Stranger(place) = &*self.standing() {
+        if let Occupant::Stranger(place) = &*self.standing() {
             place.refused();
         }
     }
@@ -116,7 +116,7 @@ impl Seat {
     /// Whether a call of this connection was let in.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        matches!(*self.standing(), Standing::Known(..))
+        matches!(*self.standing(), Occupant::Known(..))
     }
 
     /// The connection does not take what it asked for: it is to end.
@@ -139,14 +139,14 @@ impl Seat {
         loop {
             let standing = self.standing().clone();
             match standing {
-                Standing::Stranger(place) => {
+                Occupant::Stranger(place) => {
                     place.lost().await;
                     if !self.is_known() {
                         return;
                     }
                 }
-                Standing::Known(_, Some(key)) if key.ended().is_some() => return,
-                Standing::Known(place, _) => {
+                Occupant::Known(_, Some(key)) if key.ended().is_some() => return,
+                Occupant::Known(place, _) => {
                     if tokio::time::timeout(LOOK, place.lost()).await.is_ok() {
                         return;
                     }
@@ -155,7 +155,7 @@ impl Seat {
         }
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+    fn standing(&self) -> MutexGuard<'_, Occupant> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -166,13 +166,13 @@ mod tests {
 
     const ANYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    async fn is_lost(seat: &Seat) -> bool {
+    async fn is_lost(seat: &ConnectionPlace) -> bool {
         tokio::time::timeout(Duration::from_millis(1), seat.lost()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn strangers_make_room_for_each_other_and_never_end_who_was_let_in() {
-        let floor = Floor::new(64); // 16 for the API: 4 of them for strangers
+        let floor = ConnectionPlaces::new(64); // 16 for the API: 4 of them for strangers
         let known = floor.seat(ANYWHERE);
         known.let_in(None);
         let strangers: Vec<_> = (0..9).map(|_| floor.seat(ANYWHERE)).collect();
@@ -188,13 +188,13 @@ mod tests {
     /// Found by attack: two keys for one domain took every place, and the calls that would have revoked them were refused.
     #[tokio::test(start_paused = true)]
     async fn whoever_holds_most_makes_room_for_another_key() {
-        let floor = Floor::new(64); // 12 for those who were let in
-        let by = |key: &Arc<Known>| {
+        let floor = ConnectionPlaces::new(64); // 12 for those who were let in
+        let by = |key: &Arc<KeyEntry>| {
             let seat = floor.seat(ANYWHERE);
             seat.let_in(Some(key));
             seat
         };
-        let keys = ["a", "b", "admin"].map(|name| Arc::new(Known::feed_for_test(name)));
+        let keys = ["a", "b", "admin"].map(|name| Arc::new(KeyEntry::feed_for_test(name)));
         let a: Vec<_> = (0..7).map(|_| by(&keys[0])).collect();
         let b: Vec<_> = (0..5).map(|_| by(&keys[1])).collect();
         let admin = by(&keys[2]);
@@ -206,15 +206,15 @@ mod tests {
     /// Found by attack: many keys for one domain held a few connections each, and whoever had more with one key lost his.
     #[tokio::test(start_paused = true)]
     async fn many_keys_for_one_domain_hold_connections_as_one() {
-        let floor = Floor::new(64); // 12 for those who were let in
-        let by = |key: &Arc<Known>| {
+        let floor = ConnectionPlaces::new(64); // 12 for those who were let in
+        let by = |key: &Arc<KeyEntry>| {
             let seat = floor.seat(ANYWHERE);
             seat.let_in(Some(key));
             seat
         };
-        let other = Arc::new(Known::feed_for_test("other"));
+        let other = Arc::new(KeyEntry::feed_for_test("other"));
         let others: Vec<_> = (0..3).map(|_| by(&other)).collect();
-        let many: Vec<_> = (0..20).map(|n| by(&Arc::new(Known::for_test(&n.to_string(), "a")))).collect();
+        let many: Vec<_> = (0..20).map(|n| by(&Arc::new(KeyEntry::for_test(&n.to_string(), "a")))).collect();
         for seat in &others {
             assert!(!is_lost(seat).await);
         }
@@ -224,8 +224,8 @@ mod tests {
     /// Found by attack: the connections of a revoked key kept their places.
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_with_the_key_that_it_was_let_in_by() {
-        let seat = Floor::new(48).seat(ANYWHERE);
-        seat.let_in(Some(&Arc::new(Known::revoked())));
+        let seat = ConnectionPlaces::new(48).seat(ANYWHERE);
+        seat.let_in(Some(&Arc::new(KeyEntry::revoked())));
         assert!(is_lost(&seat).await);
     }
 }

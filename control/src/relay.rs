@@ -1,15 +1,15 @@
 //! Redis as a copy of the log (R8): one task for each shard carries it over. What is decided is in `feed::relay`; whoever
 //! answers a caller never waits for anything here.
 
+mod client;
 mod lua;
-mod place;
 
 use crate::clock;
-use crate::follow::{Feeder, Offered, Offers, offers};
+use crate::follow::{Feeder, Offers, OriginValue, offers};
 use crate::metrics::{Metrics, RedisNumbers};
-use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script, Shard, shard_of};
+use client::{Connection, RedisClient};
+use feed::relay::{CopyPosition, Offer, Relay, RelayStep, Script, ScriptOutcome, Shard, shard_of};
 use link::{Change, Epoch, Position};
-use place::{Connection, Place};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,7 +39,7 @@ const FORK_PAUSE: Duration = Duration::from_secs(10);
 
 /// Which Redis, and how it is used.
 #[derive(Clone, Debug)]
-pub struct Redis {
+pub struct RedisConfig {
     /// `redis://[user:password@]host[:port][/database]`, `rediss://…`; nodes of a cluster separated by commas, or one of
     /// them as `redis-cluster://…`.
     pub url: String,
@@ -51,15 +51,15 @@ pub struct Redis {
 
 /// The relays of all shards, before they run.
 pub struct Relays {
-    place: Option<Arc<Place>>,
-    lines: Vec<mpsc::Receiver<Offered>>,
+    place: Option<Arc<RedisClient>>,
+    lines: Vec<mpsc::Receiver<OriginValue>>,
 }
 
 /// Checks the settings; without any, nothing will be relayed.
 ///
 /// # Errors
 /// One line for people, without the password.
-pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Relays), String> {
+pub fn open(redis: Option<&RedisConfig>, metrics: &Arc<Metrics>) -> Result<(Offers, Relays), String> {
     let Some(redis) = redis else {
         return Ok((Offers::default(), Relays { place: None, lines: Vec::new() }));
     };
@@ -71,7 +71,7 @@ pub fn open(redis: Option<&Redis>, metrics: &Arc<Metrics>) -> Result<(Offers, Re
         Ok::<_, String>(read.bytes)
     });
     let wanted = "redis://[user:password@]host[:port][/database], or rediss:// for TLS";
-    let place = Place::new(&redis.url, ca.transpose()?).map_err(|e| {
+    let place = RedisClient::new(&redis.url, ca.transpose()?).map_err(|e| {
         format!("--redis is no address of Redis, such as {wanted}: {e}{}", between_nodes(&redis.url))
     })?;
     let shards = redis.shards.max(1);
@@ -121,15 +121,15 @@ impl Relays {
 }
 
 /// Why a relay has to begin again: one line.
-struct Fault(String);
+struct RelayFault(String);
 
-impl From<redis::RedisError> for Fault {
+impl From<redis::RedisError> for RelayFault {
     fn from(error: redis::RedisError) -> Self {
         Self(format!("Redis: {error}"))
     }
 }
 
-impl From<StoreFault> for Fault {
+impl From<StoreFault> for RelayFault {
     fn from(fault: StoreFault) -> Self {
         Self(fault.to_string())
     }
@@ -156,9 +156,9 @@ struct Carrier {
     shard: Shard,
     relay: Relay,
     feeder: Arc<Feeder>,
-    offered: mpsc::Receiver<Offered>,
+    offered: mpsc::Receiver<OriginValue>,
     /// Offers that were taken from the line.
-    waiting: Vec<Offered>,
+    waiting: Vec<OriginValue>,
     /// When Redis last made a history begin.
     forked: Arc<Mutex<Option<Instant>>>,
     /// How far the log was read. What lies between the position in Redis and here is about other shards.
@@ -168,10 +168,10 @@ struct Carrier {
 }
 
 impl Carrier {
-    async fn run(mut self, place: &Place) -> Infallible {
+    async fn run(mut self, place: &RedisClient) -> Infallible {
         let mut pause = PAUSES.0;
         loop {
-            let Err(Fault(why)) = self.follow(place).await;
+            let Err(RelayFault(why)) = self.follow(place).await;
             self.relay = Relay::new(self.shard);
             if self.numbers().lost(self.shard.number) {
                 pause = PAUSES.0;
@@ -195,7 +195,7 @@ impl Carrier {
     }
 
     /// Follows the log until something fails.
-    async fn follow(&mut self, place: &Place) -> Result<Infallible, Fault> {
+    async fn follow(&mut self, place: &RedisClient) -> Result<Infallible, RelayFault> {
         let mut redis = place.connect().await?;
         let mut tail = self.feeder.tail.head();
         loop {
@@ -233,39 +233,40 @@ impl Carrier {
         &mut self,
         redis: &mut Connection,
         tail: &mut watch::Receiver<Position>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), RelayFault> {
         let (stored, policy) = lua::look(redis, self.shard).await?;
         self.judge(policy);
-        let copied = stored.as_deref().and_then(Copied::decode);
+        let copied = stored.as_deref().and_then(CopyPosition::decode);
         let (seq, of) = copied.map_or((0, None), |copied| (copied.at.seq, Some(copied.at.epoch)));
         let log = blocking(&self.feeder.store, move |store| store.log_view(seq, of)).await?;
         match (self.relay.attach(stored.as_deref(), &log, random::u64()), copied) {
-            (Attached::Follow, _) => {}
-            (Attached::StartOver(script), _) => {
+            (RelayStep::Follow, _) => {}
+            (RelayStep::StartOver(script), _) => {
                 self.numbers().starts.fetch_add(1, Relaxed);
                 tracing::info!(
                     name: "copy_begins", shard = %self.shard, seq = log.head.seq, "the copy in Redis begins anew"
                 );
                 self.move_on(redis, Some(script)).await?;
             }
-            (Attached::Replaced | Attached::Behind, copied) => {
+            (RelayStep::Replaced | RelayStep::Behind, copied) => {
                 let theirs = copied.map_or(log.head.epoch, |copied| copied.at.epoch);
                 self.may_fork(theirs)?;
-                let new = self.feeder.fork(theirs, 0).await.map_err(|refusal| Fault(refusal.to_string()))?;
+                let new =
+                    self.feeder.fork(theirs, 0).await.map_err(|refusal| RelayFault(refusal.to_string()))?;
                 let why = "Redis has seen writes that this store does not hold";
                 tracing::warn!(
                     name: "writes_lost", seen = seq, head = log.head.seq, history = new.epoch.counter, "{why}"
                 );
             }
         }
-        let Some(Copied { at, .. }) = self.relay.at() else { return Ok(()) };
+        let Some(CopyPosition { at, .. }) = self.relay.at() else { return Ok(()) };
         self.read = at;
         // The store was asked: the tail may be a little behind it.
         let reached = |head: &Position| {
             head.epoch.counter > at.epoch.counter || (head.epoch == at.epoch && head.seq >= at.seq)
         };
         let reached = tokio::time::timeout(TAIL_WAIT, tail.wait_for(reached)).await;
-        reached.map(|_| ()).map_err(|_| Fault("the log is not read up to its end".into()))?;
+        reached.map(|_| ()).map_err(|_| RelayFault("the log is not read up to its end".into()))?;
         self.numbers().moved(self.shard.number, at.seq);
         if self.numbers().all_follow()
             && let Some(over) = self.numbers().away.over(clock::ms())
@@ -277,18 +278,21 @@ impl Carrier {
     }
 
     /// Redis is believed, as whoever may write there may write anything; but not without end.
-    fn may_fork(&self, theirs: Epoch) -> Result<(), Fault> {
+    fn may_fork(&self, theirs: Epoch) -> Result<(), RelayFault> {
         let mut last = self.forked.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < FORK_PAUSE) {
             let why = "a history began because of Redis only just now, and it names another one";
-            return Err(Fault(format!("{why}, {}: does another store write there, too?", theirs.counter)));
+            return Err(RelayFault(format!(
+                "{why}, {}: does another store write there, too?",
+                theirs.counter
+            )));
         }
         *last = Some(Instant::now());
         Ok(())
     }
 
     /// Whether Redis still stands where it was left.
-    async fn look_again(&mut self, redis: &mut Connection, copied: Copied) -> Result<(), Fault> {
+    async fn look_again(&mut self, redis: &mut Connection, copied: CopyPosition) -> Result<(), RelayFault> {
         let (stored, policy) = lua::look(redis, self.shard).await?;
         self.judge(policy);
         if stored != Some(copied.encode()) {
@@ -310,15 +314,15 @@ impl Carrier {
     }
 
     /// The next changes of this shard, up to `head`.
-    async fn read_on(&mut self, head: Position) -> Result<Vec<Change>, Fault> {
+    async fn read_on(&mut self, head: Position) -> Result<Vec<Change>, RelayFault> {
         let after = self.read.seq;
         if after >= head.seq {
             return Ok(Vec::new());
         }
         let read = self.feeder.tail.changes(head.epoch, after, &self.feeder.turns.reads).await?;
-        let changes = read.ok_or_else(|| Fault("a new history has begun".into()))?;
+        let changes = read.ok_or_else(|| RelayFault("a new history has begun".into()))?;
         if changes.first().is_none_or(|first| first.seq != after + 1) {
-            return Err(Fault(format!("the log no longer holds {}", after + 1)));
+            return Err(RelayFault(format!("the log no longer holds {}", after + 1)));
         }
         // What is behind this head may be of another history.
         let known = changes.into_iter().take_while(|change| change.seq <= head.seq);
@@ -332,18 +336,18 @@ impl Carrier {
         Ok(own)
     }
 
-    async fn move_on(&mut self, redis: &mut Connection, script: Option<Script>) -> Result<(), Fault> {
+    async fn move_on(&mut self, redis: &mut Connection, script: Option<Script>) -> Result<(), RelayFault> {
         let Some(script) = script else { return Ok(()) };
         let ran = lua::carry(redis, self.shard, &script).await;
-        self.relay.ran(&script, *ran.as_ref().unwrap_or(&Ran::Unknown));
+        self.relay.ran(&script, *ran.as_ref().unwrap_or(&ScriptOutcome::Unknown));
         self.due = Instant::now() + QUIET;
         match ran? {
-            Ran::Moved => {
+            ScriptOutcome::Moved => {
                 self.numbers().scripts.fetch_add(1, Relaxed);
                 self.numbers().moved(self.shard.number, script.new.at.seq);
             }
             // Somebody else has moved it: it looks again.
-            Ran::Refused | Ran::Unknown => {
+            ScriptOutcome::Refused | ScriptOutcome::Unknown => {
                 self.numbers().refused.fetch_add(1, Relaxed);
             }
         }
@@ -351,13 +355,14 @@ impl Carrier {
     }
 
     /// Offers what waits, before the position moves beyond it.
-    async fn offer(&mut self, redis: &mut Connection, copied: Copied) -> Result<(), Fault> {
+    async fn offer(&mut self, redis: &mut Connection, copied: CopyPosition) -> Result<(), RelayFault> {
         while self.waiting.len() < OFFERS
             && let Ok(next) = self.offered.try_recv()
         {
             self.waiting.push(next);
         }
-        let of_now = |offered: &Offered| offered.epoch == copied.at.epoch && offered.as_of >= copied.at.seq;
+        let of_now =
+            |offered: &OriginValue| offered.epoch == copied.at.epoch && offered.as_of >= copied.at.seq;
         let all = self.waiting.len() as u64;
         let offers: Vec<Offer> = self
             .waiting

@@ -14,7 +14,7 @@ pub struct Route {
     pub http: &'static Http,
     /// What it takes.
     pub input: &'static Shape,
-    parts: Vec<Part>,
+    parts: Vec<PathPart>,
     /// What stands behind a `:` at the end of the path.
     verb: Option<&'static str>,
     /// The field that the path says.
@@ -23,7 +23,7 @@ pub struct Route {
 
 /// One piece of a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Part {
+enum PathPart {
     Word(&'static str),
     /// One piece, whatever it is.
     One,
@@ -44,7 +44,7 @@ struct Variable {
 
 /// Where a field of a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FieldSource {
     /// The path.
     Path,
     /// `Idempotency-Key`, `If-Match`.
@@ -59,7 +59,7 @@ pub enum Source {
 
 /// A route, and what a path says by it.
 #[derive(Debug)]
-pub struct Found {
+pub struct RouteMatch {
     /// The route.
     pub route: &'static Route,
     /// What stands in the place of each `*`, as it was sent.
@@ -83,7 +83,7 @@ pub fn all() -> &'static [Route] {
 ///
 /// # Errors
 /// [`Fault::NoRoute`], or [`Fault::NoMethod`] where the path is known with another method.
-pub fn find(method: &str, path: &str) -> Result<Found, Fault> {
+pub fn find(method: &str, path: &str) -> Result<RouteMatch, Fault> {
     let method = if method == "HEAD" { "GET" } else { method };
     let known = at(path);
     if known.is_empty() {
@@ -105,20 +105,20 @@ pub fn allowed(path: &str) -> String {
 }
 
 /// Every route that a path is: those with its verb, if there are any.
-fn at(path: &str) -> Vec<Found> {
+fn at(path: &str) -> Vec<RouteMatch> {
     let (before, verb) = match path.rsplit_once(':') {
         Some((before, verb)) if !verb.contains('/') => (before, Some(verb)),
         _ => (path, None),
     };
-    let of = |verb: Option<&str>, path: &str| -> Vec<Found> {
+    let of = |verb: Option<&str>, path: &str| -> Vec<RouteMatch> {
         let fitting = ROUTES.iter().filter(|route| route.verb == verb);
-        fitting.filter_map(|route| Some(Found { route, caught: route.caught(path)? })).collect()
+        fitting.filter_map(|route| Some(RouteMatch { route, caught: route.caught(path)? })).collect()
     };
     let with_verb = if verb.is_some() { of(verb, before) } else { Vec::new() };
     let mut known = if with_verb.is_empty() { of(None, path) } else { with_verb };
     // A `:` that is part of a code is written %3A: what stands behind this one is a verb that there is not.
     known.retain(|found| {
-        let is_code = found.route.verb.is_none() && found.route.parts.last() == Some(&Part::Rest);
+        let is_code = found.route.verb.is_none() && found.route.parts.last() == Some(&PathPart::Rest);
         !is_code || found.caught.last().is_none_or(|code| !code.contains(':'))
     });
     known
@@ -137,7 +137,7 @@ impl Route {
             inside.map_or(("", ""), |inside| inside.split_once('=').unwrap_or((inside, "*")));
         let (behind, verb) =
             behind.rsplit_once(':').map_or((behind, None), |(behind, verb)| (behind, Some(verb)));
-        let pieces = |text: &'static str| text.split('/').filter(|piece| !piece.is_empty()).map(Part::of);
+        let pieces = |text: &'static str| text.split('/').filter(|piece| !piece.is_empty()).map(PathPart::of);
         let (from, pattern_parts) = (pieces(before).count(), pieces(pattern).count());
         let variable = inside.map(|_| Variable { field, pattern, from, to: from + pattern_parts });
         let parts = pieces(before).chain(pieces(pattern)).chain(pieces(behind)).collect();
@@ -150,8 +150,10 @@ impl Route {
         let given: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         let whole = fitting(&self.parts, &given);
         let short = || {
-            let [version, Part::Word("domains"), Part::One, rest @ ..] = &*self.parts else { return None };
-            let short: Vec<Part> = [*version].into_iter().chain(rest.iter().copied()).collect();
+            let [version, PathPart::Word("domains"), PathPart::One, rest @ ..] = &*self.parts else {
+                return None;
+            };
+            let short: Vec<PathPart> = [*version].into_iter().chain(rest.iter().copied()).collect();
             let mut caught = fitting(&short, &given).filter(|_| !rest.is_empty())?;
             caught.insert(0, "-".to_owned());
             Some(caught)
@@ -160,22 +162,22 @@ impl Route {
     }
 
     /// Where a field of the request comes from.
-    pub fn source(&self, member: &Member) -> Source {
+    pub fn source(&self, member: &Member) -> FieldSource {
         let variable = self.variable.as_ref().map_or("", |variable| variable.field);
         match (&*member.name, &*self.http.body) {
-            (name, _) if name == variable => Source::Path,
-            ("request_id" | "etag", _) => Source::Header,
-            (name, body) if name == body => Source::Body,
-            ("update_mask", _) => Source::Resource,
-            _ if !member.rule.member.is_empty() => Source::Resource,
-            ("validate_only" | "ack", _) => Source::Query,
-            (_, "*") => Source::Body,
-            _ => Source::Query,
+            (name, _) if name == variable => FieldSource::Path,
+            ("request_id" | "etag", _) => FieldSource::Header,
+            (name, body) if name == body => FieldSource::Body,
+            ("update_mask", _) => FieldSource::Resource,
+            _ if !member.rule.member.is_empty() => FieldSource::Resource,
+            ("validate_only" | "ack", _) => FieldSource::Query,
+            (_, "*") => FieldSource::Body,
+            _ => FieldSource::Query,
         }
     }
 
     /// What comes from there, in the order of the message.
-    pub fn from(&self, source: Source) -> Vec<&'static Member> {
+    pub fn from(&self, source: FieldSource) -> Vec<&'static Member> {
         let mut members: Vec<_> =
             self.input.members.iter().filter(|member| self.source(member) == source).collect();
         members.sort_by_key(|member| member.field.number());
@@ -194,7 +196,7 @@ impl Route {
 
     /// Whether the body is a list of requests of another call.
     pub fn is_batch(&self) -> bool {
-        self.http.body == "*" && self.from(Source::Body).iter().any(|member| member.list)
+        self.http.body == "*" && self.from(FieldSource::Body).iter().any(|member| member.list)
     }
 
     /// The field that the path says: in the request, or in its resource.
@@ -214,14 +216,14 @@ impl Route {
         for (at, part) in self.parts.iter().enumerate() {
             path.push('/');
             match part {
-                Part::Word(word) => path.push_str(word),
-                Part::One | Part::Rest => {
+                PathPart::Word(word) => path.push_str(word),
+                PathPart::One | PathPart::Rest => {
                     let kind = at.checked_sub(1).and_then(|before| self.parts.get(before));
                     path.push_str(match kind {
-                        Some(Part::Word("domains")) => "{domain}",
-                        Some(Part::Word("edges")) => "{edge}",
-                        Some(Part::Word("keys")) => "{key}",
-                        Some(Part::Word("blocks")) => "{host}",
+                        Some(PathPart::Word("domains")) => "{domain}",
+                        Some(PathPart::Word("edges")) => "{edge}",
+                        Some(PathPart::Word("keys")) => "{key}",
+                        Some(PathPart::Word("blocks")) => "{host}",
                         _ => "{code}",
                     });
                 }
@@ -236,7 +238,7 @@ impl Route {
     }
 }
 
-impl Part {
+impl PathPart {
     fn of(piece: &'static str) -> Self {
         match piece {
             "*" => Self::One,
@@ -246,14 +248,14 @@ impl Part {
     }
 }
 
-fn fitting(parts: &[Part], given: &[&str]) -> Option<Vec<String>> {
+fn fitting(parts: &[PathPart], given: &[&str]) -> Option<Vec<String>> {
     let (mut caught, mut left) = (Vec::new(), given);
     for part in parts {
         let (first, rest) = left.split_first()?;
         match part {
-            Part::Word(word) if word == first => {}
-            Part::One if !first.is_empty() => caught.push((*first).to_owned()),
-            Part::Rest => {
+            PathPart::Word(word) if word == first => {}
+            PathPart::One if !first.is_empty() => caught.push((*first).to_owned()),
+            PathPart::Rest => {
                 let all = left.join("/");
                 caught.push(all);
                 return caught.last().is_some_and(|all| !all.is_empty()).then_some(caught);
@@ -265,7 +267,7 @@ fn fitting(parts: &[Part], given: &[&str]) -> Option<Vec<String>> {
     left.is_empty().then_some(caught)
 }
 
-impl Found {
+impl RouteMatch {
     /// What the path says: the name of a resource, in the form that the field has.
     ///
     /// # Errors
@@ -276,7 +278,7 @@ impl Found {
         let pattern = own.filter(|own| !own.is_empty()).unwrap_or(variable.pattern);
         let parts = self.route.parts.get(variable.from..variable.to).unwrap_or_default();
         let mut caught =
-            self.caught.iter().take(parts.iter().filter(|part| !matches!(part, Part::Word(_))).count());
+            self.caught.iter().take(parts.iter().filter(|part| !matches!(part, PathPart::Word(_))).count());
         let mut named = Vec::new();
         for piece in pattern.split('/') {
             match (piece, piece.starts_with('*').then(|| caught.next()).flatten()) {
@@ -384,16 +386,16 @@ mod tests {
             members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(
-            names("CreateLink", Source::Query),
+            names("CreateLink", FieldSource::Query),
             "validate_only ack code_prefix code_length code_alphabet flatten"
         );
-        assert_eq!(names("CreateLink", Source::Resource), "link_id");
-        assert_eq!(names("UpdateLink", Source::Query), "validate_only ack flatten");
-        assert_eq!(names("RestoreLink", Source::Body), "time revision");
-        assert_eq!(names("UndeleteLink", Source::Body), "");
-        assert_eq!(names("BatchDeleteLinks", Source::Body), "requests");
+        assert_eq!(names("CreateLink", FieldSource::Resource), "link_id");
+        assert_eq!(names("UpdateLink", FieldSource::Query), "validate_only ack flatten");
+        assert_eq!(names("RestoreLink", FieldSource::Body), "time revision");
+        assert_eq!(names("UndeleteLink", FieldSource::Body), "");
+        assert_eq!(names("BatchDeleteLinks", FieldSource::Body), "requests");
         for route in all() {
-            assert!(route.from(Source::Query).into_iter().all(is_plain), "{}", route.call.name);
+            assert!(route.from(FieldSource::Query).into_iter().all(is_plain), "{}", route.call.name);
         }
     }
 }

@@ -1,21 +1,21 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
-use crate::follow::{Feeder, Lines, Proofs, Turns};
+use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
 use crate::keys::{Keys, Secret};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::places::Floor;
-use crate::relay::{self, Redis};
+use crate::places::ConnectionPlaces;
+use crate::relay::{self, RedisConfig};
 use crate::seal::Seal;
-use crate::service::{BaseUrl, Listeners, Rules, Service, Watches};
+use crate::service::{BaseUrl, InstallationRules, OwnListeners, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
 use crate::tail::Tail;
-use crate::transport::calls::{self, Calls};
+use crate::transport::calls::{self, ApiCalls};
 use crate::transport::rest;
-use crate::watched::Watched;
+use crate::watched_store::WatchedStore;
 use crate::writer::Writer;
 use exposition::{Network, StartFault, cannot_listen};
 use link::{Epoch, Position, Seq};
@@ -36,10 +36,10 @@ mod readiness;
 mod tls;
 
 pub use readiness::Readiness;
-pub use tls::Tls;
+pub use tls::TlsConfig;
 
-use connection::{Ending, accept};
-use tls::Offered;
+use connection::{ShutdownPhase, accept};
+use tls::ServedTls;
 
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
@@ -52,13 +52,13 @@ const QUEUE: u32 = 4_096;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the links are kept.
-    pub store: StoreAt,
+    pub store: StoreLocation,
     /// Where gRPC and REST are bound; port 0 picks a free one.
     pub api: SocketAddr,
     /// Whether nobody is asked for a key, and the API may be bound to more than loopback without TLS.
     pub insecure: bool,
     /// The certificates of the API; without them it has no TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsConfig>,
     /// What the edge in this process shows instead of a key of the store.
     pub own_edge: Option<Secret>,
     /// Schemes that targets may have besides http and https.
@@ -70,7 +70,7 @@ pub struct Config {
     /// Where visitors of the default domain come in.
     pub base_url: Option<BaseUrl>,
     /// The Redis that a copy of the log is kept in.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisConfig>,
     /// Sites whose pages may read the answers of REST.
     pub cors_origins: Vec<String>,
     /// Proxies in front of the API: the client that they name in `X-Forwarded-For` is counted for its calls.
@@ -79,14 +79,14 @@ pub struct Config {
 
 /// Where links are kept.
 #[derive(Clone, Debug)]
-pub enum StoreAt {
+pub enum StoreLocation {
     /// An SQLite file; it and its folder are made if they are not there.
     Sqlite(PathBuf),
     /// A database of PostgreSQL.
     Postgres(postgres::Options),
 }
 
-impl StoreAt {
+impl StoreLocation {
     /// Opens it. Blocks.
     ///
     /// # Errors
@@ -108,12 +108,12 @@ impl Config {
     /// # Errors
     /// [`StartFault`]
     pub fn check(&self) -> Result<(), StartFault> {
-        if let StoreAt::Postgres(options) = &self.store {
+        if let StoreLocation::Postgres(options) = &self.store {
             options.check().map_err(StartFault::new)?;
         }
         relay::open(self.redis.as_ref(), &Arc::default()).map_err(StartFault::new)?;
         if let Some(tls) = &self.tls {
-            Offered::new(tls).map_err(StartFault::new)?;
+            ServedTls::new(tls).map_err(StartFault::new)?;
         }
         Cors::of(&self.cors_origins).map_err(StartFault::new)?;
         if self.api.ip().is_loopback() || self.insecure || self.tls.is_some() {
@@ -129,18 +129,18 @@ impl Config {
 
 /// An address that is ours, where nobody can connect yet.
 #[derive(Debug)]
-pub struct Taken(TcpSocket);
+pub struct ReservedAddress(TcpSocket);
 
-/// A control that runs. Dropping it ends it without waiting for anything: use [`Running::stop`].
-pub struct Running {
+/// A control that runs. Dropping it ends it without waiting for anything: use [`ControlServer::stop`].
+pub struct ControlServer {
     api: SocketAddr,
     own_api: String,
     metrics: Arc<Metrics>,
     store: Arc<dyn Repository>,
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
-    ending: watch::Sender<Ending>,
-    own_listeners: Listeners,
+    ending: watch::Sender<ShutdownPhase>,
+    own_listeners: OwnListeners,
     readiness: Readiness,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -149,7 +149,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`StartFault`]
-pub async fn start(config: Config) -> Result<Running, StartFault> {
+pub async fn start(config: Config) -> Result<ControlServer, StartFault> {
     config.check()?; // before a file is made
     let api = take(config.api)?;
     let at = config.store.clone();
@@ -163,7 +163,11 @@ pub async fn start(config: Config) -> Result<Running, StartFault> {
 ///
 /// # Errors
 /// [`StartFault`]
-pub async fn start_on(config: Config, api: Taken, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
+pub async fn start_on(
+    config: Config,
+    api: ReservedAddress,
+    store: Arc<dyn Repository>,
+) -> Result<ControlServer, StartFault> {
     let started = start_with(config, api, store.clone()).await;
     if started.is_err() {
         let _ = tokio::task::spawn_blocking(move || store.close()).await; // it tells itself what fails
@@ -171,10 +175,14 @@ pub async fn start_on(config: Config, api: Taken, store: Arc<dyn Repository>) ->
     started
 }
 
-async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> Result<Running, StartFault> {
+async fn start_with(
+    config: Config,
+    api: ReservedAddress,
+    store: Arc<dyn Repository>,
+) -> Result<ControlServer, StartFault> {
     config.check()?;
     let metrics = Arc::new(Metrics::default());
-    let store = Watched::over(store, metrics.store.clone());
+    let store = WatchedStore::over(store, metrics.store.clone());
     let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
     let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
     let first = store::port::blocking(&store, Repository::head).await;
@@ -186,7 +194,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
     let listener = api.0.listen(QUEUE).map_err(unbound)?;
     let api = listener.local_addr().map_err(unbound)?;
-    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault::new)?.map(Arc::new);
+    let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?.map(Arc::new);
     // The edge in this process comes over loopback, for which the API's certificate may not be.
     let own = match &offered {
         Some(_) if config.own_edge.is_some() => {
@@ -209,7 +217,7 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
 
     let writer = Arc::new(writer);
     let (stop, stopped) = watch::channel(false);
-    let (ending, ends) = watch::channel(Ending::NotYet);
+    let (ending, ends) = watch::channel(ShutdownPhase::NotYet);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
         tracing::warn!(
@@ -220,14 +228,14 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
     }
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
-    let own_listeners = Listeners::default();
+    let own_listeners = OwnListeners::default();
     let service = Service::new(
         store.clone(),
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
-        Rules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes)
+        InstallationRules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes)
             .at(config.base_url)
             .beside(own_listeners.clone()),
     );
@@ -242,13 +250,13 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         seal: Seal::new(&secret),
         proofs: Proofs::default(),
         sessions: sessions.clone(),
-        turns: Turns::default(),
-        lines: Lines::default(),
+        turns: StreamQuotas::default(),
+        lines: StreamLog::default(),
         heads: heads.clone(),
         offers,
     };
     let feeder = Arc::new(feeder);
-    let made_on = Calls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
+    let made_on = ApiCalls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
     let calls = calls::router(made_on.clone(), feeder.clone())
         .await
         .map_err(|e| StartFault::because("cannot describe the API", e))?;
@@ -298,12 +306,18 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
         }),
         tokio::spawn(relays.run(feeder, stopped.clone())),
         tokio::spawn(gauges.run(shown, first, stopped.clone())),
-        tokio::spawn(accept(listener, offered.clone(), stack.clone(), Floor::new(files), ends.clone())),
+        tokio::spawn(accept(
+            listener,
+            offered.clone(),
+            stack.clone(),
+            ConnectionPlaces::new(files),
+            ends.clone(),
+        )),
     ];
-    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, Floor::new(files), ends))));
+    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
-    Ok(Running { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
+    Ok(ControlServer { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
 }
 
 /// Takes the address of the API before a store is opened: one that is opened begins a history, and a start that fails then
@@ -311,13 +325,13 @@ async fn start_with(config: Config, api: Taken, store: Arc<dyn Repository>) -> R
 ///
 /// # Errors
 /// [`StartFault`]
-pub fn take(api: SocketAddr) -> Result<Taken, StartFault> {
+pub fn take(api: SocketAddr) -> Result<ReservedAddress, StartFault> {
     let take = || {
         let socket = if api.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(api).map(|()| socket)
     };
-    take().map(Taken).map_err(|e| cannot_listen("--api", api, e))
+    take().map(ReservedAddress).map_err(|e| cannot_listen("--api", api, e))
 }
 
 /// The address by which this machine reaches a listener: loopback where it listens on every address.
@@ -416,7 +430,7 @@ async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
     all.into_iter().find(|history| history.epoch == epoch)
 }
 
-impl Running {
+impl ControlServer {
     /// Where the API is bound.
     pub fn api(&self) -> SocketAddr {
         self.api
@@ -442,7 +456,7 @@ impl Running {
         self.store.name()
     }
 
-    /// Whether it is there for whoever comes; no more from [`Running::drain`] on.
+    /// Whether it is there for whoever comes; no more from [`ControlServer::drain`] on.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
@@ -450,10 +464,10 @@ impl Running {
     /// Answers as before, and tells who asks to connect elsewhere from now on: `Connection: close` in HTTP/1, GOAWAY in
     /// HTTP/2. The streams of the edges stay.
     pub fn drain(&self) {
-        self.ending.send_replace(Ending::Draining);
+        self.ending.send_replace(ShutdownPhase::Draining);
     }
 
-    /// [`Running::stop_within`] 5 s.
+    /// [`ControlServer::stop_within`] 5 s.
     pub async fn stop(self) {
         self.stop_within(GRACE).await;
     }
@@ -461,7 +475,7 @@ impl Running {
     /// Takes no more connections, ends the streams of the edges, lets calls that are under way finish for so long, writes
     /// what was accepted, and closes the store.
     pub async fn stop_within(self, grace: Duration) {
-        self.ending.send_replace(Ending::By(tokio::time::Instant::now() + grace));
+        self.ending.send_replace(ShutdownPhase::By(tokio::time::Instant::now() + grace));
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await; // a panic in one must not keep the store open

@@ -24,9 +24,9 @@ mod watch;
 mod write;
 mod write_request;
 
-pub use draft::Rules;
+pub use draft::InstallationRules;
 pub use import::Chunk;
-pub use own::Listeners;
+pub use own::OwnListeners;
 pub use short::BaseUrl;
 pub use watch::{Watch, Watches};
 
@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::writer::Writer;
 use crate::{Caller, Fault};
-use codes::Drawing;
+use codes::CodeGenerator;
 use directory::Namespace;
 use journal::{Draft, Field, Intent, Item};
 use link::{Epoch, Key};
@@ -45,7 +45,7 @@ use std::sync::Arc;
 use store::model::Row;
 use store::port::Repository;
 use store::wire;
-use write::{Asked, NO_VERSION, etag};
+use write::{NO_VERSION, WriteTerms, etag};
 
 /// Codes drawn for one link. With 62⁷ of them even the second try is rare until billions are taken.
 const DRAWS: usize = 8;
@@ -54,17 +54,17 @@ const DRAWS: usize = 8;
 pub struct Service {
     reach: Reach,
     metrics: Arc<Metrics>,
-    rules: Arc<Rules>,
+    rules: Arc<InstallationRules>,
     sessions: Arc<Sessions>,
     watches: Watches,
 }
 
 /// A link that a create asks for.
-struct Wanted {
+struct NewLink {
     draft: Draft,
     /// Of the code that was given, if one was.
     given: Option<Key>,
-    drawing: Drawing,
+    drawing: CodeGenerator,
 }
 
 impl Service {
@@ -75,7 +75,7 @@ impl Service {
         metrics: Arc<Metrics>,
         sessions: Arc<Sessions>,
         watches: Watches,
-        rules: Rules,
+        rules: InstallationRules,
     ) -> Self {
         let rules = Arc::new(rules);
         Self { reach: Reach::new(store, writer), metrics, sessions, watches, rules }
@@ -98,7 +98,7 @@ impl Service {
 
     /// See `CreateLink`.
     pub async fn create(&self, caller: &Caller, request: &v1::CreateLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let domain = self.parent(caller, &request.parent).await?;
         let wanted = self.wanted(&asked, &domain, request).await?;
         for _ in 0..DRAWS {
@@ -117,11 +117,11 @@ impl Service {
     /// The link that a create asks for, and under which code.
     async fn wanted(
         &self,
-        asked: &Asked,
+        asked: &WriteTerms,
         domain: &Namespace,
         request: &v1::CreateLinkRequest,
-    ) -> Result<Wanted, Fault> {
-        let drawing = Drawing::new(request, domain)?;
+    ) -> Result<NewLink, Fault> {
+        let drawing = CodeGenerator::new(request, domain)?;
         let draft = self.rules.draft(request.link.as_ref().unwrap_or(&v1::Link::default()), domain.query)?;
         let given = match codes::given(request)? {
             "" => None,
@@ -133,11 +133,11 @@ impl Service {
         self.leads_out(asked, draft.link.parts().expired_target.as_ref()).await?;
         let target = draft.link.parts().target.clone();
         let target = self.lead(asked, target, given.as_ref(), request.flatten).await?;
-        Ok(Wanted { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
+        Ok(NewLink { draft: Draft { link: draft.link.leading_to(target), ..draft }, given, drawing })
     }
 
     /// The given key, or one that is drawn.
-    fn key_of(&self, domain: &Namespace, wanted: &Wanted) -> Result<Key, Fault> {
+    fn key_of(&self, domain: &Namespace, wanted: &NewLink) -> Result<Key, Fault> {
         if let Some(key) = &wanted.given {
             return Ok(key.clone());
         }
@@ -158,14 +158,14 @@ impl Service {
 
     /// See `UpdateLink`.
     pub async fn update(&self, caller: &Caller, request: &v1::UpdateLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         self.one(&asked, self.changed(caller, &asked, request).await?).await
     }
 
     async fn changed(
         &self,
         caller: &Caller,
-        asked: &Asked,
+        asked: &WriteTerms,
         request: &v1::UpdateLinkRequest,
     ) -> Result<Item, Fault> {
         let link = request.link.as_ref().ok_or_else(|| Fault::invalid("link", "is missing"))?;
@@ -187,7 +187,7 @@ impl Service {
 
     /// See `DeleteLink`.
     pub async fn delete(&self, caller: &Caller, request: &v1::DeleteLinkRequest) -> Result<v1::Link, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         self.one(&asked, self.deleted(caller, request).await?).await
     }
 
@@ -202,7 +202,7 @@ impl Service {
         caller: &Caller,
         request: &v1::UndeleteLinkRequest,
     ) -> Result<v1::Link, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let key = self.key(caller, &request.name).await?;
         let (_, row) = self.reach.of(caller).link(&key).await?;
         let version = row.as_ref().map_or(NO_VERSION, |row| row.version);

@@ -2,9 +2,9 @@
 
 use crate::Fault;
 use crate::features::Gate;
-use crate::metrics::EdgeAt;
+use crate::metrics::EdgeProgress;
 use crate::writer::Writer;
-use feed::edges::{Arrival, Kept, PATIENCE_MS, Session, SharedEdge, Table};
+use feed::edges::{Arrival, EdgeProcess, EdgeTable, ForgetRefusal, PATIENCE_MS, SharedEdge};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
 use std::collections::{HashMap, HashSet};
@@ -34,7 +34,7 @@ pub struct Sessions {
     begun: Instant,
     /// Whether other controls write to the store.
     shared: bool,
-    state: Mutex<State>,
+    state: Mutex<SessionsState>,
     /// Somebody applied something: for those who wait for that.
     moved: watch::Sender<()>,
     /// How often the members have changed.
@@ -48,8 +48,8 @@ pub struct Sessions {
 }
 
 #[derive(Default)]
-struct State {
-    table: Table,
+struct SessionsState {
+    table: EdgeTable,
     /// The change with which each that is not on disk yet came in, by number.
     fresh: HashMap<u64, u64>,
     /// Of a shared store: who is gone and may still have a row.
@@ -75,14 +75,14 @@ pub enum Pong {
 impl Sessions {
     /// With those that an earlier process knew: it may have answered them until now.
     pub fn new(known: Vec<SessionRow>, shared: bool) -> Arc<Self> {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         for row in known {
             table.remember(row.edge, row.incarnation, 0);
         }
         Arc::new(Self {
             begun: Instant::now(),
             shared,
-            state: Mutex::new(State { table, ..State::default() }),
+            state: Mutex::new(SessionsState { table, ..SessionsState::default() }),
             moved: watch::Sender::new(()),
             changed: watch::Sender::new(0),
             written: watch::Sender::new(0),
@@ -91,7 +91,7 @@ impl Sessions {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,7 +164,7 @@ impl Sessions {
             if upto == *self.written.borrow() {
                 return Ok(());
             }
-            let age = |row: &Session| self.now().saturating_sub(row.last_pong);
+            let age = |row: &EdgeProcess| self.now().saturating_sub(row.last_pong);
             (state.table.all().map(|row| stored(row, age(row))).collect(), upto)
         };
         let written = writer.sessions(rows).await;
@@ -303,22 +303,22 @@ impl Sessions {
     }
 
     /// Where each edge stands, for the metrics: by name, the process that was answered last.
-    pub fn positions(&self, head: Seq) -> Vec<EdgeAt> {
+    pub fn positions(&self, head: Seq) -> Vec<EdgeProgress> {
         let (state, now) = (self.lock(), self.now());
-        let mut latest: HashMap<&str, &Session> = HashMap::new();
+        let mut latest: HashMap<&str, &EdgeProcess> = HashMap::new();
         for row in state.table.all() {
             let known = latest.entry(&row.edge).or_insert(row);
             if row.last_pong >= known.last_pong {
                 *known = row;
             }
         }
-        let at = |row: &Session| EdgeAt {
+        let at = |row: &EdgeProcess| EdgeProgress {
             name: row.edge.clone(),
             applied: row.applied.unwrap_or(0),
             lag: head.saturating_sub(row.applied.unwrap_or(0)),
             blind: row.blind(now),
         };
-        let mut edges: Vec<EdgeAt> = latest.into_values().map(at).collect();
+        let mut edges: Vec<EdgeProgress> = latest.into_values().map(at).collect();
         edges.sort_by(|a, b| a.name.cmp(&b.name));
         edges
     }
@@ -326,7 +326,7 @@ impl Sessions {
     /// All of them, for people; `head` is the end of the log.
     pub fn list(&self, head: Seq) -> Vec<v1::Edge> {
         let (state, now) = (self.lock(), self.now());
-        let edge = |row: &Session| v1::Edge {
+        let edge = |row: &EdgeProcess| v1::Edge {
             edge: row.edge.clone(),
             incarnation: format!("{:016x}", row.incarnation),
             applied: row.applied,
@@ -341,7 +341,7 @@ impl Sessions {
     }
 }
 
-fn stored(row: &Session, age: u64) -> SessionRow {
+fn stored(row: &EdgeProcess, age: u64) -> SessionRow {
     let (edge, incarnation, epoch) = (row.edge.clone(), row.incarnation, row.epoch);
     SessionRow { edge, incarnation, epoch, applied: row.applied, age, own: true }
 }
@@ -356,9 +356,9 @@ impl Sessions {
         let (gone, change) = {
             let mut state = self.lock();
             let gone = state.table.forget(name, self.now()).map_err(|kept| match kept {
-                Kept::Unknown => Fault::EdgeNotFound(name.to_owned()),
-                Kept::Connected => Fault::EdgeConnected(name.to_owned()),
-                Kept::Fresh => Fault::EdgeFresh(name.to_owned()),
+                ForgetRefusal::Unknown => Fault::EdgeNotFound(name.to_owned()),
+                ForgetRefusal::Connected => Fault::EdgeConnected(name.to_owned()),
+                ForgetRefusal::Fresh => Fault::EdgeFresh(name.to_owned()),
             })?;
             state.left(self.shared, gone.iter().map(|(_, row)| row.clone()));
             (gone, self.change())
@@ -387,7 +387,7 @@ impl Sessions {
     }
 
     /// Those whom the store still names: it may be that nobody else remembers that a write has to wait for them.
-    fn remember(&self, gone: Vec<(u64, Session)>) {
+    fn remember(&self, gone: Vec<(u64, EdgeProcess)>) {
         let mut state = self.lock();
         state
             .gone
@@ -397,8 +397,8 @@ impl Sessions {
     }
 }
 
-impl State {
-    fn left(&mut self, shared: bool, gone: impl IntoIterator<Item = Session>) {
+impl SessionsState {
+    fn left(&mut self, shared: bool, gone: impl IntoIterator<Item = EdgeProcess>) {
         if shared {
             self.gone.extend(gone.into_iter().map(|row| (row.edge, row.incarnation)));
         }

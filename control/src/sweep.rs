@@ -7,7 +7,7 @@
 use crate::Fault;
 use crate::writer::Writer;
 use journal::blocks::{BlockIntent, BlockItem, BlockRow, BlockState};
-use journal::{Intent, Item, Kind, Request};
+use journal::{Intent, Item, Request, RequestKind};
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::Row;
@@ -152,7 +152,7 @@ impl Sweeps {
         for part in items.chunks(PART) {
             // As a chunk: a small write never waits behind more than one of them.
             let by = Some(block.by());
-            let request = Request { items: part.to_vec(), kind: Kind::Chunk, by, retry: None };
+            let request = Request { items: part.to_vec(), kind: RequestKind::Chunk, by, retry: None };
             self.writer.submit(request, ())?.answer().await?;
         }
         Ok(())

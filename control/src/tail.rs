@@ -21,13 +21,13 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// The last changes.
 pub struct Tail {
     store: Arc<dyn Repository>,
-    recent: RwLock<Recent>,
+    recent: RwLock<RecentChanges>,
     read: watch::Sender<Position>,
     broken: AtomicBool,
 }
 
 #[derive(Default)]
-struct Recent {
+struct RecentChanges {
     epoch: Epoch,
     changes: VecDeque<Change>,
     bytes: usize,
@@ -38,7 +38,7 @@ impl Tail {
     pub fn new(store: Arc<dyn Repository>, head: Position) -> Self {
         Self {
             store,
-            recent: RwLock::new(Recent { epoch: head.epoch, ..Recent::default() }),
+            recent: RwLock::new(RecentChanges { epoch: head.epoch, ..RecentChanges::default() }),
             read: watch::channel(head).0,
             broken: AtomicBool::new(false),
         }
@@ -81,7 +81,7 @@ impl Tail {
             if head.epoch != last.epoch {
                 // What is in memory need not be in the new history: whoever follows says hello, and reads the store.
                 let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-                *recent = Recent { epoch: head.epoch, ..Recent::default() };
+                *recent = RecentChanges { epoch: head.epoch, ..RecentChanges::default() };
                 self.read.send_replace(head);
                 return Ok(true);
             }
@@ -187,7 +187,7 @@ fn size(change: &Change) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeStore;
     use std::sync::atomic::AtomicUsize;
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             };
             (from..=to).map(change).collect()
         };
-        let tail = Tail::new(Arc::new(Fake::default()), at(4));
+        let tail = Tail::new(Arc::new(FakeStore::default()), at(4));
         let numbers = |after| -> Option<Vec<Seq>> {
             Some(tail.recent(Epoch::default(), after)?.iter().map(|change| change.seq).collect())
         };
@@ -227,7 +227,7 @@ mod tests {
             let seq = if counted.fetch_add(1, Ordering::Relaxed) > 500 { 7 } else { 0 };
             (Position { seq, ..Position::default() }, Vec::new())
         };
-        let store = Fake { changes: Box::new(changes), ..Fake::default() };
+        let store = FakeStore { changes: Box::new(changes), ..FakeStore::default() };
         let tail = Tail::new(Arc::new(store), Position::default());
         let (writer, hint) = watch::channel(Position::default());
         let (_stop, stopped) = watch::channel(false);

@@ -4,14 +4,14 @@ use crate::Fault;
 use crate::tail::Tail;
 use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
-use journal::{Kind, Request, Verdict};
+use journal::{Request, RequestKind, Verdict};
 use link::{Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::domains::DomainCommitted;
+use store::port::domains::DomainCommitReport;
 use store::port::{Repository, SessionRow};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -29,40 +29,40 @@ const TIDY_STEP: Duration = Duration::from_millis(50);
 
 /// What a commit made of one request.
 #[derive(Debug)]
-pub struct Done {
+pub struct WriteOutcome {
     /// The history.
     pub epoch: Epoch,
     /// One for each item.
     pub verdicts: Vec<Verdict>,
 }
 
-type Answer<T> = Result<T, StoreFault>;
+type StoreResult<T> = Result<T, StoreFault>;
 
 /// The way back to whoever asked, and what is dropped just before he is answered.
-struct Reply<T> {
-    to: oneshot::Sender<Answer<T>>,
+struct ReplySender<T> {
+    to: oneshot::Sender<StoreResult<T>>,
     held: Box<dyn Send>,
 }
 
-impl<T> Reply<T> {
-    fn new(held: impl Send + 'static) -> (Self, Waiting<T>) {
+impl<T> ReplySender<T> {
+    fn new(held: impl Send + 'static) -> (Self, PendingAnswer<T>) {
         let (to, answer) = oneshot::channel();
-        (Self { to, held: Box::new(held) }, Waiting(answer))
+        (Self { to, held: Box::new(held) }, PendingAnswer(answer))
     }
 
-    fn send(self, answer: Answer<T>) -> Result<(), Answer<T>> {
+    fn send(self, answer: StoreResult<T>) -> Result<(), StoreResult<T>> {
         drop(self.held);
         self.to.send(answer)
     }
 }
 
 enum Job {
-    Write(Request, Reply<Done>),
-    Fork(u32, Seq, Reply<Position>),
-    Domain(DomainItem, Reply<DomainCommitted>),
-    Block(BlockItem, Reply<BlockVerdict>),
-    Sessions(Vec<SessionRow>, Reply<Vec<SessionRow>>),
-    Probe(Reply<()>),
+    Write(Request, ReplySender<WriteOutcome>),
+    Fork(u32, Seq, ReplySender<Position>),
+    Domain(DomainItem, ReplySender<DomainCommitReport>),
+    Block(BlockItem, ReplySender<BlockVerdict>),
+    Sessions(Vec<SessionRow>, ReplySender<Vec<SessionRow>>),
+    Probe(ReplySender<()>),
 }
 
 impl Job {
@@ -104,7 +104,7 @@ impl Writer {
     pub fn start(store: Arc<dyn Repository>, head: Position, tail: Arc<Tail>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (committed, head) = watch::channel(head);
-        let own = Closing(shared.clone());
+        let own = ClosingGuard(shared.clone());
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || run(&own.0, &*store, &tail, &committed))?;
@@ -121,8 +121,12 @@ impl Writer {
     ///
     /// # Errors
     /// [`Fault::Overloaded`] when too much waits already.
-    pub fn submit(&self, request: Request, held: impl Send + 'static) -> Result<Waiting<Done>, Fault> {
-        let (reply, answer) = Reply::new(held);
+    pub fn submit(
+        &self,
+        request: Request,
+        held: impl Send + 'static,
+    ) -> Result<PendingAnswer<WriteOutcome>, Fault> {
+        let (reply, answer) = ReplySender::new(held);
         self.push(Job::Write(request, reply))?;
         Ok(answer)
     }
@@ -132,7 +136,7 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn fork(&self, counter: u32, shared: Seq) -> Result<Position, Fault> {
-        let (reply, answer) = Reply::new(());
+        let (reply, answer) = ReplySender::new(());
         self.push(Job::Fork(counter, shared, reply))?;
         answer.answer().await
     }
@@ -145,8 +149,8 @@ impl Writer {
         &self,
         item: DomainItem,
         held: impl Send + 'static,
-    ) -> Result<DomainCommitted, Fault> {
-        let (reply, answer) = Reply::new(held);
+    ) -> Result<DomainCommitReport, Fault> {
+        let (reply, answer) = ReplySender::new(held);
         self.push(Job::Domain(item, reply))?;
         let done = answer.answer().await?;
         crate::call::wrote(&Position::revision(done.head.epoch, done.head.seq));
@@ -158,7 +162,7 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn block(&self, item: BlockItem) -> Result<BlockVerdict, Fault> {
-        let (reply, answer) = Reply::new(Wakes(self.shared.clone()));
+        let (reply, answer) = ReplySender::new(WakeGuard(self.shared.clone()));
         self.push(Job::Block(item, reply))?;
         answer.answer().await
     }
@@ -173,7 +177,7 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn sessions(&self, own: Vec<SessionRow>) -> Result<Vec<SessionRow>, Fault> {
-        let (reply, answer) = Reply::new(());
+        let (reply, answer) = ReplySender::new(());
         self.push(Job::Sessions(own, reply))?;
         answer.answer().await
     }
@@ -183,7 +187,7 @@ impl Writer {
     /// # Errors
     /// As for any write.
     pub async fn probe(&self) -> Result<(), Fault> {
-        let (reply, answer) = Reply::new(());
+        let (reply, answer) = ReplySender::new(());
         self.push(Job::Probe(reply))?;
         answer.answer().await
     }
@@ -196,7 +200,7 @@ impl Writer {
         if queue.closed {
             return Err(stopping());
         }
-        let chunk = matches!(&job, Job::Write(request, _) if request.kind == Kind::Chunk);
+        let chunk = matches!(&job, Job::Write(request, _) if request.kind == RequestKind::Chunk);
         let (waiting, most) =
             if chunk { (queue.chunks.len(), WAITING_CHUNKS) } else { (queue.items, WAITING_ITEMS) };
         if waiting >= most {
@@ -223,18 +227,18 @@ impl Writer {
 }
 
 /// Wakes whoever waits for blocks when it is dropped: behind the write, whether its caller is still there or not.
-struct Wakes(Arc<Shared>);
+struct WakeGuard(Arc<Shared>);
 
-impl Drop for Wakes {
+impl Drop for WakeGuard {
     fn drop(&mut self) {
         self.0.blocks.notify_one();
     }
 }
 
 /// An answer that comes when the write is on disk.
-pub struct Waiting<T>(oneshot::Receiver<Result<T, StoreFault>>);
+pub struct PendingAnswer<T>(oneshot::Receiver<Result<T, StoreFault>>);
 
-impl<T> Waiting<T> {
+impl<T> PendingAnswer<T> {
     /// Waits for it.
     ///
     /// # Errors
@@ -260,9 +264,9 @@ impl Shared {
 }
 
 /// Whatever ends the thread, a panic too: nobody may go on waiting for it.
-struct Closing(Arc<Shared>);
+struct ClosingGuard(Arc<Shared>);
 
-impl Drop for Closing {
+impl Drop for ClosingGuard {
     fn drop(&mut self) {
         let mut queue = self.0.lock();
         queue.closed = true;
@@ -374,7 +378,7 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             let mut verdicts = done.verdicts.into_iter();
             for (count, reply) in replies {
                 let verdicts = verdicts.by_ref().take(count).collect();
-                let _ = reply.send(Ok(Done { epoch: done.head.epoch, verdicts }));
+                let _ = reply.send(Ok(WriteOutcome { epoch: done.head.epoch, verdicts }));
             }
         }
         Err(fault) => {
@@ -389,14 +393,14 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::Fake;
+    use crate::fake::FakeStore;
     use journal::{Intent, Item};
     use link::Key;
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use store::port::Committed;
+    use store::port::CommitReport;
 
     /// One that notes the size of each group; the first commit waits until the test has queued everything.
-    fn noting() -> (Arc<Fake>, Receiver<usize>, Sender<()>) {
+    fn noting() -> (Arc<FakeStore>, Receiver<usize>, Sender<()>) {
         let (note, noted) = channel();
         let (go, wait) = channel();
         let (forked, wait) = (note.clone(), Mutex::new(Some(wait)));
@@ -410,16 +414,20 @@ mod tests {
                 return Err(StoreFault::Full);
             }
             let verdicts = vec![Verdict::Same; items];
-            Ok(Committed { head: Position::default(), verdicts, changes: Vec::new() })
+            Ok(CommitReport { head: Position::default(), verdicts, changes: Vec::new() })
         };
         let fork = move || {
             forked.send(0).unwrap();
             Position::default()
         };
-        (Arc::new(Fake { commit: Box::new(commit), fork: Box::new(fork), ..Fake::default() }), noted, go)
+        (
+            Arc::new(FakeStore { commit: Box::new(commit), fork: Box::new(fork), ..FakeStore::default() }),
+            noted,
+            go,
+        )
     }
 
-    fn items(kind: Kind, count: usize) -> Request {
+    fn items(kind: RequestKind, count: usize) -> Request {
         let key = Key::from_bytes(b"\0\0\0\0a").unwrap();
         let items = vec![Item { key, intent: Intent::Delete { etag: None } }; count];
         Request { items, kind, by: None, retry: None }
@@ -430,14 +438,16 @@ mod tests {
         let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
-        let first = writer.submit(items(Kind::Batch, 7), ()).unwrap();
+        let first = writer.submit(items(RequestKind::Batch, 7), ()).unwrap();
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
         }
-        let chunks: Vec<_> = (0..3).map(|_| writer.submit(items(Kind::Chunk, 5_000), ()).unwrap()).collect();
-        let small: Vec<_> = (0..300).map(|_| writer.submit(items(Kind::One, 1), ()).unwrap()).collect();
+        let chunks: Vec<_> =
+            (0..3).map(|_| writer.submit(items(RequestKind::Chunk, 5_000), ()).unwrap()).collect();
+        let small: Vec<_> =
+            (0..300).map(|_| writer.submit(items(RequestKind::One, 1), ()).unwrap()).collect();
         let fork = {
-            let (reply, answer) = Reply::new(());
+            let (reply, answer) = ReplySender::new(());
             writer.push(Job::Fork(1, 0, reply)).unwrap();
             answer
         };
@@ -455,7 +465,7 @@ mod tests {
         assert_eq!(failed, 44);
         let groups: Vec<usize> = noted.try_iter().collect();
         assert_eq!(groups, [7, 256, 5_000, 44, 5_000, 0, 5_000]);
-        assert!(matches!(writer.submit(items(Kind::One, 1), ()), Err(Fault::Unavailable(_))));
+        assert!(matches!(writer.submit(items(RequestKind::One, 1), ()), Err(Fault::Unavailable(_))));
     }
 
     #[tokio::test]
@@ -463,23 +473,28 @@ mod tests {
         let (store, noted, go) = noting();
         let tail = Arc::new(Tail::new(store.clone(), Position::default()));
         let writer = Writer::start(store, Position::default(), tail).unwrap();
-        let mut waiting = vec![writer.submit(items(Kind::One, 1), ()).unwrap()];
+        let mut waiting = vec![writer.submit(items(RequestKind::One, 1), ()).unwrap()];
         while !writer.shared.lock().small.is_empty() {
             std::thread::yield_now();
         }
-        for (kind, count) in [(Kind::One, 1), (Kind::Batch, 200), (Kind::Batch, 100), (Kind::One, 1)] {
+        for (kind, count) in [
+            (RequestKind::One, 1),
+            (RequestKind::Batch, 200),
+            (RequestKind::Batch, 100),
+            (RequestKind::One, 1),
+        ] {
             waiting.push(writer.submit(items(kind, count), ()).unwrap());
         }
         for _ in 0..2 {
-            waiting.push(writer.submit(items(Kind::Batch, 1_000), ()).unwrap());
+            waiting.push(writer.submit(items(RequestKind::Batch, 1_000), ()).unwrap());
         }
-        let full = writer.submit(items(Kind::One, 1), ()).err();
+        let full = writer.submit(items(RequestKind::One, 1), ()).err();
         go.send(()).unwrap();
         for one in waiting {
             one.answer().await.unwrap();
         }
         assert_eq!(full, Some(Fault::Overloaded));
-        writer.submit(items(Kind::One, 1), ()).unwrap().answer().await.unwrap();
+        writer.submit(items(RequestKind::One, 1), ()).unwrap().answer().await.unwrap();
         writer.close();
         assert_eq!(noted.try_iter().collect::<Vec<_>>(), [1, 201, 101, 1_000, 1_000, 1]);
     }

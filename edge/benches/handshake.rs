@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use edge::{Offered, Session, TlsConfig};
+use edge::{ServedTls, TlsConfig, TlsSession};
 use rustls::client::{ClientConnection, Resumption};
 use rustls::crypto::aws_lc_rs::{self as provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -26,11 +26,11 @@ const ANSWER: [u8; 260] = [b'x'; 260];
 const TICKET: [u8; 96] = [0; 96];
 
 /// Time of one part, and what it is.
-type Part = (&'static str, Duration);
+type PartTime = (&'static str, Duration);
 
 /// Both sides of clicks over TLS.
 struct Clicks {
-    offered: Offered,
+    offered: ServedTls,
     client: Arc<ClientConfig>,
     resumed: bool,
     /// Bytes that the client sent first, and the server answered, in the last one.
@@ -52,7 +52,7 @@ impl Clicks {
         let mut client = client.with_root_certificates(roots.clone()).with_no_client_auth();
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
         client.resumption = if resumed { Resumption::in_memory_sessions(32) } else { Resumption::disabled() };
-        let offered = Offered::new(tls).expect("a certificate");
+        let offered = ServedTls::new(tls).expect("a certificate");
         let mut clicks = Self { offered, client: Arc::new(client), resumed: false, flights: (0, 0) };
         clicks.click();
         clicks.resumed = resumed;
@@ -75,7 +75,7 @@ impl Clicks {
     }
 
     /// One request and answer on a connection that is kept. What the server's side took.
-    fn ask(client: &mut ClientConnection, server: &mut Session, head: &[u8]) -> Duration {
+    fn ask(client: &mut ClientConnection, server: &mut TlsSession, head: &[u8]) -> Duration {
         client.writer().write_all(head).expect("room");
         client.write_tls(&mut server.sealed).expect("bytes");
         let (mut plain, mut out) = (Vec::with_capacity(2048), Vec::with_capacity(2048));
@@ -91,7 +91,7 @@ impl Clicks {
     }
 
     /// One connection, and the first request on it, which is not answered yet.
-    fn shake(&mut self) -> (Duration, ClientConnection, Session) {
+    fn shake(&mut self) -> (Duration, ClientConnection, TlsSession) {
         let mut took = Duration::ZERO;
         let name = ServerName::try_from("localhost").expect("a name");
         let mut client = ClientConnection::new(Arc::clone(&self.client), name).expect("a client");
@@ -105,7 +105,7 @@ impl Clicks {
             }
             let began = Instant::now();
             let server = server
-                .get_or_insert_with(|| Session::new(Arc::clone(&self.offered.config)).expect("a session"));
+                .get_or_insert_with(|| TlsSession::new(Arc::clone(&self.offered.config)).expect("a session"));
             server.sealed.extend_from_slice(&sent);
             server.open(&mut plain).expect("TLS");
             let owed = server.take_owed(!plain.is_empty());
@@ -130,7 +130,7 @@ fn hear(client: &mut ClientConnection, mut bytes: &[u8]) {
 
 /// The primitives of TLS 1.3 (RFC 8446, 7.1) as often as a server needs them for one click, each as cheap as this
 /// library has it.
-struct Pure {
+struct Primitives {
     random: SystemRandom,
     key: EcdsaKeyPair,
     peer: Vec<u8>,
@@ -139,7 +139,7 @@ struct Pure {
     flights: (usize, usize),
 }
 
-impl Pure {
+impl Primitives {
     fn new(key: &[u8], resumed: bool, flights: (usize, usize)) -> Self {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key).expect("a key");
@@ -222,7 +222,7 @@ impl Pure {
     }
 
     /// All of it, part by part.
-    fn click(&self, opened: &[u8]) -> [Part; 4] {
+    fn click(&self, opened: &[u8]) -> [PartTime; 4] {
         let clock = Instant::now();
         let mut random = [0; 32];
         self.random.fill(&mut random).expect("random bytes");
@@ -294,7 +294,8 @@ fn main() {
         })
         .collect();
     std::fs::remove_dir_all(&folder).expect("our folder");
-    let pure = [0, 1].map(|at| Pure::new(made.signing_key.serialized_der(), at == 1, all[at].1.flights));
+    let pure =
+        [0, 1].map(|at| Primitives::new(made.signing_key.serialized_der(), at == 1, all[at].1.flights));
     let mut parts: [[Vec<Duration>; 4]; 2] = Default::default();
     let (_, mut client, mut server) = all[0].1.shake();
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[1; 16]).expect("a key"));
@@ -308,7 +309,7 @@ fn main() {
         for (pure, parts) in pure.iter().zip(&mut parts) {
             pure.click(&ticket).iter().zip(parts).for_each(|((_, took), part)| part.push(*took));
         }
-        kept[0].push(Pure::kept(&key, head));
+        kept[0].push(Primitives::kept(&key, head));
         kept[1].push(Clicks::ask(&mut client, &mut server, head));
     }
     let kind = |resumed: bool| if resumed { "resumed" } else { "full" };

@@ -9,10 +9,10 @@ mod metrics;
 mod origin;
 
 use crate::Config;
-use crate::keep::Restored;
-use crate::shared::{Question, Shared};
+use crate::keep::LoadedSnapshot;
+use crate::shared::{OriginQuestion, Shared};
 use crate::sys;
-use crate::tls::Offered;
+use crate::tls::ServedTls;
 use exposition::StartFault;
 use futures_channel::mpsc::Receiver;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// The background thread of a running edge.
-pub struct Running {
+pub struct BackgroundThread {
     admin: SocketAddr,
     /// Whether this process has given its last answer.
     stop: oneshot::Sender<bool>,
@@ -42,11 +42,11 @@ pub fn start(
     config: Config,
     host: String,
     listener: TcpListener,
-    offered: Option<Offered>,
+    offered: Option<ServedTls>,
     shared: Arc<Shared>,
-    questions: Receiver<Question>,
-    restored: Option<Restored>,
-) -> Result<Running, StartFault> {
+    questions: Receiver<OriginQuestion>,
+    restored: Option<LoadedSnapshot>,
+) -> Result<BackgroundThread, StartFault> {
     let cannot = |fault: std::io::Error| StartFault::because("cannot start the background thread", fault);
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
@@ -84,10 +84,10 @@ pub fn start(
             runtime.shutdown_background();
         })
         .map_err(cannot)?;
-    Ok(Running { admin, stop, thread })
+    Ok(BackgroundThread { admin, stop, thread })
 }
 
-impl Running {
+impl BackgroundThread {
     /// Where the admin listener is.
     pub fn admin(&self) -> SocketAddr {
         self.admin

@@ -6,20 +6,20 @@ mod read;
 mod tests;
 mod write;
 
-pub use read::{Restored, restore};
+pub use read::{LoadedSnapshot, restore};
 
 use crate::shared::Shared;
 use crate::sys;
 use exposition::StartFault;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use write::Pace;
+use write::WriteSchedule;
 
 /// The thread that writes the file.
 pub struct Keeper {
     shared: Arc<Shared>,
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<Pace>,
+    thread: JoinHandle<WriteSchedule>,
 }
 
 impl Keeper {
@@ -29,7 +29,7 @@ impl Keeper {
     /// [`StartFault`]
     pub fn start(shared: Arc<Shared>, restored: bool) -> Result<Self, StartFault> {
         let (stop, stopped) = mpsc::channel();
-        let mut pace = if restored { Pace::restored(&shared) } else { Pace::default() };
+        let mut pace = if restored { WriteSchedule::restored(&shared) } else { WriteSchedule::default() };
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("snapshot".into())

@@ -51,9 +51,9 @@ impl Durations {
 
 /// A worker's durations up to its last tick.
 #[derive(Debug, Default)]
-pub struct Published(Mutex<Durations>);
+pub struct PublishedDurations(Mutex<Durations>);
 
-impl Published {
+impl PublishedDurations {
     /// Takes over what the worker has recorded since it last did. A worker does not wait: if somebody reads just now,
     /// the next tick does it.
     pub fn take(&self, own: &mut Durations) {
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_is_recorded_is_read_once_and_nothing_is_lost_to_a_reader() {
-        let (published, mut own) = (Published::default(), Durations::default());
+        let (published, mut own) = (PublishedDurations::default(), Durations::default());
         own.record(10_000, 3);
         own.record(0, 1);
         own.record(u64::from(u32::MAX) * 1_000, 1); // 71 minutes

@@ -19,8 +19,8 @@ mod worker;
 
 use exposition::StartFault;
 use keep::Keeper;
-use redis::Redis;
-use shared::{Question, Shared};
+use redis::SharedRedis;
+use shared::{OriginQuestion, Shared};
 use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,26 +30,26 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use worker::{Listeners, Manner};
+use worker::{Listeners, WorkerOptions};
 
 pub use driver::Driver;
-pub use listen::{Address, Listen};
+pub use listen::{Address, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
 pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
-pub use tls::{Offered, Session, TlsConfig};
+pub use tls::{ServedTls, TlsConfig, TlsSession};
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
 
 /// Whether the control that shares the process takes writes now; why not.
-pub type Writes = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+pub type WriteProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What an edge needs to know.
 #[derive(Clone)]
 pub struct Config {
     /// Where redirects are answered.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenAddress>,
     /// How long a connection may wait between two requests.
     pub idle_timeout: Duration,
     /// The proxies in front.
@@ -80,18 +80,18 @@ pub struct Config {
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
-    pub writes: Option<Writes>,
+    pub writes: Option<WriteProbe>,
 }
 
-/// A running edge. Dropped without [`Running::stop`], its threads go on until the process ends.
-pub struct Running {
+/// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.
+pub struct EdgeServer {
     listen: Vec<Address>,
     listen_tls: Vec<Address>,
     admin: SocketAddr,
     driver: Driver,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    background: background::Running,
+    background: background::BackgroundThread,
     keeper: Option<Keeper>,
 }
 
@@ -100,20 +100,20 @@ pub struct Running {
 /// # Errors
 /// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot is another process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
-pub fn start(config: Config) -> Result<Running, StartFault> {
+pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
-    let offered = config.tls.as_ref().map(Offered::new).transpose().map_err(StartFault::new)?;
+    let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?;
     let plain = listen::open_all("--listen", &config.listen, workers)?;
     // Its queue is as long as that of visitors: a probe must not be lost among strangers.
     let admin = listen::listener(config.admin, false);
     let admin = admin.map_err(|fault| exposition::cannot_listen("--admin", config.admin, fault))?;
     let tls = listen::open_all("--listen-tls", over_tls(&config), workers)?;
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
-    let (ask, questions) = futures_channel::mpsc::channel::<Question>(shared::MAX_QUESTIONS);
+    let (ask, questions) = futures_channel::mpsc::channel::<OriginQuestion>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
-    let redis = config.redis.clone().map(|redis| Redis::new(redis, workers));
+    let redis = config.redis.clone().map(|redis| SharedRedis::new(redis, workers));
     let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
     let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
     let (mut restored, mut keeper) = (None, None);
@@ -121,7 +121,7 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
         restored = keep::restore(snapshot, &shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
-    let manner = Manner {
+    let manner = WorkerOptions {
         pinned: !config.unpinned,
         files_kept_back: config.files_kept_back,
         idle_timeout: config.idle_timeout,
@@ -157,10 +157,10 @@ pub fn start(config: Config) -> Result<Running, StartFault> {
     }
     shared.set_driver(driver);
     let admin = background.admin();
-    Ok(Running { listen, listen_tls, admin, driver, shared, workers: threads, background, keeper })
+    Ok(EdgeServer { listen, listen_tls, admin, driver, shared, workers: threads, background, keeper })
 }
 
-impl Running {
+impl EdgeServer {
     /// Where redirects are answered.
     pub fn listen(&self) -> &[Address] {
         &self.listen
@@ -229,10 +229,10 @@ impl Running {
 pub fn check(config: &Config) -> Result<(), StartFault> {
     config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault::new)?;
     listen::check("--listen", &config.listen)?;
-    listen::check("--admin", &[Listen::At(config.admin)])?;
+    listen::check("--admin", &[ListenAddress::At(config.admin)])?;
     listen::check("--listen-tls", over_tls(config))
 }
 
-fn over_tls(config: &Config) -> &[Listen] {
+fn over_tls(config: &Config) -> &[ListenAddress] {
     config.tls.as_ref().map_or(&[], |tls| tls.listen.as_slice())
 }

@@ -21,7 +21,7 @@ const MODE: u32 = 0o660;
 
 /// Where to listen, as somebody wrote it. Port 0: any free one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
+pub enum ListenAddress {
     /// One address.
     At(SocketAddr),
     /// A port on loopback, for IPv4 and, where there is any, IPv6.
@@ -32,7 +32,7 @@ pub enum Listen {
     File(PathBuf),
 }
 
-impl Listen {
+impl ListenAddress {
     /// The addresses that it takes, as far as this machine has them; none for a file.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match *self {
@@ -95,18 +95,18 @@ pub struct Listener {
 }
 
 /// All that was asked for with one flag.
-pub struct Opened {
+pub struct ListenerSet {
     pub addresses: Vec<Address>,
     /// Of each worker.
     pub listeners: Vec<Vec<Listener>>,
 }
 
 /// Listens on all of these, once for each worker.
-pub fn open_all(flag: &str, all: &[Listen], workers: usize) -> Result<Opened, StartFault> {
+pub fn open_all(flag: &str, all: &[ListenAddress], workers: usize) -> Result<ListenerSet, StartFault> {
     let listeners = (0..workers).map(|_| Vec::new()).collect();
-    let mut opened = Opened { addresses: Vec::new(), listeners };
+    let mut opened = ListenerSet { addresses: Vec::new(), listeners };
     for listen in all {
-        if let Listen::File(path) = listen {
+        if let ListenAddress::File(path) = listen {
             opened.open_file(path).map_err(|fault| cannot_use(flag, path, fault))?;
             continue;
         }
@@ -123,9 +123,9 @@ pub fn open_all(flag: &str, all: &[Listen], workers: usize) -> Result<Opened, St
 }
 
 /// Whether [`open_all`] would find nothing in its way. Nobody can connect meanwhile, and nothing is changed.
-pub fn check(flag: &str, all: &[Listen]) -> Result<(), StartFault> {
+pub fn check(flag: &str, all: &[ListenAddress]) -> Result<(), StartFault> {
     for listen in all {
-        if let Listen::File(path) = listen {
+        if let ListenAddress::File(path) = listen {
             is_left_over(path).map_err(|fault| cannot_use(flag, path, fault))?;
         }
         for address in listen.addresses() {
@@ -135,7 +135,7 @@ pub fn check(flag: &str, all: &[Listen]) -> Result<(), StartFault> {
     Ok(())
 }
 
-impl Opened {
+impl ListenerSet {
     fn open_tcp(&mut self, address: SocketAddr) -> io::Result<u16> {
         // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
         drop(listener(address, false)?);
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    fn fault(listen: Listen) -> String {
+    fn fault(listen: ListenAddress) -> String {
         open_all("--listen", &[listen], 2).err().expect("it is refused").to_string()
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn a_port_in_use_is_named_even_if_the_other_one_shares_it() {
         let other = listener("127.0.0.1:0".parse().unwrap(), true).unwrap();
         let address = other.local_addr().unwrap().as_socket().unwrap();
-        let fault = fault(Listen::At(address));
+        let fault = fault(ListenAddress::At(address));
         assert!(
             fault.starts_with(&format!("{address} is in use")) && fault.ends_with("with --listen"),
             "{fault}"
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn localhost_is_one_port_of_both_families() {
-        let opened = open_all("--listen", &[Listen::Localhost(0)], 2).unwrap();
+        let opened = open_all("--listen", &[ListenAddress::Localhost(0)], 2).unwrap();
         let ports: Vec<u16> = opened.addresses.iter().map(|address| address.tcp().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port > 0), "{ports:?}");
         assert!(opened.listeners.iter().all(|own| own.len() == ports.len()));
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn everywhere_is_both_families() {
-        let opened = open_all("--listen", &[Listen::Everywhere(0)], 1).unwrap();
+        let opened = open_all("--listen", &[ListenAddress::Everywhere(0)], 1).unwrap();
         let port = opened.addresses[0].tcp().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         if opened.addresses[0].tcp().unwrap().is_ipv6() {
@@ -316,7 +316,7 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("sock");
         drop(UnixListener::bind(&path).unwrap()); // nobody listens there any more
-        let listen = || Listen::File(path.clone());
+        let listen = || ListenAddress::File(path.clone());
         check("--listen", &[listen()]).unwrap();
         let opened = open_all("--listen", &[listen()], 2).unwrap();
         assert_eq!(symlink_metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
@@ -337,8 +337,8 @@ mod tests {
         std::fs::write(&path, "somebody's").unwrap();
         assert!(fault(listen()).contains("is no socket"));
         assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
-        assert!(fault(Listen::File(dir.join("none/sock"))).contains("no directory"));
-        assert!(fault(Listen::File(dir.join("x".repeat(120)))).contains("107 bytes"));
+        assert!(fault(ListenAddress::File(dir.join("none/sock"))).contains("no directory"));
+        assert!(fault(ListenAddress::File(dir.join("x".repeat(120)))).contains("107 bytes"));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -42,7 +42,7 @@ const FIXED: usize = 16;
 
 /// What the first bytes of a connection come to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Header {
+pub enum ProxyHeader {
     /// Not decided: more bytes are needed.
     Incomplete,
     /// None: they are the client's own.
@@ -54,7 +54,7 @@ pub enum Header {
 }
 
 /// Reads the header at the start of these bytes, if there is one.
-pub fn read(bytes: &[u8]) -> Header {
+pub fn read(bytes: &[u8]) -> ProxyHeader {
     let begins = |start: &[u8]| {
         let common = start.len().min(bytes.len());
         (bytes[..common] == start[..common]).then_some(common == start.len())
@@ -62,16 +62,16 @@ pub fn read(bytes: &[u8]) -> Header {
     match (begins(SIGNATURE), begins(b"PROXY ")) {
         (Some(true), _) => version_2(bytes),
         (_, Some(true)) => version_1(bytes),
-        (None, None) => Header::Absent,
-        _ => Header::Incomplete,
+        (None, None) => ProxyHeader::Absent,
+        _ => ProxyHeader::Incomplete,
     }
 }
 
-fn version_1(bytes: &[u8]) -> Header {
+fn version_1(bytes: &[u8]) -> ProxyHeader {
     let window = &bytes[..bytes.len().min(MOST_OF_LINE)];
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
         let full = window.len() == MOST_OF_LINE;
-        return if full { Header::Bad("its line does not end") } else { Header::Incomplete };
+        return if full { ProxyHeader::Bad("its line does not end") } else { ProxyHeader::Incomplete };
     };
     let words: Vec<&[u8]> = window[..end].split(|&b| b == b' ').collect();
     let address = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<IpAddr>().ok();
@@ -80,7 +80,7 @@ fn version_1(bytes: &[u8]) -> Header {
         digits && word.iter().fold(0, |n, b| n * 10 + u32::from(b - b'0')) <= 65_535
     };
     match words[..] {
-        [_, b"UNKNOWN", ..] => Header::Whole(end + 2, None),
+        [_, b"UNKNOWN", ..] => ProxyHeader::Whole(end + 2, None),
         [_, family @ (b"TCP4" | b"TCP6"), source, target, from, to] => {
             match (address(source), address(target)) {
                 (Some(source), Some(target))
@@ -88,38 +88,38 @@ fn version_1(bytes: &[u8]) -> Header {
                         && port(from)
                         && port(to) =>
                 {
-                    Header::Whole(end + 2, Some(source.to_canonical()))
+                    ProxyHeader::Whole(end + 2, Some(source.to_canonical()))
                 }
-                _ => Header::Bad("its addresses are none"),
+                _ => ProxyHeader::Bad("its addresses are none"),
             }
         }
-        _ => Header::Bad("its line is none of version 1"),
+        _ => ProxyHeader::Bad("its line is none of version 1"),
     }
 }
 
-fn version_2(bytes: &[u8]) -> Header {
+fn version_2(bytes: &[u8]) -> ProxyHeader {
     let Some(&[first, family, high, low]) = bytes.get(SIGNATURE.len()..FIXED) else {
-        return Header::Incomplete;
+        return ProxyHeader::Incomplete;
     };
     let (version, command) = (first >> 4, first & 0x0f);
     let end = FIXED + usize::from(u16::from_be_bytes([high, low]));
     if version != 2 || command > 1 {
-        return Header::Bad("its version or command is not known");
+        return ProxyHeader::Bad("its version or command is not known");
     }
     if end > MOST {
-        return Header::Bad("it is longer than 4 KiB");
+        return ProxyHeader::Bad("it is longer than 4 KiB");
     }
-    let Some(body) = bytes.get(FIXED..end) else { return Header::Incomplete };
+    let Some(body) = bytes.get(FIXED..end) else { return ProxyHeader::Incomplete };
     // What is behind the addresses (TLVs) is passed over.
     let source = match (command, family) {
-        (0, _) | (_, 0x00 | 0x31) => return Header::Whole(end, None), // the proxy itself; not said; a socket file
+        (0, _) | (_, 0x00 | 0x31) => return ProxyHeader::Whole(end, None), // the proxy itself; not said; a socket file
         (_, 0x11) if body.len() >= 12 => body.first_chunk::<4>().map(|v4| IpAddr::from(*v4)),
         (_, 0x21) if body.len() >= 36 => body.first_chunk::<16>().map(|v6| IpAddr::from(*v6)),
         _ => None,
     };
     match source {
-        Some(source) => Header::Whole(end, Some(source.to_canonical())),
-        None => Header::Bad("its family is not known, or its addresses are cut"),
+        Some(source) => ProxyHeader::Whole(end, Some(source.to_canonical())),
+        None => ProxyHeader::Bad("its family is not known, or its addresses are cut"),
     }
 }
 
@@ -135,13 +135,18 @@ mod tests {
     }
 
     /// With what follows, and at every length.
-    fn check(header: &[u8], want: &Header) {
+    fn check(header: &[u8], want: &ProxyHeader) {
         let whole = [header, b"GET / HTTP/1.1\r\n\r\n"].concat();
         assert_eq!(&read(&whole), want, "{}", header.escape_ascii());
-        if let Header::Whole(length, _) = *want {
+        if let ProxyHeader::Whole(length, _) = *want {
             assert_eq!(length, header.len());
             for end in 0..length {
-                assert_eq!(read(&whole[..end]), Header::Incomplete, "{end} of {}", header.escape_ascii());
+                assert_eq!(
+                    read(&whole[..end]),
+                    ProxyHeader::Incomplete,
+                    "{end} of {}",
+                    header.escape_ascii()
+                );
             }
         }
     }
@@ -151,7 +156,7 @@ mod tests {
         let of = |text: &str, address: Option<&str>| {
             check(
                 text.as_bytes(),
-                &Header::Whole(text.len(), address.map(|address| address.parse().unwrap())),
+                &ProxyHeader::Whole(text.len(), address.map(|address| address.parse().unwrap())),
             );
         };
         of("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", Some("192.0.2.1"));
@@ -172,17 +177,17 @@ mod tests {
             "PROXY \r\n",
             "PROXY tcp4 192.0.2.1 192.0.2.2 1 2\r\n",
         ] {
-            assert!(matches!(read(bad.as_bytes()), Header::Bad(_)), "{bad}");
+            assert!(matches!(read(bad.as_bytes()), ProxyHeader::Bad(_)), "{bad}");
         }
         let long = format!("PROXY UNKNOWN {}", "x".repeat(MOST_OF_LINE));
-        assert!(matches!(read(long.as_bytes()), Header::Bad(_)));
+        assert!(matches!(read(long.as_bytes()), ProxyHeader::Bad(_)));
     }
 
     #[test]
     fn headers_of_version_2() {
         let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2];
         let of = |bytes: Vec<u8>, address: Option<&str>| {
-            let whole = Header::Whole(bytes.len(), address.map(|address| address.parse().unwrap()));
+            let whole = ProxyHeader::Whole(bytes.len(), address.map(|address| address.parse().unwrap()));
             check(&bytes, &whole);
         };
         of(v2(1, 0x11, &v4), Some("192.0.2.1"));
@@ -202,7 +207,7 @@ mod tests {
             v2(1, 0x11, &[0; MOST - FIXED + 1]),
             [SIGNATURE, &[0x11, 0x11, 0, 0]].concat(),
         ] {
-            assert!(matches!(read(&bad), Header::Bad(_)), "{}", bad.escape_ascii());
+            assert!(matches!(read(&bad), ProxyHeader::Bad(_)), "{}", bad.escape_ascii());
         }
     }
 
@@ -216,10 +221,10 @@ mod tests {
             b"\x16\x03\x01",
             b"\r\n\r\nx",
         ] {
-            assert_eq!(read(own), Header::Absent, "{}", own.escape_ascii());
+            assert_eq!(read(own), ProxyHeader::Absent, "{}", own.escape_ascii());
         }
         for part in [&b""[..], b"P", b"PROXY", b"\r", b"\r\n\r\n\0"] {
-            assert_eq!(read(part), Header::Incomplete, "{}", part.escape_ascii());
+            assert_eq!(read(part), ProxyHeader::Incomplete, "{}", part.escape_ascii());
         }
     }
 
@@ -228,8 +233,8 @@ mod tests {
         fn what_is_decided_stays_decided(start in 0..3, bytes in prop::collection::vec(any::<u8>(), 0..160)) {
             let bytes = [[&b""[..], b"PROXY ", SIGNATURE][start as usize], &bytes].concat();
             let whole = read(&bytes);
-            let decided = (0..=bytes.len()).find(|&end| read(&bytes[..end]) != Header::Incomplete);
-            prop_assert_eq!(decided.map_or(Header::Incomplete, |end| read(&bytes[..end])), whole);
+            let decided = (0..=bytes.len()).find(|&end| read(&bytes[..end]) != ProxyHeader::Incomplete);
+            prop_assert_eq!(decided.map_or(ProxyHeader::Incomplete, |end| read(&bytes[..end])), whole);
         }
     }
 }

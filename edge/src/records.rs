@@ -1,20 +1,20 @@
 //! From the bytes of a record to what the set holds, and what the set takes of an answer.
 
-use crate::shared::{Answer, Shared, Told};
+use crate::shared::{AcceptedReading, OriginReply, Shared};
 use crate::sys;
-use hot::{Absence, DomainEntry, Fill, Found, Rules, Stored};
-use link::{DomainId, Key, Seq, Versioned};
+use hot::{Absence, DomainEntry, EntryState, FillOutcome, ReadableRules, StoredValue};
+use link::{DomainId, Key, Seq, VersionedState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What the set should hold for these bytes, and their version; see [`Stored::of`].
-pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<(Stored, Seq)> {
+/// What the set should hold for these bytes, and their version; see [`StoredValue::of`].
+pub fn stored(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<(StoredValue, Seq)> {
     let aside = shared.snapshot.as_ref().is_some_and(|snapshot| !snapshot.note.enter(key, record, as_of));
     let decoded = if aside { Err("it ended this process twice".into()) } else { decode(record) };
     let why = decoded.as_ref().err().cloned();
-    let stored = Stored::of(decoded, as_of);
-    if let Some((Stored::Quarantined, _)) = stored {
+    let stored = StoredValue::of(decoded, as_of);
+    if let Some((StoredValue::Quarantined, _)) = stored {
         shared.feed.quarantined.fetch_add(1, Ordering::Relaxed);
         let why = why.as_deref().unwrap_or("it is from the future");
         if let Some(tell) = shared.troubles.quarantined.met(sys::boottime_ms(), "record") {
@@ -30,7 +30,7 @@ pub fn domain(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
     let id = DomainId::of_entry(key)?;
     let decoded = guarded(|| record::decode_domain(record).ok()).flatten();
     let (version, told) = match decoded {
-        Some((version, rules)) if version <= as_of => (version, Rules::All(rules)),
+        Some((version, rules)) if version <= as_of => (version, ReadableRules::All(rules)),
         _ => {
             shared.feed.quarantined.fetch_add(1, Ordering::Relaxed);
             let name = record::domain_name(record);
@@ -40,34 +40,36 @@ pub fn domain(shared: &Shared, key: &[u8], record: &[u8], as_of: Seq) -> Option<
                 domain = shown,
                 "the record of a domain cannot be read: its host is answered with 503"
             );
-            (as_of, Rules::Name(name?))
+            (as_of, ReadableRules::Name(name?))
         }
     };
     Some(DomainEntry { id, as_of, version, told, record: record.into() })
 }
 
-/// A record that lay in Redis.
-pub enum Copied {
+/// A record as it lay in Redis.
+pub enum RedisRecord {
     /// What the set should hold, and its version.
-    Good(Stored, Seq),
+    Good(StoredValue, Seq),
     /// Nothing that can be believed: whoever holds the original has to be asked.
     Poisoned,
 }
 
 /// What a record in Redis says. Every one of them came through the log first, so none is noted as under way here; what
 /// was set aside there is kept away from here, too.
-pub fn copied(shared: &Shared, key: &Key, record: &[u8], as_of: Seq) -> Copied {
+pub fn copied(shared: &Shared, key: &Key, record: &[u8], as_of: Seq) -> RedisRecord {
     let key = key.as_bytes();
     let aside = shared.snapshot.as_ref().is_some_and(|snapshot| !snapshot.note.enter(key, record, as_of));
     let decoded = if aside { Err("it ended this process twice".into()) } else { decode(record) };
-    match Stored::of(decoded, as_of) {
-        Some((stored @ (Stored::Live(_) | Stored::Deleted), version)) => Copied::Good(stored, version),
-        _ => Copied::Poisoned,
+    match StoredValue::of(decoded, as_of) {
+        Some((stored @ (StoredValue::Live(_) | StoredValue::Deleted), version)) => {
+            RedisRecord::Good(stored, version)
+        }
+        _ => RedisRecord::Poisoned,
     }
 }
 
 /// The state in a record; a panic is as bad a fault as any.
-pub fn decode(record: &[u8]) -> Result<Versioned, String> {
+pub fn decode(record: &[u8]) -> Result<VersionedState, String> {
     let decoded = guarded(|| record::decode(record)).ok_or("this program cannot read it")?;
     decoded.map_err(|fault| fault.to_string())
 }
@@ -79,18 +81,20 @@ pub fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
 
 /// Fills one answer in. A refused one is older than what this edge has noticed, and must not be given out either,
 /// unless the set says the same.
-pub fn fill(shared: &Shared, key: &Key, answer: Answer) -> Told {
+pub fn fill(shared: &Shared, key: &Key, answer: AcceptedReading) -> OriginReply {
     let set = &shared.set;
     let agrees = || {
         set.look_up(key.as_bytes(), |held| match held.found {
-            Found::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
+            EntryState::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
             _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
         })
     };
     match set.fill(key.as_bytes(), &answer.told()) {
-        Fill::Accepted => Told::Known(Arc::new(answer)),
-        Fill::Refused if set.epoch() == Some(answer.epoch) && agrees() => Told::Known(Arc::new(answer)),
-        Fill::Refused => Told::Unavailable,
+        FillOutcome::Accepted => OriginReply::Known(Arc::new(answer)),
+        FillOutcome::Refused if set.epoch() == Some(answer.epoch) && agrees() => {
+            OriginReply::Known(Arc::new(answer))
+        }
+        FillOutcome::Refused => OriginReply::Unavailable,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where Redis is, what is said first on every connection to it, and what each worker counts of it.
 
-use crate::latency::{Durations, Published};
+use crate::latency::{Durations, PublishedDurations};
 use crate::sys;
 use feed::Spell;
 use feed::relay::{Shard, position_key};
@@ -103,7 +103,7 @@ pub struct RedisConfig {
 }
 
 /// What the threads of an edge share about Redis.
-pub struct Redis {
+pub struct SharedRedis {
     /// How long a question may take.
     pub deadline: Duration,
     /// How many parts the copy has, each with a position of its own.
@@ -115,17 +115,17 @@ pub struct Redis {
     /// Every name that anybody wanted to reach, and its addresses.
     names: Mutex<HashMap<Node, Vec<SocketAddr>>>,
     look_again: Notify,
-    away: Mutex<HashMap<Node, Away>>,
+    away: Mutex<HashMap<Node, NodeOutage>>,
 }
 
 /// A server that some workers do not ask for now.
 #[derive(Default)]
-struct Away {
+struct NodeOutage {
     spell: Spell,
     workers: usize,
 }
 
-impl Redis {
+impl SharedRedis {
     /// # Errors
     /// One line: with TLS, when no certificate could ever be believed.
     pub fn new(config: RedisConfig, workers: usize) -> Result<Self, String> {
@@ -285,7 +285,7 @@ fn tls_config(ca: Option<PathBuf>) -> Result<Arc<ClientConfig>, String> {
 /// What a question to Redis came to: the `outcome` label of `linkr_redis_requests_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub enum Came {
+pub enum RedisOutcome {
     /// A value that the set took, or knows already.
     Answered,
     /// Nothing is there, or it lies in another copy or on another node.
@@ -300,7 +300,7 @@ pub enum Came {
     TimedOut,
 }
 
-impl Came {
+impl RedisOutcome {
     /// In the order of their numbers.
     pub const ALL: [Self; 6] =
         [Self::Answered, Self::Unknown, Self::Refused, Self::Poisoned, Self::Failed, Self::TimedOut];
@@ -315,21 +315,21 @@ impl Came {
 #[derive(Default)]
 #[repr(align(128))]
 pub struct RedisMeters {
-    came: [AtomicU64; Came::ALL.len()],
+    came: [AtomicU64; RedisOutcome::ALL.len()],
     in_flight: AtomicU64,
     up: AtomicBool,
-    durations: Published,
+    durations: PublishedDurations,
 }
 
 impl RedisMeters {
     /// One question came to this.
-    pub fn came(&self, to: Came) {
+    pub fn came(&self, to: RedisOutcome) {
         let counter = &self.came[to as usize];
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// How many did.
-    pub fn count(&self, to: Came) -> u64 {
+    pub fn count(&self, to: RedisOutcome) -> u64 {
         self.came[to as usize].load(Ordering::Relaxed)
     }
 
@@ -362,7 +362,8 @@ mod tests {
 
     fn greeting(url: &str) -> String {
         let redis =
-            Redis::new(RedisConfig { url: RedisUrl::parse(url).unwrap(), shards: 1, ca: None }, 1).unwrap();
+            SharedRedis::new(RedisConfig { url: RedisUrl::parse(url).unwrap(), shards: 1, ca: None }, 1)
+                .unwrap();
         let (bytes, needed) = redis.greeting();
         let words = String::from_utf8(bytes).unwrap();
         let words = words.split("\r\n").filter(|word| !word.starts_with(['*', '$'])).collect::<Vec<_>>();

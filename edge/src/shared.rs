@@ -2,13 +2,13 @@
 //! and the way by which a worker asks the background thread.
 
 use crate::driver::Driver;
-use crate::latency::Published;
-use crate::redis::Redis;
-use crate::snapshot::{Group, Snapshot, Standing, UnderWay};
+use crate::latency::PublishedDurations;
+use crate::redis::SharedRedis;
+use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
 use feed::Trouble;
 use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
-use hot::{Counts, Domains, Outcome, Set, Stored, Tier};
+use hot::{Counts, Domains, Outcome, Set, StoredValue, Tier};
 use link::{Epoch, Key, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,18 +23,18 @@ pub struct Shared {
     /// Whose they are.
     pub domains: Arc<Domains>,
     /// Where it stands in the log.
-    pub feed: Feed,
+    pub feed: FeedState,
     /// The file that keeps the links over a restart.
     pub snapshot: Option<Snapshot>,
     /// The positioned copy between this edge and control.
-    pub redis: Option<Arc<Redis>>,
+    pub redis: Option<Arc<SharedRedis>>,
     /// What goes wrong for all of it.
     pub troubles: Troubles,
     /// One for each worker.
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
-    pub durations: Box<[Published]>,
-    ask: mpsc::Sender<Question>,
+    pub durations: Box<[PublishedDurations]>,
+    ask: mpsc::Sender<OriginQuestion>,
     draining: AtomicBool,
     /// Until when the idle make room: milliseconds of the boot clock.
     full_until: AtomicU64,
@@ -58,7 +58,7 @@ pub struct Troubles {
 }
 
 /// A worker's question for the origin.
-pub struct Question {
+pub struct OriginQuestion {
     /// Which link.
     pub key: Key,
     /// The answer must be current at this seq or later.
@@ -66,21 +66,21 @@ pub struct Question {
     /// It must have been asked for after this request came: the client has met another history.
     pub alone: bool,
     /// Where the answer goes; the worker may have given up.
-    pub answer: oneshot::Sender<Told>,
+    pub answer: oneshot::Sender<OriginReply>,
 }
 
-/// What the origin says of a link.
+/// The reply of the origin to a question.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum OriginReply {
     /// Its state, or that there is none: current when it was asked for.
-    Known(Arc<Answer>),
+    Known(Arc<AcceptedReading>),
     /// Nobody could say in time.
     Unavailable,
 }
 
 /// An answer of the origin that the set took, or that agrees with what the set holds.
 #[derive(Debug)]
-pub struct Answer {
+pub struct AcceptedReading {
     /// The history that it speaks of.
     pub epoch: Epoch,
     /// It was current at this seq.
@@ -88,14 +88,14 @@ pub struct Answer {
     /// The seq of the change that made the value.
     pub version: Seq,
     /// `None`: there is no such link.
-    pub value: Option<Stored>,
+    pub value: Option<StoredValue>,
 }
 
-impl Answer {
+impl AcceptedReading {
     /// As the set takes it.
-    pub fn told(&self) -> hot::Told<'_> {
+    pub fn told(&self) -> hot::TierReading<'_> {
         let (epoch, as_of, version) = (self.epoch, self.as_of, self.version);
-        hot::Told { epoch, as_of, version, value: self.value.as_ref() }
+        hot::TierReading { epoch, as_of, version, value: self.value.as_ref() }
     }
 }
 
@@ -103,19 +103,19 @@ impl Shared {
     pub fn new(
         hot_set_bytes: usize,
         workers: usize,
-        ask: mpsc::Sender<Question>,
+        ask: mpsc::Sender<OriginQuestion>,
         snapshot: Option<Snapshot>,
-        redis: Option<Arc<Redis>>,
+        redis: Option<Arc<SharedRedis>>,
     ) -> Self {
         Self {
             set: Set::new(hot_set_bytes),
             domains: Arc::default(),
-            feed: Feed::default(),
+            feed: FeedState::default(),
             snapshot,
             redis,
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
-            durations: (0..workers).map(|_| Published::default()).collect(),
+            durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
             ask,
             draining: AtomicBool::new(false),
             full_until: AtomicU64::new(0),
@@ -126,12 +126,12 @@ impl Shared {
 
     /// These records are going to be read, until what is returned is dropped: whatever ends the process meanwhile is
     /// known at the next start.
-    pub fn under_way(&self, group: impl FnOnce() -> Group) -> Option<UnderWay<'_>> {
+    pub fn under_way(&self, group: impl FnOnce() -> Group) -> Option<GroupGuard<'_>> {
         self.snapshot.as_ref().map(|snapshot| snapshot.note.begin(group()))
     }
 
     /// A worker's own end of the questions.
-    pub fn ask(&self) -> mpsc::Sender<Question> {
+    pub fn ask(&self) -> mpsc::Sender<OriginQuestion> {
         self.ask.clone()
     }
 
@@ -179,7 +179,7 @@ impl Shared {
 
 /// Where the edge stands in the log. Written by the background thread only.
 #[derive(Default)]
-pub struct Feed {
+pub struct FeedState {
     /// Changes that control has and this edge has not applied.
     pub lag: AtomicU64,
     /// Streams that had to begin again because a message was missing.
@@ -192,13 +192,13 @@ pub struct Feed {
     pub connected: AtomicBool,
     /// A walk was finished at least once, so that this edge can answer.
     pub loaded: AtomicBool,
-    standing: Mutex<Option<Standing>>,
+    standing: Mutex<Option<AppliedPosition>>,
     proof: Mutex<Option<Proof>>,
 }
 
-impl Feed {
+impl FeedState {
     /// Where everything in the set stands; `None` before the first load.
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn standing(&self) -> Option<AppliedPosition> {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,7 +222,7 @@ impl Feed {
     }
 
     /// What came from the log so far is carried out on the set.
-    pub fn stands_at(&self, standing: Standing) {
+    pub fn stands_at(&self, standing: AppliedPosition) {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use note::{Group, UnderWay};
+pub use note::{Group, GroupGuard};
 
 /// The file, the note beside it, and what happened to them.
 #[derive(Debug)]
@@ -21,12 +21,12 @@ pub struct Snapshot {
     /// What is under way.
     pub note: note::Note,
     /// Counted for `/metrics`.
-    pub counts: Counts,
+    pub counts: SnapshotCounts,
 }
 
-/// See docs/metrics.md.
+/// The numbers of the snapshot file (docs/metrics.md).
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct SnapshotCounts {
     /// Boot-clock milliseconds when the file was written; 0: there is none.
     at_ms: AtomicU64,
     /// Its bytes.
@@ -49,11 +49,11 @@ impl Snapshot {
             own_file(&file)?;
         }
         let note = note::Note::open(&beside(path, "note")).map_err(StartFault::new)?;
-        Ok(Self { path: path.to_path_buf(), note, counts: Counts::default() })
+        Ok(Self { path: path.to_path_buf(), note, counts: SnapshotCounts::default() })
     }
 }
 
-impl Counts {
+impl SnapshotCounts {
     /// Since the file was written; infinite when there is none.
     pub fn age_seconds(&self) -> f64 {
         match self.at_ms.load(Ordering::Relaxed) {
@@ -71,9 +71,9 @@ impl Counts {
     }
 }
 
-/// Where everything that the set says stands in the log, as the thread that follows it says.
+/// The position in the log up to which the set has applied everything, as the thread that follows it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct AppliedPosition {
     /// The set's, when this was so.
     pub generation: u64,
     /// Every change up to here is applied.

@@ -3,11 +3,11 @@
 
 mod session;
 
-use crate::listen::Listen;
+use crate::listen::ListenAddress;
 use crate::sys;
 use exposition::certificates;
-use feed::{Spell, Tell};
-use proto::pem::{self, Wanted};
+use feed::{Spell, TroubleReport};
+use proto::pem::{self, PemContent};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use session::Session;
+pub use session::TlsSession;
 
 /// Between two looks at the files.
 const POLL: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
     /// Where it listens.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenAddress>,
     /// Certificates, each with what stands between it and its authority, and their private keys, in PEM. A client is
     /// shown the first one for the name that it asks for, or the first of all.
     pub pairs: Vec<(PathBuf, PathBuf)>,
@@ -38,23 +38,23 @@ impl TlsConfig {
     /// # Errors
     /// Which cannot be used and why, in one line.
     pub fn check(&self) -> Result<(), String> {
-        Offered::new(self).map(drop)
+        ServedTls::new(self).map(drop)
     }
 }
 
 /// What the files held when they were last read: certificates and keys.
-type Files = Vec<(Vec<u8>, Vec<u8>)>;
+type PemFiles = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// TLS as it is offered now. What is read anew is for the handshakes behind it; tickets outlive it.
-pub struct Offered {
+pub struct ServedTls {
     pairs: Vec<(PathBuf, PathBuf)>,
-    files: Files,
-    shown: Arc<Shown>,
+    files: PemFiles,
+    shown: Arc<CertificateResolver>,
     /// For every connection, for as long as the edge runs.
     pub config: Arc<ServerConfig>,
 }
 
-impl Offered {
+impl ServedTls {
     /// Reads the files.
     ///
     /// # Errors
@@ -65,7 +65,8 @@ impl Offered {
         provider.cipher_suites.sort_by_key(|suite| hashes_long(suite.suite()));
         let provider = Arc::new(provider);
         let files = read(&tls.pairs)?;
-        let shown = Arc::new(Shown(RwLock::new(read_certificates(&tls.pairs, &files, &provider)?)));
+        let shown =
+            Arc::new(CertificateResolver(RwLock::new(read_certificates(&tls.pairs, &files, &provider)?)));
         let config = config(Arc::clone(&shown), provider).map_err(|fault| format!("TLS: {fault}"))?;
         let own = Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) };
         own.note_ends();
@@ -96,7 +97,7 @@ impl Offered {
             certificates::files_are("redirects", looked.is_ok());
             match certificates::expired("redirects") {
                 Some(why) => {
-                    if let Some(Tell { lasts_ms, .. }) = expired.met(sys::boottime_ms(), "expired") {
+                    if let Some(TroubleReport { lasts_ms, .. }) = expired.met(sys::boottime_ms(), "expired") {
                         tracing::error!(
                             name: "certificate_expired", why, lasts_ms,
                             "clients refuse redirects over TLS: put a new certificate into the files"
@@ -162,7 +163,7 @@ fn hashes_long(suite: CipherSuite) -> bool {
     )
 }
 
-fn config(shown: Arc<Shown>, provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
+fn config(shown: Arc<CertificateResolver>, provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(shown);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -176,16 +177,16 @@ fn config(shown: Arc<Shown>, provider: Arc<CryptoProvider>) -> Result<ServerConf
     Ok(config)
 }
 
-fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Files, String> {
+fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<PemFiles, String> {
     pairs
         .iter()
-        .map(|(cert, key)| Ok((pem::read(cert, Wanted::Certificates)?, pem::read(key, Wanted::Key)?)))
+        .map(|(cert, key)| Ok((pem::read(cert, PemContent::Certificates)?, pem::read(key, PemContent::Key)?)))
         .collect()
 }
 
 fn read_certificates(
     pairs: &[(PathBuf, PathBuf)],
-    files: &Files,
+    files: &PemFiles,
     provider: &CryptoProvider,
 ) -> Result<Certificates, String> {
     let mut all = Certificates::default();
@@ -200,11 +201,11 @@ fn read_certificates(
     Ok(all)
 }
 
-/// Whom clients are shown, until the files change.
+/// Chooses the certificate that a client is shown.
 #[derive(Debug)]
-struct Shown(RwLock<Certificates>);
+struct CertificateResolver(RwLock<Certificates>);
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let usable = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
         self.0.read().unwrap_or_else(PoisonError::into_inner).find(hello.server_name(), usable)

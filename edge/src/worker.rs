@@ -13,14 +13,14 @@ mod wire;
 use crate::latency::Durations;
 use crate::listen::{Listener, QUEUE};
 use crate::proxy::Proxies;
-use crate::shared::{Answer, Meters, Question, Shared, Told};
+use crate::shared::{AcceptedReading, Meters, OriginQuestion, OriginReply, Shared};
 use crate::sys;
 use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
-use hot::{Hunt, Miss, Source, View};
+use hot::{Miss, MissRoute, Source, View};
 use monoio::net::TcpListener;
-use redis::{Said, Tier};
+use redis::{RedisReply, RedisTier};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
@@ -60,8 +60,8 @@ struct Worker {
     durations: RefCell<Durations>,
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
-    ask: RefCell<questions::Sender<Question>>,
-    redis: Option<Rc<Tier>>,
+    ask: RefCell<questions::Sender<OriginQuestion>>,
+    redis: Option<Rc<RedisTier>>,
     proxies: Proxies,
     /// Descriptors, of the whole process, beyond which no more connections are taken.
     most_files: usize,
@@ -79,7 +79,7 @@ pub struct Listeners {
 
 /// How every worker takes connections.
 #[derive(Clone)]
-pub struct Manner {
+pub struct WorkerOptions {
     /// To a core of its own.
     pub pinned: bool,
     /// Descriptors that no client gets.
@@ -93,7 +93,7 @@ pub struct Manner {
 /// Runs a worker until the edge stops. Reports its driver, or why it has none, once.
 pub fn run(
     index: usize,
-    manner: Manner,
+    manner: WorkerOptions,
     listeners: Listeners,
     shared: Arc<Shared>,
     report: &mpsc::Sender<std::io::Result<Driver>>,
@@ -108,7 +108,7 @@ pub fn run(
     runtime::run(report, move || async move {
         let worker = Rc::new(Worker {
             index,
-            redis: Tier::start(&shared, index),
+            redis: RedisTier::start(&shared, index),
             domains: RefCell::new(View::new(Arc::clone(&shared.domains))),
             shared,
             clock: RefCell::new(Clock::new()),
@@ -325,40 +325,40 @@ impl Worker {
     }
 
     /// Asks for a link, from the nearest on; `None` when nobody could say.
-    async fn ask(&self, miss: &Miss) -> Option<(Source, Arc<Answer>)> {
+    async fn ask(&self, miss: &Miss) -> Option<(Source, Arc<AcceptedReading>)> {
         self.meters().missed();
         // A copy may be late by any time: only who can see it is believed by.
         let blind = || self.shared.set.freshness(sys::boottime_ms()).is_blind();
         let redis = self.redis.as_ref();
         let redis = redis.filter(|redis| redis.is_well(&miss.key) && !miss.needs_origin() && !blind());
-        let mut hunt = Hunt::new(miss.token(), redis.is_some());
+        let mut hunt = MissRoute::new(miss.token(), redis.is_some());
         while let Some((source, _)) = hunt.next(&self.shared.set, miss.key.as_bytes()) {
             let said = match redis.filter(|_| source == Source::Redis) {
                 Some(redis) => redis.ask(&miss.key, miss.token()).await,
                 None => match self.ask_origin(miss).await {
-                    Told::Known(answer) => Said::Known(answer),
-                    Told::Unavailable => Said::Unknown,
+                    OriginReply::Known(answer) => RedisReply::Known(answer),
+                    OriginReply::Unavailable => RedisReply::Unknown,
                 },
             };
             match said {
-                Said::Known(answer) => return Some((source, answer)),
-                Said::OtherCopy => hunt.other_copy(),
-                Said::Unknown => {}
-                Said::Busy => return None,
+                RedisReply::Known(answer) => return Some((source, answer)),
+                RedisReply::OtherCopy => hunt.other_copy(),
+                RedisReply::Unknown => {}
+                RedisReply::Busy => return None,
             }
         }
         None
     }
 
     /// Asks control, by way of the background thread.
-    async fn ask_origin(&self, miss: &Miss) -> Told {
+    async fn ask_origin(&self, miss: &Miss) -> OriginReply {
         let (answer, told) = oneshot::channel();
         let question =
-            Question { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
+            OriginQuestion { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
         if self.ask.borrow_mut().try_send(question).is_err() {
-            return Told::Unavailable; // too many wait already
+            return OriginReply::Unavailable; // too many wait already
         }
-        told.await.unwrap_or(Told::Unavailable)
+        told.await.unwrap_or(OriginReply::Unavailable)
     }
 }
 

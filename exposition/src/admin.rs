@@ -49,11 +49,11 @@ pub trait Health: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is missing.
-    fn ready(&self, to_write: bool) -> Verdict<'_>;
+    fn ready(&self, to_write: bool) -> HealthFuture<'_>;
 }
 
-/// What is missing, if anything; found out without holding others up.
-pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+/// Finds out what is missing, if anything, without holding others up.
+pub type HealthFuture<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// What the listener answers with.
 pub struct Admin {
@@ -167,14 +167,14 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    struct Loading;
+    struct LoadingHealth;
 
-    impl Health for Loading {
+    impl Health for LoadingHealth {
         fn started(&self) -> Result<(), String> {
             Ok(())
         }
 
-        fn ready(&self, to_write: bool) -> Verdict<'_> {
+        fn ready(&self, to_write: bool) -> HealthFuture<'_> {
             Box::pin(async move { if to_write { Err("the disk is full".into()) } else { Ok(()) } })
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     async fn served() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (registry, health, more) = (Registry::default(), Arc::new(Loading), Router::new());
+        let (registry, health, more) = (Registry::default(), Arc::new(LoadingHealth), Router::new());
         tokio::spawn(Admin { registry, health, version: "1.2.3", more }.serve(listener));
         address
     }

@@ -23,7 +23,7 @@ use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogra
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-pub use admin::{Admin, Health, PLACES as ADMIN_PLACES, Verdict};
+pub use admin::{Admin, Health, HealthFuture, PLACES as ADMIN_PLACES};
 pub use escapes::{escaped, in_utf8, unescaped};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;

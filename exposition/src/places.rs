@@ -18,12 +18,12 @@ const LEAVE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Places<K> {
     most: usize,
-    table: Mutex<Table<K>>,
+    table: Mutex<PlaceTable<K>>,
     left: Notify,
 }
 
 #[derive(Debug)]
-struct Table<K> {
+struct PlaceTable<K> {
     by_holder: HashMap<K, BTreeMap<Rank, Arc<Notify>>>,
     taken: usize,
     /// Connections that lost their places and are not closed yet.
@@ -60,7 +60,7 @@ impl<K: Clone + Eq + Hash> Places<K> {
     /// So many places, at least one.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
-        let table = Table { by_holder: HashMap::new(), taken: 0, leaving: 0, last: 0 };
+        let table = PlaceTable { by_holder: HashMap::new(), taken: 0, leaving: 0, last: 0 };
         Arc::new(Self { most: most.max(1), table: Mutex::new(table), left: Notify::new() })
     }
 
@@ -95,12 +95,12 @@ impl<K: Clone + Eq + Hash> Places<K> {
         self.table().taken
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<K>> {
+    fn table(&self) -> MutexGuard<'_, PlaceTable<K>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Clone + Eq + Hash> Table<K> {
+impl<K: Clone + Eq + Hash> PlaceTable<K> {
     fn end_one(&mut self) -> Option<(K, usize)> {
         let (holder, places) = self.by_holder.iter().max_by_key(|(_, places)| places.len())?;
         let (holder, count, first) = (holder.clone(), places.len(), *places.first_key_value()?.0);

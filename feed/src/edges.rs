@@ -16,7 +16,7 @@ const MOST_OF_ONE: usize = 64;
 
 /// One process of an edge. Times are milliseconds of one clock that never goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct EdgeProcess {
     /// The edge's name.
     pub edge: String,
     /// Random for each process start.
@@ -33,7 +33,7 @@ pub struct Session {
     id: u64,
 }
 
-impl Session {
+impl EdgeProcess {
     /// Whether it has lost the right to call an answer fresh.
     pub fn blind(&self, now: u64) -> bool {
         now.saturating_sub(self.last_pong) > PATIENCE_MS
@@ -55,9 +55,9 @@ pub struct SharedEdge {
     pub last_pong: u64,
 }
 
-/// Where a write has arrived.
+/// Which edges a write has reached.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct Coverage {
     /// Who has applied it, by number.
     pub applied: Vec<u64>,
     /// Who has not and may still take itself for fresh.
@@ -68,9 +68,9 @@ pub struct Judged {
     pub wake: Option<u64>,
 }
 
-/// Why an edge is not forgotten.
+/// The reason why an edge is not forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum ForgetRefusal {
     /// No edge of that name is known.
     Unknown,
     /// A stream of it is up.
@@ -83,20 +83,20 @@ pub enum Kept {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// Ask again when an edge has applied something, and at this time at the latest.
-    Wait(Judged, u64),
+    Wait(Coverage, u64),
     /// Whoever has not applied it by now is blind.
-    Done(Judged),
+    Done(Coverage),
 }
 
-/// All of them, by a number that rises as they join.
+/// All edges of a control, by a number that rises as they join.
 #[derive(Debug, Default)]
-pub struct Table {
-    rows: BTreeMap<u64, Session>,
+pub struct EdgeTable {
+    rows: BTreeMap<u64, EdgeProcess>,
     last: u64,
     begun: u64,
 }
 
-impl Table {
+impl EdgeTable {
     /// An empty one, at `now`: there may be edges that it does not know and that are fresh for a while yet.
     pub fn new(now: u64) -> Self {
         Self { begun: now, ..Self::default() }
@@ -110,7 +110,7 @@ impl Table {
         (epoch, applied): (Epoch, Option<Seq>),
         now: u64,
     ) -> Option<(u64, bool)> {
-        let known = |row: &Session| row.incarnation == incarnation && row.edge == edge;
+        let known = |row: &EdgeProcess| row.incarnation == incarnation && row.edge == edge;
         if let Some((number, row)) = self.rows.iter_mut().find(|(_, row)| known(row)) {
             (row.id, row.epoch, row.applied, row.since) = (id, epoch, applied, Some(now));
             return Some((*number, false));
@@ -121,7 +121,7 @@ impl Table {
         }
         self.last += 1;
         let (edge, since) = (edge.to_owned(), Some(now));
-        let row = Session { edge, incarnation, epoch, applied, last_pong: now, since, id };
+        let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong: now, since, id };
         self.rows.insert(self.last, row);
         Some((self.last, true))
     }
@@ -130,7 +130,7 @@ impl Table {
     pub fn remember(&mut self, edge: String, incarnation: u64, now: u64) {
         self.last += 1;
         let epoch = Epoch::default();
-        let row = Session { edge, incarnation, epoch, applied: None, last_pong: now, since: None, id: 0 };
+        let row = EdgeProcess { edge, incarnation, epoch, applied: None, last_pong: now, since: None, id: 0 };
         self.rows.insert(self.last, row);
     }
 
@@ -139,7 +139,7 @@ impl Table {
     pub fn shared(&mut self, rows: impl IntoIterator<Item = SharedEdge>) {
         let mut there = std::collections::HashSet::new();
         for SharedEdge { edge, incarnation, epoch, applied, last_pong } in rows {
-            let known = |row: &Session| row.incarnation == incarnation && row.edge == edge;
+            let known = |row: &EdgeProcess| row.incarnation == incarnation && row.edge == edge;
             if let Some((number, row)) = self.rows.iter_mut().find(|(_, row)| known(row)) {
                 row.last_pong = row.last_pong.max(last_pong);
                 if row.since.is_none() {
@@ -148,7 +148,7 @@ impl Table {
                 there.insert(*number);
             } else {
                 self.last += 1;
-                let row = Session { edge, incarnation, epoch, applied, last_pong, since: None, id: 0 };
+                let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong, since: None, id: 0 };
                 self.rows.insert(self.last, row);
                 there.insert(self.last);
             }
@@ -176,7 +176,7 @@ impl Table {
 
     /// The process says on the stream `id` that it has given its last answer. What a stream says counts for its own
     /// process alone, and only while that has no later one.
-    pub fn goodbye(&mut self, number: u64, id: u64) -> Option<Session> {
+    pub fn goodbye(&mut self, number: u64, id: u64) -> Option<EdgeProcess> {
         let own = self.rows.get(&number).is_some_and(|row| row.id == id);
         own.then(|| self.rows.remove(&number)).flatten()
     }
@@ -185,23 +185,23 @@ impl Table {
     ///
     /// # Errors
     /// Why it stays.
-    pub fn forget(&mut self, name: &str, now: u64) -> Result<Vec<(u64, Session)>, Kept> {
+    pub fn forget(&mut self, name: &str, now: u64) -> Result<Vec<(u64, EdgeProcess)>, ForgetRefusal> {
         let rows = || self.rows.iter().filter(|(_, row)| row.edge == name);
         let numbers: Vec<u64> = rows().map(|(number, _)| *number).collect();
         if numbers.is_empty() {
-            return Err(Kept::Unknown);
+            return Err(ForgetRefusal::Unknown);
         }
         if rows().any(|(_, row)| row.since.is_some()) {
-            return Err(Kept::Connected);
+            return Err(ForgetRefusal::Connected);
         }
         if rows().any(|(_, row)| !row.blind(now)) {
-            return Err(Kept::Fresh);
+            return Err(ForgetRefusal::Fresh);
         }
         Ok(numbers.into_iter().filter_map(|number| Some((number, self.rows.remove(&number)?))).collect())
     }
 
     /// One that was forgotten, but not on disk. Who has said hello since is known already.
-    pub fn put_back(&mut self, number: u64, row: Session) {
+    pub fn put_back(&mut self, number: u64, row: EdgeProcess) {
         if !self.rows.values().any(|own| (&own.edge, own.incarnation) == (&row.edge, row.incarnation)) {
             self.rows.insert(number, row);
         }
@@ -229,8 +229,8 @@ impl Table {
     /// An edge is fresh for B after it *sent* a ping that was answered, so for less than [`PATIENCE_MS`] after
     /// `last_pong`; and a ping answered after the commit makes it fresh only once it has applied `seq`. So whoever
     /// is in `blind`, or is still in `waiting` at [`PATIENCE_MS`] after the commit, calls nothing older fresh.
-    pub fn judge(&self, epoch: Epoch, seq: Seq, now: u64) -> Judged {
-        let mut judged = Judged::default();
+    pub fn judge(&self, epoch: Epoch, seq: Seq, now: u64) -> Coverage {
+        let mut judged = Coverage::default();
         for (number, row) in &self.rows {
             if row.epoch == epoch && row.applied >= Some(seq) {
                 judged.applied.push(*number);
@@ -257,17 +257,17 @@ impl Table {
     }
 
     /// One of them.
-    pub fn get(&self, number: u64) -> Option<&Session> {
+    pub fn get(&self, number: u64) -> Option<&EdgeProcess> {
         self.rows.get(&number)
     }
 
     /// All of them by number, in the order in which they joined.
-    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Session)> {
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, &EdgeProcess)> {
         self.rows.iter().map(|(number, row)| (*number, row))
     }
 
     /// All of them, in the order in which they joined.
-    pub fn all(&self) -> impl Iterator<Item = &Session> {
+    pub fn all(&self) -> impl Iterator<Item = &EdgeProcess> {
         self.rows.values()
     }
 }
@@ -279,13 +279,13 @@ mod tests {
 
     const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
 
-    fn join(table: &mut Table, who: (&str, u64), id: u64, applied: Option<Seq>, now: u64) -> u64 {
+    fn join(table: &mut EdgeTable, who: (&str, u64), id: u64, applied: Option<Seq>, now: u64) -> u64 {
         table.join(who, id, (EPOCH, applied), now).unwrap().0
     }
 
     #[test]
     fn applied_waiting_blind() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         let (a, b) = (join(&mut table, ("a", 1), 1, Some(9), 0), join(&mut table, ("b", 1), 2, None, 500));
         let judged = table.judge(EPOCH, 9, 600);
         assert_eq!((judged.applied, judged.waiting, judged.wake), (vec![a], vec![b], Some(1_511)));
@@ -303,8 +303,8 @@ mod tests {
 
     #[test]
     fn one_edge_takes_no_other_ones_place() {
-        let mut table = Table::default();
-        let one = |table: &mut Table, edge: &str, n| table.join((edge, n), n, (EPOCH, None), 0).is_some();
+        let mut table = EdgeTable::default();
+        let one = |table: &mut EdgeTable, edge: &str, n| table.join((edge, n), n, (EPOCH, None), 0).is_some();
         let joined = (1..1_000).filter(|n| one(&mut table, "a", *n)).count();
         assert_eq!(joined, MOST_OF_ONE);
         assert!(one(&mut table, "a", 1), "a process that is known comes again");
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_new_process_replaces_the_old_one_once_that_is_blind() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         let old = join(&mut table, ("a", 1), 1, None, 0);
         let new = join(&mut table, ("a", 2), 2, Some(5), 300);
         assert!(!table.clean(PATIENCE_MS + 1), "its stream is up: it may be another edge of that name");
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(table.judge(EPOCH, 5, PATIENCE_MS).waiting, [old]);
         assert_eq!(
             table.judge(EPOCH, 5, PATIENCE_MS + 1),
-            Judged { applied: vec![new], ..Judged::default() }
+            Coverage { applied: vec![new], ..Coverage::default() }
         );
         assert!(table.clean(PATIENCE_MS + 1) && !table.pong(old, PATIENCE_MS + 1));
         assert!(table.pong(new, PATIENCE_MS + 1));
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_other_controls_know_of_their_edges_counts() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         let here = join(&mut table, ("here", 1), 1, Some(5), 0);
         let moved = join(&mut table, ("moved", 1), 2, Some(5), 0);
         table.left(moved, 2);
@@ -360,12 +360,12 @@ mod tests {
 
     #[test]
     fn a_goodbye_ends_its_own_process_alone() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         let (a, b) = (join(&mut table, ("a", 1), 1, Some(9), 0), join(&mut table, ("a", 2), 2, None, 0));
         assert_eq!(table.judge(EPOCH, 9, 10).waiting, [b]);
         assert!(table.goodbye(b, 1).is_none(), "that stream is another's");
         assert!(table.goodbye(b, 2).is_some_and(|gone| gone.incarnation == 2));
-        assert_eq!(table.judge(EPOCH, 9, 10), Judged { applied: vec![a], ..Judged::default() });
+        assert_eq!(table.judge(EPOCH, 9, 10), Coverage { applied: vec![a], ..Coverage::default() });
         assert!(!table.pong(b, 10), "and it is told nothing any more");
         join(&mut table, ("a", 1), 3, None, 20);
         assert!(table.goodbye(a, 1).is_none(), "of an older stream");
@@ -373,15 +373,15 @@ mod tests {
 
     #[test]
     fn only_who_is_gone_is_forgotten() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         let a = join(&mut table, ("a", 1), 1, None, 0);
         join(&mut table, ("b", 1), 2, None, 0);
-        assert_eq!(table.forget("c", 9_000), Err(Kept::Unknown));
-        assert_eq!(table.forget("a", 9_000), Err(Kept::Connected));
+        assert_eq!(table.forget("c", 9_000), Err(ForgetRefusal::Unknown));
+        assert_eq!(table.forget("a", 9_000), Err(ForgetRefusal::Connected));
         table.left(a, 1);
-        assert_eq!(table.forget("a", PATIENCE_MS), Err(Kept::Fresh));
+        assert_eq!(table.forget("a", PATIENCE_MS), Err(ForgetRefusal::Fresh));
         let gone = table.forget("a", PATIENCE_MS + 1).unwrap();
-        let names = |table: &Table| table.all().map(|row| row.edge.clone()).collect::<Vec<_>>();
+        let names = |table: &EdgeTable| table.all().map(|row| row.edge.clone()).collect::<Vec<_>>();
         assert_eq!((gone.len(), names(&table)), (1, vec!["b".to_owned()]));
         // It could not be written down.
         table.put_back(a, gone[0].1.clone());
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn the_table_has_an_end() {
-        let mut table = Table::default();
+        let mut table = EdgeTable::default();
         for incarnation in 0..MOST as u64 {
             join(&mut table, (&format!("a{}", incarnation % 500), incarnation), 1, None, 0);
         }
@@ -454,7 +454,7 @@ mod tests {
         /// What was called propagated, no fresh edge misses, ever; what was called partial, none but the blind ones.
         #[test]
         fn nobody_but_the_blind_calls_an_older_state_fresh(steps in prop::collection::vec(step(), 1..80)) {
-            let (mut table, mut now, mut head, mut id) = (Table::default(), 0, 0, 0);
+            let (mut table, mut now, mut head, mut id) = (EdgeTable::default(), 0, 0, 0);
             let mut edges = vec![Edge::default(); 3];
             let mut old: Vec<(usize, Edge)> = Vec::new();
             // Writes that wait, by seq and time of commit; writes that were answered, with the incarnations called blind.
@@ -492,7 +492,7 @@ mod tests {
                     }
                     Step::Control => {
                         let known: Vec<_> = table.all().map(|row| (row.edge.clone(), row.incarnation)).collect();
-                        table = Table::new(now);
+                        table = EdgeTable::new(now);
                         for (edge, incarnation) in known { table.remember(edge, incarnation, now); }
                         for edge in &mut edges { (edge.number, edge.waiting) = (None, None); }
                     }

@@ -72,7 +72,7 @@ pub struct Follower {
     position: Option<Position>,
     hellos: u64,
     session: Option<u64>,
-    walk: Walk,
+    walk: WalkState,
     head: Seq,
     pings: Vec<(u64, u64)>,
     next_ping: u64,
@@ -82,7 +82,7 @@ pub struct Follower {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Walk {
+enum WalkState {
     /// None was begun, or the last one was given up.
     Wanted,
     Under {
@@ -107,7 +107,7 @@ impl Follower {
             position: None,
             hellos: 0,
             session: None,
-            walk: Walk::Wanted,
+            walk: WalkState::Wanted,
             head: 0,
             pings: Vec::new(),
             next_ping: 1,
@@ -119,7 +119,7 @@ impl Follower {
 
     /// An edge that starts from its own file (R8b), which stands at `position` and holds every link, or not.
     pub fn restored(edge: String, incarnation: u64, position: Position, complete: bool) -> Self {
-        let walk = if complete { Walk::Done { as_of: position.seq } } else { Walk::Wanted };
+        let walk = if complete { WalkState::Done { as_of: position.seq } } else { WalkState::Wanted };
         Self { position: Some(position), head: position.seq, walk, ..Self::new(edge, incarnation) }
     }
 
@@ -132,9 +132,9 @@ impl Follower {
         // The head that a pong named may have been lost since: whoever waited for it would be blind for ever.
         (self.waiting, self.head) = (None, self.applied());
         let (want_walk, walk_after) = match &self.walk {
-            Walk::Wanted => (true, Vec::new()),
-            Walk::Under { after, .. } => (true, after.clone()),
-            Walk::Done { .. } => (false, Vec::new()),
+            WalkState::Wanted => (true, Vec::new()),
+            WalkState::Under { after, .. } => (true, after.clone()),
+            WalkState::Done { .. } => (false, Vec::new()),
         };
         Hello {
             edge: self.edge.clone(),
@@ -193,10 +193,10 @@ impl Follower {
             (self.waiting, self.head) = (None, position.seq);
         }
         self.session = Some(session);
-        if walk && !matches!(self.walk, Walk::Under { .. }) {
-            self.walk = Walk::Under { page: 0, after: Vec::new() };
+        if walk && !matches!(self.walk, WalkState::Under { .. }) {
+            self.walk = WalkState::Under { page: 0, after: Vec::new() };
         }
-        if let Walk::Under { page, .. } = &mut self.walk {
+        if let WalkState::Under { page, .. } = &mut self.walk {
             *page = 0; // numbered anew on each stream
         }
         Effect::Resume { epoch, fork_seq: forked }
@@ -208,7 +208,7 @@ impl Follower {
         if let Some((position, fresh_as_of)) = self.before_fork.take() {
             (self.position, self.fresh_as_of) = (Some(position), fresh_as_of);
         }
-        self.walk = Walk::Wanted;
+        self.walk = WalkState::Wanted;
         Effect::Hello
     }
 
@@ -222,7 +222,7 @@ impl Follower {
         }
         self.session = Some(session);
         self.position = Some(start);
-        self.walk = Walk::Under { page: 0, after: Vec::new() };
+        self.walk = WalkState::Under { page: 0, after: Vec::new() };
         (self.waiting, self.head) = (None, start.seq);
         Effect::Reset(start)
     }
@@ -248,7 +248,7 @@ impl Follower {
 
     fn page(&mut self, epoch: Epoch, number: u64, as_of: Seq, entries: Vec<Entry>, last: bool) -> Effect {
         let Some(position) = self.position else { return Effect::Hello };
-        let Walk::Under { page, after } = &mut self.walk else { return Effect::Nothing };
+        let WalkState::Under { page, after } = &mut self.walk else { return Effect::Nothing };
         if epoch != position.epoch || number != *page + 1 {
             return Effect::Hello;
         }
@@ -257,7 +257,7 @@ impl Follower {
             *after = entry.key.to_vec();
         }
         if last {
-            self.walk = Walk::Done { as_of };
+            self.walk = WalkState::Done { as_of };
         }
         Effect::Load { as_of, entries, number }
     }
@@ -302,13 +302,13 @@ impl Follower {
 
     /// The walk came to nothing, for example because an entry was evicted: ask for a new one with the next hello.
     pub fn want_walk(&mut self) {
-        self.walk = Walk::Wanted;
+        self.walk = WalkState::Wanted;
     }
 
     /// Whether every page is in, and everything that changed meanwhile too: R6c, but for the ask list.
     pub fn walked(&self) -> bool {
         let caught_up = |as_of| self.applied() >= as_of || off(Rule::WalkAppliedBeforeComplete);
-        matches!(self.walk, Walk::Done { as_of } if caught_up(as_of))
+        matches!(self.walk, WalkState::Done { as_of } if caught_up(as_of))
     }
 
     /// The last change applied; 0 before any.

@@ -16,8 +16,8 @@ pub use follower::{Effect, Event, Follower};
 pub use heads::HeadReads;
 pub use hello::{Admission, Hello, LogView, PROTOCOL, admit, proves_another_history};
 pub use proof::Proof;
-pub use session::{Next, Overrun, Session};
-pub use spell::{Over, Spell, Tell, Trouble};
+pub use session::{NextMessage, Overrun, Session};
+pub use spell::{RecoveryReport, Spell, Trouble, TroubleReport};
 
 /// B, in milliseconds: an answer marked fresh reflects every write acknowledged longer ago than this. An edge whose last
 /// proof of freshness is as old is blind.

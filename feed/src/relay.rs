@@ -8,9 +8,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, Epoch, Position, Seq};
 
-/// Where one shard of Redis stands: how far it follows the log, and under which name its values lie.
+/// The position of one shard of Redis: how far it follows the log, and under which name its values lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyPosition {
     /// The last change that was carried over.
     pub at: Position,
     /// Part of every key's name; drawn anew whenever a shard starts over, so that what lay there before is out of
@@ -20,7 +20,7 @@ pub struct Copied {
 
 const COPIED: usize = 32;
 
-impl Copied {
+impl CopyPosition {
     /// Numbers of a fixed width, highest byte first: Lua compares them as strings, its own numbers end at 2⁵³.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -97,9 +97,9 @@ pub fn value_key(shard: Shard, copy: u64, key: &[u8]) -> Bytes {
     name.into()
 }
 
-/// What is done to one value.
+/// A write of one value in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Put {
+pub struct ValueWrite {
     /// See [`value_key`].
     pub name: Bytes,
     /// See [`value`]; `None` removes it.
@@ -112,9 +112,9 @@ pub struct Script {
     /// The position as it must be stored; `None`: there is none.
     pub expected: Option<Bytes>,
     /// The position afterwards.
-    pub new: Copied,
+    pub new: CopyPosition,
     /// The values, in the order of the log.
-    pub puts: Vec<Put>,
+    pub puts: Vec<ValueWrite>,
 }
 
 impl Script {
@@ -126,9 +126,9 @@ impl Script {
     }
 }
 
-/// What became of a script.
+/// The outcome of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
+pub enum ScriptOutcome {
     /// Everything is there.
     Moved,
     /// The position was another one: nothing was changed.
@@ -137,9 +137,9 @@ pub enum Ran {
     Unknown,
 }
 
-/// What a relay has to do before it can go on.
+/// The step that a relay has to take next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attached {
+pub enum RelayStep {
     /// Carry over what is behind [`Relay::at`].
     Follow,
     /// Run this.
@@ -154,7 +154,7 @@ pub enum Attached {
 #[derive(Debug)]
 pub struct Relay {
     shard: Shard,
-    at: Option<Copied>,
+    at: Option<CopyPosition>,
 }
 
 impl Relay {
@@ -166,27 +166,27 @@ impl Relay {
 
     /// Where Redis stood when this relay last knew; `None`: read the position and call [`Relay::attach`].
     #[must_use]
-    pub fn at(&self) -> Option<Copied> {
+    pub fn at(&self) -> Option<CopyPosition> {
         self.at
     }
 
     /// What the stored position means. `log` is the view for its seq (0 if there is none); `copy` is drawn at random,
     /// for a start over.
-    pub fn attach(&mut self, stored: Option<&[u8]>, log: &LogView, copy: u64) -> Attached {
+    pub fn attach(&mut self, stored: Option<&[u8]>, log: &LogView, copy: u64) -> RelayStep {
         self.at = None;
         let start_over = |copy| {
-            let new = Copied { at: log.head, copy };
-            Attached::StartOver(Script {
+            let new = CopyPosition { at: log.head, copy };
+            RelayStep::StartOver(Script {
                 expected: stored.map(Bytes::copy_from_slice),
                 new,
                 puts: Vec::new(),
             })
         };
-        let Some(copied) = stored.and_then(Copied::decode) else { return start_over(copy) };
+        let Some(copied) = stored.and_then(CopyPosition::decode) else { return start_over(copy) };
         let copy = if off(Rule::RedisCopy) { copied.copy } else { copy };
         let (own, head) = (copied.at, log.head);
         if own.epoch.counter > head.epoch.counter {
-            return Attached::Behind;
+            return RelayStep::Behind;
         }
         // Across a fork, too: values that origin filled in ahead of the position may be of the lost end.
         if own.epoch != head.epoch {
@@ -194,13 +194,13 @@ impl Relay {
         }
         let other_tag = log.tag_at_applied.is_some_and(|tag| tag != own.tag);
         if own.seq > head.seq || (other_tag && !off(Rule::HolderTag)) {
-            return Attached::Replaced;
+            return RelayStep::Replaced;
         }
         if log.tag_at_applied.is_none() || log.oldest > own.seq + 1 {
             return start_over(copy);
         }
         self.at = Some(copied);
-        Attached::Follow
+        RelayStep::Follow
     }
 
     /// Carries these changes over: contiguous, the first right behind [`Relay::at`]. With none, the position moves
@@ -215,20 +215,20 @@ impl Relay {
         let put = |change: &Change| {
             let name = value_key(self.shard, from.copy, &change.key);
             match change.kind {
-                ChangeKind::LINK => Some(Put { name, value: Some(value(change.seq, &change.record)) }),
+                ChangeKind::LINK => Some(ValueWrite { name, value: Some(value(change.seq, &change.record)) }),
                 ChangeKind::DOMAIN | ChangeKind::DOMAIN_GONE => None,
-                ChangeKind::PURGE => Some(Put { name, value: None }),
+                ChangeKind::PURGE => Some(ValueWrite { name, value: None }),
                 // Whatever it did to its key, what lies there may be wrong now.
-                _ => (!change.key.is_empty()).then_some(Put { name, value: None }),
+                _ => (!change.key.is_empty()).then_some(ValueWrite { name, value: None }),
             }
         };
         let puts = changes.iter().filter_map(put).collect();
-        Some(Script { expected: Some(from.encode()), new: Copied { at: end, copy: from.copy }, puts })
+        Some(Script { expected: Some(from.encode()), new: CopyPosition { at: end, copy: from.copy }, puts })
     }
 
     /// A script came to this.
-    pub fn ran(&mut self, script: &Script, ran: Ran) {
-        self.at = (ran == Ran::Moved).then_some(script.new);
+    pub fn ran(&mut self, script: &Script, ran: ScriptOutcome) {
+        self.at = (ran == ScriptOutcome::Moved).then_some(script.new);
     }
 }
 
@@ -240,7 +240,7 @@ pub struct Offer {
     /// The seq it is current at.
     pub as_of: Seq,
     /// What goes where; never a removal.
-    pub put: Put,
+    pub put: ValueWrite,
     /// The copy it is for.
     pub copy: u64,
 }
@@ -248,8 +248,8 @@ pub struct Offer {
 impl Offer {
     /// An offer to the copy that [`Relay::at`] names.
     #[must_use]
-    pub fn new(shard: Shard, copied: Copied, as_of: Seq, key: &[u8], record: &[u8]) -> Self {
-        let put = Put { name: value_key(shard, copied.copy, key), value: Some(value(as_of, record)) };
+    pub fn new(shard: Shard, copied: CopyPosition, as_of: Seq, key: &[u8], record: &[u8]) -> Self {
+        let put = ValueWrite { name: value_key(shard, copied.copy, key), value: Some(value(as_of, record)) };
         Self { epoch: copied.at.epoch, as_of, put, copy: copied.copy }
     }
 
@@ -257,7 +257,7 @@ impl Offer {
     /// claims for every value, and more than the value that is there.
     #[must_use]
     pub fn may_run(&self, stored: Option<&[u8]>, held: Option<&[u8]>) -> bool {
-        let Some(copied) = stored.and_then(Copied::decode) else { return false };
+        let Some(copied) = stored.and_then(CopyPosition::decode) else { return false };
         let newer = held
             .and_then(|held| held.first_chunk())
             .is_none_or(|&as_of| u64::from_be_bytes(as_of) < self.as_of);
@@ -270,14 +270,14 @@ impl Offer {
 
 /// One question of an edge: the names that one `MGET` reads, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct RedisQuestion {
     /// The copy the edge believes in.
     pub copy: u64,
     /// The position first: a value that is read later is at least as new.
     pub names: [Bytes; 2],
 }
 
-impl Question {
+impl RedisQuestion {
     /// About one key.
     #[must_use]
     pub fn new(shard: Shard, copy: u64, key: &[u8]) -> Self {
@@ -289,9 +289,9 @@ impl Question {
     }
 }
 
-/// What Redis told an edge about a key.
+/// The record of a key as Redis told it to an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct RedisReading {
     /// The history.
     pub epoch: Epoch,
     /// The seq at which the value was current.
@@ -300,18 +300,19 @@ pub struct Told {
     pub record: Option<Bytes>,
 }
 
-/// What the replies to a [`Question`] mean, in the order of its names; and the copy to believe in from now on.
+/// What the replies to a [`RedisQuestion`] mean, in the order of its names; and the copy to believe in from now on.
 #[must_use]
-pub fn told(question: &Question, replies: &[Option<Bytes>; 2]) -> (Option<u64>, Option<Told>) {
+pub fn told(question: &RedisQuestion, replies: &[Option<Bytes>; 2]) -> (Option<u64>, Option<RedisReading>) {
     let [mut position, mut value] = [&replies[0], &replies[1]];
     if off(Rule::RedisPositionFirst) {
         std::mem::swap(&mut position, &mut value);
     }
-    let Some(copied) = position.as_deref().and_then(Copied::decode) else { return (None, None) };
+    let Some(copied) = position.as_deref().and_then(CopyPosition::decode) else { return (None, None) };
     if copied.copy != question.copy {
         return (Some(copied.copy), None);
     }
-    let told = |as_of: Seq, record| Told { epoch: copied.at.epoch, as_of: as_of.max(copied.at.seq), record };
+    let told =
+        |as_of: Seq, record| RedisReading { epoch: copied.at.epoch, as_of: as_of.max(copied.at.seq), record };
     let told = match value {
         Some(bytes) => {
             bytes.first_chunk().map(|&as_of| told(u64::from_be_bytes(as_of), Some(bytes.slice(8..))))

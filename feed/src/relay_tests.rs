@@ -5,8 +5,8 @@ use super::*;
 const OLD: Epoch = Epoch { counter: 1, random: 7 };
 const NOW: Epoch = Epoch { counter: 2, random: 8 };
 
-fn copied(epoch: Epoch, seq: Seq, tag: u64) -> Copied {
-    Copied { at: Position { epoch, seq, tag }, copy: 0xc0 }
+fn copied(epoch: Epoch, seq: Seq, tag: u64) -> CopyPosition {
+    CopyPosition { at: Position { epoch, seq, tag }, copy: 0xc0 }
 }
 
 fn log(head: Seq, tag_at_applied: Option<u64>, oldest: Seq) -> LogView {
@@ -21,16 +21,16 @@ fn link(seq: Seq) -> Change {
 
 fn attached(relay: &mut Relay, seq: Seq) {
     let stored = copied(NOW, seq, seq * 10).encode();
-    assert_eq!(relay.attach(Some(&stored), &log(100, Some(seq * 10), 1), 9), Attached::Follow);
+    assert_eq!(relay.attach(Some(&stored), &log(100, Some(seq * 10), 1), 9), RelayStep::Follow);
 }
 
 #[test]
 fn a_position_comes_back_and_other_bytes_are_none() {
     let position = copied(NOW, 70, 700);
     let bytes = position.encode();
-    assert_eq!(Copied::decode(&bytes), Some(position));
-    assert_eq!(Copied::decode(&bytes[1..]), None);
-    assert_eq!(Copied::decode(&copied(NOW, 1 << 48, 0).encode()), None, "no log is as long");
+    assert_eq!(CopyPosition::decode(&bytes), Some(position));
+    assert_eq!(CopyPosition::decode(&bytes[1..]), None);
+    assert_eq!(CopyPosition::decode(&copied(NOW, 1 << 48, 0).encode()), None, "no log is as long");
     assert!(
         copied(NOW, 256, 0).encode() > copied(NOW, 255, u64::MAX).encode(),
         "their order is that of strings"
@@ -58,14 +58,14 @@ fn a_shard_is_a_keys_for_ever() {
 
 #[test]
 fn where_redis_stands_decides_how_it_goes_on() {
-    let check = |stored: Option<Copied>, log: LogView, want: &str| {
+    let check = |stored: Option<CopyPosition>, log: LogView, want: &str| {
         let bytes = stored.map(|stored| stored.encode());
         let got = match Relay::new(Shard::ONE).attach(bytes.as_deref(), &log, 9) {
-            Attached::Follow => "follow",
-            Attached::Replaced => "replaced",
-            Attached::Behind => "behind",
-            Attached::StartOver(script) => {
-                assert_eq!((script.expected, script.new), (bytes, Copied { at: log.head, copy: 9 }));
+            RelayStep::Follow => "follow",
+            RelayStep::Replaced => "replaced",
+            RelayStep::Behind => "behind",
+            RelayStep::StartOver(script) => {
+                assert_eq!((script.expected, script.new), (bytes, CopyPosition { at: log.head, copy: 9 }));
                 assert!(script.puts.is_empty());
                 "start over"
             }
@@ -81,7 +81,7 @@ fn where_redis_stands_decides_how_it_goes_on() {
     check(Some(copied(OLD, 40, 400)), log(100, Some(400), 1), "start over");
     check(Some(copied(Epoch { counter: 3, random: 1 }, 4, 4)), log(100, Some(4), 1), "behind");
     let strange = Relay::new(Shard::ONE).attach(Some(b"what"), &log(100, Some(0), 1), 9);
-    assert!(matches!(strange, Attached::StartOver(script) if script.expected.as_deref() == Some(b"what")));
+    assert!(matches!(strange, RelayStep::StartOver(script) if script.expected.as_deref() == Some(b"what")));
 }
 
 #[test]
@@ -94,15 +94,16 @@ fn changes_move_with_the_position() {
     let end = Position { epoch: NOW, seq: 72, tag: 720 };
     let script = relay.carry(end, &[link(71), purge]).unwrap();
     let name = value_key(Shard::ONE, 0xc0, b"\0\0\0\0k");
-    let want = [Put { name: name.clone(), value: Some(value(71, b"r71")) }, Put { name, value: None }];
-    assert_eq!((&script.puts[..], script.new), (&want[..], Copied { at: end, copy: 0xc0 }));
+    let want =
+        [ValueWrite { name: name.clone(), value: Some(value(71, b"r71")) }, ValueWrite { name, value: None }];
+    assert_eq!((&script.puts[..], script.new), (&want[..], CopyPosition { at: end, copy: 0xc0 }));
     assert!(script.may_run(Some(&copied(NOW, 70, 700).encode())));
     assert!(!script.may_run(Some(&copied(NOW, 71, 710).encode())) && !script.may_run(None));
     assert!(Script { expected: None, ..script.clone() }.may_run(Some(b"")), "as good as none");
-    relay.ran(&script, Ran::Moved);
+    relay.ran(&script, ScriptOutcome::Moved);
     assert_eq!(relay.at(), Some(script.new));
     assert_eq!(relay.carry(end, &[]), None, "there already");
-    relay.ran(&script, Ran::Unknown);
+    relay.ran(&script, ScriptOutcome::Unknown);
     assert_eq!(relay.at(), None, "looks again");
 }
 
@@ -129,22 +130,22 @@ fn an_offer_is_taken_only_when_it_knows_more() {
     assert!(offer(71).may_run(Some(&stored), Some(&value(70, b"r"))));
     assert!(!offer(71).may_run(Some(&stored), Some(&value(71, b"r"))), "what is there knows as much");
     assert!(!offer(71).may_run(None, None));
-    assert!(!offer(71).may_run(Some(&Copied { copy: 1, ..at }.encode()), None), "another copy");
+    assert!(!offer(71).may_run(Some(&CopyPosition { copy: 1, ..at }.encode()), None), "another copy");
     assert!(!offer(71).may_run(Some(&copied(OLD, 70, 700).encode()), None), "another history");
 }
 
 #[test]
 fn what_an_edge_makes_of_the_replies() {
-    let question = Question::new(Shard::ONE, 0xc0, b"\0\0\0\0k");
+    let question = RedisQuestion::new(Shard::ONE, 0xc0, b"\0\0\0\0k");
     assert_eq!(question.names[0], position_key(Shard::ONE));
     let at = Some(copied(NOW, 70, 700).encode());
     let ask = |position: &Option<Bytes>, value: Option<Bytes>| told(&question, &[position.clone(), value]);
-    let says = |as_of| Some(Told { epoch: NOW, as_of, record: Some("r".into()) });
+    let says = |as_of| Some(RedisReading { epoch: NOW, as_of, record: Some("r".into()) });
     assert_eq!(ask(&at, Some(value(60, b"r"))), (Some(0xc0), says(70)));
     assert_eq!(ask(&at, Some(value(80, b"r"))), (Some(0xc0), says(80)), "filled in ahead of the position");
     assert_eq!(ask(&at, None), (Some(0xc0), None), "nil is unknown");
     assert_eq!(ask(&at, Some("short".into())), (Some(0xc0), None));
     assert_eq!(ask(&None, Some(value(60, b"r"))), (None, None));
-    let moved = Some(Copied { copy: 1, ..copied(NOW, 70, 700) }.encode());
+    let moved = Some(CopyPosition { copy: 1, ..copied(NOW, 70, 700) }.encode());
     assert_eq!(ask(&moved, Some(value(60, b"r"))), (Some(1), None), "another copy: ask again under its name");
 }

@@ -17,9 +17,9 @@ pub struct Session {
     pages_acked: u64,
 }
 
-/// What the stream wants to send.
+/// The message that the stream wants to send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextMessage {
     /// Nothing until the log grows or an acknowledgement arrives.
     Nothing,
     /// The changes behind `after`, as many as make a batch.
@@ -45,13 +45,13 @@ impl Session {
     }
 
     /// What to send, given the head of the log. Changes go before pages: freshness is worth more than filling.
-    pub fn next(&self, head: Seq) -> Next {
+    pub fn next(&self, head: Seq) -> NextMessage {
         if head > self.sent && self.sent - self.acked < WINDOW_CHANGES {
-            Next::Changes { after: self.sent }
+            NextMessage::Changes { after: self.sent }
         } else if self.walking && self.pages_sent - self.pages_acked < WINDOW_PAGES {
-            Next::Page { number: self.pages_sent + 1 }
+            NextMessage::Page { number: self.pages_sent + 1 }
         } else {
-            Next::Nothing
+            NextMessage::Nothing
         }
     }
 
@@ -92,33 +92,33 @@ mod tests {
     #[test]
     fn changes_before_pages_and_both_within_their_windows() {
         let mut session = Session::new(10, true);
-        assert_eq!(session.next(10), Next::Page { number: 1 });
-        assert_eq!(session.next(11), Next::Changes { after: 10 });
+        assert_eq!(session.next(10), NextMessage::Page { number: 1 });
+        assert_eq!(session.next(11), NextMessage::Changes { after: 10 });
         session.sent_changes(11);
         for number in 1..=WINDOW_PAGES {
-            assert_eq!(session.next(11), Next::Page { number });
+            assert_eq!(session.next(11), NextMessage::Page { number });
             session.sent_page(false);
         }
-        assert_eq!(session.next(11), Next::Nothing);
+        assert_eq!(session.next(11), NextMessage::Nothing);
         assert_eq!(
             session.next(12),
-            Next::Changes { after: 11 },
+            NextMessage::Changes { after: 11 },
             "a full page window does not hold changes up"
         );
         session.acked(11, 1).unwrap();
-        assert_eq!(session.next(11), Next::Page { number: WINDOW_PAGES + 1 });
+        assert_eq!(session.next(11), NextMessage::Page { number: WINDOW_PAGES + 1 });
         session.sent_page(true);
         session.acked(11, WINDOW_PAGES + 1).unwrap();
-        assert_eq!(session.next(11), Next::Nothing);
+        assert_eq!(session.next(11), NextMessage::Nothing);
     }
 
     #[test]
     fn a_slow_edge_is_not_sent_more() {
         let mut session = Session::new(0, false);
         session.sent_changes(WINDOW_CHANGES);
-        assert_eq!(session.next(u64::MAX), Next::Nothing);
+        assert_eq!(session.next(u64::MAX), NextMessage::Nothing);
         session.acked(1, 0).unwrap();
-        assert_eq!(session.next(u64::MAX), Next::Changes { after: WINDOW_CHANGES });
+        assert_eq!(session.next(u64::MAX), NextMessage::Changes { after: WINDOW_CHANGES });
     }
 
     #[test]

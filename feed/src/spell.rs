@@ -16,7 +16,7 @@ const REASONS: usize = 8;
 /// One kind of trouble of one thing. Times are milliseconds of any clock that does not go back.
 #[derive(Debug, Default)]
 pub struct Spell {
-    now: Option<Current>,
+    now: Option<OpenSpell>,
     /// Milliseconds of telling that were used up, until when they count.
     spent: u64,
     spent_at: u64,
@@ -24,7 +24,7 @@ pub struct Spell {
 }
 
 #[derive(Debug)]
-struct Current {
+struct OpenSpell {
     since: u64,
     times: u64,
     reasons: Vec<&'static str>,
@@ -33,18 +33,18 @@ struct Current {
     pause: u64,
 }
 
-/// Something to tell: a trouble began, goes on, or has another reason.
+/// A line to log: a trouble began, goes on, or has another reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tell {
+pub struct TroubleReport {
     /// Milliseconds since it began.
     pub lasts_ms: u64,
     /// Times that it was met since it was last told.
     pub untold: u64,
 }
 
-/// Something to tell: a trouble that was told is over.
+/// A line to log: a trouble that was told is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over {
+pub struct RecoveryReport {
     /// Milliseconds that it lasted.
     pub lasted_ms: u64,
     /// Times that it was met.
@@ -53,9 +53,9 @@ pub struct Over {
 
 impl Spell {
     /// It is met, for this reason.
-    pub fn met(&mut self, now: u64, reason: &'static str) -> Option<Tell> {
+    pub fn met(&mut self, now: u64, reason: &'static str) -> Option<TroubleReport> {
         let may = self.may_tell(now);
-        let current = self.now.get_or_insert_with(|| Current {
+        let current = self.now.get_or_insert_with(|| OpenSpell {
             since: now,
             times: 0,
             reasons: Vec::new(),
@@ -80,16 +80,18 @@ impl Spell {
             current.again_at = Some(at.max(now) + current.pause);
         }
         current.again_at.get_or_insert(now + current.pause);
-        let tell = Tell { lasts_ms: now.saturating_sub(current.since), untold: self.untold };
+        let tell = TroubleReport { lasts_ms: now.saturating_sub(current.since), untold: self.untold };
         self.spend(now);
         self.untold = 0;
         Some(tell)
     }
 
     /// It is not there (any more).
-    pub fn over(&mut self, now: u64) -> Option<Over> {
+    pub fn over(&mut self, now: u64) -> Option<RecoveryReport> {
         let ended = self.now.take()?;
-        ended.again_at.map(|_| Over { lasted_ms: now.saturating_sub(ended.since), times: ended.times })
+        ended
+            .again_at
+            .map(|_| RecoveryReport { lasted_ms: now.saturating_sub(ended.since), times: ended.times })
     }
 
     /// Whether it is there.
@@ -117,13 +119,13 @@ pub struct Trouble {
 
 impl Trouble {
     /// See [`Spell::met`].
-    pub fn met(&self, now: u64, reason: &'static str) -> Option<Tell> {
+    pub fn met(&self, now: u64, reason: &'static str) -> Option<TroubleReport> {
         self.lasts.store(true, Ordering::Relaxed);
         self.spell.lock().unwrap_or_else(PoisonError::into_inner).met(now, reason)
     }
 
     /// See [`Spell::over`].
-    pub fn over(&self, now: u64) -> Option<Over> {
+    pub fn over(&self, now: u64) -> Option<RecoveryReport> {
         if !self.lasts.load(Ordering::Relaxed) {
             return None;
         }
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(times, [0, 10, 30, 70, 150, 310, 630, 1_270, 2_550, 5_110, 8_710]);
         assert_eq!(told[1], (10_000, 99), "what was not told is counted");
         assert!(spell.lasts());
-        assert_eq!(spell.over(10_000_000), Some(Over { lasted_ms: 10_000_000, times: 100_000 }));
+        assert_eq!(spell.over(10_000_000), Some(RecoveryReport { lasted_ms: 10_000_000, times: 100_000 }));
         assert_eq!((spell.over(10_000_001), spell.lasts()), (None, false));
         assert!(spell.met(10_000_100, "refused").is_some(), "another one is told at once");
     }

@@ -6,7 +6,7 @@ pub mod record;
 pub mod redis;
 pub mod snapshot;
 
-use link::{Answer, Ask, LinkRef, redirect};
+use link::{LinkRef, Resolution, VisitorRequest, redirect};
 
 /// What nobody may be redirected to, whatever a record says.
 const NEVER: [&str; 5] = ["javascript:", "data:", "vbscript:", "file:", "blob:"];
@@ -15,7 +15,7 @@ const NEVER: [&str; 5] = ["javascript:", "data:", "vbscript:", "file:", "blob:"]
 fn leads_somewhere_safe(link: &LinkRef<'_>) {
     for now in [i64::MIN, 0, 1_700_000_000_000, i64::MAX] {
         for query in [None, Some(&b""[..]), Some(b"a=b&x#?"), Some(b"\xc3\xbc=\xff&&")] {
-            let Answer::To(to) = redirect(link, Ask { query }, now) else { continue };
+            let Resolution::To(to) = redirect(link, VisitorRequest { query }, now) else { continue };
             let mut location = Vec::new();
             to.write_location(&mut location);
             assert!(location.iter().all(|byte| (0x21..=0x7e).contains(byte)), "{}", location.escape_ascii());

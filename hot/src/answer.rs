@@ -1,16 +1,19 @@
 //! The whole hot path on one screen: request bytes in, response bytes out.
 
-use crate::head::{Head, Method, Parsed, parse};
+use crate::head::{Head, HeadParse, Method, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
-use crate::response::{self, Debug, Extra, Stamp};
-use crate::set::Seen;
-use crate::{Absence, Counts, Found, Freshness, Held, Lead, Outcome, Place, Set, Site, Tier, Told, View};
+use crate::response::{self, DebugFields, ResponseOptions, Stamp};
+use crate::set::SlotView;
+use crate::{
+    Absence, Counts, DomainTarget, EntryState, Freshness, HostMatch, Lookup, Outcome, Set, Site, Tier,
+    TierReading, View,
+};
 use link::rule::{Rule, off};
-use link::{Answer, Ask, Code, Key, Position, Seq, Visit, is_reserved, redirect};
+use link::{Code, Key, Position, Resolution, Seq, Visit, VisitorRequest, is_reserved, redirect};
 
-/// What the answers of one turn have in common.
-pub struct Turn<'a> {
+/// What every answer of one turn of a connection needs: the set, the clocks, the domains and the counts.
+pub struct AnswerContext<'a> {
     /// Where links are.
     pub set: &'a Set,
     /// Unix milliseconds.
@@ -63,7 +66,7 @@ pub struct Miss {
     /// The table in which the request's host was looked for, if it names one: a later one may say another domain of it.
     placed_in: Option<u64>,
     origin_only: bool,
-    reply: Reply,
+    reply: PendingReply,
 }
 
 impl Miss {
@@ -79,9 +82,9 @@ impl Miss {
     }
 }
 
-/// How to answer a request once its link is known.
+/// A reply that waits for its link: what of the request it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub struct PendingReply {
     /// The path that was asked for, where that is another than the code that is looked up.
     path: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
@@ -97,7 +100,7 @@ pub fn answer(
     conversation: &mut Conversation,
     input: &[u8],
     out: &mut Vec<u8>,
-    turn: &mut Turn<'_>,
+    turn: &mut AnswerContext<'_>,
 ) -> (usize, Step) {
     let mut taken = 0;
     // Before any look-up of this turn: see `Set::freshness`.
@@ -106,8 +109,8 @@ pub fn answer(
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
         let parsed = parse(&input[taken..]);
-        let Parsed::Head(head, length) = &parsed else {
-            let Parsed::Refused(refusal) = parsed else { return (taken, Step::Wait) };
+        let HeadParse::Head(head, length) = &parsed else {
+            let HeadParse::Refused(refusal) = parsed else { return (taken, Step::Wait) };
             turn.counts.add(Outcome::Refused);
             response::write_refusal(out, refusal, turn.stamp);
             return (input.len(), Step::Close { linger: true });
@@ -136,7 +139,7 @@ pub fn answer(
 #[cold]
 #[inline(never)]
 fn is_last(rest: &[u8]) -> bool {
-    matches!(parse(rest), Parsed::Incomplete)
+    matches!(parse(rest), HeadParse::Incomplete)
 }
 
 /// A request, and whose it is.
@@ -157,13 +160,13 @@ fn answer_one(
     last: bool,
     freshness: Freshness,
     out: &mut Vec<u8>,
-    turn: &mut Turn<'_>,
+    turn: &mut AnswerContext<'_>,
 ) -> Option<Box<Miss>> {
     let (set, stamp, domains) = (turn.set, turn.stamp, &*turn.domains);
     let (site, by_host) = match domains.place(head.host) {
-        Place::Claimed(site) | Place::Unclaimed(site) => (site, true),
-        Place::Hostless(site) => (site, false),
-        Place::Misdirected => {
+        HostMatch::Claimed(site) | HostMatch::Unclaimed(site) => (site, true),
+        HostMatch::Hostless(site) => (site, false),
+        HostMatch::Misdirected => {
             response::write_misdirected(out, stamp, &extra(head, last));
             turn.counts.add(Outcome::Refused);
             return None;
@@ -205,10 +208,10 @@ fn answer_one(
 }
 
 /// What any answer to it carries. `last`: the connection ends with it, whether the client said so or not.
-fn extra<'a>(head: &Head<'a>, last: bool) -> Extra<'a> {
+fn extra<'a>(head: &Head<'a>, last: bool) -> ResponseOptions<'a> {
     let (head_only, close) = (head.method == Method::Head, last || head.close);
     let sends = head.method == Method::Send;
-    Extra { head_only, close, sends, request_id: head.request_id, debug: None }
+    ResponseOptions { head_only, close, sends, request_id: head.request_id, debug: None }
 }
 
 /// The key of a code in this domain.
@@ -226,7 +229,7 @@ impl Request<'_> {
     }
 
     /// Whether the domain of this request is known at a seq.
-    fn sure(&self, turn: &Turn<'_>, seq: Seq) -> bool {
+    fn sure(&self, turn: &AnswerContext<'_>, seq: Seq) -> bool {
         !self.by_host || is_sure(turn.domains, turn.set, seq)
     }
 
@@ -234,10 +237,10 @@ impl Request<'_> {
     #[inline(never)]
     fn answer(
         self,
-        seen: Seen<'_>,
+        seen: SlotView<'_>,
         freshness: Freshness,
         out: &mut Vec<u8>,
-        turn: &Turn<'_>,
+        turn: &AnswerContext<'_>,
     ) -> Option<Outcome> {
         let (set, held, mut extra) = (turn.set, &seen.held(turn.set), extra(self.head, self.last));
         let token = self.token(set);
@@ -247,13 +250,18 @@ impl Request<'_> {
         if self.head.debug && turn.debug {
             extra.debug = Some(described(judgement, held, freshness, set));
         }
-        let page =
-            Page { site: self.site, visit: self.visit(), now: turn.now, stamp: turn.stamp, extra: &extra };
+        let page = RedirectContext {
+            site: self.site,
+            visit: self.visit(),
+            now: turn.now,
+            stamp: turn.stamp,
+            extra: &extra,
+        };
         (judgement != Judgement::Ask).then(|| page.write(held.found, judgement == Judgement::Stale, out))
     }
 
     #[cold]
-    fn miss(self, code: &[u8], turn: &Turn<'_>) -> Option<Box<Miss>> {
+    fn miss(self, code: &[u8], turn: &AnswerContext<'_>) -> Option<Box<Miss>> {
         let token = self.token(turn.set);
         let origin_only = match token {
             Token::Own(seq) => !self.sure(turn, seq),
@@ -261,9 +269,9 @@ impl Request<'_> {
             Token::None | Token::Unreadable => false,
         };
         let placed_in = self.by_host.then(|| turn.domains.changes());
-        let reply = Reply {
+        let reply = PendingReply {
             path: (code != self.head.path).then(|| self.head.path.to_vec()),
-            ..Reply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug)
+            ..PendingReply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug)
         };
         let key = key(self.site, code)?;
         Some(Box::new(Miss { key, token, placed_in, origin_only, reply }))
@@ -278,7 +286,7 @@ impl Request<'_> {
         self,
         freshness: Freshness,
         out: &mut Vec<u8>,
-        turn: &Turn<'_>,
+        turn: &AnswerContext<'_>,
     ) -> Result<Outcome, Option<Box<Miss>>> {
         let mut buffer = [0; Code::MAX_LEN];
         match code_of(self.head, self.site, &mut buffer) {
@@ -292,9 +300,9 @@ impl Request<'_> {
 
     /// Domains that cannot be read, other methods, `/`, paths that the edge answers itself, and paths that cannot be
     /// codes.
-    fn answer_without_link(self, out: &mut Vec<u8>, turn: &Turn<'_>) -> Outcome {
+    fn answer_without_link(self, out: &mut Vec<u8>, turn: &AnswerContext<'_>) -> Outcome {
         let (head, extra, stamp) = (self.head, &extra(self.head, self.last), turn.stamp);
-        let page = Page { site: self.site, visit: self.visit(), now: turn.now, stamp, extra };
+        let page = RedirectContext { site: self.site, visit: self.visit(), now: turn.now, stamp, extra };
         match head.method {
             _ if self.site.unreadable => page.write_unavailable(out),
             Method::Options => {
@@ -327,7 +335,7 @@ impl Request<'_> {
     }
 
     /// R11 for what the domain alone decides: whether the client may have seen a later state of it than is known here.
-    fn is_behind(self, turn: &Turn<'_>) -> bool {
+    fn is_behind(self, turn: &AnswerContext<'_>) -> bool {
         match self.token(turn.set) {
             Token::None | Token::Unreadable => false,
             Token::Own(seq) => !is_sure(turn.domains, turn.set, seq),
@@ -338,7 +346,8 @@ impl Request<'_> {
 
 /// The key that a request is looked up by; `None` for one that is not looked up.
 pub fn key_of(head: &Head<'_>, domains: &View) -> Option<Key> {
-    let (Place::Claimed(site) | Place::Hostless(site) | Place::Unclaimed(site)) = domains.place(head.host)
+    let (HostMatch::Claimed(site) | HostMatch::Hostless(site) | HostMatch::Unclaimed(site)) =
+        domains.place(head.host)
     else {
         return None;
     };
@@ -389,7 +398,7 @@ impl Token {
     }
 
     /// `sure`: whether the domain of the request is known at a seq.
-    fn allows(self, held: &Held<'_>, set: &Set, sure: impl Fn(Seq) -> bool) -> bool {
+    fn allows(self, held: &Lookup<'_>, set: &Set, sure: impl Fn(Seq) -> bool) -> bool {
         match self {
             Self::None => true,
             // What is unconfirmed may be of another history, and the stream need not have kept it up.
@@ -400,10 +409,10 @@ impl Token {
 }
 
 #[cold]
-fn described(judgement: Judgement, held: &Held<'_>, freshness: Freshness, set: &Set) -> Debug {
+fn described(judgement: Judgement, held: &Lookup<'_>, freshness: Freshness, set: &Set) -> DebugFields {
     let tier = if judgement == Judgement::Fresh { Tier::Hot } else { Tier::Stale };
     let revision = set.epoch().filter(|_| held.version > 0).map(|epoch| (epoch, held.version));
-    Debug { tier, revision, staleness_ms: freshness.stale_ms() }
+    DebugFields { tier, revision, staleness_ms: freshness.stale_ms() }
 }
 
 /// The code that this one stands for in a domain that rewrites them.
@@ -412,35 +421,37 @@ fn rewritten<'a>(site: &Site, buffer: &'a mut [u8; Code::MAX_LEN], code: &'a [u8
     site.code(code, buffer).unwrap_or(code)
 }
 
-/// What an answer from a link is written with.
-struct Page<'a> {
+/// What a link's answer is written with, besides the link.
+struct RedirectContext<'a> {
     site: &'a Site,
     visit: Visit<'a>,
     now: i64,
     stamp: &'a Stamp,
-    extra: &'a Extra<'a>,
+    extra: &'a ResponseOptions<'a>,
 }
 
-impl Page<'_> {
-    fn write(&self, found: Found<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
+impl RedirectContext<'_> {
+    fn write(&self, found: EntryState<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
         let answer = match found {
-            Found::Live(link) => redirect(&link, Ask { query: self.visit.query }, self.now),
-            Found::Deleted => Answer::Gone,
-            Found::Absent(Absence::Certain) => Answer::NotYet,
-            Found::Quarantined | Found::Absent(Absence::Unknown) => return self.write_unavailable(out),
+            EntryState::Live(link) => redirect(&link, VisitorRequest { query: self.visit.query }, self.now),
+            EntryState::Deleted => Resolution::Gone,
+            EntryState::Absent(Absence::Certain) => Resolution::NotYet,
+            EntryState::Quarantined | EntryState::Absent(Absence::Unknown) => {
+                return self.write_unavailable(out);
+            }
         };
         match answer {
-            Answer::To(to) if self.extra.sends && !to.status.keeps_method() => {
+            Resolution::To(to) if self.extra.sends && !to.status.keeps_method() => {
                 response::write_method_not_allowed(out, self.stamp, self.extra);
                 Outcome::Method
             }
-            Answer::To(to) => {
+            Resolution::To(to) => {
                 response::write_redirect(out, &to, self.stamp, self.extra);
                 Outcome::Redirect
             }
-            Answer::Gone => self.write_gone(out),
-            Answer::Expired(own) => self.write_expired(own, stale, out),
-            Answer::NotYet => self.write_not_found(stale, out),
+            Resolution::Gone => self.write_gone(out),
+            Resolution::Expired(own) => self.write_expired(own, stale, out),
+            Resolution::NotYet => self.write_not_found(stale, out),
         }
     }
 
@@ -473,7 +484,7 @@ impl Page<'_> {
         Outcome::NotFound
     }
 
-    fn write_lead(&self, lead: &Lead, stale: bool, out: &mut Vec<u8>) {
+    fn write_lead(&self, lead: &DomainTarget, stale: bool, out: &mut Vec<u8>) {
         response::write_lead(out, |out| lead.write(self.visit, out), stale, self.stamp, self.extra);
     }
 
@@ -484,20 +495,20 @@ impl Page<'_> {
     }
 }
 
-/// What a miss came to, as far as others were asked.
+/// The answer of the sources that were asked for a missing key.
 #[derive(Clone, Copy, Debug)]
-pub enum Asked<'a> {
+pub enum MissAnswer<'a> {
     /// This source answered, and the set took it or knows the same: it was current when it was asked for.
-    Told(Source, &'a Told<'a>),
+    Told(Source, &'a TierReading<'a>),
     /// Nobody answered in time. What memory holds may still be better than nothing.
     Nobody,
 }
 
 /// Answers a miss.
-pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<'_>) -> Step {
+pub fn finish(miss: &Miss, asked: MissAnswer<'_>, out: &mut Vec<u8>, turn: &mut AnswerContext<'_>) -> Step {
     let reply = &miss.reply;
     let freshness = turn.set.freshness(turn.boot_ms);
-    let mut extra = Extra {
+    let mut extra = ResponseOptions {
         head_only: reply.head_only,
         close: reply.close,
         sends: reply.sends,
@@ -509,35 +520,35 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
     let (now, stamp, set) = (turn.now, turn.stamp, turn.set);
     let sure = |seq| is_still(miss, turn.domains, || is_sure(turn.domains, set, seq));
     let known = match asked {
-        Asked::Told(_, told) => match miss.token {
+        MissAnswer::Told(_, told) => match miss.token {
             Token::Own(seq) => sure(seq),
             Token::Foreign => sure(told.as_of),
             // What a blind edge does not know of links it asks for; of domains it cannot.
             Token::None | Token::Unreadable => !freshness.is_blind() || sure(told.as_of),
         },
-        Asked::Nobody => true,
+        MissAnswer::Nobody => true,
     };
     turn.domains.refresh();
     let site = turn.domains.site(miss.key.domain());
     // Whether the host still belongs to this domain is not known now: no better than if nobody had been asked, and what
     // memory holds is shown as what may be old.
     let (asked, freshness) =
-        if known { (asked, freshness) } else { (Asked::Nobody, freshness.at_best_blind()) };
+        if known { (asked, freshness) } else { (MissAnswer::Nobody, freshness.at_best_blind()) };
     let outcome = match asked {
-        Asked::Told(source, _) if site.unreadable => {
+        MissAnswer::Told(source, _) if site.unreadable => {
             turn.counts.tier = source.tier();
-            Page { site, visit, now, stamp, extra: &extra }.write_unavailable(out)
+            RedirectContext { site, visit, now, stamp, extra: &extra }.write_unavailable(out)
         }
-        Asked::Told(source, told) => {
+        MissAnswer::Told(source, told) => {
             turn.counts.tier = source.tier();
-            let found = told.value.map_or(Found::Absent(Absence::Certain), |value| value.found());
+            let found = told.value.map_or(EntryState::Absent(Absence::Certain), |value| value.found());
             let revision = told.value.map(|_| (told.epoch, told.version));
             extra.debug =
-                reply.debug.then_some(Debug { tier: source.tier(), revision, staleness_ms: Some(0) });
-            Page { site, visit, now, stamp, extra: &extra }.write(found, false, out)
+                reply.debug.then_some(DebugFields { tier: source.tier(), revision, staleness_ms: Some(0) });
+            RedirectContext { site, visit, now, stamp, extra: &extra }.write(found, false, out)
         }
         // The set may know by now what it did not when it was asked.
-        Asked::Nobody => {
+        MissAnswer::Nobody => {
             let policy = site.policy(turn.policy);
             let sure = |seq| is_still(miss, turn.domains, || is_sure(turn.domains, set, seq));
             let (outcome, tier) = set.look_up(miss.key.as_bytes(), |held| {
@@ -549,8 +560,8 @@ pub fn finish(miss: &Miss, asked: Asked<'_>, out: &mut Vec<u8>, turn: &mut Turn<
                     Judgement::Ask => Tier::Origin,
                 };
                 extra.debug =
-                    reply.debug.then(|| Debug { tier, ..described(judgement, &held, freshness, set) });
-                let page = Page { site, visit, now, stamp, extra: &extra };
+                    reply.debug.then(|| DebugFields { tier, ..described(judgement, &held, freshness, set) });
+                let page = RedirectContext { site, visit, now, stamp, extra: &extra };
                 let outcome = match judgement {
                     Judgement::Ask => page.write_unavailable(out),
                     _ => page.write(held.found, judgement == Judgement::Stale, out),
@@ -573,18 +584,18 @@ fn is_still(miss: &Miss, domains: &View, sure: impl FnOnce() -> bool) -> bool {
 }
 
 /// The answer to a head that did not arrive in time.
-pub fn time_out(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
+pub fn time_out(out: &mut Vec<u8>, turn: &mut AnswerContext<'_>) {
     turn.counts.add(Outcome::TimedOut);
     response::write_timeout(out, turn.stamp);
 }
 
 /// The answer to a request without TLS, where there is nothing else.
-pub fn refuse_plain(out: &mut Vec<u8>, turn: &mut Turn<'_>) {
+pub fn refuse_plain(out: &mut Vec<u8>, turn: &mut AnswerContext<'_>) {
     turn.counts.add(Outcome::Refused);
     response::write_tls_only(out, turn.stamp);
 }
 
-impl Reply {
+impl PendingReply {
     fn to(head: &Head<'_>, close: bool, debug: bool) -> Self {
         Self {
             path: None,

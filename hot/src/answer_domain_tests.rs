@@ -1,9 +1,10 @@
 //! Requests of several domains against one set: whose code it is, and what its domain says of the answer.
 
 use super::*;
-use crate::{DomainEntry, Domains, Rules, Stored};
+use crate::{DomainEntry, Domains, ReadableRules, StoredValue};
 use link::{
-    Class, Domain, DomainId, DomainRules, Endings, Epoch, File, Files, Link, LinkParts, Status, Target, Terms,
+    Class, Domain, DomainId, DomainRules, Endings, Epoch, File, Files, Link, LinkParts, LinkTerms, Status,
+    Target,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ const A: DomainId = DomainId(7);
 fn entry(id: DomainId, seq: Seq, name: &str, change: impl FnOnce(&mut DomainRules)) -> DomainEntry {
     let mut rules = DomainRules { name: Domain::new(name).unwrap(), ..DomainRules::default() };
     change(&mut rules);
-    DomainEntry { id, as_of: seq, version: seq, told: Rules::All(rules), record: Arc::default() }
+    DomainEntry { id, as_of: seq, version: seq, told: ReadableRules::All(rules), record: Arc::default() }
 }
 
-fn to(target: &str) -> Stored {
-    Stored::Live(Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap())
+fn to(target: &str) -> StoredValue {
+    StoredValue::Live(Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap())
 }
 
 fn key(id: DomainId, code: &str) -> Vec<u8> {
@@ -45,11 +46,15 @@ impl Edge {
         Self { set, domains }
     }
 
-    fn turn<R>(&self, view: &mut View, then: impl FnOnce(&mut Turn<'_>, &mut Vec<u8>) -> R) -> (R, String) {
+    fn turn<R>(
+        &self,
+        view: &mut View,
+        then: impl FnOnce(&mut AnswerContext<'_>, &mut Vec<u8>) -> R,
+    ) -> (R, String) {
         let stamp = Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT");
         let (mut counts, mut out) = (Counts::default(), Vec::new());
         let done = then(
-            &mut Turn {
+            &mut AnswerContext {
                 set: &self.set,
                 domains: view,
                 now: 0,
@@ -77,7 +82,7 @@ impl Edge {
         let mut view = self.view();
         match self.step(&mut view, request) {
             (Step::Miss(miss), _) => {
-                self.turn(&mut view, |turn, out| finish(&miss, Asked::Nobody, out, turn)).1
+                self.turn(&mut view, |turn, out| finish(&miss, MissAnswer::Nobody, out, turn)).1
             }
             (_, answer) => answer,
         }
@@ -106,13 +111,13 @@ fn target(text: &str) -> Option<Target> {
 }
 
 /// A link that has expired, and where it leads since then.
-fn expired(own: Option<&str>, status: Status) -> Stored {
-    let terms = Terms { status, max_age: Some(60), expire: Some(-1), ..Terms::default() };
+fn expired(own: Option<&str>, status: Status) -> StoredValue {
+    let terms = LinkTerms { status, max_age: Some(60), expire: Some(-1), ..LinkTerms::default() };
     let parts = LinkParts {
         expired_target: own.and_then(target),
         ..LinkParts::on(terms, target("https://x.example/").unwrap())
     };
-    Stored::Live(Link::new(parts).unwrap())
+    StoredValue::Live(Link::new(parts).unwrap())
 }
 
 fn status(answer: &str) -> &str {
@@ -189,8 +194,8 @@ fn where_visitors_are_led_instead_of_a_404() {
         rules.not_found = Some(Target::stored(b"https://home.example/?from=a").unwrap());
     };
     let edge = Edge::new(lead);
-    edge.set.apply(&key(A, "gone"), 4, Some(&Stored::Deleted));
-    edge.set.apply(&key(A, "bad"), 5, Some(&Stored::Quarantined));
+    edge.set.apply(&key(A, "gone"), 4, Some(&StoredValue::Deleted));
+    edge.set.apply(&key(A, "bad"), 5, Some(&StoredValue::Quarantined));
     for path in ["y", "", "a%20b", "y?x=1"] {
         let answer = edge.get("a.example", path);
         assert_eq!(location(&answer), Some("https://home.example/?from=a"), "{path}");
@@ -223,7 +228,7 @@ fn a_domain_has_files_of_its_own() {
         let request = format!("{request} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let stamp = Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT");
         let (mut counts, mut out) = (Counts::default(), Vec::new());
-        let turn = &mut Turn {
+        let turn = &mut AnswerContext {
             set: &edge.set,
             domains: &mut edge.view(),
             now: 0,
@@ -284,9 +289,9 @@ fn a_token_asks_whether_the_domain_is_still_there() {
     let request = "GET /x HTTP/1.1\r\nHost: a.example\r\nX-Linkr-Min-Revision: 1-00000007-5\r\n\r\n";
     let (Step::Miss(miss), _) = edge.step(&mut view, request) else { panic!("it is behind") };
     assert!(miss.needs_origin() && miss.key.domain() == A);
-    let told = Told { epoch: EPOCH, as_of: 5, version: 0, value: None };
+    let told = TierReading { epoch: EPOCH, as_of: 5, version: 0, value: None };
     let finish_with = |view: &mut View| {
-        let asked = Asked::Told(Source::Origin, &told);
+        let asked = MissAnswer::Told(Source::Origin, &told);
         status(&edge.turn(view, |turn, out| finish(&miss, asked, out, turn)).1).to_owned()
     };
     edge.domains.told(5, 5);
@@ -359,7 +364,7 @@ fn an_expired_link_leads_where_it_or_its_domain_says() {
         ("plain", expired(None, Status::Found)),
         ("own", expired(Some("https://own.example/{path}"), Status::Found)),
         ("kept", expired(None, Status::PermanentRedirect)),
-        ("gone", Stored::Deleted),
+        ("gone", StoredValue::Deleted),
     ];
     let of_both = [A, DomainId::DEFAULT].into_iter().flat_map(|id| links.iter().map(move |link| (id, link)));
     for (seq, (id, (code, link))) in (4..).zip(of_both) {
@@ -407,9 +412,9 @@ fn a_code_is_found_behind_the_endings_that_its_domain_passes_over() {
         &key(A, "t"),
         4,
         Some(&{
-            let terms = Terms { status: Status::TemporaryRedirect, ..Terms::default() };
+            let terms = LinkTerms { status: Status::TemporaryRedirect, ..LinkTerms::default() };
             let parts = LinkParts::on(terms, target("https://t.example/").unwrap());
-            Stored::Live(Link::new(parts).unwrap())
+            StoredValue::Live(Link::new(parts).unwrap())
         }),
     );
     let kept = Edge::new(|_| ());
@@ -465,12 +470,12 @@ fn an_ending_is_not_asked_for_and_not_forgotten() {
         let request = format!("GET /{path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
         let (Step::Miss(miss), _) = edge.step(&mut view, &request) else { panic!("it is not known") };
         assert_eq!(miss.key.code(), b"new");
-        let told = Told { epoch: EPOCH, as_of: 5, version: 0, value: None };
-        let asked = Asked::Told(Source::Origin, &told);
+        let told = TierReading { epoch: EPOCH, as_of: 5, version: 0, value: None };
+        let asked = MissAnswer::Told(Source::Origin, &told);
         let (_, answer) = edge.turn(&mut view, |turn, out| finish(&miss, asked, out, turn));
         assert_eq!(location(&answer), Some(&*format!("https://lost.example/{code}?q=1")));
     }
-    let (Parsed::Head(head, _), view) =
+    let (HeadParse::Head(head, _), view) =
         (parse(b"GET /new/ HTTP/1.1\r\nHost: a.example\r\n\r\n"), edge.view())
     else {
         panic!("it is a request")
@@ -521,7 +526,7 @@ fn a_blind_edge_goes_by_the_class_of_the_domain() {
 #[test]
 fn a_domain_that_cannot_be_read_is_not_taken_for_another() {
     let edge = Edge::new(|_| ());
-    let name = Rules::Name(Domain::new("new.example").unwrap());
+    let name = ReadableRules::Name(Domain::new("new.example").unwrap());
     let unreadable =
         DomainEntry { id: DomainId(9), as_of: 4, version: 4, told: name, record: Arc::default() };
     edge.domains.apply(unreadable);
@@ -541,9 +546,9 @@ fn a_token_asks_for_the_domain_too() {
     let (Step::Miss(miss), _) = edge.step(&mut view, request) else { panic!("it is behind") };
     assert!(miss.needs_origin() && miss.token() == 5);
     let value = to("https://default.example/");
-    let told = Told { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
+    let told = TierReading { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
     let finish_with = |view: &mut View| {
-        let asked = Asked::Told(Source::Origin, &told);
+        let asked = MissAnswer::Told(Source::Origin, &told);
         status(&edge.turn(view, |turn, out| finish(&miss, asked, out, turn)).1).to_owned()
     };
     assert_eq!(finish_with(&mut view), "503", "it may be claimed by now");
@@ -568,8 +573,8 @@ fn a_domain_made_between_question_and_answer_fails_no_normal_link() {
     };
     edge.domains.apply(entry(DomainId(9), 6, "other.example", |_| ()));
     let value = to("https://default.example/");
-    let told = Told { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
-    let asked = Asked::Told(Source::Origin, &told);
+    let told = TierReading { epoch: EPOCH, as_of: 5, version: 2, value: Some(&value) };
+    let asked = MissAnswer::Told(Source::Origin, &told);
     let (_, answer) = edge.turn(&mut view, |turn, out| finish(&miss, asked, out, turn));
     assert!(status(&answer) == "302" && answer.contains("https://default.example/"), "{answer}");
 }
@@ -578,18 +583,18 @@ fn a_domain_made_between_question_and_answer_fails_no_normal_link() {
 #[test]
 fn what_origin_tells_a_blind_edge_may_be_of_a_domain_that_it_does_not_know() {
     let edge = Edge::new(|_| ());
-    let terms = Terms { class: Class::Strict, ..Terms::default() };
+    let terms = LinkTerms { class: Class::Strict, ..LinkTerms::default() };
     let strict = LinkParts::on(terms, Target::stored(b"https://default.example/").unwrap());
-    let strict = Stored::Live(Link::new(strict).unwrap());
+    let strict = StoredValue::Live(Link::new(strict).unwrap());
     edge.set.apply(&key(DomainId::DEFAULT, "s"), 4, Some(&strict));
     edge.set.freshen(NOW - 5_000);
     let mut view = edge.view();
     let request = "GET /s HTTP/1.1\r\nHost: new.example\r\n\r\n";
     let (Step::Miss(miss), _) = edge.step(&mut view, request) else { panic!("it is strict") };
-    let told = Told { epoch: EPOCH, as_of: 9, version: 4, value: Some(&strict) };
+    let told = TierReading { epoch: EPOCH, as_of: 9, version: 4, value: Some(&strict) };
     let mut finish_with = |latest| {
         edge.domains.told(9, latest);
-        let asked = Asked::Told(Source::Origin, &told);
+        let asked = MissAnswer::Told(Source::Origin, &told);
         status(&edge.turn(&mut view, |turn, out| finish(&miss, asked, out, turn)).1).to_owned()
     };
     assert_eq!((finish_with(8), finish_with(1)), ("503".to_owned(), "302".to_owned()));
@@ -626,9 +631,9 @@ proptest! {
                 prop_assert!(!current);
                 prop_assert_eq!(miss.key.domain() != DomainId::DEFAULT, own);
                 let target = to("https://wrong.example/");
-                let told = Told { epoch: EPOCH, as_of: token.max(7), version: 1, value: Some(&target) };
+                let told = TierReading { epoch: EPOCH, as_of: token.max(7), version: 1, value: Some(&target) };
                 edge.domains.told(told.as_of, claimed.iter().copied().max().unwrap_or(0));
-                let asked_origin = Asked::Told(Source::Origin, &told);
+                let asked_origin = MissAnswer::Told(Source::Origin, &told);
                 let (_, answer) = edge.turn(&mut view, |turn, out| finish(&miss, asked_origin, out, turn));
                 let all_known = claimed.iter().all(|&seq| seq <= known);
                 // Also of a host that is claimed: what is not known here may be that it is so no more.

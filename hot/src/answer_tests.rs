@@ -1,16 +1,16 @@
 //! Requests against a set: what comes out, whole and in pieces.
 
 use super::*;
-use crate::Stored;
-use link::{Class, Epoch, Link, LinkParts, QueryPolicy, Status, Target, Terms};
+use crate::StoredValue;
+use link::{Class, Epoch, Link, LinkParts, LinkTerms, QueryPolicy, Status, Target};
 use proptest::prelude::*;
 
 const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 
-fn link(target: &str) -> Stored {
-    let terms = Terms { query: QueryPolicy::Append, ..Terms::default() };
+fn link(target: &str) -> StoredValue {
+    let terms = LinkTerms { query: QueryPolicy::Append, ..LinkTerms::default() };
     let parts = LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap());
-    Stored::Live(Link::new(parts).unwrap())
+    StoredValue::Live(Link::new(parts).unwrap())
 }
 
 const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
@@ -28,8 +28,22 @@ fn empty() -> Set {
     set
 }
 
-fn turn<'a>(set: &'a Set, domains: &'a mut View, stamp: &'a Stamp, counts: &'a mut Counts) -> Turn<'a> {
-    Turn { set, domains, now: 0, boot_ms: NOW, policy: Policy::default(), debug: true, stamp, counts }
+fn turn<'a>(
+    set: &'a Set,
+    domains: &'a mut View,
+    stamp: &'a Stamp,
+    counts: &'a mut Counts,
+) -> AnswerContext<'a> {
+    AnswerContext {
+        set,
+        domains,
+        now: 0,
+        boot_ms: NOW,
+        policy: Policy::default(),
+        debug: true,
+        stamp,
+        counts,
+    }
 }
 
 fn no_domains() -> View {
@@ -39,11 +53,11 @@ fn no_domains() -> View {
 fn set() -> Set {
     let set = empty();
     set.apply(b"\0\0\0\0abc", 1, Some(&link("https://a.example/")));
-    set.apply(b"\0\0\0\0gone", 2, Some(&Stored::Deleted));
-    set.apply(b"\0\0\0\0broken", 3, Some(&Stored::Quarantined));
+    set.apply(b"\0\0\0\0gone", 2, Some(&StoredValue::Deleted));
+    set.apply(b"\0\0\0\0broken", 3, Some(&StoredValue::Quarantined));
     let target = Target::stored(b"https://s.example/").unwrap();
-    let strict = LinkParts::on(Terms { class: Class::Strict, ..Terms::default() }, target);
-    set.apply(b"\0\0\0\0strict", 4, Some(&Stored::Live(Link::new(strict).unwrap())));
+    let strict = LinkParts::on(LinkTerms { class: Class::Strict, ..LinkTerms::default() }, target);
+    set.apply(b"\0\0\0\0strict", 4, Some(&StoredValue::Live(Link::new(strict).unwrap())));
     set.set_complete();
     set
 }
@@ -62,7 +76,7 @@ fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
             buffer.drain(..taken);
             last = match step {
                 Step::Yield => continue,
-                Step::Miss(miss) => finish(&miss, Asked::Nobody, &mut out, &mut turn),
+                Step::Miss(miss) => finish(&miss, MissAnswer::Nobody, &mut out, &mut turn),
                 other => other,
             };
             match last {
@@ -158,7 +172,7 @@ fn a_code_with_letters_that_is_not_held_is_asked_for_in_form_c() {
     let Step::Miss(miss) = step else { panic!("{step:?}") };
     assert_eq!(miss.key.code(), "b\u{fc}cher".as_bytes());
     assert!(out.is_empty());
-    let Parsed::Head(head, _) = parse(request) else { panic!("no head") };
+    let HeadParse::Head(head, _) = parse(request) else { panic!("no head") };
     assert_eq!(key_of(&head, &no_domains()), Some(miss.key));
 }
 
@@ -193,9 +207,9 @@ fn a_redirect_that_keeps_the_method_is_for_post_and_put_too_and_ends_with_conten
     let set = set();
     for (code, status) in [("t", Status::TemporaryRedirect), ("p", Status::PermanentRedirect)] {
         let target = Target::stored(b"https://s.example/").unwrap();
-        let parts = LinkParts::on(Terms { status, max_age: Some(1), ..Terms::default() }, target);
+        let parts = LinkParts::on(LinkTerms { status, max_age: Some(1), ..LinkTerms::default() }, target);
         let key = [b"\0\0\0\0", code.as_bytes()].concat();
-        set.apply(&key, 5, Some(&Stored::Live(Link::new(parts).unwrap())));
+        set.apply(&key, 5, Some(&StoredValue::Live(Link::new(parts).unwrap())));
     }
     let send = |method: &str, path: &str, field: &str| {
         talk(&set, &[with(path, field).replace("GET", method).as_bytes(), get("abc").as_bytes()])
@@ -296,7 +310,7 @@ fn a_miss_of_a_connection_that_drains_ends_it_only_when_nothing_follows() {
         let mut turn = turn(&set, &mut domains, &stamp, &mut counts);
         let (taken, step) = answer(&mut conversation, rest, &mut out, &mut turn);
         let Step::Miss(miss) = step else { panic!("{step:?}") };
-        assert_eq!(finish(&miss, Asked::Nobody, &mut out, &mut turn), want);
+        assert_eq!(finish(&miss, MissAnswer::Nobody, &mut out, &mut turn), want);
         rest = &rest[taken..];
         let said = String::from_utf8_lossy(&out).to_ascii_lowercase().contains("\r\nconnection: close\r\n");
         assert_eq!(said, last);
@@ -339,18 +353,18 @@ fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
     let Step::Miss(miss) = step else { panic!("{step:?}") };
     assert_eq!((taken, miss.key.code(), out.len()), (get("abc?x=1").len(), &b"abc"[..], 0));
     let stored = link("https://a.example/");
-    let told = |value| Told { epoch: EPOCH, as_of: 5, version: 5, value };
+    let told = |value| TierReading { epoch: EPOCH, as_of: 5, version: 5, value };
     assert_eq!(
-        finish(&miss, Asked::Told(Source::Origin, &told(Some(&stored))), &mut out, &mut turn),
+        finish(&miss, MissAnswer::Told(Source::Origin, &told(Some(&stored))), &mut out, &mut turn),
         Step::Wait
     );
     assert!(String::from_utf8(out.clone()).unwrap().contains("Location: https://a.example/?x=1\r\n"));
     for (asked, status, tier) in [
-        (Asked::Told(Source::Redis, &told(Some(&Stored::Deleted))), "410", Tier::Redis),
-        (Asked::Told(Source::Origin, &told(None)), "404", Tier::Origin),
-        (Asked::Told(Source::Origin, &told(Some(&Stored::Deleted))), "410", Tier::Origin),
-        (Asked::Told(Source::Origin, &told(Some(&Stored::Quarantined))), "503", Tier::Origin),
-        (Asked::Nobody, "503", Tier::Origin),
+        (MissAnswer::Told(Source::Redis, &told(Some(&StoredValue::Deleted))), "410", Tier::Redis),
+        (MissAnswer::Told(Source::Origin, &told(None)), "404", Tier::Origin),
+        (MissAnswer::Told(Source::Origin, &told(Some(&StoredValue::Deleted))), "410", Tier::Origin),
+        (MissAnswer::Told(Source::Origin, &told(Some(&StoredValue::Quarantined))), "503", Tier::Origin),
+        (MissAnswer::Nobody, "503", Tier::Origin),
     ] {
         out.clear();
         finish(&miss, asked, &mut out, &mut turn);
@@ -359,7 +373,7 @@ fn an_incomplete_set_asks_and_answers_with_what_comes_back() {
     // By the time that nobody answered, the stream brought it.
     out.clear();
     set.apply(miss.key.as_bytes(), 6, Some(&stored));
-    finish(&miss, Asked::Nobody, &mut out, &mut turn);
+    finish(&miss, MissAnswer::Nobody, &mut out, &mut turn);
     assert_eq!((statuses(std::str::from_utf8(&out).unwrap()), turn.counts.tier), (vec!["302"], Tier::Hot));
 }
 
@@ -452,7 +466,7 @@ fn who_may_ask_is_told_where_an_answer_came_from() {
 
     let (mut counts, stamp, mut out) = (Counts::default(), Stamp::new(DATE), Vec::new());
     let mut domains = no_domains();
-    let mut turn = Turn { debug: false, ..turn(&set, &mut domains, &stamp, &mut counts) };
+    let mut turn = AnswerContext { debug: false, ..turn(&set, &mut domains, &stamp, &mut counts) };
     answer(&mut Conversation::default(), with("abc", debug).as_bytes(), &mut out, &mut turn);
     assert!(!String::from_utf8(out).unwrap().contains("X-Linkr"), "not for everybody");
 }

@@ -20,21 +20,21 @@ pub struct DomainEntry {
     /// The seq of the change that made it.
     pub version: Seq,
     /// How it answers. [`Told::Name`]: this program cannot read it, and refuses its host (503).
-    pub told: Rules,
+    pub told: ReadableRules,
     /// Its record, kept byte for byte.
     pub record: Arc<[u8]>,
 }
 
-/// What could be read of a domain's record.
+/// The part of a domain's record that this program can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rules {
+pub enum ReadableRules {
     /// Everything.
     All(DomainRules),
     /// No more than its name.
     Name(Domain),
 }
 
-impl Rules {
+impl ReadableRules {
     /// The name.
     pub fn name(&self) -> &Domain {
         match self {
@@ -47,7 +47,7 @@ impl Rules {
 /// The table that the threads of an edge share. One thread writes.
 #[derive(Debug, Default)]
 pub struct Domains {
-    table: RwLock<Arc<Table>>,
+    table: RwLock<Arc<SiteTable>>,
     /// Counts the tables, so that a worker asks for one only when there is another.
     changes: AtomicU64,
     /// The seq of the last change of a domain that the table knows.
@@ -107,12 +107,12 @@ impl Domains {
         self.table().entries.clone()
     }
 
-    fn table(&self) -> Arc<Table> {
+    fn table(&self) -> Arc<SiteTable> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn publish(&self, entries: Vec<DomainEntry>) {
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Table::new(entries));
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(SiteTable::new(entries));
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -127,11 +127,11 @@ pub struct Site {
     fold_case: bool,
     endings: Endings,
     /// Where a visitor of `/` is led.
-    pub root: Option<Lead>,
+    pub root: Option<DomainTarget>,
     /// Where a visitor is led instead of a 404.
-    pub not_found: Option<Lead>,
+    pub not_found: Option<DomainTarget>,
     /// Where a visitor of an expired link is led that does not say it itself.
-    pub expired: Option<Lead>,
+    pub expired: Option<DomainTarget>,
     /// What is answered to `/robots.txt`.
     pub robots: Option<Box<str>>,
     /// What it answers a few paths of its own with.
@@ -145,18 +145,18 @@ pub struct Site {
 impl Site {
     fn of(entry: &DomainEntry) -> Self {
         let none = DomainRules::default();
-        let rules = if let Rules::All(rules) = &entry.told { rules } else { &none };
+        let rules = if let ReadableRules::All(rules) = &entry.told { rules } else { &none };
         Self {
             id: entry.id,
             rewrites: rules.fold_case || rules.endings.any(),
             fold_case: rules.fold_case,
             endings: rules.endings,
-            root: rules.root_target.as_ref().map(Lead::to),
-            not_found: rules.not_found.as_ref().map(Lead::to),
-            expired: rules.expired_target.as_ref().map(Lead::to),
+            root: rules.root_target.as_ref().map(DomainTarget::to),
+            not_found: rules.not_found.as_ref().map(DomainTarget::to),
+            expired: rules.expired_target.as_ref().map(DomainTarget::to),
             robots: rules.robots.clone(),
             files: rules.files.clone(),
-            unreadable: matches!(entry.told, Rules::Name(_)),
+            unreadable: matches!(entry.told, ReadableRules::Name(_)),
             strict_hosts: rules.strict_hosts,
             class: rules.class,
         }
@@ -198,13 +198,13 @@ impl Site {
 
 /// A target of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lead {
+pub struct DomainTarget {
     target: Box<[u8]>,
     /// It has placeholders.
     filled: bool,
 }
 
-impl Lead {
+impl DomainTarget {
     fn to(target: &Target) -> Self {
         Self { target: target.as_bytes().into(), filled: placeholders(target) == Ok(true) }
     }
@@ -217,7 +217,7 @@ impl Lead {
 }
 
 #[derive(Debug)]
-struct Table {
+struct SiteTable {
     entries: Vec<DomainEntry>,
     usual: Site,
     /// All but the default domain, in the order of their numbers.
@@ -225,13 +225,13 @@ struct Table {
     hosts: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
 }
 
-impl Default for Table {
+impl Default for SiteTable {
     fn default() -> Self {
         Self::new(Vec::new())
     }
 }
 
-impl Table {
+impl SiteTable {
     fn new(mut entries: Vec<DomainEntry>) -> Self {
         entries.sort_unstable_by_key(|entry| entry.id);
         let (mut sites, mut hosts) = (Vec::new(), HashMap::default());
@@ -239,7 +239,7 @@ impl Table {
             id: DomainId::DEFAULT,
             as_of: 0,
             version: 0,
-            told: Rules::All(DomainRules::default()),
+            told: ReadableRules::All(DomainRules::default()),
             record: Arc::default(),
         };
         let mut usual = Site::of(&none);
@@ -255,9 +255,9 @@ impl Table {
     }
 }
 
-/// Where a request belongs.
+/// The domain that a request's host belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum HostMatch<'a> {
     /// To the domain that claims its host.
     Claimed(&'a Site),
     /// To the default domain: it names no host.
@@ -273,7 +273,7 @@ pub enum Place<'a> {
 pub struct View {
     shared: Arc<Domains>,
     changes: u64,
-    table: Arc<Table>,
+    table: Arc<SiteTable>,
 }
 
 impl View {
@@ -316,15 +316,15 @@ impl View {
 
     /// Where a request for this host (a valid one) belongs.
     #[inline]
-    pub fn place(&self, host: Option<&[u8]>) -> Place<'_> {
+    pub fn place(&self, host: Option<&[u8]>) -> HostMatch<'_> {
         let table = &*self.table;
-        let Some(host) = host else { return Place::Hostless(&table.usual) };
+        let Some(host) = host else { return HostMatch::Hostless(&table.usual) };
         if !table.sites.is_empty()
             && let Some(site) = table.claimed(host)
         {
-            return Place::Claimed(site);
+            return HostMatch::Claimed(site);
         }
-        if table.usual.strict_hosts { Place::Misdirected } else { Place::Unclaimed(&table.usual) }
+        if table.usual.strict_hosts { HostMatch::Misdirected } else { HostMatch::Unclaimed(&table.usual) }
     }
 
     /// A domain by its number; the default one for a number that is not known any more.
@@ -334,7 +334,7 @@ impl View {
     }
 }
 
-impl Table {
+impl SiteTable {
     fn claimed(&self, host: &[u8]) -> Option<&Site> {
         let mut buffer = [0; Domain::MAX_LEN];
         self.hosts.get(compared(host, &mut buffer)?).map(|&at| &self.sites[at])
@@ -351,7 +351,7 @@ mod tests {
             id: DomainId(id),
             as_of,
             version: as_of,
-            told: Rules::All(rules),
+            told: ReadableRules::All(rules),
             record: Arc::default(),
         }
     }
@@ -360,7 +360,7 @@ mod tests {
     fn a_code_is_looked_up_without_its_endings_and_in_lower_case() {
         let site = |fold_case, trailing_slash, punctuation| {
             let endings = Endings { trailing_slash, punctuation };
-            let told = Rules::All(DomainRules { fold_case, endings, ..DomainRules::default() });
+            let told = ReadableRules::All(DomainRules { fold_case, endings, ..DomainRules::default() });
             Site::of(&DomainEntry { told, ..entry(7, 1, "a.example") })
         };
         let code = |site: &Site, path: &str| {
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(ids(&domains), [(1, 5)], "an older change");
         domains.remove(DomainId(1), 6);
         view.refresh();
-        assert!(ids(&domains).is_empty() && matches!(view.place(host), Place::Unclaimed(_)));
+        assert!(ids(&domains).is_empty() && matches!(view.place(host), HostMatch::Unclaimed(_)));
         domains.told(9, 6);
         assert_eq!(view.sure(), 9, "its end is known");
         // Its host may become a domain again, under another number.
@@ -446,13 +446,14 @@ mod tests {
         let mut view = View::new(Arc::clone(&domains));
         let host = Some(&b"A.example.:8080"[..]);
         assert!(
-            matches!(view.place(host), Place::Unclaimed(_)) && matches!(view.place(None), Place::Hostless(_))
+            matches!(view.place(host), HostMatch::Unclaimed(_))
+                && matches!(view.place(None), HostMatch::Hostless(_))
         );
         domains.apply(entry(7, 1, "a.example"));
-        assert!(!view.is_current() && matches!(view.place(host), Place::Unclaimed(_)));
+        assert!(!view.is_current() && matches!(view.place(host), HostMatch::Unclaimed(_)));
         view.refresh();
-        assert!(matches!(view.place(host), Place::Claimed(site) if site.id == DomainId(7)));
-        assert!(matches!(view.place(Some(b"b.example")), Place::Unclaimed(_)));
+        assert!(matches!(view.place(host), HostMatch::Claimed(site) if site.id == DomainId(7)));
+        assert!(matches!(view.place(Some(b"b.example")), HostMatch::Unclaimed(_)));
         assert_eq!((view.site(DomainId(7)).id, view.site(DomainId(8)).id), (DomainId(7), DomainId::DEFAULT));
     }
 

@@ -13,9 +13,9 @@ pub struct Dump {
     completeness: u64,
 }
 
-/// What the end of a dump adds.
+/// What is known only at the end of a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dumped {
+pub struct DumpEnd {
     /// The highest seq that anything in it can have been relied on at.
     pub seen: Seq,
     /// Whether a key that is not in it is absent.
@@ -33,12 +33,12 @@ impl Dump {
 
     /// Ends. `all`: everything that the set held could be written. `None`: the set began anew meanwhile, or goes on in
     /// another history; what was dumped belongs to neither.
-    pub fn end(&self, set: &Set, all: bool) -> Option<Dumped> {
+    pub fn end(&self, set: &Set, all: bool) -> Option<DumpEnd> {
         let now = set.completeness();
         let stayed = now == self.completeness || off(Rule::SnapshotCompleteAtEnd);
         let complete = all && self.completeness % 2 == 1 && stayed;
         let seen = if off(Rule::SnapshotSeenAtEnd) { self.position.seq } else { set.seen() };
-        self.is_of(set).then_some(Dumped { seen, complete })
+        self.is_of(set).then_some(DumpEnd { seen, complete })
     }
 
     fn is_of(&self, set: &Set) -> bool {
@@ -50,7 +50,7 @@ impl Dump {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stored;
+    use crate::StoredValue;
     use link::Epoch;
 
     fn at(counter: u32, seq: Seq) -> Position {
@@ -64,14 +64,14 @@ mod tests {
         let begin = || Dump::begin(&set, (set.generation(), at(1, set.applied())));
         let incomplete = begin().unwrap();
         set.set_complete();
-        assert_eq!(incomplete.end(&set, true), Some(Dumped { seen: 5, complete: false }));
+        assert_eq!(incomplete.end(&set, true), Some(DumpEnd { seen: 5, complete: false }));
         let dump = begin().unwrap();
-        set.apply(b"\0\0\0\0a", 6, Some(&Stored::Deleted));
+        set.apply(b"\0\0\0\0a", 6, Some(&StoredValue::Deleted));
         assert_eq!(
             (dump.position, dump.end(&set, true)),
-            (at(1, 5), Some(Dumped { seen: 6, complete: true }))
+            (at(1, 5), Some(DumpEnd { seen: 6, complete: true }))
         );
-        assert_eq!(dump.end(&set, false), Some(Dumped { seen: 6, complete: false }));
+        assert_eq!(dump.end(&set, false), Some(DumpEnd { seen: 6, complete: false }));
     }
 
     #[test]

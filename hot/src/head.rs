@@ -15,10 +15,10 @@ use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
 use std::ops::Range;
 
-/// What the bytes so far come to.
+/// The result of parsing the bytes that have come so far.
 #[derive(Debug, PartialEq, Eq)]
 #[repr(u8)] // told apart by a byte of its own, not by what a flag of the head cannot be
-pub enum Parsed<'a> {
+pub enum HeadParse<'a> {
     /// Not decided: more bytes are needed.
     Incomplete,
     /// Never a request that is served: answer and close.
@@ -96,7 +96,7 @@ pub enum Refusal {
 
 /// What the bytes at the start of `buffer` come to.
 #[inline]
-pub fn parse(buffer: &[u8]) -> Parsed<'_> {
+pub fn parse(buffer: &[u8]) -> HeadParse<'_> {
     #[cfg(target_arch = "x86_64")]
     if let Some(vectors) = Vectors::of_this_machine() {
         return by_vectors(buffer, vectors);
@@ -106,7 +106,7 @@ pub fn parse(buffer: &[u8]) -> Parsed<'_> {
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn by_vectors(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
+fn by_vectors(buffer: &[u8], vectors: Vectors) -> HeadParse<'_> {
     vectors.run(|vectors| {
         parse_with(buffer, vectors, |bytes, begin| match begin {
             Some(begin) => vectors
@@ -117,7 +117,7 @@ fn by_vectors(buffer: &[u8], vectors: Vectors) -> Parsed<'_> {
 }
 
 #[cold]
-fn by_words(buffer: &[u8]) -> Parsed<'_> {
+fn by_words(buffer: &[u8]) -> HeadParse<'_> {
     parse_with(buffer, Words, |bytes, begin| parse_rest(bytes, begin, Words))
 }
 
@@ -127,8 +127,8 @@ fn by_words(buffer: &[u8]) -> Parsed<'_> {
 pub fn parse_with<'a>(
     bytes: &'a [u8],
     scan: impl Scan,
-    rest: impl FnOnce(&'a [u8], Option<Begin>) -> Parsed<'a>,
-) -> Parsed<'a> {
+    rest: impl FnOnce(&'a [u8], Option<FirstLines>) -> HeadParse<'a>,
+) -> HeadParse<'a> {
     let window = window(bytes);
     let mut padded = [b' '; BLOCK + RUN];
     let text = if window.len() < BLOCK { pad(&mut padded, window) } else { window };
@@ -137,14 +137,14 @@ pub fn parse_with<'a>(
         && chunk_at(text, begin.length()) == Some(b"\r\n")
     {
         let fields = Fields { host: Some(&window[begin.host()]), ..Fields::default() };
-        return Parsed::Head(fields.plain_head(&window[begin.path()]), begin.length() + 2);
+        return HeadParse::Head(fields.plain_head(&window[begin.path()]), begin.length() + 2);
     }
     rest(bytes, begin)
 }
 
 /// The rest of [`parse_with`]: in a function of its own, so that the short way keeps few things in mind.
 #[inline(always)]
-pub fn parse_rest(mut bytes: &[u8], begin: Option<Begin>, scan: impl Scan) -> Parsed<'_> {
+pub fn parse_rest(mut bytes: &[u8], begin: Option<FirstLines>, scan: impl Scan) -> HeadParse<'_> {
     let mut passed = 0;
     // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
     if let (None, [b'\r', b'\n', behind @ ..]) = (&begin, bytes) {
@@ -167,14 +167,14 @@ pub fn parse_rest(mut bytes: &[u8], begin: Option<Begin>, scan: impl Scan) -> Pa
         None => find_lines::<true>(window, text, (0, MAX_FIELDS + 1), &mut fields, scan),
     };
     let (first, length) = match lines {
-        Lines::Incomplete => return Parsed::Incomplete,
-        Lines::Refused(refusal) => return Parsed::Refused(refusal),
-        Lines::Found(first, length) => (first, length + passed),
+        LineScan::Incomplete => return HeadParse::Incomplete,
+        LineScan::Refused(refusal) => return HeadParse::Refused(refusal),
+        LineScan::Found(first, length) => (first, length + passed),
     };
     let first = match begin {
         // Nearly every head: there is nothing in it that it could be refused for.
         Some(begin) if !fields.unusual => {
-            return Parsed::Head(fields.plain_head(&window[begin.path()]), length);
+            return HeadParse::Head(fields.plain_head(&window[begin.path()]), length);
         }
         Some(begin) => begin.path + PLAIN_END.len() - 2,
         None => first,
@@ -184,8 +184,8 @@ pub fn parse_rest(mut bytes: &[u8], begin: Option<Begin>, scan: impl Scan) -> Pa
         chunk_at(text, at).and_then(|run| plain_host(run, scan)) == Some(host.len())
     });
     match RequestLine::read(&window[..first]).and_then(|line| fields.finish(&line, plain_host)) {
-        Ok(head) => Parsed::Head(head, length),
-        Err(refusal) => Parsed::Refused(refusal),
+        Ok(head) => HeadParse::Head(head, length),
+        Err(refusal) => HeadParse::Refused(refusal),
     }
 }
 
@@ -196,12 +196,12 @@ fn window(bytes: &[u8]) -> &[u8] {
 }
 
 /// The first two lines of nearly every request: `GET` for the simplest of codes, and a plain host. Where both end.
-pub struct Begin {
+pub struct FirstLines {
     path: usize,
     host: usize,
 }
 
-impl Begin {
+impl FirstLines {
     #[inline(always)]
     fn path(&self) -> Range<usize> {
         PLAIN_START.len()..self.path
@@ -225,7 +225,7 @@ const PLAIN_END: &[u8; 11] = b" HTTP/1.1\r\n";
 const HOST: usize = 6;
 
 #[inline(always)]
-fn plain_begin(text: &[u8], scan: impl Scan) -> Option<Begin> {
+fn plain_begin(text: &[u8], scan: impl Scan) -> Option<FirstLines> {
     let start = PLAIN_START.len();
     let path = start + scan.stops(chunk_at(text, start)?).trailing_zeros() as usize;
     if !text.starts_with(PLAIN_START) || chunk_at(text, path) != Some(PLAIN_END) || path == start {
@@ -235,7 +235,7 @@ fn plain_begin(text: &[u8], scan: impl Scan) -> Option<Begin> {
     let [name @ .., b':', b' '] = chunk_at::<HOST>(text, line)? else { return None };
     let host = line + HOST + plain_host(chunk_at(text, line + HOST)?, scan)?;
     let good = is(name, b"host") && chunk_at(text, host) == Some(b"\r\n");
-    good.then_some(Begin { path, host })
+    good.then_some(FirstLines { path, host })
 }
 
 /// What is shorter than a block, in one that ends in spaces. Nearly every request is half of one at least.
@@ -250,7 +250,7 @@ fn pad<'a>(padded: &'a mut [u8; BLOCK + RUN], window: &[u8]) -> &'a [u8] {
     padded
 }
 
-enum Lines {
+enum LineScan {
     Incomplete,
     Refused(Refusal),
     /// Where the first line ends, and the head.
@@ -267,7 +267,7 @@ fn find_lines<'a, const FIRST: bool>(
     (mut start, mut left): (usize, usize),
     fields: &mut Fields<'a>,
     scan: impl Scan,
-) -> Lines {
+) -> LineScan {
     let (mut first, mut at) = (0, start);
     while at < window.len() {
         let mut mask = match text[at..].first_chunk() {
@@ -281,19 +281,21 @@ fn find_lines<'a, const FIRST: bool>(
             if window.get(here..here + 2) != Some(b"\r\n") {
                 // A head full of tabs must not cost much more than another.
                 if window[here] != b'\t' && is_fault(window, here, start) {
-                    return Lines::Refused(Refusal::BadRequest);
+                    return LineScan::Refused(Refusal::BadRequest);
                 }
                 continue;
             }
             mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
             if here == start {
                 return if FIRST && start == 0 {
-                    Lines::Refused(Refusal::BadRequest)
+                    LineScan::Refused(Refusal::BadRequest)
                 } else {
-                    Lines::Found(first, here + 2)
+                    LineScan::Found(first, here + 2)
                 };
             }
-            let Some(then_left) = left.checked_sub(1) else { return Lines::Refused(Refusal::HeadTooLarge) };
+            let Some(then_left) = left.checked_sub(1) else {
+                return LineScan::Refused(Refusal::HeadTooLarge);
+            };
             if FIRST && start == 0 {
                 first = here;
             } else {
@@ -304,9 +306,9 @@ fn find_lines<'a, const FIRST: bool>(
         at += BLOCK;
     }
     match (window.len() == MAX_HEAD_BYTES, start) {
-        (false, _) => Lines::Incomplete,
-        (true, 0) => Lines::Refused(Refusal::UriTooLong),
-        (true, _) => Lines::Refused(Refusal::HeadTooLarge),
+        (false, _) => LineScan::Incomplete,
+        (true, 0) => LineScan::Refused(Refusal::UriTooLong),
+        (true, _) => LineScan::Refused(Refusal::HeadTooLarge),
     }
 }
 

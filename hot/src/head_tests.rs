@@ -7,12 +7,12 @@ use proptest::prelude::*;
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
     assert_eq!(parse(bytes), by_words(bytes), "whatever this machine has");
     match parse(bytes) {
-        Parsed::Head(head, length) => {
+        HeadParse::Head(head, length) => {
             assert_eq!(length, bytes.len(), "takes the whole head");
             Ok(head)
         }
-        Parsed::Refused(refusal) => Err(Some(refusal)),
-        Parsed::Incomplete => Err(None),
+        HeadParse::Refused(refusal) => Err(Some(refusal)),
+        HeadParse::Incomplete => Err(None),
     }
 }
 
@@ -322,12 +322,12 @@ proptest! {
     fn only_the_bytes_count_not_how_they_arrive(bytes in pieces()) {
         let whole = parse(&bytes);
         prop_assert_eq!(&by_words(&bytes), &whole, "whatever this machine has");
-        let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != Parsed::Incomplete);
+        let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != HeadParse::Incomplete);
         match decided {
-            None => prop_assert_eq!(whole, Parsed::Incomplete),
+            None => prop_assert_eq!(whole, HeadParse::Incomplete),
             Some(end) => {
                 prop_assert_eq!(&parse(&bytes[..end]), &whole);
-                if let Parsed::Head(_, length) = whole {
+                if let HeadParse::Head(_, length) = whole {
                     prop_assert_eq!(length, end, "a head is decided at its last byte");
                 }
             }

@@ -19,14 +19,15 @@ mod sync;
 mod unchecked;
 
 pub use answer::{
-    Asked, Conversation, Miss, Reply, Step, Turn, answer, finish, key_of, refuse_plain, time_out,
+    AnswerContext, Conversation, Miss, MissAnswer, PendingReply, Step, answer, finish, key_of, refuse_plain,
+    time_out,
 };
-pub use domains::{DomainEntry, Domains, Lead, Place, Rules, Site, View};
-pub use dump::{Dump, Dumped};
+pub use domains::{DomainEntry, DomainTarget, Domains, HostMatch, ReadableRules, Site, View};
+pub use dump::{Dump, DumpEnd};
 pub use freshness::Freshness;
-pub use head::{Head, Method, Parsed, Refusal, parse};
-pub use load::Loading;
-pub use miss::{Hunt, Policy, Source};
+pub use head::{Head, HeadParse, Method, Refusal, parse};
+pub use load::LoadProgress;
+pub use miss::{MissRoute, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
-pub use response::{Debug, Extra, Stamp, write_redirect};
-pub use set::{Absence, Fill, Fork, Found, Held, Set, Stored, Told};
+pub use response::{DebugFields, ResponseOptions, Stamp, write_redirect};
+pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Set, StoredValue, TierReading};

@@ -7,16 +7,16 @@ use link::rule::{Rule, off};
 /// Keys to ask for before a set can be complete. More come only when the stream lags far behind what was filled.
 const MAX_ASK_LIST: usize = 65_536;
 
-/// The way of one set to completeness, from a walk's first page on.
+/// The progress of one set towards completeness, from a walk's first page on.
 #[derive(Debug, Default)]
-pub struct Loading {
+pub struct LoadProgress {
     ask_list: Vec<Key>,
     /// More were refused than could be kept.
     overflowed: bool,
     evictions_before: u64,
 }
 
-impl Loading {
+impl LoadProgress {
     /// A walk begins: after a reset, or because this edge asked for one.
     pub fn begin(&mut self, set: &Set) {
         *self = Self { ask_list: Vec::new(), overflowed: false, evictions_before: set.evictions() };
@@ -35,7 +35,7 @@ impl Loading {
         }
     }
 
-    /// Keys to ask origin for now, at most so many; they are back on the list unless [`Loading::answered`].
+    /// Keys to ask origin for now, at most so many; they are back on the list unless [`LoadProgress::answered`].
     pub fn questions(&mut self, set: &Set, at_most: usize) -> &[Key] {
         if !self.can_complete(set) {
             self.ask_list.clear(); // demand will ask
@@ -43,7 +43,7 @@ impl Loading {
         &self.ask_list[self.ask_list.len().saturating_sub(at_most)..]
     }
 
-    /// The last so many of [`Loading::questions`] were answered, and the set took the answers.
+    /// The last so many of [`LoadProgress::questions`] were answered, and the set took the answers.
     pub fn answered(&mut self, count: usize) {
         self.ask_list.truncate(self.ask_list.len() - count);
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_set_is_complete_once_nothing_is_left_to_ask() {
         let set = Set::new(1 << 16);
-        let mut loading = Loading::default();
+        let mut loading = LoadProgress::default();
         loading.begin(&set);
         let key = Key::from_bytes(b"\0\0\0\0a").unwrap();
         loading.refused(key.clone());
@@ -83,9 +83,13 @@ mod tests {
     #[test]
     fn an_eviction_since_the_walk_began_ends_it() {
         let set = Set::with_fences(300, 16);
-        let mut loading = Loading::default();
+        let mut loading = LoadProgress::default();
         for number in 0..9u8 {
-            set.apply(&[0, 0, 0, 0, b'a' + number], u64::from(number) + 1, Some(&crate::Stored::Deleted));
+            set.apply(
+                &[0, 0, 0, 0, b'a' + number],
+                u64::from(number) + 1,
+                Some(&crate::StoredValue::Deleted),
+            );
         }
         assert!(set.evictions() > 0);
         loading.refused(Key::from_bytes(b"\0\0\0\0a").unwrap());
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn too_many_to_ask_for_need_a_new_walk() {
-        let (set, mut loading) = (Set::new(1 << 16), Loading::default());
+        let (set, mut loading) = (Set::new(1 << 16), LoadProgress::default());
         for number in 0..=MAX_ASK_LIST {
             loading.refused(Key::from_bytes(format!("\0\0\0\0{number}").as_bytes()).unwrap());
         }

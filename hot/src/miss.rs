@@ -2,7 +2,7 @@
 //!
 //! Pure: the classes of docs/propagation.md in one place, for the hot path, for misses, and for the simulation.
 
-use crate::{Absence, Found, Freshness, Held, Set, Tier};
+use crate::{Absence, EntryState, Freshness, Lookup, Set, Tier};
 use link::rule::{Rule, off};
 use link::{Class, Seq};
 
@@ -35,8 +35,8 @@ pub enum Judgement {
 
 /// What to do with what a look-up found.
 #[inline]
-pub fn judge(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
-    if !held.confirmed || held.found == Found::Absent(Absence::Unknown) {
+pub fn judge(held: &Lookup<'_>, freshness: Freshness, policy: Policy) -> Judgement {
+    if !held.confirmed || held.found == EntryState::Absent(Absence::Unknown) {
         Judgement::Ask
     } else if freshness.is_blind() {
         stale(held, freshness, policy)
@@ -46,7 +46,7 @@ pub fn judge(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement
 }
 
 /// What to do when everybody was asked and nobody answered; [`Judgement::Ask`]: nothing may be said.
-pub fn last_resort(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
+pub fn last_resort(held: &Lookup<'_>, freshness: Freshness, policy: Policy) -> Judgement {
     match judge(held, freshness, policy) {
         Judgement::Ask => stale(held, freshness, policy),
         answer => answer,
@@ -54,12 +54,12 @@ pub fn last_resort(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Jud
 }
 
 #[cold]
-fn stale(held: &Held<'_>, freshness: Freshness, policy: Policy) -> Judgement {
+fn stale(held: &Lookup<'_>, freshness: Freshness, policy: Policy) -> Judgement {
     let class = match held.found {
-        Found::Absent(Absence::Unknown) => return Judgement::Ask,
+        EntryState::Absent(Absence::Unknown) => return Judgement::Ask,
         // Of another history, perhaps: not even the set's completeness speaks for it.
-        Found::Absent(Absence::Certain) if !held.confirmed => return Judgement::Ask,
-        Found::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
+        EntryState::Absent(Absence::Certain) if !held.confirmed => return Judgement::Ask,
+        EntryState::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
         _ => policy.class,
     };
     let strict = class == Class::Strict && !off(Rule::StrictBlind);
@@ -86,9 +86,9 @@ impl Source {
     }
 }
 
-/// The way of one miss from source to source.
+/// The sources that one miss still has to ask, in their order.
 #[derive(Clone, Debug)]
-pub struct Hunt {
+pub struct MissRoute {
     left: &'static [Source],
     token: Seq,
     asked_again: bool,
@@ -96,7 +96,7 @@ pub struct Hunt {
 
 const BOTH: &[Source] = &[Source::Redis, Source::Origin];
 
-impl Hunt {
+impl MissRoute {
     /// A miss that needs an answer at `token` or later (0: any). `redis`: there is one, and it is believed to be well.
     pub fn new(token: Seq, redis: bool) -> Self {
         Self { left: if redis { BOTH } else { &BOTH[1..] }, token, asked_again: false }
@@ -121,16 +121,18 @@ impl Hunt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stored;
-    use link::{Link, LinkParts, Target, Terms};
+    use crate::StoredValue;
+    use link::{Link, LinkParts, LinkTerms, Target};
 
-    fn held(found: Found<'_>, confirmed: bool) -> Held<'_> {
-        Held { found, confirmed, version: 1, as_of: 1 }
+    fn held(found: EntryState<'_>, confirmed: bool) -> Lookup<'_> {
+        Lookup { found, confirmed, version: 1, as_of: 1 }
     }
 
-    fn live(class: Class) -> Stored {
+    fn live(class: Class) -> StoredValue {
         let target = Target::stored(b"https://a.example/").unwrap();
-        Stored::Live(Link::new(LinkParts::on(Terms { class, ..Terms::default() }, target)).unwrap())
+        StoredValue::Live(
+            Link::new(LinkParts::on(LinkTerms { class, ..LinkTerms::default() }, target)).unwrap(),
+        )
     }
 
     #[test]
@@ -138,8 +140,8 @@ mod tests {
         use Judgement::{Ask, Fresh, Stale};
         let (fresh, blind) = (Freshness::aged(999), Freshness::aged(1000));
         let (normal, strict, inherits) = (live(Class::Normal), live(Class::Strict), live(Class::Inherit));
-        let certain = Found::Absent(Absence::Certain);
-        let unknown = Found::Absent(Absence::Unknown);
+        let certain = EntryState::Absent(Absence::Certain);
+        let unknown = EntryState::Absent(Absence::Unknown);
         let open = Policy::default();
         let shut = Policy { class: Class::Strict, ..open };
         // (what, its domain's policy, when fresh, when blind, when blind and nobody answers)
@@ -149,9 +151,9 @@ mod tests {
             (strict.found(), open, Fresh, Ask, Ask),
             (inherits.found(), open, Fresh, Stale, Stale),
             (inherits.found(), shut, Fresh, Ask, Ask),
-            (Found::Deleted, open, Fresh, Stale, Stale),
-            (Found::Deleted, shut, Fresh, Ask, Ask),
-            (Found::Quarantined, open, Fresh, Stale, Stale),
+            (EntryState::Deleted, open, Fresh, Stale, Stale),
+            (EntryState::Deleted, shut, Fresh, Ask, Ask),
+            (EntryState::Quarantined, open, Fresh, Stale, Stale),
             (certain, open, Fresh, Stale, Stale),
             (certain, shut, Fresh, Ask, Ask),
             (unknown, open, Ask, Ask, Ask),
@@ -188,13 +190,13 @@ mod tests {
     fn a_hunt_ends_at_the_origin() {
         let set = Set::new(1 << 16);
         set.apply(b"\0\0\0\0a", 5, None);
-        let mut hunt = Hunt::new(3, true);
+        let mut hunt = MissRoute::new(3, true);
         for _ in 0..2 {
             assert_eq!(hunt.next(&set, b"\0\0\0\0a"), Some((Source::Redis, 5)));
             hunt.other_copy(); // heard once
         }
         assert_eq!(hunt.next(&set, b"\0\0\0\0a"), Some((Source::Origin, 5)));
         assert_eq!(hunt.next(&set, b"\0\0\0\0a"), None);
-        assert_eq!(Hunt::new(9, false).next(&set, b"\0\0\0\0a"), Some((Source::Origin, 9)));
+        assert_eq!(MissRoute::new(9, false).next(&set, b"\0\0\0\0a"), Some((Source::Origin, 9)));
     }
 }

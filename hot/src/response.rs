@@ -2,7 +2,7 @@
 
 use crate::{Refusal, Tier, unchecked};
 use http::StatusCode;
-use link::{Epoch, File, Position, Seq, Status, To};
+use link::{Epoch, File, Position, Redirect, Seq, Status};
 
 /// Bytes of [`Stamp::plain_tail`], at most: with a date of 29 bytes it is of 119.
 const TAIL: usize = 128;
@@ -23,20 +23,20 @@ impl Stamp {
     pub fn new(date: &str) -> Self {
         let mut stamp = Self { plain_tail: ([0; TAIL], 0), date: date.to_owned() };
         let mut tail = Vec::with_capacity(TAIL);
-        stamp.write_tail(&mut tail, 0, &Extra::default());
+        stamp.write_tail(&mut tail, 0, &ResponseOptions::default());
         stamp.plain_tail.0[..tail.len()].copy_from_slice(&tail);
         stamp.plain_tail.1 = tail.len();
         stamp
     }
 
-    fn write_tail(&self, out: &mut Vec<u8>, max_age: u32, extra: &Extra<'_>) {
+    fn write_tail(&self, out: &mut Vec<u8>, max_age: u32, extra: &ResponseOptions<'_>) {
         out.extend_from_slice(b"\r\nContent-Length: 0\r\nCache-Control: private, max-age=");
         push_number(out, max_age);
         out.extend_from_slice(b"\r\nX-Robots-Tag: noindex\r\n");
         self.write_end(out, extra);
     }
 
-    fn write_end(&self, out: &mut Vec<u8>, extra: &Extra<'_>) {
+    fn write_end(&self, out: &mut Vec<u8>, extra: &ResponseOptions<'_>) {
         if let Some(id) = extra.request_id {
             for part in [b"X-Request-Id: ", id, b"\r\n"] {
                 out.extend_from_slice(part);
@@ -54,9 +54,9 @@ impl Stamp {
     }
 }
 
-/// What a response carries beyond its meaning.
+/// What a request asks of its response beyond the status and the target.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Extra<'a> {
+pub struct ResponseOptions<'a> {
     /// No body: the request was HEAD.
     pub head_only: bool,
     /// The connection ends with this response.
@@ -66,12 +66,12 @@ pub struct Extra<'a> {
     /// Echoed.
     pub request_id: Option<&'a [u8]>,
     /// Where the answer came from, for those who asked and may know.
-    pub debug: Option<Debug>,
+    pub debug: Option<DebugFields>,
 }
 
 /// `X-Linkr-Tier`, `X-Linkr-Revision` and `X-Linkr-Staleness-Ms`.
 #[derive(Clone, Copy, Debug)]
-pub struct Debug {
+pub struct DebugFields {
     /// Where the answer came from.
     pub tier: Tier,
     /// The change that made it; `None` when no link did.
@@ -80,7 +80,7 @@ pub struct Debug {
     pub staleness_ms: Option<u64>,
 }
 
-impl Debug {
+impl DebugFields {
     #[cold]
     fn write(&self, out: &mut Vec<u8>) {
         let revision = self.revision.map(|(epoch, seq)| Position::revision(epoch, seq));
@@ -107,7 +107,7 @@ pub fn write_usual_redirect(out: &mut Vec<u8>, target: &[u8], stamp: &Stamp) {
 }
 
 /// A redirect.
-pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_redirect(out: &mut Vec<u8>, to: &Redirect<'_>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     out.extend_from_slice(match to.status {
         Status::Found => b"HTTP/1.1 302 Found\r\nLocation: ",
         Status::MovedPermanently => b"HTTP/1.1 301 Moved Permanently\r\nLocation: ",
@@ -120,14 +120,14 @@ pub fn write_redirect(out: &mut Vec<u8>, to: &To<'_>, stamp: &Stamp, extra: &Ext
 }
 
 /// Every other response: a status, fields that belong to it, and a line for people.
-struct Page<'a> {
+struct StatusPage<'a> {
     status: StatusCode,
     fields: &'static str,
     text: &'a str,
 }
 
 #[cold]
-fn write_page(out: &mut Vec<u8>, page: &Page<'_>, stamp: &Stamp, extra: &Extra<'_>) {
+fn write_page(out: &mut Vec<u8>, page: &StatusPage<'_>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(page.status.as_str().as_bytes());
     out.push(b' ');
@@ -154,9 +154,9 @@ fn write_page(out: &mut Vec<u8>, page: &Page<'_>, stamp: &Stamp, extra: &Extra<'
 const UNKEPT: &str = "Cache-Control: private, max-age=0\r\nX-Robots-Tag: noindex\r\n";
 
 /// 404. From an edge that may not know yet, nobody may keep it.
-pub fn write_not_found(out: &mut Vec<u8>, stale: bool, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_not_found(out: &mut Vec<u8>, stale: bool, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     let fields = if stale { "Cache-Control: no-store\r\nX-Robots-Tag: noindex\r\n" } else { UNKEPT };
-    let page = Page { status: StatusCode::NOT_FOUND, fields, text: "There is no link here.\n" };
+    let page = StatusPage { status: StatusCode::NOT_FOUND, fields, text: "There is no link here.\n" };
     write_page(out, &page, stamp, extra);
 }
 
@@ -167,7 +167,7 @@ pub fn write_lead(
     location: impl FnOnce(&mut Vec<u8>),
     stale: bool,
     stamp: &Stamp,
-    extra: &Extra<'_>,
+    extra: &ResponseOptions<'_>,
 ) {
     let kept = if stale { "no-store" } else { "private, max-age=0" };
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
@@ -179,21 +179,22 @@ pub fn write_lead(
 }
 
 /// 421: no domain here has this host.
-pub fn write_misdirected(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_misdirected(out: &mut Vec<u8>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     let text = "This host is not served here.\n";
     let fields = "Cache-Control: no-store\r\n";
-    write_page(out, &Page { status: StatusCode::MISDIRECTED_REQUEST, fields, text }, stamp, extra);
+    write_page(out, &StatusPage { status: StatusCode::MISDIRECTED_REQUEST, fields, text }, stamp, extra);
 }
 
 /// 410.
-pub fn write_gone(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
-    let page = Page { status: StatusCode::GONE, fields: UNKEPT, text: "This link is no longer available.\n" };
+pub fn write_gone(out: &mut Vec<u8>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
+    let page =
+        StatusPage { status: StatusCode::GONE, fields: UNKEPT, text: "This link is no longer available.\n" };
     write_page(out, &page, stamp, extra);
 }
 
 /// 503: try again in a second.
-pub fn write_unavailable(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
-    let page = Page {
+pub fn write_unavailable(out: &mut Vec<u8>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
+    let page = StatusPage {
         status: StatusCode::SERVICE_UNAVAILABLE,
         fields: "Cache-Control: no-store\r\nRetry-After: 1\r\n",
         text: "This link cannot be looked up right now. Try again in a moment.\n",
@@ -204,14 +205,19 @@ pub fn write_unavailable(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
 const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\nCache-Control: no-store\r\n";
 
 /// 204, to OPTIONS.
-pub fn write_options(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
-    write_page(out, &Page { status: StatusCode::NO_CONTENT, fields: ALLOW, text: "" }, stamp, extra);
+pub fn write_options(out: &mut Vec<u8>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
+    write_page(out, &StatusPage { status: StatusCode::NO_CONTENT, fields: ALLOW, text: "" }, stamp, extra);
 }
 
 /// 405.
-pub fn write_method_not_allowed(out: &mut Vec<u8>, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_method_not_allowed(out: &mut Vec<u8>, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     let text = "Links are followed with GET or HEAD, and with POST or PUT where the link is a 307 or 308.\n";
-    write_page(out, &Page { status: StatusCode::METHOD_NOT_ALLOWED, fields: ALLOW, text }, stamp, extra);
+    write_page(
+        out,
+        &StatusPage { status: StatusCode::METHOD_NOT_ALLOWED, fields: ALLOW, text },
+        stamp,
+        extra,
+    );
 }
 
 /// A path that the edge answers itself. `robots`: what the domain says of `/robots.txt`.
@@ -220,24 +226,24 @@ pub fn write_reserved(
     path: &[u8],
     robots: Option<&str>,
     stamp: &Stamp,
-    extra: &Extra<'_>,
+    extra: &ResponseOptions<'_>,
 ) {
     const DAY: &str = "Cache-Control: public, max-age=86400\r\n";
     let page = match path {
         // Crawlers may look: each redirect tells them not to index it, which they see only if they may.
         b"robots.txt" => {
             let text = robots.unwrap_or("User-agent: *\nDisallow:\n");
-            Page { status: StatusCode::OK, fields: DAY, text }
+            StatusPage { status: StatusCode::OK, fields: DAY, text }
         }
-        b"favicon.ico" => Page { status: StatusCode::NOT_FOUND, fields: DAY, text: "" },
-        _ => Page { status: StatusCode::NOT_FOUND, fields: UNKEPT, text: "There is nothing here.\n" },
+        b"favicon.ico" => StatusPage { status: StatusCode::NOT_FOUND, fields: DAY, text: "" },
+        _ => StatusPage { status: StatusCode::NOT_FOUND, fields: UNKEPT, text: "There is nothing here.\n" },
     };
     write_page(out, &page, stamp, extra);
 }
 
 /// A file of the domain. Whoever checks one looks again soon, so a change is seen within minutes.
 #[cold]
-pub fn write_file(out: &mut Vec<u8>, file: &File, stamp: &Stamp, extra: &Extra<'_>) {
+pub fn write_file(out: &mut Vec<u8>, file: &File, stamp: &Stamp, extra: &ResponseOptions<'_>) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=300\r\nContent-Length: ");
     push_number(out, file.content.len() as u32);
     out.extend_from_slice(b"\r\nContent-Type: ");
@@ -276,8 +282,8 @@ pub fn write_timeout(out: &mut Vec<u8>, stamp: &Stamp) {
 
 /// To what is no request that is served; nothing comes behind it.
 fn write_last(out: &mut Vec<u8>, status: StatusCode, text: &'static str, stamp: &Stamp) {
-    let page = Page { status, fields: "Cache-Control: no-store\r\n", text };
-    write_page(out, &page, stamp, &Extra { close: true, ..Extra::default() });
+    let page = StatusPage { status, fields: "Cache-Control: no-store\r\n", text };
+    write_page(out, &page, stamp, &ResponseOptions { close: true, ..ResponseOptions::default() });
 }
 
 fn push_number(out: &mut Vec<u8>, mut number: u32) {
@@ -296,15 +302,15 @@ fn push_number(out: &mut Vec<u8>, mut number: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link::{Answer, Ask, Link, LinkParts, Target, Terms, redirect};
+    use link::{Link, LinkParts, LinkTerms, Resolution, Target, VisitorRequest, redirect};
 
     const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 
-    fn redirected(change: impl FnOnce(&mut Terms), extra: &Extra<'_>) -> String {
+    fn redirected(change: impl FnOnce(&mut LinkTerms), extra: &ResponseOptions<'_>) -> String {
         let mut parts = LinkParts::to(Target::stored(b"https://a.example/x").unwrap());
         change(&mut parts.terms);
         let link = Link::new(parts).unwrap();
-        let Answer::To(to) = redirect(&link.as_ref(), Ask::default(), 0) else { panic!() };
+        let Resolution::To(to) = redirect(&link.as_ref(), VisitorRequest::default(), 0) else { panic!() };
         let mut out = Vec::new();
         write_redirect(&mut out, &to, &Stamp::new(DATE), extra);
         String::from_utf8(out).unwrap()
@@ -312,11 +318,16 @@ mod tests {
 
     #[test]
     fn a_redirect_byte_for_byte() {
-        let plain = redirected(|_| (), &Extra::default());
+        let plain = redirected(|_| (), &ResponseOptions::default());
         let want = "HTTP/1.1 302 Found\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=0\r\nX-Robots-Tag: noindex\r\nDate: Sun, 22 Nov 2026 13:06:42 GMT\r\n\r\n";
         assert_eq!(plain, want);
-        let extra = Extra { close: true, request_id: Some(b"r1"), head_only: true, ..Extra::default() };
+        let extra = ResponseOptions {
+            close: true,
+            request_id: Some(b"r1"),
+            head_only: true,
+            ..ResponseOptions::default()
+        };
         let kept = redirected(|p| (p.status, p.max_age) = (Status::PermanentRedirect, Some(3600)), &extra);
         let want = "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://a.example/x\r\nContent-Length: 0\r\n\
             Cache-Control: private, max-age=3600\r\nX-Robots-Tag: noindex\r\nX-Request-Id: r1\r\n\
@@ -327,7 +338,7 @@ mod tests {
     #[test]
     fn every_status_has_its_reason() {
         for status in Status::ALL {
-            let text = redirected(|p| (p.status, p.max_age) = (status, Some(1)), &Extra::default());
+            let text = redirected(|p| (p.status, p.max_age) = (status, Some(1)), &ResponseOptions::default());
             let reason = StatusCode::from_u16(status.code()).unwrap().canonical_reason().unwrap();
             assert!(text.starts_with(&format!("HTTP/1.1 {} {reason}\r\n", status.code())), "{text}");
         }
@@ -338,14 +349,14 @@ mod tests {
         let stamp = Stamp::new(DATE);
         let page = |head_only| {
             let mut out = Vec::new();
-            write_gone(&mut out, &stamp, &Extra { head_only, ..Extra::default() });
+            write_gone(&mut out, &stamp, &ResponseOptions { head_only, ..ResponseOptions::default() });
             String::from_utf8(out).unwrap()
         };
         assert!(page(false).ends_with("\r\n\r\nThis link is no longer available.\n"));
         assert_eq!(page(true), page(false).replace("This link is no longer available.\n", ""));
         assert!(page(true).contains("Content-Length: 34\r\n"));
         let mut out = Vec::new();
-        write_options(&mut out, &stamp, &Extra::default());
+        write_options(&mut out, &stamp, &ResponseOptions::default());
         assert!(!String::from_utf8(out).unwrap().contains("Content-Length"));
     }
 

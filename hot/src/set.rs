@@ -14,26 +14,26 @@ mod slot;
 
 use crate::Freshness;
 use crate::limits::{ABSENT_SHARE, FENCE_SLOTS, SET_SHARDS};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Turn, Turns};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, ShardTurn, ShardTurns};
 use crate::unchecked;
 use dashmap::DashMap;
 use eviction::Eviction;
 use fences::Fences;
-use hasher::Uneven;
+use hasher::UnevenHashing;
 use link::rule::{Rule, off};
 use link::{DomainId, Epoch, LinkRef, Seq};
 use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
-pub use put::{Fill, Told};
-pub use slot::Stored;
+pub use put::{FillOutcome, TierReading};
+pub use slot::StoredValue;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Set {
-    map: DashMap<Slot, (), Uneven>,
-    turns: Turns,
+    map: DashMap<Slot, (), UnevenHashing>,
+    turns: ShardTurns,
     fences: Fences,
     /// Who goes first when links need room, and when known-absent keys do.
     eviction: Eviction,
@@ -60,11 +60,11 @@ pub struct Set {
     unconfirmed: AtomicBool,
 }
 
-/// What a look-up found, and how much is known of it.
+/// The result of a look-up: the entry, and how much is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held<'a> {
+pub struct Lookup<'a> {
     /// The entry.
-    pub found: Found<'a>,
+    pub found: EntryState<'a>,
     /// Whether it was confirmed since the last reset; what was not is asked for again.
     pub confirmed: bool,
     /// The seq of the change that made it; 0 for an absence.
@@ -73,9 +73,9 @@ pub struct Held<'a> {
     pub as_of: Seq,
 }
 
-/// What there is.
+/// The entry of a key, or what its absence means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<'a> {
+pub enum EntryState<'a> {
     /// A link.
     Live(LinkRef<'a>),
     /// The tombstone of one.
@@ -95,24 +95,24 @@ pub enum Absence {
     Unknown,
 }
 
-/// What a look-up came upon, while it holds the shard.
+/// The slot that a look-up came upon, while it holds the shard.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct SlotView<'a> {
     slot: Option<&'a Slot>,
     /// [`Set::complete`], read before the look-up.
     before: u64,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> SlotView<'a> {
     /// What it is.
     #[inline(never)]
-    pub fn held(self, set: &Set) -> Held<'a> {
+    pub fn held(self, set: &Set) -> Lookup<'a> {
         let Some(slot) = self.slot else { return set.absent(self.before) };
         let confirmed = slot.generation() == set.slot_generation();
         if confirmed {
             slot.touch();
         }
-        Held { found: slot.found(), confirmed, version: slot.version(), as_of: slot.as_of() }
+        Lookup { found: slot.found(), confirmed, version: slot.version(), as_of: slot.as_of() }
     }
 
     /// The target of a confirmed link that answers with it at all times, by 302, for no time. `query`: one was asked
@@ -140,8 +140,8 @@ impl Set {
 
     fn sized(budget: usize, fences: usize, shards: usize) -> Self {
         Self {
-            map: DashMap::with_hasher_and_shard_amount(Uneven::default(), shards),
-            turns: Turns::new(shards),
+            map: DashMap::with_hasher_and_shard_amount(UnevenHashing::default(), shards),
+            turns: ShardTurns::new(shards),
             fences: Fences::new(fences),
             eviction: Eviction::default(),
             absent_eviction: Eviction::default(),
@@ -162,7 +162,7 @@ impl Set {
 
     /// Looks `key` up and hands what is there to `then`, under the shard's read lock: copy, never wait. Whoever judges
     /// by freshness takes it before ([`Set::freshness`]).
-    pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Held<'_>) -> R) -> R {
+    pub fn look_up<R>(&self, key: &[u8], then: impl FnOnce(Lookup<'_>) -> R) -> R {
         let (domain, code) = slot::parts(key);
         self.look_up_code(domain, code, |seen| then(seen.held(self)))
     }
@@ -173,24 +173,24 @@ impl Set {
         &self,
         domain: DomainId,
         code: &[u8],
-        then: impl FnOnce(Seen<'_>) -> R,
+        then: impl FnOnce(SlotView<'_>) -> R,
     ) -> R {
         let before = self.complete.load(Ordering::Acquire);
         let hash = slot::hash(self.map.hasher(), domain, code);
         let _turn = self.turn(hash);
         let shard = self.map.shards()[self.map.determine_shard(hash as usize)].read();
         let slot = shard.get(hash, |(slot, _)| slot.has_key(domain, code)).map(|(slot, _)| slot);
-        then(Seen { slot, before })
+        then(SlotView { slot, before })
     }
 
     /// `before`: [`Set::complete`], read before the look-up.
     #[cold]
-    fn absent(&self, before: u64) -> Held<'static> {
+    fn absent(&self, before: u64) -> Lookup<'static> {
         // Read between the two: a position that the absence is known at.
         let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
         let absence = if certain { Absence::Certain } else { Absence::Unknown };
-        Held { found: Found::Absent(absence), confirmed: true, version: 0, as_of }
+        Lookup { found: EntryState::Absent(absence), confirmed: true, version: 0, as_of }
     }
 
     /// How old this edge's newest proof is that it knew everything acknowledged, at `now` (boot-clock milliseconds).
@@ -217,7 +217,7 @@ impl Set {
 
     /// Entries of one shard that are confirmed and no mere absences, as (key, version, as_of, entry), under its read
     /// lock: copy, never wait.
-    pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], Seq, Seq, Found<'_>)) {
+    pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], Seq, Seq, EntryState<'_>)) {
         let _turn = self.turns.of(|| shard);
         let generation = self.slot_generation();
         unchecked::each_key(&self.map, shard, |slot| {
@@ -237,9 +237,9 @@ impl Set {
         slot::hash(self.map.hasher(), domain, code)
     }
 
-    /// See [`Turns`].
+    /// See [`ShardTurns`].
     #[inline(always)]
-    fn turn(&self, hash: u64) -> Turn<'_> {
+    fn turn(&self, hash: u64) -> ShardTurn<'_> {
         self.turns.of(|| self.map.determine_shard(hash as usize))
     }
 
@@ -273,7 +273,7 @@ impl Set {
     /// The version of the confirmed entry of this key, if there is one.
     pub fn version(&self, key: &[u8]) -> Option<Seq> {
         self.look_up(key, |held| {
-            let entry = held.confirmed && !matches!(held.found, Found::Absent(_));
+            let entry = held.confirmed && !matches!(held.found, EntryState::Absent(_));
             entry.then_some(held.version)
         })
     }

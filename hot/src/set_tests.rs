@@ -5,8 +5,8 @@ use link::{Link, LinkParts, Position, Target};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
-fn link(text: &str) -> Stored {
-    Stored::Live(
+fn link(text: &str) -> StoredValue {
+    StoredValue::Live(
         Link::new(LinkParts::to(Target::stored(format!("https://{text}").as_bytes()).unwrap())).unwrap(),
     )
 }
@@ -28,15 +28,15 @@ fn new(budget: usize) -> Set {
     set
 }
 
-fn fill(set: &Set, key: &[u8], as_of: Seq, version: Seq, value: Option<&Stored>) -> Fill {
-    set.fill(key, &Told { epoch: EPOCH, as_of, version, value })
+fn fill(set: &Set, key: &[u8], as_of: Seq, version: Seq, value: Option<&StoredValue>) -> FillOutcome {
+    set.fill(key, &TierReading { epoch: EPOCH, as_of, version, value })
 }
 
 fn target(set: &Set, key: &[u8]) -> Result<String, Absence> {
     set.look_up(key, |held| match held.found {
         _ if !held.confirmed => Err(Absence::Unknown),
-        Found::Live(link) => Ok(String::from_utf8(link.target.to_vec()).unwrap()),
-        Found::Absent(absence) => Err(absence),
+        EntryState::Live(link) => Ok(String::from_utf8(link.target.to_vec()).unwrap()),
+        EntryState::Absent(absence) => Err(absence),
         other => panic!("{other:?}"),
     })
 }
@@ -57,16 +57,16 @@ fn a_later_change_wins_and_a_purge_removes() {
 fn a_fill_older_than_a_noticed_change_is_refused() {
     let set = new(1 << 20);
     set.apply(&key(1), 5, Some(&link("new")));
-    assert_eq!(fill(&set, &key(1), 4, 3, Some(&link("old"))), Fill::Refused);
+    assert_eq!(fill(&set, &key(1), 4, 3, Some(&link("old"))), FillOutcome::Refused);
     assert_eq!(
         fill(&set, &key(1), 5, 5, Some(&link("new"))),
-        Fill::Refused,
+        FillOutcome::Refused,
         "nothing newer than what is there"
     );
     set.apply(&key(1), 6, None);
-    assert_eq!(fill(&set, &key(1), 5, 5, Some(&link("old"))), Fill::Refused, "purged since");
-    assert_eq!(fill(&set, &key(1), 5, 0, None), Fill::Refused);
-    assert_eq!(fill(&set, &key(1), 6, 0, None), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 5, 5, Some(&link("old"))), FillOutcome::Refused, "purged since");
+    assert_eq!(fill(&set, &key(1), 5, 0, None), FillOutcome::Refused);
+    assert_eq!(fill(&set, &key(1), 6, 0, None), FillOutcome::Accepted);
     assert_eq!(set.min_seq(&key(1)), 6);
     set.validate();
 }
@@ -75,7 +75,7 @@ fn a_fill_older_than_a_noticed_change_is_refused() {
 fn a_fill_ahead_of_the_stream_keeps_older_changes_out() {
     let set = new(1 << 20);
     set.apply(&key(2), 3, Some(&link("x")));
-    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), FillOutcome::Accepted);
     assert_eq!(set.seen(), 9);
     set.apply(&key(1), 4, Some(&link("older")));
     assert_eq!(target(&set, &key(1)).unwrap(), "https://ahead");
@@ -109,10 +109,10 @@ fn a_refused_change_is_never_a_certain_absence() {
         if complete_first {
             set.set_complete();
         }
-        assert_eq!(fill(&set, &ahead, 100, 100, Some(&link("a"))), Fill::Accepted);
-        assert_eq!(set.apply(&late, 97, Some(&link("b"))), Fill::Refused);
+        assert_eq!(fill(&set, &ahead, 100, 100, Some(&link("a"))), FillOutcome::Accepted);
+        assert_eq!(set.apply(&late, 97, Some(&link("b"))), FillOutcome::Refused);
         assert_eq!(target(&set, &late), Err(Absence::Unknown), "complete first: {complete_first}");
-        assert_eq!(fill(&set, &late, 100, 97, Some(&link("b"))), Fill::Accepted, "asked for");
+        assert_eq!(fill(&set, &late, 100, 97, Some(&link("b"))), FillOutcome::Accepted, "asked for");
         set.set_complete();
         assert_eq!(target(&set, &late).unwrap(), "https://b");
         set.validate();
@@ -122,7 +122,7 @@ fn a_refused_change_is_never_a_certain_absence() {
 #[test]
 fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
     let set = new(1 << 20);
-    assert_eq!(fill(&set, &key(1), 9, 0, None), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 9, 0, None), FillOutcome::Accepted);
     set.apply(&key(1), 4, Some(&link("purged")));
     assert_eq!(target(&set, &key(1)), Err(Absence::Certain), "known, though the set is not complete");
     // Even when the knowledge itself is gone: it was given out.
@@ -130,7 +130,7 @@ fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
         .remove(&Slot::absent(&key(1), 0, 0))
         .map(|(slot, _)| set.recount(None, Some(slot.measure())))
         .unwrap();
-    assert_eq!(set.apply(&key(1), 5, Some(&link("purged"))), Fill::Refused);
+    assert_eq!(set.apply(&key(1), 5, Some(&link("purged"))), FillOutcome::Refused);
     assert_eq!(target(&set, &key(1)), Err(Absence::Unknown));
     set.validate();
 }
@@ -139,8 +139,8 @@ fn an_absence_ahead_of_the_stream_keeps_older_changes_out() {
 fn a_fill_from_below_a_reset_is_refused() {
     let set = new(1 << 20);
     set.reset(at(10));
-    assert_eq!(fill(&set, &key(1), 9, 1, Some(&link("a"))), Fill::Refused, "below the start");
-    assert_eq!(fill(&set, &key(1), 10, 1, Some(&link("a"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 9, 1, Some(&link("a"))), FillOutcome::Refused, "below the start");
+    assert_eq!(fill(&set, &key(1), 10, 1, Some(&link("a"))), FillOutcome::Accepted);
     set.validate();
 }
 
@@ -153,12 +153,12 @@ fn unconfirmed_entries_are_replaced_or_dropped() {
     let epoch = Epoch { counter: 2, random: 1 }; // another history, where seq 3 never was
     set.reset(Position { epoch, seq: 2, tag: 9 });
     assert_eq!(target(&set, &key(3)), Err(Absence::Unknown));
-    let told = |version, value| Told { epoch, as_of: 2, version, value };
+    let told = |version, value| TierReading { epoch, as_of: 2, version, value };
     let new = link("new");
-    assert_eq!(set.fill(&key(1), &told(1, Some(&new))), Fill::Accepted);
-    assert_eq!(set.fill(&key(2), &told(0, None)), Fill::Accepted);
+    assert_eq!(set.fill(&key(1), &told(1, Some(&new))), FillOutcome::Accepted);
+    assert_eq!(set.fill(&key(2), &told(0, None)), FillOutcome::Accepted);
     // An older change than what was seen in its slot must not take the place of an unconfirmed entry either.
-    assert_eq!(set.apply(&key(3), 1, Some(&link("x"))), Fill::Refused);
+    assert_eq!(set.apply(&key(3), 1, Some(&link("x"))), FillOutcome::Refused);
     set.pass(2);
     set.set_complete();
     assert_eq!(target(&set, &key(1)).unwrap(), "https://new");
@@ -189,11 +189,11 @@ fn no_entry_is_confirmed_by_the_round_of_generations() {
 #[test]
 fn a_reset_within_one_history_never_goes_behind_what_was_seen() {
     let set = new(1 << 20);
-    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), FillOutcome::Accepted);
     set.reset(at(5)); // control read its head before that answer
     assert_eq!((set.applied(), set.seen(), set.min_seq(&key(1))), (5, 9, 9));
-    assert_eq!(fill(&set, &key(1), 7, 3, Some(&link("older"))), Fill::Refused);
-    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 7, 3, Some(&link("older"))), FillOutcome::Refused);
+    assert_eq!(fill(&set, &key(1), 9, 8, Some(&link("ahead"))), FillOutcome::Accepted);
     set.validate();
 }
 
@@ -221,10 +221,11 @@ fn a_fork_keeps_what_both_histories_share() {
 fn an_answer_of_another_history_is_refused() {
     let set = new(1 << 20);
     let value = link("a");
-    let told = Told { epoch: Epoch { counter: 2, random: 1 }, as_of: 5, version: 1, value: Some(&value) };
-    assert_eq!(set.fill(&key(1), &told), Fill::Refused);
-    assert_eq!(set.fill(&key(1), &Told { value: None, ..told }), Fill::Refused);
-    assert_eq!(set.fill(&key(1), &Told { epoch: EPOCH, ..told }), Fill::Accepted);
+    let told =
+        TierReading { epoch: Epoch { counter: 2, random: 1 }, as_of: 5, version: 1, value: Some(&value) };
+    assert_eq!(set.fill(&key(1), &told), FillOutcome::Refused);
+    assert_eq!(set.fill(&key(1), &TierReading { value: None, ..told }), FillOutcome::Refused);
+    assert_eq!(set.fill(&key(1), &TierReading { epoch: EPOCH, ..told }), FillOutcome::Accepted);
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn random_codes_never_push_out_links() {
         set.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
     }
     for number in 1000..9000 {
-        assert_eq!(fill(&set, &key(number), 100, 0, None), Fill::Accepted);
+        assert_eq!(fill(&set, &key(number), 100, 0, None), FillOutcome::Accepted);
     }
     set.validate();
     assert!((0..100).all(|number| target(&set, &key(number)).is_ok()));
@@ -254,7 +255,7 @@ fn a_file_is_put_back_as_it_was_left() {
     let mut dumped = Vec::new();
     for shard in 0..set.shards() {
         set.dump(shard, |key, version, as_of, found| {
-            dumped.push((key.to_vec(), version, as_of, matches!(found, Found::Live(_))));
+            dumped.push((key.to_vec(), version, as_of, matches!(found, EntryState::Live(_))));
         });
     }
     assert_eq!(dumped, [(key(1), 3, 5, true)]);
@@ -265,8 +266,8 @@ fn a_file_is_put_back_as_it_was_left() {
 fn only_what_is_confirmed_is_dumped_or_has_a_version() {
     let set = new(1 << 20);
     set.apply(&key(1), 1, Some(&link("a")));
-    set.apply(&key(2), 2, Some(&Stored::Deleted));
-    assert_eq!(fill(&set, &key(3), 2, 0, None), Fill::Accepted);
+    set.apply(&key(2), 2, Some(&StoredValue::Deleted));
+    assert_eq!(fill(&set, &key(3), 2, 0, None), FillOutcome::Accepted);
     let dumped = |set: &Set| {
         let mut count = 0;
         (0..set.shards()).for_each(|shard| set.dump(shard, |_, _, _, _| count += 1));
@@ -289,8 +290,8 @@ fn what_was_seen_of_another_key_holds_up_no_change_of_an_entry_that_is_there() {
     let set = crowded();
     set.apply(&key(1), 1, Some(&link("a")));
     set.set_complete();
-    assert_eq!(fill(&set, &key(2), 9, 9, Some(&link("ahead"))), Fill::Accepted);
-    assert_eq!(set.apply(&key(1), 2, Some(&link("b"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(2), 9, 9, Some(&link("ahead"))), FillOutcome::Accepted);
+    assert_eq!(set.apply(&key(1), 2, Some(&link("b"))), FillOutcome::Accepted);
     assert_eq!((target(&set, &key(1)).unwrap(), set.is_complete()), ("https://b".into(), true));
     set.validate();
 }
@@ -302,17 +303,17 @@ fn a_change_confirms_what_a_reset_left_in_doubt() {
     set.apply(&key(2), 2, Some(&link("a")));
     let epoch = Epoch { counter: 2, random: 1 };
     set.reset(Position { epoch, seq: 0, tag: 0 });
-    assert_eq!(set.apply(&key(1), 1, Some(&link("b"))), Fill::Accepted);
+    assert_eq!(set.apply(&key(1), 1, Some(&link("b"))), FillOutcome::Accepted);
     assert_eq!(target(&set, &key(1)).unwrap(), "https://b");
     // A purge in the new history takes an entry of the old one, whatever that knew there.
-    assert_eq!((set.apply(&key(2), 2, None), set.entries()), (Fill::Accepted, 1));
+    assert_eq!((set.apply(&key(2), 2, None), set.entries()), (FillOutcome::Accepted, 1));
     set.validate();
 }
 
 #[test]
 fn a_purge_leaves_what_was_made_after_it() {
     let set = new(1 << 20);
-    assert_eq!(fill(&set, &key(1), 8, 7, Some(&link("again"))), Fill::Accepted);
+    assert_eq!(fill(&set, &key(1), 8, 7, Some(&link("again"))), FillOutcome::Accepted);
     set.apply(&key(1), 5, None);
     assert_eq!(target(&set, &key(1)).unwrap(), "https://again");
 }

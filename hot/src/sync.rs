@@ -18,48 +18,51 @@ pub use shuttle::sync::{
 /// A turn at each shard. The map's own locks are the real ones, and in a product this is nothing at all; under
 /// shuttle, where threads take turns on one, it is what they wait for instead.
 #[derive(Debug)]
-pub struct Turns {
+pub struct ShardTurns {
     #[cfg(feature = "shuttle")]
     shards: Vec<shuttle::sync::Mutex<()>>,
 }
 
 /// One turn, to be taken before the lock of its shard and kept as long.
 #[must_use]
-pub struct Turn<'a> {
+pub struct ShardTurn<'a> {
     #[cfg(feature = "shuttle")]
     _own: Vec<shuttle::sync::MutexGuard<'a, ()>>,
     _shard: PhantomData<&'a ()>,
 }
 
 #[cfg(not(feature = "shuttle"))]
-impl Turns {
+impl ShardTurns {
     pub const fn new(_shards: usize) -> Self {
         Self {}
     }
 
     #[inline(always)]
-    pub const fn of(&self, _shard: impl Fn() -> usize + Copy) -> Turn<'_> {
-        Turn { _shard: PhantomData }
+    pub const fn of(&self, _shard: impl Fn() -> usize + Copy) -> ShardTurn<'_> {
+        ShardTurn { _shard: PhantomData }
     }
 
     /// Of every shard.
     #[inline(always)]
-    pub const fn all(&self) -> Turn<'_> {
-        Turn { _shard: PhantomData }
+    pub const fn all(&self) -> ShardTurn<'_> {
+        ShardTurn { _shard: PhantomData }
     }
 }
 
 #[cfg(feature = "shuttle")]
-impl Turns {
+impl ShardTurns {
     pub fn new(shards: usize) -> Self {
         Self { shards: (0..shards).map(|_| shuttle::sync::Mutex::new(())).collect() }
     }
 
-    pub fn of(&self, shard: impl Fn() -> usize + Copy) -> Turn<'_> {
-        Turn { _own: vec![self.shards[shard()].lock().unwrap()], _shard: PhantomData }
+    pub fn of(&self, shard: impl Fn() -> usize + Copy) -> ShardTurn<'_> {
+        ShardTurn { _own: vec![self.shards[shard()].lock().unwrap()], _shard: PhantomData }
     }
 
-    pub fn all(&self) -> Turn<'_> {
-        Turn { _own: self.shards.iter().map(|shard| shard.lock().unwrap()).collect(), _shard: PhantomData }
+    pub fn all(&self) -> ShardTurn<'_> {
+        ShardTurn {
+            _own: self.shards.iter().map(|shard| shard.lock().unwrap()).collect(),
+            _shard: PhantomData,
+        }
     }
 }

@@ -132,21 +132,21 @@ impl Scan for Vectors {
 /// A head of fixed size and more bytes behind it, in one allocation of exactly their length: one word where a boxed slice
 /// is two. Beside them it keeps a number of two bits, which whoever sees it may set.
 #[derive(Debug)]
-pub struct Thin<const HEAD: usize>(NonNull<u8>);
+pub struct ThinBox<const HEAD: usize>(NonNull<u8>);
 
 /// A word in front of the head: the length in its lowest fourteen bits, the number in the others.
 const LENGTH: usize = size_of::<u16>();
 const NUMBER: u32 = 14;
 const ONE: u16 = 1 << NUMBER;
 
-impl<const HEAD: usize> Thin<HEAD> {
+impl<const HEAD: usize> ThinBox<HEAD> {
     /// Bytes behind the head, at most.
     pub const MAX: usize = ONE as usize - 1;
 
     /// With these behind the head, one after the other, and the number 0.
     ///
     /// # Panics
-    /// When they are longer than [`Thin::MAX`].
+    /// When they are longer than [`ThinBox::MAX`].
     pub fn new(head: &[u8; HEAD], rest: &[&[u8]]) -> Self {
         let length: usize = rest.iter().map(|part| part.len()).sum();
         assert!(length <= Self::MAX, "{length} bytes");
@@ -225,7 +225,7 @@ impl<const HEAD: usize> Thin<HEAD> {
     }
 }
 
-impl<const HEAD: usize> Drop for Thin<HEAD> {
+impl<const HEAD: usize> Drop for ThinBox<HEAD> {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with the same layout; whoever drops it has it alone.
         unsafe { dealloc(self.0.as_ptr(), Self::layout(self.length())) }
@@ -233,9 +233,9 @@ impl<const HEAD: usize> Drop for Thin<HEAD> {
 }
 
 // SAFETY: it owns its bytes as a box would, and all that changes in them is atomic.
-unsafe impl<const HEAD: usize> Send for Thin<HEAD> {}
+unsafe impl<const HEAD: usize> Send for ThinBox<HEAD> {}
 // SAFETY: as above.
-unsafe impl<const HEAD: usize> Sync for Thin<HEAD> {}
+unsafe impl<const HEAD: usize> Sync for ThinBox<HEAD> {}
 
 /// The bytes that begin there; `None` so near the end that there are less.
 #[inline(always)]
@@ -291,11 +291,11 @@ mod tests {
 
     #[test]
     fn what_is_thin_is_read_back_at_every_length() {
-        let (text, last) = (vec![7; Thin::<3>::MAX], Thin::<3>::MAX);
+        let (text, last) = (vec![7; ThinBox::<3>::MAX], ThinBox::<3>::MAX);
         for length in (0..700).chain([last - 1, last]) {
             for number in 0..4 {
                 let cut = length / 3;
-                let thin = Thin::new(b"abc", &[&text[..cut], &[], &text[cut..length]]);
+                let thin = ThinBox::new(b"abc", &[&text[..cut], &[], &text[cut..length]]);
                 thin.set_number(number);
                 assert_eq!((thin.head(), thin.rest(), thin.number()), (b"abc", &text[..length], number));
                 thin.raise_number();
@@ -304,13 +304,13 @@ mod tests {
                 assert_eq!((thin.bytes(), thin.number()), (length + 5, 0));
             }
         }
-        assert!(std::panic::catch_unwind(|| Thin::new(b"abc", &[&[0; 16_384], &[], &[]])).is_err());
-        assert_eq!(size_of::<Option<Thin<3>>>(), 8);
+        assert!(std::panic::catch_unwind(|| ThinBox::new(b"abc", &[&[0; 16_384], &[], &[]])).is_err());
+        assert_eq!(size_of::<Option<ThinBox<3>>>(), 8);
     }
 
     #[test]
     fn the_number_may_be_set_by_all_who_read() {
-        let thin = Thin::new(b"abc", &[b"de", b"", b"f"]);
+        let thin = ThinBox::new(b"abc", &[b"de", b"", b"f"]);
         std::thread::scope(|scope| {
             for number in 1..4 {
                 let thin = &thin;

@@ -1,6 +1,6 @@
 //! Request heads against public corpora of smuggling tricks. Skipped where `../shared/data` is absent.
 
-use hot::{Parsed, Refusal, parse};
+use hot::{HeadParse, Refusal, parse};
 use std::path::Path;
 
 fn base64(text: &str) -> Vec<u8> {
@@ -34,9 +34,9 @@ fn no_obfuscated_transfer_encoding_passes() {
                     .concat();
             // What is answered without its content is the last of its connection.
             let refused = match parse(&head) {
-                Parsed::Refused(refusal) => refusal == Refusal::BadRequest,
-                Parsed::Head(head, _) => head.close,
-                Parsed::Incomplete => false,
+                HeadParse::Refused(refusal) => refusal == Refusal::BadRequest,
+                HeadParse::Head(head, _) => head.close,
+                HeadParse::Incomplete => false,
             };
             // The name itself changed into another token: every program that follows RFC 9110 sees another field.
             let other_name = content_length.is_empty() && is_other_token(&line);

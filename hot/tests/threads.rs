@@ -3,7 +3,7 @@
 //!
 //! `cargo test -p hot --features shuttle --test threads`
 
-use hot::{Absence, Fill, Fork, Found, Freshness, Loading, Set, Stored, Told};
+use hot::{Absence, EntryState, FillOutcome, Fork, Freshness, LoadProgress, Set, StoredValue, TierReading};
 use link::{Epoch, Link, LinkParts, Position, Seq, Target};
 use shuttle::{sync::Arc, thread};
 
@@ -24,9 +24,9 @@ fn check(test: impl Fn() + Send + Sync + 'static) {
     shuttle::check_pct(move || test(), tries, 3);
 }
 
-fn link(version: Seq) -> Stored {
+fn link(version: Seq) -> StoredValue {
     let target = Target::stored(format!("https://v.example/{version}").as_bytes()).unwrap();
-    Stored::Live(Link::new(LinkParts::to(target)).unwrap())
+    StoredValue::Live(Link::new(LinkParts::to(target)).unwrap())
 }
 
 fn at(epoch: Epoch, seq: Seq) -> Position {
@@ -41,14 +41,14 @@ fn set_at(seq: Seq) -> Arc<Set> {
     Arc::new(set)
 }
 
-fn fill(set: &Set, epoch: Epoch, as_of: Seq, version: Seq) -> Fill {
-    set.fill(KEY, &Told { epoch, as_of, version, value: Some(&link(version)) })
+fn fill(set: &Set, epoch: Epoch, as_of: Seq, version: Seq) -> FillOutcome {
+    set.fill(KEY, &TierReading { epoch, as_of, version, value: Some(&link(version)) })
 }
 
 /// The version that a look-up finds confirmed.
 fn version(set: &Set, key: &[u8]) -> Result<Seq, Absence> {
     set.look_up(key, |held| match held.found {
-        Found::Absent(absence) => Err(absence),
+        EntryState::Absent(absence) => Err(absence),
         _ if !held.confirmed => Err(Absence::Unknown),
         _ => Ok(held.version),
     })
@@ -131,7 +131,7 @@ fn an_answer_ahead_of_the_stream_is_never_taken_back() {
             let set = Arc::clone(&set);
             move || {
                 let filled = fill(&set, OLD, 5, 5);
-                if filled == Fill::Accepted {
+                if filled == FillOutcome::Accepted {
                     assert_eq!(version(&set, KEY), Ok(5), "what was given out stays");
                     assert!(set.seen() >= 5);
                 }
@@ -190,7 +190,7 @@ fn nothing_from_behind_a_fork_is_taken_for_shared() {
         let (old, _) = (filler.join().unwrap(), newer.join().unwrap());
         match fork {
             Fork::Clean => {
-                assert_eq!(old, Fill::Refused, "an answer from behind the fork");
+                assert_eq!(old, FillOutcome::Refused, "an answer from behind the fork");
                 assert!(version(&set, KEY).is_ok_and(|version| version <= 6));
             }
             Fork::Beyond => assert_eq!(version(&set, KEY), Err(Absence::Unknown)),
@@ -233,7 +233,7 @@ fn a_walk_that_ends_beside_an_eviction_completes_nothing() {
         for seq in 1..5u8 {
             set.apply(&[OTHER, &[b'0' + seq]].concat(), u64::from(seq), Some(&link(u64::from(seq))));
         }
-        let (set, mut loading) = (Arc::new(set), Loading::default());
+        let (set, mut loading) = (Arc::new(set), LoadProgress::default());
         loading.begin(&set);
         let before = set.evictions();
         let filler = thread::spawn({
@@ -241,7 +241,7 @@ fn a_walk_that_ends_beside_an_eviction_completes_nothing() {
             move || fill(&set, OLD, 9, 9)
         });
         loading.finish(&set, true);
-        assert_eq!(filler.join().unwrap(), Fill::Accepted);
+        assert_eq!(filler.join().unwrap(), FillOutcome::Accepted);
         assert!(set.evictions() > before && !set.is_complete());
         set.validate();
     });
@@ -258,15 +258,15 @@ fn a_refused_change_is_never_a_certain_absence() {
         let filler = thread::spawn({
             let set = Arc::clone(&set);
             move || {
-                let told = Told { epoch: OLD, as_of: 9, version: 9, value: Some(&link(9)) };
+                let told = TierReading { epoch: OLD, as_of: 9, version: 9, value: Some(&link(9)) };
                 set.fill(OTHER, &told)
             }
         });
         let applied = set.apply(KEY, 2, Some(&link(2)));
         let found = version(&set, KEY);
         match applied {
-            Fill::Accepted => assert_eq!(found, Ok(2)),
-            Fill::Refused => assert_eq!(found, Err(Absence::Unknown)),
+            FillOutcome::Accepted => assert_eq!(found, Ok(2)),
+            FillOutcome::Refused => assert_eq!(found, Err(Absence::Unknown)),
         }
         filler.join().unwrap();
         set.validate();

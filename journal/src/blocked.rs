@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 
 /// The blocked hosts among those that a group asks for.
 #[derive(Clone, Debug, Default)]
-pub struct Blocked(BTreeSet<TargetHost>);
+pub struct BlockedHosts(BTreeSet<TargetHost>);
 
-impl Blocked {
+impl BlockedHosts {
     /// Whether this very host is blocked.
     pub fn has(&self, host: &TargetHost) -> bool {
         self.0.contains(host)
@@ -24,13 +24,13 @@ impl Blocked {
     }
 }
 
-impl FromIterator<TargetHost> for Blocked {
+impl FromIterator<TargetHost> for BlockedHosts {
     fn from_iter<T: IntoIterator<Item = TargetHost>>(hosts: T) -> Self {
         Self(hosts.into_iter().collect())
     }
 }
 
-impl Extend<TargetHost> for Blocked {
+impl Extend<TargetHost> for BlockedHosts {
     fn extend<T: IntoIterator<Item = TargetHost>>(&mut self, hosts: T) {
         self.0.extend(hosts);
     }

@@ -5,8 +5,8 @@
 //! has ended.
 
 use crate::Rejection;
-use crate::model::By;
-use crate::request::{Answer, Retry};
+use crate::model::Author;
+use crate::request::{Retry, StoredAnswer};
 use bytes::Bytes;
 use link::{Target, TargetHost};
 use std::sync::Arc;
@@ -61,9 +61,9 @@ impl BlockRow {
     }
 
     /// Who is to be named for what its sweep writes.
-    pub fn by(&self) -> By {
+    pub fn by(&self) -> Author {
         let method = if self.state == BlockState::Lifting { "UnblockTarget" } else { "BlockTarget" };
-        By { principal: self.principal.clone(), method, request_id: self.request_id.clone() }
+        Author { principal: self.principal.clone(), method, request_id: self.request_id.clone() }
     }
 }
 
@@ -86,12 +86,12 @@ pub enum BlockIntent {
         /// For people; empty: as it was.
         note: String,
         /// Who asks.
-        by: By,
+        by: Author,
     },
     /// Undo it.
     Unblock {
         /// Who asks.
-        by: By,
+        by: Author,
     },
     /// Its sweep has come to its end.
     Swept {
@@ -102,7 +102,7 @@ pub enum BlockIntent {
 
 impl BlockIntent {
     /// Who asks for it, if it is not linkr itself.
-    pub fn by(&self) -> Option<&By> {
+    pub fn by(&self) -> Option<&Author> {
         match self {
             Self::Block { by, .. } | Self::Unblock { by } => Some(by),
             Self::Swept { .. } => None,
@@ -112,13 +112,13 @@ impl BlockIntent {
 
 /// What the store holds.
 #[derive(Clone, Debug, Default)]
-pub struct BlockFound {
+pub struct BlockHoldings {
     /// The block of this host.
     pub row: Option<BlockRow>,
     /// Whether it keeps a link disabled.
     pub keeps: bool,
     /// The answer to the same request.
-    pub answer: Option<Answer>,
+    pub answer: Option<StoredAnswer>,
 }
 
 /// What became of it.
@@ -137,7 +137,7 @@ pub enum BlockVerdict {
 }
 
 /// Decides.
-pub fn decide(item: &BlockItem, found: &BlockFound, now: i64) -> BlockVerdict {
+pub fn decide(item: &BlockItem, found: &BlockHoldings, now: i64) -> BlockVerdict {
     if let (Some(retry), Some(answer)) = (&item.retry, &found.answer) {
         return match answer.hash == retry.hash {
             true => BlockVerdict::Before(answer.response.clone()),
@@ -168,7 +168,7 @@ pub fn decide(item: &BlockItem, found: &BlockFound, now: i64) -> BlockVerdict {
     }
 }
 
-fn block(item: &BlockItem, row: Option<&BlockRow>, note: &str, by: &By, now: i64) -> BlockRow {
+fn block(item: &BlockItem, row: Option<&BlockRow>, note: &str, by: &Author, now: i64) -> BlockRow {
     let fresh = || BlockRow {
         host: item.host.clone(),
         state: BlockState::Sweeping,
@@ -185,7 +185,7 @@ fn block(item: &BlockItem, row: Option<&BlockRow>, note: &str, by: &By, now: i64
 }
 
 /// The same with a sweep that begins now.
-fn swept_by(row: BlockRow, by: &By) -> BlockRow {
+fn swept_by(row: BlockRow, by: &Author) -> BlockRow {
     let (principal, request_id) = (by.principal.clone(), by.request_id.clone());
     BlockRow { round: row.round + 1, principal, request_id, ..row }
 }
@@ -194,7 +194,7 @@ fn swept_by(row: BlockRow, by: &By) -> BlockRow {
 pub(crate) fn refused(
     field: &'static str,
     target: &Target,
-    blocked: &crate::Blocked,
+    blocked: &crate::BlockedHosts,
 ) -> Result<(), Rejection> {
     blocked.of(target).map_or(Ok(()), |host| Err(Rejection::TargetBlocked { field, host }))
 }
@@ -203,8 +203,8 @@ pub(crate) fn refused(
 mod tests {
     use super::*;
 
-    fn by(principal: &str) -> By {
-        By { principal: principal.into(), method: "M", request_id: "r".into() }
+    fn by(principal: &str) -> Author {
+        Author { principal: principal.into(), method: "M", request_id: "r".into() }
     }
 
     fn item(intent: BlockIntent) -> BlockItem {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn done(row: Option<&BlockRow>, keeps: bool, intent: BlockIntent) -> BlockVerdict {
-        decide(&item(intent), &BlockFound { row: row.cloned(), keeps, answer: None }, 7)
+        decide(&item(intent), &BlockHoldings { row: row.cloned(), keeps, answer: None }, 7)
     }
 
     fn written(verdict: BlockVerdict) -> BlockRow {
@@ -270,8 +270,8 @@ mod tests {
     fn a_retry_is_answered_as_the_first_time() {
         let retry =
             |hash| Retry { principal: "p".into(), method: "BlockTarget", id: "x".into(), hash: [hash; 16] };
-        let answer = Some(Answer { hash: [1; 16], response: Bytes::from_static(b"first") });
-        let found = BlockFound { answer, ..BlockFound::default() };
+        let answer = Some(StoredAnswer { hash: [1; 16], response: Bytes::from_static(b"first") });
+        let found = BlockHoldings { answer, ..BlockHoldings::default() };
         let ask = |hash| decide(&BlockItem { retry: Some(retry(hash)), ..item(blocked("")) }, &found, 7);
         assert_eq!(ask(1), BlockVerdict::Before(Bytes::from_static(b"first")));
         assert_eq!(ask(2), BlockVerdict::Refused(Rejection::IdempotencyMismatch));

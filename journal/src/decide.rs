@@ -1,9 +1,9 @@
 //! Which items of a group are accepted, and with which numbers (the deciding half of R1). No I/O, no clock here.
 
-use crate::blocked::{Blocked, led_anew};
+use crate::blocked::{BlockedHosts, led_anew};
 use crate::external_ids::{ExternalId, Holders};
-use crate::model::{By, Row};
-use crate::request::{Answer, Intent, Item, Kind, Request, Retry, RetryName};
+use crate::model::{Author, Row};
+use crate::request::{Intent, Item, Request, RequestKind, Retry, RetryName, StoredAnswer};
 use crate::state::next_state;
 use crate::{Rejection, names};
 use bytes::Bytes;
@@ -30,18 +30,18 @@ pub enum Verdict {
 
 /// What the store holds about a group's keys and request ids.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Holdings {
     /// Links, deleted or not.
     pub rows: HashMap<Key, Row>,
     /// The names of those domains that there are, but for the default one.
     pub domains: HashMap<DomainId, String>,
     /// Answers, by the names of their retries.
-    pub answers: HashMap<RetryName, Answer>,
+    pub answers: HashMap<RetryName, StoredAnswer>,
     /// The links that have what [`given_ids`](crate::given_ids) and [`returning_ids`](crate::returning_ids) name.
     pub external_ids: HashMap<ExternalId, Key>,
     /// Those of the hosts that [`given_hosts`](crate::given_hosts) and [`returning_hosts`](crate::returning_hosts) name that
     /// are blocked.
-    pub blocked: Blocked,
+    pub blocked: BlockedHosts,
 }
 
 /// What to write, in the order of the log: the row's version is its seq.
@@ -78,16 +78,16 @@ pub struct Audit {
     /// Which link, unless it is a chunk.
     pub key: Option<Key>,
     /// Who.
-    pub by: By,
+    pub by: Author,
     /// The state before, if there was one.
     pub before: Option<Row>,
     /// The state after it; none of a chunk: the links have it, or the `before` of their next writes.
     pub after: Option<Row>,
 }
 
-/// What becomes of a group.
+/// The decision on a group of requests: verdicts, and what to write.
 #[derive(Debug)]
-pub struct Decided {
+pub struct Decision {
     /// The end of the log behind it.
     pub head: Position,
     /// One for each item.
@@ -100,9 +100,9 @@ pub struct Decided {
     pub disabled: BTreeMap<TargetHost, i64>,
 }
 
-/// Where a group is decided.
+/// The place and the time at which a group is committed.
 #[derive(Clone, Copy, Debug)]
-pub struct At {
+pub struct CommitPoint {
     /// The end of the log.
     pub head: Position,
     /// Of the commit.
@@ -113,18 +113,18 @@ pub struct At {
 
 /// What a retry of a request will be answered with: the links that it wrote, with the names of their domains.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub struct AnswerContent<'a> {
     /// How they belong together.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// In their order; at least one.
-    pub links: Vec<Named<'a>>,
+    pub links: Vec<NamedRow<'a>>,
     /// The history that they were written in.
     pub epoch: Epoch,
 }
 
 /// A link under the name of its domain.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
+pub struct NamedRow<'a> {
     /// The link.
     pub row: &'a Row,
     /// `-` is the default one.
@@ -135,19 +135,19 @@ pub struct Named<'a> {
 /// without holes. `answer` makes what is kept for a request that may come again.
 pub fn decide(
     group: &[Request],
-    mut found: Found,
-    at: At,
-    answer: impl Fn(&Answered<'_>) -> Bytes,
-) -> Decided {
+    mut found: Holdings,
+    at: CommitPoint,
+    answer: impl Fn(&AnswerContent<'_>) -> Bytes,
+) -> Decision {
     let holders = Holders::new(std::mem::take(&mut found.external_ids), &found.rows);
-    let done = Decided {
+    let done = Decision {
         head: at.head,
         verdicts: Vec::new(),
         writes: Vec::new(),
         audits: Vec::new(),
         disabled: BTreeMap::new(),
     };
-    let mut deciding = Deciding { found, holders, tag: at.tag, now: at.now, done, answer };
+    let mut deciding = Decider { found, holders, tag: at.tag, now: at.now, done, answer };
     group.iter().for_each(|request| deciding.request(request));
     let mut done = deciding.done;
     done.disabled = disabled(&done.writes);
@@ -169,16 +169,16 @@ fn disabled(writes: &[Write]) -> BTreeMap<TargetHost, i64> {
     more
 }
 
-struct Deciding<F> {
-    found: Found,
+struct Decider<F> {
+    found: Holdings,
     holders: Holders,
     tag: u64,
     now: i64,
-    done: Decided,
+    done: Decision,
     answer: F,
 }
 
-impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
+impl<F: Fn(&AnswerContent<'_>) -> Bytes> Decider<F> {
     fn request(&mut self, request: &Request) {
         let answer =
             request.retry.as_ref().and_then(|retry| Some((retry, self.found.answers.get(&retry.name())?)));
@@ -194,7 +194,7 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
         for (at, item) in request.items.iter().enumerate() {
             let verdict = self.item(item);
             let refused = matches!(verdict, Verdict::Refused(_))
-                && request.kind == Kind::Batch
+                && request.kind == RequestKind::Batch
                 && !off(Rule::BatchWhole);
             self.done.verdicts.push(verdict);
             if refused {
@@ -213,10 +213,12 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
         let written = self.done.writes.get_mut(first..).unwrap_or_default();
         if let Some(retry) = request.retry.clone().filter(|_| !written.is_empty()) {
             let domain = |row: &Row| name_of(&self.found.domains, row.key.domain());
-            let links = written.iter().map(|write| Named { row: &write.row, domain: domain(&write.row) });
+            let links = written.iter().map(|write| NamedRow { row: &write.row, domain: domain(&write.row) });
             let links = links.collect();
-            let response = (self.answer)(&Answered { kind: request.kind, links, epoch: head.epoch });
-            self.found.answers.insert(retry.name(), Answer { hash: retry.hash, response: response.clone() });
+            let response = (self.answer)(&AnswerContent { kind: request.kind, links, epoch: head.epoch });
+            self.found
+                .answers
+                .insert(retry.name(), StoredAnswer { hash: retry.hash, response: response.clone() });
             if let Some(last) = written.last_mut() {
                 last.answer = Some((retry, response));
             }
@@ -278,9 +280,9 @@ impl<F: Fn(&Answered<'_>) -> Bytes> Deciding<F> {
 }
 
 /// Notes what a request wrote. Of what a chunk creates the bodies are not written twice.
-fn audit(audits: &mut Vec<Audit>, by: &By, kind: Kind, writes: &[Write]) {
+fn audit(audits: &mut Vec<Audit>, by: &Author, kind: RequestKind, writes: &[Write]) {
     let (in_short, in_full): (Vec<&Write>, Vec<&Write>) =
-        writes.iter().partition(|write| kind == Kind::Chunk && write.before.is_none());
+        writes.iter().partition(|write| kind == RequestKind::Chunk && write.before.is_none());
     audits.extend(in_full.into_iter().map(|Write { row, before, .. }| Audit {
         seq: row.version,
         first: None,

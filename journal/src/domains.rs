@@ -1,8 +1,8 @@
 //! What becomes of a write of a domain (the deciding half of R1). No I/O, no clock here.
 
-use crate::model::{By, DomainRow, MAX_DOMAINS, MAX_DOMAINS_BYTES, TOMBSTONES};
-use crate::request::{Answer, Retry};
-use crate::{Blocked, Rejection, blocks, hosts_of, names};
+use crate::model::{Author, DomainRow, MAX_DOMAINS, MAX_DOMAINS_BYTES, TOMBSTONES};
+use crate::request::{Retry, StoredAnswer};
+use crate::{BlockedHosts, Rejection, blocks, hosts_of, names};
 use bytes::Bytes;
 use link::rule::{Rule, off};
 use link::{Class, Domain, DomainId, DomainRules, Files, Position, QueryPolicy, Target, TargetHost};
@@ -16,7 +16,7 @@ pub struct DomainItem {
     /// What to do with it.
     pub intent: DomainIntent,
     /// Who is to be named for it.
-    pub by: Option<By>,
+    pub by: Option<Author>,
     /// How a retry is recognised.
     pub retry: Option<Retry>,
 }
@@ -96,15 +96,15 @@ impl DomainItem {
     }
 }
 
-/// What the store holds.
+/// What the store holds about the domain of a write.
 #[derive(Clone, Debug, Default)]
-pub struct DomainFound {
+pub struct DomainHoldings {
     /// The domain of that name.
     pub row: Option<DomainRow>,
     /// Whether it has links, deleted ones counted; says nothing where there is no row.
     pub has_links: bool,
     /// Links of it among the first [`LOOKED_AT`], as far as an end of it asks.
-    pub links: Links,
+    pub links: DomainLinks,
     /// A code of the domain that ends in punctuation, deleted ones counted; looked for only where
     /// [`DomainItem::turns_punctuation_on`].
     pub ending: Option<String>,
@@ -115,9 +115,9 @@ pub struct DomainFound {
     /// Bytes of the records of all of them.
     pub bytes: usize,
     /// Those of the hosts that [`DomainItem::hosts`] names that are blocked.
-    pub blocked: Blocked,
+    pub blocked: BlockedHosts,
     /// The answer to the same request.
-    pub answer: Option<Answer>,
+    pub answer: Option<StoredAnswer>,
 }
 
 /// Links of a domain that is to be deleted that are looked at: any of them is one too many.
@@ -125,14 +125,14 @@ pub const LOOKED_AT: usize = 1_000;
 
 /// What is known of some links of a domain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Links {
+pub struct DomainLinks {
     /// Those that are not deleted.
     pub live: usize,
     /// When the one that was deleted last was, in Unix milliseconds.
     pub deleted: Option<i64>,
 }
 
-impl Links {
+impl DomainLinks {
     /// Of links by when they were deleted, if they were.
     pub fn of(all: impl IntoIterator<Item = Option<i64>>) -> Self {
         let mut links = Self::default();
@@ -158,7 +158,7 @@ pub enum DomainVerdict {
 }
 
 /// Decides; what is written gets the next number behind `head`.
-pub fn decide(item: &DomainItem, found: &DomainFound, head: Position, now: i64) -> DomainVerdict {
+pub fn decide(item: &DomainItem, found: &DomainHoldings, head: Position, now: i64) -> DomainVerdict {
     if let (Some(retry), Some(answer)) = (&item.retry, &found.answer) {
         return match answer.hash == retry.hash {
             true => DomainVerdict::Before(answer.response.clone()),
@@ -175,7 +175,7 @@ pub fn decide(item: &DomainItem, found: &DomainFound, head: Position, now: i64) 
 /// The state that `item` makes of what is stored; of one that it ends, the last.
 pub fn next_state(
     item: &DomainItem,
-    found: &DomainFound,
+    found: &DomainHoldings,
     version: u64,
     now: i64,
 ) -> Result<DomainRow, Rejection> {
@@ -251,7 +251,7 @@ pub fn set(rules: &mut DomainRules, field: DomainField) {
 }
 
 /// Whether a domain may be deleted: nothing that could still be asked for or brought back goes with it.
-fn may_go(row: &DomainRow, links: &Links, name: String) -> Result<(), Rejection> {
+fn may_go(row: &DomainRow, links: &DomainLinks, name: String) -> Result<(), Rejection> {
     if row.id == DomainId::DEFAULT {
         return Err(Rejection::invalid("name", "is the default domain, which is always there"));
     }
@@ -271,9 +271,9 @@ mod tests {
         DomainItem { name: Domain::default(), intent, by: None, retry: None }
     }
 
-    fn found(id: u32, has_links: bool) -> DomainFound {
+    fn found(id: u32, has_links: bool) -> DomainHoldings {
         let row = DomainRow { id: DomainId(id), version: 4, ..DomainRow::default() };
-        DomainFound { row: Some(row), has_links, ..DomainFound::default() }
+        DomainHoldings { row: Some(row), has_links, ..DomainHoldings::default() }
     }
 
     fn is_of(state: &Result<DomainRow, Rejection>, of: &str) -> bool {
@@ -284,7 +284,7 @@ mod tests {
     fn a_new_domain_may_fold_case_whatever_links_others_have() {
         let intent = DomainIntent::Create { id: DomainId(7), fields: vec![DomainField::FoldCase(true)] };
         let item = DomainItem { name: Domain::new("a.example").unwrap(), intent, by: None, retry: None };
-        let found = DomainFound { has_links: true, ..DomainFound::default() };
+        let found = DomainHoldings { has_links: true, ..DomainHoldings::default() };
         assert!(next_state(&item, &found, 5, 1).unwrap().rules.fold_case);
     }
 
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn punctuation_is_turned_on_only_where_no_code_ends_in_it() {
         let on = update(vec![DomainField::Punctuation(true)], None);
-        let ending = DomainFound { ending: Some("domains/-/links/etc.".into()), ..found(7, true) };
+        let ending = DomainHoldings { ending: Some("domains/-/links/etc.".into()), ..found(7, true) };
         assert!(next_state(&on, &found(7, true), 5, 1).unwrap().rules.endings.punctuation);
         assert!(is_of(&next_state(&on, &ending, 5, 1), "punctuation"));
         let slash = update(vec![DomainField::TrailingSlash(true)], None);
@@ -326,8 +326,8 @@ mod tests {
     #[test]
     fn only_an_empty_domain_is_deleted() {
         let item = delete("a.example", None);
-        let with = |all: &[Option<i64>]| DomainFound {
-            links: Links::of(all.iter().copied()),
+        let with = |all: &[Option<i64>]| DomainHoldings {
+            links: DomainLinks::of(all.iter().copied()),
             ..found(7, !all.is_empty())
         };
         let head = Position { seq: 8, ..Position::default() };
@@ -343,10 +343,10 @@ mod tests {
         ] {
             assert_eq!(decide(&item, &with(all), head, 1), DomainVerdict::Refused(why), "{all:?}");
         }
-        let why = |item: &DomainItem, found: &DomainFound| next_state(item, found, 5, 1).unwrap_err();
+        let why = |item: &DomainItem, found: &DomainHoldings| next_state(item, found, 5, 1).unwrap_err();
         assert_eq!(why(&delete("a.example", Some(3)), &with(&[])), Rejection::EtagMismatch);
         assert!(next_state(&delete("a.example", Some(4)), &with(&[]), 5, 1).is_ok());
-        let none = DomainFound::default();
+        let none = DomainHoldings::default();
         assert_eq!(why(&item, &none), Rejection::DomainNotFound("domains/a.example".into()));
         assert!(is_of(&next_state(&delete("-", None), &found(0, false), 5, 1), "name"));
     }
@@ -355,7 +355,7 @@ mod tests {
     fn the_number_of_a_domain_is_never_another_ones() {
         let intent = DomainIntent::Create { id: DomainId(7), fields: Vec::new() };
         let item = DomainItem { intent, ..delete("b.example", None) };
-        let found = DomainFound { id_taken: true, ..DomainFound::default() };
+        let found = DomainHoldings { id_taken: true, ..DomainHoldings::default() };
         assert_eq!(next_state(&item, &found, 5, 1), Err(Rejection::NumberTaken));
     }
 
@@ -363,7 +363,7 @@ mod tests {
     fn all_domains_together_have_a_bound() {
         let target = Target::stored(format!("https://{}/", "x".repeat(900)).as_bytes()).unwrap();
         let lead = update(vec![DomainField::NotFound(Some(target.clone()))], None);
-        let full = |bytes| DomainFound { bytes, ..found(7, false) };
+        let full = |bytes| DomainHoldings { bytes, ..found(7, false) };
         assert!(next_state(&lead, &full(MAX_DOMAINS_BYTES - 1_000), 5, 1).is_ok());
         assert_eq!(next_state(&lead, &full(MAX_DOMAINS_BYTES - 100), 5, 1), Err(Rejection::DomainsTooLarge));
         // One that becomes no larger may be written all the same.
@@ -376,15 +376,15 @@ mod tests {
     fn a_domain_that_is_there_is_not_made_again_nor_changed_unseen() {
         let intent = DomainIntent::Create { id: DomainId(9), fields: Vec::new() };
         let create = DomainItem { name: Domain::default(), intent, by: None, retry: None };
-        let why = |item: &DomainItem, found: DomainFound| next_state(item, &found, 5, 1).unwrap_err();
+        let why = |item: &DomainItem, found: DomainHoldings| next_state(item, &found, 5, 1).unwrap_err();
         assert_eq!(why(&create, found(0, false)), Rejection::Exists("domains/-".into()));
         assert_eq!(
-            why(&create, DomainFound { count: MAX_DOMAINS, ..DomainFound::default() }),
+            why(&create, DomainHoldings { count: MAX_DOMAINS, ..DomainHoldings::default() }),
             Rejection::TooManyDomains
         );
         assert_eq!(why(&update(Vec::new(), Some(3)), found(7, false)), Rejection::EtagMismatch);
         assert_eq!(
-            why(&update(Vec::new(), None), DomainFound::default()),
+            why(&update(Vec::new(), None), DomainHoldings::default()),
             Rejection::DomainNotFound("domains/-".into())
         );
     }

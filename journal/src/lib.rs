@@ -16,10 +16,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use blocked::{Blocked, given_hosts, hosts_of, returning_hosts};
+pub use blocked::{BlockedHosts, given_hosts, hosts_of, returning_hosts};
 pub use decide::*;
 pub use external_ids::{ExternalId, given_ids, returning_ids};
-pub use model::{By, DomainRow, Info, MAX_DOMAINS, MAX_DOMAINS_BYTES, Row, TOMBSTONES};
+pub use model::{Author, DomainRow, Info, MAX_DOMAINS, MAX_DOMAINS_BYTES, Row, TOMBSTONES};
 pub use rejection::Rejection;
 pub use request::*;
 pub use state::{next_state, set};

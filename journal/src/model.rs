@@ -1,7 +1,7 @@
 //! What is kept of a link and of a domain, and who wrote it.
 
 use bytes::Bytes;
-use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, Seq, State, TargetHost};
+use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, LinkState, Seq, TargetHost};
 use std::sync::Arc;
 
 /// Milliseconds for which a deleted link answers 410 and its code stays taken.
@@ -30,8 +30,8 @@ impl Row {
     /// What travels.
     pub fn record(&self) -> Bytes {
         let state = match self.delete_time {
-            None => State::Live(self.link.clone()),
-            Some(_) => State::Deleted,
+            None => LinkState::Live(self.link.clone()),
+            Some(_) => LinkState::Deleted,
         };
         record::encode(self.version, &state)
     }
@@ -106,9 +106,9 @@ impl DomainRow {
     }
 }
 
-/// Who wrote.
+/// The caller of a write, as the audit names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct By {
+pub struct Author {
     /// As the caller is known.
     pub principal: Arc<str>,
     /// The call.

@@ -1,6 +1,6 @@
 //! What a call asks to be written, checked as far as it can be without the store.
 
-use crate::model::{By, Info};
+use crate::model::{Author, Info};
 use bytes::Bytes;
 use link::{Class, Key, Link, QueryPolicy, Seq, Status, Target, TargetHost};
 
@@ -10,16 +10,16 @@ pub struct Request {
     /// In the order in which they take effect.
     pub items: Vec<Item>,
     /// How the items belong together.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// Who is to be named for it; nobody where linkr itself tidies up.
-    pub by: Option<By>,
+    pub by: Option<Author>,
     /// How a retry is recognised; never with a chunk, which has no one answer.
     pub retry: Option<Retry>,
 }
 
 /// How the items of a request belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     /// There is one.
     One,
     /// All or none.
@@ -39,7 +39,7 @@ pub struct Item {
 
 impl From<Item> for Request {
     fn from(item: Item) -> Self {
-        Self { items: vec![item], kind: Kind::One, by: None, retry: None }
+        Self { items: vec![item], kind: RequestKind::One, by: None, retry: None }
     }
 }
 
@@ -152,7 +152,7 @@ impl Retry {
 
 /// The stored answer to a request that may come again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// Of the whole request.
     pub hash: [u8; 16],
     /// What [`Answered`] was made of then.

@@ -1,6 +1,6 @@
 //! The state that a write makes of what is stored. Nothing is numbered here.
 
-use crate::blocked::Blocked;
+use crate::blocked::BlockedHosts;
 use crate::model::{Info, Row, TOMBSTONES};
 use crate::request::{Draft, Field, Intent, Item};
 use crate::{Rejection, names};
@@ -13,7 +13,7 @@ pub fn next_state(
     item: &Item,
     domain: &str,
     stored: Option<&Row>,
-    blocked: &Blocked,
+    blocked: &BlockedHosts,
     version: Seq,
     now: i64,
 ) -> Result<Option<Row>, Rejection> {
@@ -91,7 +91,7 @@ pub fn next_state(
 }
 
 /// Disabled by a block, if that is what it needs.
-fn block(row: &Row, host: &TargetHost, blocked: &Blocked, version: Seq, now: i64) -> Option<Row> {
+fn block(row: &Row, host: &TargetHost, blocked: &BlockedHosts, version: Seq, now: i64) -> Option<Row> {
     let parts = row.link.parts();
     let is_due = row.delete_time.is_none()
         && !parts.terms.disabled
@@ -101,7 +101,7 @@ fn block(row: &Row, host: &TargetHost, blocked: &Blocked, version: Seq, now: i64
 }
 
 /// As it was before a block; or disabled by another block that covers it.
-fn lift(row: &Row, host: &TargetHost, blocked: &Blocked, version: Seq, now: i64) -> Option<Row> {
+fn lift(row: &Row, host: &TargetHost, blocked: &BlockedHosts, version: Seq, now: i64) -> Option<Row> {
     let is_due =
         row.delete_time.is_none() && row.info.blocked_by.as_ref() == Some(host) && !blocked.has(host);
     let other = blocked.of(&row.link.parts().target);

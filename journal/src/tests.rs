@@ -21,8 +21,8 @@ fn draft(target: &str) -> Draft {
 }
 
 /// As a store decides; the answer to a retry names the links and how they belong together.
-fn decided(group: &[Request], head: Position, tag: u64) -> Decided {
-    decide(group, Found::default(), At { head, tag, now: 5 }, |answered| {
+fn decided(group: &[Request], head: Position, tag: u64) -> Decision {
+    decide(group, Holdings::default(), CommitPoint { head, tag, now: 5 }, |answered| {
         let codes = answered.links.iter().map(|named| names::link(&named.row.key, named.domain));
         Bytes::from(format!("{:?} {}", answered.kind, codes.collect::<Vec<_>>().join(" ")))
     })
@@ -49,7 +49,7 @@ fn numbers_have_no_holes_and_each_item_sees_those_before() {
         item("a", Intent::Create(draft("https://c.example/"))),
     ];
     let start = Position { epoch: Epoch { counter: 1, random: 2 }, seq: 10, tag: 3 };
-    let Decided { head, verdicts, writes, audits, .. } = decided(&group, start, 99);
+    let Decision { head, verdicts, writes, audits, .. } = decided(&group, start, 99);
     assert!(audits.is_empty(), "nobody is to be named");
     assert_eq!(head, Position { seq: 16, tag: 99, ..start });
     let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();
@@ -98,7 +98,7 @@ fn an_import_takes_away_nothing_that_is_not_known_here() {
         import("https://a.example/"),
         import("https://b.example/"),
     ];
-    let Decided { verdicts, writes, .. } = decided(&group, Position::default(), 1);
+    let Decision { verdicts, writes, .. } = decided(&group, Position::default(), 1);
     assert_eq!(verdicts[1], Verdict::Same);
     assert!(matches!(&verdicts[2], Verdict::Changed(row) if row.info.newer == "newer"));
     assert_eq!(writes.len(), 2);
@@ -114,14 +114,14 @@ fn a_retry_in_the_same_group_is_answered_like_the_first() {
         ..item(code, Intent::Create(draft("https://a.example/")))
     };
     let group = [with("a", 1), with("b", 1), with("a", 2)];
-    let Decided { head, verdicts, .. } = decided(&group, Position::default(), 1);
+    let Decision { head, verdicts, .. } = decided(&group, Position::default(), 1);
     assert_eq!(head.seq, 1);
     assert!(matches!(verdicts[1], Verdict::Before(_)));
     assert_eq!(verdicts[2], Verdict::Refused(Rejection::IdempotencyMismatch));
 }
 
-fn by(method: &'static str) -> Option<By> {
-    Some(By { principal: "p".into(), method, request_id: "r".into() })
+fn by(method: &'static str) -> Option<Author> {
+    Some(Author { principal: "p".into(), method, request_id: "r".into() })
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_batch_is_answered_as_a_whole_and_its_retry_too() {
         items: ["a", "b"]
             .map(|code| Item { key: key(code), intent: Intent::Create(draft("https://a.example/")) })
             .into(),
-        kind: Kind::Batch,
+        kind: RequestKind::Batch,
         by: by("BatchCreateLinks"),
         retry: Some(retry),
     };
@@ -156,7 +156,7 @@ fn of_a_chunk_only_what_it_replaces_is_noted_in_full() {
         import("a", "https://b.example/"),
         import("b", "https://a.example/"),
     ];
-    let chunk = Request { items, kind: Kind::Chunk, by: by("ImportLinks"), retry: None };
+    let chunk = Request { items, kind: RequestKind::Chunk, by: by("ImportLinks"), retry: None };
     let done = decided(&[chunk], Position::default(), 1);
     let short: Vec<_> =
         done.audits.iter().map(|a| (a.seq, a.first, a.key.is_some(), a.before.is_some())).collect();
@@ -192,15 +192,15 @@ mod model {
         (0..3usize, act)
     }
 
-    fn kind() -> impl Strategy<Value = Kind> {
-        prop_oneof![Just(Kind::Batch), Just(Kind::Chunk)]
+    fn kind() -> impl Strategy<Value = RequestKind> {
+        prop_oneof![Just(RequestKind::Batch), Just(RequestKind::Chunk)]
     }
 
     /// A link by hand: its version, whether it is deleted, and its external id.
-    type State = BTreeMap<usize, (u64, bool, u8)>;
+    type ModelState = BTreeMap<usize, (u64, bool, u8)>;
 
     /// One item on a state: whether it was refused.
-    fn step(state: &mut State, head: &mut u64, (code, act): (usize, Act)) -> bool {
+    fn step(state: &mut ModelState, head: &mut u64, (code, act): (usize, Act)) -> bool {
         let next = match (act, state.get(&code)) {
             (Act::Purge, Some((_, true, _))) => None,
             (Act::Purge, _) => return false,
@@ -243,17 +243,17 @@ mod model {
         fn a_group_of_single_and_atomic_requests(
             requests in prop::collection::vec((prop::collection::vec(act(), 1..6), kind()), 0..8),
         ) {
-            let mut state = State::new();
+            let mut state = ModelState::new();
             let (mut head, mut refusals) = (0, Vec::new());
             for (acts, kind) in &requests {
                 let (mut tried, mut at, mut refused) = (state.clone(), head, Vec::new());
                 for act in acts {
                     refused.push(step(&mut tried, &mut at, *act));
-                    if refused.last() == Some(&true) && *kind == Kind::Batch {
+                    if refused.last() == Some(&true) && *kind == RequestKind::Batch {
                         break;
                     }
                 }
-                if *kind == Kind::Chunk || !refused.contains(&true) {
+                if *kind == RequestKind::Chunk || !refused.contains(&true) {
                     (state, head) = (tried, at);
                 }
                 refused.resize(acts.len(), false);
@@ -275,7 +275,7 @@ mod model {
             prop_assert_eq!(seqs, (1..=head).collect::<Vec<_>>(), "dense, and in their order");
             let told: Vec<bool> = done.verdicts.iter().map(|v| matches!(v, Verdict::Refused(_))).collect();
             prop_assert_eq!(told, refusals);
-            let mut last = State::new();
+            let mut last = ModelState::new();
             for Write { row, before, purge, .. } in &done.writes {
                 let code = usize::from(row.key.code()[0] - b'a');
                 prop_assert_eq!(before.as_ref().map(|row| row.version), last.get(&code).map(|known| known.0));

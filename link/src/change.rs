@@ -44,9 +44,9 @@ pub struct Change {
     pub record: Bytes,
 }
 
-/// What a code is, at some version.
+/// A code's link, or the tombstone of one, at some version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum LinkState {
     /// There is a link.
     Live(Link),
     /// There was one, and its tombstone still stands.
@@ -55,11 +55,11 @@ pub enum State {
 
 /// A state and the seq of the change that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versioned {
+pub struct VersionedState {
     /// The seq.
     pub version: Seq,
     /// The state.
-    pub state: State,
+    pub state: LinkState,
 }
 
 #[cfg(test)]

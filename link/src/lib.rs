@@ -17,7 +17,7 @@ mod redirect;
 pub mod rule;
 mod target;
 
-pub use change::{Change, ChangeKind, State, Versioned};
+pub use change::{Change, ChangeKind, LinkState, VersionedState};
 pub use code::{Alphabet, Code, CodeFault, asked, generated, in_path, is_code, is_reserved};
 pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
 pub use endings::Endings;
@@ -25,12 +25,12 @@ pub use files::{File, Files, FilesFault};
 pub use host::TargetHost;
 pub use key::{Key, KeyFault};
 pub use letters::{folded, normal};
-pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, QueryPolicy, Status, Terms};
+pub use links::{Class, Link, LinkFault, LinkParts, LinkRef, LinkTerms, QueryPolicy, Status};
 pub use placeholders::{PlaceholderFault, Visit, fill, placeholders};
 pub use position::{Epoch, Position, Seq};
-pub use redirect::{Answer, Ask, To, redirect};
+pub use redirect::{Redirect, Resolution, VisitorRequest, redirect};
 #[cfg(feature = "given")]
 pub use target::more_scheme;
-pub use target::{MAX_TARGET, Target, TargetFault, misleads};
 #[cfg(feature = "given")]
-pub use target::{Place, read_host};
+pub use target::{Destination, read_host};
+pub use target::{MAX_TARGET, Target, TargetFault, misleads};

@@ -84,7 +84,7 @@ impl Class {
 
 /// How a link leads to its target: what a redirect needs of it beside that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct LinkTerms {
     /// The status of the answer.
     pub status: Status,
     /// What happens to a visitor's query.
@@ -107,7 +107,7 @@ pub struct LinkParts {
     /// Where it leads.
     pub target: Target,
     /// How.
-    pub terms: Terms,
+    pub terms: LinkTerms,
     /// Where it leads once it has expired: at most [`Link::MAX_EXPIRED_TARGET`] bytes. `None`: where its domain says.
     pub expired_target: Option<Target>,
     /// Fields of a newer record layout that this program does not know, kept byte for byte.
@@ -117,11 +117,11 @@ pub struct LinkParts {
 impl LinkParts {
     /// A link to `target` with every default.
     pub fn to(target: Target) -> Self {
-        Self { target, terms: Terms::default(), expired_target: None, unknown: Box::default() }
+        Self { target, terms: LinkTerms::default(), expired_target: None, unknown: Box::default() }
     }
 
     /// A link to `target` on these terms.
-    pub fn on(terms: Terms, target: Target) -> Self {
+    pub fn on(terms: LinkTerms, target: Target) -> Self {
         Self { terms, ..Self::to(target) }
     }
 }
@@ -154,7 +154,7 @@ impl Link {
     /// # Errors
     /// The rule that the parts break.
     pub fn new(parts: LinkParts) -> Result<Self, LinkFault> {
-        let Terms { status, max_age, not_before, expire, .. } = parts.terms;
+        let LinkTerms { status, max_age, not_before, expire, .. } = parts.terms;
         let permanent = matches!(status, Status::MovedPermanently | Status::PermanentRedirect);
         if permanent && max_age.is_none() {
             return Err(LinkFault::PermanentWithoutLifetime);
@@ -180,7 +180,7 @@ impl Link {
     /// The same link, disabled or not.
     #[must_use]
     pub fn disabled(self, disabled: bool) -> Self {
-        Self(LinkParts { terms: Terms { disabled, ..self.0.terms }, ..self.0 })
+        Self(LinkParts { terms: LinkTerms { disabled, ..self.0.terms }, ..self.0 })
     }
 
     /// Its parts.
@@ -208,7 +208,7 @@ pub struct LinkRef<'a> {
     /// Bytes of a [`Target`].
     pub target: &'a [u8],
     /// See [`LinkParts::terms`].
-    pub terms: Terms,
+    pub terms: LinkTerms,
     /// See [`LinkParts::expired_target`]: bytes of a [`Target`].
     pub expired_target: Option<&'a [u8]>,
 }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn rules_between_the_parts() {
-        let with = |change: fn(&mut Terms)| {
+        let with = |change: fn(&mut LinkTerms)| {
             let mut parts = LinkParts::to(Target::stored(b"https://example.com/").unwrap());
             change(&mut parts.terms);
             Link::new(parts).map(|_| ())

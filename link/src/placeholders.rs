@@ -28,7 +28,7 @@ pub enum PlaceholderFault {
 
 /// Where in a URL a placeholder stands: that says what has to be escaped there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum UrlPart {
     Path,
     Query,
     Fragment,
@@ -43,9 +43,9 @@ pub fn placeholders(target: &Target) -> Result<bool, PlaceholderFault> {
     if has(front, PATH) || has(front, QUERY) {
         return Err(PlaceholderFault::InHost);
     }
-    let (mut part, mut found) = (Part::Path, false);
+    let (mut part, mut found) = (UrlPart::Path, false);
     while let Some((&byte, behind)) = rest.split_first() {
-        if rest.starts_with(QUERY) && part != Part::Query {
+        if rest.starts_with(QUERY) && part != UrlPart::Query {
             return Err(PlaceholderFault::QueryOutside);
         }
         found |= rest.starts_with(PATH) || rest.starts_with(QUERY);
@@ -69,12 +69,12 @@ fn write(target: &[u8], visit: Visit<'_>, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let (front, mut rest) = split(target);
     out.extend_from_slice(front);
-    let mut part = Part::Path;
+    let mut part = UrlPart::Path;
     while let Some((&byte, behind)) = rest.split_first() {
         if let Some(behind) = rest.strip_prefix(PATH) {
             visit.path.iter().for_each(|&byte| put(byte, part.keeps(byte), out));
             rest = behind;
-        } else if part == Part::Query
+        } else if part == UrlPart::Query
             && let Some(behind) = rest.strip_prefix(QUERY)
         {
             let query = visit.query.unwrap_or_default();
@@ -98,7 +98,7 @@ fn write(target: &[u8], visit: Visit<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-impl Part {
+impl UrlPart {
     /// Where what comes behind this byte stands.
     fn behind(self, byte: u8) -> Self {
         match (self, byte) {

@@ -1,21 +1,21 @@
 //! What a link answers: the rules of RFC 9110 and RFC 9111 as docs/http.md states them.
 
 use crate::code::escape;
-use crate::{LinkRef, QueryPolicy, Status, Terms};
+use crate::{LinkRef, LinkTerms, QueryPolicy, Status};
 use std::borrow::Cow;
 
-/// What a visitor brings.
+/// The part of a visitor's request that a link's answer depends on.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ask<'a> {
+pub struct VisitorRequest<'a> {
     /// The query of the request, without its `?`: no space, no control.
     pub query: Option<&'a [u8]>,
 }
 
-/// What a link answers.
+/// The answer of a link to a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum Resolution<'a> {
     /// A redirect.
-    To(To<'a>),
+    To(Redirect<'a>),
     /// 410: disabled.
     Gone,
     /// 410, or 302 to this target or that of the domain: expired.
@@ -26,7 +26,7 @@ pub enum Answer<'a> {
 
 /// A redirect, ready to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct To<'a> {
+pub struct Redirect<'a> {
     /// The status line's.
     pub status: Status,
     /// Seconds for `Cache-Control: private, max-age=…`.
@@ -38,24 +38,30 @@ pub struct To<'a> {
 
 /// The answer of `link` to `ask` at `now`, in Unix milliseconds.
 #[inline]
-pub fn redirect<'a>(link: &LinkRef<'a>, ask: Ask<'a>, now: i64) -> Answer<'a> {
-    let Terms { status, query: policy, class: _, disabled, max_age, not_before, expire } = link.terms;
+pub fn redirect<'a>(link: &LinkRef<'a>, ask: VisitorRequest<'a>, now: i64) -> Resolution<'a> {
+    let LinkTerms { status, query: policy, class: _, disabled, max_age, not_before, expire } = link.terms;
     if disabled {
-        return Answer::Gone;
+        return Resolution::Gone;
     }
     if expire.is_some_and(|at| at <= now) {
-        return Answer::Expired(link.expired_target);
+        return Resolution::Expired(link.expired_target);
     }
     if not_before.is_some_and(|at| at > now) {
-        return Answer::NotYet;
+        return Resolution::NotYet;
     }
     // Never past the expiry: a browser must not keep what the edge would refuse. Rounded down.
     let left = expire.map_or(u32::MAX, |at| u32::try_from(at.saturating_sub(now) / 1000).unwrap_or(u32::MAX));
     let query = ask.query.filter(|query| policy != QueryPolicy::Drop && !query.is_empty());
-    Answer::To(To { status, max_age: max_age.unwrap_or(0).min(left), target: link.target, query, policy })
+    Resolution::To(Redirect {
+        status,
+        max_age: max_age.unwrap_or(0).min(left),
+        target: link.target,
+        query,
+        policy,
+    })
 }
 
-impl To<'_> {
+impl Redirect<'_> {
     /// Writes the value of the `Location` field. With nothing to add this is one copy of the stored bytes.
     #[inline]
     pub fn write_location(&self, out: &mut Vec<u8>) {
@@ -77,7 +83,7 @@ impl To<'_> {
         };
         match own.split_first() {
             Some((_, own)) if self.policy == QueryPolicy::Override => {
-                let keys = Keys::of(query);
+                let keys = QueryKeys::of(query);
                 pairs(own).filter(|pair| !keys.has(key_of(pair))).for_each(&mut put);
             }
             Some((_, own)) if !own.is_empty() => put(own),
@@ -119,14 +125,14 @@ fn pairs(query: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The keys of a visitor's query. They are compared as programs read them: `a%5B%5D` is `a[]` (URL Standard,
 /// application/x-www-form-urlencoded), whichever of the two a browser writes.
-enum Keys<'a> {
+enum QueryKeys<'a> {
     /// So few that looking through the query costs less than remembering them.
     Few(&'a [u8]),
     /// In order: a visitor and whoever made the link may bring thousands each.
     Many(Vec<Cow<'a, [u8]>>),
 }
 
-impl<'a> Keys<'a> {
+impl<'a> QueryKeys<'a> {
     /// The most pairs that are looked through.
     const FEW: usize = 16;
 
@@ -174,7 +180,7 @@ mod tests {
     use super::*;
     use crate::{Link, LinkParts, Target};
 
-    fn link(target: &str, change: impl FnOnce(&mut Terms)) -> Link {
+    fn link(target: &str, change: impl FnOnce(&mut LinkTerms)) -> Link {
         let mut parts = LinkParts::to(Target::stored(target.as_bytes()).unwrap());
         change(&mut parts.terms);
         Link::new(parts).unwrap()
@@ -182,7 +188,9 @@ mod tests {
 
     fn location(target: &str, policy: QueryPolicy, query: Option<&str>) -> String {
         let link = link(target, |terms| terms.query = policy);
-        let Answer::To(to) = redirect(&link.as_ref(), Ask { query: query.map(str::as_bytes) }, 0) else {
+        let Resolution::To(to) =
+            redirect(&link.as_ref(), VisitorRequest { query: query.map(str::as_bytes) }, 0)
+        else {
             panic!("no redirect")
         };
         let mut out = Vec::new();
@@ -256,15 +264,15 @@ mod tests {
         let link = link("https://a/", |p| {
             (p.not_before, p.expire, p.max_age) = (Some(1000), Some(61_999), Some(90));
         });
-        let at = |now| redirect(&link.as_ref(), Ask::default(), now);
+        let at = |now| redirect(&link.as_ref(), VisitorRequest::default(), now);
         let age = |now| match at(now) {
-            Answer::To(to) => to.max_age,
+            Resolution::To(to) => to.max_age,
             other => panic!("{other:?}"),
         };
-        assert_eq!(at(999), Answer::NotYet);
+        assert_eq!(at(999), Resolution::NotYet);
         assert_eq!(age(1000), 60, "never past the expiry, rounded down");
         assert_eq!(age(61_998), 0);
-        assert_eq!(at(61_999), Answer::Expired(None));
+        assert_eq!(at(61_999), Resolution::Expired(None));
     }
 
     #[test]
@@ -273,9 +281,9 @@ mod tests {
         (parts.terms.expire, parts.expired_target) = (Some(5), Some(Target::stored(b"https://b/").unwrap()));
         let at = |parts: &LinkParts, now| {
             let link = Link::new(parts.clone()).unwrap();
-            format!("{:?}", redirect(&link.as_ref(), Ask::default(), now))
+            format!("{:?}", redirect(&link.as_ref(), VisitorRequest::default(), now))
         };
-        assert_eq!(at(&parts, 5), format!("{:?}", Answer::Expired(Some(b"https://b/"))));
+        assert_eq!(at(&parts, 5), format!("{:?}", Resolution::Expired(Some(b"https://b/"))));
         assert!(at(&parts, 4).starts_with("To("));
         parts.terms.disabled = true;
         assert_eq!(at(&parts, 5), "Gone");
@@ -284,13 +292,15 @@ mod tests {
     #[test]
     fn disabled_is_gone_even_before_it_is_valid() {
         let link = link("https://a/", |p| (p.disabled, p.not_before) = (true, Some(1000)));
-        assert_eq!(redirect(&link.as_ref(), Ask::default(), 0), Answer::Gone);
+        assert_eq!(redirect(&link.as_ref(), VisitorRequest::default(), 0), Resolution::Gone);
     }
 
     #[test]
     fn without_a_lifetime_nothing_is_kept() {
         let link = link("https://a/", |p| p.expire = Some(i64::MAX));
-        let Answer::To(to) = redirect(&link.as_ref(), Ask::default(), i64::MIN / 2) else { panic!() };
+        let Resolution::To(to) = redirect(&link.as_ref(), VisitorRequest::default(), i64::MIN / 2) else {
+            panic!()
+        };
         assert_eq!((to.max_age, to.status.code()), (0, 302));
     }
 }

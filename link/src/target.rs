@@ -122,10 +122,10 @@ impl Target {
 
     /// Where it leads by the URL Standard, which is how clients read it; `None` for what no web client follows.
     #[cfg(feature = "given")]
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<Destination> {
         let url = url::Url::parse(self.as_str()).ok()?;
         let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https"))?;
-        Some(Place {
+        Some(Destination {
             host: without_dot(host).to_owned(),
             port: url.port_or_known_default(),
             path: url.path().trim_start_matches('/').to_owned(),
@@ -154,10 +154,10 @@ pub fn more_scheme(text: &str) -> Result<String, &'static str> {
     Ok(scheme)
 }
 
-/// Where a target leads.
+/// The host, port and path that a target leads to.
 #[cfg(feature = "given")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Destination {
     /// In the compared form of [`crate::Domain`], or an IP address.
     pub host: String,
     /// That of the scheme, if no other is named.

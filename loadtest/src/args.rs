@@ -1,6 +1,6 @@
 //! The words of the command line, and the plan that they make.
 
-use crate::keys::{Draw, Expect, Key, Keys, read_links};
+use crate::keys::{Distribution, Expectation, Key, Keys, read_links};
 use crate::plan::{Connections, Heads, Pace, Plan, Sessions, Url};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ impl LoadArgs {
             let target = format!(
                 "https://www.example.com/articles/2026/{n:07}/some-title-of-medium-length-here?utm_source=linkr&id=1"
             );
-            Key { code: format!("c{n:07}").into(), expect: Expect::To(target.into()) }
+            Key { code: format!("c{n:07}").into(), expect: Expectation::To(target.into()) }
         };
         let given = self.wire.read()?;
         Ok(if given.is_empty() { (0..self.make_links.max(1)).map(key).collect() } else { given })
@@ -272,11 +272,11 @@ impl LoadArgs {
     /// The keys, mixed as asked.
     pub fn mix(&self, keys: Vec<Key>) -> Result<Arc<Keys>, String> {
         let draw = match self.draw.split_once(':') {
-            None if self.draw == "zipf" => Draw::Zipf(0.99),
-            None if self.draw == "even" => Draw::Even,
-            None if self.draw == "order" => Draw::Order,
+            None if self.draw == "zipf" => Distribution::Zipf(0.99),
+            None if self.draw == "even" => Distribution::Even,
+            None if self.draw == "order" => Distribution::Order,
             Some(("zipf", exponent)) => {
-                Draw::Zipf(exponent.parse().map_err(|_| "--draw zipf:E takes a number")?)
+                Distribution::Zipf(exponent.parse().map_err(|_| "--draw zipf:E takes a number")?)
             }
             _ => return Err(format!("--draw {} is none of zipf, zipf:E, even, order", self.draw)),
         };
@@ -327,7 +327,7 @@ impl WireArgs {
     /// # Errors
     /// One line about the file.
     pub fn read(&self) -> Result<Vec<Key>, String> {
-        let anything = |code: &String| Key { code: code.as_str().into(), expect: Expect::Anything };
+        let anything = |code: &String| Key { code: code.as_str().into(), expect: Expectation::Anything };
         match &self.links {
             Some(path) => read_links(path),
             None => Ok(self.code.iter().map(anything).collect()),

@@ -49,12 +49,12 @@ impl Round {
     }
 }
 
-enum Server {
+enum ComparedServer {
     Started(Peer),
     Running { name: String, url: String },
 }
 
-impl Server {
+impl ComparedServer {
     fn name(&self) -> &str {
         match self {
             Self::Started(peer) => &peer.name,
@@ -76,9 +76,9 @@ pub fn compare(args: &Compare) -> Result<ExitCode, String> {
     let mut servers = Vec::new();
     for word in &args.servers {
         servers.push(match word.split_once('=') {
-            Some((name, url)) => Server::Running { name: name.into(), url: url.into() },
+            Some((name, url)) => ComparedServer::Running { name: name.into(), url: url.into() },
             None => match peers::start(word, &keys, &args.load) {
-                Ok(peer) => Server::Started(peer),
+                Ok(peer) => ComparedServer::Started(peer),
                 Err(why) => {
                     println!("left out: {word}: {why}");
                     continue;
@@ -101,7 +101,7 @@ pub fn compare(args: &Compare) -> Result<ExitCode, String> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series>, String> {
+fn rounds(args: &Compare, keys: &[Key], servers: &[ComparedServer]) -> Result<Vec<Series>, String> {
     let pace = args.rate.map_or(Pace::Flat, Pace::Rate);
     let comparison =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
@@ -110,13 +110,13 @@ fn rounds(args: &Compare, keys: &[Key], servers: &[Server]) -> Result<Vec<Series
     let mut mixed = Vec::new();
     for server in servers {
         mixed.push(args.load.mix(match server {
-            Server::Started(peer) => peer.keys(keys.to_vec()),
-            Server::Running { .. } => keys.to_vec(),
+            ComparedServer::Started(peer) => peer.keys(keys.to_vec()),
+            ComparedServer::Running { .. } => keys.to_vec(),
         })?);
     }
     for round in 0..=args.rounds {
         for ((server, keys), own) in servers.iter().zip(&mixed).zip(&mut series) {
-            let admin = if let Server::Started(peer) = server { peer.admin } else { None };
+            let admin = if let ComparedServer::Started(peer) = server { peer.admin } else { None };
             let watch = WatchArgs { admin, syscalls: false, out: None };
             let plan = server.plan(&args.load, pace)?;
             let (report, _) = measure(&plan, &args.load, &watch, keys, None, false)?;

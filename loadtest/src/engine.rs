@@ -7,8 +7,8 @@ mod schedule;
 mod sender;
 mod transport;
 
-use crate::keys::{Keys, Stream};
-use crate::measure::Measured;
+use crate::keys::{KeyStream, Keys};
+use crate::measure::Measurement;
 use crate::plan::Plan;
 use schedule::Schedule;
 use sender::Sender;
@@ -19,18 +19,18 @@ use std::time::{Duration, Instant};
 pub use schedule::Clicks;
 
 /// The phases of a run, of one thread or of all.
-pub struct Done {
+pub struct RunResult {
     /// The warm-up.
-    pub cold: Measured,
+    pub cold: Measurement,
     /// The rest.
-    pub warm: Measured,
+    pub warm: Measurement,
     /// How long the rest took.
     pub took: Duration,
 }
 
 /// Counts while a run is under way.
 #[derive(Default)]
-pub struct Live {
+pub struct LiveCounts {
     /// Right answers.
     pub right: AtomicU64,
     /// Everything else.
@@ -49,15 +49,15 @@ pub fn run(
     keys: &Arc<Keys>,
     clicks: Option<&Clicks>,
     seed: u64,
-    mut watch: impl FnMut(&Live, Duration, Moment),
-) -> Result<Done, String> {
+    mut watch: impl FnMut(&LiveCounts, Duration, RunMoment),
+) -> Result<RunResult, String> {
     let threads = plan.threads.clamp(1, plan.connections.max(1));
-    let (live, barrier) = (Arc::new(Live::default()), Arc::new(Barrier::new(threads + 1)));
+    let (live, barrier) = (Arc::new(LiveCounts::default()), Arc::new(Barrier::new(threads + 1)));
     let tls = if plan.url.tls { Some(transport::config(plan)?) } else { None };
     let mut handles = Vec::new();
     for at in 0..threads {
         let connections = plan.connections / threads + usize::from(at < plan.connections % threads);
-        let stream = Stream::new(Arc::clone(keys), seed, at, threads);
+        let stream = KeyStream::new(Arc::clone(keys), seed, at, threads);
         let schedule = Schedule::new(plan, clicks, at, threads);
         let (plan, live, barrier, tls) = (plan.clone(), Arc::clone(&live), Arc::clone(&barrier), tls.clone());
         handles.push(std::thread::spawn(move || {
@@ -74,9 +74,9 @@ pub fn run(
     }
     barrier.wait();
     let mut warm = plan.warmup.is_zero();
-    watch(&live, Duration::ZERO, Moment::Begin);
+    watch(&live, Duration::ZERO, RunMoment::Begin);
     if warm {
-        watch(&live, Duration::ZERO, Moment::Warm);
+        watch(&live, Duration::ZERO, RunMoment::Warm);
     }
     barrier.wait();
     let began = Instant::now();
@@ -86,12 +86,13 @@ pub fn run(
         std::thread::sleep(next.clamp(Duration::from_millis(1), Duration::from_millis(100)));
         if !warm && began.elapsed() >= plan.warmup {
             warm = true;
-            watch(&live, began.elapsed(), Moment::Warm);
+            watch(&live, began.elapsed(), RunMoment::Warm);
         }
-        watch(&live, began.elapsed(), Moment::Tick);
+        watch(&live, began.elapsed(), RunMoment::Tick);
     }
-    watch(&live, began.elapsed(), Moment::End);
-    let mut done = Done { cold: Measured::default(), warm: Measured::default(), took: Duration::ZERO };
+    watch(&live, began.elapsed(), RunMoment::End);
+    let mut done =
+        RunResult { cold: Measurement::default(), warm: Measurement::default(), took: Duration::ZERO };
     for handle in handles {
         let own = handle.join().map_err(|_| "a sending thread panicked".to_owned())??;
         done.cold.add(&own.cold);
@@ -101,9 +102,9 @@ pub fn run(
     Ok(done)
 }
 
-/// When [`run`] calls its watcher.
+/// A moment at which [`run`] calls its watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum RunMoment {
     /// Connections are made, nothing is sent yet.
     Begin,
     /// The warm-up is over.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub fn gate(args: &Gate) -> Result<ExitCode, String> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let found = judge(&before, &after, args.metric, args.tolerance)?;
-    let Verdict { ratio, wrong, worse } = found;
+    let Comparison { ratio, wrong, worse } = found;
     println!(
         "{:?}: second ÷ first {:.4} (95 %: {:.4}–{:.4}), tolerance {} %, {wrong} wrong answers",
         args.metric,
@@ -24,14 +24,14 @@ pub fn gate(args: &Gate) -> Result<ExitCode, String> {
     Ok(if worse { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-struct Verdict {
+struct Comparison {
     ratio: Interval,
     wrong: u64,
     worse: bool,
 }
 
 /// Worse: wrong answers, or the whole interval of the ratio beyond the tolerance. A single pair has no interval.
-fn judge(before: &Series, after: &Series, metric: Metric, tolerance: f64) -> Result<Verdict, String> {
+fn judge(before: &Series, after: &Series, metric: Metric, tolerance: f64) -> Result<Comparison, String> {
     let of = |round: &Round| match metric {
         Metric::Cpu => round.cpu_us,
         Metric::P99 => (!round.void).then_some(round.p99),
@@ -54,7 +54,7 @@ fn judge(before: &Series, after: &Series, metric: Metric, tolerance: f64) -> Res
         return Err(format!("there is nothing to compare: no round of both has a value for {metric:?}"));
     }
     let (ratio, wrong) = (interval(&ratios), after.rounds.iter().map(|round| round.wrong).sum());
-    Ok(Verdict { ratio, wrong, worse: wrong > 0 || ratio.low > 1.0 + tolerance })
+    Ok(Comparison { ratio, wrong, worse: wrong > 0 || ratio.low > 1.0 + tolerance })
 }
 
 /// A series as it is, or a report as a series of one round.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// What must come back for a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub enum Expectation {
     /// A redirect (300–399) to exactly these bytes.
     To(Box<str>),
     /// 404 or 410, without a `Location`.
@@ -20,12 +20,12 @@ pub enum Expect {
 pub struct Key {
     /// Without the leading slash.
     pub code: Box<str>,
-    pub expect: Expect,
+    pub expect: Expectation,
 }
 
-/// How keys are drawn.
+/// The distribution that keys are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Draw {
+pub enum Distribution {
     /// By rank: key *r* comes up in proportion to 1 ÷ rᵉ. Ranks are dealt to the keys by the seed.
     Zipf(f64),
     /// All alike.
@@ -39,7 +39,7 @@ pub enum Draw {
 pub struct Keys {
     keys: Vec<Key>,
     cumulated: Vec<f64>,
-    draw: Draw,
+    draw: Distribution,
     hot: f64,
     unknown: f64,
 }
@@ -51,7 +51,7 @@ impl Keys {
     /// When there is nothing to ask for.
     pub fn new(
         mut keys: Vec<Key>,
-        draw: Draw,
+        draw: Distribution,
         hot: f64,
         unknown: f64,
         seed: u64,
@@ -60,7 +60,7 @@ impl Keys {
             return Err("there are no codes to ask for: give --links FILE or --code CODE".into());
         }
         let mut cumulated = Vec::new();
-        if let Draw::Zipf(exponent) = draw {
+        if let Distribution::Zipf(exponent) = draw {
             let mut dice = Random::new(seed);
             for at in (1..keys.len()).rev() {
                 keys.swap(at, dice.below(at + 1));
@@ -82,24 +82,24 @@ impl Keys {
     }
 }
 
-/// What one request asks for.
+/// The code that one request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RequestedCode {
     /// This key.
     Known(u32),
     /// A code that does not exist, made from this number.
     Unknown(u64),
 }
 
-/// One thread's stream.
-pub struct Stream {
+/// The codes that one thread asks for, one after the other.
+pub struct KeyStream {
     keys: Arc<Keys>,
     dice: Random,
     next: usize,
     step: usize,
 }
 
-impl Stream {
+impl KeyStream {
     /// The stream of thread `at` of `of`.
     pub fn new(keys: Arc<Keys>, seed: u64, at: usize, of: usize) -> Self {
         Self { keys, dice: Random::of(seed, at as u64 + 1), next: at, step: of }
@@ -111,27 +111,27 @@ impl Stream {
     }
 
     /// The next request.
-    pub fn draw(&mut self) -> Ask {
+    pub fn draw(&mut self) -> RequestedCode {
         let keys = &*self.keys;
         if keys.unknown > 0.0 && self.dice.unit() < keys.unknown {
-            return Ask::Unknown(self.dice.next());
+            return RequestedCode::Unknown(self.dice.next());
         }
         if keys.hot > 0.0 && self.dice.unit() < keys.hot {
-            return Ask::Known(0);
+            return RequestedCode::Known(0);
         }
         let at = match keys.draw {
-            Draw::Zipf(_) => {
+            Distribution::Zipf(_) => {
                 let point = self.dice.unit() * keys.cumulated[keys.cumulated.len() - 1];
                 keys.cumulated.partition_point(|&sum| sum < point).min(keys.len() - 1)
             }
-            Draw::Even => self.dice.below(keys.len()),
-            Draw::Order => {
+            Distribution::Even => self.dice.below(keys.len()),
+            Distribution::Order => {
                 let at = self.next % keys.len();
                 self.next += self.step;
                 at
             }
         };
-        Ask::Known(at as u32) // at most some million keys
+        RequestedCode::Known(at as u32) // at most some million keys
     }
 }
 
@@ -151,12 +151,12 @@ pub fn read_links(path: &str) -> Result<Vec<Key>, String> {
     for row in reader.records() {
         let row = row.map_err(|fault| wrong(&fault))?;
         let expect = match (location.and_then(|at| row.get(at)), target.and_then(|at| row.get(at))) {
-            (Some(""), _) => Expect::Nothing,
-            (Some(location), _) => Expect::To(location.into()),
+            (Some(""), _) => Expectation::Nothing,
+            (Some(location), _) => Expectation::To(location.into()),
             (None, Some(target)) if target.bytes().all(|b| (0x21..=0x7e).contains(&b)) => {
-                Expect::To(target.into())
+                Expectation::To(target.into())
             }
-            _ => Expect::Anything,
+            _ => Expectation::Anything,
         };
         keys.push(Key { code: row.get(code).unwrap_or_default().into(), expect });
     }
@@ -177,7 +177,7 @@ pub fn read_clicks(path: &str, keys: &mut Vec<Key>) -> Result<Vec<(f64, u32)>, S
     for row in reader.deserialize::<(f64, Box<str>)>() {
         let (time, code) = row.map_err(|fault| wrong(&fault))?;
         let at = *known.entry(code.clone()).or_insert_with(|| {
-            keys.push(Key { code, expect: Expect::Anything });
+            keys.push(Key { code, expect: Expectation::Anything });
             keys.len() as u32 - 1
         });
         clicks.push((time, at));
@@ -189,15 +189,16 @@ pub fn read_clicks(path: &str, keys: &mut Vec<Key>) -> Result<Vec<(f64, u32)>, S
 mod tests {
     use super::*;
 
-    fn keys(count: usize, draw: Draw, hot: f64, unknown: f64) -> Arc<Keys> {
-        let keys = (0..count).map(|n| Key { code: n.to_string().into(), expect: Expect::Anything }).collect();
+    fn keys(count: usize, draw: Distribution, hot: f64, unknown: f64) -> Arc<Keys> {
+        let keys =
+            (0..count).map(|n| Key { code: n.to_string().into(), expect: Expectation::Anything }).collect();
         Keys::new(keys, draw, hot, unknown, 7).unwrap()
     }
 
     #[test]
     fn the_same_seed_draws_the_same() {
         let draw = |seed| {
-            let mut stream = Stream::new(keys(100, Draw::Zipf(0.99), 0.1, 0.1), seed, 0, 1);
+            let mut stream = KeyStream::new(keys(100, Distribution::Zipf(0.99), 0.1, 0.1), seed, 0, 1);
             (0..100).map(|_| stream.draw()).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
@@ -206,20 +207,20 @@ mod tests {
 
     #[test]
     fn parts_are_as_asked() {
-        let mut stream = Stream::new(keys(1000, Draw::Even, 0.74, 0.10), 3, 0, 1);
+        let mut stream = KeyStream::new(keys(1000, Distribution::Even, 0.74, 0.10), 3, 0, 1);
         let asks: Vec<_> = (0..100_000).map(|_| stream.draw()).collect();
-        let unknown = asks.iter().filter(|ask| matches!(ask, Ask::Unknown(_))).count();
-        let hot = asks.iter().filter(|ask| **ask == Ask::Known(0)).count();
+        let unknown = asks.iter().filter(|ask| matches!(ask, RequestedCode::Unknown(_))).count();
+        let hot = asks.iter().filter(|ask| **ask == RequestedCode::Known(0)).count();
         assert!((9_500..10_500).contains(&unknown), "{unknown}");
         assert!((65_500..68_000).contains(&hot), "{hot}: 74 % of the known");
     }
 
     #[test]
     fn zipf_gives_each_rank_its_part() {
-        let mut stream = Stream::new(keys(1000, Draw::Zipf(1.0), 0.0, 0.0), 3, 0, 1);
+        let mut stream = KeyStream::new(keys(1000, Distribution::Zipf(1.0), 0.0, 0.0), 3, 0, 1);
         let mut counts = vec![0u32; 1000];
         for _ in 0..200_000 {
-            let Ask::Known(at) = stream.draw() else { panic!() };
+            let RequestedCode::Known(at) = stream.draw() else { panic!() };
             counts[at as usize] += 1;
         }
         let sum: f64 = (1..=1000).map(|rank| 1.0 / f64::from(rank)).sum();
@@ -231,12 +232,12 @@ mod tests {
 
     #[test]
     fn threads_share_the_order() {
-        let keys = keys(5, Draw::Order, 0.0, 0.0);
+        let keys = keys(5, Distribution::Order, 0.0, 0.0);
         let draw = |at| {
-            let mut stream = Stream::new(Arc::clone(&keys), 1, at, 2);
+            let mut stream = KeyStream::new(Arc::clone(&keys), 1, at, 2);
             (0..3).map(|_| stream.draw()).collect::<Vec<_>>()
         };
-        assert_eq!(draw(0), [Ask::Known(0), Ask::Known(2), Ask::Known(4)]);
-        assert_eq!(draw(1), [Ask::Known(1), Ask::Known(3), Ask::Known(0)]);
+        assert_eq!(draw(0), [RequestedCode::Known(0), RequestedCode::Known(2), RequestedCode::Known(4)]);
+        assert_eq!(draw(1), [RequestedCode::Known(1), RequestedCode::Known(3), RequestedCode::Known(0)]);
     }
 }

@@ -61,7 +61,7 @@ pub struct Second {
 
 /// One phase of one thread, or several added up.
 #[derive(Clone)]
-pub struct Measured {
+pub struct Measurement {
     /// From the intended send.
     pub corrected: Histogram<u64>,
     /// From the actual send.
@@ -80,7 +80,7 @@ pub struct Measured {
     pub resumed: u64,
 }
 
-impl Default for Measured {
+impl Default for Measurement {
     fn default() -> Self {
         // Three digits: 0.1 %. The bounds are constants that the library accepts.
         let histogram =
@@ -98,7 +98,7 @@ impl Default for Measured {
     }
 }
 
-impl Measured {
+impl Measurement {
     /// A request that ended `at` (nanoseconds from the start of the phase). A connection that was refused or cut has a
     /// latency, too: from the visitor's side the time passed.
     pub fn ended(&mut self, fate: Fate, intended: u64, sent: u64, at: u64) {
@@ -154,14 +154,14 @@ mod tests {
 
     #[test]
     fn what_went_wrong_has_a_latency_and_is_no_answer() {
-        let mut measured = Measured::default();
+        let mut measured = Measurement::default();
         measured.ended(Fate::Right, 1_000, 3_000, 10_000);
         measured.ended(Fate::Timeout, 0, 0, 2_500_000_000);
         assert_eq!((measured.right(), measured.all(), measured.corrected.len()), (1, 2, 2));
         assert_eq!(measured.corrected.min(), 9_000);
         assert_eq!(measured.uncorrected.min(), 7_000);
         assert_eq!((measured.seconds[0].right, measured.seconds[2].wrong), (1, 1));
-        let mut sum = Measured::default();
+        let mut sum = Measurement::default();
         sum.add(&measured);
         sum.add(&measured);
         assert_eq!((sum.right(), sum.seconds[2].wrong, sum.corrected.len()), (2, 2, 4));

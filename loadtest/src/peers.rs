@@ -1,7 +1,7 @@
 //! Servers to compare with, started from what is installed, over the same links, and stopped again.
 
 use crate::args::LoadArgs;
-use crate::keys::{Expect, Key};
+use crate::keys::{Expectation, Key};
 use crate::plan::{Pace, Plan};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -46,7 +46,7 @@ type Link<'a> = (&'a str, &'a str);
 
 fn link(key: &Key) -> Option<Link<'_>> {
     match &key.expect {
-        Expect::To(target) => Some((&key.code, target)),
+        Expectation::To(target) => Some((&key.code, target)),
         _ => None,
     }
 }
@@ -107,7 +107,7 @@ impl Peer {
     /// What must come back from it for these keys.
     pub fn keys(&self, mut keys: Vec<Key>) -> Vec<Key> {
         if self.fixed {
-            keys.iter_mut().for_each(|key| key.expect = Expect::To(crate::floor::TARGET.into()));
+            keys.iter_mut().for_each(|key| key.expect = Expectation::To(crate::floor::TARGET.into()));
         }
         keys
     }

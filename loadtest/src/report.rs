@@ -4,7 +4,7 @@ mod files;
 mod html;
 mod text;
 
-use crate::measure::{Fate, Measured};
+use crate::measure::{Fate, Measurement};
 use crate::server::{self, Reading, Tiers};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ impl Latency {
 
 impl Phase {
     /// Of what was measured between two readings.
-    pub fn of(measured: &Measured, seconds: f64, before: &Reading, after: &Reading) -> Self {
+    pub fn of(measured: &Measurement, seconds: f64, before: &Reading, after: &Reading) -> Self {
         let requests = measured.all();
         let cpu = after.cpu - before.cpu;
         let counted = |pairs: Vec<(String, u64)>| pairs.into_iter().filter(|(_, count)| *count > 0).collect();

@@ -1,7 +1,7 @@
 //! `run` and `replay`: one load, one report.
 
 use crate::args::{LoadArgs, Replay, Run, TargetArgs, WatchArgs};
-use crate::engine::{self, Clicks, Done, Live, Moment};
+use crate::engine::{self, Clicks, LiveCounts, RunMoment, RunResult};
 use crate::keys::{Keys, read_clicks};
 use crate::peers::{self, Peer};
 use crate::plan::{Pace, Plan};
@@ -110,26 +110,26 @@ pub fn measure(
     keys: &Arc<Keys>,
     clicks: Option<&Clicks>,
     show: bool,
-) -> Result<(Report, Done), String> {
+) -> Result<(Report, RunResult), String> {
     let server = Server::find(plan.url.address, watch.admin);
-    let mut line = show.then(|| Line::new(plan, clicks));
+    let mut line = show.then(|| ProgressLine::new(plan, clicks));
     let (mut readings, mut history) = (Vec::<Reading>::new(), History::new());
     let mut syscalls = None;
     // Only where it is kept: a scrape now and then would show in the CPU time of short rounds.
     let looks = watch.admin.is_some() && watch.out.is_some();
     let done = engine::run(plan, keys, clicks, load.seed, |live, since, moment| match moment {
-        Moment::Begin | Moment::End => {
+        RunMoment::Begin | RunMoment::End => {
             let reading = server.read();
             history.take(since, &reading);
             readings.push(reading);
         }
-        Moment::Warm => {
+        RunMoment::Warm => {
             let reading = server.read();
             history.warm(since, &reading);
             readings.push(reading);
             syscalls = (watch.syscalls && !server.pids.is_empty()).then(|| Syscalls::start(&server.pids));
         }
-        Moment::Tick => {
+        RunMoment::Tick => {
             if looks && history.is_due(since) {
                 history.take(since, &server.read());
             }
@@ -165,7 +165,7 @@ pub fn measure(
 }
 
 /// What is said while a run is under way.
-struct Line {
+struct ProgressLine {
     bar: ProgressBar,
     /// The bar counts answers, not time: recorded clicks take as long as they take.
     counts: bool,
@@ -173,7 +173,7 @@ struct Line {
     last: (Duration, u64, f64),
 }
 
-impl Line {
+impl ProgressLine {
     fn new(plan: &Plan, clicks: Option<&Clicks>) -> Self {
         let whole = clicks.map_or((plan.warmup + plan.time).as_millis() as u64, |clicks| clicks.len() as u64);
         let bar = ProgressBar::new(whole);
@@ -182,7 +182,7 @@ impl Line {
         Self { bar, counts: clicks.is_some(), last: (Duration::ZERO, 0, 0.0) }
     }
 
-    fn say(&mut self, live: &Live, since: Duration) {
+    fn say(&mut self, live: &LiveCounts, since: Duration) {
         let (right, wrong) = (live.right.load(Ordering::Relaxed), live.wrong.load(Ordering::Relaxed));
         let behind = live.behind.load(Ordering::Relaxed);
         let (then, before, rate) = self.last;

@@ -41,12 +41,12 @@ pub struct Excess {
     /// Where, from the outermost: `requests[3].link.tags`.
     pub field: String,
     /// What is there.
-    pub of: Of,
+    pub of: ExcessKind,
 }
 
-/// What there is too much of.
+/// The kind of thing that a request has too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum ExcessKind {
     /// Elements of one list.
     Elements(usize),
     /// Elements of all lists.
@@ -67,14 +67,14 @@ impl Excess {
     /// The bound, worded so that it follows the field's name.
     pub fn why(&self) -> String {
         match self.of {
-            Of::Elements(0) => "is a list where none is taken".into(),
-            Of::Elements(most) => format!("has more than {most} elements"),
-            Of::All => format!("and the lists before it have more than {ELEMENTS} elements"),
-            Of::Bytes => format!("is longer than {TEXT} bytes"),
-            Of::Parts => format!("is in more than {PARTS} parts"),
-            Of::Twice => "is there twice".into(),
-            Of::Members => format!("has more than {MEMBERS} members"),
-            Of::Depth => format!("is more than {DEPTH} levels deep"),
+            ExcessKind::Elements(0) => "is a list where none is taken".into(),
+            ExcessKind::Elements(most) => format!("has more than {most} elements"),
+            ExcessKind::All => format!("and the lists before it have more than {ELEMENTS} elements"),
+            ExcessKind::Bytes => format!("is longer than {TEXT} bytes"),
+            ExcessKind::Parts => format!("is in more than {PARTS} parts"),
+            ExcessKind::Twice => "is there twice".into(),
+            ExcessKind::Members => format!("has more than {MEMBERS} members"),
+            ExcessKind::Depth => format!("is more than {DEPTH} levels deep"),
         }
     }
 }
@@ -118,12 +118,12 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| Shapes::of(&POOL));
 
 #[derive(Default)]
 struct Shapes {
-    all: Vec<Vec<Field>>,
+    all: Vec<Vec<FieldBound>>,
     /// What a call takes.
     requests: HashMap<String, usize>,
 }
 
-struct Field {
+struct FieldBound {
     number: u32,
     name: String,
     /// `None`: it is not repeated.
@@ -156,7 +156,7 @@ impl Shapes {
                 Some(shape) => {
                     self.walk(shape, inside, elements).map_err(|excess| excess.within(field, *count))?;
                 }
-                None if inside.len() > TEXT => return Err(field.beyond(Of::Bytes)),
+                None if inside.len() > TEXT => return Err(field.beyond(ExcessKind::Bytes)),
                 None => {}
             }
         }
@@ -164,20 +164,20 @@ impl Shapes {
     }
 }
 
-impl Field {
+impl FieldBound {
     fn counted(&self, count: usize, elements: &mut usize) -> Result<(), Excess> {
         let Some(most) = self.most else {
             let torn = self.inside.is_some() && count > PARTS;
-            return if torn { Err(self.beyond(Of::Parts)) } else { Ok(()) };
+            return if torn { Err(self.beyond(ExcessKind::Parts)) } else { Ok(()) };
         };
         *elements += 1;
         if count > most {
-            return Err(self.beyond(Of::Elements(most)));
+            return Err(self.beyond(ExcessKind::Elements(most)));
         }
-        if *elements > ELEMENTS { Err(self.beyond(Of::All)) } else { Ok(()) }
+        if *elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
     }
 
-    fn beyond(&self, of: Of) -> Excess {
+    fn beyond(&self, of: ExcessKind) -> Excess {
         Excess { field: self.name.clone(), of }
     }
 }
@@ -194,7 +194,7 @@ impl Excess {
         self
     }
 
-    fn within(self, field: &Field, count: usize) -> Self {
+    fn within(self, field: &FieldBound, count: usize) -> Self {
         let name = &field.name;
         let field = match field.most {
             Some(_) => format!("{name}[{}].{}", count - 1, self.field),
@@ -219,9 +219,9 @@ fn next<'a>(left: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
     None
 }
 
-fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -> Vec<Field> {
+fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -> Vec<FieldBound> {
     let shape = shape(message.full_name());
-    let field = |member: &Member| Field {
+    let field = |member: &Member| FieldBound {
         number: member.field.number(),
         name: member.name.clone(),
         most: member.list.then(|| most(member)),
@@ -255,22 +255,22 @@ where
     type Encode = T;
     type Decode = U;
     type Encoder = ProstEncoder<T>;
-    type Decoder = Bounded<U>;
+    type Decoder = BoundedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstCodec::<T, U>::raw_encoder(Default::default())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        Bounded(ProstCodec::<T, U>::raw_decoder(Default::default()))
+        BoundedDecoder(ProstCodec::<T, U>::raw_decoder(Default::default()))
     }
 }
 
 /// The half of [`Codec`] that decodes.
 #[derive(Debug)]
-pub struct Bounded<U>(ProstDecoder<U>);
+pub struct BoundedDecoder<U>(ProstDecoder<U>);
 
-impl<U: Message + Name + Default> Decoder for Bounded<U> {
+impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
     type Item = U;
     type Error = Status;
 
@@ -363,7 +363,7 @@ mod tests {
         let one = update(40).encode_to_vec();
         assert_eq!(check::<v1::UpdateLinkRequest>(&one.repeat(PARTS)), Ok(()));
         let excess = check::<v1::UpdateLinkRequest>(&one.repeat(PARTS + 1)).unwrap_err();
-        assert_eq!(excess, Excess { field: "update_mask".into(), of: Of::Parts });
+        assert_eq!(excess, Excess { field: "update_mask".into(), of: ExcessKind::Parts });
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
         let links = vec![v1::Link { propagation, ..Default::default() }; 100];
         let request = v1::ImportLinksRequest { links, ..Default::default() };
         let excess = check::<v1::ImportLinksRequest>(&request.encode_to_vec()).unwrap_err();
-        assert_eq!(excess.of, Of::All);
+        assert_eq!(excess.of, ExcessKind::All);
     }
 
     proptest::proptest! {

@@ -1,9 +1,9 @@
 //! What our own clients say with every call: their key, an id, a trace, how long they wait; and whom they trust.
 
-mod why;
+mod fault;
 
 use crate::file::unusual_authorities;
-use crate::pem::{self, Wanted};
+use crate::pem::{self, PemContent};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,28 +13,28 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
-pub use why::Why;
+pub use fault::ClientFault;
 
 /// A little longer than a server takes at most: it knows better what became of the call.
 const DEADLINE: Duration = Duration::from_secs(35);
 
 /// A connection on which every call carries what [`Credentials`] says.
-pub type Way = InterceptedService<Channel, Credentials>;
+pub type KeyedChannel = InterceptedService<Channel, Credentials>;
 
 /// How a server is reached. Files are read for each connection: what they hold may change while a client runs.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// The key, if the server asks for one.
-    pub key: Key,
+    pub key: KeySource,
     /// Authorities (PEM) that are believed instead of the system's, for `https://`.
     pub ca: Option<PathBuf>,
     /// A certificate of one's own and its private key (PEM).
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// Where a key stands.
+/// The place that a client's key is read from.
 #[derive(Clone, Default)]
-pub enum Key {
+pub enum KeySource {
     /// Nowhere: there is none.
     #[default]
     None,
@@ -44,7 +44,7 @@ pub enum Key {
     File(PathBuf),
 }
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for KeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::None => "None",
@@ -67,13 +67,13 @@ impl Access {
         }
         let mut tls = match self.ca.clone().or_else(unusual_authorities) {
             Some(ca) => ClientTlsConfig::new()
-                .ca_certificate(Certificate::from_pem(pem::read(&ca, Wanted::Certificates)?)),
+                .ca_certificate(Certificate::from_pem(pem::read(&ca, PemContent::Certificates)?)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.identity {
             tls = tls.identity(Identity::from_pem(
-                pem::read(certificate, Wanted::Certificates)?,
-                pem::read(key, Wanted::Key)?,
+                pem::read(certificate, PemContent::Certificates)?,
+                pem::read(key, PemContent::Key)?,
             ));
         }
         endpoint.tls_config(tls).map_err(|fault| format!("TLS to {url}: {}", self.unusable(&fault)))
@@ -97,7 +97,7 @@ impl Access {
     ///
     /// # Errors
     /// The key cannot be read, or is none.
-    pub fn way(&self, channel: Channel) -> Result<Way, String> {
+    pub fn way(&self, channel: Channel) -> Result<KeyedChannel, String> {
         Ok(self.credentials()?.over(channel))
     }
 
@@ -107,9 +107,9 @@ impl Access {
     /// The key cannot be read, or is none.
     pub fn credentials(&self) -> Result<Credentials, String> {
         let key = match &self.key {
-            Key::None => None,
-            Key::Text(key) => Some(key.clone()),
-            Key::File(file) => Some(key_in(file)?),
+            KeySource::None => None,
+            KeySource::Text(key) => Some(key.clone()),
+            KeySource::File(file) => Some(key_in(file)?),
         };
         let bearer = key.map(|key| format!("Bearer {}", key.trim()).parse()).transpose();
         let mut bearer: Option<MetadataValue<Ascii>> =
@@ -144,7 +144,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// A connection that was made, with these on every call.
-    pub fn over(self, channel: Channel) -> Way {
+    pub fn over(self, channel: Channel) -> KeyedChannel {
         InterceptedService::new(channel, self)
     }
 }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(one.get("traceparent").unwrap().len(), 55);
         assert_ne!(one.get("x-request-id"), other.get("x-request-id"));
         assert!(one.get("grpc-timeout").is_some());
-        assert!(!format!("{:?}", Key::Text("lk_x".into())).contains("lk_x"));
+        assert!(!format!("{:?}", KeySource::Text("lk_x".into())).contains("lk_x"));
     }
 
     #[test]

@@ -6,15 +6,15 @@ use link::{Change, ChangeKind, Epoch, Position};
 
 /// A peer sent a message that the protocol does not allow: the field at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub struct MalformedMessage(pub &'static str);
 
-impl std::fmt::Display for Malformed {
+impl std::fmt::Display for MalformedMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the peer sent a malformed {}", self.0)
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedMessage {}
 
 /// As it travels.
 pub fn epoch_to_wire(epoch: Epoch) -> v1::Epoch {
@@ -24,9 +24,9 @@ pub fn epoch_to_wire(epoch: Epoch) -> v1::Epoch {
 /// As it arrived.
 ///
 /// # Errors
-/// [`Malformed`] when it is missing.
-pub fn epoch_from_wire(epoch: Option<&v1::Epoch>) -> Result<Epoch, Malformed> {
-    epoch.map(|epoch| Epoch { counter: epoch.counter, random: epoch.random }).ok_or(Malformed("epoch"))
+/// [`MalformedMessage`] when it is missing.
+pub fn epoch_from_wire(epoch: Option<&v1::Epoch>) -> Result<Epoch, MalformedMessage> {
+    epoch.map(|epoch| Epoch { counter: epoch.counter, random: epoch.random }).ok_or(MalformedMessage("epoch"))
 }
 
 /// As it travels.
@@ -57,9 +57,9 @@ pub fn change_to_wire(change: &Change) -> v1::Change {
 /// As it arrived.
 ///
 /// # Errors
-/// [`Malformed`] when its kind is no byte.
-pub fn change_from_wire(change: v1::Change) -> Result<Change, Malformed> {
-    let kind = u8::try_from(change.kind).map_err(|_| Malformed("change.kind"))?;
+/// [`MalformedMessage`] when its kind is no byte.
+pub fn change_from_wire(change: v1::Change) -> Result<Change, MalformedMessage> {
+    let kind = u8::try_from(change.kind).map_err(|_| MalformedMessage("change.kind"))?;
     Ok(Change {
         seq: change.seq,
         tag: change.tag,
@@ -78,6 +78,6 @@ mod tests {
         let change = Change { seq: 7, tag: 9, kind: ChangeKind(0x83), key: "k".into(), record: "r".into() };
         assert_eq!(change_from_wire(change_to_wire(&change)), Ok(change.clone()));
         let wrong = v1::Change { kind: 256, ..change_to_wire(&change) };
-        assert_eq!(change_from_wire(wrong), Err(Malformed("change.kind")));
+        assert_eq!(change_from_wire(wrong), Err(MalformedMessage("change.kind")));
     }
 }

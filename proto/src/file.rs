@@ -22,9 +22,9 @@ pub const UTF_16: &str = "it is UTF-16: save it as UTF-8 (iconv -f UTF-16 -t UTF
 /// Pipes by their names, and what they held: that comes out of one once, and files are read again.
 static PIPES: LazyLock<Mutex<HashMap<Pipe, Vec<u8>>>> = LazyLock::new(Mutex::default);
 
-/// What stood in a file, and what kind of file it is.
+/// The content of a file that was read whole, and its metadata.
 #[derive(Debug)]
-pub struct Small {
+pub struct SmallFile {
     /// All of it, without [`MARK`].
     pub bytes: Vec<u8>,
     /// Of the file that was read.
@@ -38,7 +38,7 @@ struct Pipe {
     inode: u64,
 }
 
-impl Small {
+impl SmallFile {
     /// All of it, as text.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Small {
 ///
 /// # Errors
 /// It cannot be read, holds more than [`MOST`], is UTF-16, or is a pipe that does not end in [`PATIENCE`].
-pub fn read(file: &Path) -> Result<Small> {
+pub fn read(file: &Path) -> Result<SmallFile> {
     read_until(file, Instant::now() + PATIENCE)
 }
 
@@ -72,13 +72,13 @@ pub fn is_utf_16(text: &[u8]) -> bool {
 ///
 /// # Errors
 /// As [`read`].
-pub fn all_of(mut open: File) -> Result<Small> {
+pub fn all_of(mut open: File) -> Result<SmallFile> {
     let (meta, mut bytes) = (open.metadata()?, Vec::new());
     all(&mut open, &meta, &mut bytes, Instant::now() + PATIENCE)?;
     small(bytes, meta)
 }
 
-fn read_until(file: &Path, deadline: Instant) -> Result<Small> {
+fn read_until(file: &Path, deadline: Instant) -> Result<SmallFile> {
     // Otherwise a FIFO that nobody writes into holds up the opening itself.
     let mut open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(named)?;
     let meta = open.metadata()?;
@@ -100,14 +100,14 @@ fn read_until(file: &Path, deadline: Instant) -> Result<Small> {
     small(bytes, meta)
 }
 
-fn small(mut bytes: Vec<u8>, meta: Metadata) -> Result<Small> {
+fn small(mut bytes: Vec<u8>, meta: Metadata) -> Result<SmallFile> {
     if is_utf_16(&bytes) {
         return Err(Error::new(ErrorKind::InvalidData, UTF_16));
     }
     if bytes.starts_with(MARK) {
         bytes.drain(..MARK.len());
     }
-    Ok(Small { bytes, meta })
+    Ok(SmallFile { bytes, meta })
 }
 
 fn pipes() -> MutexGuard<'static, HashMap<Pipe, Vec<u8>>> {
@@ -195,7 +195,7 @@ mod tests {
             (b"\xffa", Err("it is no text (UTF-8)")),
         ] {
             std::fs::write(&file, bytes).unwrap();
-            let found = read(&file).and_then(Small::text).map_err(|fault| fault.to_string());
+            let found = read(&file).and_then(SmallFile::text).map_err(|fault| fault.to_string());
             assert_eq!(found.as_deref().map_err(String::as_str), text, "{bytes:?}");
         }
         std::fs::remove_file(&file).unwrap();

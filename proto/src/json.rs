@@ -64,7 +64,7 @@ impl Serialize for Object<'_> {
             }
             let value = &*self.message.get_field(&member.field);
             if is_said(member, value) {
-                object.serialize_entry(&member.name, &Field { member, value })?;
+                object.serialize_entry(&member.name, &MemberValue { member, value })?;
             }
         }
         object.end()
@@ -82,18 +82,18 @@ fn is_said(member: &Member, value: &Value) -> bool {
     }
 }
 
-struct Field<'a> {
+struct MemberValue<'a> {
     member: &'static Member,
     value: &'a Value,
 }
 
-impl Serialize for Field<'_> {
+impl Serialize for MemberValue<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match (&self.member.form, self.value) {
             (_, Value::List(all)) => {
                 let mut list = to.serialize_seq(Some(all.len()))?;
                 for value in all {
-                    list.serialize_element(&Field { member: self.member, value })?;
+                    list.serialize_element(&MemberValue { member: self.member, value })?;
                 }
                 list.end()
             }

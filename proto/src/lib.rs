@@ -14,7 +14,7 @@ pub mod pem;
 pub mod time;
 
 pub use convert::{
-    Malformed, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire, proof_from_wire,
+    MalformedMessage, change_from_wire, change_to_wire, epoch_from_wire, epoch_to_wire, proof_from_wire,
     proof_to_wire,
 };
 

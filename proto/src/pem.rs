@@ -5,9 +5,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
 
-/// What a file should hold.
+/// The kind of item that a PEM file should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PemContent {
     /// One certificate or more.
     Certificates,
     /// A private key, not encrypted.
@@ -20,7 +20,7 @@ const DAMAGED: &str = "a part of it is no PEM: copy it anew";
 ///
 /// # Errors
 /// It cannot be read, or what it holds instead and how that is mended.
-pub fn read(file: &Path, wanted: Wanted) -> Result<Vec<u8>, String> {
+pub fn read(file: &Path, wanted: PemContent) -> Result<Vec<u8>, String> {
     let name = file.display();
     let bytes = crate::file::read(file).map_err(|fault| format!("cannot read {name}: {fault}"))?.bytes;
     match wrong(&bytes, wanted) {
@@ -113,7 +113,7 @@ fn inside(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// What is wrong with it, if anything can be said without reading it as a certificate or key.
-fn wrong(bytes: &[u8], wanted: Wanted) -> Option<&'static str> {
+fn wrong(bytes: &[u8], wanted: PemContent) -> Option<&'static str> {
     const BOTH: &str = "it is PKCS #12, which holds certificates and a key, not PEM: openssl pkcs12 -in FILE -nokeys -out \
                         NEW.pem writes the certificates, openssl pkcs12 -in FILE -nocerts -nodes -out NEW.key the key";
     let text = String::from_utf8_lossy(bytes);
@@ -123,48 +123,48 @@ fn wrong(bytes: &[u8], wanted: Wanted) -> Option<&'static str> {
     match (wanted, Der::of(bytes)) {
         _ if bytes.trim_ascii().is_empty() => Some("it is empty"),
         (_, Some(Der::Both)) => Some(BOTH),
-        (Wanted::Certificates, _) if begins("CERTIFICATE-") => None,
-        (Wanted::Certificates, Some(Der::Certificate)) => Some(
+        (PemContent::Certificates, _) if begins("CERTIFICATE-") => None,
+        (PemContent::Certificates, Some(Der::Certificate)) => Some(
             "it is a certificate in DER, not PEM: openssl x509 -inform der -in FILE -out NEW.pem converts it",
         ),
-        (Wanted::Certificates, Some(Der::Key | Der::Encrypted)) => {
+        (PemContent::Certificates, Some(Der::Key | Der::Encrypted)) => {
             Some("it is no certificate but a private key, and in DER: are two flags swapped?")
         }
-        (Wanted::Certificates, None) if key || encrypted => {
+        (PemContent::Certificates, None) if key || encrypted => {
             Some("there is no certificate in it but a private key: are two flags swapped?")
         }
-        (Wanted::Certificates, None) if begins("TRUSTED CERTIFICATE") => {
+        (PemContent::Certificates, None) if begins("TRUSTED CERTIFICATE") => {
             Some("it is a certificate in OpenSSL's own form: openssl x509 -in FILE -out NEW.pem converts it")
         }
-        (Wanted::Certificates, None) if begins("CERTIFICATE REQUEST") => {
+        (PemContent::Certificates, None) if begins("CERTIFICATE REQUEST") => {
             Some("it is a request for a certificate: an authority makes the certificate of it")
         }
-        (Wanted::Certificates, None) => {
+        (PemContent::Certificates, None) => {
             Some("there is no certificate in it (PEM: -----BEGIN CERTIFICATE-----)")
         }
-        (Wanted::Key, _) if encrypted => Some(
+        (PemContent::Key, _) if encrypted => Some(
             "the private key is encrypted and needs a passphrase: openssl pkey -in FILE -out NEW.key asks for it and writes \
              one without; keep that from others (chmod 600)",
         ),
-        (Wanted::Key, _) if key => None,
-        (Wanted::Key, Some(Der::Key)) => Some(
+        (PemContent::Key, _) if key => None,
+        (PemContent::Key, Some(Der::Key)) => Some(
             "it is a private key in DER, not PEM: openssl pkey -inform der -in FILE -out NEW.key converts it",
         ),
-        (Wanted::Key, Some(Der::Encrypted)) => Some(
+        (PemContent::Key, Some(Der::Encrypted)) => Some(
             "it is a private key in DER that is encrypted and needs a passphrase: openssl pkey -inform der -in FILE -out \
              NEW.key asks for it and writes one without, in PEM; keep that from others (chmod 600)",
         ),
-        (Wanted::Key, Some(Der::Certificate)) => {
+        (PemContent::Key, Some(Der::Certificate)) => {
             Some("it is no private key but a certificate, and in DER: are two flags swapped?")
         }
-        (Wanted::Key, None) if begins("OPENSSH PRIVATE KEY") => Some("it is a key of SSH, not of TLS"),
-        (Wanted::Key, None) if begins("PUBLIC KEY") => {
+        (PemContent::Key, None) if begins("OPENSSH PRIVATE KEY") => Some("it is a key of SSH, not of TLS"),
+        (PemContent::Key, None) if begins("PUBLIC KEY") => {
             Some("it is a public key: the private one that belongs to it is wanted")
         }
-        (Wanted::Key, None) if begins("CERTIFICATE-") => {
+        (PemContent::Key, None) if begins("CERTIFICATE-") => {
             Some("there is no private key in it but a certificate: are two flags swapped?")
         }
-        (Wanted::Key, None) => Some("there is no private key in it (PEM: -----BEGIN PRIVATE KEY-----)"),
+        (PemContent::Key, None) => Some("there is no private key in it (PEM: -----BEGIN PRIVATE KEY-----)"),
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_a_file_is_instead() {
-        use Wanted::{Certificates, Key};
+        use PemContent::{Certificates, Key};
         for (bytes, wanted, said) in [
             (&b"-----BEGIN CERTIFICATE-----\n"[..], Certificates, ""),
             (b"Bag Attributes\n-----BEGIN CERTIFICATE-----\n", Certificates, ""),

@@ -12,7 +12,7 @@
 //! What a domain says by an odd field an older edge passes over, and answers as it always did: see [`crate::Features`].
 
 use crate::RecordFault;
-use crate::links::{HEAD, LAYOUT, Parts, fields, split};
+use crate::links::{HEAD, LAYOUT, RecordParts, fields, split};
 use bytes::Bytes;
 use link::{Class, Domain, DomainRules, Endings, File, Files, QueryPolicy, Seq, Target};
 
@@ -109,7 +109,7 @@ fn decode_files(mut bytes: &[u8]) -> Option<Files> {
 /// [`RecordFault`]; what is said of the domain then is not known, but perhaps its [`domain_name`].
 pub fn decode_domain(bytes: &[u8]) -> Result<(Seq, DomainRules), RecordFault> {
     use RecordFault::{Malformed, TooNew};
-    let Parts { version, flags, body } = split(bytes, ALL_FLAGS)?;
+    let RecordParts { version, flags, body } = split(bytes, ALL_FLAGS)?;
     let (mut name, mut rules, mut unknown) = (None, DomainRules::default(), Vec::new());
     let (mut last, mut rest) = (0, body.len());
     for field in fields(body) {

@@ -4,7 +4,7 @@
 //! They are another thing than the `required features` of a record, which a reader has to know to use it at all.
 
 use crate::{decode, decode_domain};
-use link::{ChangeKind, DomainRules, LinkRef, State, placeholders};
+use link::{ChangeKind, DomainRules, LinkRef, LinkState, placeholders};
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
 /// A set of them, as it travels: one bit each. A bit is never given out again.
@@ -68,7 +68,7 @@ impl Features {
                 decode_domain(record).map_or_else(|_| Self::default(), |(_, rules)| Self::of_domain(&rules))
             }
             ChangeKind::LINK => match decode(record).map(|versioned| versioned.state) {
-                Ok(State::Live(link)) => Self::of_link(&link.as_ref()),
+                Ok(LinkState::Live(link)) => Self::of_link(&link.as_ref()),
                 _ => Self::default(),
             },
             _ => Self::default(),
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(of(|r| r.not_found = target("https://a.example/{path}")), Features::PLACEHOLDERS);
         let link = |expired_target| {
             let parts = LinkParts { expired_target, ..LinkParts::to(target("https://a.example/").unwrap()) };
-            Features::of_record(ChangeKind::LINK, &encode(1, &State::Live(Link::new(parts).unwrap())))
+            Features::of_record(ChangeKind::LINK, &encode(1, &LinkState::Live(Link::new(parts).unwrap())))
         };
         assert_eq!(link(None), Features::default());
         assert_eq!(link(target("https://b.example/")), Features::EXPIRED_TARGET);

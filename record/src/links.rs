@@ -15,7 +15,9 @@
 //! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
 
 use bytes::Bytes;
-use link::{Class, Link, LinkParts, LinkRef, QueryPolicy, Seq, State, Status, Target, Terms, Versioned};
+use link::{
+    Class, Link, LinkParts, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status, Target, VersionedState,
+};
 
 pub const LAYOUT: u8 = 1;
 pub const HEAD: usize = 13;
@@ -57,11 +59,11 @@ impl std::fmt::Display for RecordFault {
 impl std::error::Error for RecordFault {}
 
 /// The bytes of a state at a version (below 2⁴⁸).
-pub fn encode(version: Seq, state: &State) -> Bytes {
+pub fn encode(version: Seq, state: &LinkState) -> Bytes {
     let mut out = Vec::with_capacity(160);
     match state {
-        State::Deleted => write(&mut out, version, None, &[]),
-        State::Live(link) => write(&mut out, version, Some(&link.as_ref()), &link.parts().unknown),
+        LinkState::Deleted => write(&mut out, version, None, &[]),
+        LinkState::Live(link) => write(&mut out, version, Some(&link.as_ref()), &link.parts().unknown),
     }
     out.into()
 }
@@ -80,7 +82,7 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
         out.extend_from_slice(&TOMBSTONE.to_be_bytes());
         return;
     };
-    let Terms { status, query, class, disabled, max_age, not_before, expire } = link.terms;
+    let LinkTerms { status, query, class, disabled, max_age, not_before, expire } = link.terms;
     let flags =
         status as u16 | (query as u16) << 3 | (class as u16) << 5 | if disabled { DISABLED } else { 0 };
     out.extend_from_slice(&flags.to_be_bytes());
@@ -105,7 +107,7 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
 }
 
 /// A record in its parts.
-pub(crate) struct Parts<'a> {
+pub(crate) struct RecordParts<'a> {
     pub version: Seq,
     pub flags: u16,
     /// Its fields.
@@ -113,7 +115,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Checks the head of a record and takes it off. `all_flags`: those that this program knows.
-pub(crate) fn split(bytes: &[u8], all_flags: u16) -> Result<Parts<'_>, RecordFault> {
+pub(crate) fn split(bytes: &[u8], all_flags: u16) -> Result<RecordParts<'_>, RecordFault> {
     use RecordFault::{Malformed, TooNew};
     let (head, body) = bytes.split_at_checked(HEAD).ok_or(Malformed("head"))?;
     if head[0] != LAYOUT {
@@ -128,38 +130,38 @@ pub(crate) fn split(bytes: &[u8], all_flags: u16) -> Result<Parts<'_>, RecordFau
         return Err(Malformed("length"));
     }
     let version = Seq::from_be_bytes([0, 0, head[5], head[6], head[7], head[8], head[9], head[10]]);
-    Ok(Parts { version, flags, body })
+    Ok(RecordParts { version, flags, body })
 }
 
 /// The state in these bytes. Every rule of [`Link`] and [`Target`] is checked again.
 ///
 /// # Errors
 /// [`RecordFault`]; nothing of the record may be served then.
-pub fn decode(bytes: &[u8]) -> Result<Versioned, RecordFault> {
+pub fn decode(bytes: &[u8]) -> Result<VersionedState, RecordFault> {
     use RecordFault::Malformed;
-    let Parts { version, flags, body } = split(bytes, ALL_FLAGS)?;
+    let RecordParts { version, flags, body } = split(bytes, ALL_FLAGS)?;
     if flags & TOMBSTONE != 0 {
         let empty = flags == TOMBSTONE && body.is_empty();
         return if empty {
-            Ok(Versioned { version, state: State::Deleted })
+            Ok(VersionedState { version, state: LinkState::Deleted })
         } else {
             Err(Malformed("tombstone"))
         };
     }
     let link =
         Link::new(decode_parts(flags, body)?).map_err(|_| Malformed("fields that do not fit together"))?;
-    Ok(Versioned { version, state: State::Live(link) })
+    Ok(VersionedState { version, state: LinkState::Live(link) })
 }
 
 fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     use RecordFault::{Malformed, TooNew};
     let pick = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
-    let mut terms = Terms {
+    let mut terms = LinkTerms {
         status: *Status::ALL.get(pick(0, 7)).ok_or(Malformed("status"))?,
         query: *QueryPolicy::ALL.get(pick(3, 3)).ok_or(Malformed("query policy"))?,
         class: *Class::ALL.get(pick(5, 3)).ok_or(Malformed("class"))?,
         disabled: flags & DISABLED != 0,
-        ..Terms::default()
+        ..LinkTerms::default()
     };
     let (mut target, mut expired_target, mut unknown, mut last) = (None, None, Vec::new(), 0);
     let mut rest = body.len();
@@ -222,7 +224,7 @@ mod tests {
 
     /// Every term is named, so that a new one is asked for here.
     fn full() -> LinkParts {
-        let terms = Terms {
+        let terms = LinkTerms {
             status: Status::PermanentRedirect,
             query: QueryPolicy::Override,
             class: Class::Strict,
@@ -237,8 +239,8 @@ mod tests {
         }
     }
 
-    fn live(parts: LinkParts) -> State {
-        State::Live(Link::new(parts).unwrap())
+    fn live(parts: LinkParts) -> LinkState {
+        LinkState::Live(Link::new(parts).unwrap())
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -251,7 +253,7 @@ mod tests {
         let plain = live(LinkParts::to(Target::stored(b"https://a.example/").unwrap()));
         let target = hex(b"https://a.example/");
         assert_eq!(hex(&encode(1, &plain)), format!("01000000000000000000010000020012{target}"));
-        assert_eq!(hex(&encode(0x0102_0304_0506, &State::Deleted)), "01000000000102030405060100");
+        assert_eq!(hex(&encode(0x0102_0304_0506, &LinkState::Deleted)), "01000000000102030405060100");
         let target = hex(b"https://a.example/?x#y");
         let want = format!(
             "010000000000000000002a00d4020016{target}0300040000003c04000800000000000000010600080000018bcfe56800"
@@ -265,8 +267,8 @@ mod tests {
 
     #[test]
     fn every_state_comes_back() {
-        for state in [live(full()), State::Deleted] {
-            assert_eq!(decode(&encode(9, &state)), Ok(Versioned { version: 9, state }));
+        for state in [live(full()), LinkState::Deleted] {
+            assert_eq!(decode(&encode(9, &state)), Ok(VersionedState { version: 9, state }));
         }
         for (status, query, class) in Status::ALL
             .into_iter()
@@ -274,9 +276,9 @@ mod tests {
             .flat_map(|(s, q)| Class::ALL.map(|c| (s, q, c)))
         {
             let full = full();
-            let state = live(LinkParts { terms: Terms { status, query, class, ..full.terms }, ..full });
+            let state = live(LinkParts { terms: LinkTerms { status, query, class, ..full.terms }, ..full });
             assert_eq!(decode(&encode(9, &state)).unwrap().state, state);
-            let State::Live(link) = &state else { panic!() };
+            let LinkState::Live(link) = &state else { panic!() };
             let mut bytes = Vec::new();
             encode_ref(&mut bytes, 9, Some(&link.as_ref()));
             assert_eq!(bytes, encode(9, &state));
@@ -296,7 +298,7 @@ mod tests {
         let versioned = decode(&bytes).unwrap();
         assert_eq!(encode(1, &versioned.state), bytes);
         // Known fields that come later are written in their place.
-        let State::Live(link) = versioned.state else { panic!() };
+        let LinkState::Live(link) = versioned.state else { panic!() };
         let mut parts = link.into_parts();
         (parts.terms.not_before, parts.terms.expire) = (Some(3), Some(7));
         assert_eq!(decode(&encode(1, &live(parts.clone()))).unwrap().state, live(parts));

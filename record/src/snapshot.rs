@@ -28,18 +28,18 @@ const BLOCK: usize = 64 * 1024;
 /// Bytes. No block is longer: [`BLOCK`] and an entry that began below it.
 const MAX_BLOCK: usize = 128 * 1024;
 
-/// How the file begins.
+/// The beginning of a snapshot file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct SnapshotHeader {
     /// The last change that every entry knows: as of the start of the dump.
     pub position: Position,
     /// Unix milliseconds of the youngest proof that everything acknowledged was applied; `None`: there never was one.
     pub fresh_at: Option<i64>,
 }
 
-/// How it ends: as of the end of the dump.
+/// The end of a snapshot file: what was so at the end of the dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Footer {
+pub struct SnapshotFooter {
     /// The highest seq relied on in any way.
     pub seen: Seq,
     /// Whether every key of the history is among the entries.
@@ -50,9 +50,9 @@ pub struct Footer {
     pub proof: Option<Proof>,
 }
 
-/// One key and what it is.
+/// One key of a snapshot file, and its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct SnapshotEntry<'a> {
     /// See [`Key`]; of a domain, its number.
     pub key: &'a [u8],
     /// The position up to which it was known to be unchanged.
@@ -61,18 +61,18 @@ pub struct Entry<'a> {
     pub record: &'a [u8],
 }
 
-/// What comes next in the file.
+/// The next part of a snapshot file.
 #[derive(Debug)]
-pub enum Part<'a> {
+pub enum Section<'a> {
     /// Entries, their sum checked.
     Entries(Entries<'a>),
     /// The end, and nothing is behind it.
-    End(Footer),
+    End(SnapshotFooter),
 }
 
-/// Why a file is not believed.
+/// The reason why a snapshot file is not believed.
 #[derive(Debug)]
-pub enum Fault {
+pub enum SnapshotFault {
     /// It cannot be read.
     Io(std::io::Error),
     /// It was never the file of an edge.
@@ -87,7 +87,7 @@ pub enum Fault {
     Malformed(&'static str),
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for SnapshotFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(fault) => write!(f, "it cannot be read: {fault}"),
@@ -100,7 +100,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {
+impl std::error::Error for SnapshotFault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(fault) => Some(fault),
@@ -109,15 +109,15 @@ impl std::error::Error for Fault {
     }
 }
 
-impl From<std::io::Error> for Fault {
+impl From<std::io::Error> for SnapshotFault {
     fn from(fault: std::io::Error) -> Self {
         if fault.kind() == ErrorKind::UnexpectedEof { Self::Torn } else { Self::Io(fault) }
     }
 }
 
-/// Writes a file, entry by entry.
+/// Writes a snapshot file, entry by entry.
 #[derive(Debug)]
-pub struct Writer<W> {
+pub struct SnapshotWriter<W> {
     out: W,
     sum: Hasher,
     /// Entries that are not written yet, and where each block of them ends.
@@ -127,15 +127,15 @@ pub struct Writer<W> {
     bytes: u64,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> SnapshotWriter<W> {
     /// Begins a file.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn new(out: W, header: &Header) -> std::io::Result<Self> {
+    pub fn new(out: W, header: &SnapshotHeader) -> std::io::Result<Self> {
         let mut writer =
             Self { out, sum: Hasher::new(), pending: Vec::new(), ends: Vec::new(), count: 0, bytes: 0 };
-        let Header { position: Position { epoch, seq, tag }, fresh_at } = header;
+        let SnapshotHeader { position: Position { epoch, seq, tag }, fresh_at } = header;
         let mut bytes = Vec::with_capacity(HEADER);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&LAYOUT.to_be_bytes());
@@ -150,7 +150,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Takes one entry: a link, or with `None` the tombstone of one. Only memory is touched, so that it may be called
-    /// while a lock is held; [`Writer::flush`] writes.
+    /// while a lock is held; [`SnapshotWriter::flush`] writes.
     pub fn entry(&mut self, key: &[u8], as_of: Seq, version: Seq, link: Option<&LinkRef<'_>>) {
         debug_assert!(key.len() <= Key::MAX_LEN);
         self.write(key, as_of, |pending| crate::encode_ref(pending, version, link));
@@ -236,33 +236,33 @@ const PROOF: usize = 4 + 4 + 8 + 8 + 16;
 /// No proof of freshness has this time.
 const NEVER: i64 = i64::MIN;
 
-/// Reads a file, part by part: never more than a block is in memory.
+/// Reads a snapshot file, part by part: never more than a block is in memory.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct SnapshotReader<R> {
     input: R,
     sum: Hasher,
     layout: u16,
-    header: Header,
+    header: SnapshotHeader,
     block: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> SnapshotReader<R> {
     /// Reads how it begins.
     ///
     /// # Errors
-    /// [`Fault`]
-    pub fn new(mut input: R) -> Result<Self, Fault> {
+    /// [`SnapshotFault`]
+    pub fn new(mut input: R) -> Result<Self, SnapshotFault> {
         let mut magic = [0; MAGIC.len()];
         match input.read_exact(&mut magic) {
             Err(fault) if fault.kind() != ErrorKind::UnexpectedEof => return Err(fault.into()),
             Ok(()) if magic == MAGIC => {}
-            _ => return Err(Fault::Magic),
+            _ => return Err(SnapshotFault::Magic),
         }
         let mut layout = [0; 2];
         input.read_exact(&mut layout)?;
         let number = u16::from_be_bytes(layout);
         if ![LAYOUT, BEFORE].contains(&number) {
-            return Err(Fault::Layout(number));
+            return Err(SnapshotFault::Layout(number));
         }
         let mut rest = [0; HEADER - MAGIC.len() - 2];
         input.read_exact(&mut rest)?;
@@ -273,36 +273,42 @@ impl<R: Read> Reader<R> {
         let epoch = Epoch { counter: at.u32()?, random: at.u32()? };
         let position = Position { epoch, seq: at.u64()?, tag: at.u64()? };
         let fresh_at = Some(at.u64()? as i64).filter(|&at| at != NEVER);
-        Ok(Self { input, sum, layout: number, header: Header { position, fresh_at }, block: Vec::new() })
+        Ok(Self {
+            input,
+            sum,
+            layout: number,
+            header: SnapshotHeader { position, fresh_at },
+            block: Vec::new(),
+        })
     }
 
     /// How the file begins.
-    pub fn header(&self) -> Header {
+    pub fn header(&self) -> SnapshotHeader {
         self.header
     }
 
     /// What comes next.
     ///
     /// # Errors
-    /// [`Fault`]; then nothing that was read before may be believed either.
-    pub fn part(&mut self) -> Result<Part<'_>, Fault> {
+    /// [`SnapshotFault`]; then nothing that was read before may be believed either.
+    pub fn part(&mut self) -> Result<Section<'_>, SnapshotFault> {
         let mut length = [0; 4];
         self.input.read_exact(&mut length)?;
         self.sum.update(&length);
         match u32::from_be_bytes(length) as usize {
-            0 => Ok(Part::End(self.end()?)),
-            length if length > MAX_BLOCK => Err(Fault::Malformed("length of a block")),
+            0 => Ok(Section::End(self.end()?)),
+            length if length > MAX_BLOCK => Err(SnapshotFault::Malformed("length of a block")),
             length => {
                 self.block.resize(length, 0);
                 self.input.read_exact(&mut self.block)?;
                 self.sum.update(&self.block);
                 check(&mut self.input, &self.sum)?;
-                Ok(Part::Entries(Entries(Cursor(&self.block))))
+                Ok(Section::Entries(Entries(Cursor(&self.block))))
             }
         }
     }
 
-    fn end(&mut self) -> Result<Footer, Fault> {
+    fn end(&mut self) -> Result<SnapshotFooter, SnapshotFault> {
         let mut bytes = [0; FOOTER];
         let there = if self.layout == BEFORE { FOOTER - PROOF } else { FOOTER };
         self.input.read_exact(&mut bytes[..there])?;
@@ -311,15 +317,15 @@ impl<R: Read> Reader<R> {
         match self.input.read_exact(&mut [0]) {
             Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => {}
             Err(fault) => return Err(fault.into()),
-            Ok(()) => return Err(Fault::Malformed("something is behind the end")),
+            Ok(()) => return Err(SnapshotFault::Malformed("something is behind the end")),
         }
         let mut at = Cursor(&bytes);
         let (seen, complete, count) = (at.u64()?, at.u8()?, at.u64()?);
         if complete > 1 || seen < self.header.position.seq {
-            return Err(Fault::Malformed("footer"));
+            return Err(SnapshotFault::Malformed("footer"));
         }
         let proof = read_proof(&mut at)?;
-        Ok(Footer { seen, complete: complete == 1, count, proof })
+        Ok(SnapshotFooter { seen, complete: complete == 1, count, proof })
     }
 }
 
@@ -336,7 +342,7 @@ fn proof_bytes(proof: Option<Proof>) -> [u8; PROOF] {
 }
 
 /// No history has the number 0.
-fn read_proof(at: &mut Cursor<'_>) -> Result<Option<Proof>, Fault> {
+fn read_proof(at: &mut Cursor<'_>) -> Result<Option<Proof>, SnapshotFault> {
     let epoch = Epoch { counter: at.u32()?, random: at.u32()? };
     let position = Position { epoch, seq: at.u64()?, tag: at.u64()? };
     let proof = Proof { position, seal: at.array()? };
@@ -346,20 +352,20 @@ fn read_proof(at: &mut Cursor<'_>) -> Result<Option<Proof>, Fault> {
 /// Reads a whole file and believes nothing of it until its last byte is checked.
 ///
 /// # Errors
-/// [`Fault`]
-pub fn verify(input: impl Read) -> Result<(Header, Footer), Fault> {
-    let mut reader = Reader::new(input)?;
+/// [`SnapshotFault`]
+pub fn verify(input: impl Read) -> Result<(SnapshotHeader, SnapshotFooter), SnapshotFault> {
+    let mut reader = SnapshotReader::new(input)?;
     let mut count = 0;
     loop {
         match reader.part()? {
-            Part::Entries(entries) => {
+            Section::Entries(entries) => {
                 for entry in entries {
                     entry?;
                     count += 1;
                 }
             }
-            Part::End(footer) if footer.count == count => return Ok((reader.header, footer)),
-            Part::End(_) => return Err(Fault::Malformed("number of entries")),
+            Section::End(footer) if footer.count == count => return Ok((reader.header, footer)),
+            Section::End(_) => return Err(SnapshotFault::Malformed("number of entries")),
         }
     }
 }
@@ -369,7 +375,7 @@ pub fn verify(input: impl Read) -> Result<(Header, Footer), Fault> {
 pub struct Entries<'a>(Cursor<'a>);
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Result<Entry<'a>, Fault>;
+    type Item = Result<SnapshotEntry<'a>, SnapshotFault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.0.0.is_empty()).then(|| {
@@ -383,20 +389,20 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn entry(&mut self) -> Result<Entry<'a>, Fault> {
+    fn entry(&mut self) -> Result<SnapshotEntry<'a>, SnapshotFault> {
         let at = &mut self.0;
         let length = at.u8()?;
         let key = at.take(length.into())?;
         let as_of = at.u64()?;
         let length = at.u16()?;
-        Ok(Entry { key, as_of, record: at.take(length.into())? })
+        Ok(SnapshotEntry { key, as_of, record: at.take(length.into())? })
     }
 }
 
-fn check(input: &mut impl Read, sum: &Hasher) -> Result<(), Fault> {
+fn check(input: &mut impl Read, sum: &Hasher) -> Result<(), SnapshotFault> {
     let mut bytes = [0; 4];
     input.read_exact(&mut bytes)?;
-    if u32::from_be_bytes(bytes) == sum.clone().finalize() { Ok(()) } else { Err(Fault::Sum) }
+    if u32::from_be_bytes(bytes) == sum.clone().finalize() { Ok(()) } else { Err(SnapshotFault::Sum) }
 }
 
 /// Bytes whose sum was right, from the front.
@@ -404,31 +410,32 @@ fn check(input: &mut impl Read, sum: &Hasher) -> Result<(), Fault> {
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
-        let (front, rest) = self.0.split_at_checked(length).ok_or(Fault::Malformed("an entry is cut"))?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], SnapshotFault> {
+        let (front, rest) =
+            self.0.split_at_checked(length).ok_or(SnapshotFault::Malformed("an entry is cut"))?;
         self.0 = rest;
         Ok(front)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotFault> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
 
-    fn u8(&mut self) -> Result<u8, Fault> {
+    fn u8(&mut self) -> Result<u8, SnapshotFault> {
         self.array().map(|[byte]| byte)
     }
 
-    fn u16(&mut self) -> Result<u16, Fault> {
+    fn u16(&mut self) -> Result<u16, SnapshotFault> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Fault> {
+    fn u32(&mut self) -> Result<u32, SnapshotFault> {
         self.array().map(u32::from_be_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Fault> {
+    fn u64(&mut self) -> Result<u64, SnapshotFault> {
         self.array().map(u64::from_be_bytes)
     }
 }

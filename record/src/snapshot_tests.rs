@@ -1,10 +1,10 @@
 //! What is written comes back, and no other bytes are believed.
 
 use super::*;
-use link::{Link, LinkParts, State, Target};
+use link::{Link, LinkParts, LinkState, Target};
 use proptest::prelude::*;
 
-const HEAD: Header = Header {
+const HEAD: SnapshotHeader = SnapshotHeader {
     position: Position { epoch: Epoch { counter: 3, random: 7 }, seq: 9, tag: 0xfeed },
     fresh_at: Some(1_700_000_000_123),
 };
@@ -17,7 +17,7 @@ fn link(target: &str) -> Link {
 
 /// A file with these entries, flushed behind each for which `flushed` says so; the third one is a tombstone.
 fn file(targets: &[String], flushed: impl Fn(usize) -> bool) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new(), &HEAD).unwrap();
+    let mut writer = SnapshotWriter::new(Vec::new(), &HEAD).unwrap();
     for (number, target) in targets.iter().enumerate() {
         let (link, seq) = (link(target), number as u64);
         let link = (number != 2).then(|| link.as_ref());
@@ -36,21 +36,21 @@ fn targets(count: usize, length: usize) -> Vec<String> {
 }
 
 /// Key, as_of and record of each entry.
-type Read = Vec<(Vec<u8>, Seq, Vec<u8>)>;
+type EntryTriple = Vec<(Vec<u8>, Seq, Vec<u8>)>;
 
 /// Every part, in order: what a careless reader would see.
-fn read(bytes: &[u8]) -> Result<(Header, Read, Footer), Fault> {
-    let mut reader = Reader::new(bytes)?;
+fn read(bytes: &[u8]) -> Result<(SnapshotHeader, EntryTriple, SnapshotFooter), SnapshotFault> {
+    let mut reader = SnapshotReader::new(bytes)?;
     let mut all = Vec::new();
     loop {
         match reader.part()? {
-            Part::Entries(entries) => {
+            Section::Entries(entries) => {
                 for entry in entries {
-                    let Entry { key, as_of, record } = entry?;
+                    let SnapshotEntry { key, as_of, record } = entry?;
                     all.push((key.to_vec(), as_of, record.to_vec()));
                 }
             }
-            Part::End(footer) => return Ok((reader.header(), all, footer)),
+            Section::End(footer) => return Ok((reader.header(), all, footer)),
         }
     }
 }
@@ -60,7 +60,7 @@ fn read(bytes: &[u8]) -> Result<(Header, Read, Footer), Fault> {
 fn golden() {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let bytes = file(&targets(1, 0), |_| false);
-    let record = hex(&crate::encode(0, &State::Live(link(&targets(1, 0)[0]))));
+    let record = hex(&crate::encode(0, &LinkState::Live(link(&targets(1, 0)[0]))));
     let header =
         "896c696e6b720d0a000300000003000000070000000000000009000000000000feed0000018bcfe5687b5ab352aa";
     let entry = format!("0900000000636f6465300000000000000001{:04x}{record}", record.len() / 2);
@@ -90,7 +90,7 @@ fn the_layout_before_is_read() {
     // The sums of that layout, so that this is a file of its programs and not of this one.
     let golden = [&bytes[HEADER..head], &bytes[bytes.len() - 4..]].concat();
     assert_eq!(golden, [0x6c, 0x41, 0xc2, 0x59, 0x9b, 0xf5, 0x91, 0x43]);
-    let footer = Footer { seen: 17, complete: true, count: 1, proof: None };
+    let footer = SnapshotFooter { seen: 17, complete: true, count: 1, proof: None };
     assert_eq!(verify(&bytes[..]).unwrap(), (HEAD, footer));
 }
 
@@ -103,7 +103,10 @@ fn what_is_written_comes_back() {
             let (header, all, footer) = read(&bytes).unwrap();
             assert_eq!(
                 (header, footer),
-                (HEAD, Footer { seen: 17, complete: true, count: count as u64, proof: Some(PROOF_OF) })
+                (
+                    HEAD,
+                    SnapshotFooter { seen: 17, complete: true, count: count as u64, proof: Some(PROOF_OF) }
+                )
             );
             assert_eq!(verify(&bytes[..]).unwrap(), (header, footer));
             assert_eq!(all.len(), count);
@@ -111,18 +114,18 @@ fn what_is_written_comes_back() {
                 assert_eq!(key, format!("\0\0\0\0code{number}").as_bytes());
                 assert_eq!(as_of, number as u64 + 1);
                 let state = match number {
-                    2 => State::Deleted,
-                    _ => State::Live(link(&targets[number])),
+                    2 => LinkState::Deleted,
+                    _ => LinkState::Live(link(&targets[number])),
                 };
                 assert_eq!(record, crate::encode(number as u64, &state));
             }
         }
     }
-    let header = Header { fresh_at: None, ..HEAD };
-    let (bytes, _) = Writer::new(Vec::new(), &header).unwrap().finish(9, false, None).unwrap();
+    let header = SnapshotHeader { fresh_at: None, ..HEAD };
+    let (bytes, _) = SnapshotWriter::new(Vec::new(), &header).unwrap().finish(9, false, None).unwrap();
     assert_eq!(
         verify(&bytes[..]).unwrap(),
-        (header, Footer { seen: 9, complete: false, count: 0, proof: None })
+        (header, SnapshotFooter { seen: 9, complete: false, count: 0, proof: None })
     );
 }
 
@@ -132,13 +135,13 @@ fn a_file_cut_at_any_length_is_found() {
     assert!(verify(&bytes[..]).is_ok());
     for length in 0..bytes.len() {
         match verify(&bytes[..length]) {
-            Err(Fault::Magic) => assert!(length < MAGIC.len(), "{length}"),
-            Err(Fault::Torn) => assert!(length >= MAGIC.len(), "{length}"),
+            Err(SnapshotFault::Magic) => assert!(length < MAGIC.len(), "{length}"),
+            Err(SnapshotFault::Torn) => assert!(length >= MAGIC.len(), "{length}"),
             other => panic!("{length}: {other:?}"),
         }
     }
     let longer = [&bytes[..], b"x"].concat();
-    assert!(matches!(verify(&longer[..]), Err(Fault::Malformed("something is behind the end"))));
+    assert!(matches!(verify(&longer[..]), Err(SnapshotFault::Malformed("something is behind the end"))));
 }
 
 #[test]
@@ -150,10 +153,10 @@ fn every_changed_byte_is_found() {
             changed[at] ^= 1 << bit;
             let fault = verify(&changed[..]).expect_err("a changed bit was not found");
             match at {
-                0..8 => assert!(matches!(fault, Fault::Magic)),
+                0..8 => assert!(matches!(fault, SnapshotFault::Magic)),
                 // One bit makes the layout before of it, which the sum does not fit.
-                8..10 => assert!(matches!(fault, Fault::Layout(_) | Fault::Sum)),
-                10..46 => assert!(matches!(fault, Fault::Sum)),
+                8..10 => assert!(matches!(fault, SnapshotFault::Layout(_) | SnapshotFault::Sum)),
+                10..46 => assert!(matches!(fault, SnapshotFault::Sum)),
                 _ => {}
             }
         }
@@ -171,14 +174,14 @@ fn blocks_out_of_place_are_found() {
     let mut swapped = bytes.clone();
     swapped[head..head + one].copy_from_slice(&bytes[head + one..head + one + two]);
     swapped[head + one..head + one + two].copy_from_slice(&bytes[head..head + one]);
-    assert!(matches!(verify(&swapped[..]), Err(Fault::Sum)));
+    assert!(matches!(verify(&swapped[..]), Err(SnapshotFault::Sum)));
     let missing = [&bytes[..head], &bytes[head + one..]].concat();
-    assert!(matches!(verify(&missing[..]), Err(Fault::Sum)));
+    assert!(matches!(verify(&missing[..]), Err(SnapshotFault::Sum)));
 }
 
 /// What only a wrong writer can make: every sum is right.
-fn forged(block: &[u8], footer: &[u8]) -> Result<(Header, Footer), Fault> {
-    let mut writer = Writer::new(Vec::new(), &HEAD).unwrap();
+fn forged(block: &[u8], footer: &[u8]) -> Result<(SnapshotHeader, SnapshotFooter), SnapshotFault> {
+    let mut writer = SnapshotWriter::new(Vec::new(), &HEAD).unwrap();
     if !block.is_empty() {
         writer.put(&(block.len() as u32).to_be_bytes()).unwrap();
         writer.put(block).unwrap();
@@ -198,12 +201,12 @@ fn a_wrong_writer_is_found_too() {
     let entry = [&[1, b'k'][..], &8u64.to_be_bytes(), &[0, 2, 9, 9]].concat();
     assert!(forged(&entry, &footer(9, 0, 1)).is_ok());
     let two = [&entry[..], &entry[..entry.len() - 1]].concat();
-    assert!(matches!(forged(&two, &footer(9, 0, 2)), Err(Fault::Malformed("an entry is cut"))));
-    assert!(matches!(forged(&entry, &footer(9, 0, 2)), Err(Fault::Malformed("number of entries"))));
-    assert!(matches!(forged(&[], &footer(8, 0, 0)), Err(Fault::Malformed("footer"))));
-    assert!(matches!(forged(&[], &footer(9, 2, 0)), Err(Fault::Malformed("footer"))));
+    assert!(matches!(forged(&two, &footer(9, 0, 2)), Err(SnapshotFault::Malformed("an entry is cut"))));
+    assert!(matches!(forged(&entry, &footer(9, 0, 2)), Err(SnapshotFault::Malformed("number of entries"))));
+    assert!(matches!(forged(&[], &footer(8, 0, 0)), Err(SnapshotFault::Malformed("footer"))));
+    assert!(matches!(forged(&[], &footer(9, 2, 0)), Err(SnapshotFault::Malformed("footer"))));
     let long = vec![0; MAX_BLOCK + 1];
-    assert!(matches!(forged(&long, &footer(9, 0, 0)), Err(Fault::Malformed("length of a block"))));
+    assert!(matches!(forged(&long, &footer(9, 0, 0)), Err(SnapshotFault::Malformed("length of a block"))));
 }
 
 proptest! {

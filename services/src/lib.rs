@@ -9,9 +9,9 @@ mod random;
 mod redis;
 pub mod stats;
 
-pub use disk::{Disk, Place};
+pub use disk::{Disk, Volume};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
-pub use process::{Fault, Folder, Process, command, free_port, program};
-pub use random::{Random, Whole};
+pub use process::{Folder, Process, ServerFault, command, free_port, program};
+pub use random::{Random, WholeNumber};
 pub use redis::{Certificates, Redis, RedisCluster};

@@ -2,7 +2,7 @@
 
 mod standby;
 
-use crate::{Disk, Fault, Folder, Place, Process, free_port, program};
+use crate::{Disk, Folder, Process, ServerFault, Volume, free_port, program};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that is given in the environment, or one of our own.
 #[derive(Debug)]
 pub struct Postgres {
-    at: At,
-    own: Option<Own>,
+    at: ServerAddress,
+    own: Option<OwnPostgres>,
 }
 
 /// Where it listens, and as whom it is asked.
 #[derive(Clone, Debug)]
-struct At {
+struct ServerAddress {
     bin: PathBuf,
     /// Up to the host and its port.
     server: String,
@@ -29,7 +29,7 @@ struct At {
 
 /// Fields are dropped in this order: the folder goes last.
 #[derive(Debug)]
-struct Own {
+struct OwnPostgres {
     process: Process,
     disk: Option<Disk>,
     settings: Vec<String>,
@@ -43,21 +43,21 @@ impl Postgres {
     /// `settings`: more of them, as `fsync=off`. Without that one a commit is on disk.
     ///
     /// # Errors
-    /// [`Fault`]
-    pub fn start(settings: &[&str]) -> Result<Self, Fault> {
-        Self::start_in(settings, Place::Disk)
+    /// [`ServerFault`]
+    pub fn start(settings: &[&str]) -> Result<Self, ServerFault> {
+        Self::start_in(settings, Volume::Disk)
     }
 
     /// The same with its data in a place of its own.
     ///
     /// # Errors
-    /// [`Fault::Missing`] where [`Place::Own`] is not permitted, else [`Fault`].
-    pub fn start_in(settings: &[&str], place: Place) -> Result<Self, Fault> {
+    /// [`ServerFault::Missing`] where [`Volume::Own`] is not permitted, else [`ServerFault`].
+    pub fn start_in(settings: &[&str], place: Volume) -> Result<Self, ServerFault> {
         let bin = newest();
         if let Ok(url) = std::env::var("LINKR_TEST_POSTGRES") {
             let path = url.find("://").and_then(|at| url[at + 3..].find('/').map(|more| at + 3 + more));
             return Ok(Self {
-                at: At { bin, server: url[..path.unwrap_or(url.len())].to_owned() },
+                at: ServerAddress { bin, server: url[..path.unwrap_or(url.len())].to_owned() },
                 own: None,
             });
         }
@@ -65,7 +65,7 @@ impl Postgres {
         let folder = Folder::new("postgres", owner)?;
         let disk = place.made(&folder.path().join("data"), owner)?;
         let pw = folder.path().join("pw");
-        fs::write(&pw, PASSWORD).map_err(|e| Fault::Failed(e.to_string()))?;
+        fs::write(&pw, PASSWORD).map_err(|e| ServerFault::Failed(e.to_string()))?;
         let _ = owner.map(|(uid, gid)| std::os::unix::fs::chown(&pw, Some(uid), Some(gid)));
         let (initdb, data) = (program("initdb", std::slice::from_ref(&bin))?, folder.path().join("data"));
         let pwfile = format!("--pwfile={}", pw.display());
@@ -91,11 +91,11 @@ impl Postgres {
         disk: Option<Disk>,
         owner: Option<(u32, u32)>,
         settings: Vec<String>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ServerFault> {
         let port = free_port()?;
         let process = spawn(&bin, &folder, owner, port, &settings)?;
-        let at = At { bin, server: format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}") };
-        let mut new = Self { at, own: Some(Own { process, disk, settings, owner, port, folder }) };
+        let at = ServerAddress { bin, server: format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}") };
+        let mut new = Self { at, own: Some(OwnPostgres { process, disk, settings, owner, port, folder }) };
         new.wait()?;
         Ok(new)
     }
@@ -116,8 +116,8 @@ impl Postgres {
     /// An empty database of this name; one that is there is dropped first.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn create(&self, database: &str) -> Result<String, Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn create(&self, database: &str) -> Result<String, ServerFault> {
         self.psql("postgres", &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"))?;
         self.psql("postgres", &format!("CREATE DATABASE {database}"))?;
         Ok(self.url(database))
@@ -126,16 +126,21 @@ impl Postgres {
     /// What some SQL answers: a line a row, columns parted by `|`.
     ///
     /// # Errors
-    /// [`Fault::Failed`] with what psql says.
-    pub fn psql(&self, database: &str, sql: &str) -> Result<String, Fault> {
+    /// [`ServerFault::Failed`] with what psql says.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, ServerFault> {
         self.tool("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url(database)])
     }
 
     /// Runs a script of psql with variables.
     ///
     /// # Errors
-    /// [`Fault::Failed`] with what psql says.
-    pub fn script(&self, database: &str, file: &Path, variables: &[(&str, &str)]) -> Result<String, Fault> {
+    /// [`ServerFault::Failed`] with what psql says.
+    pub fn script(
+        &self,
+        database: &str,
+        file: &Path,
+        variables: &[(&str, &str)],
+    ) -> Result<String, ServerFault> {
         let set: Vec<String> =
             variables.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
         let (file, url) = (text(file), self.url(database));
@@ -148,25 +153,25 @@ impl Postgres {
     /// A whole database as SQL.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn dump(&self, database: &str) -> Result<String, Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn dump(&self, database: &str) -> Result<String, ServerFault> {
         self.tool("pg_dump", &[&self.url(database)])
     }
 
     /// Puts a database in the place of one of this name, as [`Postgres::dump`] had it.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn restore(&self, database: &str, dump: &str) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn restore(&self, database: &str, dump: &str) -> Result<(), ServerFault> {
         self.create(database)?;
         let file = Folder::new("dump", None)?;
         let path = file.path().join("sql");
-        fs::write(&path, dump).map_err(|e| Fault::Failed(e.to_string()))?;
+        fs::write(&path, dump).map_err(|e| ServerFault::Failed(e.to_string()))?;
         let words = ["-Xq", "-v", "ON_ERROR_STOP=1", "-f", &text(&path), &self.url(database)];
         self.tool("psql", &words).map(drop)
     }
 
-    fn tool(&self, name: &str, words: &[&str]) -> Result<String, Fault> {
+    fn tool(&self, name: &str, words: &[&str]) -> Result<String, ServerFault> {
         run(&program(name, std::slice::from_ref(&self.at.bin))?, words, Path::new(""), None)
     }
 
@@ -180,16 +185,16 @@ impl Postgres {
     /// Ends it in order: what is under way is rolled back.
     ///
     /// # Errors
-    /// [`Fault::Failed`] when it does not end.
-    pub fn stop(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`] when it does not end.
+    pub fn stop(&mut self) -> Result<(), ServerFault> {
         self.own.as_mut().map_or(Ok(()), |own| end(&mut own.process, "INT"))
     }
 
     /// Starts it again, on the same port.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn start_again(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn start_again(&mut self) -> Result<(), ServerFault> {
         let Some(own) = &mut self.own else { return Ok(()) };
         own.process = spawn(&self.at.bin, &own.folder, own.owner, own.port, &own.settings)?;
         self.wait()
@@ -198,23 +203,23 @@ impl Postgres {
     /// Its data finds no room from now on. It may end by that.
     ///
     /// # Errors
-    /// [`Fault::Failed`]: it has no file system of its own.
-    pub fn fill_disk(&self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`]: it has no file system of its own.
+    pub fn fill_disk(&self) -> Result<(), ServerFault> {
         self.disk()?.fill()
     }
 
     /// There is room again; if it has ended, it is started.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn empty_disk(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn empty_disk(&mut self) -> Result<(), ServerFault> {
         self.disk()?.empty()?;
         self.wait()
     }
 
-    fn disk(&self) -> Result<&Disk, Fault> {
+    fn disk(&self) -> Result<&Disk, ServerFault> {
         let disk = self.own.as_ref().and_then(|own| own.disk.as_ref());
-        disk.ok_or_else(|| Fault::Failed("this server has no file system of its own".into()))
+        disk.ok_or_else(|| ServerFault::Failed("this server has no file system of its own".into()))
     }
 
     /// What it printed last.
@@ -230,7 +235,7 @@ impl Postgres {
     }
 
     /// Until it answers. After a kill the shared memory may belong to the last of its processes for a moment.
-    fn wait(&mut self) -> Result<(), Fault> {
+    fn wait(&mut self) -> Result<(), ServerFault> {
         let began = Instant::now();
         while self.psql("postgres", "SELECT 1").is_err() {
             let Some(own) = &mut self.own else { return Ok(()) };
@@ -238,7 +243,7 @@ impl Postgres {
                 own.process = spawn(&self.at.bin, &own.folder, own.owner, own.port, &own.settings)?;
             }
             if began.elapsed() > PATIENCE {
-                return Err(Fault::Failed(format!("postgres does not answer: {}", own.process.told())));
+                return Err(ServerFault::Failed(format!("postgres does not answer: {}", own.process.told())));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -246,7 +251,7 @@ impl Postgres {
     }
 }
 
-impl Drop for Own {
+impl Drop for OwnPostgres {
     fn drop(&mut self) {
         // At once, and with all of its processes: one that is killed leaves them to notice by themselves.
         if end(&mut self.process, "QUIT").is_err() {
@@ -261,7 +266,7 @@ fn spawn(
     owner: Option<(u32, u32)>,
     port: u16,
     settings: &[String],
-) -> Result<Process, Fault> {
+) -> Result<Process, ServerFault> {
     let (server, path) = (text(&bin.join("postgres")), folder.path());
     let own = [
         "listen_addresses=127.0.0.1".to_owned(),
@@ -277,12 +282,12 @@ fn spawn(
     Process::start(&words, &path.join("log"), owner)
 }
 
-fn end(process: &mut Process, signal: &str) -> Result<(), Fault> {
+fn end(process: &mut Process, signal: &str) -> Result<(), ServerFault> {
     let began = Instant::now();
     let _ = process.signal(signal); // it may have ended
     while process.is_running() {
         if began.elapsed() > PATIENCE {
-            return Err(Fault::Failed(format!("postgres does not end: {}", process.told())));
+            return Err(ServerFault::Failed(format!("postgres does not end: {}", process.told())));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -290,9 +295,14 @@ fn end(process: &mut Process, signal: &str) -> Result<(), Fault> {
 }
 
 /// Runs a program to its end: what it printed.
-fn run(program: &Path, words: &[&str], folder: &Path, owner: Option<(u32, u32)>) -> Result<String, Fault> {
+fn run(
+    program: &Path,
+    words: &[&str],
+    folder: &Path,
+    owner: Option<(u32, u32)>,
+) -> Result<String, ServerFault> {
     let name = program.display();
-    let failed = |why: &str| Fault::Failed(format!("{name} failed: {}", why.trim()));
+    let failed = |why: &str| ServerFault::Failed(format!("{name} failed: {}", why.trim()));
     if folder.as_os_str().is_empty() {
         let done =
             std::process::Command::new(program).args(words).stdin(std::process::Stdio::null()).output();
@@ -319,7 +329,7 @@ fn newest() -> PathBuf {
 }
 
 /// The user postgres, where we are root.
-pub(crate) fn owner() -> Result<Option<(u32, u32)>, Fault> {
+pub(crate) fn owner() -> Result<Option<(u32, u32)>, ServerFault> {
     if !crate::process::is_root() {
         return Ok(None);
     }
@@ -328,7 +338,7 @@ pub(crate) fn owner() -> Result<Option<(u32, u32)>, Fault> {
         let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     });
-    user.map(Some).ok_or_else(|| Fault::Missing("the user postgres, and so PostgreSQL,".into()))
+    user.map(Some).ok_or_else(|| ServerFault::Missing("the user postgres, and so PostgreSQL,".into()))
 }
 
 #[cfg(test)]
@@ -338,7 +348,7 @@ mod tests {
     #[test]
     fn a_commit_outlives_a_kill_and_a_standby_takes_over() {
         let mut server = match Postgres::start(&[]) {
-            Err(fault @ Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+            Err(fault @ ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
             server => server.unwrap(),
         };
         if server.own.is_none() {
@@ -350,7 +360,7 @@ mod tests {
         server.kill();
         assert!(server.psql("one", "SELECT 1").is_err());
         server.start_again().unwrap();
-        let mut standby = server.standby(true, Place::Disk).unwrap();
+        let mut standby = server.standby(true, Volume::Disk).unwrap();
         server.psql("one", "INSERT INTO t VALUES (8)").unwrap();
         server.stop().unwrap();
         standby.promote().unwrap();

@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a server is not there: one line for people. A test prints it and is skipped when the program is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ServerFault {
     /// This program is not installed.
     Missing(String),
     /// It did not do what it should.
     Failed(String),
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for ServerFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing(program) => write!(f, "{program} is not installed"),
@@ -34,10 +34,10 @@ impl std::fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ServerFault {}
 
-impl From<Fault> for String {
-    fn from(fault: Fault) -> Self {
+impl From<ServerFault> for String {
+    fn from(fault: ServerFault) -> Self {
         fault.to_string()
     }
 }
@@ -45,12 +45,12 @@ impl From<Fault> for String {
 /// Where a program is: on the path, or among the servers, which are not on everybody's. `also` are more folders.
 ///
 /// # Errors
-/// [`Fault::Missing`]
-pub fn program(name: &str, also: &[PathBuf]) -> Result<PathBuf, Fault> {
+/// [`ServerFault::Missing`]
+pub fn program(name: &str, also: &[PathBuf]) -> Result<PathBuf, ServerFault> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     let found = also.iter().cloned().chain(dirs).map(|dir| dir.join(name)).find(|file| file.is_file());
-    found.ok_or_else(|| Fault::Missing(name.to_owned()))
+    found.ok_or_else(|| ServerFault::Missing(name.to_owned()))
 }
 
 /// A folder of one server, removed with it.
@@ -61,8 +61,8 @@ impl Folder {
     /// An empty one below the folder for temporary files. With an owner (uid, gid) it is theirs, if we are root.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn new(name: &str, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn new(name: &str, owner: Option<(u32, u32)>) -> Result<Self, ServerFault> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("linkr-{name}-{}-{number}", std::process::id()));
@@ -72,7 +72,7 @@ impl Folder {
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
             owner.map_or(Ok(()), |(uid, gid)| chown(&dir, Some(uid), Some(gid)))
         };
-        made().map_err(|e| Fault::Failed(format!("cannot make {}: {e}", dir.display())))?;
+        made().map_err(|e| ServerFault::Failed(format!("cannot make {}: {e}", dir.display())))?;
         Ok(Self(dir))
     }
 
@@ -131,9 +131,9 @@ impl Process {
     /// Starts `words` with what it prints in `log`. As `owner` (uid, gid), if we are root.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn start(words: &[&str], log: &Path, owner: Option<(u32, u32)>) -> Result<Self, Fault> {
-        let failed = |e: std::io::Error| Fault::Failed(format!("cannot start {}: {e}", words[0]));
+    /// [`ServerFault::Failed`]
+    pub fn start(words: &[&str], log: &Path, owner: Option<(u32, u32)>) -> Result<Self, ServerFault> {
+        let failed = |e: std::io::Error| ServerFault::Failed(format!("cannot start {}: {e}", words[0]));
         let out = File::options().create(true).append(true).open(log).map_err(failed)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
@@ -149,8 +149,8 @@ impl Process {
     /// `wanted`. Its errors go behind those in `log`.
     ///
     /// # Errors
-    /// [`Fault::Failed`] with the end of its log.
-    pub fn hear(command: &Command, log: &Path, wanted: &[&str]) -> Result<Self, Fault> {
+    /// [`ServerFault::Failed`] with the end of its log.
+    pub fn hear(command: &Command, log: &Path, wanted: &[&str]) -> Result<Self, ServerFault> {
         Self::heard(bound(command), log, wanted, spawned)
     }
 
@@ -158,7 +158,7 @@ impl Process {
     ///
     /// # Errors
     /// As [`Process::hear`].
-    pub fn hear_here(command: Command, log: &Path, wanted: &[&str]) -> Result<Self, Fault> {
+    pub fn hear_here(command: Command, log: &Path, wanted: &[&str]) -> Result<Self, ServerFault> {
         Self::heard(command, log, wanted, |mut command| command.spawn())
     }
 
@@ -167,9 +167,9 @@ impl Process {
         log: &Path,
         wanted: &[&str],
         spawn: impl FnOnce(Command) -> std::io::Result<Child>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, ServerFault> {
         let shown = command.get_args().last().map_or_else(String::new, |word| word.display().to_string());
-        let failed = |e: std::io::Error| Fault::Failed(format!("cannot start … {shown}: {e}"));
+        let failed = |e: std::io::Error| ServerFault::Failed(format!("cannot start … {shown}: {e}"));
         let errors = File::options().create(true).append(true).open(log).map_err(failed)?;
         command.stdout(Stdio::piped()).stderr(errors);
         let mut child = spawn(command).map_err(failed)?;
@@ -185,7 +185,10 @@ impl Process {
         let began = Instant::now();
         while wanted.iter().any(|word| !process.said.contains_key(*word)) {
             let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) else {
-                return Err(Fault::Failed(format!("it did not start; its log ends: {}", process.told())));
+                return Err(ServerFault::Failed(format!(
+                    "it did not start; its log ends: {}",
+                    process.told()
+                )));
             };
             let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
             process.said.insert(word.to_owned(), rest.trim().to_owned());
@@ -202,11 +205,11 @@ impl Process {
     /// The address in that.
     ///
     /// # Errors
-    /// [`Fault::Failed`] if there is none.
-    pub fn address(&self, word: &str) -> Result<SocketAddr, Fault> {
+    /// [`ServerFault::Failed`] if there is none.
+    pub fn address(&self, word: &str) -> Result<SocketAddr, ServerFault> {
         let url = self.said(word).and_then(|said| said.split_whitespace().next());
         let address = url.and_then(|url| url.split_once("://")?.1.parse().ok());
-        address.ok_or_else(|| Fault::Failed(format!("it did not say where its {word} is")))
+        address.ok_or_else(|| ServerFault::Failed(format!("it did not say where its {word} is")))
     }
 
     /// Its number.
@@ -228,20 +231,20 @@ impl Process {
     /// Whether it has ended, and well.
     ///
     /// # Errors
-    /// [`Fault::Failed`] when it has not ended well.
-    pub fn ended(&mut self) -> Result<bool, Fault> {
+    /// [`ServerFault::Failed`] when it has not ended well.
+    pub fn ended(&mut self) -> Result<bool, ServerFault> {
         match self.exited() {
             None => Ok(false),
             Some(status) if status.success() => Ok(true),
-            Some(status) => Err(Fault::Failed(format!("it ended with {status}"))),
+            Some(status) => Err(ServerFault::Failed(format!("it ended with {status}"))),
         }
     }
 
     /// Asks it to end, and waits until it has.
     ///
     /// # Errors
-    /// [`Fault::Failed`] when it does not, or not well.
-    pub fn stop(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`] when it does not, or not well.
+    pub fn stop(&mut self) -> Result<(), ServerFault> {
         let _ = self.signal("TERM"); // it may have ended
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -250,7 +253,7 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        Err(Fault::Failed("it does not end".into()))
+        Err(ServerFault::Failed("it does not end".into()))
     }
 
     /// Waits for its end: whether all went well.
@@ -267,10 +270,10 @@ impl Process {
     /// Sends a signal by name: `STOP`, `CONT`, `TERM`, `INT`.
     ///
     /// # Errors
-    /// [`Fault::Failed`] when it has ended.
-    pub fn signal(&mut self, name: &str) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`] when it has ended.
+    pub fn signal(&mut self, name: &str) -> Result<(), ServerFault> {
         let id = self.child.id();
-        let gone = || Fault::Failed(format!("process {id} has ended"));
+        let gone = || ServerFault::Failed(format!("process {id} has ended"));
         if !matches!(self.child.try_wait(), Ok(None)) {
             return Err(gone());
         }
@@ -290,9 +293,9 @@ impl Process {
 /// Starts it on a thread that lives as long as this process: the kernel kills it with the *thread* that started it, and
 /// that of a test ends before others are done with what it shares.
 fn spawned(command: Command) -> std::io::Result<Child> {
-    type Asked = (Command, Sender<std::io::Result<Child>>);
-    static KEEPER: LazyLock<Mutex<Sender<Asked>>> = LazyLock::new(|| {
-        let (ask, asked) = channel::<Asked>();
+    type SpawnRequest = (Command, Sender<std::io::Result<Child>>);
+    static KEEPER: LazyLock<Mutex<Sender<SpawnRequest>>> = LazyLock::new(|| {
+        let (ask, asked) = channel::<SpawnRequest>();
         std::thread::spawn(move || {
             for (mut command, answer) in asked {
                 let _ = answer.send(command.spawn()); // whoever asked waits below
@@ -316,10 +319,10 @@ impl Drop for Process {
 /// A port of loopback that nobody listens on now.
 ///
 /// # Errors
-/// [`Fault::Failed`]
-pub fn free_port() -> Result<u16, Fault> {
+/// [`ServerFault::Failed`]
+pub fn free_port() -> Result<u16, ServerFault> {
     let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map(|at| at.port()).map_err(|e| Fault::Failed(format!("no free port: {e}")))
+    bound.map(|at| at.port()).map_err(|e| ServerFault::Failed(format!("no free port: {e}")))
 }
 
 /// Whether this process may be anybody.
@@ -346,6 +349,6 @@ mod tests {
         drop(process);
         drop(folder);
         assert!(!Path::new(&format!("/proc/{id}")).exists() && !path.exists());
-        assert_eq!(program("no-such-program", &[]), Err(Fault::Missing("no-such-program".into())));
+        assert_eq!(program("no-such-program", &[]), Err(ServerFault::Missing("no-such-program".into())));
     }
 }

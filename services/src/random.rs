@@ -31,7 +31,7 @@ impl Random {
     }
 
     /// One of `0..most`; 0 when there is none.
-    pub fn below<N: Whole>(&mut self, most: N) -> N {
+    pub fn below<N: WholeNumber>(&mut self, most: N) -> N {
         most.scaled(self.next())
     }
 
@@ -57,7 +57,7 @@ impl Random {
 }
 
 /// A whole number that can be drawn.
-pub trait Whole: Copy {
+pub trait WholeNumber: Copy {
     /// `self` × `random` ÷ 2⁶⁴.
     #[must_use]
     fn scaled(self, random: u64) -> Self;
@@ -65,7 +65,7 @@ pub trait Whole: Copy {
 
 macro_rules! whole {
     ($($number:ty)*) => {$(
-        impl Whole for $number {
+        impl WholeNumber for $number {
             fn scaled(self, random: u64) -> Self {
                 ((u128::from(random) * self as u128) >> 64) as Self
             }

@@ -6,7 +6,7 @@ mod cluster;
 pub use certificates::Certificates;
 pub use cluster::RedisCluster;
 
-use crate::{Fault, Folder, Process, free_port, program};
+use crate::{Folder, Process, ServerFault, free_port, program};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,12 +22,12 @@ const DATABASES: u32 = 16;
 /// One server on loopback. It keeps nothing on disk unless it is told to (`SAVE`); its folder holds `dump.rdb` then.
 #[derive(Debug)]
 pub struct Redis {
-    own: Option<Own>,
+    own: Option<OwnRedis>,
     url: String,
 }
 
 #[derive(Debug)]
-struct Own {
+struct OwnRedis {
     folder: Folder,
     process: Process,
     port: u16,
@@ -38,8 +38,8 @@ impl Redis {
     /// `LINKR_TEST_REDIS=redis://…` is used instead if it is set, in a database of its own that is emptied first.
     ///
     /// # Errors
-    /// [`Fault::Missing`] without redis-server, otherwise [`Fault::Failed`].
-    pub fn start(lines: &[&str]) -> Result<Self, Fault> {
+    /// [`ServerFault::Missing`] without redis-server, otherwise [`ServerFault::Failed`].
+    pub fn start(lines: &[&str]) -> Result<Self, ServerFault> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         if let (Ok(url), []) = (std::env::var("LINKR_TEST_REDIS"), lines) {
             let number = NEXT.fetch_add(1, Ordering::Relaxed) % DATABASES;
@@ -57,13 +57,13 @@ impl Redis {
             );
             let file = folder.path().join("redis.conf");
             std::fs::write(&file, config)
-                .map_err(|e| Fault::Failed(format!("cannot write {file:?}: {e}")))?;
+                .map_err(|e| ServerFault::Failed(format!("cannot write {file:?}: {e}")))?;
             match run(&folder, port) {
                 Ok(process) => {
                     let url = format!("redis://127.0.0.1:{port}");
-                    return Ok(Self { own: Some(Own { folder, process, port }), url });
+                    return Ok(Self { own: Some(OwnRedis { folder, process, port }), url });
                 }
-                Err(Fault::Failed(_)) if attempt < ATTEMPTS => {}
+                Err(ServerFault::Failed(_)) if attempt < ATTEMPTS => {}
                 Err(fault) => return Err(fault),
             }
         }
@@ -79,16 +79,16 @@ impl Redis {
     /// Its port.
     ///
     /// # Errors
-    /// [`Fault::Missing`] for a server that is not ours.
-    pub fn port(&mut self) -> Result<u16, Fault> {
+    /// [`ServerFault::Missing`] for a server that is not ours.
+    pub fn port(&mut self) -> Result<u16, ServerFault> {
         self.own().map(|own| own.port)
     }
 
     /// `SIGKILL`.
     ///
     /// # Errors
-    /// [`Fault::Missing`] for a server that is not ours.
-    pub fn kill(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Missing`] for a server that is not ours.
+    pub fn kill(&mut self) -> Result<(), ServerFault> {
         self.own().map(|own| own.process.kill())
     }
 
@@ -96,7 +96,7 @@ impl Redis {
     ///
     /// # Errors
     /// As for [`Redis::start`].
-    pub fn start_again(&mut self) -> Result<(), Fault> {
+    pub fn start_again(&mut self) -> Result<(), ServerFault> {
         let own = self.own()?;
         own.process = run(&own.folder, own.port)?;
         Ok(())
@@ -105,35 +105,35 @@ impl Redis {
     /// Sends it a signal: `STOP` lets it hang, `CONT` lets it go on.
     ///
     /// # Errors
-    /// [`Fault`]
-    pub fn signal(&mut self, name: &str) -> Result<(), Fault> {
+    /// [`ServerFault`]
+    pub fn signal(&mut self, name: &str) -> Result<(), ServerFault> {
         self.own()?.process.signal(name)
     }
 
     /// What redis-cli prints for a command.
     ///
     /// # Errors
-    /// [`Fault::Missing`] without redis-cli, [`Fault::Failed`] for an error that the server answers.
-    pub fn cli(&self, words: &[&str]) -> Result<String, Fault> {
+    /// [`ServerFault::Missing`] without redis-cli, [`ServerFault::Failed`] for an error that the server answers.
+    pub fn cli(&self, words: &[&str]) -> Result<String, ServerFault> {
         let mut command = std::process::Command::new(program("redis-cli", &[])?);
         let output = command.args(["-e", "--no-auth-warning", "-u", &self.url]).args(words).output();
-        let output = output.map_err(|e| Fault::Failed(format!("cannot run redis-cli: {e}")))?;
+        let output = output.map_err(|e| ServerFault::Failed(format!("cannot run redis-cli: {e}")))?;
         let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         let wrong = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             Ok(said)
         } else {
-            Err(Fault::Failed(format!("{words:?}: {said}{wrong}")))
+            Err(ServerFault::Failed(format!("{words:?}: {said}{wrong}")))
         }
     }
 
-    fn own(&mut self) -> Result<&mut Own, Fault> {
-        self.own.as_mut().ok_or_else(|| Fault::Missing("a redis-server of our own".into()))
+    fn own(&mut self) -> Result<&mut OwnRedis, ServerFault> {
+        self.own.as_mut().ok_or_else(|| ServerFault::Missing("a redis-server of our own".into()))
     }
 }
 
 /// Starts the server of a folder and waits until it answers.
-fn run(folder: &Folder, port: u16) -> Result<Process, Fault> {
+fn run(folder: &Folder, port: u16) -> Result<Process, ServerFault> {
     let server = program("redis-server", &[])?;
     let (config, log) = (folder.path().join("redis.conf"), folder.path().join("log"));
     let words = [server.to_string_lossy(), config.to_string_lossy()];
@@ -141,7 +141,7 @@ fn run(folder: &Folder, port: u16) -> Result<Process, Fault> {
     let deadline = Instant::now() + PATIENCE;
     while !answers(port) {
         if !process.is_running() || Instant::now() > deadline {
-            return Err(Fault::Failed(format!("redis-server does not answer: {}", process.told())));
+            return Err(ServerFault::Failed(format!("redis-server does not answer: {}", process.told())));
         }
         std::thread::sleep(Duration::from_millis(5)); // nothing tells when it listens
     }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn it_comes_back_with_what_it_saved_and_goes_when_dropped() {
         let mut redis = match Redis::start(&["databases 2"]) {
-            Err(fault @ Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+            Err(fault @ ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
             redis => redis.unwrap(),
         };
         redis.cli(&["SET", "a", "1"]).unwrap();

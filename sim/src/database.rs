@@ -1,14 +1,14 @@
 //! The database: it executes effects (what `journal` decided, restores, new histories) and remembers every history there
 //! ever was, so that answers can be judged. No rule of an edge is here, and none of a write.
 
-use crate::expect::{self, Answered, State};
+use crate::expectation::{self, AnsweredRequest, ExpectedState};
 use crate::mark;
 use crate::plan::EDGES;
-use crate::tables::{Kept, Tables};
+use crate::tables::{SideRecord, Tables};
 use bytes::Bytes;
 use feed::{Entry, LogView, Proof};
 use journal::domains::{DomainItem, DomainVerdict};
-use journal::{At, Decided, Request, Write};
+use journal::{CommitPoint, Decision, Request, Write};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq};
 use services::Random;
 
@@ -21,9 +21,9 @@ const STRANGE: u8 = 9;
 /// A kind that stops them.
 const MUST_UNDERSTAND: u8 = 0x89;
 
-/// What a key is from some seq on.
+/// The value of a key from some seq on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum KeyValue {
     /// A link.
     Live,
     /// A tombstone.
@@ -36,11 +36,11 @@ pub enum Value {
 
 /// One change of one key in one history.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub struct KeyChange {
     /// From here on …
     pub seq: Seq,
     /// … it is this …
-    pub value: Value,
+    pub value: KeyValue,
     /// … by this commit …
     pub commit: u32,
     /// … leads here, or did when it was deleted …
@@ -70,20 +70,20 @@ pub struct Commit {
 
 /// A row of the log, with what was written in the same transaction.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct LogRow {
     /// As the stream carries it.
     pub change: Change,
     /// Whose it is; `u32::MAX` for one that is no write of a key.
     pub commit: u32,
     /// The state that it made.
-    kept: Kept,
+    kept: SideRecord,
     /// The request that ended with it, by the model.
-    answered: Option<Answered>,
+    answered: Option<AnsweredRequest>,
 }
 
 /// What a newer linkr writes that this one does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Newer {
+pub enum NewerWrite {
     /// A record that nobody can read.
     Record,
     /// A kind of change that stops edges.
@@ -91,7 +91,7 @@ pub enum Newer {
 }
 
 /// One page of a walk.
-pub struct WalkedPage {
+pub struct WalkPage {
     /// The end of the log in the same snapshot.
     pub head: Position,
     /// In the order of their keys.
@@ -108,9 +108,9 @@ pub struct Branch {
     /// What `log_head` says of its parent.
     pub told_parent: Option<(Epoch, Seq)>,
     /// All changes; number 1 first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<LogRow>,
     /// The same by key.
-    pub keys: Vec<Vec<Line>>,
+    pub keys: Vec<Vec<KeyChange>>,
     /// The first seq that retention has left.
     pub oldest: Seq,
     /// The head when it began: no reader of this history knows less.
@@ -133,9 +133,15 @@ impl Branch {
     }
 
     /// What a key is at a seq.
-    pub fn at(&self, key: usize, seq: Seq) -> Line {
+    pub fn at(&self, key: usize, seq: Seq) -> KeyChange {
         let line = self.keys[key].iter().rev().find(|line| line.seq <= seq);
-        line.copied().unwrap_or(Line { seq: 0, value: Value::None, commit: u32::MAX, mark: None, id: 0 })
+        line.copied().unwrap_or(KeyChange {
+            seq: 0,
+            value: KeyValue::None,
+            commit: u32::MAX,
+            mark: None,
+            id: 0,
+        })
     }
 
     /// The last change of the transaction that one at `seq` or before belongs to, so that none is split.
@@ -148,23 +154,26 @@ impl Branch {
     }
 
     /// Every key as the log and what was written with it tell it, and when its tombstone was made.
-    pub fn seen(&self, commits: &[Commit]) -> Vec<State> {
-        let of = |lines: &Vec<Line>| {
-            let Some(line) = lines.last() else { return State::None };
+    pub fn seen(&self, commits: &[Commit]) -> Vec<ExpectedState> {
+        let of = |lines: &Vec<KeyChange>| {
+            let Some(line) = lines.last() else { return ExpectedState::None };
             let (version, mark, id) = (line.seq, line.mark.unwrap_or(u32::MAX), line.id);
             match line.value {
-                Value::None => State::None,
-                Value::Live | Value::Bad => State::Live { version, mark, id },
-                Value::Deleted => {
-                    State::Deleted { version, mark, id, at: commits[line.commit as usize].acked as i64 }
-                }
+                KeyValue::None => ExpectedState::None,
+                KeyValue::Live | KeyValue::Bad => ExpectedState::Live { version, mark, id },
+                KeyValue::Deleted => ExpectedState::Deleted {
+                    version,
+                    mark,
+                    id,
+                    at: commits[line.commit as usize].acked as i64,
+                },
             }
         };
         self.keys.iter().map(of).collect()
     }
 
     /// What was answered to the request of this name, by the model.
-    pub fn answered(&self) -> impl Iterator<Item = &Answered> {
+    pub fn answered(&self) -> impl Iterator<Item = &AnsweredRequest> {
         self.rows.iter().filter_map(|row| row.answered.as_ref())
     }
 
@@ -175,7 +184,7 @@ impl Branch {
 
     /// Up to which seq two histories are the same.
     pub fn shared(&self, other: &Self) -> Seq {
-        let same = |(one, two): &(&Row, &Row)| one.change.tag == two.change.tag;
+        let same = |(one, two): &(&LogRow, &LogRow)| one.change.tag == two.change.tag;
         self.rows.iter().zip(&other.rows).take_while(same).count() as Seq
     }
 
@@ -292,14 +301,14 @@ impl Store {
     }
 
     /// Decides a group as control does (R1), under the tag of its transaction. Nothing is written.
-    pub fn decide(&self, group: &[Request], tag: u64, now: u64) -> Decided {
+    pub fn decide(&self, group: &[Request], tag: u64, now: u64) -> Decision {
         let branch = self.now();
-        let at = At { head: branch.head(), tag, now: now as i64 };
+        let at = CommitPoint { head: branch.head(), tag, now: now as i64 };
         let mut found = branch.tables.found();
         found.blocked.extend(Self::blocks(now).then(mark::blocked));
         journal::decide(group, found, at, |answered| {
             let seqs: Vec<Seq> = answered.links.iter().map(|link| link.row.version).collect();
-            expect::answer(answered.epoch, &seqs)
+            expectation::answer(answered.epoch, &seqs)
         })
     }
 
@@ -309,35 +318,35 @@ impl Store {
         now: u64,
         tag: u64,
         writes: Vec<Write>,
-        answered: &[Answered],
-        newer: Option<Newer>,
+        answered: &[AnsweredRequest],
+        newer: Option<NewerWrite>,
     ) -> Option<u32> {
         let mut last = None;
         for write in writes {
             let mut change = write.change(tag);
             match newer {
-                Some(Newer::Record) => change.record = Bytes::from_static(b"\x01bad"),
-                Some(Newer::Kind) => change.kind = ChangeKind(MUST_UNDERSTAND),
+                Some(NewerWrite::Record) => change.record = Bytes::from_static(b"\x01bad"),
+                Some(NewerWrite::Kind) => change.kind = ChangeKind(MUST_UNDERSTAND),
                 None => {}
             }
             let key = Self::number(&change.key);
             let mark = if write.purge { None } else { mark::of(&write.row.link) };
             let id = mark::number_of(&write.row.info.external_id);
             let value = match (newer, write.purge, write.row.delete_time) {
-                (Some(Newer::Record), ..) => Value::Bad,
-                (_, true, _) => Value::None,
-                (_, _, Some(_)) => Value::Deleted,
-                _ => Value::Live,
+                (Some(NewerWrite::Record), ..) => KeyValue::Bad,
+                (_, true, _) => KeyValue::None,
+                (_, _, Some(_)) => KeyValue::Deleted,
+                _ => KeyValue::Live,
             };
             let (seq, commit) = (change.seq, self.commits.len() as u32);
             let answered = answered.iter().find(|answered| answered.seqs.last() == Some(&seq)).cloned();
-            if let (Value::Live, Some(mark)) = (value, mark) {
+            if let (KeyValue::Live, Some(mark)) = (value, mark) {
                 self.marks[mark as usize] = Some(key);
             }
-            self.append(Row { change, commit, kept: Kept::of(write), answered });
+            self.append(LogRow { change, commit, kept: SideRecord::of(write), answered });
             let acked = now;
             let (branch, lost, propagated, blind) = (self.current, false, None, [0; EDGES]);
-            self.branches[branch].keys[key].push(Line { seq, value, commit, mark, id });
+            self.branches[branch].keys[key].push(KeyChange { seq, value, commit, mark, id });
             self.commits.push(Commit { key, branch, seq, acked, lost, propagated, blind });
             self.by_key[key].push(commit);
             last = Some(commit);
@@ -347,8 +356,8 @@ impl Store {
 
     /// The number of every domain that there is or was in this history, as its log tells it.
     pub fn domain_numbers(&self) -> Vec<DomainId> {
-        let number = |row: &Row| match &row.kept {
-            Kept::Domain(row) => Some(row.id),
+        let number = |row: &LogRow| match &row.kept {
+            SideRecord::Domain(row) => Some(row.id),
             _ => None,
         };
         self.now().rows.iter().filter_map(number).collect()
@@ -359,13 +368,13 @@ impl Store {
         let branch = self.now();
         let verdict = journal::domains::decide(item, &branch.tables.domain(item), branch.head(), now as i64);
         let written = match &verdict {
-            DomainVerdict::Written(row) => Some((row.change(tag), Kept::Domain(row.clone()))),
-            DomainVerdict::Gone(row) => Some((row.gone(tag), Kept::Gone(row.clone()))),
+            DomainVerdict::Written(row) => Some((row.change(tag), SideRecord::Domain(row.clone()))),
+            DomainVerdict::Gone(row) => Some((row.gone(tag), SideRecord::Gone(row.clone()))),
             DomainVerdict::Before(_) | DomainVerdict::Refused(_) => None,
         };
         if let Some((change, kept)) = written {
             let change = Change { key: Bytes::new(), ..change };
-            self.append(Row { change, commit: u32::MAX, kept, answered: None });
+            self.append(LogRow { change, commit: u32::MAX, kept, answered: None });
         }
         verdict
     }
@@ -374,10 +383,10 @@ impl Store {
     pub fn write_other(&mut self, tag: u64) {
         let seq = self.now().head().seq + 1;
         let change = Change { seq, tag, kind: ChangeKind(STRANGE), key: Bytes::new(), record: Bytes::new() };
-        self.append(Row { change, commit: u32::MAX, kept: Kept::Nothing, answered: None });
+        self.append(LogRow { change, commit: u32::MAX, kept: SideRecord::Nothing, answered: None });
     }
 
-    fn append(&mut self, row: Row) {
+    fn append(&mut self, row: LogRow) {
         let branch = &mut self.branches[self.current];
         branch.tables.take(&row.kept);
         branch.rows.push(row);
@@ -402,14 +411,14 @@ impl Store {
         let (now, head) = (self.now(), self.now().head());
         let line = now.at(key, head.seq);
         let record = match line.value {
-            Value::None => Bytes::new(),
+            KeyValue::None => Bytes::new(),
             _ => now.rows[line.seq as usize - 1].change.record.clone(),
         };
         (head, record)
     }
 
     /// One page of a walk: the keys behind `after`, in order.
-    pub fn walk(&self, after: &[u8], limit: usize) -> WalkedPage {
+    pub fn walk(&self, after: &[u8], limit: usize) -> WalkPage {
         let head = self.now().head();
         let mut entries = Vec::with_capacity(limit);
         for key in 0..KEYS {
@@ -418,11 +427,11 @@ impl Store {
                 continue;
             }
             if entries.len() == limit {
-                return WalkedPage { head, entries, more: true };
+                return WalkPage { head, entries, more: true };
             }
             entries.push(Entry { key: self.names[key].clone(), record });
         }
-        WalkedPage { head, entries, more: false }
+        WalkPage { head, entries, more: false }
     }
 
     /// R2: another history begins; it shares everything up to `fork_seq` with the last, as far as anybody knows.

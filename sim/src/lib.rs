@@ -3,7 +3,7 @@
 
 mod counters;
 mod database;
-mod expect;
+mod expectation;
 mod mark;
 mod messages;
 mod plan;
@@ -24,9 +24,9 @@ fn random(seed: u64) -> Random {
     Random::new(seed ^ 0x6c69_6e6b_7200_0000)
 }
 
-/// What came of one seed.
+/// The outcome of one seed.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct SeedOutcome {
     /// What happened in it.
     pub counters: Counters,
     /// What was wrong, if anything.
@@ -37,7 +37,7 @@ pub struct Outcome {
 
 /// Runs one seed with these rules switched off, remembering so many of its last events. The same again gives the same.
 #[must_use]
-pub fn run(seed: u64, steps: u64, off: &[Rule], shown: usize) -> Outcome {
+pub fn run(seed: u64, steps: u64, off: &[Rule], shown: usize) -> SeedOutcome {
     switch_off(off);
     let mut world = World::new(seed, shown);
     // What the product itself states: `Set::validate` and its assertions.
@@ -48,12 +48,12 @@ pub fn run(seed: u64, steps: u64, off: &[Rule], shown: usize) -> Outcome {
         world.fail("the product's own assertions", text.unwrap_or_default());
     }
     switch_off(&[]);
-    Outcome { events: world.events(), counters: world.counters, failure: world.failure }
+    SeedOutcome { events: world.events(), counters: world.counters, failure: world.failure }
 }
 
-/// What came of many seeds.
+/// The outcomes of many seeds, added up.
 #[derive(Debug, Default)]
-pub struct Sum {
+pub struct SeedSum {
     /// Seeds run.
     pub seeds: u64,
     /// What happened in all of them.
@@ -64,8 +64,8 @@ pub struct Sum {
 
 /// Runs seeds one after the other, up to the first failure.
 #[must_use]
-pub fn sweep(seeds: std::ops::Range<u64>, steps: u64, off: &[Rule]) -> Sum {
-    let mut sum = Sum::default();
+pub fn sweep(seeds: std::ops::Range<u64>, steps: u64, off: &[Rule]) -> SeedSum {
+    let mut sum = SeedSum::default();
     for seed in seeds {
         let outcome = run(seed, steps, off, 0);
         sum.seeds += 1;

@@ -1,6 +1,6 @@
 //! Links as the world writes them: each leads to a number of its own, so that an answer says which one was meant.
 
-use link::{Class, Link, LinkParts, Target, TargetHost, Terms};
+use link::{Class, Link, LinkParts, LinkTerms, Target, TargetHost};
 
 const HOST: &str = "https://t.example/";
 /// Of every so manieth mark: below the host that is blocked at times.
@@ -18,7 +18,7 @@ pub fn link(key: usize, mark: u32) -> Link {
         1 => Class::Strict,
         _ => Class::Normal,
     };
-    Link::new(LinkParts::on(Terms { class, ..Terms::default() }, target)).expect("fits together")
+    Link::new(LinkParts::on(LinkTerms { class, ..LinkTerms::default() }, target)).expect("fits together")
 }
 
 /// An external id by its number; 0 is none.

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use feed::{Event, Hello, Proof};
-use hot::{Stored, Told};
+use hot::{StoredValue, TierReading};
 use link::{Epoch, Seq};
 
 /// A message to control.
 #[derive(Clone, Debug)]
-pub enum Up {
+pub enum UpMessage {
     Hello(Hello),
     Applied { seq: Seq, page: u64 },
     Ping(u64),
@@ -15,7 +15,7 @@ pub enum Up {
 
 /// A message from control, and the history that it was sent in.
 #[derive(Clone, Debug)]
-pub struct Down {
+pub struct DownMessage {
     /// The message.
     pub event: Event,
     /// For the judge only.
@@ -49,7 +49,7 @@ pub struct Fetch {
 
 /// An answer that the set took, or that agrees with what it holds.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct AcceptedReading {
     /// Of which history.
     pub epoch: Epoch,
     /// Current at.
@@ -57,12 +57,17 @@ pub struct Known {
     /// Made by.
     pub version: Seq,
     /// What it is.
-    pub value: Option<Stored>,
+    pub value: Option<StoredValue>,
 }
 
-impl Known {
+impl AcceptedReading {
     /// As the set and the hot path take it.
-    pub fn told(&self) -> Told<'_> {
-        Told { epoch: self.epoch, as_of: self.as_of, version: self.version, value: self.value.as_ref() }
+    pub fn told(&self) -> TierReading<'_> {
+        TierReading {
+            epoch: self.epoch,
+            as_of: self.as_of,
+            version: self.version,
+            value: self.value.as_ref(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! back to older copies of itself.
 
 use bytes::Bytes;
-use feed::relay::{Offer, Question, Script, Shard, position_key};
+use feed::relay::{Offer, RedisQuestion, Script, Shard, position_key};
 use services::Random;
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub const SHARD: Shard = Shard::ONE;
 
 #[derive(Debug)]
-pub struct Redis {
+pub struct FakeRedis {
     /// Whether anybody reaches it.
     pub up: bool,
     /// The database was put back, and no control has compared histories since.
@@ -21,7 +21,7 @@ pub struct Redis {
     position: Bytes,
 }
 
-impl Redis {
+impl FakeRedis {
     /// An empty one.
     pub fn new() -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Redis {
     }
 
     /// One name of a question.
-    pub fn read(&self, question: &Question, at: usize) -> Option<Bytes> {
+    pub fn read(&self, question: &RedisQuestion, at: usize) -> Option<Bytes> {
         self.data.get(&question.names[at]).cloned()
     }
 

@@ -9,19 +9,19 @@ mod writer;
 
 pub use judge::Failure;
 
-use self::control::{Control, Waiting};
+use self::control::{Control, PendingWrite};
 use self::edge::{Edge, READERS};
 use crate::counters::Counters;
 use crate::database::Store;
 use crate::messages::Fetch;
 use crate::plan::{CONTROLS, EDGES, Fault, Faults};
-use crate::redis::Redis;
-use feed::edges::Table;
+use crate::redis::FakeRedis;
+use feed::edges::EdgeTable;
 use hot::{Domains, Stamp, View};
 use liar::Liar;
 use link::Seq;
 use link::rule::{Rule, off};
-use reader::{Lookup, Reader};
+use reader::{Reader, RedisLookup};
 use services::Random;
 use std::collections::VecDeque;
 
@@ -43,7 +43,7 @@ pub struct World {
     /// An old state was put back and nobody has noticed.
     pub suspect: bool,
     /// The positioned copy.
-    pub redis: Redis,
+    pub redis: FakeRedis,
     /// The writing half.
     pub controls: Vec<Control>,
     /// The reading half.
@@ -51,17 +51,17 @@ pub struct World {
     /// Questions to origin on their way.
     pub fetches: Vec<Fetch>,
     /// Questions to Redis on their way.
-    pub lookups: Vec<Lookup>,
+    pub lookups: Vec<RedisLookup>,
     /// No relay reaches Redis until then; edges do.
     pub relays_stalled_until: u64,
     /// R10: the edges that are known to the controls.
-    pub known: Table,
+    pub known: EdgeTable,
     /// It has the credential of an edge.
     pub liar: Liar,
     /// Requests for writes that came with an id, the latest last.
     pub asked: VecDeque<journal::Request>,
     /// R10: writes that wait.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<PendingWrite>,
     /// What happened.
     pub counters: Counters,
     /// The first thing that was wrong.
@@ -110,13 +110,13 @@ impl World {
             faults: Faults(faults),
             store: Store::new(&mut rng),
             suspect: false,
-            redis: Redis::new(),
+            redis: FakeRedis::new(),
             controls: (0..CONTROLS).map(|_| Control::new()).collect(),
             edges,
             fetches: Vec::new(),
             lookups: Vec::new(),
             relays_stalled_until: 0,
-            known: Table::new(0),
+            known: EdgeTable::new(0),
             liar: Liar::default(),
             asked: VecDeque::new(),
             waiting: Vec::new(),
@@ -361,7 +361,7 @@ impl World {
             10..15 if has(Fault::Redis) => {
                 let other = self.redis.suffer(&mut self.rng);
                 // One MGET never sees both sides of a rollback.
-                self.lookups.iter_mut().filter(|_| other).for_each(Lookup::again);
+                self.lookups.iter_mut().filter(|_| other).for_each(RedisLookup::again);
             }
             15 if has(Fault::Pause) => self.edges[e].paused_until = self.now + self.rng.between(50, 3_000),
             16 if has(Fault::Jump) => self.now += self.rng.between(100, 2_500),
@@ -426,7 +426,7 @@ impl World {
             self.suspect = true;
             self.fetches.clear();
             self.lookups.clear();
-            self.known = Table::new(self.now);
+            self.known = EdgeTable::new(self.now);
             let (old, new) = (&self.store.branches[before], self.store.current);
             let shared = old.shared(self.store.now());
             for edge in &mut self.edges {
@@ -443,12 +443,12 @@ impl World {
             if self.redis.up {
                 self.redis.unproved = true;
             } else {
-                self.redis = Redis::new();
+                self.redis = FakeRedis::new();
             }
         } else if begun {
             self.store.fork(&mut self.rng, back_to, 0);
             self.counters.forks += 1;
-            self.known = Table::new(self.now);
+            self.known = EdgeTable::new(self.now);
         } else {
             self.attach(knowing);
         }

@@ -1,7 +1,7 @@
 //! A minute of chance, and the proof that the simulation would notice.
 
 use link::rule::Rule;
-use sim::{Sum, run, sweep};
+use sim::{SeedSum, run, sweep};
 use std::thread;
 
 const STEPS: u64 = 1_000;
@@ -10,7 +10,7 @@ const SEEDS: u64 = 60_000;
 /// Within so many seeds each rule is missed.
 const WITHIN: u64 = 25_000;
 
-fn good(sum: &Sum, what: &str) {
+fn good(sum: &SeedSum, what: &str) {
     if let Some((seed, failure)) = &sum.failed {
         let events = run(*seed, STEPS, &[], 40).events.join("\n");
         panic!(

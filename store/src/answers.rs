@@ -3,17 +3,21 @@
 use crate::wire;
 use bytes::Bytes;
 use journal::blocks::BlockRow;
-use journal::{Answered, DomainRow, Kind};
+use journal::{AnswerContent, DomainRow, RequestKind};
 use link::Position;
 use prost::Message;
 use proto::v1;
 
 /// Encodes the answer of a request: a `BatchLinksResponse` for a batch, its last `Link` for any other.
-pub(super) fn links(answered: &Answered<'_>) -> Bytes {
+pub(super) fn links(answered: &AnswerContent<'_>) -> Bytes {
     let links = answered.links.iter().map(|named| wire::link(named.row, named.domain, answered.epoch));
     match answered.kind {
-        Kind::Batch => v1::BatchLinksResponse { links: links.collect(), propagation: None }.encode_to_vec(),
-        Kind::One | Kind::Chunk => links.map(|link| link.encode_to_vec()).next_back().unwrap_or_default(),
+        RequestKind::Batch => {
+            v1::BatchLinksResponse { links: links.collect(), propagation: None }.encode_to_vec()
+        }
+        RequestKind::One | RequestKind::Chunk => {
+            links.map(|link| link.encode_to_vec()).next_back().unwrap_or_default()
+        }
     }
     .into()
 }

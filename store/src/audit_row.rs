@@ -3,7 +3,7 @@
 use super::stored_info;
 use crate::model::{Info, Row, StoreFault};
 use bytes::Bytes;
-use link::{Key, State};
+use link::{Key, LinkState};
 use prost::Message;
 
 #[derive(Message)]
@@ -33,7 +33,7 @@ struct StoredRow {
 pub(super) fn to_bytes(row: &Row) -> Bytes {
     let (info, more) = (row.info.clone(), stored_info::more(&row.info));
     let stored = StoredRow {
-        record: record::encode(row.version, &State::Live(row.link.clone())),
+        record: record::encode(row.version, &LinkState::Live(row.link.clone())),
         title: info.title,
         tags: info.tags,
         note: info.note,
@@ -50,7 +50,7 @@ pub(super) fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Row, StoreFault> {
     let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("a row of the audit: {what}"));
     let stored = StoredRow::decode(bytes).map_err(|e| wrong(&e))?;
     let versioned = record::decode(&stored.record).map_err(|e| wrong(&e))?;
-    let State::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
+    let LinkState::Live(link) = versioned.state else { return Err(wrong(&"it holds a tombstone")) };
     let StoredRow { title, tags, note, create_time, update_time, delete_time, more, .. } = stored;
     let known = Info { title, tags, note, ..Info::default() };
     let info = stored_info::with_more(known, &more).map_err(|e| wrong(&e))?;

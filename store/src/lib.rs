@@ -15,10 +15,10 @@ mod schema;
 pub mod sqlite;
 mod stored_info;
 mod tags;
-mod unfinished;
+mod unfinished_file;
 pub mod wire;
 
-pub use unfinished::left;
+pub use unfinished_file::left;
 
 /// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.
 const ROOM: usize = 1 << 20;

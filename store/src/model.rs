@@ -2,7 +2,7 @@
 
 mod scope;
 
-pub use journal::{By, DomainRow, Info, MAX_DOMAINS, Row};
+pub use journal::{Author, DomainRow, Info, MAX_DOMAINS, Row};
 pub use scope::{Scope, Scopes};
 
 /// A key as it is kept. Times are in Unix milliseconds.
@@ -30,9 +30,9 @@ pub struct KeyRow {
     pub last_use: Option<i64>,
 }
 
-/// How a process stands among those that share a store.
+/// The standing of a process among those that share a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct StoreStanding {
     /// Whether it may begin a new history when the store was replaced.
     pub auto_fork: bool,
     /// Whether `Repository::proved_head` writes, and so should be asked seldom.
@@ -43,9 +43,9 @@ pub struct Standing {
     pub replaced: bool,
 }
 
-/// Connections of a store.
+/// Counts of the connections of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolCounts {
     /// With calls under way.
     pub in_use: usize,
     /// Without.

@@ -1,6 +1,6 @@
 //! What the audit notes of a write that is none of a link. A secret is never in it.
 
-use crate::model::{By, DomainRow, KeyRow};
+use crate::model::{Author, DomainRow, KeyRow};
 use crate::wire;
 use bytes::Bytes;
 use journal::blocks::BlockRow;
@@ -14,7 +14,7 @@ pub struct Note {
     /// `keys/{id}`, `domains/{domain}` or `blocks/{host}`.
     pub name: String,
     /// Who.
-    pub by: By,
+    pub by: Author,
     /// The state before, if there was one: a `linkr.v1.Key`, `linkr.v1.Domain` or
     /// `linkr.v1.BlockedTarget`.
     pub before: Option<Bytes>,
@@ -24,7 +24,7 @@ pub struct Note {
 
 impl Note {
     /// Of a key that was made, or revoked at a time (Unix milliseconds).
-    pub fn key(by: &By, row: &KeyRow, revoked: Option<i64>) -> Self {
+    pub fn key(by: &Author, row: &KeyRow, revoked: Option<i64>) -> Self {
         // When it is used is no write.
         let at = |revoke_time| wire::key(&KeyRow { last_use: None, revoke_time, ..row.clone() });
         let (before, after) = (revoked.map(|_| at(None).encode_to_vec().into()), at(revoked));
@@ -32,21 +32,21 @@ impl Note {
     }
 
     /// Of a domain.
-    pub fn domain(by: &By, before: Option<&DomainRow>, after: &DomainRow, epoch: Epoch) -> Self {
+    pub fn domain(by: &Author, before: Option<&DomainRow>, after: &DomainRow, epoch: Epoch) -> Self {
         let bytes = |row| wire::domain(row, epoch).encode_to_vec().into();
         let name = names::domain(after.rules.name.as_str());
         Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }
     }
 
     /// Of a domain that was deleted.
-    pub fn domain_gone(by: &By, row: &DomainRow, epoch: Epoch) -> Self {
+    pub fn domain_gone(by: &Author, row: &DomainRow, epoch: Epoch) -> Self {
         let before = Some(wire::domain_gone(row, epoch).encode_to_vec().into());
         let name = names::domain(row.rules.name.as_str());
         Self { name, by: by.clone(), before, after: Bytes::new() }
     }
 
     /// Of a block.
-    pub fn block(by: &By, before: Option<&BlockRow>, after: &BlockRow) -> Self {
+    pub fn block(by: &Author, before: Option<&BlockRow>, after: &BlockRow) -> Self {
         let bytes = |row| wire::block(row).encode_to_vec().into();
         let name = format!("blocks/{}", after.host);
         Self { name, by: by.clone(), before: before.map(bytes), after: bytes(after) }

@@ -5,10 +5,10 @@ pub mod blocks;
 pub mod domains;
 mod tags;
 
-pub use audits::{Audits, Moment, Noted, Traced, Who, Written};
+pub use audits::{Audits, LinkPast, LinkWrite, Moment, NotedAuthor, ResourceWrite};
 pub use tags::{LinkTag, TagCount, TagLimit, TagPage, TagRename, Tags};
 
-use crate::model::{By, KeyRow, Pool, Row, Standing, StoreFault};
+use crate::model::{Author, KeyRow, PoolCounts, Row, StoreFault, StoreStanding};
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use journal::{ExternalId, Request, Verdict};
@@ -27,12 +27,12 @@ pub trait Repository:
     /// What and where it is, for people.
     fn name(&self) -> String;
     /// How this process stands among those that share the store; `None` where it has it alone.
-    fn standing(&self) -> Option<Standing> {
+    fn standing(&self) -> Option<StoreStanding> {
         None
     }
     /// Its connections, now.
-    fn pool(&self) -> Pool {
-        Pool::default()
+    fn pool(&self) -> PoolCounts {
+        PoolCounts::default()
     }
     /// Writes what is there already, to see whether anything can be written; `None` of a store that is written to all the
     /// time.
@@ -47,7 +47,7 @@ pub trait Repository:
     fn head(&self) -> Result<Position, StoreFault>;
     /// One transaction (R1): a verdict for each item, the accepted ones numbered in their order and on disk, with them
     /// their rows of the audit and the answers for retries. `now` is in Unix milliseconds.
-    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault>;
+    fn commit(&self, group: &[Request], now: i64) -> Result<CommitReport, StoreFault>;
     /// The secret of this store, the same for every control of it, for ever: made when the store was first opened by a
     /// program that knows of it.
     fn secret(&self) -> Result<[u8; SECRET], StoreFault>;
@@ -66,21 +66,21 @@ pub trait Repository:
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
     /// through the log the oldest tombstones (R14), and the oldest rows of the audit. Takes a few links into the index of
     /// [`Tags`] that are missing there. `now` is in Unix milliseconds.
-    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault>;
+    fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault>;
     /// One link, deleted or not.
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
     /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
-    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault>;
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault>;
     /// The next links of a domain, the newest by `time` first and of one time the last key first, behind the link with
     /// this time and key.
     fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault>;
+    ) -> Result<ListPage, StoreFault>;
     /// The next links that have this external id, in the order of their keys, behind `after`: of those that are not deleted
     /// one at most.
     fn with_external_id(
@@ -89,15 +89,15 @@ pub trait Repository:
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault>;
+    ) -> Result<ListPage, StoreFault>;
     /// The log as a hello needs to see it.
     fn log_view(&self, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault>;
     /// The changes behind `after`, at least one if there is one, and the end of the log.
     fn changes(&self, after: Seq, limit: Limit) -> Result<(Position, Vec<Change>), StoreFault>;
     /// The next records behind the key `after`, tombstones included (R4b).
-    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault>;
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault>;
     /// The records of these keys, in their order; empty for one that does not exist.
-    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault>;
+    fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault>;
     /// Whether writes are taken now, as far as that is known without one; why not.
     fn writable(&self) -> Result<(), StoreFault> {
         Ok(())
@@ -125,9 +125,9 @@ pub trait KeyRows: Send + Sync {
     /// Keeps a new one, and notes that; `false` if its client has `most` for the same domains that may be used when it
     /// was made. (Counted over all domains, it would tell whoever is bound to some who is in others, and let him take
     /// their places.)
-    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault>;
+    fn put_key(&self, row: &KeyRow, most: usize, by: &Author) -> Result<bool, StoreFault>;
     /// Revokes one that was read, if it is not yet, and notes that. `now` is in Unix milliseconds.
-    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault>;
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &Author) -> Result<(), StoreFault>;
     /// Notes when keys were last used, in Unix milliseconds.
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault>;
 }
@@ -167,14 +167,14 @@ pub struct Limit {
 
 /// A time by which links are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
+pub enum TimeOrder {
     /// When they were made.
     Create,
     /// When they last changed.
     Update,
 }
 
-impl Time {
+impl TimeOrder {
     /// That of a link.
     pub fn of(self, row: &Row) -> i64 {
         match self {
@@ -200,9 +200,9 @@ impl Time {
     }
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Debug)]
-pub struct Committed {
+pub struct CommitReport {
     /// The end of the log after it.
     pub head: Position,
     /// One for each item.
@@ -211,9 +211,9 @@ pub struct Committed {
     pub changes: Vec<Change>,
 }
 
-/// What was forgotten.
+/// The result of a clean-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tidied {
+pub struct TidyReport {
     /// The end of the log after it.
     pub head: Position,
     /// Whether there may be more to forget.
@@ -252,9 +252,9 @@ pub struct SessionRow {
     pub own: bool,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListPage {
     /// The current history.
     pub epoch: Epoch,
     /// In the order of their keys.
@@ -265,7 +265,7 @@ pub struct Listed {
 
 /// The records of some keys.
 #[derive(Debug)]
-pub struct Fetched {
+pub struct EntryBatch {
     /// The end of the log in the same snapshot.
     pub head: Position,
     /// In the order asked.
@@ -274,9 +274,9 @@ pub struct Fetched {
     pub domains: Seq,
 }
 
-/// A part of a walk.
+/// A page of a walk.
 #[derive(Debug)]
-pub struct Walked {
+pub struct WalkPage {
     /// The end of the log in the same snapshot.
     pub head: Position,
     /// In the order of their keys.

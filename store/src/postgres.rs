@@ -21,15 +21,15 @@ mod tls;
 mod words;
 mod write;
 
-pub use dump::{Dumped, dump, how_to_restore};
+pub use dump::{DumpReport, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
 
-use crate::model::{DomainRow, Pool, Row, Standing, StoreFault};
-use crate::port::blocks::{BlockRows, LedTo, Place};
-use crate::port::domains::{DomainCommitted, DomainRows};
+use crate::model::{DomainRow, PoolCounts, Row, StoreFault, StoreStanding};
+use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
-    Tidied, Time, Traced, Walked, Who,
+    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
+    Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
@@ -65,9 +65,9 @@ impl Repository for Postgres {
         self.name.clone()
     }
 
-    fn standing(&self) -> Option<Standing> {
+    fn standing(&self) -> Option<StoreStanding> {
         let synchronous = self.db.synchronous();
-        Some(Standing {
+        Some(StoreStanding {
             auto_fork: self.db.auto_fork(),
             heartbeat: synchronous && !self.fenced,
             certified: synchronous || self.fenced,
@@ -81,7 +81,7 @@ impl Repository for Postgres {
         Some(tried.inspect(|()| self.db.set_full(false)))
     }
 
-    fn pool(&self) -> Pool {
+    fn pool(&self) -> PoolCounts {
         self.db.connections()
     }
 
@@ -97,7 +97,7 @@ impl Repository for Postgres {
         }
     }
 
-    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<CommitReport, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| write::commit(db, group, tag, now, &mut tried).await);
         done.map_err(|fault| write::refused(fault, tried.as_ref()))
@@ -126,7 +126,7 @@ impl Repository for Postgres {
         self.db.call(READ, async |db| sessions::forget(db, gone).await)
     }
 
-    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+    fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         let items = self.db.call(READ, async |db| tidy::buried(db, now).await)?;
         if !items.is_empty() {
             self.commit(&items, now)?;
@@ -134,25 +134,25 @@ impl Repository for Postgres {
         let (head, cut) = self.db.call(WRITE, async |db| tidy::cut(db, now).await)?;
         let behind = self.db.call(WRITE, async |db| tags::catch_up(db).await)?;
         let indexed = self.db.call(WRITE, async |db| tidy::index_hosts(db).await)?;
-        Ok(Tidied { head, more: cut || behind || indexed || items.len() == tidy::AT_ONCE })
+        Ok(TidyReport { head, more: cut || behind || indexed || items.len() == tidy::AT_ONCE })
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         self.db.call(READ, async |db| read::link(db, key).await)
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.db.call(READ, async |db| read::list(db, prefix, after, deleted, limit).await)
     }
 
     fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.db.call(READ, async |db| read::newest(db, domain, time, behind, deleted, limit).await)
     }
 
@@ -162,7 +162,7 @@ impl Repository for Postgres {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.db.call(READ, async |db| read::with_external_id(db, id, after, deleted, limit).await)
     }
 
@@ -174,11 +174,11 @@ impl Repository for Postgres {
         self.db.call(READ, async |db| read::changes(db, after, limit).await)
     }
 
-    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault> {
         self.db.call(READ, async |db| read::walk(db, after, limit).await)
     }
 
-    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
+    fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
         self.db.call(READ, async |db| read::records(db, keys).await)
     }
 
@@ -204,7 +204,7 @@ impl DomainRows for Postgres {
         self.db.call(READ, async |db| domains::last_gone(db).await)
     }
 
-    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault> {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
         done.map_err(|fault| write::refused(fault, tried.as_ref()))
@@ -236,7 +236,12 @@ impl BlockRows for Postgres {
         self.db.call(READ, async |db| hosts::count_led_to(db, host).await)
     }
 
-    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+    fn led_to(
+        &self,
+        host: &TargetHost,
+        after: Option<&HostIndexPlace>,
+        most: usize,
+    ) -> Result<HostLinks, StoreFault> {
         self.db.call(READ, async |db| hosts::led_to(db, host, after, most).await)
     }
 
@@ -250,19 +255,19 @@ impl BlockRows for Postgres {
 }
 
 impl Audits for Postgres {
-    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, StoreFault> {
         self.db.call(READ, async |db| audit::writes(db, key, most, limit).await)
     }
 
-    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<LinkPast, StoreFault> {
         self.db.call(READ, async |db| audit::write_after(db, key, moment).await)
     }
 
-    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+    fn chunk(&self, seq: Seq) -> Result<Option<NotedAuthor>, StoreFault> {
         self.db.call(READ, async |db| audit::chunk(db, seq).await)
     }
 
-    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<ResourceWrite>, StoreFault> {
         self.db.call(READ, async |db| audit::noted(db, name, below, limit).await)
     }
 }

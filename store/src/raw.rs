@@ -4,11 +4,11 @@ use super::stored_info;
 use crate::model::{DomainRow, Info, KeyRow, Row, Scopes, StoreFault};
 use journal::blocks::{BlockRow, BlockState};
 use journal::names;
-use link::{DomainId, DomainRules, Endings, Key, State, TargetHost};
+use link::{DomainId, DomainRules, Endings, Key, LinkState, TargetHost};
 use std::collections::HashMap;
 
-/// The columns.
-pub(super) struct Raw {
+/// The columns of a row of `links`.
+pub(super) struct LinkColumns {
     pub(super) key: Vec<u8>,
     pub(super) record: Vec<u8>,
     pub(super) kept: Option<Vec<u8>>,
@@ -23,7 +23,7 @@ pub(super) struct Raw {
     pub(super) version: u64,
 }
 
-impl Raw {
+impl LinkColumns {
     pub(super) fn size(&self) -> usize {
         let texts = self.title.len() + self.tags.len() + self.note.len() + self.more.len();
         self.key.len() + self.record.len() + self.kept.as_ref().map_or(0, Vec::len) + texts
@@ -34,7 +34,7 @@ impl Raw {
         let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("link {shown}: {what}"));
         let versioned =
             record::decode(self.kept.as_deref().unwrap_or(&self.record)).map_err(|e| wrong(&e))?;
-        let State::Live(link) = versioned.state else { return Err(wrong(&"nothing is kept of it")) };
+        let LinkState::Live(link) = versioned.state else { return Err(wrong(&"nothing is kept of it")) };
         let tags = serde_json::from_str(&self.tags).map_err(|e| wrong(&e))?;
         let known = Info { title: self.title, tags, note: self.note, ..Info::default() };
         let info = stored_info::with_more(known, &self.more).map_err(|e| wrong(&e))?;
@@ -53,7 +53,7 @@ impl Raw {
 
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
-    row.delete_time.map(|_| record::encode(row.version, &State::Live(row.link.clone())))
+    row.delete_time.map(|_| record::encode(row.version, &LinkState::Live(row.link.clone())))
 }
 
 /// The column by which a link is found: nothing where it has no external id.
@@ -69,7 +69,7 @@ pub(super) fn host(row: &Row) -> Option<String> {
 /// The host that a record leads to, turned round: where the column of a link from before is not written yet.
 pub(super) fn host_in(record: &[u8]) -> Option<String> {
     // Of a record that nobody can read no link is served.
-    let State::Live(link) = record::decode(record).ok()?.state else { return None };
+    let LinkState::Live(link) = record::decode(record).ok()?.state else { return None };
     link.parts().target.host().map(|host| host.turned().to_owned())
 }
 
@@ -79,7 +79,7 @@ pub(super) fn blocked_by(row: &Row) -> Option<&str> {
 }
 
 /// A row of `blocked_targets`.
-pub(super) struct Block {
+pub(super) struct BlockColumns {
     pub(super) host: String,
     pub(super) state: u8,
     pub(super) round: u64,
@@ -90,7 +90,7 @@ pub(super) struct Block {
     pub(super) request_id: String,
 }
 
-impl Block {
+impl BlockColumns {
     pub(super) fn parse(self) -> Result<BlockRow, StoreFault> {
         let wrong =
             || StoreFault::Corrupt(format!("the block of {}: it has no state {}", self.host, self.state));
@@ -110,11 +110,11 @@ impl Block {
 }
 
 /// A row of `domains`: number, name, record, and when it was made and changed.
-pub(super) type Domain = (u32, String, Option<Vec<u8>>, (Option<i64>, Option<i64>));
+pub(super) type DomainColumns = (u32, String, Option<Vec<u8>>, (Option<i64>, Option<i64>));
 
 /// The domain in it. Without a record it is the default one, and nobody has written it yet.
 pub(super) fn domain(
-    (id, name, record, (create_time, update_time)): Domain,
+    (id, name, record, (create_time, update_time)): DomainColumns,
 ) -> Result<DomainRow, StoreFault> {
     let wrong = |what: &dyn std::fmt::Display| StoreFault::Corrupt(format!("domain {name}: {what}"));
     let (version, rules) = match record {

@@ -26,24 +26,24 @@ mod witness;
 mod write;
 
 pub use connect::Options;
-pub use copies::{Restored, backup, restore};
+pub use copies::{RestoreReport, backup, restore};
 pub use file::OpenFault;
 
 use super::ROOM;
-use crate::model::Pool as Connections;
+use crate::model::PoolCounts as Connections;
 use crate::model::{DomainRow, Row, StoreFault};
-use crate::port::blocks::{BlockRows, LedTo, Place};
-use crate::port::domains::{DomainCommitted, DomainRows};
+use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
-    Audits, Committed, Fetched, History, KeyRows, Limit, Listed, Moment, Noted, Repository, SessionRow,
-    Tidied, Time, Traced, Walked, Who,
+    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
+    Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
-use keeper::{Health, Keeper};
+use keeper::{FileHealth, Keeper};
 use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
 use pool::Pool;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -52,7 +52,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use witness::State;
+use witness::WitnessState;
 
 /// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub struct Sqlite {
     /// A write found the disk full, and none has shown since that there is room.
     full: AtomicBool,
     writer: Mutex<Option<Connection>>,
-    health: Arc<Health>,
+    health: Arc<FileHealth>,
 }
 
 impl Sqlite {
@@ -73,7 +73,7 @@ impl Sqlite {
     /// [`OpenFault`] says what to do about it.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenFault> {
         let (connection, files) = open::open(path, options)?;
-        let health = Arc::new(Health::new(files));
+        let health = Arc::new(FileHealth::new(files));
         let keeper = Keeper::start(health.clone())
             .map_err(|e| OpenFault::new(format!("cannot open the store {}: {e}", path.display())))?;
         Ok(Self {
@@ -150,7 +150,7 @@ impl Sqlite {
     /// The log goes only where the file says of itself that it is closed.
     fn noted_at_the_end(&self, writer: &Connection, closed: bool) {
         let files = &self.health.files;
-        let state = if closed { State::Closed } else { State::Left };
+        let state = if closed { WitnessState::Closed } else { WitnessState::Left };
         if let Ok(head) = read::head(writer) {
             let noted = files.note(|witness| (witness.state, witness.seq) = (state, head.seq));
             let _ = noted.and_then(|()| files.note_is_kept()); // open beside a closed store says nothing wrong
@@ -205,7 +205,7 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::head(snapshot))
     }
 
-    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<CommitReport, StoreFault> {
         self.write(|transaction| write::commit(transaction, group, now))
     }
 
@@ -234,7 +234,7 @@ impl Repository for Sqlite {
         Ok(()) // the table is written as a whole
     }
 
-    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+    fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         self.write(|transaction| tidy::tidy(transaction, now))
     }
 
@@ -243,7 +243,7 @@ impl Repository for Sqlite {
         self.absent(found, |(_, row)| row.is_none())
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| read::list(snapshot, prefix, after, deleted, limit))
     }
@@ -251,11 +251,11 @@ impl Repository for Sqlite {
     fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| read::newest(snapshot, domain, time, behind, deleted, limit))
     }
@@ -266,7 +266,7 @@ impl Repository for Sqlite {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| read::with_external_id(snapshot, id, after, deleted, limit))
     }
@@ -279,12 +279,12 @@ impl Repository for Sqlite {
         self.read(|snapshot| read::changes(snapshot, after, limit))
     }
 
-    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| read::walk(snapshot, after, limit))
     }
 
-    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
+    fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
         let found = self.read(|snapshot| read::records(snapshot, keys))?;
         self.absent(found, |found| found.entries.iter().any(|entry| entry.record.is_empty()))
     }
@@ -340,7 +340,7 @@ impl DomainRows for Sqlite {
         self.read(|snapshot| domains::last_gone(snapshot))
     }
 
-    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault> {
         self.write(|transaction| domains::commit(transaction, item, now))
     }
 }
@@ -370,7 +370,12 @@ impl BlockRows for Sqlite {
         self.read(|snapshot| hosts::count_led_to(snapshot, host))
     }
 
-    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+    fn led_to(
+        &self,
+        host: &TargetHost,
+        after: Option<&HostIndexPlace>,
+        most: usize,
+    ) -> Result<HostLinks, StoreFault> {
         self.health.whole()?;
         self.read(|snapshot| hosts::led_to(snapshot, host, after, most))
     }
@@ -387,19 +392,19 @@ impl BlockRows for Sqlite {
 }
 
 impl Audits for Sqlite {
-    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, StoreFault> {
         self.read(|snapshot| audit::writes(snapshot, key, most, limit))
     }
 
-    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<LinkPast, StoreFault> {
         self.read(|snapshot| audit::write_after(snapshot, key, moment))
     }
 
-    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+    fn chunk(&self, seq: Seq) -> Result<Option<NotedAuthor>, StoreFault> {
         self.read(|snapshot| audit::chunk(snapshot, seq).map_err(|e| fault(&e)))
     }
 
-    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<ResourceWrite>, StoreFault> {
         self.read(|snapshot| audit::noted(snapshot, name, below, limit).map_err(|e| fault(&e)))
     }
 }

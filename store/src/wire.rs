@@ -3,7 +3,7 @@
 use crate::model::{DomainRow, KeyRow, Row};
 use journal::blocks::{BlockRow, BlockState};
 use journal::names;
-use link::{Class, Epoch, File, Position, QueryPolicy, Target, Terms};
+use link::{Class, Epoch, File, LinkTerms, Position, QueryPolicy, Target};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -15,7 +15,7 @@ pub fn etag(row: &Row) -> String {
 /// As an answer carries it. `domain` is the name of its domain.
 pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
     let (parts, info) = (row.link.parts(), row.info.clone());
-    let Terms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
+    let LinkTerms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
     v1::Link {
         name: names::link(&row.key, domain),
         code: names::code(&row.key),

@@ -7,7 +7,7 @@ use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
 use crate::http::metric;
 use crate::redis::{links, row};
-use attacker::{Attack, Running};
+use attacker::{Attack, AttackerProcess};
 use clap::{Args, ValueEnum};
 use services::Certificates;
 use services::stats::median;
@@ -121,7 +121,7 @@ impl Attacks {
             fleet.under.extend(["prlimit", FEW_FILES].map(str::to_owned));
         }
         let certificates = match attack.is_over_tls().then(Certificates::new).transpose() {
-            Err(missing @ services::Fault::Missing(_)) => {
+            Err(missing @ services::ServerFault::Missing(_)) => {
                 println!("{:14} SKIPPED: {missing}", attack.name());
                 return Ok(true);
             }
@@ -208,7 +208,7 @@ impl Attacks {
             });
             let mut used = (Instant::now(), 0.0);
             let begin = || {
-                running = Some(Running::start(attack, attacked, clients, authority)?);
+                running = Some(AttackerProcess::start(attack, attacked, clients, authority)?);
                 used = (Instant::now(), edge.cpu_seconds());
                 reachable(edge.admin)
             };

@@ -31,7 +31,7 @@ const ROOM: usize = 4 << 30;
 
 /// The flags.
 #[derive(Args)]
-pub struct Beside {
+pub struct Interference {
     /// How many links an import brings, and a snapshot holds
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     links: usize,
@@ -53,12 +53,12 @@ struct Pair {
 }
 
 /// Hits under way, until they are ended.
-struct Driving {
+struct BackgroundHits {
     over: Arc<AtomicBool>,
     hits: JoinHandle<Result<Hits, String>>,
 }
 
-impl Driving {
+impl BackgroundHits {
     fn start(edge: &Edge) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (until, address) = (Arc::clone(&over), edge.address);
@@ -73,7 +73,7 @@ impl Driving {
     }
 }
 
-impl Beside {
+impl Interference {
     /// `true`: within the limit.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl Beside {
     async fn import(&self, fleet: &Fleet, edge: &Edge, file: &Path) -> Result<Pair, String> {
         let time = if self.untimed { QUIET / 8 } else { QUIET };
         let quiet = hits::drive(edge.address, &asked(), HITS, time)?;
-        let driving = Driving::start(edge);
+        let driving = BackgroundHits::start(edge);
         let done = match fleet.import(file) {
             Ok(_) => fleet.followed(edge).await,
             Err(why) => Err(why),
@@ -134,7 +134,7 @@ impl Beside {
         let _ = std::fs::remove_file(&file);
         fleet.words = vec!["--snapshot".into(), file.to_string_lossy().into()];
         let edge = fleet.edge(ROOM).await?;
-        let driving = Driving::start(&edge);
+        let driving = BackgroundHits::start(&edge);
         let began = Instant::now();
         let when = async |is: &dyn Fn() -> bool| {
             while !is() && began.elapsed() < PATIENCE {

@@ -5,7 +5,7 @@ use crate::process::{Dir, command, linkr};
 use clap::Args;
 use services::Process;
 use services::stats::median;
-use services::{Fault, Postgres};
+use services::{Postgres, ServerFault};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -31,7 +31,7 @@ impl Bulk {
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
         let postgres = match Postgres::start(&[]) {
-            Err(missing @ Fault::Missing(_)) => {
+            Err(missing @ ServerFault::Missing(_)) => {
                 println!("SKIPPED: {missing}");
                 return Ok(true);
             }

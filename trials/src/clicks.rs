@@ -46,7 +46,7 @@ pub struct Clicks {
 }
 
 /// A link, and what must come back for it: `None` where nobody takes it for a link.
-struct Wanted {
+struct ExpectedLink {
     code: String,
     target: String,
     created: String,
@@ -56,7 +56,7 @@ struct Wanted {
 /// What is done, in order.
 #[derive(Default)]
 struct Trace {
-    links: Vec<Wanted>,
+    links: Vec<ExpectedLink>,
     /// Those made before the first click.
     before: Vec<usize>,
     /// Those made during the clicks, with the number of the click that they come before.
@@ -65,7 +65,7 @@ struct Trace {
 }
 
 #[derive(Default)]
-struct Seen {
+struct ClickTally {
     wrong: u64,
     first_wrong: Option<String>,
     /// Answers about links by tier.
@@ -109,7 +109,7 @@ impl Clicks {
         }
 
         let began = Instant::now();
-        let (mut seen, mut pushed, mut refused) = (Seen::default(), 0, 0);
+        let (mut seen, mut pushed, mut refused) = (ClickTally::default(), 0, 0);
         let mut during = trace.during.iter().peekable();
         let mut at = 0;
         while at < trace.clicks.len() {
@@ -168,7 +168,7 @@ impl Trace {
             }
             let expected = expected.remove(&code).ok_or_else(|| format!("nothing is expected of {code}"))?;
             numbers.insert(code.clone(), number);
-            trace.links.push(Wanted { code, target, created, expected });
+            trace.links.push(ExpectedLink { code, target, created, expected });
         }
         during.sort_unstable();
         // Before the first click of that second, or a later one.
@@ -203,7 +203,7 @@ impl Trace {
     }
 }
 
-impl Seen {
+impl ClickTally {
     async fn judge(&self, edge: &Edge, limit: f64) -> Result<bool, String> {
         let count = |tier: &str| self.tiers.get(tier).copied().unwrap_or(0);
         let links: u64 = self.tiers.values().sum();
@@ -234,7 +234,7 @@ impl Seen {
 }
 
 /// Writes a link, and waits until the edge has it; `false`: it is none.
-async fn push(writer: &mut LinksClient<Channel>, link: &Wanted) -> Result<bool, String> {
+async fn push(writer: &mut LinksClient<Channel>, link: &ExpectedLink) -> Result<bool, String> {
     let body = v1::Link { target: link.target.clone(), ..v1::Link::default() };
     let request = v1::CreateLinkRequest {
         link_id: link.code.clone(),
@@ -263,7 +263,7 @@ async fn visit(
     visitors: &mut [TcpStream],
     trace: &Trace,
     clicks: &[usize],
-    seen: &mut Seen,
+    seen: &mut ClickTally,
 ) -> Result<(), String> {
     for (stream, click) in visitors.iter_mut().zip(clicks) {
         let code = &trace.links[*click].code;

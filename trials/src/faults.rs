@@ -1,15 +1,15 @@
 //! The faults: what each does to the world, and how it is healed.
 
 use crate::history::{History, Restore, Window, now};
-use crate::liar::{self, Told};
+use crate::liar::{self, LiarReport};
 use crate::meddler::Mischief;
 use crate::stack::Stack;
 use crate::wire::Mode;
 use crate::world::{BLIND_SECONDS, Edge, Pulse, World};
 use crate::writer::Writer;
 use clap::ValueEnum;
-use services::Place;
 use services::Random;
+use services::Volume;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -105,7 +105,7 @@ impl Fault {
         random: &mut Random,
     ) -> Result<(), String> {
         if self == Self::PostgresFull
-            && let Err(fault) = move_postgres(world, Place::Own).await?
+            && let Err(fault) = move_postgres(world, Volume::Own).await?
         {
             println!("           SKIPPED {}: {fault}", self.name());
             return Ok(());
@@ -131,7 +131,7 @@ impl Fault {
         history.windows.push(Window { fault: self.name(), from, to: now(), unrecovered });
         lost?;
         if self == Self::PostgresFull {
-            move_postgres(world, Place::Disk).await?.map_err(|fault| text(&fault))?;
+            move_postgres(world, Volume::Disk).await?.map_err(|fault| text(&fault))?;
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ async fn lied_to(
     let (propagated, seed) = (writer.arrived(), random.next());
     let report = world.path().join("liar.json");
     let mut liar = world.start_liar(length, seed, &report)?;
-    let mut worst = Worst::default();
+    let mut worst = WorstCase::default();
     worst.watch(world, length / 4, before).await?;
     world.edges.iter().for_each(Edge::cut_once);
     worst.watch(world, length / 4, before).await?;
@@ -248,7 +248,7 @@ async fn lied_to(
     };
     tokio::time::timeout(ended, gone).await.map_err(|_| "the liar does not end".to_owned())??;
     let told = std::fs::read(&report).map_err(|fault| fault.to_string())?;
-    let told: Told = serde_json::from_slice(&told).map_err(|fault| fault.to_string())?;
+    let told: LiarReport = serde_json::from_slice(&told).map_err(|fault| fault.to_string())?;
     let propagated = writer.arrived() - propagated;
     println!(
         "           {told:?}; {propagated} writes were waited for; an edge was back in {back} ms; knowledge at most \
@@ -275,14 +275,14 @@ async fn lied_to(
 
 /// The worst that was seen while somebody lied.
 #[derive(Default)]
-struct Worst {
+struct WorstCase {
     staleness: f64,
     grown: f64,
     /// Seconds by which this process itself woke up late: a busy machine is nobody's lie.
     late: f64,
 }
 
-impl Worst {
+impl WorstCase {
     async fn watch(&mut self, world: &World, length: Duration, before: Pulse) -> Result<(), String> {
         let end = tokio::time::Instant::now() + length;
         while tokio::time::Instant::now() < end {
@@ -297,7 +297,7 @@ impl Worst {
     }
 }
 
-fn text(fault: &services::Fault) -> String {
+fn text(fault: &services::ServerFault) -> String {
     fault.to_string()
 }
 
@@ -327,7 +327,10 @@ async fn redis(fault: Fault, world: &mut World, length: Duration, random: &mut R
 }
 
 /// Postgres goes on at another place, as at a switchover. Inside: it cannot be there.
-async fn move_postgres(world: &mut World, place: Place) -> Result<Result<(), services::Fault>, String> {
+async fn move_postgres(
+    world: &mut World,
+    place: Volume,
+) -> Result<Result<(), services::ServerFault>, String> {
     if let Err(fault) = world.servers()?.follow(true, place) {
         return Ok(Err(fault));
     }
@@ -421,7 +424,7 @@ async fn promote(
     length: Duration,
 ) -> Result<(), String> {
     let synchronous = fault != Fault::PromotedAsync;
-    world.servers()?.follow(synchronous, Place::Disk).map_err(|fault| text(&fault))?;
+    world.servers()?.follow(synchronous, Volume::Disk).map_err(|fault| text(&fault))?;
     world.recovered().await?;
     if fault == Fault::Switchover {
         let before = world.resets().await?;

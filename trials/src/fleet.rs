@@ -3,7 +3,7 @@
 use crate::http::{get, metric};
 use crate::process::{Dir, command, linkr};
 use services::Process;
-use services::{Fault, Redis};
+use services::{Redis, ServerFault};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,7 +53,7 @@ impl Fleet {
     /// One line: what did not start.
     pub fn start(with_redis: bool) -> Result<Option<Self>, String> {
         let redis = match with_redis.then(|| Redis::start(&["maxmemory-policy volatile-lru"])).transpose() {
-            Err(missing @ Fault::Missing(_)) => {
+            Err(missing @ ServerFault::Missing(_)) => {
                 println!("SKIPPED: {missing}");
                 return Ok(None);
             }

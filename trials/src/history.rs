@@ -65,7 +65,7 @@ pub enum Outcome {
 
 /// What an acknowledgement promised about edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Promise {
     /// Nothing.
     Durable,
     /// `PROPAGATED`, or `PARTIAL` with these edges (as bits) blind.
@@ -91,7 +91,7 @@ pub struct Write {
     /// How often the database had been put back before.
     pub life: u32,
     /// What it promised.
-    pub told: Told,
+    pub told: Promise,
 }
 
 /// What an edge answered.
@@ -156,9 +156,9 @@ pub struct Birth {
     pub ready: Micros,
 }
 
-/// An edge was dead, not yet ready, or stopped.
+/// The time for which an edge was dead, not yet ready, or stopped.
 #[derive(Clone, Copy, Debug)]
-pub struct Down {
+pub struct Downtime {
     /// Which.
     pub edge: u8,
     /// Just before it was done to it.
@@ -201,7 +201,7 @@ pub struct History {
     /// Grouped by connection.
     pub reads: Vec<Read>,
     /// In any order.
-    pub downs: Vec<Down>,
+    pub downs: Vec<Downtime>,
     /// Each process of an edge.
     pub births: Vec<Birth>,
     /// In order: the first ended life 0.

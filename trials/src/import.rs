@@ -6,7 +6,7 @@ use crate::probe::Probe;
 use crate::process::command;
 use crate::report::Times;
 use crate::stack::Stack;
-use crate::world::{Wanted, World};
+use crate::world::{World, WorldPlan};
 use clap::Args;
 use services::Process;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ impl Import {
     /// # Errors
     /// The trial itself failed.
     pub async fn run(self) -> Result<bool, String> {
-        let mut world = World::start(Wanted {
+        let mut world = World::start(WorldPlan {
             edges: 3,
             seed: 0,
             snapshots: false,

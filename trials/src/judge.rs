@@ -3,13 +3,15 @@
 //! Every judgement leans to the side of the product: a write counts from the moment its acknowledgement had arrived,
 //! a read from the moment just before it was sent. What is found here is wrong, however busy the machine was.
 
-mod known;
+mod commits;
 mod tally;
 
-pub use tally::{Ages, Verdict, Violation, WindowSeen};
+pub use tally::{Ages, Verdict, Violation, WindowSightings};
 
-use crate::history::{Answer, BOUND, Birth, History, Mark, Micros, Op, Outcome, Read, Told, Window, strict};
-use known::{Commit, Known, Rank};
+use crate::history::{
+    Answer, BOUND, Birth, History, Mark, Micros, Op, Outcome, Promise, Read, Window, strict,
+};
+use commits::{Commit, KnownCommits, Rank};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -21,7 +23,7 @@ const SURELY: Micros = 5 * BOUND;
 
 /// Judges a whole history.
 pub fn judge(history: &History) -> Verdict {
-    let mut judge = Judge { history, known: Known::new(history), verdict: Verdict::new(history) };
+    let mut judge = Judge { history, known: KnownCommits::new(history), verdict: Verdict::new(history) };
     judge.writes();
     judge.restores();
     let mut last: HashMap<u32, Rank> = HashMap::new();
@@ -42,7 +44,7 @@ pub fn judge(history: &History) -> Verdict {
 
 struct Judge<'a> {
     history: &'a History,
-    known: Known<'a>,
+    known: KnownCommits<'a>,
     verdict: Verdict,
 }
 
@@ -56,9 +58,9 @@ impl Judge<'_> {
                 Outcome::Refused => seen.writes_refused += 1,
             }
             match write.told {
-                Told::Everywhere { but: 0 } => seen.propagated += 1,
-                Told::Everywhere { .. } => seen.partial += 1,
-                Told::Durable => continue,
+                Promise::Everywhere { but: 0 } => seen.propagated += 1,
+                Promise::Everywhere { .. } => seen.partial += 1,
+                Promise::Durable => continue,
             }
             let cut = |window: &&Window| ["cut", "silent"].contains(&window.fault.as_str());
             let mut cuts = self.history.windows.iter().filter(cut);
@@ -129,7 +131,7 @@ impl Judge<'_> {
     }
 
     fn down(&self, read: &Read) -> bool {
-        let over = |down: &&crate::history::Down| {
+        let over = |down: &&crate::history::Downtime| {
             down.edge == read.edge && down.from <= read.answered && read.sent <= down.to
         };
         self.history.downs.iter().any(|down| over(&down))
@@ -181,7 +183,7 @@ impl Judge<'_> {
         let rank = shown.map_or(Rank::NOTHING, |commit| commit.rank);
         let newer = self.known.newer_than(read.key, rank);
         let broken = newer.into_iter().rev().find(|commit| {
-            let Told::Everywhere { but } = commit.told else { return false };
+            let Promise::Everywhere { but } = commit.told else { return false };
             let born = self.born(read);
             but & (1 << read.edge) == 0
                 && commit.ended < read.sent

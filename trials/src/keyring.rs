@@ -1,7 +1,7 @@
 //! The keys of a trial: of whoever writes, of each edge, and of the one that is robbed.
 
 use crate::process::command;
-use proto::client::{Access, Key, Way};
+use proto::client::{Access, KeySource, KeyedChannel};
 use std::path::{Path, PathBuf};
 use tonic::transport::Channel;
 
@@ -47,8 +47,8 @@ impl Keyring {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn way(&self, channel: Channel, name: &str) -> Result<Way, String> {
-        let key = self.file(name).map_or(Key::None, Key::File);
+    pub fn way(&self, channel: Channel, name: &str) -> Result<KeyedChannel, String> {
+        let key = self.file(name).map_or(KeySource::None, KeySource::File);
         Access { key, ..Access::default() }.way(channel)
     }
 }

@@ -3,7 +3,7 @@
 
 use clap::Args;
 use link::{Epoch, Position};
-use proto::client::{Access, Key, Way};
+use proto::client::{Access, KeySource, KeyedChannel};
 use proto::v1::{
     self, FetchRequest, FollowRequest, Hello, feed_client::FeedClient, follow_request, follow_response,
 };
@@ -58,7 +58,7 @@ pub struct Liar {
 
 /// What it did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Told {
+pub struct LiarReport {
     /// Hellos, the second ones on a stream too.
     pub hellos: u64,
     /// Of them, those that were answered with more than words.
@@ -76,7 +76,7 @@ pub struct Told {
     pub proofs: u64,
 }
 
-impl Told {
+impl LiarReport {
     /// Whether each kind of lie was told, and taken or refused.
     pub fn all_ways(&self) -> bool {
         let all =
@@ -106,7 +106,7 @@ impl Proof {
 }
 
 struct Shared {
-    told: Mutex<Told>,
+    told: Mutex<LiarReport>,
     /// True proofs, to be shown again.
     proofs: Mutex<Vec<Proof>>,
     controls: Vec<Endpoint>,
@@ -120,7 +120,7 @@ impl Liar {
     /// # Errors
     /// It cannot begin.
     pub async fn run(self) -> Result<bool, String> {
-        let access = Access { key: Key::File(self.key_file), ..Access::default() };
+        let access = Access { key: KeySource::File(self.key_file), ..Access::default() };
         let controls = self.control.iter().map(|url| access.endpoint(url)).collect::<Result<_, _>>()?;
         let end = Instant::now() + Duration::from_millis(self.milliseconds);
         let shared =
@@ -144,11 +144,11 @@ impl Liar {
 }
 
 impl Shared {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+    fn told(&self) -> std::sync::MutexGuard<'_, LiarReport> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, note: impl FnOnce(&mut Told)) {
+    fn note(&self, note: impl FnOnce(&mut LiarReport)) {
         note(&mut self.told());
     }
 
@@ -156,7 +156,7 @@ impl Shared {
         Instant::now() >= self.end
     }
 
-    async fn connect(&self, random: &mut Random) -> Option<FeedClient<Way>> {
+    async fn connect(&self, random: &mut Random) -> Option<FeedClient<KeyedChannel>> {
         let which = random.below(self.controls.len() as u32) as usize;
         let channel = self.controls[which].connect().await.ok()?;
         let way = self.access.way(channel).ok()?;
@@ -180,9 +180,9 @@ impl Shared {
     }
 
     /// Opens a stream with a lie.
-    async fn open(&self, client: &mut FeedClient<Way>, hello: Hello) -> Option<Course> {
+    async fn open(&self, client: &mut FeedClient<KeyedChannel>, hello: Hello) -> Option<LiarStream> {
         let (say, said) = mpsc::channel(64);
-        let mut course = Course { say, told: None, near: Position::default(), sent: 0, page: 0 };
+        let mut course = LiarStream { say, told: None, near: Position::default(), sent: 0, page: 0 };
         course.say(follow_request::Message::Hello(hello)).await;
         self.note(|told| told.hellos += 1);
         match timeout(PATIENCE, client.follow(ReceiverStream::new(said))).await {
@@ -199,7 +199,7 @@ impl Shared {
         None
     }
 
-    async fn stream(&self, client: &mut FeedClient<Way>, random: &mut Random) {
+    async fn stream(&self, client: &mut FeedClient<KeyedChannel>, random: &mut Random) {
         let near = self.near(random);
         let Some(mut course) = self.open(client, self.hello(random, near)).await else { return };
         course.near = near;
@@ -233,7 +233,7 @@ impl Shared {
     }
 
     /// One message of control. `false`: it was the last.
-    async fn hear(&self, course: &mut Course, patience: Duration) -> bool {
+    async fn hear(&self, course: &mut LiarStream, patience: Duration) -> bool {
         let Some(told) = &mut course.told else { return false };
         let message = match timeout(patience, told.message()).await {
             Ok(Ok(Some(message))) => message.message,
@@ -364,7 +364,7 @@ impl Shared {
     }
 }
 
-struct Course {
+struct LiarStream {
     say: mpsc::Sender<FollowRequest>,
     told: Option<Streaming<v1::FollowResponse>>,
     near: Position,
@@ -372,7 +372,7 @@ struct Course {
     page: u64,
 }
 
-impl Course {
+impl LiarStream {
     /// Nothing waits: what control does not take now is a lie less.
     async fn say(&self, message: follow_request::Message) {
         let message = FollowRequest { message: Some(message) };

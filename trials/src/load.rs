@@ -39,7 +39,7 @@ pub fn compare(servers: &[(&str, String)], words: &[&str], out: &Path) -> Result
 }
 
 /// A run under way.
-pub struct Running {
+pub struct LoadProcess {
     child: Child,
     out: PathBuf,
 }
@@ -48,16 +48,16 @@ pub struct Running {
 ///
 /// # Errors
 /// It does not start.
-pub fn begin(url: &str, words: &[&str], dir: &Path, name: &str) -> Result<Running, String> {
+pub fn begin(url: &str, words: &[&str], dir: &Path, name: &str) -> Result<LoadProcess, String> {
     let out = dir.join(name);
     let mut command = Command::new(generator()?);
     command.args(["run", url]).args(words).arg("--out").arg(&out);
     let child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|fault| fault.to_string())?;
-    Ok(Running { child, out })
+    Ok(LoadProcess { child, out })
 }
 
-impl Running {
+impl LoadProcess {
     /// Waits for its end: the report.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for LoadProcess {
     fn drop(&mut self) {
         let _ = self.child.kill(); // it has ended, unless something else failed
         let _ = self.child.wait();

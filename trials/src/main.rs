@@ -51,7 +51,7 @@ enum Command {
     /// Real clicks on an edge with room for 5 % of the links, new ones pushed: what memory and Redis answer
     Clicks(clicks::Clicks),
     /// What an answer from Redis costs and takes, beside a hit and a plain GET
-    Redis(redis::FromRedis),
+    Redis(redis::RedisReads),
     /// A cold edge, one missing key, and unknown codes without end
     Storm(storm::Storm),
     /// Hostile clients of eleven kinds, and what others notice of them
@@ -61,7 +61,7 @@ enum Command {
     #[command(hide = true)]
     Liar(liar::Liar),
     /// What visitors wait while their edge takes a large import, and while it writes its snapshot
-    Beside(beside::Beside),
+    Beside(beside::Interference),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }

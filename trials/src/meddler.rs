@@ -85,10 +85,10 @@ impl Calls {
         Ok(FeedClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
     }
 
-    fn meddle<T: Clone>(&self) -> Meddle<T> {
+    fn meddle<T: Clone>(&self) -> StreamDirection<T> {
         let stream = self.0.streams.fetch_add(1, Ordering::Relaxed);
         let random = Random::of(self.0.seed, stream);
-        Meddle { random, held: Vec::new(), shared: self.0.clone() }
+        StreamDirection { random, held: Vec::new(), shared: self.0.clone() }
     }
 }
 
@@ -155,14 +155,14 @@ fn shown<T>(by: &MetadataMap, message: T) -> Request<T> {
 }
 
 /// One direction of one stream.
-struct Meddle<T> {
+struct StreamDirection<T> {
     random: Random,
     /// Messages that come later, each with how many go before it.
     held: Vec<(u32, T)>,
     shared: Arc<Shared>,
 }
 
-impl<T: Clone> Meddle<T> {
+impl<T: Clone> StreamDirection<T> {
     /// What goes out in place of the next message.
     fn pass(&mut self, message: T) -> Vec<T> {
         let mischief = self.shared.mischief.load(Ordering::Relaxed);

@@ -7,7 +7,7 @@ use crate::links::Links;
 use crate::process::command;
 use crate::reader::Reader;
 use crate::stack::Stack;
-use crate::world::{Wanted, World};
+use crate::world::{World, WorldPlan};
 use crate::writer::Writer;
 use clap::Args;
 use serde::Serialize;
@@ -54,9 +54,9 @@ pub struct Outage {
     json: Option<PathBuf>,
 }
 
-/// What was seen.
+/// What was seen in one run.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+struct OutageReport {
     seed: u64,
     reads: u64,
     normal: u64,
@@ -88,7 +88,7 @@ impl Outage {
     pub async fn run(self) -> Result<bool, String> {
         let seed = self.seed.unwrap_or_else(crate::process::unix_ms);
         println!("seed {seed}");
-        let mut world = World::start(Wanted {
+        let mut world = World::start(WorldPlan {
             edges: EDGES,
             seed,
             snapshots: true,
@@ -132,7 +132,7 @@ impl Outage {
         world.start_control(0)?;
         let recovered = world.recovered().await;
         sleep(CALM).await;
-        let mut report = Report { seed, restart_ms, servers, ..Report::default() };
+        let mut report = OutageReport { seed, restart_ms, servers, ..OutageReport::default() };
         report.judge();
         report.servers = balancer.servers().await?;
         report.judge();
@@ -152,7 +152,7 @@ impl Outage {
     }
 }
 
-impl Report {
+impl OutageReport {
     fn count(&mut self, read: &Read, links: u32) {
         self.reads += 1;
         if read.key >= links {

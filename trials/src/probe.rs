@@ -2,7 +2,7 @@
 
 use crate::history::{Micros, now};
 use crate::http;
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::links_client::LinksClient;
 use proto::v1::{self};
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ pub struct Sample {
     pub seen: Micros,
 }
 
-struct Pending {
+struct PendingSample {
     link: u32,
     version: String,
     begun: Micros,
@@ -50,7 +50,7 @@ pub struct Probe {
 
 impl Probe {
     /// Writes at this rate and asks this edge, until `stop`.
-    pub fn start(way: Way, edge: SocketAddr, rate: f64, stop: watch::Receiver<bool>) -> Self {
+    pub fn start(way: KeyedChannel, edge: SocketAddr, rate: f64, stop: watch::Receiver<bool>) -> Self {
         let (send, pending) = mpsc::channel();
         tokio::spawn(write(LinksClient::new(way), rate, send, stop));
         let samples = Arc::new(Mutex::new(Vec::new()));
@@ -75,9 +75,9 @@ fn code(link: u32) -> String {
 }
 
 async fn write(
-    mut client: LinksClient<Way>,
+    mut client: LinksClient<KeyedChannel>,
     rate: f64,
-    send: mpsc::Sender<Pending>,
+    send: mpsc::Sender<PendingSample>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
@@ -102,14 +102,19 @@ async fn write(
             let link = Some(request(format!("domains/-/links/{}", code(link))));
             client.update_link(v1::UpdateLinkRequest { link, update_mask, ..Default::default() }).await
         };
-        if done.is_ok() && send.send(Pending { link, version, begun, acked: now() }).is_err() {
+        if done.is_ok() && send.send(PendingSample { link, version, begun, acked: now() }).is_err() {
             return;
         }
     }
 }
 
-fn ask(edge: SocketAddr, pending: &mpsc::Receiver<Pending>, samples: &Mutex<Vec<Sample>>, over: &AtomicBool) {
-    let mut asked: VecDeque<Pending> = VecDeque::new();
+fn ask(
+    edge: SocketAddr,
+    pending: &mpsc::Receiver<PendingSample>,
+    samples: &Mutex<Vec<Sample>>,
+    over: &AtomicBool,
+) {
+    let mut asked: VecDeque<PendingSample> = VecDeque::new();
     let mut stream: Option<TcpStream> = None;
     while !over.load(Ordering::Relaxed) {
         if asked.is_empty() {
@@ -140,7 +145,7 @@ fn connect(edge: SocketAddr) -> std::io::Result<TcpStream> {
 /// Asks for all that are pending at once, and takes those that are there. `false`: the edge ends the connection.
 fn round(
     stream: &mut TcpStream,
-    asked: &mut VecDeque<Pending>,
+    asked: &mut VecDeque<PendingSample>,
     samples: &Mutex<Vec<Sample>>,
 ) -> std::io::Result<bool> {
     let mut requests = String::new();

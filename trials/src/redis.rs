@@ -16,7 +16,7 @@ const AT_ONCE: usize = 500;
 
 /// The flags.
 #[derive(Args)]
-pub struct FromRedis {
+pub struct RedisReads {
     /// How many links there are
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     links: usize,
@@ -32,7 +32,7 @@ pub struct FromRedis {
     beside_edge: bool,
 }
 
-impl FromRedis {
+impl RedisReads {
     /// `true`: within both limits.
     ///
     /// # Errors

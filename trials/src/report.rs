@@ -1,7 +1,7 @@
 //! What a trial says at its end, for people and for programs.
 
-use crate::history::{History, Micros, Told};
-use crate::judge::{Ages, Verdict, Violation, WindowSeen};
+use crate::history::{History, Micros, Promise};
+use crate::judge::{Ages, Verdict, Violation, WindowSightings};
 use crate::probe::Sample;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ struct Latency {
 
 /// How often a fault was done, and what that says.
 #[derive(Debug, Serialize)]
-struct Trials {
+struct FaultTally {
     fault: String,
     trials: usize,
     /// Without a broken promise, inside or up to the next fault.
@@ -64,7 +64,7 @@ pub struct Report {
     seed: u64,
     seconds: f64,
     clean: bool,
-    faults: Vec<Trials>,
+    faults: Vec<FaultTally>,
     verdict: Verdict,
     latency_ms: BTreeMap<String, Latency>,
     write_ms: Times,
@@ -84,11 +84,11 @@ impl Report {
         writes_skipped: u64,
         strange: Vec<String>,
     ) -> Self {
-        let took = |told: Told| {
+        let took = |told: Promise| {
             let all = history.writes.iter().filter(move |write| write.told == told);
             Times::new(all.map(|write| write.ended - write.begun).collect())
         };
-        let (write_ms, propagated_ms) = (took(Told::Durable), took(Told::Everywhere { but: 0 }));
+        let (write_ms, propagated_ms) = (took(Promise::Durable), took(Promise::Everywhere { but: 0 }));
         let clean = verdict.clean() && strange.is_empty();
         let latency_ms = latencies(history, samples);
         let faults = trials(&verdict.windows);
@@ -180,10 +180,10 @@ impl Report {
             text,
             "\nfault            trials clean  bound   seconds     reads  at least     fresh     stale  strict 503"
         );
-        for Trials { fault, trials, clean, bound_95 } in &self.faults {
-            let own: Vec<&WindowSeen> =
+        for FaultTally { fault, trials, clean, bound_95 } in &self.faults {
+            let own: Vec<&WindowSightings> =
                 self.verdict.windows.iter().filter(|own| own.fault == *fault).collect();
-            let sum = |of: fn(&WindowSeen) -> u64| own.iter().map(|window| of(window)).sum::<u64>();
+            let sum = |of: fn(&WindowSightings) -> u64| own.iter().map(|window| of(window)).sum::<u64>();
             let bound = bound_95.map_or_else(|| "-".to_owned(), |bound| format!("{bound:.2}"));
             let _ = writeln!(
                 text,
@@ -214,12 +214,12 @@ impl Report {
 }
 
 /// In the order in which they were first done.
-fn trials(windows: &[WindowSeen]) -> Vec<Trials> {
-    let mut faults: Vec<Trials> = Vec::new();
+fn trials(windows: &[WindowSightings]) -> Vec<FaultTally> {
+    let mut faults: Vec<FaultTally> = Vec::new();
     for window in windows {
         let at = faults.iter().position(|own| own.fault == window.fault).unwrap_or_else(|| {
             let fault = window.fault.clone();
-            faults.push(Trials { fault, trials: 0, clean: 0, bound_95: None });
+            faults.push(FaultTally { fault, trials: 0, clean: 0, bound_95: None });
             faults.len() - 1
         });
         let own = &mut faults[at];
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_bound_is_given_for_clean_trials_only() {
-        let window = |fault: &str, violations| WindowSeen {
+        let window = |fault: &str, violations| WindowSightings {
             fault: fault.to_owned(),
             seconds: 1.0,
             reads: 1,
@@ -293,7 +293,7 @@ mod tests {
         windows.extend((0..19).map(|_| window("drop", 0)));
         let told: Vec<_> = trials(&windows)
             .into_iter()
-            .map(|Trials { fault, trials, clean, bound_95 }| (fault, trials, clean, bound_95))
+            .map(|FaultTally { fault, trials, clean, bound_95 }| (fault, trials, clean, bound_95))
             .collect();
         assert_eq!(told, [("cut".to_owned(), 20, 19, None), ("drop".to_owned(), 20, 20, Some(0.15))]);
     }

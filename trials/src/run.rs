@@ -10,7 +10,7 @@ use crate::probe::Probe;
 use crate::reader::Reader;
 use crate::report::Report;
 use crate::stack::Stack;
-use crate::world::{Wanted, World};
+use crate::world::{World, WorldPlan};
 use crate::writer::{WriteRecord, Writer};
 use clap::{Args, ValueEnum};
 use services::Random;
@@ -75,7 +75,7 @@ impl Run {
         let began = now();
         self.chosen()?;
         let (stack, controls) = (self.stack, self.controls.into());
-        let wanted = Wanted { edges: EDGES, seed, snapshots: true, stack, controls, keys: true };
+        let wanted = WorldPlan { edges: EDGES, seed, snapshots: true, stack, controls, keys: true };
         let mut world = World::start(wanted).await?;
         let mut ways = Vec::new();
         for api in &world.apis {

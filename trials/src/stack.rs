@@ -2,7 +2,7 @@
 
 use crate::wire::Wire;
 use clap::ValueEnum;
-use services::{Fault, Place, Postgres, Redis, RedisCluster};
+use services::{Postgres, Redis, RedisCluster, ServerFault, Volume};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ impl Servers {
     ///
     /// # Errors
     /// It does not start.
-    pub fn follow(&mut self, synchronous: bool, place: Place) -> Result<(), Fault> {
+    pub fn follow(&mut self, synchronous: bool, place: Volume) -> Result<(), ServerFault> {
         self.other = Some(self.postgres.standby(synchronous, place)?);
         self.wire.cut_once();
         Ok(())
@@ -158,6 +158,6 @@ fn address(postgres: &Postgres) -> Result<SocketAddr, String> {
     Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-fn text(fault: &Fault) -> String {
+fn text(fault: &ServerFault) -> String {
     fault.to_string()
 }

@@ -4,7 +4,7 @@
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
 use crate::http::metric;
-use crate::load::{Running, begin};
+use crate::load::{LoadProcess, begin};
 use crate::redis::{links, row};
 use clap::Args;
 use serde_json::Value;
@@ -31,14 +31,14 @@ pub struct Storm {
 }
 
 /// What an edge has asked so far, and what it holds.
-struct Asked {
+struct EdgeReading {
     at: Instant,
     redis: f64,
     control: f64,
     resident: u64,
 }
 
-impl Asked {
+impl EdgeReading {
     async fn of(fleet: &Fleet, edge: &Edge) -> Result<Self, String> {
         let mut redis = 0.0;
         for outcome in ["answered", "unknown", "refused", "poisoned", "failed", "timed_out"] {
@@ -88,7 +88,7 @@ impl Storm {
             self.links
         );
         let edge = fleet.begin_edge(1 << 30)?;
-        let before = Asked::of(&fleet, &edge).await?;
+        let before = EdgeReading::of(&fleet, &edge).await?;
         let report = begin(&edge.url(), &known, &dir, "cold")?.end()?;
         println!(
             "  {}; right, others, longest (µs) of each second: {}",
@@ -102,12 +102,12 @@ impl Storm {
         // Room for a tenth, so that what is not there may exist.
         let edge = fleet.edge(self.links * 20).await?;
         println!("one code that nobody made, 64 connections, flat out:");
-        let before = Asked::of(&fleet, &edge).await?;
+        let before = EdgeReading::of(&fleet, &edge).await?;
         let words = [&load[..], &["--code", "nobody"]].concat();
         let report = begin(&edge.url(), &words, &dir, "one")?.end()?;
         println!("  {}", fates(&report));
         before.say(&fleet, &edge).await?;
-        let asked = Asked::of(&fleet, &edge).await?;
+        let asked = EdgeReading::of(&fleet, &edge).await?;
         let once = asked.redis - before.redis <= 64.0 * 2.0 * self.time as f64;
 
         let codes: Vec<String> = (0..HOT).map(|link| row(link).0).collect();
@@ -122,14 +122,14 @@ impl Storm {
         let mut last = Vec::new();
         for _ in 0..ROUNDS {
             for (beside, all) in [None, Some("0"), Some("1")].into_iter().zip(&mut all) {
-                let before = Asked::of(&fleet, &edge).await?;
+                let before = EdgeReading::of(&fleet, &edge).await?;
                 let storm = beside.map(|unknown| {
                     begin(&edge.url(), &[&flood[..], &["--unknown", unknown]].concat(), &dir, "storm")
                 });
                 let hits = hits::drive(edge.address, &codes, self.hits, part)?;
                 good &= hits.right == hits.all;
                 all.push(hits);
-                last.push((before, storm.transpose()?.map(Running::end).transpose()?));
+                last.push((before, storm.transpose()?.map(LoadProcess::end).transpose()?));
                 if beside.is_some_and(|unknown| unknown == "1") && all.len() == ROUNDS {
                     let (before, report) = &last[last.len() - 1];
                     println!("unknown codes, flat out on 64 connections, in the last round:");

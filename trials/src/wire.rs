@@ -26,7 +26,7 @@ pub enum Mode {
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct WireState {
     mode: Mode,
     to: Option<SocketAddr>,
     /// Connections made in an earlier era are cut.
@@ -37,7 +37,7 @@ struct State {
 #[derive(Clone)]
 pub struct Wire {
     address: SocketAddr,
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<WireState>>,
 }
 
 impl Wire {
@@ -45,7 +45,7 @@ impl Wire {
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (state, states) = watch::channel(State { mode: Mode::Pass, to: None, era: 0 });
+        let (state, states) = watch::channel(WireState { mode: Mode::Pass, to: None, era: 0 });
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 tokio::spawn(connection(near, states.clone()));
@@ -96,8 +96,8 @@ impl Wire {
     }
 }
 
-async fn connection(near: TcpStream, mut states: watch::Receiver<State>) {
-    let State { mode, to, era } = *states.borrow_and_update();
+async fn connection(near: TcpStream, mut states: watch::Receiver<WireState>) {
+    let WireState { mode, to, era } = *states.borrow_and_update();
     let Some(to) = to.filter(|_| mode != Mode::Cut) else { return };
     let Ok(far) = TcpStream::connect(to).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
@@ -114,7 +114,7 @@ async fn connection(near: TcpStream, mut states: watch::Receiver<State>) {
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut states: watch::Receiver<State>,
+    mut states: watch::Receiver<WireState>,
 ) {
     let (send, mut chunks) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let delays = states.clone();

@@ -4,7 +4,7 @@ mod seen;
 
 pub use seen::Pulse;
 
-use crate::history::{Birth, Down, now};
+use crate::history::{Birth, Downtime, now};
 use crate::http::metric;
 use crate::keyring::Keyring;
 use crate::liar;
@@ -65,7 +65,7 @@ pub struct World {
     /// Every start of an edge.
     pub births: Vec<Birth>,
     /// Every time an edge was down.
-    pub downs: Vec<Down>,
+    pub downs: Vec<Downtime>,
     /// Between the writers and each control: never at fault, always at the same addresses.
     pub apis: Vec<Wire>,
     controls: Vec<Control>,
@@ -79,9 +79,9 @@ pub struct World {
     pub keys: Keyring,
 }
 
-/// Which world.
+/// The parts that a world is made of.
 #[derive(Clone, Copy)]
-pub struct Wanted {
+pub struct WorldPlan {
     /// How many edges.
     pub edges: u8,
     /// Decides what is random.
@@ -101,8 +101,8 @@ impl World {
     ///
     /// # Errors
     /// One line: what did not start.
-    pub async fn start(wanted: Wanted) -> Result<Self, String> {
-        let Wanted { edges, seed, snapshots, stack, controls, keys } = wanted;
+    pub async fn start(wanted: WorldPlan) -> Result<Self, String> {
+        let WorldPlan { edges, seed, snapshots, stack, controls, keys } = wanted;
         let (binary, dir) = (linkr()?, Dir::new()?);
         let servers = match stack {
             Stack::Sqlite if controls > 1 => return Err("SQLite has one control".to_owned()),
@@ -314,7 +314,7 @@ impl World {
 
     /// kill -9 of an edge.
     pub fn kill_edge(&mut self, edge: u8) {
-        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.downs.push(Downtime { edge, from: now(), to: u64::MAX });
         self.edges[usize::from(edge)].process.kill();
     }
 
@@ -323,7 +323,7 @@ impl World {
     /// # Errors
     /// It does not end, or not well.
     pub fn stop_edge_cleanly(&mut self, edge: u8) -> Result<(), String> {
-        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.downs.push(Downtime { edge, from: now(), to: u64::MAX });
         Ok(self.edges[usize::from(edge)].process.stop()?)
     }
 
@@ -357,7 +357,7 @@ impl World {
 
     /// SIGSTOP.
     pub fn stop_edge(&mut self, edge: u8) {
-        self.downs.push(Down { edge, from: now(), to: u64::MAX });
+        self.downs.push(Downtime { edge, from: now(), to: u64::MAX });
         let _ = self.edges[usize::from(edge)].process.signal("STOP"); // one that has ended answers as little
     }
 

@@ -1,11 +1,11 @@
 //! Open-loop writers over gRPC. Every write names the version it builds on, so what the log holds of a link is one
 //! chain, and each acknowledgement says which of the doubtful writes before it cannot be there.
 
-use crate::history::{Micros, Op, Outcome, Told, Write, code, now, strict, target};
+use crate::history::{Micros, Op, Outcome, Promise, Write, code, now, strict, target};
 use crate::links::Links;
 use link::Position;
 use prost_types::FieldMask;
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::links_client::LinksClient;
 use proto::v1::propagation::Status;
 use proto::v1::{self, Ack, LinkClass};
@@ -28,7 +28,7 @@ const DELETES: u32 = 25;
 
 /// What is known of a link's state in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stored {
+enum KnownState {
     /// Nothing: it has to be asked for.
     Unsure,
     Absent,
@@ -39,8 +39,8 @@ enum Stored {
 }
 
 #[derive(Clone, Debug)]
-struct State {
-    stored: Stored,
+struct LinkRecord {
+    stored: KnownState,
     busy: bool,
     /// Versions drawn; none is drawn twice.
     versions: u32,
@@ -49,8 +49,8 @@ struct State {
 }
 
 #[derive(Default)]
-struct Inner {
-    states: Vec<State>,
+struct WriterState {
+    states: Vec<LinkRecord>,
     writes: Vec<Write>,
     /// Whatever the store holds and nobody wrote.
     strange: Vec<String>,
@@ -72,10 +72,10 @@ pub struct Writer(Arc<Shared>);
 
 struct Shared {
     /// Of each control.
-    clients: Vec<LinksClient<Way>>,
+    clients: Vec<LinksClient<KeyedChannel>>,
     calls: AtomicUsize,
     links: Arc<Links>,
-    inner: Mutex<Inner>,
+    inner: Mutex<WriterState>,
     slots: Arc<Semaphore>,
     paused: AtomicBool,
     /// Of a thousand writes, those that wait until every edge has them.
@@ -89,7 +89,7 @@ struct Shared {
 
 impl Writer {
     /// Writers that go these ways in turn.
-    pub fn new(ways: Vec<Way>, links: Arc<Links>, edges: Vec<String>) -> Self {
+    pub fn new(ways: Vec<KeyedChannel>, links: Arc<Links>, edges: Vec<String>) -> Self {
         Self(Arc::new(Shared {
             clients: ways.into_iter().map(LinksClient::new).collect(),
             calls: AtomicUsize::new(0),
@@ -109,7 +109,7 @@ impl Writer {
     pub async fn populate(&self, count: u32) {
         for _ in 0..count {
             let key = self.new_link();
-            self.begin(key, Op::To(1), Told::Durable).await;
+            self.begin(key, Op::To(1), Promise::Durable).await;
         }
         self.settle().await;
     }
@@ -130,8 +130,8 @@ impl Writer {
                 continue;
             }
             let told = match random.chance(self.0.propagated.load(Ordering::Relaxed)) {
-                true => Told::Everywhere { but: 0 },
-                false => Told::Durable,
+                true => Promise::Everywhere { but: 0 },
+                false => Promise::Durable,
             };
             if let Some((key, op)) = self.choose(&mut random) {
                 self.begin(key, op, told).await;
@@ -159,7 +159,7 @@ impl Writer {
             let newer: Vec<u32> =
                 inner.writes.iter().filter(|write| write.begun >= copied).map(|write| write.key).collect();
             for key in newer {
-                inner.states[key as usize].stored = Stored::Unsure;
+                inner.states[key as usize].stored = KnownState::Unsure;
             }
         }
         self.0.paused.store(false, Ordering::Relaxed);
@@ -174,7 +174,7 @@ impl Writer {
 
     /// Writes that waited for the edges and were told where they are.
     pub fn arrived(&self) -> usize {
-        self.lock().writes.iter().filter(|write| write.told != Told::Durable).count()
+        self.lock().writes.iter().filter(|write| write.told != Promise::Durable).count()
     }
 
     /// Writes refused because the disk of the store was full.
@@ -182,12 +182,12 @@ impl Writer {
         self.0.refused_full.load(Ordering::Relaxed)
     }
 
-    fn client(&self) -> LinksClient<Way> {
+    fn client(&self) -> LinksClient<KeyedChannel> {
         let call = self.0.calls.fetch_add(1, Ordering::Relaxed);
         self.0.clients[call % self.0.clients.len()].clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,7 +198,7 @@ impl Writer {
     }
 
     fn new_link(&self) -> u32 {
-        let state = State { stored: Stored::Absent, busy: false, versions: 1, writes: Vec::new() };
+        let state = LinkRecord { stored: KnownState::Absent, busy: false, versions: 1, writes: Vec::new() };
         let mut inner = self.lock();
         inner.states.push(state);
         self.0.links.add()
@@ -214,10 +214,10 @@ impl Writer {
             let key = random.below(self.0.links.count());
             let mut inner = self.lock();
             let state = &mut inner.states[key as usize];
-            if state.busy || state.stored == Stored::Deleted {
+            if state.busy || state.stored == KnownState::Deleted {
                 continue;
             }
-            if delete && matches!(state.stored, Stored::Live { .. }) {
+            if delete && matches!(state.stored, KnownState::Live { .. }) {
                 return Some((key, Op::Delete));
             }
             state.versions += 1;
@@ -226,7 +226,7 @@ impl Writer {
         None
     }
 
-    async fn begin(&self, key: u32, op: Op, told: Told) {
+    async fn begin(&self, key: u32, op: Op, told: Promise) {
         let Ok(slot) = self.0.slots.clone().acquire_owned().await else { return };
         self.lock().states[key as usize].busy = true;
         let own = self.clone();
@@ -237,9 +237,9 @@ impl Writer {
         });
     }
 
-    async fn write(&self, key: u32, op: Op, told: Told) {
+    async fn write(&self, key: u32, op: Op, told: Promise) {
         let stored = self.lock().states[key as usize].stored.clone();
-        if stored == Stored::Unsure {
+        if stored == KnownState::Unsure {
             return self.look(key).await;
         }
         self.0.links.touched(key);
@@ -249,14 +249,14 @@ impl Writer {
         let (outcome, told) = match &called {
             Ok(Ok(link)) => match Position::parse_revision(&link.revision) {
                 Some((epoch, seq)) => (Outcome::Acked { epoch, seq }, self.told(told, link)),
-                None => (Outcome::Unknown, Told::Durable),
+                None => (Outcome::Unknown, Promise::Durable),
             },
             Ok(Err(status)) if full(status) => {
                 self.0.refused_full.fetch_add(1, Ordering::Relaxed);
-                (Outcome::Refused, Told::Durable)
+                (Outcome::Refused, Promise::Durable)
             }
-            Ok(Err(status)) if refused(status) => (Outcome::Refused, Told::Durable),
-            Ok(Err(_)) | Err(_) => (Outcome::Unknown, Told::Durable),
+            Ok(Err(status)) if refused(status) => (Outcome::Refused, Promise::Durable),
+            Ok(Err(_)) | Err(_) => (Outcome::Unknown, Promise::Durable),
         };
         {
             let mut inner = self.lock();
@@ -265,9 +265,11 @@ impl Writer {
             let state = &mut inner.states[key as usize];
             state.writes.push(at);
             state.stored = match (&called, op, outcome) {
-                (Ok(Ok(_)), Op::Delete, Outcome::Acked { .. }) => Stored::Deleted,
-                (Ok(Ok(link)), Op::To(_), Outcome::Acked { .. }) => Stored::Live { etag: link.etag.clone() },
-                _ => Stored::Unsure,
+                (Ok(Ok(_)), Op::Delete, Outcome::Acked { .. }) => KnownState::Deleted,
+                (Ok(Ok(link)), Op::To(_), Outcome::Acked { .. }) => {
+                    KnownState::Live { etag: link.etag.clone() }
+                }
+                _ => KnownState::Unsure,
             };
         }
         if !matches!(outcome, Outcome::Acked { .. }) {
@@ -275,13 +277,19 @@ impl Writer {
         }
     }
 
-    async fn call(&self, key: u32, op: Op, stored: &Stored, told: Told) -> Result<v1::Link, tonic::Status> {
+    async fn call(
+        &self,
+        key: u32,
+        op: Op,
+        stored: &KnownState,
+        told: Promise,
+    ) -> Result<v1::Link, tonic::Status> {
         let mut client = self.client();
         let name = format!("domains/-/links/{}", code(key));
-        let ack = if told == Told::Durable { Ack::Durable } else { Ack::Propagated }.into();
+        let ack = if told == Promise::Durable { Ack::Durable } else { Ack::Propagated }.into();
         let class = if strict(key) { LinkClass::Strict } else { LinkClass::Normal }.into();
         match (op, stored) {
-            (Op::To(n), Stored::Live { etag }) => {
+            (Op::To(n), KnownState::Live { etag }) => {
                 let link =
                     v1::Link { name, target: target(key, n), etag: etag.clone(), ..v1::Link::default() };
                 let mask = FieldMask { paths: vec!["target".into()] };
@@ -294,7 +302,7 @@ impl Writer {
                 let (link_id, link) = (code(key), Some(link));
                 client.create_link(v1::CreateLinkRequest { link_id, link, ack, ..Default::default() }).await
             }
-            (Op::Delete, Stored::Live { etag }) => {
+            (Op::Delete, KnownState::Live { etag }) => {
                 let request = v1::DeleteLinkRequest { name, etag: etag.clone(), ack, ..Default::default() };
                 client.delete_link(request).await
             }
@@ -321,14 +329,14 @@ impl Writer {
         let life = self.0.life.load(Ordering::Relaxed);
         let mut inner = self.lock();
         let stored = match found {
-            None => Stored::Absent,
-            Some(link) if link.delete_time.is_some() => Stored::Deleted,
-            Some(link) => Stored::Live { etag: link.etag.clone() },
+            None => KnownState::Absent,
+            Some(link) if link.delete_time.is_some() => KnownState::Deleted,
+            Some(link) => KnownState::Live { etag: link.etag.clone() },
         };
         inner.states[key as usize].stored = stored.clone();
         let Some(link) = found else { return };
         let op = match crate::history::version_of(key, &link.target) {
-            _ if stored == Stored::Deleted => Op::Delete,
+            _ if stored == KnownState::Deleted => Op::Delete,
             Some(n) => Op::To(n),
             None => return inner.strange.push(format!("{link:?}")),
         };
@@ -348,8 +356,8 @@ impl Writer {
     }
 
     /// What the answer promises about the edges. One that does not say, or not clearly, is noted.
-    fn told(&self, asked: Told, link: &v1::Link) -> Told {
-        if asked == Told::Durable {
+    fn told(&self, asked: Promise, link: &v1::Link) -> Promise {
+        if asked == Promise::Durable {
             return asked;
         }
         let propagation = link.propagation.clone().unwrap_or_default();
@@ -357,11 +365,11 @@ impl Writer {
         let blind: Option<u32> =
             propagation.blind.iter().map(|blind| number(&blind.edge).map(|at| 1 << at)).sum();
         match (propagation.status(), blind) {
-            (Status::Propagated, Some(0)) => Told::Everywhere { but: 0 },
-            (Status::Partial, Some(but)) if but != 0 => Told::Everywhere { but },
+            (Status::Propagated, Some(0)) => Promise::Everywhere { but: 0 },
+            (Status::Partial, Some(but)) if but != 0 => Promise::Everywhere { but },
             _ => {
                 self.lock().strange.push(format!("an acknowledgement that does not fit: {propagation:?}"));
-                Told::Durable
+                Promise::Durable
             }
         }
     }

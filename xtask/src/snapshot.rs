@@ -1,7 +1,7 @@
 //! `gen-snapshot`: the file of an edge that holds so many links, without a control to have them from.
 
 use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Seq, Target};
-use record::snapshot::{Header, Writer};
+use record::snapshot::{SnapshotHeader, SnapshotWriter};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn write(count: u32, file: &Path) -> std::io::Result<u64> {
     let seq = Seq::from(count);
     let position = Position { epoch: Epoch { counter: 1, random: now as u32 }, seq, tag: 1 };
     let out = BufWriter::new(File::create(file)?);
-    let mut writer = Writer::new(out, &Header { position, fresh_at: Some(now) })?;
+    let mut writer = SnapshotWriter::new(out, &SnapshotHeader { position, fresh_at: Some(now) })?;
     for number in 0..count {
         let (key, link) = (key(number), link(number));
         writer.entry(key.as_bytes(), seq, Seq::from(number) + 1, Some(&link.as_ref()));
@@ -53,7 +53,7 @@ fn link(number: u32) -> Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::snapshot::{Part, Reader, verify};
+    use record::snapshot::{Section, SnapshotReader, verify};
 
     #[test]
     fn the_file_is_one_that_an_edge_reads() {
@@ -63,11 +63,11 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let (header, footer) = verify(&bytes[..]).unwrap();
         assert_eq!((header.position.seq, footer.count, footer.complete), (2500, 2500, true));
-        let mut reader = Reader::new(&bytes[..]).unwrap();
-        let Part::Entries(mut entries) = reader.part().unwrap() else { panic!("no entries") };
+        let mut reader = SnapshotReader::new(&bytes[..]).unwrap();
+        let Section::Entries(mut entries) = reader.part().unwrap() else { panic!("no entries") };
         let first = entries.next().unwrap().unwrap();
         assert_eq!((first.key, first.as_of), (&b"\0\0\0\0c0000000"[..], 2500));
-        assert_eq!(record::decode(first.record).unwrap().state, link::State::Live(link(0)));
+        assert_eq!(record::decode(first.record).unwrap().state, link::LinkState::Live(link(0)));
     }
 
     #[test]

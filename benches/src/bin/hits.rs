@@ -1,7 +1,7 @@
 //! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, or
 //! `hits letters` for codes with a letter beyond ASCII.
 
-use benches::{Asking, bare, browser, key_with_letter, link, set, with_letter};
+use benches::{Answerer, bare, browser, key_with_letter, link, set, with_letter};
 
 const LINKS: u32 = 100_000;
 const HITS: u32 = 10_000;
@@ -16,7 +16,7 @@ fn main() {
     // Spread over the whole set, and made before anything is counted.
     let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
     let heads: Vec<_> = numbers.clone().map(head).collect();
-    let (set, mut asking) = (set(LINKS), Asking::default());
+    let (set, mut asking) = (set(LINKS), Answerer::default());
     for number in numbers.filter(|_| kind == "letters") {
         let seq = u64::from(LINKS + 1 + number);
         set.apply(key_with_letter(number).as_bytes(), seq, Some(&link(number)));
@@ -26,6 +26,6 @@ fn main() {
 
 /// What is counted goes by this name.
 #[inline(never)]
-fn counted(set: &hot::Set, asking: &mut Asking, heads: &[Vec<u8>]) -> usize {
+fn counted(set: &hot::Set, asking: &mut Answerer, heads: &[Vec<u8>]) -> usize {
     heads.iter().map(|head| asking.answer(set, head).len()).sum()
 }

@@ -1,7 +1,7 @@
 //! Resident bytes a link of the real set, at sizes over one doubling of its table: `cargo run --release -p benches --bin
 //! memory`. Each figure is of a process of its own, which is compared with itself before it had a set.
 
-use hot::{Set, Stored, Told};
+use hot::{Set, StoredValue, TierReading};
 use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Target};
 use std::process::{Command, exit};
 
@@ -64,7 +64,7 @@ fn one(kind: &str, links: u32) -> String {
             set.apply(key.as_bytes(), u64::from(links) + u64::from(number) + 1, Some(&value));
         } else {
             let (as_of, version) = (u64::from(links), u64::from(number) + 1);
-            let told = Told { epoch: EPOCH, as_of: as_of.max(version), version, value: Some(&value) };
+            let told = TierReading { epoch: EPOCH, as_of: as_of.max(version), version, value: Some(&value) };
             set.load(key.as_bytes(), &told);
         }
     }
@@ -90,9 +90,9 @@ fn key(number: u32) -> Key {
     Key::new(DomainId::DEFAULT, &Code::new(&format!("{number:0CODE$}")).expect("a code"))
 }
 
-fn link(number: u32, varied: bool) -> Stored {
+fn link(number: u32, varied: bool) -> StoredValue {
     let length = TARGET - 40 + if varied { number as usize * 7919 % 81 } else { 40 };
     let target = format!("https://www.example.com/{number:0width$}", width = length - 24);
     let target = Target::stored(target.as_bytes()).expect("a target");
-    Stored::Live(Link::new(LinkParts::to(target)).expect("a link"))
+    StoredValue::Live(Link::new(LinkParts::to(target)).expect("a link"))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Which store is copied or replaced.
 #[derive(Args)]
-pub struct At {
+pub struct CopiedStore {
     /// The directory of `linkr up`, unless --store says another place
     #[arg(long, env = "LINKR_DATA_DIR", default_value = "./linkr-data", value_name = "DIR")]
     pub data_dir: PathBuf,
@@ -29,12 +29,12 @@ pub struct Backup {
     pub file: PathBuf,
     /// Of which store.
     #[command(flatten)]
-    pub at: At,
+    pub at: CopiedStore,
 }
 
 /// `linkr restore`.
 #[derive(Args)]
-pub struct PutBack {
+pub struct StoreRestore {
     /// The backup
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -44,5 +44,5 @@ pub struct PutBack {
     pub accept: bool,
     /// In the place of which store.
     #[command(flatten)]
-    pub at: At,
+    pub at: CopiedStore,
 }

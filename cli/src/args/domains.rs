@@ -22,10 +22,10 @@ pub enum DomainCommand {
         name: String,
         /// How it answers.
         #[command(flatten)]
-        fields: Fields,
+        fields: DomainFields,
         /// How it is written.
         #[command(flatten)]
-        write: Write,
+        write: DomainWrite,
     },
     /// Shows a domain
     Get {
@@ -43,7 +43,7 @@ pub enum DomainCommand {
         name: String,
         /// How it answers.
         #[command(flatten)]
-        fields: Fields,
+        fields: DomainFields,
         /// Only of `-`: hosts that no domain claims are refused with 421
         #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
         strict_hosts: Option<bool>,
@@ -55,7 +55,7 @@ pub enum DomainCommand {
         etag: Option<String>,
         /// How it is written.
         #[command(flatten)]
-        write: Write,
+        write: DomainWrite,
     },
     /// Deletes a domain that has no links: its host then belongs to nobody
     Delete {
@@ -70,7 +70,7 @@ pub enum DomainCommand {
         etag: Option<String>,
         /// How it is written.
         #[command(flatten)]
-        write: Write,
+        write: DomainWrite,
     },
     /// Lists all domains
     List {
@@ -82,7 +82,7 @@ pub enum DomainCommand {
 
 /// How a domain answers.
 #[derive(Args)]
-pub struct Fields {
+pub struct DomainFields {
     /// Codes are the same in upper and lower case; fixed by the first link [default: false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub fold_case: Option<bool>,
@@ -120,7 +120,7 @@ pub struct Fields {
 
 /// How a domain is written.
 #[derive(Args)]
-pub struct Write {
+pub struct DomainWrite {
     /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,

@@ -50,7 +50,7 @@ impl Format {
 
 /// How a file is read.
 #[derive(Args, Default)]
-pub struct Reading {
+pub struct ReadArgs {
     /// The form of the file [default: by its name, which is _redirects, vercel.json or ends in .csv or .jsonl]
     #[arg(long)]
     pub format: Option<Format>,
@@ -65,7 +65,7 @@ pub struct Reading {
 
 /// How links are written into a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Written {
+pub enum ExportFormat {
     /// A header, then one link a line
     Csv,
     /// One JSON object a line
@@ -82,7 +82,7 @@ pub struct Import {
     pub file: PathBuf,
     /// How it is read.
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: ReadArgs,
     /// Replace links that differ, instead of rejecting the row
     #[arg(long)]
     pub update: bool,
@@ -99,7 +99,7 @@ pub struct Export {
     pub file: Option<PathBuf>,
     /// The form [default: by the file's ending, else csv]
     #[arg(long)]
-    pub format: Option<Written>,
+    pub format: Option<ExportFormat>,
     /// Deleted links too
     #[arg(long)]
     pub show_deleted: bool,
@@ -116,7 +116,7 @@ pub struct Conform {
     pub links: PathBuf,
     /// How it is read.
     #[command(flatten)]
-    pub reading: Reading,
+    pub reading: ReadArgs,
     /// Where the edge redirects: HOST:PORT, a port of this machine, or a URL; https:// asks over TLS
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "ADDR")]
     pub edge: String,

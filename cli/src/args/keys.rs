@@ -1,10 +1,10 @@
 //! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
 
-use super::{Api, Moment, moment, values};
-use crate::fault::Fault;
+use super::{Api, FlagTime, moment, values};
+use crate::fault::CommandFault;
 use clap::{Args, Subcommand};
-use control::keys::Wish;
-use proto::client::{Access, Key};
+use control::keys::KeyDraft;
+use proto::client::{Access, KeySource};
 use std::path::{Path, PathBuf};
 use store::model::Scopes;
 
@@ -37,7 +37,7 @@ pub enum KeysCommand {
         /// From when on it is refused: a time with its offset such as 2030-01-31T12:00Z (Z: UTC), or so long from now such as
         /// 90d (units: s, m for minutes, h, d, w) [default: never]
         #[arg(long, value_name = "TIME", value_parser = moment)]
-        expire_time: Option<Moment>,
+        expire_time: Option<FlagTime>,
         /// Which server.
         #[command(flatten)]
         api: Api,
@@ -57,7 +57,7 @@ pub enum KeysCommand {
         id: String,
         /// From when on the second is refused, as in 'keys create' [default: never]
         #[arg(long, value_name = "TIME", value_parser = moment)]
-        expire_time: Option<Moment>,
+        expire_time: Option<FlagTime>,
         /// Which server.
         #[command(flatten)]
         api: Api,
@@ -120,10 +120,12 @@ impl Credential {
     /// How this server is reached.
     pub fn access(&self, server: &str) -> Access {
         let key = match (&self.key, &self.key_file) {
-            (Some(key), _) => Key::Text(key.clone()),
-            (None, Some(file)) => Key::File(file.clone()),
-            (None, None) if is_local(server) && Path::new(FIRST_KEY).exists() => Key::File(FIRST_KEY.into()),
-            (None, None) => Key::None,
+            (Some(key), _) => KeySource::Text(key.clone()),
+            (None, Some(file)) => KeySource::File(file.clone()),
+            (None, None) if is_local(server) && Path::new(FIRST_KEY).exists() => {
+                KeySource::File(FIRST_KEY.into())
+            }
+            (None, None) => KeySource::None,
         };
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
@@ -131,9 +133,9 @@ impl Credential {
     /// Where the key that this server is shown comes from.
     pub fn origin(&self, server: &str) -> Option<String> {
         match self.access(server).key {
-            Key::None => None,
-            Key::Text(_) => Some("--key or LINKR_KEY".to_owned()),
-            Key::File(file) => Some(file.display().to_string()),
+            KeySource::None => None,
+            KeySource::Text(_) => Some("--key or LINKR_KEY".to_owned()),
+            KeySource::File(file) => Some(file.display().to_string()),
         }
     }
 }
@@ -170,9 +172,9 @@ impl EdgeCredential {
     /// How control is reached.
     pub fn access(self) -> Access {
         let key = match (self.control_key, self.control_key_file) {
-            (Some(key), _) => Key::Text(key),
-            (None, Some(file)) => Key::File(file),
-            (None, None) => Key::None,
+            (Some(key), _) => KeySource::Text(key),
+            (None, Some(file)) => KeySource::File(file),
+            (None, None) => KeySource::None,
         };
         Access { key, ca: self.control_ca, identity: self.control_cert.zip(self.control_cert_key) }
     }
@@ -199,12 +201,12 @@ pub struct Mint {
 
 impl Mint {
     /// The key that is asked for.
-    pub fn wish(&self) -> Result<Wish, Fault> {
+    pub fn wish(&self) -> Result<KeyDraft, CommandFault> {
         let parsed = Scopes::parse(self.scopes.iter().map(String::as_str));
-        let scopes = parsed.map_err(|name| Fault::new(format_args!(
+        let scopes = parsed.map_err(|name| CommandFault::new(format_args!(
                 "--scopes: {name} is none: there are links:read, links:write, domains:admin, keys:admin and feed"
             )))?;
-        Ok(Wish { client: self.name.clone(), scopes, edge: self.edge.clone(), ..Wish::admin() })
+        Ok(KeyDraft { client: self.name.clone(), scopes, edge: self.edge.clone(), ..KeyDraft::admin() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The flags of `linkr link …`.
 
-use super::{Moment, Named, Output, Server, moment, named, past_moment};
-use crate::fault::Fault;
+use super::{AddressedCode, FlagTime, Output, Server, moment, named, past_moment};
+use crate::fault::CommandFault;
 use crate::out;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
@@ -22,10 +22,10 @@ pub enum LinkCommand {
         /// Its code, such as promo or /promo; an address such as https://go.example/promo names the domain, too [default: a
         /// random code]
         #[arg(long, value_parser = named)]
-        code: Option<Named>,
+        code: Option<AddressedCode>,
         /// How a random code is drawn.
         #[command(flatten)]
-        drawn: Drawn,
+        drawn: CodeArgs,
         /// Its other fields.
         #[command(flatten)]
         changes: Box<Changes>,
@@ -49,7 +49,7 @@ pub enum LinkCommand {
     Check {
         /// The code, or a whole address
         #[arg(value_parser = named)]
-        code: Named,
+        code: AddressedCode,
         /// Which server.
         #[command(flatten)]
         server: Server,
@@ -58,7 +58,7 @@ pub enum LinkCommand {
     Get {
         /// Its code, or its whole address
         #[arg(value_parser = named)]
-        code: Named,
+        code: AddressedCode,
         /// Which server.
         #[command(flatten)]
         server: Server,
@@ -66,14 +66,14 @@ pub enum LinkCommand {
     /// Changes the given fields of a link
     Update(Box<Update>),
     /// Deletes a link: its code answers 410 and stays taken for 30 days, in which 'undelete' brings it back
-    Delete(Existing),
+    Delete(ExistingLink),
     /// Brings a deleted link back as it was, within 30 days
-    Undelete(Existing),
+    Undelete(ExistingLink),
     /// Lists what a link was, and who made it so, the latest first
     History {
         /// Its code, or its whole address
         #[arg(value_parser = named)]
-        code: Named,
+        code: AddressedCode,
         /// How many versions at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
         page_size: i32,
@@ -138,7 +138,7 @@ pub enum LinkCommand {
 
 /// How a random code is drawn.
 #[derive(Args)]
-pub struct Drawn {
+pub struct CodeArgs {
     /// What a random code begins with
     #[arg(long, value_name = "TEXT", conflicts_with = "code")]
     pub code_prefix: Option<String>,
@@ -152,10 +152,10 @@ pub struct Drawn {
 
 /// A write of a link that is there, and all that it is told.
 #[derive(Args)]
-pub struct Existing {
+pub struct ExistingLink {
     /// Its code, or its whole address
     #[arg(value_parser = named)]
-    pub code: Named,
+    pub code: AddressedCode,
     /// Only if the link still has this etag
     #[arg(long)]
     pub etag: Option<String>,
@@ -182,13 +182,13 @@ pub struct Restore {
         allow_hyphen_values = true,
         value_parser = past_moment
     )]
-    pub time: Option<Moment>,
+    pub time: Option<FlagTime>,
     /// What it was at this revision, such as one that its history names
     #[arg(long)]
     pub revision: Option<String>,
     /// Which link, and how.
     #[command(flatten)]
-    pub existing: Existing,
+    pub existing: ExistingLink,
 }
 
 /// When a write is done.
@@ -205,7 +205,7 @@ pub enum Ack {
 pub struct Update {
     /// Which link, and how.
     #[command(flatten)]
-    pub existing: Existing,
+    pub existing: ExistingLink,
     /// The new target
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
@@ -248,13 +248,13 @@ pub struct Changes {
     /// From then on it answers 410: a time with its offset such as 2030-01-31T12:00Z (Z: UTC), or so long from now such as
     /// 30d (units: s, m for minutes, h, d, w) [default: never]
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    expire_time: Option<Moment>,
+    expire_time: Option<FlagTime>,
     /// Where it leads once it has expired, instead of a 410 [default: as its domain says]
     #[arg(long, value_name = "URL")]
     expired_target: Option<String>,
     /// Before then it answers 404; as --expire-time [default: from the start]
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    not_before: Option<Moment>,
+    not_before: Option<FlagTime>,
     /// Seconds that a browser may keep the redirect, at most 31536000 [default: none]
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<String>,
@@ -286,7 +286,7 @@ impl Changes {
     ///
     /// # Errors
     /// A request that is to be repeated names a moment that is another one each time.
-    pub fn check(&self, is_repeated: bool) -> Result<(), Fault> {
+    pub fn check(&self, is_repeated: bool) -> Result<(), CommandFault> {
         for tag in self.tags.iter().filter(|tag| tag.contains(',')) {
             out::note(&format!(
                 "--tag {tag} is one tag with a comma in it: for several, give --tag several times"
@@ -298,7 +298,7 @@ impl Changes {
         ] {
             let Some(moment) = moment else { continue };
             if moment.is_relative && is_repeated {
-                return Err(Fault::new(format_args!(
+                return Err(CommandFault::new(format_args!(
                     "{flag} is counted from now, and so is another moment in each request with this --request-id: give a time \
                      such as {}",
                     moment.time
@@ -313,7 +313,7 @@ impl Changes {
 
     /// The fields that were given, by name.
     pub fn into_given(self) -> impl Iterator<Item = (&'static str, String)> {
-        let text = |moment: Moment| moment.time.to_string();
+        let text = |moment: FlagTime| moment.time.to_string();
         let tags = Some(self.tags).filter(|tags| !tags.is_empty());
         let fields = [
             ("status", self.status),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 /// A moment that a flag names.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moment {
+pub struct FlagTime {
     /// When.
     pub time: Timestamp,
     /// It was given as so long from now, and so is another one each time.
@@ -15,19 +15,19 @@ pub struct Moment {
 const UNITS: [(char, u64); 5] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
 
 /// A time, or so long from now: `30d`, `+1d12h`.
-pub fn moment(text: &str) -> Result<Moment, String> {
+pub fn moment(text: &str) -> Result<FlagTime, String> {
     at(text, SystemTime::now())
 }
 
 /// A time, or so long before now: `-2h`.
-pub fn past_moment(text: &str) -> Result<Moment, String> {
+pub fn past_moment(text: &str) -> Result<FlagTime, String> {
     let now = SystemTime::now();
     if let Some(length) = text.strip_prefix('-').and_then(length) {
         let time = now.checked_sub(length).ok_or("is too long ago")?;
-        return Ok(Moment { time: whole(time), is_relative: true });
+        return Ok(FlagTime { time: whole(time), is_relative: true });
     }
     match at(text, now) {
-        Ok(Moment { is_relative: true, .. }) => {
+        Ok(FlagTime { is_relative: true, .. }) => {
             Err(format!("is to come: write -{} for so long ago", text.trim_start_matches('+')))
         }
         Err(why) => Err(why.replace("so long from now such as 30d", "so long ago such as -30d")),
@@ -35,21 +35,21 @@ pub fn past_moment(text: &str) -> Result<Moment, String> {
     }
 }
 
-impl Moment {
+impl FlagTime {
     /// Whether it is over.
     pub fn is_past(&self) -> bool {
         SystemTime::try_from(self.time).is_ok_and(|time| time <= SystemTime::now())
     }
 }
 
-fn at(text: &str, now: SystemTime) -> Result<Moment, String> {
+fn at(text: &str, now: SystemTime) -> Result<FlagTime, String> {
     if let Some(length) = length(text.strip_prefix('+').unwrap_or(text)) {
         let time =
             now.checked_add(length).filter(|_| length < LONGEST).ok_or("is more than 1000 years ahead")?;
-        return Ok(Moment { time: whole(time), is_relative: true });
+        return Ok(FlagTime { time: whole(time), is_relative: true });
     }
     match proto::time::read(text) {
-        Ok(time) => Ok(Moment { time, is_relative: false }),
+        Ok(time) => Ok(FlagTime { time, is_relative: false }),
         Err(why) if why.starts_with("is not a time") => {
             Err(format!("{why}, nor so long from now such as 30d (units: s, m for minutes, h, d, w)"))
         }

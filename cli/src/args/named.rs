@@ -4,7 +4,7 @@ use exposition::unescaped;
 
 /// A code, and the host that stood before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct AddressedCode {
     /// Of a whole address, without its port.
     pub host: Option<String>,
     /// Without the slash in front of it.
@@ -15,10 +15,10 @@ pub struct Named {
 ///
 /// # Errors
 /// It is an address without a code.
-pub fn named(text: &str) -> Result<Named, String> {
+pub fn named(text: &str) -> Result<AddressedCode, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         let code = text.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(text);
-        return Ok(Named { host: None, code: code.to_owned() });
+        return Ok(AddressedCode { host: None, code: code.to_owned() });
     };
     if !["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) {
         return Err(
@@ -35,7 +35,7 @@ pub fn named(text: &str) -> Result<Named, String> {
         );
     }
     let code = unescaped(path).map_err(|why| format!("holds a code that {why}"))?;
-    Ok(Named { host: Some(host(authority)), code: code.into_owned() })
+    Ok(AddressedCode { host: Some(host(authority)), code: code.into_owned() })
 }
 
 /// Without a user and a port, as domains are named.
@@ -62,7 +62,7 @@ mod tests {
             ("https://go.example/a%20b", Some("go.example"), "a b"),
             ("http://[::1]:8080/a", Some("[::1]"), "a"),
         ] {
-            let want = Named { host: host.map(str::to_owned), code: code.to_owned() };
+            let want = AddressedCode { host: host.map(str::to_owned), code: code.to_owned() };
             assert_eq!(named(given), Ok(want), "{given}");
         }
         for wrong in

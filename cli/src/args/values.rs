@@ -1,7 +1,7 @@
 //! Values of flags as people write them: sizes, lengths of time, addresses, URLs.
 
 use crate::address;
-use edge::Listen;
+use edge::ListenAddress;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -130,22 +130,22 @@ fn bare_url(url: String) -> Result<String, &'static str> {
 }
 
 /// Where an edge listens: ADDRESS:PORT, `:8080` for all addresses, `localhost:8080` or `8080` for loopback, or a socket file.
-pub fn front(text: &str) -> Result<Listen, String> {
+pub fn front(text: &str) -> Result<ListenAddress, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() {
             Err("names no socket file".to_owned())
         } else {
-            Ok(Listen::File(path.into()))
+            Ok(ListenAddress::File(path.into()))
         };
     }
     let port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
     if let Some(port) = port(text.strip_prefix("localhost:").unwrap_or(text)) {
-        return Ok(Listen::Localhost(port));
+        return Ok(ListenAddress::Localhost(port));
     }
     if let Some(port) = text.strip_prefix(':').and_then(port) {
-        return Ok(Listen::Everywhere(port));
+        return Ok(ListenAddress::Everywhere(port));
     }
-    text.parse().map(Listen::At).map_err(|_| {
+    text.parse().map(ListenAddress::At).map_err(|_| {
         "is no address to listen on: give ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080; :8080 is every address of \
          this machine, localhost:8080 and 8080 are loopback"
             .to_owned()
@@ -229,9 +229,9 @@ mod tests {
         }
         let everywhere = listener(":8080").unwrap();
         assert!(everywhere.ip().is_unspecified() && everywhere.port() == 8080);
-        assert_eq!(front("localhost:8080"), Ok(Listen::Localhost(8080)));
-        assert_eq!(front(":0"), Ok(Listen::Everywhere(0)));
-        assert_eq!(front("unix:/run/linkr.sock"), Ok(Listen::File("/run/linkr.sock".into())));
+        assert_eq!(front("localhost:8080"), Ok(ListenAddress::Localhost(8080)));
+        assert_eq!(front(":0"), Ok(ListenAddress::Everywhere(0)));
+        assert_eq!(front("unix:/run/linkr.sock"), Ok(ListenAddress::File("/run/linkr.sock".into())));
         for wrong in [
             "",
             ":",

@@ -4,7 +4,7 @@ mod way;
 
 use super::import::{bar, open};
 use crate::args::{Conform, Output};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out;
 use link::TargetFault;
 use proto::v1::{Link, QueryPolicy};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use way::{Answer, Connection, Edge};
+use way::{Connection, EdgeAddress, EdgeAnswer};
 
 /// Connections to the edge.
 const CONNECTIONS: usize = 4;
@@ -35,42 +35,42 @@ const AGAIN: usize = 100_000;
 
 /// What a request should be answered with.
 #[derive(Clone)]
-struct Question {
+struct Expectation {
     /// In the file; 0 for an unknown code.
     line: u64,
     /// The host that the file has it under; empty: it does not say.
     host: String,
     code: String,
-    want: Answer,
+    want: EdgeAnswer,
     /// Whether only a server that was told to takes such a target: another one has no link there.
     special: bool,
 }
 
 /// Rows that are no links, by the reason for it.
-type Skipped = BTreeMap<&'static str, u64>;
+type SkippedRows = BTreeMap<&'static str, u64>;
 
 /// Whom is asked, and what came of it.
-struct Asking<'a> {
+struct ConformRun<'a> {
     args: &'a Conform,
-    edge: Edge,
+    edge: EdgeAddress,
     checked: AtomicU64,
     differences: AtomicU64,
     /// What is to be asked again; nothing any more once it is.
-    again: Mutex<Option<Vec<Question>>>,
+    again: Mutex<Option<Vec<Expectation>>>,
 }
 
 /// The parts that are left; nothing once one has failed.
-type Parts = Mutex<Option<Receiver<Vec<Question>>>>;
+type ExpectationQueue = Mutex<Option<Receiver<Vec<Expectation>>>>;
 
 /// Runs it.
 ///
 /// # Errors
 /// Exit status 1 when an answer is another than it should be.
-pub fn conform(args: &Conform) -> Result<(), Fault> {
+pub fn conform(args: &Conform) -> Result<(), CommandFault> {
     let began = Instant::now();
-    let edge = Edge::at(&args.edge, args.edge_ca.as_deref(), &args.domain)?;
+    let edge = EdgeAddress::at(&args.edge, args.edge_ca.as_deref(), &args.domain)?;
     let again = Mutex::new(Some(Vec::new()));
-    let asking = Asking { args, edge, checked: AtomicU64::new(0), differences: AtomicU64::new(0), again };
+    let asking = ConformRun { args, edge, checked: AtomicU64::new(0), differences: AtomicU64::new(0), again };
     let (send, parts) = sync_channel(CONNECTIONS);
     let parts = Mutex::new(Some(parts));
     let skipped = std::thread::scope(|scope| {
@@ -78,7 +78,7 @@ pub fn conform(args: &Conform) -> Result<(), Fault> {
         let read = read(args, &send);
         drop(send);
         for asked in all {
-            asked.join().unwrap_or_else(|_| Err(Fault::new("asking stopped unexpectedly")))?;
+            asked.join().unwrap_or_else(|_| Err(CommandFault::new("asking stopped unexpectedly")))?;
         }
         read
     })?;
@@ -102,23 +102,23 @@ pub fn conform(args: &Conform) -> Result<(), Fault> {
     })?;
     match differences {
         0 => Ok(()),
-        1 => Err(Fault::no("1 answer is another than it should be")),
-        n => Err(Fault::no(format_args!("{n} answers are others than they should be"))),
+        1 => Err(CommandFault::no("1 answer is another than it should be")),
+        n => Err(CommandFault::no(format_args!("{n} answers are others than they should be"))),
     }
 }
 
 /// Hands out the questions in parts; how many rows make none. Ends early when nobody takes them any more.
-fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<Skipped, Fault> {
+fn read(args: &Conform, send: &SyncSender<Vec<Expectation>>) -> Result<SkippedRows, CommandFault> {
     let mut rows = open(&args.links, &args.reading, &args.domain)?.with_deleted();
     rows.decided().into_iter().for_each(out::note);
     let bar = bar(&args.links);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut unknown = (0..UNKNOWN).map(|_| {
         let code = format!("linkr-conform-{:016x}", RandomState::new().build_hasher().finish());
-        let want = Answer { status: 404, location: None };
-        Question { line: 0, host: String::new(), code, want, special: false }
+        let want = EdgeAnswer { status: 404, location: None };
+        Expectation { line: 0, host: String::new(), code, want, special: false }
     });
-    let (mut part, mut skipped) = (unknown.by_ref().take(AT_ONCE).collect::<Vec<_>>(), Skipped::new());
+    let (mut part, mut skipped) = (unknown.by_ref().take(AT_ONCE).collect::<Vec<_>>(), SkippedRows::new());
     loop {
         let row = rows.next()?;
         let last = row.is_none();
@@ -146,18 +146,18 @@ fn read(args: &Conform, send: &SyncSender<Vec<Question>>) -> Result<Skipped, Fau
 }
 
 /// None where it can be no link at all: an import has refused it.
-fn question(line: u64, link: Link, now: i64) -> Option<Question> {
+fn question(line: u64, link: Link, now: i64) -> Option<Expectation> {
     link::Code::new(&link.code).ok()?;
     let (target, special) = match link::Target::given(&link.target, &[]) {
         Err(TargetFault::Scheme(scheme)) => (link::Target::given(&link.target, &[scheme]).ok()?, true),
         target => (target.ok()?, false),
     };
     let want = want(&link, target.as_str(), now);
-    Some(Question { line, host: link.domain, code: link.code, want, special })
+    Some(Expectation { line, host: link.domain, code: link.code, want, special })
 }
 
 /// As `link::redirect` decides it at this time.
-fn want(link: &Link, target: &str, now: i64) -> Answer {
+fn want(link: &Link, target: &str, now: i64) -> EdgeAnswer {
     let ms = |time: &Option<prost_types::Timestamp>| {
         time.as_ref().map(|time| time.seconds.saturating_mul(1000) + i64::from(time.nanos / 1_000_000))
     };
@@ -165,9 +165,9 @@ fn want(link: &Link, target: &str, now: i64) -> Answer {
         link.delete_time.is_some() || link.disabled || ms(&link.expire_time).is_some_and(|end| end <= now);
     let early = ms(&link.not_before).is_some_and(|begin| begin > now);
     if gone || early {
-        return Answer { status: if gone { 410 } else { 404 }, location: None };
+        return EdgeAnswer { status: if gone { 410 } else { 404 }, location: None };
     }
-    Answer {
+    EdgeAnswer {
         status: if link.status == 0 { 302 } else { link.status as u16 },
         location: Some(match link.query() {
             QueryPolicy::Unspecified | QueryPolicy::Drop => target.to_owned(),
@@ -187,9 +187,9 @@ fn with_query(target: &str) -> String {
     format!("{rest}{mark}{QUERY}{fragment}")
 }
 
-impl Asking<'_> {
+impl ConformRun<'_> {
     /// One connection after another, until there are no more parts.
-    fn all(&self, parts: &Parts) -> Result<(), Fault> {
+    fn all(&self, parts: &ExpectationQueue) -> Result<(), CommandFault> {
         let mut connection = None;
         loop {
             let part = match &*parts.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -205,7 +205,7 @@ impl Asking<'_> {
         }
     }
 
-    fn part(&self, connection: &mut Option<Connection>, part: &[Question]) -> Result<(), Fault> {
+    fn part(&self, connection: &mut Option<Connection>, part: &[Expectation]) -> Result<(), CommandFault> {
         let (mut rest, mut tries) = (part, 0);
         while !rest.is_empty() {
             let before = rest.len();
@@ -225,14 +225,14 @@ impl Asking<'_> {
     }
 
     /// Whether an answer that is another than it should be is asked for again.
-    fn keep(&self, asked: &Question) -> bool {
+    fn keep(&self, asked: &Expectation) -> bool {
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         let room = again.as_mut().filter(|again| again.len() < AGAIN);
         room.map(|again| again.push(asked.clone())).is_some()
     }
 
     /// What an edge may just have missed, in the order of the file.
-    fn once_more(&self) -> Result<(), Fault> {
+    fn once_more(&self) -> Result<(), CommandFault> {
         let again = self.again.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut again = again.unwrap_or_default();
         if again.is_empty() {
@@ -248,8 +248,8 @@ impl Asking<'_> {
     fn ask(
         &self,
         connection: &mut Option<Connection>,
-        rest: &mut &[Question],
-    ) -> std::io::Result<Result<(), Fault>> {
+        rest: &mut &[Expectation],
+    ) -> std::io::Result<Result<(), CommandFault>> {
         let usual = if self.args.domain == "-" { self.edge.host() } else { &self.args.domain };
         let stream = match &mut *connection {
             Some(stream) => stream,
@@ -280,12 +280,13 @@ impl Asking<'_> {
     }
 }
 
-fn say(asked: &Question, got: &Answer, output: Output) -> Result<(), Fault> {
-    let text = |answer: &Answer| match &answer.location {
+fn say(asked: &Expectation, got: &EdgeAnswer, output: Output) -> Result<(), CommandFault> {
+    let text = |answer: &EdgeAnswer| match &answer.location {
         Some(location) => format!("{} {location}", answer.status),
         None => answer.status.to_string(),
     };
-    let told = |answer: &Answer| serde_json::json!({ "status": answer.status, "location": answer.location });
+    let told =
+        |answer: &EdgeAnswer| serde_json::json!({ "status": answer.status, "location": answer.location });
     let line = match output {
         Output::Json => {
             return out::json(&serde_json::json!({

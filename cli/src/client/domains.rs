@@ -3,8 +3,8 @@
 use super::fields::query_policy;
 use super::links::{on_wire, quoted};
 use super::{call, channel, parent, refused, show};
-use crate::args::{Api, DomainCommand, Fields, Output, OwnFile, Write};
-use crate::fault::Fault;
+use crate::args::{Api, DomainCommand, DomainFields, DomainWrite, Output, OwnFile};
+use crate::fault::CommandFault;
 use crate::out;
 use link::DomainRules;
 use prost_types::FieldMask;
@@ -15,9 +15,9 @@ use std::io::Read;
 use std::path::Path;
 
 /// Runs one of them.
-pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
+pub async fn domains(command: DomainCommand) -> Result<(), CommandFault> {
     match command {
-        DomainCommand::Create { name, fields, write: Write { request_id, ack, api } } => {
+        DomainCommand::Create { name, fields, write: DomainWrite { request_id, ack, api } } => {
             let mut domain = v1::Domain::default();
             set(&mut domain, fields)?;
             let request = v1::CreateDomainRequest {
@@ -40,7 +40,7 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
             one(&domain.await?, api.output)
         }
         DomainCommand::Update { name, fields, strict_hosts, clear, etag, write } => {
-            let Write { request_id, ack, api } = write;
+            let DomainWrite { request_id, ack, api } = write;
             let mut domain = v1::Domain { name: parent(&name), etag: quoted(etag), ..v1::Domain::default() };
             if !fields.files.is_empty() {
                 beside_others(&mut domain, &api).await?;
@@ -52,12 +52,14 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
             }
             for field in clear {
                 if paths.contains(&field) {
-                    return Err(Fault::new(format_args!("{field} is both given and cleared: choose one")));
+                    return Err(CommandFault::new(format_args!(
+                        "{field} is both given and cleared: choose one"
+                    )));
                 }
                 paths.push(field);
             }
             if paths.is_empty() {
-                return Err(Fault::new(
+                return Err(CommandFault::new(
                     "nothing to change: give a field such as --not-found, or --clear FIELD",
                 ));
             }
@@ -72,7 +74,7 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
             written(&made.await?, api.output)
         }
         DomainCommand::Delete { name, purge_deleted, etag, write } => {
-            let Write { request_id, ack, api } = write;
+            let DomainWrite { request_id, ack, api } = write;
             let request = v1::DeleteDomainRequest {
                 name: parent(&name),
                 etag: quoted(etag),
@@ -89,7 +91,7 @@ pub async fn domains(command: DomainCommand) -> Result<(), Fault> {
 }
 
 /// Files are written all at once: those that are there stay beside what is given, if nobody else writes meanwhile.
-async fn beside_others(domain: &mut v1::Domain, api: &Api) -> Result<(), Fault> {
+async fn beside_others(domain: &mut v1::Domain, api: &Api) -> Result<(), CommandFault> {
     let request = v1::GetDomainRequest { name: domain.name.clone() };
     let there = call(api, DomainsClient::new, async |domains| domains.get_domain(request).await).await?;
     domain.files = there.files;
@@ -100,13 +102,13 @@ async fn beside_others(domain: &mut v1::Domain, api: &Api) -> Result<(), Fault> 
 }
 
 /// The given files in the place of those at the same paths.
-fn with_files(all: &mut Vec<v1::DomainFile>, given: Vec<OwnFile>) -> Result<(), Fault> {
+fn with_files(all: &mut Vec<v1::DomainFile>, given: Vec<OwnFile>) -> Result<(), CommandFault> {
     for OwnFile { path, file, content_type } in given {
         all.retain(|own| own.path != path);
         let Some(file) = file else { continue };
         let read = proto::file::read(&file);
         let content = read.map_err(|fault| {
-            Fault::new(format_args!("cannot read {}: {fault}: see --file {path}=…", file.display()))
+            CommandFault::new(format_args!("cannot read {}: {fault}: see --file {path}=…", file.display()))
         })?;
         let content = content.bytes;
         let content_type = content_type.unwrap_or_else(|| content_type_of(&path, &content).to_owned());
@@ -147,7 +149,7 @@ fn content_type_of(path: &str, content: &[u8]) -> &'static str {
 }
 
 /// Sets the given fields, and returns their names.
-fn set(domain: &mut v1::Domain, given: Fields) -> Result<Vec<String>, Fault> {
+fn set(domain: &mut v1::Domain, given: DomainFields) -> Result<Vec<String>, CommandFault> {
     let mut paths = Vec::new();
     if let Some(fold_case) = given.fold_case {
         domain.fold_case = fold_case;
@@ -182,7 +184,8 @@ fn set(domain: &mut v1::Domain, given: Fields) -> Result<Vec<String>, Fault> {
         paths.push("punctuation".to_owned());
     }
     if let Some(query) = given.query {
-        domain.query = query_policy(&query).map_err(|why| Fault::new(format_args!("--query {why}")))?.into();
+        domain.query =
+            query_policy(&query).map_err(|why| CommandFault::new(format_args!("--query {why}")))?.into();
         paths.push("query".to_owned());
     }
     if let Some(file) = given.robots {
@@ -193,8 +196,9 @@ fn set(domain: &mut v1::Domain, given: Fields) -> Result<Vec<String>, Fault> {
 }
 
 /// The text of a file, of which no more is read than a server would take.
-fn robots(file: &Path) -> Result<String, Fault> {
-    let wrong = |why: &dyn std::fmt::Display| Fault::new(format_args!("--robots {}: {why}", file.display()));
+fn robots(file: &Path) -> Result<String, CommandFault> {
+    let wrong =
+        |why: &dyn std::fmt::Display| CommandFault::new(format_args!("--robots {}: {why}", file.display()));
     let mut text = Vec::new();
     let most = DomainRules::MAX_ROBOTS as u64 + 1;
     let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut text));
@@ -210,7 +214,7 @@ fn robots(file: &Path) -> Result<String, Fault> {
     }
 }
 
-async fn list(api: &Api) -> Result<(), Fault> {
+async fn list(api: &Api) -> Result<(), CommandFault> {
     let mut client = DomainsClient::new(channel(api).await?);
     let mut request = v1::ListDomainsRequest { page_size: 1_000, ..Default::default() };
     let mut found = Vec::new();
@@ -244,7 +248,7 @@ async fn list(api: &Api) -> Result<(), Fault> {
     out::text(&lines.collect::<String>())
 }
 
-fn one(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
+fn one(domain: &v1::Domain, output: Output) -> Result<(), CommandFault> {
     let told = proto::json::value(domain);
     if output == Output::Json {
         return out::json(&told);
@@ -282,7 +286,7 @@ const FIELDS: [&str; 14] = [
 const INDENT: &str = "\n               ";
 
 /// A domain as a write made it, and who has the write already, if that was asked for.
-fn written(domain: &v1::Domain, output: Output) -> Result<(), Fault> {
+fn written(domain: &v1::Domain, output: Output) -> Result<(), CommandFault> {
     one(domain, output)?;
     show::propagation(domain.propagation.as_ref(), output)
 }

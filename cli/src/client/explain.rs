@@ -1,7 +1,7 @@
 //! `linkr link explain`: what one edge would answer, and why, asked of its admin listener.
 
 use crate::args::{Explain, Output, named};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::{admin, out};
 use exposition::escaped;
 use serde_json::Value;
@@ -24,7 +24,7 @@ const SHOWN: [&str; 12] = [
 ];
 
 /// Runs it.
-pub fn explain(args: &Explain) -> Result<(), Fault> {
+pub fn explain(args: &Explain) -> Result<(), CommandFault> {
     let edge = &args.edge;
     let (own, path) = parts(&args.code)?;
     let path = escaped(&format!("/{path}"));
@@ -32,35 +32,35 @@ pub fn explain(args: &Explain) -> Result<(), Fault> {
     let host = host.map_or_else(String::new, |host| format!("&host={}", escaped(host)));
     let target = format!("/debug/explain?path={path}{host}");
     let (status, body) = admin::get(edge, &target).map_err(|fault| {
-        Fault::new(format_args!(
+        CommandFault::new(format_args!(
             "{edge} cannot be asked ({fault}): --edge names the admin listener of an edge"
         ))
     })?;
     match status {
         200 => show(&body, args.output),
-        404 => Err(Fault::new(format_args!(
+        404 => Err(CommandFault::new(format_args!(
             "{edge} explains nothing: is it the admin listener of an edge, and of no older linkr?"
         ))),
-        _ => Err(Fault::new(body.trim())),
+        _ => Err(CommandFault::new(body.trim())),
     }
 }
 
 /// The host of an address, and what stands behind that, with its query.
-fn parts(given: &str) -> Result<(Option<String>, &str), Fault> {
+fn parts(given: &str) -> Result<(Option<String>, &str), CommandFault> {
     let Some((_, rest)) = given.split_once("://") else {
         return Ok((None, given.trim_start_matches('/')));
     };
-    let link = named(given).map_err(|why| Fault::new(format_args!("{given} {why}")))?;
+    let link = named(given).map_err(|why| CommandFault::new(format_args!("{given} {why}")))?;
     let path = rest.split_once('/').map_or("", |(_, path)| path);
     Ok((link.host, path.split('#').next().unwrap_or_default()))
 }
 
-fn show(body: &str, output: Output) -> Result<(), Fault> {
+fn show(body: &str, output: Output) -> Result<(), CommandFault> {
     if output == Output::Json {
         return out::line(body.trim_end());
     }
     let answer: Value = serde_json::from_str(body)
-        .map_err(|fault| Fault::new(format_args!("the edge's answer cannot be read: {fault}")))?;
+        .map_err(|fault| CommandFault::new(format_args!("the edge's answer cannot be read: {fault}")))?;
     let mut text = String::new();
     for field in SHOWN {
         let value = match &answer[field] {

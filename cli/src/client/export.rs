@@ -4,8 +4,8 @@ mod nginx;
 
 use super::fields::{FIELDS, csv_cell, object};
 use super::{connect, parent, refused};
-use crate::args::{Export, Format, Written};
-use crate::fault::Fault;
+use crate::args::{Export, ExportFormat, Format};
+use crate::fault::CommandFault;
 use crate::out;
 use proto::v1::ExportLinksRequest;
 use std::ffi::OsString;
@@ -15,10 +15,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Runs it. A file appears only when it is whole.
-pub async fn export(args: Export) -> Result<(), Fault> {
+pub async fn export(args: Export) -> Result<(), CommandFault> {
     let by_name = match args.file.as_deref().and_then(Format::of) {
-        Some(Format::Jsonl) => Written::Jsonl,
-        _ => Written::Csv,
+        Some(Format::Jsonl) => ExportFormat::Jsonl,
+        _ => ExportFormat::Csv,
     };
     let format = args.format.unwrap_or(by_name);
     let request = ExportLinksRequest { parent: parent(&args.server.domain), show_deleted: args.show_deleted };
@@ -31,27 +31,27 @@ pub async fn export(args: Export) -> Result<(), Fault> {
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
     let fields: Vec<&str> =
         FIELDS.iter().copied().chain(args.show_deleted.then_some("delete_time")).collect();
-    let mut map = nginx::Map::new();
+    let mut map = nginx::NginxMap::new();
     match format {
-        Written::Csv => sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))),
-        Written::Jsonl => Ok(()),
-        Written::NginxMap => sink.write_all(nginx::HEAD.as_bytes()),
+        ExportFormat::Csv => sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))),
+        ExportFormat::Jsonl => Ok(()),
+        ExportFormat::NginxMap => sink.write_all(nginx::HEAD.as_bytes()),
     }
     .map_err(to_sink)?;
     while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server.api))? {
         for link in part.links {
             let bytes = match format {
-                Written::Csv => csv_line(fields.iter().map(|field| csv_cell(&link, field))),
-                Written::Jsonl => {
+                ExportFormat::Csv => csv_line(fields.iter().map(|field| csv_cell(&link, field))),
+                ExportFormat::Jsonl => {
                     let object = object(&link, fields.iter().copied());
                     format!("{}\n", serde_json::Value::Object(object)).into_bytes()
                 }
-                Written::NginxMap => map.line(&link).into_bytes(),
+                ExportFormat::NginxMap => map.line(&link).into_bytes(),
             };
             sink.write_all(&bytes).map_err(to_sink)?;
         }
     }
-    if format == Written::NginxMap {
+    if format == ExportFormat::NginxMap {
         sink.write_all(nginx::TAIL.as_bytes()).map_err(to_sink)?;
     }
     sink.finish().map_err(to_sink)?;
@@ -72,11 +72,11 @@ enum Sink {
     /// Straight there: standard output, or what is no regular file (a pipe, a link to a file, a device).
     Through(Box<dyn Write>),
     /// Into a file beside the one it becomes when it is whole.
-    Aside { sink: BufWriter<File>, partial: Partial, file: PathBuf },
+    Aside { sink: BufWriter<File>, partial: PartialFile, file: PathBuf },
 }
 
 impl Sink {
-    fn open(file: Option<&Path>) -> Result<Self, Fault> {
+    fn open(file: Option<&Path>) -> Result<Self, CommandFault> {
         let Some(file) = file else { return Ok(Self::Through(Box::new(BufWriter::new(std::io::stdout())))) };
         let to_file = |fault: std::io::Error| out::from_io(&file.display().to_string(), &fault);
         // What a name leads to is not looked at: a rename would replace the name itself.
@@ -99,7 +99,7 @@ impl Sink {
             std::fs::remove_file(&name).map_err(to_file)?;
         }
         let sink = create_new(&name).map_err(|fault| out::from_io(&name.display().to_string(), &fault))?;
-        let partial = Partial { name, renamed: false };
+        let partial = PartialFile { name, renamed: false };
         if let Some(mode) = mode {
             sink.set_permissions(mode).map_err(to_file)?; // before there is anything to be read in it
         }
@@ -128,12 +128,12 @@ impl Sink {
 }
 
 /// A file that goes unless it was renamed.
-struct Partial {
+struct PartialFile {
     name: PathBuf,
     renamed: bool,
 }
 
-impl Drop for Partial {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         if !self.renamed {
             let _ = std::fs::remove_file(&self.name); // nobody asked for it

@@ -2,17 +2,17 @@
 
 use super::call;
 use crate::args::{Api, Output};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{Epoch, ForgetEdgeRequest, ListEdgesRequest, ListEdgesResponse};
 use std::fmt::Write;
 use std::time::SystemTime;
 
 /// Runs it.
-pub async fn feed_status(api: Api) -> Result<(), Fault> {
-    let ask = async |edges: &mut EdgesClient<Way>| edges.list_edges(ListEdgesRequest {}).await;
+pub async fn feed_status(api: Api) -> Result<(), CommandFault> {
+    let ask = async |edges: &mut EdgesClient<KeyedChannel>| edges.list_edges(ListEdgesRequest {}).await;
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::json(&proto::json::value(&answer)),
@@ -21,9 +21,9 @@ pub async fn feed_status(api: Api) -> Result<(), Fault> {
 }
 
 /// Forgets an edge.
-pub async fn feed_forget(api: Api, name: String) -> Result<(), Fault> {
+pub async fn feed_forget(api: Api, name: String) -> Result<(), CommandFault> {
     let request = ForgetEdgeRequest { edge: name.clone() };
-    let ask = async |edges: &mut EdgesClient<Way>| edges.forget_edge(request.clone()).await;
+    let ask = async |edges: &mut EdgesClient<KeyedChannel>| edges.forget_edge(request.clone()).await;
     let answer = call(&api, EdgesClient::new, ask).await?;
     match api.output {
         Output::Json => out::json(&proto::json::value(&answer)),

@@ -16,8 +16,8 @@ mod window;
 mod words;
 
 use super::{call, connect, parent, refused};
-use crate::args::{Api, Format, Import, Reading, Server};
-use crate::fault::Fault;
+use crate::args::{Api, Format, Import, ReadArgs, Server};
+use crate::fault::CommandFault;
 use crate::out;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::file::PATIENCE;
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use window::{Good, Refused, Window};
+use window::{GoodRow, RefusedRow, Window};
 
 /// Rows of a chunk.
 const CHUNK_ROWS: usize = 5_000;
@@ -43,7 +43,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const IN_FLIGHT: usize = 4;
 
 #[derive(Default)]
-struct Counts {
+struct ImportCounts {
     created: u64,
     updated: u64,
     skipped: u64,
@@ -52,25 +52,25 @@ struct Counts {
 }
 
 /// What is on its way: what to say of it when the answer comes.
-enum Sent {
+enum SentRows {
     /// A chunk. How far the file was read when it is written, for the progress bar.
-    Chunk { rows: Vec<Good>, read: u64 },
+    Chunk { rows: Vec<GoodRow>, read: u64 },
     /// The end of a window, and its rows that were not sent.
-    Window(Vec<Refused>),
+    Window(Vec<RefusedRow>),
 }
 
 /// What takes the answers.
-struct Taking<'a> {
+struct AnswerReceiver<'a> {
     api: &'a Api,
-    counts: Counts,
+    counts: ImportCounts,
     rejects: Rejects,
     /// Of the window so far.
-    refused: Vec<Refused>,
+    refused: Vec<RefusedRow>,
     bar: ProgressBar,
 }
 
 /// Runs it.
-pub async fn import(args: Import) -> Result<(), Fault> {
+pub async fn import(args: Import) -> Result<(), CommandFault> {
     let began = Instant::now();
     let rows = open(&args.file, &args.reading, &args.server.domain)?;
     let rejects = Rejects::new(&args.file, &rows.header())?;
@@ -89,8 +89,13 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     let head =
         ImportLinksRequest { parent: parent(&args.server.domain), update: args.update, links: Vec::new() };
     let reader = std::thread::spawn(move || read(rows, folds.unwrap_or_default(), &head, &send, &remember));
-    let mut taking =
-        Taking { api: &args.server.api, counts: Counts::default(), rejects, refused: Vec::new(), bar };
+    let mut taking = AnswerReceiver {
+        api: &args.server.api,
+        counts: ImportCounts::default(),
+        rejects,
+        refused: Vec::new(),
+        bar,
+    };
     let taken = match client.import_links(ReceiverStream::new(requests)).await {
         Ok(answers) => taking.all(answers.into_inner(), &mut sent).await,
         Err(status) => Err(refused(&status, taking.api)),
@@ -99,8 +104,8 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     taking.window_ended(Vec::new())?; // of one that broke off
     let (file, counts) = (taking.rejects.finish()?, taking.counts);
     taken.map_err(|fault| cut(&fault, &counts))?;
-    let read = reader.join().unwrap_or_else(|_| Err(Fault::new("reading stopped unexpectedly")));
-    let Counts { created, updated, skipped, rejected, .. } = counts;
+    let read = reader.join().unwrap_or_else(|_| Err(CommandFault::new("reading stopped unexpectedly")));
+    let ImportCounts { created, updated, skipped, rejected, .. } = counts;
     out::line(&format!(
         "created {created}, updated {updated}, skipped {skipped}, rejected {rejected} in {:.1} s",
         began.elapsed().as_secs_f64()
@@ -110,7 +115,7 @@ pub async fn import(args: Import) -> Result<(), Fault> {
     let reasons = counts.reasons.iter().map(|(reason, count)| format!("{count} {reason}"));
     let said = format!("{rows} rejected: {file} says why ({})", reasons.collect::<Vec<_>>().join(", "));
     if read.is_ok() && created + updated + skipped == 0 {
-        return Err(Fault::no(format_args!("no row was taken, {said}")));
+        return Err(CommandFault::no(format_args!("no row was taken, {said}")));
     }
     out::note(&said);
     read
@@ -123,26 +128,26 @@ async fn folds(server: &Server) -> Option<bool> {
     asked.await.ok().map(|domain| domain.fold_case)
 }
 
-fn cut(fault: &Fault, counts: &Counts) -> Fault {
+fn cut(fault: &CommandFault, counts: &ImportCounts) -> CommandFault {
     let done = counts.created + counts.updated + counts.skipped;
     if done == 0 {
-        return Fault::new(fault.message());
+        return CommandFault::new(fault.message());
     }
-    Fault::new(format_args!(
+    CommandFault::new(format_args!(
         "{} (after {done} rows; run the import again, what is there already is skipped)",
         fault.message()
     ))
 }
 
 /// The rows of a file; `-` is standard input.
-pub fn open(file: &Path, reading: &Reading, domain: &str) -> Result<Rows, Fault> {
+pub fn open(file: &Path, reading: &ReadArgs, domain: &str) -> Result<Rows, CommandFault> {
     let name = file.display();
     let format = reading.format.or_else(|| Format::of(file)).ok_or_else(|| {
-        Fault::new(format_args!(
+        CommandFault::new(format_args!(
             "cannot tell the form of {name} by its name: add --format csv, --format jsonl or another one"
         ))
     });
-    let unreadable = |fault: std::io::Error| Fault::new(format_args!("cannot read {name}: {fault}"));
+    let unreadable = |fault: std::io::Error| CommandFault::new(format_args!("cannot read {name}: {fault}"));
     let source: Box<dyn Read + Send> = if file.as_os_str() == "-" {
         Box::new(std::io::stdin())
     } else {
@@ -169,8 +174,8 @@ fn read(
     folds: bool,
     head: &ImportLinksRequest,
     send: &mpsc::Sender<ImportLinksRequest>,
-    remember: &mpsc::Sender<Sent>,
-) -> Result<(), Fault> {
+    remember: &mpsc::Sender<SentRows>,
+) -> Result<(), CommandFault> {
     loop {
         let (mut window, mut end) = (Window::default(), Ok(false));
         let from = rows.bytes_read();
@@ -187,14 +192,14 @@ fn read(
         while good.peek().is_some() {
             let chunk = chunk(&mut good);
             done += chunk.len() as u64;
-            let links = chunk.iter().map(Good::link).collect();
-            let sent = Sent::Chunk { rows: chunk, read: from + bytes * done / all };
+            let links = chunk.iter().map(GoodRow::link).collect();
+            let sent = SentRows::Chunk { rows: chunk, read: from + bytes * done / all };
             let request = ImportLinksRequest { links, ..head.clone() };
             if remember.blocking_send(sent).is_err() || send.blocking_send(request).is_err() {
                 return Ok(());
             }
         }
-        if remember.blocking_send(Sent::Window(not_sent)).is_err() {
+        if remember.blocking_send(SentRows::Window(not_sent)).is_err() {
             return Ok(());
         }
         if end? {
@@ -208,7 +213,7 @@ fn read(
 }
 
 /// As many rows as go into one message.
-fn chunk(rows: &mut impl Iterator<Item = Good>) -> Vec<Good> {
+fn chunk(rows: &mut impl Iterator<Item = GoodRow>) -> Vec<GoodRow> {
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
         let Some(row) = rows.next() else { break };
@@ -218,21 +223,21 @@ fn chunk(rows: &mut impl Iterator<Item = Good>) -> Vec<Good> {
     chunk
 }
 
-impl Taking<'_> {
+impl AnswerReceiver<'_> {
     /// Takes answers until all that was sent is answered.
     async fn all(
         &mut self,
         mut answers: Streaming<ImportLinksResponse>,
-        sent: &mut mpsc::Receiver<Sent>,
-    ) -> Result<(), Fault> {
+        sent: &mut mpsc::Receiver<SentRows>,
+    ) -> Result<(), CommandFault> {
         while let Some(sent) = sent.recv().await {
             match sent {
-                Sent::Window(rows) => self.window_ended(rows)?,
-                Sent::Chunk { rows, read } => {
+                SentRows::Window(rows) => self.window_ended(rows)?,
+                SentRows::Chunk { rows, read } => {
                     let answer = answers.message().await.map_err(|s| refused(&s, self.api))?;
                     let results = answer.filter(|answer| answer.results.len() == rows.len());
                     let Some(ImportLinksResponse { results }) = results else {
-                        return Err(Fault::new("the server's answer does not fit the rows"));
+                        return Err(CommandFault::new("the server's answer does not fit the rows"));
                     };
                     rows.iter().zip(results).for_each(|(row, result)| self.account(row, &result));
                     self.bar.set_position(read);
@@ -242,7 +247,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    fn account(&mut self, row: &Good, result: &ImportResult) {
+    fn account(&mut self, row: &GoodRow, result: &ImportResult) {
         match result.outcome() {
             ImportOutcome::Created => self.counts.created += 1,
             ImportOutcome::Updated => self.counts.updated += 1,
@@ -254,7 +259,7 @@ impl Taking<'_> {
     }
 
     /// Writes down what was rejected of a window.
-    fn window_ended(&mut self, not_sent: Vec<Refused>) -> Result<(), Fault> {
+    fn window_ended(&mut self, not_sent: Vec<RefusedRow>) -> Result<(), CommandFault> {
         let mut rejected = std::mem::take(&mut self.refused);
         rejected.extend(not_sent);
         for row in &rejected {

@@ -2,16 +2,16 @@
 
 use super::call;
 use crate::args::{Api, KeysCommand, Output};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
 use prost_types::Timestamp;
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::keys_client::KeysClient;
 use proto::v1::{self, Key};
 use tonic::{Response, Status};
 
 /// Runs one of them.
-pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
+pub async fn keys(command: KeysCommand) -> Result<(), CommandFault> {
     match command {
         KeysCommand::Create { client, scopes, domains, edge, expire_time, api } => {
             let (expire_time, edge) = (expire_time.map(|moment| moment.time), edge.unwrap_or_default());
@@ -50,7 +50,7 @@ pub async fn keys(command: KeysCommand) -> Result<(), Fault> {
 
 /// Every page as one.
 async fn all(
-    keys: &mut KeysClient<Way>,
+    keys: &mut KeysClient<KeyedChannel>,
     show_revoked: bool,
 ) -> Result<Response<v1::ListKeysResponse>, Status> {
     let mut found = v1::ListKeysResponse::default();
@@ -66,7 +66,7 @@ async fn all(
 }
 
 /// A key that nobody got is of no use, and nobody would know: also where a reader has gone this is no quiet end.
-fn made(key: &Key, api: &Api) -> Result<(), Fault> {
+fn made(key: &Key, api: &Api) -> Result<(), CommandFault> {
     let written = match api.output {
         Output::Json => out::json(&proto::json::value(key)),
         Output::Text | Output::Url => {
@@ -76,7 +76,7 @@ fn made(key: &Key, api: &Api) -> Result<(), Fault> {
     };
     let id = id(key);
     written.map_err(|_| {
-        Fault::new(format_args!(
+        CommandFault::new(format_args!(
             "key {id} was made, but standard output did not take it, and it is shown nowhere else: linkr keys revoke {id}, and \
              make another"
         ))
@@ -94,7 +94,7 @@ fn line(key: &Key) -> String {
     format!("{}  {:<20} {scopes}{bound}{edge}{expires}{used}{revoked}\n", id(key), key.client)
 }
 
-fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), Fault> {
+fn audit(page: &v1::ListAuditResponse, api: &Api) -> Result<(), CommandFault> {
     if api.output == Output::Json {
         return out::json(&proto::json::value(page));
     }

@@ -1,23 +1,23 @@
 //! `linkr link …`: one request each, but for `list --all`.
 
 use super::fields::{cell, set_cell, travelling};
-use super::place::{Place, place};
+use super::place::{LinkPlace, place};
 use super::{Client, call, connect, links_of, parent, refused, show, spelled};
-use crate::args::{Ack, Api, Existing, LinkCommand, Output, Restore, Server, Update};
-use crate::fault::Fault;
+use crate::args::{Ack, Api, ExistingLink, LinkCommand, Output, Restore, Server, Update};
+use crate::fault::CommandFault;
 use crate::out;
 use prost_types::FieldMask;
 use proto::v1::{self, domains_client::DomainsClient, restore_link_request::Point};
 use tonic::{Code, Response, Status};
 
 /// Runs one of them.
-pub async fn links(command: LinkCommand) -> Result<(), Fault> {
+pub async fn links(command: LinkCommand) -> Result<(), CommandFault> {
     match command {
         LinkCommand::Create { target, code, drawn, changes, flatten, same_ok, request_id, ack, server } => {
             changes.check(request_id.is_some())?;
             let place = match code {
                 Some(code) => place(code, &server).await?,
-                None => Place { domain: server.domain.clone(), code: String::new() },
+                None => LinkPlace { domain: server.domain.clone(), code: String::new() },
             };
             let mut link = v1::Link { target, ..Default::default() };
             set(&mut link, changes.into_given())?;
@@ -52,7 +52,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             show::link(&link, server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
-        LinkCommand::Delete(Existing { code, etag, request_id, ack, server }) => {
+        LinkCommand::Delete(ExistingLink { code, etag, request_id, ack, server }) => {
             let request = v1::DeleteLinkRequest {
                 name: place(code, &server).await?.name(),
                 etag: quoted(etag),
@@ -62,7 +62,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
             };
             written(&server.api, async |links| links.delete_link(request).await).await
         }
-        LinkCommand::Undelete(Existing { code, etag, request_id, ack, server }) => {
+        LinkCommand::Undelete(ExistingLink { code, etag, request_id, ack, server }) => {
             let request = v1::UndeleteLinkRequest {
                 name: place(code, &server).await?.name(),
                 etag: quoted(etag),
@@ -121,7 +121,7 @@ pub async fn links(command: LinkCommand) -> Result<(), Fault> {
     }
 }
 
-fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), Fault> {
+fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), CommandFault> {
     if output == Output::Json {
         return out::json(&proto::json::value(counted));
     }
@@ -138,9 +138,11 @@ fn counted_as(counted: &v1::CountLinksResponse, output: Output) -> Result<(), Fa
 const READ: [&str; 3] = ["title", "tags", "note"];
 
 /// Creates a link, or shows the one that is there and is the same.
-async fn create_or_same(request: v1::CreateLinkRequest, server: &Server) -> Result<(), Fault> {
+async fn create_or_same(request: v1::CreateLinkRequest, server: &Server) -> Result<(), CommandFault> {
     if request.ack != on_wire(Ack::Durable) {
-        return Err(Fault::new("--same-ok cannot say who has a link that is there already: leave --ack out"));
+        return Err(CommandFault::new(
+            "--same-ok cannot say who has a link that is there already: leave --ack out",
+        ));
     }
     let api = &server.api;
     let mut links = connect(api).await?;
@@ -159,7 +161,7 @@ async fn create_or_same(request: v1::CreateLinkRequest, server: &Server) -> Resu
     }
     match differing(&asked, &found) {
         None => show::link(&found, api.output),
-        Some(field) => Err(Fault::new(format_args!("{}; its {field} is another", taken.message()))),
+        Some(field) => Err(CommandFault::new(format_args!("{}; its {field} is another", taken.message()))),
     }
 }
 
@@ -188,13 +190,13 @@ fn stored(target: &str) -> String {
 async fn written(
     api: &Api,
     ask: impl AsyncFnOnce(&mut Client) -> Result<Response<v1::Link>, Status>,
-) -> Result<(), Fault> {
+) -> Result<(), CommandFault> {
     show::written(&call(api, links_of, ask).await?, api.output)
 }
 
-async fn change(update: Update) -> Result<(), Fault> {
+async fn change(update: Update) -> Result<(), CommandFault> {
     let Update { existing, target, disabled, changes, flatten, clear } = update;
-    let Existing { code, etag, request_id, ack, server } = existing;
+    let ExistingLink { code, etag, request_id, ack, server } = existing;
     let more = [("target", target), ("disabled", disabled)];
     let more = more.into_iter().filter_map(|(field, text)| text.map(|text| (field, text)));
     changes.check(request_id.is_some())?;
@@ -202,12 +204,12 @@ async fn change(update: Update) -> Result<(), Fault> {
     let mut mask = set(&mut link, changes.into_given().chain(more))?;
     for field in clear {
         if mask.contains(&field) {
-            return Err(Fault::new(format_args!("{field} is both given and cleared: choose one")));
+            return Err(CommandFault::new(format_args!("{field} is both given and cleared: choose one")));
         }
         mask.push(field);
     }
     if mask.is_empty() {
-        return Err(Fault::new("nothing to change: give a field such as --target, or --clear FIELD"));
+        return Err(CommandFault::new("nothing to change: give a field such as --target, or --clear FIELD"));
     }
     (link.name, link.etag) = (place(code, &server).await?.name(), quoted(etag));
     let request = v1::UpdateLinkRequest {
@@ -221,10 +223,10 @@ async fn change(update: Update) -> Result<(), Fault> {
     written(&server.api, async |links| links.update_link(request).await).await
 }
 
-async fn restored(restore: Restore) -> Result<(), Fault> {
-    let Restore { time, revision, existing: Existing { code, etag, request_id, ack, server } } = restore;
+async fn restored(restore: Restore) -> Result<(), CommandFault> {
+    let Restore { time, revision, existing: ExistingLink { code, etag, request_id, ack, server } } = restore;
     if time.is_some_and(|time| time.is_relative) && request_id.is_some() {
-        return Err(Fault::new(
+        return Err(CommandFault::new(
             "--time is counted from now, and so is another moment in each request with this --request-id: give a time such as \
              2026-01-31T12:00:00Z",
         ));
@@ -253,20 +255,21 @@ pub fn on_wire(ack: Ack) -> i32 {
 fn set(
     link: &mut v1::Link,
     given: impl Iterator<Item = (&'static str, String)>,
-) -> Result<Vec<String>, Fault> {
+) -> Result<Vec<String>, CommandFault> {
     let mut mask = Vec::new();
     for (field, text) in given {
         not_empty(&field.replace('_', "-"), &text)?;
-        set_cell(link, field, &text).map_err(|why| Fault::new(format_args!("{field} {text} {why}")))?;
+        set_cell(link, field, &text)
+            .map_err(|why| CommandFault::new(format_args!("{field} {text} {why}")))?;
         mask.push(field.to_owned());
     }
     Ok(mask)
 }
 
 /// A variable that is not set must not drop what was meant to limit a link.
-fn not_empty(flag: &str, text: &str) -> Result<(), Fault> {
+fn not_empty(flag: &str, text: &str) -> Result<(), CommandFault> {
     match text.trim() {
-        "" => Err(Fault::new(format_args!("--{flag} is empty: give a value, or leave it out"))),
+        "" => Err(CommandFault::new(format_args!("--{flag} is empty: give a value, or leave it out"))),
         _ => Ok(()),
     }
 }

@@ -1,19 +1,19 @@
 //! Which link a person names: a whole address names its domain, too.
 
 use super::{channel, name, parent, refused};
-use crate::args::{Named, Server, named};
-use crate::fault::Fault;
-use proto::client::Way;
+use crate::args::{AddressedCode, Server, named};
+use crate::fault::CommandFault;
+use proto::client::KeyedChannel;
 use proto::v1::{self, domains_client::DomainsClient};
 use tonic::{Code, Status};
 
 /// Where a link is.
-pub struct Place {
+pub struct LinkPlace {
     pub domain: String,
     pub code: String,
 }
 
-impl Place {
+impl LinkPlace {
     /// The name of the link there.
     pub fn name(&self) -> String {
         name(&self.domain, &self.code)
@@ -24,13 +24,13 @@ impl Place {
 ///
 /// # Errors
 /// It is neither, or contradicts `--domain`.
-pub async fn place(given: Named, server: &Server) -> Result<Place, Fault> {
-    let Named { host, code } = given;
-    let Some(host) = host else { return Ok(Place { domain: server.domain.clone(), code }) };
+pub async fn place(given: AddressedCode, server: &Server) -> Result<LinkPlace, CommandFault> {
+    let AddressedCode { host, code } = given;
+    let Some(host) = host else { return Ok(LinkPlace { domain: server.domain.clone(), code }) };
     if server.domain != "-" {
         return match server.domain.eq_ignore_ascii_case(&host) {
-            true => Ok(Place { domain: host, code }),
-            false => Err(Fault::new(format_args!(
+            true => Ok(LinkPlace { domain: host, code }),
+            false => Err(CommandFault::new(format_args!(
                 "the address is of {host}, and --domain says {}: leave one of them out",
                 server.domain
             ))),
@@ -39,7 +39,7 @@ pub async fn place(given: Named, server: &Server) -> Result<Place, Fault> {
     let way = channel(&server.api).await?;
     let request = v1::GetDomainRequest { name: parent(&host) };
     match DomainsClient::new(way.clone()).get_domain(request).await {
-        Ok(found) => Ok(Place { domain: found.into_inner().domain, code }),
+        Ok(found) => Ok(LinkPlace { domain: found.into_inner().domain, code }),
         Err(status) if is_none(&status) => in_default(way, &host, code).await,
         Err(status) => Err(refused(&status, &server.api)),
     }
@@ -50,14 +50,14 @@ fn is_none(status: &Status) -> bool {
 }
 
 /// Only an answer tells where visitors of the default domain come in.
-async fn in_default(way: Way, host: &str, code: String) -> Result<Place, Fault> {
-    let place = Place { domain: "-".to_owned(), code };
+async fn in_default(way: KeyedChannel, host: &str, code: String) -> Result<LinkPlace, CommandFault> {
+    let place = LinkPlace { domain: "-".to_owned(), code };
     let found = super::links_of(way).get_link(v1::GetLinkRequest { name: place.name() }).await;
     let address = found.map(|found| found.into_inner().short_url).unwrap_or_default();
     if named(&address).is_ok_and(|known| known.host.as_deref() == Some(host)) {
         return Ok(place);
     }
-    Err(Fault::new(format_args!(
+    Err(CommandFault::new(format_args!(
         "{host} is no domain here: give the code alone for the default domain ({}), or make it one with linkr domain create \
          {host}",
         place.code

@@ -2,16 +2,16 @@
 
 use super::fields::{FIELDS, OUTPUT_ONLY, cell};
 use crate::args::Output;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
 use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation};
 use serde_json::{Value, json};
 
 /// One link.
-pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
+pub fn link(link: &Link, output: Output) -> Result<(), CommandFault> {
     match output {
         Output::Json => out::json(&proto::json::value(link)),
-        Output::Url if link.short_url.is_empty() => Err(Fault::new(format_args!(
+        Output::Url if link.short_url.is_empty() => Err(CommandFault::new(format_args!(
             "{} is there, and this linkr does not know under which address people find links of the default domain: start \
              the server with --base-url, such as --base-url https://go.example",
             link.name
@@ -31,7 +31,7 @@ pub fn link(link: &Link, output: Output) -> Result<(), Fault> {
 ///
 /// # Errors
 /// Exit status 3 when an edge may still answer as before.
-pub fn written(written: &Link, output: Output) -> Result<(), Fault> {
+pub fn written(written: &Link, output: Output) -> Result<(), CommandFault> {
     link(written, output)?;
     propagation(written.propagation.as_ref(), output)
 }
@@ -40,7 +40,7 @@ pub fn written(written: &Link, output: Output) -> Result<(), Fault> {
 ///
 /// # Errors
 /// Exit status 3 when an edge may still answer as before.
-pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fault> {
+pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), CommandFault> {
     let Some(told) = told else { return Ok(()) };
     if output == Output::Text {
         let by = told
@@ -55,17 +55,17 @@ pub fn propagation(told: Option<&Propagation>, output: Output) -> Result<(), Fau
     }
     match told.blind.len() {
         0 => Ok(()),
-        1 => Err(Fault::partial(
+        1 => Err(CommandFault::partial(
             "it is written, but an edge is blind and may answer as before until it is back",
         )),
-        n => Err(Fault::partial(format_args!(
+        n => Err(CommandFault::partial(format_args!(
             "it is written, but {n} edges are blind and may answer as before until they are back"
         ))),
     }
 }
 
 /// What a code is, and which others are free if it is not.
-pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
+pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), CommandFault> {
     let value = proto::json::value(told);
     match output {
         Output::Json => out::json(&value),
@@ -80,7 +80,7 @@ pub fn code(told: &CheckCodeResponse, output: Output) -> Result<(), Fault> {
 }
 
 /// A page of links, or all of them.
-pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
+pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), CommandFault> {
     match output {
         Output::Json => {
             let links: Vec<Value> = links.iter().map(proto::json::value).collect();
@@ -106,7 +106,7 @@ pub fn links(links: &[Link], next: &str, output: Output) -> Result<(), Fault> {
 }
 
 /// A page of what a link was.
-pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Fault> {
+pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), CommandFault> {
     let next = &page.next_page_token;
     let text = |time: Option<prost_types::Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
     if output == Output::Json {

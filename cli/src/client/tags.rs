@@ -2,7 +2,7 @@
 
 use super::{Client, connect, parent, refused};
 use crate::args::{Output, Server, TagCommand};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
 use proto::v1;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 const PAGE: i32 = 1_000;
 
 /// Runs one of them.
-pub async fn tags(command: TagCommand) -> Result<(), Fault> {
+pub async fn tags(command: TagCommand) -> Result<(), CommandFault> {
     match command {
         TagCommand::List { prefix, server } => list(prefix, &server).await,
         TagCommand::Rename { tag, new_tag, server } => {
@@ -26,7 +26,7 @@ pub async fn tags(command: TagCommand) -> Result<(), Fault> {
     }
 }
 
-async fn list(prefix: String, server: &Server) -> Result<(), Fault> {
+async fn list(prefix: String, server: &Server) -> Result<(), CommandFault> {
     let mut links = connect(&server.api).await?;
     let mut request =
         v1::ListTagsRequest { parent: parent(&server.domain), page_size: PAGE, prefix, ..Default::default() };
@@ -50,7 +50,7 @@ async fn list(prefix: String, server: &Server) -> Result<(), Fault> {
 
 /// No link has the tag.
 struct NoSuchTag {
-    fault: Fault,
+    fault: CommandFault,
 }
 
 /// One rename to its end. What it changed is counted as it goes, and said.
@@ -59,7 +59,7 @@ async fn rename(
     (tag, new_tag, merge): (&str, &str, bool),
     server: &Server,
     changed: &mut u64,
-) -> Result<Result<(), NoSuchTag>, Fault> {
+) -> Result<Result<(), NoSuchTag>, CommandFault> {
     let request = v1::RenameTagRequest {
         parent: parent(&server.domain),
         tag: tag.to_owned(),
@@ -86,7 +86,7 @@ fn reason(status: &Status) -> Option<String> {
     status.get_error_details().error_info().map(|info| info.reason.clone())
 }
 
-async fn merge(tags: &[String], server: &Server) -> Result<(), Fault> {
+async fn merge(tags: &[String], server: &Server) -> Result<(), CommandFault> {
     let Some((into, from)) = tags.split_last() else { return Ok(()) }; // there are two at least
     let mut links = connect(&server.api).await?;
     let (mut changed, mut none) = (0, Vec::new());
@@ -106,7 +106,7 @@ async fn merge(tags: &[String], server: &Server) -> Result<(), Fault> {
     told(changed, server.api.output)
 }
 
-fn told(changed: u64, output: Output) -> Result<(), Fault> {
+fn told(changed: u64, output: Output) -> Result<(), CommandFault> {
     match output {
         Output::Json => out::json(&proto::json::value(&v1::RenameTagResponse { changed, done: true })),
         Output::Text | Output::Url if changed == 1 => out::line("1 link changed"),

@@ -2,9 +2,9 @@
 
 use super::{call, channel, refused};
 use crate::args::{Api, Output, TargetCommand};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::{self, BlockState, BlockedTarget, targets_client::TargetsClient};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Runs one of them.
-pub async fn targets(command: TargetCommand) -> Result<(), Fault> {
+pub async fn targets(command: TargetCommand) -> Result<(), CommandFault> {
     match command {
         TargetCommand::Block { host, note, request_id, validate_only, api } => {
             let (note, request_id) = (note.unwrap_or_default(), request_id.unwrap_or_default());
@@ -25,7 +25,7 @@ pub async fn targets(command: TargetCommand) -> Result<(), Fault> {
     }
 }
 
-async fn block(request: v1::BlockTargetRequest, api: &Api) -> Result<(), Fault> {
+async fn block(request: v1::BlockTargetRequest, api: &Api) -> Result<(), CommandFault> {
     let only_check = request.validate_only;
     let made = call(api, TargetsClient::new, async |targets| targets.block_target(request).await).await?;
     let swept = if only_check { None } else { swept(&made.host, BlockState::Sweeping, api).await? };
@@ -52,7 +52,7 @@ async fn block(request: v1::BlockTargetRequest, api: &Api) -> Result<(), Fault> 
     Ok(())
 }
 
-async fn unblock(host: String, api: &Api) -> Result<(), Fault> {
+async fn unblock(host: String, api: &Api) -> Result<(), CommandFault> {
     let request = v1::UnblockTargetRequest { host };
     let lifted = call(api, TargetsClient::new, async |targets| targets.unblock_target(request).await).await?;
     let left = swept(&lifted.host, BlockState::Lifting, api).await?;
@@ -71,7 +71,7 @@ async fn unblock(host: String, api: &Api) -> Result<(), Fault> {
 }
 
 /// The block of a host when it is no longer in this state; `None`: there is none any more.
-async fn swept(host: &str, state: BlockState, api: &Api) -> Result<Option<BlockedTarget>, Fault> {
+async fn swept(host: &str, state: BlockState, api: &Api) -> Result<Option<BlockedTarget>, CommandFault> {
     let mut client = TargetsClient::new(channel(api).await?);
     let mut pause = LOOKS.0;
     loop {
@@ -84,13 +84,17 @@ async fn swept(host: &str, state: BlockState, api: &Api) -> Result<Option<Blocke
     }
 }
 
-async fn one(client: &mut TargetsClient<Way>, host: &str, api: &Api) -> Result<Option<BlockedTarget>, Fault> {
+async fn one(
+    client: &mut TargetsClient<KeyedChannel>,
+    host: &str,
+    api: &Api,
+) -> Result<Option<BlockedTarget>, CommandFault> {
     let request = v1::ListBlockedTargetsRequest { host: host.into(), ..Default::default() };
     let page = client.list_blocked_targets(request).await.map_err(|status| refused(&status, api))?;
     Ok(page.into_inner().blocks.pop())
 }
 
-async fn list(api: &Api) -> Result<(), Fault> {
+async fn list(api: &Api) -> Result<(), CommandFault> {
     let mut client = TargetsClient::new(channel(api).await?);
     let mut request = v1::ListBlockedTargetsRequest { page_size: 1_000, ..Default::default() };
     let mut found = Vec::new();

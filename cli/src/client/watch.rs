@@ -2,12 +2,12 @@
 
 use super::{connect, parent, refused};
 use crate::args::{Output, Server};
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out::{self, plain};
 use proto::v1::{LinkChange, WatchLinksRequest};
 
 /// Runs it until the server or the reader goes away.
-pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault> {
+pub async fn watch(revision: Option<String>, server: Server) -> Result<(), CommandFault> {
     let mut last = revision.unwrap_or_default();
     let request = WatchLinksRequest { parent: parent(&server.domain), revision: last.clone() };
     let mut client = connect(&server.api).await?;
@@ -15,7 +15,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
     let mut messages = asked.into_inner();
     loop {
         let message = messages.message().await.map_err(|s| cut(&refused(&s, &server.api), &last))?;
-        let Some(message) = message else { return Err(cut(&Fault::new("the server stops"), &last)) };
+        let Some(message) = message else { return Err(cut(&CommandFault::new("the server stops"), &last)) };
         if last.is_empty() && server.api.output == Output::Text {
             out::note(&format!("watching behind {}", message.revision));
         }
@@ -29,10 +29,10 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Fault
     }
 }
 
-fn cut(fault: &Fault, last: &str) -> Fault {
+fn cut(fault: &CommandFault, last: &str) -> CommandFault {
     match last {
-        "" => Fault::new(fault.message()),
-        last => Fault::new(format_args!("{} (go on with --revision {last})", fault.message())),
+        "" => CommandFault::new(fault.message()),
+        last => CommandFault::new(format_args!("{} (go on with --revision {last})", fault.message())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a person is told when a server was not reached, or did not answer as linkr does: the cause and the way out.
 
-use crate::fault::Fault;
-use proto::client::Why;
+use crate::fault::CommandFault;
+use proto::client::ClientFault;
 use std::error::Error;
 use tonic::Status;
 use tonic::transport::Uri;
@@ -10,37 +10,42 @@ use tonic::transport::Uri;
 const USUAL_PORT: u16 = 8081;
 
 /// There is no connection.
-pub fn unreached(why: &Why, url: &str) -> Fault {
+pub fn unreached(why: &ClientFault, url: &str) -> CommandFault {
     let no_port = url.parse::<Uri>().is_ok_and(|uri| uri.port().is_none());
     let usual = if no_port { format!(" with its port, usually {USUAL_PORT},") } else { String::new() };
     let place = url.split_once("://").map_or(url, |(_, place)| place);
-    Fault::new(match why {
-        Why::Refused | Why::TimedOut => {
-            let how = if *why == Why::Refused { "connection refused" } else { "nothing came back in time" };
+    CommandFault::new(match why {
+        ClientFault::Refused | ClientFault::TimedOut => {
+            let how =
+                if *why == ClientFault::Refused { "connection refused" } else { "nothing came back in time" };
             format!(
                 "nothing answers at {url} ({how}): is linkr running? Start it with 'linkr up', or name another{usual} with \
                  --server"
             )
         }
-        Why::Unresolved => format!("the host of {url} is not known: is it spelled right? See --server"),
-        Why::Unreachable => format!("no way leads to {url}: see the network, or name another with --server"),
-        Why::UnknownAuthority => format!(
+        ClientFault::Unresolved => {
+            format!("the host of {url} is not known: is it spelled right? See --server")
+        }
+        ClientFault::Unreachable => {
+            format!("no way leads to {url}: see the network, or name another with --server")
+        }
+        ClientFault::UnknownAuthority => format!(
             "the certificate of {url} is of an authority that is not trusted here: name the file with its authority (such as \
              ca.pem of linkr certs) with --server-ca"
         ),
-        Why::WrongName => format!(
+        ClientFault::WrongName => format!(
             "the certificate of {url} is for another name: ask for a name that stands in it with --server, or make one for \
              this name (linkr certs DIR --host NAME)"
         ),
-        Why::NotValidNow => format!(
+        ClientFault::NotValidNow => format!(
             "the certificate of {url} is not valid at this time: make another there (linkr certs DIR), or set the clock right"
         ),
-        Why::NoTls => format!("{url} speaks no TLS: ask http://{place} with --server"),
-        Why::WantsTls => format!("{url} speaks TLS only: ask https://{place} with --server"),
-        Why::OtherProtocol => format!(
+        ClientFault::NoTls => format!("{url} speaks no TLS: ask http://{place} with --server"),
+        ClientFault::WantsTls => format!("{url} speaks TLS only: ask https://{place} with --server"),
+        ClientFault::OtherProtocol => format!(
             "{url} is not a linkr API: is it the redirect or the admin port, or another server? Name the API with --server"
         ),
-        Why::Broken => format!(
+        ClientFault::Broken => format!(
             "{url} ended the connection before it answered: is it a linkr API, and not the redirect or the admin port? Try again, or see --server"
         ),
         other => format!("{url} cannot be asked: {other}; see --server"),
@@ -48,18 +53,18 @@ pub fn unreached(why: &Why, url: &str) -> Fault {
 }
 
 /// A call that the server itself did not answer; `None`: it did, and refused.
-pub fn unanswered(status: &Status, url: &str) -> Option<Fault> {
+pub fn unanswered(status: &Status, url: &str) -> Option<CommandFault> {
     if let Some(code) = other_answer(status.message()) {
         return Some(match code {
-            "502" | "503" | "504" => Fault::new(format_args!(
+            "502" | "503" | "504" => CommandFault::new(format_args!(
                 "a proxy at {url} answers with HTTP status {code}: it does not reach linkr behind it"
             )),
-            _ => unreached(&Why::OtherProtocol, url),
+            _ => unreached(&ClientFault::OtherProtocol, url),
         });
     }
     status.source()?; // what a server says has none
-    Some(match Why::of_status(status).looked_at(url) {
-        Why::TimedOut => Fault::new(format_args!(
+    Some(match ClientFault::of_status(status).looked_at(url) {
+        ClientFault::TimedOut => CommandFault::new(format_args!(
             "{url} did not answer in time: a write may still happen; try again, with the same --request-id where there is one"
         )),
         why => unreached(&why, url),
@@ -81,18 +86,18 @@ mod tests {
 
     #[test]
     fn every_cause_names_the_place_and_a_way_out() {
-        let said = |why: Why, url: &str| unreached(&why, url).message().to_owned();
-        assert!(said(Why::Refused, "http://a").contains("usually 8081"));
-        assert!(!said(Why::Refused, "http://a:1").contains("usually"));
-        assert!(said(Why::WantsTls, "http://a:1").contains("https://a:1"));
-        assert!(said(Why::NoTls, "https://a:1").contains("http://a:1"));
+        let said = |why: ClientFault, url: &str| unreached(&why, url).message().to_owned();
+        assert!(said(ClientFault::Refused, "http://a").contains("usually 8081"));
+        assert!(!said(ClientFault::Refused, "http://a:1").contains("usually"));
+        assert!(said(ClientFault::WantsTls, "http://a:1").contains("https://a:1"));
+        assert!(said(ClientFault::NoTls, "https://a:1").contains("http://a:1"));
         for why in [
-            Why::TimedOut,
-            Why::Unresolved,
-            Why::UnknownAuthority,
-            Why::WrongName,
-            Why::Unreachable,
-            Why::Broken,
+            ClientFault::TimedOut,
+            ClientFault::Unresolved,
+            ClientFault::UnknownAuthority,
+            ClientFault::WrongName,
+            ClientFault::Unreachable,
+            ClientFault::Broken,
         ] {
             let said = said(why, "http://a:1");
             assert!(said.contains("http://a:1") && said.contains("--server"), "{said}");

@@ -1,6 +1,6 @@
 //! Values on the command line that cannot be meant: empty ones, and such that begin or end with what nobody sees.
 
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -19,7 +19,7 @@ const QUOTED_BY_NOBODY: [&str; 4] = ["target", "code", "server", "domain"];
 ///
 /// # Errors
 /// The first that cannot, by its flag.
-pub fn check(command: &Command, matches: &ArgMatches) -> Result<(), Fault> {
+pub fn check(command: &Command, matches: &ArgMatches) -> Result<(), CommandFault> {
     let (mut command, mut matches) = (command, matches);
     loop {
         for id in matches.ids() {
@@ -40,7 +40,7 @@ pub fn check(command: &Command, matches: &ArgMatches) -> Result<(), Fault> {
 }
 
 /// The same of a value that clap has refused already, in other words.
-pub fn refused(fault: &Error) -> Option<Fault> {
+pub fn refused(fault: &Error) -> Option<CommandFault> {
     let text = |kind| match fault.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -51,7 +51,7 @@ pub fn refused(fault: &Error) -> Option<Fault> {
     if value.is_empty() { Some(empty(name, None)) } else { unseen(name, value) }
 }
 
-fn one(command: &Command, arg: &Arg, value: &str) -> Result<(), Fault> {
+fn one(command: &Command, arg: &Arg, value: &str) -> Result<(), CommandFault> {
     let id = arg.get_id().as_str();
     if value.trim().is_empty() && !EMPTY.contains(&id) {
         return Err(empty(&shown(arg), clears(command, id).then_some(id)));
@@ -60,7 +60,10 @@ fn one(command: &Command, arg: &Arg, value: &str) -> Result<(), Fault> {
     if quotes.iter().any(|(open, close)| value.len() > 1 && value.starts_with(open) && value.ends_with(close))
         && QUOTED_BY_NOBODY.contains(&id)
     {
-        return Err(Fault::new(format_args!("{} {value} stands in quotes: leave them out", shown(arg))));
+        return Err(CommandFault::new(format_args!(
+            "{} {value} stands in quotes: leave them out",
+            shown(arg)
+        )));
     }
     match unseen(&shown(arg), value).filter(|_| !TEXTS.contains(&id)) {
         Some(fault) => Err(fault),
@@ -69,16 +72,16 @@ fn one(command: &Command, arg: &Arg, value: &str) -> Result<(), Fault> {
 }
 
 /// A variable that is not set must not drop what was meant to limit something.
-fn empty(name: &str, clear: Option<&str>) -> Fault {
+fn empty(name: &str, clear: Option<&str>) -> CommandFault {
     let clear = clear.map_or_else(String::new, |field| format!("; --clear {field} sets it back"));
-    Fault::new(format_args!("{name} is empty: give a value, or leave it out{clear}"))
+    CommandFault::new(format_args!("{name} is empty: give a value, or leave it out{clear}"))
 }
 
-fn unseen(name: &str, value: &str) -> Option<Fault> {
+fn unseen(name: &str, value: &str) -> Option<CommandFault> {
     let is_unseen = |c: &char| misleads(*c) || (c.is_whitespace() && !c.is_ascii());
     let (first, last) = (value.chars().next().filter(is_unseen), value.chars().next_back().filter(is_unseen));
     let (place, found) = first.map(|c| ("begins", c)).or(last.map(|c| ("ends", c)))?;
-    Some(Fault::new(format_args!(
+    Some(CommandFault::new(format_args!(
         "{name} {place} with a character that nobody sees, U+{:04X}: leave it out",
         u32::from(found)
     )))

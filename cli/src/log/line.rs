@@ -1,6 +1,6 @@
 //! One line of the log: what an event holds, bounded, and nothing in it that could pass for another line.
 
-use super::Form;
+use super::LogForm;
 use link::misleads;
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,29 +14,29 @@ const FIELDS: usize = 32;
 
 /// The fields of an event or a span, in their order.
 #[derive(Default)]
-pub struct Fields {
+pub struct EventFields {
     message: String,
-    fields: Vec<(&'static str, Value)>,
+    fields: Vec<(&'static str, FieldValue)>,
 }
 
-enum Value {
+enum FieldValue {
     Text(String),
     /// A number or a truth value, as JSON has it.
     Bare(String),
 }
 
-impl Fields {
+impl EventFields {
     /// Takes what a span around the event says, unless the event says it itself.
     pub fn inherit(&mut self, span: &Self) {
         for (name, value) in &span.fields {
-            let (Value::Text(text) | Value::Bare(text)) = value;
+            let (FieldValue::Text(text) | FieldValue::Bare(text)) = value;
             if !text.is_empty() && !self.fields.iter().any(|(own, _)| own == name) {
                 self.put(name, value.copy());
             }
         }
     }
 
-    fn put(&mut self, name: &'static str, value: Value) {
+    fn put(&mut self, name: &'static str, value: FieldValue) {
         let known = self.fields.iter().position(|(own, _)| *own == name);
         match known {
             Some(at) => self.fields[at].1 = value,
@@ -46,7 +46,7 @@ impl Fields {
     }
 }
 
-impl Value {
+impl FieldValue {
     fn copy(&self) -> Self {
         match self {
             Self::Text(text) => Self::Text(text.clone()),
@@ -55,9 +55,9 @@ impl Value {
     }
 }
 
-impl Visit for Fields {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = Bounded(String::new());
+        let mut text = BoundedText(String::new());
         let _ = write!(text, "{value:?}"); // what is longer is cut
         self.record_str(field, &text.0);
     }
@@ -66,32 +66,35 @@ impl Visit for Fields {
         let text = cut(value);
         match field.name() {
             "message" => self.message = text,
-            name => self.put(name, Value::Text(text)),
+            name => self.put(name, FieldValue::Text(text)),
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field.name(), Value::Bare(value.to_string()));
+        self.put(field.name(), FieldValue::Bare(value.to_string()));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field.name(), Value::Bare(value.to_string()));
+        self.put(field.name(), FieldValue::Bare(value.to_string()));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field.name(), Value::Bare(value.to_string()));
+        self.put(field.name(), FieldValue::Bare(value.to_string()));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         let text = value.to_string();
-        self.put(field.name(), if value.is_finite() { Value::Bare(text) } else { Value::Text(text) });
+        self.put(
+            field.name(),
+            if value.is_finite() { FieldValue::Bare(text) } else { FieldValue::Text(text) },
+        );
     }
 }
 
 /// Text that takes no more than a value may have.
-struct Bounded(String);
+struct BoundedText(String);
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.push_str(text);
         if self.0.len() > VALUE_BYTES { Err(fmt::Error) } else { Ok(()) }
@@ -106,15 +109,15 @@ fn cut(text: &str) -> String {
 }
 
 /// An event on its way to the log.
-pub struct Line<'a> {
+pub struct LogLine<'a> {
     pub metadata: &'a Metadata<'static>,
-    pub fields: &'a Fields,
+    pub fields: &'a EventFields,
     pub colours: bool,
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     /// With its end.
-    pub fn written(&self, form: Form) -> String {
+    pub fn written(&self, form: LogForm) -> String {
         let metadata = self.metadata;
         // What has no name of its own comes from a library.
         let event = if metadata.name().starts_with("event ") { metadata.target() } else { metadata.name() };
@@ -123,23 +126,23 @@ impl Line<'_> {
 }
 
 /// The line about lines that could not be written.
-pub fn lost(form: Form, colours: bool, count: u64) -> String {
+pub fn lost(form: LogForm, colours: bool, count: u64) -> String {
     let message = "lines of the log could not be written".to_owned();
-    let fields = Fields { message, fields: vec![("lines", Value::Bare(count.to_string()))] };
+    let fields = EventFields { message, fields: vec![("lines", FieldValue::Bare(count.to_string()))] };
     write_line(form, colours, Level::WARN, "log_lines_dropped", &fields)
 }
 
-fn write_line(form: Form, colours: bool, level: Level, event: &str, fields: &Fields) -> String {
+fn write_line(form: LogForm, colours: bool, level: Level, event: &str, fields: &EventFields) -> String {
     let mut line = String::with_capacity(256);
     match form {
-        Form::Text => text(&mut line, colours, level, event, fields),
-        Form::Json => json(&mut line, level, event, fields),
+        LogForm::Text => text(&mut line, colours, level, event, fields),
+        LogForm::Json => json(&mut line, level, event, fields),
     }
     line.push('\n');
     line
 }
 
-fn text(line: &mut String, colours: bool, level: Level, event: &str, fields: &Fields) {
+fn text(line: &mut String, colours: bool, level: Level, event: &str, fields: &EventFields) {
     let (begin, end) = match level {
         _ if !colours => ("", ""),
         Level::ERROR => ("\x1b[31m", "\x1b[0m"),
@@ -151,14 +154,14 @@ fn text(line: &mut String, colours: bool, level: Level, event: &str, fields: &Fi
     for (name, value) in &fields.fields {
         let _ = write!(line, " {name}=");
         match value {
-            Value::Text(text) if is_word(text) => line.push_str(text),
-            Value::Text(text) => quoted(line, text),
-            Value::Bare(text) => line.push_str(text),
+            FieldValue::Text(text) if is_word(text) => line.push_str(text),
+            FieldValue::Text(text) => quoted(line, text),
+            FieldValue::Bare(text) => line.push_str(text),
         }
     }
 }
 
-fn json(line: &mut String, level: Level, event: &str, fields: &Fields) {
+fn json(line: &mut String, level: Level, event: &str, fields: &EventFields) {
     let _ =
         write!(line, "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":", now(), level.as_str().to_lowercase());
     quoted(line, event);
@@ -169,8 +172,8 @@ fn json(line: &mut String, level: Level, event: &str, fields: &Fields) {
         quoted(line, name);
         line.push(':');
         match value {
-            Value::Text(text) => quoted(line, text),
-            Value::Bare(text) => line.push_str(text),
+            FieldValue::Text(text) => quoted(line, text),
+            FieldValue::Bare(text) => line.push_str(text),
         }
     }
     line.push('}');
@@ -217,12 +220,12 @@ mod tests {
     use super::*;
 
     fn both(value: &str) -> (String, serde_json::Value) {
-        let fields = || Fields {
+        let fields = || EventFields {
             message: "it happened".into(),
-            fields: vec![("why", Value::Text(cut(value))), ("ms", Value::Bare("7".into()))],
+            fields: vec![("why", FieldValue::Text(cut(value))), ("ms", FieldValue::Bare("7".into()))],
         };
         let line = |form| write_line(form, false, Level::WARN, "happened", &fields());
-        (line(Form::Text), serde_json::from_str(&line(Form::Json)).unwrap())
+        (line(LogForm::Text), serde_json::from_str(&line(LogForm::Json)).unwrap())
     }
 
     #[test]
@@ -263,7 +266,7 @@ mod tests {
         let (text, json) = both(&"€".repeat(100_000));
         assert!(text.len() < VALUE_BYTES + 200, "{}", text.len());
         assert!(json["why"].as_str().unwrap().ends_with("€…"));
-        let mut bounded = Bounded(String::new());
+        let mut bounded = BoundedText(String::new());
         assert!(write!(bounded, "{}{}", "x".repeat(VALUE_BYTES), "y".repeat(9)).is_err());
     }
 }

@@ -16,14 +16,14 @@ pub struct Queue(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Backlog>,
     filled: Condvar,
     written: Condvar,
     lost: AtomicU64,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Backlog {
     bytes: Vec<u8>,
     /// Lines that found no room.
     lost: u64,
@@ -32,7 +32,7 @@ struct Waiting {
 }
 
 /// What is said, once it can be, about lines that were lost: how many.
-type Report = Box<dyn Fn(u64) -> String + Send>;
+type LossReport = Box<dyn Fn(u64) -> String + Send>;
 
 impl Queue {
     /// Starts the thread.
@@ -42,8 +42,13 @@ impl Queue {
         report: impl Fn(u64) -> String + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let stream =
-            Stream { shared: shared.clone(), out: file, torn: false, untold: 0, report: Box::new(report) };
+        let stream = StreamWriter {
+            shared: shared.clone(),
+            out: file,
+            torn: false,
+            untold: 0,
+            report: Box::new(report),
+        };
         std::thread::Builder::new().name(name.into()).spawn(move || stream.run())?;
         Ok(Self(shared))
     }
@@ -65,7 +70,7 @@ impl Queue {
     /// Waits until all is written, until `end`.
     pub fn flush(&self, end: Instant) {
         let most = end.saturating_duration_since(Instant::now());
-        let busy = |waiting: &mut Waiting| waiting.writing || !waiting.bytes.is_empty();
+        let busy = |waiting: &mut Backlog| waiting.writing || !waiting.bytes.is_empty();
         drop(self.0.written.wait_timeout_while(self.0.lock(), most, busy));
     }
 
@@ -76,26 +81,26 @@ impl Queue {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The thread's end.
-struct Stream<W> {
+struct StreamWriter<W> {
     shared: Arc<Shared>,
     out: W,
     /// What was written last is a part of a line.
     torn: bool,
     /// Lines lost, of which nobody has read yet.
     untold: u64,
-    report: Report,
+    report: LossReport,
 }
 
-impl<W: Write> Stream<W> {
+impl<W: Write> StreamWriter<W> {
     fn run(mut self) {
         loop {
-            let idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && waiting.lost == 0;
+            let idle = |waiting: &mut Backlog| waiting.bytes.is_empty() && waiting.lost == 0;
             let guard = self.shared.filled.wait_while(self.shared.lock(), idle);
             let mut waiting = guard.unwrap_or_else(PoisonError::into_inner);
             let (bytes, lost) = (std::mem::take(&mut waiting.bytes), std::mem::take(&mut waiting.lost));
@@ -199,7 +204,7 @@ mod tests {
     fn what_a_full_disk_did_not_take_is_told_when_it_has_room_again() {
         let out = Disk { room: 7, held: Vec::new() };
         let (shared, report) = (Arc::default(), Box::new(report));
-        let mut stream = Stream { shared, out, torn: false, untold: 0, report };
+        let mut stream = StreamWriter { shared, out, torn: false, untold: 0, report };
         stream.write(b"one\ntwo\nthree\n", 0);
         stream.write(b"four\n", 0);
         assert_eq!(stream.shared.lost.load(Ordering::Relaxed), 3);

@@ -1,9 +1,9 @@
 //! Where the store lies on disk, and the lock that keeps a second process away from its directory.
 
-use crate::args::{At, Kept};
-use crate::fault::Fault;
+use crate::args::{CopiedStore, StoreArgs};
+use crate::fault::CommandFault;
 use crate::secret;
-use control::{StoreAt, keys};
+use control::{StoreLocation, keys};
 use proto::own;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
@@ -16,9 +16,12 @@ use store::postgres::Options;
 const FIRST_KEY: &str = "admin.key";
 
 /// A data directory, made for this user alone.
-pub fn directory(dir: &Path) -> Result<(), Fault> {
+pub fn directory(dir: &Path) -> Result<(), CommandFault> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|fault| {
-        Fault::new(format_args!("cannot make the data directory {}: {fault}: see --data-dir", dir.display()))
+        CommandFault::new(format_args!(
+            "cannot make the data directory {}: {fault}: see --data-dir",
+            dir.display()
+        ))
     })
 }
 
@@ -36,21 +39,21 @@ fn narrow(path: &Path, file: &File) {
 }
 
 /// Nothing that lies in the place of a file of linkr's is used, nor what a link there leads to.
-fn unusable(file: &Path, why: &std::io::Error) -> Fault {
-    Fault::new(format_args!("cannot use {}: {why}: move it away, linkr makes another", file.display()))
+fn unusable(file: &Path, why: &std::io::Error) -> CommandFault {
+    CommandFault::new(format_args!("cannot use {}: {why}: move it away, linkr makes another", file.display()))
 }
 
 /// The first start makes a key that allows everything but to be an edge, for clients on this machine. A later one makes
 /// another if the file is gone, or is that of another store.
-pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
+pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), CommandFault> {
     let file = dir.join(FIRST_KEY);
     match own::read(&file) {
         Ok(open) => {
             narrow(&file, &open);
-            let text = proto::file::all_of(open).and_then(proto::file::Small::text);
+            let text = proto::file::all_of(open).and_then(proto::file::SmallFile::text);
             let text = text.map_err(|why| unusable(&file, &why))?;
             if let Some(secret) = keys::Secret::parse(text.trim()) {
-                let known = store.key_rows().key(&secret.id()).map_err(Fault::new)?;
+                let known = store.key_rows().key(&secret.id()).map_err(CommandFault::new)?;
                 if known.is_some_and(|row| row.hash == secret.hash()) {
                     return Ok(());
                 }
@@ -59,7 +62,7 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {}
         Err(why) => return Err(unusable(&file, &why)),
     }
-    match keys::mint(store, keys::Wish::admin()) {
+    match keys::mint(store, keys::KeyDraft::admin()) {
         Ok(secret) => crate::certs::write(&file, &format!("{}\n", secret.reveal()), 0o600),
         Err(fault) => {
             tracing::warn!(name: "no_first_key", file = %file.display(), %fault, "no new key was made for this machine");
@@ -69,9 +72,9 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), Fault> {
 }
 
 /// Where links are kept. The directory of an SQLite file is made.
-pub fn store(kept: &Kept) -> Result<StoreAt, Fault> {
+pub fn store(kept: &StoreArgs) -> Result<StoreLocation, CommandFault> {
     let Some(path) = kept.store.strip_prefix("sqlite:") else {
-        return Ok(StoreAt::Postgres(Options {
+        return Ok(StoreLocation::Postgres(Options {
             url: kept.store.clone(),
             direct: kept.store_direct.clone(),
             password: kept.store_password_file.as_deref().map(secret::password).transpose()?,
@@ -84,16 +87,16 @@ pub fn store(kept: &Kept) -> Result<StoreAt, Fault> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         directory(dir)?;
     }
-    Ok(StoreAt::Sqlite(path))
+    Ok(StoreLocation::Sqlite(path))
 }
 
 /// The store that is copied or replaced; nothing is made.
-pub fn kept(at: &At) -> Result<StoreAt, Fault> {
-    let Some(store) = &at.store else { return Ok(StoreAt::Sqlite(at.data_dir.join("linkr.db"))) };
+pub fn kept(at: &CopiedStore) -> Result<StoreLocation, CommandFault> {
+    let Some(store) = &at.store else { return Ok(StoreLocation::Sqlite(at.data_dir.join("linkr.db"))) };
     if let Some(path) = store.strip_prefix("sqlite:") {
-        return Ok(StoreAt::Sqlite(path.into()));
+        return Ok(StoreLocation::Sqlite(path.into()));
     }
-    Ok(StoreAt::Postgres(Options {
+    Ok(StoreLocation::Postgres(Options {
         url: store.clone(),
         direct: at.store_direct.clone(),
         password: at.store_password_file.as_deref().map(secret::password).transpose()?,
@@ -102,18 +105,18 @@ pub fn kept(at: &At) -> Result<StoreAt, Fault> {
 }
 
 /// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends.
-pub struct Locked {
+pub struct DirectoryLock {
     _file: File,
 }
 
-impl Locked {
+impl DirectoryLock {
     /// Takes `lock` in it.
     ///
     /// # Errors
     /// Another process has it.
-    pub fn new(dir: &Path) -> Result<Self, Fault> {
+    pub fn new(dir: &Path) -> Result<Self, CommandFault> {
         let cannot = |fault: std::io::Error| {
-            Fault::new(format_args!(
+            CommandFault::new(format_args!(
                 "cannot use the data directory {}: {fault}: see --data-dir",
                 dir.display()
             ))
@@ -126,7 +129,7 @@ impl Locked {
         narrow(&lock, &file);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Fault::new(format_args!(
+            Err(TryLockError::WouldBlock) => Err(CommandFault::new(format_args!(
                 "another linkr uses {}: stop it, or give this one another directory",
                 dir.display()
             ))),

@@ -1,7 +1,7 @@
 //! How a server ends: the signals that ask for it, and the order in which its halves go.
 
-use crate::args::Drain;
-use crate::fault::Fault;
+use crate::args::DrainArgs;
+use crate::fault::CommandFault;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ pub struct Signals(mpsc::UnboundedReceiver<&'static str>);
 
 impl Signals {
     /// Those that mean nothing to linkr would end it otherwise: they are ignored with a line.
-    pub fn new() -> Result<Self, Fault> {
+    pub fn new() -> Result<Self, CommandFault> {
         let others = [
             ("SIGHUP", watch(SignalKind::hangup())?),
             ("SIGUSR1", watch(SignalKind::user_defined1())?),
@@ -42,7 +42,7 @@ impl Signals {
     }
 
     /// Waits until one asks for the end: its name. What follows is said then.
-    pub async fn asked(&mut self, drain: Drain) -> &'static str {
+    pub async fn asked(&mut self, drain: DrainArgs) -> &'static str {
         let signal = self.next().await;
         let (delay_ms, most_ms) =
             (drain.drain_delay.as_millis() as u64, drain.drain_timeout.as_millis() as u64);
@@ -62,16 +62,16 @@ impl Signals {
     }
 }
 
-fn watch(kind: SignalKind) -> Result<Signal, Fault> {
-    signal(kind).map_err(|fault| Fault::new(format_args!("cannot watch signals: {fault}")))
+fn watch(kind: SignalKind) -> Result<Signal, CommandFault> {
+    signal(kind).map_err(|fault| CommandFault::new(format_args!("cannot watch signals: {fault}")))
 }
 
 /// Drains and stops what runs; the edge first, which asks control up to its last answer. A second signal does not wait:
 /// what was acknowledged is on disk either way.
 pub async fn end(
-    edge: Option<edge::Running>,
-    control: Option<control::Running>,
-    drain: Drain,
+    edge: Option<edge::EdgeServer>,
+    control: Option<control::ControlServer>,
+    drain: DrainArgs,
     signals: &mut Signals,
 ) {
     if let Some(edge) = &edge {

@@ -1,9 +1,11 @@
 //! Settings that can never have the effect they were given for: refused before anything starts.
 
-use crate::args::{Back, Command, Control, Edge, EdgeCredential, Front, Kept, ProxyHeaders, Redis};
-use crate::fault::Fault;
+use crate::args::{
+    Command, Control, ControlArgs, Edge, EdgeArgs, EdgeCredential, ProxyHeaders, RedisArgs, StoreArgs,
+};
+use crate::fault::CommandFault;
 use crate::secret;
-use edge::Listen;
+use edge::ListenAddress;
 use link::Code;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,14 +17,14 @@ const LEAST_HOT_SET: usize = 16 << 10;
 ///
 /// # Errors
 /// The first that cannot, and what to do.
-pub fn check(asked: &Command) -> Result<(), Fault> {
+pub fn check(asked: &Command) -> Result<(), CommandFault> {
     match asked {
         Command::Up(up) => {
             listeners(&[
                 ("--listen", &up.front.listen),
                 ("--listen-tls", &up.front.listen_tls),
-                ("--admin", &[Listen::At(up.front.admin)]),
-                ("--api", &[Listen::At(up.back.api)]),
+                ("--admin", &[ListenAddress::At(up.front.admin)]),
+                ("--api", &[ListenAddress::At(up.back.api)]),
             ])?;
             front(&up.front, !up.behind.trusted_peers.is_empty())?;
             back(&up.back)?;
@@ -32,14 +34,17 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
             listeners(&[
                 ("--listen", &asked.front.listen),
                 ("--listen-tls", &asked.front.listen_tls),
-                ("--admin", &[Listen::At(asked.front.admin)]),
+                ("--admin", &[ListenAddress::At(asked.front.admin)]),
             ])?;
             front(&asked.front, !asked.behind.trusted_peers.is_empty())?;
             edge(asked)?;
             redis(&asked.redis)
         }
         Command::Control(Control { kept, admin, back: asked, redis: copy, command: None, .. }) => {
-            listeners(&[("--api", &[Listen::At(asked.api)]), ("--admin", &[Listen::At(*admin)])])?;
+            listeners(&[
+                ("--api", &[ListenAddress::At(asked.api)]),
+                ("--admin", &[ListenAddress::At(*admin)]),
+            ])?;
             store(kept)?;
             back(asked)?;
             redis(copy)
@@ -49,16 +54,16 @@ pub fn check(asked: &Command) -> Result<(), Fault> {
     }
 }
 
-fn never(text: std::fmt::Arguments<'_>) -> Result<(), Fault> {
-    Err(Fault::new(text))
+fn never(text: std::fmt::Arguments<'_>) -> Result<(), CommandFault> {
+    Err(CommandFault::new(text))
 }
 
 /// Two of one process cannot share an address.
-fn listeners(all: &[(&str, &[Listen])]) -> Result<(), Fault> {
+fn listeners(all: &[(&str, &[ListenAddress])]) -> Result<(), CommandFault> {
     let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
     let mut files: Vec<&PathBuf> = Vec::new();
     for (flag, listen) in all.iter().flat_map(|(flag, own)| own.iter().map(move |listen| (*flag, listen))) {
-        if let Listen::File(file) = listen {
+        if let ListenAddress::File(file) = listen {
             if files.contains(&file) {
                 return never(format_args!("{flag} names unix:{} twice: leave one out", file.display()));
             }
@@ -81,7 +86,7 @@ fn listeners(all: &[(&str, &[Listen])]) -> Result<(), Fault> {
 }
 
 /// `names`: some peers are trusted.
-fn front(front: &Front, names: bool) -> Result<(), Fault> {
+fn front(front: &EdgeArgs, names: bool) -> Result<(), CommandFault> {
     if front.hot_set_bytes < LEAST_HOT_SET {
         return never(format_args!(
             "--hot-set-bytes {} holds no links worth the name: give 16KiB or more; a million links take about 200MiB",
@@ -89,7 +94,7 @@ fn front(front: &Front, names: bool) -> Result<(), Fault> {
         ));
     }
     let by_files =
-        front.listen.iter().chain(&front.listen_tls).all(|listen| matches!(listen, Listen::File(_)));
+        front.listen.iter().chain(&front.listen_tls).all(|listen| matches!(listen, ListenAddress::File(_)));
     if front.proxy_protocol != ProxyHeaders::Off && !names && !by_files {
         return never(format_args!(
             "--proxy-protocol wants to know whose word counts: give --trusted-peers, the networks of the proxies in front"
@@ -98,7 +103,7 @@ fn front(front: &Front, names: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn back(back: &Back) -> Result<(), Fault> {
+fn back(back: &ControlArgs) -> Result<(), CommandFault> {
     if back.api_tls_cert.is_some() != back.api_tls_key.is_some() {
         return never(format_args!(
             "--api-tls-cert and --api-tls-key go together: one alone turns no TLS on"
@@ -111,7 +116,7 @@ fn back(back: &Back) -> Result<(), Fault> {
     }
     for scheme in &back.more_schemes {
         link::more_scheme(scheme)
-            .map_err(|why| Fault::new(format_args!("--more-schemes: '{scheme}' {why}")))?;
+            .map_err(|why| CommandFault::new(format_args!("--more-schemes: '{scheme}' {why}")))?;
     }
     for host in &back.own_hosts {
         let port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
@@ -137,7 +142,7 @@ fn back(back: &Back) -> Result<(), Fault> {
     Ok(())
 }
 
-fn redis(redis: &Redis) -> Result<(), Fault> {
+fn redis(redis: &RedisArgs) -> Result<(), CommandFault> {
     let url = redis.url()?;
     let Some(url) = url else {
         return match (redis.redis_shards, &redis.redis_ca) {
@@ -154,8 +159,8 @@ fn redis(redis: &Redis) -> Result<(), Fault> {
     Ok(())
 }
 
-fn store(kept: &Kept) -> Result<(), Fault> {
-    let Kept { store, store_password_file, store_direct, store_direct_password_file, auto_fork, fenced } =
+fn store(kept: &StoreArgs) -> Result<(), CommandFault> {
+    let StoreArgs { store, store_password_file, store_direct, store_direct_password_file, auto_fork, fenced } =
         kept;
     if store.starts_with("sqlite:") {
         let given = [
@@ -194,7 +199,7 @@ fn store(kept: &Kept) -> Result<(), Fault> {
     Ok(())
 }
 
-fn edge(edge: &Edge) -> Result<(), Fault> {
+fn edge(edge: &Edge) -> Result<(), CommandFault> {
     for (at, url) in edge.control.iter().enumerate() {
         if edge.control[..at].iter().any(|other| other.trim_end_matches('/') == url.trim_end_matches('/')) {
             return never(format_args!("--control names {url} twice: name each control once"));
@@ -230,7 +235,7 @@ fn edge(edge: &Edge) -> Result<(), Fault> {
     }
 }
 
-fn snapshot_place(snapshot: &Path) -> Result<(), Fault> {
+fn snapshot_place(snapshot: &Path) -> Result<(), CommandFault> {
     let name = snapshot.display();
     let dir = proto::own::folder_of(snapshot);
     if !dir.is_dir() {

@@ -2,7 +2,7 @@
 //! and one that is empty is refused.
 
 use crate::args::Linkr;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use clap::{Command, CommandFactory};
 
 /// Without a flag: read by the log, and by tests.
@@ -33,11 +33,11 @@ pub fn warn() {
 /// # Errors
 /// The first that has none: a line such as `LINKR_API=` is a value that was forgotten, or a variable of a script that was
 /// not set.
-pub fn check() -> Result<(), Fault> {
+pub fn check() -> Result<(), CommandFault> {
     let is_empty =
         |name: &String| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
     match known().into_iter().filter(|name| !OTHERS.contains(&name.as_str())).find(is_empty) {
-        Some(name) => Err(Fault::new(format_args!(
+        Some(name) => Err(CommandFault::new(format_args!(
             "the variable {name} is empty: give it a value, or take it out of the environment (unset {name})"
         ))),
         None => Ok(()),

@@ -3,7 +3,7 @@
 
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, has, skip, text, until};
 use crate::tls::Certificate;
-use services::{Fault, Postgres};
+use services::{Postgres, ServerFault};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn postgres(test: &str) -> Option<Postgres> {
             skip(test, "LINKR_TEST_POSTGRES is somebody else's server");
             None
         }
-        Err(fault @ Fault::Missing(_)) => {
+        Err(fault @ ServerFault::Missing(_)) => {
             skip(test, &fault.to_string());
             None
         }

@@ -22,13 +22,13 @@ fn rounds() -> usize {
 
 /// Acknowledged writes: revision and code, in the order in which they were acknowledged.
 #[derive(Default)]
-struct Written {
+struct WriteLog {
     codes: Mutex<Vec<(u64, String)>>,
     next: AtomicUsize,
     stop: AtomicBool,
 }
 
-impl Written {
+impl WriteLog {
     /// Writes at an even pace, the updates of one link among them, until it is told to stop.
     fn go_on(&self, api: std::net::SocketAddr) {
         let mut connection = Connection::to(api);
@@ -56,9 +56,9 @@ impl Written {
 }
 
 /// Ends the writing, also when the test fails.
-struct Ending<'a>(&'a Written);
+struct WriteStop<'a>(&'a WriteLog);
 
-impl Drop for Ending<'_> {
+impl Drop for WriteStop<'_> {
     fn drop(&mut self) {
         self.0.stop.store(true, Ordering::Relaxed);
     }
@@ -115,12 +115,12 @@ fn a_copy_by_hand_is_refused_or_holds_every_acknowledged_write() {
     let _turn = beside_others();
     let dir = Dir::new();
     let running = control(&dir, "sqlite:data/linkr.db");
-    let written = Written::default();
+    let written = WriteLog::default();
     std::thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| written.go_on(running.api()));
         }
-        let _ending = Ending(&written);
+        let _ending = WriteStop(&written);
         let (mut refused, mut taken) = (0, 0);
         for round in 0..rounds() {
             for (kind, script) in [
@@ -162,13 +162,13 @@ fn backups(store: &Store, restored: impl Fn(&Dir, usize) -> String, name: impl F
         Store::Postgres(_) => store.empty("linkr"),
     };
     let running = control(&dir, &at);
-    let written = Written::default();
+    let written = WriteLog::default();
     let mut positions = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| written.go_on(running.api()));
         }
-        let _ending = Ending(&written);
+        let _ending = WriteStop(&written);
         for round in 0..rounds() {
             written.until(written.now().len() + 100 + 53 * (round % 5));
             let before = written.now();

@@ -29,9 +29,9 @@ fn mask(paths: usize) -> Vec<u8> {
 }
 
 /// Messages as they are: one that is made of half a million structures would cost the client more than control.
-struct Raw;
+struct RawCodec;
 
-impl Codec for Raw {
+impl Codec for RawCodec {
     type Encode = Vec<u8>;
     type Decode = ();
     type Encoder = Self;
@@ -46,7 +46,7 @@ impl Codec for Raw {
     }
 }
 
-impl Encoder for Raw {
+impl Encoder for RawCodec {
     type Item = Vec<u8>;
     type Error = Status;
 
@@ -56,7 +56,7 @@ impl Encoder for Raw {
     }
 }
 
-impl Decoder for Raw {
+impl Decoder for RawCodec {
     type Item = ();
     type Error = Status;
 
@@ -81,7 +81,7 @@ async fn attack(linkr: &Linkr) {
         let path = format!("/linkr.v1.Links/{method}").parse().unwrap();
         calls.spawn(async move {
             links.ready().await.unwrap();
-            let refused = links.unary(Request::new(message), path, Raw).await.unwrap_err();
+            let refused = links.unary(Request::new(message), path, RawCodec).await.unwrap_err();
             assert!(refused.message().contains("elements"), "{refused}");
         });
     }

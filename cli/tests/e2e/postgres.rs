@@ -7,7 +7,7 @@ fn two_controls_on_one_database() {
     let _turn = beside_others();
     let server = match services::Postgres::start(&["fsync=off"]) {
         Ok(server) => server,
-        Err(fault @ services::Fault::Missing(_)) => return skip("postgres", &fault.to_string()),
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("postgres", &fault.to_string()),
         Err(fault) => panic!("{fault}"),
     };
     let url = server.create("linkr").unwrap();

@@ -1,14 +1,14 @@
 //! `--redis`: a copy that is kept while Redis is there, and that nobody needs.
 
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, skip, until};
-use services::{Fault, Redis};
+use services::{Redis, ServerFault};
 
 #[test]
 fn control_keeps_a_copy_and_does_not_need_it() {
     let _turn = beside_others();
     let password = "requirepass a/b@c"; // as a URL has it: a%2Fb%40c
     let mut redis = match Redis::start(&[password, "maxmemory-policy volatile-lru"]) {
-        Err(fault @ Fault::Missing(_)) => return skip("redis", &fault.to_string()),
+        Err(fault @ ServerFault::Missing(_)) => return skip("redis", &fault.to_string()),
         redis => redis.unwrap(),
     };
     let dir = Dir::new();

@@ -11,7 +11,7 @@ fn an_edge_with_little_memory_asks_redis_before_control() {
     let _turn = beside_others();
     for env in [[IO_URING], [EPOLL]] {
         let redis = match services::Redis::start(&["maxmemory-policy volatile-lru"]) {
-            Err(fault @ services::Fault::Missing(_)) => return skip("redis", &fault.to_string()),
+            Err(fault @ services::ServerFault::Missing(_)) => return skip("redis", &fault.to_string()),
             redis => redis.unwrap(),
         };
         let (dir, own) = (Dir::new(), Dir::new());

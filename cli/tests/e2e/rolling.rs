@@ -162,7 +162,7 @@ impl Balancer {
 
 /// What the clients met.
 #[derive(Default)]
-struct Seen {
+struct Tally {
     requests: AtomicUsize,
     failed: AtomicUsize,
     first: std::sync::Mutex<Vec<String>>,
@@ -171,7 +171,7 @@ struct Seen {
     end: AtomicBool,
 }
 
-impl Seen {
+impl Tally {
     fn fail(&self, why: String) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut first = self.first.lock().unwrap();
@@ -244,8 +244,8 @@ fn while_asked(
     edges: &mut Edges,
     rounds: usize,
     restart: impl Fn(&mut Edges, usize),
-) -> Seen {
-    let seen = Seen::default();
+) -> Tally {
+    let seen = Tally::default();
     std::thread::scope(|scope| {
         for number in 0..CLIENTS * 2 {
             let (seen, socket) = (&seen, &balancer.socket);
@@ -274,7 +274,7 @@ fn rounds() -> usize {
     if long() { 10 } else { 1 }
 }
 
-fn said(name: &str, rounds: usize, seen: &Seen) -> (usize, usize) {
+fn said(name: &str, rounds: usize, seen: &Tally) -> (usize, usize) {
     let (requests, failed) = (seen.requests.load(Ordering::Relaxed), seen.failed.load(Ordering::Relaxed));
     let (first, slowest) = (seen.first.lock().unwrap(), seen.slowest_ms.load(Ordering::Relaxed));
     let slow = seen.slow.load(Ordering::Relaxed);

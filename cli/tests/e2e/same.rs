@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
 /// A call in each of its three shapes.
-struct Row {
+struct CallShapes {
     /// Method and message.
     grpc: (&'static str, Value),
     /// Verb and path, headers, body.
@@ -24,9 +24,9 @@ struct Row {
 
 const NONE: &[(&str, &str)] = &[];
 
-fn table() -> Vec<Row> {
+fn table() -> Vec<CallShapes> {
     let name = |code: &str| format!("domains/-/links/{code}");
-    let row = |grpc, rest, cli, ends| Row { grpc, rest, cli, ends };
+    let row = |grpc, rest, cli, ends| CallShapes { grpc, rest, cli, ends };
     vec![
         row(
             (
@@ -418,7 +418,7 @@ fn table() -> Vec<Row> {
 }
 
 /// What came of a call: its answer without what differs between two runs, or the reason of its refusal.
-type End = Result<Value, String>;
+type CallResult = Result<Value, String>;
 
 #[test]
 fn the_same_calls_come_to_the_same_end_on_sqlite() {
@@ -481,7 +481,7 @@ fn plain(value: Value) -> Value {
     }
 }
 
-fn rest(server: &Linkr, line: &str, fields: &[(&str, &str)], body: &Value) -> End {
+fn rest(server: &Linkr, line: &str, fields: &[(&str, &str)], body: &Value) -> CallResult {
     let (verb, path) = line.split_once(' ').unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = Connection::to(server.api()).call_with(verb, path, fields, &body).unwrap().unwrap();
@@ -493,7 +493,7 @@ fn rest(server: &Linkr, line: &str, fields: &[(&str, &str)], body: &Value) -> En
     }
 }
 
-fn cli(server: &Linkr, dir: &Dir, words: &[&str]) -> End {
+fn cli(server: &Linkr, dir: &Dir, words: &[&str]) -> CallResult {
     let done = server.run(dir, &[words, &["-o", "json"]].concat());
     if done.status.success() {
         return Ok(plain(serde_json::from_slice(&done.stdout).unwrap()));
@@ -516,7 +516,7 @@ impl Grpc {
         Self { channel, pool: DescriptorPool::decode(proto::v1::DESCRIPTORS).unwrap() }
     }
 
-    async fn call(&self, method: &str, message: &Value) -> End {
+    async fn call(&self, method: &str, message: &Value) -> CallResult {
         let (service, method) = method.split_once('/').unwrap();
         let known = self.pool.get_service_by_name(&format!("linkr.v1.{service}")).unwrap();
         let known = known.methods().find(|known| known.name() == method).unwrap();
@@ -524,7 +524,7 @@ impl Grpc {
         let path = PathAndQuery::try_from(format!("/linkr.v1.{service}/{method}")).unwrap();
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         client.ready().await.unwrap();
-        match client.unary(tonic::Request::new(request), path, Dynamic(known.output())).await {
+        match client.unary(tonic::Request::new(request), path, DynamicCodec(known.output())).await {
             Ok(answer) => {
                 let options =
                     SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
@@ -539,9 +539,9 @@ impl Grpc {
     }
 }
 
-struct Dynamic(MessageDescriptor);
+struct DynamicCodec(MessageDescriptor);
 
-impl Codec for Dynamic {
+impl Codec for DynamicCodec {
     type Encode = DynamicMessage;
     type Decode = DynamicMessage;
     type Encoder = Self;
@@ -556,7 +556,7 @@ impl Codec for Dynamic {
     }
 }
 
-impl Encoder for Dynamic {
+impl Encoder for DynamicCodec {
     type Item = DynamicMessage;
     type Error = tonic::Status;
 
@@ -565,7 +565,7 @@ impl Encoder for Dynamic {
     }
 }
 
-impl Decoder for Dynamic {
+impl Decoder for DynamicCodec {
     type Item = DynamicMessage;
     type Error = tonic::Status;
 

@@ -288,7 +288,7 @@ fn a_snapshot_that_cannot_be_used() {
 fn redis_goes_and_comes_back() {
     let _turn = beside_others();
     let mut redis = match services::Redis::start(&["maxmemory-policy allkeys-lru"]) {
-        Err(fault @ services::Fault::Missing(_)) => return skip("signals", &fault.to_string()),
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("signals", &fault.to_string()),
         redis => redis.unwrap(),
     };
     let (dir, own) = (Dir::new(), Dir::new());

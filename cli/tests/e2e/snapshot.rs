@@ -2,7 +2,7 @@
 
 use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, until};
 use link::{Epoch, Link, LinkParts, Position, Target};
-use record::snapshot::{Header, Writer};
+use record::snapshot::{SnapshotHeader, SnapshotWriter};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::process::{Command, Stdio};
@@ -171,7 +171,7 @@ fn a_record_that_ends_the_process_twice_is_set_aside() {
 fn write_large(dir: &Dir) {
     let position = Position { epoch: Epoch { counter: 1, random: 1 }, seq: MANY, tag: 1 };
     let file = BufWriter::new(File::create(dir.path().join("edge.snapshot")).unwrap());
-    let mut writer = Writer::new(file, &Header { position, fresh_at: None }).unwrap();
+    let mut writer = SnapshotWriter::new(file, &SnapshotHeader { position, fresh_at: None }).unwrap();
     let target = Target::stored(b"https://example.com/a/target/of/some/length").unwrap();
     let link = Link::new(LinkParts::to(target)).unwrap();
     for number in 1..=MANY {

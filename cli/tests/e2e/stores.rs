@@ -1,7 +1,7 @@
 //! Where a test's links are kept, and the two halves of linkr on it.
 
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, command, skip, until};
-use services::{Fault, Postgres};
+use services::{Postgres, ServerFault};
 
 /// A file for each directory, or databases of a private server.
 pub enum Store {
@@ -14,7 +14,7 @@ impl Store {
     pub fn postgres(test: &str) -> Option<Self> {
         match Postgres::start(&["fsync=off"]) {
             Ok(server) => Some(Self::Postgres(Box::new(server))),
-            Err(fault @ Fault::Missing(_)) => {
+            Err(fault @ ServerFault::Missing(_)) => {
                 skip(test, &fault.to_string());
                 None
             }

@@ -177,7 +177,10 @@ impl Linkr {
         Self::started(dir, |stderr| services::Process::hear_here(command, stderr, wanted))
     }
 
-    fn started(dir: &Dir, start: impl FnOnce(&Path) -> Result<services::Process, services::Fault>) -> Self {
+    fn started(
+        dir: &Dir,
+        start: impl FnOnce(&Path) -> Result<services::Process, services::ServerFault>,
+    ) -> Self {
         let stderr = dir.path().join("stderr");
         let process = start(&stderr).unwrap_or_else(|fault| panic!("{fault}"));
         Self { process, stderr }

@@ -63,9 +63,9 @@ pub fn client(believed: &[&Certificate]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-pub type Secured = Connection<StreamOwned<ClientConnection, TcpStream>>;
+pub type TlsConnection = Connection<StreamOwned<ClientConnection, TcpStream>>;
 
-pub fn connect(edge: SocketAddr, client: &Arc<ClientConfig>) -> Secured {
+pub fn connect(edge: SocketAddr, client: &Arc<ClientConfig>) -> TlsConnection {
     let socket = TcpStream::connect_timeout(&edge, PATIENCE).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -114,7 +114,7 @@ fn handshakes(linkr: &Linkr, outcome: &str) -> f64 {
 }
 
 /// Waits for connections that do not end by a deadline of the server.
-fn end(connection: &mut Secured) -> std::io::Result<()> {
+fn end(connection: &mut TlsConnection) -> std::io::Result<()> {
     connection.answer(false).map(|answer| assert_eq!(answer, None))
 }
 

@@ -9,12 +9,12 @@ const LINES: [u32; 2] = [10, 1_000];
 
 /// Lines of the log about streams that come and go, whoever lets them: all of them when many edges come back at once, and
 /// few in the long run.
-pub struct Lines {
+pub struct StreamLog {
     left: DefaultDirectRateLimiter,
     untold: AtomicU64,
 }
 
-impl Default for Lines {
+impl Default for StreamLog {
     fn default() -> Self {
         let [rate, burst] = LINES.map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::per_second(rate).allow_burst(burst);
@@ -22,7 +22,7 @@ impl Default for Lines {
     }
 }
 
-impl Lines {
+impl StreamLog {
     /// Whether there is to be a line, and how many there were not since the last one: nothing inside if none.
     #[allow(clippy::option_option)]
     pub fn tell(&self) -> Option<Option<u64>> {
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn streams_that_come_and_go_without_end_fill_no_log() {
-        let lines = Lines::default();
+        let lines = StreamLog::default();
         let told = (0..100_000).filter(|_| lines.tell().is_some()).count();
         assert!((1_000..1_100).contains(&told), "{told}");
         let left = lines.untold.load(Ordering::Relaxed);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 const WAITING_OFFERS: usize = 1_024;
 
 /// A value as origin read it.
-pub struct Offered {
+pub struct OriginValue {
     /// The history that it was read in.
     pub epoch: Epoch,
     /// The end of the log when it was read.
@@ -26,12 +26,12 @@ pub struct Offered {
 /// Where values that were read for edges are offered to Redis.
 #[derive(Default)]
 pub struct Offers {
-    lines: Vec<mpsc::Sender<Offered>>,
+    lines: Vec<mpsc::Sender<OriginValue>>,
     metrics: Arc<Metrics>,
 }
 
 /// A line for each shard, and where what is offered comes out.
-pub fn offers(shards: u16, metrics: Arc<Metrics>) -> (Offers, Vec<mpsc::Receiver<Offered>>) {
+pub fn offers(shards: u16, metrics: Arc<Metrics>) -> (Offers, Vec<mpsc::Receiver<OriginValue>>) {
     let (lines, receivers) = (0..shards).map(|_| mpsc::channel(WAITING_OFFERS)).unzip();
     (Offers { lines, metrics }, receivers)
 }
@@ -46,7 +46,7 @@ impl Offers {
             let line = &self.lines[usize::from(shard_of(key, self.lines.len() as u16).number)];
             // Copied: what came in or goes out in one buffer must not be held by one key of it.
             let (key, record) = (key.to_vec().into(), record.clone());
-            if line.try_send(Offered { epoch: head.epoch, as_of: head.seq, key, record }).is_err() {
+            if line.try_send(OriginValue { epoch: head.epoch, as_of: head.seq, key, record }).is_err() {
                 self.metrics.relay.offers_dropped.fetch_add(1, Relaxed);
             }
         }

@@ -1,6 +1,6 @@
 //! The calls of `linkr.v1.Keys`. A key that is bound to domains makes and ends only such that reach no further.
 
-use super::kept::{LIVE, Page};
+use super::stored::{KeyQuery, LIVE};
 use super::{Keys, Secret, secret};
 use crate::page::page_size;
 use crate::{Caller, Fault};
@@ -8,7 +8,7 @@ use link::Domain;
 use proto::v1;
 use std::collections::BTreeSet;
 use store::clock::unix_ms;
-use store::model::{By, KeyRow, Scope, Scopes};
+use store::model::{Author, KeyRow, Scope, Scopes};
 use store::port::Repository;
 use store::wire;
 
@@ -19,8 +19,8 @@ const DOMAINS: usize = 100;
 /// Keys on a page. As many are on one of which nobody says how many: callers from before there were pages get all of theirs.
 const LARGEST_PAGE: i32 = 1_000;
 
-/// A key that is asked for.
-pub struct Wish {
+/// The key that a caller wants.
+pub struct KeyDraft {
     /// Who will use it.
     pub client: String,
     /// What it is to allow.
@@ -44,7 +44,7 @@ impl Keys {
                 format!("hold {name}, which is none: there are {}", Scope::ALL.map(Scope::name).join(", ")),
             )
         })?;
-        let wish = Wish {
+        let wish = KeyDraft {
             client: key.client,
             scopes,
             domains: domains(&key.domains)?,
@@ -62,7 +62,7 @@ impl Keys {
     ) -> Result<v1::ListKeysResponse, Fault> {
         let asked = if request.page_size == 0 { LARGEST_PAGE } else { request.page_size };
         let most = page_size(asked, LARGEST_PAGE)?;
-        let page = Page { after: request.page_token.clone(), most, revoked: request.show_revoked };
+        let page = KeyQuery { after: request.page_token.clone(), most, revoked: request.show_revoked };
         self.kept.page(caller, page).await
     }
 
@@ -79,7 +79,7 @@ impl Keys {
             return Err(Fault::invalid("name", why));
         }
         let KeyRow { client, scopes, domains, edge, .. } = old;
-        self.put(caller, "RotateKey", Wish { client, scopes, domains, edge, expire_time }).await
+        self.put(caller, "RotateKey", KeyDraft { client, scopes, domains, edge, expire_time }).await
     }
 
     /// See `RevokeKey`.
@@ -96,7 +96,7 @@ impl Keys {
         Ok(wire::key(&row))
     }
 
-    async fn put(&self, caller: &Caller, method: &'static str, wish: Wish) -> Result<v1::Key, Fault> {
+    async fn put(&self, caller: &Caller, method: &'static str, wish: KeyDraft) -> Result<v1::Key, Fault> {
         // Before anything is said about the wish: a caller who may not give it learns nothing by it.
         caller.bound.give(&wish.domains, wish.scopes, wish.expire_time)?;
         let (secret, row) = draft(wish)?;
@@ -144,14 +144,14 @@ impl Keys {
 ///
 /// # Errors
 /// Why not, in one line.
-pub fn mint(store: &dyn Repository, wish: Wish) -> Result<Secret, Fault> {
+pub fn mint(store: &dyn Repository, wish: KeyDraft) -> Result<Secret, Fault> {
     let (secret, row) = draft(wish)?;
-    let by = By { principal: "".into(), method: "MintKey", request_id: "".into() };
+    let by = Author { principal: "".into(), method: "MintKey", request_id: "".into() };
     let put = store.key_rows().put_key(&row, LIVE, &by)?;
     put.then_some(secret).ok_or_else(|| too_many(&row.client))
 }
 
-impl Wish {
+impl KeyDraft {
     /// The first key of a store.
     pub fn admin() -> Self {
         let (client, scopes) = ("admin".to_owned(), Scopes::admin());
@@ -159,8 +159,8 @@ impl Wish {
     }
 }
 
-fn draft(wish: Wish) -> Result<(Secret, KeyRow), Fault> {
-    let Wish { client, scopes, domains, edge, expire_time } = wish;
+fn draft(wish: KeyDraft) -> Result<(Secret, KeyRow), Fault> {
+    let KeyDraft { client, scopes, domains, edge, expire_time } = wish;
     if !is_client(&client) {
         return Err(Fault::invalid("client", "is not 1 to 100 of A-Z a-z 0-9 . _ - @"));
     }

@@ -1,13 +1,13 @@
 //! Bytes of bodies that have not ended: how many there are, and how many of one caller's.
 
-use super::shares::{Holder, Kind, Own};
+use super::shares::{CallKind, Holder, HolderCounts};
 use crate::Fault;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Of all calls, and of those of one key, in MiB.
-static UNENDED: Kind = Kind::of_bytes("MiB of unfinished bodies", 128, 32);
+static UNENDED: CallKind = CallKind::of_bytes("MiB of unfinished bodies", 128, 32);
 const MIB: usize = 1024 * 1024;
 /// Bodies of a few bytes are counted for themselves: neither they nor large ones keep the others out.
 pub const FEW: usize = 16 * 1024;
@@ -30,7 +30,7 @@ impl Bodies {
         let mut all = self.held();
         let of = |holder: &Holder| all.get(&(holder.clone(), few)).copied().unwrap_or(0);
         for holder in holders {
-            let share = UNENDED.share(holder, Own::of(holders, |holder| of(holder).div_ceil(MIB)));
+            let share = UNENDED.share(holder, HolderCounts::of(holders, |holder| of(holder).div_ceil(MIB)));
             if of(holder) + cost > share * MIB {
                 return Err(UNENDED.full(holder, share));
             }

@@ -15,7 +15,7 @@ const TAKEN: Duration = Duration::from_secs(30);
 
 /// Calls that are counted together: all of them that may be under way, and those of one key or edge.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct CallKind {
     /// The call, or what they have in common.
     name: &'static str,
     most: usize,
@@ -28,22 +28,22 @@ pub(super) struct Kind {
     pages: bool,
 }
 
-const fn lasting(name: &'static str, most: usize, one: usize) -> Kind {
-    Kind { name, most, one, last: true, turns: None, pages: false }
+const fn lasting(name: &'static str, most: usize, one: usize) -> CallKind {
+    CallKind { name, most, one, last: true, turns: None, pages: false }
 }
 
-const fn pages(name: &'static str) -> Kind {
-    Kind { name, most: 96, one: 32, last: false, turns: Some(8), pages: true }
+const fn pages(name: &'static str) -> CallKind {
+    CallKind { name, most: 96, one: 32, last: false, turns: Some(8), pages: true }
 }
 
 /// Those whose calls one may begin faster than they end, by the names that calls give in the `.proto`. (An answer that nobody takes lasts, too. One process of an edge
 /// never has more than 200 questions under way, which is what HTTP/2 gives it.)
-static KINDS: [Kind; 9] = [
+static KINDS: [CallKind; 9] = [
     lasting("WatchLinks", 256, 32),
     lasting("ExportLinks", 64, 8),
     lasting("ImportLinks", 64, 8),
     lasting("Follow", 4_096, 16),
-    Kind { name: "Fetch", most: 16_384, one: 512, last: false, turns: Some(32), pages: false },
+    CallKind { name: "Fetch", most: 16_384, one: 512, last: false, turns: Some(32), pages: false },
     pages("lists"),
     pages("batches"),
     // Nobody is asked for a key.
@@ -83,37 +83,37 @@ impl Holder {
 
 /// What a caller has already: by his key, and with all who are counted as one with him.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Own {
+pub(super) struct HolderCounts {
     key: usize,
     domain: usize,
 }
 
-impl Own {
+impl HolderCounts {
     pub(super) fn of(holders: &[Holder], held: impl Fn(&Holder) -> usize) -> Self {
         let domain = holders.iter().find(|holder| matches!(holder, Holder::Domain(_)));
         Self { key: holders.first().map_or(0, &held), domain: domain.map_or(0, &held) }
     }
 }
 
-type Held = (&'static str, Holder);
+type PlaceKey = (&'static str, Holder);
 
 #[derive(Debug, Default)]
-pub struct Places {
-    held: Mutex<HashMap<Held, usize>>,
-    turns: Mutex<HashMap<Held, Arc<Semaphore>>>,
+pub struct CallPlaces {
+    held: Mutex<HashMap<PlaceKey, usize>>,
+    turns: Mutex<HashMap<PlaceKey, Arc<Semaphore>>>,
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
-    kind: &'static Kind,
+pub struct CallPlace {
+    places: Arc<CallPlaces>,
+    kind: &'static CallKind,
     holders: Vec<Holder>,
     turn: Option<OwnedSemaphorePermit>,
     untaken: Option<AbortHandle>,
 }
 
-impl Places {
+impl CallPlaces {
     /// A place for a call of this name; none is needed for one that is not counted.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl Places {
         call: &'static str,
         holder: Holder,
         bound: &Bound,
-    ) -> Result<Option<Place>, Fault> {
+    ) -> Result<Option<CallPlace>, Fault> {
         let places = described::call(call).map_or(call, |call| &call.rule.places);
         let Some(kind) = KINDS.iter().find(|kind| kind.name == places) else {
             return Ok(None);
@@ -131,7 +131,7 @@ impl Places {
         let holders = holder.and_all(bound);
         let mut held = self.held();
         let of = |holder: &Holder| held.get(&(kind.name, holder.clone())).copied().unwrap_or(0);
-        let own = Own::of(&holders, of);
+        let own = HolderCounts::of(&holders, of);
         for holder in &holders {
             let share = kind.share(holder, own);
             if of(holder) >= share {
@@ -141,19 +141,19 @@ impl Places {
         for holder in &holders {
             *held.entry((kind.name, holder.clone())).or_default() += 1;
         }
-        Ok(Some(Place { places: self.clone(), kind, holders, turn: None, untaken: None }))
+        Ok(Some(CallPlace { places: self.clone(), kind, holders, turn: None, untaken: None }))
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<Held, usize>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<PlaceKey, usize>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turns(&self) -> MutexGuard<'_, HashMap<Held, Arc<Semaphore>>> {
+    fn turns(&self) -> MutexGuard<'_, HashMap<PlaceKey, Arc<Semaphore>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl CallPlace {
     /// Waits until its holder has few enough of these calls under way, if there is a bound.
     pub async fn turn(&mut self) {
         let Some(most) = self.kind.turns else { return };
@@ -183,7 +183,7 @@ impl Place {
     }
 }
 
-impl Kind {
+impl CallKind {
     /// What takes memory, and no turns.
     pub(super) const fn of_bytes(name: &'static str, most: usize, one: usize) -> Self {
         Self { name, most, one, last: false, turns: None, pages: false }
@@ -191,7 +191,7 @@ impl Kind {
 
     /// What a holder may have at most. Whoever has few of his own gets another one, however many others have: of what all
     /// may have a quarter is for those.
-    pub(super) fn share(&self, holder: &Holder, own: Own) -> usize {
+    pub(super) fn share(&self, holder: &Holder, own: HolderCounts) -> usize {
         match holder {
             Holder::Key(_) | Holder::Edge(_) => self.one,
             Holder::Domain(_) => (self.one * 2).min(self.most / 2),
@@ -215,7 +215,7 @@ impl Kind {
     }
 }
 
-impl Drop for Place {
+impl Drop for CallPlace {
     fn drop(&mut self) {
         if let Some(untaken) = self.untaken.take() {
             untaken.abort();
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn one_holds_its_share_and_gives_it_back() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let all = Bound::default();
         let take = |holder: &str| places.take("WatchLinks", Holder::Key(holder.into()), &all);
         let mut held: Vec<_> = (0..32).map(|_| take("a").unwrap().unwrap()).collect();
@@ -278,7 +278,7 @@ mod tests {
     /// Found by attack: with keys:admin for one domain, a caller made keys until he had every watch.
     #[test]
     fn many_keys_for_one_domain_hold_no_more_than_two() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let bound = |domains: &[&str]| {
             let domains: Vec<_> = domains.iter().map(|&domain| domain.to_owned()).collect();
             Bound::new(&domains, Scopes::admin(), None)
@@ -303,7 +303,7 @@ mod tests {
     /// Found by attack: three domains held every watch that keys for some domains can have.
     #[test]
     fn greedy_domains_leave_places_for_those_that_have_few() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let take = |call, key: &str, domain: &str| {
             places.take(
                 call,
@@ -325,7 +325,7 @@ mod tests {
     /// Found by attack: 800 lists of one key at once kept everybody from the store.
     #[test]
     fn lists_are_counted_together() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let take = |call| places.take(call, Holder::Key("a".into()), &Bound::default());
         let calls = ["ListLinks", "ListKeys", "ListAudit", "ListLinkHistory"];
         let held: Vec<_> = calls.iter().cycle().map_while(|call| take(call).ok()).collect();
@@ -341,7 +341,7 @@ mod tests {
     /// Found by attack: twelve keys with eight lists each had all places, and one list of another key was refused.
     #[test]
     fn many_lists_of_many_keys_leave_places_for_whoever_has_few() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let take = |key: &str| places.take("ListLinks", Holder::Key(key.into()), &Bound::default());
         let mut held = Vec::new();
         for round in 0..8 {
@@ -356,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn questions_of_one_edge_wait_for_each_other_and_for_those_of_no_other() {
-        let places = Arc::<Places>::default();
+        let places = Arc::<CallPlaces>::default();
         let take =
             |edge: &str| places.take("Fetch", Holder::Edge(edge.into()), &Bound::default()).unwrap().unwrap();
         let mut held: Vec<_> = (0..512).map(|_| take("a")).collect();
@@ -381,7 +381,7 @@ mod tests {
     #[tokio::test]
     async fn pages_of_one_key_wait_for_each_other_and_for_those_of_no_other() {
         for call in ["ListLinks", "ListLinkHistory", "BatchCreateLinks"] {
-            let places = Arc::<Places>::default();
+            let places = Arc::<CallPlaces>::default();
             let all = Bound::default();
             let take = |key: &str| places.take(call, Holder::Key(key.into()), &all).unwrap().unwrap();
             let mut held: Vec<_> = (0..32).map(|_| take("a")).collect();
@@ -402,8 +402,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_page_that_is_not_taken_costs_its_connection() {
-        let floor = crate::places::Floor::new(1_024);
-        let places = Arc::<Places>::default();
+        let floor = crate::places::ConnectionPlaces::new(1_024);
+        let places = Arc::<CallPlaces>::default();
         for (call, taken_after, ends) in
             [("ListLinks", 29, false), ("ListLinks", 31, true), ("Follow", 99, false)]
         {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// The numbers of all shards; without Redis none is shown.
 #[derive(Debug, Default)]
 pub struct RedisNumbers {
-    shards: OnceLock<Box<[One]>>,
+    shards: OnceLock<Box<[ShardNumbers]>>,
     pub scripts: AtomicU64,
     pub refused: AtomicU64,
     pub starts: AtomicU64,
@@ -21,9 +21,9 @@ pub struct RedisNumbers {
     pub away: Trouble,
 }
 
-/// Those of one shard.
+/// The numbers of one shard.
 #[derive(Debug, Default)]
-struct One {
+struct ShardNumbers {
     at: AtomicU64,
     follows: AtomicBool,
 }
@@ -31,7 +31,7 @@ struct One {
 impl RedisNumbers {
     /// There are so many shards.
     pub fn open(&self, shards: u16) {
-        let _ = self.shards.set((0..shards).map(|_| One::default()).collect()); // once for each process
+        let _ = self.shards.set((0..shards).map(|_| ShardNumbers::default()).collect()); // once for each process
     }
 
     /// A shard stands at this seq.
@@ -52,7 +52,7 @@ impl RedisNumbers {
         self.shards.get().is_some_and(|shards| shards.iter().all(|one| one.follows.load(Relaxed)))
     }
 
-    fn one(&self, shard: u16) -> Option<&One> {
+    fn one(&self, shard: u16) -> Option<&ShardNumbers> {
         self.shards.get()?.get(usize::from(shard))
     }
 

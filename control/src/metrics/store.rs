@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::model::{Pool, StoreFault};
+use store::model::{PoolCounts, StoreFault};
 
 const FAULTS: [&str; 3] = ["unavailable", "full", "corrupt"];
 
@@ -17,7 +17,7 @@ const FAULTS: [&str; 3] = ["unavailable", "full", "corrupt"];
 pub struct StoreNumbers {
     calls: Mutex<BTreeMap<&'static str, Arc<Timings>>>,
     faults: [AtomicU64; FAULTS.len()],
-    pool: Mutex<Pool>,
+    pool: Mutex<PoolCounts>,
     /// Why the last call of each kind failed that did: reads, writes.
     last: Mutex<[String; 2]>,
     /// Reads fail.
@@ -58,7 +58,7 @@ impl StoreNumbers {
     }
 
     /// The pool as it is now.
-    pub fn set_pool(&self, pool: Pool) {
+    pub fn set_pool(&self, pool: PoolCounts) {
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
     }
 

@@ -4,9 +4,9 @@
 //! sends the text each time, which is less than a change is: no script has to be loaded, on no node of a cluster, before
 //! it runs.
 
-use super::place::Connection;
+use super::client::Connection;
 use bytes::Bytes;
-use feed::relay::{Offer, Ran, Script, Shard, position_key};
+use feed::relay::{Offer, Script, ScriptOutcome, Shard, position_key};
 use redis::{Cmd, RedisResult, Value, from_redis_value};
 
 /// Values live for 7 days, as the log does; positions for ever.
@@ -62,14 +62,14 @@ pub async fn look(redis: &mut Connection, shard: Shard) -> RedisResult<(Option<B
 }
 
 /// Runs a script of the relay.
-pub async fn carry(redis: &mut Connection, shard: Shard, script: &Script) -> RedisResult<Ran> {
+pub async fn carry(redis: &mut Connection, shard: Shard, script: &Script) -> RedisResult<ScriptOutcome> {
     let names: Vec<&[u8]> = script.puts.iter().map(|put| &put.name[..]).collect();
     let (expected, new) = (script.expected.as_deref().unwrap_or_default(), script.new.encode());
     let lifetime = TTL_MS.to_string();
     let mut words = vec![expected, &new, lifetime.as_bytes()];
     words.extend(script.puts.iter().map(|put| put.value.as_deref().unwrap_or_default()));
     let moved: bool = ask(redis, &eval(CARRY, shard, &names, &words)).await?;
-    Ok(if moved { Ran::Moved } else { Ran::Refused })
+    Ok(if moved { ScriptOutcome::Moved } else { ScriptOutcome::Refused })
 }
 
 /// Makes offers, all to one copy; returns how many were taken.

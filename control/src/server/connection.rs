@@ -1,9 +1,9 @@
 //! One connection: TLS if there is any, HTTP/1.1 and HTTP/2, and how long they may be silent. What becomes of a request is
 //! in `stack`.
 
-use super::tls::{Offered, edge_of};
+use super::tls::{ServedTls, edge_of};
 use crate::clock;
-use crate::places::{Floor, Seat};
+use crate::places::{ConnectionPlace, ConnectionPlaces};
 use crate::stack::{Peer, Stack};
 use axum::body::Body;
 use axum::http::header::CONNECTION;
@@ -41,7 +41,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How far the end of this control has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ShutdownPhase {
     /// It has not begun.
     NotYet,
     /// Whoever asks is answered, and told to connect elsewhere.
@@ -52,7 +52,7 @@ pub enum Ending {
 
 /// What a connection was used for, the most telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-enum Use {
+enum ConnectionUse {
     Nothing,
     Http1,
     Http2,
@@ -63,10 +63,10 @@ enum Use {
 /// Takes connections until it stops; then waits for those under way.
 pub async fn accept(
     listener: TcpListener,
-    tls: Option<Arc<Offered>>,
+    tls: Option<Arc<ServedTls>>,
     stack: Stack,
-    floor: Arc<Floor>,
-    mut ending: watch::Receiver<Ending>,
+    floor: Arc<ConnectionPlaces>,
+    mut ending: watch::Receiver<ShutdownPhase>,
 ) {
     let (mut connections, mut last, mut trouble) = (JoinSet::new(), None, Spell::default());
     loop {
@@ -119,20 +119,23 @@ pub async fn accept(
 }
 
 /// Waits until control stops, or until nobody is left who could say so: until when calls may take then.
-async fn stopped(ending: &mut watch::Receiver<Ending>) -> Instant {
-    match ending.wait_for(|ending| matches!(ending, Ending::By(_))).await.as_deref() {
-        Ok(&Ending::By(by)) => by,
+async fn stopped(ending: &mut watch::Receiver<ShutdownPhase>) -> Instant {
+    match ending.wait_for(|ending| matches!(ending, ShutdownPhase::By(_))).await.as_deref() {
+        Ok(&ShutdownPhase::By(by)) => by,
         _ => Instant::now(),
     }
 }
 
 /// The same, and then until something was asked, for a while: hyper ends a connection without an answer before that. One of
 /// HTTP/1 ends with its next answer, which says so; hyper would end it between two requests, and meet the second.
-async fn stopped_and_asked(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
+async fn stopped_and_asked(
+    ending: &mut watch::Receiver<ShutdownPhase>,
+    used: &mut watch::Receiver<ConnectionUse>,
+) {
     let by = stopped(ending).await;
     let first = by.min(Instant::now() + FIRST_REQUEST);
-    let _ = tokio::time::timeout_at(first, used.wait_for(|&used| used != Use::Nothing)).await;
-    if *used.borrow() == Use::Http1 {
+    let _ = tokio::time::timeout_at(first, used.wait_for(|&used| used != ConnectionUse::Nothing)).await;
+    if *used.borrow() == ConnectionUse::Http1 {
         tokio::time::sleep_until(by).await;
     }
 }
@@ -146,9 +149,9 @@ fn last_handshake(listener: &TcpListener) -> Instant {
 }
 
 /// Waits until a connection can be told to end while others are still answered: only HTTP/2 has words for that.
-async fn dismissed(ending: &mut watch::Receiver<Ending>, used: &mut watch::Receiver<Use>) {
-    let draining = ending.wait_for(|&ending| ending != Ending::NotYet).await.is_ok();
-    if !draining || used.wait_for(|&used| used == Use::Http2).await.is_err() {
+async fn dismissed(ending: &mut watch::Receiver<ShutdownPhase>, used: &mut watch::Receiver<ConnectionUse>) {
+    let draining = ending.wait_for(|&ending| ending != ShutdownPhase::NotYet).await.is_ok();
+    if !draining || used.wait_for(|&used| used == ConnectionUse::Http2).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -156,9 +159,9 @@ async fn dismissed(ending: &mut watch::Receiver<Ending>, used: &mut watch::Recei
 async fn serve_tls(
     stream: TcpStream,
     peer: Peer,
-    tls: &Offered,
+    tls: &ServedTls,
     stack: Stack,
-    mut ending: watch::Receiver<Ending>,
+    mut ending: watch::Receiver<ShutdownPhase>,
 ) {
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
@@ -184,7 +187,7 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
     stack: Stack,
-    mut ending: watch::Receiver<Ending>,
+    mut ending: watch::Receiver<ShutdownPhase>,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -195,19 +198,19 @@ async fn serve(
         .keep_alive_timeout(KEEPALIVE)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
-    let (using, used) = watch::channel(Use::Nothing);
-    let seat: Arc<Seat> = peer.seat.clone();
+    let (using, used) = watch::channel(ConnectionUse::Nothing);
+    let seat: Arc<ConnectionPlace> = peer.seat.clone();
     let service = service_fn({
         let ending = ending.clone();
         move |request: Request<Incoming>| {
-            let this = Use::of(&request);
+            let this = ConnectionUse::of(&request);
             using.send_if_modified(|used| std::mem::replace(used, this.most(*used)) != *used);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             let (answered, ending) = (stack.clone().oneshot(request), ending.clone());
             async move {
                 let mut answer = answered.await?;
-                if this == Use::Http1 && *ending.borrow() != Ending::NotYet {
+                if this == ConnectionUse::Http1 && *ending.borrow() != ShutdownPhase::NotYet {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(answer)
@@ -261,7 +264,7 @@ async fn serve(
     }
 }
 
-impl Use {
+impl ConnectionUse {
     fn of(request: &Request<Incoming>) -> Self {
         match request.version() {
             Version::HTTP_2 if request.uri().path().starts_with("/linkr.v1.Feed/") => Self::Feed,
@@ -285,19 +288,20 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio::task::JoinHandle;
 
-    fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>) {
+    fn served() -> (DuplexStream, JoinHandle<()>, watch::Sender<ShutdownPhase>) {
         let (client, task, end, seat) = served_to_a_stranger();
         seat.let_in(None);
         (client, task, end)
     }
 
-    fn served_to_a_stranger() -> (DuplexStream, JoinHandle<()>, watch::Sender<Ending>, Arc<Seat>) {
+    fn served_to_a_stranger()
+    -> (DuplexStream, JoinHandle<()>, watch::Sender<ShutdownPhase>, Arc<ConnectionPlace>) {
         let address = IpAddr::from([127, 0, 0, 1]);
-        let seat = Floor::new(1_024).seat(address);
+        let seat = ConnectionPlaces::new(1_024).seat(address);
         let peer = Peer { address, edge: None, seat: seat.clone() };
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
-        let (end, ending) = watch::channel(Ending::NotYet);
+        let (end, ending) = watch::channel(ShutdownPhase::NotYet);
         let task = tokio::spawn(serve(server, peer, outer(stuck), ending));
         (client, task, end, seat)
     }
@@ -378,13 +382,13 @@ mod tests {
                 if asked_before {
                     ask().await;
                 }
-                end.send_replace(Ending::Draining);
+                end.send_replace(ShutdownPhase::Draining);
                 if !asked_before {
                     assert_eq!(ask().await.status(), 404, "who comes late is answered, too");
                 }
                 let ended = tokio::time::timeout(HEAD, connection).await;
                 assert_eq!(ended.is_err(), stays, "{path}, asked before: {asked_before}");
-                end.send_replace(Ending::By(Instant::now() + HEAD));
+                end.send_replace(ShutdownPhase::By(Instant::now() + HEAD));
                 tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
             }
         }
@@ -393,7 +397,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_was_just_let_in_is_answered_though_control_stops() {
         let (mut client, task, end) = served();
-        end.send_replace(Ending::By(Instant::now() + HEAD));
+        end.send_replace(ShutdownPhase::By(Instant::now() + HEAD));
         tokio::time::sleep(FIRST_REQUEST / 2).await;
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut answer = String::new();
@@ -402,7 +406,7 @@ mod tests {
         task.await.unwrap();
         let (_silent, task, end) = served();
         let began = Instant::now();
-        end.send_replace(Ending::By(began + HEAD));
+        end.send_replace(ShutdownPhase::By(began + HEAD));
         task.await.unwrap();
         assert_eq!(began.elapsed().as_secs(), FIRST_REQUEST.as_secs());
     }
@@ -417,7 +421,7 @@ mod tests {
             let mut first = [0; 1024];
             assert!(client.read(&mut first).await.unwrap() > 0);
             let began = Instant::now();
-            end.send_replace(Ending::By(began + HEAD / 2));
+            end.send_replace(ShutdownPhase::By(began + HEAD / 2));
             tokio::time::sleep(HEAD / 3).await;
             assert!(!task.is_finished());
             if ask_late {
@@ -445,7 +449,7 @@ mod tests {
             answer
         };
         assert!(!ask().await.contains("connection: close"));
-        end.send_replace(Ending::Draining);
+        end.send_replace(ShutdownPhase::Draining);
         assert!(ask().await.contains("connection: close"));
         tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
     }

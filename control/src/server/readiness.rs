@@ -1,6 +1,6 @@
 //! Whether a control is there for whoever comes: it reads and feeds, and it takes writes. The words say why not.
 
-use super::connection::Ending;
+use super::connection::ShutdownPhase;
 use crate::metrics::Metrics;
 use crate::tail::Tail;
 use crate::writer::Writer;
@@ -16,7 +16,7 @@ pub struct Readiness {
     pub(super) metrics: Arc<Metrics>,
     pub(super) tail: Arc<Tail>,
     pub(super) writer: Arc<Writer>,
-    pub(super) ending: watch::Receiver<Ending>,
+    pub(super) ending: watch::Receiver<ShutdownPhase>,
 }
 
 impl Readiness {
@@ -25,7 +25,7 @@ impl Readiness {
     /// # Errors
     /// Why not, in one line.
     pub fn serves(&self) -> Result<(), String> {
-        if *self.ending.borrow() != Ending::NotYet {
+        if *self.ending.borrow() != ShutdownPhase::NotYet {
             return Err("draining: a signal asked this control to stop".into());
         }
         if self.tail.is_broken() {

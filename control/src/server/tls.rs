@@ -3,8 +3,8 @@
 
 use crate::clock;
 use exposition::certificates;
-use feed::{Spell, Tell};
-use proto::pem::{self, Wanted};
+use feed::{Spell, TroubleReport};
+use proto::pem::{self, PemContent};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ServerConnection, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// The files, in PEM.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub struct TlsConfig {
     /// The server's certificate, with what stands between it and its authority.
     pub cert: PathBuf,
     /// Its private key.
@@ -30,35 +30,35 @@ pub struct Tls {
 
 /// What the files held when they were last read.
 #[derive(PartialEq, Eq)]
-struct Files {
+struct PemFiles {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
 /// TLS as it is offered now.
-pub struct Offered {
-    tls: Tls,
-    now: RwLock<OfferedNow>,
+pub struct ServedTls {
+    tls: TlsConfig,
+    now: RwLock<LoadedTls>,
 }
 
 /// The files as they are used, and what was made of them.
-struct OfferedNow {
-    files: Files,
+struct LoadedTls {
+    files: PemFiles,
     acceptor: TlsAcceptor,
 }
 
-impl Tls {
-    fn read(&self) -> Result<Files, String> {
-        let client_ca = self.client_ca.as_deref().map(|file| pem::read(file, Wanted::Certificates));
-        Ok(Files {
-            cert: pem::read(&self.cert, Wanted::Certificates)?,
-            key: pem::read(&self.key, Wanted::Key)?,
+impl TlsConfig {
+    fn read(&self) -> Result<PemFiles, String> {
+        let client_ca = self.client_ca.as_deref().map(|file| pem::read(file, PemContent::Certificates));
+        Ok(PemFiles {
+            cert: pem::read(&self.cert, PemContent::Certificates)?,
+            key: pem::read(&self.key, PemContent::Key)?,
             client_ca: client_ca.transpose()?,
         })
     }
 
-    fn acceptor(&self, files: &Files) -> Result<TlsAcceptor, String> {
+    fn acceptor(&self, files: &PemFiles) -> Result<TlsAcceptor, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let (chain, key) = (pem::certificates(&files.cert, &self.cert)?, pem::key(&files.key, &self.key)?);
         let begun =
@@ -84,16 +84,16 @@ impl Tls {
     }
 }
 
-impl Offered {
+impl ServedTls {
     /// Reads the files.
     ///
     /// # Errors
     /// Which cannot be used and why, in one line.
-    pub fn new(tls: &Tls) -> Result<Self, String> {
+    pub fn new(tls: &TlsConfig) -> Result<Self, String> {
         let files = tls.read()?;
         let acceptor = tls.acceptor(&files)?;
         certificates::shows("api", &tls.cert, &files.cert);
-        Ok(Self { tls: tls.clone(), now: RwLock::new(OfferedNow { files, acceptor }) })
+        Ok(Self { tls: tls.clone(), now: RwLock::new(LoadedTls { files, acceptor }) })
     }
 
     /// For the next connection.
@@ -115,7 +115,7 @@ impl Offered {
             certificates::files_are("api", looked.is_ok());
             match certificates::expired("api") {
                 Some(why) => {
-                    if let Some(Tell { lasts_ms, .. }) = expired.met(clock::ms(), "expired") {
+                    if let Some(TroubleReport { lasts_ms, .. }) = expired.met(clock::ms(), "expired") {
                         tracing::error!(
                             name: "certificate_expired", why, lasts_ms,
                             "edges and callers refuse this API: put a new certificate into the files"
@@ -160,7 +160,7 @@ impl Offered {
         }
         let acceptor = self.tls.acceptor(&files)?;
         certificates::shows("api", &self.tls.cert, &files.cert);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = OfferedNow { files, acceptor };
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = LoadedTls { files, acceptor };
         Ok(true)
     }
 }

@@ -1,9 +1,9 @@
 //! Many writes at once, all or none. What each of them is, is asked of the calls that write one.
 
-use super::write::Asked;
+use super::write::WriteTerms;
 use super::{DRAWS, Service, uncoded};
 use crate::{Caller, Fault};
-use journal::{Intent, Item, Kind};
+use journal::{Intent, Item, RequestKind};
 use proto::v1;
 
 /// Writes of one batch.
@@ -28,7 +28,7 @@ impl Service {
         request: &v1::BatchCreateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         sized(request.requests.len())?;
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut wanted = Vec::with_capacity(request.requests.len());
@@ -46,14 +46,14 @@ impl Service {
                 .iter()
                 .zip(&keys)
                 .map(|(one, key)| Item { key: key.clone(), intent: Intent::Create(one.draft.clone()) });
-            match self.all(&asked, items.collect(), Kind::Batch).await {
+            match self.all(&asked, items.collect(), RequestKind::Batch).await {
                 Err((at, Fault::Exists(_) | Fault::CodeDeleted { .. })) if wanted[at].given.is_none() => {
                     keys[at] = self.key_of(&domain, &wanted[at])?;
                 }
                 Ok(mut done) => {
                     if request.validate_only {
                         let links = done.links.into_iter().zip(&wanted);
-                        let shown = |(link, one): (v1::Link, &super::Wanted)| match one.given {
+                        let shown = |(link, one): (v1::Link, &super::NewLink)| match one.given {
                             Some(_) => link,
                             None => uncoded(link),
                         };
@@ -74,7 +74,7 @@ impl Service {
         request: &v1::BatchUpdateLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         sized(request.requests.len())?;
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
@@ -86,7 +86,7 @@ impl Service {
                 item.and_then(|item| within(domain.id, item)).map_err(|fault| fault.in_batch(at, "link."))?,
             );
         }
-        self.all(&asked, items, Kind::Batch).await.map_err(|(at, fault)| fault.in_batch(at, "link."))
+        self.all(&asked, items, RequestKind::Batch).await.map_err(|(at, fault)| fault.in_batch(at, "link."))
     }
 
     /// See `BatchDeleteLinks`.
@@ -96,7 +96,7 @@ impl Service {
         request: &v1::BatchDeleteLinksRequest,
     ) -> Result<v1::BatchLinksResponse, Fault> {
         sized(request.requests.len())?;
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         caller.rows(request.requests.len()).await?;
         let domain = self.parent(caller, &request.parent).await?;
         let mut items = Vec::with_capacity(request.requests.len());
@@ -107,7 +107,7 @@ impl Service {
             items
                 .push(item.and_then(|item| within(domain.id, item)).map_err(|fault| fault.in_batch(at, ""))?);
         }
-        self.all(&asked, items, Kind::Batch).await.map_err(|(at, fault)| fault.in_batch(at, ""))
+        self.all(&asked, items, RequestKind::Batch).await.map_err(|(at, fault)| fault.in_batch(at, ""))
     }
 }
 

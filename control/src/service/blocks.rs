@@ -1,10 +1,10 @@
 //! The calls of `linkr.v1.Targets`: hosts that no link may lead to. The links that lead there are the sweep's (`sweep`).
 
-use super::write::Asked;
+use super::write::WriteTerms;
 use super::{Service, draft};
 use crate::page::page_size;
 use crate::{Caller, Fault};
-use journal::blocks::{BlockFound, BlockIntent, BlockItem, BlockRow, BlockVerdict, decide};
+use journal::blocks::{BlockHoldings, BlockIntent, BlockItem, BlockRow, BlockVerdict, decide};
 use link::TargetHost;
 use prost::Message;
 use proto::v1;
@@ -23,7 +23,7 @@ impl Service {
         caller: &Caller,
         request: &v1::BlockTargetRequest,
     ) -> Result<v1::BlockedTarget, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         caller.bound.everywhere()?;
         let (host, note) = (host(&request.host)?, note(&request.note)?);
         let intent = BlockIntent::Block { note, by: asked.by };
@@ -43,7 +43,7 @@ impl Service {
     async fn would_be(&self, caller: &Caller, item: BlockItem) -> Result<BlockVerdict, Fault> {
         let host = item.host.clone();
         let row = self.reach.of(caller).blocks(move |store| store.block(&host)).await?;
-        let found = BlockFound { row, ..BlockFound::default() };
+        let found = BlockHoldings { row, ..BlockHoldings::default() };
         Ok(decide(&BlockItem { retry: None, ..item }, &found, unix_ms()))
     }
 

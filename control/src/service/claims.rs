@@ -12,16 +12,16 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 pub struct Pass(#[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<Infallible>);
 
 /// Each ends when the last pass that was given out with it is dropped. The last one is of those that are given out now.
-type Given = Vec<mpsc::Receiver<Infallible>>;
+type PassReceivers = Vec<mpsc::Receiver<Infallible>>;
 
 pub struct Claims {
     pass: Mutex<Pass>,
-    turn: Arc<tokio::sync::Mutex<Given>>,
+    turn: Arc<tokio::sync::Mutex<PassReceivers>>,
 }
 
 /// Whoever holds it may write a domain. It goes along to the writer: a caller who gives up does not end it.
-pub struct Turn {
-    given: OwnedMutexGuard<Given>,
+pub struct DomainTurn {
+    given: OwnedMutexGuard<PassReceivers>,
     directory: Arc<Directory>,
 }
 
@@ -37,12 +37,12 @@ impl Claims {
     }
 
     /// For a write of a domain.
-    pub async fn turn(&self, directory: &Arc<Directory>) -> Turn {
-        Turn { given: self.turn.clone().lock_owned().await, directory: directory.clone() }
+    pub async fn turn(&self, directory: &Arc<Directory>) -> DomainTurn {
+        DomainTurn { given: self.turn.clone().lock_owned().await, directory: directory.clone() }
     }
 
     /// From here on links that lead to the host are refused, and those that were not are committed.
-    pub async fn claim(&self, turn: &mut Turn, host: &str) {
+    pub async fn claim(&self, turn: &mut DomainTurn, host: &str) {
         turn.directory.claim(host);
         let (pass, given) = mpsc::channel(1);
         *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Pass(pass);
@@ -54,7 +54,7 @@ impl Claims {
     }
 }
 
-impl Drop for Turn {
+impl Drop for DomainTurn {
     fn drop(&mut self) {
         self.directory.unclaim();
     }

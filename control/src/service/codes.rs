@@ -16,13 +16,13 @@ const SUGGESTED: usize = 3;
 
 /// How codes are drawn.
 #[derive(Debug)]
-pub struct Drawing {
+pub struct CodeGenerator {
     prefix: String,
     length: usize,
     alphabet: Vec<u8>,
 }
 
-impl Drawing {
+impl CodeGenerator {
     /// As a request for a new link says. With a code of its own nothing is drawn.
     pub fn new(request: &v1::CreateLinkRequest, domain: &Namespace) -> Result<Self, Fault> {
         let alphabet = match v1::CodeAlphabet::try_from(request.code_alphabet) {
@@ -132,10 +132,10 @@ impl Service {
 mod tests {
     use super::*;
 
-    fn drawing(change: impl FnOnce(&mut v1::CreateLinkRequest), fold: bool) -> Result<Drawing, String> {
+    fn drawing(change: impl FnOnce(&mut v1::CreateLinkRequest), fold: bool) -> Result<CodeGenerator, String> {
         let mut request = v1::CreateLinkRequest::default();
         change(&mut request);
-        let drawing = Drawing::new(&request, &Namespace::for_test(fold));
+        let drawing = CodeGenerator::new(&request, &Namespace::for_test(fold));
         drawing.map_err(|fault| fault.field().unwrap_or_default().to_owned())
     }
 

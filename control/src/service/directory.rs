@@ -1,7 +1,7 @@
 //! The domains, in memory: asked for every write and for every name in an answer. What a caller may
 //! not touch he is not shown.
 
-use super::Rules;
+use super::InstallationRules;
 use crate::Fault;
 use crate::bound::Bound;
 use journal::names;
@@ -17,16 +17,16 @@ const AGE: Duration = Duration::from_secs(1);
 
 pub struct Directory {
     store: Arc<dyn Repository>,
-    state: Mutex<State>,
+    state: Mutex<DirectoryState>,
     /// One reads, the others wait for it.
     reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Default)]
-struct State {
+struct DirectoryState {
     /// When the domains were last looked for.
     at: Option<Instant>,
-    known: Arc<Known>,
+    known: Arc<DomainSnapshot>,
     /// What is about to become a domain.
     claimed: Option<Arc<str>>,
     /// Claims that have ended: what began to be read before is not what is known now.
@@ -35,7 +35,7 @@ struct State {
 
 /// All domains at some time. What of them a caller may see is in [`Domains`].
 #[derive(Default)]
-pub struct Known {
+pub struct DomainSnapshot {
     epoch: Epoch,
     /// What `domains_version` of the store said before they were read; `None`: they were not.
     version: Option<(Epoch, Seq)>,
@@ -46,13 +46,13 @@ pub struct Known {
 
 /// The domains that a caller may touch, at some time.
 pub struct Domains {
-    known: Arc<Known>,
+    known: Arc<DomainSnapshot>,
     claimed: Option<Arc<str>>,
     bound: Bound,
 }
 
 /// Where a target of ours leads.
-pub enum Ours {
+pub enum OwnTarget {
     /// To a domain that the caller may touch, and to this path there.
     Own(Namespace, String),
     /// To another one, of which he is told nothing.
@@ -111,7 +111,7 @@ impl Namespace {
     }
 }
 
-impl Known {
+impl DomainSnapshot {
     fn find(&self, name: &str) -> Option<&DomainRow> {
         let at = self.rows.binary_search_by(|row| row.rules.name.as_str().cmp(name)).ok()?;
         Some(&self.rows[at])
@@ -151,17 +151,17 @@ impl Domains {
 
     /// The domain of ours that a target leads to. Targets may not lead to those of others either, so that there are such
     /// hosts cannot be hidden; what is there is not looked at.
-    pub fn ours(&self, rules: &Rules, target: &Target) -> Option<Ours> {
+    pub fn ours(&self, rules: &InstallationRules, target: &Target) -> Option<OwnTarget> {
         let place = target.place()?;
         let claimed = self.known.find(&place.host).filter(|row| row.id != DomainId::DEFAULT);
         if claimed.is_none() && self.claimed.as_deref() == Some(&*place.host) {
-            return Some(Ours::Claimed);
+            return Some(OwnTarget::Claimed);
         }
         let default = || self.known.find("-").filter(|_| rules.is_own(&place));
         let row = claimed.or_else(default)?;
         Some(match self.bound.touches(row.rules.name.as_str()) {
-            true => Ours::Own(Namespace::of(row), place.path),
-            false => Ours::Others,
+            true => OwnTarget::Own(Namespace::of(row), place.path),
+            false => OwnTarget::Others,
         })
     }
 
@@ -199,16 +199,16 @@ impl Directory {
         Self { store, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DirectoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> State {
+    fn now(&self) -> DirectoryState {
         self.lock().clone()
     }
 
     /// What began to be read when so many claims had ended. If one has ended since, it is read again before it counts.
-    fn set(&self, known: &Arc<Known>, ended: u64) {
+    fn set(&self, known: &Arc<DomainSnapshot>, ended: u64) {
         let mut state = self.lock();
         if state.ended == ended {
             (state.at, state.known) = (Some(Instant::now()), known.clone());
@@ -232,7 +232,7 @@ impl Directory {
     }
 
     /// The domains as they were last read.
-    pub fn known(&self) -> Arc<Known> {
+    pub fn known(&self) -> Arc<DomainSnapshot> {
         self.now().known
     }
 
@@ -248,14 +248,14 @@ impl Directory {
         Ok(Domains { known: self.read().await?, claimed, bound: bound.clone() })
     }
 
-    async fn recent(&self) -> Result<Arc<Known>, Fault> {
+    async fn recent(&self) -> Result<Arc<DomainSnapshot>, Fault> {
         let fresh = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < AGE);
-        let State { at, known, .. } = self.now();
+        let DirectoryState { at, known, .. } = self.now();
         if fresh(at) {
             return Ok(known);
         }
         let _one = self.reading.lock().await;
-        let State { at, known, ended, .. } = self.now();
+        let DirectoryState { at, known, ended, .. } = self.now();
         if fresh(at) {
             return Ok(known);
         }
@@ -268,8 +268,8 @@ impl Directory {
         }
     }
 
-    async fn read(&self) -> Result<Arc<Known>, Fault> {
-        let State { known, ended, .. } = self.now();
+    async fn read(&self) -> Result<Arc<DomainSnapshot>, Fault> {
+        let DirectoryState { known, ended, .. } = self.now();
         let read = move |store: &dyn Repository| {
             let version = Some(store.domains_version()?);
             if known.version == version {
@@ -277,7 +277,7 @@ impl Directory {
             }
             let (head, rows) = store.domains()?;
             let by_id = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
-            Ok(Arc::new(Known { epoch: head.epoch, version, rows, by_id }))
+            Ok(Arc::new(DomainSnapshot { epoch: head.epoch, version, rows, by_id }))
         };
         let known = blocking(&self.store, read).await?;
         self.set(&known, ended);
@@ -286,7 +286,7 @@ impl Directory {
 
     /// One domain; looked for again if it is not known.
     pub async fn find(&self, name: &Domain) -> Result<Option<Namespace>, Fault> {
-        let find = |known: &Known| known.find(name.as_str()).map(Namespace::of);
+        let find = |known: &DomainSnapshot| known.find(name.as_str()).map(Namespace::of);
         match find(&*self.recent().await?) {
             None => Ok(find(&*self.read().await?)),
             found => Ok(found),

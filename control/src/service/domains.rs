@@ -1,17 +1,18 @@
 //! The calls of `linkr.v1.Domains`. No driver, no transport.
 
-use super::claims::Turn;
+use super::claims::DomainTurn;
 use super::codes::one_of;
 use super::directory::Domains;
-use super::write::{Ack, Asked, etag};
+use super::write::{Ack, WriteTerms, etag};
 use super::{Service, draft, name};
 use crate::page::page_size;
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use journal::domains::{
-    DomainField, DomainFound, DomainIntent, DomainItem, DomainVerdict, LOOKED_AT, Links, next_state, set,
+    DomainField, DomainHoldings, DomainIntent, DomainItem, DomainLinks, DomainVerdict, LOOKED_AT, next_state,
+    set,
 };
-use journal::{Intent, Item, Kind, Request, names};
+use journal::{Intent, Item, Request, RequestKind, names};
 use link::{Domain, DomainId, DomainRules, File, Files, Position, QueryPolicy, Target, placeholders};
 use prost::Message;
 use proto::described::settable;
@@ -35,7 +36,7 @@ impl Service {
         caller: &Caller,
         request: &v1::CreateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let own = request.domain.as_ref().map_or("", |domain| &domain.domain);
         let name = name::domain(one_of(&request.domain_id, own, "domain", "domain_id")?, "domain_id")?;
         caller.bound.touch(name.as_str())?;
@@ -114,7 +115,7 @@ impl Service {
         caller: &Caller,
         request: &v1::UpdateDomainRequest,
     ) -> Result<v1::Domain, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let domain = request.domain.as_ref().ok_or_else(|| Fault::invalid("domain", "is missing"))?;
         let name = name::parent(&domain.name, "name")?;
         caller.bound.touch(name.as_str())?;
@@ -143,7 +144,7 @@ impl Service {
         caller: &Caller,
         request: &v1::DeleteDomainRequest,
     ) -> Result<v1::Domain, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let name = name::parent(&request.name, "name")?;
         caller.bound.touch(name.as_str())?;
         // One that comes later begins anew: see `without_ends` of its stream.
@@ -177,7 +178,9 @@ impl Service {
             let before = deleted.iter().filter_map(|row| row.delete_time).max().unwrap_or_default();
             let purge = |row: &&Row| Item { key: row.key.clone(), intent: Intent::Purge { before } };
             let items = deleted.iter().map(purge).collect();
-            view.submit(Request { items, kind: Kind::Chunk, by: None, retry: None }, None)?.answer().await?;
+            view.submit(Request { items, kind: RequestKind::Chunk, by: None, retry: None }, None)?
+                .answer()
+                .await?;
         }
     }
 
@@ -255,7 +258,7 @@ impl Service {
         caller: &Caller,
         item: DomainItem,
         ack: Ack,
-        turn: Turn,
+        turn: DomainTurn,
         purged: bool,
     ) -> Result<v1::Domain, Fault> {
         let view = self.reach.of(caller);
@@ -266,14 +269,14 @@ impl Service {
             let links = match (&item.intent, row.as_ref().map(|row| row.id)) {
                 (DomainIntent::Delete { .. }, Some(id)) => {
                     let all = view.read(move |reader| reader.list(id, "", b"", true, LOOKED)).await?;
-                    let links = Links::of(all.rows.iter().map(|row| row.delete_time));
-                    Links { deleted: links.deleted.filter(|_| !purged), ..links }
+                    let links = DomainLinks::of(all.rows.iter().map(|row| row.delete_time));
+                    DomainLinks { deleted: links.deleted.filter(|_| !purged), ..links }
                 }
-                _ => Links::default(),
+                _ => DomainLinks::default(),
             };
             let blocked = view.blocked(item.hosts()).await?;
             let (count, bytes) = (known.count(), known.bytes());
-            let found = DomainFound { row, links, count, bytes, blocked, ..DomainFound::default() };
+            let found = DomainHoldings { row, links, count, bytes, blocked, ..DomainHoldings::default() };
             let domain = wire::domain(&next_state(&item, &found, version, unix_ms())?, known.epoch());
             return Ok(v1::Domain { revision: String::new(), etag: String::new(), ..domain });
         }

@@ -1,11 +1,11 @@
 //! What a caller may say in a link: every field of `linkr.v1.Link` is parsed here, once. Nothing is stored here.
 
-use super::own::Listeners;
+use super::own::OwnListeners;
 use super::short::{self, BaseUrl};
 use super::texts;
 use crate::Fault;
 use journal::{Draft, Field, set};
-use link::{Class, Code, CodeFault, Link, LinkParts, Place, QueryPolicy, Status, Target, misleads};
+use link::{Class, Code, CodeFault, Destination, Link, LinkParts, QueryPolicy, Status, Target, misleads};
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use prost_types::Timestamp;
@@ -20,23 +20,29 @@ use store::wire;
 static FIELDS: LazyLock<Vec<&str>> = LazyLock::new(|| settable("linkr.v1.Link"));
 
 /// What targets and codes this installation allows.
-pub struct Rules {
+pub struct InstallationRules {
     more_schemes: Vec<String>,
     own_hosts: Vec<String>,
-    own_listeners: Listeners,
+    own_listeners: OwnListeners,
     /// Without case.
     reserved_codes: Vec<String>,
     base_url: Option<BaseUrl>,
 }
 
-impl Rules {
+impl InstallationRules {
     pub fn new(more_schemes: &[String], own_hosts: &[String], reserved_codes: Vec<String>) -> Self {
         let compared = |host: &String| link::read_host(host).unwrap_or_else(|| host.to_ascii_lowercase());
         // RFC 3986, section 3.1: schemes compare without case, and a target's is in lower case by then.
         let more_schemes = more_schemes.iter().map(|scheme| scheme.to_ascii_lowercase()).collect();
         let own_hosts = own_hosts.iter().map(compared).collect();
         let reserved_codes = reserved_codes.iter().map(|code| link::folded(code)).collect();
-        Self { more_schemes, own_hosts, own_listeners: Listeners::default(), reserved_codes, base_url: None }
+        Self {
+            more_schemes,
+            own_hosts,
+            own_listeners: OwnListeners::default(),
+            reserved_codes,
+            base_url: None,
+        }
     }
 
     /// The same where visitors come in at a URL: no target may be a link there.
@@ -51,12 +57,12 @@ impl Rules {
     }
 
     /// The same beside an edge in this process.
-    pub fn beside(self, own_listeners: Listeners) -> Self {
+    pub fn beside(self, own_listeners: OwnListeners) -> Self {
         Self { own_listeners, ..self }
     }
 
     /// Whether one of our own edges answers there.
-    pub fn is_own(&self, place: &Place) -> bool {
+    pub fn is_own(&self, place: &Destination) -> bool {
         self.own_hosts.contains(&place.host) || self.own_listeners.answer_at(place)
     }
 
@@ -243,16 +249,17 @@ fn tags(given: &[String]) -> Result<Vec<String>, Fault> {
 mod tests {
     use super::*;
 
-    fn rules() -> Rules {
+    fn rules() -> InstallationRules {
         let own = ["Go.Example.com.".into(), "127.0.0.1".into()];
-        Rules::new(&["MyApp".into()], &own, vec!["admin".into(), "\u{dc}ber".into()])
+        InstallationRules::new(&["MyApp".into()], &own, vec!["admin".into(), "\u{dc}ber".into()])
     }
 
     #[test]
     fn hosts_and_codes_of_our_own() {
         let rules = rules();
-        let own =
-            |host: &str| rules.is_own(&Place { host: host.into(), port: Some(80), path: String::new() });
+        let own = |host: &str| {
+            rules.is_own(&Destination { host: host.into(), port: Some(80), path: String::new() })
+        };
         assert!(own("go.example.com") && own("127.0.0.1") && !own("example.com"));
         for reserved in ["admin", "ADMIN", "robots.txt", "\u{fc}ber", "U\u{308}BER"] {
             assert_eq!(rules.code(reserved, false, "code").unwrap_err().field(), Some("code"), "{reserved}");
@@ -329,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_link_that_does_not_say_what_becomes_of_a_query_goes_by_its_domain() {
-        let rules = Rules::new(&[], &[], Vec::new());
+        let rules = InstallationRules::new(&[], &[], Vec::new());
         for (given, usual, want) in [
             (v1::QueryPolicy::Unspecified, QueryPolicy::Append, QueryPolicy::Append),
             (v1::QueryPolicy::Drop, QueryPolicy::Append, QueryPolicy::Drop),
@@ -353,7 +360,7 @@ mod tests {
 
     #[test]
     fn fields_by_mask() {
-        let rules = Rules::new(&[], &[], Vec::new());
+        let rules = InstallationRules::new(&[], &[], Vec::new());
         let link = v1::Link { target: "https://a.example/".into(), note: "n".into(), ..v1::Link::default() };
         let count = |link: &v1::Link, mask: &[&str]| {
             let mask: Vec<String> = mask.iter().map(|&path| path.to_owned()).collect();

@@ -3,7 +3,7 @@
 use super::texts::bare;
 use crate::Fault;
 use store::model::Row;
-use store::port::Time;
+use store::port::TimeOrder;
 
 /// Bytes of a filter.
 const LONGEST: usize = 1_024;
@@ -27,18 +27,18 @@ enum Test {
     Disabled(bool),
     ExternalId(String),
     /// Milliseconds are compared as nanoseconds: a caller may be more exact than the store.
-    Time(Of, Compare, i128),
+    Time(TimeField, Comparison, i128),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
+enum TimeField {
     Create,
     Update,
     Expire,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compare {
+enum Comparison {
     Less,
     LessOrEqual,
     Equal,
@@ -57,7 +57,7 @@ impl Filter {
         if text.len() > LONGEST {
             return Err(Fault::invalid("filter", format!("is longer than {LONGEST} bytes")));
         }
-        let mut rest = Rest { text, at: 0 };
+        let mut rest = FilterInput { text, at: 0 };
         let mut terms = Vec::new();
         rest.pass_space();
         while !rest.left().is_empty() {
@@ -121,19 +121,19 @@ impl Filter {
     }
 
     /// The earliest and the latest time, in Unix milliseconds, of every link for which it holds.
-    pub fn between(&self, time: Time) -> (i64, i64) {
+    pub fn between(&self, time: TimeOrder) -> (i64, i64) {
         let of = match time {
-            Time::Create => Of::Create,
-            Time::Update => Of::Update,
+            TimeOrder::Create => TimeField::Create,
+            TimeOrder::Update => TimeField::Update,
         };
         let whole = (i64::MIN, i64::MAX - 1);
         self.meant().fold(whole, |(from, to), test| match test {
             Test::Time(own, compare, nanos) if *own == of => {
                 let ms = nanos.div_euclid(NANOS) as i64; // of the years 1 to 9999
                 match compare {
-                    Compare::Less | Compare::LessOrEqual => (from, to.min(ms)),
-                    Compare::Equal => (from.max(ms), to.min(ms)),
-                    Compare::GreaterOrEqual | Compare::Greater => (from.max(ms), to),
+                    Comparison::Less | Comparison::LessOrEqual => (from, to.min(ms)),
+                    Comparison::Equal => (from.max(ms), to.min(ms)),
+                    Comparison::GreaterOrEqual | Comparison::Greater => (from.max(ms), to),
                 }
             }
             _ => (from, to),
@@ -157,9 +157,9 @@ impl Test {
             Self::ExternalId(id) => row.info.external_id == *id,
             Self::Time(of, compare, than) => {
                 let ms = match of {
-                    Of::Create => Some(row.create_time),
-                    Of::Update => Some(row.update_time),
-                    Of::Expire => parts.terms.expire,
+                    TimeField::Create => Some(row.create_time),
+                    TimeField::Update => Some(row.update_time),
+                    TimeField::Expire => parts.terms.expire,
                 };
                 ms.is_some_and(|ms| compare.holds(i128::from(ms) * NANOS, *than))
             }
@@ -167,7 +167,7 @@ impl Test {
     }
 }
 
-impl Compare {
+impl Comparison {
     fn holds(self, left: i128, right: i128) -> bool {
         match self {
             Self::Less => left < right,
@@ -181,18 +181,18 @@ impl Compare {
 
 /// A value, and where in it the stars stand that are not its own.
 #[derive(Default)]
-struct Said {
+struct StarredText {
     text: String,
     stars: Vec<usize>,
 }
 
-/// What is not read yet.
-struct Rest<'a> {
+/// The text of a filter, and how far it was read.
+struct FilterInput<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Rest<'a> {
+impl<'a> FilterInput<'a> {
     fn left(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -238,7 +238,7 @@ impl<'a> Rest<'a> {
         self.at += operator.len();
         self.pass_space();
         let value_at = self.at;
-        let Said { text: value, stars } = self.value()?;
+        let StarredText { text: value, stars } = self.value()?;
         let behind = std::mem::replace(&mut self.at, value_at);
         let test = match (field, operator) {
             (_, _) if value.is_empty() => return Err(self.wrong(format_args!("{field} of what?"))),
@@ -264,13 +264,13 @@ impl<'a> Rest<'a> {
             }
             ("external_id", "=" | ":") => Test::ExternalId(value),
             ("create_time", _) => {
-                Test::Time(Of::Create, self.compare(operator, operator_at)?, self.time(&value)?)
+                Test::Time(TimeField::Create, self.compare(operator, operator_at)?, self.time(&value)?)
             }
             ("update_time", _) => {
-                Test::Time(Of::Update, self.compare(operator, operator_at)?, self.time(&value)?)
+                Test::Time(TimeField::Update, self.compare(operator, operator_at)?, self.time(&value)?)
             }
             ("expire_time", _) => {
-                Test::Time(Of::Expire, self.compare(operator, operator_at)?, self.time(&value)?)
+                Test::Time(TimeField::Expire, self.compare(operator, operator_at)?, self.time(&value)?)
             }
             _ => {
                 self.at = begins;
@@ -282,14 +282,14 @@ impl<'a> Rest<'a> {
         Ok(test)
     }
 
-    fn compare(&self, operator: &str, at: usize) -> Result<Compare, Fault> {
+    fn compare(&self, operator: &str, at: usize) -> Result<Comparison, Fault> {
         Ok(match operator {
-            "<" => Compare::Less,
-            "<=" => Compare::LessOrEqual,
-            "=" => Compare::Equal,
-            ">=" => Compare::GreaterOrEqual,
-            ">" => Compare::Greater,
-            _ => return Err(Rest { text: self.text, at }.wrong("times are compared with < <= = >= >")),
+            "<" => Comparison::Less,
+            "<=" => Comparison::LessOrEqual,
+            "=" => Comparison::Equal,
+            ">=" => Comparison::GreaterOrEqual,
+            ">" => Comparison::Greater,
+            _ => return Err(FilterInput { text: self.text, at }.wrong("times are compared with < <= = >= >")),
         })
     }
 
@@ -299,15 +299,15 @@ impl<'a> Rest<'a> {
     }
 
     /// A text in quotes, where a backslash stands before a quote, a star or itself, or everything up to a space.
-    fn value(&mut self) -> Result<Said, Fault> {
+    fn value(&mut self) -> Result<StarredText, Fault> {
         let left = self.left();
         let Some(inside) = left.strip_prefix('"') else {
             let word = left.split(char::is_whitespace).next().unwrap_or_default();
             self.at += word.len();
             let stars = word.match_indices('*').map(|(at, _)| at).collect();
-            return Ok(Said { text: word.to_owned(), stars });
+            return Ok(StarredText { text: word.to_owned(), stars });
         };
-        let (mut said, mut escaped) = (Said::default(), false);
+        let (mut said, mut escaped) = (StarredText::default(), false);
         for (at, c) in inside.char_indices() {
             match c {
                 '"' if !escaped => {
@@ -329,12 +329,13 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use link::{Code, DomainId, Key, Link, LinkParts, Target, Terms};
+    use link::{Code, DomainId, Key, Link, LinkParts, LinkTerms, Target};
     use store::model::Info;
 
     fn row() -> Row {
         let target = Target::given("https://a.example/Path?q=\"1\"", &[]).unwrap();
-        let parts = LinkParts::on(Terms { expire: Some(2_000_000_000_000), ..Terms::default() }, target);
+        let parts =
+            LinkParts::on(LinkTerms { expire: Some(2_000_000_000_000), ..LinkTerms::default() }, target);
         Row {
             key: Key::new(DomainId::DEFAULT, &Code::new("ab/cd").unwrap()),
             version: 1,
@@ -444,7 +445,7 @@ mod tests {
              NOT create_time < 1970-01-01T00:00:05Z",
         );
         let filter = filter.unwrap();
-        assert_eq!(filter.between(Time::Create), (1_000, 2_500));
-        assert_eq!(filter.between(Time::Update), (i64::MIN, i64::MAX - 1));
+        assert_eq!(filter.between(TimeOrder::Create), (1_000, 2_500));
+        assert_eq!(filter.between(TimeOrder::Update), (i64::MIN, i64::MAX - 1));
     }
 }

@@ -1,9 +1,9 @@
 //! Where links lead among our own: a target of ours is no target, since it would be a chain or a loop.
 
 use super::Service;
-use super::directory::{Domains, Ours};
-use super::reach::View;
-use super::write::Asked;
+use super::directory::{Domains, OwnTarget};
+use super::reach::BoundView;
+use super::write::WriteTerms;
 use crate::{Caller, Fault};
 use journal::names;
 use link::{Code, Domain, Key, Target};
@@ -22,7 +22,7 @@ impl Service {
     /// [`Fault::Invalid`] for `target`, and those of the store.
     pub(super) async fn lead(
         &self,
-        asked: &Asked,
+        asked: &WriteTerms,
         target: Target,
         own: Option<&Key>,
         flatten: bool,
@@ -34,7 +34,7 @@ impl Service {
     /// [`Self::lead`] for whoever holds a pass.
     pub(super) async fn lead_within(
         &self,
-        view: &View<'_>,
+        view: &BoundView<'_>,
         target: Target,
         own: Option<&Key>,
         flatten: bool,
@@ -46,11 +46,11 @@ impl Service {
         let mut met: Vec<Key> = own.cloned().into_iter().collect();
         for _ in 0..HOPS {
             let (space, path) = match hop {
-                Ours::Own(space, path) => (space, path),
-                Ours::Others => {
+                OwnTarget::Own(space, path) => (space, path),
+                OwnTarget::Others => {
                     return refused("and so to another domain of this server, which would be a chain");
                 }
-                Ours::Claimed => {
+                OwnTarget::Claimed => {
                     return refused("and so to a host that is about to become a domain of this server");
                 }
             };
@@ -86,7 +86,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Fault::Invalid`] for `expired_target`, and those of the store.
-    pub(super) async fn leads_out(&self, asked: &Asked, target: Option<&Target>) -> Result<(), Fault> {
+    pub(super) async fn leads_out(&self, asked: &WriteTerms, target: Option<&Target>) -> Result<(), Fault> {
         let Some(target) = target else { return Ok(()) };
         asked.hold(|| self.reach.pass());
         let domains = self.reach.within(&asked.bound).domains().await?;

@@ -1,7 +1,7 @@
 //! What a link was: its versions, and one of them brought back.
 
-use super::reach::Reader;
-use super::write::{Asked, etag};
+use super::reach::BoundReader;
+use super::write::{WriteTerms, etag};
 use super::{Service, draft, fnv};
 use crate::page::page_size;
 use crate::{Caller, Fault};
@@ -9,7 +9,7 @@ use journal::{Draft, Intent, Item};
 use link::{Epoch, Key, Position, Seq};
 use proto::v1::{self, restore_link_request::Point};
 use store::model::Row;
-use store::port::{Moment, Traced, Who};
+use store::port::{LinkPast, Moment, NotedAuthor};
 use store::wire;
 
 /// Of links of 13 KiB at most.
@@ -29,7 +29,7 @@ impl Service {
         let below = token.map(|token| below(token, &key).ok_or_else(foreign)).transpose()?;
         let read = {
             let key = key.clone();
-            move |reader: &Reader<'_>| {
+            move |reader: &BoundReader<'_>| {
                 // The one that was shown last is looked at again, and one behind the page says whether there are more.
                 let limit = size + 2;
                 let traced = reader.writes(&key, below.unwrap_or(Seq::MAX), limit)?;
@@ -67,12 +67,12 @@ impl Service {
         caller: &Caller,
         request: &v1::RestoreLinkRequest,
     ) -> Result<v1::Link, Fault> {
-        let asked = Asked::new(caller, request)?;
+        let asked = WriteTerms::new(caller, request)?;
         let key = self.key(caller, &request.name).await?;
         let RestorePoint { field, moment, history: of } = RestorePoint::of(request)?;
         let read = {
             let key = key.clone();
-            move |reader: &Reader<'_>| {
+            move |reader: &BoundReader<'_>| {
                 let view = of.map(|of| reader.log_view(0, Some(of))).transpose()?;
                 Ok((reader.write_after(&key, moment)?, view))
             }
@@ -126,7 +126,7 @@ impl RestorePoint {
 /// The link at a moment, from the first write behind it: nothing if there is no link now, nothing inside if there was
 /// none then, or none that is known.
 #[allow(clippy::option_option)]
-fn was(traced: Traced, moment: Moment) -> Option<Option<Row>> {
+fn was(traced: LinkPast, moment: Moment) -> Option<Option<Row>> {
     let now = traced.row?;
     let then = traced.writes.into_iter().next().map_or(Some(now), |write| write.before);
     // A link that a chunk created has no write of its own: it may be younger than the moment.
@@ -138,8 +138,8 @@ fn was(traced: Traced, moment: Moment) -> Option<Option<Row>> {
 
 /// Every version that the writes tell of, the latest first: what a chunk created is known only by what came of it. With
 /// `more` the last write is not the oldest one, and what was before it is told by the next.
-fn versions(traced: Traced, more: bool) -> Vec<(Row, Option<Who>)> {
-    let Traced { row, writes, .. } = traced;
+fn versions(traced: LinkPast, more: bool) -> Vec<(Row, Option<NotedAuthor>)> {
+    let LinkPast { row, writes, .. } = traced;
     let untold = |row: &Row, older: Option<Seq>| older.is_none_or(|seq| seq < row.version);
     let latest = row.filter(|row| untold(row, writes.first().map(|write| write.seq)));
     let mut versions: Vec<_> = latest.into_iter().map(|row| (row, None)).collect();
@@ -153,8 +153,8 @@ fn versions(traced: Traced, more: bool) -> Vec<(Row, Option<Who>)> {
     versions
 }
 
-fn version(link: v1::Link, row: &Row, who: Option<Who>) -> v1::LinkVersion {
-    let Who { principal, method, request_id } = who.unwrap_or_default();
+fn version(link: v1::Link, row: &Row, who: Option<NotedAuthor>) -> v1::LinkVersion {
+    let NotedAuthor { principal, method, request_id } = who.unwrap_or_default();
     let time = Some(wire::timestamp(row.update_time));
     v1::LinkVersion { link: Some(link), principal, method, request_id, time }
 }
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use link::{Code, DomainId, Link, LinkParts, Target};
     use store::model::Info;
-    use store::port::Written;
+    use store::port::LinkWrite;
 
     fn key() -> Key {
         Key::new(DomainId::DEFAULT, &Code::new("a").unwrap())
@@ -191,12 +191,12 @@ mod tests {
         Row { key: key(), version, link, info, create_time: 0, update_time: at, delete_time: None }
     }
 
-    fn write(seq: Seq, before: Option<Seq>) -> Written {
-        Written { seq, who: Who::default(), before: before.map(row), after: row(seq) }
+    fn write(seq: Seq, before: Option<Seq>) -> LinkWrite {
+        LinkWrite { seq, who: NotedAuthor::default(), before: before.map(row), after: row(seq) }
     }
 
-    fn traced(now: Option<Seq>, writes: Vec<Written>) -> Traced {
-        Traced { epoch: Epoch::default(), row: now.map(row), writes }
+    fn traced(now: Option<Seq>, writes: Vec<LinkWrite>) -> LinkPast {
+        LinkPast { epoch: Epoch::default(), row: now.map(row), writes }
     }
 
     #[test]

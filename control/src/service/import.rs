@@ -1,12 +1,12 @@
 //! Imports: the rows of a file, chunk by chunk. Each row gets a result; a bad one never stops the good ones.
 
 use super::directory::{Domains, Namespace};
-use super::reach::View;
+use super::reach::BoundView;
 use super::write::needed;
 use super::{Service, draft};
-use crate::writer::{Done, Waiting};
+use crate::writer::{PendingAnswer, WriteOutcome};
 use crate::{Caller, Fault};
-use journal::{Intent, Item, Kind, Request, Verdict};
+use journal::{Intent, Item, Request, RequestKind, Verdict};
 use link::QueryPolicy;
 use proto::v1::{self, ImportOutcome};
 
@@ -25,7 +25,7 @@ pub struct Import {
 pub struct Chunk {
     /// For each row: why it went no further, or nothing if it did.
     refused: Vec<Option<Fault>>,
-    waiting: Option<Waiting<Done>>,
+    waiting: Option<PendingAnswer<WriteOutcome>>,
 }
 
 impl Service {
@@ -65,7 +65,7 @@ impl Service {
                 Err(fault) => refused.push(Some(fault)),
             }
         }
-        let request = Request { items, kind: Kind::Chunk, by: Some(by), retry: None };
+        let request = Request { items, kind: RequestKind::Chunk, by: Some(by), retry: None };
         let waiting = if request.items.is_empty() { None } else { Some(view.submit(request, Some(pass))?) };
         Ok(Chunk { refused, waiting })
     }
@@ -73,7 +73,7 @@ impl Service {
     /// As for every write: no target of ours. Only for one of those the store is read.
     async fn leads_away(
         &self,
-        view: &View<'_>,
+        view: &BoundView<'_>,
         domains: &Domains,
         row: Result<Item, Fault>,
     ) -> Result<Item, Fault> {
@@ -114,7 +114,7 @@ impl Chunk {
     }
 }
 
-fn item(rules: &draft::Rules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
+fn item(rules: &draft::InstallationRules, import: &Import, row: &v1::Link) -> Result<Item, Fault> {
     let code = rules.code(&row.code, import.domain.folds(), "code")?;
     let key = import.domain.key(&import.domain.takes(code, "code")?);
     // A file says what becomes of a query, and an export leaves the default out: that of the domain is for new links.

@@ -1,7 +1,7 @@
 //! Lists and exports: pages in a stable order, whatever their depth. Nothing is written here.
 
 use super::filter::Filter;
-use super::reach::Reader;
+use super::reach::BoundReader;
 use super::{Service, token};
 use crate::page::{PAGE_BYTES, page_size};
 use crate::{Caller, Fault};
@@ -10,7 +10,7 @@ use link::{DomainId, Epoch, Key};
 use proto::v1;
 use std::sync::{Arc, OnceLock};
 use store::model::Row;
-use store::port::{Limit, LinkTag, Listed, Time};
+use store::port::{Limit, LinkTag, ListPage, TimeOrder};
 
 const LARGEST_PAGE: i32 = 1_000;
 const EXPORT: Limit = Limit { rows: 1_000, bytes: PAGE_BYTES };
@@ -23,12 +23,12 @@ const COUNTED: usize = 50_000;
 /// Conditions with which as many are looked at; with more, fewer.
 const TERMS: usize = 8;
 
-/// What a list is asked for, and with it which tokens are its own.
-struct Asked {
+/// The query of a list. Its tokens are bound to it.
+struct ListQuery {
     domain: DomainId,
     deleted: bool,
     /// By which time, newest first; `None`: by code.
-    order: Option<Time>,
+    order: Option<TimeOrder>,
     filter: Filter,
     /// The texts of filter and order.
     told: String,
@@ -36,20 +36,20 @@ struct Asked {
     tag: OnceLock<Option<LinkTag>>,
 }
 
-/// A place in a list: behind this link.
+/// A place in a list, behind a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct ListCursor {
     /// Unix milliseconds; 0 in the order of codes.
     at: i64,
     key: Vec<u8>,
 }
 
 /// A page that is being filled.
-struct Page {
+struct PageBuilder {
     rows: Vec<Row>,
     epoch: Epoch,
     /// Up to which link it was looked.
-    place: Place,
+    place: ListCursor,
     /// Links on it when it is full.
     most: usize,
     /// Links to read next.
@@ -66,7 +66,7 @@ struct Page {
 /// A count under way.
 struct Count {
     /// Up to which link it was looked.
-    place: Place,
+    place: ListCursor,
     found: usize,
     looked_at: usize,
     more: bool,
@@ -81,7 +81,7 @@ impl Service {
     ) -> Result<v1::ListLinksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
         let rows = page_size(request.page_size, LARGEST_PAGE)?;
-        let asked = Asked {
+        let asked = ListQuery {
             domain,
             deleted: request.show_deleted,
             order: order(&request.order_by)?,
@@ -120,7 +120,7 @@ impl Service {
         let domain = self.parent(caller, &request.parent).await?.id;
         let (deleted, filter) = (request.show_deleted, Filter::parse(&request.filter)?);
         let (told, tag) = (String::new(), OnceLock::new());
-        let asked = Arc::new(Asked { domain, deleted, order: None, filter, told, tag });
+        let asked = Arc::new(ListQuery { domain, deleted, order: None, filter, told, tag });
         let lane = self.reach.lane(caller).await;
         let view = self.reach.of(caller);
         let by_index = asked.clone();
@@ -145,7 +145,7 @@ impl Service {
     ) -> Result<(v1::ExportLinksResponse, Option<Vec<u8>>), Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
         let deleted = request.show_deleted;
-        let read = move |reader: &Reader<'_>| reader.list(domain, "", &after, deleted, EXPORT);
+        let read = move |reader: &BoundReader<'_>| reader.list(domain, "", &after, deleted, EXPORT);
         let lane = self.reach.lane(caller).await;
         let page = self.reach.of(caller).read_part(&lane, read).await?;
         drop(lane);
@@ -155,18 +155,18 @@ impl Service {
     }
 }
 
-impl Asked {
-    fn begin(&self) -> Place {
+impl ListQuery {
+    fn begin(&self) -> ListCursor {
         // A link of the latest time stands behind it: no key is empty.
         let at = self.order.map_or(0, |time| self.filter.between(time).1 + 1);
-        Place { at, key: Vec::new() }
+        ListCursor { at, key: Vec::new() }
     }
 
     /// A page of `most` links behind a place, with nothing on it.
-    fn page(&self, place: Place, most: usize) -> Page {
+    fn page(&self, place: ListCursor, most: usize) -> PageBuilder {
         let left = LOOKED_AT * TERMS / self.filter.terms().max(TERMS);
         let (rows, epoch) = (Vec::new(), Epoch::default());
-        Page {
+        PageBuilder {
             rows,
             epoch,
             place,
@@ -182,7 +182,7 @@ impl Asked {
 
     /// The page with what the next part of the store adds to it: those for which the filter holds. The store is read in
     /// parts, so that a filter that few links meet costs as much as one that all do.
-    fn part(&self, reader: &Reader<'_>, mut page: Page) -> Result<Page, Fault> {
+    fn part(&self, reader: &BoundReader<'_>, mut page: PageBuilder) -> Result<PageBuilder, Fault> {
         let read = self.read(reader, &page.place, Limit { rows: page.part, bytes: PAGE_BYTES })?;
         let count = read.rows.len();
         (page.epoch, page.more) = (read.epoch, read.more);
@@ -210,7 +210,7 @@ impl Asked {
     }
 
     /// The count with the next part of the store.
-    fn count(&self, reader: &Reader<'_>, mut count: Count) -> Result<Count, Fault> {
+    fn count(&self, reader: &BoundReader<'_>, mut count: Count) -> Result<Count, Fault> {
         let rows = (COUNTED - count.looked_at).min(EXPORT.rows);
         let read = self.read(reader, &count.place, Limit { rows, ..EXPORT })?;
         count.looked_at += read.rows.len();
@@ -223,13 +223,13 @@ impl Asked {
     }
 
     /// How many links have the tag that is all of the filter: the index says it.
-    fn counted(&self, reader: &Reader<'_>) -> Result<Option<u64>, Fault> {
+    fn counted(&self, reader: &BoundReader<'_>) -> Result<Option<u64>, Fault> {
         let Some(tag) = self.filter.only_tag().filter(|_| !self.deleted) else { return Ok(None) };
         reader.count_tagged(&LinkTag { domain: self.domain, tag: tag.to_owned() }, usize::MAX)
     }
 
     /// The tag to look links up by. Those that are deleted stand under none.
-    fn tag(&self, reader: &Reader<'_>) -> Result<Option<&LinkTag>, Fault> {
+    fn tag(&self, reader: &BoundReader<'_>) -> Result<Option<&LinkTag>, Fault> {
         if let Some(tag) = self.tag.get() {
             return Ok(tag.as_ref());
         }
@@ -238,7 +238,7 @@ impl Asked {
         Ok(self.tag.get_or_init(|| rarest).as_ref())
     }
 
-    fn read(&self, reader: &Reader<'_>, place: &Place, limit: Limit) -> Result<Listed, Fault> {
+    fn read(&self, reader: &BoundReader<'_>, place: &ListCursor, limit: Limit) -> Result<ListPage, Fault> {
         // Of those that are not deleted one has it: any order is the order.
         if let Some(id) = self.filter.external_id().filter(|_| self.order.is_none() || !self.deleted) {
             let id = ExternalId { domain: self.domain, id: id.to_owned() };
@@ -254,15 +254,15 @@ impl Asked {
         }
     }
 
-    fn at(&self, row: &Row) -> Place {
-        Place { at: self.order.map_or(0, |time| time.of(row)), key: row.key.as_bytes().to_vec() }
+    fn at(&self, row: &Row) -> ListCursor {
+        ListCursor { at: self.order.map_or(0, |time| time.of(row)), key: row.key.as_bytes().to_vec() }
     }
 
-    fn token(&self, place: &Place) -> String {
+    fn token(&self, place: &ListCursor) -> String {
         token::of(&self.bytes(place), &self.asked())
     }
 
-    fn place(&self, token: &str) -> Option<Place> {
+    fn place(&self, token: &str) -> Option<ListCursor> {
         let bytes = token::place(token, &self.asked())?;
         let (at, key) = match self.order {
             None => (0, &bytes[..]),
@@ -272,10 +272,10 @@ impl Asked {
             }
         };
         let key = Key::from_bytes(key).ok()?;
-        (key.domain() == self.domain).then(|| Place { at, key: key.as_bytes().to_vec() })
+        (key.domain() == self.domain).then(|| ListCursor { at, key: key.as_bytes().to_vec() })
     }
 
-    fn bytes(&self, place: &Place) -> Vec<u8> {
+    fn bytes(&self, place: &ListCursor) -> Vec<u8> {
         let mut bytes = self.order.map_or(Vec::new(), |_| place.at.to_be_bytes().to_vec());
         bytes.extend_from_slice(&place.key);
         bytes
@@ -287,11 +287,11 @@ impl Asked {
     }
 }
 
-fn order(text: &str) -> Result<Option<Time>, Fault> {
+fn order(text: &str) -> Result<Option<TimeOrder>, Fault> {
     match text.split_whitespace().collect::<Vec<_>>()[..] {
         [] | ["code"] => Ok(None),
-        ["create_time", "desc"] => Ok(Some(Time::Create)),
-        ["update_time", "desc"] => Ok(Some(Time::Update)),
+        ["create_time", "desc"] => Ok(Some(TimeOrder::Create)),
+        ["update_time", "desc"] => Ok(Some(TimeOrder::Update)),
         _ => Err(Fault::invalid("order_by", "is none of code, create_time desc, update_time desc")),
     }
 }
@@ -304,22 +304,22 @@ fn size(row: &Row) -> usize {
 mod tests {
     use super::*;
 
-    fn asked(domain: DomainId, deleted: bool, order: Option<Time>, told: &str) -> Asked {
+    fn asked(domain: DomainId, deleted: bool, order: Option<TimeOrder>, told: &str) -> ListQuery {
         let (filter, tag) = (Filter::default(), OnceLock::new());
-        Asked { domain, deleted, order, filter, told: told.into(), tag }
+        ListQuery { domain, deleted, order, filter, told: told.into(), tag }
     }
 
     #[test]
     fn a_token_comes_back_only_to_its_own_list() {
         let key = Key::new(DomainId::DEFAULT, &link::Code::new("a/b").unwrap());
         let of = |deleted, order, told| asked(DomainId::DEFAULT, deleted, order, told);
-        for (order, at) in [(None, 0), (Some(Time::Create), -1)] {
-            let place = Place { at, key: key.as_bytes().to_vec() };
+        for (order, at) in [(None, 0), (Some(TimeOrder::Create), -1)] {
+            let place = ListCursor { at, key: key.as_bytes().to_vec() };
             let good = of(false, order, "\n").token(&place);
             assert_eq!(of(false, order, "\n").place(&good), Some(place));
             assert_eq!(of(true, order, "\n").place(&good), None);
             assert_eq!(of(false, order, "\ncode:a").place(&good), None);
-            assert_eq!(of(false, Some(Time::Update), "update_time desc\n").place(&good), None);
+            assert_eq!(of(false, Some(TimeOrder::Update), "update_time desc\n").place(&good), None);
             assert_eq!(asked(DomainId(1), false, order, "\n").place(&good), None);
             for wrong in ["", "x", "00000000", &good[..good.len() - 1], &format!("{good}61"), "0000000é61"] {
                 assert_eq!(of(false, order, "\n").place(wrong), None, "{wrong}");
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn orders() {
         assert_eq!((order(""), order(" code ")), (Ok(None), Ok(None)));
-        assert_eq!(order("create_time  desc"), Ok(Some(Time::Create)));
+        assert_eq!(order("create_time  desc"), Ok(Some(TimeOrder::Create)));
         for wrong in ["create_time", "code desc", "target", "update_time desc, code"] {
             assert_eq!(order(wrong).unwrap_err().field(), Some("order_by"), "{wrong}");
         }

@@ -1,21 +1,21 @@
 //! Where the edge of this process listens: a target there leads back to us, whatever the name of the host.
 
-use link::Place;
+use link::Destination;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 /// Known once the edge has started, if there is one; shared with whoever starts it.
 #[derive(Clone, Debug, Default)]
-pub struct Listeners(Arc<OnceLock<Vec<SocketAddr>>>);
+pub struct OwnListeners(Arc<OnceLock<Vec<SocketAddr>>>);
 
-impl Listeners {
+impl OwnListeners {
     /// The first call counts: a listener does not move while the process runs.
     pub fn set(&self, all: Vec<SocketAddr>) {
         let _ = self.0.set(all);
     }
 
     /// Whether a client on this machine that goes there comes to one of them.
-    pub fn answer_at(&self, place: &Place) -> bool {
+    pub fn answer_at(&self, place: &Destination) -> bool {
         let ours = |own: &SocketAddr| place.port == Some(own.port()) && reaches(&place.host, own.ip());
         self.0.get().is_some_and(|all| all.iter().any(ours))
     }
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_target_at_an_own_listener_is_ours_however_it_is_spelled() {
         let at = |own: &str, target: &str| {
-            let listeners = Listeners::default();
+            let listeners = OwnListeners::default();
             listeners.set(vec![own.parse().unwrap()]);
             listeners.answer_at(&Target::given(target, &[]).unwrap().place().unwrap())
         };
@@ -77,6 +77,6 @@ mod tests {
             assert_eq!(at(own, target), want, "{own} {target}");
         }
         let place = Target::given("http://127.0.0.1:8080/", &[]).unwrap().place().unwrap();
-        assert!(!Listeners::default().answer_at(&place), "nothing listens yet");
+        assert!(!OwnListeners::default().answer_at(&place), "nothing listens yet");
     }
 }

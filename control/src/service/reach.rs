@@ -1,11 +1,11 @@
 //! What a caller reaches: domains, links and the log within his bound. Nothing else in the service holds the store, so no
 //! call can forget to ask.
 
-use super::claims::{Claims, Pass, Turn};
-use super::directory::{Directory, Domains, Known, Namespace};
+use super::claims::{Claims, DomainTurn, Pass};
+use super::directory::{Directory, DomainSnapshot, Domains, Namespace};
 use crate::bound::Bound;
 use crate::lanes::{Lane, Lanes};
-use crate::writer::{Done, Waiting, Writer};
+use crate::writer::{PendingAnswer, WriteOutcome, Writer};
 use crate::{Caller, Fault};
 use bytes::Bytes;
 use feed::LogView;
@@ -13,18 +13,18 @@ use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::names;
 use journal::{
-    At, Blocked, ExternalId, Found, Request, Verdict, decide, given_hosts, given_ids, returning_hosts,
-    returning_ids,
+    BlockedHosts, CommitPoint, ExternalId, Holdings, Request, Verdict, decide, given_hosts, given_ids,
+    returning_hosts, returning_ids,
 };
-use link::{Domain, DomainId, Epoch, Key, Position, Seq, State, TargetHost};
+use link::{Domain, DomainId, Epoch, Key, LinkState, Position, Seq, TargetHost};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::clock::unix_ms;
 use store::model::{Row, StoreFault};
-use store::port::domains::DomainCommitted;
+use store::port::domains::DomainCommitReport;
 use store::port::{
-    History, Limit, LinkTag, Listed, Moment, Repository, TagLimit, TagPage, TagRename, Time, Traced, Who,
-    blocking,
+    History, Limit, LinkPast, LinkTag, ListPage, Moment, NotedAuthor, Repository, TagLimit, TagPage,
+    TagRename, TimeOrder, blocking,
 };
 
 const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };
@@ -38,21 +38,21 @@ pub struct Reach {
     lanes: Lanes,
 }
 
-/// The same within the bound of one caller.
-pub struct View<'a> {
+/// The reach of one caller: the store within his bound.
+pub struct BoundView<'a> {
     reach: &'a Reach,
     bound: &'a Bound,
 }
 
 /// The store within a bound, where blocking is allowed.
-pub struct Reader<'a> {
+pub struct BoundReader<'a> {
     store: &'a dyn Repository,
     bound: &'a Bound,
-    known: &'a Known,
+    known: &'a DomainSnapshot,
 }
 
 /// Links whose targets are of a host.
-pub struct Leading {
+pub struct InboundLinks {
     /// Those that the caller may touch.
     pub own: Vec<Key>,
     /// Whether there are others.
@@ -73,16 +73,16 @@ impl Reach {
     }
 
     /// As far as this caller may see.
-    pub fn of<'a>(&'a self, caller: &'a Caller) -> View<'a> {
+    pub fn of<'a>(&'a self, caller: &'a Caller) -> BoundView<'a> {
         self.within(&caller.bound)
     }
 
     /// As far as this bound lets see.
-    pub fn within<'a>(&'a self, bound: &'a Bound) -> View<'a> {
-        View { reach: self, bound }
+    pub fn within<'a>(&'a self, bound: &'a Bound) -> BoundView<'a> {
+        BoundView { reach: self, bound }
     }
 
-    /// For reads that take longer than one of a single link: see [`View::read_part`].
+    /// For reads that take longer than one of a single link: see [`BoundView::read_part`].
     pub async fn lane(&self, caller: &Caller) -> Lane {
         self.lanes.enter(caller).await
     }
@@ -93,12 +93,12 @@ impl Reach {
     }
 
     /// For a write of a domain, before it looks at the others.
-    pub async fn turn(&self) -> Turn {
+    pub async fn turn(&self) -> DomainTurn {
         self.claims.turn(&self.directory).await
     }
 
     /// See [`Claims::claim`].
-    pub async fn claim(&self, turn: &mut Turn, host: &str) {
+    pub async fn claim(&self, turn: &mut DomainTurn, host: &str) {
         self.claims.claim(turn, host).await;
     }
 
@@ -123,7 +123,7 @@ impl Reach {
     }
 }
 
-impl View<'_> {
+impl BoundView<'_> {
     /// One domain.
     ///
     /// # Errors
@@ -147,18 +147,20 @@ impl View<'_> {
     /// Reads in a place where blocking is allowed.
     pub async fn read<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Reader<'_>) -> Result<T, Fault> + Send + 'static,
+        call: impl FnOnce(&BoundReader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let (bound, known) = (self.bound.clone(), self.reach.directory.known());
-        blocking(&self.reach.store, move |store| Ok(call(&Reader { store, bound: &bound, known: &known })))
-            .await?
+        blocking(&self.reach.store, move |store| {
+            Ok(call(&BoundReader { store, bound: &bound, known: &known }))
+        })
+        .await?
     }
 
     /// Reads a part of what takes long, as soon as it is its turn. Whoever goes is not read for any further than this part.
     pub async fn read_part<T: Send + 'static>(
         &self,
         lane: &Lane,
-        call: impl FnOnce(&Reader<'_>) -> Result<T, Fault> + Send + 'static,
+        call: impl FnOnce(&BoundReader<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let part = lane.part().await;
         self.read(move |reader| {
@@ -179,7 +181,7 @@ impl View<'_> {
     }
 
     /// Hands writes of links to the writer, with the pass of those whose targets were looked at.
-    pub fn submit(&self, request: Request, pass: Option<Pass>) -> Result<Waiting<Done>, Fault> {
+    pub fn submit(&self, request: Request, pass: Option<Pass>) -> Result<PendingAnswer<WriteOutcome>, Fault> {
         let known = self.reach.directory.known();
         request.items.iter().try_for_each(|item| touch(self.bound, &known, item.key.domain()))?;
         self.reach.writer.submit(request, pass)
@@ -190,7 +192,7 @@ impl View<'_> {
         let domains = request.items.iter().map(|item| item.key.domain());
         let domains = domains.map(|id| (id, self.reach.name(id))).collect();
         self.read(move |reader| {
-            let (mut found, mut head) = (Found { domains, ..Found::default() }, Position::default());
+            let (mut found, mut head) = (Holdings { domains, ..Holdings::default() }, Position::default());
             for item in &request.items {
                 reader.touch(item.key.domain())?;
                 let (epoch, row) = reader.store.link(&item.key)?;
@@ -206,7 +208,7 @@ impl View<'_> {
             let mut hosts = given_hosts(&group);
             hosts.extend(returning_hosts(&group, &found.rows));
             found.blocked.extend(reader.store.blocked(&hosts)?);
-            let at = At { head, tag: 0, now: unix_ms() };
+            let at = CommitPoint { head, tag: 0, now: unix_ms() };
             Ok((head.epoch, decide(&group, found, at, |_| Bytes::new()).verdicts))
         })
         .await
@@ -234,22 +236,26 @@ impl View<'_> {
     }
 
     /// Those of these hosts that are blocked: whoever would lead there is told so.
-    pub async fn blocked(&self, asked: BTreeSet<TargetHost>) -> Result<Blocked, Fault> {
+    pub async fn blocked(&self, asked: BTreeSet<TargetHost>) -> Result<BlockedHosts, Fault> {
         if asked.is_empty() {
-            return Ok(Blocked::default());
+            return Ok(BlockedHosts::default());
         }
         let found = blocking(&self.reach.store, move |store| store.blocked(&asked)).await?;
         Ok(found.into_iter().collect())
     }
 
     /// Writes a domain.
-    pub async fn write_domain(&self, item: DomainItem, turn: Turn) -> Result<DomainCommitted, Fault> {
+    pub async fn write_domain(
+        &self,
+        item: DomainItem,
+        turn: DomainTurn,
+    ) -> Result<DomainCommitReport, Fault> {
         self.bound.touch(item.name.as_str())?;
         self.reach.writer.domain(item, turn).await
     }
 }
 
-impl Reader<'_> {
+impl BoundReader<'_> {
     fn touch(&self, domain: DomainId) -> Result<(), Fault> {
         touch(self.bound, self.known, domain)
     }
@@ -262,7 +268,7 @@ impl Reader<'_> {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, Fault> {
+    ) -> Result<ListPage, Fault> {
         self.touch(domain)?;
         let prefix = [&domain.0.to_be_bytes(), prefix.as_bytes()].concat();
         Ok(self.store.list(&prefix, after, deleted, limit)?)
@@ -272,11 +278,11 @@ impl Reader<'_> {
     pub fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, Fault> {
+    ) -> Result<ListPage, Fault> {
         self.touch(domain)?;
         Ok(self.store.newest(domain, time, behind, deleted, limit)?)
     }
@@ -288,13 +294,13 @@ impl Reader<'_> {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, Fault> {
+    ) -> Result<ListPage, Fault> {
         self.touch(id.domain)?;
         Ok(self.store.with_external_id(id, after, deleted, limit)?)
     }
 
     /// See [`store::port::Tags::tagged`]; `prefix` is that of codes.
-    pub fn tagged(&self, tag: &LinkTag, prefix: &str, after: &[u8], limit: Limit) -> Result<Listed, Fault> {
+    pub fn tagged(&self, tag: &LinkTag, prefix: &str, after: &[u8], limit: Limit) -> Result<ListPage, Fault> {
         self.touch(tag.domain)?;
         let prefix = [&tag.domain.prefix(), prefix.as_bytes()].concat();
         Ok(self.store.tagged(tag, &prefix, after, limit)?)
@@ -304,10 +310,10 @@ impl Reader<'_> {
     pub fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, Fault> {
+    ) -> Result<ListPage, Fault> {
         self.touch(tag.domain)?;
         Ok(self.store.newest_tagged(tag, time, behind, limit)?)
     }
@@ -345,19 +351,19 @@ impl Reader<'_> {
     }
 
     /// What was written of a link, with who wrote it.
-    pub fn writes(&self, key: &Key, below: Seq, limit: usize) -> Result<Traced, Fault> {
+    pub fn writes(&self, key: &Key, below: Seq, limit: usize) -> Result<LinkPast, Fault> {
         self.touch(key.domain())?;
         Ok(self.store.writes(key, below, limit)?)
     }
 
     /// The first write of a link behind a moment.
-    pub fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, Fault> {
+    pub fn write_after(&self, key: &Key, moment: Moment) -> Result<LinkPast, Fault> {
         self.touch(key.domain())?;
         Ok(self.store.write_after(key, moment)?)
     }
 
     /// Who sent the chunk of an import that made a version, which was read before.
-    pub fn chunk(&self, version: Seq) -> Result<Option<Who>, Fault> {
+    pub fn chunk(&self, version: Seq) -> Result<Option<NotedAuthor>, Fault> {
         Ok(self.store.chunk(version)?)
     }
 
@@ -367,10 +373,10 @@ impl Reader<'_> {
     }
 
     /// The next links behind a key that lead to a host: those of others are not named.
-    pub fn leading_to(&self, host: &str, after: &[u8]) -> Result<Leading, Fault> {
+    pub fn leading_to(&self, host: &str, after: &[u8]) -> Result<InboundLinks, Fault> {
         let page = self.store.walk(after, WALK)?;
         let leads = |record: &[u8]| match record::decode(record).map(|versioned| versioned.state) {
-            Ok(State::Live(link)) => {
+            Ok(LinkState::Live(link)) => {
                 let parts = link.parts();
                 let mut targets = [Some(&parts.target), parts.expired_target.as_ref()].into_iter().flatten();
                 targets.any(|target| target.place().is_some_and(|place| place.host == host))
@@ -381,12 +387,12 @@ impl Reader<'_> {
         let found = found.filter_map(|entry| Key::from_bytes(&entry.key).ok());
         let (own, others): (Vec<Key>, Vec<Key>) = found.partition(|key| self.touch(key.domain()).is_ok());
         let next = page.entries.last().filter(|_| page.more).map(|entry| entry.key.to_vec());
-        Ok(Leading { own, others: !others.is_empty(), next })
+        Ok(InboundLinks { own, others: !others.is_empty(), next })
     }
 }
 
 /// Whoever may touch all domains may touch one that is not known yet.
-fn touch(bound: &Bound, known: &Known, domain: DomainId) -> Result<(), Fault> {
+fn touch(bound: &Bound, known: &DomainSnapshot, domain: DomainId) -> Result<(), Fault> {
     match known.name(domain) {
         _ if !bound.is_some() => Ok(()),
         Some(name) => bound.touch(name),

@@ -1,11 +1,11 @@
 //! The tags of links as things of their own: which there are, and one that takes the place of another.
 
-use super::reach::{Reader, View};
+use super::reach::{BoundReader, BoundView};
 use super::{Service, draft, token};
 use crate::page::page_size;
-use crate::writer::Done;
+use crate::writer::WriteOutcome;
 use crate::{Caller, Fault};
-use journal::{Field, Intent, Item, Kind, Rejection, Request, Verdict, names};
+use journal::{Field, Intent, Item, Rejection, Request, RequestKind, Verdict, names};
 use link::{DomainId, Epoch, Position};
 use proto::v1;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ const BEHIND: Fault = Fault::Unavailable(
 
 /// What became of one part of a rename.
 #[derive(Default)]
-struct Part {
+struct RenamePart {
     changed: u64,
     /// Links that changed meanwhile: they are looked at once more.
     missed: u64,
@@ -55,7 +55,7 @@ impl Service {
         let after = after.ok_or_else(|| Fault::invalid("page_token", "is none that this list gave out"))?;
         let limit = TagLimit { tags, links: COUNTED };
         let lane = self.reach.lane(caller).await;
-        let read = move |reader: &Reader<'_>| reader.tags(domain, &prefix, &after, limit);
+        let read = move |reader: &BoundReader<'_>| reader.tags(domain, &prefix, &after, limit);
         let page = self.reach.of(caller).read_part(&lane, read).await?.ok_or(BEHIND)?;
         drop(lane);
         let last = page.tags.last().filter(|_| page.more);
@@ -107,9 +107,9 @@ impl Service {
     }
 
     /// Notes that it begins, unless it goes on; or says why not.
-    async fn begin(&self, view: &View<'_>, rename: &TagRename, merge: bool) -> Result<(), Fault> {
+    async fn begin(&self, view: &BoundView<'_>, rename: &TagRename, merge: bool) -> Result<(), Fault> {
         let asked = rename.clone();
-        let read = move |reader: &Reader<'_>| {
+        let read = move |reader: &BoundReader<'_>| {
             let to = LinkTag { tag: asked.to.clone(), ..asked.from };
             let is_there = |tag: &LinkTag| Ok::<_, Fault>(reader.count_tagged(tag, 1)?.ok_or(BEHIND)? > 0);
             Ok((reader.is_renaming(&asked)?, is_there(&asked.from)?, is_there(&to)?))
@@ -129,10 +129,10 @@ impl Service {
     async fn part(
         &self,
         caller: &Caller,
-        view: &View<'_>,
+        view: &BoundView<'_>,
         rename: &TagRename,
         after: Vec<u8>,
-    ) -> Result<(Part, Option<Vec<u8>>), Fault> {
+    ) -> Result<(RenamePart, Option<Vec<u8>>), Fault> {
         let lane = self.reach.lane(caller).await;
         let from = rename.from.clone();
         let read = view.read_part(&lane, move |reader| reader.tagged(&from, "", &after, BATCH)).await?;
@@ -140,13 +140,13 @@ impl Service {
         let next = read.rows.last().filter(|_| read.more).map(|row| row.key.as_bytes().to_vec());
         let items: Vec<Item> = read.rows.iter().filter_map(|row| item(row, rename)).collect();
         if items.is_empty() {
-            return Ok((Part::default(), next));
+            return Ok((RenamePart::default(), next));
         }
         caller.rows(items.len()).await?;
         let by = Some(caller.by("RenameTag"));
-        let request = Request { items, kind: Kind::Chunk, by, retry: None };
-        let Done { epoch, verdicts } = view.submit(request, None)?.answer().await?;
-        let mut part = Part::default();
+        let request = Request { items, kind: RequestKind::Chunk, by, retry: None };
+        let WriteOutcome { epoch, verdicts } = view.submit(request, None)?.answer().await?;
+        let mut part = RenamePart::default();
         for verdict in verdicts {
             match verdict {
                 Verdict::Created(row) | Verdict::Changed(row) => {
@@ -199,7 +199,7 @@ fn renamed(tags: &[String], tag: &str, to: &str) -> Vec<String> {
     renamed
 }
 
-impl Reader<'_> {
+impl BoundReader<'_> {
     /// The tag by whose index the links with all of these are found: of several the one that fewest have.
     pub fn rarest(&self, domain: DomainId, tags: &[&str], most: usize) -> Result<Option<LinkTag>, Fault> {
         let mut rarest = None;

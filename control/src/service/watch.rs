@@ -4,7 +4,7 @@ use super::{Service, name};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
 use journal::names;
-use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, Position, Seq, State};
+use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, LinkState, Position, Seq};
 use proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,8 +187,8 @@ impl Watch {
             return Ok(Some(v1::LinkChange { purged: true, ..told }));
         }
         Ok(Some(match record::decode(&change.record).map_err(|e| wrong(&e))?.state {
-            State::Deleted => v1::LinkChange { deleted: true, ..told },
-            State::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
+            LinkState::Deleted => v1::LinkChange { deleted: true, ..told },
+            LinkState::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
         }))
     }
 

@@ -6,13 +6,13 @@ use super::{Service, fnv};
 use crate::bound::Bound;
 use crate::{Caller, Fault};
 use bytes::Bytes;
-use journal::{Field, Intent, Item, Kind, Request, Retry, Verdict};
+use journal::{Field, Intent, Item, Request, RequestKind, Retry, Verdict};
 use link::{Epoch, Position, Seq};
 use prost::Message;
 use proto::v1;
 use record::Features;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use store::model::{By, StoreFault};
+use store::model::{Author, StoreFault};
 
 /// When a write is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,16 +22,16 @@ pub(super) enum Ack {
     Propagated,
 }
 
-/// What all writes say besides what is to be written.
-pub struct Asked {
-    pub(super) by: By,
+/// The terms of a write, besides what is to be written: who, how a retry is known, when it is answered.
+pub struct WriteTerms {
+    pub(super) by: Author,
     pub(super) retry: Option<Retry>,
     pub(super) ack: Ack,
     pub(super) bound: Bound,
     pass: Mutex<Option<Pass>>,
 }
 
-impl Asked {
+impl WriteTerms {
     /// Checks what the request says.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Asked {
             hash: fnv(&request.encode_to_vec()).to_be_bytes(),
         });
         Ok(Self {
-            by: By { principal, method: R::METHOD, request_id },
+            by: Author { principal, method: R::METHOD, request_id },
             retry,
             ack,
             bound: caller.bound.clone(),
@@ -78,8 +78,8 @@ impl Asked {
 
 impl Service {
     /// Writes one link.
-    pub(super) async fn one(&self, asked: &Asked, item: Item) -> Result<v1::Link, Fault> {
-        let done = self.all(asked, vec![item], Kind::One).await.map_err(|(_, fault)| fault)?;
+    pub(super) async fn one(&self, asked: &WriteTerms, item: Item) -> Result<v1::Link, Fault> {
+        let done = self.all(asked, vec![item], RequestKind::One).await.map_err(|(_, fault)| fault)?;
         let missing = || StoreFault::Corrupt("a stored answer: it is empty".into());
         let link = done.links.into_iter().next().ok_or_else(missing)?;
         Ok(v1::Link { propagation: done.propagation, ..link })
@@ -88,9 +88,9 @@ impl Service {
     /// Writes all or nothing. A refusal says which item it is about.
     pub(super) async fn all(
         &self,
-        asked: &Asked,
+        asked: &WriteTerms,
         items: Vec<Item>,
-        kind: Kind,
+        kind: RequestKind,
     ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
         for (at, item) in items.iter().enumerate() {
             self.known_everywhere(asked, needed(&item.intent)).map_err(|fault| (at, fault))?;
@@ -120,7 +120,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Fault::EdgeTooOld`]
-    pub(super) fn known_everywhere(&self, asked: &Asked, needed: Features) -> Result<(), Fault> {
+    pub(super) fn known_everywhere(&self, asked: &WriteTerms, needed: Features) -> Result<(), Fault> {
         let gate = &self.sessions.gate;
         if asked.ack == Ack::OnlyCheck { gate.check(needed) } else { gate.take(needed) }
     }
@@ -130,7 +130,7 @@ impl Service {
         &self,
         epoch: Epoch,
         verdicts: Vec<Verdict>,
-        kind: Kind,
+        kind: RequestKind,
     ) -> Result<v1::BatchLinksResponse, (usize, Fault)> {
         let mut links = Vec::with_capacity(verdicts.len());
         for (at, verdict) in verdicts.into_iter().enumerate() {
@@ -173,10 +173,10 @@ pub(super) fn needed(intent: &Intent) -> Features {
 }
 
 /// The stored answer.
-fn before(bytes: Bytes, kind: Kind) -> Result<v1::BatchLinksResponse, StoreFault> {
+fn before(bytes: Bytes, kind: RequestKind) -> Result<v1::BatchLinksResponse, StoreFault> {
     let answer = match kind {
-        Kind::Batch => v1::BatchLinksResponse::decode(bytes),
-        Kind::One | Kind::Chunk => v1::Link::decode(bytes)
+        RequestKind::Batch => v1::BatchLinksResponse::decode(bytes),
+        RequestKind::One | RequestKind::Chunk => v1::Link::decode(bytes)
             .map(|link| v1::BatchLinksResponse { links: vec![link], propagation: None }),
     };
     answer.map_err(|e| StoreFault::Corrupt(format!("a stored answer: {e}")))

@@ -3,7 +3,7 @@
 
 use crate::Fault;
 use crate::bound::Bound;
-use crate::limits::{Bodies, FEW, Holder, Pace};
+use crate::limits::{Bodies, CallerBuckets, FEW, Holder};
 use crate::transport::status;
 use axum::Error;
 use axum::body::{Body, Bytes};
@@ -16,26 +16,32 @@ use std::task::{Context, Poll};
 const PART: usize = 128;
 
 /// Why a body was broken off, if it was.
-pub type BrokenOff = Arc<OnceLock<Fault>>;
+pub type BodyFault = Arc<OnceLock<Fault>>;
 
-/// What a body is.
-pub struct Of {
+/// The bounds of a request's body.
+pub struct BodyBounds {
     /// It is messages of gRPC, one after the other.
     pub streams: bool,
     /// Bytes of one that is not.
     pub most: usize,
     /// What it is paid from, if it is one body: a piece of [`FEW`] bytes weighs as much as a call.
-    pub pace: Option<Pace>,
+    pub pace: Option<CallerBuckets>,
 }
 
 /// The same body, counted.
-pub fn counted(bodies: &Arc<Bodies>, body: Body, holder: Holder, bound: &Bound, of: Of) -> (Body, BrokenOff) {
-    let broken_off = BrokenOff::default();
+pub fn counted(
+    bodies: &Arc<Bodies>,
+    body: Body,
+    holder: Holder,
+    bound: &Bound,
+    of: BodyBounds,
+) -> (Body, BodyFault) {
+    let broken_off = BodyFault::default();
     if http_body::Body::is_end_stream(&body) {
         return (body, broken_off);
     }
     let (holders, messages) = (holder.and_all(bound), of.streams.then(Messages::default));
-    let counted = Counted {
+    let counted = CountedBody {
         body,
         bodies: bodies.clone(),
         holders,
@@ -49,7 +55,7 @@ pub fn counted(bodies: &Arc<Bodies>, body: Body, holder: Holder, bound: &Bound, 
     (Body::new(counted), broken_off)
 }
 
-struct Counted {
+struct CountedBody {
     body: Body,
     bodies: Arc<Bodies>,
     holders: Vec<Holder>,
@@ -57,12 +63,12 @@ struct Counted {
     held: usize,
     few: bool,
     messages: Option<Messages>,
-    of: Of,
+    of: BodyBounds,
     came: usize,
-    broken_off: BrokenOff,
+    broken_off: BodyFault,
 }
 
-impl Counted {
+impl CountedBody {
     fn hold(&mut self, part: &Bytes) -> Result<(), Error> {
         let cost = part.len() + PART;
         self.pay(part.len()).and_then(|()| self.grow(cost)).map_err(|fault| {
@@ -115,7 +121,7 @@ impl Counted {
     }
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -142,7 +148,7 @@ impl http_body::Body for Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         self.give_back();
     }
@@ -201,7 +207,7 @@ mod tests {
         holder: Holder,
         part: &[u8],
         streams: bool,
-    ) -> (BodyDataStream, BrokenOff) {
+    ) -> (BodyDataStream, BodyFault) {
         let part = Bytes::copy_from_slice(part);
         let parts = std::iter::repeat_with(move || Ok::<_, Error>(part.clone()));
         let body = Body::from_stream(tokio_stream::iter(parts));
@@ -209,17 +215,17 @@ mod tests {
         (body.into_data_stream(), broken_off)
     }
 
-    fn of(streams: bool) -> Of {
-        Of { streams, most: usize::MAX, pace: None }
+    fn of(streams: bool) -> BodyBounds {
+        BodyBounds { streams, most: usize::MAX, pace: None }
     }
 
     /// Found by attack: messages of 4 MB for one link, each 65 ms of a thread that others needed.
     #[tokio::test]
     async fn one_body_has_a_bound_and_its_bytes_are_paid_for() {
         let bodies = Arc::<Bodies>::default();
-        let pace = Pace::of(&Arc::default(), "a", &Bound::default());
+        let pace = CallerBuckets::of(&Arc::default(), "a", &Bound::default());
         let read = async |most: usize, bytes: usize| {
-            let of = Of { streams: false, most, pace: Some(pace.clone()) };
+            let of = BodyBounds { streams: false, most, pace: Some(pace.clone()) };
             let body = Body::from(vec![0; bytes]);
             let (body, broken_off) = counted(&bodies, body, key("a"), &Bound::default(), of);
             let read = axum::body::to_bytes(body, usize::MAX).await.map(|read| read.len()).ok();

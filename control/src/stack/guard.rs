@@ -1,14 +1,14 @@
 //! Who is let in: the rule of the call, the key or certificate, its scope and its allowance. What keys there are is not
 //! known here.
 
-use super::bodies::{Of, counted};
-use super::table::{self, Call};
+use super::bodies::{BodyBounds, counted};
+use super::table::{self, CallEntry};
 use super::{Refusals, RequestId, forwarded, is_grpc, rates, refusal};
-use crate::call::UnderWay;
-use crate::keys::{Keys, Known};
-use crate::limits::{Holder, Limits, Pace, Place, network};
+use crate::call::OngoingCall;
+use crate::keys::{KeyEntry, Keys};
+use crate::limits::{CallPlace, CallerBuckets, Holder, Limits, network};
 use crate::metrics::Metrics;
-use crate::places::Seat;
+use crate::places::ConnectionPlace;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -32,7 +32,7 @@ pub struct Peer {
     /// The edge that its certificate was made for, if it has shown one of ours.
     pub edge: Option<Arc<str>>,
     /// The place of its connection.
-    pub seat: Arc<Seat>,
+    pub seat: Arc<ConnectionPlace>,
 }
 
 /// What it takes to decide.
@@ -56,14 +56,14 @@ const PIECE: usize = 16 * 1024;
 /// to refuse costs more than what is refused.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What a call was let in with.
-struct Admission {
-    call: &'static Call,
+/// The caller and the key that a call was let in with.
+struct CallAdmission {
+    call: &'static CallEntry,
     caller: Caller,
     /// Who holds what the call takes.
     holder: Holder,
-    known: Option<Arc<Known>>,
-    place: Option<Place>,
+    known: Option<Arc<KeyEntry>>,
+    place: Option<CallPlace>,
     /// Weight that its key may still ask for.
     left: Option<u32>,
 }
@@ -77,13 +77,13 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
     let method = call.as_ref().map_or("unknown", |call| call.name);
     let of_feed = call.as_ref().is_ok_and(|call| is_of_feed(call));
     match call.and_then(|call| guard.admit(call, &request)) {
-        Ok(Admission { call: rule, caller, holder, known, mut place, left }) => {
+        Ok(CallAdmission { call: rule, caller, holder, known, mut place, left }) => {
             if let Some(place) = &mut place {
                 place.turn().await;
             }
             let seat = request.extensions().get::<Peer>().map(|peer| peer.seat.clone());
-            let (call, began) = (UnderWay::new(method, caller.principal.clone()), Instant::now());
-            let of = Of {
+            let (call, began) = (OngoingCall::new(method, caller.principal.clone()), Instant::now());
+            let of = BodyBounds {
                 streams: grpc && rule.streams,
                 most: if grpc { rule.most } else { usize::MAX },
                 pace: caller.pace.clone(),
@@ -105,7 +105,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             }
             match (&known, &place) {
                 (None, None) => response,
-                _ => response.map(|body| Body::new(Watched::new(body, known, place, grpc))),
+                _ => response.map(|body| Body::new(KeyedBody::new(body, known, place, grpc))),
             }
         }
         Err(fault) => {
@@ -132,7 +132,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
     }
 }
 
-fn is_of_feed(call: &Call) -> bool {
+fn is_of_feed(call: &CallEntry) -> bool {
     call.scope == Some(Scope::Feed)
 }
 
@@ -149,7 +149,7 @@ impl Guard {
     }
 
     /// Whether the call may be made.
-    fn admit(&self, call: &'static Call, request: &Request) -> Result<Admission, Fault> {
+    fn admit(&self, call: &'static CallEntry, request: &Request) -> Result<CallAdmission, Fault> {
         let admitted = self.enter(call, request);
         if is_of_feed(call) {
             self.tell_of_edge(request, admitted.as_ref());
@@ -157,10 +157,10 @@ impl Guard {
         admitted
     }
 
-    fn tell_of_edge(&self, request: &Request, admitted: Result<&Admission, &Fault>) {
+    fn tell_of_edge(&self, request: &Request, admitted: Result<&CallAdmission, &Fault>) {
         let peer = request.extensions().get::<Peer>();
         match admitted {
-            Ok(Admission { caller, .. }) => self.refusals.over(&who(caller.edge.as_deref(), peer)),
+            Ok(CallAdmission { caller, .. }) => self.refusals.over(&who(caller.edge.as_deref(), peer)),
             Err(fault) => {
                 let shown =
                     request.headers().get(header::AUTHORIZATION).and_then(|given| given.to_str().ok());
@@ -174,7 +174,7 @@ impl Guard {
         }
     }
 
-    fn enter(&self, call: &'static Call, request: &Request) -> Result<Admission, Fault> {
+    fn enter(&self, call: &'static CallEntry, request: &Request) -> Result<CallAdmission, Fault> {
         let id = request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| id.0.clone());
         let caller = Caller { request_id: id, ..Caller::anyone("") };
         let peer = request.extensions().get::<Peer>();
@@ -190,7 +190,7 @@ impl Guard {
                 _ => Holder::Address(peer.map_or(0, |peer| network(peer.address))),
             };
             let place = self.limits.places.take(call.name, holder.clone(), &caller.bound)?;
-            return Ok(Admission { call, caller, holder, known: None, place, left: None });
+            return Ok(CallAdmission { call, caller, holder, known: None, place, left: None });
         };
         let found = found(keys, request.headers(), peer);
         let known = found.or_else(|fault| {
@@ -214,7 +214,7 @@ impl Guard {
         if let Some(peer) = peer {
             peer.seat.let_in(Some(&known));
         }
-        let pace = Pace::of(&self.limits, &known.principal, &known.bound);
+        let pace = CallerBuckets::of(&self.limits, &known.principal, &known.bound);
         let left = pace.take(call.weight)?;
         let holder = match &known.edge {
             Some(edge) if scope == Scope::Feed => Holder::Edge(edge.clone()),
@@ -225,7 +225,7 @@ impl Guard {
         known.note_use();
         let (principal, bound) = (known.principal.clone(), known.bound.clone());
         let caller = Caller { principal, bound, edge: known.edge.clone(), pace: Some(pace), ..caller };
-        Ok(Admission { call, caller, holder, known: Some(known), place, left })
+        Ok(CallAdmission { call, caller, holder, known: Some(known), place, left })
     }
 }
 
@@ -238,7 +238,7 @@ fn who(edge: Option<&str>, peer: Option<&Peer>) -> String {
     }
 }
 
-fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Known>, Fault> {
+fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<KeyEntry>, Fault> {
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Fault::Unauthenticated(
             "two Authorization headers were given: send the one that is meant",
@@ -259,10 +259,10 @@ fn found(keys: &Keys, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Kn
 }
 
 /// An answer that ends when its key does, however long it streams, and holds its caller's place for so long.
-struct Watched {
+struct KeyedBody {
     body: Body,
-    known: Option<Arc<Known>>,
-    place: Option<Arc<Place>>,
+    known: Option<Arc<KeyEntry>>,
+    place: Option<Arc<CallPlace>>,
     /// What the next pieces are cut from.
     rest: Bytes,
     grpc: bool,
@@ -272,7 +272,7 @@ struct Watched {
 /// Bytes of an answer, which hold its place until they are written: HTTP/2 and HTTP/1.1 keep some whose body has ended.
 struct Piece {
     bytes: Bytes,
-    _place: Arc<Place>,
+    _place: Arc<CallPlace>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -281,8 +281,8 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Watched {
-    fn new(body: Body, known: Option<Arc<Known>>, place: Option<Place>, grpc: bool) -> Self {
+impl KeyedBody {
+    fn new(body: Body, known: Option<Arc<KeyEntry>>, place: Option<CallPlace>, grpc: bool) -> Self {
         Self { body, known, place: place.map(Arc::new), rest: Bytes::new(), grpc, ended: false }
     }
 
@@ -320,7 +320,7 @@ impl Watched {
     }
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for KeyedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -362,9 +362,9 @@ mod tests {
     #[tokio::test]
     async fn a_call_whose_key_ends_meanwhile_is_told_so() {
         for grpc in [true, false] {
-            let known = Arc::new(Known::revoked());
+            let known = Arc::new(KeyEntry::revoked());
             let body = Body::from("an answer");
-            let mut watched = Watched::new(body, Some(known.clone()), None, grpc);
+            let mut watched = KeyedBody::new(body, Some(known.clone()), None, grpc);
             let told = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.unwrap();
             assert_eq!(told.is_ok(), grpc);
             if let Ok(frame) = told {
@@ -386,7 +386,7 @@ mod tests {
             || limits.places.take("ListLinks", Holder::Key("a".into()), &crate::bound::Bound::default());
         let held: Vec<_> = (0..31).map(|_| take().unwrap()).collect();
         let text = vec![b'x'; PIECE * 5 / 2];
-        let mut watched = Watched::new(Body::from(text.clone()), None, take().unwrap(), false);
+        let mut watched = KeyedBody::new(Body::from(text.clone()), None, take().unwrap(), false);
         assert_eq!(watched.size_hint().exact(), Some(text.len() as u64));
         let mut pieces = Vec::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await {

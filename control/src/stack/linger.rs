@@ -21,16 +21,16 @@ pub fn lingering(body: Body, grpc: bool) -> Body {
     if http_body::Body::is_end_stream(&body) {
         return body;
     }
-    Body::new(Lingering { body, ended: false, most: if grpc { GRPC } else { REST } })
+    Body::new(LingeringBody { body, ended: false, most: if grpc { GRPC } else { REST } })
 }
 
-struct Lingering {
+struct LingeringBody {
     body: Body,
     ended: bool,
     most: Duration,
 }
 
-impl http_body::Body for Lingering {
+impl http_body::Body for LingeringBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -52,7 +52,7 @@ impl http_body::Body for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for LingeringBody {
     fn drop(&mut self) {
         if self.ended || http_body::Body::is_end_stream(&self.body) {
             return;

@@ -17,11 +17,11 @@ const OTHERS: &str = "others";
 pub struct Refusals {
     /// Looked at without the lock: as a rule nobody is refused.
     any: AtomicBool,
-    all: Mutex<HashMap<String, Refused>>,
+    all: Mutex<HashMap<String, RefusalSpell>>,
 }
 
 #[derive(Debug, Default)]
-struct Refused {
+struct RefusalSpell {
     spell: Spell,
     last: u64,
 }

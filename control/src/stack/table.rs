@@ -8,7 +8,7 @@ use store::model::Scope;
 
 /// One call, however it arrives.
 #[derive(Debug)]
-pub struct Call {
+pub struct CallEntry {
     /// The name of its method, as in the metrics.
     pub name: &'static str,
     /// The scope that it takes; `None`: no key is asked for.
@@ -35,19 +35,19 @@ const OTHERS: [(&str, &str, u32, bool); 5] = [
 const HEAD: usize = 5;
 
 /// The description of the API: it is at three paths of REST, and nobody needs a key for it.
-static DESCRIPTION: Call =
-    Call { name: "OpenApi", scope: None, weight: 0, streams: false, most: HEAD + SMALL_BYTES };
+static DESCRIPTION: CallEntry =
+    CallEntry { name: "OpenApi", scope: None, weight: 0, streams: false, most: HEAD + SMALL_BYTES };
 
 /// By their paths over gRPC. A call whose scope is none is not in it.
-static CALLS: LazyLock<HashMap<&'static str, Call>> = LazyLock::new(|| {
+static CALLS: LazyLock<HashMap<&'static str, CallEntry>> = LazyLock::new(|| {
     let others = OTHERS.into_iter().map(|(path, name, weight, streams)| {
-        (path, Call { name, scope: None, weight, streams, most: HEAD + SMALL_BYTES })
+        (path, CallEntry { name, scope: None, weight, streams, most: HEAD + SMALL_BYTES })
     });
     let ours = proto::described::calls().iter().filter_map(|call| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.name() == call.rule.scope)?;
         let (weight, streams) = (call.rule.weight, call.takes_stream);
         let most = HEAD + if call.rule.places == "batches" { LINKS_BYTES } else { SMALL_BYTES };
-        Some((call.path.as_str(), Call { name: &call.name, scope: Some(scope), weight, streams, most }))
+        Some((call.path.as_str(), CallEntry { name: &call.name, scope: Some(scope), weight, streams, most }))
     });
     ours.chain(others).collect()
 });
@@ -56,7 +56,7 @@ static CALLS: LazyLock<HashMap<&'static str, Call>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// [`Fault::NoRoute`]
-pub fn over_grpc(path: &str) -> Result<&'static Call, Fault> {
+pub fn over_grpc(path: &str) -> Result<&'static CallEntry, Fault> {
     CALLS.get(path).ok_or(Fault::NoRoute)
 }
 
@@ -64,7 +64,7 @@ pub fn over_grpc(path: &str) -> Result<&'static Call, Fault> {
 ///
 /// # Errors
 /// [`Fault::NoRoute`], or [`Fault::NoMethod`] where the path is known with another method.
-pub fn over_rest(method: &str, path: &str) -> Result<&'static Call, Fault> {
+pub fn over_rest(method: &str, path: &str) -> Result<&'static CallEntry, Fault> {
     if describes(path) {
         return if matches!(method, "GET" | "HEAD") { Ok(&DESCRIPTION) } else { Err(Fault::NoMethod) };
     }

@@ -2,7 +2,7 @@
 
 use super::table::over_grpc;
 use super::*;
-use crate::keys::{Keys, Wish, mint};
+use crate::keys::{KeyDraft, Keys, mint};
 use axum::routing::get;
 use http::Request as Plain;
 use prost::Message;
@@ -23,7 +23,7 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("linkr-stack-{}-{name}", std::process::id()));
         let store: Arc<dyn Repository> =
             Arc::new(Sqlite::open(&folder.join("linkr.db"), Options::default()).unwrap());
-        let secret = mint(&*store, Wish::admin()).unwrap().reveal().to_owned();
+        let secret = mint(&*store, KeyDraft::admin()).unwrap().reveal().to_owned();
         let keys = Arc::new(Keys::open(store.clone(), None).unwrap());
         Self { folder, store, keys, secret }
     }

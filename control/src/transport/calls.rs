@@ -2,7 +2,7 @@
 //! is in `service` and `keys`.
 
 use super::feed;
-use super::grpc::{self, Out};
+use super::grpc::{self, ResponseStream};
 use super::reflection::Reflection;
 use crate::follow::Feeder;
 use crate::keys::Keys;
@@ -34,7 +34,7 @@ pub const REFLECTION_BEFORE: &str = "/grpc.reflection.v1alpha.ServerReflection/S
 
 /// What calls are made on.
 #[derive(Clone)]
-pub struct Calls {
+pub struct ApiCalls {
     /// Links, domains and edges.
     pub service: Arc<Service>,
     /// Keys.
@@ -43,7 +43,7 @@ pub struct Calls {
     pub metrics: Arc<Metrics>,
 }
 
-impl Calls {
+impl ApiCalls {
     /// Counts a call and its outcome.
     fn counted<T>(&self, method: &'static str, answer: Result<T, Fault>) -> Result<T, Fault> {
         self.metrics.count(method, answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK"));
@@ -52,7 +52,7 @@ impl Calls {
 }
 
 /// An answer on its way, as it would be sent over gRPC.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
+pub type AnswerFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
 
 /// `Name name(request) -> answer: on.method;`, and behind them what streams.
 macro_rules! calls {
@@ -62,7 +62,7 @@ macro_rules! calls {
     })*) => {
         $(
             #[tonic::async_trait]
-            impl $server for Calls {
+            impl $server for ApiCalls {
                 $(
                     async fn $method(
                         &self,
@@ -76,12 +76,12 @@ macro_rules! calls {
             }
         )*
 
-        impl Calls {
+        impl ApiCalls {
             /// Makes a call by its name.
             ///
             /// # Errors
             /// Those of the call, and [`Fault::NoRoute`] for one that answers with more than a message.
-            pub fn make(&self, name: &str, caller: Caller, request: &DynamicMessage) -> Result<Answering, Fault> {
+            pub fn make(&self, name: &str, caller: Caller, request: &DynamicMessage) -> Result<AnswerFuture, Fault> {
                 match name {
                     $($(
                         stringify!($name) => {
@@ -118,7 +118,7 @@ calls! {
         BatchUpdateLinks batch_update_links(BatchUpdateLinksRequest) -> BatchLinksResponse: service.batch_update;
         BatchDeleteLinks batch_delete_links(BatchDeleteLinksRequest) -> BatchLinksResponse: service.batch_delete;
         {
-            type ImportLinksStream = Out<v1::ImportLinksResponse>;
+            type ImportLinksStream = ResponseStream<v1::ImportLinksResponse>;
 
             async fn import_links(
                 &self,
@@ -127,7 +127,7 @@ calls! {
                 grpc::import(&self.service, call)
             }
 
-            type ExportLinksStream = Out<v1::ExportLinksResponse>;
+            type ExportLinksStream = ResponseStream<v1::ExportLinksResponse>;
 
             async fn export_links(
                 &self,
@@ -136,7 +136,7 @@ calls! {
                 grpc::export(&self.service, call)
             }
 
-            type WatchLinksStream = Out<v1::WatchLinksResponse>;
+            type WatchLinksStream = ResponseStream<v1::WatchLinksResponse>;
 
             async fn watch_links(
                 &self,
@@ -176,7 +176,7 @@ calls! {
 /// # Errors
 /// When the descriptors that were compiled in cannot be read.
 pub async fn router(
-    calls: Calls,
+    calls: ApiCalls,
     feeder: Arc<Feeder>,
 ) -> Result<axum::Router, prost_reflect::DescriptorError> {
     let edges = v1::edges_server::EdgesServer::new(calls.clone());
@@ -188,15 +188,15 @@ pub async fn router(
     let targets =
         v1::targets_server::TargetsServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
     let keys = v1::keys_server::KeysServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
-    let feed = v1::feed_server::FeedServer::new(feed::Calls(feeder));
+    let feed = v1::feed_server::FeedServer::new(feed::FeedCalls(feeder));
     let feed = feed.max_decoding_message_size(SMALL_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<v1::links_server::LinksServer<Calls>>().await;
-    health.set_serving::<v1::edges_server::EdgesServer<Calls>>().await;
-    health.set_serving::<v1::domains_server::DomainsServer<Calls>>().await;
-    health.set_serving::<v1::targets_server::TargetsServer<Calls>>().await;
-    health.set_serving::<v1::keys_server::KeysServer<Calls>>().await;
-    health.set_serving::<v1::feed_server::FeedServer<feed::Calls>>().await;
+    health.set_serving::<v1::links_server::LinksServer<ApiCalls>>().await;
+    health.set_serving::<v1::edges_server::EdgesServer<ApiCalls>>().await;
+    health.set_serving::<v1::domains_server::DomainsServer<ApiCalls>>().await;
+    health.set_serving::<v1::targets_server::TargetsServer<ApiCalls>>().await;
+    health.set_serving::<v1::keys_server::KeysServer<ApiCalls>>().await;
+    health.set_serving::<v1::feed_server::FeedServer<feed::FeedCalls>>().await;
     let others = [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,

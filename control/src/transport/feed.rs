@@ -2,7 +2,7 @@
 
 mod stream;
 
-use crate::follow::{Feeder, Refusal};
+use crate::follow::{Feeder, FollowRefusal};
 use crate::transport::status::status;
 use crate::{Caller, Fault};
 use link::{Key, Seq};
@@ -11,7 +11,7 @@ use proto::{epoch_to_wire, proof_to_wire};
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::{Fetched, blocking};
+use store::port::{EntryBatch, blocking};
 use stream::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,10 +24,10 @@ const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages between a session and its connection; what is sent without acknowledgement is bounded by the session.
 const UNDER_WAY: usize = 4;
 
-pub struct Calls(pub Arc<Feeder>);
+pub struct FeedCalls(pub Arc<Feeder>);
 
 #[tonic::async_trait]
-impl Feed for Calls {
+impl Feed for FeedCalls {
     type FollowStream = ReceiverStream<Result<v1::FollowResponse, Status>>;
 
     async fn follow(
@@ -91,7 +91,7 @@ async fn fetch(feeder: &Feeder, request: v1::FetchRequest) -> Result<v1::FetchRe
             fetched = records(feeder, keys).await?;
         }
     }
-    let Fetched { head, entries, domains } = fetched;
+    let EntryBatch { head, entries, domains } = fetched;
     if head.seq < least {
         return Err(behind(least).into());
     }
@@ -101,16 +101,16 @@ async fn fetch(feeder: &Feeder, request: v1::FetchRequest) -> Result<v1::FetchRe
     Ok(v1::FetchResponse { epoch: Some(epoch_to_wire(head.epoch)), as_of: head.seq, entries, domains, proof })
 }
 
-async fn records(feeder: &Feeder, keys: Vec<bytes::Bytes>) -> Result<Fetched, StoreFault> {
+async fn records(feeder: &Feeder, keys: Vec<bytes::Bytes>) -> Result<EntryBatch, StoreFault> {
     let _turn = feeder.turns.fetches.acquire().await; // it is never closed
     blocking(&feeder.store, move |store| store.records(&keys)).await
 }
 
 /// A refusal over gRPC.
-fn refused(refusal: &Refusal) -> Status {
+fn refused(refusal: &FollowRefusal) -> Status {
     match refusal {
-        Refusal::OtherHistory => Status::failed_precondition(refusal.to_string()),
-        Refusal::Failed(fault) => status(fault),
+        FollowRefusal::OtherHistory => Status::failed_precondition(refusal.to_string()),
+        FollowRefusal::Failed(fault) => status(fault),
     }
 }
 

@@ -13,13 +13,13 @@ use tonic::{Request, Response, Status, Streaming};
 /// Import chunks under way: one with the writer while the next is parsed.
 const CHUNKS: usize = 1;
 
-pub(super) type Out<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(super) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Takes the chunks of an import, and answers each when it is written.
 pub(super) fn import(
     service: &Arc<Service>,
     call: Request<Streaming<v1::ImportLinksRequest>>,
-) -> Result<Response<Out<v1::ImportLinksResponse>>, Status> {
+) -> Result<Response<ResponseStream<v1::ImportLinksResponse>>, Status> {
     let (out, results) = mpsc::channel(CHUNKS);
     let (chunks, written) = mpsc::channel(CHUNKS);
     let (reads, (caller, messages)) = (service.clone(), taken(call)?);
@@ -33,7 +33,7 @@ pub(super) fn import(
 pub(super) fn export(
     service: &Arc<Service>,
     call: Request<v1::ExportLinksRequest>,
-) -> Result<Response<Out<v1::ExportLinksResponse>>, Status> {
+) -> Result<Response<ResponseStream<v1::ExportLinksResponse>>, Status> {
     let (out, parts) = mpsc::channel(CHUNKS);
     let (service, (caller, request)) = (service.clone(), taken(call)?);
     tokio::spawn(call::part(async move {
@@ -49,7 +49,7 @@ pub(super) fn export(
 pub(super) async fn watch(
     service: &Arc<Service>,
     call: Request<v1::WatchLinksRequest>,
-) -> Result<Response<Out<v1::WatchLinksResponse>>, Status> {
+) -> Result<Response<ResponseStream<v1::WatchLinksResponse>>, Status> {
     let (caller, request) = taken(call)?;
     let watch = service.watch(&caller, request).await.map_err(|fault| status(&fault))?;
     let messages = super::messages(watch).map(|next| next.map_err(|fault| status(&fault)));
@@ -67,13 +67,13 @@ pub(super) fn answer<T>(answer: Result<T, Fault>) -> Result<Response<T>, Status>
 }
 
 /// A chunk with the writer, or why there is none.
-type Sent = Result<Chunk, Result<Fault, Status>>;
+type ChunkResult = Result<Chunk, Result<Fault, Status>>;
 
 async fn read_chunks(
     service: &Service,
     caller: &Caller,
     mut messages: Streaming<v1::ImportLinksRequest>,
-    chunks: mpsc::Sender<Sent>,
+    chunks: mpsc::Sender<ChunkResult>,
 ) {
     let (mut import, mut parent) = (None, String::new());
     loop {
@@ -113,7 +113,7 @@ async fn read_chunks(
 
 async fn send_results(
     service: &Service,
-    mut chunks: mpsc::Receiver<Sent>,
+    mut chunks: mpsc::Receiver<ChunkResult>,
     out: mpsc::Sender<Result<v1::ImportLinksResponse, Status>>,
 ) {
     while let Some(sent) = chunks.recv().await {

@@ -12,7 +12,7 @@ mod standing;
 
 pub use problem::problem;
 
-use super::calls::Calls;
+use super::calls::ApiCalls;
 use crate::heavy::heavy;
 use crate::routes::{self, Route};
 use crate::{Caller, Fault};
@@ -36,10 +36,10 @@ const SMALL: usize = 16 * 1024;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// A refusal is answered as a problem, whichever line of a call it comes from.
-type Answered = Result<Response, Fault>;
+type RestResult = Result<Response, Fault>;
 
 /// Every path. `/v1/links…` is short for the default domain.
-pub fn router(calls: Calls) -> Router {
+pub fn router(calls: ApiCalls) -> Router {
     Router::new()
         .route("/openapi.json", get(openapi::served))
         .route("/docs", get(openapi::docs))
@@ -48,7 +48,7 @@ pub fn router(calls: Calls) -> Router {
         .with_state(calls)
 }
 
-async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
+async fn answer(State(calls): State<ApiCalls>, request: Request) -> RestResult {
     let found = routes::find(request.method().as_str(), request.uri().path())?;
     let route = found.route;
     let caller = request.extensions().get::<Caller>().cloned().ok_or(Fault::Internal)?;
@@ -59,7 +59,7 @@ async fn answer(State(calls): State<Calls>, request: Request) -> Answered {
     } else {
         Some(body(route, request).await)
     };
-    let request::Said { message, set_by_server } =
+    let request::RequestContent { message, set_by_server } =
         request::message(&caller, &found, &uri, &headers, body).await?;
     if !set_by_server.is_empty() {
         standing::check(&calls, &caller, route, &message, set_by_server).await?;
@@ -115,7 +115,7 @@ async fn body(route: &Route, mut request: Request) -> Result<Bytes, Fault> {
 }
 
 /// What a call answered. What has an etag has it in a header, too, and is found by its name once it was made.
-fn said(shape: &'static Shape, answer: &[u8], made: bool) -> Answered {
+fn said(shape: &'static Shape, answer: &[u8], made: bool) -> RestResult {
     let json = Json::decode(shape, answer).map_err(|_| Fault::Internal)?;
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
     let body = serde_json::to_vec(&json).map_err(|_| Fault::Internal)?;
@@ -133,7 +133,7 @@ fn said(shape: &'static Shape, answer: &[u8], made: bool) -> Answered {
 }
 
 /// JSON lines, for as long as somebody takes them. What ends the stream early is its last line.
-async fn watch(calls: &Calls, caller: &Caller, message: &DynamicMessage) -> Answered {
+async fn watch(calls: &ApiCalls, caller: &Caller, message: &DynamicMessage) -> RestResult {
     let request = message.transcode_to().map_err(|_| Fault::Internal)?;
     let watch = calls.service.watch(caller, request).await?;
     let line = |next: Result<v1::WatchLinksResponse, Fault>| {

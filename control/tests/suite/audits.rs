@@ -4,19 +4,19 @@ use super::contract::{create, delete, draft, key, key_row, row};
 use super::domains::make;
 use super::postgres::Database;
 use super::world::Folder;
-use journal::{Field, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
-use store::model::{By, Row};
-use store::port::{Moment, Repository, Who};
+use journal::{Field, Intent, Item, Rejection, Request, RequestKind, Retry, Verdict};
+use store::model::{Author, Row};
+use store::port::{Moment, NotedAuthor, Repository};
 use store::sqlite::{Options, Sqlite};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-fn by(method: &'static str, id: &str) -> Option<By> {
-    Some(By { principal: "ops é".into(), method, request_id: id.into() })
+fn by(method: &'static str, id: &str) -> Option<Author> {
+    Some(Author { principal: "ops é".into(), method, request_id: id.into() })
 }
 
-fn who(method: &str, id: &str) -> Who {
-    Who { principal: "ops é".into(), method: method.into(), request_id: id.into() }
+fn who(method: &str, id: &str) -> NotedAuthor {
+    NotedAuthor { principal: "ops é".into(), method: method.into(), request_id: id.into() }
 }
 
 fn told(request: Request, id: &str) -> Request {
@@ -75,8 +75,12 @@ fn a_chunk_is_noted_in_one_row_and_what_it_replaces_in_full(store: &dyn Reposito
     let import = |code: &str, target: &str| {
         item(code, Intent::Import { draft: draft(target), create_time: Some(1), update: true })
     };
-    let chunk =
-        |items: Vec<Item>, id| Request { items, kind: Kind::Chunk, by: by("ImportLinks", id), retry: None };
+    let chunk = |items: Vec<Item>, id| Request {
+        items,
+        kind: RequestKind::Chunk,
+        by: by("ImportLinks", id),
+        retry: None,
+    };
     rows(store, &[create("old")], 1); // 1
     let new = |n: usize| import(&format!("c{n}"), "https://a.example/");
     let mut items: Vec<_> = (0..1_000).map(new).collect();
@@ -103,7 +107,7 @@ fn a_chunk_is_noted_in_one_row_and_what_it_replaces_in_full(store: &dyn Reposito
 fn a_batch_is_written_whole_or_not_at_all(store: &dyn Repository) {
     let batch = |codes: &[&str], hash| Request {
         items: codes.iter().flat_map(|code| create(code).items).collect(),
-        kind: Kind::Batch,
+        kind: RequestKind::Batch,
         by: by("BatchCreateLinks", "r"),
         retry: Some(Retry {
             principal: "p".into(),
@@ -146,7 +150,7 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
     assert_eq!(back, Row { version: 3, update_time: 3, ..made.clone() });
     assert_eq!(store.link(&key("a")).unwrap().1, Some(back));
     let (_, changes) = store.changes(2, store::port::Limit { rows: 9, bytes: usize::MAX }).unwrap();
-    assert_eq!(changes[0].record, record::encode(3, &link::State::Live(made.link.clone())));
+    assert_eq!(changes[0].record, record::encode(3, &link::LinkState::Live(made.link.clone())));
     rows(store, &[disable("a"), delete("a")], 4);
     let restored =
         row(&one("a", Intent::Restore { draft: draft("https://a.example/?a=1#b"), etag: Some(5) }, 5));

@@ -1,7 +1,7 @@
 //! Control behind a proxy and called from pages: whose calls they are, what browsers are told, and what tools find.
 
 use super::keys::{put, rest};
-use super::world::{Folder, Moody, World, config};
+use super::world::{Folder, MoodyStore, World, config};
 use control::Config;
 use control::keys::Secret;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
 /// With a key, and settings of its own.
 async fn served(change: impl FnOnce(&mut Config)) -> (World, Secret) {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let secret = put(&*store, Scopes::admin(), |_| ());
     let mut config = Config { insecure: false, ..config(folder.db()) };
     change(&mut config);

@@ -3,11 +3,11 @@
 use super::contract::{by, delete, draft, key, row};
 use super::keys::{locked, put, rest};
 use super::postgres::Database;
-use super::world::{Folder, Moody, World, create};
+use super::world::{Folder, MoodyStore, World, create};
 use axum::http::StatusCode;
 use journal::blocks::{BlockIntent, BlockItem, BlockRow, BlockState, BlockVerdict};
 use journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
-use journal::{Field, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
+use journal::{Field, Intent, Item, Rejection, Request, RequestKind, Retry, Verdict};
 use link::{Domain, DomainId, Target, TargetHost};
 use proto::v1;
 use serde_json::{Value, json};
@@ -80,13 +80,13 @@ fn rows(store: &dyn Repository, requests: &[Request]) -> Vec<Row> {
 
 fn sweep(store: &dyn Repository, name: &str, codes: &[&str]) -> Vec<Verdict> {
     let items = codes.iter().map(|code| Item { key: key(code), intent: Intent::Block { host: host(name) } });
-    let kind = Kind::Chunk;
+    let kind = RequestKind::Chunk;
     told(store, &[Request { items: items.collect(), kind, by: Some(by("BlockTarget")), retry: None }])
 }
 
 fn lift(store: &dyn Repository, name: &str, codes: &[&str]) -> Vec<Verdict> {
     let items = codes.iter().map(|code| Item { key: key(code), intent: Intent::Lift { host: host(name) } });
-    told(store, &[Request { items: items.collect(), kind: Kind::Chunk, by: None, retry: None }])
+    told(store, &[Request { items: items.collect(), kind: RequestKind::Chunk, by: None, retry: None }])
 }
 
 fn codes(rows: &[Row]) -> Vec<String> {
@@ -138,7 +138,7 @@ fn no_write_leads_to_a_blocked_host(store: &dyn Repository) {
         assert_eq!(told(store, std::slice::from_ref(&request)), [blocked("evil.example")], "{request:?}");
     }
     let items = [make("a", "https://a.example/"), make("b", to)].into_iter().flat_map(|one| one.items);
-    let batch = Request { items: items.collect(), kind: Kind::Batch, by: None, retry: None };
+    let batch = Request { items: items.collect(), kind: RequestKind::Batch, by: None, retry: None };
     assert_eq!(told(store, &[batch]), [Verdict::Held, blocked("evil.example")]);
     for (code, target) in [
         ("n1", "https://notevil.example/"),
@@ -539,7 +539,7 @@ async fn goes_on(store: Arc<dyn Repository>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_that_was_cut_is_ended_by_the_next_start_on_sqlite() {
     let folder = Folder::new();
-    goes_on(Moody::new(&folder)).await;
+    goes_on(MoodyStore::new(&folder)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -609,7 +609,7 @@ async fn clients(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_for_some_domains_blocks_nothing_and_is_told_what_is_blocked_for_it() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let bound = put(&*store, Scopes::admin(), |row| row.domains = vec!["-".into()]);
     let world = locked(folder, store).await;

@@ -4,12 +4,12 @@
 mod calls;
 
 use super::keys::{locked, put, rest, way};
-use super::world::{Folder, Moody, World};
+use super::world::{Folder, MoodyStore, World};
 use axum::http::Method;
-use calls::{Names, Told, base, calls, told};
+use calls::{CallReply, NameKind, base, calls, told};
 use control::keys::Secret;
 use prost::Message;
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::{self, domains_client::DomainsClient, keys_client::KeysClient, links_client::LinksClient};
 use serde_json::{Value, json};
 use store::model::{KeyRow, Scopes};
@@ -29,21 +29,21 @@ const CODES: [&str; 5] = ["absent1", "live001", "embargo", "disable", "deleted"]
 const SECRETS: [&str; 3] = ["hidden.example", "b-tag", "b-title"];
 
 /// Two domains with a key each, and what is in the other one.
-struct Two {
+struct TwoDomains {
     world: World,
     admin: Secret,
     bound: Secret,
     other: Secret,
-    other_way: Way,
+    other_way: KeyedChannel,
     token: String,
     etag: String,
     revision: String,
 }
 
-impl Two {
+impl TwoDomains {
     async fn new() -> Self {
         let folder = Folder::new();
-        let store = Moody::new(&folder);
+        let store = MoodyStore::new(&folder);
         let all = Scopes::admin();
         let bound_to = |domain: &'static str| {
             move |row: &mut KeyRow| {
@@ -91,35 +91,35 @@ impl Two {
     }
 
     /// Groups of values that must be told apart in nothing; the first of each names what is not there.
-    fn values(&self, names: Names) -> Vec<Vec<String>> {
+    fn values(&self, names: NameKind) -> Vec<Vec<String>> {
         let codes = |before: &str| CODES.iter().map(|code| format!("{before}{code}")).collect::<Vec<_>>();
         let keys = || {
             ["0000000000000000", &self.other.id(), &self.admin.id()].map(|id| format!("keys/{id}")).to_vec()
         };
         let hosts = |before: &str| ["c.example", "b.example"].map(|host| format!("{before}{host}")).to_vec();
         match names {
-            Names::Nothing => vec![],
-            Names::Parent => vec![hosts("domains/"), vec!["domains/-".into()]],
-            Names::Link => {
+            NameKind::Nothing => vec![],
+            NameKind::Parent => vec![hosts("domains/"), vec!["domains/-".into()]],
+            NameKind::Link => {
                 let elsewhere = vec!["domains/c.example/links/absent1".into()];
                 vec![[codes("domains/b.example/links/"), elsewhere].concat()]
             }
-            Names::Target => {
+            NameKind::Target => {
                 vec![codes("https://b.example/"), codes("https://B.Example:443/"), codes("http://b.example/")]
             }
-            Names::Host => vec![hosts("")],
-            Names::Key => vec![keys()],
-            Names::Audited => vec![keys(), hosts("domains/")],
-            Names::Client => vec![["c-client", "b-client"].map(str::to_owned).to_vec()],
-            Names::Token => vec![vec!["0".repeat(self.token.len()), self.token.clone()]],
-            Names::Place => vec![vec!["3".into()], vec!["9".into()]],
-            Names::Etag => vec![vec!["\"999999\"".into(), self.etag.clone()]],
-            Names::Revision => vec![vec![self.revision.clone()]],
+            NameKind::Host => vec![hosts("")],
+            NameKind::Key => vec![keys()],
+            NameKind::Audited => vec![keys(), hosts("domains/")],
+            NameKind::Client => vec![["c-client", "b-client"].map(str::to_owned).to_vec()],
+            NameKind::Token => vec![vec!["0".repeat(self.token.len()), self.token.clone()]],
+            NameKind::Place => vec![vec!["3".into()], vec!["9".into()]],
+            NameKind::Etag => vec![vec!["\"999999\"".into(), self.etag.clone()]],
+            NameKind::Revision => vec![vec![self.revision.clone()]],
         }
     }
 
     /// What was told without what was said: names that were given may come back.
-    fn without(&self, told: &Told, value: &str) -> Told {
+    fn without(&self, told: &CallReply, value: &str) -> CallReply {
         let mut text = told.text.replace(value, "VALUE");
         for (given, placeholder) in [("b.example", "HOST"), ("c.example", "HOST")] {
             if value.contains(given) {
@@ -129,10 +129,10 @@ impl Two {
         for code in CODES.iter().filter(|code| value.ends_with(*code)) {
             text = text.replace(code, "CODE");
         }
-        Told { code: told.code, text }
+        CallReply { code: told.code, text }
     }
 
-    fn assert_nothing_told(&self, told: &Told, what: &str) {
+    fn assert_nothing_told(&self, told: &CallReply, what: &str) {
         let ids = [&self.other, &self.admin].map(|key| format!("keys/{}", key.id()));
         let hidden = SECRETS.iter().copied().chain(CODES).chain(ids.iter().map(String::as_str));
         for secret in hidden {
@@ -168,7 +168,7 @@ impl Two {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_and_no_field_of_one_reaches_another_domain() {
-    let two = Two::new().await;
+    let two = TwoDomains::new().await;
     let (bound, before) = (way(&two.world, &two.bound).await, two.of_other().await);
     let (mut probes, calls) = (0, calls());
     for (call, fields) in &calls {
@@ -180,7 +180,7 @@ async fn no_call_and_no_field_of_one_reaches_another_domain() {
         }
         for field in fields {
             for group in two.values(field.names()) {
-                let mut first: Option<Told> = None;
+                let mut first: Option<CallReply> = None;
                 for value in &group {
                     let what = format!("{call} with {}.{} {value}", field.message, field.name);
                     let answer =
@@ -203,7 +203,7 @@ async fn no_call_and_no_field_of_one_reaches_another_domain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_path_of_the_api_reaches_another_domain() {
-    let two = Two::new().await;
+    let two = TwoDomains::new().await;
     let before = two.of_other().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
     let api: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
@@ -228,7 +228,7 @@ async fn no_path_of_the_api_reaches_another_domain() {
                         .replace(host, "HOST")
                         .replace(code, "CODE")
                         .replace(&**id, "KEY");
-                    let told = Told { code: Code::Ok, text: format!("{} {text}", reply.status) };
+                    let told = CallReply { code: Code::Ok, text: format!("{} {text}", reply.status) };
                     two.assert_nothing_told(&told, &format!("{method} {url}"));
                     probes += 1;
                     if path.contains('{') {
@@ -264,13 +264,14 @@ fn body(method: &Method, path: &str, code: &str, revision: &str) -> Value {
 /// The table, by a caller who may see everything: were it blind, it would be so here, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_of_bounds_can_fail() {
-    let two = Two::new().await;
+    let two = TwoDomains::new().await;
     let admin = way(&two.world, &two.admin).await;
     let mut told_of = Vec::new();
     for (call, fields) in calls().iter().filter(|(call, _)| !SHUT.contains(&call.as_str())) {
-        for field in fields.iter().filter(|field| [Names::Link, Names::Target].contains(&field.names())) {
+        for field in fields.iter().filter(|field| [NameKind::Link, NameKind::Target].contains(&field.names()))
+        {
             let value = match field.names() {
-                Names::Link => "domains/b.example/links/live001",
+                NameKind::Link => "domains/b.example/links/live001",
                 _ => "https://b.example/live001",
             };
             let answer = told(&admin, call, field.with(&base(call), value)).await;
@@ -291,7 +292,7 @@ async fn the_table_of_bounds_can_fail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_the_way_of_a_domain_or_behind_a_link_of_ones_own_is_not_told() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let bound =
         put(&*store, Scopes::admin(), |row| row.domains = vec!["a.example".into(), "n.example".into()]);
@@ -327,7 +328,7 @@ async fn what_is_in_the_way_of_a_domain_or_behind_a_link_of_ones_own_is_not_told
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_the_audit_says_nothing_of_what_is_left_out() {
-    let two = Two::new().await;
+    let two = TwoDomains::new().await;
     let audit = async |query: &str| {
         rest(&two.world, &format!("GET /v1/audit?{query}"), Some(&two.bound), Value::Null).await
     };
@@ -350,7 +351,7 @@ async fn a_page_of_the_audit_says_nothing_of_what_is_left_out() {
 /// A request id belongs to who sent it: nobody else gets the answer, or learns that there was one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_by_another_key_is_a_request_of_its_own() {
-    let two = Two::new().await;
+    let two = TwoDomains::new().await;
     let create = |parent: &str, code: &str| v1::CreateLinkRequest {
         parent: parent.into(),
         link_id: code.into(),

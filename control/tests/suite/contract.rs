@@ -4,9 +4,9 @@ use super::postgres::Database;
 use super::world::Folder;
 use control::Fault;
 use journal::{Draft, Field, Intent, Item, Rejection, Request, Retry, Verdict};
-use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, State, Status, Target, Terms};
-use store::model::{By, Info, KeyRow, Row, Scope, Scopes, StoreFault};
-use store::port::{History, KeyMark, Limit, Listed, Repository, SessionRow, Time};
+use link::{ChangeKind, Code, DomainId, Epoch, Key, Link, LinkParts, LinkState, LinkTerms, Status, Target};
+use store::model::{Author, Info, KeyRow, Row, Scope, Scopes, StoreFault};
+use store::port::{History, KeyMark, Limit, ListPage, Repository, SessionRow, TimeOrder};
 use store::sqlite::{Options, Sqlite};
 
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -19,12 +19,12 @@ pub fn key(code: &str) -> Key {
 }
 
 pub fn draft(target: &str) -> Draft {
-    let terms = Terms {
+    let terms = LinkTerms {
         status: Status::PermanentRedirect,
         max_age: Some(60),
         not_before: Some(-5),
         expire: Some(1_700_000_000_123),
-        ..Terms::default()
+        ..LinkTerms::default()
     };
     let parts = LinkParts {
         expired_target: Some(Target::given("https://late.example/", &[]).unwrap()),
@@ -47,8 +47,8 @@ fn full() -> Draft {
     Draft { info, ..draft }
 }
 
-pub fn by(method: &'static str) -> By {
-    By { principal: "ops".into(), method, request_id: "r".into() }
+pub fn by(method: &'static str) -> Author {
+    Author { principal: "ops".into(), method, request_id: "r".into() }
 }
 
 fn one(code: &str, intent: Intent) -> Request {
@@ -92,7 +92,7 @@ fn a_group_is_numbered_densely_under_one_tag(store: &dyn Repository) {
     let short: Vec<_> = changes.iter().map(|c| (c.seq, c.tag, c.kind, c.key.to_vec())).collect();
     let want = |seq, code| (seq, done.head.tag, ChangeKind::LINK, key(code).as_bytes().to_vec());
     assert_eq!(short, [want(1, "b"), want(2, "a"), want(3, "b")]);
-    assert_eq!(record::decode(&changes[2].record).unwrap().state, State::Deleted);
+    assert_eq!(record::decode(&changes[2].record).unwrap().state, LinkState::Deleted);
     assert_eq!(store.log_view(2, None).unwrap().tag_at_applied, Some(done.head.tag));
     assert_eq!(store.log_view(4, None).unwrap().tag_at_applied, None);
     let next = store.commit(&[create("c")], 8).unwrap().head;
@@ -124,7 +124,7 @@ fn a_row_comes_back_as_it_was_and_a_deleted_one_keeps_its_fields(store: &dyn Rep
     assert_eq!(store.list(&DOMAIN, b"", true, ALL).unwrap().rows, [want]);
     assert!(store.list(&DOMAIN, b"", false, ALL).unwrap().rows.is_empty());
     let entries = store.walk(b"", ALL).unwrap().entries;
-    assert_eq!(record::decode(&entries[0].record).unwrap().state, State::Deleted);
+    assert_eq!(record::decode(&entries[0].record).unwrap().state, LinkState::Deleted);
 }
 
 fn keys_are_in_the_order_of_their_bytes_whatever_letters_they_have(store: &dyn Repository) {
@@ -187,7 +187,7 @@ fn lists_narrow_by_what_codes_begin_with_and_go_by_time(store: &dyn Repository) 
     store.commit(&[delete("ac")], 8).unwrap();
     let rename = Intent::Update { fields: vec![Field::Title("new".into())], etag: None };
     store.commit(&[one("b", rename)], 9).unwrap();
-    let codes = |listed: &Listed| -> Vec<String> {
+    let codes = |listed: &ListPage| -> Vec<String> {
         listed.rows.iter().map(|row| String::from_utf8(row.key.code().to_vec()).unwrap()).collect()
     };
     let begin = [&DOMAIN[..], b"ab"].concat();
@@ -203,12 +203,15 @@ fn lists_narrow_by_what_codes_begin_with_and_go_by_time(store: &dyn Repository) 
     let all = (i64::MAX, &b""[..]);
     let want = |codes: &[&str], more| (codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), more);
     let made = &["ac", "abd/x", "a", "b", "abc", "ab"];
-    assert_eq!(newest(0, Time::Create, all, true, 9), want(made, false));
-    assert_eq!(newest(0, Time::Create, all, false, 2), want(&made[1..3], true));
-    assert_eq!(newest(0, Time::Create, (7, key("a").as_bytes()), false, 9), want(&made[3..], false));
-    assert_eq!(newest(0, Time::Create, (6, b""), false, 1), want(&["b"], true));
-    assert_eq!(newest(0, Time::Update, all, true, 9), want(&["b", "ac", "abd/x", "a", "abc", "ab"], false));
-    assert_eq!(newest(1, Time::Update, all, true, 9), want(&[], false));
+    assert_eq!(newest(0, TimeOrder::Create, all, true, 9), want(made, false));
+    assert_eq!(newest(0, TimeOrder::Create, all, false, 2), want(&made[1..3], true));
+    assert_eq!(newest(0, TimeOrder::Create, (7, key("a").as_bytes()), false, 9), want(&made[3..], false));
+    assert_eq!(newest(0, TimeOrder::Create, (6, b""), false, 1), want(&["b"], true));
+    assert_eq!(
+        newest(0, TimeOrder::Update, all, true, 9),
+        want(&["b", "ac", "abd/x", "a", "abc", "ab"], false)
+    );
+    assert_eq!(newest(1, TimeOrder::Update, all, true, 9), want(&[], false));
 }
 
 fn a_retry_is_answered_for_48_hours(store: &dyn Repository) {

@@ -3,7 +3,7 @@
 
 use super::keys::{hello, locked, put, rest, way};
 use super::postgres::Database;
-use super::world::{Folder, Mood, Moody, World};
+use super::world::{Folder, Mood, MoodyStore, World};
 use control::keys::Secret;
 use proto::v1;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use tonic_types::StatusExt;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_key_gives_no_more_than_it_has() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let (read, end) = (Scopes::of(&[Scope::LinksRead, Scope::KeysAdmin]), 4_000_000_000_000);
     let own = |row: &mut KeyRow| row.domains = vec!["a.example".into()];
     let bound =
@@ -56,7 +56,7 @@ async fn a_bound_key_gives_no_more_than_it_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_key_is_for_one_edge_and_for_no_domain() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let feed = Scopes::of(&[Scope::Feed]);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let both = put(&*store, feed, |row| row.domains = vec!["a.example".into()]);
@@ -134,7 +134,7 @@ async fn follow(world: &World, key: &Secret, edges: &[&str]) -> Result<(), Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_keys_none_counts() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let (one, two) = (put(&*store, Scopes::admin(), |_| ()), put(&*store, Scopes::admin(), |_| ()));
     let world = locked(folder, store).await;
     let [one, two] = [one, two].map(|key| format!("Bearer {}", key.reveal()));
@@ -166,7 +166,7 @@ async fn of_two_keys_none_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_goes_back_revives_no_key() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let hour = 3_600_000;
     let expired = put(&*store, Scopes::admin(), |row| row.expire_time = Some(now + hour));
@@ -184,7 +184,7 @@ async fn a_clock_that_goes_back_revives_no_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_does_not_hold_every_watch_export_or_stream() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let read = Scopes::of(&[Scope::LinksRead]);
     let (one, other) = (put(&*store, read, |_| ()), put(&*store, read, |_| ()));
     let edge = |name: &'static str| move |row: &mut KeyRow| row.edge = Some(name.into());
@@ -243,7 +243,7 @@ async fn one_key_does_not_hold_every_watch_export_or_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_one_key_keep_nobody_from_the_store() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let read = Scopes::of(&[Scope::LinksRead]);
     let (one, other) = (put(&*store, read, |_| ()), put(&*store, read, |_| ()));
     let world = locked(folder, store.clone()).await;

@@ -3,7 +3,7 @@
 use super::postgres;
 use super::world::{Folder, World, create, name, to};
 use proto::v1;
-use services::Place;
+use services::Volume;
 use std::sync::Arc;
 use store::postgres::{self as adapter, Postgres};
 use store::sqlite::{Options, Sqlite};
@@ -57,8 +57,8 @@ async fn a_full_disk_of_postgres_refuses_writes_and_nothing_else() {
         return println!("SKIPPED: LINKR_TEST_POSTGRES has a disk that others use");
     }
     first.create("linkr").unwrap();
-    let mut server = match first.standby(true, Place::Own) {
-        Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+    let mut server = match first.standby(true, Volume::Own) {
+        Err(fault @ services::ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
         server => server.unwrap(),
     };
     first.stop().unwrap();

@@ -16,9 +16,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub const BOUND: Duration = Duration::from_millis(feed::BOUND_MS);
 
 /// An edge that follows, pings and applies on a task of its own, until it is stopped.
-pub struct Alive(tokio::task::JoinHandle<(Edge, Stream)>, tokio::sync::oneshot::Sender<()>);
+pub struct AliveEdge(tokio::task::JoinHandle<(Edge, Stream)>, tokio::sync::oneshot::Sender<()>);
 
-impl Alive {
+impl AliveEdge {
     /// It has been told the head once when this returns.
     pub async fn new(world: &World, mut edge: Edge) -> Self {
         let mut stream = edge.connect(world).await;
@@ -54,7 +54,7 @@ impl Alive {
     }
 }
 
-impl Alive {
+impl AliveEdge {
     /// Its last word, behind its last answer; control ends the stream.
     pub async fn leave(self) {
         let (_, mut stream) = self.freeze().await;
@@ -109,8 +109,8 @@ async fn a_propagated_write_says_who_has_it_and_who_is_blind() {
     let alone = links.create_link(propagated("", "alone")).await.unwrap().into_inner();
     assert_eq!(told(alone), (Propagated, vec![], vec![]), "there is no edge yet");
 
-    let one = Alive::new(&world, Edge::named("one", 1)).await;
-    let two = Alive::new(&world, Edge::named("two", 2)).await;
+    let one = AliveEdge::new(&world, Edge::named("one", 1)).await;
+    let two = AliveEdge::new(&world, Edge::named("two", 2)).await;
     let took = reaches_both(&mut links, 20).await;
     println!("propagated to two edges: median {:?}, most {:?}", took[10], took[19]);
 
@@ -151,7 +151,7 @@ async fn a_propagated_write_says_who_has_it_and_who_is_blind() {
     assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
 
     // It comes back, and the same retry finds it there, once control has heard of it.
-    let two = Alive::go_on(frozen.0, frozen.1);
+    let two = AliveEdge::go_on(frozen.0, frozen.1);
     soon(async {
         loop {
             let both = links.create_link(propagated("again", "late")).await.unwrap().into_inner();
@@ -169,7 +169,7 @@ async fn a_propagated_write_says_who_has_it_and_who_is_blind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_control_forgets_no_edge() {
     let world = World::alone(Folder::new()).await;
-    let (mut edge, stream) = Alive::new(&world, Edge::named("one", 1)).await.freeze().await;
+    let (mut edge, stream) = AliveEdge::new(&world, Edge::named("one", 1)).await.freeze().await;
     drop(stream);
     let world = World::alone(world.stop().await).await;
     // The edge may believe itself to be fresh: it may have been answered just before the restart.
@@ -180,7 +180,7 @@ async fn a_restarted_control_forgets_no_edge() {
 
     // A new process of the same edge takes its place.
     edge = Edge::named("one", edge.follower.hello(0, None).incarnation + 1);
-    let one = Alive::new(&world, edge).await;
+    let one = AliveEdge::new(&world, edge).await;
     let made = world.links().await.create_link(propagated("", "b")).await.unwrap().into_inner();
     assert_eq!(told(made), (propagation::Status::Propagated, names(&["one"]), vec![]));
     drop(one.freeze().await);
@@ -193,7 +193,7 @@ async fn a_restarted_control_forgets_no_edge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ping_is_answered_before_its_edge_is_known_on_disk() {
     let folder = Folder::new();
-    let store = world::Moody::new(&folder);
+    let store = world::MoodyStore::new(&folder);
     let world = World::on(folder, store.clone()).await;
     write(&world, std::iter::once("a".to_owned())).await;
     store.set(world::Mood { no_sessions: true, ..Default::default() });
@@ -213,7 +213,7 @@ async fn no_ping_is_answered_before_its_edge_is_known_on_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn edges_and_histories_are_listed() {
     let world = World::new().await;
-    let alive = Alive::new(&world, Edge::named("one", 0xab)).await;
+    let alive = AliveEdge::new(&world, Edge::named("one", 0xab)).await;
     write(&world, (0..3).map(|n| format!("c{n}"))).await;
     let mut client = EdgesClient::new(world.channel().await);
     let list = soon(async {
@@ -273,8 +273,8 @@ async fn an_edge_that_says_goodbye_is_forgotten_at_once_and_another_when_somebod
     use propagation::Status::{Partial, Propagated};
     let world = World::alone(Folder::new()).await;
     let mut links = world.links().await;
-    let one = Alive::new(&world, Edge::named("one", 1)).await;
-    let two = Alive::new(&world, Edge::named("two", 2)).await;
+    let one = AliveEdge::new(&world, Edge::named("one", 1)).await;
+    let two = AliveEdge::new(&world, Edge::named("two", 2)).await;
     // Until it knows all edges, a control that has just started waits the whole time.
     links.create_link(propagated("", "first")).await.unwrap();
     one.leave().await;

@@ -4,7 +4,7 @@ use super::contract::{draft, key, row};
 use super::postgres::Database;
 use super::world::{World, create, name, to};
 use journal::domains::{DomainIntent, DomainItem, DomainVerdict};
-use journal::{Draft, ExternalId, Field, Intent, Item, Kind, Rejection, Request, Verdict};
+use journal::{Draft, ExternalId, Field, Intent, Item, Rejection, Request, RequestKind, Verdict};
 use link::{Code, Domain, DomainId, Key};
 use prost_types::FieldMask;
 use proto::v1;
@@ -43,7 +43,7 @@ fn undelete(code: &str) -> Request {
 
 fn batch(requests: &[Request]) -> Request {
     let items = requests.iter().flat_map(|request| request.items.clone()).collect();
-    Request { items, kind: Kind::Batch, by: None, retry: None }
+    Request { items, kind: RequestKind::Batch, by: None, retry: None }
 }
 
 fn taken(code: &str, id: &str) -> Verdict {

@@ -1,6 +1,6 @@
 //! Every row of the table of faults, provoked over gRPC and over REST, must look as the table says on both.
 
-use super::world::{Folder, Mood, Moody, World, create, name, to};
+use super::world::{Folder, Mood, MoodyStore, World, create, name, to};
 use control::Fault;
 use proto::v1;
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ type OverRest = (u16, String, Option<String>);
 
 struct Bench {
     world: World,
-    store: Arc<Moody>,
+    store: Arc<MoodyStore>,
 }
 
 impl Bench {
     async fn new() -> Self {
         let folder = Folder::new();
-        let store = Moody::new(&folder);
+        let store = MoodyStore::new(&folder);
         Self { world: World::on(folder, store.clone()).await, store }
     }
 

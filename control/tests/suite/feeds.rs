@@ -1,9 +1,9 @@
 //! The feed as an edge lives it: the edge's own state machine at one end, a running control at the other.
 
-use super::world::{self, Folder, Mood, Moody, World, create, name, to};
+use super::world::{self, Folder, Mood, MoodyStore, World, create, name, to};
 use bytes::Bytes;
 use feed::{Effect, Entry, Event, Follower, Proof};
-use link::{Position, State};
+use link::{LinkState, Position};
 use proto::v1::{self, feed_client::FeedClient, follow_request, follow_response};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -199,7 +199,7 @@ async fn a_walk_then_the_tail_then_a_resume() {
     let mut stream = edge.connect(&world).await;
     edge.until(&mut stream, |edge| edge.follower.walked()).await;
     assert_eq!((edge.held.len(), edge.pages, edge.resets), (4_500, 3, 1));
-    let tombstones = edge.held.values().filter(|r| record::decode(r).unwrap().state == State::Deleted);
+    let tombstones = edge.held.values().filter(|r| record::decode(r).unwrap().state == LinkState::Deleted);
     assert_eq!(tombstones.count(), 1, "a walk carries tombstones");
 
     write(&world, (0..2_500).map(|n| format!("d{n}"))).await;
@@ -261,7 +261,7 @@ async fn changes_and_a_walk_at_the_same_time_end_at_the_same_state() {
     };
     let done = |edge: &Edge| edge.follower.applied() == 5_100 && edge.follower.walked();
     tokio::join!(writes, edge.until(&mut stream, done));
-    let dead = edge.held.values().filter(|r| record::decode(r).unwrap().state == State::Deleted).count();
+    let dead = edge.held.values().filter(|r| record::decode(r).unwrap().state == LinkState::Deleted).count();
     assert_eq!((edge.held.len(), dead), (5_000, 100));
     drop(stream);
     world.stop().await;
@@ -333,7 +333,7 @@ async fn another_history_resets_who_has_seen_more_and_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_behind_a_hole_is_sent_and_edges_learn_that_they_are_behind() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let world = World::on(folder, store.clone()).await;
     let mut edge = Edge::new();
     let mut stream = edge.connect(&world).await;

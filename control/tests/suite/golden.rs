@@ -4,7 +4,7 @@
 use super::keys::locked;
 use super::world::{Folder, World};
 use axum::http::HeaderMap;
-use control::keys::{Wish, mint};
+use control::keys::{KeyDraft, mint};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,9 +18,9 @@ const OF_THE_CONNECTION: [&str; 5] =
 
 /// Texts that differ from run to run, and what they are called in the file.
 #[derive(Default)]
-struct Names(Vec<(String, String)>);
+struct Placeholders(Vec<(String, String)>);
 
-impl Names {
+impl Placeholders {
     fn call(&mut self, text: &str, kind: &str) {
         if !self.0.iter().any(|(own, _)| own == text) {
             let number = self.0.iter().filter(|(_, name)| name.starts_with(&format!("<{kind}"))).count() + 1;
@@ -101,7 +101,7 @@ fn headers(all: &HeaderMap) -> String {
 }
 
 /// Asks what stands behind `> ` and writes the answer below it.
-async fn replayed(world: &World, secret: &str, names: &mut Names, request: &[&str]) -> String {
+async fn replayed(world: &World, secret: &str, names: &mut Placeholders, request: &[&str]) -> String {
     let mut text = request.iter().fold(String::new(), |text, line| text + "> " + line + "\n");
     let real: Vec<String> = request.iter().map(|line| names.real(line)).collect();
     let (call, rest) = real.split_first().expect("a request begins with its line");
@@ -132,10 +132,10 @@ async fn replayed(world: &World, secret: &str, names: &mut Names, request: &[&st
 async fn every_answer_of_rest_is_what_it_was() {
     let folder = Folder::new();
     let store = Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap());
-    let admin = mint(&*store, Wish::admin()).unwrap();
+    let admin = mint(&*store, KeyDraft::admin()).unwrap();
     let secret = admin.reveal().to_owned();
     let world = locked(folder, store).await;
-    let mut names = Names::default();
+    let mut names = Placeholders::default();
     names.call(&admin.id(), "key");
     let bearer = format!("Bearer {secret}");
     let (_, _, first) = world.bytes("GET /v1/domains/-", &[("authorization", &bearer)], Vec::new()).await;

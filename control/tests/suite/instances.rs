@@ -1,6 +1,6 @@
 //! Two controls that share a database, and edges that follow one or the other.
 
-use super::edges::{Alive, BOUND, names, ping, propagated, reaches_both, told};
+use super::edges::{AliveEdge, BOUND, names, ping, propagated, reaches_both, told};
 use super::feeds::{Edge, Stream, soon};
 use super::postgres::Database;
 use super::world::{self, Folder, World, create};
@@ -40,8 +40,8 @@ async fn a_write_at_one_control_waits_for_the_edges_of_the_other() {
     let Some(db) = Database::new() else { return };
     let a = World::alone_on(db.opened(false).await).await;
     let b = World::another(db.opened(false).await).await;
-    let one = Alive::new(&a, Edge::named("one", 1)).await;
-    let two = Alive::new(&b, Edge::named("two", 2)).await;
+    let one = AliveEdge::new(&a, Edge::named("one", 1)).await;
+    let two = AliveEdge::new(&b, Edge::named("two", 2)).await;
     let mut links = a.links().await;
     let took = reaches_both(&mut links, 10).await;
     println!("propagated to an edge of each of two controls: median {:?}, most {:?}", took[5], took[9]);
@@ -164,8 +164,8 @@ async fn an_edge_that_says_goodbye_to_one_control_is_forgotten_by_all() {
     let Some(db) = Database::new() else { return };
     let a = World::alone_on(db.opened(false).await).await;
     let b = World::another(db.opened(false).await).await;
-    let one = Alive::new(&a, Edge::named("one", 1)).await;
-    let two = Alive::new(&b, Edge::named("two", 2)).await;
+    let one = AliveEdge::new(&a, Edge::named("one", 1)).await;
+    let two = AliveEdge::new(&b, Edge::named("two", 2)).await;
     let mut links = b.links().await;
     assert_eq!(told(links.create_link(propagated("", "a")).await.unwrap().into_inner()).1.len(), 2);
     one.leave().await;

@@ -1,11 +1,11 @@
 //! Keys as callers meet them: who may call what, how one is made, replaced and revoked, and what a guess costs.
 
 use super::postgres::Database;
-use super::world::{Folder, Mood, Moody, Reply, World, config, create, name};
+use super::world::{Folder, Mood, MoodyStore, Reply, World, config, create, name};
 use axum::http::StatusCode;
 use control::keys::Secret;
 use prost::Message;
-use proto::client::{Access, Key, Way};
+use proto::client::{Access, KeySource, KeyedChannel};
 use proto::v1::{self, keys_client::KeysClient, links_client::LinksClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -111,8 +111,8 @@ pub async fn locked(folder: Folder, store: Arc<dyn Repository>) -> World {
     World::with(folder, store, config).await
 }
 
-pub async fn way(world: &World, secret: &Secret) -> Way {
-    let access = Access { key: Key::Text(secret.reveal().into()), ..Access::default() };
+pub async fn way(world: &World, secret: &Secret) -> KeyedChannel {
+    let access = Access { key: KeySource::Text(secret.reveal().into()), ..Access::default() };
     access.way(world.channel().await).unwrap()
 }
 
@@ -125,7 +125,7 @@ pub async fn rest(world: &World, call: &str, secret: Option<&Secret>, body: Valu
 }
 
 /// A call with an empty message, whatever it is: only whether it is let in matters.
-async fn grpc(way: &Way, method: &str) -> Code {
+async fn grpc(way: &KeyedChannel, method: &str) -> Code {
     let mut client = tonic::client::Grpc::new(way.clone());
     client.ready().await.unwrap();
     let path = format!("/linkr.v1.{method}").parse().unwrap();
@@ -140,26 +140,26 @@ async fn grpc(way: &Way, method: &str) -> Code {
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Verdict {
+enum KeyVerdict {
     In,
     Unauthenticated,
     Forbidden,
 }
 
-fn over_grpc(code: Code) -> Verdict {
+fn over_grpc(code: Code) -> KeyVerdict {
     match code {
         // Refused often enough, nobody is told why any more.
-        Code::Unauthenticated | Code::ResourceExhausted => Verdict::Unauthenticated,
-        Code::PermissionDenied => Verdict::Forbidden,
-        _ => Verdict::In,
+        Code::Unauthenticated | Code::ResourceExhausted => KeyVerdict::Unauthenticated,
+        Code::PermissionDenied => KeyVerdict::Forbidden,
+        _ => KeyVerdict::In,
     }
 }
 
-fn over_rest(status: StatusCode) -> Verdict {
+fn over_rest(status: StatusCode) -> KeyVerdict {
     match status.as_u16() {
-        401 | 429 => Verdict::Unauthenticated,
-        403 => Verdict::Forbidden,
-        _ => Verdict::In,
+        401 | 429 => KeyVerdict::Unauthenticated,
+        403 => KeyVerdict::Forbidden,
+        _ => KeyVerdict::In,
     }
 }
 
@@ -181,7 +181,7 @@ async fn every_call_is_for_its_scope_alone() {
     assert_eq!(methods.len(), EXPECTED.len());
 
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let all = Scopes::of(&Scope::ALL);
     let mut keys: Vec<(Option<Scopes>, Option<Secret>)> = vec![(None, None)];
     keys.extend(Scope::ALL.map(|scope| {
@@ -195,13 +195,13 @@ async fn every_call_is_for_its_scope_alone() {
     let world = locked(folder, store).await;
     let (channel, mut checked) = (world.channel().await, 0);
     for (scopes, secret) in &keys {
-        let key = secret.as_ref().map_or(Key::None, |secret| Key::Text(secret.reveal().into()));
+        let key = secret.as_ref().map_or(KeySource::None, |secret| KeySource::Text(secret.reveal().into()));
         let way = Access { key, ..Access::default() }.way(channel.clone()).unwrap();
         for (method, scope, routes) in EXPECTED {
             let want = match scopes {
-                None => Verdict::Unauthenticated,
-                Some(scopes) if scopes.names().any(|name| name == *scope) => Verdict::In,
-                Some(_) => Verdict::Forbidden,
+                None => KeyVerdict::Unauthenticated,
+                Some(scopes) if scopes.names().any(|name| name == *scope) => KeyVerdict::In,
+                Some(_) => KeyVerdict::Forbidden,
             };
             assert_eq!(over_grpc(grpc(&way, method).await), want, "{method} with {scopes:?}");
             for route in *routes {
@@ -225,7 +225,7 @@ async fn every_call_is_for_its_scope_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_some_domains_touches_no_other() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let all = Scopes::of(&Scope::ALL);
     let bound = put(&*store, all, |row| row.domains = vec!["b.example".into()]);
     let own = put(&*store, all, |row| row.domains = vec!["-".into()]);
@@ -350,7 +350,7 @@ async fn the_audit_of(store: Arc<dyn Repository>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_of_keys_and_domains() {
     let folder = Folder::new();
-    the_audit_of(Moody::new(&folder)).await;
+    the_audit_of(MoodyStore::new(&folder)).await;
     if let Some(database) = Database::new() {
         the_audit_of(database.opened(false).await).await;
     }
@@ -359,7 +359,7 @@ async fn the_audit_of_keys_and_domains() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_lives_is_replaced_and_revoked() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let world = locked(folder, store.clone()).await;
     let admin = Some(&admin);
@@ -439,7 +439,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
 async fn guesses_cost_no_look_up_and_are_soon_told_no_more() {
     const GUESSES: usize = 10_000;
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let good = put(&*store, Scopes::admin(), |_| ());
     let world = locked(folder, store.clone()).await;
     let links = LinksClient::new(way(&world, &good).await);
@@ -450,7 +450,7 @@ async fn guesses_cost_no_look_up_and_are_soon_told_no_more() {
         tasks.spawn(async move {
             let mut limited = 0;
             for _ in 0..GUESSES / 20 {
-                let key = Key::Text(Secret::new().reveal().into());
+                let key = KeySource::Text(Secret::new().reveal().into());
                 let way = Access { key, ..Access::default() }.way(channel.clone()).unwrap();
                 let refused = LinksClient::new(way).get_link(v1::GetLinkRequest { name: name("x") }).await;
                 match refused.unwrap_err().code() {
@@ -492,7 +492,7 @@ async fn guesses_cost_no_look_up_and_are_soon_told_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_asks_for_too_much_is_told_when_to_come_again() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let (one, other) = (put(&*store, Scopes::admin(), |_| ()), put(&*store, Scopes::admin(), |_| ()));
     let world = locked(folder, store).await;
     let mut links = LinksClient::new(way(&world, &one).await);
@@ -516,7 +516,7 @@ async fn a_key_that_asks_for_too_much_is_told_when_to_come_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_for_one_domain_ask_together_for_no_more_than_two() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let of = |domains: &'static [&str]| {
         put(&*store, Scopes::admin(), |row| {
             row.domains = domains.iter().map(|&domain| domain.into()).collect();
@@ -544,7 +544,7 @@ async fn keys_for_one_domain_ask_together_for_no_more_than_two() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_store_only_edges_are_let_in() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let all = put(&*store, Scopes::of(&Scope::ALL), |_| ());
     let world = locked(folder, store.clone()).await;
     store.set(Mood { fault: Some(StoreFault::Unavailable("gone".into())), ..Mood::default() });
@@ -554,7 +554,7 @@ async fn without_the_store_only_edges_are_let_in() {
         assert!(began.elapsed() < Duration::from_secs(5));
         tokio::task::yield_now().await;
     }
-    assert_eq!(over_grpc(grpc(&way, "Feed/Fetch").await), Verdict::In);
+    assert_eq!(over_grpc(grpc(&way, "Feed/Fetch").await), KeyVerdict::In);
     store.set(Mood::default());
     while grpc(&way, "Links/ListLinks").await == Code::Unavailable {
         assert!(began.elapsed() < Duration::from_secs(9));
@@ -577,13 +577,13 @@ async fn a_key_that_is_revoked_at_one_control_is_refused_at_all_within_a_second(
     let api = control::take(config.api).unwrap();
     let other = control::start_on(config, api, database.opened(false).await).await.unwrap();
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", other.api())).unwrap();
-    let access = Access { key: Key::Text(key.reveal().into()), ..Access::default() };
+    let access = Access { key: KeySource::Text(key.reveal().into()), ..Access::default() };
     let way_to_other = access.way(channel.connect().await.unwrap()).unwrap();
-    assert_eq!(over_grpc(grpc(&way_to_other, "Links/ListLinks").await), Verdict::In);
+    assert_eq!(over_grpc(grpc(&way_to_other, "Links/ListLinks").await), KeyVerdict::In);
     let mut admin = KeysClient::new(way(&one, &admin).await);
     admin.revoke_key(v1::RevokeKeyRequest { name: format!("keys/{}", key.id()) }).await.unwrap();
     let began = Instant::now();
-    assert_eq!(over_grpc(grpc(&way(&one, &key).await, "Links/ListLinks").await), Verdict::Unauthenticated);
+    assert_eq!(over_grpc(grpc(&way(&one, &key).await, "Links/ListLinks").await), KeyVerdict::Unauthenticated);
     let mut last = Duration::ZERO;
     loop {
         let at = began.elapsed();

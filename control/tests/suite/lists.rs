@@ -3,7 +3,7 @@
 use super::contract::create;
 use super::keys::{locked, put, rest, way};
 use super::postgres::Database;
-use super::world::{Folder, Moody, World};
+use super::world::{Folder, MoodyStore, World};
 use control::keys::Secret;
 use proto::v1;
 use serde_json::Value;
@@ -214,7 +214,7 @@ async fn one_of_many_is_found_by_its_external_id(links: &mut Client) {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_listed_in_pages_that_clients_take() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let in_b = |row: &mut KeyRow| row.domains = vec!["b.example".into()];
     let bound = put(&*store, Scopes::of(&[Scope::KeysAdmin]), |row| {

@@ -2,7 +2,7 @@
 
 use super::contract::{delete, key};
 use super::domains::{call, over_both};
-use super::world::{Folder, Mood, Moody, World, to};
+use super::world::{Folder, Mood, MoodyStore, World, to};
 use journal::{Field, Intent, Item};
 use link::Target;
 use proto::v1;
@@ -133,7 +133,7 @@ async fn a_link_does_not_come_back_to_where_a_domain_is_now() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_version_that_was_looked_at_comes_back() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let world = World::on(folder, store.clone()).await;
     let link = json!({"code": "x", "target": "https://far.example/"});
     assert_eq!(call(&world, "POST /v1/links", link).await.0, 201);

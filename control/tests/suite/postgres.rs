@@ -1,7 +1,7 @@
 //! A PostgreSQL for all tests of this suite that run at the same time: a database each. Without fsync, save where a
 //! test kills the server.
 
-use services::Fault;
+use services::ServerFault;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use store::postgres::{Options, Postgres};
@@ -57,7 +57,7 @@ impl Drop for Database {
 pub fn server(settings: &[&str]) -> Option<services::Postgres> {
     match services::Postgres::start(settings) {
         Ok(server) => Some(server),
-        Err(fault @ Fault::Missing(_)) => {
+        Err(fault @ ServerFault::Missing(_)) => {
             println!("SKIPPED: {fault}");
             None
         }

@@ -4,12 +4,12 @@ mod cluster;
 mod copies;
 
 use super::feeds::{delete, write};
-use super::world::{self, Folder, Moody, World, config, name, to};
+use super::world::{self, Folder, MoodyStore, World, config, name, to};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::cmd;
 use bytes::Bytes;
 use copies::{Bench, WAIT, connect, skipped};
-use feed::relay::{Copied, Shard, position_key, value_key};
+use feed::relay::{CopyPosition, Shard, position_key, value_key};
 use proto::v1;
 use services::{Certificates, Redis};
 use std::sync::Arc;
@@ -267,7 +267,7 @@ async fn what_is_no_redis_stops_the_start() {
     let folder = Folder::new();
     for (url, ca) in [("http://a", None), ("redis://a:x", None), ("rediss://a", Some("/dev/null/ca".into()))]
     {
-        let redis = control::Redis { url: url.into(), shards: 1, ca };
+        let redis = control::RedisConfig { url: url.into(), shards: 1, ca };
         let settings = control::Config { redis: Some(redis), ..config(folder.db()) };
         let why = control::start(settings).await.err().unwrap().to_string();
         assert!(!why.contains('\n') && !folder.db().exists(), "{why}");

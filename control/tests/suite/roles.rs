@@ -30,7 +30,7 @@ fn the_contract_holds_for_a_role_with_few_rights_behind_a_pgbouncer() {
     }
     let bouncer = match services::PgBouncer::start(&first.server, &ROLES) {
         Ok(bouncer) => bouncer,
-        Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+        Err(fault @ services::ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
         Err(fault) => panic!("{fault}"),
     };
     suite(|case| {

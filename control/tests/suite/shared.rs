@@ -4,7 +4,7 @@ use super::contract::{create, key};
 use super::postgres::{self, Database};
 use journal::Verdict;
 use link::Epoch;
-use services::Place;
+use services::Volume;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -292,7 +292,7 @@ fn with_a_synchronous_standby_a_switch_loses_nothing_and_begins_no_history() {
     let Some(mut server) = postgres::server(&["fsync=off"]) else { return };
     let Some(port) = server.port() else { return println!("SKIPPED: LINKR_TEST_POSTGRES has no standby") };
     let one = server.create("linkr").unwrap();
-    let mut standby = server.standby(true, Place::Disk).unwrap();
+    let mut standby = server.standby(true, Volume::Disk).unwrap();
     let to = standby.port().unwrap();
     let url = one.replace(&format!(":{port}/"), &format!(":{port},127.0.0.1:{to}/"));
     let store = Arc::new(Postgres::open(&Options { url, ..Options::default() }).unwrap());
@@ -345,7 +345,7 @@ fn with_an_asynchronous_standby_a_switch_loses_what_it_had_not_got_and_says_so()
     let Some(mut server) = postgres::server(&["fsync=off"]) else { return };
     let Some(port) = server.port() else { return println!("SKIPPED: LINKR_TEST_POSTGRES has no standby") };
     let one = server.create("linkr").unwrap();
-    let mut standby = server.standby(false, Place::Disk).unwrap();
+    let mut standby = server.standby(false, Volume::Disk).unwrap();
     let url = one.replace(&format!(":{port}/"), &format!(":{port},127.0.0.1:{}/", standby.port().unwrap()));
     let store = Postgres::open(&Options { url, auto_fork: true, ..Options::default() }).unwrap();
     assert!(!store.standing().unwrap().certified);

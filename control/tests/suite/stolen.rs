@@ -1,10 +1,10 @@
 //! What somebody can do to others who has stolen the key of one edge, or is let in without one: beside what a hello can
 //! say, which is in `liar`.
 
-use super::edges::{Alive, BOUND, names, ping, propagated, told};
+use super::edges::{AliveEdge, BOUND, names, ping, propagated, told};
 use super::feeds::{Edge, Stream, soon};
 use super::keys::{locked, put, rest, way};
-use super::world::{Folder, Mood, Moody, World};
+use super::world::{Folder, Mood, MoodyStore, World};
 use control::keys::Secret;
 use proto::v1::{self, feed_client::FeedClient, follow_request, propagation};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn a_stream_speaks_for_one_process() {
 async fn what_a_thief_acknowledges_is_of_no_other_edge() {
     let world = World::alone(Folder::new()).await;
     let mut links = world.links().await;
-    let frozen = Alive::new(&world, Edge::named("one", 1)).await.freeze().await;
+    let frozen = AliveEdge::new(&world, Edge::named("one", 1)).await.freeze().await;
     // Under its own name, and as a further process under that of the other.
     for (name, incarnation) in [("thief", 1), ("one", 2)] {
         for last in [
@@ -114,9 +114,9 @@ async fn what_a_thief_acknowledges_is_of_no_other_edge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_is_not_forgotten_while_nothing_can_be_written_and_that_is_said_soon() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let world = World::on(folder, store.clone()).await;
-    let (edge, stream) = Alive::new(&world, Edge::named("one", 1)).await.freeze().await;
+    let (edge, stream) = AliveEdge::new(&world, Edge::named("one", 1)).await.freeze().await;
     drop((edge, stream));
     let forget = async || {
         let began = Instant::now();
@@ -155,7 +155,7 @@ async fn an_edge_is_not_forgotten_while_nothing_can_be_written_and_that_is_said_
 /// A control that asks for keys, and those of an honest edge and of the one that was robbed.
 async fn robbed() -> (World, [Secret; 2]) {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let feed = Scopes::of(&[Scope::Feed]);
     let keys = ["honest", "robbed"].map(|name| put(&*store, feed, |row| row.edge = Some(name.into())));
     (locked(folder, store).await, keys)

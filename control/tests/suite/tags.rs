@@ -6,12 +6,12 @@ use super::contract::{draft, key};
 use super::postgres::Database;
 use super::world::Folder;
 use journal::domains::{DomainIntent, DomainItem, DomainVerdict};
-use journal::{Draft, Field, Intent, Item, Kind, Request};
+use journal::{Draft, Field, Intent, Item, Request, RequestKind};
 use link::{Code, Domain, DomainId, Key};
 use services::Random;
 use std::collections::BTreeMap;
 use store::model::{Info, Row};
-use store::port::{Limit, LinkTag, Listed, Repository, TagCount, TagLimit, TagPage, TagRename, Time};
+use store::port::{Limit, LinkTag, ListPage, Repository, TagCount, TagLimit, TagPage, TagRename, TimeOrder};
 use store::sqlite::{Options, Sqlite};
 
 const ALL: Limit = Limit { rows: 100_000, bytes: usize::MAX };
@@ -79,7 +79,7 @@ fn agrees(store: &dyn Repository, what: &str) {
     for (tag, mut rows) in want {
         assert_eq!(store.tagged(&of(&tag), &DOMAIN, b"", ALL).unwrap().rows, rows, "{what}: {tag}");
         assert_eq!(store.count_tagged(&of(&tag), usize::MAX).unwrap(), Some(rows.len() as u64));
-        for time in [Time::Create, Time::Update] {
+        for time in [TimeOrder::Create, TimeOrder::Update] {
             rows.sort_by(|a, b| (time.of(b), &b.key).cmp(&(time.of(a), &a.key)));
             let newest = store.newest_tagged(&of(&tag), time, (i64::MAX, b""), ALL).unwrap().rows;
             assert_eq!(newest, rows, "{what}: {tag} by {time:?}");
@@ -112,7 +112,7 @@ fn the_index_follows_every_write(store: &dyn Repository) {
         }
         if random.chance(400) {
             let items = group.drain(..).flat_map(|request| request.items).collect();
-            group.push(Request { items, kind: Kind::Batch, by: None, retry: None });
+            group.push(Request { items, kind: RequestKind::Batch, by: None, retry: None });
         }
         store.commit(&group, n).unwrap();
         agrees(store, &format!("group {n}"));
@@ -122,7 +122,7 @@ fn the_index_follows_every_write(store: &dyn Repository) {
 }
 
 fn a_tag_is_read_in_pages(store: &dyn Repository) {
-    let listed = |listed: Listed| (codes(&listed.rows), listed.more);
+    let listed = |listed: ListPage| (codes(&listed.rows), listed.more);
     let want = |codes: &[&str], more| (codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>(), more);
     for (code, now) in [("b/1", 4), ("a", 5), ("b/3", 5), ("c", 5), ("b/2", 6)] {
         store.commit(&[make(code, &["t"]), make(&format!("{code}x"), &["s", "u"])], now).unwrap();
@@ -141,11 +141,11 @@ fn a_tag_is_read_in_pages(store: &dyn Repository) {
     let part = |time, behind: (i64, &[u8]), rows| {
         listed(store.newest_tagged(&of("t"), time, behind, Limit { rows, ..ALL }).unwrap())
     };
-    assert_eq!(part(Time::Create, (i64::MAX, b""), 2), want(&["b/2", "c"], true));
-    assert_eq!(part(Time::Create, (5, key("c").as_bytes()), 2), want(&["b/3", "a"], true));
-    assert_eq!(part(Time::Create, (5, key("a").as_bytes()), 2), want(&["b/1"], false));
-    assert_eq!(part(Time::Update, (i64::MAX, b""), 2), want(&["c", "b/2"], true));
-    assert_eq!(part(Time::Update, (4, key("b/1").as_bytes()), 2), want(&[], false));
+    assert_eq!(part(TimeOrder::Create, (i64::MAX, b""), 2), want(&["b/2", "c"], true));
+    assert_eq!(part(TimeOrder::Create, (5, key("c").as_bytes()), 2), want(&["b/3", "a"], true));
+    assert_eq!(part(TimeOrder::Create, (5, key("a").as_bytes()), 2), want(&["b/1"], false));
+    assert_eq!(part(TimeOrder::Update, (i64::MAX, b""), 2), want(&["c", "b/2"], true));
+    assert_eq!(part(TimeOrder::Update, (4, key("b/1").as_bytes()), 2), want(&[], false));
     let bytes = Limit { rows: 9, bytes: 1 };
     assert_eq!(listed(store.tagged(&of("t"), &DOMAIN, b"", bytes).unwrap()), want(&["a"], true));
     assert_eq!(store.count_tagged(&of("t"), 3).unwrap(), Some(3), "it looks no further");
@@ -197,7 +197,7 @@ fn another_domain_has_tags_of_its_own(store: &dyn Repository) {
     let other = LinkTag { domain: DomainId(7), tag: "t".into() };
     let prefix = DomainId(7).prefix();
     assert_eq!(codes(&store.tagged(&other, &prefix, b"", ALL).unwrap().rows), ["a", "b"]);
-    let newest = store.newest_tagged(&other, Time::Create, (i64::MAX, b""), ALL).unwrap();
+    let newest = store.newest_tagged(&other, TimeOrder::Create, (i64::MAX, b""), ALL).unwrap();
     assert_eq!((codes(&newest.rows), newest.more), (vec!["b".into(), "a".into()], false));
     assert_eq!(every_tag(store), Some(vec![("t".into(), 1)]));
     assert_eq!(store.count_tagged(&other, 9).unwrap(), Some(2));
@@ -241,10 +241,10 @@ fn comes_to_have_an_index(store: &dyn Repository) {
         (codes(&behind.rows), behind.more),
         (vec!["c100".into(), "c1000".into(), "c1001".into()], true)
     );
-    let newest = store.newest_tagged(&of("t"), Time::Create, (i64::MAX, b""), ALL).unwrap().rows;
+    let newest = store.newest_tagged(&of("t"), TimeOrder::Create, (i64::MAX, b""), ALL).unwrap().rows;
     assert_eq!(
         newest,
-        store.newest(DomainId::DEFAULT, Time::Create, (i64::MAX, b""), false, ALL).unwrap().rows
+        store.newest(DomainId::DEFAULT, TimeOrder::Create, (i64::MAX, b""), false, ALL).unwrap().rows
     );
     // The first is taken in by its write, before its turn and perhaps behind it.
     store

@@ -2,8 +2,8 @@
 
 use super::keys::hello;
 use super::world::{Folder, World, config, create};
-use control::keys::{Wish, mint};
-use proto::client::{Access, Key, Way};
+use control::keys::{KeyDraft, mint};
+use proto::client::{Access, KeySource, KeyedChannel};
 use proto::v1::{self, feed_client::FeedClient, keys_client::KeysClient, links_client::LinksClient};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-async fn reach(world: &World, access: &Access) -> Result<Way, String> {
+async fn reach(world: &World, access: &Access) -> Result<KeyedChannel, String> {
     let endpoint = access.endpoint(&format!("https://127.0.0.1:{}", world.running.api().port()))?;
     access.way(endpoint.connect().await.map_err(|fault| format!("{fault:?}"))?)
 }
@@ -56,10 +56,10 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
         Authority::new(&dir, "other.pem").sign("fra-2", &["fra-1"], ExtendedKeyUsagePurpose::ClientAuth);
     let store: Arc<dyn Repository> =
         Arc::new(store::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap());
-    let admin = mint(&*store, Wish::admin()).unwrap();
+    let admin = mint(&*store, KeyDraft::admin()).unwrap();
     let again_open = store.clone();
     let client_ca = Some(dir.join("ca.pem"));
-    let tls = Some(control::Tls { cert: cert.clone(), key: key.clone(), client_ca });
+    let tls = Some(control::TlsConfig { cert: cert.clone(), key: key.clone(), client_ca });
     let everywhere = ([0, 0, 0, 0], 0).into();
     let settings = control::Config { tls, api: everywhere, insecure: false, ..config(folder.db()) };
     let world = World::with(folder, store, settings).await;
@@ -67,7 +67,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     let ca = Some(dir.join("ca.pem"));
     let edge = Access { ca: ca.clone(), identity: Some(identity.clone()), ..Access::default() };
     let way = reach(&world, &edge).await.unwrap();
-    let follow = async |way: &Way, name: &str| {
+    let follow = async |way: &KeyedChannel, name: &str| {
         let said = tokio_stream::StreamExt::chain(tokio_stream::once(hello(name)), tokio_stream::pending());
         let mut follow = FeedClient::new(way.clone()).follow(said).await.unwrap().into_inner();
         follow.message().await.map(|message| message.unwrap().message.unwrap())
@@ -80,7 +80,8 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     assert_eq!(refused.code(), Code::PermissionDenied);
 
     // A key does as well, without a certificate; nothing at all does not; nor does one that others have signed.
-    let key_alone = Access { ca: ca.clone(), key: Key::Text(admin.reveal().into()), ..Access::default() };
+    let key_alone =
+        Access { ca: ca.clone(), key: KeySource::Text(admin.reveal().into()), ..Access::default() };
     let mut links = LinksClient::new(reach(&world, &key_alone).await.unwrap());
     links.create_link(create("a", "https://a.example/")).await.unwrap();
     let nobody = reach(&world, &Access { ca: ca.clone(), ..Access::default() }).await.unwrap();
@@ -158,7 +159,7 @@ async fn certificates_that_cannot_be_used_are_named() {
         (dir.join("empty.pem"), key.clone(), None, "is empty"),
         (cert.clone(), key.clone(), Some(dir.join("empty.pem")), "empty.pem"),
     ] {
-        let tls = Some(control::Tls { cert, key, client_ca });
+        let tls = Some(control::TlsConfig { cert, key, client_ca });
         let why =
             control::start(control::Config { tls, ..config(folder.db()) }).await.err().unwrap().to_string();
         assert!(why.contains(wanted) && !why.contains('\n'), "{why}");

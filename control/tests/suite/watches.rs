@@ -13,9 +13,9 @@ use tonic::{Code, Streaming};
 use tonic_types::StatusExt;
 
 /// A change as the model and the watcher tell it: its revision, its link, and where that leads or nothing.
-type Told = (String, String, Option<String>);
+type ChangeLine = (String, String, Option<String>);
 
-fn told(change: v1::LinkChange) -> Told {
+fn told(change: v1::LinkChange) -> ChangeLine {
     assert_eq!(change.link.is_none(), change.deleted || change.purged);
     (change.revision, change.name, change.link.map(|link| link.target))
 }
@@ -30,9 +30,9 @@ fn sqlite(folder: &Folder) -> Arc<dyn Repository> {
 }
 
 /// Numbers that are the same in every run.
-struct Draw(u64);
+struct Dice(u64);
 
-impl Draw {
+impl Dice {
     fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
@@ -56,7 +56,7 @@ async fn every_change_once(store: Arc<dyn Repository>) {
     drop(begin);
     let mut links = world.links().await;
     let writer = tokio::spawn(async move {
-        let (mut draw, mut model) = (Draw(7), Vec::<Told>::new());
+        let (mut draw, mut model) = (Dice(7), Vec::<ChangeLine>::new());
         while model.len() < WRITES {
             let at = model.len();
             let (code, target) =
@@ -84,7 +84,7 @@ async fn every_change_once(store: Arc<dyn Repository>) {
         }
         model
     });
-    let (mut seen, mut draw, mut cuts) = (Vec::new(), Draw(9), 0);
+    let (mut seen, mut draw, mut cuts) = (Vec::new(), Dice(9), 0);
     while seen.len() < WRITES {
         let mut messages = watch(&world, &revision).await.unwrap();
         let mut left = draw.below(30) as usize;

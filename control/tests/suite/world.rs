@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use control::{Config, Metrics, Running};
+use control::{Config, ControlServer, Metrics};
 use exposition::{Format, Registry};
 use feed::LogView;
 use hyper_util::rt::TokioIo;
@@ -17,12 +17,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use store::model::{By, DomainRow, KeyRow, Row, StoreFault};
-use store::port::blocks::{BlockRows, LedTo, Place};
-use store::port::domains::{DomainCommitted, DomainRows};
+use store::model::{Author, DomainRow, KeyRow, Row, StoreFault};
+use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
-    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
+    Audits, CommitReport, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
+    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
+    TimeOrder, WalkPage,
 };
 use store::sqlite::{Options, Sqlite};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -53,7 +54,7 @@ impl Drop for Folder {
 
 pub fn config(store: PathBuf) -> Config {
     Config {
-        store: control::StoreAt::Sqlite(store),
+        store: control::StoreLocation::Sqlite(store),
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
         insecure: true,
         tls: None,
@@ -71,7 +72,7 @@ pub fn config(store: PathBuf) -> Config {
 static TURNS: RwLock<()> = RwLock::const_new(());
 
 /// What holds other tests off, or is held off by them.
-enum Turn {
+enum TestTurn {
     #[expect(dead_code, reason = "it is there to be dropped")]
     Beside(RwLockReadGuard<'static, ()>),
     #[expect(dead_code, reason = "it is there to be dropped")]
@@ -82,9 +83,9 @@ enum Turn {
 
 /// A test has one at a time.
 pub struct World {
-    pub running: Running,
+    pub running: ControlServer,
     pub folder: Folder,
-    _turn: Turn,
+    _turn: TestTurn,
 }
 
 impl World {
@@ -93,22 +94,22 @@ impl World {
     }
 
     pub async fn at(folder: Folder) -> Self {
-        Self::start(folder, Turn::Beside(TURNS.read().await)).await
+        Self::start(folder, TestTurn::Beside(TURNS.read().await)).await
     }
 
     /// For a test that measures time: nothing else of this suite runs beside it.
     pub async fn alone(folder: Folder) -> Self {
-        Self::start(folder, Turn::Alone(TURNS.write().await)).await
+        Self::start(folder, TestTurn::Alone(TURNS.write().await)).await
     }
 
-    async fn start(folder: Folder, turn: Turn) -> Self {
+    async fn start(folder: Folder, turn: TestTurn) -> Self {
         let running = control::start(config(folder.db())).await.unwrap();
         Self { running, folder, _turn: turn }
     }
 
     /// With settings of its own; `config.store` is not looked at.
     pub async fn with(folder: Folder, store: Arc<dyn Repository>, config: Config) -> Self {
-        let turn = Turn::Beside(TURNS.read().await);
+        let turn = TestTurn::Beside(TURNS.read().await);
         let api = control::take(config.api).unwrap();
         let running = control::start_on(config, api, store).await.unwrap();
         Self { running, folder, _turn: turn }
@@ -125,12 +126,12 @@ impl World {
         let config = config(folder.db());
         let api = control::take(config.api).unwrap();
         let running = control::start_on(config, api, store).await.unwrap();
-        Self { running, folder, _turn: Turn::Another }
+        Self { running, folder, _turn: TestTurn::Another }
     }
 
     /// For a test that measures time, on a store of its own.
     pub async fn alone_on(store: Arc<dyn Repository>) -> Self {
-        let turn = Turn::Alone(TURNS.write().await);
+        let turn = TestTurn::Alone(TURNS.write().await);
         Self { _turn: turn, ..Self::another(store).await }
     }
 
@@ -221,7 +222,7 @@ pub fn name(code: &str) -> String {
 }
 
 /// A store that fails or waits when it is told to, and is SQLite otherwise.
-pub struct Moody {
+pub struct MoodyStore {
     inner: Sqlite,
     calls: AtomicU64,
     commits: AtomicU64,
@@ -246,7 +247,7 @@ pub struct Mood {
     pub between: Vec<Write>,
 }
 
-impl Moody {
+impl MoodyStore {
     pub fn new(folder: &Folder) -> Arc<Self> {
         let inner = Sqlite::open(&folder.db(), Options::default()).unwrap();
         let [calls, commits, lists] = [0; 3].map(AtomicU64::new);
@@ -279,7 +280,7 @@ impl Moody {
     }
 }
 
-impl KeyRows for Moody {
+impl KeyRows for MoodyStore {
     fn key_version(&self) -> Result<i64, StoreFault> {
         self.check()?;
         self.inner.key_version()
@@ -305,12 +306,12 @@ impl KeyRows for Moody {
         self.inner.most_keys(domains, now, since)
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+    fn put_key(&self, row: &KeyRow, most: usize, by: &Author) -> Result<bool, StoreFault> {
         self.check()?;
         self.inner.put_key(row, most, by)
     }
 
-    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &Author) -> Result<(), StoreFault> {
         self.check()?;
         self.inner.revoke_key(row, now, by)
     }
@@ -321,7 +322,7 @@ impl KeyRows for Moody {
     }
 }
 
-impl Repository for Moody {
+impl Repository for MoodyStore {
     fn name(&self) -> String {
         self.inner.name()
     }
@@ -330,7 +331,7 @@ impl Repository for Moody {
         self.inner.head()
     }
 
-    fn commit(&self, group: &[Write], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Write], now: i64) -> Result<CommitReport, StoreFault> {
         self.commits.fetch_add(1, Ordering::Relaxed);
         drop(self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.writes_wait).unwrap());
         let panics = self.mood.lock().unwrap().panics;
@@ -366,7 +367,7 @@ impl Repository for Moody {
         self.inner.forget_sessions(gone)
     }
 
-    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+    fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         self.inner.tidy(now)
     }
 
@@ -380,7 +381,7 @@ impl Repository for Moody {
         Ok(found)
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         let mood = self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.lists_wait);
         drop(mood.unwrap());
@@ -390,11 +391,11 @@ impl Repository for Moody {
     fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.inner.newest(domain, time, behind, deleted, limit)
     }
 
@@ -404,7 +405,7 @@ impl Repository for Moody {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.inner.with_external_id(id, after, deleted, limit)
     }
 
@@ -419,11 +420,11 @@ impl Repository for Moody {
         Ok((head, changes))
     }
 
-    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault> {
         self.inner.walk(after, limit)
     }
 
-    fn records(&self, keys: &[bytes::Bytes]) -> Result<Fetched, StoreFault> {
+    fn records(&self, keys: &[bytes::Bytes]) -> Result<EntryBatch, StoreFault> {
         self.inner.records(keys)
     }
 
@@ -440,7 +441,7 @@ impl Repository for Moody {
     }
 }
 
-impl DomainRows for Moody {
+impl DomainRows for MoodyStore {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         self.check()?;
         self.inner.domains()
@@ -456,14 +457,20 @@ impl DomainRows for Moody {
         self.inner.last_domain_gone()
     }
 
-    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault> {
         self.check()?;
         self.inner.write_domain(item, now)
     }
 }
 
-impl Tags for Moody {
-    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+impl Tags for MoodyStore {
+    fn tagged(
+        &self,
+        tag: &LinkTag,
+        prefix: &[u8],
+        after: &[u8],
+        limit: Limit,
+    ) -> Result<ListPage, StoreFault> {
         let listed = self.inner.tagged(tag, prefix, after, limit)?;
         let between = std::mem::take(&mut self.mood.lock().unwrap().between);
         if !between.is_empty() {
@@ -475,10 +482,10 @@ impl Tags for Moody {
     fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.inner.newest_tagged(tag, time, behind, limit)
     }
 
@@ -505,7 +512,7 @@ impl Tags for Moody {
     }
 }
 
-impl BlockRows for Moody {
+impl BlockRows for MoodyStore {
     fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
         self.inner.blocked(asked)
     }
@@ -531,7 +538,12 @@ impl BlockRows for Moody {
         self.inner.count_led_to(host)
     }
 
-    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+    fn led_to(
+        &self,
+        host: &TargetHost,
+        after: Option<&HostIndexPlace>,
+        most: usize,
+    ) -> Result<HostLinks, StoreFault> {
         self.inner.led_to(host, after, most)
     }
 
@@ -544,20 +556,20 @@ impl BlockRows for Moody {
     }
 }
 
-impl Audits for Moody {
-    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+impl Audits for MoodyStore {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, StoreFault> {
         self.inner.writes(key, most, limit)
     }
 
-    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<LinkPast, StoreFault> {
         self.inner.write_after(key, moment)
     }
 
-    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+    fn chunk(&self, seq: Seq) -> Result<Option<NotedAuthor>, StoreFault> {
         self.inner.chunk(seq)
     }
 
-    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<ResourceWrite>, StoreFault> {
         self.inner.noted(name, below, limit)
     }
 }

@@ -1,12 +1,12 @@
 //! What the admin listener says of this edge: is it ready, what does it count, what would it answer.
 
 use super::explain::explain;
-use super::metrics::Edge;
+use super::metrics::EdgeFamilies;
 use crate::shared::Shared;
-use crate::{MoreMetrics, Writes};
+use crate::{MoreMetrics, WriteProbe};
 use axum::Router;
 use axum::routing::get;
-use exposition::{Admin, Collector, Encoder, Health, Registry, Verdict};
+use exposition::{Admin, Collector, Encoder, Health, HealthFuture, Registry};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,12 +18,12 @@ pub async fn serve(
     host: String,
     shared: Arc<Shared>,
     more: Vec<MoreMetrics>,
-    writes: Option<Writes>,
+    writes: Option<WriteProbe>,
 ) {
     let explained = Arc::clone(&shared);
     let admin = Admin {
         registry: registry(Arc::clone(&shared), more),
-        health: Arc::new(Standing { shared, writes }),
+        health: Arc::new(EdgeHealth { shared, writes }),
         version: VERSION,
         more: Router::new()
             .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
@@ -40,27 +40,27 @@ pub async fn serve(
 /// Everything that this process counts.
 fn registry(shared: Arc<Shared>, more: Vec<MoreMetrics>) -> Registry {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Edge(shared)));
+    registry.register_collector(Box::new(EdgeFamilies(shared)));
     for more in more {
-        registry.register_collector(Box::new(More(more)));
+        registry.register_collector(Box::new(MoreCollector(more)));
     }
     registry
 }
 
 /// What shares the process.
 #[derive(Debug)]
-struct More(MoreMetrics);
+struct MoreCollector(MoreMetrics);
 
-impl Collector for More {
+impl Collector for MoreCollector {
     fn encode(&self, encoder: Encoder<'_>) -> std::fmt::Result {
         self.0.encode(encoder)
     }
 }
 
 /// How this edge stands, and the control in its process.
-struct Standing {
+struct EdgeHealth {
     shared: Arc<Shared>,
-    writes: Option<Writes>,
+    writes: Option<WriteProbe>,
 }
 
 /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
@@ -75,13 +75,13 @@ fn loaded(shared: &Shared) -> Result<(), String> {
     }
 }
 
-impl Health for Standing {
+impl Health for EdgeHealth {
     fn started(&self) -> Result<(), String> {
         loaded(&self.shared)
     }
 
     /// With `to_write`: whether the control in this process takes writes, too.
-    fn ready(&self, to_write: bool) -> Verdict<'_> {
+    fn ready(&self, to_write: bool) -> HealthFuture<'_> {
         Box::pin(async move {
             loaded(&self.shared)?;
             match &self.writes {

@@ -4,7 +4,7 @@
 use crate::shared::Shared;
 use crate::sys;
 use feed::{BOUND_MS, Spell};
-use proto::client::Why;
+use proto::client::ClientFault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Contact(Spell);
 
 impl Contact {
     /// An attempt to follow came to nothing.
-    pub fn lost(&mut self, control: &str, why: &Why) {
+    pub fn lost(&mut self, control: &str, why: &ClientFault) {
         let Some(tell) = self.0.met(sys::boottime_ms(), why.kind()) else { return };
         tracing::warn!(
             name: "control_lost",

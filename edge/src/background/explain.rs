@@ -1,15 +1,15 @@
 //! `/debug/explain`: what this edge would answer to a request, and why. The request takes the way of a real one, down to
 //! the last byte, but nobody counts it.
 
-use crate::shared::{Question, Shared, Told};
+use crate::shared::{OriginQuestion, OriginReply, Shared};
 use crate::sys;
 use axum::Json;
 use axum::extract::Query;
 use axum::http::StatusCode;
 use futures_channel::oneshot;
 use hot::{
-    Asked, Conversation, Counts, Found, Held, Miss, Outcome, Parsed, Place, Policy, Source, Stamp, Step,
-    Tier, Turn, View, key_of,
+    AnswerContext, Conversation, Counts, EntryState, HeadParse, HostMatch, Lookup, Miss, MissAnswer, Outcome,
+    Policy, Source, Stamp, Step, Tier, View, key_of,
 };
 use link::{Class, Position, Seq};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-type Refused = (StatusCode, String);
+type ExplainRefusal = (StatusCode, String);
 
 /// What the set or a tier knows of the version that is answered.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ pub async fn explain(
     shared: Arc<Shared>,
     host: String,
     Query(words): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, Refused> {
+) -> Result<Json<Value>, ExplainRefusal> {
     let request = request(&words, host)?;
     let (mut counts, mut out) = (Counts::default(), Vec::new());
     let mut known = None;
@@ -42,21 +42,21 @@ pub async fn explain(
     if let Step::Miss(miss) = step {
         let told = ask(&shared, &miss).await;
         in_turn(&shared, &mut counts, |turn| match &told {
-            Told::Known(answer) => {
+            OriginReply::Known(answer) => {
                 let told = answer.told();
                 let policy = turn.domains.site(miss.key.domain()).policy(turn.policy);
                 let class = told.value.map(|value| class(value.found(), policy));
                 known = class.map(|class| KnownVersion { version: told.version, as_of: told.as_of, class });
-                hot::finish(&miss, Asked::Told(Source::Origin, &told), &mut out, turn)
+                hot::finish(&miss, MissAnswer::Told(Source::Origin, &told), &mut out, turn)
             }
-            Told::Unavailable => hot::finish(&miss, Asked::Nobody, &mut out, turn),
+            OriginReply::Unavailable => hot::finish(&miss, MissAnswer::Nobody, &mut out, turn),
         });
     }
     Ok(Json(describe(&shared, &request, counts, &String::from_utf8_lossy(&out), known)))
 }
 
 /// The bytes of a request that asks where its answer comes from.
-fn request(words: &HashMap<String, String>, host: String) -> Result<String, Refused> {
+fn request(words: &HashMap<String, String>, host: String) -> Result<String, ExplainRefusal> {
     let word = |name: &str, usual: Option<String>| {
         let word = words.get(name).cloned().or(usual).unwrap_or_default();
         match !word.is_empty() && word.bytes().all(|b| b > b' ' && b != 0x7f) {
@@ -72,22 +72,22 @@ fn request(words: &HashMap<String, String>, host: String) -> Result<String, Refu
 }
 
 /// As a worker does it, but for the counting.
-fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut AnswerContext<'_>) -> R) -> R {
     let system = SystemTime::now();
     let now = system.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64; // 292 million years
     let stamp = Stamp::new(&httpdate::fmt_http_date(system));
     let (boot_ms, policy) = (sys::boottime_ms(), Policy::default());
     let (set, domains) = (&shared.set, &mut View::new(Arc::clone(&shared.domains)));
-    then(&mut Turn { set, domains, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
+    then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
 }
 
-async fn ask(shared: &Shared, miss: &Miss) -> Told {
+async fn ask(shared: &Shared, miss: &Miss) -> OriginReply {
     let (answer, told) = oneshot::channel();
     let question =
-        Question { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
+        OriginQuestion { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
     match shared.ask().try_send(question) {
-        Ok(()) => told.await.unwrap_or(Told::Unavailable),
-        Err(_) => Told::Unavailable,
+        Ok(()) => told.await.unwrap_or(OriginReply::Unavailable),
+        Err(_) => OriginReply::Unavailable,
     }
 }
 
@@ -135,7 +135,7 @@ fn describe(
 
 /// Where a request belongs, and what made its answer.
 #[derive(Default)]
-struct Belongs {
+struct RequestPlacement {
     /// The domain of its host.
     domain: Option<String>,
     /// The code that is looked up for its path.
@@ -145,10 +145,11 @@ struct Belongs {
 }
 
 /// `led`: the answer leads somewhere.
-fn place(shared: &Shared, request: &str, outcome: Outcome, led: bool) -> Option<Belongs> {
-    let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
+fn place(shared: &Shared, request: &str, outcome: Outcome, led: bool) -> Option<RequestPlacement> {
+    let HeadParse::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
     let domains = View::new(Arc::clone(&shared.domains));
-    let (Place::Claimed(site) | Place::Hostless(site) | Place::Unclaimed(site)) = domains.place(head.host)
+    let (HostMatch::Claimed(site) | HostMatch::Hostless(site) | HostMatch::Unclaimed(site)) =
+        domains.place(head.host)
     else {
         return None;
     };
@@ -156,7 +157,8 @@ fn place(shared: &Shared, request: &str, outcome: Outcome, led: bool) -> Option<
     let name = entries.iter().find(|entry| entry.id == site.id).map(|entry| entry.told.name().clone());
     let name = name.unwrap_or_default();
     let key = key_of(&head, &domains);
-    let own = |held: Held<'_>| matches!(held.found, Found::Live(link) if link.expired_target.is_some());
+    let own =
+        |held: Lookup<'_>| matches!(held.found, EntryState::Live(link) if link.expired_target.is_some());
     let is_own = || key.as_ref().is_some_and(|key| shared.set.look_up(key.as_bytes(), own));
     let of_domain = |field: &str| Some(format!("{field} of domains/{}", name.as_str()));
     let by = match outcome {
@@ -168,16 +170,16 @@ fn place(shared: &Shared, request: &str, outcome: Outcome, led: bool) -> Option<
         _ => None,
     };
     let code = key.as_ref().map(|key| String::from_utf8_lossy(key.code()).into_owned());
-    Some(Belongs { domain: Some(name.as_str().to_owned()), code, by })
+    Some(RequestPlacement { domain: Some(name.as_str().to_owned()), code, by })
 }
 
 /// What memory holds for this request's code.
 fn held(shared: &Shared, request: &str) -> Option<KnownVersion> {
-    let Parsed::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
+    let HeadParse::Head(head, _) = hot::parse(request.as_bytes()) else { return None };
     let domains = View::new(Arc::clone(&shared.domains));
     let key = key_of(&head, &domains)?;
     let policy = domains.site(key.domain()).policy(Policy::default());
-    let of = |held: Held<'_>| KnownVersion {
+    let of = |held: Lookup<'_>| KnownVersion {
         version: held.version,
         as_of: held.as_of,
         class: class(held.found, policy),
@@ -185,9 +187,9 @@ fn held(shared: &Shared, request: &str) -> Option<KnownVersion> {
     Some(shared.set.look_up(key.as_bytes(), of))
 }
 
-fn class(found: Found<'_>, policy: Policy) -> Class {
+fn class(found: EntryState<'_>, policy: Policy) -> Class {
     match found {
-        Found::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
+        EntryState::Live(link) if link.terms.class != Class::Inherit => link.terms.class,
         _ => policy.class,
     }
 }

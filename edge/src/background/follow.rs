@@ -2,15 +2,15 @@
 
 use super::contact::Contact;
 use super::origin::{MAX_KEYS, Origin};
-use crate::keep::Restored;
+use crate::keep::LoadedSnapshot;
 use crate::records;
 use crate::shared::Shared;
-use crate::snapshot::{Group, Standing};
+use crate::snapshot::{AppliedPosition, Group};
 use crate::sys;
 use feed::{Effect, Entry, Event, Follower, Proof};
-use hot::{Fill, Fork, Loading, Stored};
+use hot::{FillOutcome, Fork, LoadProgress, StoredValue};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
-use proto::client::Why;
+use proto::client::ClientFault;
 use proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,17 +36,19 @@ pub async fn follow(
     name: String,
     shared: Arc<Shared>,
     origin: Origin,
-    restored: Option<Restored>,
+    restored: Option<LoadedSnapshot>,
     leave: oneshot::Receiver<()>,
 ) {
     let incarnation = getrandom::u64().unwrap_or_else(|_| sys::boottime_ms());
     let follower = match restored {
-        Some(Restored { position, complete }) => Follower::restored(name, incarnation, position, complete),
+        Some(LoadedSnapshot { position, complete }) => {
+            Follower::restored(name, incarnation, position, complete)
+        }
         None => Follower::new(name, incarnation),
     };
-    let mut loading = Loading::default();
+    let mut loading = LoadProgress::default();
     loading.begin(&shared.set);
-    let mut driver = Driver {
+    let mut driver = FollowDriver {
         follower,
         shared,
         origin,
@@ -71,8 +73,8 @@ pub async fn follow(
         }
         driver.shared.feed.connected.store(false, Ordering::Release);
         backoff = match heard {
-            Heard::Progress => Duration::ZERO,
-            Heard::Nothing => {
+            StreamUse::Progress => Duration::ZERO,
+            StreamUse::Nothing => {
                 driver.origin.next();
                 // A part of it by chance, so that edges cut together do not come back together.
                 let backoff = (backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF);
@@ -84,7 +86,7 @@ pub async fn follow(
 
 /// Whether a stream was of any use before it ended: something was applied or loaded, or it lived for a while. A stream
 /// that is let in and ends at once, again and again, is not.
-enum Heard {
+enum StreamUse {
     Progress,
     Nothing,
 }
@@ -95,8 +97,8 @@ const LIVED: Duration = Duration::from_secs(1);
 /// hello finds out what.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// Control has let this edge in; whether it stays is not known yet: one that is stopping may do so, too.
-struct LetIn {
+/// When control let this edge in. Whether it stays is not known yet: a control that is stopping may let edges in, too.
+struct AdmissionMark {
     at: u64,
     progress: Progress,
 }
@@ -109,13 +111,13 @@ struct Progress {
     fresh_as_of: Option<u64>,
 }
 
-struct Driver {
+struct FollowDriver {
     follower: Follower,
     shared: Arc<Shared>,
     origin: Origin,
     contact: Contact,
-    let_in: Option<LetIn>,
-    loading: Loading,
+    let_in: Option<AdmissionMark>,
+    loading: LoadProgress,
     pages: u64,
     stuck_at: Option<u64>,
     asked_again: tokio::time::Instant,
@@ -124,26 +126,26 @@ struct Driver {
     left: bool,
 }
 
-impl Driver {
+impl FollowDriver {
     /// One stream, from hello to its end, and whether it was of use.
-    async fn stream(&mut self) -> Heard {
+    async fn stream(&mut self) -> StreamUse {
         let (began, applied, pages) = (tokio::time::Instant::now(), self.follower.applied(), self.pages);
         let ended = self.one_stream().await;
         let moved = self.follower.applied() != applied || self.pages != pages;
         match ended {
-            Ok(()) => Heard::Progress,
+            Ok(()) => StreamUse::Progress,
             Err(why) if moved || began.elapsed() >= LIVED => {
                 tracing::debug!(name: "stream_ended", %why, "the stream from control ended");
-                Heard::Progress
+                StreamUse::Progress
             }
             Err(why) => {
                 self.lost(why).await;
-                Heard::Nothing
+                StreamUse::Nothing
             }
         }
     }
 
-    async fn lost(&mut self, why: Why) {
+    async fn lost(&mut self, why: ClientFault) {
         let url = self.origin.url().to_owned();
         let looked = tokio::task::spawn_blocking(move || (why.looked_at(&url), url)).await;
         if let Ok((why, url)) = looked {
@@ -152,14 +154,14 @@ impl Driver {
     }
 
     /// `Ok`: it ended because this edge wants another one.
-    async fn one_stream(&mut self) -> Result<(), Why> {
+    async fn one_stream(&mut self) -> Result<(), ClientFault> {
         self.let_in = None;
         let mut client = self.origin.connect().await?;
         let (say, said) = mpsc::channel(64);
-        let gone = |_| Why::Broken;
+        let gone = |_| ClientFault::Broken;
         say.send(request(Say::Hello(self.hello()))).await.map_err(gone)?;
         let answer = client.follow(ReceiverStream::new(said)).await;
-        let mut hear = answer.map_err(|status| Why::of_status(&status))?.into_inner();
+        let mut hear = answer.map_err(|status| ClientFault::of_status(&status))?.into_inner();
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = (self.progress(), tokio::time::Instant::now());
@@ -178,23 +180,23 @@ impl Driver {
                     Ok(Some(message)) => {
                         if let Some(answer) = self.take(message)? {
                             // Control does not read: it is as good as gone.
-                            say.try_send(request(answer)).map_err(|_| Why::TimedOut)?;
+                            say.try_send(request(answer)).map_err(|_| ClientFault::TimedOut)?;
                         }
                         // After the acknowledgement, which a write may be waiting for.
                         self.complete().await;
                     }
-                    Ok(None) => return Err(Why::Broken),
-                    Err(status) => return Err(Why::of_status(&status)),
+                    Ok(None) => return Err(ClientFault::Broken),
+                    Err(status) => return Err(ClientFault::of_status(&status)),
                 },
                 _ = ping.tick() => {
                     if heard.0 != self.progress() {
                         heard = (self.progress(), tokio::time::Instant::now());
                     } else if heard.1.elapsed() >= SILENCE {
-                        return Err(Why::TimedOut);
+                        return Err(ClientFault::TimedOut);
                     }
                     self.stays();
                     if let Some(id) = self.follower.ping(sys::boottime_ms()) {
-                        say.try_send(request(Say::Ping(v1::Ping { id }))).map_err(|_| Why::TimedOut)?;
+                        say.try_send(request(Say::Ping(v1::Ping { id }))).map_err(|_| ClientFault::TimedOut)?;
                     }
                     if self.walk_again() {
                         return Ok(());
@@ -214,7 +216,7 @@ impl Driver {
 
     /// Says that control is followed again, once the stream has lived for a while and was of use.
     fn stays(&mut self) {
-        let long_ago = |let_in: &LetIn| sys::boottime_ms() >= let_in.at + LIVED.as_millis() as u64;
+        let long_ago = |let_in: &AdmissionMark| sys::boottime_ms() >= let_in.at + LIVED.as_millis() as u64;
         let progress = self.progress();
         if let Some(let_in) = self.let_in.take_if(|let_in| long_ago(let_in) && let_in.progress != progress) {
             self.contact.found(self.origin.url(), let_in.at);
@@ -240,17 +242,17 @@ impl Driver {
     }
 
     /// Carries out what a message means. `Err`: this stream is no use any more.
-    fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, Why> {
+    fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, ClientFault> {
         let (domains, proof) = (domains(&message), proof(&message));
-        let event =
-            event(message).map_err(|fault| Why::Other(format!("it sends what no control does: {fault}")))?;
+        let event = event(message)
+            .map_err(|fault| ClientFault::Other(format!("it sends what no control does: {fault}")))?;
         let effect = self.follower.handle(event);
         self.shared.feed.proof_came(proof, &effect);
         let answer = match effect {
             Effect::Nothing => None,
             Effect::Hello => {
                 self.shared.feed.gaps.fetch_add(1, Ordering::Relaxed);
-                return Err(Why::Other("a message was missing".into()));
+                return Err(ClientFault::Other("a message was missing".into()));
             }
             Effect::Reset(start) => {
                 self.reset(start, domains);
@@ -265,7 +267,7 @@ impl Driver {
                     .under_way(|| Group::Changes(changes.first().map_or(last, |change| change.seq), last));
                 for (at, change) in changes.iter().enumerate() {
                     give_way(at);
-                    if apply(&self.shared, change) == Fill::Refused
+                    if apply(&self.shared, change) == FillOutcome::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
                     {
                         self.loading.refused(key);
@@ -290,7 +292,7 @@ impl Driver {
                         "the next change needs a newer edge: this one stays where it is and turns blind; start a newer one"
                     );
                 }
-                return Err(Why::Other("the next change needs a newer edge".into()));
+                return Err(ClientFault::Other("the next change needs a newer edge".into()));
             }
         };
         self.shared.feed.lag.store(self.follower.lag(), Ordering::Release);
@@ -299,7 +301,7 @@ impl Driver {
         }
         if let Some(position) = self.follower.position() {
             let generation = self.shared.set.generation();
-            self.shared.feed.stands_at(Standing { generation, position });
+            self.shared.feed.stands_at(AppliedPosition { generation, position });
         }
         Ok(answer.map(Say::Applied))
     }
@@ -324,14 +326,14 @@ impl Driver {
     }
 
     /// `Err`: what this edge relied on is not part of the new history; it says hello again and will be reset.
-    fn resume(&mut self, epoch: Epoch, fork_seq: Option<Seq>) -> Result<Option<v1::Applied>, Why> {
+    fn resume(&mut self, epoch: Epoch, fork_seq: Option<Seq>) -> Result<Option<v1::Applied>, ClientFault> {
         if let Some(fork_seq) = fork_seq {
             tracing::info!(
                 name: "other_history", epoch = epoch.counter, fork_seq, "the edge goes on in another history"
             );
             if self.shared.set.fork(epoch, fork_seq) == Fork::Beyond {
                 self.follower.beyond_fork();
-                return Err(Why::Other("what was relied on is not part of the new history".into()));
+                return Err(ClientFault::Other("what was relied on is not part of the new history".into()));
             }
         }
         self.let_in();
@@ -340,7 +342,7 @@ impl Driver {
 
     fn let_in(&mut self) {
         self.shared.feed.connected.store(true, Ordering::Release);
-        self.let_in = Some(LetIn { at: sys::boottime_ms(), progress: self.progress() });
+        self.let_in = Some(AdmissionMark { at: sys::boottime_ms(), progress: self.progress() });
     }
 
     fn load(&mut self, as_of: u64, entries: &[Entry]) {
@@ -352,9 +354,9 @@ impl Driver {
             let Ok(key) = Key::from_bytes(&entry.key) else { continue }; // a newer kind of key: not for this edge
             let stored = records::stored(&self.shared, &entry.key, &entry.record, as_of);
             let Some((stored, version)) = stored else { continue };
-            let told = hot::Told { epoch, as_of, version, value: Some(&stored) };
+            let told = hot::TierReading { epoch, as_of, version, value: Some(&stored) };
             let set = &self.shared.set;
-            if set.load(&entry.key, &told) == Fill::Refused && set.version(&entry.key).is_none() {
+            if set.load(&entry.key, &told) == FillOutcome::Refused && set.version(&entry.key).is_none() {
                 self.loading.refused(key);
             }
         }
@@ -376,7 +378,7 @@ impl Driver {
                 break;
             }
             let told = self.origin.fetch(keys, 0).await;
-            if told.iter().any(|told| matches!(told, crate::shared::Told::Unavailable)) {
+            if told.iter().any(|told| matches!(told, crate::shared::OriginReply::Unavailable)) {
                 return; // again with the next message
             }
             let count = keys.len();
@@ -412,14 +414,14 @@ fn give_way(at: usize) {
 }
 
 /// R6 for one change.
-fn apply(shared: &Shared, change: &Change) -> Fill {
+fn apply(shared: &Shared, change: &Change) -> FillOutcome {
     match change.kind {
         ChangeKind::LINK => match records::stored(shared, &change.key, &change.record, change.seq) {
             Some((stored, _)) => {
-                let apply = |stored: &Stored| shared.set.apply(&change.key, change.seq, Some(stored));
-                records::guarded(|| apply(&stored)).unwrap_or_else(|| apply(&Stored::Quarantined))
+                let apply = |stored: &StoredValue| shared.set.apply(&change.key, change.seq, Some(stored));
+                records::guarded(|| apply(&stored)).unwrap_or_else(|| apply(&StoredValue::Quarantined))
             }
-            None => Fill::Accepted,
+            None => FillOutcome::Accepted,
         },
         ChangeKind::PURGE => shared.set.apply(&change.key, change.seq, None),
         ChangeKind::DOMAIN => {
@@ -427,18 +429,18 @@ fn apply(shared: &Shared, change: &Change) -> Fill {
                 shared.domains.apply(entry);
             }
             shared.set.pass(change.seq);
-            Fill::Accepted
+            FillOutcome::Accepted
         }
         ChangeKind::DOMAIN_GONE => {
             if let Some(id) = DomainId::of_entry(&change.key) {
                 shared.domains.remove(id, change.seq);
             }
             shared.set.pass(change.seq);
-            Fill::Accepted
+            FillOutcome::Accepted
         }
         _ => {
             shared.set.pass(change.seq);
-            Fill::Accepted
+            FillOutcome::Accepted
         }
     }
 }
@@ -465,9 +467,9 @@ fn request(message: Say) -> v1::FollowRequest {
     v1::FollowRequest { message: Some(message) }
 }
 
-fn event(message: v1::FollowResponse) -> Result<Event, proto::Malformed> {
+fn event(message: v1::FollowResponse) -> Result<Event, proto::MalformedMessage> {
     let epoch = |epoch: &Option<v1::Epoch>| proto::epoch_from_wire(epoch.as_ref());
-    Ok(match message.message.ok_or(proto::Malformed("message"))? {
+    Ok(match message.message.ok_or(proto::MalformedMessage("message"))? {
         Hear::Resume(m) => Event::Resume {
             session: m.session,
             hello: m.hello,

@@ -2,7 +2,7 @@
 
 use crate::latency::Durations;
 use crate::records::staleness;
-use crate::redis::{Came, RedisMeters};
+use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
 use exposition::{Collector, Encoder, Families, Histogram};
 use hot::{Outcome, Tier};
@@ -17,15 +17,15 @@ const LADDER: [f64; 15] = [
 ];
 
 /// All families of the edge.
-pub struct Edge(pub Arc<Shared>);
+pub struct EdgeFamilies(pub Arc<Shared>);
 
-impl fmt::Debug for Edge {
+impl fmt::Debug for EdgeFamilies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Edge")
     }
 }
 
-impl Collector for Edge {
+impl Collector for EdgeFamilies {
     fn encode(&self, encoder: Encoder<'_>) -> fmt::Result {
         let (shared, mut families) = (&*self.0, Families::new(encoder));
         requests(&mut families, shared)?;
@@ -171,7 +171,7 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.gauge("linkr_redis_in_flight", help, in_flight as f64)?;
     let help = "Questions to Redis by what they came to.";
     families.counters("linkr_redis_requests_total", help, |series| {
-        Came::ALL.into_iter().try_for_each(|came| {
+        RedisOutcome::ALL.into_iter().try_for_each(|came| {
             series(&[("outcome", came.label())], meters.iter().map(|meters| meters.count(came)).sum())
         })
     })?;
@@ -201,7 +201,7 @@ mod tests {
 
     fn text(shared: &Arc<Shared>, format: Format) -> String {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Edge(Arc::clone(shared))));
+        registry.register_collector(Box::new(EdgeFamilies(Arc::clone(shared))));
         String::from_utf8(format.encode(&registry).unwrap()).unwrap()
     }
 

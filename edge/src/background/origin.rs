@@ -1,13 +1,13 @@
 //! Asks control for single links: what workers miss, batched, one question for each key at a time.
 
 use crate::records;
-use crate::shared::{Answer, Question, Shared, Told};
+use crate::shared::{AcceptedReading, OriginQuestion, OriginReply, Shared};
 use crate::snapshot::Group;
 use crate::sys;
 use exposition::StartFault;
 use futures_channel::{mpsc, oneshot};
 use link::{Key, Seq};
-use proto::client::{Access, Way, Why};
+use proto::client::{Access, ClientFault, KeyedChannel};
 use proto::v1::feed_client::FeedClient;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -50,14 +50,14 @@ fn endpoint(url: &str, access: &Access) -> Result<Endpoint, String> {
 
 /// The way to control: one connection for the stream and the questions, made anew when it fails.
 #[derive(Clone)]
-pub struct Origin(Arc<Inner>);
+pub struct Origin(Arc<OriginState>);
 
-struct Inner {
+struct OriginState {
     /// The control instances, in the order given.
     urls: Vec<String>,
     access: Access,
     current: AtomicUsize,
-    way: Mutex<Option<Way>>,
+    way: Mutex<Option<KeyedChannel>>,
     paused_until: Mutex<Option<tokio::time::Instant>>,
     /// The next place of a question that goes alone.
     alone: AtomicU64,
@@ -65,29 +65,29 @@ struct Inner {
 }
 
 /// By key and place, which is the token: an answer for somebody who has seen less is no answer.
-type Waiting = HashMap<(Key, Seq), Vec<oneshot::Sender<Told>>>;
+type Waiters = HashMap<(Key, Seq), Vec<oneshot::Sender<OriginReply>>>;
 
 impl Origin {
     pub fn new(urls: Vec<String>, access: Access, shared: Arc<Shared>) -> Self {
         let (current, way, paused_until) = (AtomicUsize::new(0), Mutex::new(None), Mutex::new(None));
         let alone = AtomicU64::new(Seq::MAX);
-        Self(Arc::new(Inner { urls, access, current, way, paused_until, alone, shared }))
+        Self(Arc::new(OriginState { urls, access, current, way, paused_until, alone, shared }))
     }
 
     /// Connects to the current instance, for the stream; the questions go the same way from now on.
-    pub async fn connect(&self) -> Result<FeedClient<Way>, Why> {
+    pub async fn connect(&self) -> Result<FeedClient<KeyedChannel>, ClientFault> {
         let access = &self.0.access;
         // Made anew from the files: a key or a certificate may have been replaced.
-        let endpoint = endpoint(self.url(), access).map_err(Why::Settings)?;
-        let channel = endpoint.connect().await.map_err(|fault| Why::of(&fault))?;
-        let way = access.way(channel).map_err(Why::Settings)?;
+        let endpoint = endpoint(self.url(), access).map_err(ClientFault::Settings)?;
+        let channel = endpoint.connect().await.map_err(|fault| ClientFault::of(&fault))?;
+        let way = access.way(channel).map_err(ClientFault::Settings)?;
         *self.0.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(way.clone());
         Ok(client(way))
     }
 
     /// The current instance.
     pub fn url(&self) -> &str {
-        let Inner { urls, current, .. } = &*self.0;
+        let OriginState { urls, current, .. } = &*self.0;
         &urls[current.load(Ordering::Relaxed) % urls.len()]
     }
 
@@ -96,7 +96,7 @@ impl Origin {
     }
 
     /// A question was not answered. While control cannot be followed, that is told already.
-    fn unanswered(&self, why: &Why) {
+    fn unanswered(&self, why: &ClientFault) {
         let shared = &self.0.shared;
         if !shared.feed.connected.load(Ordering::Acquire) {
             tracing::debug!(name: "question_unanswered", %why, "control does not answer");
@@ -116,12 +116,12 @@ impl Origin {
 
     /// What control says of these keys (at most [`MAX_KEYS`]) at `token` or later, filled into the set; `Unavailable`
     /// when it says nothing in time.
-    pub async fn fetch(&self, keys: &[Key], token: Seq) -> Vec<Told> {
+    pub async fn fetch(&self, keys: &[Key], token: Seq) -> Vec<OriginReply> {
         let shared = &self.0.shared;
         let way = self.0.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(way) = way else { return vec![Told::Unavailable; keys.len()] };
+        let Some(way) = way else { return vec![OriginReply::Unavailable; keys.len()] };
         if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
-            return vec![Told::Unavailable; keys.len()];
+            return vec![OriginReply::Unavailable; keys.len()];
         }
         let request = proto::v1::FetchRequest {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
@@ -136,17 +136,17 @@ impl Origin {
                 response.into_inner()
             }
             failed => {
-                self.unanswered(&failed.map_or(Why::TimedOut, |failed| {
-                    failed.map_or_else(|status| Why::of_status(&status), |_| Why::Broken)
+                self.unanswered(&failed.map_or(ClientFault::TimedOut, |failed| {
+                    failed.map_or_else(|status| ClientFault::of_status(&status), |_| ClientFault::Broken)
                 }));
                 *self.0.paused_until.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(tokio::time::Instant::now() + PAUSE);
-                return vec![Told::Unavailable; keys.len()];
+                return vec![OriginReply::Unavailable; keys.len()];
             }
         };
         let in_order = response.entries.iter().map(|entry| &entry.key[..]).eq(keys.iter().map(Key::as_bytes));
         let Some(epoch) = proto::epoch_from_wire(response.epoch.as_ref()).ok().filter(|_| in_order) else {
-            return vec![Told::Unavailable; keys.len()];
+            return vec![OriginReply::Unavailable; keys.len()];
         };
         let _under_way = shared.under_way(|| Group::of_keys(keys.iter().map(Key::as_bytes)));
         let proof = proto::proof_from_wire(response.proof.as_ref());
@@ -162,10 +162,10 @@ impl Origin {
                 true => (None, 0),
                 false => match records::stored(shared, key.as_bytes(), record, as_of) {
                     Some((stored, version)) => (Some(stored), version),
-                    None => return Told::Unavailable,
+                    None => return OriginReply::Unavailable,
                 },
             };
-            records::fill(shared, key, Answer { epoch, as_of, version, value })
+            records::fill(shared, key, AcceptedReading { epoch, as_of, version, value })
         };
         let told = keys.iter().zip(&response.entries).map(tell).collect();
         if shared.set.epoch() == Some(epoch) {
@@ -175,14 +175,14 @@ impl Origin {
     }
 }
 
-fn client(way: Way) -> FeedClient<Way> {
+fn client(way: KeyedChannel) -> FeedClient<KeyedChannel> {
     FeedClient::new(way).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 /// Answers the workers' questions until they are gone: as many calls as it takes, none for a key that is asked for
 /// already.
-pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
-    let waiting = Arc::new(Mutex::new(Waiting::new()));
+pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<OriginQuestion>) {
+    let waiting = Arc::new(Mutex::new(Waiters::new()));
     let mut next = questions.next().await;
     while let Some(question) = next {
         let mut keys = Vec::new();
@@ -206,10 +206,10 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<Question>) {
 
 /// Notes who waits; the key is asked for only if nobody waited for it before. One with a token goes alone: control may
 /// have to wait until its log reaches that far.
-fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiting>>, question: Question, keys: &mut Vec<Key>) {
+fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiters>>, question: OriginQuestion, keys: &mut Vec<Key>) {
     let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     if all.len() >= MAX_WAITING {
-        let _ = question.answer.send(Told::Unavailable); // whoever gave up needs no answer
+        let _ = question.answer.send(OriginReply::Unavailable); // whoever gave up needs no answer
         return;
     }
     // One that goes alone has a place of its own; no real token is above 2⁴⁸.
@@ -226,7 +226,7 @@ fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiting>>, question: Question, ke
     }
 }
 
-async fn ask(origin: Origin, waiting: Arc<Mutex<Waiting>>, keys: Vec<Key>, place: Seq, token: Seq) {
+async fn ask(origin: Origin, waiting: Arc<Mutex<Waiters>>, keys: Vec<Key>, place: Seq, token: Seq) {
     let told = origin.fetch(&keys, token).await;
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     for (key, told) in keys.into_iter().zip(told) {

@@ -2,11 +2,11 @@
 
 use crate::records;
 use crate::shared::Shared;
-use crate::snapshot::{Snapshot, Standing, beside, unix_ms};
+use crate::snapshot::{AppliedPosition, Snapshot, beside, unix_ms};
 use crate::sys;
-use hot::Stored;
+use hot::StoredValue;
 use link::{DomainId, Key, Position};
-use record::snapshot::{Entry, Fault, Part, Reader, verify};
+use record::snapshot::{Section, SnapshotEntry, SnapshotFault, SnapshotReader, verify};
 use std::fs::{File, Metadata, rename};
 use std::io::{BufReader, ErrorKind, Seek};
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// Where an edge stands that was read from its file.
 #[derive(Clone, Copy, Debug)]
-pub struct Restored {
+pub struct LoadedSnapshot {
     /// The last change that is applied.
     pub position: Position,
     /// Whether every link is in the set.
@@ -28,7 +28,7 @@ pub struct Restored {
 
 /// Reads the file into the set, before any other thread uses that. `None`: there is none that can be used, and this edge
 /// begins with nothing.
-pub fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> {
+pub fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<LoadedSnapshot> {
     let (path, began) = (&snapshot.path, Instant::now());
     let file = match proto::own::read(path) {
         Err(fault) if fault.kind() == ErrorKind::NotFound => {
@@ -71,18 +71,18 @@ pub fn restore(snapshot: &Snapshot, shared: &Shared) -> Option<Restored> {
 }
 
 /// First the whole file is checked, then its entries are taken.
-fn load(mut file: &File, shared: &Shared) -> Result<(Restored, Metadata), Fault> {
+fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), SnapshotFault> {
     let (header, footer) = verify(BufReader::with_capacity(BUFFER, file))?;
     file.rewind()?;
     let (set, position) = (&shared.set, header.position);
     set.restore(position, footer.seen);
     let mut complete = footer.complete;
-    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, file))?;
+    let mut reader = SnapshotReader::new(BufReader::with_capacity(BUFFER, file))?;
     let mut domains = Vec::new();
     loop {
         match reader.part()? {
-            Part::End(_) => break,
-            Part::Entries(entries) => {
+            Section::End(_) => break,
+            Section::Entries(entries) => {
                 for entry in entries {
                     let entry = entry?;
                     if DomainId::of_entry(entry.key).is_some() {
@@ -104,16 +104,16 @@ fn load(mut file: &File, shared: &Shared) -> Result<(Restored, Metadata), Fault>
         set.set_complete();
     }
     shared.feed.keep_proof(footer.proof);
-    shared.feed.stands_at(Standing { generation: set.generation(), position });
+    shared.feed.stands_at(AppliedPosition { generation: set.generation(), position });
     shared.feed.loaded.store(true, Ordering::Release);
-    Ok((Restored { position, complete }, file.metadata()?))
+    Ok((LoadedSnapshot { position, complete }, file.metadata()?))
 }
 
 /// `false`: this version does not understand it, and has to ask for it.
-fn put_back(entry: &Entry<'_>, shared: &Shared) -> bool {
-    let stored = Stored::of(records::decode(entry.record), entry.as_of);
+fn put_back(entry: &SnapshotEntry<'_>, shared: &Shared) -> bool {
+    let stored = StoredValue::of(records::decode(entry.record), entry.as_of);
     match stored {
-        Some((stored @ (Stored::Live(_) | Stored::Deleted), version))
+        Some((stored @ (StoredValue::Live(_) | StoredValue::Deleted), version))
             if Key::from_bytes(entry.key).is_ok() =>
         {
             shared.set.put_back(entry.key, version, entry.as_of, &stored);

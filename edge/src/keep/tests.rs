@@ -1,10 +1,10 @@
 //! A set goes to its file and comes back, and whatever is wrong with the file is a cold start.
 
-use super::write::{Written, write};
+use super::write::{SnapshotOutcome, write};
 use super::*;
 use crate::records;
-use crate::snapshot::{Group, Snapshot, Standing, beside};
-use hot::{Found, Stored};
+use crate::snapshot::{AppliedPosition, Group, Snapshot, beside};
+use hot::{EntryState, StoredValue};
 use link::{Epoch, Link, LinkParts, Position, Target};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -28,7 +28,7 @@ impl Dir {
     }
 
     /// A process that has this file.
-    fn start(&self) -> (Shared, Option<Restored>) {
+    fn start(&self) -> (Shared, Option<LoadedSnapshot>) {
         let snapshot = Snapshot::open(&self.file()).unwrap();
         let shared = Shared::new(1 << 22, 1, futures_channel::mpsc::channel(1).0, Some(snapshot), None);
         let restored = restore(own(&shared), &shared);
@@ -39,7 +39,7 @@ impl Dir {
     fn written(&self, links: u64) {
         let (shared, _) = self.start();
         fill(&shared, links);
-        assert_eq!(write(own(&shared), &shared).unwrap(), Written::Whole);
+        assert_eq!(write(own(&shared), &shared).unwrap(), SnapshotOutcome::Whole);
     }
 }
 
@@ -53,9 +53,9 @@ fn own(shared: &Shared) -> &Snapshot {
     shared.snapshot.as_ref().unwrap()
 }
 
-fn link(number: u64) -> Stored {
+fn link(number: u64) -> StoredValue {
     let target = Target::stored(format!("https://a.example/{number}").as_bytes()).unwrap();
-    Stored::Live(Link::new(LinkParts::to(target)).unwrap())
+    StoredValue::Live(Link::new(LinkParts::to(target)).unwrap())
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -69,14 +69,14 @@ fn fill(shared: &Shared, links: u64) {
     for number in 0..links {
         set.apply(&key(number), AT.seq - links + number, Some(&link(number)));
     }
-    set.apply(&key(999), AT.seq, Some(&Stored::Deleted));
+    set.apply(&key(999), AT.seq, Some(&StoredValue::Deleted));
     set.set_complete();
     stand(shared);
 }
 
 fn stand(shared: &Shared) {
     let position = Position { seq: shared.set.applied(), ..AT };
-    shared.feed.stands_at(Standing { generation: shared.set.generation(), position });
+    shared.feed.stands_at(AppliedPosition { generation: shared.set.generation(), position });
 }
 
 #[test]
@@ -91,16 +91,16 @@ fn what_a_set_held_comes_back() {
     assert_eq!((set.epoch(), set.applied(), set.seen()), (Some(AT.epoch), 40, 40));
     assert!(set.is_complete() && shared.feed.loaded.load(Ordering::Relaxed));
     for number in 0..20 {
-        let Stored::Live(link) = link(number) else { panic!() };
+        let StoredValue::Live(link) = link(number) else { panic!() };
         set.look_up(&key(number), |held| {
             assert!(held.confirmed);
             assert_eq!(
                 (held.found, held.version, held.as_of),
-                (Found::Live(link.as_ref()), 20 + number, 20 + number)
+                (EntryState::Live(link.as_ref()), 20 + number, 20 + number)
             );
         });
     }
-    set.look_up(&key(999), |held| assert_eq!((held.found, held.version), (Found::Deleted, 40)));
+    set.look_up(&key(999), |held| assert_eq!((held.found, held.version), (EntryState::Deleted, 40)));
     set.validate();
     assert_eq!(shared.feed.standing().unwrap().position, AT);
     assert!(own(&shared).counts.bytes.load(Ordering::Relaxed) == fs::metadata(dir.file()).unwrap().len());
@@ -128,7 +128,7 @@ fn domains_come_back_as_they_came() {
     let (shared, restored) = dir.start();
     assert!(restored.unwrap().complete);
     assert_eq!((shared.domains.dump(), before[0].record.to_vec()), (before.clone(), good.to_vec()));
-    assert_eq!(before[1].told, hot::Rules::Name(link::Domain::new("a.example").unwrap()));
+    assert_eq!(before[1].told, hot::ReadableRules::Name(link::Domain::new("a.example").unwrap()));
 }
 
 #[test]
@@ -159,10 +159,10 @@ fn a_reset_meanwhile_discards_the_file() {
     let before = fs::read(dir.file()).unwrap();
     let (shared, _) = dir.start();
     shared.set.reset(Position { seq: 90, ..AT }); // and the follower has not said where it stands now
-    assert_eq!(write(own(&shared), &shared).unwrap(), Written::Overtaken);
+    assert_eq!(write(own(&shared), &shared).unwrap(), SnapshotOutcome::Overtaken);
     shared.set.fork(Epoch { counter: 3, random: 1 }, 90);
-    shared.feed.stands_at(Standing { generation: shared.set.generation(), position: AT });
-    assert_eq!(write(own(&shared), &shared).unwrap(), Written::Overtaken, "another history");
+    shared.feed.stands_at(AppliedPosition { generation: shared.set.generation(), position: AT });
+    assert_eq!(write(own(&shared), &shared).unwrap(), SnapshotOutcome::Overtaken, "another history");
     assert_eq!(fs::read(dir.file()).unwrap(), before);
     assert!(!beside(&dir.file(), "new").exists());
 }
@@ -172,7 +172,7 @@ fn what_is_not_understood_is_asked_for_again() {
     let dir = Dir::new("quarantine");
     let (shared, _) = dir.start();
     fill(&shared, 3);
-    shared.set.apply(&key(1), 41, Some(&Stored::Quarantined));
+    shared.set.apply(&key(1), 41, Some(&StoredValue::Quarantined));
     stand(&shared);
     write(own(&shared), &shared).unwrap();
     drop(shared);
@@ -235,8 +235,8 @@ fn a_file_that_ends_two_processes_is_put_aside() {
 #[test]
 fn a_record_that_ends_two_processes_is_quarantined() {
     let dir = Dir::new("record");
-    let Stored::Live(good) = link(1) else { panic!() };
-    let record = record::encode(41, &link::State::Live(good));
+    let StoredValue::Live(good) = link(1) else { panic!() };
+    let record = record::encode(41, &link::LinkState::Live(good));
     let stored = |shared: &Shared| records::stored(shared, &key(1), &record, 41).unwrap().0;
     for _ in 0..2 {
         let (shared, _) = dir.start();
@@ -245,7 +245,7 @@ fn a_record_that_ends_two_processes_is_quarantined() {
     }
     let (shared, _) = dir.start();
     let _under_way = shared.under_way(|| Group::Changes(41, 43));
-    assert_eq!(stored(&shared), Stored::Quarantined);
+    assert_eq!(stored(&shared), StoredValue::Quarantined);
     assert_eq!(shared.feed.quarantined.load(Ordering::Relaxed), 1);
     assert_eq!(records::stored(&shared, &key(2), &record, 42).unwrap().0, link(1), "another key's is read");
 }

@@ -3,9 +3,9 @@
 use crate::shared::Shared;
 use crate::snapshot::{Snapshot, beside, unix_ms};
 use crate::sys;
-use hot::{Dump, Found};
+use hot::{Dump, EntryState};
 use link::{Epoch, Seq};
-use record::snapshot::{Header, Writer};
+use record::snapshot::{SnapshotHeader, SnapshotWriter};
 use std::fs::{File, OpenOptions, remove_file, rename};
 use std::io::{BufWriter, IntoInnerError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,7 +26,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// Whatever of a set makes two files of it differ.
 #[derive(Debug, PartialEq, Eq)]
-struct Content {
+struct SnapshotContent {
     generation: u64,
     epoch: Option<Epoch>,
     applied: Seq,
@@ -36,7 +36,7 @@ struct Content {
     evictions: u64,
 }
 
-impl Content {
+impl SnapshotContent {
     fn of(shared: &Shared) -> Self {
         let set = &shared.set;
         Self {
@@ -53,16 +53,16 @@ impl Content {
 
 /// When to write.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct WriteSchedule {
     /// The last attempt, and what the file holds since; `None`: not what it should.
-    last: Option<(Instant, Option<Content>)>,
+    last: Option<(Instant, Option<SnapshotContent>)>,
     warned: bool,
 }
 
-impl Pace {
+impl WriteSchedule {
     /// The file holds what the set does.
     pub fn restored(shared: &Shared) -> Self {
-        Self { last: Some((Instant::now(), Some(Content::of(shared)))), warned: false }
+        Self { last: Some((Instant::now(), Some(SnapshotContent::of(shared)))), warned: false }
     }
 
     /// Writes now and then, until the other end of `stopped` is gone.
@@ -74,7 +74,7 @@ impl Pace {
 
     /// Writes if it is time to; with `last` also what changed a moment ago.
     pub fn look(&mut self, shared: &Shared, last: bool) {
-        let content = Some(Content::of(shared));
+        let content = Some(SnapshotContent::of(shared));
         let due = self.last.as_ref().is_none_or(|(at, written)| match *written != content {
             true => last || at.elapsed() >= EVERY,
             false => at.elapsed() >= if last { EVERY } else { AT_LEAST_EVERY },
@@ -84,8 +84,8 @@ impl Pace {
             return;
         }
         match write(snapshot, shared) {
-            Ok(Written::Whole) => (self.last, self.warned) = (Some((Instant::now(), content)), false),
-            Ok(Written::Overtaken) => {} // at the next look
+            Ok(SnapshotOutcome::Whole) => (self.last, self.warned) = (Some((Instant::now(), content)), false),
+            Ok(SnapshotOutcome::Overtaken) => {} // at the next look
             Err(fault) => {
                 self.last = Some((Instant::now(), None));
                 snapshot.counts.write_failures.fetch_add(1, Ordering::Relaxed);
@@ -100,52 +100,52 @@ impl Pace {
 
 /// What became of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum SnapshotOutcome {
     Whole,
     /// The set began anew meanwhile, or goes on in another history: what was dumped belongs to neither.
     Overtaken,
 }
 
-pub(super) fn write(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Written> {
+pub(super) fn write(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<SnapshotOutcome> {
     let new = beside(&snapshot.path, "new");
     let written = write_to(&new, snapshot, shared);
-    if !matches!(written, Ok(Written::Whole)) {
+    if !matches!(written, Ok(SnapshotOutcome::Whole)) {
         let _ = remove_file(&new); // a full disk gets its room back
     }
     written
 }
 
-fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result<Written> {
+fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result<SnapshotOutcome> {
     let (began, set) = (Instant::now(), &shared.set);
     let standing = shared.feed.standing().map(|at| (at.generation, at.position));
     let Some(dump) = standing.and_then(|standing| Dump::begin(set, standing)) else {
-        return Ok(Written::Overtaken);
+        return Ok(SnapshotOutcome::Overtaken);
     };
     let stale_ms = set.freshness(sys::boottime_ms()).stale_ms();
     let fresh_at = stale_ms.map(|ms| unix_ms().saturating_sub_unsigned(ms));
     // Made anew: what another left there may be a link, a pipe that blocks, or open to others.
     let _ = remove_file(new);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-    let header = Header { position: dump.position, fresh_at };
-    let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, file), &header)?;
+    let header = SnapshotHeader { position: dump.position, fresh_at };
+    let mut writer = SnapshotWriter::new(BufWriter::with_capacity(BUFFER, file), &header)?;
     for domain in shared.domains.dump() {
         writer.domain(domain.id, domain.as_of, &domain.record);
     }
     let mut all = true;
     for shard in 0..set.shards() {
         set.dump(shard, |key, version, as_of, found| match found {
-            Found::Live(link) => writer.entry(key, as_of, version, Some(&link)),
-            Found::Deleted => writer.entry(key, as_of, version, None),
+            EntryState::Live(link) => writer.entry(key, as_of, version, Some(&link)),
+            EntryState::Deleted => writer.entry(key, as_of, version, None),
             // Control is asked for it again: a newer program may understand it.
-            Found::Quarantined | Found::Absent(_) => all = false,
+            EntryState::Quarantined | EntryState::Absent(_) => all = false,
         });
         writer.flush()?;
     }
-    let Some(dumped) = dump.end(set, all) else { return Ok(Written::Overtaken) };
+    let Some(dumped) = dump.end(set, all) else { return Ok(SnapshotOutcome::Overtaken) };
     let (out, bytes) = writer.finish(dumped.seen, dumped.complete, shared.feed.proof())?;
     out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
     rename(new, &snapshot.path)?;
     File::open(proto::own::folder_of(&snapshot.path))?.sync_all()?;
     snapshot.counts.done(Duration::ZERO, bytes, began.elapsed());
-    Ok(Written::Whole)
+    Ok(SnapshotOutcome::Whole)
 }

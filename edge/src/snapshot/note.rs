@@ -21,26 +21,26 @@ const MAX_NOTE: u64 = 8 * 1024;
 
 /// See the module. Without a file it remembers nothing.
 #[derive(Debug, Default)]
-pub struct Note(Mutex<Inner>);
+pub struct Note(Mutex<NoteState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct NoteState {
     file: Option<File>,
-    lines: Lines,
+    lines: NoteContent,
     /// Bytes in the file.
     width: usize,
 }
 
 /// What the note says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Lines {
+struct NoteContent {
     /// How often the snapshot file is being loaded without having been loaded since.
     loading: u32,
     now: Option<Group>,
-    record: Option<Record>,
+    record: Option<NotedRecord>,
     /// An earlier process ended in it.
     suspect: Option<Group>,
-    aside: Vec<Record>,
+    aside: Vec<NotedRecord>,
 }
 
 /// Records that come together.
@@ -54,7 +54,7 @@ pub enum Group {
 
 /// One record: its key, a sum of its bytes, and the seq with which it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Record {
+struct NotedRecord {
     seq: Seq,
     key: Box<[u8]>,
     sum: u32,
@@ -66,7 +66,7 @@ impl Group {
         Self::Keys(keys.clone().min().unwrap_or_default().into(), keys.max().unwrap_or_default().into())
     }
 
-    fn covers(&self, record: &Record) -> bool {
+    fn covers(&self, record: &NotedRecord) -> bool {
         match self {
             Self::Changes(first, last) => (*first..=*last).contains(&record.seq),
             Self::Keys(first, last) => (first..=last).contains(&&record.key),
@@ -76,9 +76,9 @@ impl Group {
 
 /// While it lives, a group is under way.
 #[must_use]
-pub struct UnderWay<'a>(&'a Note);
+pub struct GroupGuard<'a>(&'a Note);
 
-impl Drop for UnderWay<'_> {
+impl Drop for GroupGuard<'_> {
     fn drop(&mut self) {
         let mut inner = self.0.inner();
         (inner.lines.now, inner.lines.record) = (None, None);
@@ -105,9 +105,9 @@ impl Note {
         }
         let mut bytes = Vec::new();
         (&file).take(MAX_NOTE).read_to_end(&mut bytes).map_err(cannot)?;
-        let mut lines = std::str::from_utf8(&bytes).ok().and_then(Lines::parse).unwrap_or_default();
+        let mut lines = std::str::from_utf8(&bytes).ok().and_then(NoteContent::parse).unwrap_or_default();
         lines.conclude();
-        let mut inner = Inner { file: Some(file), lines, width: bytes.len() };
+        let mut inner = NoteState { file: Some(file), lines, width: bytes.len() };
         inner.write();
         Ok(Self(Mutex::new(inner)))
     }
@@ -129,12 +129,12 @@ impl Note {
     }
 
     /// These records are going to be read.
-    pub fn begin(&self, group: Group) -> UnderWay<'_> {
+    pub fn begin(&self, group: Group) -> GroupGuard<'_> {
         let mut inner = self.inner();
         inner.lines.now = Some(group);
         inner.write();
         drop(inner);
-        UnderWay(self)
+        GroupGuard(self)
     }
 
     /// This record is going to be read, as it came with `seq`. `false`: it is set aside, so keep away from it.
@@ -143,7 +143,7 @@ impl Note {
         if inner.lines.suspect.is_none() && inner.lines.aside.is_empty() {
             return true;
         }
-        let record = Record { seq, key: key.into(), sum: crc32fast::hash(bytes) };
+        let record = NotedRecord { seq, key: key.into(), sum: crc32fast::hash(bytes) };
         if inner.lines.aside.iter().any(|aside| aside.key == record.key && aside.sum == record.sum) {
             return false;
         }
@@ -154,12 +154,12 @@ impl Note {
         true
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, NoteState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl NoteState {
     fn write(&mut self) {
         let Some(file) = &self.file else { return };
         let mut text = self.lines.text();
@@ -175,7 +175,7 @@ impl Inner {
     }
 }
 
-impl Lines {
+impl NoteContent {
     /// What the last process left under way is what it ended in. The second time, the record is known.
     fn conclude(&mut self) {
         let record = self.record.take();
@@ -236,7 +236,7 @@ impl Lines {
                 }
                 [word @ ("record" | "aside"), seq, key, sum] => {
                     let sum = u32::from_str_radix(sum, 16).ok()?;
-                    let record = Record { seq: seq.parse().ok()?, key: unhex(key)?, sum };
+                    let record = NotedRecord { seq: seq.parse().ok()?, key: unhex(key)?, sum };
                     if word == "record" { lines.record = Some(record) } else { lines.aside.push(record) }
                 }
                 _ => return None,

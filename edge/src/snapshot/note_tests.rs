@@ -81,7 +81,7 @@ fn a_clean_end_leaves_nothing() {
     assert_eq!(one.loading(), 0);
     one.loaded();
     drop(one);
-    assert_eq!(dir.open().inner().lines, Lines::default());
+    assert_eq!(dir.open().inner().lines, NoteContent::default());
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn what_is_no_note_is_an_empty_one() {
     {
         std::fs::write(dir.0.join("note"), text).unwrap();
         let note = dir.open();
-        assert_eq!(note.inner().lines, Lines::default());
+        assert_eq!(note.inner().lines, NoteContent::default());
         assert_eq!(note.loading(), 0);
         drop(note);
         assert_eq!(dir.open().loading(), 1, "and it is one from now on");

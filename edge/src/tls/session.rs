@@ -14,7 +14,7 @@ const RECORD_OVERHEAD: usize = 64;
 /// What a plain record holds at most.
 const MAX_PLAIN_BYTES: usize = 16 * 1024;
 
-pub struct Session {
+pub struct TlsSession {
     connection: UnbufferedServerConnection,
     /// Received and not opened yet: the beginning of a record, or of a message of the handshake.
     pub sealed: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Session {
     left: bool,
 }
 
-impl Session {
+impl TlsSession {
     /// # Errors
     /// Only for a configuration that can be used for nothing.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
@@ -32,10 +32,10 @@ impl Session {
         Ok(Self { connection, sealed: Vec::new(), owed: Vec::new(), ended: false, left: false })
     }
 
-    /// Opens what is whole of [`Session::sealed`], and puts it behind `plain`. Says how many bytes of that there were.
+    /// Opens what is whole of [`TlsSession::sealed`], and puts it behind `plain`. Says how many bytes of that there were.
     ///
     /// # Errors
-    /// This is not TLS as it is spoken here. [`Session::take_owed`] has the alert that says so.
+    /// This is not TLS as it is spoken here. [`TlsSession::take_owed`] has the alert that says so.
     pub fn open(&mut self, plain: &mut Vec<u8>) -> Result<usize, Error> {
         let (mut used, before) = (0, plain.len());
         let done = loop {

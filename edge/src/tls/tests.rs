@@ -32,9 +32,9 @@ impl Folder {
         (self.0.join(format!("{file}.pem")), self.0.join(format!("{file}.key")))
     }
 
-    fn offered(&self, files: &[&str]) -> Result<Offered, String> {
+    fn offered(&self, files: &[&str]) -> Result<ServedTls, String> {
         let pairs = files.iter().map(|file| self.pair(file)).collect();
-        Offered::new(&TlsConfig { listen: Vec::new(), pairs })
+        ServedTls::new(&TlsConfig { listen: Vec::new(), pairs })
     }
 }
 
@@ -59,7 +59,7 @@ fn trusting_with(provider: CryptoProvider, all: &[&Made<KeyPair>], version: Prot
 /// A client, and the session at its other end.
 struct Pair {
     client: ClientConnection,
-    server: Session,
+    server: TlsSession,
     /// What the server has opened.
     plain: Vec<u8>,
     /// What the client has.
@@ -69,10 +69,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(offered: &Offered, client: &Arc<ClientConfig>, name: &str) -> Self {
+    fn new(offered: &ServedTls, client: &Arc<ClientConfig>, name: &str) -> Self {
         let client =
             ClientConnection::new(Arc::clone(client), ServerName::try_from(name.to_owned()).unwrap());
-        let server = Session::new(Arc::clone(&offered.config)).unwrap();
+        let server = TlsSession::new(Arc::clone(&offered.config)).unwrap();
         Self { client: client.unwrap(), server, plain: Vec::new(), heard: Vec::new(), cut: usize::MAX }
     }
 
@@ -180,7 +180,7 @@ fn tickets_go_at_once_or_with_an_answer_and_work_once_certificates_have_changed(
         let made = folder.write("a", &["a.example"]);
         assert_eq!(offered.look(), Ok(true));
         let client = Arc::new(trusting(&[&made], version));
-        let kind = |offered: &Offered, early: &[u8]| {
+        let kind = |offered: &ServedTls, early: &[u8]| {
             let mut pair = Pair::new(offered, &client, "a.example");
             pair.client.writer().write_all(early).unwrap();
             pair.speak().unwrap();
@@ -304,7 +304,7 @@ fn files_that_cannot_be_used_change_nothing_and_is_said() {
     folder.write("a", &["a.example"]);
     let (cert, key) = folder.pair("a");
     let mut offered = folder.offered(&["a"]).unwrap();
-    let shown = |offered: &Offered| offered.shown.0.read().unwrap().all[0].cert[0].clone();
+    let shown = |offered: &ServedTls| offered.shown.0.read().unwrap().all[0].cert[0].clone();
     let before = shown(&offered);
     assert_eq!(offered.look(), Ok(false));
     let whole = std::fs::read(&cert).unwrap();
@@ -334,7 +334,7 @@ fn nobody_makes_it_keep_more_than_a_record() {
     let folder = Folder::new("bound");
     folder.write("a", &["a.example"]);
     let offered = folder.offered(&["a"]).unwrap();
-    let mut server = Session::new(Arc::clone(&offered.config)).unwrap();
+    let mut server = TlsSession::new(Arc::clone(&offered.config)).unwrap();
     // A hello of 60,000 bytes that never ends, in whole records.
     let mut record = vec![22, 3, 1, 4, 0];
     record.extend([1, 0, 234, 96].iter().copied().chain(std::iter::repeat(0)).take(1024));
@@ -363,7 +363,7 @@ proptest! {
         let folder = Folder::new("garbage");
         folder.write("a", &["a.example"]);
         let offered = folder.offered(&["a"]).unwrap();
-        let mut server = Session::new(Arc::clone(&offered.config)).unwrap();
+        let mut server = TlsSession::new(Arc::clone(&offered.config)).unwrap();
         let mut all = if hello { vec![22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3] } else { Vec::new() };
         all.extend(bytes);
         let mut plain = Vec::new();

@@ -1,15 +1,15 @@
 //! One connection: read, answer every whole request, write once, again.
 
 use super::Worker;
-use super::deadlines::{Phase, Watch};
+use super::deadlines::{ConnectionWatch, Phase};
 use super::socket::Socket;
 use super::task::yield_now;
-use super::wire::{Plain, Shaken, Tls, Wire};
-use crate::proxy::{self, Header, ProxyProtocol};
+use super::wire::{HandshakeOutcome, PlainWire, TlsWire, Wire};
+use crate::proxy::{self, ProxyHeader, ProxyProtocol};
 use crate::sys;
-use crate::tls::Session;
+use crate::tls::TlsSession;
 use hot::limits::MAX_HEAD_BYTES;
-use hot::{Asked, Conversation, Counts, Miss, Policy, Step, Turn};
+use hot::{AnswerContext, Conversation, Counts, Miss, MissAnswer, Policy, Step};
 use rustls::ServerConfig;
 use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -23,11 +23,11 @@ const MAX_LINGER_BYTES: usize = 64 * 1024;
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Option<IpAddr>) {
     let watch = enter(&worker, &stream);
     let mut socket = Socket::new(stream);
-    let entered = Entered { worker: &worker, watch: &watch };
+    let entered = ConnectionGuard { worker: &worker, watch: &watch };
     let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
         return drop((entered, socket));
     };
-    let mut connection = Connection::new(&worker, &watch, Plain(socket), client.debug);
+    let mut connection = Connection::new(&worker, &watch, PlainWire(socket), client.debug);
     connection.input = client.early;
     let _entered = entered;
     connection.serve().await;
@@ -42,37 +42,38 @@ pub async fn serve_tls(
 ) {
     let watch = enter(&worker, &stream);
     let mut socket = Socket::new(stream);
-    let entered = Entered { worker: &worker, watch: &watch };
+    let entered = ConnectionGuard { worker: &worker, watch: &watch };
     let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
         return drop((entered, socket));
     };
     worker.connections.turn(&watch, Phase::Handshake);
     // Refused only with a configuration that can be used for nothing.
-    let Ok(mut session) = Session::new(config) else { return drop((entered, socket)) };
+    let Ok(mut session) = TlsSession::new(config) else { return drop((entered, socket)) };
     session.sealed = client.early;
-    let mut connection = Connection::new(&worker, &watch, Tls::new(&worker, socket, session), client.debug);
+    let mut connection =
+        Connection::new(&worker, &watch, TlsWire::new(&worker, socket, session), client.debug);
     let _entered = entered;
     match connection.wire.shake().await {
-        Shaken::Done => connection.serve().await,
-        Shaken::Refused => connection.linger().await,
-        Shaken::Plain => connection.refuse_plain().await,
-        Shaken::Gone => {}
+        HandshakeOutcome::Done => connection.serve().await,
+        HandshakeOutcome::Refused => connection.linger().await,
+        HandshakeOutcome::Plain => connection.refuse_plain().await,
+        HandshakeOutcome::Gone => {}
     }
 }
 
-fn enter(worker: &Worker, stream: &TcpStream) -> Rc<Watch> {
+fn enter(worker: &Worker, stream: &TcpStream) -> Rc<ConnectionWatch> {
     worker.meters().accepted();
     worker.connections.enter(stream.as_raw_fd())
 }
 
 /// Leaves when dropped, whatever happened: before the connection, and with it its descriptor, which is somebody else's
 /// next.
-struct Entered<'a> {
+struct ConnectionGuard<'a> {
     worker: &'a Worker,
-    watch: &'a Watch,
+    watch: &'a ConnectionWatch,
 }
 
-impl Drop for Entered<'_> {
+impl Drop for ConnectionGuard<'_> {
     fn drop(&mut self) {
         self.worker.meters().closed();
         self.worker.connections.leave(self.watch);
@@ -89,7 +90,12 @@ struct Client {
 
 impl Client {
     /// By the address of its peer, or by what a proxy there says in front. `None`: the connection is to be closed.
-    async fn of(worker: &Worker, watch: &Watch, socket: &mut Socket, peer: Option<IpAddr>) -> Option<Self> {
+    async fn of(
+        worker: &Worker,
+        watch: &ConnectionWatch,
+        socket: &mut Socket,
+        peer: Option<IpAddr>,
+    ) -> Option<Self> {
         let proxies = &worker.proxies;
         if proxies.protocol == ProxyProtocol::Off {
             // For whom a proxy asks is not known.
@@ -102,7 +108,7 @@ impl Client {
 
     async fn introduced(
         worker: &Worker,
-        watch: &Watch,
+        watch: &ConnectionWatch,
         socket: &mut Socket,
         peer: Option<IpAddr>,
     ) -> Option<Self> {
@@ -118,9 +124,9 @@ impl Client {
         let mut early = Vec::new();
         loop {
             match proxy::read(&early) {
-                Header::Incomplete => {}
-                Header::Absent if required => return refuse("it begins without a PROXY header"),
-                Header::Absent => {
+                ProxyHeader::Incomplete => {}
+                ProxyHeader::Absent if required => return refuse("it begins without a PROXY header"),
+                ProxyHeader::Absent => {
                     let debug = peer.is_some_and(|peer| peer.is_loopback()) && !trusted;
                     return Some(Self { debug, early });
                 }
@@ -129,12 +135,12 @@ impl Client {
                         "it begins with a PROXY header, and --trusted-peers does not name its address",
                     );
                 }
-                Header::Whole(length, client) => {
+                ProxyHeader::Whole(length, client) => {
                     early.drain(..length);
                     socket.be_patient();
                     return Some(Self { debug: client.is_some_and(|client| client.is_loopback()), early });
                 }
-                Header::Bad(why) => return refuse(why),
+                ProxyHeader::Bad(why) => return refuse(why),
             }
             if !early.is_empty() {
                 worker.connections.turn_to_head(watch, early.len());
@@ -151,7 +157,7 @@ impl Client {
 
 struct Connection<'a, W> {
     worker: &'a Worker,
-    watch: &'a Watch,
+    watch: &'a ConnectionWatch,
     wire: W,
     input: Vec<u8>,
     conversation: Conversation,
@@ -170,23 +176,23 @@ struct Batch {
 }
 
 /// The last answer is out, and the client may still be sending.
-struct Linger;
+struct LingerEnd;
 
 impl<'a, W: Wire> Connection<'a, W> {
-    fn new(worker: &'a Worker, watch: &'a Watch, wire: W, debug: bool) -> Self {
+    fn new(worker: &'a Worker, watch: &'a ConnectionWatch, wire: W, debug: bool) -> Self {
         let (input, conversation, batch) = (Vec::new(), Conversation::default(), Batch::default());
         Self { worker, watch, wire, input, conversation, debug, begun: false, batch }
     }
 
     async fn serve(&mut self) {
         match self.converse().await {
-            Some(Linger) => self.linger().await,
+            Some(LingerEnd) => self.linger().await,
             None => self.wire.leave(),
         }
     }
 
     /// Ends with `None` when the connection can be closed at once.
-    async fn converse(&mut self) -> Option<Linger> {
+    async fn converse(&mut self) -> Option<LingerEnd> {
         loop {
             // What came with a proxy's header is here already.
             let here = !self.begun && !self.input.is_empty();
@@ -210,7 +216,7 @@ impl<'a, W: Wire> Connection<'a, W> {
                 };
                 written?;
                 match step {
-                    Step::Close { linger } => return linger.then_some(Linger),
+                    Step::Close { linger } => return linger.then_some(LingerEnd),
                     Step::Wait if taken == 0 || self.input.is_empty() => break,
                     // On epoll a socket that is always ready would never let others run.
                     Step::Yield if monoio::utils::is_legacy() => yield_now().await,
@@ -265,18 +271,20 @@ impl<'a, W: Wire> Connection<'a, W> {
         let told = self.worker.ask(miss).await;
         let mut out = self.worker.take_buffer();
         let step = in_turn(self.worker, self.debug, &mut self.batch, |turn| match &told {
-            Some((source, answer)) => hot::finish(miss, Asked::Told(*source, &answer.told()), &mut out, turn),
-            None => hot::finish(miss, Asked::Nobody, &mut out, turn),
+            Some((source, answer)) => {
+                hot::finish(miss, MissAnswer::Told(*source, &answer.told()), &mut out, turn)
+            }
+            None => hot::finish(miss, MissAnswer::Nobody, &mut out, turn),
         });
         let last = matches!(step, Step::Close { .. });
         (step, self.write(out, last).await)
     }
 
-    async fn time_out(&mut self) -> Option<Linger> {
+    async fn time_out(&mut self) -> Option<LingerEnd> {
         let mut out = self.worker.take_buffer();
         let mut untimed = Batch::default(); // nothing arrived that it answers
         in_turn(self.worker, false, &mut untimed, |turn| hot::time_out(&mut out, turn));
-        self.write(out, true).await.map(|()| Linger)
+        self.write(out, true).await.map(|()| LingerEnd)
     }
 
     /// Tells who speaks HTTP without TLS to a listener that wants it.
@@ -308,13 +316,19 @@ impl<'a, W: Wire> Connection<'a, W> {
 }
 
 /// One reading of the clocks, one turn, and its counts handed over. The bytes of the turn are here already.
-fn in_turn<R>(worker: &Worker, debug: bool, batch: &mut Batch, then: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+fn in_turn<R>(
+    worker: &Worker,
+    debug: bool,
+    batch: &mut Batch,
+    then: impl FnOnce(&mut AnswerContext<'_>) -> R,
+) -> R {
     let mut counts = Counts::default();
     let (mut clock, mut domains) = (worker.clock.borrow_mut(), worker.domains.borrow_mut());
     let (now, stamp) = clock.now();
     let (set, policy, boot_ms) = (&worker.shared.set, Policy::default(), sys::boottime_ms());
     let domains = &mut *domains;
-    let done = then(&mut Turn { set, domains, now, boot_ms, policy, debug, stamp, counts: &mut counts });
+    let done =
+        then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug, stamp, counts: &mut counts });
     batch.answers += worker.meters().turned(&mut counts);
     batch.began.get_or_insert(clock.last());
     done

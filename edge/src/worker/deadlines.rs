@@ -61,7 +61,7 @@ const fn ticks(time: Duration) -> u32 {
 }
 
 /// The state of one connection.
-pub struct Watch {
+pub struct ConnectionWatch {
     fd: RawFd,
     phase: Cell<Phase>,
     since: Cell<u32>,
@@ -75,7 +75,7 @@ pub struct Watch {
 pub struct Connections {
     /// Ticks that a connection may wait between two requests.
     idle: u32,
-    table: RefCell<Vec<Option<Rc<Watch>>>>,
+    table: RefCell<Vec<Option<Rc<ConnectionWatch>>>>,
     free: RefCell<Vec<usize>>,
     now: Cell<u32>,
     draining: Cell<bool>,
@@ -96,7 +96,7 @@ impl Connections {
     }
 
     /// Ticks that it may wait for what it waits for. Asked for each connection in each tick.
-    fn limit(&self, watch: &Watch) -> u32 {
+    fn limit(&self, watch: &ConnectionWatch) -> u32 {
         const SECOND: u32 = ticks(Duration::from_secs(1));
         match watch.phase.get() {
             Phase::New | Phase::Handshake | Phase::Head if self.crowded.get() => const { ticks(CROWDED) },
@@ -110,18 +110,18 @@ impl Connections {
         }
     }
 
-    fn waited(&self, watch: &Watch) -> u32 {
+    fn waited(&self, watch: &ConnectionWatch) -> u32 {
         self.now.get().wrapping_sub(watch.since.get())
     }
 
     /// Watches a connection until [`Connections::leave`].
-    pub fn enter(&self, fd: RawFd) -> Rc<Watch> {
+    pub fn enter(&self, fd: RawFd) -> Rc<ConnectionWatch> {
         let mut table = self.table.borrow_mut();
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             table.push(None);
             table.len() - 1
         });
-        let watch = Rc::new(Watch {
+        let watch = Rc::new(ConnectionWatch {
             fd,
             phase: Cell::new(Phase::New),
             since: Cell::new(self.now.get()),
@@ -136,14 +136,14 @@ impl Connections {
     }
 
     /// Before the descriptor is closed.
-    pub fn leave(&self, watch: &Watch) {
+    pub fn leave(&self, watch: &ConnectionWatch) {
         self.table.borrow_mut()[watch.place] = None;
         self.free.borrow_mut().push(watch.place);
     }
 
     /// The connection waits for something else from now on.
     #[inline]
-    pub fn turn(&self, watch: &Watch, phase: Phase) {
+    pub fn turn(&self, watch: &ConnectionWatch, phase: Phase) {
         // A head's time runs from its first byte, however many reads it takes.
         if watch.phase.replace(phase) != phase || phase != Phase::Head {
             watch.since.set(self.now.get());
@@ -152,7 +152,7 @@ impl Connections {
 
     /// The connection waits for the rest of a head of which it has so many bytes.
     #[inline]
-    pub fn turn_to_head(&self, watch: &Watch, received: usize) {
+    pub fn turn_to_head(&self, watch: &ConnectionWatch, received: usize) {
         watch.received.set(received as u32); // at most a head's worth and one read
         self.turn(watch, Phase::Head);
     }
@@ -205,9 +205,10 @@ impl Connections {
     /// Ends those that have been idle for longest: others wait for their descriptors.
     pub fn shed(&self) {
         let table = self.table.borrow();
-        let idle =
-            |watch: &&Rc<Watch>| watch.phase.get() == Phase::Idle && self.waited(watch) > ticks(CROWDED);
-        let mut all: Vec<&Rc<Watch>> = table.iter().flatten().filter(idle).collect();
+        let idle = |watch: &&Rc<ConnectionWatch>| {
+            watch.phase.get() == Phase::Idle && self.waited(watch) > ticks(CROWDED)
+        };
+        let mut all: Vec<&Rc<ConnectionWatch>> = table.iter().flatten().filter(idle).collect();
         if all.len() > SHED {
             all.select_nth_unstable_by_key(SHED, |watch| Reverse(self.waited(watch)));
             all.truncate(SHED);
@@ -246,7 +247,7 @@ impl Connections {
     }
 }
 
-impl Watch {
+impl ConnectionWatch {
     /// Whether its read was ended because a head did not arrive in time.
     pub fn timed_out(&self) -> bool {
         self.expired.get() && self.phase.get() == Phase::Head

@@ -7,15 +7,15 @@ mod replies;
 mod signal;
 
 use crate::latency::Durations;
-use crate::records::{self, Copied};
-use crate::redis::{Came, Redis, RedisMeters};
-use crate::shared::{Answer, Shared, Told};
+use crate::records::{self, RedisRecord};
+use crate::redis::{RedisMeters, RedisOutcome, SharedRedis};
+use crate::shared::{AcceptedReading, OriginReply, Shared};
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{self, Shard};
 use futures_channel::oneshot;
 use link::{Key, Seq};
-use pipe::{Answered, Fault, Pipe};
+use pipe::{Pipe, PipeFault, PipeResult};
 use redis::{Value, cmd};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,11 +29,11 @@ const MAX_WAITING: usize = 4 * crate::shared::MAX_QUESTIONS;
 /// Who has which part of a cluster is asked at most this often.
 const MAP: Duration = Duration::from_secs(1);
 
-/// What came of a question, for one that waits.
+/// The outcome of a question to Redis, for a request that waits for it.
 #[derive(Clone, Debug)]
-pub enum Said {
+pub enum RedisReply {
     /// The set took it, or knows the same.
-    Known(Arc<Answer>),
+    Known(Arc<AcceptedReading>),
     /// The question named a copy that is no more; the next one names the one that is.
     OtherCopy,
     /// Somebody else has to be asked.
@@ -43,10 +43,10 @@ pub enum Said {
 }
 
 /// Redis, as one worker sees it.
-pub struct Tier {
+pub struct RedisTier {
     index: usize,
     shared: Arc<Shared>,
-    redis: Arc<Redis>,
+    redis: Arc<SharedRedis>,
     /// To every node: those that were given, and those that have a shard.
     pipes: RefCell<Vec<Rc<Pipe>>>,
     /// Which of them has which shard.
@@ -56,12 +56,12 @@ pub struct Tier {
     /// The copy that each shard is believed to have; at first none has that name.
     copies: Box<[Cell<u64>]>,
     /// Who waits, besides the one that asked.
-    flights: RefCell<HashMap<Key, Vec<oneshot::Sender<Said>>>>,
+    flights: RefCell<HashMap<Key, Vec<oneshot::Sender<RedisReply>>>>,
     waiting: Cell<usize>,
     durations: RefCell<Durations>,
 }
 
-impl Tier {
+impl RedisTier {
     /// For a worker, if there is a Redis. Runs on its runtime.
     pub fn start(shared: &Arc<Shared>, index: usize) -> Option<Rc<Self>> {
         let redis = Arc::clone(shared.redis.as_ref()?);
@@ -119,7 +119,7 @@ impl Tier {
     }
 
     /// Every shard is asked of the node that has it; one that nobody has, where it was.
-    fn settle(&self, map: &cluster::Map) {
+    fn settle(&self, map: &cluster::SlotMap) {
         let (mut pipes, mut homes) = (self.pipes.borrow_mut(), self.homes.borrow_mut());
         for (number, home) in (0..self.redis.shards).zip(homes.iter_mut()) {
             let slot = cluster::slot(Shard { number, of: self.redis.shards });
@@ -143,13 +143,13 @@ impl Tier {
     }
 
     /// What Redis says of a link, at `token` or later, filled into the set. What it says in vain leaves no trace there.
-    pub async fn ask(&self, key: &Key, token: Seq) -> Said {
+    pub async fn ask(&self, key: &Key, token: Seq) -> RedisReply {
         if self.waiting.get() >= MAX_WAITING {
-            return Said::Busy;
+            return RedisReply::Busy;
         }
         self.waiting.set(self.waiting.get() + 1);
         let said = match self.join(key) {
-            Some(answer) => answer.await.unwrap_or(Said::Unknown),
+            Some(answer) => answer.await.unwrap_or(RedisReply::Unknown),
             None => {
                 let said = self.look(key).await;
                 let waiters = self.flights.borrow_mut().remove(key);
@@ -162,13 +162,13 @@ impl Tier {
         self.waiting.set(self.waiting.get() - 1);
         match said {
             // Good for others; this client has seen more.
-            Said::Known(answer) if answer.as_of < token => Said::Unknown,
+            RedisReply::Known(answer) if answer.as_of < token => RedisReply::Unknown,
             said => said,
         }
     }
 
     /// Waits for a question that is under way; `None`: there is one now, and the caller has to ask it.
-    fn join(&self, key: &Key) -> Option<oneshot::Receiver<Said>> {
+    fn join(&self, key: &Key) -> Option<oneshot::Receiver<RedisReply>> {
         let mut flights = self.flights.borrow_mut();
         if let Some(waiters) = flights.get_mut(key) {
             let (waiter, answer) = oneshot::channel();
@@ -179,10 +179,10 @@ impl Tier {
         None
     }
 
-    async fn look(&self, key: &Key) -> Said {
+    async fn look(&self, key: &Key) -> RedisReply {
         let shard = self.shard(key);
         let copy = &self.copies[usize::from(shard.number)];
-        let question = relay::Question::new(shard, copy.get(), key.as_bytes());
+        let question = relay::RedisQuestion::new(shard, copy.get(), key.as_bytes());
         let began = Instant::now();
         let home = self.home(shard);
         let answered = home.ask(|out| {
@@ -191,8 +191,8 @@ impl Tier {
         });
         let answered = answered.await;
         match answered {
-            Err(Fault::Away) => return Said::Unknown,
-            Err(Fault::Full) => return Said::Busy,
+            Err(PipeFault::Away) => return RedisReply::Unknown,
+            Err(PipeFault::Full) => return RedisReply::Busy,
             _ => self.durations.borrow_mut().record(began.elapsed().as_nanos() as u64, 1),
         }
         let (came, said) = self.understand(key, &question, copy, answered);
@@ -203,42 +203,42 @@ impl Tier {
     fn understand(
         &self,
         key: &Key,
-        question: &relay::Question,
+        question: &relay::RedisQuestion,
         copy: &Cell<u64>,
-        answered: Answered,
-    ) -> (Came, Said) {
+        answered: PipeResult,
+    ) -> (RedisOutcome, RedisReply) {
         let replies = match answered {
             Ok(Value::Array(values)) => match <[Value; 2]>::try_from(values) {
                 Ok(replies) => replies.map(bytes),
-                Err(_) => return (Came::Failed, Said::Unknown),
+                Err(_) => return (RedisOutcome::Failed, RedisReply::Unknown),
             },
             Ok(Value::ServerError(fault)) if pipe::is_elsewhere(fault.kind()) => {
                 self.map.set((self.map.get().0, true));
-                return (Came::Unknown, Said::Unknown);
+                return (RedisOutcome::Unknown, RedisReply::Unknown);
             }
-            Err(Fault::TimedOut) => return (Came::TimedOut, Said::Unknown),
-            _ => return (Came::Failed, Said::Unknown),
+            Err(PipeFault::TimedOut) => return (RedisOutcome::TimedOut, RedisReply::Unknown),
+            _ => return (RedisOutcome::Failed, RedisReply::Unknown),
         };
         let (found, told) = relay::told(question, &replies);
         if let Some(found) = found.filter(|&found| found != question.copy) {
             copy.set(found);
-            return (Came::Unknown, Said::OtherCopy);
+            return (RedisOutcome::Unknown, RedisReply::OtherCopy);
         }
-        let Some(relay::Told { epoch, as_of, record: Some(record) }) = told else {
-            return (Came::Unknown, Said::Unknown);
+        let Some(relay::RedisReading { epoch, as_of, record: Some(record) }) = told else {
+            return (RedisOutcome::Unknown, RedisReply::Unknown);
         };
         match records::copied(&self.shared, key, &record, as_of) {
-            Copied::Poisoned => (Came::Poisoned, Said::Unknown),
-            Copied::Good(value, version) => {
+            RedisRecord::Poisoned => (RedisOutcome::Poisoned, RedisReply::Unknown),
+            RedisRecord::Good(value, version) => {
                 let proof = self.shared.feed.proof();
                 // Nothing in Redis is sealed: further than this edge can prove it asks control.
                 let Some(as_of) = Proof::reach(proof.as_ref(), epoch, as_of, version) else {
-                    return (Came::Refused, Said::Unknown);
+                    return (RedisOutcome::Refused, RedisReply::Unknown);
                 };
-                let answer = Answer { epoch, as_of, version, value: Some(value) };
+                let answer = AcceptedReading { epoch, as_of, version, value: Some(value) };
                 match records::fill(&self.shared, key, answer) {
-                    Told::Known(answer) => (Came::Answered, Said::Known(answer)),
-                    Told::Unavailable => (Came::Refused, Said::Unknown),
+                    OriginReply::Known(answer) => (RedisOutcome::Answered, RedisReply::Known(answer)),
+                    OriginReply::Unavailable => (RedisOutcome::Refused, RedisReply::Unknown),
                 }
             }
         }

@@ -32,18 +32,18 @@ fn home(cluster: &services::RedisCluster, code: &str) -> usize {
 fn every_node_of_a_cluster_is_asked_for_what_it_has() {
     on_both_drivers(|uring| {
         let cluster = match services::RedisCluster::start() {
-            Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+            Err(fault @ services::ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
             cluster => RefCell::new(cluster.unwrap()),
         };
         // Two of three are enough to find the third.
         let urls = cluster.borrow().url();
         let two = urls.rsplit_once(',').unwrap().0;
         let config = RedisConfig { url: RedisUrl::parse(two).unwrap(), shards: SHARDS, ca: None };
-        let redis = Redis::new(config, 1).unwrap();
+        let redis = SharedRedis::new(config, 1).unwrap();
         for number in 0..SHARDS {
             let at = Position { epoch: EPOCH, seq: START, tag: 1 };
             let name = position_key(Shard { number, of: SHARDS });
-            put_in(&cluster.borrow(), &name, &relay::Copied { at, copy: COPY }.encode());
+            put_in(&cluster.borrow(), &name, &relay::CopyPosition { at, copy: COPY }.encode());
         }
         let cluster = std::sync::Mutex::new(cluster.into_inner());
         run(uring, redis, None, |world| {
@@ -93,8 +93,8 @@ fn every_node_of_a_cluster_is_asked_for_what_it_has() {
                 cluster.nodes[node].cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to]).unwrap();
             }
             let at = Position { epoch: EPOCH, seq: START, tag: 1 };
-            put_in(&cluster, &position_key(shard), &relay::Copied { at, copy: COPY }.encode());
-            let before = world.count(Came::Unknown);
+            put_in(&cluster, &position_key(shard), &relay::CopyPosition { at, copy: COPY }.encode());
+            let before = world.count(RedisOutcome::Unknown);
             let mut number = 0;
             let mut fresh = || loop {
                 number += 1;
@@ -105,7 +105,7 @@ fn every_node_of_a_cluster_is_asked_for_what_it_has() {
                 }
             };
             assert_eq!(world.get(&fresh()), "404 origin");
-            assert_eq!(world.count(Came::Unknown), before + 1, "MOVED is unknown");
+            assert_eq!(world.count(RedisOutcome::Unknown), before + 1, "MOVED is unknown");
             until("the map to be read again", || world.get(&fresh()) == "302 redis");
         });
     });

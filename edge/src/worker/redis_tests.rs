@@ -3,13 +3,13 @@
 use super::super::{Clock, Connections, Listeners, Worker};
 use super::*;
 use crate::redis::{RedisConfig, RedisUrl};
-use crate::shared::Question;
+use crate::shared::OriginQuestion;
 use crate::sys::boottime_ms;
 use ::redis::{Connection, cmd};
 use futures_channel::mpsc::Receiver;
 use hot::Outcome;
 use link::rule::{Rule, off};
-use link::{Epoch, Link, LinkParts, Position, State, Target};
+use link::{Epoch, Link, LinkParts, LinkState, Position, Target};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use relay::{position_key, value_key};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -46,12 +46,12 @@ struct World {
 fn with(lines: &[&str], ca: Option<&Path>, url: impl Fn(&str) -> String, test: impl Fn(&mut World) + Sync) {
     on_both_drivers(|uring| {
         let server = match services::Redis::start(lines) {
-            Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+            Err(fault @ services::ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
             server => server.unwrap(),
         };
         let address = RedisUrl::parse(&url(server.url())).unwrap();
         let config = RedisConfig { url: address, shards: 1, ca: ca.map(Path::to_owned) };
-        let redis = Redis::new(config, 1).unwrap();
+        let redis = SharedRedis::new(config, 1).unwrap();
         run(uring, redis, Some(server), &test);
     });
 }
@@ -68,7 +68,12 @@ fn on_both_drivers(test: impl Fn(bool)) {
 const PROVED: Seq = START + 1_000_000;
 
 /// Runs a test while a worker serves.
-fn run(uring: bool, mut redis: Redis, server: Option<services::Redis>, test: impl Fn(&mut World) + Sync) {
+fn run(
+    uring: bool,
+    mut redis: SharedRedis,
+    server: Option<services::Redis>,
+    test: impl Fn(&mut World) + Sync,
+) {
     redis.deadline = DEADLINE;
     let redis = Arc::new(redis);
     let (ask, questions) = futures_channel::mpsc::channel(crate::shared::MAX_QUESTIONS);
@@ -117,7 +122,7 @@ fn run(uring: bool, mut redis: Redis, server: Option<services::Redis>, test: imp
 async fn work(
     shared: Arc<Shared>,
     listener: TcpListener,
-    mut questions: Receiver<Question>,
+    mut questions: Receiver<OriginQuestion>,
     asked: Arc<AtomicU64>,
     origin: Arc<AtomicBool>,
 ) {
@@ -126,9 +131,10 @@ async fn work(
         while let Some(question) = questions.next().await {
             asked.fetch_add(1, Ordering::Relaxed);
             let as_of = told.set.min_seq(question.key.as_bytes()).max(question.token);
-            let answer = Answer { epoch: EPOCH, as_of, version: 0, value: None };
+            let answer = AcceptedReading { epoch: EPOCH, as_of, version: 0, value: None };
             let known = origin.load(Ordering::Relaxed);
-            let said = if known { records::fill(&told, &question.key, answer) } else { Told::Unavailable };
+            let said =
+                if known { records::fill(&told, &question.key, answer) } else { OriginReply::Unavailable };
             let _ = question.answer.send(said);
         }
     });
@@ -137,7 +143,7 @@ async fn work(
     let worker = Rc::new(Worker {
         index: 0,
         domains: RefCell::new(hot::View::new(Arc::clone(&shared.domains))),
-        redis: Tier::start(&shared, 0),
+        redis: RedisTier::start(&shared, 0),
         ask: RefCell::new(shared.ask()),
         shared,
         clock: RefCell::new(Clock::new()),
@@ -165,7 +171,7 @@ fn key(code: &str) -> Vec<u8> {
 
 fn record(version: Seq, code: &str) -> Bytes {
     let target = Target::stored(format!("https://a.example/{code}").as_bytes()).unwrap();
-    record::encode(version, &State::Live(Link::new(LinkParts::to(target)).unwrap()))
+    record::encode(version, &LinkState::Live(Link::new(LinkParts::to(target)).unwrap()))
 }
 
 /// A client's connection.
@@ -217,11 +223,11 @@ impl World {
         self.server.as_mut().unwrap()
     }
 
-    fn redis(&self) -> &Redis {
+    fn redis(&self) -> &SharedRedis {
         self.shared.redis.as_ref().unwrap()
     }
 
-    fn count(&self, came: Came) -> u64 {
+    fn count(&self, came: RedisOutcome) -> u64 {
         self.redis().meters[0].count(came)
     }
 
@@ -248,7 +254,7 @@ impl World {
 
     fn stands_at(&self, seq: Seq, copy: u64) {
         let at = Position { epoch: EPOCH, seq, tag: seq };
-        self.set(&position_key(Shard::ONE), &relay::Copied { at, copy }.encode());
+        self.set(&position_key(Shard::ONE), &relay::CopyPosition { at, copy }.encode());
     }
 
     fn put(&self, copy: u64, code: &str, value: &[u8]) {
@@ -289,7 +295,10 @@ fn what_memory_lacks_comes_from_redis_and_stays() {
         world.until_up();
         assert_eq!((world.get("a"), world.get("a")), ("302 redis".into(), "302 hot".into()));
         // The copy's name had to be learned first.
-        assert_eq!((world.count(Came::Unknown), world.count(Came::Answered), world.asked()), (1, 1, 0));
+        assert_eq!(
+            (world.count(RedisOutcome::Unknown), world.count(RedisOutcome::Answered), world.asked()),
+            (1, 1, 0)
+        );
         assert_eq!(world.shared.meters[0].outcome(hot::Tier::Redis, Outcome::Redirect), 1);
         // Nil is unknown, never absent.
         assert_eq!((world.get("none"), world.asked()), ("404 origin".into(), 1));
@@ -297,7 +306,7 @@ fn what_memory_lacks_comes_from_redis_and_stays() {
         world.stands_at(START + 1, 0xc1);
         world.put(0xc1, "b", &relay::value(START, &record(8, "b")));
         assert_eq!((world.get("b"), world.asked()), ("302 redis".into(), 1));
-        assert_eq!(world.count(Came::Unknown), 3);
+        assert_eq!(world.count(RedisOutcome::Unknown), 3);
         until("the tick", || {
             let mut sum = Durations::default();
             world.redis().meters[0].add_durations(&mut sum);
@@ -315,27 +324,37 @@ fn what_cannot_be_believed_leaves_the_set_as_it_was() {
         let good = record(7, "x");
         let other = Epoch { counter: 1, random: 9 };
         let position =
-            |epoch, seq, copy| relay::Copied { at: Position { epoch, seq, tag: 1 }, copy }.encode();
+            |epoch, seq, copy| relay::CopyPosition { at: Position { epoch, seq, tag: 1 }, copy }.encode();
         let at = position(EPOCH, START, COPY);
-        let cases: [(&str, &[u8], &[u8], Came); 9] = [
-            ("no record", &at, &relay::value(START, b"no record"), Came::Poisoned),
-            ("cut short", &at, &relay::value(START, &good[..good.len() - 1]), Came::Poisoned),
-            ("newer than it can be", &at, &relay::value(START, &record(START + 1, "x")), Came::Poisoned),
-            ("an empty record", &at, &relay::value(START, b""), Came::Poisoned),
-            ("no seq", &at, b"seq", Came::Unknown),
-            ("no position", b"linkr", &relay::value(START, &good), Came::Unknown),
-            ("late", &position(EPOCH, START - 1, COPY), &relay::value(START - 2, &good), Came::Refused),
+        let cases: [(&str, &[u8], &[u8], RedisOutcome); 9] = [
+            ("no record", &at, &relay::value(START, b"no record"), RedisOutcome::Poisoned),
+            ("cut short", &at, &relay::value(START, &good[..good.len() - 1]), RedisOutcome::Poisoned),
+            (
+                "newer than it can be",
+                &at,
+                &relay::value(START, &record(START + 1, "x")),
+                RedisOutcome::Poisoned,
+            ),
+            ("an empty record", &at, &relay::value(START, b""), RedisOutcome::Poisoned),
+            ("no seq", &at, b"seq", RedisOutcome::Unknown),
+            ("no position", b"linkr", &relay::value(START, &good), RedisOutcome::Unknown),
+            (
+                "late",
+                &position(EPOCH, START - 1, COPY),
+                &relay::value(START - 2, &good),
+                RedisOutcome::Refused,
+            ),
             (
                 "made behind what it can prove",
                 &position(EPOCH, PROVED + 9, COPY),
                 &relay::value(PROVED + 9, &record(PROVED + 1, "x")),
-                Came::Refused,
+                RedisOutcome::Refused,
             ),
             (
                 "of another history",
                 &position(other, START + 9, COPY),
                 &relay::value(START, &good),
-                Came::Refused,
+                RedisOutcome::Refused,
             ),
         ];
         // Learns the name of the copy.
@@ -363,7 +382,7 @@ fn what_cannot_be_believed_leaves_the_set_as_it_was() {
             cmd("DEL").arg(&name[..]).exec(&mut writer).unwrap();
         }
         assert!(world.is_up());
-        assert_eq!(world.count(Came::Answered), 0);
+        assert_eq!(world.count(RedisOutcome::Answered), 0);
     });
 }
 
@@ -379,12 +398,16 @@ fn who_has_seen_more_or_cannot_see_asks_origin() {
         let token = |seq| format!("X-Linkr-Min-Revision: {}\r\n", Position::revision(EPOCH, seq));
         assert_eq!(world.get_with("a", &token(START)), "302 redis");
         assert_eq!(world.get_with("b", &token(START + 1)), "404 origin");
-        let asked: u64 = Came::ALL.into_iter().map(|came| world.count(came)).sum();
+        let asked: u64 = RedisOutcome::ALL.into_iter().map(|came| world.count(came)).sum();
         let foreign = Position::revision(Epoch { counter: 3, random: 1 }, 1);
         assert_eq!(world.get_with("c", &format!("X-Linkr-Min-Revision: {foreign}\r\n")), "404 origin");
         world.shared.set.freshen(boottime_ms().saturating_sub(10 * feed::BOUND_MS));
         assert_eq!(world.get("d"), "404 origin");
-        assert_eq!(Came::ALL.into_iter().map(|came| world.count(came)).sum::<u64>(), asked, "not asked");
+        assert_eq!(
+            RedisOutcome::ALL.into_iter().map(|came| world.count(came)).sum::<u64>(),
+            asked,
+            "not asked"
+        );
     });
 }
 
@@ -399,17 +422,17 @@ fn a_redis_that_hangs_is_left_alone_and_asked_again_when_it_is_back() {
         assert_eq!(world.get("n0"), "404 origin");
         // Also right behind the greeting, which has a second.
         assert!((DEADLINE..4 * DEADLINE).contains(&began.elapsed()), "the deadline");
-        assert_eq!(world.count(Came::TimedOut), 1);
+        assert_eq!(world.count(RedisOutcome::TimedOut), 1);
         let mut asked = 1;
         while world.is_up() {
             assert_eq!(world.get(&format!("n{asked}")), "404 origin");
             asked += 1;
             assert!(began.elapsed() < PATIENCE, "the breaker never opens");
         }
-        let timed_out = world.count(Came::TimedOut);
+        let timed_out = world.count(RedisOutcome::TimedOut);
         assert!(timed_out >= 5, "{timed_out}");
         assert_eq!(
-            (world.get("m"), world.count(Came::TimedOut)),
+            (world.get("m"), world.count(RedisOutcome::TimedOut)),
             ("404 origin".into(), timed_out),
             "not asked"
         );
@@ -448,7 +471,7 @@ fn read_only_rights_are_enough_and_a_database_of_its_own() {
         let mut writer = world.writer();
         cmd("SELECT").arg(3).exec(&mut writer).unwrap();
         let at = Position { epoch: EPOCH, seq: START, tag: 1 };
-        let copied = relay::Copied { at, copy: COPY }.encode();
+        let copied = relay::CopyPosition { at, copy: COPY }.encode();
         cmd("SET").arg(&position_key(Shard::ONE)[..]).arg(&copied[..]).exec(&mut writer).unwrap();
         let value = relay::value(START, &record(7, "a"));
         let name = value_key(Shard::ONE, COPY, &key("a"));
@@ -483,7 +506,7 @@ fn without_rights_origin_answers() {
 #[test]
 fn over_tls() {
     let certificates = match services::Certificates::new() {
-        Err(fault @ services::Fault::Missing(_)) => return println!("SKIPPED: {fault}"),
+        Err(fault @ services::ServerFault::Missing(_)) => return println!("SKIPPED: {fault}"),
         certificates => certificates.unwrap(),
     };
     let port = services::free_port().unwrap();
@@ -526,7 +549,7 @@ fn one_question_for_each_key_at_a_time() {
         world.until_up();
         world.get("first");
         world.origin.store(false, Ordering::Relaxed);
-        let before: u64 = Came::ALL.into_iter().map(|came| world.count(came)).sum();
+        let before: u64 = RedisOutcome::ALL.into_iter().map(|came| world.count(came)).sum();
         // Redis hangs, so that all of them wait for the same reply.
         let mut clients: Vec<Client> = (0..64).map(|_| world.client()).collect();
         let hot = "GET /hot HTTP/1.1\r\nHost: h\r\nX-Linkr-Debug: 1\r\n\r\n";
@@ -541,7 +564,7 @@ fn one_question_for_each_key_at_a_time() {
             assert_eq!(client.answer(), "503 origin");
         }
         world.server().signal("CONT").unwrap();
-        let after: u64 = Came::ALL.into_iter().map(|came| world.count(came)).sum();
+        let after: u64 = RedisOutcome::ALL.into_iter().map(|came| world.count(came)).sum();
         // 64 requests arrive within one deadline, but not on every machine.
         assert!((1..=3).contains(&(after - before)), "{} questions", after - before);
     });
@@ -563,7 +586,7 @@ fn random_codes_take_bounded_memory_and_one_question_each() {
                 });
             }
         });
-        let asked: u64 = Came::ALL.into_iter().map(|came| world.count(came)).sum();
+        let asked: u64 = RedisOutcome::ALL.into_iter().map(|came| world.count(came)).sum();
         // Each one once, and those on the way when the copy's name was learned once more.
         assert!((clients * each..=clients * each + clients).contains(&asked), "{asked}");
         assert_eq!(world.asked(), clients * each);

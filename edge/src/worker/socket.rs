@@ -19,14 +19,14 @@ const MOST_WITHOUT_WAITING: u8 = 16;
 
 /// See the module. Dropped, it is closed.
 pub struct Socket {
-    state: State,
+    state: SocketState,
     /// The next wait for a first byte may be long: it holds no buffer, and costs one system call more.
     patient: bool,
     /// Reads since the last wait.
     without_waiting: u8,
 }
 
-enum State {
+enum SocketState {
     /// Not known to the driver: a connection for one request, which is most often here already, never has to be.
     New(std::net::TcpStream),
     Driven(TcpStream),
@@ -37,7 +37,7 @@ enum State {
 impl Socket {
     /// Of a connection just accepted, in blocking mode.
     pub fn new(stream: std::net::TcpStream) -> Self {
-        Self { state: State::New(stream), patient: true, without_waiting: 0 }
+        Self { state: SocketState::New(stream), patient: true, without_waiting: 0 }
     }
 
     /// Reads behind what is there, into room for at most so many bytes in all. 0: nothing more comes.
@@ -52,7 +52,7 @@ impl Socket {
                 Err(fault) => return (Err(fault), input),
             }
         }
-        if let State::New(stream) = &self.state {
+        if let SocketState::New(stream) = &self.state {
             make_room(&mut input, most);
             match sys::receive_now(stream, &mut input) {
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
@@ -108,8 +108,8 @@ impl Socket {
 
     async fn write_all(&mut self, mut out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
         let sent = match &self.state {
-            State::New(stream) => sys::send_now(stream, &out, last),
-            State::Driven(stream) if last => sys::send_now(stream, &out, last),
+            SocketState::New(stream) => sys::send_now(stream, &out, last),
+            SocketState::Driven(stream) if last => sys::send_now(stream, &out, last),
             _ => Ok(0),
         };
         match sent {
@@ -154,24 +154,24 @@ impl Socket {
 
     fn open(&self) -> Option<&dyn AsRawFd> {
         match &self.state {
-            State::New(stream) => Some(stream),
-            State::Driven(stream) => Some(stream),
-            State::Gone => None,
+            SocketState::New(stream) => Some(stream),
+            SocketState::Driven(stream) => Some(stream),
+            SocketState::Gone => None,
         }
     }
 
     fn driven(&mut self) -> io::Result<&mut TcpStream> {
-        if let State::New(_) = self.state
-            && let State::New(stream) = std::mem::replace(&mut self.state, State::Gone)
+        if let SocketState::New(_) = self.state
+            && let SocketState::New(stream) = std::mem::replace(&mut self.state, SocketState::Gone)
         {
             // epoll needs it; io_uring would return "nothing there" at once instead of waiting.
             if monoio::utils::is_legacy() {
                 stream.set_nonblocking(true)?;
             }
-            self.state = State::Driven(TcpStream::from_std(stream)?);
+            self.state = SocketState::Driven(TcpStream::from_std(stream)?);
         }
         match &mut self.state {
-            State::Driven(stream) => Ok(stream),
+            SocketState::Driven(stream) => Ok(stream),
             _ => Err(ErrorKind::NotConnected.into()),
         }
     }
@@ -286,7 +286,7 @@ mod tests {
             // The kernel waits for the end for 200 ms: a machine that is as slow as that five times is out of order.
             let held = (0..5).any(|_| {
                 let (mut client, socket) = pair();
-                let State::New(stream) = &socket.state else { unreachable!() };
+                let SocketState::New(stream) = &socket.state else { unreachable!() };
                 assert_eq!(sys::send_now(stream, b"bye", true).unwrap(), 3);
                 client.set_nonblocking(true).unwrap();
                 let early = client.read(&mut [0; 8]);

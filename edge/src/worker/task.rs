@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn a_panic_ends_one_task_and_what_it_held_is_let_go() {
-        struct Held(Rc<Cell<u32>>);
-        impl Drop for Held {
+        struct DropCount(Rc<Cell<u32>>);
+        impl Drop for DropCount {
             fn drop(&mut self) {
                 self.0.set(self.0.get() + 1);
             }
@@ -50,7 +50,7 @@ mod tests {
         let let_go = Rc::new(Cell::new(0));
         RuntimeBuilder::<LegacyDriver>::new().build().unwrap().block_on(async {
             for breaks in [true, false] {
-                let held = Held(Rc::clone(&let_go));
+                let held = DropCount(Rc::clone(&let_go));
                 let task = monoio::spawn(contained(async move {
                     yield_now().await;
                     assert!(!breaks, "as a broken connection would");

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::socket::{FIRST_BUFFER_BYTES, Socket};
-use crate::tls::Session;
+use crate::tls::TlsSession;
 use hot::limits::MAX_HEAD_BYTES;
 use std::io;
 
@@ -21,10 +21,10 @@ pub trait Wire {
     fn socket(&mut self) -> &mut Socket;
 }
 
-/// As they are.
-pub struct Plain(pub Socket);
+/// A connection whose bytes go as they are.
+pub struct PlainWire(pub Socket);
 
-impl Wire for Plain {
+impl Wire for PlainWire {
     async fn read(&mut self, input: Vec<u8>) -> (usize, Vec<u8>) {
         // At most twice a head: the parser decides at the latest when one is full.
         let (result, input) = self.0.read(input, MAX_HEAD_BYTES + FIRST_BUFFER_BYTES).await;
@@ -42,17 +42,17 @@ impl Wire for Plain {
     }
 }
 
-/// Through TLS.
-pub struct Tls<'a> {
+/// A connection whose bytes go through TLS.
+pub struct TlsWire<'a> {
     worker: &'a Worker,
     socket: Socket,
-    session: Session,
+    session: TlsSession,
     /// What came with the end of the handshake.
     early: Vec<u8>,
 }
 
-/// What a handshake came to.
-pub enum Shaken {
+/// The outcome of a handshake.
+pub enum HandshakeOutcome {
     /// Requests can be read.
     Done,
     /// It is refused, which the other side was told.
@@ -63,46 +63,46 @@ pub enum Shaken {
     Gone,
 }
 
-impl<'a> Tls<'a> {
+impl<'a> TlsWire<'a> {
     /// Before the handshake.
-    pub fn new(worker: &'a Worker, socket: Socket, session: Session) -> Self {
+    pub fn new(worker: &'a Worker, socket: Socket, session: TlsSession) -> Self {
         Self { worker, socket, session, early: Vec::new() }
     }
 
     /// Shakes hands, and counts what it came to.
-    pub async fn shake(&mut self) -> Shaken {
+    pub async fn shake(&mut self) -> HandshakeOutcome {
         // What came with a proxy's header is here already.
         let (mut received, mut sent) = (self.session.sealed.len(), 0);
         let mut here = received > 0;
         let shaken = loop {
             if !std::mem::take(&mut here) {
                 match self.receive().await {
-                    0 => break Shaken::Gone,
+                    0 => break HandshakeOutcome::Gone,
                     count => received += count,
                 }
             }
             let opened = self.session.open(&mut self.early);
             if opened.is_err() && sent == 0 && self.session.sealed.first().is_some_and(u8::is_ascii_uppercase)
             {
-                break Shaken::Plain;
+                break HandshakeOutcome::Plain;
             }
             let owed = self.session.take_owed(!self.early.is_empty());
             sent += owed.len();
             if !owed.is_empty() && self.socket.write(owed, false).await.0.is_err() {
-                break Shaken::Gone;
+                break HandshakeOutcome::Gone;
             }
             if opened.is_err() {
-                break Shaken::Refused;
+                break HandshakeOutcome::Refused;
             }
             // Whoever sends the rest in a packet of its own must not wait for our acknowledgement.
             self.socket.expect_more();
             if !self.session.is_handshaking() {
-                break Shaken::Done;
+                break HandshakeOutcome::Done;
             }
         };
         // Who only looks whether somebody listens has not begun one.
         if received > 0 {
-            let done = matches!(shaken, Shaken::Done).then(|| self.session.is_resumed());
+            let done = matches!(shaken, HandshakeOutcome::Done).then(|| self.session.is_resumed());
             self.worker.meters().shaken(done);
         }
         shaken
@@ -128,7 +128,7 @@ impl<'a> Tls<'a> {
     }
 }
 
-impl Wire for Tls<'_> {
+impl Wire for TlsWire<'_> {
     async fn read(&mut self, mut input: Vec<u8>) -> (usize, Vec<u8>) {
         if !self.early.is_empty() {
             input.append(&mut self.early);

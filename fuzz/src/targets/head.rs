@@ -1,13 +1,13 @@
 //! Request heads: parsed as a stranger parses them, the same however they are cut, and answered in whole responses.
 
-use super::heads::Verdict;
+use super::heads::HeadOutcome;
 use super::{leads_somewhere_safe, pieces, responses};
 use hot::{
-    Asked, Conversation, Counts, DomainEntry, Domains, Parsed, Policy, Rules, Set, Stamp, Step, Stored, Turn,
-    View, finish, parse,
+    AnswerContext, Conversation, Counts, DomainEntry, Domains, HeadParse, MissAnswer, Policy, ReadableRules,
+    Set, Stamp, Step, StoredValue, View, finish, parse,
 };
 use link::{
-    Class, DomainId, DomainRules, Endings, Epoch, Link, LinkParts, Position, QueryPolicy, Target, Terms,
+    Class, DomainId, DomainRules, Endings, Epoch, Link, LinkParts, LinkTerms, Position, QueryPolicy, Target,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -16,11 +16,11 @@ const SHORT: usize = 600;
 
 pub fn run(data: &[u8]) {
     let whole = parse(data);
-    assert_eq!(Verdict::of(&whole), Verdict::expected(data), "{}", data.escape_ascii());
+    assert_eq!(HeadOutcome::of(&whole), HeadOutcome::expected(data), "{}", data.escape_ascii());
     let step = 1 + data.len() / SHORT;
     for end in (0..data.len()).step_by(step) {
         match parse(&data[..end]) {
-            Parsed::Incomplete => {}
+            HeadParse::Incomplete => {}
             early => assert_eq!(early, whole, "decided at {end}, and otherwise later"),
         }
     }
@@ -41,7 +41,7 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            let mut turn = Turn {
+            let mut turn = AnswerContext {
                 set: set(),
                 now: 0,
                 boot_ms: NOW,
@@ -55,7 +55,7 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
             assert!(taken <= buffer.len());
             buffer.drain(..taken);
             let step = match step {
-                Step::Miss(miss) => finish(&miss, Asked::Nobody, &mut out, &mut turn),
+                Step::Miss(miss) => finish(&miss, MissAnswer::Nobody, &mut out, &mut turn),
                 step => step,
             };
             match step {
@@ -87,7 +87,7 @@ fn domains() -> &'static Arc<Domains> {
             robots: Some("User-agent: *\n".into()),
             ..DomainRules::default()
         };
-        let (told, record) = (Rules::All(rules), Arc::default());
+        let (told, record) = (ReadableRules::All(rules), Arc::default());
         let domains = Domains::default();
         domains.apply(DomainEntry { id: DomainId::DEFAULT, as_of: 1, version: 1, told, record });
         Arc::new(domains)
@@ -102,20 +102,22 @@ fn set() -> &'static Set {
         set.reset(Position { epoch: Epoch { counter: 1, random: 7 }, seq: 0, tag: 0 });
         let link = |target: &str, query, class| {
             let target = Target::stored(target.as_bytes()).unwrap();
-            let link = Link::new(LinkParts::on(Terms { query, class, ..Terms::default() }, target)).unwrap();
+            let link =
+                Link::new(LinkParts::on(LinkTerms { query, class, ..LinkTerms::default() }, target)).unwrap();
             leads_somewhere_safe(&link.as_ref());
-            Stored::Live(link)
+            StoredValue::Live(link)
         };
         let target = Target::stored(b"https://a.example/").unwrap();
-        let late = Link::new(LinkParts::on(Terms { expire: Some(-1), ..Terms::default() }, target)).unwrap();
+        let late =
+            Link::new(LinkParts::on(LinkTerms { expire: Some(-1), ..LinkTerms::default() }, target)).unwrap();
         let links = [
             ("abc", link("https://a.example/", QueryPolicy::Drop, Class::Inherit)),
             ("q/a", link("https://a.example/?x=1#f", QueryPolicy::Append, Class::Inherit)),
             ("q/o", link("https://a.example/?x=1&y=2#f", QueryPolicy::Override, Class::Normal)),
             ("strict", link("https://s.example/", QueryPolicy::Drop, Class::Strict)),
-            ("gone", Stored::Deleted),
-            ("broken", Stored::Quarantined),
-            ("late", Stored::Live(late)),
+            ("gone", StoredValue::Deleted),
+            ("broken", StoredValue::Quarantined),
+            ("late", StoredValue::Live(late)),
         ];
         for (seq, (code, stored)) in links.into_iter().enumerate() {
             set.apply(&[b"\0\0\0\0", code.as_bytes()].concat(), seq as u64 + 1, Some(&stored));

@@ -3,12 +3,12 @@
 //! What httparse refuses is never accepted. What it takes and we refuse is here: every `None` behind its answer.
 
 use hot::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_TARGET_BYTES};
-use hot::{Method, Parsed};
+use hot::{HeadParse, Method};
 use std::net::Ipv6Addr;
 
 /// What some bytes come to, and nothing borrowed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HeadOutcome {
     Incomplete,
     Refused,
     Taken(Box<Request>),
@@ -28,13 +28,13 @@ pub struct Request {
     debug: bool,
 }
 
-impl Verdict {
+impl HeadOutcome {
     /// Ours.
-    pub fn of(parsed: &Parsed<'_>) -> Self {
+    pub fn of(parsed: &HeadParse<'_>) -> Self {
         match parsed {
-            Parsed::Incomplete => Self::Incomplete,
-            Parsed::Refused(_) => Self::Refused,
-            Parsed::Head(head, length) => Self::Taken(Box::new(Request {
+            HeadParse::Incomplete => Self::Incomplete,
+            HeadParse::Refused(_) => Self::Refused,
+            HeadParse::Head(head, length) => Self::Taken(Box::new(Request {
                 length: *length,
                 method: head.method,
                 host: head.host.map(<[u8]>::to_vec),

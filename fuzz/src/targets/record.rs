@@ -5,11 +5,11 @@ use super::leads_somewhere_safe;
 use ::record::{decode, encode, encode_ref};
 use ::record::{decode_domain, domain_name, encode_domain};
 use bytes::Bytes;
-use feed::relay::{self, Copied, Question, Shard};
-use hot::Stored;
+use feed::relay::{self, CopyPosition, RedisQuestion, Shard};
+use hot::StoredValue;
 use link::{
-    Class, Domain, DomainRules, Endings, File, Files, Key, Link, LinkParts, Position, QueryPolicy, State,
-    Status, Target, Terms, Versioned, Visit, fill, placeholders,
+    Class, Domain, DomainRules, Endings, File, Files, Key, Link, LinkParts, LinkState, LinkTerms, Position,
+    QueryPolicy, Status, Target, VersionedState, Visit, fill, placeholders,
 };
 
 pub fn run(data: &[u8]) {
@@ -22,25 +22,25 @@ pub fn run(data: &[u8]) {
 
 fn link(data: &[u8]) {
     let decoded = decode(data);
-    let held = Stored::of(decoded.clone(), 1 << 47);
-    let Ok(Versioned { version, state }) = decoded else {
-        return assert!(matches!(held, Some((Stored::Quarantined, _))));
+    let held = StoredValue::of(decoded.clone(), 1 << 47);
+    let Ok(VersionedState { version, state }) = decoded else {
+        return assert!(matches!(held, Some((StoredValue::Quarantined, _))));
     };
     assert_eq!(encode(version, &state), data, "it says something else when it is written again");
     let mut without = Vec::new();
     match &state {
-        State::Deleted => encode_ref(&mut without, version, None),
-        State::Live(link) => {
+        LinkState::Deleted => encode_ref(&mut without, version, None),
+        LinkState::Live(link) => {
             leads_somewhere_safe(&link.as_ref());
             assert!(Target::stored(link.as_ref().target).is_ok());
             encode_ref(&mut without, version, Some(&link.as_ref()));
         }
     }
-    let known = |state: State| match state {
-        State::Live(link) => {
-            State::Live(Link::new(LinkParts { unknown: Box::default(), ..link.into_parts() }).unwrap())
+    let known = |state: LinkState| match state {
+        LinkState::Live(link) => {
+            LinkState::Live(Link::new(LinkParts { unknown: Box::default(), ..link.into_parts() }).unwrap())
         }
-        State::Deleted => State::Deleted,
+        LinkState::Deleted => LinkState::Deleted,
     };
     let again = decode(&without).map(|again| (again.version, again.state));
     assert_eq!(again, Ok((version, known(state))), "what a set holds of it");
@@ -92,12 +92,12 @@ fn names(data: &[u8]) {
 fn in_redis(data: &[u8]) {
     let Some((&first, rest)) = data.split_first() else { return };
     let (position, value) = rest.split_at(rest.len().min(32 + usize::from(first >> 6)));
-    let copied = Copied::decode(position);
+    let copied = CopyPosition::decode(position);
     if let Some(copied) = copied {
         assert_eq!(copied.encode(), position);
     }
     let believed = copied.map_or(0, |copied| copied.copy) ^ u64::from(first & 1);
-    let question = Question::new(Shard::ONE, believed, b"\0\0\0\0a");
+    let question = RedisQuestion::new(Shard::ONE, believed, b"\0\0\0\0a");
     let replies =
         [Some(position), (first & 2 == 0).then_some(value)].map(|own| own.map(Bytes::copy_from_slice));
     match (relay::told(&question, &replies), copied) {
@@ -121,7 +121,7 @@ fn made(data: &[u8]) {
     let Ok(target) = Target::stored(&[b"https://", &text[..]].concat()) else { return };
     let parts = LinkParts {
         target: target.clone(),
-        terms: Terms {
+        terms: LinkTerms {
             status: Status::ALL[usize::from(head[2]) % 5],
             query: QueryPolicy::ALL[usize::from(head[3]) % 3],
             class: Class::ALL[usize::from(head[4]) % 3],
@@ -135,8 +135,8 @@ fn made(data: &[u8]) {
     };
     let version = number(8) as u64 >> 16;
     if let Ok(link) = Link::new(parts) {
-        let state = State::Live(link);
-        assert_eq!(decode(&encode(version, &state)), Ok(Versioned { version, state }));
+        let state = LinkState::Live(link);
+        assert_eq!(decode(&encode(version, &state)), Ok(VersionedState { version, state }));
     }
     let name: String = text.iter().map(|&byte| char::from(byte)).collect();
     if let Ok(name) = Domain::new(&name) {
@@ -168,20 +168,20 @@ fn files(count: u8, content: &[u8]) -> Files {
 /// Records of each kind, and what lies in Redis.
 pub fn seeds() -> Vec<Vec<u8>> {
     let target = Target::stored(b"https://a.example/?x#y").unwrap();
-    let plain = State::Live(Link::new(LinkParts::to(target.clone())).unwrap());
+    let plain = LinkState::Live(Link::new(LinkParts::to(target.clone())).unwrap());
     let full = Link::new(LinkParts {
-        terms: Terms {
+        terms: LinkTerms {
             status: Status::PermanentRedirect,
             disabled: true,
             max_age: Some(60),
             expire: Some(1_700_000_000_000),
-            ..Terms::default()
+            ..LinkTerms::default()
         },
         expired_target: Some(target.clone()),
         unknown: [251, 0, 1, 9, 253, 0, 0].into(),
         ..LinkParts::to(target.clone())
     });
-    let full = State::Live(full.unwrap());
+    let full = LinkState::Live(full.unwrap());
     let name = Domain::new("go.example").unwrap();
     let filled = Target::stored(b"https://a.example/{path}?{query}").unwrap();
     let rules = DomainRules {
@@ -196,12 +196,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ..DomainRules::default()
     };
     let at = Position { epoch: link::Epoch { counter: 1, random: 7 }, seq: 9, tag: 3 };
-    let position = Copied { at, copy: 5 }.encode();
+    let position = CopyPosition { at, copy: 5 }.encode();
     let value = relay::value(9, &encode(8, &plain));
     vec![
         encode(1, &plain).to_vec(),
         encode(42, &full).to_vec(),
-        encode(7, &State::Deleted).to_vec(),
+        encode(7, &LinkState::Deleted).to_vec(),
         encode_domain(3, &rules).to_vec(),
         [&[0], &position[..], &value[..]].concat(),
         b"\0\0\0\0a/b-c~1".to_vec(),

@@ -3,7 +3,7 @@
 use super::pieces;
 use crate::replies::Replies;
 use bytes::Bytes;
-use feed::relay::{self, Question, Shard};
+use feed::relay::{self, RedisQuestion, Shard};
 use redis::{Parser, Value};
 
 /// The first two bytes say how the rest is cut.
@@ -41,13 +41,13 @@ fn understand(value: Value) {
     let Value::Array(values) = value else { return };
     let Ok(replies) = <[Value; 2]>::try_from(values) else { return };
     let bytes = |value| if let Value::BulkString(bytes) = value { Some(Bytes::from(bytes)) } else { None };
-    let (copy, told) = relay::told(&Question::new(Shard::ONE, 5, b"\0\0\0\0a"), &replies.map(bytes));
+    let (copy, told) = relay::told(&RedisQuestion::new(Shard::ONE, 5, b"\0\0\0\0a"), &replies.map(bytes));
     assert!(told.is_none() || copy == Some(5));
 }
 
 /// What Redis says, old protocol and new.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let position = relay::Copied {
+    let position = relay::CopyPosition {
         at: link::Position { epoch: link::Epoch { counter: 1, random: 7 }, seq: 9, tag: 3 },
         copy: 5,
     };

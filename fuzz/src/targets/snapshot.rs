@@ -3,10 +3,14 @@
 
 use super::{leads_somewhere_safe, responses};
 use ::record::encode_domain;
-use ::record::snapshot::{Entry, Fault, Header, Part, Reader, Writer, verify};
+use ::record::snapshot::{
+    Section, SnapshotEntry, SnapshotFault, SnapshotHeader, SnapshotReader, SnapshotWriter, verify,
+};
 use ::record::{decode, encode};
-use hot::{Conversation, Counts, Domains, Found, Policy, Set, Stamp, Stored, Turn, View, answer};
-use link::{Domain, DomainId, DomainRules, Epoch, Key, Link, LinkParts, Position, State, Target};
+use hot::{
+    AnswerContext, Conversation, Counts, Domains, EntryState, Policy, Set, Stamp, StoredValue, View, answer,
+};
+use link::{Domain, DomainId, DomainRules, Epoch, Key, Link, LinkParts, LinkState, Position, Target};
 use std::sync::Arc;
 
 /// The first byte says which of the two; see the module.
@@ -24,12 +28,12 @@ fn load(file: &[u8]) {
     let set = Set::new(1 << 16);
     set.restore(header.position, footer.seen);
     let (mut count, mut bytes, mut held) = (0, 0, Vec::new());
-    let mut reader = Reader::new(file).expect("it was verified");
+    let mut reader = SnapshotReader::new(file).expect("it was verified");
     assert_eq!(reader.header(), header);
     loop {
         match reader.part().expect("it was verified") {
-            Part::End(end) => break assert_eq!(end, footer),
-            Part::Entries(entries) => {
+            Section::End(end) => break assert_eq!(end, footer),
+            Section::Entries(entries) => {
                 for entry in entries {
                     let entry = entry.expect("it was verified");
                     count += 1;
@@ -47,23 +51,23 @@ fn load(file: &[u8]) {
     assert!(set.bytes() <= set.budget());
     for key in held.iter().take(8) {
         set.look_up(key.as_bytes(), |held| match held.found {
-            Found::Live(link) => leads_somewhere_safe(&link),
-            Found::Deleted | Found::Absent(_) => {} // evicted
-            Found::Quarantined => panic!("it was not put back"),
+            EntryState::Live(link) => leads_somewhere_safe(&link),
+            EntryState::Deleted | EntryState::Absent(_) => {} // evicted
+            EntryState::Quarantined => panic!("it was not put back"),
         });
         visit(&set, key);
     }
 }
 
 /// As the edge does, with what the set takes of it.
-fn put_back(set: &Set, entry: &Entry<'_>) -> Option<Key> {
+fn put_back(set: &Set, entry: &SnapshotEntry<'_>) -> Option<Key> {
     if DomainId::of_entry(entry.key).is_some() {
         let _ = (::record::decode_domain(entry.record), ::record::domain_name(entry.record));
         return None;
     }
-    let (stored, version) = Stored::of(decode(entry.record), entry.as_of)?;
+    let (stored, version) = StoredValue::of(decode(entry.record), entry.as_of)?;
     let key = Key::from_bytes(entry.key).ok()?;
-    if stored == Stored::Quarantined {
+    if stored == StoredValue::Quarantined {
         return None;
     }
     assert!(version <= entry.as_of);
@@ -78,13 +82,14 @@ fn visit(set: &Set, key: &Key) {
     let mut domains = View::new(Arc::new(Domains::default()));
     let domains = &mut domains;
     let (now, boot_ms, policy, debug) = (0, 1, Policy::default(), false);
-    let mut turn = Turn { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts };
+    let mut turn =
+        AnswerContext { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts };
     let (taken, _) = answer(&mut Conversation::default(), &request, &mut out, &mut turn);
     assert_eq!(taken, request.len());
     assert!(responses(&out) <= 1);
 }
 
-const HEAD: Header = Header {
+const HEAD: SnapshotHeader = SnapshotHeader {
     position: Position { epoch: Epoch { counter: 3, random: 7 }, seq: 9, tag: 0xfeed },
     fresh_at: Some(1_700_000_000_123),
 };
@@ -93,7 +98,7 @@ const HEAD: Header = Header {
 /// A block is its length (u16, little-endian) and so many bytes; where one of no length stands, or nothing is left, the
 /// footer is.
 fn with_sums(data: &[u8]) -> Vec<u8> {
-    let (mut file, _) = Writer::new(Vec::new(), &HEAD).unwrap().finish(9, true, None).unwrap();
+    let (mut file, _) = SnapshotWriter::new(Vec::new(), &HEAD).unwrap().finish(9, true, None).unwrap();
     file.truncate(10);
     let mut sum = crc32fast::Hasher::new();
     let mut put = |bytes: &[u8], file: &mut Vec<u8>| {
@@ -133,7 +138,7 @@ fn entries(mut block: &[u8]) -> u64 {
 
 /// Real files, and the same as [`with_sums`] takes them.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut writer = Writer::new(Vec::new(), &HEAD).unwrap();
+    let mut writer = SnapshotWriter::new(Vec::new(), &HEAD).unwrap();
     let name = Domain::new("go.example").unwrap();
     let rules = encode_domain(9, &DomainRules { name, ..DomainRules::default() });
     writer.domain(DomainId(7), 9, &rules);
@@ -143,7 +148,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let link = Link::new(LinkParts::to(target)).unwrap();
         let (key, shown) = ([&[0; 4], format!("c{number}").as_bytes()].concat(), link.as_ref());
         writer.entry(&key, number + 2, number + 1, (number != 2).then_some(&shown));
-        let state = if number == 2 { State::Deleted } else { State::Live(link) };
+        let state = if number == 2 { LinkState::Deleted } else { LinkState::Live(link) };
         let record = encode(number + 1, &state);
         block.push(key.len() as u8);
         block.extend_from_slice(&key);
@@ -156,7 +161,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let script = [&[0xff], header, &(block.len() as u16).to_le_bytes(), &block[..]].concat();
     // So that a fault of this file is no silent end of the target.
     assert_eq!(
-        verify(&with_sums(&script[1..])[..]).map_err(|fault: Fault| fault.to_string()).unwrap().1.count,
+        verify(&with_sums(&script[1..])[..])
+            .map_err(|fault: SnapshotFault| fault.to_string())
+            .unwrap()
+            .1
+            .count,
         4
     );
     vec![[&[0], &file[..]].concat(), script, vec![0xff], [&[0], &b"\x89linkr\r\n"[..]].concat()]

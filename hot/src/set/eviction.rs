@@ -34,7 +34,7 @@ pub(super) enum Entrance {
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
     /// Nobody waits for a shard while holding this: whoever holds a shard may wait for it.
-    parts: Mutex<Parts>,
+    parts: Mutex<Segments>,
     /// What `parts` take; 0 until the budget is full for the first time.
     bytes: AtomicUsize,
     count: AtomicU64,
@@ -108,7 +108,7 @@ impl Eviction {
         }
     }
 
-    fn with<R>(&self, then: impl FnOnce(&mut Parts) -> R) -> R {
+    fn with<R>(&self, then: impl FnOnce(&mut Segments) -> R) -> R {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let result = then(&mut parts);
         self.bytes.store(parts.bytes(), Ordering::Relaxed);
@@ -141,24 +141,24 @@ const SEEDS: usize = 64;
 
 /// The queues, and how far into the map the entries from before the first eviction were taken in.
 #[derive(Debug)]
-struct Parts([Part; 3], usize);
+struct Segments([Segment; 3], usize);
 
 #[derive(Debug)]
-struct Part {
+struct Segment {
     queue: Queue,
     ghosts: Ghosts,
     /// Of all entries, the part that may be in this queue; all are 1 together.
     share: f64,
 }
 
-impl Default for Parts {
+impl Default for Segments {
     fn default() -> Self {
-        let part = |share| Part { queue: Queue::default(), ghosts: Ghosts::default(), share };
+        let part = |share| Segment { queue: Queue::default(), ghosts: Ghosts::default(), share };
         Self([part(0.3), part(0.1), part(0.6)], 0)
     }
 }
 
-impl Parts {
+impl Segments {
     /// The budget is full, and there are so many entries.
     fn begin(&mut self, entries: usize) {
         if self.bytes() == 0 {

@@ -1,6 +1,6 @@
 //! What must stay, what must go, and what an eviction may cost.
 
-use super::super::{Set, Stored, Told};
+use super::super::{Set, StoredValue, TierReading};
 use super::*;
 use link::{Epoch, Link, LinkParts, Position, Seq, Target};
 
@@ -10,8 +10,8 @@ fn key(number: u32) -> Vec<u8> {
     [&[0; 4], format!("{number:06}").as_bytes()].concat()
 }
 
-fn link() -> Stored {
-    Stored::Live(Link::new(LinkParts::to(Target::stored(b"https://a.example/").unwrap())).unwrap())
+fn link() -> StoredValue {
+    StoredValue::Live(Link::new(LinkParts::to(Target::stored(b"https://a.example/").unwrap())).unwrap())
 }
 
 /// A set with room for about so many links, and the last change that it knows of.
@@ -32,9 +32,9 @@ impl World {
 
     /// Whether it was there; it is now.
     fn ask(&self, number: u32) -> bool {
-        let hit = self.0.look_up(&key(number), |held| matches!(held.found, crate::Found::Live(_)));
+        let hit = self.0.look_up(&key(number), |held| matches!(held.found, crate::EntryState::Live(_)));
         if !hit {
-            let told = Told { epoch: EPOCH, as_of: self.1, version: self.1, value: Some(&link()) };
+            let told = TierReading { epoch: EPOCH, as_of: self.1, version: self.1, value: Some(&link()) };
             self.0.fill(&key(number), &told);
         }
         hit
@@ -173,7 +173,7 @@ fn joining_with_a_shard_locked_never_waits_for_an_eviction() {
 
 #[test]
 fn shares_stay_shares() {
-    let mut parts = Parts::default();
+    let mut parts = Segments::default();
     parts.begin(400);
     (0..1000).for_each(|hash| parts.put(MAIN, hash));
     for round in 0..3000 {

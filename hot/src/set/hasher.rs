@@ -12,23 +12,23 @@ type Inner = foldhash::fast::RandomState;
 #[cfg(feature = "rules")]
 type Inner = foldhash::fast::FixedState;
 
-/// See the module.
+/// Makes hashes that fill the shards unevenly.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Uneven(Inner);
+pub(super) struct UnevenHashing(Inner);
 
 /// A hash under way.
-pub(super) struct State(<Inner as BuildHasher>::Hasher);
+pub(super) struct UnevenHasher(<Inner as BuildHasher>::Hasher);
 
-impl BuildHasher for Uneven {
-    type Hasher = State;
+impl BuildHasher for UnevenHashing {
+    type Hasher = UnevenHasher;
 
     #[inline]
-    fn build_hasher(&self) -> State {
-        State(self.0.build_hasher())
+    fn build_hasher(&self) -> UnevenHasher {
+        UnevenHasher(self.0.build_hasher())
     }
 }
 
-impl Hasher for State {
+impl Hasher for UnevenHasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
         self.0.write(bytes);

@@ -1,9 +1,9 @@
 //! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
 
 use super::eviction::Entrance;
-use super::put::Verdict;
+use super::put::PutDecision;
 use super::slot::{GENERATIONS, Slot};
-use super::{Set, Stored};
+use super::{Set, StoredValue};
 use crate::sync::AtomicU64;
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
@@ -133,10 +133,10 @@ impl Set {
     }
 
     /// R8b: one entry of the file. Still before any thread uses the set, but several may do this.
-    pub fn put_back(&self, key: &[u8], version: Seq, as_of: Seq, value: &Stored) {
+    pub fn put_back(&self, key: &[u8], version: Seq, as_of: Seq, value: &StoredValue) {
         let slot = Slot::new(key, value, version, as_of, self.slot_generation());
         let hash = self.hash(key);
-        self.exchange(slot, hash, Entrance::Known, |_| Verdict::Put);
+        self.exchange(slot, hash, Entrance::Known, |_| PutDecision::Put);
         self.shrink(hash);
     }
 }

@@ -2,16 +2,16 @@
 
 use super::eviction::{Entrance, Eviction};
 use super::slot::{Measure, Slot};
-use super::{Set, Stored};
+use super::{Set, StoredValue};
 use dashmap::SharedValue;
 use link::rule::{Rule, off};
 use link::{Epoch, Seq};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// What a tier says of a key.
+/// The value of a key as a tier read it.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct TierReading<'a> {
     /// The history that it speaks of.
     pub epoch: Epoch,
     /// It knows the value to have been current at this seq.
@@ -19,30 +19,30 @@ pub struct Told<'a> {
     /// The seq of the change that made the value.
     pub version: Seq,
     /// `None`: there is none.
-    pub value: Option<&'a Stored>,
+    pub value: Option<&'a StoredValue>,
 }
 
-/// What became of a fill or a change.
+/// What the set did with a fill or a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
+pub enum FillOutcome {
     /// The set now says this, or something that knows more.
     Accepted,
     /// A change that the value may not know was noticed, or something newer is there: ask again.
     Refused,
 }
 
-/// What is to become of an entry, now that its shard is locked and what is there is known.
-pub(super) enum Verdict {
+/// What a put does with the entry that is there, decided while its shard is locked.
+pub(super) enum PutDecision {
     Put,
     /// Nothing takes the place of what is there.
     Remove,
-    Leave(Fill),
+    Leave(FillOutcome),
 }
 
 impl Set {
     /// R6: carries out one change, in order; `None` purges the key. Only one thread applies. A refused change must be
     /// asked for: the set is not complete until then.
-    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&Stored>) -> Fill {
+    pub fn apply(&self, key: &[u8], seq: Seq, value: Option<&StoredValue>) -> FillOutcome {
         let hash = self.hash(key);
         if !off(Rule::FenceRaise) {
             self.fences.raise(hash, seq);
@@ -50,7 +50,7 @@ impl Set {
         let applied = match value {
             None => {
                 self.remove_older(key, hash, seq);
-                Fill::Accepted
+                FillOutcome::Accepted
             }
             Some(value) => self.apply_slot(Slot::new(key, value, seq, seq, self.slot_generation()), hash),
         };
@@ -70,37 +70,37 @@ impl Set {
         self.seen.fetch_max(seq, Ordering::AcqRel);
     }
 
-    fn apply_slot(&self, slot: Slot, hash: u64) -> Fill {
+    fn apply_slot(&self, slot: Slot, hash: u64) -> FillOutcome {
         let seq = slot.as_of();
         self.exchange(slot, hash, Entrance::Pushed, |old| match old {
             Some(old) if self.confirmed(old) => match old.as_of() < seq || off(Rule::ApplyOlder) {
-                true => Verdict::Put,
-                false => Verdict::Leave(Fill::Accepted),
+                true => PutDecision::Put,
+                false => PutDecision::Leave(FillOutcome::Accepted),
             },
             // An older change must not bring back a key whose newer value was served and evicted.
-            _ if self.fences.get(hash) <= seq || off(Rule::FenceOnStore) => Verdict::Put,
+            _ if self.fences.get(hash) <= seq || off(Rule::FenceOnStore) => PutDecision::Put,
             // Something newer was seen in this slot, of this key or of another: whoever looks meanwhile must ask.
             _ => {
                 if !off(Rule::RefusedIncomplete) {
                     self.incomplete();
                 }
-                Verdict::Leave(Fill::Refused)
+                PutDecision::Leave(FillOutcome::Refused)
             }
         })
     }
 
     /// R7: takes what a tier said.
-    pub fn fill(&self, key: &[u8], told: &Told<'_>) -> Fill {
+    pub fn fill(&self, key: &[u8], told: &TierReading<'_>) -> FillOutcome {
         self.take(key, told, Entrance::Demand)
     }
 
     /// R7 for an entry of a walk: nobody asked for it here.
-    pub fn load(&self, key: &[u8], told: &Told<'_>) -> Fill {
+    pub fn load(&self, key: &[u8], told: &TierReading<'_>) -> FillOutcome {
         self.take(key, told, Entrance::Known)
     }
 
     /// An absence takes the place of what it is newer than; a complete set knows it without an entry.
-    fn take(&self, key: &[u8], told: &Told<'_>, entrance: Entrance) -> Fill {
+    fn take(&self, key: &[u8], told: &TierReading<'_>, entrance: Entrance) -> FillOutcome {
         let (hash, number) = (self.hash(key), self.slot_generation());
         let (slot, version, entrance) = match told.value {
             Some(value) => (Slot::new(key, value, told.version, told.as_of, number), told.version, entrance),
@@ -109,12 +109,12 @@ impl Set {
         };
         let fill = self.exchange(slot, hash, entrance, |old| {
             if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
-                return Verdict::Leave(Fill::Refused);
+                return PutDecision::Leave(FillOutcome::Refused);
             }
             self.relied_on(hash, told.as_of, version);
-            if told.value.is_none() && self.is_complete() { Verdict::Remove } else { Verdict::Put }
+            if told.value.is_none() && self.is_complete() { PutDecision::Remove } else { PutDecision::Put }
         });
-        if fill == Fill::Accepted {
+        if fill == FillOutcome::Accepted {
             self.shrink(hash);
         }
         fill
@@ -122,7 +122,7 @@ impl Set {
 
     /// R7, asked under the lock of the key's shard. What was asked for before a reset is of another history, or below
     /// the fences that the reset left; an entry that was made before it carries another `number`.
-    fn is_current(&self, hash: u64, told: &Told<'_>, number: u32) -> bool {
+    fn is_current(&self, hash: u64, told: &TierReading<'_>, number: u32) -> bool {
         let settled = number.is_multiple_of(2) && number == self.slot_generation();
         let history = self.epoch() == Some(told.epoch) || off(Rule::FillEpoch);
         settled && history && (told.as_of >= self.fences.get(hash) || off(Rule::FillFence))
@@ -156,14 +156,14 @@ impl Set {
         slot: Slot,
         hash: u64,
         entrance: Entrance,
-        judge: impl FnOnce(Option<&Slot>) -> Verdict,
-    ) -> Fill {
+        judge: impl FnOnce(Option<&Slot>) -> PutDecision,
+    ) -> FillOutcome {
         let (new, _turn) = (slot.measure(), self.turn(hash));
         let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
         let same = |(held, _): &(Slot, _)| held.key() == slot.key();
         let old = shard.get_mut(hash, same).map(|(slot, _)| slot);
         match (judge(old.as_deref()), old) {
-            (Verdict::Put, Some(old)) => {
+            (PutDecision::Put, Some(old)) => {
                 slot.succeed(old);
                 let old = std::mem::replace(old, slot);
                 let before = old.measure();
@@ -173,7 +173,7 @@ impl Set {
                     self.queue(new).joined(hash, Entrance::Demand);
                 }
             }
-            (Verdict::Put, None) => {
+            (PutDecision::Put, None) => {
                 let hasher = |(held, _): &(Slot, _)| held.hash_by(self.map.hasher());
                 // Places of what went are not free. With no other left the table would double, however much went.
                 if shard.len() == shard.capacity() && shard.len() < shard.buckets() / 4 * 3 {
@@ -188,15 +188,15 @@ impl Set {
                 drop(shard);
                 self.queue(new).joined(hash, entrance);
             }
-            (Verdict::Remove, Some(_)) => {
+            (PutDecision::Remove, Some(_)) => {
                 let old = shard.remove_entry(hash, same);
                 self.recount(None, old.as_ref().map(|(old, _)| old.measure()));
                 drop(shard);
             }
-            (Verdict::Remove, None) => {}
-            (Verdict::Leave(fill), _) => return fill,
+            (PutDecision::Remove, None) => {}
+            (PutDecision::Leave(fill), _) => return fill,
         }
-        Fill::Accepted
+        FillOutcome::Accepted
     }
 
     fn queue(&self, of: Measure) -> &Eviction {

@@ -1,7 +1,7 @@
 //! One entry in one allocation: numbers, key and target side by side. Read in place, replaced whole.
 //!
 //! ```text
-//! length, and how often it was asked for: see [`Thin`]
+//! length, and how often it was asked for: see [`ThinBox`]
 //! 0  version u48 · 6 as_of less version u24 · 9 generation u16 · 11 key length u8 · 12 flags u16
 //!    key · max_age u32? · not_before i64? · expire i64? · (length u16 · target once it has expired)? · target
 //! ```
@@ -9,15 +9,17 @@
 //! Nothing is wider than it must be: a byte here is a megabyte of a million links. The version of a known absence is the
 //! seq that it is known at, for it has none.
 
-use super::{Absence, Found};
-use crate::unchecked::Thin;
+use super::{Absence, EntryState};
+use crate::unchecked::ThinBox;
 use link::rule::{Rule, off};
-use link::{Class, DomainId, Key, Link, LinkRef, QueryPolicy, Seq, State, Status, Terms, Versioned};
+use link::{
+    Class, DomainId, Key, Link, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status, VersionedState,
+};
 use std::hash::{BuildHasher, Hash, Hasher};
 
 /// A value to be held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum StoredValue {
     /// A link.
     Live(Link),
     /// The tombstone of one.
@@ -26,15 +28,15 @@ pub enum Stored {
     Quarantined,
 }
 
-impl Stored {
+impl StoredValue {
     /// What to hold for a record and its version, as decoded from what a source gave out at `as_of`. One that cannot be
     /// understood is quarantined (R12): its code answers 503, and everything else goes on. `None`: pass it over.
-    pub fn of<E>(decoded: Result<Versioned, E>, as_of: Seq) -> Option<(Self, Seq)> {
+    pub fn of<E>(decoded: Result<VersionedState, E>, as_of: Seq) -> Option<(Self, Seq)> {
         match decoded {
-            Ok(Versioned { version, state: State::Live(link) }) if version <= as_of => {
+            Ok(VersionedState { version, state: LinkState::Live(link) }) if version <= as_of => {
                 Some((Self::Live(link), version))
             }
-            Ok(Versioned { version, state: State::Deleted }) if version <= as_of => {
+            Ok(VersionedState { version, state: LinkState::Deleted }) if version <= as_of => {
                 Some((Self::Deleted, version))
             }
             _ if off(Rule::QuarantineOnBad) => None,
@@ -43,18 +45,18 @@ impl Stored {
     }
 
     /// As a look-up would find it.
-    pub fn found(&self) -> Found<'_> {
+    pub fn found(&self) -> EntryState<'_> {
         match self {
-            Self::Live(link) => Found::Live(link.as_ref()),
-            Self::Deleted => Found::Deleted,
-            Self::Quarantined => Found::Quarantined,
+            Self::Live(link) => EntryState::Live(link.as_ref()),
+            Self::Deleted => EntryState::Deleted,
+            Self::Quarantined => EntryState::Quarantined,
         }
     }
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Slot(Thin<HEAD>);
+pub(super) struct Slot(ThinBox<HEAD>);
 
 const HEAD: usize = 14;
 const SEQ_MASK: u64 = (1 << 48) - 1;
@@ -110,16 +112,16 @@ impl Slot {
         Measure { cost: self.cost(), absent: self.is_absent() }
     }
 
-    pub fn new(key: &[u8], value: &Stored, version: Seq, as_of: Seq, generation: u32) -> Self {
+    pub fn new(key: &[u8], value: &StoredValue, version: Seq, as_of: Seq, generation: u32) -> Self {
         let link = match value {
-            Stored::Live(link) => link,
-            Stored::Deleted => return Self::build(&[key], DELETED, (version, as_of), generation),
-            Stored::Quarantined => {
+            StoredValue::Live(link) => link,
+            StoredValue::Deleted => return Self::build(&[key], DELETED, (version, as_of), generation),
+            StoredValue::Quarantined => {
                 return Self::build(&[key], QUARANTINED, (version, as_of), generation);
             }
         };
         let parts = link.parts();
-        let Terms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
+        let LinkTerms { status, query, class, disabled, max_age, not_before, expire } = parts.terms;
         let mut flags = LIVE | status as u16 | (query as u16) << QUERY | (class as u16) << CLASS;
         if disabled {
             flags |= DISABLED;
@@ -153,7 +155,7 @@ impl Slot {
         head[9..11].copy_from_slice(&((generation >> 1) as u16).to_le_bytes());
         head[11] = rest[0].len() as u8; // at most 132
         head[12..].copy_from_slice(&flags.to_le_bytes());
-        Self(Thin::new(&head, rest))
+        Self(ThinBox::new(&head, rest))
     }
 
     #[inline]
@@ -200,12 +202,12 @@ impl Slot {
     }
 
     #[inline]
-    pub fn found(&self) -> Found<'_> {
+    pub fn found(&self) -> EntryState<'_> {
         match self.flags() & KIND {
-            LIVE => Found::Live(self.link()),
-            DELETED => Found::Deleted,
-            ABSENT => Found::Absent(Absence::Certain),
-            _ => Found::Quarantined,
+            LIVE => EntryState::Live(self.link()),
+            DELETED => EntryState::Deleted,
+            ABSENT => EntryState::Absent(Absence::Certain),
+            _ => EntryState::Quarantined,
         }
     }
 
@@ -222,7 +224,7 @@ impl Slot {
     fn link(&self) -> LinkRef<'_> {
         let flags = self.flags();
         let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
-        let terms = Terms {
+        let terms = LinkTerms {
             status: Status::ALL[usize::from(flags & 7)],
             query: QueryPolicy::ALL[usize::from(flags >> QUERY & 3)],
             class: Class::ALL[usize::from(flags >> CLASS & 3)],
@@ -348,7 +350,7 @@ mod tests {
                 left /= of;
                 one
             };
-            let terms = Terms {
+            let terms = LinkTerms {
                 status: Status::ALL[pick(5)],
                 query: QueryPolicy::ALL[pick(3)],
                 class: Class::ALL[pick(3)],
@@ -361,8 +363,8 @@ mod tests {
             let expired_target = [None, Some(late)][pick(2)].clone();
             let parts = LinkParts { expired_target, ..LinkParts::on(terms, target.clone()) };
             let Ok(link) = Link::new(parts) else { continue };
-            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Live(link.clone()), 3, 4, 6);
-            assert_eq!(slot.found(), Found::Live(link.as_ref()));
+            let slot = Slot::new(b"\0\0\0\0abc", &StoredValue::Live(link.clone()), 3, 4, 6);
+            assert_eq!(slot.found(), EntryState::Live(link.as_ref()));
             assert_eq!(
                 (slot.key(), slot.version(), slot.as_of(), slot.generation()),
                 (&b"\0\0\0\0abc"[..], 3, 4, 6)
@@ -371,7 +373,8 @@ mod tests {
                 let Some(target) = slot.usual(query.is_some()) else { continue };
                 usual += 1;
                 for now in [0, 6, 8000] {
-                    let link::Answer::To(to) = link::redirect(&link.as_ref(), link::Ask { query }, now)
+                    let link::Resolution::To(to) =
+                        link::redirect(&link.as_ref(), link::VisitorRequest { query }, now)
                     else {
                         panic!("{link:?} at {now}")
                     };
@@ -386,7 +389,7 @@ mod tests {
             }
         }
         assert_eq!(usual, 3 * (3 + 1), "of every class, by every policy without a query, by one with");
-        for value in [Stored::Deleted, Stored::Quarantined] {
+        for value in [StoredValue::Deleted, StoredValue::Quarantined] {
             assert_eq!(Slot::new(b"\0\0\0\0abc", &value, 3, 4, 6).usual(false), None);
         }
         assert_eq!(Slot::absent(b"\0\0\0\0abc", 4, 6).usual(false), None);
@@ -408,7 +411,9 @@ mod tests {
 
     #[test]
     fn what_is_no_link_takes_little() {
-        for (value, found) in [(Stored::Deleted, Found::Deleted), (Stored::Quarantined, Found::Quarantined)] {
+        for (value, found) in
+            [(StoredValue::Deleted, EntryState::Deleted), (StoredValue::Quarantined, EntryState::Quarantined)]
+        {
             let slot = Slot::new(b"\0\0\0\0abc", &value, 3, 4, 5);
             assert_eq!((slot.found(), slot.cost()), (found, 32 + TABLE));
         }
@@ -430,45 +435,46 @@ mod tests {
             (5, 5 + far, 5 + far),
             (5, 9 + far, 5 + far),
         ] {
-            let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, version, as_of, 0x1_fffe);
+            let slot = Slot::new(b"\0\0\0\0abc", &StoredValue::Deleted, version, as_of, 0x1_fffe);
             assert_eq!((slot.version(), slot.as_of(), slot.generation()), (version, read, 0x1_fffe));
         }
         let slot = Slot::absent(b"\0\0\0\0abc", SEQ_MASK, 0);
         assert_eq!(
             (slot.version(), slot.as_of(), slot.found()),
-            (0, SEQ_MASK, Found::Absent(Absence::Certain))
+            (0, SEQ_MASK, EntryState::Absent(Absence::Certain))
         );
     }
 
     #[test]
     fn the_longest_of_all_fits() {
         let target = format!("https://{}", "a".repeat(link::MAX_TARGET - 8));
-        let terms = Terms { max_age: Some(1), not_before: Some(2), expire: Some(3), ..Terms::default() };
+        let terms =
+            LinkTerms { max_age: Some(1), not_before: Some(2), expire: Some(3), ..LinkTerms::default() };
         let link = Link::new(LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap())).unwrap();
-        let slot = Slot::new(&[b'a'; Key::MAX_LEN], &Stored::Live(link.clone()), 1, 1, 0);
-        assert_eq!((slot.key().len(), slot.found()), (Key::MAX_LEN, Found::Live(link.as_ref())));
+        let slot = Slot::new(&[b'a'; Key::MAX_LEN], &StoredValue::Live(link.clone()), 1, 1, 0);
+        assert_eq!((slot.key().len(), slot.found()), (Key::MAX_LEN, EntryState::Live(link.as_ref())));
     }
 
     #[test]
     fn how_often_it_was_asked_for_goes_up_to_three() {
-        let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, 1, 1, 0);
+        let slot = Slot::new(b"\0\0\0\0abc", &StoredValue::Deleted, 1, 1, 0);
         assert!(!slot.take() && !slot.spend());
         (0..9).for_each(|_| slot.touch());
-        let next = Slot::new(b"\0\0\0\0abc", &Stored::Quarantined, 2, 2, 0);
+        let next = Slot::new(b"\0\0\0\0abc", &StoredValue::Quarantined, 2, 2, 0);
         next.succeed(&slot);
         assert_eq!([(); 4].map(|()| next.spend()), [true, true, true, false]);
         assert!(slot.take() && !slot.take());
         next.succeed(&slot);
         assert_eq!(
             (next.spend(), next.key(), next.found()),
-            (false, &b"\0\0\0\0abc"[..], Found::Quarantined)
+            (false, &b"\0\0\0\0abc"[..], EntryState::Quarantined)
         );
     }
 
     #[test]
     fn the_map_and_we_hash_alike() {
         let hasher = foldhash::fast::RandomState::default();
-        let slot = Slot::new(b"\0\0\0\0abc", &Stored::Deleted, 1, 1, 0);
+        let slot = Slot::new(b"\0\0\0\0abc", &StoredValue::Deleted, 1, 1, 0);
         assert_eq!(hasher.hash_one(&slot), hash(&hasher, DomainId::DEFAULT, b"abc"));
         assert_eq!(hasher.hash_one(&slot), slot.hash_by(&hasher));
     }

@@ -20,14 +20,17 @@ fn row(code: &str, target: &str, disabled: bool, blocked_by: Option<TargetHost>)
 }
 
 /// As a store decides, which holds these links and blocks; whatever is asked of it, it was asked for.
-fn decided(rows: Vec<Row>, blocks: &[&str], group: &[Request]) -> Decided {
+fn decided(rows: Vec<Row>, blocks: &[&str], group: &[Request]) -> Decision {
     let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
     let mut asked = given_hosts(group);
     asked.extend(returning_hosts(group, &rows));
     let blocks = blocks.iter().map(|name| TargetHost::given(name).unwrap());
-    let found =
-        Found { rows, blocked: blocks.filter(|host| asked.contains(host)).collect(), ..Found::default() };
-    decide(group, found, At { head: Position::default(), tag: 1, now: 5 }, |_| Bytes::new())
+    let found = Holdings {
+        rows,
+        blocked: blocks.filter(|host| asked.contains(host)).collect(),
+        ..Holdings::default()
+    };
+    decide(group, found, CommitPoint { head: Position::default(), tag: 1, now: 5 }, |_| Bytes::new())
 }
 
 fn update(fields: Vec<Field>) -> Request {
@@ -44,7 +47,7 @@ fn import(text: &str, disabled: bool) -> Request {
     item("a", Intent::Import { draft, create_time: None, update: true })
 }
 
-fn is_refused(done: &Decided) -> bool {
+fn is_refused(done: &Decision) -> bool {
     done.verdicts == [Verdict::Refused(Rejection::TargetBlocked { field: "target", host: host() })]
 }
 

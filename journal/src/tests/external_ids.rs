@@ -25,7 +25,7 @@ fn undelete(code: &str) -> Request {
     item(code, Intent::Undelete { etag: None })
 }
 
-fn batch(requests: &[Request], kind: Kind) -> Request {
+fn batch(requests: &[Request], kind: RequestKind) -> Request {
     let items = requests.iter().flat_map(|request| request.items.clone()).collect();
     Request { items, kind, by: None, retry: None }
 }
@@ -36,7 +36,7 @@ fn taken(code: &str, id: &str) -> Verdict {
 }
 
 /// For each item: nothing if it was written, or what it was told.
-fn told(done: Decided) -> Vec<Option<Verdict>> {
+fn told(done: Decision) -> Vec<Option<Verdict>> {
     let written = |verdict: &Verdict| matches!(verdict, Verdict::Created(_) | Verdict::Changed(_));
     done.verdicts.into_iter().map(|verdict| (!written(&verdict)).then_some(verdict)).collect()
 }
@@ -81,7 +81,8 @@ fn whoever_gives_it_up_leaves_it_to_others() {
 #[test]
 fn two_links_change_theirs_in_one_batch() {
     let both = [create("a", "x"), create("b", "y")];
-    let swap = |first: &[Request]| batch(&[first, &[name("b", "x"), name("a", "y")]].concat(), Kind::Batch);
+    let swap =
+        |first: &[Request]| batch(&[first, &[name("b", "x"), name("a", "y")]].concat(), RequestKind::Batch);
     let straight = [&both[..], &[swap(&[])]].concat();
     assert_eq!(at_once(&straight)[2..], [Some(taken("a", "x")), Some(Verdict::Held)]);
     let by_way_of_none = [&both[..], &[swap(&[name("a", "")])]].concat();
@@ -93,10 +94,10 @@ fn a_batch_that_is_taken_back_gives_back_what_it_took() {
     let missing = || delete("none");
     let group = [
         create("a", "x"),
-        batch(&[name("a", "y"), create("b", "x"), missing()], Kind::Batch),
+        batch(&[name("a", "y"), create("b", "x"), missing()], RequestKind::Batch),
         create("c", "x"),
         create("c", "y"),
-        batch(&[delete("a"), missing()], Kind::Batch),
+        batch(&[delete("a"), missing()], RequestKind::Batch),
         create("d", "x"),
     ];
     let all = at_once(&group);
@@ -105,7 +106,8 @@ fn a_batch_that_is_taken_back_gives_back_what_it_took() {
 
 #[test]
 fn each_row_of_a_chunk_is_for_itself() {
-    let rows = batch(&[create("a", "x"), create("b", "x"), name("a", "y"), create("b", "x")], Kind::Chunk);
+    let rows =
+        batch(&[create("a", "x"), create("b", "x"), name("a", "y"), create("b", "x")], RequestKind::Chunk);
     assert_eq!(at_once(&[rows]), [None, Some(taken("a", "x")), None, None]);
 }
 
@@ -125,8 +127,8 @@ fn what_the_store_holds_counts_and_other_domains_do_not() {
         };
         let external_ids = held.iter().map(holder).collect();
         let domains = [(DomainId(7), "a.example".to_owned())].into();
-        let found = Found { rows, external_ids, domains, ..Found::default() };
-        let at = At { head: Position::default(), tag: 1, now: 5 };
+        let found = Holdings { rows, external_ids, domains, ..Holdings::default() };
+        let at = CommitPoint { head: Position::default(), tag: 1, now: 5 };
         told(decide(group, found, at, |_| Bytes::new()))
     };
     let far = Some(taken("far", "x"));

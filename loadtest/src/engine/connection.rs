@@ -1,9 +1,9 @@
 //! One connection: what it has under way, and what came back. Judges every answer.
 
 use super::resp;
-use super::response::{self, Parsed};
+use super::response::{self, ResponseParse};
 use super::transport::Transport;
-use crate::keys::{Ask, Expect, Keys};
+use crate::keys::{Expectation, Keys, RequestedCode};
 use crate::measure::Fate;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ pub struct Flight {
     /// When it was.
     pub sent: u64,
     /// What it asked for.
-    pub ask: Ask,
+    pub ask: RequestedCode,
 }
 
 pub struct Connection {
@@ -39,14 +39,14 @@ pub struct Connection {
     filled: usize,
     output: Vec<u8>,
     written: usize,
-    parse: Parse,
+    parse: ParseFn,
 }
 
-type Parse = for<'a> fn(&'a [u8], bool) -> Parsed<'a>;
+type ParseFn = for<'a> fn(&'a [u8], bool) -> ResponseParse<'a>;
 
 /// What became of a connection after it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum ConnectionFate {
     /// It stays.
     Open,
     /// It is gone; what was under way ended with this fate.
@@ -78,19 +78,21 @@ impl Connection {
     }
 
     /// Puts a request behind those that wait to be written.
-    pub fn enqueue(&mut self, flight: Flight, keys: &Keys, parts: &Parts) {
+    pub fn enqueue(&mut self, flight: Flight, keys: &Keys, parts: &RequestFrame) {
         self.flights.push_back(flight);
         let unknown;
         let code = match flight.ask {
-            Ask::Known(at) => keys.get(at).code.as_bytes(),
-            Ask::Unknown(number) => {
+            RequestedCode::Known(at) => keys.get(at).code.as_bytes(),
+            RequestedCode::Unknown(number) => {
                 unknown = format!("unknown-{number:016x}");
                 unknown.as_bytes()
             }
         };
         match parts {
-            Parts::Http { rest } => [b"GET /", code, rest].map(|part| self.output.extend_from_slice(part)),
-            Parts::Redis => {
+            RequestFrame::Http { rest } => {
+                [b"GET /", code, rest].map(|part| self.output.extend_from_slice(part))
+            }
+            RequestFrame::Redis => {
                 let length = format!("*2\r\n$3\r\nGET\r\n${}\r\n", code.len());
                 [length.as_bytes(), code, b"\r\n"].map(|part| self.output.extend_from_slice(part))
             }
@@ -126,37 +128,45 @@ impl Connection {
 
     /// Reads what is there and hands every whole answer to `ended`. `to_the_end`: the server has closed its side, which
     /// is said only once.
-    pub fn read(&mut self, keys: &Keys, to_the_end: bool, mut ended: impl FnMut(Flight, Fate, u16)) -> After {
+    pub fn read(
+        &mut self,
+        keys: &Keys,
+        to_the_end: bool,
+        mut ended: impl FnMut(Flight, Fate, u16),
+    ) -> ConnectionFate {
         loop {
             if self.filled == self.input.len() {
                 if self.input.len() >= MAX_ANSWER_BYTES {
-                    return After::Gone(Fate::Malformed);
+                    return ConnectionFate::Gone(Fate::Malformed);
                 }
                 self.input.resize(self.input.len() * 2, 0);
             }
-            let Some(transport) = &mut self.transport else { return After::Open };
+            let Some(transport) = &mut self.transport else { return ConnectionFate::Open };
             let room = self.input.len() - self.filled;
             match transport.read(&mut self.input[self.filled..]) {
                 Ok(0) => return self.ended_by_server(keys, ended),
                 Ok(count) => {
                     self.filled += count;
                     if !self.take_answers(keys, false, &mut ended) {
-                        return After::Gone(Fate::Malformed);
+                        return ConnectionFate::Gone(Fate::Malformed);
                     }
-                    if !to_the_end && count < room && matches!(transport_kind(&self.transport), Kind::Plain) {
-                        return After::Open; // it was all there was: a further read would only say so
+                    if !to_the_end
+                        && count < room
+                        && matches!(transport_kind(&self.transport), TransportKind::Plain)
+                    {
+                        return ConnectionFate::Open; // it was all there was: a further read would only say so
                     }
                 }
-                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return After::Open,
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return ConnectionFate::Open,
                 Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
-                Err(fault) => return After::Gone(fate_of(&fault)),
+                Err(fault) => return ConnectionFate::Gone(fate_of(&fault)),
             }
         }
     }
 
-    fn ended_by_server(&mut self, keys: &Keys, mut ended: impl FnMut(Flight, Fate, u16)) -> After {
+    fn ended_by_server(&mut self, keys: &Keys, mut ended: impl FnMut(Flight, Fate, u16)) -> ConnectionFate {
         self.take_answers(keys, true, &mut ended);
-        After::Gone(if self.filled > 0 { Fate::Short } else { Fate::Closed })
+        ConnectionFate::Gone(if self.filled > 0 { Fate::Short } else { Fate::Closed })
     }
 
     /// `false` when the bytes are no answers.
@@ -164,9 +174,9 @@ impl Connection {
         let mut start = 0;
         while start < self.filled {
             match (self.parse)(&self.input[start..self.filled], end) {
-                Parsed::Incomplete => break,
-                Parsed::Malformed => return false,
-                Parsed::Response { status, location, close, length } => {
+                ResponseParse::Incomplete => break,
+                ResponseParse::Malformed => return false,
+                ResponseParse::Response { status, location, close, length } => {
                     // An answer that nobody asked for.
                     let Some(flight) = self.flights.pop_front() else { return false };
                     ended(flight, judge(flight.ask, keys, status, location), status);
@@ -181,27 +191,27 @@ impl Connection {
     }
 }
 
-enum Kind {
+enum TransportKind {
     Plain,
     Tls,
 }
 
-fn transport_kind(transport: &Option<Transport>) -> Kind {
+fn transport_kind(transport: &Option<Transport>) -> TransportKind {
     match transport {
-        Some(Transport::Tls(_)) => Kind::Tls,
-        _ => Kind::Plain,
+        Some(Transport::Tls(_)) => TransportKind::Tls,
+        _ => TransportKind::Plain,
     }
 }
 
 /// Everything of a request but its code.
-pub enum Parts {
+pub enum RequestFrame {
     /// What stands behind the code.
     Http { rest: Vec<u8> },
     /// A GET.
     Redis,
 }
 
-impl Parts {
+impl RequestFrame {
     /// For this plan's heads and connections.
     pub fn new(plan: &crate::plan::Plan) -> Self {
         if plan.url.redis {
@@ -219,17 +229,17 @@ impl Parts {
     }
 }
 
-fn judge(ask: Ask, keys: &Keys, status: u16, location: Option<&[u8]>) -> Fate {
+fn judge(ask: RequestedCode, keys: &Keys, status: u16, location: Option<&[u8]>) -> Fate {
     let expect = match ask {
-        Ask::Known(at) => &keys.get(at).expect,
-        Ask::Unknown(_) => &Expect::Nothing,
+        RequestedCode::Known(at) => &keys.get(at).expect,
+        RequestedCode::Unknown(_) => &Expectation::Nothing,
     };
     match (expect, status, location) {
         (_, 500.., _) => Fate::ServerError,
-        (Expect::To(want), 300..=399, Some(location)) if location == want.as_bytes() => Fate::Right,
-        (Expect::Nothing, 404 | 410, None) => Fate::Right,
-        (Expect::Anything, 200..=499, _) => Fate::Right,
-        (Expect::To(_), 300..=399, _) | (Expect::Nothing, _, Some(_)) => Fate::WrongLocation,
+        (Expectation::To(want), 300..=399, Some(location)) if location == want.as_bytes() => Fate::Right,
+        (Expectation::Nothing, 404 | 410, None) => Fate::Right,
+        (Expectation::Anything, 200..=499, _) => Fate::Right,
+        (Expectation::To(_), 300..=399, _) | (Expectation::Nothing, _, Some(_)) => Fate::WrongLocation,
         _ => Fate::WrongStatus,
     }
 }
@@ -245,13 +255,17 @@ fn fate_of(fault: &std::io::Error) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Draw, Key};
+    use crate::keys::{Distribution, Key};
 
     #[test]
     fn nothing_wrong_is_right() {
         let key = |expect| Key { code: "a".into(), expect };
-        let keys = vec![key(Expect::To("https://a/".into())), key(Expect::Nothing), key(Expect::Anything)];
-        let keys = Keys::new(keys, Draw::Order, 0.0, 0.0, 1).unwrap();
+        let keys = vec![
+            key(Expectation::To("https://a/".into())),
+            key(Expectation::Nothing),
+            key(Expectation::Anything),
+        ];
+        let keys = Keys::new(keys, Distribution::Order, 0.0, 0.0, 1).unwrap();
         let table = [
             (0, 302, Some("https://a/"), Fate::Right),
             (0, 308, Some("https://a/"), Fate::Right),
@@ -271,11 +285,11 @@ mod tests {
         ];
         for (at, status, location, want) in table {
             assert_eq!(
-                judge(Ask::Known(at), &keys, status, location.map(str::as_bytes)),
+                judge(RequestedCode::Known(at), &keys, status, location.map(str::as_bytes)),
                 want,
                 "{at} {status}"
             );
         }
-        assert_eq!(judge(Ask::Unknown(1), &keys, 200, None), Fate::WrongStatus);
+        assert_eq!(judge(RequestedCode::Unknown(1), &keys, 200, None), Fate::WrongStatus);
     }
 }

@@ -2,7 +2,7 @@
 
 /// What the bytes so far come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parsed<'a> {
+pub enum ResponseParse<'a> {
     /// More bytes are needed.
     Incomplete,
     /// Not an HTTP/1 response.
@@ -21,19 +21,19 @@ pub enum Parsed<'a> {
 }
 
 /// How far a body goes.
-enum Body {
+enum BodyLength {
     Length(usize),
     Chunked,
 }
 
 /// Reads a response. `ended`: the server closed its side, so a body without a length is whole.
-pub fn parse(buffer: &[u8], ended: bool) -> Parsed<'_> {
+pub fn parse(buffer: &[u8], ended: bool) -> ResponseParse<'_> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     let head = match response.parse(buffer) {
         Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) => return Parsed::Incomplete,
-        Err(_) => return Parsed::Malformed,
+        Ok(httparse::Status::Partial) => return ResponseParse::Incomplete,
+        Err(_) => return ResponseParse::Malformed,
     };
     let (status, old) = (response.code.unwrap_or(0), response.version == Some(0));
     let (mut location, mut close, mut keep, mut body) = (None, false, false, None);
@@ -47,11 +47,11 @@ pub fn parse(buffer: &[u8], ended: bool) -> Parsed<'_> {
             14 if field.name.eq_ignore_ascii_case("content-length") => {
                 let digits = std::str::from_utf8(field.value).ok().and_then(|text| text.trim().parse().ok());
                 match digits {
-                    Some(length) => body = body.or(Some(Body::Length(length))),
-                    None => return Parsed::Malformed,
+                    Some(length) => body = body.or(Some(BodyLength::Length(length))),
+                    None => return ResponseParse::Malformed,
                 }
             }
-            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => body = Some(Body::Chunked),
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => body = Some(BodyLength::Chunked),
             _ => {}
         }
     }
@@ -59,17 +59,17 @@ pub fn parse(buffer: &[u8], ended: bool) -> Parsed<'_> {
     let rest = &buffer[head..];
     let taken = match body {
         _ if none => Some(0),
-        Some(Body::Length(length)) => (rest.len() >= length).then_some(length),
-        Some(Body::Chunked) => match chunks(rest) {
+        Some(BodyLength::Length(length)) => (rest.len() >= length).then_some(length),
+        Some(BodyLength::Chunked) => match chunks(rest) {
             Ok(taken) => taken,
-            Err(()) => return Parsed::Malformed,
+            Err(()) => return ResponseParse::Malformed,
         },
         None => ended.then_some(rest.len()),
     };
     let close = close || (old && !keep) || (body.is_none() && !none);
     match taken {
-        Some(taken) => Parsed::Response { status, location, close, length: head + taken },
-        None => Parsed::Incomplete,
+        Some(taken) => ResponseParse::Response { status, location, close, length: head + taken },
+        None => ResponseParse::Incomplete,
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn whole(text: &str) -> Option<(u16, Option<&str>, bool, usize)> {
         match parse(text.as_bytes(), false) {
-            Parsed::Response { status, location, close, length } => {
+            ResponseParse::Response { status, location, close, length } => {
                 Some((status, location.map(|l| std::str::from_utf8(l).unwrap()), close, length))
             }
             _ => None,
@@ -131,14 +131,14 @@ mod tests {
     #[test]
     fn a_body_without_length_ends_with_the_connection() {
         let text = b"HTTP/1.1 200 OK\r\n\r\nabc";
-        assert_eq!(parse(text, false), Parsed::Incomplete);
-        assert!(matches!(parse(text, true), Parsed::Response { length: 22, close: true, .. }));
+        assert_eq!(parse(text, false), ResponseParse::Incomplete);
+        assert!(matches!(parse(text, true), ResponseParse::Response { length: 22, close: true, .. }));
     }
 
     #[test]
     fn what_is_no_response() {
         for text in ["GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 302 Found\r\nContent-Length: x\r\n\r\n", "\0\0\0"] {
-            assert_eq!(parse(text.as_bytes(), false), Parsed::Malformed, "{text}");
+            assert_eq!(parse(text.as_bytes(), false), ResponseParse::Malformed, "{text}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! One thread's loop: send what is due, take what came, wait for whichever is next.
 
-use super::connection::{After, Connection, Flight, Parts};
+use super::connection::{Connection, ConnectionFate, Flight, RequestFrame};
 use super::schedule::Schedule;
 use super::transport::Transport;
-use super::{Done, Live};
-use crate::keys::{Ask, Stream};
-use crate::measure::{Fate, Measured};
+use super::{LiveCounts, RunResult};
+use crate::keys::{KeyStream, RequestedCode};
+use crate::measure::{Fate, Measurement};
 use crate::plan::{Connections, Plan};
 use mio::{Events, Interest, Poll, Token};
 use rustls::ClientConfig;
@@ -26,9 +26,9 @@ const SLOW_CLOSE: u64 = 1_000_000_000;
 /// See the module. Times are nanoseconds from the start of the run.
 pub struct Sender {
     plan: Plan,
-    stream: Stream,
+    stream: KeyStream,
     schedule: Schedule,
-    parts: Parts,
+    parts: RequestFrame,
     tls: Option<Arc<ClientConfig>>,
     poll: Poll,
     connections: Vec<Connection>,
@@ -36,20 +36,20 @@ pub struct Sender {
     free: VecDeque<usize>,
     /// Sent behind the request that a server had announced to be the last: sent again, as RFC 9112, section 9.3.1,
     /// lets a client. They keep their intended times.
-    again: VecDeque<(u64, Ask)>,
+    again: VecDeque<(u64, RequestedCode)>,
     clock: quanta::Clock,
     start: quanta::Instant,
     warm_from: u64,
-    cold: Measured,
-    warm: Measured,
+    cold: Measurement,
+    warm: Measurement,
     under_way: usize,
-    live: Arc<Live>,
-    published: Published,
+    live: Arc<LiveCounts>,
+    published: PublishedCounts,
 }
 
 /// What this thread has added to the counts that all share.
 #[derive(Default)]
-struct Published {
+struct PublishedCounts {
     right: u64,
     wrong: u64,
     behind: u64,
@@ -59,14 +59,14 @@ impl Sender {
     pub fn new(
         plan: Plan,
         connections: usize,
-        stream: Stream,
+        stream: KeyStream,
         schedule: Schedule,
         tls: Option<Arc<ClientConfig>>,
-        live: Arc<Live>,
+        live: Arc<LiveCounts>,
     ) -> Result<Self, String> {
         let clock = quanta::Clock::new();
         Ok(Self {
-            parts: Parts::new(&plan),
+            parts: RequestFrame::new(&plan),
             connections: (0..connections).map(|_| Connection::new(plan.url.redis)).collect(),
             warm_from: plan.warmup.as_nanos() as u64,
             plan,
@@ -78,11 +78,11 @@ impl Sender {
             again: VecDeque::new(),
             start: clock.now(),
             clock,
-            cold: Measured::default(),
-            warm: Measured::default(),
+            cold: Measurement::default(),
+            warm: Measurement::default(),
             under_way: 0,
             live,
-            published: Published::default(),
+            published: PublishedCounts::default(),
         })
     }
 
@@ -113,7 +113,7 @@ impl Sender {
                 let keys = self.stream.keys();
                 let connection = &mut self.connections[at];
                 let gone = connection.write().is_err()
-                    || matches!(connection.read(keys, true, |_, _, _| {}), After::Gone(_));
+                    || matches!(connection.read(keys, true, |_, _, _| {}), ConnectionFate::Gone(_));
                 if gone {
                     let complaint = connection.transport.as_mut().and_then(Transport::complaint);
                     return Err(cannot(&complaint.as_deref().unwrap_or("connection refused or closed")));
@@ -140,7 +140,7 @@ impl Sender {
     }
 
     /// Runs the schedule to its end, then waits for what is under way.
-    pub fn run(mut self) -> Result<Done, String> {
+    pub fn run(mut self) -> Result<RunResult, String> {
         self.start = self.clock.now();
         let mut events = Events::with_capacity(1024);
         let (mut next_tick, mut ended_at) = (TICK, None);
@@ -174,7 +174,7 @@ impl Sender {
         self.give_up(now);
         self.publish(now);
         let took = Duration::from_nanos(ended_at.unwrap_or(now).saturating_sub(self.warm_from));
-        Ok(Done { cold: self.cold, warm: self.warm, took })
+        Ok(RunResult { cold: self.cold, warm: self.warm, took })
     }
 
     /// How long to wait for an event at most.
@@ -190,7 +190,7 @@ impl Sender {
     fn send_due(&mut self, now: u64) {
         while !self.again.is_empty() {
             let Some(at) = self.free.pop_front() else { return };
-            let (intended, ask) = self.again.pop_front().unwrap_or((now, Ask::Unknown(0)));
+            let (intended, ask) = self.again.pop_front().unwrap_or((now, RequestedCode::Unknown(0)));
             self.send(at, intended, ask);
         }
         while let Some(due) = self.schedule.due(now).filter(|&due| due <= now) {
@@ -201,13 +201,13 @@ impl Sender {
 
     /// Sends the next request of the schedule.
     fn send_next(&mut self, at: usize, due: u64) {
-        let ask = self.schedule.take().map_or_else(|| self.stream.draw(), Ask::Known);
+        let ask = self.schedule.take().map_or_else(|| self.stream.draw(), RequestedCode::Known);
         self.under_way += 1;
         self.send(at, due, ask);
     }
 
     /// Sends one request on the connection at this place, which is made first if there is none.
-    fn send(&mut self, at: usize, due: u64, ask: Ask) {
+    fn send(&mut self, at: usize, due: u64, ask: RequestedCode) {
         if self.connections[at].closing && self.connections[at].flights.is_empty() {
             self.drop_transport(at, due); // the server is about to close it
         }
@@ -251,15 +251,15 @@ impl Sender {
             self.connections[at].free_since = now;
         }
         match after {
-            After::Gone(fate) => {
+            ConnectionFate::Gone(fate) => {
                 self.connections[at].owed += answered;
                 return self.lose(at, fate, now);
             }
             // The server ends this connection: its places are free when it has.
-            After::Open if self.connections[at].closing || self.plan.keep == Connections::One => {
+            ConnectionFate::Open if self.connections[at].closing || self.plan.keep == Connections::One => {
                 self.connections[at].owed += answered;
             }
-            After::Open => {
+            ConnectionFate::Open => {
                 for _ in 0..answered {
                     // Flat out, the next one goes at once on the same connection.
                     if self.schedule.is_closed_loop() && self.schedule.due(now).is_some() {
@@ -312,7 +312,7 @@ impl Sender {
         phase.ended(fate, flight.intended - from, flight.sent.saturating_sub(from), now.saturating_sub(from));
     }
 
-    fn phase(&mut self, intended: u64) -> &mut Measured {
+    fn phase(&mut self, intended: u64) -> &mut Measurement {
         if intended < self.warm_from { &mut self.cold } else { &mut self.warm }
     }
 
@@ -348,7 +348,11 @@ impl Sender {
             }
             self.schedule.take();
             self.under_way += 1;
-            self.record(Flight { intended: due, sent: due, ask: Ask::Unknown(0) }, Fate::Timeout, now);
+            self.record(
+                Flight { intended: due, sent: due, ask: RequestedCode::Unknown(0) },
+                Fate::Timeout,
+                now,
+            );
         }
     }
 
@@ -356,7 +360,7 @@ impl Sender {
         let right = self.cold.right() + self.warm.right();
         let wrong = self.cold.all() + self.warm.all() - right;
         let behind = self.schedule.behind(now);
-        let before = std::mem::replace(&mut self.published, Published { right, wrong, behind });
+        let before = std::mem::replace(&mut self.published, PublishedCounts { right, wrong, behind });
         self.live.right.fetch_add(right - before.right, Ordering::Relaxed);
         self.live.wrong.fetch_add(wrong - before.wrong, Ordering::Relaxed);
         self.live.behind.fetch_add(behind.wrapping_sub(before.behind), Ordering::Relaxed); // less: it wraps

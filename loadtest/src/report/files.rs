@@ -1,7 +1,7 @@
 //! The files of a run: `report.json`, `report.html`, `*.hgrm`, `latency.hlog`.
 
 use super::{Report, html};
-use crate::engine::Done;
+use crate::engine::RunResult;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 ///
 /// # Errors
 /// One line that names the file.
-pub fn write_all(dir: &Path, report: &Report, done: &Done) -> Result<(), String> {
+pub fn write_all(dir: &Path, report: &Report, done: &RunResult) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|fault| format!("cannot make {}: {fault}", dir.display()))?;
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
@@ -59,7 +59,7 @@ fn percentiles(histogram: &Histogram<u64>) -> String {
 }
 
 /// The log format of HdrHistogram's own tools: one interval for each phase, tagged.
-fn interval_log(report: &Report, done: &Done) -> Result<Vec<u8>, String> {
+fn interval_log(report: &Report, done: &RunResult) -> Result<Vec<u8>, String> {
     let (mut bytes, mut serializer) = (Vec::new(), V2Serializer::new());
     let mut log = IntervalLogWriterBuilder::new()
         .with_start_time(SystemTime::now())

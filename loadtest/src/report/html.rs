@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 type Point = (f64, f64);
-type Line<'a> = (&'a str, RGBColor, Vec<Point>);
+type PlotLine<'a> = (&'a str, RGBColor, Vec<Point>);
 
 const BLUE_LINE: RGBColor = RGBColor(31, 92, 190);
 const ORANGE_LINE: RGBColor = RGBColor(214, 106, 18);
@@ -80,7 +80,7 @@ fn plots(report: &Report) -> Result<Plots, Box<dyn std::error::Error>> {
     Ok(plots)
 }
 
-fn percentile_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Error>> {
+fn percentile_plot(lines: &[PlotLine<'_>]) -> Result<String, Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|(_, _, points)| points);
     let right = points().map(|p| p.0).fold(10.0, f64::max);
     let top = points().map(|p| p.1).fold(10.0, f64::max) * 1.2;
@@ -100,7 +100,7 @@ fn percentile_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Err
     Ok(svg)
 }
 
-fn time_plot(lines: &[Line<'_>], unit: &str) -> Result<String, Box<dyn std::error::Error>> {
+fn time_plot(lines: &[PlotLine<'_>], unit: &str) -> Result<String, Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|(_, _, points)| points);
     let right = points().map(|p| p.0).fold(1.0, f64::max);
     let top = points().map(|p| p.1).fold(1.0, f64::max) * 1.1;
@@ -135,7 +135,7 @@ pub fn sweep_plot(steps: &[&Report]) -> Result<String, String> {
     rate_plot(&lines).map_err(|fault| format!("cannot draw: {fault}"))
 }
 
-fn rate_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Error>> {
+fn rate_plot(lines: &[PlotLine<'_>]) -> Result<String, Box<dyn std::error::Error>> {
     let points = || lines.iter().flat_map(|(_, _, points)| points);
     let right = points().map(|p| p.0).fold(1.0, f64::max) * 1.05;
     let top = points().map(|p| p.1).fold(10.0, f64::max) * 1.5;
@@ -158,7 +158,7 @@ fn rate_plot(lines: &[Line<'_>]) -> Result<String, Box<dyn std::error::Error>> {
 /// The lines of a plot, and the names that belong to them.
 fn draw_lines<'a, X, Y>(
     chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
-    lines: &[Line<'_>],
+    lines: &[PlotLine<'_>],
     labels: SeriesLabelPosition,
 ) -> Result<(), Box<dyn std::error::Error>>
 where

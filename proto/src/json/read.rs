@@ -30,16 +30,16 @@ pub enum Tree {
 #[derive(Debug)]
 pub struct Members(pub Vec<(String, Tree)>);
 
-/// What is wrong with a field.
+/// A field of a message, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct FieldFault {
     /// Its name; of one that is inside others, theirs before it.
     pub field: String,
     /// Worded so that it follows the name.
     pub why: String,
 }
 
-impl Wrong {
+impl FieldFault {
     /// Of a field.
     pub fn new(field: &str, why: impl Into<String>) -> Self {
         Self { field: field.to_owned(), why: why.into() }
@@ -54,7 +54,7 @@ impl Wrong {
 
 /// A message that a caller gives.
 #[derive(Debug)]
-pub struct Given {
+pub struct GivenMessage {
     /// What it says.
     pub message: DynamicMessage,
     /// The fields of it that can be set and were there, `null` or not.
@@ -73,14 +73,14 @@ pub fn members(body: &[u8]) -> Result<Vec<(String, Tree)>, serde_json::Error> {
 ///
 /// # Errors
 /// The first member that no request has, or that is not of its kind.
-pub fn message(shape: &'static Shape, members: Vec<(String, Tree)>) -> Result<Given, Wrong> {
-    let mut given = Given { message: DynamicMessage::new(shape.message.clone()), paths: Vec::new() };
+pub fn message(shape: &'static Shape, members: Vec<(String, Tree)>) -> Result<GivenMessage, FieldFault> {
+    let mut given = GivenMessage { message: DynamicMessage::new(shape.message.clone()), paths: Vec::new() };
     let mut seen = vec![false; shape.members.len()];
     for (name, tree) in members {
         let at = shape.position(&name).filter(|at| !shape.members[*at].rule.secret);
-        let at = at.ok_or_else(|| Wrong::new(&name, format!("is no field of {}", called(shape))))?;
+        let at = at.ok_or_else(|| FieldFault::new(&name, format!("is no field of {}", called(shape))))?;
         if std::mem::replace(&mut seen[at], true) {
-            return Err(Wrong::new(&name, "is there twice"));
+            return Err(FieldFault::new(&name, "is there twice"));
         }
         let member = &shape.members[at];
         if member.output_only {
@@ -106,7 +106,7 @@ fn called(shape: &Shape) -> String {
 ///
 /// # Errors
 /// When it is not of the field's kind.
-pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<(), Wrong> {
+pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<(), FieldFault> {
     let value = match (member.list, tree) {
         (_, Tree::Null) => return Ok(()),
         (true, Tree::List(all)) if all.len() > member.rule.most as usize => return Err(too_many(member)),
@@ -119,13 +119,13 @@ pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<
             Value::List(texts.collect::<Option<_>>().ok_or_else(|| not_a_list(member))?)
         }
         (true, Tree::List(all)) if matches!(member.form, Form::Message(_)) => {
-            let within = |at: usize, wrong: Wrong| {
+            let within = |at: usize, wrong: FieldFault| {
                 let inner = wrong.field.strip_prefix(&member.name).unwrap_or_default().to_owned();
-                Wrong { field: format!("{}[{at}]{inner}", member.name), ..wrong }
+                FieldFault { field: format!("{}[{at}]{inner}", member.name), ..wrong }
             };
             let items = all.into_iter().enumerate().map(|(at, tree)| match tree {
                 tree @ Tree::Object(_) => one(member, tree).map_err(|wrong| within(at, wrong)),
-                _ => Err(within(at, Wrong::new(&member.name, "is not an object"))),
+                _ => Err(within(at, FieldFault::new(&member.name, "is not an object"))),
             });
             Value::List(items.collect::<Result<_, _>>()?)
         }
@@ -141,24 +141,24 @@ pub fn set(message: &mut DynamicMessage, member: &Member, tree: Tree) -> Result<
     Ok(())
 }
 
-fn twice(one: &str, other: &str) -> Wrong {
+fn twice(one: &str, other: &str) -> FieldFault {
     let (first, second) = if one > other { (one, other) } else { (other, one) };
-    Wrong::new(first, format!("is there, and so is {second}: one of both says when"))
+    FieldFault::new(first, format!("is there, and so is {second}: one of both says when"))
 }
 
 /// Of a list that nobody has held against its bound.
-pub fn too_many(member: &Member) -> Wrong {
-    Wrong::new(&member.name, format!("has more than {} elements", member.rule.most))
+pub fn too_many(member: &Member) -> FieldFault {
+    FieldFault::new(&member.name, format!("has more than {} elements", member.rule.most))
 }
 
-fn not_a_list(member: &Member) -> Wrong {
+fn not_a_list(member: &Member) -> FieldFault {
     let of = if matches!(member.form, Form::Message(_)) { "objects" } else { "texts" };
-    Wrong::new(&member.name, format!("is not a list of {of}"))
+    FieldFault::new(&member.name, format!("is not a list of {of}"))
 }
 
-fn one(member: &Member, tree: Tree) -> Result<Value, Wrong> {
+fn one(member: &Member, tree: Tree) -> Result<Value, FieldFault> {
     let name = &member.name;
-    let wrong = |kind: &str| Err(Wrong::new(name, format!("is not {kind}")));
+    let wrong = |kind: &str| Err(FieldFault::new(name, format!("is not {kind}")));
     match (&member.form, tree) {
         (Form::Text, Tree::Text(text)) => Ok(Value::String(text)),
         (Form::Text, _) => wrong("a text"),
@@ -184,7 +184,7 @@ fn one(member: &Member, tree: Tree) -> Result<Value, Wrong> {
             found.map_or_else(|| wrong(&names(all).join(" or ")), Ok)
         }
         (Form::Time, Tree::Text(text)) => {
-            let time = crate::time::read(&text).map_err(|why| Wrong::new(name, why))?;
+            let time = crate::time::read(&text).map_err(|why| FieldFault::new(name, why))?;
             let Kind::Message(kind) = member.field.kind() else { return wrong("known") };
             let mut message = DynamicMessage::new(kind);
             message.set_field_by_number(1, Value::I64(time.seconds));
@@ -208,9 +208,9 @@ pub fn names(all: &[(String, i32)]) -> Vec<&str> {
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Collect;
+        struct MembersVisitor;
 
-        impl<'de> Visitor<'de> for Collect {
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,7 +222,7 @@ impl<'de> Deserialize<'de> for Members {
             }
         }
 
-        from.deserialize_map(Collect)
+        from.deserialize_map(MembersVisitor)
     }
 }
 
@@ -236,9 +236,9 @@ fn collected<'de, A: MapAccess<'de>>(mut map: A) -> Result<Vec<(String, Tree)>, 
 
 impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Plant;
+        struct TreeVisitor;
 
-        impl<'de> Visitor<'de> for Plant {
+        impl<'de> Visitor<'de> for TreeVisitor {
             type Value = Tree;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,6 +286,6 @@ impl<'de> Deserialize<'de> for Tree {
             }
         }
 
-        from.deserialize_any(Plant)
+        from.deserialize_any(TreeVisitor)
     }
 }

@@ -1,7 +1,7 @@
 //! A second server that follows the first, and takes its place.
 
 use super::{PATIENCE, Postgres, run, text};
-use crate::{Fault, Folder, Place, program};
+use crate::{Folder, ServerFault, Volume, program};
 use std::time::Instant;
 
 impl Postgres {
@@ -9,9 +9,10 @@ impl Postgres {
     /// standby has it on disk, from now on.
     ///
     /// # Errors
-    /// [`Fault::Missing`] where [`Place::Own`] is not permitted, else [`Fault::Failed`].
-    pub fn standby(&self, synchronous: bool, place: Place) -> Result<Self, Fault> {
-        let own = self.own.as_ref().ok_or_else(|| Fault::Failed("this server is not our own".into()))?;
+    /// [`ServerFault::Missing`] where [`Volume::Own`] is not permitted, else [`ServerFault::Failed`].
+    pub fn standby(&self, synchronous: bool, place: Volume) -> Result<Self, ServerFault> {
+        let own =
+            self.own.as_ref().ok_or_else(|| ServerFault::Failed("this server is not our own".into()))?;
         let folder = Folder::new("postgres", own.owner)?;
         let data = folder.path().join("data");
         let disk = place.made(&data, own.owner)?;
@@ -31,11 +32,11 @@ impl Postgres {
         Ok(standby)
     }
 
-    fn until(&self, question: &str) -> Result<(), Fault> {
+    fn until(&self, question: &str) -> Result<(), ServerFault> {
         let began = Instant::now();
         while self.psql("postgres", question)? != "t" {
             if began.elapsed() > PATIENCE {
-                return Err(Fault::Failed(format!("never true: {question}")));
+                return Err(ServerFault::Failed(format!("never true: {question}")));
             }
         }
         Ok(())
@@ -44,8 +45,8 @@ impl Postgres {
     /// A standby becomes a primary. The old one is not told.
     ///
     /// # Errors
-    /// [`Fault::Failed`]
-    pub fn promote(&mut self) -> Result<(), Fault> {
+    /// [`ServerFault::Failed`]
+    pub fn promote(&mut self) -> Result<(), ServerFault> {
         // What it copied with its data: nobody follows it yet.
         self.psql("postgres", "SELECT pg_promote(true, 60)")?;
         self.psql("postgres", "ALTER SYSTEM RESET synchronous_standby_names")?;

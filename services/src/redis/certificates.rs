@@ -1,6 +1,6 @@
 //! A private authority and the certificate of a server on loopback, made by openssl.
 
-use crate::{Fault, Folder, program};
+use crate::{Folder, ServerFault, program};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,8 +12,8 @@ impl Certificates {
     /// A new authority, and a certificate for `localhost` and `127.0.0.1` that it signed.
     ///
     /// # Errors
-    /// [`Fault::Missing`] without openssl, otherwise [`Fault::Failed`].
-    pub fn new() -> Result<Self, Fault> {
+    /// [`ServerFault::Missing`] without openssl, otherwise [`ServerFault::Failed`].
+    pub fn new() -> Result<Self, ServerFault> {
         let (openssl, folder) = (program("openssl", &[])?, Folder::new("certificates", None)?);
         for line in [
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority \
@@ -23,10 +23,10 @@ impl Certificates {
              -CA ca.pem -CAkey ca-key.pem -keyout key.pem -out cert.pem",
         ] {
             let output = Command::new(&openssl).args(line.split(' ')).current_dir(folder.path()).output();
-            let output = output.map_err(|e| Fault::Failed(format!("cannot run openssl: {e}")))?;
+            let output = output.map_err(|e| ServerFault::Failed(format!("cannot run openssl: {e}")))?;
             if !output.status.success() {
                 let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                return Err(Fault::Failed(format!("openssl makes no certificate: {why}")));
+                return Err(ServerFault::Failed(format!("openssl makes no certificate: {why}")));
             }
         }
         Ok(Self(folder))

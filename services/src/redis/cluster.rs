@@ -1,7 +1,7 @@
 //! Three masters that share the slots, without replicas: who is killed is missing until it is back.
 
 use super::{PATIENCE, Redis};
-use crate::{Fault, free_port, program};
+use crate::{ServerFault, free_port, program};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ impl RedisCluster {
     ///
     /// # Errors
     /// As for [`Redis::start`].
-    pub fn start() -> Result<Self, Fault> {
+    pub fn start() -> Result<Self, ServerFault> {
         let node = |_| {
             let bus = format!("cluster-port {}", free_port()?); // the usual one may lie beyond the last port
             let slots = "cluster-require-full-coverage no";
@@ -29,17 +29,18 @@ impl RedisCluster {
         for node in &mut nodes {
             command.arg(format!("127.0.0.1:{}", node.port()?));
         }
-        let output = command.output().map_err(|e| Fault::Failed(format!("cannot run redis-cli: {e}")))?;
+        let output =
+            command.output().map_err(|e| ServerFault::Failed(format!("cannot run redis-cli: {e}")))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stdout);
-            return Err(Fault::Failed(format!("no cluster was made: {said}")));
+            return Err(ServerFault::Failed(format!("no cluster was made: {said}")));
         }
         let cluster = Self { nodes };
         let deadline = Instant::now() + PATIENCE;
         for node in &cluster.nodes {
             while !node.cli(&["CLUSTER", "INFO"])?.contains("cluster_state:ok") {
                 if Instant::now() > deadline {
-                    return Err(Fault::Failed("the nodes of a cluster do not find each other".into()));
+                    return Err(ServerFault::Failed("the nodes of a cluster do not find each other".into()));
                 }
                 std::thread::sleep(Duration::from_millis(20)); // nothing tells when they do
             }

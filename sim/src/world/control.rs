@@ -1,14 +1,16 @@
 //! Two control processes over one database: what they do with hellos, streams, questions and Redis.
 
 use super::World;
-use crate::database::WalkedPage;
-use crate::messages::{Down, Up};
+use crate::database::WalkPage;
+use crate::messages::{DownMessage, UpMessage};
 use crate::plan::{EDGES, Fault};
 use crate::redis::SHARD;
 use bytes::Bytes;
 use feed::edges::Arrival;
-use feed::relay::{Attached, Copied, Offer, Ran, Relay, Script};
-use feed::{Admission, Event, HeadReads, Hello, LogView, Next, Session, admit, proves_another_history};
+use feed::relay::{CopyPosition, Offer, Relay, RelayStep, Script, ScriptOutcome};
+use feed::{
+    Admission, Event, HeadReads, Hello, LogView, NextMessage, Session, admit, proves_another_history,
+};
 use link::rule::{Rule, off};
 use link::{Epoch, Position, Seq};
 
@@ -55,7 +57,7 @@ pub struct Stream {
 
 /// A write whose acknowledgement waits for edges.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting {
+pub struct PendingWrite {
     /// Which.
     pub commit: u32,
     /// Since when.
@@ -155,8 +157,8 @@ impl World {
         let same = |stream: &Stream| stream.connection == connection;
         let known = self.controls[c].streams[e].as_ref().is_some_and(same);
         match message {
-            Up::Hello(hello) => self.greet(c, e, connection, &hello),
-            Up::Applied { seq, page } if known => {
+            UpMessage::Hello(hello) => self.greet(c, e, connection, &hello),
+            UpMessage::Applied { seq, page } if known => {
                 let Some(stream) = &mut self.controls[c].streams[e] else { return };
                 if stream.session.acked(seq, page).is_err() {
                     self.controls[c].streams[e] = None;
@@ -165,7 +167,7 @@ impl World {
                     self.known.applied(stream.number, stream.id, seq);
                 }
             }
-            Up::Ping(id) if known => {
+            UpMessage::Ping(id) if known => {
                 let control = &mut self.controls[c];
                 let Some(stream) = &mut control.streams[e] else { return };
                 stream.asked = Some((id, control.reads.wanted()));
@@ -253,7 +255,7 @@ impl World {
         self.controls[c].streams[e] =
             Some(Stream { id, connection, epoch, session, walked, number, asked: None });
         let proof = Some(self.store.prove(log.head));
-        self.edges[e].link.down.push_back(Down { event, branch, proof });
+        self.edges[e].link.down.push_back(DownMessage { event, branch, proof });
     }
 
     /// R9: a reading of the head begins, or the one under way ends, and answers whom it may.
@@ -278,7 +280,7 @@ impl World {
                 continue;
             }
             let event = Event::Pong { session: stream.id, id, head: saw.seq };
-            self.edges[e].link.down.push_back(Down { event, branch: self.store.current, proof: None });
+            self.edges[e].link.down.push_back(DownMessage { event, branch: self.store.current, proof: None });
         }
     }
 
@@ -289,8 +291,8 @@ impl World {
         let epoch = self.store.branches[branch].epoch;
         let Some(stream) = control.streams[e].as_mut().filter(|stream| stream.epoch == epoch) else { return };
         match stream.session.next(seq) {
-            Next::Nothing => {}
-            Next::Changes { after } => {
+            NextMessage::Nothing => {}
+            NextMessage::Changes { after } => {
                 let rows = &self.store.branches[branch].rows;
                 let last = seq.min(after + self.rng.between(1, BATCH));
                 let changes: Vec<_> =
@@ -299,19 +301,19 @@ impl World {
                 let tag = changes.last().map_or(0, |change| change.tag);
                 let proof = Some(self.store.prove(Position { epoch, seq: last, tag }));
                 let event = Event::Batch { session: stream.id, epoch, prev_seq: after, changes };
-                self.edges[e].link.down.push_back(Down { event, branch, proof });
+                self.edges[e].link.down.push_back(DownMessage { event, branch, proof });
             }
-            Next::Page { number } => {
+            NextMessage::Page { number } => {
                 if !control.attached || self.store.now().epoch != epoch {
                     return;
                 }
-                let WalkedPage { head, entries, more } = self.store.walk(&stream.walked, PAGE);
+                let WalkPage { head, entries, more } = self.store.walk(&stream.walked, PAGE);
                 stream.walked = entries.last().map(|entry| entry.key.to_vec()).unwrap_or_default();
                 stream.session.sent_page(!more);
                 let (session, as_of) = (stream.id, head.seq);
                 let event = Event::Page { session, epoch, number, as_of, entries, last: !more };
                 let proof = Some(self.store.prove(head));
-                self.edges[e].link.down.push_back(Down { event, branch: self.store.current, proof });
+                self.edges[e].link.down.push_back(DownMessage { event, branch: self.store.current, proof });
             }
         }
     }
@@ -371,11 +373,11 @@ impl World {
             self.redis.unproved &= !moved;
             self.counters.redis_refused += u64::from(!moved);
             let ran = if self.faults.has(Fault::Redis) && self.rng.percent(10) {
-                Ran::Unknown
+                ScriptOutcome::Unknown
             } else if moved {
-                Ran::Moved
+                ScriptOutcome::Moved
             } else {
-                Ran::Refused
+                ScriptOutcome::Refused
             };
             self.controls[c].relay.ran(&script, ran);
             return;
@@ -390,26 +392,26 @@ impl World {
         }
         let script = match self.controls[c].relay.at() {
             None => self.attach_relay(c),
-            Some(Copied { at, .. }) => self.carry(c, at),
+            Some(CopyPosition { at, .. }) => self.carry(c, at),
         };
         self.controls[c].script = script;
     }
 
     fn attach_relay(&mut self, c: usize) -> Option<Script> {
         let stored = self.redis.position().cloned();
-        let copied = stored.as_deref().and_then(Copied::decode);
+        let copied = stored.as_deref().and_then(CopyPosition::decode);
         let log = self.store.view(copied.map_or(0, |copied| copied.at.seq));
         let copy = self.rng.next();
         match self.controls[c].relay.attach(stored.as_deref(), &log, copy) {
-            Attached::Follow => {
+            RelayStep::Follow => {
                 self.redis.unproved = false;
                 None
             }
-            Attached::StartOver(script) => {
+            RelayStep::StartOver(script) => {
                 self.counters.redis_starts += 1;
                 Some(script)
             }
-            Attached::Replaced | Attached::Behind => {
+            RelayStep::Replaced | RelayStep::Behind => {
                 self.fork(c, 0, copied.map_or(0, |copied| copied.at.epoch.counter));
                 None
             }
@@ -435,11 +437,11 @@ impl World {
     pub fn acknowledge(&mut self) {
         let now = self.now;
         self.known.clean(now);
-        for Waiting { commit, since } in std::mem::take(&mut self.waiting) {
+        for PendingWrite { commit, since } in std::mem::take(&mut self.waiting) {
             let written = self.store.commits[commit as usize];
             let epoch = self.store.branches[written.branch].epoch;
             let Arrival::Done(judged) = self.known.arrival(epoch, written.seq, since, now) else {
-                self.waiting.push(Waiting { commit, since });
+                self.waiting.push(PendingWrite { commit, since });
                 continue;
             };
             let partial = !judged.blind.is_empty() || !judged.waiting.is_empty();

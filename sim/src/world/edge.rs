@@ -3,14 +3,16 @@
 use super::World;
 use super::reader::Reader;
 use crate::database::Store;
-use crate::messages::{Down, Fetch, Known, Up};
+use crate::messages::{AcceptedReading, DownMessage, Fetch, UpMessage};
 use crate::plan::Fault;
 use bytes::Bytes;
 use feed::{Effect, Entry, Follower, Proof};
-use hot::{Absence, Dump, Dumped, Fill, Fork, Found, Loading, Set, Stored, Told};
+use hot::{
+    Absence, Dump, DumpEnd, EntryState, FillOutcome, Fork, LoadProgress, Set, StoredValue, TierReading,
+};
 use link::rule::{Rule, off};
 use link::{Change, ChangeKind, Epoch, Key, Position, Seq};
-use record::snapshot::{Header, Part, Reader as FileReader, Writer, verify};
+use record::snapshot::{Section, SnapshotHeader, SnapshotReader as FileReader, SnapshotWriter, verify};
 use std::collections::VecDeque;
 
 /// Connections of clients to one edge.
@@ -18,25 +20,25 @@ pub const READERS: usize = 3;
 /// Keys that one question of the ask list names.
 const ASK_KEYS: usize = 4;
 
-/// The way between an edge and a control.
+/// The connection between an edge and a control.
 #[derive(Debug, Default)]
-pub struct Link {
+pub struct Uplink {
     /// Which control.
     pub control: usize,
     /// Counts the streams.
     pub connection: u64,
     /// Under way to control, each with its stream.
-    pub up: VecDeque<(u64, Up)>,
+    pub up: VecDeque<(u64, UpMessage)>,
     /// Under way to the edge; some may be of an older stream.
-    pub down: VecDeque<Down>,
+    pub down: VecDeque<DownMessage>,
     /// Left over from older streams, to arrive whenever it likes.
-    pub late: Vec<Down>,
+    pub late: Vec<DownMessage>,
 }
 
 /// So many are left over at most.
 const MOST_LATE: usize = 24;
 
-impl Link {
+impl Uplink {
     /// What is under way to the edge is gone, the left-overs too.
     pub fn clear_down(&mut self) {
         self.down.clear();
@@ -55,11 +57,11 @@ pub struct File {
 
 /// A dump under way.
 #[derive(Debug)]
-pub struct Dumping {
+pub struct OpenDump {
     ends: Dump,
     shard: usize,
     all: bool,
-    writer: Writer<Vec<u8>>,
+    writer: SnapshotWriter<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ pub struct Edge {
     /// What it can show of its history.
     pub proof: Option<Proof>,
     /// Its way to control.
-    pub link: Link,
+    pub link: Uplink,
     /// Counts its processes.
     pub incarnation: u64,
     /// It needs another stream.
@@ -95,14 +97,14 @@ pub struct Edge {
     /// Its snapshot.
     pub file: Option<File>,
     /// The one being written.
-    pub dump: Option<Dumping>,
+    pub dump: Option<OpenDump>,
     /// It holds what a history that was replaced has lost, and nobody knows yet.
     pub unproved: bool,
     /// Answers that its set has taken.
     pub taken: u64,
     /// Its clients.
     pub readers: Vec<Reader>,
-    loading: Loading,
+    loading: LoadProgress,
     budget: usize,
     fences: usize,
 }
@@ -114,7 +116,7 @@ impl Edge {
             set: Set::with_fences(budget, fences),
             follower: Follower::new(format!("e{number}"), 1),
             proof: None,
-            link: Link::default(),
+            link: Uplink::default(),
             incarnation: 1,
             wants_hello: true,
             paused_until: 0,
@@ -130,7 +132,7 @@ impl Edge {
             unproved: false,
             taken: 0,
             readers: (0..READERS).map(|_| Reader::default()).collect(),
-            loading: Loading::default(),
+            loading: LoadProgress::default(),
             budget,
             fences,
         }
@@ -160,7 +162,7 @@ impl World {
         (edge.restored_seen, edge.proof) = (0, None);
         edge.link.clear_down();
         edge.link.up.clear();
-        edge.loading = Loading::default();
+        edge.loading = LoadProgress::default();
         edge.readers.iter_mut().for_each(Reader::disconnect);
         edge.set = Set::with_fences(edge.budget, edge.fences);
         let name = format!("e{e}");
@@ -175,9 +177,9 @@ impl World {
         edge.set.restore(position, footer.seen);
         edge.proof = footer.proof;
         let mut reader = FileReader::new(&file.bytes[..]).expect("verified");
-        while let Ok(Part::Entries(entries)) = reader.part() {
+        while let Ok(Section::Entries(entries)) = reader.part() {
             for entry in entries.flatten() {
-                if let Some((stored, version)) = Stored::of(record::decode(entry.record), entry.as_of) {
+                if let Some((stored, version)) = StoredValue::of(record::decode(entry.record), entry.as_of) {
                     edge.set.put_back(entry.key, version, entry.as_of, &stored);
                 }
             }
@@ -208,22 +210,22 @@ impl World {
             let Some(position) = edge.follower.position() else { return };
             let Some(ends) = Dump::begin(set, (set.generation(), position)) else { return };
             let proof = set.freshness(now + edge.boot).stale_ms().map(|age| now.saturating_sub(age));
-            let header = Header { position, fresh_at: proof.map(u64::cast_signed) };
-            let writer = Writer::new(Vec::new(), &header).expect("memory takes everything");
-            edge.dump = Some(Dumping { ends, shard: 0, all: true, writer });
+            let header = SnapshotHeader { position, fresh_at: proof.map(u64::cast_signed) };
+            let writer = SnapshotWriter::new(Vec::new(), &header).expect("memory takes everything");
+            edge.dump = Some(OpenDump { ends, shard: 0, all: true, writer });
             return;
         };
         if dump.shard < set.shards() {
             set.dump(dump.shard, |key, version, as_of, found| match found {
-                Found::Live(link) => dump.writer.entry(key, as_of, version, Some(&link)),
-                Found::Deleted => dump.writer.entry(key, as_of, version, None),
-                Found::Quarantined | Found::Absent(_) => dump.all = false,
+                EntryState::Live(link) => dump.writer.entry(key, as_of, version, Some(&link)),
+                EntryState::Deleted => dump.writer.entry(key, as_of, version, None),
+                EntryState::Quarantined | EntryState::Absent(_) => dump.all = false,
             });
             dump.shard += 1;
             edge.dump = Some(dump);
             return;
         }
-        let Some(Dumped { seen, complete }) = dump.ends.end(set, dump.all) else { return };
+        let Some(DumpEnd { seen, complete }) = dump.ends.end(set, dump.all) else { return };
         let end = edge.follower.position().filter(|_| off(Rule::SnapshotAppliedAtStart));
         let written = dump.writer.flush().and_then(|()| dump.writer.finish(seen, complete, edge.proof));
         let (bytes, _) = written.expect("memory takes everything");
@@ -253,7 +255,7 @@ impl World {
             edge.link.up.clear();
         }
         let hello = edge.follower.hello(edge.set.seen(), edge.proof);
-        edge.link.up.push_back((edge.link.connection, Up::Hello(hello)));
+        edge.link.up.push_back((edge.link.connection, UpMessage::Hello(hello)));
     }
 
     /// R9: a ping, when it is time.
@@ -264,16 +266,16 @@ impl World {
             && let Some(id) = edge.follower.ping(now)
         {
             edge.next_ping = now + 100;
-            edge.link.up.push_back((edge.link.connection, Up::Ping(id)));
+            edge.link.up.push_back((edge.link.connection, UpMessage::Ping(id)));
         }
     }
 
     /// Carries out what one message means.
     pub fn take(&mut self, e: usize, at: usize, again: bool) {
         let edge = &mut self.edges[e];
-        let Some(Down { event, branch, proof }) = edge.link.down.remove(at) else { return };
+        let Some(DownMessage { event, branch, proof }) = edge.link.down.remove(at) else { return };
         if again {
-            edge.link.down.push_back(Down { event: event.clone(), branch, proof });
+            edge.link.down.push_back(DownMessage { event: event.clone(), branch, proof });
         }
         let before = edge.set.epoch().map(|epoch| (epoch, edge.set.applied()));
         let effect = edge.follower.handle(event);
@@ -295,7 +297,7 @@ impl World {
             }
             Effect::Apply(changes) => {
                 for change in &changes {
-                    if self.apply(e, change) == Fill::Refused
+                    if self.apply(e, change) == FillOutcome::Refused
                         && let Ok(key) = Key::from_bytes(&change.key)
                     {
                         self.counters.refused_changes += 1;
@@ -319,7 +321,7 @@ impl World {
         let edge = &mut self.edges[e];
         if let Some(page) = answer {
             let seq = edge.follower.applied();
-            edge.link.up.push_back((edge.link.connection, Up::Applied { seq, page }));
+            edge.link.up.push_back((edge.link.connection, UpMessage::Applied { seq, page }));
         }
         if let Some(at) = edge.follower.fresh_as_of() {
             edge.set.freshen(at);
@@ -358,24 +360,24 @@ impl World {
         });
     }
 
-    fn apply(&mut self, e: usize, change: &Change) -> Fill {
+    fn apply(&mut self, e: usize, change: &Change) -> FillOutcome {
         self.counters.changes += 1;
         let set = &self.edges[e].set;
         let filled = match change.kind {
-            ChangeKind::LINK => match Stored::of(record::decode(&change.record), change.seq) {
+            ChangeKind::LINK => match StoredValue::of(record::decode(&change.record), change.seq) {
                 Some((stored, _)) => {
-                    self.counters.quarantines += u64::from(stored == Stored::Quarantined);
+                    self.counters.quarantines += u64::from(stored == StoredValue::Quarantined);
                     set.apply(&change.key, change.seq, Some(&stored))
                 }
                 None => {
                     set.pass(change.seq);
-                    Fill::Accepted
+                    FillOutcome::Accepted
                 }
             },
             ChangeKind::PURGE => set.apply(&change.key, change.seq, None),
             _ => {
                 set.pass(change.seq);
-                Fill::Accepted
+                FillOutcome::Accepted
             }
         };
         self.note(|_| {
@@ -391,9 +393,11 @@ impl World {
             self.counters.walked += 1;
             edge.taken += 1;
             let Ok(key) = Key::from_bytes(&entry.key) else { continue };
-            let Some((stored, version)) = Stored::of(record::decode(&entry.record), as_of) else { continue };
-            let told = Told { epoch, as_of, version, value: Some(&stored) };
-            let refused = edge.set.load(&entry.key, &told) == Fill::Refused;
+            let Some((stored, version)) = StoredValue::of(record::decode(&entry.record), as_of) else {
+                continue;
+            };
+            let told = TierReading { epoch, as_of, version, value: Some(&stored) };
+            let refused = edge.set.load(&entry.key, &told) == FillOutcome::Refused;
             if refused && edge.set.version(&entry.key).is_none() {
                 edge.loading.refused(key);
             }
@@ -487,30 +491,36 @@ impl World {
     }
 
     /// R7, and what may be given out of an answer that was refused.
-    pub fn fill(&mut self, e: usize, key: usize, epoch: Epoch, as_of: Seq, record: &Bytes) -> Option<Known> {
+    pub fn fill(
+        &mut self,
+        e: usize,
+        key: usize,
+        epoch: Epoch,
+        as_of: Seq,
+        record: &Bytes,
+    ) -> Option<AcceptedReading> {
         let (value, version) = match record.is_empty() {
             true => (None, 0),
-            false => {
-                Stored::of(record::decode(record), as_of).map(|(stored, version)| (Some(stored), version))?
-            }
+            false => StoredValue::of(record::decode(record), as_of)
+                .map(|(stored, version)| (Some(stored), version))?,
         };
-        let answer = Known { epoch, as_of, version, value };
+        let answer = AcceptedReading { epoch, as_of, version, value };
         let (set, name) = (&self.edges[e].set, self.store.name(key));
         let agrees = || {
             set.look_up(name, |held| match held.found {
-                Found::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
+                EntryState::Absent(absence) => answer.value.is_none() && absence == Absence::Certain,
                 _ => held.confirmed && answer.value.is_some() && held.version == answer.version,
             })
         };
         let ahead = version > set.applied();
         let evictions = set.evictions();
         let filled = set.fill(name, &answer.told());
-        let known = filled == Fill::Accepted || (set.epoch() == Some(epoch) && agrees());
+        let known = filled == FillOutcome::Accepted || (set.epoch() == Some(epoch) && agrees());
         self.counters.evictions += set.evictions() - evictions;
-        self.edges[e].taken += u64::from(filled == Fill::Accepted);
-        self.counters.fills += u64::from(filled == Fill::Accepted);
-        self.counters.refused_fills += u64::from(filled == Fill::Refused);
-        self.counters.fills_ahead += u64::from(ahead && filled == Fill::Accepted);
+        self.edges[e].taken += u64::from(filled == FillOutcome::Accepted);
+        self.counters.fills += u64::from(filled == FillOutcome::Accepted);
+        self.counters.refused_fills += u64::from(filled == FillOutcome::Refused);
+        self.counters.fills_ahead += u64::from(ahead && filled == FillOutcome::Accepted);
         self.note(|_| format!("edge {e} fills key {key} version {version} as of {as_of}: {filled:?}"));
         known.then_some(answer)
     }

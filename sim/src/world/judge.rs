@@ -1,12 +1,12 @@
 //! The invariants, by name. An answer is judged by the moment its request was sent.
 
 use super::World;
-use super::reader::{Answer, MAX_STALE_MS, Request};
-use crate::database::{KEYS, Line, Store, Value};
+use super::reader::{MAX_STALE_MS, OpenRequest, ReaderAnswer};
+use crate::database::{KEYS, KeyChange, KeyValue, Store};
 use crate::mark::named;
 use crate::messages::Fetch;
 use feed::BOUND_MS;
-use hot::{Absence, Found, Tier};
+use hot::{Absence, EntryState, Tier};
 use link::{Class, Epoch, Position, Seq};
 
 /// An invariant that does not hold.
@@ -66,10 +66,10 @@ impl World {
                 let at = applied.max(as_of);
                 let line = branch.at(key, at);
                 let right = as_of <= branch.head().seq && match found {
-                    Found::Live(link) => line.value == Value::Live && named(link.target) == line.mark && version == line.seq,
-                    Found::Deleted => line.value == Value::Deleted && version == line.seq,
-                    Found::Quarantined => line.value == Value::Bad,
-                    Found::Absent(_) => false,
+                    EntryState::Live(link) => line.value == KeyValue::Live && named(link.target) == line.mark && version == line.seq,
+                    EntryState::Deleted => line.value == KeyValue::Deleted && version == line.seq,
+                    EntryState::Quarantined => line.value == KeyValue::Bad,
+                    EntryState::Absent(_) => false,
                 };
                 if !right {
                     wrong = Some(format!("edge {e} key {key}: {found:?} version {version} as of {as_of}, applied {applied}, but {line:?}"));
@@ -83,11 +83,13 @@ impl World {
         for key in (0..KEYS).filter(|&key| !held[key] && complete) {
             let lines = &branch.keys[key];
             let ever = |from: Seq, to: Seq| {
-                branch.at(key, from).value == Value::None
-                    || lines.iter().any(|line| line.seq > from && line.seq <= to && line.value == Value::None)
+                branch.at(key, from).value == KeyValue::None
+                    || lines
+                        .iter()
+                        .any(|line| line.seq > from && line.seq <= to && line.value == KeyValue::None)
             };
             let absence =
-                set.look_up(self.store.name(key), |held| held.found == Found::Absent(Absence::Certain));
+                set.look_up(self.store.name(key), |held| held.found == EntryState::Absent(Absence::Certain));
             if absence && !ever(applied, set.seen()) {
                 let line = branch.at(key, applied);
                 return self
@@ -140,12 +142,19 @@ impl World {
     }
 
     /// I4 to I9 for one answer.
-    pub fn judge_answer(&mut self, e: usize, r: usize, request: Request, answer: Answer, tier: Tier) {
-        let Request { key, sent, token } = request;
-        if answer == Answer::Unavailable {
+    pub fn judge_answer(
+        &mut self,
+        e: usize,
+        r: usize,
+        request: OpenRequest,
+        answer: ReaderAnswer,
+        tier: Tier,
+    ) {
+        let OpenRequest { key, sent, token } = request;
+        if answer == ReaderAnswer::Unavailable {
             return self.judge_failure(e, request);
         }
-        if let Answer::Live(mark) = answer {
+        if let ReaderAnswer::Live(mark) = answer {
             let written = mark.and_then(|mark| *self.store.marks.get(mark as usize)?);
             if written != Some(key) {
                 return self.fail(I5, format!("edge {e} key {key}: {answer:?}"));
@@ -169,7 +178,7 @@ impl World {
             let why = seen("what the log ever said".into());
             return self.fail(POSITION, why);
         };
-        let strict_redirect = matches!(answer, Answer::Live(_)) && Store::is_strict(key);
+        let strict_redirect = matches!(answer, ReaderAnswer::Live(_)) && Store::is_strict(key);
         if tier != Tier::Stale || strict_redirect {
             let due = sent.saturating_sub(BOUND_MS);
             if let Some(&commit) = self.store.required(key, due, sent, (e, edge.incarnation)) {
@@ -180,14 +189,14 @@ impl World {
                 let contains = number.is_some_and(|n| self.store.branches[branch].contains(n, commit.seq));
                 if !contains || self.earliest(branch, key, commit.seq, answer).is_none() {
                     let why = seen(format!("{commit:?}"));
-                    return self.fail(if answer == Answer::Absent { I9 } else { I4 }, why);
+                    return self.fail(if answer == ReaderAnswer::Absent { I9 } else { I4 }, why);
                 }
             }
         }
         let age = set.freshness(sent + edge.boot).stale_ms();
         if tier == Tier::Stale
             && age.is_none_or(|age| age > MAX_STALE_MS)
-            && !matches!(answer, Answer::Absent)
+            && !matches!(answer, ReaderAnswer::Absent)
         {
             // Its own clock had not reached that far when it looked, at the latest.
             let why = seen(format!("younger than {age:?}"));
@@ -231,13 +240,13 @@ impl World {
     }
 
     /// The first position at `least` or later at which this history says so.
-    fn earliest(&self, branch: usize, key: usize, least: Seq, answer: Answer) -> Option<Seq> {
+    fn earliest(&self, branch: usize, key: usize, least: Seq, answer: ReaderAnswer) -> Option<Seq> {
         let branch = &self.store.branches[branch];
-        let says = |line: &Line| match answer {
-            Answer::Live(named) => line.value == Value::Live && named == line.mark,
-            Answer::Gone => line.value == Value::Deleted,
-            Answer::Absent => line.value == Value::None,
-            Answer::Unavailable => true,
+        let says = |line: &KeyChange| match answer {
+            ReaderAnswer::Live(named) => line.value == KeyValue::Live && named == line.mark,
+            ReaderAnswer::Gone => line.value == KeyValue::Deleted,
+            ReaderAnswer::Absent => line.value == KeyValue::None,
+            ReaderAnswer::Unavailable => true,
         };
         let line = branch.at(key, least);
         if says(&line) {
@@ -247,12 +256,12 @@ impl World {
     }
 
     /// I8: a failure of a normal link that the edge holds.
-    fn judge_failure(&mut self, e: usize, request: Request) {
+    fn judge_failure(&mut self, e: usize, request: OpenRequest) {
         let edge = &self.edges[e];
         let fresh = edge.set.freshness(self.now + edge.boot);
         let young = fresh.stale_ms().is_some_and(|age| age <= MAX_STALE_MS);
         let normal = edge.set.look_up(self.store.name(request.key), |held| match held.found {
-            Found::Live(link) => link.terms.class != Class::Strict,
+            EntryState::Live(link) => link.terms.class != Class::Strict,
             _ => false,
         });
         if normal && young && request.token.is_none() {

@@ -3,13 +3,13 @@
 use super::World;
 use crate::database::KEYS;
 use crate::mark::named;
-use crate::messages::Known;
+use crate::messages::AcceptedReading;
 use crate::redis::SHARD;
 use bytes::Bytes;
 use feed::Proof;
-use feed::relay::{Question, told as redis_told};
-use hot::miss::{Hunt, Source};
-use hot::{Asked, Conversation, Counts, Outcome, Policy, Step, Tier, Turn, answer, finish};
+use feed::relay::{RedisQuestion, told as redis_told};
+use hot::miss::{MissRoute, Source};
+use hot::{AnswerContext, Conversation, Counts, MissAnswer, Outcome, Policy, Step, Tier, answer, finish};
 use link::{Class, Position, Seq};
 
 /// Milliseconds after which a blind edge serves nothing from memory.
@@ -19,14 +19,14 @@ pub const MAX_STALE_MS: u64 = 5_000;
 pub struct Reader {
     /// By key, what its last answer proved: no answer to come is older.
     pub low: [Option<(usize, Seq)>; KEYS],
-    request: Option<Request>,
-    miss: Option<(Box<hot::Miss>, Hunt)>,
+    request: Option<OpenRequest>,
+    miss: Option<(Box<hot::Miss>, MissRoute)>,
     conversation: Conversation,
 }
 
 /// A request that was sent and not answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct OpenRequest {
     /// Which key.
     pub key: usize,
     /// When it was sent.
@@ -37,7 +37,7 @@ pub struct Request {
 
 /// What came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ReaderAnswer {
     /// A redirect to this mark.
     Live(Option<u32>),
     /// 410.
@@ -50,18 +50,18 @@ pub enum Answer {
 
 /// A question to Redis on its way.
 #[derive(Clone, Debug)]
-pub struct Lookup {
+pub struct RedisLookup {
     /// Whose.
     pub edge: usize,
     reader: usize,
     key: usize,
     token: Seq,
-    question: Question,
+    question: RedisQuestion,
     replies: [Option<Bytes>; 2],
     read: usize,
 }
 
-impl Lookup {
+impl RedisLookup {
     /// Its connection broke.
     pub fn again(&mut self) {
         (self.read, self.replies) = (0, [None, None]);
@@ -99,7 +99,7 @@ impl World {
         });
         self.counters.reads += 1;
         self.counters.tokens += u64::from(token.is_some());
-        self.edges[e].readers[r].request = Some(Request { key, sent: self.now, token });
+        self.edges[e].readers[r].request = Some(OpenRequest { key, sent: self.now, token });
     }
 
     /// The edge wakes up with the request's bytes.
@@ -126,7 +126,7 @@ impl World {
                 let edge = &self.edges[e];
                 // Only an edge that can see may believe a copy that may be late.
                 let blind = edge.set.freshness(self.now + edge.boot).is_blind();
-                let hunt = Hunt::new(miss.token(), self.redis.up && !blind && !miss.needs_origin());
+                let hunt = MissRoute::new(miss.token(), self.redis.up && !blind && !miss.needs_origin());
                 self.edges[e].readers[r].miss = Some((miss, hunt));
                 self.hunt(e, r);
             }
@@ -137,14 +137,14 @@ impl World {
     /// Whom to ask next, or nobody.
     fn hunt(&mut self, e: usize, r: usize) {
         let edge = &mut self.edges[e];
-        let Some(Request { key, .. }) = edge.readers[r].request else { return };
+        let Some(OpenRequest { key, .. }) = edge.readers[r].request else { return };
         let Some((miss, hunt)) = &mut edge.readers[r].miss else { return };
         let (token, primary) = (miss.token(), miss.needs_origin());
         match hunt.next(&edge.set, self.store.name(key)) {
             Some((Source::Redis, _)) => {
-                let question = Question::new(SHARD, edge.copy, self.store.name(key));
+                let question = RedisQuestion::new(SHARD, edge.copy, self.store.name(key));
                 let replies = [None, None];
-                self.lookups.push(Lookup { edge: e, reader: r, key, token, question, replies, read: 0 });
+                self.lookups.push(RedisLookup { edge: e, reader: r, key, token, question, replies, read: 0 });
             }
             Some((Source::Origin, _)) => self.ask(e, Some(r), vec![key], token, primary),
             None => self.finish(e, r, None),
@@ -186,27 +186,32 @@ impl World {
     }
 
     /// Origin said this, or nothing.
-    pub fn told(&mut self, e: usize, r: usize, known: Option<&Known>) {
+    pub fn told(&mut self, e: usize, r: usize, known: Option<&AcceptedReading>) {
         match known {
             Some(known) => self.finish(e, r, Some((Source::Origin, known))),
             None => self.hunt(e, r),
         }
     }
 
-    fn finish(&mut self, e: usize, r: usize, known: Option<(Source, &Known)>) {
+    fn finish(&mut self, e: usize, r: usize, known: Option<(Source, &AcceptedReading)>) {
         let Some((miss, _)) = self.edges[e].readers[r].miss.take() else { return };
         let told = known.map(|(source, known)| (source, known.told()));
-        let asked = told.as_ref().map_or(Asked::Nobody, |(source, told)| Asked::Told(*source, told));
+        let asked =
+            told.as_ref().map_or(MissAnswer::Nobody, |(source, told)| MissAnswer::Told(*source, told));
         let (_, counts) = self.turn(e, |w, turn| finish(&miss, asked, w.out, turn));
         self.answer_came(e, r, &counts);
     }
 
-    fn turn<R>(&mut self, e: usize, then: impl FnOnce(Parts<'_>, &mut Turn<'_>) -> R) -> (R, Counts) {
+    fn turn<R>(
+        &mut self,
+        e: usize,
+        then: impl FnOnce(TurnParts<'_>, &mut AnswerContext<'_>) -> R,
+    ) -> (R, Counts) {
         let edge = &mut self.edges[e];
         let mut counts = Counts::default();
         self.out.clear();
         let policy = Policy { class: Class::Normal, max_stale_ms: MAX_STALE_MS };
-        let mut turn = Turn {
+        let mut turn = AnswerContext {
             set: &edge.set,
             domains: &mut self.domains,
             now: 1,
@@ -216,7 +221,7 @@ impl World {
             stamp: &self.stamp,
             counts: &mut counts,
         };
-        let parts = Parts { readers: &mut edge.readers, input: &self.input, out: &mut self.out };
+        let parts = TurnParts { readers: &mut edge.readers, input: &self.input, out: &mut self.out };
         let result = then(parts, &mut turn);
         (result, counts)
     }
@@ -224,23 +229,23 @@ impl World {
     fn answer_came(&mut self, e: usize, r: usize, counts: &Counts) {
         let Some(request) = self.edges[e].readers[r].request.take() else { return };
         let answer = if counts.get(Outcome::Redirect) > 0 {
-            Answer::Live(location(&self.out).and_then(named))
+            ReaderAnswer::Live(location(&self.out).and_then(named))
         } else if counts.get(Outcome::Gone) > 0 {
-            Answer::Gone
+            ReaderAnswer::Gone
         } else if counts.get(Outcome::NotFound) > 0 {
-            Answer::Absent
+            ReaderAnswer::Absent
         } else {
-            Answer::Unavailable
+            ReaderAnswer::Unavailable
         };
         let tier = counts.tier;
         self.note(|_| format!("edge {e} reader {r} hears {answer:?} from {tier:?} for {request:?}"));
         match (answer, tier) {
-            (Answer::Unavailable, _) => self.counters.unavailable += 1,
+            (ReaderAnswer::Unavailable, _) => self.counters.unavailable += 1,
             (_, Tier::Stale) => self.counters.stale_answers += 1,
             (_, tier) => {
                 self.counters.fresh_reads += 1;
                 self.counters.told_answers += u64::from(matches!(tier, Tier::Redis | Tier::Origin));
-                self.counters.fresh_absences += u64::from(answer == Answer::Absent);
+                self.counters.fresh_absences += u64::from(answer == ReaderAnswer::Absent);
             }
         }
         self.judge_answer(e, r, request, answer, tier);
@@ -248,7 +253,7 @@ impl World {
 }
 
 /// What a turn needs beside the set.
-struct Parts<'a> {
+struct TurnParts<'a> {
     readers: &'a mut [Reader],
     input: &'a [u8],
     out: &'a mut Vec<u8>,

@@ -2,21 +2,21 @@
 //! it is decided by `journal`, executed by the store, and judged here before anybody sees it.
 
 use super::World;
-use super::control::Waiting;
-use crate::database::{KEYS, Newer, Store};
-use crate::expect::{Before, Expected, State, Told, expect};
+use super::control::PendingWrite;
+use crate::database::{KEYS, NewerWrite, Store};
+use crate::expectation::{Expectation, ExpectedState, ExpectedVerdict, PriorState, expect};
 use crate::mark;
 use crate::plan::{CONTROLS, Fault};
 use journal::domains::{DomainField, DomainIntent, DomainItem, DomainVerdict};
-use journal::{Decided, Draft, Field, Info, Intent, Item, Kind, Rejection, Request, Retry, Verdict};
-use link::{Change, ChangeKind, Code, Domain, DomainId, Key, Seq, Versioned};
+use journal::{Decision, Draft, Field, Info, Intent, Item, Rejection, Request, RequestKind, Retry, Verdict};
+use link::{Change, ChangeKind, Code, Domain, DomainId, Key, Seq, VersionedState};
 use record::decode;
 
 const R1: &str = "R1 a group is written as it was asked for, under numbers without holes";
 const R1_DOMAINS: &str = "R1 a domain is written as it was asked for";
 /// What a key may be behind a write that is not decided yet.
-const LIVE: State = State::Live { version: 0, mark: 0, id: 0 };
-const DELETED: State = State::Deleted { version: 0, mark: 0, id: 0, at: 0 };
+const LIVE: ExpectedState = ExpectedState::Live { version: 0, mark: 0, id: 0 };
+const DELETED: ExpectedState = ExpectedState::Deleted { version: 0, mark: 0, id: 0, at: 0 };
 /// So many requests with an id are remembered to be sent again.
 const MOST: usize = 12;
 
@@ -33,8 +33,8 @@ impl World {
         match self.rng.below(100) {
             0..3 => self.write_domain(tag),
             3 => self.store.write_other(tag),
-            4..8 if self.faults.has(Fault::Bad) => self.write_newer(tag, Newer::Record),
-            8 if self.faults.has(Fault::Strange) => self.write_newer(tag, Newer::Kind),
+            4..8 if self.faults.has(Fault::Bad) => self.write_newer(tag, NewerWrite::Record),
+            8 if self.faults.has(Fault::Strange) => self.write_newer(tag, NewerWrite::Kind),
             _ => {
                 let group = self.group();
                 self.write_group(&group, tag, None);
@@ -44,20 +44,20 @@ impl World {
         self.controls[c].memory = Some((self.store.current, head));
     }
 
-    fn write_newer(&mut self, tag: u64, newer: Newer) {
+    fn write_newer(&mut self, tag: u64, newer: NewerWrite) {
         let key = self.rng.below(KEYS);
         let draft = self.draft(key);
         let intent = match self.states()[key] {
-            State::None => Intent::Create(draft),
+            ExpectedState::None => Intent::Create(draft),
             _ => Intent::Restore { draft, etag: None },
         };
         let item = Item { key: self.store.key(key), intent };
         self.write_group(&[item.into()], tag, Some(newer));
     }
 
-    fn write_group(&mut self, group: &[Request], tag: u64, newer: Option<Newer>) {
+    fn write_group(&mut self, group: &[Request], tag: u64, newer: Option<NewerWrite>) {
         let branch = self.store.now();
-        let before = Before {
+        let before = PriorState {
             states: self.states(),
             answered: branch.answered().collect(),
             head: branch.head().seq,
@@ -85,7 +85,7 @@ impl World {
             return;
         };
         if self.rng.percent(30) {
-            self.waiting.push(Waiting { commit, since: self.now });
+            self.waiting.push(PendingWrite { commit, since: self.now });
         }
         self.note(|w| {
             format!("{} writes up to {:?}, commit {commit}", expected.writes.len(), w.store.now().head())
@@ -93,8 +93,8 @@ impl World {
     }
 
     /// Whether what was decided is what must be.
-    fn judge_group(&self, expected: &Expected, decided: &Decided, tag: u64) -> Result<(), String> {
-        let told: Vec<Told> = decided.verdicts.iter().map(Told::from).collect();
+    fn judge_group(&self, expected: &Expectation, decided: &Decision, tag: u64) -> Result<(), String> {
+        let told: Vec<ExpectedVerdict> = decided.verdicts.iter().map(ExpectedVerdict::from).collect();
         if told != expected.told {
             return Err(format!("the items were told {told:?}, not {:?}", expected.told));
         }
@@ -115,7 +115,7 @@ impl World {
         Ok(())
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<ExpectedState> {
         self.store.now().seen(&self.store.commits)
     }
 
@@ -154,14 +154,14 @@ impl World {
         request
     }
 
-    fn request_of_writes(&mut self, states: &mut [State]) -> Request {
+    fn request_of_writes(&mut self, states: &mut [ExpectedState]) -> Request {
         let (kind, items) = match self.rng.below(100) {
-            0..80 => (Kind::One, 1),
-            80..92 => (Kind::Batch, self.rng.between(1, 4)),
-            _ => (Kind::Chunk, self.rng.between(1, 4)),
+            0..80 => (RequestKind::One, 1),
+            80..92 => (RequestKind::Batch, self.rng.between(1, 4)),
+            _ => (RequestKind::Chunk, self.rng.between(1, 4)),
         };
         let items = (0..items).map(|_| self.item(states)).collect();
-        let retry = (kind != Kind::Chunk && self.rng.percent(30)).then(|| {
+        let retry = (kind != RequestKind::Chunk && self.rng.percent(30)).then(|| {
             let hash = (u128::from(self.rng.next()) << 64 | u128::from(self.rng.next())).to_be_bytes();
             Retry { principal: "p".into(), method: "M", id: format!("{:x}", self.rng.next()), hash }
         });
@@ -169,26 +169,29 @@ impl World {
     }
 
     /// What fits the state of a key, as far as whoever asks can know it; or anything.
-    fn item(&mut self, states: &mut [State]) -> Item {
+    fn item(&mut self, states: &mut [ExpectedState]) -> Item {
         if self.rng.percent(1) {
             return self.elsewhere();
         }
         let key = self.rng.below(KEYS);
         let version = match states[key] {
-            State::Live { version, .. } | State::Deleted { version, .. } => version,
-            State::None => 0,
+            ExpectedState::Live { version, .. } | ExpectedState::Deleted { version, .. } => version,
+            ExpectedState::None => 0,
         };
         let etag = match self.rng.below(10) {
             0 | 1 => Some(version),
             2 => Some(version + 1),
             _ => None,
         };
-        let fits =
-            if self.rng.percent(85) { states[key] } else { [State::None, LIVE, DELETED][self.rng.below(3)] };
+        let fits = if self.rng.percent(85) {
+            states[key]
+        } else {
+            [ExpectedState::None, LIVE, DELETED][self.rng.below(3)]
+        };
         let (intent, then) = match fits {
-            State::None => (self.intent_for_none(key), LIVE),
-            State::Live { .. } => self.intent_for_live(key, etag),
-            State::Deleted { .. } => self.intent_for_deleted(key, etag),
+            ExpectedState::None => (self.intent_for_none(key), LIVE),
+            ExpectedState::Live { .. } => self.intent_for_live(key, etag),
+            ExpectedState::Deleted { .. } => self.intent_for_deleted(key, etag),
         };
         states[key] = then;
         Item { key: self.store.key(key), intent }
@@ -210,7 +213,7 @@ impl World {
         if self.rng.percent(70) { Intent::Create(self.draft(key)) } else { self.import(key, false) }
     }
 
-    fn intent_for_live(&mut self, key: usize, etag: Option<Seq>) -> (Intent, State) {
+    fn intent_for_live(&mut self, key: usize, etag: Option<Seq>) -> (Intent, ExpectedState) {
         match self.rng.below(100) {
             0..10 => {
                 let id = mark::external_id(self.rng.below(mark::IDS + 1));
@@ -226,11 +229,14 @@ impl World {
         }
     }
 
-    fn intent_for_deleted(&mut self, key: usize, etag: Option<Seq>) -> (Intent, State) {
+    fn intent_for_deleted(&mut self, key: usize, etag: Option<Seq>) -> (Intent, ExpectedState) {
         match self.rng.below(100) {
             0..20 => (Intent::Undelete { etag }, LIVE),
             20..35 => (Intent::Restore { draft: self.draft(key), etag }, LIVE),
-            _ => (Intent::Purge { before: self.now as i64 - i64::from(self.rng.percent(10)) }, State::None),
+            _ => (
+                Intent::Purge { before: self.now as i64 - i64::from(self.rng.percent(10)) },
+                ExpectedState::None,
+            ),
         }
     }
 
@@ -238,18 +244,19 @@ impl World {
         Intent::Import { draft: self.draft(key), create_time: None, update }
     }
 
-    fn count(&mut self, group: &[Request], expected: &Expected) {
+    fn count(&mut self, group: &[Request], expected: &Expectation) {
         let counters = &mut self.counters;
         counters.writes += expected.writes.len() as u64;
         let mut told = expected.told.iter();
         for request in group {
-            let own: Vec<&Told> = told.by_ref().take(request.items.len()).collect();
-            let held = own.iter().any(|told| **told == Told::Held);
-            let before = own.iter().any(|told| matches!(told, Told::Before(_)));
-            counters.batches += u64::from(request.kind == Kind::Batch && !held);
+            let own: Vec<&ExpectedVerdict> = told.by_ref().take(request.items.len()).collect();
+            let held = own.iter().any(|told| **told == ExpectedVerdict::Held);
+            let before = own.iter().any(|told| matches!(told, ExpectedVerdict::Before(_)));
+            counters.batches += u64::from(request.kind == RequestKind::Batch && !held);
             counters.batches_taken_back += u64::from(held);
             counters.answered_before += u64::from(before);
-            counters.refused_writes += own.iter().filter(|told| ***told == Told::Refused).count() as u64;
+            counters.refused_writes +=
+                own.iter().filter(|told| ***told == ExpectedVerdict::Refused).count() as u64;
         }
     }
 
@@ -302,21 +309,22 @@ impl World {
 }
 
 /// Whether a link has the external id of this number, where there is one.
-fn has(state: &State, number: usize) -> bool {
+fn has(state: &ExpectedState, number: usize) -> bool {
     match state {
-        State::None => true,
-        State::Live { id, .. } | State::Deleted { id, .. } => *id == number,
+        ExpectedState::None => true,
+        ExpectedState::Live { id, .. } | ExpectedState::Deleted { id, .. } => *id == number,
     }
 }
 
 /// Whether a change says of its key what the model does.
-fn is_of(change: &Change, state: &State) -> bool {
+fn is_of(change: &Change, state: &ExpectedState) -> bool {
     match (state, decode(&change.record)) {
-        (State::None, _) => change.kind == ChangeKind::PURGE && change.record.is_empty(),
-        (State::Live { mark, .. }, Ok(Versioned { version, state: link::State::Live(link) })) => {
-            version == change.seq && mark::of(&link) == Some(*mark)
-        }
-        (State::Deleted { .. }, Ok(Versioned { version, state: link::State::Deleted })) => {
+        (ExpectedState::None, _) => change.kind == ChangeKind::PURGE && change.record.is_empty(),
+        (
+            ExpectedState::Live { mark, .. },
+            Ok(VersionedState { version, state: link::LinkState::Live(link) }),
+        ) => version == change.seq && mark::of(&link) == Some(*mark),
+        (ExpectedState::Deleted { .. }, Ok(VersionedState { version, state: link::LinkState::Deleted })) => {
             version == change.seq
         }
         _ => false,

@@ -21,7 +21,12 @@ pub trait BlockRows {
     /// How many links that are not deleted lead to a host or below it, as far as their hosts are in the index.
     fn count_led_to(&self, host: &TargetHost) -> Result<u64, StoreFault>;
     /// The next links that are not deleted and lead to a host or below it, by the index.
-    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault>;
+    fn led_to(
+        &self,
+        host: &TargetHost,
+        after: Option<&HostIndexPlace>,
+        most: usize,
+    ) -> Result<HostLinks, StoreFault>;
     /// The next links behind a key whose hosts are not in the index yet, deleted ones too, in the order of their keys. A
     /// link that is not among them at the end is in the index.
     fn not_indexed(&self, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault>;
@@ -31,7 +36,7 @@ pub trait BlockRows {
 
 /// The place of a link in the index of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct HostIndexPlace {
     /// Turned round.
     pub host: String,
     /// Of the link.
@@ -40,9 +45,9 @@ pub struct Place {
 
 /// A part of the links of a host.
 #[derive(Debug, Default)]
-pub struct LedTo {
+pub struct HostLinks {
     /// In the order of their places.
     pub rows: Vec<Row>,
     /// Of the last one.
-    pub last: Option<Place>,
+    pub last: Option<HostIndexPlace>,
 }

@@ -14,12 +14,12 @@ pub trait DomainRows {
     /// The seq of the change that last deleted a domain; 0: none ever was.
     fn last_domain_gone(&self) -> Result<Seq, StoreFault>;
     /// One transaction (R1), as for links. `now` is in Unix milliseconds.
-    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault>;
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault>;
 }
 
-/// What a write of a domain did.
+/// The result of a write of a domain.
 #[derive(Clone, Debug)]
-pub struct DomainCommitted {
+pub struct DomainCommitReport {
     /// The end of the log after it.
     pub head: Position,
     /// What became of it.

@@ -1,7 +1,7 @@
 //! What the service needs of a store for the tags of links: lists by an index of them, which tags there are, and which
 //! of them are being renamed.
 
-use super::{Limit, Listed, Time};
+use super::{Limit, ListPage, TimeOrder};
 use crate::model::StoreFault;
 use link::DomainId;
 
@@ -22,15 +22,21 @@ pub struct LinkTag {
 pub trait Tags {
     /// The next live links with this tag whose keys begin with `prefix`, which begins with the domain, in the order of
     /// their keys, behind `after`. As long as the index is not whole there are links without the tag among them.
-    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault>;
+    fn tagged(
+        &self,
+        tag: &LinkTag,
+        prefix: &[u8],
+        after: &[u8],
+        limit: Limit,
+    ) -> Result<ListPage, StoreFault>;
     /// The same, the newest by `time` first and of one time the last key first, behind the link with this time and key.
     fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, StoreFault>;
+    ) -> Result<ListPage, StoreFault>;
     /// How many live links have this tag; of more than `most` it says `most`.
     fn count_tagged(&self, tag: &LinkTag, most: usize) -> Result<Option<u64>, StoreFault>;
     /// The next tags of a domain's live links that begin with `prefix`, in the order of their bytes, behind `after`.

@@ -1,12 +1,12 @@
 //! The audit: its rows beside what they tell of, and what is asked of them.
 
-use super::connection::{Db, Param, Params, Trouble, number};
+use super::connection::{Db, Param, Params, TryFault, number};
 use super::position::{self, HEAD};
 use super::read::{LINK, LINK_COLUMNS, get, raw};
 use crate::audit_row;
 use crate::model::{self, StoreFault};
 use crate::notes::Note;
-use crate::port::{Moment, Noted, Traced, Who, Written};
+use crate::port::{LinkPast, LinkWrite, Moment, NotedAuthor, ResourceWrite};
 use journal::Audit;
 use link::{Key, Seq};
 use tokio_postgres::Row;
@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 /// The first of the columns of a write: behind the head and the link.
 const BEHIND: usize = 4 + LINK_COLUMNS;
 
-pub(super) async fn put(db: &Db<'_>, audits: &[Audit], now: i64) -> Result<(), Trouble> {
+pub(super) async fn put(db: &Db<'_>, audits: &[Audit], now: i64) -> Result<(), TryFault> {
     if audits.is_empty() {
         return Ok(());
     }
@@ -47,14 +47,14 @@ pub(super) async fn put(db: &Db<'_>, audits: &[Audit], now: i64) -> Result<(), T
     db.rows(sql, params).await.map(drop)
 }
 
-pub(super) async fn writes(db: &Db<'_>, key: &Key, most: Seq, limit: usize) -> Result<Traced, Trouble> {
+pub(super) async fn writes(db: &Db<'_>, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, TryFault> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let params: Params<'_> = &[(&key.as_bytes(), Type::BYTEA), (&most, Type::INT8), (&limit, Type::INT8)];
     traced(db, key, "seq <= $2", "seq DESC", "$3", params).await
 }
 
-pub(super) async fn write_after(db: &Db<'_>, key: &Key, moment: Moment) -> Result<Traced, Trouble> {
+pub(super) async fn write_after(db: &Db<'_>, key: &Key, moment: Moment) -> Result<LinkPast, TryFault> {
     let (column, value) = moment.column();
     let params: Params<'_> = &[(&key.as_bytes(), Type::BYTEA), (&value, Type::INT8)];
     traced(db, key, &format!("{column} > $2"), "seq", "1", params).await
@@ -67,7 +67,7 @@ async fn traced(
     order: &str,
     limit: &str,
     params: Params<'_>,
-) -> Result<Traced, Trouble> {
+) -> Result<LinkPast, TryFault> {
     let sql = format!(
         "{HEAD}, {LINK}, a.* FROM log_head h LEFT JOIN links ON key = $1 LEFT JOIN \
          (SELECT seq AS number, principal, method, request_id, before, after FROM audit \
@@ -81,18 +81,18 @@ async fn traced(
     let none = get::<Option<i64>>(first, BEHIND)?.is_none();
     let written = |row: &Row| {
         let state = |bytes: &[u8]| audit_row::from_bytes(key, bytes);
-        Ok(Written {
+        Ok(LinkWrite {
             seq: number(row, BEHIND)?,
             who: who(row, BEHIND + 1)?,
             before: get::<Option<&[u8]>>(row, BEHIND + 4)?.map(state).transpose()?,
             after: state(get(row, BEHIND + 5)?)?,
         })
     };
-    let writes = rows.iter().filter(|_| !none).map(written).collect::<Result<_, Trouble>>()?;
-    Ok(Traced { epoch, row, writes })
+    let writes = rows.iter().filter(|_| !none).map(written).collect::<Result<_, TryFault>>()?;
+    Ok(LinkPast { epoch, row, writes })
 }
 
-pub(super) async fn chunk(db: &Db<'_>, seq: Seq) -> Result<Option<Who>, Trouble> {
+pub(super) async fn chunk(db: &Db<'_>, seq: Seq) -> Result<Option<NotedAuthor>, TryFault> {
     let sql = "SELECT principal, method, request_id, first FROM audit \
                WHERE first IS NOT NULL AND seq >= $1 ORDER BY seq LIMIT 1";
     let rows = db.rows(sql, &[(&seq.cast_signed(), Type::INT8)]).await?;
@@ -104,7 +104,7 @@ pub(super) async fn chunk(db: &Db<'_>, seq: Seq) -> Result<Option<Who>, Trouble>
 pub(super) const NOTE: &str = "INSERT INTO admin_audit (name, at, principal, method, request_id, before, after) SELECT $1, $2, $3, $4, $5, $6, $7";
 
 /// The parameters of [`NOTE`].
-pub(super) struct Noting<'a> {
+pub(super) struct NoteParams<'a> {
     note: &'a Note,
     principal: &'a str,
     request_id: &'a str,
@@ -113,7 +113,7 @@ pub(super) struct Noting<'a> {
     at: i64,
 }
 
-impl<'a> Noting<'a> {
+impl<'a> NoteParams<'a> {
     pub(super) fn new(note: &'a Note, at: i64) -> Self {
         let (principal, request_id) = (&*note.by.principal, &*note.by.request_id);
         Self { note, principal, request_id, before: note.before.as_deref(), after: &note.after, at }
@@ -132,13 +132,18 @@ impl<'a> Noting<'a> {
     }
 }
 
-pub(super) async fn noted(db: &Db<'_>, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, Trouble> {
+pub(super) async fn noted(
+    db: &Db<'_>,
+    name: &str,
+    below: i64,
+    limit: usize,
+) -> Result<Vec<ResourceWrite>, TryFault> {
     let sql = "SELECT principal, method, request_id, number, name, at, before, after FROM admin_audit \
                WHERE number < $1 AND ($2 = '' OR name = $2) ORDER BY number DESC LIMIT $3";
     let limit = limit as i64;
     let rows = db.rows(sql, &[(&below, Type::INT8), (&name, Type::TEXT), (&limit, Type::INT8)]).await?;
     let read = |row: &Row| {
-        Ok(Noted {
+        Ok(ResourceWrite {
             number: get(row, 3)?,
             name: get(row, 4)?,
             at: get(row, 5)?,
@@ -150,6 +155,6 @@ pub(super) async fn noted(db: &Db<'_>, name: &str, below: i64, limit: usize) -> 
     rows.iter().map(read).collect()
 }
 
-fn who(row: &Row, at: usize) -> Result<Who, Trouble> {
-    Ok(Who { principal: get(row, at)?, method: get(row, at + 1)?, request_id: get(row, at + 2)? })
+fn who(row: &Row, at: usize) -> Result<NotedAuthor, TryFault> {
+    Ok(NotedAuthor { principal: get(row, at)?, method: get(row, at + 1)?, request_id: get(row, at + 2)? })
 }

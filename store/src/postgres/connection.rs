@@ -4,7 +4,7 @@ use super::seen::SeenPositions;
 use crate::model::StoreFault;
 use deadpool_postgres::{Object, Pool, PoolError};
 use link::Position;
-use proto::client::Why;
+use proto::client::ClientFault;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,9 +33,9 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL 
 /// What it ends with. Without a limit of time: a commit that waits for a standby and is cancelled there is called done.
 pub(super) const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
-/// Why a try failed.
+/// The reason why one try of a call failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum TryFault {
     /// It may pass: another try is worth it.
     Passing(String),
     /// It stays.
@@ -43,8 +43,8 @@ pub(super) enum Trouble {
 }
 
 /// A look at a new connection, before anything else is asked of it.
-pub(super) type Greet =
-    for<'a> fn(&'a Db<'_>) -> Pin<Box<dyn Future<Output = Result<(), Trouble>> + Send + 'a>>;
+pub(super) type Greeting =
+    for<'a> fn(&'a Db<'_>) -> Pin<Box<dyn Future<Output = Result<(), TryFault>> + Send + 'a>>;
 
 /// The pool, its runtime, and what this process knows of the history.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) struct Connections {
     runtime: Mutex<Option<Runtime>>,
     known: Mutex<SeenPositions>,
     auto_fork: bool,
-    greet: Greet,
+    greet: Greeting,
     replaced: AtomicBool,
     synchronous: AtomicBool,
     /// A call found the disk full, and none has shown since that there is room.
@@ -70,7 +70,7 @@ pub(super) struct Db<'a> {
 }
 
 impl Connections {
-    pub(super) fn new(pool: Pool, runtime: Runtime, auto_fork: bool, greet: Greet) -> Self {
+    pub(super) fn new(pool: Pool, runtime: Runtime, auto_fork: bool, greet: Greeting) -> Self {
         Self {
             pool,
             handle: runtime.handle().clone(),
@@ -89,7 +89,7 @@ impl Connections {
     pub(super) fn call<T>(
         &self,
         patience: Duration,
-        mut call: impl AsyncFnMut(&Db) -> Result<T, Trouble>,
+        mut call: impl AsyncFnMut(&Db) -> Result<T, TryFault>,
     ) -> Result<T, StoreFault> {
         if self.pool.is_closed() {
             return Err(StoreFault::Unavailable("it is closed".into()));
@@ -98,15 +98,15 @@ impl Connections {
             let (end, mut pause) = (Instant::now() + patience, PAUSE.0);
             loop {
                 let tried = tokio::time::timeout(ONE_TRY, self.one(&mut call)).await;
-                let why = match tried.unwrap_or_else(|_| Err(Trouble::Passing("no answer came".into()))) {
+                let why = match tried.unwrap_or_else(|_| Err(TryFault::Passing("no answer came".into()))) {
                     Ok(answer) => return Ok(answer),
-                    Err(Trouble::Fault(fault)) => {
+                    Err(TryFault::Fault(fault)) => {
                         if fault == StoreFault::Full {
                             self.set_full(true);
                         }
                         return Err(fault);
                     }
-                    Err(Trouble::Passing(why)) => why,
+                    Err(TryFault::Passing(why)) => why,
                 };
                 if Instant::now() + pause > end || self.pool.is_closed() {
                     return Err(StoreFault::Unavailable(why));
@@ -118,10 +118,10 @@ impl Connections {
         })
     }
 
-    async fn one<T>(&self, call: &mut impl AsyncFnMut(&Db) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    async fn one<T>(&self, call: &mut impl AsyncFnMut(&Db) -> Result<T, TryFault>) -> Result<T, TryFault> {
         let client = self.pool.get().await.map_err(|e| match e {
-            PoolError::Backend(e) => Trouble::from(e),
-            other => Trouble::Passing(other.to_string()),
+            PoolError::Backend(e) => TryFault::from(e),
+            other => TryFault::Passing(other.to_string()),
         })?;
         let new = Object::metrics(&client).recycle_count == 0;
         let db = Db { client, all: self, fresh: new };
@@ -135,10 +135,10 @@ impl Connections {
         done
     }
 
-    pub(super) fn connections(&self) -> crate::model::Pool {
+    pub(super) fn connections(&self) -> crate::model::PoolCounts {
         let status = self.pool.status();
         let idle = status.available;
-        crate::model::Pool {
+        crate::model::PoolCounts {
             in_use: status.size.saturating_sub(idle),
             idle,
             most: status.max_size,
@@ -213,12 +213,12 @@ impl Db<'_> {
     }
 
     /// The rows of one statement.
-    pub(super) async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Trouble> {
+    pub(super) async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, TryFault> {
         Ok(self.client.query_typed(sql, params).await?)
     }
 
     /// Statements without parameters.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), Trouble> {
+    pub(super) async fn run(&self, sql: &str) -> Result<(), TryFault> {
         Ok(self.client.batch_execute(sql).await?)
     }
 
@@ -230,10 +230,10 @@ impl Db<'_> {
     }
 }
 
-impl From<tokio_postgres::Error> for Trouble {
+impl From<tokio_postgres::Error> for TryFault {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {
-            return Self::Passing(Why::of(&error).to_string());
+            return Self::Passing(ClientFault::of(&error).to_string());
         };
         let (code, why) = (said.code(), format!("{} ({})", said.message(), said.code().code()));
         let passing = [
@@ -261,26 +261,26 @@ impl From<tokio_postgres::Error> for Trouble {
     }
 }
 
-impl From<StoreFault> for Trouble {
+impl From<StoreFault> for TryFault {
     fn from(fault: StoreFault) -> Self {
         Self::Fault(fault)
     }
 }
 
 /// A number of the log or a counter: never negative in what we have written.
-pub(super) fn number(row: &Row, column: usize) -> Result<u64, Trouble> {
+pub(super) fn number(row: &Row, column: usize) -> Result<u64, TryFault> {
     let wrong =
         || StoreFault::Corrupt(format!("column {} holds a negative number", row.columns()[column].name()));
     Ok(u64::try_from(row.try_get::<_, i64>(column).map_err(|e| corrupt(&e))?).map_err(|_| wrong())?)
 }
 
 /// A counter or random half of an epoch.
-pub(super) fn half(row: &Row, column: usize) -> Result<u32, Trouble> {
+pub(super) fn half(row: &Row, column: usize) -> Result<u32, TryFault> {
     let wrong = |_| StoreFault::Corrupt("an epoch is out of range".into());
     Ok(u32::try_from(number(row, column)?).map_err(wrong)?)
 }
 
 /// A column of another type than the tables say.
-pub(super) fn corrupt(error: &tokio_postgres::Error) -> Trouble {
-    Trouble::Fault(StoreFault::Corrupt(error.to_string()))
+pub(super) fn corrupt(error: &tokio_postgres::Error) -> TryFault {
+    TryFault::Fault(StoreFault::Corrupt(error.to_string()))
 }

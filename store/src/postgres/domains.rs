@@ -1,22 +1,24 @@
 //! Domains: rows of their own, changes in the log that links have. What becomes of a write is decided by `journal`.
 
-use super::audit::{NOTE, Noting};
-use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
+use super::audit::{NOTE, NoteParams};
+use super::connection::{BEGIN, COMMIT, Db, Params, TryFault, corrupt};
 use super::position::{self, HEAD};
 use super::{history, hosts, read, write};
 use crate::model::{DomainRow, StoreFault};
 use crate::notes::Note;
-use crate::port::domains::DomainCommitted;
+use crate::port::domains::DomainCommitReport;
 use crate::{answers, raw};
 use bytes::Bytes;
-use journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, LOOKED_AT, Links, decide};
+use journal::domains::{
+    DomainHoldings, DomainIntent, DomainItem, DomainLinks, DomainVerdict, LOOKED_AT, decide,
+};
 use link::{DomainId, Endings, Epoch, Position, Seq};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 const COLUMNS: &str = "d.id, d.name, d.record, d.create_time, d.update_time";
 
-pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Trouble> {
+pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), TryFault> {
     // The default domain is always there.
     let sql = format!("{HEAD}, {COLUMNS} FROM log_head h, domains d ORDER BY d.name COLLATE \"C\"");
     let rows = db.rows(&sql, &[]).await?;
@@ -25,16 +27,16 @@ pub(super) async fn all(db: &Db<'_>) -> Result<(Position, Vec<DomainRow>), Troub
     Ok((head, rows.iter().map(|row| domain(row, 4)).collect::<Result<_, _>>()?))
 }
 
-pub(super) async fn version(db: &Db<'_>) -> Result<(Epoch, Seq), Trouble> {
+pub(super) async fn version(db: &Db<'_>) -> Result<(Epoch, Seq), TryFault> {
     last(db, read::LAST_OF_DOMAINS).await
 }
 
-pub(super) async fn last_gone(db: &Db<'_>) -> Result<Seq, Trouble> {
+pub(super) async fn last_gone(db: &Db<'_>) -> Result<Seq, TryFault> {
     Ok(last(db, "(SELECT coalesce(max(version), 0) FROM domains_gone)").await?.1)
 }
 
 /// A seq, by an expression, and the history that it is of.
-async fn last(db: &Db<'_>, expression: &str) -> Result<(Epoch, Seq), Trouble> {
+async fn last(db: &Db<'_>, expression: &str) -> Result<(Epoch, Seq), TryFault> {
     let rows = db.rows(&format!("{HEAD}, {expression} FROM log_head h"), &[]).await?;
     let first = rows.first().ok_or_else(|| StoreFault::Corrupt("the log has no head".into()))?;
     let head = db.note(position::of(first)?);
@@ -42,7 +44,7 @@ async fn last(db: &Db<'_>, expression: &str) -> Result<(Epoch, Seq), Trouble> {
     Ok((head.epoch, version.cast_unsigned()))
 }
 
-fn domain(row: &Row, at: usize) -> Result<DomainRow, Trouble> {
+fn domain(row: &Row, at: usize) -> Result<DomainRow, TryFault> {
     let read = || {
         let times = (row.try_get(at + 3)?, row.try_get(at + 4)?);
         Ok((row.try_get::<_, i64>(at)? as u32, row.try_get(at + 1)?, row.try_get(at + 2)?, times))
@@ -56,8 +58,8 @@ pub(super) async fn commit(
     item: &DomainItem,
     tag: u64,
     now: i64,
-    tried: &mut Option<DomainCommitted>,
-) -> Result<DomainCommitted, Trouble> {
+    tried: &mut Option<DomainCommitReport>,
+) -> Result<DomainCommitReport, TryFault> {
     let known = db.all().known().last();
     let seq = |position: Option<Position>| position.map_or(0, |position| position.seq.cast_signed());
     let seqs = (seq(known), seq(tried.as_ref().map(|tried| tried.head)));
@@ -82,11 +84,11 @@ pub(super) async fn commit(
     let verdict = decide(item, &found, start, now);
     let (DomainVerdict::Written(row) | DomainVerdict::Gone(row)) = verdict.clone() else {
         db.run("ROLLBACK").await?;
-        return Ok(DomainCommitted { head: start, verdict });
+        return Ok(DomainCommitReport { head: start, verdict });
     };
     let head = Position { seq: row.version, tag, ..start };
     let gone = matches!(verdict, DomainVerdict::Gone(_));
-    *tried = Some(DomainCommitted { head, verdict });
+    *tried = Some(DomainCommitReport { head, verdict });
     let stored = match gone {
         true => remove(db, item, &row, head, now).await,
         false => store(db, item, (found.row.as_ref(), &row), head, now).await,
@@ -96,7 +98,7 @@ pub(super) async fn commit(
     Ok(tried.take().expect("it was put there"))
 }
 
-async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainFound, Trouble> {
+async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainHoldings, TryFault> {
     let sql = format!("SELECT {COLUMNS} FROM domains d WHERE name = $1");
     let rows = db.rows(&sql, &[(&item.name.as_str(), Type::TEXT)]).await?;
     let row = rows.first().map(|row| domain(row, 0)).transpose()?;
@@ -115,7 +117,7 @@ async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainFound, T
     let (count, id_taken, next, bytes): (i64, bool, Option<Vec<u8>>, i64) = told.unwrap_or_default();
     let links = match &item.intent {
         DomainIntent::Delete { .. } => links(db, &first).await?,
-        DomainIntent::Create { .. } | DomainIntent::Update { .. } => Links::default(),
+        DomainIntent::Create { .. } | DomainIntent::Update { .. } => DomainLinks::default(),
     };
     let retries: Vec<_> = item.retry.iter().collect();
     let answer = write::answers(db, &retries, now).await?.into_values().next();
@@ -126,17 +128,19 @@ async fn find(db: &Db<'_>, item: &DomainItem, now: i64) -> Result<DomainFound, T
     };
     let blocked = hosts::blocked(db, &item.hosts()).await?.into_iter().collect();
     let (count, bytes) = (count as usize, bytes as usize);
-    Ok(DomainFound { row, has_links, links, ending, id_taken, count, bytes, blocked, answer })
+    Ok(DomainHoldings { row, has_links, links, ending, id_taken, count, bytes, blocked, answer })
 }
 
 /// The first links of a domain.
-async fn links(db: &Db<'_>, prefix: &[u8; 4]) -> Result<Links, Trouble> {
+async fn links(db: &Db<'_>, prefix: &[u8; 4]) -> Result<DomainLinks, TryFault> {
     let sql = "SELECT key, delete_time FROM links WHERE key > $1 ORDER BY key LIMIT $2";
     let rows = db.rows(sql, &[(&&prefix[..], Type::BYTEA), (&(LOOKED_AT as i64), Type::INT8)]).await?;
     let read = |row: &Row| Ok((row.try_get::<_, Vec<u8>>(0)?, row.try_get::<_, Option<i64>>(1)?));
     let all: Vec<_> =
         rows.iter().map(read).collect::<Result<_, _>>().map_err(|e: tokio_postgres::Error| corrupt(&e))?;
-    Ok(Links::of(all.into_iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, deleted)| deleted)))
+    Ok(DomainLinks::of(
+        all.into_iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, deleted)| deleted),
+    ))
 }
 
 /// The end of a domain.
@@ -146,7 +150,7 @@ async fn remove(
     row: &DomainRow,
     head: Position,
     now: i64,
-) -> Result<(), Trouble> {
+) -> Result<(), TryFault> {
     let id = i64::from(row.id.0);
     db.rows("DELETE FROM domains WHERE id = $1", &[(&id, Type::INT8)]).await?;
     let params: Params<'_> = &[(&id, Type::INT8), (&row.version.cast_signed(), Type::INT8)];
@@ -164,12 +168,12 @@ async fn finish(
     note: Option<Note>,
     head: Position,
     now: i64,
-) -> Result<(), Trouble> {
+) -> Result<(), TryFault> {
     let answered: Vec<_> = item.retry.iter().map(|retry| (retry.clone(), answer.clone())).collect();
     let answered: Vec<_> = answered.iter().map(|answered| (answered, head.seq)).collect();
     write::remember(db, &answered, now).await?;
     if let Some(note) = note {
-        db.rows(NOTE, &Noting::new(&note, now).params()).await?;
+        db.rows(NOTE, &NoteParams::new(&note, now).params()).await?;
     }
     write::move_head(db, head).await?;
     db.run(COMMIT).await
@@ -177,7 +181,7 @@ async fn finish(
 
 /// The name of a link of this domain whose code ends in punctuation. The database reads all of its keys, and sends those
 /// whose last byte may be of a mark.
-async fn ending(db: &Db<'_>, row: &DomainRow) -> Result<Option<String>, Trouble> {
+async fn ending(db: &Db<'_>, row: &DomainRow) -> Result<Option<String>, TryFault> {
     let last: Vec<String> = Endings::last_bytes().iter().map(u8::to_string).collect();
     let sql = format!(
         "SELECT key FROM links WHERE key > $1 AND substring(key FROM 1 FOR 4) = $1 \
@@ -202,7 +206,7 @@ async fn store(
     (before, row): (Option<&DomainRow>, &DomainRow),
     head: Position,
     now: i64,
-) -> Result<(), Trouble> {
+) -> Result<(), TryFault> {
     let change = row.change(head.tag);
     let sql = "INSERT INTO domains (id, name, record, version, create_time, update_time) \
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET record = EXCLUDED.record, \

@@ -1,7 +1,7 @@
 //! `linkr backup` of a database: pg_dump, in the snapshot in which its position was read. Nothing of linkr is written.
 
 use super::open::{Options, name};
-use crate::unfinished::Unfinished;
+use crate::unfinished_file::UnfinishedFile;
 use link::{Epoch, Position};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config};
 
 /// A backup that was made.
 #[derive(Debug)]
-pub struct Dumped {
+pub struct DumpReport {
     /// Where the log ends in it.
     pub head: Position,
     /// What made it, without a password.
@@ -21,7 +21,7 @@ pub struct Dumped {
 ///
 /// # Errors
 /// What to do about it, in one line.
-pub fn dump(options: &Options, to: &Path) -> Result<Dumped, String> {
+pub fn dump(options: &Options, to: &Path) -> Result<DumpReport, String> {
     let shown = to.display();
     if to.symlink_metadata().is_ok() {
         return Err(format!("{shown} is there already, and a backup replaces nothing: give another name"));
@@ -41,7 +41,7 @@ pub fn dump(options: &Options, to: &Path) -> Result<Dumped, String> {
     let (client, connection) = runtime.block_on(config.connect(tls)).map_err(failed)?;
     runtime.spawn(connection);
     let (head, snapshot) = runtime.block_on(snapshot(&client)).map_err(failed)?;
-    let new = Unfinished::new(to).map_err(|e| format!("cannot write {shown}: {e}"))?;
+    let new = UnfinishedFile::new(to).map_err(|e| format!("cannot write {shown}: {e}"))?;
     let arguments = ["--format=custom".to_owned(), format!("--snapshot={snapshot}")];
     let mut command = Command::new("pg_dump");
     command.args(&arguments).arg("--file").arg(new.path()).stdin(Stdio::null()).stdout(Stdio::null());
@@ -55,7 +55,7 @@ pub fn dump(options: &Options, to: &Path) -> Result<Dumped, String> {
     }
     drop(client); // the snapshot has to live for as long as it is read
     new.becomes(to).map_err(|e| format!("cannot write {shown}: {e}"))?;
-    Ok(Dumped { head, command: format!("pg_dump {} --file {shown}", arguments.join(" ")) })
+    Ok(DumpReport { head, command: format!("pg_dump {} --file {shown}", arguments.join(" ")) })
 }
 
 /// The end of the log, and the name of the snapshot in which it is that; it ends with the connection.

@@ -1,6 +1,6 @@
 //! R2: whether the database still holds the history that this process has seen, and what is done when it does not.
 
-use super::connection::{Db, Params, Trouble, corrupt};
+use super::connection::{Db, Params, TryFault, corrupt};
 use super::position::{self, tag_of};
 use crate::clock::unix_ms;
 use crate::model::StoreFault;
@@ -19,7 +19,7 @@ fn is_replaced(known: Option<Position>, head: Position, tag: Option<u64>) -> boo
 }
 
 /// Looks at a new connection before anything is asked of it.
-pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
+pub(super) async fn greet(db: &Db<'_>) -> Result<(), TryFault> {
     let known = db.all().known().last();
     let sql = format!(
         "SELECT epoch_counter, epoch_random, head, tag, {}, current_setting('synchronous_commit'), \
@@ -42,7 +42,7 @@ pub(super) async fn greet(db: &Db<'_>) -> Result<(), Trouble> {
 }
 
 /// The head of a row that has the tag of the seq of `known` behind it, if it is of the history that `known` is of.
-pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Result<Position, Trouble> {
+pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Result<Position, TryFault> {
     let (head, tag) = (position::of(row)?, row.try_get::<_, Option<i64>>(4).map_err(|e| corrupt(&e))?);
     match known.filter(|_| is_replaced(known, head, tag.map(i64::cast_unsigned))) {
         None => Ok(db.note(head)),
@@ -51,11 +51,11 @@ pub(super) async fn check(db: &Db<'_>, known: Option<Position>, row: &Row) -> Re
 }
 
 /// A new history begins, or a person has to say that it may.
-async fn replaced(db: &Db<'_>, known: Position, head: Position) -> Trouble {
+async fn replaced(db: &Db<'_>, known: Position, head: Position) -> TryFault {
     db.all().drop_idle();
     if !db.fresh {
         // It may lead to a server that is the primary no more. What new ones lead to counts.
-        return Trouble::Passing("another history is behind new connections".into());
+        return TryFault::Passing("another history is behind new connections".into());
     }
     let text = |at: Position| Position::revision(at.epoch, at.seq);
     if !db.all().auto_fork() {
@@ -84,13 +84,13 @@ async fn replaced(db: &Db<'_>, known: Position, head: Position) -> Trouble {
                     text(known),
                 );
             }
-            Trouble::Passing("a new history has begun".into())
+            TryFault::Passing("a new history has begun".into())
         }
     }
 }
 
 /// Begins a history behind the last change that both are proved to share, unless another control has done so.
-async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Position), Trouble> {
+async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Position), TryFault> {
     // Not over the wait: a lock that is held.
     let (seqs, tags): (Vec<i64>, Vec<i64>) =
         db.all().known().tags.iter().map(|(seq, tag)| (seq.cast_signed(), tag.cast_signed())).unzip();
@@ -105,7 +105,7 @@ async fn bump(db: &Db<'_>, known: Position, current: Epoch) -> Result<(Seq, Posi
 }
 
 /// The secret of the store; made by the first who asks.
-pub(super) async fn secret(db: &Db<'_>) -> Result<[u8; SECRET], Trouble> {
+pub(super) async fn secret(db: &Db<'_>) -> Result<[u8; SECRET], TryFault> {
     let new = crate::random::bytes::<SECRET>();
     let new = &new[..];
     db.rows("INSERT INTO secret VALUES (1, $1) ON CONFLICT DO NOTHING", &[(&new, Type::BYTEA)]).await?;
@@ -124,7 +124,7 @@ pub(super) async fn fork(
     shared: Seq,
     only: Option<Epoch>,
     now: i64,
-) -> Result<Position, Trouble> {
+) -> Result<Position, TryFault> {
     let sql = "WITH new AS (UPDATE log_head SET parent_counter = epoch_counter, parent_random = epoch_random, \
                fork_seq = least($1, head), epoch_counter = greatest(epoch_counter, $2) + 1, epoch_random = $3 \
                WHERE greatest(epoch_counter, $2) < 4294967295 \

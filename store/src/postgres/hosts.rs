@@ -1,9 +1,9 @@
 //! The hosts that links lead to: which of them are blocked, which links lead to one, and which a block keeps disabled.
 
-use super::connection::{Db, Params, Trouble, number};
+use super::connection::{Db, Params, TryFault, number};
 use super::read::{LINK, LINK_COLUMNS, LIVE, get, raw};
 use crate::model::{self, StoreFault};
-use crate::port::blocks::{LedTo, Place};
+use crate::port::blocks::{HostIndexPlace, HostLinks};
 use crate::{kept, raw as rows};
 use journal::blocks::BlockState;
 use link::TargetHost;
@@ -14,7 +14,7 @@ use tokio_postgres::types::Type;
 pub(super) async fn blocked(
     db: &Db<'_>,
     asked: &BTreeSet<TargetHost>,
-) -> Result<BTreeSet<TargetHost>, Trouble> {
+) -> Result<BTreeSet<TargetHost>, TryFault> {
     if asked.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -26,7 +26,7 @@ pub(super) async fn blocked(
 }
 
 /// Counts what a commit made of the links that blocks keep disabled.
-pub(super) async fn count(db: &Db<'_>, disabled: &BTreeMap<TargetHost, i64>) -> Result<(), Trouble> {
+pub(super) async fn count(db: &Db<'_>, disabled: &BTreeMap<TargetHost, i64>) -> Result<(), TryFault> {
     if disabled.is_empty() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(super) async fn count(db: &Db<'_>, disabled: &BTreeMap<TargetHost, i64>) -> 
     db.rows(sql, &[(&hosts, Type::BYTEA_ARRAY), (&more, Type::INT8_ARRAY)]).await.map(drop)
 }
 
-pub(super) async fn count_led_to(db: &Db<'_>, host: &TargetHost) -> Result<u64, Trouble> {
+pub(super) async fn count_led_to(db: &Db<'_>, host: &TargetHost) -> Result<u64, TryFault> {
     let sql = format!("SELECT count(*) FROM links WHERE host >= $1 AND host < $2 AND {LIVE}");
     let end = host.end();
     let params: Params<'_> = &[(&host.turned().as_bytes(), Type::BYTEA), (&end.as_bytes(), Type::BYTEA)];
@@ -47,12 +47,12 @@ pub(super) async fn count_led_to(db: &Db<'_>, host: &TargetHost) -> Result<u64, 
 pub(super) async fn led_to(
     db: &Db<'_>,
     host: &TargetHost,
-    after: Option<&Place>,
+    after: Option<&HostIndexPlace>,
     most: usize,
-) -> Result<LedTo, Trouble> {
+) -> Result<HostLinks, TryFault> {
     // No key is empty: behind this place comes the first link of the host.
-    let first = Place { host: host.turned().to_owned(), key: Vec::new() };
-    let Place { host: from, key } = after.unwrap_or(&first);
+    let first = HostIndexPlace { host: host.turned().to_owned(), key: Vec::new() };
+    let HostIndexPlace { host: from, key } = after.unwrap_or(&first);
     // One bound, in the order of the index: of two the planner believes that little is between them, and sorts it all.
     let sql = format!(
         "SELECT {LINK}, host FROM links WHERE (host, key) > ($1, $2) AND host IS NOT NULL AND {LIVE} \
@@ -60,9 +60,9 @@ pub(super) async fn led_to(
     );
     let params: Params<'_> =
         &[(&from.as_bytes(), Type::BYTEA), (&key.as_slice(), Type::BYTEA), (&(most as i64), Type::INT8)];
-    let mut part = LedTo::default();
+    let mut part = HostLinks::default();
     for row in &db.rows(&sql, params).await? {
-        let place = Place { host: text(row, LINK_COLUMNS)?, key: get(row, 0)? };
+        let place = HostIndexPlace { host: text(row, LINK_COLUMNS)?, key: get(row, 0)? };
         if !place.host.starts_with(host.turned()) {
             break;
         }
@@ -72,7 +72,7 @@ pub(super) async fn led_to(
     Ok(part)
 }
 
-pub(super) async fn not_indexed(db: &Db<'_>, after: &[u8], most: usize) -> Result<Vec<model::Row>, Trouble> {
+pub(super) async fn not_indexed(db: &Db<'_>, after: &[u8], most: usize) -> Result<Vec<model::Row>, TryFault> {
     let which = match behind(db).await? {
         // All that there was is read: only what a control of before wrote is left, and has an index of its own.
         None => "host_version <> version",
@@ -87,7 +87,7 @@ pub(super) async fn kept_by(
     host: &TargetHost,
     after: &[u8],
     most: usize,
-) -> Result<Vec<model::Row>, Trouble> {
+) -> Result<Vec<model::Row>, TryFault> {
     let sql = format!(
         "SELECT {LINK} FROM links WHERE blocked_by = $1 AND key > $2 AND {LIVE} ORDER BY key LIMIT $3"
     );
@@ -96,19 +96,19 @@ pub(super) async fn kept_by(
     links(db, &sql, params).await
 }
 
-async fn links(db: &Db<'_>, sql: &str, params: Params<'_>) -> Result<Vec<model::Row>, Trouble> {
+async fn links(db: &Db<'_>, sql: &str, params: Params<'_>) -> Result<Vec<model::Row>, TryFault> {
     db.rows(sql, params).await?.iter().map(|row| raw(row, 0)).collect()
 }
 
 /// The key behind which hosts of links of before are still to be read, if there are any.
-async fn behind(db: &Db<'_>) -> Result<Option<Vec<u8>>, Trouble> {
+async fn behind(db: &Db<'_>) -> Result<Option<Vec<u8>>, TryFault> {
     let found = db.rows("SELECT behind FROM hosts_read", &[]).await?;
     found.first().map_or(Ok(None), |row| get(row, 0))
 }
 
 /// Reads the hosts of some links into the index: of those of before, and of what a control of before wrote meanwhile. Says
 /// whether there may be more.
-pub(super) async fn index_some(db: &Db<'_>) -> Result<bool, Trouble> {
+pub(super) async fn index_some(db: &Db<'_>) -> Result<bool, TryFault> {
     let most = i64::from(kept::HOSTS_AT_ONCE);
     let columns = "SELECT key, coalesce(kept, record), version FROM links";
     let sql = format!("{columns} WHERE host_version <> version ORDER BY key LIMIT $1");
@@ -130,7 +130,7 @@ pub(super) async fn index_some(db: &Db<'_>) -> Result<bool, Trouble> {
 }
 
 /// Of links that have changed since they were read nothing is written: they are stale, and read again.
-async fn index(db: &Db<'_>, read: &[Row]) -> Result<(), Trouble> {
+async fn index(db: &Db<'_>, read: &[Row]) -> Result<(), TryFault> {
     if read.is_empty() {
         return Ok(());
     }
@@ -151,7 +151,7 @@ async fn index(db: &Db<'_>, read: &[Row]) -> Result<(), Trouble> {
     db.rows(sql, params).await.map(drop)
 }
 
-pub(super) fn text(row: &Row, column: usize) -> Result<String, Trouble> {
+pub(super) fn text(row: &Row, column: usize) -> Result<String, TryFault> {
     let bytes: Vec<u8> = get(row, column)?;
     String::from_utf8(bytes).map_err(|e| StoreFault::Corrupt(format!("a text of a block: {e}")).into())
 }

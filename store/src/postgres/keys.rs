@@ -1,9 +1,9 @@
 //! The table of keys, which all controls share. What a key allows is not known here.
 
 use super::Postgres;
-use super::audit::{NOTE, Noting};
-use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, corrupt};
-use crate::model::{By, KeyRow, StoreFault};
+use super::audit::{NOTE, NoteParams};
+use super::connection::{BEGIN, COMMIT, Db, Params, READ, TryFault, WRITE, corrupt};
+use crate::model::{Author, KeyRow, StoreFault};
 use crate::notes::Note;
 use crate::port::{KeyMark, KeyRows};
 use crate::raw::{self, ALL};
@@ -48,13 +48,13 @@ impl KeyRows for Postgres {
         Ok(raw::most_of(domains, &kept))
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+    fn put_key(&self, row: &KeyRow, most: usize, by: &Author) -> Result<bool, StoreFault> {
         self.db.call(WRITE, async |db| put(db, row, most, by).await)
     }
 
-    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &Author) -> Result<(), StoreFault> {
         let note = Note::key(by, row, Some(now));
-        let noting = Noting::new(&note, now);
+        let noting = NoteParams::new(&note, now);
         let sql = format!(
             "WITH gone AS (UPDATE keys SET revoke_time = $2 WHERE id = $8 AND revoke_time IS NULL RETURNING 1), \
              raised AS ({RAISE} WHERE EXISTS (SELECT FROM gone)) {NOTE} FROM gone"
@@ -85,7 +85,7 @@ const LOCK: &str = "UPDATE key_version SET version = version";
 const RAISE: &str = "UPDATE key_version SET version = version + 1";
 
 /// How far the keys can be read, and how many notes of them there are behind `seen`.
-async fn marked(db: &Db<'_>, seen: KeyMark) -> Result<(KeyMark, i64), Trouble> {
+async fn marked(db: &Db<'_>, seen: KeyMark) -> Result<(KeyMark, i64), TryFault> {
     let sql = "SELECT version, (SELECT coalesce(max(number), 0) FROM admin_audit), \
                (SELECT count(*) FROM admin_audit WHERE number > $1 AND name LIKE 'keys/%') FROM key_version";
     let rows = db.rows(sql, &[(&seen.note, Type::INT8)]).await?;
@@ -94,14 +94,14 @@ async fn marked(db: &Db<'_>, seen: KeyMark) -> Result<(KeyMark, i64), Trouble> {
     Ok((KeyMark { version: number(0)?, note: number(1)? }, number(2)?))
 }
 
-async fn version(db: &Db<'_>) -> Result<i64, Trouble> {
+async fn version(db: &Db<'_>) -> Result<i64, TryFault> {
     let rows = db.rows("SELECT version FROM key_version", &[]).await?;
     let none = || StoreFault::Corrupt("key_version has no row".into());
     rows.first().ok_or_else(none)?.try_get(0).map_err(|e| corrupt(&e))
 }
 
 /// At most `most` rows of those.
-async fn rows(db: &Db<'_>, which: &str, most: usize, given: Params<'_>) -> Result<Vec<KeyRow>, Trouble> {
+async fn rows(db: &Db<'_>, which: &str, most: usize, given: Params<'_>) -> Result<Vec<KeyRow>, TryFault> {
     let sql = format!(
         "SELECT id, hash, client, scopes, domains, edge, create_time, expire_time, revoke_time, last_use \
          FROM keys {which} ORDER BY number LIMIT {most}"
@@ -120,7 +120,7 @@ async fn rows(db: &Db<'_>, which: &str, most: usize, given: Params<'_>) -> Resul
 
 /// Under the lock of the version: two controls do not count the keys of a client at once. A key whose answer was lost is
 /// there when it is tried again.
-async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Trouble> {
+async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &Author) -> Result<bool, TryFault> {
     let sql = format!(
         "WITH put AS (INSERT INTO keys (id, hash, client, scopes, domains, create_time, expire_time, edge) \
          SELECT $8, $9, $10, $11, $12, $2, $13, $15 WHERE $14 > (SELECT count(*) FROM keys WHERE client = $10 \
@@ -132,7 +132,7 @@ async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &By) -> Result<bool, Tr
     let (scopes, domains) = raw::key_words(row);
     let (hash, most) = (&row.hash[..], most as i64);
     let note = Note::key(by, row, None);
-    let noting = Noting::new(&note, row.create_time);
+    let noting = NoteParams::new(&note, row.create_time);
     let mut params = noting.params();
     params.extend([
         (&row.id as _, Type::TEXT),

@@ -2,7 +2,7 @@
 
 use super::Postgres;
 use super::connection::{Connections, READ, WRITE};
-use super::words::Asked;
+use super::words::ServerAddress;
 use super::{history, tls};
 use crate::model::StoreFault;
 use crate::port::Repository;
@@ -97,14 +97,17 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
         None => ["--store", "--store-password-file"],
     };
     let direct_place = place(&direct);
-    let asked = Asked { config: &direct, place: &direct_place, flags };
+    let asked = ServerAddress { config: &direct, place: &direct_place, flags };
     let migrated =
         runtime.block_on(async { tokio::time::timeout(CONNECT * 12, migrate(&asked, direct_tls)).await });
     let migrated = migrated.unwrap_or_else(|_| Err("it takes too long".into()));
     migrated.map_err(|why| format!("cannot use {name}: {why}"))?;
     if options.direct.is_some() {
-        let asked =
-            Asked { config: &config, place: &place(&config), flags: ["--store", "--store-password-file"] };
+        let asked = ServerAddress {
+            config: &config,
+            place: &place(&config),
+            flags: ["--store", "--store-password-file"],
+        };
         runtime
             .block_on(async { tokio::time::timeout(CONNECT * 2, reach(&asked, tls.clone())).await })
             .unwrap_or_else(|_| Err("no answer came in time".into()))
@@ -162,7 +165,7 @@ fn place(config: &Config) -> String {
 }
 
 /// Under a lock: of two controls that start at once the second finds all done.
-async fn migrate(asked: &Asked<'_>, tls: tls::Tls) -> Result<(), String> {
+async fn migrate(asked: &ServerAddress<'_>, tls: tls::Tls) -> Result<(), String> {
     let failed = |e: tokio_postgres::Error| asked.words(&e);
     let (mut client, connection) = asked.config.connect(tls).await.map_err(failed)?;
     let connection = tokio::spawn(connection);
@@ -185,7 +188,7 @@ async fn migrate(asked: &Asked<'_>, tls: tls::Tls) -> Result<(), String> {
 }
 
 /// Whether the role that lives here is let in and may read.
-async fn reach(asked: &Asked<'_>, tls: tls::Tls) -> Result<(), String> {
+async fn reach(asked: &ServerAddress<'_>, tls: tls::Tls) -> Result<(), String> {
     let failed = |e: tokio_postgres::Error| asked.words(&e);
     let (client, connection) = asked.config.connect(tls).await.map_err(failed)?;
     let connection = tokio::spawn(connection);

@@ -1,12 +1,12 @@
 //! Everything that is read: position and values in one statement, so of one snapshot. Nothing is written here.
 
-use super::connection::{Db, Params, Trouble, corrupt, half, number};
+use super::connection::{Db, Params, TryFault, corrupt, half, number};
 use super::history;
 use super::position::{self, HEAD, first, tag_of};
 use crate::model;
 use crate::model::StoreFault;
-use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
-use crate::raw::Raw;
+use crate::port::{EntryBatch, History, Limit, ListPage, TimeOrder, WalkPage};
+use crate::raw::LinkColumns;
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use journal::ExternalId;
@@ -32,7 +32,7 @@ pub(super) const LIVE: &str = "coalesce(delete_time, -1) < 0";
 /// The first of the columns behind the head, the tag of what is known, and two that bound a part.
 pub(super) const BEHIND: usize = 7;
 
-pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Trouble> {
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, TryFault> {
     row.try_get(column).map_err(|e| corrupt(&e))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn bounded(
     (columns, from, order, size): (&str, &str, &str, &str),
     (given, more): ((&(dyn tokio_postgres::types::ToSql + Sync), Type), Params<'_>),
     limit: Limit,
-) -> Result<(Position, Vec<Row>, bool), Trouble> {
+) -> Result<(Position, Vec<Row>, bool), TryFault> {
     let known = db.all().known().last();
     let sql = format!(
         "{HEAD}, {}, part.* FROM log_head h LEFT JOIN (SELECT * FROM (SELECT count(*) OVER () AS total, \
@@ -72,7 +72,7 @@ pub(super) async fn changes(
     db: &Db<'_>,
     after: Seq,
     limit: Limit,
-) -> Result<(Position, Vec<Change>), Trouble> {
+) -> Result<(Position, Vec<Change>), TryFault> {
     let what =
         ("seq, tag, kind, key, record", "change_log WHERE seq > $1", "seq", "length(key) + length(record)");
     let (head, rows, _) = bounded(db, what, ((&after.cast_signed(), Type::INT8), &[]), limit).await?;
@@ -86,17 +86,17 @@ pub(super) async fn changes(
             record: get::<Vec<u8>>(row, BEHIND + 4)?.into(),
         })
     };
-    Ok((head, rows.iter().map(change).collect::<Result<_, Trouble>>()?))
+    Ok((head, rows.iter().map(change).collect::<Result<_, TryFault>>()?))
 }
 
-pub(super) async fn walk(db: &Db<'_>, after: &[u8], limit: Limit) -> Result<Walked, Trouble> {
+pub(super) async fn walk(db: &Db<'_>, after: &[u8], limit: Limit) -> Result<WalkPage, TryFault> {
     let what = ("key, record", "links WHERE key > $1", "key", "length(key) + length(record)");
     let (head, rows, more) = bounded(db, what, ((&after, Type::BYTEA), &[]), limit).await?;
     let entries = rows.iter().map(|row| entry(row, BEHIND)).collect::<Result<_, _>>()?;
-    Ok(Walked { head, entries, more })
+    Ok(WalkPage { head, entries, more })
 }
 
-fn entry(row: &Row, column: usize) -> Result<Entry, Trouble> {
+fn entry(row: &Row, column: usize) -> Result<Entry, TryFault> {
     let record: Option<Vec<u8>> = get(row, column + 1)?;
     Ok(Entry { key: get::<Vec<u8>>(row, column)?.into(), record: record.unwrap_or_default().into() })
 }
@@ -107,7 +107,7 @@ pub(super) async fn list(
     after: &[u8],
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     // One bound for the index; behind a key is not at it.
     let links = format!("links WHERE key >= $1 AND key <> $6 AND ($5 OR {LIVE})");
     let what = (LINK, links.as_str(), "key", LINK_BYTES);
@@ -118,17 +118,17 @@ pub(super) async fn list(
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
-    Ok(Listed { epoch: head.epoch, rows, more })
+    Ok(ListPage { epoch: head.epoch, rows, more })
 }
 
 pub(super) async fn newest(
     db: &Db<'_>,
     domain: DomainId,
-    time: Time,
+    time: TimeOrder,
     (at, key): (i64, &[u8]),
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     let column = time.column();
     // One range in the order of the index: of how many links there are in a domain the planner may have no idea yet, and
     // would rather sort what it takes for a few. Behind the last link come those of domains with lower numbers.
@@ -142,7 +142,7 @@ pub(super) async fn newest(
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(domain)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
-    Ok(Listed { epoch: head.epoch, rows, more })
+    Ok(ListPage { epoch: head.epoch, rows, more })
 }
 
 pub(super) async fn with_external_id(
@@ -151,7 +151,7 @@ pub(super) async fn with_external_id(
     after: &[u8],
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     let from =
         format!("links WHERE substr(key, 1, 4) = $1 AND external_id = $5 AND key > $6 AND ($7 OR {LIVE})");
     let prefix = domain.prefix();
@@ -160,14 +160,14 @@ pub(super) async fn with_external_id(
     let what = (LINK, from.as_str(), "key", LINK_BYTES);
     let (head, rows, more) = bounded(db, what, ((&domain as _, Type::BYTEA), more), limit).await?;
     let rows = rows.iter().map(|row| raw(row, BEHIND)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Listed { epoch: head.epoch, rows, more })
+    Ok(ListPage { epoch: head.epoch, rows, more })
 }
 
 /// The links that have these.
 pub(super) async fn holders(
     db: &Db<'_>,
     asked: &BTreeSet<ExternalId>,
-) -> Result<HashMap<ExternalId, Key>, Trouble> {
+) -> Result<HashMap<ExternalId, Key>, TryFault> {
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
@@ -189,12 +189,12 @@ pub(super) async fn holders(
 }
 
 /// The columns of [`LINK`] from `at` on, understood.
-pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, Trouble> {
-    let text = |column| -> Result<String, Trouble> {
+pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, TryFault> {
+    let text = |column| -> Result<String, TryFault> {
         let bytes: Vec<u8> = get(row, at + column)?;
         String::from_utf8(bytes).map_err(|e| StoreFault::Corrupt(format!("a text of a link: {e}")).into())
     };
-    let raw = Raw {
+    let raw = LinkColumns {
         key: get(row, at)?,
         record: get(row, at + 1)?,
         kept: get(row, at + 2)?,
@@ -208,7 +208,7 @@ pub(super) fn raw(row: &Row, at: usize) -> Result<model::Row, Trouble> {
     Ok(raw.parse()?)
 }
 
-pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model::Row>), Trouble> {
+pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model::Row>), TryFault> {
     let sql = format!("{HEAD}, {LINK} FROM log_head h LEFT JOIN links ON key = $1");
     let rows = db.rows(&sql, &[(&key.as_bytes(), Type::BYTEA)]).await?;
     let row = first(&rows)?;
@@ -217,7 +217,7 @@ pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model:
     Ok((epoch, found))
 }
 
-pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<Fetched, Trouble> {
+pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<EntryBatch, TryFault> {
     let sql = format!(
         "{HEAD}, a.key, l.record, {LAST_OF_DOMAINS} FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \
          LEFT JOIN links l ON l.key = a.key ORDER BY number"
@@ -226,11 +226,11 @@ pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<Fetched, Trou
     let rows = db.rows(&sql, &[(&asked, Type::BYTEA_ARRAY)]).await?;
     let head = db.note(position::of(first(&rows)?)?);
     let entries = rows.iter().take(keys.len()).map(|row| entry(row, 4)).collect::<Result<_, _>>()?;
-    Ok(Fetched { head, entries, domains: number(first(&rows)?, 6)? })
+    Ok(EntryBatch { head, entries, domains: number(first(&rows)?, 6)? })
 }
 
 /// By one fork or by several: counters only fall on that way.
-pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Result<LogView, Trouble> {
+pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Result<LogView, TryFault> {
     let sql = format!(
         "WITH RECURSIVE line AS (SELECT e.parent_counter, e.parent_random, e.fork_seq FROM epochs e \
          JOIN log_head ON (counter, random) = (epoch_counter, epoch_random) \
@@ -247,7 +247,7 @@ pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Re
     let rows = db.rows(&sql, params).await?;
     let row = first(&rows)?;
     let head = db.note(position::of(row)?);
-    let seq = |column| Ok::<_, Trouble>(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned));
+    let seq = |column| Ok::<_, TryFault>(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned));
     Ok(LogView {
         head,
         ancestor: of.zip(seq(6)?),
@@ -256,7 +256,7 @@ pub(super) async fn log_view(db: &Db<'_>, applied: Seq, of: Option<Epoch>) -> Re
     })
 }
 
-pub(super) async fn histories(db: &Db<'_>) -> Result<Vec<History>, Trouble> {
+pub(super) async fn histories(db: &Db<'_>) -> Result<Vec<History>, TryFault> {
     let sql = "SELECT counter, random, parent_counter, parent_random, fork_seq, head, at FROM epochs \
                ORDER BY counter DESC";
     let history = |row: &Row| {

@@ -1,7 +1,7 @@
 //! The table of edges that all controls share, and a commit that proves whose database this is. What a row means is not
 //! known here.
 
-use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt, half};
+use super::connection::{BEGIN, COMMIT, Db, TryFault, corrupt, half};
 use super::{history, position};
 use crate::port::SessionRow;
 use link::{Epoch, Position};
@@ -15,7 +15,7 @@ const BLIND: i64 = 2 * feed::BOUND_MS as i64;
 /// Milliseconds after which it is forgotten: no link is served that long without control.
 const GONE: i64 = 24 * 60 * 60 * 1000;
 
-pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, Trouble> {
+pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, TryFault> {
     let sql = format!(
         "SELECT edge, incarnation, epoch_counter, epoch_random, applied, greatest(0, {NOW} - last_pong), control \
          FROM edge_session ORDER BY id"
@@ -44,7 +44,7 @@ pub(super) async fn replace(
     db: &Db<'_>,
     control: i64,
     own: &[SessionRow],
-) -> Result<Vec<SessionRow>, Trouble> {
+) -> Result<Vec<SessionRow>, TryFault> {
     let edges: Vec<&[u8]> = own.iter().map(|row| row.edge.as_bytes()).collect();
     let incarnations: Vec<i64> = own.iter().map(|row| row.incarnation.cast_signed()).collect();
     let counters: Vec<i64> = own.iter().map(|row| row.epoch.counter.into()).collect();
@@ -97,7 +97,7 @@ pub(super) async fn replace(
 }
 
 /// They have said goodbye, or a person says that they are gone.
-pub(super) async fn forget(db: &Db<'_>, gone: &[(String, u64)]) -> Result<(), Trouble> {
+pub(super) async fn forget(db: &Db<'_>, gone: &[(String, u64)]) -> Result<(), TryFault> {
     let edges: Vec<&[u8]> = gone.iter().map(|(edge, _)| edge.as_bytes()).collect();
     let incarnations: Vec<i64> = gone.iter().map(|(_, incarnation)| incarnation.cast_signed()).collect();
     let sql = "DELETE FROM edge_session WHERE (edge, incarnation) IN (SELECT edge, incarnation FROM edge_session WHERE \
@@ -108,7 +108,7 @@ pub(super) async fn forget(db: &Db<'_>, gone: &[(String, u64)]) -> Result<(), Tr
 
 /// The head, from a transaction that was committed after it was read: a server that another one has taken the place of
 /// cannot do that where a commit waits for a quorum (R9).
-pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Trouble> {
+pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, TryFault> {
     let beat = format!(
         "INSERT INTO heartbeat (control, at) VALUES ($1, {NOW}) ON CONFLICT (control) DO UPDATE SET at = EXCLUDED.at"
     );

@@ -1,11 +1,11 @@
 //! The index of tags: which links have one, written with each link. Links that are missing there are taken in by and by.
 
 use super::Postgres;
-use super::connection::{BEGIN, COMMIT, Db, Params, READ, Trouble, WRITE, number};
+use super::connection::{BEGIN, COMMIT, Db, Params, READ, TryFault, WRITE, number};
 use super::read::{self, LINK, LIVE, bounded, get};
 use crate::kept;
 use crate::model::{Row, StoreFault};
-use crate::port::{Limit, LinkTag, Listed, TagCount, TagLimit, TagPage, TagRename, Tags, Time};
+use crate::port::{Limit, LinkTag, ListPage, TagCount, TagLimit, TagPage, TagRename, Tags, TimeOrder};
 use crate::tags::indexed;
 use journal::Write;
 use link::{DomainId, Key};
@@ -17,13 +17,13 @@ const BEHIND: &str = "EXISTS (SELECT 1 FROM tags_behind)";
 
 /// Under which tags the links of a group stand in the index before it is written.
 #[derive(Default)]
-pub(super) struct Before {
+pub(super) struct IndexedTags {
     tags: HashMap<Key, BTreeSet<String>>,
     /// Those that are missing, or stand there under other tags than their own.
     behind: HashSet<Key>,
 }
 
-impl Before {
+impl IndexedTags {
     /// A link that was found, with the tags that it stands under if these are not its own, as JSON.
     pub(super) fn found(&mut self, row: &Row, behind: Option<&[u8]>) {
         let tags: BTreeSet<String> = match behind {
@@ -41,7 +41,7 @@ impl Before {
 
 /// A row of the index.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+struct TagEntry {
     domain: [u8; 4],
     tag: String,
     link: Vec<u8>,
@@ -51,16 +51,16 @@ struct Entry {
 
 /// What changes in the index.
 #[derive(Default)]
-pub(super) struct Moved {
-    gone: Vec<Entry>,
-    there: Vec<Entry>,
+pub(super) struct IndexMoves {
+    gone: Vec<TagEntry>,
+    there: Vec<TagEntry>,
     /// Links that stand right from now on.
     caught_up: Vec<Vec<u8>>,
 }
 
-impl Moved {
+impl IndexMoves {
     /// What a group makes of the index; `last` are the last writes of its links.
-    pub(super) fn new<'a>(before: &Before, last: impl Iterator<Item = &'a Write>) -> Self {
+    pub(super) fn new<'a>(before: &IndexedTags, last: impl Iterator<Item = &'a Write>) -> Self {
         let mut moved = Self::default();
         for write in last {
             let (key, times) = (&write.row.key, (write.row.create_time, write.row.update_time));
@@ -84,7 +84,7 @@ impl Moved {
         due: &BTreeSet<&str>,
         (created, updated): (i64, i64),
     ) {
-        let entry = |tag: &str| Entry {
+        let entry = |tag: &str| TagEntry {
             domain: key.domain().prefix(),
             tag: tag.to_owned(),
             link: key.as_bytes().to_vec(),
@@ -108,7 +108,7 @@ fn parsed(json: &[u8]) -> BTreeSet<String> {
 }
 
 /// Writes it, in a transaction that is under way.
-pub(super) async fn put(db: &Db<'_>, moved: &Moved) -> Result<(), Trouble> {
+pub(super) async fn put(db: &Db<'_>, moved: &IndexMoves) -> Result<(), TryFault> {
     let (gone, there, caught_up) = tokio::join!(
         biased;
         leave(db, &moved.gone),
@@ -125,7 +125,7 @@ pub(super) async fn put(db: &Db<'_>, moved: &Moved) -> Result<(), Trouble> {
     gone.and(there).and(caught_up)
 }
 
-async fn leave(db: &Db<'_>, gone: &[Entry]) -> Result<(), Trouble> {
+async fn leave(db: &Db<'_>, gone: &[TagEntry]) -> Result<(), TryFault> {
     if gone.is_empty() {
         return Ok(());
     }
@@ -140,7 +140,7 @@ async fn leave(db: &Db<'_>, gone: &[Entry]) -> Result<(), Trouble> {
     db.rows(sql, params).await.map(drop)
 }
 
-async fn stand(db: &Db<'_>, there: &[Entry]) -> Result<(), Trouble> {
+async fn stand(db: &Db<'_>, there: &[TagEntry]) -> Result<(), TryFault> {
     if there.is_empty() {
         return Ok(());
     }
@@ -161,13 +161,13 @@ async fn stand(db: &Db<'_>, there: &[Entry]) -> Result<(), Trouble> {
 }
 
 /// Domains, tags and links.
-fn places(entries: &[Entry]) -> (Vec<&[u8]>, Vec<&[u8]>, Vec<&[u8]>) {
-    let all = |of: fn(&Entry) -> &[u8]| entries.iter().map(of).collect::<Vec<_>>();
+fn places(entries: &[TagEntry]) -> (Vec<&[u8]>, Vec<&[u8]>, Vec<&[u8]>) {
+    let all = |of: fn(&TagEntry) -> &[u8]| entries.iter().map(of).collect::<Vec<_>>();
     (all(|entry| &entry.domain), all(|entry| entry.tag.as_bytes()), all(|entry| &entry.link))
 }
 
 /// Takes some of the missing links in, while nobody else writes; whether there may be more.
-pub(super) async fn catch_up(db: &Db<'_>) -> Result<bool, Trouble> {
+pub(super) async fn catch_up(db: &Db<'_>) -> Result<bool, TryFault> {
     let asked = db.rows(&format!("SELECT {BEHIND}"), &[]).await?;
     if !asked.first().map_or(Ok(false), |row| get(row, 0))? {
         return Ok(false);
@@ -186,7 +186,7 @@ pub(super) async fn catch_up(db: &Db<'_>) -> Result<bool, Trouble> {
     );
     begun?;
     locked?;
-    let (rows, mut moved) = (rows?, Moved::default());
+    let (rows, mut moved) = (rows?, IndexMoves::default());
     for row in &rows {
         let link: Vec<u8> = get(row, 0)?;
         let there = parsed(get(row, 1)?);
@@ -205,17 +205,23 @@ pub(super) async fn catch_up(db: &Db<'_>) -> Result<bool, Trouble> {
 }
 
 impl Tags for Postgres {
-    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+    fn tagged(
+        &self,
+        tag: &LinkTag,
+        prefix: &[u8],
+        after: &[u8],
+        limit: Limit,
+    ) -> Result<ListPage, StoreFault> {
         self.db.call(READ, async |db| tagged(db, tag, prefix, after, limit).await)
     }
 
     fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.db.call(READ, async |db| newest_tagged(db, tag, time, behind, limit).await)
     }
 
@@ -256,7 +262,7 @@ async fn named(
     db: &Db<'_>,
     sql: &str,
     TagRename { from, to }: &TagRename,
-) -> Result<Vec<tokio_postgres::Row>, Trouble> {
+) -> Result<Vec<tokio_postgres::Row>, TryFault> {
     let (domain, tag, to) = (from.domain.prefix(), from.tag.as_bytes(), to.as_bytes());
     db.rows(sql, &[(&&domain[..], Type::BYTEA), (&tag, Type::BYTEA), (&to, Type::BYTEA)]).await
 }
@@ -270,7 +276,7 @@ async fn tagged(
     prefix: &[u8],
     after: &[u8],
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     let (begin, operator) = if after >= prefix { (after, ">") } else { (prefix, ">=") };
     let from = format!(
         "(SELECT link FROM (SELECT domain, tag, link FROM link_tags WHERE (domain, tag, link) {operator} ($1, $5, $6) \
@@ -287,10 +293,10 @@ async fn tagged(
 async fn newest_tagged(
     db: &Db<'_>,
     LinkTag { domain, tag }: &LinkTag,
-    time: Time,
+    time: TimeOrder,
     (at, key): (i64, &[u8]),
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     let (column, own) = (time.column(), time.tag_column());
     let order = format!("substr(key, 1, 4) DESC, {column} DESC, key DESC");
     let from = format!(
@@ -314,20 +320,20 @@ async fn inside(
     params: (super::connection::Param<'_>, Params<'_>),
     prefix: &[u8],
     limit: Limit,
-) -> Result<Listed, Trouble> {
+) -> Result<ListPage, TryFault> {
     let (head, rows, mut more) = bounded(db, what, params, limit).await?;
     let mut rows = rows.iter().map(|row| read::raw(row, read::BEHIND)).collect::<Result<Vec<_>, _>>()?;
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
-    Ok(Listed { epoch: head.epoch, rows, more })
+    Ok(ListPage { epoch: head.epoch, rows, more })
 }
 
 async fn count_tagged(
     db: &Db<'_>,
     LinkTag { domain, tag }: &LinkTag,
     most: usize,
-) -> Result<Option<u64>, Trouble> {
+) -> Result<Option<u64>, TryFault> {
     let sql = format!(
         "SELECT {BEHIND}, (SELECT count(*) FROM \
          (SELECT FROM link_tags WHERE domain = $1 AND tag = $2 LIMIT $3) a)"
@@ -347,7 +353,7 @@ async fn tags(
     prefix: &str,
     after: &str,
     limit: TagLimit,
-) -> Result<Option<TagPage>, Trouble> {
+) -> Result<Option<TagPage>, TryFault> {
     let next = |operator: &str, from: &str| {
         format!(
             "(SELECT tag FROM (SELECT domain, tag FROM link_tags WHERE (domain, tag) {operator} ($1, {from}) \

@@ -1,6 +1,6 @@
 //! What is older than it is kept, and what links of before lack: a little at a time, so that no write waits for it.
 
-use super::connection::{BEGIN, COMMIT, Db, Trouble, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, TryFault, corrupt};
 use super::{hosts, position};
 use crate::kept;
 use crate::model::StoreFault;
@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 pub(super) const AT_ONCE: usize = kept::TOMBSTONES_AT_ONCE as usize;
 
 /// The purges of the oldest tombstones.
-pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, Trouble> {
+pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, TryFault> {
     let (before, most) = (now - kept::TOMBSTONES, i64::from(kept::TOMBSTONES_AT_ONCE));
     let sql = "SELECT key FROM links WHERE delete_time <= $1 ORDER BY delete_time LIMIT $2";
     let rows = db.rows(sql, &[(&before, Type::INT8), (&most, Type::INT8)]).await?;
@@ -26,7 +26,7 @@ pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, Troubl
 
 /// Reads the hosts of some links that are not in the index yet; whether there may be more. In a transaction for its limits
 /// of time.
-pub(super) async fn index_hosts(db: &Db<'_>) -> Result<bool, Trouble> {
+pub(super) async fn index_hosts(db: &Db<'_>) -> Result<bool, TryFault> {
     db.run(BEGIN).await?;
     let more = hosts::index_some(db).await?;
     db.run(COMMIT).await?;
@@ -36,7 +36,7 @@ pub(super) async fn index_hosts(db: &Db<'_>) -> Result<bool, Trouble> {
 /// Cuts the log and the audit at their old ends; whether there may be more to cut. The last change of all stays, so that whoever has
 /// applied it can prove so. A change is as old as the oldest behind it: a clock that was ahead for a while does not keep
 /// what came before. (In a transaction for its limits of time, and so that two controls do it one after the other.)
-pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), Trouble> {
+pub(super) async fn cut(db: &Db<'_>, now: i64) -> Result<(Position, bool), TryFault> {
     let most = i64::from(kept::CHANGES_AT_ONCE);
     let sql = "WITH last AS (SELECT max(seq) AS seq FROM (SELECT seq, committed_at FROM change_log \
                WHERE seq < (SELECT head FROM log_head) ORDER BY seq LIMIT $1) a WHERE committed_at <= $2), \

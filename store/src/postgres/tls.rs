@@ -1,6 +1,6 @@
 //! TLS to the database by rustls: `sslmode` and `sslrootcert` of the address, as libpq reads them.
 
-use proto::pem::{self, Wanted};
+use proto::pem::{self, PemContent};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -62,12 +62,12 @@ fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
     let begun = begun.map_err(|e| e.to_string())?;
     match trust {
         Trust::Anybody => {
-            let unchecked = Arc::new(Unchecked(provider));
+            let unchecked = Arc::new(UncheckedVerifier(provider));
             Ok(begun.dangerous().with_custom_certificate_verifier(unchecked).with_no_client_auth())
         }
         Trust::Roots(file) => {
             let (file, mut roots) = (Path::new(file), RootCertStore::empty());
-            for certificate in pem::certificates(&pem::read(file, Wanted::Certificates)?, file)? {
+            for certificate in pem::certificates(&pem::read(file, PemContent::Certificates)?, file)? {
                 roots.add(certificate).map_err(|_| pem::damaged(file))?;
             }
             Ok(begun.with_root_certificates(roots).with_no_client_auth())
@@ -77,9 +77,9 @@ fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
 
 /// `sslmode=require`: nobody listens, but who answers is not looked at.
 #[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
+struct UncheckedVerifier(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Unchecked {
+impl ServerCertVerifier for UncheckedVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -115,42 +115,42 @@ impl ServerCertVerifier for Unchecked {
 }
 
 impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Stream;
-    type TlsConnect = Connect;
+    type Stream = TlsSocket;
+    type TlsConnect = TlsHandshake;
     type Error = io::Error;
 
-    fn make_tls_connect(&mut self, host: &str) -> io::Result<Connect> {
-        Ok(Connect(self.0.clone(), host.to_owned()))
+    fn make_tls_connect(&mut self, host: &str) -> io::Result<TlsHandshake> {
+        Ok(TlsHandshake(self.0.clone(), host.to_owned()))
     }
 }
 
-/// One connection's.
-pub(super) struct Connect(Option<Arc<ClientConfig>>, String);
+/// The TLS handshake of one connection.
+pub(super) struct TlsHandshake(Option<Arc<ClientConfig>>, String);
 
-impl TlsConnect<Socket> for Connect {
-    type Stream = Stream;
+impl TlsConnect<Socket> for TlsHandshake {
+    type Stream = TlsSocket;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TlsSocket>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let config = self.0.ok_or_else(|| io::Error::other("TLS is off"))?;
             let name = ServerName::try_from(self.1).map_err(io::Error::other)?;
-            TlsConnector::from(config).connect(name, socket).await.map(Stream)
+            TlsConnector::from(config).connect(name, socket).await.map(TlsSocket)
         })
     }
 }
 
 /// What a connection speaks through.
-pub(super) struct Stream(TlsStream<Socket>);
+pub(super) struct TlsSocket(TlsStream<Socket>);
 
-impl tokio_postgres::tls::TlsStream for Stream {
+impl tokio_postgres::tls::TlsStream for TlsSocket {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for TlsSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,7 +160,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for TlsSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

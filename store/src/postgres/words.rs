@@ -1,13 +1,13 @@
 //! What a fault of the driver means for whoever starts control: the cause, and the way out.
 
-use proto::client::Why;
+use proto::client::ClientFault;
 use std::error::Error;
 use std::io::ErrorKind;
 use tokio_postgres::Config;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// The way to the server.
-pub(super) struct Asked<'a> {
+/// The address of the server, and the flags that set it.
+pub(super) struct ServerAddress<'a> {
     pub config: &'a Config,
     /// Host and port, or hosts.
     pub place: &'a str,
@@ -15,7 +15,7 @@ pub(super) struct Asked<'a> {
     pub flags: [&'static str; 2],
 }
 
-impl Asked<'_> {
+impl ServerAddress<'_> {
     /// One line about why the server or its database cannot be used.
     pub(super) fn words(&self, fault: &(dyn Error + 'static)) -> String {
         let mut causes = Vec::new();
@@ -80,26 +80,26 @@ impl Asked<'_> {
             }
             _ => {}
         }
-        match Why::of(fault) {
-            Why::Refused => {
+        match ClientFault::of(fault) {
+            ClientFault::Refused => {
                 format!(
                     "nothing answers at {place} (connection refused): is PostgreSQL running there? See {address}"
                 )
             }
-            Why::TimedOut | Why::Unreachable => {
+            ClientFault::TimedOut | ClientFault::Unreachable => {
                 format!("{place} cannot be reached: see the network and {address}")
             }
-            Why::Unresolved => {
+            ClientFault::Unresolved => {
                 format!("the host of {place} is not known: is it spelled right? See {address}")
             }
-            Why::UnknownAuthority => format!(
+            ClientFault::UnknownAuthority => format!(
                 "the certificate of {place} is of an authority that is not trusted here: name the file with its authority with \
                  sslmode=verify-full&sslrootcert=FILE in {address}"
             ),
-            Why::WrongName => format!(
+            ClientFault::WrongName => format!(
                 "the certificate of {place} is for another name: ask for a name that stands in it with {address}"
             ),
-            Why::NotValidNow => {
+            ClientFault::NotValidNow => {
                 format!(
                     "the certificate of {place} is not valid at this time: the server needs another, or a clock is wrong"
                 )
@@ -108,7 +108,7 @@ impl Asked<'_> {
                 "{place} takes no writes: it is a standby, or default_transaction_read_only is on. Name the primary, or all \
                  hosts, with {address}"
             ),
-            Why::Broken => {
+            ClientFault::Broken => {
                 format!("{place} ended the connection: is it PostgreSQL? See {address} and its log")
             }
             other => format!("{place} cannot be used: {other}"),

@@ -1,16 +1,16 @@
 //! R1: a group of items in one transaction, in two round trips. Which items are accepted is decided by `journal`.
 
-use super::connection::{BEGIN, COMMIT, Db, Params, Trouble, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, Params, TryFault, corrupt};
 use super::read::{self, LINK, LINK_COLUMNS, get, raw};
 use super::{audit, history, hosts, position, tags};
 use crate::model;
 use crate::model::StoreFault;
-use crate::port::Committed;
+use crate::port::CommitReport;
 use crate::{answers, kept, raw, stored_info};
 use bytes::Bytes;
 use journal::{
-    Answer, At, Decided, ExternalId, Found, Request, Retry, RetryName, Write, decide, given_hosts, given_ids,
-    returning_hosts, returning_ids,
+    CommitPoint, Decision, ExternalId, Holdings, Request, Retry, RetryName, StoredAnswer, Write, decide,
+    given_hosts, given_ids, returning_hosts, returning_ids,
 };
 use link::{Change, DomainId, Key, Position};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -24,8 +24,8 @@ pub(super) async fn commit(
     group: &[Request],
     tag: u64,
     now: i64,
-    tried: &mut Option<Committed>,
-) -> Result<Committed, Trouble> {
+    tried: &mut Option<CommitReport>,
+) -> Result<CommitReport, TryFault> {
     let known = db.all().known().last();
     let keys = group.iter().flat_map(|request| &request.items).map(|item| item.key.as_bytes());
     let keys: Vec<&[u8]> = keys.collect::<BTreeSet<_>>().into_iter().collect();
@@ -74,8 +74,8 @@ pub(super) async fn commit(
     }
     let (answers, domains, external_ids) = (answers?, domains?, holders?);
     let blocked = blocked?.into_iter().collect();
-    let mut found = Found { rows: HashMap::new(), domains, answers, external_ids, blocked };
-    let mut tagged = tags::Before::default();
+    let mut found = Holdings { rows: HashMap::new(), domains, answers, external_ids, blocked };
+    let mut tagged = tags::IndexedTags::default();
     for found_row in &rows? {
         let row = raw(found_row, 0)?;
         tagged.found(&row, get(found_row, LINK_COLUMNS)?);
@@ -83,11 +83,11 @@ pub(super) async fn commit(
     }
     found.external_ids.extend(read::holders(db, &returning_ids(group, &found.rows)).await?);
     found.blocked.extend(hosts::blocked(db, &returning_hosts(group, &found.rows)).await?);
-    let there = There::new(&found.rows, tagged);
-    let mut decided = decide(group, found, At { head: start, tag, now }, answers::links);
+    let there = GroupHoldings::new(&found.rows, tagged);
+    let mut decided = decide(group, found, CommitPoint { head: start, tag, now }, answers::links);
     let head = decided.head;
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
-    let done = Committed { head, verdicts: std::mem::take(&mut decided.verdicts), changes };
+    let done = CommitReport { head, verdicts: std::mem::take(&mut decided.verdicts), changes };
     if head.seq == start.seq {
         db.run("ROLLBACK").await?;
         return Ok(done);
@@ -100,8 +100,8 @@ pub(super) async fn commit(
 }
 
 /// Forgets a try that the server has surely rolled back, since it had no room and goes on: nothing is looked for then.
-pub(super) fn settled<T>(stored: Result<(), Trouble>, tried: &mut Option<T>) -> Result<(), Trouble> {
-    if let Err(Trouble::Fault(StoreFault::Full)) = stored {
+pub(super) fn settled<T>(stored: Result<(), TryFault>, tried: &mut Option<T>) -> Result<(), TryFault> {
+    if let Err(TryFault::Fault(StoreFault::Full)) = stored {
         *tried = None;
     }
     stored
@@ -118,7 +118,7 @@ pub(super) fn refused<T>(fault: StoreFault, tried: Option<&T>) -> StoreFault {
 }
 
 /// The names of those domains that there are, but for the default one, which has always the same.
-async fn names_of(db: &Db<'_>, domains: BTreeSet<DomainId>) -> Result<HashMap<DomainId, String>, Trouble> {
+async fn names_of(db: &Db<'_>, domains: BTreeSet<DomainId>) -> Result<HashMap<DomainId, String>, TryFault> {
     let ids: Vec<i64> =
         domains.into_iter().filter(|id| *id != DomainId::DEFAULT).map(|id| id.0.into()).collect();
     if ids.is_empty() {
@@ -130,11 +130,11 @@ async fn names_of(db: &Db<'_>, domains: BTreeSet<DomainId>) -> Result<HashMap<Do
     rows.iter().map(name).collect::<Result<_, _>>().map_err(|e: tokio_postgres::Error| corrupt(&e))
 }
 
-pub(super) type Answers = HashMap<RetryName, Answer>;
+pub(super) type StoredAnswers = HashMap<RetryName, StoredAnswer>;
 
-pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<Answers, Trouble> {
+pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result<StoredAnswers, TryFault> {
     if retries.is_empty() {
-        return Ok(Answers::new());
+        return Ok(StoredAnswers::new());
     }
     let (principals, methods, ids) = names(retries.iter().copied());
     let before = now - kept::ANSWERS;
@@ -154,7 +154,7 @@ pub(super) async fn answers(db: &Db<'_>, retries: &[&Retry], now: i64) -> Result
         let wrong = |_| StoreFault::Corrupt("a stored answer: its hash".into());
         let hash = hash.try_into().map_err(wrong)?;
         let response: Vec<u8> = row.try_get(2).map_err(|e| corrupt(&e))?;
-        Ok((retry.name(), Answer { hash, response: response.into() }))
+        Ok((retry.name(), StoredAnswer { hash, response: response.into() }))
     };
     rows.await?.iter().map(answer).collect()
 }
@@ -172,11 +172,11 @@ fn names<'a>(retries: impl Iterator<Item = &'a Retry>) -> (Vec<&'a str>, Vec<&'a
 /// One round trip, the commit with it: when a statement fails those behind it fail, too, and the commit is a rollback.
 async fn store(
     db: &Db<'_>,
-    Decided { head, writes, audits, disabled, .. }: &Decided,
+    Decision { head, writes, audits, disabled, .. }: &Decision,
     changes: &[Change],
-    there: &There,
+    there: &GroupHoldings,
     now: i64,
-) -> Result<(), Trouble> {
+) -> Result<(), TryFault> {
     let head = *head;
     // Of several writes to one key the last one stays; the log has them all.
     let last: HashMap<&Key, &Write> = writes.iter().map(|write| (&write.row.key, write)).collect();
@@ -191,7 +191,7 @@ async fn store(
         .into_iter()
         .map(|(write, change)| (&write.row, &change.record))
         .partition(|(row, _)| there.keys.contains(&row.key));
-    let moved = tags::Moved::new(&there.tagged, last.values().copied());
+    let moved = tags::IndexMoves::new(&there.tagged, last.values().copied());
     let (logged, freed, made, changed, gone, tagged, remembered, noted, counted, committed) = tokio::join!(
         biased;
         log(db, changes, head, now),
@@ -225,17 +225,17 @@ async fn store(
     committed
 }
 
-/// What the group found.
-struct There {
+/// The keys and holders that a group found in the store.
+struct GroupHoldings {
     keys: HashSet<Key>,
     /// The links that had an external id.
     holders: HashMap<ExternalId, Key>,
     /// Under which tags the links stand.
-    tagged: tags::Before,
+    tagged: tags::IndexedTags,
 }
 
-impl There {
-    fn new(rows: &HashMap<Key, model::Row>, tagged: tags::Before) -> Self {
+impl GroupHoldings {
+    fn new(rows: &HashMap<Key, model::Row>, tagged: tags::IndexedTags) -> Self {
         let holder = |row: &model::Row| Some((ExternalId::held_by(row)?, row.key.clone()));
         let (keys, holders) = (rows.keys().cloned().collect(), rows.values().filter_map(holder).collect());
         Self { keys, holders, tagged }
@@ -250,13 +250,13 @@ impl There {
     }
 }
 
-pub(super) async fn move_head(db: &Db<'_>, head: Position) -> Result<(), Trouble> {
+pub(super) async fn move_head(db: &Db<'_>, head: Position) -> Result<(), TryFault> {
     let (seq, tag) = (head.seq.cast_signed(), head.tag.cast_signed());
     let to = [(&seq as _, Type::INT8), (&tag as _, Type::INT8)];
     db.rows("UPDATE log_head SET head = $1, tag = $2", &to).await.map(drop)
 }
 
-pub(super) async fn log(db: &Db<'_>, changes: &[Change], head: Position, now: i64) -> Result<(), Trouble> {
+pub(super) async fn log(db: &Db<'_>, changes: &[Change], head: Position, now: i64) -> Result<(), TryFault> {
     let seqs: Vec<i64> = changes.iter().map(|change| change.seq.cast_signed()).collect();
     let kinds: Vec<i16> = changes.iter().map(|change| i16::from(change.kind.0)).collect();
     let keys: Vec<&[u8]> = changes.iter().map(|change| &change.key[..]).collect();
@@ -281,7 +281,7 @@ pub(super) async fn log(db: &Db<'_>, changes: &[Change], head: Position, now: i6
 }
 
 /// Nobody else writes between the look at what is there and this: only for those is a conflict looked for.
-async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: bool) -> Result<(), Trouble> {
+async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: bool) -> Result<(), TryFault> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -342,7 +342,7 @@ pub(super) async fn remember(
     db: &Db<'_>,
     answered: &[(&(Retry, Bytes), u64)],
     now: i64,
-) -> Result<(), Trouble> {
+) -> Result<(), TryFault> {
     if answered.is_empty() {
         return Ok(());
     }

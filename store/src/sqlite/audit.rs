@@ -3,7 +3,7 @@
 use super::{fault, read, row};
 use crate::model::StoreFault;
 use crate::notes::Note;
-use crate::port::{Moment, Noted, Traced, Who, Written};
+use crate::port::{LinkPast, LinkWrite, Moment, NotedAuthor, ResourceWrite};
 use crate::{audit_row, kept};
 use journal::Audit;
 use link::{Key, Seq};
@@ -32,20 +32,20 @@ pub(super) fn put(db: &Connection, audits: &[Audit], now: i64) -> rusqlite::Resu
     Ok(())
 }
 
-pub(super) fn writes(db: &Connection, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+pub(super) fn writes(db: &Connection, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, StoreFault> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rest = "WHERE key = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3";
     traced(db, key, rest, params![key.as_bytes(), most, limit])
 }
 
-pub(super) fn write_after(db: &Connection, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+pub(super) fn write_after(db: &Connection, key: &Key, moment: Moment) -> Result<LinkPast, StoreFault> {
     let (column, value) = moment.column();
     let rest = format!("WHERE key = ?1 AND {column} > ?2 ORDER BY seq LIMIT 1");
     traced(db, key, &rest, params![key.as_bytes(), value])
 }
 
-fn traced(db: &Connection, key: &Key, rest: &str, asked: impl Params) -> Result<Traced, StoreFault> {
+fn traced(db: &Connection, key: &Key, rest: &str, asked: impl Params) -> Result<LinkPast, StoreFault> {
     let read = || {
         let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM audit {rest}"))?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -56,12 +56,12 @@ fn traced(db: &Connection, key: &Key, rest: &str, asked: impl Params) -> Result<
     let mut writes = Vec::new();
     for (who, seq, before, after) in read().map_err(|e| fault(&e))? {
         let before = before.map(|bytes| audit_row::from_bytes(key, &bytes)).transpose()?;
-        writes.push(Written { seq, who, before, after: audit_row::from_bytes(key, &after)? });
+        writes.push(LinkWrite { seq, who, before, after: audit_row::from_bytes(key, &after)? });
     }
-    Ok(Traced { epoch: read::head(db)?.epoch, row: row::one(db, key)?, writes })
+    Ok(LinkPast { epoch: read::head(db)?.epoch, row: row::one(db, key)?, writes })
 }
 
-pub(super) fn chunk(db: &Connection, seq: Seq) -> rusqlite::Result<Option<Who>> {
+pub(super) fn chunk(db: &Connection, seq: Seq) -> rusqlite::Result<Option<NotedAuthor>> {
     let sql = "SELECT principal, method, request_id, first FROM audit \
                WHERE first IS NOT NULL AND seq >= ?1 ORDER BY seq LIMIT 1";
     let read = |row: &rusqlite::Row<'_>| Ok((who(row)?, row.get::<_, Seq>(3)?));
@@ -69,8 +69,8 @@ pub(super) fn chunk(db: &Connection, seq: Seq) -> rusqlite::Result<Option<Who>> 
     Ok(found.filter(|(_, first)| *first <= seq).map(|(who, _)| who))
 }
 
-fn who(row: &rusqlite::Row<'_>) -> rusqlite::Result<Who> {
-    Ok(Who { principal: row.get(0)?, method: row.get(1)?, request_id: row.get(2)? })
+fn who(row: &rusqlite::Row<'_>) -> rusqlite::Result<NotedAuthor> {
+    Ok(NotedAuthor { principal: row.get(0)?, method: row.get(1)?, request_id: row.get(2)? })
 }
 
 pub(super) fn note(db: &Connection, note: &Note, now: i64) -> rusqlite::Result<()> {
@@ -83,12 +83,17 @@ pub(super) fn note(db: &Connection, note: &Note, now: i64) -> rusqlite::Result<(
     .map(drop)
 }
 
-pub(super) fn noted(db: &Connection, name: &str, below: i64, limit: usize) -> rusqlite::Result<Vec<Noted>> {
+pub(super) fn noted(
+    db: &Connection,
+    name: &str,
+    below: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ResourceWrite>> {
     let sql = "SELECT principal, method, request_id, number, name, at, before, after FROM admin_audit \
                WHERE number < ?1 AND (?2 = '' OR name = ?2) ORDER BY number DESC LIMIT ?3";
     let read = |row: &rusqlite::Row<'_>| {
         let (before, after): (Option<Vec<u8>>, Vec<u8>) = (row.get(6)?, row.get(7)?);
-        Ok(Noted {
+        Ok(ResourceWrite {
             number: row.get(3)?,
             name: row.get(4)?,
             at: row.get(5)?,

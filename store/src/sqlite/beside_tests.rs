@@ -53,9 +53,9 @@ fn a_start_names_the_log_that_a_restore_moved_away_and_did_not_replace() {
     let (folder, store) = copied("true");
     let path = folder.file("linkr.db");
     let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
-    let noted = Noted::of(&path);
-    let why = |mark: &Mark| match judge(&path, mark, &now, Log::Missing, noted.as_ref()) {
-        Judged::Refused(why) => why,
+    let noted = WitnessNote::of(&path);
+    let why = |mark: &FileMark| match judge(&path, mark, &now, WalState::Missing, noted.as_ref()) {
+        FileJudgement::Refused(why) => why,
         other => panic!("{other:?}"),
     };
     sh(

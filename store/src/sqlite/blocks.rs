@@ -5,7 +5,7 @@ use crate::answers;
 use crate::model::StoreFault;
 use crate::notes::Note;
 use crate::raw;
-use journal::blocks::{BlockFound, BlockItem, BlockRow, BlockState, BlockVerdict, decide};
+use journal::blocks::{BlockHoldings, BlockItem, BlockRow, BlockState, BlockVerdict, decide};
 use link::TargetHost;
 use rusqlite::{Connection, Params, Row, params};
 
@@ -30,11 +30,11 @@ fn rows(db: &Connection, which: &str, given: impl Params) -> Result<Vec<BlockRow
         let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM blocked_targets {which}"))?;
         statement.query_map(given, columns)?.collect::<rusqlite::Result<Vec<_>>>()
     };
-    read().map_err(|e| fault(&e))?.into_iter().map(raw::Block::parse).collect()
+    read().map_err(|e| fault(&e))?.into_iter().map(raw::BlockColumns::parse).collect()
 }
 
-fn columns(row: &Row<'_>) -> rusqlite::Result<raw::Block> {
-    Ok(raw::Block {
+fn columns(row: &Row<'_>) -> rusqlite::Result<raw::BlockColumns> {
+    Ok(raw::BlockColumns {
         host: row.get(0)?,
         state: row.get(1)?,
         round: row.get(2)?,
@@ -59,7 +59,7 @@ pub(super) fn commit(db: &Connection, item: &BlockItem, now: i64) -> Result<Bloc
         Ok((keeps, answer))
     };
     let (keeps, answer) = read().map_err(|e| fault(&e))?;
-    let found = BlockFound { row, keeps, answer };
+    let found = BlockHoldings { row, keeps, answer };
     let verdict = decide(item, &found, now);
     let store = || {
         match &verdict {

@@ -3,12 +3,12 @@
 
 use super::file::{companion_of, companions, held, owned_as, regular};
 use super::identity::Identity;
-use super::judge::{self, Judged, KEPT};
-use super::mark::{self, Log};
-use super::witness::Noted;
+use super::judge::{self, FileJudgement, KEPT};
+use super::mark::{self, WalState};
+use super::witness::WitnessNote;
 use super::{check, connect, fault, foreign};
 use crate::model::StoreFault;
-use crate::unfinished::Unfinished;
+use crate::unfinished_file::UnfinishedFile;
 use link::{Position, Seq};
 use proto::own::{beside, folder_of};
 use rusqlite::{Connection, OptionalExtension};
@@ -17,9 +17,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug)]
-pub struct Restored {
+pub struct RestoreReport {
     /// Where the log ends.
     pub head: Position,
     /// The store that was there before.
@@ -46,7 +46,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
     let there = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
-    let new = Unfinished::new(to).map_err(|e| writing(&e))?;
+    let new = UnfinishedFile::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
     let source = match there.alone {
         true => connect::without_log(&path), // also where nothing can be written beside it
@@ -65,9 +65,9 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     Ok(head)
 }
 
-/// The way in which a store may be read.
+/// The terms on which a store may be read.
 #[derive(Default)]
-struct There {
+struct ReadTerms {
     /// The change that the store has to end with at least.
     least: Seq,
     /// The store was closed, and its log is in the file.
@@ -75,7 +75,7 @@ struct There {
 }
 
 /// The way in which a store may be copied, whether a linkr has it open or left it behind; or why it may not.
-fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> {
+fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<ReadTerms, String> {
     let shown = store.display();
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read the store {shown}: {e}");
     let now = Identity::of(&file.metadata().map_err(|e| cannot(&e))?);
@@ -86,11 +86,11 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> 
     };
     if in_use {
         return match mark::of(path) {
-            Ok(mark) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => Ok(There::default()),
+            Ok(mark) if mark.as_ref().is_none_or(|mark| mark.is_open_as(&now)) => Ok(ReadTerms::default()),
             _ => Err(format!("{shown} is being opened or closed by a linkr: try again in a moment")),
         };
     }
-    let noted = Noted::of(path); // before SQLite looks at the log
+    let noted = WitnessNote::of(path); // before SQLite looks at the log
     let log = mark::log_of(path).map_err(|e| cannot(&e))?;
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
         return Err(judge::lacks(store, &why));
@@ -99,17 +99,17 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> 
         return Err(why);
     }
     connect::roll_back(path).map_err(|e| unread(store, &e))?;
-    let Some(mark) = mark::of(path).map_err(|e| unread(store, &e))? else { return Ok(There::default()) };
+    let Some(mark) = mark::of(path).map_err(|e| unread(store, &e))? else { return Ok(ReadTerms::default()) };
     let least = match (mark.is_closed(), noted.as_ref()) {
         (false, Some(noted)) => noted.witness.seq,
         _ => 0, // closed: somebody may have put it back
     };
     // The copy is looked through anyway.
     match judge::judge(store, &mark, &now, log, noted.as_ref()) {
-        Judged::Good | Judged::Moved(_) | Judged::Cut(_) => {
-            Ok(There { least, alone: mark.is_closed() && log == Log::Missing })
+        FileJudgement::Good | FileJudgement::Moved(_) | FileJudgement::Cut(_) => {
+            Ok(ReadTerms { least, alone: mark.is_closed() && log == WalState::Missing })
         }
-        Judged::Refused(why) => Err(why),
+        FileJudgement::Refused(why) => Err(why),
     }
 }
 
@@ -118,7 +118,7 @@ fn may_be_read(store: &Path, path: &Path, file: &File) -> Result<There, String> 
 ///
 /// # Errors
 /// What to do about it, in one line. The store is as it was.
-pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, String> {
+pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<RestoreReport, String> {
     let (shown, target) = (from.display(), store.display());
     let cannot = |e: &dyn std::fmt::Display| format!("cannot read {shown}: {e}");
     if !from.exists() {
@@ -141,18 +141,18 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
         return Err(format!("{shown} is open in a running linkr: take a copy of it with linkr backup"));
     }
     let log = mark::log_of(&from).map_err(|e| cannot(&e))?;
-    if let Some(why) = foreign::beside_it(&from, log, Noted::of(&from).as_ref())
-        .or_else(|| foreign::journal(&store, Noted::of(&store).as_ref()))
+    if let Some(why) = foreign::beside_it(&from, log, WitnessNote::of(&from).as_ref())
+        .or_else(|| foreign::journal(&store, WitnessNote::of(&store).as_ref()))
     {
         return Err(why);
     }
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {target}: {e}");
-    let new = Unfinished::new(&store).map_err(|e| writing(&e))?;
+    let new = UnfinishedFile::new(&store).map_err(|e| writing(&e))?;
     fs::copy(&from, new.path()).map_err(|e| writing(&e))?;
     if beside(&from, "-journal").exists() {
         fs::copy(beside(&from, "-journal"), beside(new.path(), "-journal")).map_err(|e| writing(&e))?;
     }
-    let logged = log == Log::Holds;
+    let logged = log == WalState::Holds;
     if logged {
         fs::copy(beside(&from, "-wal"), beside(new.path(), "-wal")).map_err(|e| writing(&e))?;
     }
@@ -163,7 +163,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
              linkr restore --accept {shown} takes it for what it holds, after a check"
         ));
     }
-    if log == Log::Missing
+    if log == WalState::Missing
         && file.metadata().is_ok_and(|file| file.nlink() > 1)
         && !is_closed(new.path()).map_err(|e| unread(&from, &e))?
     {
@@ -183,7 +183,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<Restored, Stri
     new.settle().map_err(|e| writing(&e))?;
     let kept = keep(&store).map_err(|e| writing(&e))?;
     new.becomes(&store).map_err(|e| writing(&e))?;
-    Ok(Restored { head, kept })
+    Ok(RestoreReport { head, kept })
 }
 
 fn is_closed(path: &Path) -> rusqlite::Result<bool> {

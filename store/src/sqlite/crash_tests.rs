@@ -69,7 +69,7 @@ fn killed(left: &str) -> (Folder, PathBuf) {
         .unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
     let path = folder.file("linkr.db");
-    assert_eq!(log_of(&path).unwrap(), Log::Holds);
+    assert_eq!(log_of(&path).unwrap(), WalState::Holds);
     (folder, path)
 }
 
@@ -135,7 +135,7 @@ fn an_older_closed_file_under_the_log_of_a_later_opening_is_refused() {
     let (folder, path) = killed("older closed file");
     assert!(fold(&connections::beside_writer(&path).unwrap()).unwrap());
     sh(&folder, "cp older linkr.db");
-    let mut noted = Noted::of(&path).unwrap().witness;
+    let mut noted = WitnessNote::of(&path).unwrap().witness;
     noted.seq = 300;
     let lock = std::fs::File::options().write(true).open(beside(&path, ".lock")).unwrap();
     noted.note(&lock).unwrap();
@@ -180,7 +180,7 @@ fn no_connection_takes_the_log_along_when_it_goes() {
         assert_eq!(std::fs::read(beside(&path, "-wal")).unwrap(), there);
     }
     is_whole_with(&path, 10);
-    assert_eq!(log_of(&path).unwrap(), Log::Missing, "a clean stop removes it");
+    assert_eq!(log_of(&path).unwrap(), WalState::Missing, "a clean stop removes it");
 }
 
 /// Found by attack: a shell that read over a stop brings the log into the file when it ends, and the store was refused.
@@ -195,7 +195,7 @@ fn a_log_that_somebody_else_brought_into_the_file_after_a_stop_is_not_missed() {
     drop(store);
     shell.execute_batch("COMMIT").unwrap();
     drop(shell);
-    assert_eq!(log_of(&path).unwrap(), Log::Missing);
+    assert_eq!(log_of(&path).unwrap(), WalState::Missing);
     assert!(!of(&path).unwrap().unwrap().is_closed());
     is_whole_with(&path, 20);
 }
@@ -211,14 +211,14 @@ fn a_start_that_is_killed_beside_a_shell_is_gone_on_with() {
         let shell = Connection::open(&path).unwrap();
         shell.query_row("SELECT count(*) FROM links", [], |_| Ok(())).unwrap();
         let lock = std::fs::File::options().write(true).open(beside(&path, ".lock")).unwrap();
-        let mut noted = Noted::of(&path).unwrap().witness;
-        (noted.state, noted.nonce, noted.log) = (State::Open, 7, witness::log_file(&path));
+        let mut noted = WitnessNote::of(&path).unwrap().witness;
+        (noted.state, noted.nonce, noted.log) = (WitnessState::Open, 7, witness::log_file(&path));
         noted.note(&lock).unwrap();
         match committed {
             true => super::super::open(&shell, &now, 7).unwrap(),
             false => sh(&folder, "head -c 9000 /dev/zero > linkr.db-wal"),
         }
-        assert_eq!(log_of(&path).unwrap(), Log::Holds);
+        assert_eq!(log_of(&path).unwrap(), WalState::Holds);
         is_whole_with(&path, 10);
         drop(shell);
     }
@@ -375,7 +375,7 @@ fn a_store_that_was_touched_after_its_last_note_is_looked_through() {
     );
     let (folder2, other) = killed("some"); // one whose index nobody has read yet
     drop((folder, path));
-    let doubts = || Noted::of(&other).unwrap().doubts(&mark, &now, Log::Holds);
+    let doubts = || WitnessNote::of(&other).unwrap().doubts(&mark, &now, WalState::Holds);
     assert!(!doubts());
     sh(&folder2, "touch -d '5 seconds' linkr.db-wal");
     assert!(doubts());

@@ -3,9 +3,11 @@
 use super::{audit, fault, hosts, read, write};
 use crate::model::{DomainRow, StoreFault};
 use crate::notes::Note;
-use crate::port::domains::DomainCommitted;
+use crate::port::domains::DomainCommitReport;
 use crate::{answers, raw};
-use journal::domains::{DomainFound, DomainIntent, DomainItem, DomainVerdict, LOOKED_AT, Links, decide};
+use journal::domains::{
+    DomainHoldings, DomainIntent, DomainItem, DomainLinks, DomainVerdict, LOOKED_AT, decide,
+};
 use link::{DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -35,16 +37,16 @@ pub(super) fn last(db: &Connection, expression: &str) -> Result<Seq, StoreFault>
     asked.and_then(|mut asked| asked.query_row([], |row| row.get(0))).map_err(|e| fault(&e))
 }
 
-fn columns(row: &Row<'_>) -> rusqlite::Result<raw::Domain> {
+fn columns(row: &Row<'_>) -> rusqlite::Result<raw::DomainColumns> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, (row.get(3)?, row.get(4)?)))
 }
 
-pub(super) fn commit(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+pub(super) fn commit(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault> {
     let start = read::head(db)?;
     let found = find(db, item, now)?;
     let verdict = decide(item, &found, start, now);
     let (DomainVerdict::Written(row) | DomainVerdict::Gone(row)) = &verdict else {
-        return Ok(DomainCommitted { head: start, verdict });
+        return Ok(DomainCommitReport { head: start, verdict });
     };
     let head = Position { seq: row.version, tag: crate::random::u64(), ..start };
     let stored = match &verdict {
@@ -52,10 +54,10 @@ pub(super) fn commit(db: &Connection, item: &DomainItem, now: i64) -> Result<Dom
         _ => store(db, item, (found.row.as_ref(), row), head, now),
     };
     stored.map_err(|e| fault(&e))?;
-    Ok(DomainCommitted { head, verdict })
+    Ok(DomainCommitReport { head, verdict })
 }
 
-fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainFound, StoreFault> {
+fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainHoldings, StoreFault> {
     let read = || {
         let sql = format!("SELECT {COLUMNS} FROM domains WHERE name = ?1");
         let row = db.prepare_cached(&sql)?.query_row([item.name.as_str()], columns).optional()?;
@@ -74,7 +76,7 @@ fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainFound, Sto
             .optional()?;
         let links = match &item.intent {
             DomainIntent::Delete { .. } => links(db, &first)?,
-            DomainIntent::Create { .. } | DomainIntent::Update { .. } => Links::default(),
+            DomainIntent::Create { .. } | DomainIntent::Update { .. } => DomainLinks::default(),
         };
         let sums = "SELECT count(*), coalesce(sum(length(record)), 0) FROM domains";
         let (count, bytes): (u32, u32) = db.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -82,7 +84,7 @@ fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainFound, Sto
         let has_links = next.is_some_and(|key| key.starts_with(&first));
         let (count, bytes) = (count as usize, bytes as usize);
         let found =
-            DomainFound { has_links, links, id_taken, count, bytes, answer, ..DomainFound::default() };
+            DomainHoldings { has_links, links, id_taken, count, bytes, answer, ..DomainHoldings::default() };
         Ok((row, found))
     };
     let (row, found) = read().map_err(|e| fault(&e))?;
@@ -90,17 +92,19 @@ fn find(db: &Connection, item: &DomainItem, now: i64) -> Result<DomainFound, Sto
     let asks = row.as_ref().filter(|row| item.turns_punctuation_on(row));
     let ending = asks.map(|row| ending(db, row)).transpose().map_err(|e| fault(&e))?.flatten();
     let blocked = hosts::blocked(db, &item.hosts())?.into_iter().collect();
-    Ok(DomainFound { row, ending, blocked, ..found })
+    Ok(DomainHoldings { row, ending, blocked, ..found })
 }
 
 /// The first links of a domain.
-fn links(db: &Connection, prefix: &[u8; 4]) -> rusqlite::Result<Links> {
+fn links(db: &Connection, prefix: &[u8; 4]) -> rusqlite::Result<DomainLinks> {
     let sql = "SELECT key, delete_time FROM links WHERE key > ?1 ORDER BY key LIMIT ?2";
     let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<i64>>(1)?));
     let mut statement = db.prepare_cached(sql)?;
     let all = statement.query_map(params![&prefix[..], LOOKED_AT as i64], read)?;
     let all = all.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Links::of(all.into_iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, deleted)| deleted)))
+    Ok(DomainLinks::of(
+        all.into_iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, deleted)| deleted),
+    ))
 }
 
 /// The end of a domain.

@@ -39,7 +39,7 @@ impl OpenFault {
 
 /// A file that this process alone has, until it is released or this is dropped.
 #[derive(Debug)]
-pub(super) struct Claimed {
+pub(super) struct ClaimedFile {
     /// As it was given: this has to lead to the file for as long as writes are acknowledged.
     given: PathBuf,
     /// Without symbolic links, as SQLite names the log.
@@ -53,7 +53,7 @@ pub(super) struct Claimed {
     noted: Mutex<Witness>,
 }
 
-impl Claimed {
+impl ClaimedFile {
     /// Makes the file if there is none, and claims it: under its name, so that two starts do not make it twice, and
     /// itself, which has other names where there are links.
     pub fn new(given: &Path) -> Result<Self, OpenFault> {

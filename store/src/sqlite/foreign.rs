@@ -1,15 +1,15 @@
 //! What lies beside a file and belongs to another moment of it: told by the file read alone, before SQLite brings anything
 //! into it.
 
-use super::mark::{self, Log};
-use super::witness::{Noted, State};
+use super::mark::{self, WalState};
+use super::witness::{WitnessNote, WitnessState};
 use super::{check, connect};
 use proto::own::beside;
 use std::path::Path;
 
 /// Why the log is none of a file that is closed without it. A file that is not closed alone needs its log.
-pub(super) fn log(path: &Path, log: Log, noted: Option<&Noted>) -> Option<String> {
-    if log != Log::Holds || noted.is_some_and(Noted::left) {
+pub(super) fn log(path: &Path, log: WalState, noted: Option<&WitnessNote>) -> Option<String> {
+    if log != WalState::Holds || noted.is_some_and(WitnessNote::left) {
         return None;
     }
     let shown = path.display();
@@ -23,12 +23,12 @@ pub(super) fn log(path: &Path, log: Log, noted: Option<&Noted>) -> Option<String
 
 /// Why the journal is none of this file: a start that is killed leaves one, and its note has no log yet. Where the file may
 /// be in the middle of a write, it is rolled back.
-pub(super) fn journal(path: &Path, noted: Option<&Noted>) -> Option<String> {
+pub(super) fn journal(path: &Path, noted: Option<&WitnessNote>) -> Option<String> {
     if std::fs::metadata(beside(path, "-journal")).map_or(0, |journal| journal.len()) == 0 {
         return None;
     }
     let witness = &noted?.witness;
-    let open = witness.state != State::Closed;
+    let open = witness.state != WitnessState::Closed;
     if open && witness.log.is_none() {
         return None;
     }
@@ -50,6 +50,6 @@ pub(super) fn journal(path: &Path, noted: Option<&Noted>) -> Option<String> {
 }
 
 /// Why a file is not to be opened with what lies beside it.
-pub(super) fn beside_it(path: &Path, there: Log, noted: Option<&Noted>) -> Option<String> {
+pub(super) fn beside_it(path: &Path, there: WalState, noted: Option<&WitnessNote>) -> Option<String> {
     log(path, there, noted).or_else(|| journal(path, noted))
 }

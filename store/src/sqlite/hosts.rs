@@ -3,8 +3,8 @@
 use super::{fault, row};
 use crate::kept;
 use crate::model::{self, StoreFault};
-use crate::port::blocks::{LedTo, Place};
-use crate::raw::{self, Raw};
+use crate::port::blocks::{HostIndexPlace, HostLinks};
+use crate::raw::{self, LinkColumns};
 use journal::blocks::BlockState;
 use link::TargetHost;
 use rusqlite::{Connection, Params, Row, params};
@@ -53,12 +53,12 @@ pub(super) fn count_led_to(db: &Connection, host: &TargetHost) -> Result<u64, St
 pub(super) fn led_to(
     db: &Connection,
     host: &TargetHost,
-    after: Option<&Place>,
+    after: Option<&HostIndexPlace>,
     most: usize,
-) -> Result<LedTo, StoreFault> {
+) -> Result<HostLinks, StoreFault> {
     // No key is empty: behind this place comes the first link of the host.
-    let first = Place { host: host.turned().to_owned(), key: Vec::new() };
-    let Place { host: from, key } = after.unwrap_or(&first);
+    let first = HostIndexPlace { host: host.turned().to_owned(), key: Vec::new() };
+    let HostIndexPlace { host: from, key } = after.unwrap_or(&first);
     let sql = format!(
         "SELECT {}, host FROM links INDEXED BY links_host WHERE (host, key) > (?1, ?2) AND host < ?3 \
          AND delete_time IS NULL ORDER BY host, key LIMIT ?4",
@@ -71,9 +71,9 @@ pub(super) fn led_to(
         found.collect::<rusqlite::Result<Vec<_>>>()
     };
     let found = read().map_err(|e| fault(&e))?;
-    let last = found.last().map(|(raw, host)| Place { host: host.clone(), key: raw.key.clone() });
+    let last = found.last().map(|(raw, host)| HostIndexPlace { host: host.clone(), key: raw.key.clone() });
     let rows = found.into_iter().map(|(raw, _)| raw.parse()).collect::<Result<_, _>>()?;
-    Ok(LedTo { rows, last })
+    Ok(HostLinks { rows, last })
 }
 
 pub(super) fn not_indexed(db: &Connection, after: &[u8], most: usize) -> Result<Vec<model::Row>, StoreFault> {
@@ -100,7 +100,7 @@ fn links(db: &Connection, sql: &str, given: impl Params) -> Result<Vec<model::Ro
         let mut statement = db.prepare_cached(sql)?;
         statement.query_map(given, row::raw)?.collect::<rusqlite::Result<Vec<_>>>()
     };
-    read().map_err(|e| fault(&e))?.into_iter().map(Raw::parse).collect()
+    read().map_err(|e| fault(&e))?.into_iter().map(LinkColumns::parse).collect()
 }
 
 /// The key behind which hosts of links of before are still to be read, if there are any.

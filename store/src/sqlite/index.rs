@@ -14,7 +14,7 @@ const FRAME_HEAD: usize = 24;
 
 /// Whether a log holds what its index names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum IndexMatch {
     All,
     /// It is an earlier one, or ends earlier.
     Less,
@@ -56,26 +56,26 @@ impl Index {
     }
 }
 
-pub(super) fn held(path: &Path) -> Held {
-    let Some(index) = Index::read(path) else { return Held::Unknown };
-    let Ok(log) = proto::own::read(&beside(path, "-wal")) else { return Held::Unknown };
-    let Ok(length) = log.metadata().map(|log| log.len()) else { return Held::Unknown };
+pub(super) fn held(path: &Path) -> IndexMatch {
+    let Some(index) = Index::read(path) else { return IndexMatch::Unknown };
+    let Ok(log) = proto::own::read(&beside(path, "-wal")) else { return IndexMatch::Unknown };
+    let Ok(length) = log.metadata().map(|log| log.len()) else { return IndexMatch::Unknown };
     if index.frames == 0 {
-        return if length == 0 { Held::All } else { Held::Unknown }; // all was in the file
+        return if length == 0 { IndexMatch::All } else { IndexMatch::Unknown }; // all was in the file
     }
     let number = |at| {
         let mut bytes = [0; 4];
         log.read_exact_at(&mut bytes, at).ok().map(|()| u32::from_be_bytes(bytes))
     };
-    let Some(count) = number(16) else { return Held::Less };
+    let Some(count) = number(16) else { return IndexMatch::Less };
     match count.wrapping_sub(index.count).cast_signed() {
-        1.. => return Held::Unknown,
-        ..0 => return Held::Less,
-        0 if number(20) != Some(index.random) => return Held::Unknown,
+        1.. => return IndexMatch::Unknown,
+        ..0 => return IndexMatch::Less,
+        0 if number(20) != Some(index.random) => return IndexMatch::Unknown,
         0 => {}
     }
     let last = LOG_HEAD + (index.frames - 1) * (FRAME_HEAD as u64 + index.page);
     let there = [8, 12, 16, 20].map(|at| number(last + at));
     let due = [index.count, index.random, index.sum[0], index.sum[1]].map(Some);
-    if there == due { Held::All } else { Held::Less }
+    if there == due { IndexMatch::All } else { IndexMatch::Less }
 }

@@ -1,8 +1,8 @@
 //! Whether a file may be opened as a store, by its own mark, by its log and by what was noted beside it.
 
 use super::identity::Identity;
-use super::mark::{Log, Mark};
-use super::witness::{Noted, State};
+use super::mark::{FileMark, WalState};
+use super::witness::{WitnessNote, WitnessState};
 use link::{Position, Seq};
 use proto::own::{beside, folder_of};
 use std::os::unix::fs::MetadataExt;
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// Behind the name of a store, in front of a time: what a restore gives to the file that was there.
 pub(super) const KEPT: &str = ".before-";
 
-/// What is to be done about a file that is to be opened.
+/// The judgement on a file that is to be opened.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judged {
+pub(super) enum FileJudgement {
     Good,
     /// It was closed as another file: moved or copied. It is looked through once, and has to end here.
     Moved(Position),
@@ -24,11 +24,17 @@ pub(super) enum Judged {
 }
 
 /// Whether the file `now` may be opened by what its mark says, and what was noted beside it.
-pub(super) fn judge(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
+pub(super) fn judge(
+    path: &Path,
+    mark: &FileMark,
+    now: &Identity,
+    log: WalState,
+    noted: Option<&WitnessNote>,
+) -> FileJudgement {
     let same = mark.is_of(now);
     match mark.closed_at() {
-        Some(at) if log == Log::Holds => closed_with_log(path, at, noted),
-        Some(at) => closed(path, mark, at, &Beside { same, log, noted }),
+        Some(at) if log == WalState::Holds => closed_with_log(path, at, noted),
+        Some(at) => closed(path, mark, at, &ClosedFile { same, log, noted }),
         None => opened(path, mark, now, log, noted),
     }
 }
@@ -46,47 +52,48 @@ pub(super) fn way_out(path: &Path) -> String {
     )
 }
 
-fn closed_with_log(path: &Path, at: Position, noted: Option<&Noted>) -> Judged {
+fn closed_with_log(path: &Path, at: Position, noted: Option<&WitnessNote>) -> FileJudgement {
     let shown = path.display();
-    if noted.is_some_and(Noted::left) {
-        return Judged::Cut(at);
+    if noted.is_some_and(WitnessNote::left) {
+        return FileJudgement::Cut(at);
     }
     // A log that is none of a file that is closed alone is known before.
-    Judged::Refused(format!(
+    FileJudgement::Refused(format!(
         "{shown} says that it was closed only with its write-ahead log {shown}-wal, which may hold writes that nothing else \
          has: leave both where they are; linkr restore --accept {shown} takes them together, after a check"
     ))
 }
 
 /// What is known of a file that is closed.
-struct Beside<'a> {
+struct ClosedFile<'a> {
     same: bool,
-    log: Log,
-    noted: Option<&'a Noted>,
+    log: WalState,
+    noted: Option<&'a WitnessNote>,
 }
 
-fn closed(path: &Path, mark: &Mark, at: Position, beside: &Beside<'_>) -> Judged {
-    let left = beside.noted.map(|noted| &noted.witness).filter(|witness| witness.state != State::Closed);
+fn closed(path: &Path, mark: &FileMark, at: Position, beside: &ClosedFile<'_>) -> FileJudgement {
+    let left =
+        beside.noted.map(|noted| &noted.witness).filter(|witness| witness.state != WitnessState::Closed);
     let least = left.map_or(0, |witness| witness.seq);
     // A stop that is killed leaves its log, be it empty; one that got further than was noted is no older file.
-    let is_gone = beside.log == Log::Missing
+    let is_gone = beside.log == WalState::Missing
         && at.seq == least
-        && left.is_some_and(|witness| witness.state == State::Open && witness.log.is_some());
+        && left.is_some_and(|witness| witness.state == WitnessState::Open && witness.log.is_some());
     match beside.same {
         // After a clean stop an older one may be put back; after a crash nobody has said that it is meant.
         true if at.seq < least => {
-            Judged::Refused(format!("{}; {}", older(path, at.seq, least), way_out(path)))
+            FileJudgement::Refused(format!("{}; {}", older(path, at.seq, least), way_out(path)))
         }
-        true if is_gone => Judged::Refused(lacks(
+        true if is_gone => FileJudgement::Refused(lacks(
             path,
             &format!(
                 "{shown} was closed before its last linkr ran, and the write-ahead log of that one, {shown}-wal, is gone",
                 shown = path.display()
             ),
         )),
-        true => Judged::Good,
-        false if mark.is_released() => Judged::Good,
-        false => Judged::Moved(at),
+        true => FileJudgement::Good,
+        false if mark.is_released() => FileJudgement::Good,
+        false => FileJudgement::Moved(at),
     }
 }
 
@@ -104,16 +111,22 @@ pub(super) fn older(path: &Path, seq: Seq, least: Seq) -> String {
     )
 }
 
-fn opened(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Noted>) -> Judged {
+fn opened(
+    path: &Path,
+    mark: &FileMark,
+    now: &Identity,
+    log: WalState,
+    noted: Option<&WitnessNote>,
+) -> FileJudgement {
     let shown = path.display();
     if !mark.is_open_as(now) {
-        return Judged::Refused(format!(
+        return FileJudgement::Refused(format!(
             "the store {shown} is a copy of one that was open in a running linkr: writes that were acknowledged may be \
              missing, and parts of it may be of different moments; take copies with linkr backup; linkr restore --accept \
              {shown} takes this one for what it is, after a check"
         ));
     }
-    let refused = |why: &str| Judged::Refused(lacks(path, why));
+    let refused = |why: &str| FileJudgement::Refused(lacks(path, why));
     let Some(noted) = noted else {
         return refused(&format!(
             "the store {shown} was open when its linkr ended, and {shown}.lock does not say any more how far it got"
@@ -127,16 +140,16 @@ fn opened(path: &Path, mark: &Mark, now: &Identity, log: Log, noted: Option<&Not
     }
     match log {
         // Before the log of an opening is noted, nothing was acknowledged.
-        Log::Missing if noted.witness.log.is_some() && noted.witness.state != State::Left => {
+        WalState::Missing if noted.witness.log.is_some() && noted.witness.state != WitnessState::Left => {
             log_is_gone(path, now)
         }
-        _ => Judged::Good,
+        _ => FileJudgement::Good,
     }
 }
 
-fn log_is_gone(path: &Path, now: &Identity) -> Judged {
+fn log_is_gone(path: &Path, now: &Identity) -> FileJudgement {
     let shown = path.display();
-    Judged::Refused(match moved_log(path, now) {
+    FileJudgement::Refused(match moved_log(path, now) {
         Some([there, back]) => format!(
             "the store {shown} was open when its linkr ended, and a linkr restore that did not come to its end has moved its \
              write-ahead log to {there}, with writes that were acknowledged: mv {there} {back} and start, or run that restore \
@@ -154,20 +167,20 @@ fn log_is_gone(path: &Path, now: &Identity) -> Judged {
 }
 
 /// Whether a file without a mark may be opened.
-pub(super) fn unmarked(path: &Path, log: Log, noted: Option<&Noted>) -> Judged {
+pub(super) fn unmarked(path: &Path, log: WalState, noted: Option<&WitnessNote>) -> FileJudgement {
     let shown = path.display();
     let known = noted.map(|noted| &noted.witness).filter(|witness| witness.seq > 0 || witness.log.is_some());
     match std::fs::metadata(path).map_or(0, |file| file.len()) {
-        0 if log == Log::Holds => Judged::Refused(format!(
+        0 if log == WalState::Holds => FileJudgement::Refused(format!(
             "{shown} holds nothing, and its write-ahead log {shown}-wal does: put {shown} back, or restore a backup, or move \
              {shown}-wal away to begin anew"
         )),
-        0 if let Some(known) = known => Judged::Refused(format!(
+        0 if let Some(known) = known => FileJudgement::Refused(format!(
             "{shown} is gone or holds nothing, and the store got to change {}: put {shown} back, or restore a backup with \
              linkr restore; to begin anew remove {shown}.lock",
             known.seq
         )),
-        _ => Judged::Good,
+        _ => FileJudgement::Good,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is done for the files when nobody waits: the log goes into the file while nothing is written, and the
 //! whole store is read through once. On a plain thread; no write waits for it.
 
-use super::file::Claimed;
+use super::file::ClaimedFile;
 use super::{check, connect, read};
 use crate::model::StoreFault;
 use rusqlite::Connection;
@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 /// How often it is looked; a store that was not written for so long is idle.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How the files are.
+/// The state of a store's files.
 #[derive(Debug)]
-pub(super) struct Health {
-    pub files: Claimed,
+pub(super) struct FileHealth {
+    pub files: ClaimedFile,
     pub commits: AtomicU64,
     /// Something was read that cannot be: all is looked through again.
     pub suspect: AtomicBool,
     damage: OnceLock<String>,
 }
 
-impl Health {
-    pub fn new(files: Claimed) -> Self {
+impl FileHealth {
+    pub fn new(files: ClaimedFile) -> Self {
         let (commits, suspect) = (AtomicU64::new(0), AtomicBool::new(true));
         Self { files, commits, suspect, damage: OnceLock::new() }
     }
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    pub fn start(health: Arc<Health>) -> rusqlite::Result<Self> {
+    pub fn start(health: Arc<FileHealth>) -> rusqlite::Result<Self> {
         let db = connect::beside_writer(&health.files.path)?;
         let interrupt = db.get_interrupt_handle();
         let (stop, stopped) = channel();
@@ -80,7 +80,7 @@ impl Drop for Keeper {
     }
 }
 
-fn run(db: &Connection, health: &Health, stopped: &Receiver<()>) {
+fn run(db: &Connection, health: &FileHealth, stopped: &Receiver<()>) {
     let (mut seen, mut folded) = (0, 0);
     while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         if health.files.check().is_err() {
@@ -102,7 +102,7 @@ fn run(db: &Connection, health: &Health, stopped: &Receiver<()>) {
 }
 
 /// How far the store got: it is on disk, since nobody reads what is not.
-fn note(db: &Connection, health: &Health) {
+fn note(db: &Connection, health: &FileHealth) {
     if let Ok(head) = read::head(db) {
         let _ = health.files.note(|witness| witness.seq = head.seq); // the one before says less, and is true
     }
@@ -116,7 +116,7 @@ fn fold(db: &Connection) -> bool {
     matches!(folded, Ok(false)) // else somebody reads or writes: at the next look
 }
 
-fn look_through(db: &Connection, health: &Health) {
+fn look_through(db: &Connection, health: &FileHealth) {
     let began = Instant::now();
     match check::pages(db) {
         Ok(None) => {

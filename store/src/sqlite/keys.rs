@@ -1,7 +1,7 @@
 //! The table of keys. What a key allows is not known here.
 
 use super::{Sqlite, audit, fault};
-use crate::model::{By, KeyRow, StoreFault};
+use crate::model::{Author, KeyRow, StoreFault};
 use crate::notes::Note;
 use crate::port::{KeyMark, KeyRows};
 use crate::raw::{self, ALL};
@@ -43,11 +43,11 @@ impl KeyRows for Sqlite {
         Ok(raw::most_of(domains, &self.read(|db| kept(db).map_err(|e| fault(&e)))?))
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+    fn put_key(&self, row: &KeyRow, most: usize, by: &Author) -> Result<bool, StoreFault> {
         self.write(|db| put(db, row, most, by).map_err(|e| fault(&e)))
     }
 
-    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &Author) -> Result<(), StoreFault> {
         self.write(|db| revoke(db, row, now, by).map_err(|e| fault(&e)))
     }
 
@@ -91,7 +91,7 @@ fn rows(db: &Connection, which: &str, most: usize, given: impl Params) -> Result
     rows.map_err(|e| fault(&e))?.map(|row| row.map_err(|e| fault(&e))?).collect()
 }
 
-fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &By) -> rusqlite::Result<()> {
+fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &Author) -> rusqlite::Result<()> {
     let sql = "UPDATE keys SET revoke_time = ?2 WHERE id = ?1 AND revoke_time IS NULL";
     if db.execute(sql, params![row.id, now])? > 0 {
         audit::note(db, &Note::key(by, row, Some(now)), now)?;
@@ -100,7 +100,7 @@ fn revoke(db: &Connection, row: &KeyRow, now: i64, by: &By) -> rusqlite::Result<
     Ok(())
 }
 
-fn put(db: &Connection, row: &KeyRow, most: usize, by: &By) -> rusqlite::Result<bool> {
+fn put(db: &Connection, row: &KeyRow, most: usize, by: &Author) -> rusqlite::Result<bool> {
     let (scopes, domains) = raw::key_words(row);
     let live = "SELECT count(*) FROM keys WHERE client = ?1 AND domains = ?3 AND revoke_time IS NULL \
                 AND (expire_time IS NULL OR expire_time > ?2)";

@@ -14,7 +14,7 @@ const LOG_HEAD: u64 = 32;
 
 /// What a file says about itself.
 #[derive(Clone, Debug)]
-pub(super) struct Mark {
+pub(super) struct FileMark {
     /// In its first page; `row` stands in another one. They differ where pages of two moments are together.
     header: u32,
     row: u32,
@@ -22,9 +22,9 @@ pub(super) struct Mark {
     closed_at: Option<Position>,
 }
 
-/// The write-ahead log beside a file.
+/// The state of the write-ahead log beside a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Log {
+pub(super) enum WalState {
     Missing,
     Empty,
     /// It holds writes, which may be in the file, too.
@@ -33,7 +33,7 @@ pub(super) enum Log {
 
 /// The mark. `None`: there is none, as in a new store and in one from before there were marks. Nothing is written into the
 /// file, and a log that does not belong to it stays as it is.
-pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
+pub(super) fn of(path: &Path) -> rusqlite::Result<Option<FileMark>> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(None);
     }
@@ -44,11 +44,11 @@ pub(super) fn of(path: &Path) -> rusqlite::Result<Option<Mark>> {
 }
 
 /// The mark in the file alone, whatever lies beside it.
-pub(super) fn alone(path: &Path) -> rusqlite::Result<Option<Mark>> {
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Option<FileMark>> {
     read_by(&connect::without_log(path)?)
 }
 
-fn read_by(db: &Connection) -> rusqlite::Result<Option<Mark>> {
+fn read_by(db: &Connection) -> rusqlite::Result<Option<FileMark>> {
     let moment = db.unchecked_transaction()?;
     let known = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'opened'";
     if moment.query_row(known, [], |_| Ok(())).optional()?.is_none() {
@@ -56,11 +56,11 @@ fn read_by(db: &Connection) -> rusqlite::Result<Option<Mark>> {
     }
     let header: i32 = moment.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let sql = "SELECT nonce, inode, device, born, boot, epoch_counter, epoch_random, head, tag FROM opened";
-    let read = |row: &Row<'_>| Mark::of_row(row, header.cast_unsigned());
+    let read = |row: &Row<'_>| FileMark::of_row(row, header.cast_unsigned());
     moment.query_row(sql, [], read).optional()
 }
 
-impl Mark {
+impl FileMark {
     fn of_row(row: &Row<'_>, header: u32) -> rusqlite::Result<Self> {
         let inode: Option<i64> = row.get(1)?;
         let file = match inode {
@@ -126,11 +126,11 @@ impl Mark {
 }
 
 /// The log beside a file.
-pub(super) fn log_of(path: &Path) -> std::io::Result<Log> {
+pub(super) fn log_of(path: &Path) -> std::io::Result<WalState> {
     match std::fs::symlink_metadata(beside(path, "-wal")) {
-        Ok(log) if log.len() <= LOG_HEAD => Ok(Log::Empty), // a head alone holds nothing
-        Ok(_) => Ok(Log::Holds),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Log::Missing),
+        Ok(log) if log.len() <= LOG_HEAD => Ok(WalState::Empty), // a head alone holds nothing
+        Ok(_) => Ok(WalState::Holds),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(WalState::Missing),
         Err(e) => Err(e),
     }
 }

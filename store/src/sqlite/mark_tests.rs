@@ -2,8 +2,8 @@
 //! another process, since one that closes a file takes away the locks that SQLite has on it.
 
 use super::super::connect::without_log;
-use super::super::judge::{Judged, judge};
-use super::super::witness::{Noted, State};
+use super::super::judge::{FileJudgement, judge};
+use super::super::witness::{WitnessNote, WitnessState};
 use super::super::{Options, Sqlite};
 use super::*;
 use crate::model::Info;
@@ -91,22 +91,24 @@ fn a_crash_is_recovered_from_under_the_same_file() {
     let (folder, store) = copied("true");
     let path = folder.file("linkr.db");
     let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
-    let noted = Noted::of(&path);
+    let noted = WitnessNote::of(&path);
     let judged = |now: &Identity, log| judge(&path, &mark, now, log, noted.as_ref());
-    assert_eq!(log_of(&path).unwrap(), Log::Holds);
-    assert_eq!(judged(&now, Log::Holds), Judged::Good);
-    assert_eq!(judged(&now, Log::Empty), Judged::Good);
-    let Judged::Refused(why) = judged(&now, Log::Missing) else { panic!("nobody misses the log") };
+    assert_eq!(log_of(&path).unwrap(), WalState::Holds);
+    assert_eq!(judged(&now, WalState::Holds), FileJudgement::Good);
+    assert_eq!(judged(&now, WalState::Empty), FileJudgement::Good);
+    let FileJudgement::Refused(why) = judged(&now, WalState::Missing) else {
+        panic!("nobody misses the log")
+    };
     assert!(why.contains("its write-ahead log"), "{why}");
     // After a reboot a device may have another number; within one not while it is mounted. Here it is.
     let device = Identity { device: std::fs::metadata("/proc/self").unwrap().dev(), ..now.clone() };
-    assert!(matches!(judged(&device, Log::Holds), Judged::Refused(_)));
+    assert!(matches!(judged(&device, WalState::Holds), FileJudgement::Refused(_)));
     let rebooted = Identity { boot: "another".into(), ..device };
-    assert_eq!(judged(&rebooted, Log::Holds), Judged::Good);
+    assert_eq!(judged(&rebooted, WalState::Holds), FileJudgement::Good);
     // An inode that was given to another file.
     let later = Identity { born: now.born.map(|at| at + 1), ..now };
     if later.born.is_some() {
-        assert!(matches!(judged(&later, Log::Holds), Judged::Refused(_)));
+        assert!(matches!(judged(&later, WalState::Holds), FileJudgement::Refused(_)));
     }
 }
 
@@ -123,7 +125,7 @@ fn a_store_that_was_closed_opens_wherever_it_is_put_and_says_when_it_is_torn() {
     store.close();
     drop(store);
     sh(&folder, "cp linkr.db moved.db; cp linkr.db torn.db");
-    assert!(log_of(&folder.file("linkr.db")).unwrap() == Log::Missing);
+    assert!(log_of(&folder.file("linkr.db")).unwrap() == WalState::Missing);
     assert_eq!(open(&folder.file("moved.db")).unwrap().head().unwrap().seq, 10);
     // A page of the links from before they were written, in a file that says it is closed.
     let page = {
@@ -210,7 +212,7 @@ fn files_of_a_store_are_its_owners_alone() {
 fn the_log_is_brought_into_the_file_when_nothing_is_written() {
     let (folder, store) = copied("true");
     let began = std::time::Instant::now();
-    while log_of(&folder.file("linkr.db")).unwrap() != Log::Empty {
+    while log_of(&folder.file("linkr.db")).unwrap() != WalState::Empty {
         assert!(began.elapsed().as_secs() < 30);
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -302,7 +304,7 @@ fn what_a_look_costs() {
             Item { key, intent: Intent::Create(Draft { link: link.clone(), info: Info::default() }) }
         };
         let items = (0..5_000).map(item).collect();
-        let request = journal::Request { items, kind: journal::Kind::Chunk, by: None, retry: None };
+        let request = journal::Request { items, kind: journal::RequestKind::Chunk, by: None, retry: None };
         store.commit(&[request], 1).unwrap();
     }
     let path = folder.file("linkr.db");
@@ -411,14 +413,18 @@ fn what_a_stop_left_that_was_killed_before_it_emptied_the_log_opens() {
     store.health.files.note(|_| ()).unwrap();
     drop(store);
     let closed = of(&path).unwrap().unwrap();
-    let refused =
-        |noted: Option<&Noted>| matches!(judge(&path, &closed, &now, log, noted), Judged::Refused(_));
-    assert!(refused(None) && refused(Noted::of(&path).as_ref()), "the stop came to its end");
+    let refused = |noted: Option<&WitnessNote>| {
+        matches!(judge(&path, &closed, &now, log, noted), FileJudgement::Refused(_))
+    };
+    assert!(refused(None) && refused(WitnessNote::of(&path).as_ref()), "the stop came to its end");
     let store = open(&path).unwrap(); // its note says that it is open, with this log
     let closed_at = closed.closed_at().unwrap();
-    assert_eq!(judge(&path, &closed, &now, log, Noted::of(&path).as_ref()), Judged::Cut(closed_at));
+    assert_eq!(
+        judge(&path, &closed, &now, log, WitnessNote::of(&path).as_ref()),
+        FileJudgement::Cut(closed_at)
+    );
     sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
-    assert!(refused(Noted::of(&path).as_ref()), "another file");
+    assert!(refused(WitnessNote::of(&path).as_ref()), "another file");
     drop(store);
 }
 
@@ -428,12 +434,12 @@ fn an_open_store_is_the_one_that_was_noted_last() {
     let path = folder.file("linkr.db");
     let (mark, now) = (of(&path).unwrap().unwrap(), store.health.files.identity.clone());
     let log = log_of(&path).unwrap();
-    let said = |words: &str| match judge(&path, &mark, &now, log, Noted::of(&path).as_ref()) {
-        Judged::Good => words.is_empty(),
-        Judged::Refused(why) => {
+    let said = |words: &str| match judge(&path, &mark, &now, log, WitnessNote::of(&path).as_ref()) {
+        FileJudgement::Good => words.is_empty(),
+        FileJudgement::Refused(why) => {
             !words.is_empty() && why.contains(words) && why.contains("linkr restore --accept")
         }
-        Judged::Moved(_) | Judged::Cut(_) => false,
+        FileJudgement::Moved(_) | FileJudgement::Cut(_) => false,
     };
     assert!(said(""));
     sh(&folder, "cp earlier linkr.db.lock; touch -d '1 second' linkr.db.lock");
@@ -445,7 +451,7 @@ fn an_open_store_is_the_one_that_was_noted_last() {
     store.health.files.note(|witness| witness.nonce ^= 2).unwrap();
     sh(&folder, "cp linkr.db-wal x; mv x linkr.db-wal");
     assert!(said("another file than the write-ahead log"));
-    store.health.files.note(|witness| (witness.state, witness.log) = (State::Closed, None)).unwrap();
+    store.health.files.note(|witness| (witness.state, witness.log) = (WitnessState::Closed, None)).unwrap();
     assert!(said("a copy from when it was open"));
 }
 

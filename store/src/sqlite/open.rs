@@ -1,10 +1,10 @@
 //! How the file is opened, claimed and brought up to date. Nothing is read or written for anybody here.
 
 use super::connect::{Options, reader, writer};
-use super::file::{Claimed, OpenFault};
-use super::judge::{self, Judged};
-use super::mark::{self, Log, Mark};
-use super::witness::{self, Noted, State};
+use super::file::{ClaimedFile, OpenFault};
+use super::judge::{self, FileJudgement};
+use super::mark::{self, FileMark, WalState};
+use super::witness::{self, WitnessNote, WitnessState};
 use super::{check, connect, foreign, read};
 use crate::model::StoreFault;
 use crate::port::SECRET;
@@ -20,19 +20,19 @@ mod migrations {
 }
 
 /// The one that writes, and the files that it has.
-pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed), OpenFault> {
+pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, ClaimedFile), OpenFault> {
     let shown = path.display();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|e| OpenFault::new(format!("cannot make the folder of the store {shown}: {e}")))?;
     }
-    let files = Claimed::new(path)?;
+    let files = ClaimedFile::new(path)?;
     let failed = |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot open the store {shown}: {e}"));
     let broken = |e: &rusqlite::Error| match super::fault(e) {
         StoreFault::Corrupt(_) => failed(&format!("{e}; {}", judge::way_out(path))),
         _ => failed(e), // the disk's fault says nothing about the file
     };
-    let noted = Noted::of(&files.path); // before SQLite looks at the log
+    let noted = WitnessNote::of(&files.path); // before SQLite looks at the log
     let log = mark::log_of(&files.path).map_err(|e| failed(&e))?;
     if let Some(why) = noted.as_ref().and_then(|noted| noted.is_cut_short(log)) {
         return Err(OpenFault::new(judge::lacks(path, &why)));
@@ -47,12 +47,14 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
         None => judge::unmarked(path, log, noted.as_ref()),
     };
     match judged {
-        Judged::Good if rolled_back && let Some(at) = marked.as_ref().and_then(Mark::closed_at) => {
+        FileJudgement::Good
+            if rolled_back && let Some(at) = marked.as_ref().and_then(FileMark::closed_at) =>
+        {
             look_through(path, &files, at)?;
         }
-        Judged::Good | Judged::Cut(_) => {}
-        Judged::Moved(closed_at) => look_through(path, &files, closed_at)?,
-        Judged::Refused(why) => return Err(OpenFault::new(why)),
+        FileJudgement::Good | FileJudgement::Cut(_) => {}
+        FileJudgement::Moved(closed_at) => look_through(path, &files, closed_at)?,
+        FileJudgement::Refused(why) => return Err(OpenFault::new(why)),
     }
     let mut connection = writer(&files.path, options).map_err(|e| broken(&e))?;
     let runner = steps();
@@ -60,10 +62,10 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let there = version(&connection).map_err(|e| broken(&e))?;
     schema::check(there, schema::latest(&runner)).map_err(refused)?;
     let goes_on = match (marked.as_ref(), noted.as_ref()) {
-        (Some(mark), Some(noted)) if !mark.is_closed() || log == Log::Holds => {
+        (Some(mark), Some(noted)) if !mark.is_closed() || log == WalState::Holds => {
             let closed_at = mark.closed_at();
             let doubted = rolled_back || closed_at.is_some() || noted.doubts(mark, &files.identity, log);
-            let ends = Ends { file: &files.path, least: noted.witness.seq, closed_at, doubted };
+            let ends = RequiredEnd { file: &files.path, least: noted.witness.seq, closed_at, doubted };
             recovered(path, &connection, &ends)?;
             ended(path, &connection, mark)?
         }
@@ -72,7 +74,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let nonce = goes_on.unwrap_or_else(mark::new_nonce);
     let seq = read::head(&connection).map_or(0, |head| head.seq); // a new store has none
     let note = |witness: &mut witness::Witness| {
-        (witness.nonce, witness.state, witness.seq) = (nonce, State::Open, seq);
+        (witness.nonce, witness.state, witness.seq) = (nonce, WitnessState::Open, seq);
         witness.log = None;
     };
     if goes_on.is_none() {
@@ -122,7 +124,7 @@ fn read_by_another(path: &Path) -> OpenFault {
 }
 
 /// Where a store that is recovered has to end.
-struct Ends<'a> {
+struct RequiredEnd<'a> {
     file: &'a Path,
     least: Seq,
     closed_at: Option<Position>,
@@ -132,7 +134,7 @@ struct Ends<'a> {
 
 /// What a crash left has to go as far as was noted before, and where that is in doubt it is looked through. Nothing of the
 /// log is in the file yet.
-fn recovered(path: &Path, db: &Connection, ends: &Ends<'_>) -> Result<(), OpenFault> {
+fn recovered(path: &Path, db: &Connection, ends: &RequiredEnd<'_>) -> Result<(), OpenFault> {
     let (began, shown) = (Instant::now(), path.display());
     let way_out = judge::way_out(path);
     let refused = |why: &dyn std::fmt::Display| {
@@ -161,7 +163,7 @@ fn recovered(path: &Path, db: &Connection, ends: &Ends<'_>) -> Result<(), OpenFa
 
 /// Ends an opening that a crash left: from here on its log may go, and nobody may miss it. While somebody reads an older
 /// state, nothing can be brought into the file, and the opening goes on.
-fn ended(path: &Path, db: &Connection, mark: &Mark) -> Result<Option<u32>, OpenFault> {
+fn ended(path: &Path, db: &Connection, mark: &FileMark) -> Result<Option<u32>, OpenFault> {
     let broken =
         |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot open the store {}: {e}", path.display()));
     match mark::fold(db).map_err(|e| broken(&e))? {
@@ -172,7 +174,7 @@ fn ended(path: &Path, db: &Connection, mark: &Mark) -> Result<Option<u32>, OpenF
 }
 
 /// A store that was closed as another file was moved or copied, perhaps while a linkr still ran on it.
-fn look_through(path: &Path, files: &Claimed, closed_at: Position) -> Result<(), OpenFault> {
+fn look_through(path: &Path, files: &ClaimedFile, closed_at: Position) -> Result<(), OpenFault> {
     let began = Instant::now();
     let shown = path.display();
     let checked = reader(&files.path).map_err(|e| super::fault(&e)).and_then(|db| check::whole(&db));

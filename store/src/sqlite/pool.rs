@@ -1,6 +1,6 @@
 //! The read connections: a few, opened when they are first needed. Nothing is read here.
 
-use super::keeper::Health;
+use super::keeper::FileHealth;
 use super::{closed, connect, fault, locked};
 use crate::model::StoreFault;
 use rusqlite::Connection;
@@ -12,13 +12,13 @@ const READERS: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    health: Arc<Health>,
-    state: Mutex<State>,
+    health: Arc<FileHealth>,
+    state: Mutex<PoolState>,
     given_back: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PoolState {
     idle: Vec<Connection>,
     in_use: usize,
     waiting: usize,
@@ -26,13 +26,13 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(health: Arc<Health>) -> Self {
+    pub(super) fn new(health: Arc<FileHealth>) -> Self {
         Self { health, state: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// A connection, as soon as one is free.
-    pub(super) fn take(&self) -> Result<Reader<'_>, StoreFault> {
-        let full = |state: &mut State| !state.closed && state.in_use >= READERS;
+    pub(super) fn take(&self) -> Result<PooledReader<'_>, StoreFault> {
+        let full = |state: &mut PoolState| !state.closed && state.in_use >= READERS;
         let mut state = locked(&self.state);
         state.waiting += 1;
         let waited = self.given_back.wait_while(state, full);
@@ -50,14 +50,14 @@ impl Pool {
             }
         };
         state.in_use += 1;
-        Ok(Reader { pool: self, connection: Some(connection) })
+        Ok(PooledReader { pool: self, connection: Some(connection) })
     }
 
     /// As they are now.
-    pub(super) fn connections(&self) -> crate::model::Pool {
+    pub(super) fn connections(&self) -> crate::model::PoolCounts {
         let state = locked(&self.state);
         let (in_use, idle, waiting) = (state.in_use, state.idle.len(), state.waiting);
-        crate::model::Pool { in_use, idle, most: READERS, waiting }
+        crate::model::PoolCounts { in_use, idle, most: READERS, waiting }
     }
 
     /// Waits for the reads under way, and closes all connections.
@@ -71,12 +71,12 @@ impl Pool {
 }
 
 /// A connection that goes back when it is dropped.
-pub(super) struct Reader<'a> {
+pub(super) struct PooledReader<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
 }
 
-impl Deref for Reader<'_> {
+impl Deref for PooledReader<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -84,7 +84,7 @@ impl Deref for Reader<'_> {
     }
 }
 
-impl Drop for Reader<'_> {
+impl Drop for PooledReader<'_> {
     fn drop(&mut self) {
         let mut state = locked(&self.pool.state);
         state.in_use -= 1;

@@ -3,8 +3,8 @@
 use super::{fault, row};
 use crate::model;
 use crate::model::StoreFault;
-use crate::port::{Fetched, History, Limit, Listed, Time, Walked};
-use crate::raw::Raw;
+use crate::port::{EntryBatch, History, Limit, ListPage, TimeOrder, WalkPage};
+use crate::raw::LinkColumns;
 use bytes::Bytes;
 use feed::{Entry, LogView};
 use journal::ExternalId;
@@ -33,7 +33,7 @@ pub(super) fn list(
     after: &[u8],
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, StoreFault> {
+) -> Result<ListPage, StoreFault> {
     let epoch = head(db)?.epoch;
     // One bound for the index; behind a key is not at it.
     let sql = row::select(" WHERE key >= ?1 AND key <> ?2 AND (?3 OR delete_time IS NULL) ORDER BY key");
@@ -41,17 +41,17 @@ pub(super) fn list(
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
-    Ok(Listed { epoch, rows, more })
+    Ok(ListPage { epoch, rows, more })
 }
 
 pub(super) fn newest(
     db: &Connection,
     domain: DomainId,
-    time: Time,
+    time: TimeOrder,
     (at, key): (i64, &[u8]),
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, StoreFault> {
+) -> Result<ListPage, StoreFault> {
     let epoch = head(db)?.epoch;
     let column = time.column();
     // By name: without statistics the planner might sort all links instead.
@@ -60,7 +60,7 @@ pub(super) fn newest(
          AND (?4 OR delete_time IS NULL) ORDER BY {column} DESC, key DESC"
     ));
     let (rows, more) = links(db, &sql, params![domain.0.to_be_bytes(), at, key, deleted], limit)?;
-    Ok(Listed { epoch, rows, more })
+    Ok(ListPage { epoch, rows, more })
 }
 
 pub(super) fn with_external_id(
@@ -69,14 +69,14 @@ pub(super) fn with_external_id(
     after: &[u8],
     deleted: bool,
     limit: Limit,
-) -> Result<Listed, StoreFault> {
+) -> Result<ListPage, StoreFault> {
     let epoch = head(db)?.epoch;
     let sql = row::select(
         " INDEXED BY links_external_id WHERE substr(key, 1, 4) = ?1 AND external_id = ?2 AND key > ?3 \
          AND (?4 OR delete_time IS NULL) ORDER BY key",
     );
     let (rows, more) = links(db, &sql, params![domain.prefix(), id, after, deleted], limit)?;
-    Ok(Listed { epoch, rows, more })
+    Ok(ListPage { epoch, rows, more })
 }
 
 /// The link that has it.
@@ -109,7 +109,7 @@ pub(super) fn links(
         })
     };
     let (raws, more) = read().map_err(|e| fault(&e))?;
-    Ok((raws.into_iter().map(Raw::parse).collect::<Result<_, _>>()?, more))
+    Ok((raws.into_iter().map(LinkColumns::parse).collect::<Result<_, _>>()?, more))
 }
 
 pub(super) fn log_view(db: &Connection, applied: Seq, of: Option<Epoch>) -> Result<LogView, StoreFault> {
@@ -191,7 +191,7 @@ pub(super) fn changes(
     Ok((head, changes))
 }
 
-pub(super) fn walk(db: &Connection, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+pub(super) fn walk(db: &Connection, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault> {
     let head = head(db)?;
     let read = || {
         let mut statement = db.prepare_cached("SELECT key, record FROM links WHERE key > ?1 ORDER BY key")?;
@@ -202,10 +202,10 @@ pub(super) fn walk(db: &Connection, after: &[u8], limit: Limit) -> Result<Walked
         })
     };
     let (entries, more) = read().map_err(|e| fault(&e))?;
-    Ok(Walked { head, entries, more })
+    Ok(WalkPage { head, entries, more })
 }
 
-pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
+pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
     let head = head(db)?;
     let read = || {
         let mut statement = db.prepare_cached("SELECT record FROM links WHERE key = ?1")?;
@@ -220,7 +220,7 @@ pub(super) fn records(db: &Connection, keys: &[Bytes]) -> Result<Fetched, StoreF
     let domains = db
         .prepare_cached(&format!("SELECT {LAST_OF_DOMAINS}"))
         .and_then(|mut last| last.query_row([], |row| row.get(0)));
-    Ok(Fetched { head, entries, domains: domains.map_err(|e| fault(&e))? })
+    Ok(EntryBatch { head, entries, domains: domains.map_err(|e| fault(&e))? })
 }
 
 /// The rows up to the limit, and whether there are more. Stops stepping there: rows are read as they are needed.

@@ -2,7 +2,7 @@
 
 use super::fault;
 use crate::model::{Row, StoreFault};
-use crate::raw::{Raw, blocked_by, external_id, host, kept};
+use crate::raw::{LinkColumns, blocked_by, external_id, host, kept};
 use crate::stored_info;
 use link::Key;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,8 +13,8 @@ pub(super) const COLUMNS: &str =
 /// How many these are.
 pub(super) const COUNT: usize = 11;
 
-pub(super) fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
-    Ok(Raw {
+pub(super) fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<LinkColumns> {
+    Ok(LinkColumns {
         key: row.get(0)?,
         record: row.get(1)?,
         kept: row.get(2)?,
@@ -31,7 +31,7 @@ pub(super) fn one(snapshot: &Connection, key: &Key) -> Result<Option<Row>, Store
     let sql = select(" WHERE key = ?1");
     let mut statement = snapshot.prepare_cached(&sql).map_err(|e| fault(&e))?;
     let found = statement.query_row([key.as_bytes()], raw).optional().map_err(|e| fault(&e))?;
-    found.map(Raw::parse).transpose()
+    found.map(LinkColumns::parse).transpose()
 }
 
 pub(super) fn select(rest: &str) -> String {

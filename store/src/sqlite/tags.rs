@@ -3,7 +3,7 @@
 use super::{Sqlite, fault, read, row};
 use crate::kept;
 use crate::model::StoreFault;
-use crate::port::{Limit, LinkTag, Listed, TagCount, TagLimit, TagPage, TagRename, Tags, Time};
+use crate::port::{Limit, LinkTag, ListPage, TagCount, TagLimit, TagPage, TagRename, Tags, TimeOrder};
 use crate::tags::indexed;
 use journal::Write;
 use link::{DomainId, Key};
@@ -67,17 +67,23 @@ pub(super) fn catch_up(db: &Connection) -> Result<usize, StoreFault> {
 }
 
 impl Tags for Sqlite {
-    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+    fn tagged(
+        &self,
+        tag: &LinkTag,
+        prefix: &[u8],
+        after: &[u8],
+        limit: Limit,
+    ) -> Result<ListPage, StoreFault> {
         self.listed(|db| tagged(db, tag, prefix, after, limit))
     }
 
     fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.listed(|db| newest_tagged(db, tag, time, behind, limit))
     }
 
@@ -130,7 +136,7 @@ fn tagged(
     prefix: &[u8],
     after: &[u8],
     limit: Limit,
-) -> Result<Listed, StoreFault> {
+) -> Result<ListPage, StoreFault> {
     if are_behind(db).map_err(|e| fault(&e))? {
         return read::list(db, prefix, after, false, limit);
     }
@@ -145,16 +151,16 @@ fn tagged(
     let inside = rows.iter().take_while(|row| row.key.as_bytes().starts_with(prefix)).count();
     more &= inside == rows.len();
     rows.truncate(inside);
-    Ok(Listed { epoch, rows, more })
+    Ok(ListPage { epoch, rows, more })
 }
 
 fn newest_tagged(
     db: &Connection,
     LinkTag { domain, tag }: &LinkTag,
-    time: Time,
+    time: TimeOrder,
     (at, key): (i64, &[u8]),
     limit: Limit,
-) -> Result<Listed, StoreFault> {
+) -> Result<ListPage, StoreFault> {
     if are_behind(db).map_err(|e| fault(&e))? {
         return read::newest(db, *domain, time, (at, key), false, limit);
     }
@@ -166,7 +172,7 @@ fn newest_tagged(
         row::COLUMNS
     );
     let (rows, more) = read::links(db, &sql, params![domain.prefix(), tag, at, key], limit)?;
-    Ok(Listed { epoch, rows, more })
+    Ok(ListPage { epoch, rows, more })
 }
 
 fn count_tagged(

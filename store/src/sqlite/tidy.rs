@@ -4,12 +4,12 @@
 use super::{audit, fault, hosts, read, tags, write};
 use crate::kept;
 use crate::model::StoreFault;
-use crate::port::Tidied;
+use crate::port::TidyReport;
 use journal::{Intent, Item, Request};
 use link::{Key, Seq};
 use rusqlite::{Connection, params};
 
-pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
+pub(super) fn tidy(db: &Connection, now: i64) -> Result<TidyReport, StoreFault> {
     let before = now - kept::TOMBSTONES;
     let buried = buried(db, before).map_err(|e| fault(&e))?;
     let purge = |key: &Vec<u8>| {
@@ -33,7 +33,7 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<Tidied, StoreFault> {
         (tagged, kept::TAGGED_AT_ONCE),
         (indexed, kept::HOSTS_AT_ONCE),
     ];
-    Ok(Tidied { head, more: gone.iter().any(|(gone, most)| *gone == *most as usize) })
+    Ok(TidyReport { head, more: gone.iter().any(|(gone, most)| *gone == *most as usize) })
 }
 
 fn buried(db: &Connection, before: i64) -> rusqlite::Result<Vec<Vec<u8>>> {

@@ -3,8 +3,8 @@
 //! the database is read here.
 
 use super::identity::Identity;
-use super::index::{self, Held};
-use super::mark::{Log, Mark};
+use super::index::{self, IndexMatch};
+use super::mark::{FileMark, WalState};
 use link::Seq;
 use proto::own::beside;
 use std::fs::{File, Metadata};
@@ -26,7 +26,7 @@ const APART_ROUNDED: i64 = 2 * SECOND;
 const TOUCHED: i64 = 2 * SECOND;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum WitnessState {
     Open,
     /// Its linkr stopped and could not close it. Nothing was acknowledged behind `seq`, and whoever kept it from that may
     /// bring the log into the file.
@@ -40,7 +40,7 @@ pub(super) enum State {
 pub(super) struct Witness {
     /// Of the opening, as its mark has it.
     pub nonce: u32,
-    pub state: State,
+    pub state: WitnessState,
     /// The store got at least here.
     pub seq: Seq,
     /// The file of its log: inode and birth. It is one file from the start to the stop.
@@ -53,12 +53,12 @@ pub(super) struct Witness {
 
 /// The note beside a store, and the log as it was then.
 #[derive(Debug)]
-pub(super) struct Noted {
+pub(super) struct WitnessNote {
     pub witness: Witness,
     /// The file it stands in.
     file: Metadata,
     /// Whether the log holds all that was committed, as it was before SQLite looked at it now.
-    log: Held,
+    log: IndexMatch,
     /// The store, without symbolic links.
     path: PathBuf,
 }
@@ -83,9 +83,9 @@ impl Witness {
             _ => return None,
         };
         let state = match words.next()? {
-            "open" => State::Open,
-            "left" => State::Left,
-            "closed" => State::Closed,
+            "open" => WitnessState::Open,
+            "left" => WitnessState::Left,
+            "closed" => WitnessState::Closed,
             _ => return None,
         };
         let (nonce, seq) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -98,9 +98,9 @@ impl Witness {
 
     fn text(&self) -> String {
         let state = match self.state {
-            State::Open => "open",
-            State::Left => "left",
-            State::Closed => "closed",
+            WitnessState::Open => "open",
+            WitnessState::Left => "left",
+            WitnessState::Closed => "closed",
         };
         let (inode, born) = self.log.unwrap_or_default();
         let Self { nonce, seq, written, at, .. } = self;
@@ -120,7 +120,7 @@ impl Witness {
     }
 }
 
-impl Noted {
+impl WitnessNote {
     /// To be called before SQLite looks at the log.
     pub fn of(path: &Path) -> Option<Self> {
         let file = proto::own::read(&beside(path, ".lock")).ok()?;
@@ -131,9 +131,9 @@ impl Noted {
     }
 
     /// Why a store that says it is open is not the one that was open last.
-    pub fn denies(&self, mark: &Mark, now: &Identity) -> Option<String> {
+    pub fn denies(&self, mark: &FileMark, now: &Identity) -> Option<String> {
         let (shown, witness) = (self.path.display(), &self.witness);
-        if witness.state == State::Closed {
+        if witness.state == WitnessState::Closed {
             return Some(format!(
                 "{shown} was closed by its linkr, and what lies there now is a copy from when it was open"
             ));
@@ -157,8 +157,10 @@ impl Noted {
     }
 
     /// Why the log is not the one that was written last. To be asked before SQLite looks at it, which makes its index anew.
-    pub fn is_cut_short(&self, log: Log) -> Option<String> {
-        let cut = self.witness.state != State::Closed && log == Log::Holds && self.log == Held::Less;
+    pub fn is_cut_short(&self, log: WalState) -> Option<String> {
+        let cut = self.witness.state != WitnessState::Closed
+            && log == WalState::Holds
+            && self.log == IndexMatch::Less;
         let shown = self.path.display();
         cut.then(|| {
             format!("{shown}-wal ends before what was written last: it is a copy of one that was open, or an older one")
@@ -168,19 +170,19 @@ impl Noted {
     /// Whether the log beside a store that was closed is what its stop or its start left, which was killed.
     pub fn left(&self) -> bool {
         let log = self.witness.log;
-        self.witness.state != State::Closed && (log.is_none() || log == log_file(&self.path))
+        self.witness.state != WitnessState::Closed && (log.is_none() || log == log_file(&self.path))
     }
 
     /// Whether file and log may be of two moments, as far as can be told without reading them through. A crash in the
     /// middle of a checkpoint looks like that, too.
-    pub fn doubts(&self, mark: &Mark, now: &Identity, log: Log) -> bool {
+    pub fn doubts(&self, mark: &FileMark, now: &Identity, log: WalState) -> bool {
         let time = |path: &Path| std::fs::metadata(path).map_or(0, |file| written(&file));
         let (file, behind) = (time(&self.path), time(&beside(&self.path, "-wal")));
         match log {
-            Log::Missing => self.witness.log.is_some(),
-            Log::Empty => mark.is_of_boot(now) && self.log == Held::Less,
-            Log::Holds => {
-                let all = mark.is_of_boot(now) && self.log == Held::All;
+            WalState::Missing => self.witness.log.is_some(),
+            WalState::Empty => mark.is_of_boot(now) && self.log == IndexMatch::Less,
+            WalState::Holds => {
+                let all = mark.is_of_boot(now) && self.log == IndexMatch::All;
                 // A linkr that writes notes that each second.
                 let touched =
                     self.witness.at != 0 && file.max(behind) > self.witness.at.saturating_add(TOUCHED);
@@ -198,7 +200,7 @@ mod tests {
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
         let most = Witness {
             nonce: u32::MAX,
-            state: State::Closed,
+            state: WitnessState::Closed,
             seq: u64::MAX,
             log: Some((u64::MAX, i64::MIN)),
             written: i64::MIN,
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(Witness::parsed(&most.text().replace(" .", "")), None);
         let before = "linkr-opening-1 open 7 10 0 0 5 1800000000 .\n";
         let at = 1_800_000_000 * SECOND;
-        let noted = Witness { nonce: 7, state: State::Open, seq: 10, log: None, written: 5, at };
+        let noted = Witness { nonce: 7, state: WitnessState::Open, seq: 10, log: None, written: 5, at };
         assert_eq!(Witness::parsed(before), Some(noted));
         assert_eq!(Witness::parsed(""), None);
         assert_eq!(Witness::parsed("\0\0"), None);

@@ -2,31 +2,31 @@
 
 use super::{audit, fault, hosts, read, row, tags};
 use crate::model::StoreFault;
-use crate::port::Committed;
+use crate::port::CommitReport;
 use crate::{answers, kept};
 use bytes::Bytes;
 use journal::{
-    Answer, At, Decided, Found, Request, Retry, decide, given_hosts, given_ids, returning_hosts,
-    returning_ids,
+    CommitPoint, Decision, Holdings, Request, Retry, StoredAnswer, decide, given_hosts, given_ids,
+    returning_hosts, returning_ids,
 };
 use link::{Change, DomainId, Epoch, Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
+pub(super) fn commit(db: &Connection, group: &[Request], now: i64) -> Result<CommitReport, StoreFault> {
     let start = read::head(db)?;
     let tag = crate::random::u64();
     let found = find(db, group, now)?;
-    let decided = decide(group, found, At { head: start, tag, now }, answers::links);
+    let decided = decide(group, found, CommitPoint { head: start, tag, now }, answers::links);
     let changes: Vec<_> = decided.writes.iter().map(|write| write.change(tag)).collect();
     if !changes.is_empty() {
         store(db, &decided, &changes, now).map_err(|e| fault(&e))?;
     }
-    Ok(Committed { head: decided.head, verdicts: decided.verdicts, changes })
+    Ok(CommitReport { head: decided.head, verdicts: decided.verdicts, changes })
 }
 
 /// What the group needs to know, by lookups: no verdict is ever an SQL error, which would end the whole group.
-fn find(db: &Connection, group: &[Request], now: i64) -> Result<Found, StoreFault> {
-    let mut found = Found::default();
+fn find(db: &Connection, group: &[Request], now: i64) -> Result<Holdings, StoreFault> {
+    let mut found = Holdings::default();
     for item in group.iter().flat_map(|request| &request.items) {
         let domain = item.key.domain();
         if domain != DomainId::DEFAULT && !found.domains.contains_key(&domain) {
@@ -59,18 +59,18 @@ fn find(db: &Connection, group: &[Request], now: i64) -> Result<Found, StoreFaul
     Ok(found)
 }
 
-pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<Answer>> {
+pub(super) fn answer(db: &Connection, retry: &Retry, now: i64) -> rusqlite::Result<Option<StoredAnswer>> {
     db.prepare_cached(
         "SELECT request_hash, response FROM idempotency \
          WHERE principal = ?1 AND method = ?2 AND key = ?3 AND created > ?4",
     )?
     .query_row(params![retry.principal, retry.method, retry.id, now - kept::ANSWERS], |row| {
-        Ok(Answer { hash: row.get(0)?, response: Bytes::from(row.get::<_, Vec<u8>>(1)?) })
+        Ok(StoredAnswer { hash: row.get(0)?, response: Bytes::from(row.get::<_, Vec<u8>>(1)?) })
     })
     .optional()
 }
 
-fn store(db: &Connection, decided: &Decided, changes: &[Change], now: i64) -> rusqlite::Result<()> {
+fn store(db: &Connection, decided: &Decision, changes: &[Change], now: i64) -> rusqlite::Result<()> {
     let head = decided.head;
     let behind = tags::are_behind(db)?;
     for (write, change) in decided.writes.iter().zip(changes) {

@@ -291,9 +291,9 @@ fn expect(answer: &[u8], wanted: &[&str]) -> Result<(), String> {
 }
 
 /// The process.
-pub struct Running(Child);
+pub struct AttackerProcess(Child);
 
-impl Running {
+impl AttackerProcess {
     /// Starts it, and waits until all of its clients have begun.
     ///
     /// # Errors
@@ -337,7 +337,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for AttackerProcess {
     fn drop(&mut self) {
         let _ = self.0.kill(); // it has ended, unless something else failed
         let _ = self.0.wait();

@@ -42,9 +42,9 @@ pub const ALL: [Violation; 9] = [
     Violation::NotRecovered,
 ];
 
-/// What was seen, wrong or not.
+/// Counts of what was seen, wrong or not.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Seen {
+pub struct Sightings {
     /// Answered requests.
     pub reads: u64,
     /// Of them, those that were not asked to say how fresh they are.
@@ -75,9 +75,9 @@ pub struct Seen {
     pub lost_to_restores: u64,
 }
 
-/// What was seen inside one fault.
+/// Counts of what was seen inside one fault.
 #[derive(Clone, Debug, Serialize)]
-pub struct WindowSeen {
+pub struct WindowSightings {
     /// Which.
     pub fault: String,
     /// Its length, recovery included.
@@ -127,16 +127,16 @@ pub struct Verdict {
     /// The first of them, each with its write and its read.
     pub texts: Vec<String>,
     /// What was seen.
-    pub seen: Seen,
+    pub seen: Sightings,
     /// The same for each fault.
-    pub windows: Vec<WindowSeen>,
+    pub windows: Vec<WindowSightings>,
     /// Older answers that said that they may be.
     pub ages: Ages,
 }
 
 impl Verdict {
     pub(super) fn new(history: &History) -> Self {
-        let window = |window: &crate::history::Window| WindowSeen {
+        let window = |window: &crate::history::Window| WindowSightings {
             fault: window.fault.clone(),
             seconds: (window.to - window.from) as f64 / 1e6,
             reads: 0,

@@ -2,7 +2,7 @@
 //! which it only looks so.
 
 use super::*;
-use crate::history::{Birth, Down, Restore, Window, Write};
+use crate::history::{Birth, Downtime, Restore, Window, Write};
 use link::{Epoch, Seq};
 
 const FIRST: Epoch = Epoch { counter: 1, random: 7 };
@@ -17,7 +17,7 @@ fn ms(ms: u64) -> Micros {
 
 fn acked(key: u32, op: Op, seq: Seq, begun: u64, ended: u64) -> Write {
     let outcome = Outcome::Acked { epoch: FIRST, seq };
-    Write { key, op, begun: ms(begun), ended: ms(ended), outcome, life: 0, told: Told::Durable }
+    Write { key, op, begun: ms(begun), ended: ms(ended), outcome, life: 0, told: Promise::Durable }
 }
 
 fn read(key: u32, sent: u64, answer: Answer, mark: Mark) -> Read {
@@ -160,7 +160,7 @@ fn no_answer_for_a_normal_link_is_found_unless_the_edge_was_down() {
             [(0, 20_001, &[][..]), (1, 0, &[Violation::Failed]), (0, 20_002, &[Violation::Failed])]
         {
             let mut history = history(writes(), vec![failed.clone()]);
-            history.downs.push(Down { edge, from: ms(from), to: ms(25_000) });
+            history.downs.push(Downtime { edge, from: ms(from), to: ms(25_000) });
             check(&history, want);
         }
     }
@@ -183,7 +183,7 @@ fn a_link_made_after_the_fault_began_is_none_that_an_edge_must_have() {
 fn after_propagated_nobody_shows_less_but_the_blind_and_the_newborn() {
     let told = |but| {
         let mut writes = writes();
-        writes[1].told = Told::Everywhere { but };
+        writes[1].told = Promise::Everywhere { but };
         writes
     };
     // At once, marked or not.

@@ -6,7 +6,7 @@ use crate::keyring::ADMIN;
 use crate::liar;
 use crate::process::command;
 use link::{Epoch, Seq};
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{ForgetEdgeRequest, History, ListEdgesRequest};
 use services::Process;
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// As those who run it ask the first control about edges.
-    async fn people(&self) -> Result<EdgesClient<Way>, String> {
+    async fn people(&self) -> Result<EdgesClient<KeyedChannel>, String> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.controls[0].api));
         let channel = endpoint.map_err(|fault| fault.to_string())?.connect().await;
         Ok(EdgesClient::new(self.keys.way(channel.map_err(|fault| fault.to_string())?, ADMIN)?))

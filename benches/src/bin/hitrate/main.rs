@@ -4,7 +4,7 @@
 mod requests;
 mod yardsticks;
 
-use hot::{Found, Set, Told};
+use hot::{EntryState, Set, TierReading};
 use link::{Epoch, Position};
 use requests::{Event, Requests};
 use std::path::PathBuf;
@@ -35,11 +35,12 @@ fn linkr(requests: &Requests, budget: usize) -> f64 {
             set.apply(&object.key, set.applied() + 1, Some(&object.value));
             continue;
         };
-        let hit = set.look_up(&object.key, |held| held.confirmed && !matches!(held.found, Found::Absent(_)));
+        let hit =
+            set.look_up(&object.key, |held| held.confirmed && !matches!(held.found, EntryState::Absent(_)));
         tally.count(hit);
         if !hit {
             let as_of = set.applied();
-            let told = Told { epoch: EPOCH, as_of, version: as_of.min(1), value: Some(&object.value) };
+            let told = TierReading { epoch: EPOCH, as_of, version: as_of.min(1), value: Some(&object.value) };
             set.fill(&object.key, &told);
         }
     }

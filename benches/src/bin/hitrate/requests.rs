@@ -1,6 +1,6 @@
 //! Requests as they were recorded: the real clicks, with and without what the log would push, and two traces.
 
-use hot::Stored;
+use hot::StoredValue;
 use link::{Link, LinkParts, Target};
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::Command;
 /// Something that can be held.
 pub struct Object {
     pub key: Vec<u8>,
-    pub value: Stored,
+    pub value: StoredValue,
 }
 
 /// One step.
@@ -35,10 +35,10 @@ pub struct Requests {
     pub events: Vec<Event>,
 }
 
-type Read = fn(&Path) -> Result<Requests, String>;
+type TraceReader = fn(&Path) -> Result<Requests, String>;
 
 /// By name.
-pub const ALL: [(&str, Read); 5] = [
+pub const ALL: [(&str, TraceReader); 5] = [
     ("clicks, filled on demand", |shared| clicks(shared, None)),
     ("clicks, new links pushed", |shared| clicks(shared, Some(0))),
     ("clicks, and 20 never clicked pushed with each", |shared| clicks(shared, Some(20))),
@@ -51,7 +51,7 @@ impl Requests {
         let target = Target::given(target, &["ftp".into()])
             .ok()
             .and_then(|target| Link::new(LinkParts::to(target)).ok());
-        let value = target.map_or(Stored::Quarantined, Stored::Live);
+        let value = target.map_or(StoredValue::Quarantined, StoredValue::Live);
         self.objects.push(Object { key: [&[0; 4], code.as_bytes()].concat(), value });
         self.objects.len() as u32 - 1 // less than a million
     }

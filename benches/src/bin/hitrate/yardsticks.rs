@@ -6,14 +6,14 @@ use crate::requests::{Event, Requests};
 use std::collections::BTreeSet;
 
 /// Objects in an order, with what they take together.
-struct Ordered<'a> {
+struct OrderedObjects<'a> {
     costs: &'a [usize],
     order: BTreeSet<(usize, usize)>,
     place: Vec<Option<usize>>,
     bytes: usize,
 }
 
-impl<'a> Ordered<'a> {
+impl<'a> OrderedObjects<'a> {
     fn new(costs: &'a [usize]) -> Self {
         Self { costs, order: BTreeSet::new(), place: vec![None; costs.len()], bytes: 0 }
     }
@@ -37,7 +37,7 @@ impl<'a> Ordered<'a> {
 
 /// Least recently used; what is pushed counts as used.
 pub fn lru(requests: &Requests, costs: &[usize], budget: usize) -> f64 {
-    let (mut held, mut tally) = (Ordered::new(costs), Tally::default());
+    let (mut held, mut tally) = (OrderedObjects::new(costs), Tally::default());
     for (now, event) in requests.events.iter().enumerate() {
         let hit = held.put(event.object(), now);
         if matches!(event, Event::Asked(_)) {
@@ -63,7 +63,7 @@ pub fn belady(requests: &Requests, costs: &[usize], budget: usize) -> f64 {
             later[*object as usize] = now;
         }
     }
-    let (mut held, mut tally) = (Ordered::new(costs), Tally::default());
+    let (mut held, mut tally) = (OrderedObjects::new(costs), Tally::default());
     for (event, next) in requests.events.iter().zip(next) {
         let hit = held.put(event.object(), next);
         if matches!(event, Event::Asked(_)) {

@@ -15,7 +15,7 @@ pub const HEAD: &str = "# Where each path leads now: status, query and lifetime 
 pub const TAIL: &str = "}\n";
 
 /// Writes the lines, and counts what is left out.
-pub struct Map {
+pub struct NginxMap {
     now: i64,
     /// Of the paths so far: nginx compares them without case, and refuses a map with the same path twice.
     seen: HashSet<u64>,
@@ -23,7 +23,7 @@ pub struct Map {
     left: u64,
 }
 
-impl Map {
+impl NginxMap {
     pub fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         Self { now: now.cast_signed(), seen: HashSet::new(), state: RandomState::new(), left: 0 }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn lines() {
-        let mut map = Map::new();
+        let mut map = NginxMap::new();
         let mut line = |code: &str, target: &str, change: fn(&mut Link)| {
             let mut link = Link { code: code.into(), target: target.into(), ..Link::default() };
             change(&mut link);

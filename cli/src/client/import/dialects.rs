@@ -3,19 +3,19 @@
 //! Column names are compared without case, spaces and the like. Columns that mean nothing here (ids, addresses of people)
 //! are passed over, and told. What a shortener does unless a row says otherwise is carried: see [`known`].
 
-mod known;
+mod shorteners;
 
-use super::hosts::Place;
-use super::row::{Found, Reason};
+use super::hosts::SourceDomain;
+use super::row::{Reason, SourceLink};
 use super::words::{boolean, list, plain};
 use crate::args::Format;
 use crate::client::fields::set_cell;
-use known::{Known, Meaning, known};
 use proto::v1::{Link, QueryPolicy};
+use shorteners::{Meaning, Shortener, known};
 
 /// How the columns of one file are read.
 pub struct Dialect {
-    known: &'static Known,
+    known: &'static Shortener,
     columns: Vec<Option<Meaning>>,
     /// The columns of the code: the first that a row has a value in counts. Other short URLs only say the host.
     codes: Vec<usize>,
@@ -25,21 +25,21 @@ pub struct Dialect {
 
 /// What a row says.
 #[derive(Default)]
-struct Said {
+struct RowContent {
     link: Link,
-    codes: Vec<Coded>,
-    domain: Option<Place>,
+    codes: Vec<ShortAddress>,
+    domain: Option<SourceDomain>,
     /// Of a short URL beside the code.
-    host: Option<Place>,
-    number: Option<Place>,
+    host: Option<SourceDomain>,
+    number: Option<SourceDomain>,
     /// A column of domains is empty.
     default: bool,
 }
 
 /// A code, and the host that stands before it.
-struct Coded {
+struct ShortAddress {
     code: String,
-    host: Option<Place>,
+    host: Option<SourceDomain>,
 }
 
 impl Dialect {
@@ -114,15 +114,15 @@ impl Dialect {
     }
 
     /// The links of a row: one for each of its codes.
-    pub fn links(&mut self, cells: &[String]) -> Vec<Result<Found, Reason>> {
+    pub fn links(&mut self, cells: &[String]) -> Vec<Result<SourceLink, Reason>> {
         match self.read(cells) {
             Ok(said) => said.found().into_iter().map(Ok).collect(),
             Err(reason) => vec![Err(reason)],
         }
     }
 
-    fn read(&mut self, cells: &[String]) -> Result<Said, Reason> {
-        let mut said = Said::default();
+    fn read(&mut self, cells: &[String]) -> Result<RowContent, Reason> {
+        let mut said = RowContent::default();
         said.link.status = self.known.status;
         said.link.set_query(self.known.query);
         let mut assumed = 0;
@@ -136,13 +136,13 @@ impl Dialect {
                 continue;
             }
             match meaning {
-                Meaning::Code => said.codes.insert(0, Coded::slug(cell)),
-                Meaning::Short if code == Some(at) => said.codes.insert(0, Coded::short(cell)),
-                Meaning::Short => said.host = said.host.or(Coded::short(cell).host),
-                Meaning::More => said.codes.extend(list(cell).iter().map(|one| Coded::short(one))),
+                Meaning::Code => said.codes.insert(0, ShortAddress::slug(cell)),
+                Meaning::Short if code == Some(at) => said.codes.insert(0, ShortAddress::short(cell)),
+                Meaning::Short => said.host = said.host.or(ShortAddress::short(cell).host),
+                Meaning::More => said.codes.extend(list(cell).iter().map(|one| ShortAddress::short(one))),
                 Meaning::Domain if cell.eq_ignore_ascii_case("default") => said.default = true,
-                Meaning::Domain => said.domain = Some(Place::host(cell)),
-                Meaning::DomainNumber => said.number = Some(Place::Number(cell.to_owned())),
+                Meaning::Domain => said.domain = Some(SourceDomain::host(cell)),
+                Meaning::DomainNumber => said.number = Some(SourceDomain::Number(cell.to_owned())),
                 Meaning::Tags => said.link.tags = list(cell),
                 // A form of time that is not known here is no reason to leave a link behind.
                 Meaning::Created => said.link.create_time = proto::time::read(&time(cell, true).0).ok(),
@@ -177,25 +177,25 @@ impl Dialect {
     }
 }
 
-impl Said {
-    fn found(mut self) -> Vec<Found> {
-        let default = self.default.then_some(Place::Default);
-        let place = self.domain.or(self.host).or(self.number).or(default).unwrap_or(Place::Unsaid);
+impl RowContent {
+    fn found(mut self) -> Vec<SourceLink> {
+        let default = self.default.then_some(SourceDomain::Default);
+        let place = self.domain.or(self.host).or(self.number).or(default).unwrap_or(SourceDomain::Unsaid);
         if self.codes.is_empty() {
-            self.codes.push(Coded { code: String::new(), host: None });
+            self.codes.push(ShortAddress { code: String::new(), host: None });
         }
-        let mut found: Vec<Found> = Vec::new();
-        for Coded { code, host } in self.codes {
+        let mut found: Vec<SourceLink> = Vec::new();
+        for ShortAddress { code, host } in self.codes {
             let place = host.unwrap_or_else(|| place.clone());
             if found.iter().all(|one| one.link.code != code || one.place != place) {
-                found.push(Found { link: Link { code, ..self.link.clone() }, place });
+                found.push(SourceLink { link: Link { code, ..self.link.clone() }, place });
             }
         }
         found
     }
 }
 
-impl Coded {
+impl ShortAddress {
     /// `abc` of `abc`, `/abc` and `https://bit.ly/abc`.
     fn slug(cell: &str) -> Self {
         match cell.contains("://") {
@@ -212,8 +212,8 @@ impl Coded {
         };
         let (host, code) = match rest.split_once('/') {
             Some(("", code)) if !is_url => (None, code),
-            Some((host, code)) if is_url || host.contains('.') => (Some(Place::host(host)), code),
-            None if is_url => (Some(Place::host(rest)), ""),
+            Some((host, code)) if is_url || host.contains('.') => (Some(SourceDomain::host(host)), code),
+            None if is_url => (Some(SourceDomain::host(rest)), ""),
             _ => (None, rest),
         };
         Self { code: code.to_owned(), host }
@@ -278,7 +278,7 @@ fn time(cell: &str, date_alone: bool) -> (String, bool) {
 mod tests {
     use super::*;
 
-    fn row(format: Format, header: &str, row: &str) -> Result<Vec<Result<Found, Reason>>, String> {
+    fn row(format: Format, header: &str, row: &str) -> Result<Vec<Result<SourceLink, Reason>>, String> {
         let header: Vec<String> = header.split(',').map(str::to_owned).collect();
         let mut dialect = Dialect::of(format, &header).unwrap()?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(row.as_bytes());
@@ -454,30 +454,30 @@ mod tests {
     #[test]
     fn where_a_row_has_its_link() {
         use Format::{KuttCsv, ShlinkCsv, YourlsCsv};
-        let host = |name: &str| Place::Host(name.to_owned());
+        let host = |name: &str| SourceDomain::Host(name.to_owned());
         for (format, header, cells, want) in [
-            (ShlinkCsv, "shortCode,longUrl,domain", "c,https://a.example/,", Place::Default),
+            (ShlinkCsv, "shortCode,longUrl,domain", "c,https://a.example/,", SourceDomain::Default),
             (
                 ShlinkCsv,
                 "shortCode,longUrl,domain",
                 "c,https://a.example/,Go.Example:8080",
                 host("go.example"),
             ),
-            (ShlinkCsv, "shortCode,longUrl,domain", "c,https://a.example/,DEFAULT", Place::Default),
-            (ShlinkCsv, "shortCode,longUrl", "c,https://a.example/", Place::Unsaid),
+            (ShlinkCsv, "shortCode,longUrl,domain", "c,https://a.example/,DEFAULT", SourceDomain::Default),
+            (ShlinkCsv, "shortCode,longUrl", "c,https://a.example/", SourceDomain::Unsaid),
             (
                 ShlinkCsv,
                 "shortCode,longUrl,domain,shortUrl",
                 "c,https://a.example/,,https://s.test/c",
                 host("s.test"),
             ),
-            (KuttCsv, "address,target,domain_id", "c,https://a.example/,7", Place::Number("7".into())),
-            (KuttCsv, "address,target,domain_id", "c,https://a.example/,", Place::Default),
+            (KuttCsv, "address,target,domain_id", "c,https://a.example/,7", SourceDomain::Number("7".into())),
+            (KuttCsv, "address,target,domain_id", "c,https://a.example/,", SourceDomain::Default),
             (KuttCsv, "address,target,link", "c,https://a.example/,https://go.example/c", host("go.example")),
-            (KuttCsv, "address,target,link", "c,https://a.example/,", Place::Unsaid),
+            (KuttCsv, "address,target,link", "c,https://a.example/,", SourceDomain::Unsaid),
             (YourlsCsv, "shorturl,url", "https://go.example/c,https://a.example/", host("go.example")),
             (YourlsCsv, "shorturl,url", "go.example/c,https://a.example/", host("go.example")),
-            (YourlsCsv, "keyword,url", "/c,https://a.example/", Place::Unsaid),
+            (YourlsCsv, "keyword,url", "/c,https://a.example/", SourceDomain::Unsaid),
         ] {
             let found = row(format, header, cells).unwrap().remove(0).unwrap();
             assert_eq!((&*found.link.code, found.place), ("c", want), "{header}: {cells}");

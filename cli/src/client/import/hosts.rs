@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where the server that a file comes from has a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SourceDomain {
     /// The file does not say.
     Unsaid,
     /// Under the domain that is that server's default one.
@@ -16,7 +16,7 @@ pub enum Place {
     Host(String),
 }
 
-impl Place {
+impl SourceDomain {
     /// Under a host as people write it, perhaps with a scheme and a port.
     pub fn host(text: &str) -> Self {
         let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsaid => write!(f, "no domain"),
@@ -50,15 +50,15 @@ impl fmt::Display for Place {
 
 /// Lets through the links of one place.
 pub struct Hosts {
-    into: Place,
+    into: SourceDomain,
     /// The place that the file began with.
-    first: Option<Place>,
+    first: Option<SourceDomain>,
 }
 
 impl Hosts {
     /// For the domain `into`; `-` takes the links of whichever place comes first.
     pub fn new(into: &str) -> Self {
-        let into = if into == "-" { Place::Default } else { Place::host(into) };
+        let into = if into == "-" { SourceDomain::Default } else { SourceDomain::host(into) };
         Self { into, first: None }
     }
 
@@ -66,15 +66,15 @@ impl Hosts {
     ///
     /// # Errors
     /// It is of another domain.
-    pub fn admit(&mut self, place: &Place) -> Result<(), Reason> {
+    pub fn admit(&mut self, place: &SourceDomain) -> Result<(), Reason> {
         let no = |why: String| Err(("DOMAIN", why));
         match (place, &self.into) {
-            (Place::Unsaid, _) => Ok(()),
-            (Place::Host(_), Place::Host(_)) if *place == self.into => Ok(()),
-            (Place::Host(host), Place::Host(into)) => {
+            (SourceDomain::Unsaid, _) => Ok(()),
+            (SourceDomain::Host(_), SourceDomain::Host(_)) if *place == self.into => Ok(()),
+            (SourceDomain::Host(host), SourceDomain::Host(into)) => {
                 no(format!("is of {host}, and not of {into}: see --domain"))
             }
-            (Place::Default, Place::Host(into)) => {
+            (SourceDomain::Default, SourceDomain::Host(into)) => {
                 no(format!("is of {place}, and not of {into}: import it without --domain"))
             }
             (place, _) => {
@@ -92,24 +92,24 @@ impl Hosts {
 mod tests {
     use super::*;
 
-    fn taken(into: &str, places: &[Place]) -> Vec<bool> {
+    fn taken(into: &str, places: &[SourceDomain]) -> Vec<bool> {
         let mut hosts = Hosts::new(into);
         places.iter().map(|place| hosts.admit(place).is_ok()).collect()
     }
 
     #[test]
     fn links_of_two_domains_do_not_mix() {
-        let host = |name: &str| Place::host(name);
-        let number = |text: &str| Place::Number(text.to_owned());
+        let host = |name: &str| SourceDomain::host(name);
+        let number = |text: &str| SourceDomain::Number(text.to_owned());
         let (a, b) = (host("a.example"), host("https://B.example:8080/x"));
-        assert_eq!(b, Place::Host("b.example".into()));
+        assert_eq!(b, SourceDomain::Host("b.example".into()));
         for (into, places, want) in [
             ("-", [a.clone(), b.clone(), a.clone()], [true, false, true]),
-            ("-", [Place::Default, a.clone(), Place::Default], [true, false, true]),
-            ("-", [a.clone(), Place::Default, Place::Unsaid], [true, false, true]),
+            ("-", [SourceDomain::Default, a.clone(), SourceDomain::Default], [true, false, true]),
+            ("-", [a.clone(), SourceDomain::Default, SourceDomain::Unsaid], [true, false, true]),
             ("-", [number("7"), number("8"), number("7")], [true, false, true]),
-            ("B.Example.", [a.clone(), b.clone(), Place::Default], [false, true, false]),
-            ("b.example", [number("7"), number("8"), Place::Unsaid], [true, false, true]),
+            ("B.Example.", [a.clone(), b.clone(), SourceDomain::Default], [false, true, false]),
+            ("b.example", [number("7"), number("8"), SourceDomain::Unsaid], [true, false, true]),
             ("b\u{fc}cher.example", [host("xn--bcher-kva.example"), a, b], [true, false, false]),
         ] {
             assert_eq!(taken(into, &places), want, "{into} {places:?}");
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn a_reason_names_both() {
         let mut hosts = Hosts::new("-");
-        hosts.admit(&Place::Default).unwrap();
-        let why = hosts.admit(&Place::host("a.example")).unwrap_err().1;
+        hosts.admit(&SourceDomain::Default).unwrap();
+        let why = hosts.admit(&SourceDomain::host("a.example")).unwrap_err().1;
         assert_eq!(
             why,
             "is of a.example, and the file began with its own server's default domain: see --domain"

@@ -12,21 +12,21 @@ pub const BEHIND: &[u8] = b"\n\n";
 pub const LONGEST: u64 = 16 << 20;
 
 /// Hands bytes through and remembers where their lines end. Behind them come [`BEHIND`].
-pub struct Ends {
+pub struct LineEnds {
     source: Box<dyn Read + Send>,
     at: u64,
     behind: &'static [u8],
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownEnds>>,
 }
 
 /// Asks for lines while somebody else reads.
-pub struct Lines {
-    known: Arc<Mutex<Known>>,
+pub struct LineCounter {
+    known: Arc<Mutex<KnownEnds>>,
     passed: u64,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownEnds {
     ends: VecDeque<u64>,
     /// Where the row that is read begins: in bytes, and lines before it.
     row: (u64, u64),
@@ -34,11 +34,11 @@ struct Known {
     length: Option<u64>,
 }
 
-impl Lines {
+impl LineCounter {
     /// The bytes of `source`, and the lines of these bytes.
-    pub fn of(source: Box<dyn Read + Send>) -> (Ends, Self) {
+    pub fn of(source: Box<dyn Read + Send>) -> (LineEnds, Self) {
         let known = Arc::default();
-        (Ends { source, at: 0, behind: BEHIND, known: Arc::clone(&known) }, Self { known, passed: 0 })
+        (LineEnds { source, at: 0, behind: BEHIND, known: Arc::clone(&known) }, Self { known, passed: 0 })
     }
 
     /// The first line of a record that ended just before byte `end` (with the first byte of its line end, or with the
@@ -66,7 +66,7 @@ pub fn too_long(row: &str) -> Error {
     Error::new(ErrorKind::InvalidData, why)
 }
 
-impl Read for Ends {
+impl Read for LineEnds {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.source.read(buffer)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,11 +17,11 @@ pub struct Nginx {
     bytes: std::iter::Peekable<std::io::Bytes<Box<dyn BufRead + Send>>>,
     /// The line of the next byte.
     line: u64,
-    blocks: Vec<Block>,
+    blocks: Vec<BlockKind>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Block {
+enum BlockKind {
     Http,
     Map,
     Other,
@@ -32,11 +32,11 @@ struct Statement {
     line: u64,
     raw: Vec<u8>,
     words: Vec<Vec<u8>>,
-    end: End,
+    end: StatementEnd,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StatementEnd {
     Semicolon,
     Open,
     Close,
@@ -55,18 +55,20 @@ impl Nginx {
             let statement = self.statement()?;
             let block = self.blocks.last().copied();
             let link = match statement.end {
-                End::Open => self.open(block, &statement.words),
-                End::Close if statement.words.is_empty() && self.blocks.pop().is_some() => None,
-                End::Semicolon if matches!(block, None | Some(Block::Map)) => {
+                StatementEnd::Open => self.open(block, &statement.words),
+                StatementEnd::Close if statement.words.is_empty() && self.blocks.pop().is_some() => None,
+                StatementEnd::Semicolon if matches!(block, None | Some(BlockKind::Map)) => {
                     entry(&statement.words, block.is_some())
                 }
-                End::Semicolon => None, // another directive of nginx
-                End::File if statement.words.is_empty() && self.blocks.is_empty() => return Ok(None),
-                End::File => {
+                StatementEnd::Semicolon => None, // another directive of nginx
+                StatementEnd::File if statement.words.is_empty() && self.blocks.is_empty() => {
+                    return Ok(None);
+                }
+                StatementEnd::File => {
                     self.blocks.clear();
                     Some(Err(("CUT", "is not whole: the file ends here".to_owned())))
                 }
-                End::Close => Some(Err(("SYNTAX", "is not ended by a ;".to_owned()))),
+                StatementEnd::Close => Some(Err(("SYNTAX", "is not ended by a ;".to_owned()))),
             };
             if let Some(link) = link {
                 return Ok(Some(row(statement.line, &statement.raw, link)));
@@ -74,14 +76,14 @@ impl Nginx {
         }
     }
 
-    fn open(&mut self, block: Option<Block>, words: &[Vec<u8>]) -> Option<Result<Link, Reason>> {
+    fn open(&mut self, block: Option<BlockKind>, words: &[Vec<u8>]) -> Option<Result<Link, Reason>> {
         let names: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let (inner, known) = match (block, &names[..]) {
-            (None, [b"http"]) => (Block::Http, true),
-            (None | Some(Block::Http), [b"map", _, _]) => (Block::Map, true),
+            (None, [b"http"]) => (BlockKind::Http, true),
+            (None | Some(BlockKind::Http), [b"map", _, _]) => (BlockKind::Map, true),
             // Only the outermost is told; a server within http is no surprise.
-            (Some(Block::Http | Block::Other), _) => (Block::Other, true),
-            _ => (Block::Other, false),
+            (Some(BlockKind::Http | BlockKind::Other), _) => (BlockKind::Other, true),
+            _ => (BlockKind::Other, false),
         };
         self.blocks.push(inner);
         (!known).then(|| Err(("BLOCK", "is a block, but no map: nothing in it is taken".to_owned())))
@@ -89,10 +91,10 @@ impl Nginx {
 
     fn statement(&mut self) -> std::io::Result<Statement> {
         let mut statement =
-            Statement { line: self.line, raw: Vec::new(), words: Vec::new(), end: End::Semicolon };
+            Statement { line: self.line, raw: Vec::new(), words: Vec::new(), end: StatementEnd::Semicolon };
         loop {
             let Some(byte) = self.take()? else {
-                statement.end = End::File;
+                statement.end = StatementEnd::File;
                 return Ok(statement);
             };
             if statement.raw.is_empty() {
@@ -108,15 +110,15 @@ impl Nginx {
                 b';' | b'{' | b'}' => {
                     statement.raw.push(byte);
                     statement.end = match byte {
-                        b';' => End::Semicolon,
-                        b'{' => End::Open,
-                        _ => End::Close,
+                        b';' => StatementEnd::Semicolon,
+                        b'{' => StatementEnd::Open,
+                        _ => StatementEnd::Close,
                     };
                     return Ok(statement);
                 }
                 first => {
                     if !self.word(first, &mut statement)? {
-                        statement.end = End::File;
+                        statement.end = StatementEnd::File;
                         return Ok(statement);
                     }
                 }
@@ -340,14 +342,14 @@ mod tests {
     use super::*;
 
     /// Line, and code and target or the reason.
-    type Short = (u64, Result<(String, String), &'static str>);
+    type LineResult = (u64, Result<(String, String), &'static str>);
 
-    fn nginx(text: &'static str) -> Vec<Short> {
+    fn nginx(text: &'static str) -> Vec<LineResult> {
         let mut map = Nginx::new(Box::new(text.as_bytes()));
         std::iter::from_fn(|| map.next().unwrap()).map(short).collect()
     }
 
-    fn short(row: Row) -> Short {
+    fn short(row: Row) -> LineResult {
         let link = row.link.map(|link| (format!("{}{}", link.domain, link.code), link.target));
         let link = link.map_err(|(why, _)| why);
         (row.line, link)

@@ -8,7 +8,7 @@ mod rules;
 use super::maps::{code_of, is_host, next_line, no_path, row};
 use super::row::{Reason, Row};
 use proto::v1::{Link, QueryPolicy};
-use rules::{Earlier, Rule, Syntax};
+use rules::{EarlierRules, RedirectRule, Syntax};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -21,7 +21,7 @@ pub const VERCEL: &str =
     "status 308, or 307 where permanent is false, and a visitor's query is passed on behind the target's";
 
 /// The path of a rule, and its host if it names one.
-fn from_path(rule: &Rule) -> Result<Link, Reason> {
+fn from_path(rule: &RedirectRule) -> Result<Link, Reason> {
     if !rule.host.is_empty() && (!is_host(&rule.host) || rule.path.len() < 2) {
         return Err(no_path(format!("{}{}", rule.host, rule.path).as_bytes()));
     }
@@ -48,15 +48,15 @@ fn leading(mut link: Link, to: &str, status: u64) -> Result<Link, Reason> {
 }
 
 /// The lines of `_redirects`.
-pub struct Site {
+pub struct RedirectsFile {
     source: Box<dyn BufRead + Send>,
     line: u64,
-    earlier: Earlier,
+    earlier: EarlierRules,
 }
 
-impl Site {
+impl RedirectsFile {
     pub fn new(source: Box<dyn BufRead + Send>) -> Self {
-        Self { source, line: 0, earlier: Earlier::default() }
+        Self { source, line: 0, earlier: EarlierRules::default() }
     }
 
     /// The next row; `None` at the end of the file.
@@ -72,7 +72,7 @@ impl Site {
     fn rule(&mut self, text: &str) -> Result<Link, Reason> {
         let words: Vec<&str> = text.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
         let Some((from, rest)) = words.split_first() else { return Err(syntax()) };
-        let from = Rule::of(from, Syntax::Site);
+        let from = RedirectRule::of(from, Syntax::Site);
         let to = rest.iter().position(|word| word.starts_with('/') || word.contains("://"));
         let (queries, rest) = rest.split_at(to.unwrap_or(rest.len()));
         let (status, conditions) = match rest.get(1).map(|word| word.trim_end_matches('!').parse::<u64>()) {
@@ -116,9 +116,9 @@ pub fn vercel(text: &[u8]) -> Result<(VecDeque<Row>, Vec<String>), String> {
     let rules = settings.get("redirects").ok_or("it has no redirects")?;
     let rules = rules.as_array().ok_or("its redirects are no list")?;
     let others = settings.keys().filter(|name| !matches!(name.as_str(), "redirects" | "$schema"));
-    let (mut earlier, lines) = (Earlier::default(), lines_of(text));
+    let (mut earlier, lines) = (EarlierRules::default(), lines_of(text));
     let rows = rules.iter().enumerate().map(|(at, rule)| {
-        let from = Rule::of(rule["source"].as_str().unwrap_or_default(), Syntax::Vercel);
+        let from = RedirectRule::of(rule["source"].as_str().unwrap_or_default(), Syntax::Vercel);
         let narrow = rule.get("has").is_some() || rule.get("missing").is_some();
         let line = lines.get(at).copied().unwrap_or(1);
         let link = vercel_rule(rule, &from);
@@ -145,7 +145,7 @@ fn lines_of(text: &str) -> Vec<u64> {
     lines
 }
 
-fn vercel_rule(rule: &Value, from: &Rule) -> Result<Link, Reason> {
+fn vercel_rule(rule: &Value, from: &RedirectRule) -> Result<Link, Reason> {
     let Some(rule) = rule.as_object() else { return Err(("SYNTAX", "is no JSON object".to_owned())) };
     for name in rule.keys() {
         match name.as_str() {
@@ -178,9 +178,9 @@ mod tests {
     use super::*;
 
     /// Code, target, status and query of a link, or the reason.
-    type Short = Result<(String, String, u32, QueryPolicy), &'static str>;
+    type RuleResult = Result<(String, String, u32, QueryPolicy), &'static str>;
 
-    fn short(link: Result<Link, Reason>) -> Short {
+    fn short(link: Result<Link, Reason>) -> RuleResult {
         let said = |link: Link| {
             let query = link.query();
             (format!("{}{}", link.domain, link.code), link.target, link.status, query)
@@ -188,12 +188,12 @@ mod tests {
         link.map(said).map_err(|(why, _)| why)
     }
 
-    fn to(code: &str, target: &str, status: u32, query: QueryPolicy) -> Short {
+    fn to(code: &str, target: &str, status: u32, query: QueryPolicy) -> RuleResult {
         Ok((code.into(), target.into(), status, query))
     }
 
-    fn site(text: &'static str) -> Vec<(u64, Short)> {
-        let mut site = Site::new(Box::new(text.as_bytes()));
+    fn site(text: &'static str) -> Vec<(u64, RuleResult)> {
+        let mut site = RedirectsFile::new(Box::new(text.as_bytes()));
         let rows = std::iter::from_fn(|| site.next().unwrap());
         rows.map(|row| (row.line, short(row.link))).collect()
     }

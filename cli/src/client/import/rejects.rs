@@ -1,10 +1,10 @@
 //! The rows that were not imported: `FILE.rejected.csv`, made when the first one comes.
 
 use super::row::REJECT_COLUMNS;
-use super::window::Refused;
+use super::window::RefusedRow;
 use crate::client::export::{create_new, csv_line};
 use crate::client::fields::guarded;
-use crate::fault::Fault;
+use crate::fault::CommandFault;
 use crate::out;
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -23,7 +23,7 @@ impl Rejects {
     ///
     /// # Errors
     /// Its place is taken by something that an import did not write: that is said before a row is sent.
-    pub fn new(file: &Path, header: &[String]) -> Result<Self, Fault> {
+    pub fn new(file: &Path, header: &[String]) -> Result<Self, CommandFault> {
         let name = if file.as_os_str() == "-" { "stdin".into() } else { file.display().to_string() };
         let name = format!("{name}.rejected.csv");
         earlier(&name)?;
@@ -31,12 +31,12 @@ impl Rejects {
     }
 
     /// Those of a window, in the order of their lines.
-    pub fn add_all(&mut self, mut rows: Vec<Refused>) -> Result<(), Fault> {
+    pub fn add_all(&mut self, mut rows: Vec<RefusedRow>) -> Result<(), CommandFault> {
         rows.sort_by_key(|row| row.line);
         rows.iter().try_for_each(|row| self.add(row))
     }
 
-    fn add(&mut self, row: &Refused) -> Result<(), Fault> {
+    fn add(&mut self, row: &RefusedRow) -> Result<(), CommandFault> {
         let sink = match &mut self.sink {
             Some(sink) => sink,
             none => {
@@ -56,7 +56,7 @@ impl Rejects {
     }
 
     /// The name of the file, if there is one.
-    pub fn finish(mut self) -> Result<Option<String>, Fault> {
+    pub fn finish(mut self) -> Result<Option<String>, CommandFault> {
         let Some(sink) = &mut self.sink else { return Ok(None) };
         sink.flush().map_err(|fault| out::from_io(&self.name, &fault))?;
         Ok(Some(self.name))
@@ -65,7 +65,7 @@ impl Rejects {
 
 /// In place of that of an earlier import, with its mode. The name is made anew: what a link or a second name leads to
 /// stays as it is.
-fn open(name: &str) -> Result<File, Fault> {
+fn open(name: &str) -> Result<File, CommandFault> {
     let cannot = |fault| out::from_io(name, &fault);
     let mode = earlier(name)?;
     if mode.is_some() {
@@ -79,7 +79,7 @@ fn open(name: &str) -> Result<File, Fault> {
 }
 
 /// The mode of the file of an earlier import; anything else of this name is refused.
-fn earlier(name: &str) -> Result<Option<Permissions>, Fault> {
+fn earlier(name: &str) -> Result<Option<Permissions>, CommandFault> {
     let there = match fs::symlink_metadata(name) {
         Ok(there) => there,
         Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(None),
@@ -92,11 +92,11 @@ fn earlier(name: &str) -> Result<Option<Permissions>, Fault> {
         _ if !own => "another user's",
         _ => return Ok(Some(there.permissions())),
     };
-    Err(Fault::new(format_args!(
+    Err(CommandFault::new(format_args!(
         "rejected rows go to {name}, and that is {what}, which is not written to: remove it, or import from another directory"
     )))
 }
 
-fn write(sink: &mut impl Write, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+fn write(sink: &mut impl Write, name: &str, bytes: &[u8]) -> Result<(), CommandFault> {
     sink.write_all(bytes).map_err(|fault| out::from_io(name, &fault))
 }

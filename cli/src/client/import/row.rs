@@ -1,6 +1,6 @@
 //! A row of a file: the link that it means, or the reason why it is none.
 
-use super::hosts::Place;
+use super::hosts::SourceDomain;
 use proto::v1::Link;
 
 pub use super::words::Reason;
@@ -12,11 +12,11 @@ pub const REJECT_COLUMNS: [&str; 3] = ["line", "reason", "message"];
 pub const MAP_COLUMN: &str = "statement";
 
 /// What a row of another server's file means.
-pub struct Found {
+pub struct SourceLink {
     /// The link.
     pub link: Link,
     /// Where that server has it.
-    pub place: Place,
+    pub place: SourceDomain,
 }
 
 /// One row. A line of a file that means several links is as many rows.
@@ -36,19 +36,20 @@ pub struct Record {
     /// The cells as they stand in the file.
     pub cells: Vec<String>,
     /// The links, or the reason why there is none.
-    pub found: Vec<Result<Found, Reason>>,
+    pub found: Vec<Result<SourceLink, Reason>>,
 }
 
-impl Found {
+impl SourceLink {
     /// A link of a form that says in `domain` which host it has it under, if it does.
     pub fn of(link: Link) -> Self {
-        let place = if link.domain.is_empty() { Place::Unsaid } else { Place::host(&link.domain) };
+        let place =
+            if link.domain.is_empty() { SourceDomain::Unsaid } else { SourceDomain::host(&link.domain) };
         Self { link, place }
     }
 }
 
 impl From<Row> for Record {
     fn from(Row { line, cells, link }: Row) -> Self {
-        Self { line, cells, found: vec![link.map(Found::of)] }
+        Self { line, cells, found: vec![link.map(SourceLink::of)] }
     }
 }

@@ -1,14 +1,14 @@
 //! The rows of a file, whatever its form: each becomes a link or the reason why it is none.
 
-use super::hosts::{Hosts, Place};
+use super::hosts::{Hosts, SourceDomain};
 use super::json_lines::{JSON_COLUMN, JsonLines};
 use super::lines::LONGEST;
 use super::maps::{Haproxy, Nginx, behind_scheme, code_of, is_host, no_path};
-use super::redirects::{self, Site};
-use super::row::{Found, MAP_COLUMN, Reason, Record, Row};
+use super::redirects::{self, RedirectsFile};
+use super::row::{MAP_COLUMN, Reason, Record, Row, SourceLink};
 use super::tables::{Table, rejected, statements};
-use crate::args::{Format, Reading};
-use crate::fault::Fault;
+use crate::args::{Format, ReadArgs};
+use crate::fault::CommandFault;
 use proto::file::{MARK, is_utf_16};
 use proto::v1::Link;
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub struct Rows {
     /// Where a relative target leads.
     base: Option<String>,
     read: Arc<AtomicU64>,
-    source: Source,
+    source: RowSource,
     hosts: Hosts,
     /// The rest of a record that means several links.
     waiting: VecDeque<Row>,
@@ -40,12 +40,12 @@ pub struct Rows {
     decided: Option<String>,
 }
 
-enum Source {
+enum RowSource {
     Table(Table),
     Jsonl(JsonLines),
     Nginx(Nginx),
     Haproxy(Haproxy),
-    Site(Site),
+    Site(RedirectsFile),
     Vercel(VecDeque<Row>),
 }
 
@@ -55,14 +55,14 @@ impl Rows {
         source: Box<dyn Read + Send>,
         name: &str,
         domain: &str,
-        reading: &Reading,
-        format: Result<Format, Fault>,
-    ) -> Result<Self, Fault> {
+        reading: &ReadArgs,
+        format: Result<Format, CommandFault>,
+    ) -> Result<Self, CommandFault> {
         let read = Arc::new(AtomicU64::new(0));
         let file = name;
         let unreadable =
-            |fault: &dyn std::fmt::Display| Fault::new(format_args!("cannot read {file}: {fault}"));
-        let counted = Counted { source, read: Arc::clone(&read) };
+            |fault: &dyn std::fmt::Display| CommandFault::new(format_args!("cannot read {file}: {fault}"));
+        let counted = CountingReader { source, read: Arc::clone(&read) };
         let (first, mut source) = begin(counted).map_err(|fault| unreadable(&fault))?;
         // What is packed is named by what it is packed in: the name within says the form.
         let within = || Path::new(name).file_stem().and_then(|name| Format::of(Path::new(name)));
@@ -70,7 +70,7 @@ impl Rows {
         packed(&first, name, &form.map_or_else(|| "FORM".to_owned(), Format::name))?;
         let format = format?;
         if format != Format::Csv && !reading.columns.is_empty() {
-            return Err(Fault::new(format_args!(
+            return Err(CommandFault::new(format_args!(
                 "--columns is for --format csv: {} has columns of its own",
                 format.name()
             )));
@@ -79,7 +79,7 @@ impl Rows {
         if let Some(separator) = rejected(first).filter(|_| format.is_of_statements()) {
             source = mended(source, separator, format).map_err(|fault| unreadable(&fault))?;
         }
-        let opened = Source::open(source, first, format, &reading.columns);
+        let opened = RowSource::open(source, first, format, &reading.columns);
         let (source, said) = opened.map_err(|why| unreadable(&why))?;
         let decided =
             (!said.is_empty()).then(|| format!("{name} is read as {}: {}", format.name(), said.join("; ")));
@@ -111,7 +111,7 @@ impl Rows {
     /// Times without an offset so far, which were read as UTC.
     pub fn assumed(&self) -> u64 {
         match &self.source {
-            Source::Table(table) => table.assumed(),
+            RowSource::Table(table) => table.assumed(),
             _ => 0,
         }
     }
@@ -124,9 +124,9 @@ impl Rows {
     /// The columns of the file.
     pub fn header(&self) -> Vec<String> {
         match &self.source {
-            Source::Table(table) => table.header().to_vec(),
-            Source::Jsonl(_) => vec![JSON_COLUMN.to_owned()],
-            Source::Nginx(_) | Source::Haproxy(_) | Source::Site(_) | Source::Vercel(_) => {
+            RowSource::Table(table) => table.header().to_vec(),
+            RowSource::Jsonl(_) => vec![JSON_COLUMN.to_owned()],
+            RowSource::Nginx(_) | RowSource::Haproxy(_) | RowSource::Site(_) | RowSource::Vercel(_) => {
                 vec![MAP_COLUMN.to_owned()]
             }
         }
@@ -141,9 +141,9 @@ impl Rows {
     ///
     /// # Errors
     /// The file cannot be read on.
-    pub fn next(&mut self) -> Result<Option<Row>, Fault> {
+    pub fn next(&mut self) -> Result<Option<Row>, CommandFault> {
         if self.waiting.is_empty() {
-            let broken = |fault| Fault::new(format_args!("cannot read {} on: {fault}", self.name));
+            let broken = |fault| CommandFault::new(format_args!("cannot read {} on: {fault}", self.name));
             let next: std::io::Result<Option<Record>> = self.source.next();
             let Some(Record { line, cells, found }) = next.map_err(broken)? else { return Ok(None) };
             let (mut cells, mut found) = (cells, found.into_iter());
@@ -157,7 +157,7 @@ impl Rows {
     }
 
     /// What an import cannot do, whatever the server says.
-    fn admitted(&mut self, Found { mut link, place }: Found) -> Result<Link, Reason> {
+    fn admitted(&mut self, SourceLink { mut link, place }: SourceLink) -> Result<Link, Reason> {
         if !self.deleted && link.delete_time.take().is_some() {
             return Err(("DELETED", "delete_time is set: a deleted link cannot be imported".to_owned()));
         }
@@ -204,7 +204,7 @@ impl Rows {
     }
 }
 
-impl Source {
+impl RowSource {
     /// With what was decided, for people.
     fn open(
         source: Box<dyn BufRead + Send>,
@@ -216,7 +216,7 @@ impl Source {
         Ok(match format {
             Format::NginxMap => (Self::Nginx(Nginx::new(source)), says(MAP)),
             Format::HaproxyMap => (Self::Haproxy(Haproxy::new(source)), says(MAP)),
-            Format::Redirects => (Self::Site(Site::new(source)), says(redirects::SITE)),
+            Format::Redirects => (Self::Site(RedirectsFile::new(source)), says(redirects::SITE)),
             Format::Jsonl => (Self::Jsonl(JsonLines::new(source)), Vec::new()),
             Format::VercelJson => {
                 let mut text = Vec::new();
@@ -262,13 +262,13 @@ fn begin(source: impl Read + Send + 'static) -> std::io::Result<(Vec<u8>, Box<dy
 }
 
 /// The host of a code that is a whole URL, as tables of old and new addresses have it; its path stays.
-fn of_url(code: &mut String) -> Result<Place, Reason> {
+fn of_url(code: &mut String) -> Result<SourceDomain, Reason> {
     let bare = behind_scheme(code).unwrap_or(code);
     let (host, path) = bare.split_at(bare.find('/').unwrap_or(bare.len()));
     if !is_host(host) || path.len() < 2 {
         return Err(no_path(bare.as_bytes()));
     }
-    let place = Place::host(host);
+    let place = SourceDomain::host(host);
     *code = code_of(path)?.to_owned();
     Ok(place)
 }
@@ -299,7 +299,7 @@ fn mended(
 }
 
 /// Whether somebody has to unpack the file first.
-fn packed(first: &[u8], name: &str, format: &str) -> Result<(), Fault> {
+fn packed(first: &[u8], name: &str, format: &str) -> Result<(), CommandFault> {
     for (magic, tool) in [
         (&b"\x28\xb5\x2f\xfd"[..], "zstdcat"),
         (b"\x1f\x8b", "zcat"),
@@ -307,24 +307,24 @@ fn packed(first: &[u8], name: &str, format: &str) -> Result<(), Fault> {
         (b"BZh91AY", "bzcat"),
     ] {
         if first.starts_with(magic) {
-            return Err(Fault::new(format_args!(
+            return Err(CommandFault::new(format_args!(
                 "{name} is compressed: {tool} {name} | linkr import - --format {format}"
             )));
         }
     }
     if is_utf_16(first) {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "{name} is UTF-16: iconv -f UTF-16 -t UTF-8 {name} | linkr import - --format {format}"
         )));
     }
     if first.starts_with(b"PK\x03\x04") {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "{name} is a zip archive or a spreadsheet in its own form: unpack it, or save it as CSV"
         )));
     }
     // Of what never ends, such as a device, a line is too long: that is told elsewhere.
     if first.contains(&0) && (first.len() as u64) < MAX_FIRST {
-        return Err(Fault::new(format_args!(
+        return Err(CommandFault::new(format_args!(
             "{name} is no text that is read here: it holds zero bytes. Is it UTF-16 without a mark (iconv -f UTF-16LE)?"
         )));
     }
@@ -332,12 +332,12 @@ fn packed(first: &[u8], name: &str, format: &str) -> Result<(), Fault> {
 }
 
 /// Counts what is read, for the progress bar.
-struct Counted {
+struct CountingReader {
     source: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.source.read(buffer)?;
         self.read.fetch_add(count as u64, Ordering::Relaxed);
@@ -349,16 +349,16 @@ impl Read for Counted {
 mod tests {
     use super::*;
 
-    fn rows(text: &'static [u8], format: Format) -> Result<Vec<Row>, Fault> {
-        rows_with(text, "-", format, &Reading::default())
+    fn rows(text: &'static [u8], format: Format) -> Result<Vec<Row>, CommandFault> {
+        rows_with(text, "-", format, &ReadArgs::default())
     }
 
     fn rows_with(
         text: &'static [u8],
         domain: &str,
         format: Format,
-        reading: &Reading,
-    ) -> Result<Vec<Row>, Fault> {
+        reading: &ReadArgs,
+    ) -> Result<Vec<Row>, CommandFault> {
         let mut rows = Rows::open(Box::new(text), "FILE", domain, reading, Ok(format))?;
         std::iter::from_fn(|| rows.next().transpose()).collect()
     }
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn a_relative_target_leads_to_the_base() {
         let target = |target: &str, base: Option<&str>| {
-            let reading = Reading { base: base.map(str::to_owned), ..Reading::default() };
+            let reading = ReadArgs { base: base.map(str::to_owned), ..ReadArgs::default() };
             let text = format!("code,target\na,{target}\n").leak().as_bytes();
             let row = rows_with(text, "-", Format::Csv, &reading).unwrap().remove(0);
             row.link.map(|link| link.target).map_err(|(reason, _)| reason)
@@ -553,7 +553,7 @@ mod tests {
 
     #[test]
     fn names_of_columns_are_for_tables_without_a_form_of_their_own() {
-        let reading = Reading { columns: vec![("code".into(), "slug".into())], ..Reading::default() };
+        let reading = ReadArgs { columns: vec![("code".into(), "slug".into())], ..ReadArgs::default() };
         let taken = rows_with(b"slug,target\na,https://x\n", "-", Format::Csv, &reading).unwrap();
         assert_eq!(taken[0].link.as_ref().unwrap().code, "a");
         for format in [Format::Jsonl, Format::NginxMap, Format::ShlinkCsv, Format::CloudflareCsv] {
@@ -565,9 +565,9 @@ mod tests {
     /// Found with published tables of old and new addresses: every row was refused.
     #[test]
     fn a_code_may_be_a_whole_url_where_columns_are_named() {
-        let reading = Reading {
+        let reading = ReadArgs {
             columns: vec![("code".into(), "Old URL".into()), ("target".into(), "New URL".into())],
-            ..Reading::default()
+            ..ReadArgs::default()
         };
         let text = b"Old URL,New URL\nhttps://go.example/a/b.html, https://x\nhttp://b.example/c,https://x\n\
             https://go.example/a#b,https://x\nhttps://go.example/,https://x\n/d,https://x\nhttps://go.example/e?f,https://x\n# https://go.example/g,https://x\n";
@@ -642,7 +642,7 @@ mod tests {
             ("", Format::CloudflareCsv),
         ] {
             let source = Box::new(head.as_bytes().chain(std::io::repeat(b'x')));
-            let rows = Rows::open(source, "FILE", "-", &Reading::default(), Ok(format))
+            let rows = Rows::open(source, "FILE", "-", &ReadArgs::default(), Ok(format))
                 .and_then(|mut rows| rows.next());
             let said = rows.err().unwrap().message().to_owned();
             assert!(said.contains("FILE") && said.contains("is longer than"), "{head:?}: {said}");

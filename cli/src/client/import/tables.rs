@@ -4,8 +4,8 @@ use super::cloudflare;
 use super::columns::Columns;
 use super::dialects::Dialect;
 use super::json_lines::{JSON_COLUMN, json_link};
-use super::lines::{BEHIND, Ends, Lines};
-use super::row::{Found, MAP_COLUMN, REJECT_COLUMNS, Reason, Record};
+use super::lines::{BEHIND, LineCounter, LineEnds};
+use super::row::{MAP_COLUMN, REJECT_COLUMNS, Reason, Record, SourceLink};
 use crate::args::Format;
 use crate::client::fields::unguarded;
 use std::io::Read;
@@ -22,16 +22,16 @@ const OTHERS: [Format; 6] = [
 
 /// The rows of such a file.
 pub struct Table {
-    reader: Box<csv::Reader<Ends>>,
-    lines: Lines,
+    reader: Box<csv::Reader<LineEnds>>,
+    lines: LineCounter,
     separator: u8,
     header: Vec<String>,
     /// Whether a column means something.
     meant: Vec<bool>,
-    form: Form,
+    form: TableForm,
 }
 
-enum Form {
+enum TableForm {
     Own(Columns),
     /// Rejected lines of JSON.
     Json,
@@ -50,7 +50,7 @@ impl Table {
         format: Format,
         given: &[(String, String)],
     ) -> Result<Self, String> {
-        let (source, lines) = Lines::of(source);
+        let (source, lines) = LineCounter::of(source);
         // Cloudflare takes none; a file of rejected rows has one.
         let headless = format == Format::CloudflareCsv && rejected(first).is_none();
         // What spreadsheets tell each other in a line before the header.
@@ -76,10 +76,10 @@ impl Table {
         let all: Vec<bool> = names.clone().map(meant).collect();
         let header: Vec<String> = names.filter(|column| meant(column)).map(str::to_owned).collect();
         let form = match Dialect::of(format, &header) {
-            Some(dialect) => Form::Other(dialect?),
-            None if format == Format::CloudflareCsv => Form::Cloudflare,
-            None if header == [JSON_COLUMN] => Form::Json,
-            None => Form::Own(own(&header, given)?),
+            Some(dialect) => TableForm::Other(dialect?),
+            None if format == Format::CloudflareCsv => TableForm::Cloudflare,
+            None if header == [JSON_COLUMN] => TableForm::Json,
+            None => TableForm::Own(own(&header, given)?),
         };
         Ok(Self { reader: Box::new(reader), lines, separator, header, meant: all, form })
     }
@@ -92,10 +92,10 @@ impl Table {
     /// What was decided, for people.
     pub fn decided(&self) -> Option<String> {
         let form = match &self.form {
-            Form::Own(columns) => columns.decided(&self.header),
-            Form::Other(dialect) => Some(dialect.decided(&self.header)),
-            Form::Cloudflare => Some(cloudflare::SAYS.to_owned()),
-            Form::Json => None,
+            TableForm::Own(columns) => columns.decided(&self.header),
+            TableForm::Other(dialect) => Some(dialect.decided(&self.header)),
+            TableForm::Cloudflare => Some(cloudflare::SAYS.to_owned()),
+            TableForm::Json => None,
         };
         let separated = match self.separator {
             b',' => None,
@@ -109,7 +109,7 @@ impl Table {
     /// Times without an offset so far, which were read as UTC.
     pub fn assumed(&self) -> u64 {
         match &self.form {
-            Form::Other(dialect) => dialect.assumed(),
+            TableForm::Other(dialect) => dialect.assumed(),
             _ => 0,
         }
     }
@@ -139,14 +139,14 @@ impl Table {
         Ok(Some(Record { line, cells, found }))
     }
 
-    fn found(&mut self, cells: &[String]) -> Vec<Result<Found, Reason>> {
+    fn found(&mut self, cells: &[String]) -> Vec<Result<SourceLink, Reason>> {
         let link = match &mut self.form {
-            Form::Other(dialect) => return dialect.links(cells),
-            Form::Own(columns) => columns.link(cells),
-            Form::Json => json_link(cells[0].as_bytes()).map_err(|why| ("INVALID", why)),
-            Form::Cloudflare => cloudflare::link(cells),
+            TableForm::Other(dialect) => return dialect.links(cells),
+            TableForm::Own(columns) => columns.link(cells),
+            TableForm::Json => json_link(cells[0].as_bytes()).map_err(|why| ("INVALID", why)),
+            TableForm::Cloudflare => cloudflare::link(cells),
         };
-        vec![link.map(Found::of)]
+        vec![link.map(SourceLink::of)]
     }
 
     /// What is wrong with a record before anything is made of it.
@@ -157,7 +157,7 @@ impl Table {
         let (count, wanted) = (record.len(), self.meant.len());
         // Spreadsheets leave separators at the end of lines.
         let blank = record.iter().skip(wanted).all(|cell| cell.trim_ascii().is_empty());
-        let short = count < wanted && !matches!(self.form, Form::Cloudflare);
+        let short = count < wanted && !matches!(self.form, TableForm::Cloudflare);
         if short || !blank {
             let plural = if count == 1 { "" } else { "s" };
             return Some(("COLUMNS", format!("has {count} column{plural}, the first line has {wanted}")));

@@ -10,18 +10,18 @@ const ROWS: usize = 1_000_000;
 /// Bytes of a window, as it lies in memory.
 const BYTES: usize = 256 << 20;
 /// What a row takes besides its texts: its place here, and what three allocations cost.
-const EACH: usize = size_of::<Good>() + 3 * 16;
+const EACH: usize = size_of::<GoodRow>() + 3 * 16;
 
 /// Rows of a file up to a bound.
 #[derive(Default)]
 pub struct Window {
-    good: Vec<Good>,
-    refused: Vec<Refused>,
+    good: Vec<GoodRow>,
+    refused: Vec<RefusedRow>,
     bytes: usize,
 }
 
 /// A row with a link, as small as it gets.
-pub struct Good {
+pub struct GoodRow {
     /// Where it begins in the file.
     line: u64,
     code: Box<str>,
@@ -32,7 +32,7 @@ pub struct Good {
 }
 
 /// A row that is not taken, and why.
-pub struct Refused {
+pub struct RefusedRow {
     /// Where it begins in the file.
     pub line: u64,
     /// Its cells as they stand there.
@@ -47,13 +47,13 @@ impl Window {
         let Row { line, cells, link } = row;
         match link {
             Ok(link) => {
-                let good = Good::new(line, &cells, link);
+                let good = GoodRow::new(line, &cells, link);
                 self.bytes += EACH + good.code.len() + good.link.len() + good.cells.len();
                 self.good.push(good);
             }
             Err((reason, message)) => {
                 self.bytes += EACH + cells.iter().map(|cell| size_of::<String>() + cell.len()).sum::<usize>();
-                self.refused.push(Refused { line, cells, why: (reason.to_owned(), message) });
+                self.refused.push(RefusedRow { line, cells, why: (reason.to_owned(), message) });
             }
         }
     }
@@ -64,8 +64,8 @@ impl Window {
     }
 
     /// The rows with a link in the order of their keys, and the others. Of two with the same code the first comes first.
-    pub fn in_order(mut self, folds: bool) -> (Vec<Good>, Vec<Refused>) {
-        let folded = |good: &Good| link::folded(&good.code);
+    pub fn in_order(mut self, folds: bool) -> (Vec<GoodRow>, Vec<RefusedRow>) {
+        let folded = |good: &GoodRow| link::folded(&good.code);
         match folds {
             false => self.good.sort_by(|one, other| one.code.cmp(&other.code)),
             true => self.good.sort_by_cached_key(folded),
@@ -74,7 +74,7 @@ impl Window {
     }
 }
 
-impl Good {
+impl GoodRow {
     fn new(line: u64, cells: &[String], mut link: Link) -> Self {
         let code = std::mem::take(&mut link.code).into_boxed_str();
         let mut packed = Vec::with_capacity(cells.iter().map(|cell| 4 + cell.len()).sum());
@@ -97,14 +97,14 @@ impl Good {
     }
 
     /// The same row, refused.
-    pub fn refused(&self, reason: &str, message: String) -> Refused {
+    pub fn refused(&self, reason: &str, message: String) -> RefusedRow {
         let (mut cells, mut rest) = (Vec::new(), &*self.cells);
         while let Some((length, behind)) = rest.split_first_chunk::<4>() {
             let (cell, next) = behind.split_at(u32::from_le_bytes(*length) as usize);
             cells.push(String::from_utf8_lossy(cell).into_owned());
             rest = next;
         }
-        Refused { line: self.line, cells, why: (reason.to_owned(), message) }
+        RefusedRow { line: self.line, cells, why: (reason.to_owned(), message) }
     }
 }
 

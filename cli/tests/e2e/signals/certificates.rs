@@ -51,14 +51,14 @@ impl Pair {
 }
 
 /// One that shows `tls.pem`, the row of its faults, and where clients meet it.
-struct Shown<'a> {
+struct ShownServer<'a> {
     server: &'a Linkr,
     fault: &'static str,
     dir: &'a Dir,
     at: SocketAddr,
 }
 
-impl Shown<'_> {
+impl ShownServer<'_> {
     /// Files that cannot be used: the good pair is shown on, and the one line names the file and says why.
     fn breaks(&self, good: &Pair, bad: (&str, &[u8]), why: &str) -> Scene<'_> {
         let scene = Scene::of(self.server, self.fault);
@@ -91,8 +91,9 @@ fn certificates_that_cannot_be_used_are_not_taken_up() {
     until("the listener", || edge.metric("linkr_tls_certificates_usable{listener=\"redirects\"}"));
     let expiry = "linkr_tls_certificate_expiry_timestamp_seconds{listener=\"redirects\",file=\"tls.pem\"}";
     assert!(edge.metric(expiry).unwrap() > 1.7e9);
-    let redirects = Shown { server: &edge, fault: "certificate file broken", dir: &own, at: edge.tls() };
-    let api = Shown { server: &server, fault: "API certificate broken", dir: &dir, at: server.api() };
+    let redirects =
+        ShownServer { server: &edge, fault: "certificate file broken", dir: &own, at: edge.tls() };
+    let api = ShownServer { server: &server, fault: "API certificate broken", dir: &dir, at: server.api() };
     let half = &good.cert.as_bytes()[..good.cert.len() / 2];
     for (file, bytes, why) in [
         ("tls.pem", half, "is it still being written?"),

@@ -67,7 +67,7 @@ fn an_sqlite_file_on_a_disk_that_is_full() {
     let _turn = beside_others();
     let (dir, own) = (Dir::new(), Dir::new());
     let disk = match services::Disk::mount(&dir.path().join("store"), None) {
-        Err(fault @ services::Fault::Missing(_)) => return skip("signals", &fault.to_string()),
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("signals", &fault.to_string()),
         disk => disk.unwrap(),
     };
     let server = control(&dir, &["--store", "sqlite:store/linkr.db"]);
@@ -93,7 +93,7 @@ fn an_sqlite_file_on_a_disk_that_turns_read_only() {
     let _turn = beside_others();
     let dir = Dir::new();
     let disk = match services::Disk::in_file(&dir.path().join("store")) {
-        Err(fault @ services::Fault::Missing(_)) => return skip("signals", &fault.to_string()),
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("signals", &fault.to_string()),
         disk => disk.unwrap(),
     };
     let server = control(&dir, &["--store", "sqlite:store/linkr.db"]);
@@ -110,8 +110,8 @@ fn an_sqlite_file_on_a_disk_that_turns_read_only() {
 #[test]
 fn a_postgres_on_a_disk_that_is_full() {
     let _turn = beside_others();
-    let mut postgres = match services::Postgres::start_in(&["fsync=off"], services::Place::Own) {
-        Err(fault @ services::Fault::Missing(_)) => return skip("signals", &fault.to_string()),
+    let mut postgres = match services::Postgres::start_in(&["fsync=off"], services::Volume::Own) {
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("signals", &fault.to_string()),
         server => server.unwrap(),
     };
     if postgres.port().is_none() {
@@ -141,7 +141,7 @@ fn postgres_goes_and_comes_back() {
     let _turn = beside_others();
     let mut postgres = match services::Postgres::start(&["fsync=off"]) {
         Ok(server) => server,
-        Err(fault @ services::Fault::Missing(_)) => return skip("signals", &fault.to_string()),
+        Err(fault @ services::ServerFault::Missing(_)) => return skip("signals", &fault.to_string()),
         Err(fault) => panic!("{fault}"),
     };
     if postgres.port().is_none() {

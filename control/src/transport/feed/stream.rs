@@ -1,11 +1,11 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
 use super::{behind, refused};
-use crate::features::Place;
-use crate::follow::{Feeder, HELLOS, Share};
+use crate::features::GatePlace;
+use crate::follow::{EdgeQuotas, Feeder, HELLOS};
 use crate::sessions::{Membership, Pong};
 use crate::transport::status::status;
-use ::feed::{Admission, Hello, Next, PROTOCOL, Session};
+use ::feed::{Admission, Hello, NextMessage, PROTOCOL, Session};
 use link::{ChangeKind, Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
@@ -47,10 +47,10 @@ pub struct Stream<'a> {
 
 /// That of the edge, and that among all.
 type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-type Turn = Pin<Box<dyn Future<Output = Result<Permits, AcquireError>> + Send>>;
+type PermitFuture = Pin<Box<dyn Future<Output = Result<Permits, AcquireError>> + Send>>;
 
-/// What the edge was told who it is.
-struct Course {
+/// The state of a stream whose edge was let in.
+struct AdmittedStream {
     id: u64,
     /// The name and the process that this stream speaks for.
     who: (String, u64),
@@ -60,32 +60,32 @@ struct Course {
     walked: Vec<u8>,
     membership: Membership,
     /// As long as the stream is up, no write needs a feature that its edge does not know.
-    _place: Place,
+    _place: GatePlace,
     knows: Features,
     /// Pings that wait until the edge is known on disk, and then for a reading of the head by number.
     asked: Vec<(u64, Option<u64>)>,
     /// The place in the line of those who want a part from the store. Kept while other things happen.
-    turn: Option<Turn>,
-    share: Arc<Share>,
+    turn: Option<PermitFuture>,
+    share: Arc<EdgeQuotas>,
     /// Such parts that are not acknowledged.
-    parts: Vec<(Part, Permits)>,
+    parts: Vec<(SentPart, Permits)>,
     /// When the first of them was sent, or one was acknowledged.
     progress: Instant,
 }
 
-/// What acknowledges a part.
-enum Part {
+/// A part that was sent, by what acknowledges it.
+enum SentPart {
     Changes(Seq),
     Page(u64),
 }
 
-impl Course {
+impl AdmittedStream {
     /// The edge has applied this.
     fn acknowledged(&mut self, applied: &v1::Applied) {
         let before = self.parts.len();
         self.parts.retain(|(part, _)| match part {
-            Part::Changes(last) => *last > applied.seq,
-            Part::Page(number) => *number > applied.page,
+            SentPart::Changes(last) => *last > applied.seq,
+            SentPart::Page(number) => *number > applied.page,
         });
         if self.parts.len() < before {
             self.progress = Instant::now();
@@ -93,7 +93,7 @@ impl Course {
         self.membership.applied(applied.seq);
     }
 
-    fn under_way(&mut self, part: Part, turn: Option<Permits>) {
+    fn under_way(&mut self, part: SentPart, turn: Option<Permits>) {
         if self.parts.is_empty() {
             self.progress = Instant::now();
         }
@@ -136,11 +136,11 @@ impl<'a> Stream<'a> {
             // Until then its numbers mean nothing in this one.
             let next = course.session.next(if head.epoch == course.epoch { head.seq } else { 0 });
             let from_store = match next {
-                Next::Nothing => false,
-                Next::Changes { after } => !self.feeder.tail.holds(course.epoch, after),
-                Next::Page { .. } => true,
+                NextMessage::Nothing => false,
+                NextMessage::Changes { after } => !self.feeder.tail.holds(course.epoch, after),
+                NextMessage::Page { .. } => true,
             };
-            if next == Next::Nothing {
+            if next == NextMessage::Nothing {
                 course.turn = None; // others wait for it
             } else if from_store && course.turn.is_none() {
                 let (own, all) = (course.share.parts.clone(), self.feeder.turns.parts.clone());
@@ -164,12 +164,12 @@ impl<'a> Stream<'a> {
                     }
                     Some(message) => self.heard(&mut course, message).await?,
                 },
-                _ = tail.changed(), if next == Next::Nothing || from_store => {}
+                _ = tail.changed(), if next == NextMessage::Nothing || from_store => {}
                 turn = or_never(course.turn.as_mut()), if from_store => {
                     course.turn = None;
                     self.advance(&mut course, next, turn.ok()).await?;
                 }
-                () = std::future::ready(()), if next != Next::Nothing && !from_store => {
+                () = std::future::ready(()), if next != NextMessage::Nothing && !from_store => {
                     self.advance(&mut course, next, None).await?;
                 }
                 _ = written.changed(), if !course.asked.is_empty() => self.pong(&mut course).await?,
@@ -181,7 +181,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    async fn greet(&mut self, hello: v1::Hello) -> Result<Course, Status> {
+    async fn greet(&mut self, hello: v1::Hello) -> Result<AdmittedStream, Status> {
         let edge = self.edge.as_deref().unwrap_or(&hello.edge);
         if !self.feeder.turns.hello(edge).await {
             return Err(Status::resource_exhausted(format!(
@@ -278,7 +278,7 @@ impl<'a> Stream<'a> {
             )
         })?;
         self.send(message).await?;
-        Ok(Course {
+        Ok(AdmittedStream {
             id,
             epoch,
             session,
@@ -313,7 +313,7 @@ impl<'a> Stream<'a> {
         Ok(if behind { Admission::Reset { start: head } } else { admission })
     }
 
-    async fn heard(&mut self, course: &mut Course, message: v1::FollowRequest) -> Result<(), Status> {
+    async fn heard(&mut self, course: &mut AdmittedStream, message: v1::FollowRequest) -> Result<(), Status> {
         match message.message {
             Some(follow_request::Message::Hello(hello)) => {
                 // Its place would be left behind, and waited for as if it had crashed.
@@ -349,7 +349,7 @@ impl<'a> Stream<'a> {
     /// store, the writer publishes a commit's head before it acknowledges that commit to anybody: so every write
     /// acknowledged before now is at or below the number read here. Elsewhere the store is read, once the edge's row is
     /// written: who has not seen the row by then has not acknowledged anything that the reading lacks.
-    async fn pong(&mut self, course: &mut Course) -> Result<(), Status> {
+    async fn pong(&mut self, course: &mut AdmittedStream) -> Result<(), Status> {
         if course.asked.is_empty() {
             return Ok(());
         }
@@ -386,16 +386,16 @@ impl<'a> Stream<'a> {
 
     async fn advance(
         &mut self,
-        course: &mut Course,
-        next: Next,
+        course: &mut AdmittedStream,
+        next: NextMessage,
         turn: Option<Permits>,
     ) -> Result<(), Status> {
         let epoch = Some(epoch_to_wire(course.epoch));
         let share = course.share.clone();
         let own_turn = if turn.is_some() { share.reads.acquire().await.ok() } else { None };
         match next {
-            Next::Nothing => Ok(()),
-            Next::Changes { after } => {
+            NextMessage::Nothing => Ok(()),
+            NextMessage::Changes { after } => {
                 let read = self.feeder.tail.changes(course.epoch, after, &self.feeder.turns.reads).await;
                 drop(own_turn);
                 let changes = read.map_err(failed)?.ok_or_else(replaced)?;
@@ -420,10 +420,10 @@ impl<'a> Stream<'a> {
                 let batch = v1::Batch { session: course.id, epoch, prev_seq: after, changes, proof };
                 self.send(follow_response::Message::Batch(batch)).await?;
                 course.session.sent_changes(last);
-                course.under_way(Part::Changes(last), turn);
+                course.under_way(SentPart::Changes(last), turn);
                 Ok(())
             }
-            Next::Page { number } => {
+            NextMessage::Page { number } => {
                 let after = std::mem::take(&mut course.walked);
                 let page = self.feeder.read(move |store| store.walk(&after, PAGE)).await.map_err(failed)?;
                 drop(own_turn);
@@ -444,7 +444,7 @@ impl<'a> Stream<'a> {
                 };
                 self.send(follow_response::Message::Page(message)).await?;
                 course.session.sent_page(!page.more);
-                course.under_way(Part::Page(number), turn);
+                course.under_way(SentPart::Page(number), turn);
                 Ok(())
             }
         }
@@ -454,7 +454,7 @@ impl<'a> Stream<'a> {
     /// let in. An edge that knows all features is not looked at.
     fn all_understood<'r>(
         &self,
-        course: &Course,
+        course: &AdmittedStream,
         records: impl Iterator<Item = (ChangeKind, &'r [u8])>,
     ) -> Result<(), Status> {
         if !(Features::KNOWN & !course.knows).any() {

@@ -1,7 +1,7 @@
 //! The JSON of a body, held against the bounds of every request before any of it is kept.
 
 use crate::Fault;
-use proto::bounds::{DEPTH, ELEMENTS, Excess, MEMBERS, Of, TEXT, of_member};
+use proto::bounds::{DEPTH, ELEMENTS, Excess, ExcessKind, MEMBERS, TEXT, of_member};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -10,9 +10,9 @@ use std::fmt;
 /// # Errors
 /// The first bound that it goes beyond.
 pub fn check(body: &[u8]) -> Result<(), Fault> {
-    let mut told = Told::default();
+    let mut told = BodyTally::default();
     let mut json = serde_json::Deserializer::from_slice(body);
-    let _ = Walk { name: "", depth: 0, told: &mut told }.deserialize(&mut json);
+    let _ = JsonWalk { name: "", depth: 0, told: &mut told }.deserialize(&mut json);
     told.excess.map_or(Ok(()), |mut excess| {
         if excess.field.is_empty() {
             excess.field.push_str("body");
@@ -22,13 +22,13 @@ pub fn check(body: &[u8]) -> Result<(), Fault> {
 }
 
 #[derive(Default)]
-struct Told {
+struct BodyTally {
     elements: usize,
     excess: Option<Excess>,
 }
 
-impl Told {
-    fn refuse<T, E: Error>(&mut self, name: &str, of: Of) -> Result<T, E> {
+impl BodyTally {
+    fn refuse<T, E: Error>(&mut self, name: &str, of: ExcessKind) -> Result<T, E> {
         self.excess = Some(Excess { field: name.to_owned(), of });
         Err(E::custom("beyond a bound"))
     }
@@ -41,13 +41,13 @@ impl Told {
     }
 }
 
-struct Walk<'a> {
+struct JsonWalk<'a> {
     name: &'a str,
     depth: usize,
-    told: &'a mut Told,
+    told: &'a mut BodyTally,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for JsonWalk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -55,7 +55,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for JsonWalk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,17 +83,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        if text.len() > TEXT { self.told.refuse(self.name, Of::Bytes) } else { Ok(()) }
+        if text.len() > TEXT { self.told.refuse(self.name, ExcessKind::Bytes) } else { Ok(()) }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let Self { name, depth, told } = self;
         let most = of_member(name);
         if depth == DEPTH {
-            return told.refuse(name, Of::Depth);
+            return told.refuse(name, ExcessKind::Depth);
         }
         for at in 0.. {
-            let walked = list.next_element_seed(Walk { name: "", depth: depth + 1, told: &mut *told });
+            let walked = list.next_element_seed(JsonWalk { name: "", depth: depth + 1, told: &mut *told });
             match walked {
                 Ok(Some(())) => {}
                 Ok(None) => break,
@@ -104,10 +104,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
             told.elements += 1;
             if at >= most {
-                return told.refuse(name, Of::Elements(most));
+                return told.refuse(name, ExcessKind::Elements(most));
             }
             if told.elements > ELEMENTS {
-                return told.refuse(name, Of::All);
+                return told.refuse(name, ExcessKind::All);
             }
         }
         Ok(())
@@ -116,19 +116,19 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let Self { name, depth, told } = self;
         if depth == DEPTH {
-            return told.refuse(name, Of::Depth);
+            return told.refuse(name, ExcessKind::Depth);
         }
         let mut members: Vec<String> = Vec::new();
         while let Some(member) = object.next_key::<String>()? {
             if members.len() == MEMBERS {
-                return told.refuse(name, Of::Members);
+                return told.refuse(name, ExcessKind::Members);
             }
             let walked = if member.len() > TEXT {
-                told.refuse("", Of::Bytes)
+                told.refuse("", ExcessKind::Bytes)
             } else if members.contains(&member) {
-                told.refuse(&member, Of::Twice)
+                told.refuse(&member, ExcessKind::Twice)
             } else {
-                object.next_value_seed(Walk { name: &member, depth: depth + 1, told: &mut *told })
+                object.next_value_seed(JsonWalk { name: &member, depth: depth + 1, told: &mut *told })
             };
             if let Err(error) = walked {
                 if !name.is_empty() {

@@ -34,7 +34,7 @@ const ANSWERS: [&str; 18] = [
 ];
 
 #[derive(Clone, Copy, PartialEq)]
-enum Fill {
+enum Filling {
     Nothing,
     /// What has presence is there, and empty.
     Empty,
@@ -47,48 +47,48 @@ fn time(seconds: i64, nanos: i32) -> Timestamp {
     Timestamp { seconds, nanos }
 }
 
-fn value(field: &FieldDescriptor, fill: Fill) -> Given {
+fn value(field: &FieldDescriptor, fill: Filling) -> Given {
     let pick = |empty, everything, least, most| match fill {
-        Fill::Nothing | Fill::Empty => empty,
-        Fill::Everything => everything,
-        Fill::Least => least,
-        Fill::Most => most,
+        Filling::Nothing | Filling::Empty => empty,
+        Filling::Everything => everything,
+        Filling::Least => least,
+        Filling::Most => most,
     };
     let number = pick(0, 7, i64::MIN, i64::MAX);
     match field.kind() {
-        Kind::Bool => Given::Bool(matches!(fill, Fill::Everything | Fill::Most)),
+        Kind::Bool => Given::Bool(matches!(fill, Filling::Everything | Filling::Most)),
         Kind::Int32 => Given::I32(pick(0, 7, i32::MIN.into(), i32::MAX.into()) as i32),
         Kind::Int64 => Given::I64(number),
         Kind::Uint32 | Kind::Fixed32 => Given::U32(pick(0, 7, 1, u32::MAX.into()) as u32),
         Kind::Uint64 | Kind::Fixed64 => Given::U64(match fill {
-            Fill::Most => u64::MAX,
-            Fill::Least => (1 << 53) + 1,
+            Filling::Most => u64::MAX,
+            Filling::Least => (1 << 53) + 1,
             _ => number.cast_unsigned(),
         }),
         Kind::String => Given::String(match fill {
-            Fill::Nothing | Fill::Empty => String::new(),
-            Fill::Everything => field.name().to_owned(),
-            Fill::Least => " ".to_owned(),
-            Fill::Most => "\"\\/\0\u{1}\u{1f}\u{7f}\n\t\u{8}\u{c}é\u{2028}\u{feff}\u{1f600}<&>".to_owned(),
+            Filling::Nothing | Filling::Empty => String::new(),
+            Filling::Everything => field.name().to_owned(),
+            Filling::Least => " ".to_owned(),
+            Filling::Most => "\"\\/\0\u{1}\u{1f}\u{7f}\n\t\u{8}\u{c}é\u{2028}\u{feff}\u{1f600}<&>".to_owned(),
         }),
         Kind::Bytes => Given::Bytes(match fill {
-            Fill::Nothing | Fill::Empty => bytes::Bytes::new(),
-            Fill::Everything => field.name().to_owned().into(),
-            Fill::Least => vec![0].into(),
-            Fill::Most => vec![0xfb, 0xff, 0].into(),
+            Filling::Nothing | Filling::Empty => bytes::Bytes::new(),
+            Filling::Everything => field.name().to_owned().into(),
+            Filling::Least => vec![0].into(),
+            Filling::Most => vec![0xfb, 0xff, 0].into(),
         }),
         Kind::Enum(kind) => Given::EnumNumber(match fill {
-            Fill::Nothing | Fill::Empty => 0,
-            Fill::Everything => kind.values().last().map_or(0, |value| value.number()),
-            Fill::Least => 1,
-            Fill::Most => 99,
+            Filling::Nothing | Filling::Empty => 0,
+            Filling::Everything => kind.values().last().map_or(0, |value| value.number()),
+            Filling::Least => 1,
+            Filling::Most => 99,
         }),
         Kind::Message(kind) if kind.full_name() == "google.protobuf.Timestamp" => {
             let time = match fill {
-                Fill::Nothing | Fill::Empty => time(0, 0),
-                Fill::Everything => time(1_700_000_000, 120_000_000),
-                Fill::Least => time(-62_135_596_800, 1),
-                Fill::Most => time(253_402_300_799, 999_999_999),
+                Filling::Nothing | Filling::Empty => time(0, 0),
+                Filling::Everything => time(1_700_000_000, 120_000_000),
+                Filling::Least => time(-62_135_596_800, 1),
+                Filling::Most => time(253_402_300_799, 999_999_999),
             };
             let mut message = DynamicMessage::new(kind);
             message.transcode_from(&time).unwrap();
@@ -99,14 +99,14 @@ fn value(field: &FieldDescriptor, fill: Fill) -> Given {
     }
 }
 
-fn filled(kind: &MessageDescriptor, fill: Fill) -> DynamicMessage {
+fn filled(kind: &MessageDescriptor, fill: Filling) -> DynamicMessage {
     let mut message = DynamicMessage::new(kind.clone());
-    if fill != Fill::Nothing {
+    if fill != Filling::Nothing {
         for field in kind.fields() {
             let one = value(&field, fill);
             let given = match (field.cardinality(), &one) {
                 (Cardinality::Repeated, Given::Message(_)) => {
-                    Given::List(vec![one, value(&field, Fill::Nothing)])
+                    Given::List(vec![one, value(&field, Filling::Nothing)])
                 }
                 (Cardinality::Repeated, _) => Given::List(vec![one.clone(), one]),
                 _ => one,
@@ -134,7 +134,7 @@ fn as_sent(message: &mut DynamicMessage) {
         "LinkVersion" | "ListEdgesResponse" | "Log" | "Blind" => {
             for field in message.descriptor().fields().filter(|field| !field.is_list()) {
                 if field.supports_presence() && !message.has_field(&field) {
-                    let empty = value(&field, Fill::Nothing);
+                    let empty = value(&field, Filling::Nothing);
                     message.set_field(&field, empty);
                 }
             }
@@ -157,7 +157,7 @@ fn each_choice(kind: &MessageDescriptor) -> Vec<(String, DynamicMessage)> {
     for field in kind.fields() {
         let Kind::Enum(choices) = field.kind() else { continue };
         for choice in choices.values() {
-            let mut message = filled(kind, Fill::Nothing);
+            let mut message = filled(kind, Filling::Nothing);
             message.set_field(&field, Given::EnumNumber(choice.number()));
             as_sent(&mut message);
             all.push((format!("{} {}", field.name(), choice.name()), message));
@@ -176,11 +176,11 @@ fn every_message_that_is_answered_is_what_it_was() {
     for (at, name) in ANSWERS.iter().enumerate() {
         let kind = POOL.get_message_by_name(&format!("linkr.v1.{name}")).unwrap();
         let fills = [
-            ("0 nothing", Fill::Nothing),
-            ("1 empty", Fill::Empty),
-            ("2 everything", Fill::Everything),
-            ("3 least", Fill::Least),
-            ("4 most", Fill::Most),
+            ("0 nothing", Filling::Nothing),
+            ("1 empty", Filling::Empty),
+            ("2 everything", Filling::Everything),
+            ("3 least", Filling::Least),
+            ("4 most", Filling::Most),
         ];
         let mut messages: Vec<_> =
             fills.map(|(named, fill)| (named.to_owned(), filled(&kind, fill))).into_iter().collect();

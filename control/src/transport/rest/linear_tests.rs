@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Makes so many bytes of input, and reads them.
-struct Reader {
+struct LinearCase {
     name: &'static str,
     input: fn(usize) -> Vec<u8>,
     read: fn(&[u8]),
@@ -30,56 +30,56 @@ fn taken(route: &'static Route, members: Vec<(String, Tree)>) -> bool {
     black_box(request::with_body(route, message, members, Some("domains/-"))).is_ok()
 }
 
-const READERS: &[Reader] = &[
-    Reader { name: "members", input: members, read: |body| read("CreateLink", body) },
-    Reader {
+const READERS: &[LinearCase] = &[
+    LinearCase { name: "members", input: members, read: |body| read("CreateLink", body) },
+    LinearCase {
         name: "members alone",
         input: members,
         read: |body| drop(black_box(proto::json::read::members(body))),
     },
-    Reader { name: "requests", input: requests, read: |body| read("BatchCreateLinks", body) },
-    Reader { name: "requests alone", input: requests, read: |body| read_alone("BatchUpdateLinks", body) },
-    Reader { name: "deletions", input: requests, read: |body| read("BatchDeleteLinks", body) },
-    Reader { name: "tags alone", input: tags, read: |body| read_alone("CreateLink", body) },
-    Reader { name: "escapes", input: escapes, read: |body| read("CreateLink", body) },
-    Reader { name: "digits", input: |bytes| vec![b'7'; bytes], read: |body| read("CreateLink", body) },
-    Reader { name: "open", input: |bytes| vec![b'['; bytes], read: |body| read("CreateLink", body) },
-    Reader {
+    LinearCase { name: "requests", input: requests, read: |body| read("BatchCreateLinks", body) },
+    LinearCase { name: "requests alone", input: requests, read: |body| read_alone("BatchUpdateLinks", body) },
+    LinearCase { name: "deletions", input: requests, read: |body| read("BatchDeleteLinks", body) },
+    LinearCase { name: "tags alone", input: tags, read: |body| read_alone("CreateLink", body) },
+    LinearCase { name: "escapes", input: escapes, read: |body| read("CreateLink", body) },
+    LinearCase { name: "digits", input: |bytes| vec![b'7'; bytes], read: |body| read("CreateLink", body) },
+    LinearCase { name: "open", input: |bytes| vec![b'['; bytes], read: |body| read("CreateLink", body) },
+    LinearCase {
         name: "etags",
         input: |bytes| b"\"a\",".repeat(bytes / 4),
         read: |text| {
             black_box(request::entity_tags(std::str::from_utf8(text).unwrap_or_default()));
         },
     },
-    Reader {
+    LinearCase {
         name: "spaces",
         input: |bytes| b" ".repeat(bytes),
         read: |text| {
             black_box(request::entity_tags(std::str::from_utf8(text).unwrap_or_default()));
         },
     },
-    Reader {
+    LinearCase {
         name: "message",
         input: paths,
         read: |bytes| {
             let _ = black_box(proto::bounds::check::<v1::UpdateLinkRequest>(bytes));
         },
     },
-    Reader {
+    LinearCase {
         name: "rows",
         input: |bytes| b"\x1a\x02\x70\x00".repeat(bytes / 4),
         read: |bytes| {
             let _ = black_box(proto::bounds::check::<v1::ImportLinksRequest>(bytes));
         },
     },
-    Reader {
+    LinearCase {
         name: "unknown fields",
         input: |bytes| b"\xfa\x3f\x00".repeat(bytes / 3),
         read: |bytes| {
             let _ = black_box(proto::bounds::check::<v1::ImportLinksRequest>(bytes));
         },
     },
-    Reader {
+    LinearCase {
         name: "words of a fault",
         input: |bytes| vec![0x1b; bytes],
         read: |text| {
@@ -113,7 +113,7 @@ fn paths(bytes: usize) -> Vec<u8> {
     v1::UpdateLinkRequest { update_mask: Some(mask), ..Default::default() }.encode_to_vec()
 }
 
-fn least(reader: &Reader, bytes: usize) -> Duration {
+fn least(reader: &LinearCase, bytes: usize) -> Duration {
     let input = (reader.input)(bytes);
     let once = || {
         let began = Instant::now();

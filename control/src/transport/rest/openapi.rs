@@ -6,12 +6,12 @@ mod page;
 mod schema;
 mod words;
 
-use crate::fault::Names;
-use crate::routes::{self, Route, Source};
+use crate::fault::FaultNames;
+use crate::routes::{self, FieldSource, Route};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use proto::described::{Form, Shape, shape};
-use schema::{Described, short};
+use schema::{Descriptions, short};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -54,7 +54,7 @@ pub async fn script() -> Response {
 }
 
 fn document() -> Value {
-    let described = Described::new();
+    let described = Descriptions::new();
     let mut paths = Map::new();
     for route in routes::all() {
         for path in route.shown() {
@@ -111,7 +111,7 @@ fn whole_body(route: &Route) -> Option<&str> {
             Form::Message(name) => Some(name),
             _ => None,
         },
-        None if of_words || route.from(Source::Body).is_empty() || route.http.body.is_empty() => None,
+        None if of_words || route.from(FieldSource::Body).is_empty() || route.http.body.is_empty() => None,
         None => Some(route.call.input.full_name()),
     }
 }
@@ -137,7 +137,7 @@ fn needs_body(route: &Route) -> bool {
     of_words || route.resource().is_some()
 }
 
-fn operation(described: &Described, route: &Route, path: &str) -> Value {
+fn operation(described: &Descriptions, route: &Route, path: &str) -> Value {
     let call = route.call;
     let words = described.words(&format!("linkr.v1.{}.{}", call.service, call.name));
     let short_form = !path.contains("{domain}") && route.shown().len() > 1;
@@ -164,7 +164,7 @@ fn operation(described: &Described, route: &Route, path: &str) -> Value {
     value
 }
 
-fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
+fn parameters(described: &Descriptions, route: &Route, path: &str) -> Vec<Value> {
     let mut all = Vec::new();
     for (name, words, schema) in words::IN_PATH {
         if path.contains(&format!("{{{name}}}")) {
@@ -175,7 +175,7 @@ fn parameters(described: &Described, route: &Route, path: &str) -> Vec<Value> {
             }));
         }
     }
-    for member in route.from(Source::Query) {
+    for member in route.from(FieldSource::Query) {
         let schema = described.of_field(member);
         let words = schema["description"].clone();
         let mut parameter =
@@ -215,7 +215,7 @@ fn responses(route: &Route, answer: &str) -> Map<String, Value> {
         created["links"] = follow_ups();
     }
     let own = rule.faults.iter().filter_map(|reason| words::fault(reason));
-    let mut refused: Vec<Names> = own.chain(words::of_any_call()).collect();
+    let mut refused: Vec<FaultNames> = own.chain(words::of_any_call()).collect();
     refused.sort_by_key(|names| (names.http.as_u16(), names.reason));
     refused.dedup_by_key(|names| names.reason);
     for names in refused {
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn every_call_names_what_there_is() {
-        let described = Described::new();
+        let described = Descriptions::new();
         for route in routes::all() {
             let call = route.call;
             assert!(

@@ -2,7 +2,7 @@
 
 use super::bounded;
 use crate::heavy;
-use crate::routes::{Found, Route, Source};
+use crate::routes::{FieldSource, Route, RouteMatch};
 use crate::{Caller, Fault};
 use axum::body::Bytes;
 use axum::extract::Query;
@@ -10,20 +10,20 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use prost_reflect::{DynamicMessage, Kind, Value};
 use proto::described::{Form, Member, shape};
 use proto::file::MARK;
-use proto::json::read::{self, Given, Tree, Wrong};
+use proto::json::read::{self, FieldFault, GivenMessage, Tree};
 use std::collections::HashSet;
 
 /// Bytes of a body that take no moment to read: others are read where nobody waits.
 const SMALL: usize = 16 * 1024;
 
-type Members = Vec<(String, Tree)>;
+type MemberList = Vec<(String, Tree)>;
 
 /// What a request says.
-pub struct Said {
+pub struct RequestContent {
     /// The message that it is.
     pub message: DynamicMessage,
     /// Members of a change that only the server sets, as the body has them: they have to be so already.
-    pub set_by_server: Members,
+    pub set_by_server: MemberList,
 }
 
 /// The whole of it. A call without a body is given none.
@@ -32,11 +32,11 @@ pub struct Said {
 /// The first thing in it that is not taken as it is meant.
 pub async fn message(
     caller: &Caller,
-    found: &Found,
+    found: &RouteMatch,
     uri: &Uri,
     headers: &HeaderMap,
     body: Option<Result<Bytes, Fault>>,
-) -> Result<Said, Fault> {
+) -> Result<RequestContent, Fault> {
     let route = found.route;
     known(route, headers)?;
     let mut message = DynamicMessage::new(route.input.message.clone());
@@ -54,7 +54,7 @@ pub async fn message(
     if let Some(body) = body {
         let body = if is_left_out(route, headers, &body) { Bytes::new() } else { announced(headers, body)? };
         let small = body.len() <= SMALL;
-        let all = move || -> Result<(DynamicMessage, Members), Fault> {
+        let all = move || -> Result<(DynamicMessage, MemberList), Fault> {
             let members = members(route, &body)?;
             let set_by_server = set_by_server_of(route, &members);
             Ok((with_body(route, message, members, name.as_deref())?, set_by_server))
@@ -75,11 +75,11 @@ pub async fn message(
         }
         resource.set_field_by_name("etag", Value::String(etag));
     }
-    Ok(Said { message, set_by_server })
+    Ok(RequestContent { message, set_by_server })
 }
 
 /// Members of the resource of a change that only answers carry, but for those that say which one is meant.
-fn set_by_server_of(route: &Route, members: &[(String, Tree)]) -> Members {
+fn set_by_server_of(route: &Route, members: &[(String, Tree)]) -> MemberList {
     let Some(Form::Message(kind)) = route.resource().map(|resource| &resource.form) else {
         return Vec::new();
     };
@@ -181,7 +181,7 @@ fn text(headers: &HeaderMap, name: &'static str) -> Result<String, Fault> {
 
 fn parameters(route: &Route, uri: &Uri, message: &mut DynamicMessage) -> Result<(), Fault> {
     for (name, value) in pairs(uri)? {
-        let member = route.input.member(&name).filter(|member| route.source(member) == Source::Query);
+        let member = route.input.member(&name).filter(|member| route.source(member) == FieldSource::Query);
         let Some(member) = member else {
             let why = match &*name {
                 "update_mask" => "is no parameter: the members of the body are the fields that change",
@@ -256,7 +256,7 @@ fn in_utf8(parameter: &str) -> bool {
 }
 
 /// The members of a body. Where it is no resource there may be none: what has to be there, the call itself says.
-pub fn members(route: &Route, body: &[u8]) -> Result<Members, Fault> {
+pub fn members(route: &Route, body: &[u8]) -> Result<MemberList, Fault> {
     if body.is_empty() && route.resource().is_none() {
         return Ok(Vec::new());
     }
@@ -268,9 +268,9 @@ pub fn members(route: &Route, body: &[u8]) -> Result<Members, Fault> {
 pub fn with_body(
     route: &'static Route,
     mut message: DynamicMessage,
-    members: Members,
+    members: MemberList,
     name: Option<&str>,
-) -> Result<DynamicMessage, Wrong> {
+) -> Result<DynamicMessage, FieldFault> {
     if let Some(resource) = route.resource() {
         is_of(&members, route, name)?;
         let given = resource_of(resource, members)?;
@@ -278,21 +278,22 @@ pub fn with_body(
         return Ok(message);
     }
     for (member_name, tree) in members {
-        let member = route.input.member(&member_name).filter(|member| route.source(member) == Source::Body);
+        let member =
+            route.input.member(&member_name).filter(|member| route.source(member) == FieldSource::Body);
         let Some(member) = member else { return Err(unknown(&member_name)) };
         match (&member.form, member.list, tree) {
             (Form::Message(_), true, Tree::List(all)) if all.len() > member.rule.most as usize => {
                 return Err(read::too_many(member));
             }
             (Form::Message(kind), true, Tree::List(all)) => {
-                let items = batch(kind, name.unwrap_or_default(), all).map_err(|(at, wrong)| Wrong {
+                let items = batch(kind, name.unwrap_or_default(), all).map_err(|(at, wrong)| FieldFault {
                     field: format!("{member_name}[{at}]{}", dotted(&wrong)),
                     ..wrong
                 })?;
                 message.set_field(&member.field, Value::List(items));
             }
             (Form::Message(_), true, Tree::Null) => {}
-            (Form::Message(_), true, _) => return Err(Wrong::new(&member_name, "is not a list")),
+            (Form::Message(_), true, _) => return Err(FieldFault::new(&member_name, "is not a list")),
             (.., tree) => read::set(&mut message, member, tree)?,
         }
     }
@@ -300,7 +301,7 @@ pub fn with_body(
 }
 
 /// A resource that is changed may say its name and domain, as an answer has them: they are those of the path.
-fn is_of(members: &Members, route: &Route, name: Option<&str>) -> Result<(), Wrong> {
+fn is_of(members: &MemberList, route: &Route, name: Option<&str>) -> Result<(), FieldFault> {
     let Some(name) = name.filter(|_| route.named().is_some_and(|field| field.contains('.'))) else {
         return Ok(());
     };
@@ -312,21 +313,21 @@ fn is_of(members: &Members, route: &Route, name: Option<&str>) -> Result<(), Wro
             _ => continue,
         };
         if matches!(tree, Tree::Text(own) if !own.is_empty() && !own.eq_ignore_ascii_case(right)) {
-            return Err(Wrong::new(member, "is of another than the path"));
+            return Err(FieldFault::new(member, "is of another than the path"));
         }
     }
     Ok(())
 }
 
-fn dotted(wrong: &Wrong) -> String {
+fn dotted(wrong: &FieldFault) -> String {
     if wrong.field.is_empty() { String::new() } else { format!(".{}", wrong.field) }
 }
 
-fn unknown(name: &str) -> Wrong {
-    Wrong::new(name, "is no field of this call")
+fn unknown(name: &str) -> FieldFault {
+    FieldFault::new(name, "is no field of this call")
 }
 
-fn resource_of(resource: &Member, members: Members) -> Result<Given, Wrong> {
+fn resource_of(resource: &Member, members: MemberList) -> Result<GivenMessage, FieldFault> {
     let shape = match &resource.form {
         Form::Message(kind) => shape(kind),
         _ => None,
@@ -338,15 +339,15 @@ fn resource_of(resource: &Member, members: Members) -> Result<Given, Wrong> {
 fn with_resource(
     route: &Route,
     message: &mut DynamicMessage,
-    given: Given,
+    given: GivenMessage,
     name: Option<&str>,
     called: &str,
-) -> Result<(), Wrong> {
-    let Given { message: mut resource, paths } = given;
-    for member in route.from(Source::Resource) {
+) -> Result<(), FieldFault> {
+    let GivenMessage { message: mut resource, paths } = given;
+    for member in route.from(FieldSource::Resource) {
         let value = match member.name.as_str() {
             "update_mask" if paths.is_empty() => {
-                return Err(Wrong::new(called, "names no field that can be set"));
+                return Err(FieldFault::new(called, "names no field that can be set"));
             }
             "update_mask" => mask(member, &paths),
             _ => resource.get_field_by_name(&member.rule.member).map(std::borrow::Cow::into_owned),
@@ -372,7 +373,7 @@ fn mask(member: &Member, paths: &[String]) -> Option<Value> {
 }
 
 /// The requests of a batch: each has its resource in it, or says which one it is about by `code` and `etag`.
-fn batch(kind: &str, parent: &str, all: Vec<Tree>) -> Result<Vec<Value>, (usize, Wrong)> {
+fn batch(kind: &str, parent: &str, all: Vec<Tree>) -> Result<Vec<Value>, (usize, FieldFault)> {
     let none = || (0, unknown("requests"));
     let route =
         crate::routes::all().iter().find(|route| route.call.input.full_name() == kind).ok_or_else(none)?;
@@ -380,12 +381,12 @@ fn batch(kind: &str, parent: &str, all: Vec<Tree>) -> Result<Vec<Value>, (usize,
         Tree::Object(members) => {
             item(route, parent, members).map(Value::Message).map_err(|wrong| (at, wrong))
         }
-        _ => Err((at, Wrong::new("", "is not an object"))),
+        _ => Err((at, FieldFault::new("", "is not an object"))),
     };
     all.into_iter().enumerate().map(one).collect()
 }
 
-fn item(route: &'static Route, parent: &str, members: Members) -> Result<DynamicMessage, Wrong> {
+fn item(route: &'static Route, parent: &str, members: MemberList) -> Result<DynamicMessage, FieldFault> {
     let mut message = DynamicMessage::new(route.input.message.clone());
     let Some(resource) = route.resource() else {
         let mut code = None;
@@ -393,11 +394,11 @@ fn item(route: &'static Route, parent: &str, members: Members) -> Result<Dynamic
             match (name.as_str(), tree) {
                 ("code", Tree::Text(text)) => code = Some(text),
                 ("etag", Tree::Text(text)) => message.set_field_by_name("etag", Value::String(text)),
-                ("code" | "etag", _) => return Err(Wrong::new(&name, "is not a text")),
+                ("code" | "etag", _) => return Err(FieldFault::new(&name, "is not a text")),
                 _ => return Err(unknown(&name)),
             }
         }
-        let name = route.name_in(parent, &code.ok_or_else(|| Wrong::new("code", "is missing"))?);
+        let name = route.name_in(parent, &code.ok_or_else(|| FieldFault::new("code", "is missing"))?);
         message.set_field_by_name(route.named().unwrap_or_default(), Value::String(name));
         return Ok(message);
     };
@@ -407,19 +408,19 @@ fn item(route: &'static Route, parent: &str, members: Members) -> Result<Dynamic
             Tree::Object(members) if name == resource.name => {
                 given = Some(resource_of(resource, members).map_err(|wrong| wrong.within(&resource.name))?);
             }
-            _ if name == resource.name => return Err(Wrong::new(&name, "is not an object")),
+            _ if name == resource.name => return Err(FieldFault::new(&name, "is not an object")),
             _ => return Err(unknown(&name)),
         }
     }
-    let given = given.ok_or_else(|| Wrong::new(&resource.name, "is missing"))?;
+    let given = given.ok_or_else(|| FieldFault::new(&resource.name, "is missing"))?;
     let code = given.message.get_field_by_name("code").and_then(|code| code.as_str().map(str::to_owned));
     let name = route.name_in(parent, &code.unwrap_or_default());
     with_resource(route, &mut message, given, Some(&name), &resource.name)?;
     Ok(message)
 }
 
-impl From<Wrong> for Fault {
-    fn from(wrong: Wrong) -> Self {
+impl From<FieldFault> for Fault {
+    fn from(wrong: FieldFault) -> Self {
         Self::invalid(wrong.field, wrong.why)
     }
 }

@@ -2,7 +2,7 @@
 //! can be read, edited and sent back; another value would be passed over, and is refused instead.
 
 use crate::routes::{self, Route};
-use crate::transport::calls::Calls;
+use crate::transport::calls::ApiCalls;
 use crate::{Caller, Fault};
 use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 use proto::described::shape;
@@ -18,7 +18,7 @@ const OF_A_VERSION: [&str; 2] = ["update_time", "revision"];
 /// # Errors
 /// The first that is another, and those of the read.
 pub async fn check(
-    calls: &Calls,
+    calls: &ApiCalls,
     caller: &Caller,
     route: &Route,
     change: &DynamicMessage,

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut};
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
-use proto::client::Way;
+use proto::client::KeyedChannel;
 use proto::v1;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tonic::{Code, Request, Status};
 
 /// What a text of a request can name.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Names {
+pub enum NameKind {
     Nothing,
     Parent,
     Link,
@@ -31,55 +31,55 @@ pub enum Names {
 }
 
 /// Every text field that a request can have, by its message. One that is missing here fails the test.
-const FIELDS: &[(&str, Names)] = &[
-    ("parent", Names::Parent),
-    ("name", Names::Link),
-    ("GetDomainRequest.name", Names::Parent),
-    ("DeleteDomainRequest.name", Names::Parent),
-    ("Domain.name", Names::Parent),
-    ("Domain.domain", Names::Host),
-    ("Domain.not_found", Names::Target),
-    ("DomainFile.path", Names::Nothing),
-    ("DomainFile.content_type", Names::Nothing),
-    ("Domain.root_target", Names::Target),
-    ("expired_target", Names::Target),
-    ("Domain.robots", Names::Nothing),
-    ("CreateDomainRequest.domain_id", Names::Host),
-    ("ListDomainsRequest.page_token", Names::Place),
-    ("ListAuditRequest.name", Names::Audited),
-    ("ListAuditRequest.page_token", Names::Place),
-    ("RotateKeyRequest.name", Names::Key),
-    ("RevokeKeyRequest.name", Names::Key),
-    ("Key.name", Names::Key),
-    ("Key.client", Names::Client),
-    ("Key.domains", Names::Host),
-    ("Key.scopes", Names::Nothing),
-    ("Key.edge", Names::Nothing),
-    ("Key.secret", Names::Nothing),
-    ("page_token", Names::Token),
-    ("target", Names::Target),
-    ("domain", Names::Host),
-    ("short_url", Names::Nothing),
-    ("etag", Names::Etag),
-    ("revision", Names::Revision),
+const FIELDS: &[(&str, NameKind)] = &[
+    ("parent", NameKind::Parent),
+    ("name", NameKind::Link),
+    ("GetDomainRequest.name", NameKind::Parent),
+    ("DeleteDomainRequest.name", NameKind::Parent),
+    ("Domain.name", NameKind::Parent),
+    ("Domain.domain", NameKind::Host),
+    ("Domain.not_found", NameKind::Target),
+    ("DomainFile.path", NameKind::Nothing),
+    ("DomainFile.content_type", NameKind::Nothing),
+    ("Domain.root_target", NameKind::Target),
+    ("expired_target", NameKind::Target),
+    ("Domain.robots", NameKind::Nothing),
+    ("CreateDomainRequest.domain_id", NameKind::Host),
+    ("ListDomainsRequest.page_token", NameKind::Place),
+    ("ListAuditRequest.name", NameKind::Audited),
+    ("ListAuditRequest.page_token", NameKind::Place),
+    ("RotateKeyRequest.name", NameKind::Key),
+    ("RevokeKeyRequest.name", NameKind::Key),
+    ("Key.name", NameKind::Key),
+    ("Key.client", NameKind::Client),
+    ("Key.domains", NameKind::Host),
+    ("Key.scopes", NameKind::Nothing),
+    ("Key.edge", NameKind::Nothing),
+    ("Key.secret", NameKind::Nothing),
+    ("page_token", NameKind::Token),
+    ("target", NameKind::Target),
+    ("domain", NameKind::Host),
+    ("short_url", NameKind::Nothing),
+    ("etag", NameKind::Etag),
+    ("revision", NameKind::Revision),
     // Codes are of the domain that is named beside them; the rest is text for people, or of this request alone.
-    ("code", Names::Nothing),
-    ("link_id", Names::Nothing),
-    ("code_prefix", Names::Nothing),
-    ("title", Names::Nothing),
-    ("tags", Names::Nothing),
-    ("tag", Names::Nothing),
-    ("new_tag", Names::Nothing),
-    ("prefix", Names::Nothing),
-    ("note", Names::Nothing),
-    ("external_id", Names::Nothing),
-    ("blocked_by", Names::Nothing),
-    ("request_id", Names::Nothing),
-    ("filter", Names::Nothing),
-    ("order_by", Names::Nothing),
-    ("ForgetEdgeRequest.edge", Names::Nothing),
-    ("AppliedBy.edge", Names::Nothing),
-    ("Blind.edge", Names::Nothing),
+    ("code", NameKind::Nothing),
+    ("link_id", NameKind::Nothing),
+    ("code_prefix", NameKind::Nothing),
+    ("title", NameKind::Nothing),
+    ("tags", NameKind::Nothing),
+    ("tag", NameKind::Nothing),
+    ("new_tag", NameKind::Nothing),
+    ("prefix", NameKind::Nothing),
+    ("note", NameKind::Nothing),
+    ("external_id", NameKind::Nothing),
+    ("blocked_by", NameKind::Nothing),
+    ("request_id", NameKind::Nothing),
+    ("filter", NameKind::Nothing),
+    ("order_by", NameKind::Nothing),
+    ("ForgetEdgeRequest.edge", NameKind::Nothing),
+    ("AppliedBy.edge", NameKind::Nothing),
+    ("Blind.edge", NameKind::Nothing),
 ];
 
 /// One text field of a request: the way there, and its name.
@@ -91,7 +91,7 @@ pub struct Field {
 }
 
 impl Field {
-    pub fn names(&self) -> Names {
+    pub fn names(&self) -> NameKind {
         let whole = format!("{}.{}", self.message, self.name);
         let found = FIELDS.iter().find(|(own, _)| *own == whole);
         let found = found.or_else(|| FIELDS.iter().find(|(own, _)| *own == self.name));
@@ -261,9 +261,9 @@ fn walk(
 
 /// Messages as bytes.
 #[derive(Clone, Copy, Default)]
-struct Raw;
+struct RawCodec;
 
-impl Codec for Raw {
+impl Codec for RawCodec {
     type Encode = Vec<u8>;
     type Decode = Vec<u8>;
     type Encoder = Self;
@@ -276,7 +276,7 @@ impl Codec for Raw {
     }
 }
 
-impl Encoder for Raw {
+impl Encoder for RawCodec {
     type Item = Vec<u8>;
     type Error = Status;
     fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
@@ -285,7 +285,7 @@ impl Encoder for Raw {
     }
 }
 
-impl Decoder for Raw {
+impl Decoder for RawCodec {
     type Item = Vec<u8>;
     type Error = Status;
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
@@ -295,20 +295,20 @@ impl Decoder for Raw {
 
 /// What a call told: its code, and all the text in what came back.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Told {
+pub struct CallReply {
     pub code: Code,
     pub text: String,
 }
 
-pub async fn told(way: &Way, call: &str, message: Vec<u8>) -> Told {
-    let refused = |status: &Status| Told {
+pub async fn told(way: &KeyedChannel, call: &str, message: Vec<u8>) -> CallReply {
+    let refused = |status: &Status| CallReply {
         code: status.code(),
         text: format!("{} {}", status.message(), String::from_utf8_lossy(status.details())),
     };
     let mut client = tonic::client::Grpc::new(way.clone());
     client.ready().await.unwrap();
     let path = format!("/linkr.v1.{call}").parse().unwrap();
-    let answer = client.streaming(Request::new(tokio_stream::iter([message])), path, Raw).await;
+    let answer = client.streaming(Request::new(tokio_stream::iter([message])), path, RawCodec).await;
     let mut answers = match answer {
         Ok(answers) => answers.into_inner(),
         Err(status) => return refused(&status),
@@ -324,5 +324,5 @@ pub async fn told(way: &Way, call: &str, message: Vec<u8>) -> Told {
             break; // it has no end
         }
     }
-    Told { code: Code::Ok, text }
+    CallReply { code: Code::Ok, text }
 }

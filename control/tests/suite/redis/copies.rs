@@ -1,22 +1,22 @@
 //! A control with a copy in Redis, and what compares the two. No test is here.
 
-use super::{Arc, Bytes, Copied, Folder, Moody, MultiplexedConnection, Repository, Shard, World};
+use super::{Arc, Bytes, CopyPosition, Folder, MoodyStore, MultiplexedConnection, Repository, Shard, World};
 use super::{cmd, config, position_key, world};
 use control::Config;
 use feed::relay::shard_of;
-use services::Fault;
+use services::ServerFault;
 use std::path::PathBuf;
 use std::time::Duration;
-use store::port::Fetched;
+use store::port::EntryBatch;
 use tokio::time::{sleep, timeout};
 
 /// What never comes fails a test.
 pub const WAIT: Duration = Duration::from_secs(30);
 
 /// Says so when a server is not installed.
-pub fn skipped<T>(started: Result<T, Fault>) -> Option<T> {
+pub fn skipped<T>(started: Result<T, ServerFault>) -> Option<T> {
     match started {
-        Err(fault @ Fault::Missing(_)) => {
+        Err(fault @ ServerFault::Missing(_)) => {
             println!("SKIPPED: {fault}");
             None
         }
@@ -31,7 +31,7 @@ pub async fn connect(url: &str) -> MultiplexedConnection {
 /// A control, its store, and how the test itself gets to its Redis.
 pub struct Bench {
     pub world: World,
-    pub store: Arc<Moody>,
+    pub store: Arc<MoodyStore>,
     pub own: String,
     shards: u16,
 }
@@ -44,9 +44,9 @@ impl Bench {
     /// `own` is how the test itself gets there.
     pub async fn start_with(url: &str, own: &str, shards: u16, ca: Option<PathBuf>) -> Self {
         let folder = Folder::new();
-        let store = Moody::new(&folder);
+        let store = MoodyStore::new(&folder);
         let mut settings = Self::config(&folder, url, shards);
-        settings.redis = settings.redis.map(|redis| control::Redis { ca, ..redis });
+        settings.redis = settings.redis.map(|redis| control::RedisConfig { ca, ..redis });
         let world = World::with(folder, store.clone(), settings).await;
         let bench = Self { world, store, own: own.to_owned(), shards };
         // What is written before is not in a copy that begins behind it.
@@ -57,7 +57,7 @@ impl Bench {
     }
 
     pub fn config(folder: &Folder, url: &str, shards: u16) -> Config {
-        let redis = control::Redis { url: url.to_owned(), shards, ca: None };
+        let redis = control::RedisConfig { url: url.to_owned(), shards, ca: None };
         Config { redis: Some(redis), ..config(folder.db()) }
     }
 
@@ -76,7 +76,7 @@ impl Bench {
         ended.unwrap_or_else(|_| panic!("it does not come about: {}", self.text()));
     }
 
-    pub async fn position(&self, shard: Shard) -> Option<Copied> {
+    pub async fn position(&self, shard: Shard) -> Option<CopyPosition> {
         position(&self.own, shard).await
     }
 
@@ -127,7 +127,7 @@ impl Bench {
         if keys.is_empty() {
             return 0;
         }
-        let Fetched { head, entries: records, .. } = self.store.records(&keys).unwrap();
+        let EntryBatch { head, entries: records, .. } = self.store.records(&keys).unwrap();
         let mut ask = cmd("MGET");
         keys.iter().for_each(|key| _ = ask.arg(&feed::relay::value_key(shard, copied.copy, key)[..]));
         let values: Vec<Option<Vec<u8>>> = ask.query_async(&mut redis).await.unwrap();
@@ -150,8 +150,8 @@ impl Bench {
 }
 
 /// Where a shard stands; `None` if nothing says so. By a connection of its own: the server may have been killed.
-async fn position(url: &str, shard: Shard) -> Option<Copied> {
+async fn position(url: &str, shard: Shard) -> Option<CopyPosition> {
     let mut redis = ::redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.ok()?;
     let stored = cmd("GET").arg(&position_key(shard)[..]).query_async(&mut redis).await;
-    Copied::decode(&stored.ok().and_then(|stored: Option<Vec<u8>>| stored)?)
+    CopyPosition::decode(&stored.ok().and_then(|stored: Option<Vec<u8>>| stored)?)
 }

@@ -4,7 +4,7 @@ use super::{delete, found, make, tag, with_tags};
 use crate::contract::key;
 use crate::keys::{locked, put, rest};
 use crate::postgres::Database;
-use crate::world::{Folder, Mood, Moody, World};
+use crate::world::{Folder, Mood, MoodyStore, World};
 use proto::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -200,7 +200,7 @@ async fn a_tag_is_renamed_and_merged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_that_was_cut_off_goes_on_when_it_is_asked_for_again() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let all: Vec<_> = (0..1_200).map(|n| make(&format!("c{n:04}"), &["old"])).collect();
     store.commit(&all, 1).unwrap();
     let world = World::on(folder, store.clone()).await;
@@ -228,7 +228,7 @@ async fn a_rename_that_was_cut_off_goes_on_when_it_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_does_not_undo_what_is_written_beside_it() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     store.commit(&[make("a", &["old"]), make("b", &["old"]), make("c", &["old"])], 1).unwrap();
     let world = World::on(folder, store.clone()).await;
     store.set(Mood {
@@ -245,7 +245,7 @@ async fn a_rename_does_not_undo_what_is_written_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_one_domain_sees_and_renames_no_tag_of_another() {
     let folder = Folder::new();
-    let store = Moody::new(&folder);
+    let store = MoodyStore::new(&folder);
     let admin = put(&*store, Scopes::admin(), |_| ());
     let bound = put(&*store, Scopes::admin(), |row| row.domains = vec!["a.example".into()]);
     let reads = put(&*store, Scopes::of(&[Scope::LinksRead]), |_| ());

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 const SLOTS: u16 = 16_384;
 
 /// Slots and the node that has them.
-pub type Map = Vec<(RangeInclusive<u16>, Node)>;
+pub type SlotMap = Vec<(RangeInclusive<u16>, Node)>;
 
 /// The slot of all names of a shard: that of what stands in their braces.
 pub fn slot(shard: Shard) -> u16 {
@@ -24,7 +24,7 @@ fn crc16(bytes: &[u8]) -> u16 {
 
 /// What `CLUSTER SLOTS` says; `asked` is the host of the node that said it, which need not know its own name. `None`
 /// for anything else. A node that nobody can name is left out.
-pub fn map(said: &Value, asked: &str) -> Option<Map> {
+pub fn map(said: &Value, asked: &str) -> Option<SlotMap> {
     let Value::Array(rows) = said else { return None };
     let row = |row: &Value| {
         let Value::Array(row) = row else { return None };

@@ -6,7 +6,7 @@
 
 use super::replies::Replies;
 use super::signal::Signal;
-use crate::redis::{Node, Redis};
+use crate::redis::{Node, SharedRedis};
 use crate::sys::{Half, end};
 use futures_channel::oneshot;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
@@ -34,7 +34,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Why a question has no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum PipeFault {
     /// The pipe is not ready: it was not asked.
     Away,
     /// Too much is asked already: it was not asked.
@@ -46,52 +46,52 @@ pub enum Fault {
 }
 
 /// A reply, or none.
-pub type Answered = Result<Value, Fault>;
+pub type PipeResult = Result<Value, PipeFault>;
 
 pub struct Pipe {
-    redis: Arc<Redis>,
+    redis: Arc<SharedRedis>,
     node: Node,
     attempts: Cell<usize>,
     /// There was no connection since the last one ended.
     away: Cell<bool>,
     stopped: Cell<bool>,
-    state: RefCell<State>,
+    state: RefCell<PipeState>,
     to_write: Signal,
     to_watch: Signal,
 }
 
 #[derive(Default)]
-struct State {
+struct PipeState {
     fd: Option<RawFd>,
     ready: bool,
     /// To be written.
     out: Vec<u8>,
     /// Replies that are owed, in order. The first `given_up` of them came too late.
-    owed: VecDeque<Owed>,
+    owed: VecDeque<OwedReply>,
     given_up: usize,
     failures: u32,
     /// A question was answered on this connection.
     proved: bool,
 }
 
-struct Owed {
+struct OwedReply {
     deadline: Instant,
-    to: To,
+    to: ReplyReceiver,
 }
 
-enum To {
+enum ReplyReceiver {
     /// The greeting, and whether this part of it has to succeed.
     Greeting {
         needed: bool,
         last: bool,
     },
-    Asker(oneshot::Sender<Answered>),
+    Asker(oneshot::Sender<PipeResult>),
     Nobody,
 }
 
 impl Pipe {
     /// Keeps a connection from now on, as tasks of this thread's runtime.
-    pub fn start(redis: Arc<Redis>, node: Node) -> Rc<Self> {
+    pub fn start(redis: Arc<SharedRedis>, node: Node) -> Rc<Self> {
         let (attempts, away, stopped, state) =
             (Cell::default(), Cell::default(), Cell::default(), RefCell::default());
         let (to_write, to_watch) = (Signal::default(), Signal::default());
@@ -125,21 +125,21 @@ impl Pipe {
     }
 
     /// Asks what `pack` writes, one command, before this turn is over.
-    pub async fn ask(&self, pack: impl FnOnce(&mut Vec<u8>)) -> Answered {
+    pub async fn ask(&self, pack: impl FnOnce(&mut Vec<u8>)) -> PipeResult {
         let (asker, answer) = oneshot::channel();
         {
             let mut state = self.state.borrow_mut();
             match state.owed.len() {
-                _ if !state.ready => return Err(Fault::Away),
-                MAX_OWED.. => return Err(Fault::Full),
+                _ if !state.ready => return Err(PipeFault::Away),
+                MAX_OWED.. => return Err(PipeFault::Full),
                 _ => pack(&mut state.out),
             }
             let deadline = Instant::now() + self.redis.deadline;
-            state.owed.push_back(Owed { deadline, to: To::Asker(asker) });
+            state.owed.push_back(OwedReply { deadline, to: ReplyReceiver::Asker(asker) });
         }
         self.to_write.raise();
         self.to_watch.raise();
-        answer.await.unwrap_or(Err(Fault::Broken))
+        answer.await.unwrap_or(Err(PipeFault::Broken))
     }
 
     /// Connects, and again when it ends.
@@ -156,7 +156,7 @@ impl Pipe {
                 self.redis.lost(&self.node, !self.away.replace(true), &ended);
             }
             for owed in ended_state.owed {
-                owed.tell(Err(Fault::Broken));
+                owed.tell(Err(PipeFault::Broken));
             }
             if ended_state.proved {
                 pause = FIRST_PAUSE;
@@ -201,7 +201,10 @@ impl Pipe {
             let last = needed.len() - 1;
             let greeting = needed.into_iter().enumerate();
             state.owed = greeting
-                .map(|(at, needed)| Owed { deadline, to: To::Greeting { needed, last: at == last } })
+                .map(|(at, needed)| OwedReply {
+                    deadline,
+                    to: ReplyReceiver::Greeting { needed, last: at == last },
+                })
                 .collect();
         }
         self.to_write.raise();
@@ -288,23 +291,25 @@ impl Pipe {
         let owed = state.owed.pop_front().ok_or("a reply that nobody asked for")?;
         state.given_up = state.given_up.saturating_sub(1);
         match (&owed.to, &value) {
-            (To::Greeting { needed: true, .. }, Value::ServerError(fault)) if !is_elsewhere(fault.kind()) => {
+            (ReplyReceiver::Greeting { needed: true, .. }, Value::ServerError(fault))
+                if !is_elsewhere(fault.kind()) =>
+            {
                 return Err(fault.to_string());
             }
-            (To::Greeting { last: true, .. }, _) => {
+            (ReplyReceiver::Greeting { last: true, .. }, _) => {
                 state.ready = true;
                 self.is_back();
                 tracing::debug!(name: "redis_asked", host = self.node.host, port = self.node.port, "Redis is asked");
             }
-            (To::Greeting { .. } | To::Nobody, _) => {}
-            (To::Asker(_), Value::ServerError(fault)) if is_elsewhere(fault.kind()) => {}
-            (To::Asker(_), Value::ServerError(fault)) => {
+            (ReplyReceiver::Greeting { .. } | ReplyReceiver::Nobody, _) => {}
+            (ReplyReceiver::Asker(_), Value::ServerError(fault)) if is_elsewhere(fault.kind()) => {}
+            (ReplyReceiver::Asker(_), Value::ServerError(fault)) => {
                 state.failures += 1;
                 if state.failures >= MAX_FAILURES {
                     return Err(fault.to_string());
                 }
             }
-            (To::Asker(_), _) => (state.failures, state.proved) = (0, true),
+            (ReplyReceiver::Asker(_), _) => (state.failures, state.proved) = (0, true),
         }
         drop(state);
         owed.tell(Ok(value));
@@ -331,7 +336,7 @@ impl Pipe {
     }
 }
 
-impl State {
+impl PipeState {
     /// Questions have the same time each, and a greeting comes first: the oldest is the first.
     fn next_deadline(&self) -> Option<Instant> {
         self.owed.get(self.given_up).map(|owed| owed.deadline)
@@ -342,8 +347,9 @@ impl State {
         let mut greeted = true;
         let before = self.given_up;
         while let Some(owed) = self.owed.get_mut(self.given_up).filter(|owed| owed.deadline <= now) {
-            greeted &= !matches!(owed.to, To::Greeting { .. });
-            std::mem::replace(owed, Owed { to: To::Nobody, ..*owed }).tell(Err(Fault::TimedOut));
+            greeted &= !matches!(owed.to, ReplyReceiver::Greeting { .. });
+            std::mem::replace(owed, OwedReply { to: ReplyReceiver::Nobody, ..*owed })
+                .tell(Err(PipeFault::TimedOut));
             self.given_up += 1;
         }
         self.failures += u32::from(self.given_up > before);
@@ -352,9 +358,9 @@ impl State {
     }
 }
 
-impl Owed {
-    fn tell(self, answered: Answered) {
-        if let To::Asker(asker) = self.to {
+impl OwedReply {
+    fn tell(self, answered: PipeResult) {
+        if let ReplyReceiver::Asker(asker) = self.to {
             let _ = asker.send(answered); // whoever gave up needs no answer
         }
     }

@@ -19,7 +19,7 @@ pub enum Syntax {
 }
 
 /// What requests a rule is for.
-pub struct Rule<'a> {
+pub struct RedirectRule<'a> {
     /// Empty: both.
     scheme: &'a str,
     /// Empty: every host.
@@ -31,7 +31,7 @@ pub struct Rule<'a> {
 
 /// The rules so far, each with its line.
 #[derive(Default)]
-pub struct Earlier {
+pub struct EarlierRules {
     paths: HashMap<String, u64>,
     patterns: Vec<Pattern>,
 }
@@ -48,7 +48,7 @@ struct Pattern {
     regex: OnceCell<Option<Regex>>,
 }
 
-impl<'a> Rule<'a> {
+impl<'a> RedirectRule<'a> {
     /// Of its text: a path, or a whole URL.
     pub fn of(from: &'a str, syntax: Syntax) -> Self {
         let (scheme, bare) = from.split_once("://").unwrap_or(("", from));
@@ -67,16 +67,16 @@ impl<'a> Rule<'a> {
     }
 }
 
-impl Earlier {
+impl EarlierRules {
     /// What a rule comes to, which is for requests by their path alone or, `narrow`, for fewer.
     pub fn judge(
         &mut self,
         line: u64,
-        rule: Rule,
+        rule: RedirectRule,
         narrow: bool,
         link: Result<Link, Reason>,
     ) -> Result<Link, Reason> {
-        let Rule { scheme, host, path, .. } = &rule;
+        let RedirectRule { scheme, host, path, .. } = &rule;
         let own = format!("{scheme}://{host}{path}");
         if rule.is_pattern() {
             if !narrow {
@@ -101,7 +101,7 @@ impl Earlier {
 }
 
 impl Pattern {
-    fn of(line: u64, rule: &Rule) -> Self {
+    fn of(line: u64, rule: &RedirectRule) -> Self {
         Self {
             line,
             scheme: rule.scheme.to_owned(),
@@ -114,7 +114,7 @@ impl Pattern {
     }
 
     /// Whether it fits every request for what another rule is about.
-    fn fits(&self, rule: &Rule) -> bool {
+    fn fits(&self, rule: &RedirectRule) -> bool {
         let wide = |own: &str, other: &str| own.is_empty() || own == other;
         if !wide(&self.scheme, rule.scheme) || !wide(&self.host, &rule.host) {
             return false;
@@ -232,8 +232,8 @@ mod tests {
 
     /// Whether a pattern that comes first keeps requests from a path.
     fn fits(syntax: Syntax, pattern: &str, path: &str) -> bool {
-        let mut earlier = Earlier::default();
-        let mut judge = |line, from, link| earlier.judge(line, Rule::of(from, syntax), false, link);
+        let mut earlier = EarlierRules::default();
+        let mut judge = |line, from, link| earlier.judge(line, RedirectRule::of(from, syntax), false, link);
         judge(1, pattern, Err(("PATTERN", String::new()))).unwrap_err();
         judge(2, path, Ok(Link::default())).is_err()
     }
@@ -284,9 +284,9 @@ mod tests {
 
     #[test]
     fn a_path_that_was_there_is_named_by_its_line() {
-        let mut earlier = Earlier::default();
+        let mut earlier = EarlierRules::default();
         let mut judge = |line, from, narrow| {
-            let link = earlier.judge(line, Rule::of(from, Syntax::Site), narrow, Ok(Link::default()));
+            let link = earlier.judge(line, RedirectRule::of(from, Syntax::Site), narrow, Ok(Link::default()));
             link.err().map(|(_, why)| why)
         };
         assert_eq!(judge(1, "/a", true), None);

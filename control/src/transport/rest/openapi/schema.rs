@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The words of the package, by full name.
 #[derive(Default)]
-pub struct Described {
+pub struct Descriptions {
     words: BTreeMap<String, String>,
 }
 
-impl Described {
+impl Descriptions {
     /// Reads the descriptors that were compiled in.
     pub fn new() -> Self {
         let mut described = Self::default();

@@ -2,7 +2,7 @@
 //! message, and what each reason of a refusal means.
 
 use crate::Fault;
-use crate::fault::Names;
+use crate::fault::FaultNames;
 use std::borrow::Cow;
 use std::time::Duration;
 use store::model::StoreFault;
@@ -48,12 +48,12 @@ const OWN: &[Fault] = &[
 ];
 
 /// A fault by the reason that a `.proto` says.
-pub fn fault(reason: &str) -> Option<Names> {
+pub fn fault(reason: &str) -> Option<FaultNames> {
     OWN.iter().map(Fault::names).find(|names| names.reason == reason)
 }
 
 /// What any call can be refused for.
-pub fn of_any_call() -> impl Iterator<Item = Names> {
+pub fn of_any_call() -> impl Iterator<Item = FaultNames> {
     ANY.iter().map(Fault::names)
 }
 

@@ -1,6 +1,6 @@
 //! What can have been true when: the writes of each link in the order of the log.
 
-use crate::history::{BOUND, History, Micros, Op, Outcome, Told, Write};
+use crate::history::{BOUND, History, Micros, Op, Outcome, Promise, Write};
 use link::Seq;
 use std::collections::HashMap;
 
@@ -33,16 +33,16 @@ pub struct Commit {
     /// Whether it was acknowledged.
     pub acked: bool,
     /// What the acknowledgement promised.
-    pub told: Told,
+    pub told: Promise,
 }
 
 /// All that is known of the links.
-pub struct Known<'a> {
+pub struct KnownCommits<'a> {
     links: HashMap<u32, Vec<Commit>>,
     history: &'a History,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownCommits<'a> {
     /// Sorts the writes.
     pub fn new(history: &'a History) -> Self {
         let mut by_key: HashMap<u32, Vec<&Write>> = HashMap::new();

@@ -3,12 +3,12 @@
 
 use crate::mark;
 use bytes::Bytes;
-use journal::{Draft, Field, Intent, Item, Kind, Request, RetryName, Verdict};
+use journal::{Draft, Field, Intent, Item, Request, RequestKind, RetryName, Verdict};
 use link::{DomainId, Epoch, Seq};
 
-/// What a key is.
+/// The state that a key should be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ExpectedState {
     /// Nothing.
     None,
     /// A link that leads to a mark, with the number of its external id.
@@ -19,7 +19,7 @@ pub enum State {
 
 /// A request that came with an id and wrote something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct AnsweredRequest {
     /// Its id, with who asked.
     pub name: RetryName,
     /// Of the request.
@@ -35,9 +35,9 @@ pub fn answer(epoch: Epoch, seqs: &[Seq]) -> Bytes {
     format!("{epoch:?} {seqs:?}").into()
 }
 
-/// What becomes of an item.
+/// The verdict that an item should get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ExpectedVerdict {
     /// It is written.
     Wrote,
     /// It is that already.
@@ -50,7 +50,7 @@ pub enum Told {
     Held,
 }
 
-impl From<&Verdict> for Told {
+impl From<&Verdict> for ExpectedVerdict {
     fn from(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Created(_) | Verdict::Changed(_) => Self::Wrote,
@@ -62,24 +62,24 @@ impl From<&Verdict> for Told {
     }
 }
 
-/// What becomes of a group.
+/// What should become of a group.
 #[derive(Debug)]
-pub struct Expected {
+pub struct Expectation {
     /// One for each item.
-    pub told: Vec<Told>,
+    pub told: Vec<ExpectedVerdict>,
     /// Keys and their new states, in the order of the log: the first has the number behind the head.
-    pub writes: Vec<(usize, State)>,
+    pub writes: Vec<(usize, ExpectedState)>,
     /// Requests that came with an id.
-    pub answered: Vec<Answered>,
+    pub answered: Vec<AnsweredRequest>,
 }
 
 /// The world as the group finds it.
 #[derive(Debug)]
-pub struct Before<'a> {
+pub struct PriorState<'a> {
     /// By key.
-    pub states: Vec<State>,
+    pub states: Vec<ExpectedState>,
     /// Every request that came with an id and wrote something in this history.
-    pub answered: Vec<&'a Answered>,
+    pub answered: Vec<&'a AnsweredRequest>,
     /// The end of the log.
     pub head: Seq,
     /// Its history.
@@ -91,8 +91,8 @@ pub struct Before<'a> {
 }
 
 /// What must become of a group.
-pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> usize) -> Expected {
-    let mut all = Expected { told: Vec::new(), writes: Vec::new(), answered: Vec::new() };
+pub fn expect(group: &[Request], before: PriorState<'_>, number: impl Fn(&Item) -> usize) -> Expectation {
+    let mut all = Expectation { told: Vec::new(), writes: Vec::new(), answered: Vec::new() };
     let mut states = before.states;
     for request in group {
         let earlier = request.retry.as_ref().and_then(|retry| {
@@ -102,8 +102,8 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
         });
         if let Some((answered, hash)) = earlier {
             let told = match answered.hash == hash {
-                true => Told::Before(answer(answered.epoch, &answered.seqs)),
-                false => Told::Refused,
+                true => ExpectedVerdict::Before(answer(answered.epoch, &answered.seqs)),
+                false => ExpectedVerdict::Refused,
             };
             all.told.extend(request.items.iter().map(|_| told.clone()));
             continue;
@@ -113,28 +113,37 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
             let version = before.head + (all.writes.len() + writes.len()) as Seq + 1;
             let key = number(item);
             told.push(match next(item, trial[key], version, before.now) {
-                Ok(Some(state)) if before.blocks && is_led_there(trial[key], state) => Told::Refused,
-                Ok(Some(state)) if is_taken(state, key, &trial) => Told::Refused,
+                Ok(Some(state)) if before.blocks && is_led_there(trial[key], state) => {
+                    ExpectedVerdict::Refused
+                }
+                Ok(Some(state)) if is_taken(state, key, &trial) => ExpectedVerdict::Refused,
                 Ok(Some(state)) => {
                     trial[key] = state;
                     writes.push((key, state));
-                    Told::Wrote
+                    ExpectedVerdict::Wrote
                 }
-                Ok(None) => Told::Same,
-                Err(()) => Told::Refused,
+                Ok(None) => ExpectedVerdict::Same,
+                Err(()) => ExpectedVerdict::Refused,
             });
         }
-        if let Some(refused) =
-            told.iter().position(|told| *told == Told::Refused).filter(|_| request.kind == Kind::Batch)
+        if let Some(refused) = told
+            .iter()
+            .position(|told| *told == ExpectedVerdict::Refused)
+            .filter(|_| request.kind == RequestKind::Batch)
         {
-            told = vec![Told::Held; request.items.len()];
-            told[refused] = Told::Refused;
+            told = vec![ExpectedVerdict::Held; request.items.len()];
+            told[refused] = ExpectedVerdict::Refused;
             (trial, writes) = (states.clone(), Vec::new());
         }
         if let Some(retry) = request.retry.as_ref().filter(|_| !writes.is_empty()) {
             let first = before.head + all.writes.len() as Seq + 1;
             let seqs = (first..first + writes.len() as Seq).collect();
-            all.answered.push(Answered { name: retry.name(), hash: retry.hash, seqs, epoch: before.epoch });
+            all.answered.push(AnsweredRequest {
+                name: retry.name(),
+                hash: retry.hash,
+                seqs,
+                epoch: before.epoch,
+            });
         }
         states = trial;
         all.told.extend(told);
@@ -144,22 +153,22 @@ pub fn expect(group: &[Request], before: Before<'_>, number: impl Fn(&Item) -> u
 }
 
 /// Whether a link leads to where none may lead, and did not before.
-fn is_led_there(before: State, after: State) -> bool {
-    let State::Live { mark, .. } = after else { return false };
-    let led = matches!(before, State::Live { mark: led, .. } if led == mark);
+fn is_led_there(before: ExpectedState, after: ExpectedState) -> bool {
+    let ExpectedState::Live { mark, .. } = after else { return false };
+    let led = matches!(before, ExpectedState::Live { mark: led, .. } if led == mark);
     mark::is_blocked(mark) && !led
 }
 
 /// Whether another link has the external id.
-fn is_taken(state: State, key: usize, states: &[State]) -> bool {
-    let State::Live { id: wanted @ 1.., .. } = state else { return false };
+fn is_taken(state: ExpectedState, key: usize, states: &[ExpectedState]) -> bool {
+    let ExpectedState::Live { id: wanted @ 1.., .. } = state else { return false };
     let mut others = states.iter().enumerate().filter(|(other, _)| *other != key);
-    others.any(|(_, other)| matches!(other, State::Live { id, .. } if *id == wanted))
+    others.any(|(_, other)| matches!(other, ExpectedState::Live { id, .. } if *id == wanted))
 }
 
 /// The state that an item makes; nothing if it is that already, an error if it is refused.
-fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<State>, ()> {
-    let live = |mark: Option<u32>, id| Ok(mark.map(|mark| State::Live { version, mark, id }));
+fn next(item: &Item, state: ExpectedState, version: Seq, now: i64) -> Result<Option<ExpectedState>, ()> {
+    let live = |mark: Option<u32>, id| Ok(mark.map(|mark| ExpectedState::Live { version, mark, id }));
     let of = |draft: &Draft| mark::of(&draft.link);
     let id_of = |draft: &Draft| mark::number_of(&draft.info.external_id);
     // The world has no other domain with links.
@@ -167,8 +176,8 @@ fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<Stat
         return if matches!(item.intent, Intent::Purge { .. }) { Ok(None) } else { Err(()) };
     }
     let at_version = |etag: &Option<Seq>| match state {
-        State::None => Err(()),
-        State::Live { version, .. } | State::Deleted { version, .. }
+        ExpectedState::None => Err(()),
+        ExpectedState::Live { version, .. } | ExpectedState::Deleted { version, .. }
             if etag.is_some_and(|etag| etag != version) =>
         {
             Err(())
@@ -177,36 +186,42 @@ fn next(item: &Item, state: State, version: Seq, now: i64) -> Result<Option<Stat
     };
     match &item.intent {
         Intent::Create(draft) => {
-            if state == State::None {
+            if state == ExpectedState::None {
                 live(of(draft), id_of(draft))
             } else {
                 Err(())
             }
         }
         Intent::Import { draft, update, .. } => match state {
-            State::None => live(of(draft), id_of(draft)),
-            State::Live { mark, id, .. } if of(draft) == Some(mark) && id_of(draft) == id => Ok(None),
-            State::Live { .. } if *update => live(of(draft), id_of(draft)),
+            ExpectedState::None => live(of(draft), id_of(draft)),
+            ExpectedState::Live { mark, id, .. } if of(draft) == Some(mark) && id_of(draft) == id => Ok(None),
+            ExpectedState::Live { .. } if *update => live(of(draft), id_of(draft)),
             _ => Err(()),
         },
         // No link is disabled here, and nothing is swept.
         Intent::Block { .. } | Intent::Lift { .. } => Ok(None),
         Intent::Purge { before } => match state {
-            State::Deleted { at, .. } if at <= *before => Ok(Some(State::None)),
+            ExpectedState::Deleted { at, .. } if at <= *before => Ok(Some(ExpectedState::None)),
             _ => Ok(None),
         },
         Intent::Restore { draft, etag } => at_version(etag).and_then(|_| live(of(draft), id_of(draft))),
         Intent::Undelete { etag } => match at_version(etag)? {
-            State::Deleted { mark, id, .. } => live(Some(mark), id),
+            ExpectedState::Deleted { mark, id, .. } => live(Some(mark), id),
             _ => Err(()),
         },
         Intent::Delete { etag } => match at_version(etag)? {
-            State::Live { mark, id, .. } => Ok(Some(State::Deleted { version, mark, id, at: now })),
+            ExpectedState::Live { mark, id, .. } => {
+                Ok(Some(ExpectedState::Deleted { version, mark, id, at: now }))
+            }
             _ => Err(()),
         },
         Intent::Update { fields, etag } => match (at_version(etag)?, &fields[..]) {
-            (State::Live { id, .. }, [Field::Target(target)]) => live(mark::named(target.as_bytes()), id),
-            (State::Live { mark, .. }, [Field::ExternalId(id)]) => live(Some(mark), mark::number_of(id)),
+            (ExpectedState::Live { id, .. }, [Field::Target(target)]) => {
+                live(mark::named(target.as_bytes()), id)
+            }
+            (ExpectedState::Live { mark, .. }, [Field::ExternalId(id)]) => {
+                live(Some(mark), mark::number_of(id))
+            }
             _ => Err(()),
         },
     }

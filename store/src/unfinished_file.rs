@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const NEW: &str = ".new-";
 
 /// A file under another name until it is whole; gone if it does not get there.
-pub(super) struct Unfinished {
+pub(super) struct UnfinishedFile {
     path: PathBuf,
     /// Locked for as long as somebody works on it.
     _file: File,
@@ -28,7 +28,7 @@ pub fn left(to: &Path) -> Vec<PathBuf> {
     there.map(|entry| entry.path()).filter(is_left).collect()
 }
 
-impl Unfinished {
+impl UnfinishedFile {
     /// Made for its owner alone, under a name that nobody else has.
     pub fn new(to: &Path) -> std::io::Result<Self> {
         let path = beside(to, &format!("{NEW}{:08x}", crate::random::u32()));
@@ -60,7 +60,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedFile {
     fn drop(&mut self) {
         self.remove();
     }
@@ -78,8 +78,8 @@ mod tests {
         for ending in [".new", ".new-wal", ".new-journal"] {
             fs::write(beside(&to, ending), "mine").unwrap();
         }
-        drop(Unfinished::new(&to).unwrap());
-        let (one, other) = (Unfinished::new(&to).unwrap(), Unfinished::new(&to).unwrap());
+        drop(UnfinishedFile::new(&to).unwrap());
+        let (one, other) = (UnfinishedFile::new(&to).unwrap(), UnfinishedFile::new(&to).unwrap());
         one.becomes(&to).unwrap();
         assert!(other.path().exists(), "two at once");
         assert!(left(&to).is_empty(), "it is worked on");

@@ -8,9 +8,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 use tonic::{Code, Status};
 
-/// The kind of what went wrong between a client and a server.
+/// A fault between a client and a server, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ClientFault {
     /// Nothing listens there.
     Refused,
     /// The name has no address.
@@ -49,7 +49,7 @@ pub enum Why {
     Other(String),
 }
 
-impl Why {
+impl ClientFault {
     /// The kind of an error of a connection.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut last = error;
@@ -121,7 +121,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ClientFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "nothing listens there",
@@ -158,7 +158,7 @@ impl fmt::Display for Why {
     }
 }
 
-fn of_one(error: &(dyn Error + 'static)) -> Option<Why> {
+fn of_one(error: &(dyn Error + 'static)) -> Option<ClientFault> {
     if let Some(tls) = error.downcast_ref::<Tls>() {
         return Some(of_tls(tls));
     }
@@ -170,45 +170,45 @@ fn of_one(error: &(dyn Error + 'static)) -> Option<Why> {
             }
         }
         return match io.kind() {
-            ErrorKind::ConnectionRefused => Some(Why::Refused),
-            ErrorKind::TimedOut => Some(Why::TimedOut),
+            ErrorKind::ConnectionRefused => Some(ClientFault::Refused),
+            ErrorKind::TimedOut => Some(ClientFault::TimedOut),
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
-                Some(Why::Unreachable)
+                Some(ClientFault::Unreachable)
             }
             ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe
-            | ErrorKind::UnexpectedEof => Some(Why::Broken),
-            _ if io.to_string().contains("failed to lookup address") => Some(Why::Unresolved),
+            | ErrorKind::UnexpectedEof => Some(ClientFault::Broken),
+            _ if io.to_string().contains("failed to lookup address") => Some(ClientFault::Unresolved),
             _ => None,
         };
     }
     // tonic has no type for its own limit of a connection's time, and h2 none that is public here.
     let text = error.to_string();
     if text.contains("frame with invalid size") || text.contains("HTTP/2 was not negotiated") {
-        return Some(Why::OtherProtocol);
+        return Some(ClientFault::OtherProtocol);
     }
     if text.contains("deadline has elapsed") || text.contains("Timeout expired") {
-        return Some(Why::TimedOut);
+        return Some(ClientFault::TimedOut);
     }
     None
 }
 
-fn of_tls(tls: &Tls) -> Why {
+fn of_tls(tls: &Tls) -> ClientFault {
     match tls {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            Why::UnknownAuthority
+            ClientFault::UnknownAuthority
         }
         Tls::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => Why::WrongName,
+        ) => ClientFault::WrongName,
         Tls::InvalidCertificate(
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => Why::NotValidNow,
-        Tls::InvalidCertificate(why) => Why::BadCertificate(match why {
+        ) => ClientFault::NotValidNow,
+        Tls::InvalidCertificate(why) => ClientFault::BadCertificate(match why {
             CertificateError::BadEncoding => "it is damaged".to_owned(),
             CertificateError::Revoked => "it was revoked".to_owned(),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -216,13 +216,15 @@ fn of_tls(tls: &Tls) -> Why {
             }
             why => words(why),
         }),
-        Tls::InvalidMessage(_) => Why::NoTls,
+        Tls::InvalidMessage(_) => ClientFault::NoTls,
         Tls::AlertReceived(alert) => of_alert(*alert),
         Tls::PeerIncompatible(why) => {
-            Why::Other(format!("TLS: it and we have too little in common: {}", words(why)))
+            ClientFault::Other(format!("TLS: it and we have too little in common: {}", words(why)))
         }
-        Tls::PeerMisbehaved(why) => Why::Other(format!("TLS: it breaks the protocol: {}", words(why))),
-        other => Why::Other(format!("TLS: {}", words(other))),
+        Tls::PeerMisbehaved(why) => {
+            ClientFault::Other(format!("TLS: it breaks the protocol: {}", words(why)))
+        }
+        other => ClientFault::Other(format!("TLS: {}", words(other))),
     }
 }
 
@@ -239,7 +241,7 @@ fn words(case: &dyn fmt::Debug) -> String {
     words
 }
 
-fn of_alert(alert: AlertDescription) -> Why {
+fn of_alert(alert: AlertDescription) -> ClientFault {
     let why = match alert {
         AlertDescription::CertificateRequired => "it asks for one",
         AlertDescription::UnknownCA | AlertDescription::DecryptError => "it does not believe its authority",
@@ -248,10 +250,10 @@ fn of_alert(alert: AlertDescription) -> Why {
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown => "it cannot use it",
-        AlertDescription::NoApplicationProtocol => return Why::OtherProtocol,
-        other => return Why::Other(format!("TLS: it ends the handshake ({})", u8::from(other))),
+        AlertDescription::NoApplicationProtocol => return ClientFault::OtherProtocol,
+        other => return ClientFault::Other(format!("TLS: it ends the handshake ({})", u8::from(other))),
     };
-    Why::CertificateRefused(why.to_owned())
+    ClientFault::CertificateRefused(why.to_owned())
 }
 
 const LOOK: Duration = Duration::from_millis(500);
@@ -300,10 +302,13 @@ mod tests {
             (tls(Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType)), "no_tls"),
             (Io::other("odd"), "other"),
         ] {
-            assert_eq!(Why::of(&error).kind(), kind, "{error}");
+            assert_eq!(ClientFault::of(&error).kind(), kind, "{error}");
         }
-        assert_eq!(Why::of_status(&Status::unauthenticated("the key was revoked")).kind(), "key_refused");
-        let said = Why::of_status(&Status::unavailable("control is stopping"));
+        assert_eq!(
+            ClientFault::of_status(&Status::unauthenticated("the key was revoked")).kind(),
+            "key_refused"
+        );
+        let said = ClientFault::of_status(&Status::unavailable("control is stopping"));
         assert_eq!(said.to_string(), "it answers: control is stopping");
     }
 
@@ -326,9 +331,9 @@ mod tests {
     async fn a_real_connection_that_is_refused() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{free}")).unwrap();
-        assert_eq!(Why::of(&endpoint.connect().await.unwrap_err()), Why::Refused);
+        assert_eq!(ClientFault::of(&endpoint.connect().await.unwrap_err()), ClientFault::Refused);
         let endpoint = tonic::transport::Endpoint::from_static("http://no-such-host.invalid:1");
-        assert_eq!(Why::of(&endpoint.connect().await.unwrap_err()), Why::Unresolved);
+        assert_eq!(ClientFault::of(&endpoint.connect().await.unwrap_err()), ClientFault::Unresolved);
     }
 
     #[test]
@@ -342,8 +347,8 @@ mod tests {
                 stream.write_all(answer).unwrap();
             }
         });
-        assert_eq!(Why::OtherProtocol.looked_at(&url), Why::WantsTls);
-        assert_eq!(Why::OtherProtocol.looked_at(&url), Why::OtherProtocol);
+        assert_eq!(ClientFault::OtherProtocol.looked_at(&url), ClientFault::WantsTls);
+        assert_eq!(ClientFault::OtherProtocol.looked_at(&url), ClientFault::OtherProtocol);
         server.join().unwrap();
     }
 }

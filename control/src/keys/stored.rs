@@ -8,8 +8,8 @@ use crate::{Caller, Fault};
 use prost::Message;
 use proto::v1;
 use std::sync::Arc;
-use store::model::{By, KeyRow, Pool, StoreFault};
-use store::port::{KeyMark, KeyRows, Noted, Repository, Who, blocking};
+use store::model::{Author, KeyRow, PoolCounts, StoreFault};
+use store::port::{KeyMark, KeyRows, NotedAuthor, Repository, ResourceWrite, blocking};
 use store::wire;
 
 /// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.
@@ -24,8 +24,8 @@ const MOST: usize = 1_000;
 /// In milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// A page of keys.
-pub struct Page {
+/// Which keys a page of them holds.
+pub struct KeyQuery {
     /// The id of the last key on the page before; empty: the first page.
     pub after: String,
     /// Keys on it.
@@ -34,12 +34,12 @@ pub struct Page {
     pub revoked: bool,
 }
 
-pub struct Kept {
+pub struct StoredKeys {
     store: Arc<dyn Repository>,
     lanes: Lanes,
 }
 
-impl Page {
+impl KeyQuery {
     /// Reads on until the page is full: how many keys are of others does not show.
     fn read(&self, keys: &dyn KeyRows, bound: &Bound) -> Result<v1::ListKeysResponse, StoreFault> {
         let (mut page, mut bytes, mut after) = (v1::ListKeysResponse::default(), 0, self.after.clone());
@@ -67,7 +67,7 @@ impl Page {
     }
 }
 
-impl Kept {
+impl StoredKeys {
     pub fn new(store: Arc<dyn Repository>) -> Self {
         Self { store, lanes: Lanes::new(1) }
     }
@@ -88,7 +88,7 @@ impl Kept {
     }
 
     /// The connections of the store, as they are now.
-    pub fn pool(&self) -> Pool {
+    pub fn pool(&self) -> PoolCounts {
         self.store.pool()
     }
 
@@ -107,7 +107,7 @@ impl Kept {
     }
 
     /// A page of the keys that reach no further than the caller.
-    pub async fn page(&self, caller: &Caller, asked: Page) -> Result<v1::ListKeysResponse, Fault> {
+    pub async fn page(&self, caller: &Caller, asked: KeyQuery) -> Result<v1::ListKeysResponse, Fault> {
         if !asked.after.is_empty() {
             let place = self.named(&caller.bound, &format!("keys/{}", asked.after)).await;
             place.map_err(|fault| match fault {
@@ -128,7 +128,7 @@ impl Kept {
     }
 
     /// Keeps a new one. `false`: its client has as many as it may.
-    pub async fn put(&self, caller: &Caller, row: &KeyRow, by: By) -> Result<bool, Fault> {
+    pub async fn put(&self, caller: &Caller, row: &KeyRow, by: Author) -> Result<bool, Fault> {
         let bound = &caller.bound;
         bound.give(&row.domains, row.scopes, row.expire_time)?;
         let (kept, counted) = (row.clone(), bound.is_some());
@@ -156,7 +156,7 @@ impl Kept {
     }
 
     /// Ends one.
-    pub async fn revoke(&self, bound: &Bound, row: &KeyRow, now: i64, by: By) -> Result<(), Fault> {
+    pub async fn revoke(&self, bound: &Bound, row: &KeyRow, now: i64, by: Author) -> Result<(), Fault> {
         if !bound.covers(&row.domains) {
             return Err(Fault::KeyNotFound(format!("keys/{}", row.id)));
         }
@@ -219,8 +219,9 @@ fn is_shown(bound: &Bound, entry: &v1::AuditEntry) -> bool {
     }
 }
 
-fn entry(noted: Noted) -> Result<v1::AuditEntry, StoreFault> {
-    let Noted { name, at, who: Who { principal, method, request_id }, before, after, .. } = noted;
+fn entry(noted: ResourceWrite) -> Result<v1::AuditEntry, StoreFault> {
+    let ResourceWrite { name, at, who: NotedAuthor { principal, method, request_id }, before, after, .. } =
+        noted;
     let time = Some(wire::timestamp(at));
     let mut entry = v1::AuditEntry { name, time, principal, method, request_id, ..v1::AuditEntry::default() };
     match entry.name.split('/').next() {

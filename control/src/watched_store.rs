@@ -13,15 +13,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use store::model::{By, DomainRow, KeyRow, Pool, Row, Standing, StoreFault};
-use store::port::blocks::{BlockRows, LedTo, Place};
-use store::port::domains::{DomainCommitted, DomainRows};
+use store::model::{Author, DomainRow, KeyRow, PoolCounts, Row, StoreFault, StoreStanding};
+use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, Committed, Fetched, History, KeyMark, KeyRows, Limit, LinkTag, Listed, Moment, Noted, Repository,
-    SessionRow, TagLimit, TagPage, TagRename, Tags, Tidied, Time, Traced, Walked, Who,
+    Audits, CommitReport, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
+    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
+    TimeOrder, WalkPage,
 };
 
-pub struct Watched {
+pub struct WatchedStore {
     store: Arc<dyn Repository>,
     numbers: Arc<StoreNumbers>,
     closed: AtomicBool,
@@ -29,12 +30,12 @@ pub struct Watched {
 
 /// What a call does to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Does {
+enum CallEffect {
     Read,
     Write,
 }
 
-impl Watched {
+impl WatchedStore {
     /// Watches a store, and counts here.
     pub fn over(store: Arc<dyn Repository>, numbers: Arc<StoreNumbers>) -> Arc<dyn Repository> {
         Arc::new(Self { store, numbers, closed: AtomicBool::new(false) })
@@ -48,7 +49,7 @@ impl Watched {
         let began = Instant::now();
         let answer = call(&*self.store);
         self.numbers.took(kind, began.elapsed());
-        self.judge(Does::Read, &answer);
+        self.judge(CallEffect::Read, &answer);
         answer
     }
 
@@ -64,12 +65,12 @@ impl Watched {
         self.numbers.took(kind, began.elapsed());
         let proves_little = answer.is_ok() && self.numbers.unwritable.lasts();
         if !proves_little || self.probe().is_none() {
-            self.judge(Does::Write, &answer);
+            self.judge(CallEffect::Write, &answer);
         }
         answer
     }
 
-    fn judge<T>(&self, does: Does, answer: &Result<T, StoreFault>) {
+    fn judge<T>(&self, does: CallEffect, answer: &Result<T, StoreFault>) {
         // What ends because this process stops is no trouble of the store.
         if !self.closed.load(Ordering::Relaxed) {
             match answer {
@@ -79,37 +80,37 @@ impl Watched {
         }
     }
 
-    fn is_good(&self, does: Does) {
+    fn is_good(&self, does: CallEffect) {
         let trouble = match does {
-            Does::Read => &self.numbers.unreadable,
-            Does::Write => &self.numbers.unwritable,
+            CallEffect::Read => &self.numbers.unreadable,
+            CallEffect::Write => &self.numbers.unwritable,
         };
         let Some(over) = trouble.over(clock::ms()) else { return };
         let (lasted_ms, store) = (over.lasted_ms, self.store.name());
         match does {
-            Does::Read => {
+            CallEffect::Read => {
                 tracing::info!(name: "store_readable", store, lasted_ms, "the store can be read again");
             }
-            Does::Write => {
+            CallEffect::Write => {
                 tracing::info!(name: "store_writable", store, lasted_ms, "the store can be written again");
             }
         }
     }
 
-    fn is_bad(&self, does: Does, fault: &StoreFault) {
-        let reason = self.numbers.failed(does == Does::Write, fault);
+    fn is_bad(&self, does: CallEffect, fault: &StoreFault) {
+        let reason = self.numbers.failed(does == CallEffect::Write, fault);
         let trouble = match does {
-            Does::Read => &self.numbers.unreadable,
-            Does::Write => &self.numbers.unwritable,
+            CallEffect::Read => &self.numbers.unreadable,
+            CallEffect::Write => &self.numbers.unwritable,
         };
         let Some(tell) = trouble.met(clock::ms(), reason) else { return };
         let (store, lasts_ms, untold) = (self.store.name(), tell.lasts_ms, tell.untold);
         match does {
-            Does::Read => tracing::error!(
+            CallEffect::Read => tracing::error!(
                 name: "store_unreadable", store, reason, %fault, lasts_ms, untold,
                 "the store cannot be read: the API answers 503, edges turn blind"
             ),
-            Does::Write => tracing::error!(
+            CallEffect::Write => tracing::error!(
                 name: "store_unwritable", store, reason, %fault, lasts_ms, untold,
                 "the store takes no writes: they are refused with this reason, reads and edges go on; it is tried again"
             ),
@@ -117,23 +118,23 @@ impl Watched {
     }
 }
 
-impl Repository for Watched {
+impl Repository for WatchedStore {
     fn name(&self) -> String {
         self.store.name()
     }
 
-    fn standing(&self) -> Option<Standing> {
+    fn standing(&self) -> Option<StoreStanding> {
         self.store.standing()
     }
 
-    fn pool(&self) -> Pool {
+    fn pool(&self) -> PoolCounts {
         self.store.pool()
     }
 
     fn writable(&self) -> Result<(), StoreFault> {
         let answer = self.store.writable();
         if let (Err(fault), false) = (&answer, self.closed.load(Ordering::Relaxed)) {
-            self.is_bad(Does::Write, fault); // that it is good again, only a write can show
+            self.is_bad(CallEffect::Write, fault); // that it is good again, only a write can show
         }
         answer
     }
@@ -147,7 +148,7 @@ impl Repository for Watched {
         self.read("head", Repository::head)
     }
 
-    fn commit(&self, group: &[Request], now: i64) -> Result<Committed, StoreFault> {
+    fn commit(&self, group: &[Request], now: i64) -> Result<CommitReport, StoreFault> {
         self.write("commit", |store| store.commit(group, now))
     }
 
@@ -174,20 +175,20 @@ impl Repository for Watched {
         self.write("sessions", |store| store.forget_sessions(gone))
     }
 
-    fn tidy(&self, now: i64) -> Result<Tidied, StoreFault> {
+    fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         let began = Instant::now();
         let answer = self.store.tidy(now);
         self.numbers.took("tidy", began.elapsed());
         // As a rule it finds nothing to do, and that proves nothing.
         if answer.is_err() {
-            self.judge(Does::Write, &answer);
+            self.judge(CallEffect::Write, &answer);
         }
         answer
     }
 
     fn probe(&self) -> Option<Result<(), StoreFault>> {
         let answer = self.store.probe()?;
-        self.judge(Does::Write, &answer);
+        self.judge(CallEffect::Write, &answer);
         Some(answer)
     }
 
@@ -195,18 +196,18 @@ impl Repository for Watched {
         self.read("link", |store| store.link(key))
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<Listed, StoreFault> {
+    fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.list(prefix, after, deleted, limit))
     }
 
     fn newest(
         &self,
         domain: DomainId,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.newest(domain, time, behind, deleted, limit))
     }
 
@@ -216,7 +217,7 @@ impl Repository for Watched {
         after: &[u8],
         deleted: bool,
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.with_external_id(id, after, deleted, limit))
     }
 
@@ -228,11 +229,11 @@ impl Repository for Watched {
         self.read("changes", |store| store.changes(after, limit))
     }
 
-    fn walk(&self, after: &[u8], limit: Limit) -> Result<Walked, StoreFault> {
+    fn walk(&self, after: &[u8], limit: Limit) -> Result<WalkPage, StoreFault> {
         self.read("walk", |store| store.walk(after, limit))
     }
 
-    fn records(&self, keys: &[Bytes]) -> Result<Fetched, StoreFault> {
+    fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
         self.read("records", |store| store.records(keys))
     }
 
@@ -246,7 +247,7 @@ impl Repository for Watched {
     }
 }
 
-impl DomainRows for Watched {
+impl DomainRows for WatchedStore {
     fn domains(&self) -> Result<(Position, Vec<DomainRow>), StoreFault> {
         self.read("domains", DomainRows::domains)
     }
@@ -259,23 +260,29 @@ impl DomainRows for Watched {
         self.read("last_domain_gone", DomainRows::last_domain_gone)
     }
 
-    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitted, StoreFault> {
+    fn write_domain(&self, item: &DomainItem, now: i64) -> Result<DomainCommitReport, StoreFault> {
         self.write("write_domain", |store| store.write_domain(item, now))
     }
 }
 
-impl Tags for Watched {
-    fn tagged(&self, tag: &LinkTag, prefix: &[u8], after: &[u8], limit: Limit) -> Result<Listed, StoreFault> {
+impl Tags for WatchedStore {
+    fn tagged(
+        &self,
+        tag: &LinkTag,
+        prefix: &[u8],
+        after: &[u8],
+        limit: Limit,
+    ) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.tagged(tag, prefix, after, limit))
     }
 
     fn newest_tagged(
         &self,
         tag: &LinkTag,
-        time: Time,
+        time: TimeOrder,
         behind: (i64, &[u8]),
         limit: Limit,
-    ) -> Result<Listed, StoreFault> {
+    ) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.newest_tagged(tag, time, behind, limit))
     }
 
@@ -302,7 +309,7 @@ impl Tags for Watched {
     }
 }
 
-impl BlockRows for Watched {
+impl BlockRows for WatchedStore {
     fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {
         self.read("blocks", |store| store.blocked(asked))
     }
@@ -327,7 +334,12 @@ impl BlockRows for Watched {
         self.read("led_to", |store| store.count_led_to(host))
     }
 
-    fn led_to(&self, host: &TargetHost, after: Option<&Place>, most: usize) -> Result<LedTo, StoreFault> {
+    fn led_to(
+        &self,
+        host: &TargetHost,
+        after: Option<&HostIndexPlace>,
+        most: usize,
+    ) -> Result<HostLinks, StoreFault> {
         self.read("led_to", |store| store.led_to(host, after, most))
     }
 
@@ -340,25 +352,25 @@ impl BlockRows for Watched {
     }
 }
 
-impl Audits for Watched {
-    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<Traced, StoreFault> {
+impl Audits for WatchedStore {
+    fn writes(&self, key: &Key, most: Seq, limit: usize) -> Result<LinkPast, StoreFault> {
         self.read("audit", |store| store.writes(key, most, limit))
     }
 
-    fn write_after(&self, key: &Key, moment: Moment) -> Result<Traced, StoreFault> {
+    fn write_after(&self, key: &Key, moment: Moment) -> Result<LinkPast, StoreFault> {
         self.read("audit", |store| store.write_after(key, moment))
     }
 
-    fn chunk(&self, seq: Seq) -> Result<Option<Who>, StoreFault> {
+    fn chunk(&self, seq: Seq) -> Result<Option<NotedAuthor>, StoreFault> {
         self.read("audit", |store| store.chunk(seq))
     }
 
-    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<Noted>, StoreFault> {
+    fn noted(&self, name: &str, below: i64, limit: usize) -> Result<Vec<ResourceWrite>, StoreFault> {
         self.read("audit", |store| store.noted(name, below, limit))
     }
 }
 
-impl KeyRows for Watched {
+impl KeyRows for WatchedStore {
     fn key_version(&self) -> Result<i64, StoreFault> {
         self.read("key_version", |store| store.key_rows().key_version())
     }
@@ -379,11 +391,11 @@ impl KeyRows for Watched {
         self.read("keys", |store| store.key_rows().most_keys(domains, now, since))
     }
 
-    fn put_key(&self, row: &KeyRow, most: usize, by: &By) -> Result<bool, StoreFault> {
+    fn put_key(&self, row: &KeyRow, most: usize, by: &Author) -> Result<bool, StoreFault> {
         self.write("write_key", |store| store.key_rows().put_key(row, most, by))
     }
 
-    fn revoke_key(&self, row: &KeyRow, now: i64, by: &By) -> Result<(), StoreFault> {
+    fn revoke_key(&self, row: &KeyRow, now: i64, by: &Author) -> Result<(), StoreFault> {
         self.write("write_key", |store| store.key_rows().revoke_key(row, now, by))
     }
 

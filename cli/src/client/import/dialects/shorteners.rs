@@ -48,7 +48,7 @@ use Meaning::{
 };
 
 /// What is known of one shortener.
-pub struct Known {
+pub struct Shortener {
     /// Names of columns, in lower case and without spaces and the like. Of two columns for one meaning the first here
     /// counts.
     pub columns: &'static [(&'static str, Meaning)],
@@ -62,7 +62,7 @@ pub struct Known {
     pub says: &'static str,
 }
 
-static SHLINK: Known = Known {
+static SHLINK: Shortener = Shortener {
     columns: &[
         ("shortcode", Code),
         ("shorturl", Short),
@@ -85,7 +85,7 @@ static SHLINK: Known = Known {
     keeps_out: "",
     says: "status 302, and a visitor's query overrides the target's, unless forwardQuery is false",
 };
-static YOURLS: Known = Known {
+static YOURLS: Shortener = Shortener {
     columns: &[
         ("keyword", Code),
         ("source", Short),
@@ -102,7 +102,7 @@ static YOURLS: Known = Known {
     keeps_out: "",
     says: "status 301, and a visitor's query is dropped",
 };
-static BITLY: Known = Known {
+static BITLY: Shortener = Shortener {
     columns: &[
         ("bitlink", Short),
         ("link", Short),
@@ -128,7 +128,7 @@ static BITLY: Known = Known {
     keeps_out: "",
     says: "status 301, a visitor's query is passed on, and each custom back-half is a link; archived ones redirect as before",
 };
-static KUTT: Known = Known {
+static KUTT: Shortener = Shortener {
     columns: &[
         ("address", Code),
         ("link", Short),
@@ -147,7 +147,7 @@ static KUTT: Known = Known {
     keeps_out: "",
     says: "status 302, and a visitor's query is dropped",
 };
-static REBRANDLY: Known = Known {
+static REBRANDLY: Shortener = Shortener {
     columns: &[
         ("slashtag", Code),
         ("shorturl", Short),
@@ -171,7 +171,7 @@ static REBRANDLY: Known = Known {
     keeps_out: "",
     says: "status 301, and a visitor's query is passed on, unless forwardParameters is false",
 };
-static SHORT_IO: Known = Known {
+static SHORT_IO: Shortener = Shortener {
     columns: &[
         ("path", Code),
         ("shorturl", Short),
@@ -200,7 +200,7 @@ static SHORT_IO: Known = Known {
 };
 
 /// What is known of a form; `None`: it is none of those.
-pub fn known(format: Format) -> Option<&'static Known> {
+pub fn known(format: Format) -> Option<&'static Shortener> {
     match format {
         Format::ShlinkCsv => Some(&SHLINK),
         Format::YourlsCsv => Some(&YOURLS),

@@ -17,7 +17,7 @@ const RETRY_WAIT: (u64, u64) = (10, 100);
 
 /// A server or a cluster.
 #[expect(clippy::large_enum_variant, reason = "there is one, behind an Arc")]
-pub enum Place {
+pub enum RedisClient {
     One(Client),
     Cluster(ClusterClient),
 }
@@ -25,7 +25,7 @@ pub enum Place {
 /// What commands are sent over.
 pub type Connection = Box<dyn ConnectionLike + Send>;
 
-impl Place {
+impl RedisClient {
     /// `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS; nodes of a cluster are separated by
     /// commas, and a single one is told by `redis-cluster://` or `rediss-cluster://`. `ca`, as PEM, takes the place of
     /// the system's authorities.
