@@ -235,7 +235,7 @@ async fn start_with(
         metrics.clone(),
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
-        InstallationRules::new(&config.more_schemes, &config.own_hosts, config.reserved_codes)
+        InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
             .at(config.base_url)
             .beside(own_listeners.clone()),
     );

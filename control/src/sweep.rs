@@ -11,6 +11,7 @@ use journal::{Intent, Item, Request, RequestKind};
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::Row;
+use store::port::blocks::BlockRows;
 use store::port::{Repository, blocking};
 use tokio::sync::watch;
 
@@ -64,7 +65,7 @@ impl Sweeps {
     }
 
     async fn look(&self, due: bool, seen: &mut Vec<BlockRow>) -> Result<(), Fault> {
-        let found = blocking(&self.store, |store| store.unfinished_blocks()).await?;
+        let found = blocking(&self.store, BlockRows::unfinished_blocks).await?;
         let before = std::mem::replace(seen, found.clone());
         for block in found.into_iter().filter(|block| due || before.contains(block)) {
             self.sweep(&block).await?;

@@ -353,7 +353,7 @@ mod tests {
             let flag =
                 format!("--{}", if field == "tags" { "tag".to_owned() } else { field.replace('_', "-") });
             let takes = |text: &str| Line::try_parse_from(["link", &flag, text]).ok();
-            let line = ["7", "append", "normal"].into_iter().find_map(takes);
+            let line = ["7", "append", "normal", "30d"].into_iter().find_map(takes);
             let line = line.unwrap_or_else(|| panic!("{flag} is not there"));
             assert_eq!(line.changes.into_given().map(|(name, _)| name).collect::<Vec<_>>(), [field]);
         }

@@ -39,7 +39,7 @@ fn a_code_with_letters_goes_all_the_way() {
     assert_eq!(got.status, 200, "{}", got.body);
     let refused = linkr.run(&dir, &["link", "create", "https://example.com/", "--code", "a\u{200b}b"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("U+200B at byte 1, which nobody sees"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("U+200B"), "{refused:?}");
 
     // Into each form of a file, and from there into a server of its own.
     for (format, name) in [("csv", "a.csv"), ("jsonl", "a.jsonl"), ("nginx-map", "a.map")] {

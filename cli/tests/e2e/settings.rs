@@ -67,10 +67,6 @@ fn settings_without_an_effect_are_errors() {
         (&["edge", "--control-key", "lk_x", "--control-key-file", "f"], &["cannot be used with"]),
         (&["link", "list", "--server", "http://a:1/v1"], &["a path, which does nothing"]),
         (&["link", "list", "--key", "lk_x", "--key-file", "f"], &["cannot be used with"]),
-        (
-            &["link", "create", "https://a", "--code", "https://go.example/promo"],
-            &["the code alone, here promo"],
-        ),
     ] {
         says(&run(&dir, words, &[]), wanted);
     }

@@ -326,7 +326,8 @@ const MANY: usize = 2_500;
 
 /// A store whose links are of before the index.
 fn fill(store: &dyn Repository) {
-    let target = |n: usize| if n % 500 == 0 { "https://x.evil.example/" } else { "https://good.example/" };
+    let target =
+        |n: usize| if n.is_multiple_of(500) { "https://x.evil.example/" } else { "https://good.example/" };
     let many: Vec<_> = (0..MANY).map(|n| make(&format!("c{n:04}"), target(n))).collect();
     rows(store, &many);
 }

@@ -100,9 +100,9 @@ async fn where_case_is_folded_letters_have_none() {
 async fn a_character_that_no_code_has_is_named() {
     let world = World::new().await;
     for (code, named) in [
-        ("a\u{200b}b", "U+200B at byte 1, which nobody sees"),
-        ("\u{202e}a", "U+202E at byte 0, which nobody sees"),
-        ("a\u{a0}b", "U+00A0 at byte 1, which is a space"),
+        ("a\u{200b}b", "U+200B"),
+        ("\u{202e}a", "U+202E"),
+        ("a\u{a0}b", "U+00A0"),
         ("\u{e000}", "U+E000 at byte 0, which means something else"),
         ("\u{ffff}", "U+FFFF at byte 0, which is no character"),
         ("a%20b", "a character at byte 1 that no code has"),

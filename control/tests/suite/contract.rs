@@ -322,7 +322,7 @@ fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
     assert_eq!(
         Fault::from(taken.clone()).to_string(),
         "domains/-/links/c1 is deleted, and its code stays taken until 1970-02-01T00:00:00Z: linkr link undelete c1 brings \
-         it back"
+         it back (REST: POST /v1/domains/-/links/c1:undelete)"
     );
     assert_eq!(again(31 * DAY - 1), Verdict::Refused(taken));
     let done = store.tidy(31 * DAY).unwrap();

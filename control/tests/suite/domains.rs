@@ -135,7 +135,10 @@ fn a_store_of_before_there_were_domains_gets_them() {
          DROP INDEX domains_version; ALTER TABLE domains DROP COLUMN record; \
          ALTER TABLE domains DROP COLUMN version; ALTER TABLE domains DROP COLUMN create_time; \
          ALTER TABLE domains DROP COLUMN update_time; DROP INDEX links_create_time; DROP INDEX links_update_time; \
-         DROP TABLE domains_gone; DROP TABLE admin_audit; DROP TABLE opened; DROP TABLE secret; \
+         DROP TABLE domains_gone; DROP TABLE link_tags; DROP TABLE tags_behind; DROP TABLE tag_renames; \
+         DROP INDEX links_host; DROP INDEX links_blocked_by; ALTER TABLE links DROP COLUMN host; \
+         ALTER TABLE links DROP COLUMN blocked_by; DROP TABLE hosts_read; DROP TABLE blocked_targets; \
+         DROP TABLE admin_audit; DROP TABLE opened; DROP TABLE secret; \
          DELETE FROM refinery_schema_history WHERE version >= 5;",
     )
     .unwrap();
@@ -682,13 +685,13 @@ async fn an_edge_of_before_never_comes_upon_the_end_of_a_domain() {
     let mut stream = old.connect(&world).await;
     old.until(&mut stream, |edge| edge.follower.walked()).await;
     let (status, told) = call(&world, "DELETE /v1/domains/a.example", Value::Null).await;
-    assert_eq!((status, &told["reason"]), (409, &json!("EDGE_TOO_OLD")), "{told}");
-    assert!(told["detail"].as_str().unwrap().contains("edge old follows this control"), "{told}");
+    assert_eq!((status, &told["reason"]), (412, &json!("EDGE_TOO_OLD")), "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("edge old follows control"), "{told}");
     // Its stream ends: it may be away for a while, and nobody waits for it.
     drop(stream);
     let deleted = async || loop {
         match call(&world, "DELETE /v1/domains/a.example", Value::Null).await {
-            (409, _) => tokio::task::yield_now().await, // control has not noticed the end of the stream yet
+            (412, _) => tokio::task::yield_now().await, // control has not noticed the end of the stream yet
             told => break told,
         }
     };

@@ -79,7 +79,6 @@ impl Edge {
             walk_after: hello.walk_after.into(),
             number: hello.number,
             proof: hello.proof.as_ref().map(proto::proof_to_wire),
-            ..v1::Hello::default()
         }
     }
 

@@ -100,12 +100,14 @@ async fn filters_and_orders_on(store: Arc<dyn Repository>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "50,000 links: make test-long"]
 async fn a_page_costs_the_same_at_any_depth_sqlite() {
     let folder = Folder::new();
     depth(Arc::new(Sqlite::open(&folder.db(), Options::default()).unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "50,000 links: make test-long"]
 async fn a_page_costs_the_same_at_any_depth_postgres() {
     if let Some(db) = Database::new() {
         depth(db.opened(false).await).await;

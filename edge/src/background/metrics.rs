@@ -239,7 +239,15 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
-        assert_eq!(text.matches("linkr_edge_requests_total{").count(), 5 * 4);
+        assert!(
+            text.contains("{outcome=\"root\",tier=\"none\"} 0\n")
+                && !text.contains("{outcome=\"root\",tier=\"hot\"}")
+        );
+        assert!(text.contains("{outcome=\"expired\",tier=\"redis\"} 0\n"), "{text}");
+        // Each outcome of a look-up by four tiers, any other one once.
+        let series = |outcome: Outcome| if Tier::Hot.of(outcome) == Tier::None { 1 } else { 4 };
+        let all: usize = Outcome::ALL.into_iter().map(series).sum();
+        assert_eq!(text.matches("linkr_edge_requests_total{").count(), all);
     }
 
     #[test]

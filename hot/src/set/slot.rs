@@ -135,7 +135,7 @@ impl Slot {
         max_age.into_iter().for_each(|seconds| put(MAX_AGE, &seconds.to_le_bytes()));
         not_before.into_iter().for_each(|at| put(NOT_BEFORE, &at.to_le_bytes()));
         expire.into_iter().for_each(|at| put(EXPIRE, &at.to_le_bytes()));
-        let expired_target = parts.expired_target.as_ref().map(|target| target.as_bytes());
+        let expired_target = parts.expired_target.as_ref().map(link::Target::as_bytes);
         let lengths = expired_target.map(|target| target.len() as u16); // 1,024 at most
         lengths.into_iter().for_each(|length| put(EXPIRED_TARGET, &length.to_le_bytes()));
         let rest = [key, &more[..length], expired_target.unwrap_or_default(), parts.target.as_bytes()];

@@ -70,7 +70,10 @@ fn a_write_is_refused_that_leads_a_link_there_anew() {
         (deleted(), restore(EVIL)),
     ];
     for (rows, request) in refused {
-        assert!(is_refused(&decided(rows.clone(), &["evil.example"], &[request.clone()])), "{request:?}");
+        assert!(
+            is_refused(&decided(rows.clone(), &["evil.example"], std::slice::from_ref(&request))),
+            "{request:?}"
+        );
         let done = decided(rows, &["a.evil.example", "notevil.example"], std::slice::from_ref(&request));
         assert!(!is_refused(&done), "{request:?}");
     }
@@ -83,7 +86,10 @@ fn a_write_is_refused_that_leads_a_link_there_anew() {
         (live(false), item("a", Intent::Delete { etag: None })),
     ];
     for (rows, request) in taken {
-        assert!(!is_refused(&decided(rows, &["evil.example"], &[request.clone()])), "{request:?}");
+        assert!(
+            !is_refused(&decided(rows, &["evil.example"], std::slice::from_ref(&request))),
+            "{request:?}"
+        );
     }
 }
 

@@ -129,7 +129,7 @@ async fn leave(db: &Db<'_>, gone: &[TagEntry]) -> Result<(), TryFault> {
     if gone.is_empty() {
         return Ok(());
     }
-    let (domains, tags, links) = places(gone);
+    let Columns { domains, tags, links } = Columns::of(gone);
     // Row by row by the index: for thousands at once the planner would read the whole table. Nobody moves one meanwhile:
     // whoever writes has the head.
     let sql = "DELETE FROM link_tags WHERE ctid = ANY (ARRAY (SELECT t.place \
@@ -144,7 +144,7 @@ async fn stand(db: &Db<'_>, there: &[TagEntry]) -> Result<(), TryFault> {
     if there.is_empty() {
         return Ok(());
     }
-    let (domains, tags, links) = places(there);
+    let Columns { domains, tags, links } = Columns::of(there);
     let created: Vec<i64> = there.iter().map(|entry| entry.created).collect();
     let updated: Vec<i64> = there.iter().map(|entry| entry.updated).collect();
     let sql = "INSERT INTO link_tags (domain, tag, link, created, updated) \
@@ -160,10 +160,22 @@ async fn stand(db: &Db<'_>, there: &[TagEntry]) -> Result<(), TryFault> {
     db.rows(sql, params).await.map(drop)
 }
 
-/// Domains, tags and links.
-fn places(entries: &[TagEntry]) -> (Vec<&[u8]>, Vec<&[u8]>, Vec<&[u8]>) {
-    let all = |of: fn(&TagEntry) -> &[u8]| entries.iter().map(of).collect::<Vec<_>>();
-    (all(|entry| &entry.domain), all(|entry| entry.tag.as_bytes()), all(|entry| &entry.link))
+/// Entries of the index by column.
+struct Columns<'a> {
+    domains: Vec<&'a [u8]>,
+    tags: Vec<&'a [u8]>,
+    links: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(entries: &'a [TagEntry]) -> Self {
+        let all = |of: fn(&TagEntry) -> &[u8]| entries.iter().map(of).collect();
+        Self {
+            domains: all(|entry| &entry.domain),
+            tags: all(|entry| entry.tag.as_bytes()),
+            links: all(|entry| &entry.link),
+        }
+    }
 }
 
 /// Takes some of the missing links in, while nobody else writes; whether there may be more.

@@ -93,7 +93,7 @@ pub(super) async fn commit(
         return Ok(done);
     }
     let done = tried.insert(done);
-    let stored = store(db, &decided, &done.changes, &there, now).await;
+    let stored = Box::pin(store(db, &decided, &done.changes, &there, now)).await;
     settled(stored, tried)?;
     db.note(head);
     Ok(tried.take().expect("it was put there"))

@@ -210,8 +210,9 @@ fn tags(
     let mut counted = 0;
     let mut tag = if after >= prefix { next(after, false)? } else { next(prefix, true)? };
     while let Some(found) = tag {
-        if page.tags.len() >= limit.tags || counted >= limit.links {
-            page.more = !page.tags.is_empty();
+        let is_full = page.tags.len() >= limit.tags || counted >= limit.links;
+        if is_full && !page.tags.is_empty() {
+            page.more = true;
             break;
         }
         let links: u64 = db

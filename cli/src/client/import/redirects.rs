@@ -89,7 +89,7 @@ impl RedirectsFile {
             (_, _, [condition, ..]) => Err(("CONDITION", format!("is only for some requests: {condition}"))),
             (Some(to), ..) => from_path(&from).and_then(|link| leading(link, to, status)).map(passing_on),
         };
-        self.earlier.judge(self.line, from, narrow, link)
+        self.earlier.judge(self.line, &from, narrow, link)
     }
 }
 
@@ -122,7 +122,7 @@ pub fn vercel(text: &[u8]) -> Result<(VecDeque<Row>, Vec<String>), String> {
         let narrow = rule.get("has").is_some() || rule.get("missing").is_some();
         let line = lines.get(at).copied().unwrap_or(1);
         let link = vercel_rule(rule, &from);
-        row(line, rule.to_string().as_bytes(), earlier.judge(line, from, narrow, link))
+        row(line, rule.to_string().as_bytes(), earlier.judge(line, &from, narrow, link))
     });
     Ok((rows.collect(), others.cloned().collect()))
 }

@@ -72,21 +72,21 @@ impl EarlierRules {
     pub fn judge(
         &mut self,
         line: u64,
-        rule: RedirectRule,
+        rule: &RedirectRule,
         narrow: bool,
         link: Result<Link, Reason>,
     ) -> Result<Link, Reason> {
-        let RedirectRule { scheme, host, path, .. } = &rule;
+        let RedirectRule { scheme, host, path, .. } = rule;
         let own = format!("{scheme}://{host}{path}");
         if rule.is_pattern() {
             if !narrow {
-                self.patterns.push(Pattern::of(line, &rule));
+                self.patterns.push(Pattern::of(line, rule));
             }
             return link;
         }
         let known = [&own, &format!("://{host}{path}"), &format!("://{path}")];
         let before = known.iter().find_map(|known| self.paths.get(*known)).copied();
-        let before = before.or_else(|| self.patterns.iter().find(|one| one.fits(&rule)).map(|one| one.line));
+        let before = before.or_else(|| self.patterns.iter().find(|one| one.fits(rule)).map(|one| one.line));
         if !narrow {
             self.paths.entry(own).or_insert(line);
         }
@@ -233,7 +233,7 @@ mod tests {
     /// Whether a pattern that comes first keeps requests from a path.
     fn fits(syntax: Syntax, pattern: &str, path: &str) -> bool {
         let mut earlier = EarlierRules::default();
-        let mut judge = |line, from, link| earlier.judge(line, RedirectRule::of(from, syntax), false, link);
+        let mut judge = |line, from, link| earlier.judge(line, &RedirectRule::of(from, syntax), false, link);
         judge(1, pattern, Err(("PATTERN", String::new()))).unwrap_err();
         judge(2, path, Ok(Link::default())).is_err()
     }
@@ -286,7 +286,8 @@ mod tests {
     fn a_path_that_was_there_is_named_by_its_line() {
         let mut earlier = EarlierRules::default();
         let mut judge = |line, from, narrow| {
-            let link = earlier.judge(line, RedirectRule::of(from, Syntax::Site), narrow, Ok(Link::default()));
+            let link =
+                earlier.judge(line, &RedirectRule::of(from, Syntax::Site), narrow, Ok(Link::default()));
             link.err().map(|(_, why)| why)
         };
         assert_eq!(judge(1, "/a", true), None);
