@@ -85,8 +85,8 @@ impl Sweeps {
             let intent = BlockIntent::Swept { round: block.round };
             let swept = BlockItem { host: block.host.clone(), intent, retry: None };
             self.writer.block(swept).await?;
-            let (host, state) = (block.host.to_string(), block.state);
-            tracing::info!(name: "block_swept", host, ?state, "every link that a block is about was looked at");
+            let (host, lifts) = (block.host.to_string(), block.state == BlockState::Lifting);
+            tracing::info!(name: "block_swept", host, lifts, "every link that a block is about was looked at");
         }
         Ok(())
     }

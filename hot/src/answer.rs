@@ -1,5 +1,7 @@
 //! The whole hot path on one screen: request bytes in, response bytes out.
 
+mod token;
+
 use crate::head::{Head, HeadParse, Method, parse};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
@@ -9,8 +11,8 @@ use crate::{
     Absence, Counts, DomainTarget, EntryState, Freshness, HostMatch, Lookup, Outcome, Set, Site, Tier,
     TierReading, View,
 };
-use link::rule::{Rule, off};
-use link::{Code, Key, Position, Resolution, Seq, Visit, VisitorRequest, is_reserved, redirect};
+use link::{Code, Key, Resolution, Seq, Visit, VisitorRequest, is_reserved, redirect};
+use token::Token;
 
 /// What every answer of one turn of a connection needs: the set, the clocks, the domains and the counts.
 pub struct AnswerContext<'a> {
@@ -370,42 +372,6 @@ fn code_of<'a>(head: &Head<'a>, site: &Site, buffer: &'a mut [u8; Code::MAX_LEN]
 fn is_sure(domains: &View, set: &Set, seq: Seq) -> bool {
     // A change of a domain is in the table before the set passes it.
     set.applied().max(domains.sure()) >= seq && domains.is_current()
-}
-
-/// R11: what the client has seen already, and no answer may be older than.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
-    None,
-    /// A seq of the history that this edge follows.
-    Own(Seq),
-    /// Of another one: only who knows the newest history can say.
-    Foreign,
-    /// Nothing that we gave out. It is asked about, and memory is the last resort.
-    Unreadable,
-}
-
-impl Token {
-    #[cold]
-    fn read(text: &[u8], set: &Set) -> Self {
-        if off(Rule::Token) {
-            return Self::None;
-        }
-        match std::str::from_utf8(text).ok().and_then(Position::parse_revision) {
-            Some((epoch, seq)) if set.epoch() == Some(epoch) => Self::Own(seq),
-            Some(_) => Self::Foreign,
-            None => Self::Unreadable,
-        }
-    }
-
-    /// `sure`: whether the domain of the request is known at a seq.
-    fn allows(self, held: &Lookup<'_>, set: &Set, sure: impl Fn(Seq) -> bool) -> bool {
-        match self {
-            Self::None => true,
-            // What is unconfirmed may be of another history, and the stream need not have kept it up.
-            Self::Own(seq) => held.confirmed && (held.as_of >= seq || set.applied() >= seq) && sure(seq),
-            Self::Foreign | Self::Unreadable => false,
-        }
-    }
 }
 
 #[cold]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::StoredValue;
-use link::{Class, Epoch, Link, LinkParts, LinkTerms, QueryPolicy, Status, Target};
+use link::{Class, Epoch, Link, LinkParts, LinkTerms, Position, QueryPolicy, Status, Target};
 use proptest::prelude::*;
 
 const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";

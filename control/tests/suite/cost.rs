@@ -61,7 +61,7 @@ async fn creates(world: &World) -> Vec<Duration> {
 }
 
 /// What is measured beside other tests says nothing.
-fn is_left_out() -> bool {
+pub fn is_left_out() -> bool {
     let left_out = std::env::var_os("LINKR_MEASURE").is_none();
     if left_out {
         println!("SKIPPED: it measures; LINKR_MEASURE=1 runs it");

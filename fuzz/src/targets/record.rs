@@ -76,7 +76,8 @@ fn names(data: &[u8]) {
     if let Ok(key) = Key::from_bytes(data) {
         let code = String::from_utf8(key.code().to_vec()).unwrap();
         let segment = |own: &str| {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "._~-".contains(c);
+            // Which characters beyond ASCII there are, a writer decides: a newer one may know more.
+            let allowed = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "._~-+,:@!'()*".contains(c);
             !own.is_empty() && own != "." && own != ".." && own.chars().all(allowed)
         };
         assert!(code.len() <= 128 && code.split('/').count() <= 8 && code.split('/').all(segment), "{code}");
