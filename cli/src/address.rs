@@ -14,7 +14,7 @@ pub fn whole(text: &str) -> String {
 /// Host and port of something that speaks plain HTTP, which may be given as the URL of its root.
 ///
 /// # Errors
-/// What else stands there.
+/// The text is no host and port, or a URL of something else.
 pub fn plain(text: &str) -> std::result::Result<String, &'static str> {
     let place = match text.split_once("://") {
         Some((scheme, place)) if scheme.eq_ignore_ascii_case("http") => place,

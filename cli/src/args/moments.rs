@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 /// A moment that a flag names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FlagTime {
-    /// When.
+    /// The moment, the length from now counted in.
     pub time: Timestamp,
-    /// It was given as so long from now, and so is another one each time.
+    /// The flag gave a length from now, so that each run means another moment.
     pub is_relative: bool,
 }
 
@@ -36,7 +36,7 @@ pub fn past_moment(text: &str) -> Result<FlagTime, String> {
 }
 
 impl FlagTime {
-    /// Whether it is over.
+    /// Whether the moment is past.
     pub fn is_past(&self) -> bool {
         SystemTime::try_from(self.time).is_ok_and(|time| time <= SystemTime::now())
     }

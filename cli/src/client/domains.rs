@@ -8,10 +8,9 @@ use crate::fault::CommandFault;
 use crate::out;
 use link::DomainRules;
 use prost_types::FieldMask;
+use proto::file::SmallFile;
 use proto::v1::{self, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// Runs one of them.
@@ -195,22 +194,17 @@ fn set(domain: &mut v1::Domain, given: DomainFields) -> Result<Vec<String>, Comm
     Ok(paths)
 }
 
-/// The text of a file, of which no more is read than a server would take.
+/// The text of a `robots.txt`.
 fn robots(file: &Path) -> Result<String, CommandFault> {
     let wrong =
         |why: &dyn std::fmt::Display| CommandFault::new(format_args!("--robots {}: {why}", file.display()));
-    let mut text = Vec::new();
-    let most = DomainRules::MAX_ROBOTS as u64 + 1;
-    let read = File::open(file).and_then(|open| open.take(most).read_to_end(&mut text));
-    read.map_err(|fault| wrong(&fault))?;
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-    let text = std::str::from_utf8(text).map_err(|_| wrong(&"it is not text in UTF-8"))?;
+    let text = proto::file::read(file).and_then(SmallFile::text).map_err(|fault| wrong(&fault))?;
     match text.len() {
         0 => Err(wrong(&"it is empty: --clear robots takes the domain's own text away")),
         length if length > DomainRules::MAX_ROBOTS => {
             Err(wrong(&format_args!("it is longer than {} bytes", DomainRules::MAX_ROBOTS)))
         }
-        _ => Ok(text.to_owned()),
+        _ => Ok(text),
     }
 }
 
