@@ -1,0 +1,12 @@
+//! What a click is, from the worker that saw it to the count that is asked for: as captured, as classified, in batches,
+//! in the ledger of what was counted and what was lost, in roll-ups. No I/O, no clock, no randomness here.
+
+#![warn(missing_docs)]
+
+mod captured;
+mod click;
+mod kind;
+
+pub use captured::{Captured, CapturedFlags};
+pub use click::{Click, Country, Device, Language};
+pub use kind::{Kind, LossReason};
