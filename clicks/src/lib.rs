@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+pub mod ask;
 pub mod batch;
 mod captured;
 mod click;

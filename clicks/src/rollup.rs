@@ -5,6 +5,9 @@ mod packed;
 mod rows;
 mod view;
 
+pub(crate) use packed::{Field, Packed, Word};
+pub(crate) use rows::each as each_row;
+pub(crate) use view::Layout;
 pub use view::View;
 
 use crate::{Click, Country, Device, Kind, Language, letters};

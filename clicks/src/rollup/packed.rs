@@ -18,7 +18,7 @@ use RollupFault::Malformed;
 /// What it begins with.
 pub const LAYOUT: u8 = 2;
 /// More tuples no roll-up has: what [`MAX_WHOLE`](super::MAX_WHOLE) leaves of any.
-const MAX_TUPLES: u64 = 1 << 20;
+const MAX_TUPLES: u64 = 1 << 17;
 /// More bits than that are never worth it for a count.
 const MAX_COUNT_BITS: u32 = 24;
 
@@ -139,6 +139,18 @@ pub struct Packed<'a> {
 pub struct Field {
     shift: u32,
     mask: u32,
+}
+
+impl Field {
+    /// How many bits it has.
+    pub fn bits(self) -> u32 {
+        self.mask.count_ones()
+    }
+
+    /// One more than the largest index that it can hold.
+    pub fn size(self) -> usize {
+        self.mask as usize + 1
+    }
 }
 
 /// Bits of a tuple in a register: the small one, or one for tuples that are wider.
