@@ -258,7 +258,7 @@ mod tests {
         let kinds = Kind::ALL.to_vec();
         let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until: i64::MAX, kinds, most: 3 };
         let top = store.clicks().top_links(&top).unwrap();
-        // By the exponent the first of 500 has an eighth of a ninth of all.
+        // By the exponent the first of 500 has about a ninth of all.
         assert!(top.links[0].count > 3_000 && top.links[0].count > top.links[1].count, "{top:?}");
         store.close();
         std::fs::remove_dir_all(&dir).unwrap();
