@@ -98,12 +98,14 @@ pub struct Clicks {
 }
 
 impl Clicks {
-    /// The kinds that are asked for, every one by its name; empty: nothing was said. Of a link there are no totals.
+    /// The kinds that are asked for, every one by its name; empty: nothing was said. Of links and of single clicks there are
+    /// no totals.
     pub fn asked_kinds(&self) -> Vec<String> {
         if !self.kinds.iter().any(|kind| kind == EVERY_KIND) {
             return self.kinds.clone();
         }
-        let all = Kind::ALL.into_iter().filter(|kind| self.code.is_none() || !kind.is_total());
+        let single = self.code.is_some() || self.watch || self.export.is_some();
+        let all = Kind::ALL.into_iter().filter(|kind| !(single && kind.is_total()));
         all.map(|kind| kind.label().to_owned()).collect()
     }
 }
@@ -224,6 +226,7 @@ mod tests {
         assert_eq!(kinds(&[]), Vec::<String>::new());
         assert_eq!(kinds(&["--kind", "bot,preview"]), ["bot", "preview"]);
         assert_eq!(kinds(&["--kind", "all"]).len(), 8);
+        assert_eq!(kinds(&["--watch", "--kind", "all"]).len(), 6);
         assert_eq!(kinds(&["a", "--kind", "all"]), ["human", "repeat", "bot", "preview", "prefetch", "head"]);
         assert!(parse(&["--kind", "people"]).is_err());
     }

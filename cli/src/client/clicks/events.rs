@@ -39,16 +39,15 @@ pub async fn watch(
     loop {
         let message = messages.message().await.map_err(|status| refused(&status, api))?;
         let Some(message) = message else { return Err(CommandFault::new("the server stops: watch again")) };
+        if message.gap {
+            out::note("clicks more were counted than could be shown: they came too fast");
+        }
         for click in &message.clicks {
             match output {
                 ClickOutput::Json => out::json(&proto::json::value(click))?,
                 ClickOutput::Csv => out::write(&row(click))?,
                 ClickOutput::Text => out::text(&(line(click) + "\n"))?,
             }
-        }
-        if message.untold > 0 {
-            let untold = message.untold;
-            out::note(&format!("{untold} clicks more were counted than could be shown: they came too fast"));
         }
     }
 }
@@ -104,10 +103,8 @@ fn is_cut(status: &tonic::Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
 }
 
-const FIELDS: [&str; 12] = [
-    "id", "time", "code", "version", "kind", "country", "browser", "os", "device", "referrer", "language",
-    "edge",
-];
+const FIELDS: [&str; 11] =
+    ["id", "time", "code", "version", "kind", "country", "browser", "os", "device", "referrer", "language"];
 
 fn header() -> Vec<u8> {
     csv_line(FIELDS.map(str::to_owned).into_iter())
@@ -119,7 +116,7 @@ fn row(click: &ClickEvent) -> Vec<u8> {
         id, code, version, kind, country, browser, os, device, referrer, language, edge, ..
     } = click;
     let version = version.to_string();
-    let cells = [id, &time, code, &version, kind, country, browser, os, device, referrer, language, edge]
+    let cells = [id, &time, code, &version, kind, country, browser, os, device, referrer, language]
         .map(String::clone);
     csv_line(cells.into_iter().map(guarded))
 }
@@ -153,7 +150,6 @@ mod tests {
             browser: "Firefox".into(),
             os: "Windows 10".into(),
             referrer: "news.example".into(),
-            edge: "fra-1".into(),
             ..ClickEvent::default()
         };
         let words: Vec<String> = line(&click).split("  ").map(str::trim).map(str::to_owned).collect();
@@ -178,7 +174,6 @@ mod tests {
             "",
             "news.example",
             "",
-            "fra-1",
         ];
         assert_eq!(cells, want);
     }

@@ -9,6 +9,8 @@ use crate::out::{self, plain};
 use proto::v1::{ClickLoss, ClickRow, ListUnknownCodesResponse, QueryClicksResponse};
 use std::collections::BTreeMap;
 
+/// Seconds by which clicks are kept at first.
+const QUARTER: u32 = 900;
 /// Characters of the longest bar.
 const BAR: usize = 30;
 /// A bar grows by eighths of a character.
@@ -71,10 +73,9 @@ fn people(columns: &[String], answer: &QueryClicksResponse, kinds: Option<&Query
         bar: bar(row.count, most),
     }));
     let mut text = aligned(&lines);
-    let visitors = answer.visitors.map_or_else(String::new, |sum| {
-        let exact = if answer.visitors_exact { "" } else { ", some of them perhaps twice" };
-        format!(", {sum} visitors (the sum of the visitors of each day{exact})")
-    });
+    let visitors = answer
+        .visitors
+        .map_or_else(String::new, |sum| format!(", {sum} visitors (the sum of the visitors of each day)"));
     text.push_str(&format!("\ntotal     {} clicks{visitors}\n", answer.total));
     if let Some(kinds) = kinds {
         let besides = kinds.rows.iter().filter(|row| row.keys.first().is_some_and(|kind| kind != "human"));
@@ -83,6 +84,12 @@ fn people(columns: &[String], answer: &QueryClicksResponse, kinds: Option<&Query
         if !besides.is_empty() {
             text.push_str(&format!("besides   {}\n", besides.join(", ")));
         }
+    }
+    if answer.kept_seconds > QUARTER {
+        let span = if answer.kept_seconds >= 86_400 { "day" } else { "hour" };
+        text.push_str(&format!(
+            "older clicks are kept by the {span}: a shorter span of time may show them elsewhere\n"
+        ));
     }
     text.push_str(&format!("{}\n", completeness(answer)));
     text
@@ -225,7 +232,6 @@ mod tests {
                 ClickLoss { reason: "spool_full".into(), count: 3, ..ClickLoss::default() },
                 ClickLoss { reason: "ring_full".into(), count: 2, ..ClickLoss::default() },
             ],
-            visitors_exact: true,
             ..QueryClicksResponse::default()
         };
         let kinds = QueryClicksResponse {
