@@ -115,7 +115,7 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         if clicks.is_none() {
-            tracing::warn!(
+            tracing::info!(
                 name: "clicks_not_counted",
                 "this edge has no place to keep clicks in, and none of its redirects is counted: give --clicks-dir or --snapshot"
             );

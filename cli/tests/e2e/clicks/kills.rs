@@ -1,6 +1,6 @@
 //! kill -9 of both halves, again and again, while visitors follow a link: what they saw is counted, and nothing twice.
 
-use super::{FIREFOX, counted, law, lost, settle};
+use super::{FIREFOX, counted, law, lost, settle_all};
 use crate::stores::Store;
 use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, command, until};
 use services::Random;
@@ -68,6 +68,18 @@ impl Halves {
     fn kill_edge(&mut self) {
         self.edge.kill();
         self.edge = edge(&self.dirs[1], &self.api);
+    }
+
+    /// Waits until every click that any process of the edge noted is with control. One that was stopped has emptied its
+    /// rings, so that the next one knows all there are.
+    fn settle(&mut self) {
+        self.edge.ask_to_stop();
+        assert!(self.edge.exited().success());
+        self.edge = edge(&self.dirs[1], &self.api);
+        until("every click to be acknowledged or lost", || {
+            let law = law(&self.edge);
+            (law.recorded > 0 && law.pending == 0).then_some(())
+        });
     }
 }
 
@@ -138,7 +150,7 @@ impl Drop for Stop<'_> {
 
 /// Kills one half after the other, drawn by `is_edge`: what was answered, and cut, and how many clicks there were before.
 fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) -> (u64, u64, u64) {
-    settle(&halves.edge);
+    settle_all(&halves.edge);
     let before = counted(&halves.control);
     let (seen, mut random) = (Seen::default(), Random::new(18));
     *seen.edge.lock().unwrap() = Some(halves.edge.edge());
@@ -166,7 +178,7 @@ fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) ->
 fn both_halves_killed(store: &Store) {
     let mut halves = Halves::start(store);
     let (answered, cut, before) = visited(&mut halves, |random| random.percent(50));
-    settle(&halves.edge);
+    halves.settle();
     let counted = counted(&halves.control) - before;
     println!("{answered} answered, {cut} cut, {counted} counted");
     assert!(
@@ -180,7 +192,7 @@ fn both_halves_killed(store: &Store) {
 fn control_killed(store: &Store) {
     let mut halves = Halves::start(store);
     let (answered, cut, before) = visited(&mut halves, |_| false);
-    super::settle_all(&halves.edge);
+    settle_all(&halves.edge);
     let counted = counted(&halves.control) - before;
     assert_eq!((counted, cut), (answered, 0), "control's end is nobody's but control's");
     assert_eq!(lost(&halves.control), BTreeMap::new());
