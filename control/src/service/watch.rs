@@ -1,5 +1,6 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
+use super::source::MessageSource;
 use super::{Service, name};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
@@ -108,13 +109,21 @@ impl Service {
     }
 }
 
+impl MessageSource for Watch {
+    type Message = v1::WatchLinksResponse;
+
+    async fn next(&mut self) -> Result<Option<Self::Message>, Fault> {
+        self.message().await
+    }
+}
+
 impl Watch {
     /// The next message, once there is one; `None` when control stops. Nothing is read ahead of it.
     ///
     /// # Errors
     /// [`Fault::Resync`] when the history was replaced, or the watcher was so slow that the log was cut before it;
     /// [`Fault::DomainNotFound`] when the domain was deleted.
-    pub async fn next(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
+    async fn message(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
         let service = self.service.clone();
         let (mut tail, mut stop) = (service.watches.tail.head(), service.watches.stop.clone());
         loop {

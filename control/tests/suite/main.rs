@@ -5,6 +5,7 @@ mod batches;
 mod behind;
 mod blocks;
 mod bounds;
+mod clicks;
 mod codes;
 mod contract;
 mod cost;
