@@ -6,6 +6,7 @@
 mod captured;
 mod click;
 mod kind;
+pub mod spool;
 
 pub use captured::{Captured, CapturedFlags};
 pub use click::{Click, Country, Device, Language};

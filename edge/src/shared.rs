@@ -1,9 +1,11 @@
 //! The little that the threads of an edge share: the set, the state of the feed, counters that each has one writer,
 //! and the way by which a worker asks the background thread.
 
+use crate::clicks::Clicks;
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
 use crate::redis::SharedRedis;
+use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
 use feed::Trouble;
 use feed::{Effect, Proof};
@@ -28,6 +30,10 @@ pub struct Shared {
     pub snapshot: Option<Snapshot>,
     /// The positioned copy between this edge and control.
     pub redis: Option<Arc<SharedRedis>>,
+    /// Clicks; `None`: they are not counted.
+    pub clicks: Option<Clicks>,
+    /// What the workers note of clicks; there if those are counted.
+    pub rings: Option<Rings>,
     /// What goes wrong for all of it.
     pub troubles: Troubles,
     /// One for each worker.
@@ -113,6 +119,8 @@ impl Shared {
             feed: FeedState::default(),
             snapshot,
             redis,
+            clicks: None,
+            rings: None,
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
