@@ -121,7 +121,7 @@ impl<'a> SlotView<'a> {
         if confirmed {
             slot.touch();
         }
-        let LinkIdentity { uid, version: _ } = slot.identity();
+        let LinkIdentity { uid, version: _ } = self.identity();
         Lookup { found: slot.found(), confirmed, version: slot.version(), uid, as_of: slot.as_of() }
     }
 

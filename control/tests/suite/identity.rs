@@ -3,13 +3,14 @@
 
 use super::contract::{create as make, delete, draft, key, row};
 use super::domains::over_both;
-use super::world::{World, create};
-use journal::{Field, Intent, Item, Request};
+use super::world::{Folder, World, create};
+use journal::{Field, Intent, Item, Rejection, Request, Verdict};
 use link::{LinkIdentity, LinkState};
 use prost_types::FieldMask;
 use proto::v1;
 use store::model::Row;
 use store::port::{Limit, Repository};
+use store::sqlite::{Options, Sqlite};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 const ALL: Limit = Limit { rows: 1_000, bytes: usize::MAX };
@@ -71,6 +72,25 @@ fn links_are_found_by_their_uids(store: &dyn Repository) {
     assert!(found(&[]).is_empty());
     store.tidy(31 * DAY).unwrap();
     assert!(found(&[3]).is_empty(), "its code is free");
+}
+
+/// What a sweep has found to be clicked it passes over, however old it is.
+#[test]
+fn a_code_of_which_it_is_noted_that_it_was_clicked_stays_taken() {
+    let folder = Folder::new();
+    let open = || Sqlite::open(&folder.db(), Options::default()).unwrap();
+    let store = open();
+    store.commit(&[make("a"), make("b"), delete("a"), delete("b")], 0).unwrap();
+    store.close();
+    let db = rusqlite::Connection::open(folder.db()).unwrap();
+    let noted = db.execute("UPDATE links SET clicked = 1 WHERE substr(key, 5) = ?1", [&b"a"[..]]);
+    assert_eq!(noted.unwrap(), 1);
+    drop(db);
+    let store = open();
+    assert_eq!(store.tidy(31 * DAY).unwrap().head.seq, 5, "b alone is purged");
+    let again = store.commit(&[make("a"), make("b")], 32 * DAY).unwrap().verdicts;
+    assert!(matches!(again[0], Verdict::Refused(Rejection::CodeDeleted { .. })), "{again:?}");
+    assert!(matches!(again[1], Verdict::Created(_)), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
