@@ -3,9 +3,15 @@
 
 #![warn(missing_docs)]
 
+pub mod ask;
+pub mod batch;
 mod captured;
 mod click;
 mod kind;
+mod letters;
+mod varint;
+pub mod ledger;
+pub mod rollup;
 pub mod spool;
 
 pub use captured::{Captured, CapturedFlags};
