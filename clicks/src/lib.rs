@@ -5,8 +5,12 @@
 
 mod captured;
 mod click;
+mod hash;
 mod kind;
+mod ring;
 
 pub use captured::{Captured, CapturedFlags};
 pub use click::{Click, Country, Device, Language};
+pub use hash::hash;
 pub use kind::{Kind, LossReason};
+pub use ring::{MAX_TEXT_BYTES, Ring, RingBeginning, RingReader, RingRecord, RingTurn, RingWriter};
