@@ -201,7 +201,7 @@ impl Spool {
         self.owes().then_some(self.standing.acked.until)
     }
 
-    /// A new file begins. It begins with [`Begin`] and [`Spool::unacked`], which are so many bytes.
+    /// A new file begins. It begins with [`Begin`], [`Spool::unacked`], and [`Frame::Closed`] if it is; they are so many bytes.
     pub fn begin_file(&mut self, number: u32, bytes: u64) {
         self.groups.iter_mut().for_each(|group| group.full = true);
         self.files.push_back(SpoolFile { number, bytes, until: self.standing.acked.until });

@@ -80,13 +80,13 @@ pub struct Config {
     pub name: String,
     /// The file that keeps the links over a restart.
     pub snapshot: Option<PathBuf>,
-    /// How clicks are counted; `None`: not at all.
-    pub clicks: Option<ClicksConfig>,
     /// The copy that is asked for what memory lacks.
     pub redis: Option<RedisConfig>,
     /// Descriptors that no client gets: for whoever looks after this edge, for control, Redis, the snapshot, and for what
     /// else is in this process.
     pub files_kept_back: usize,
+    /// How clicks are counted; `None`: they are not.
+    pub clicks: Option<ClicksConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
@@ -130,11 +130,9 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
     let redis = config.redis.clone().map(|redis| SharedRedis::new(redis, workers));
     let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
-    let mut shared = Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis);
-    if let Some(clicks) = config.clicks.clone() {
-        shared.rings = Some(Rings::open(&clicks.dir, workers)?);
-        shared.clicks = Some(Clicks::new(clicks));
-    }
+    let rings = config.clicks.as_ref().map(|clicks| Rings::open(&clicks.dir, workers)).transpose()?;
+    let mut shared = Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis).with_rings(rings);
+    shared.clicks = config.clicks.clone().map(Clicks::new);
     let shared = Arc::new(shared);
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {

@@ -4,7 +4,7 @@ use clicks::spool::{Begin, ChunkHead, FilePlace, Frame, NumberRange, Spool, read
 use proto::own;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, read_dir, remove_file};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ impl SpoolDisk {
     ) -> io::Result<Option<FoundSpool>> {
         let (mut spool, mut boot, mut torn) = (None::<Spool>, [0; 16], false);
         for &file in files {
-            let bytes = read_all(&dir.join(name(id, file)))?;
+            let bytes = read_all(&dir.join(name(id, file)), Some(&file) == files.last())?;
             let mut offset = 0;
             loop {
                 let frame = match read(&bytes[offset..]) {
@@ -172,6 +172,9 @@ impl SpoolDisk {
         if let Some(seal) = spool.unacked() {
             Frame::Seal(seal).write(&mut bytes);
         }
+        if spool.is_closed() {
+            Frame::Closed.write(&mut bytes);
+        }
         let (number, length) = (self.next_file, bytes.len() as u64);
         let path = dir.join(name(spool.id(), number));
         self.next_file += 1; // what is left behind under this number is not written again
@@ -233,9 +236,12 @@ fn write(file: &File, bytes: &[u8], at: u64, sync: bool) -> io::Result<()> {
     if sync { file.sync_data() } else { Ok(()) }
 }
 
-fn read_all(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read;
+/// `last`: a process that was killed may have written to it and not synced it, and what is read counts as on disk.
+fn read_all(path: &Path, last: bool) -> io::Result<Vec<u8>> {
     let (mut file, mut bytes) = (own::read(path)?, Vec::new());
+    if last {
+        file.sync_all()?;
+    }
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -468,3 +468,7 @@ fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offer
     disk.append(dir, boot, &[Frame::Chunk(chunk.head, &chunk.batch)], true)?;
     Ok(chunk.batch)
 }
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

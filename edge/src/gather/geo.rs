@@ -165,6 +165,67 @@ fn check(bytes: Vec<u8>) -> Loaded {
 mod tests {
     use super::*;
 
+    fn text(text: &str) -> Vec<u8> {
+        [&[0x40 | text.len() as u8], text.as_bytes()].concat()
+    }
+
+    /// A database of IPv4 whose lower half is of one country, which is said under this path.
+    fn database(country: &str, path: &[&str]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 17, 0, 0, 1]; // one node: the data behind the separator; nothing
+        bytes.extend([0; 16]);
+        for name in path {
+            bytes.push(0xe1);
+            bytes.extend(text(name));
+        }
+        bytes.extend(text(country));
+        bytes.extend(b"\xab\xcd\xefMaxMind.com\xe9");
+        for (name, value) in [
+            ("binary_format_major_version", &[0xa1, 2][..]),
+            ("binary_format_minor_version", &[0xa0]),
+            ("build_epoch", &[1, 2, 5]),
+            ("database_type", &[0x41, b'c']),
+            ("description", &[0xe0]),
+            ("ip_version", &[0xa1, 4]),
+            ("languages", &[0, 4]),
+            ("node_count", &[0xc1, 1]),
+            ("record_size", &[0xa1, 24]),
+        ] {
+            bytes.extend(text(name));
+            bytes.extend(value);
+        }
+        bytes
+    }
+
+    fn mapped(address: [u8; 4]) -> [u8; 16] {
+        std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
+    }
+
+    #[test]
+    fn a_database_tells_countries_under_either_name_and_a_broken_one_leaves_it_in_use() {
+        let path = std::env::temp_dir().join(format!("linkr-geo-good-{}", std::process::id()));
+        std::fs::write(&path, database("DE", &["country", "iso_code"])).unwrap();
+        let mut geo = Geo::new(Some(path.clone()));
+        let until = |geo: &mut Geo, done: &dyn Fn(&Geo) -> bool| {
+            geo.looked = None;
+            geo.tick();
+            while !done(geo) {
+                std::thread::yield_now();
+                geo.tick();
+            }
+        };
+        until(&mut geo, &Geo::is_in_use);
+        assert_eq!(geo.country(mapped([10, 0, 0, 1])), Country(*b"DE"));
+        assert_eq!(geo.country(mapped([192, 0, 2, 1])), Country::default());
+        assert_eq!(geo.country([0x20; 16]), Country::default(), "it has no IPv6");
+        let whole = database("FR", &["country_code"]);
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        until(&mut geo, &|geo| geo.failures() == 1);
+        assert_eq!(geo.country(mapped([10, 0, 0, 1])), Country(*b"DE"));
+        std::fs::write(&path, whole).unwrap();
+        until(&mut geo, &|geo| geo.country(mapped([10, 0, 0, 1])) == Country(*b"FR"));
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn without_a_database_every_country_is_unknown() {
         let mut geo = Geo::new(None);
