@@ -3,10 +3,24 @@
 
 #![warn(missing_docs)]
 
+mod agents;
+mod bounded;
 mod captured;
+mod classify;
 mod click;
 mod kind;
+mod language;
+pub mod prefetch;
+mod referrer;
+mod repeat;
+mod sketch;
+mod visitor;
 
+pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
+pub use classify::{Classified, Classifier, Texts};
 pub use click::{Click, Country, Device, Language};
 pub use kind::{Kind, LossReason};
+pub use language::language;
+pub use sketch::{Sketch, SketchFault};
+pub use visitor::visitor;
