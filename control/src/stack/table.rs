@@ -46,7 +46,8 @@ static CALLS: LazyLock<HashMap<&'static str, CallEntry>> = LazyLock::new(|| {
     let ours = proto::described::calls().iter().filter_map(|call| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.name() == call.rule.scope)?;
         let (weight, streams) = (call.rule.weight, call.takes_stream);
-        let most = HEAD + if call.rule.places == "batches" { LINKS_BYTES } else { SMALL_BYTES };
+        let large = ["batches", "Append"].contains(&&*call.rule.places);
+        let most = HEAD + if large { LINKS_BYTES } else { SMALL_BYTES };
         Some((call.path.as_str(), CallEntry { name: &call.name, scope: Some(scope), weight, streams, most }))
     });
     ours.chain(others).collect()
