@@ -386,6 +386,7 @@ impl SpoolEdge {
                 own.torn |= torn;
             }
         }
+        found.iter_mut().for_each(|found| found.spool.replayed());
         found
     }
 
