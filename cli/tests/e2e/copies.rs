@@ -316,7 +316,7 @@ fn a_pipe_in_the_data_directory_is_refused_and_files_that_were_open_to_others_ar
         assert_eq!(mode & 0o777, 0o644, "{file}");
         sh(dir.path(), &format!("rm -f data/{file} victim.lock; [ ! -e kept ] || mv kept data/{file}"));
     }
-    sh(dir.path(), "find data -type f -exec chmod 644 {} +");
+    sh(dir.path(), "find data -maxdepth 1 -type f -exec chmod 644 {} +");
     let _up = Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]);
     for entry in std::fs::read_dir(dir.path().join("data")).unwrap() {
         let entry = entry.unwrap();
