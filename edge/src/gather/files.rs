@@ -4,6 +4,7 @@
 //! some damage, which are sent to their end and kept as long. Every start begins a new file.
 
 use super::disk::{SpoolDisk, WrittenFrame};
+use super::drain::Chunk;
 use clicks::batch::{self, Batch, Loss};
 use clicks::spool::{
     AnswerEffect, ChunkHead, ChunkSize, Frame, LossCounts, NumberRange, Offering, RingPlace, Spool,
@@ -12,8 +13,6 @@ use clicks::{CLASSIFIER, LossReason};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use super::drain::Chunk;
 
 /// What control has is kept for so long, in case it is put back to an earlier state.
 const KEPT_MS: i64 = 24 * 3_600_000;
