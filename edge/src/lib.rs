@@ -3,7 +3,9 @@
 //! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
 //! `keep` what keeps the links over a restart.
 
+mod addresses;
 mod background;
+mod clicks;
 mod driver;
 mod keep;
 mod latency;
@@ -11,6 +13,7 @@ mod listen;
 mod proxy;
 mod records;
 mod redis;
+mod rings;
 mod shared;
 mod snapshot;
 mod sys;
@@ -20,6 +23,7 @@ mod worker;
 use exposition::StartFault;
 use keep::Keeper;
 use redis::SharedRedis;
+use rings::Rings;
 use shared::{OriginQuestion, Shared};
 use snapshot::Snapshot;
 use std::net::SocketAddr;
@@ -32,6 +36,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker::{Listeners, WorkerOptions};
 
+pub use clicks::ClicksConfig;
 pub use driver::Driver;
 pub use listen::{Address, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
@@ -77,6 +82,8 @@ pub struct Config {
     /// Descriptors that no client gets: for whoever looks after this edge, for control, Redis, the snapshot, and for what
     /// else is in this process.
     pub files_kept_back: usize,
+    /// How clicks are counted; `None`: they are not.
+    pub clicks: Option<ClicksConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
@@ -115,7 +122,9 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
     let redis = config.redis.clone().map(|redis| SharedRedis::new(redis, workers));
     let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
-    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
+    let rings = config.clicks.as_ref().map(|clicks| Rings::open(&clicks.dir, workers)).transpose()?;
+    let shared = Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis).with_rings(rings);
+    let shared = Arc::new(shared);
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
         restored = keep::restore(snapshot, &shared);

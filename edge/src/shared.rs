@@ -4,6 +4,7 @@
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
 use crate::redis::SharedRedis;
+use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
 use feed::Trouble;
 use feed::{Effect, Proof};
@@ -28,6 +29,8 @@ pub struct Shared {
     pub snapshot: Option<Snapshot>,
     /// The positioned copy between this edge and control.
     pub redis: Option<Arc<SharedRedis>>,
+    /// Where workers note clicks; `None`: they do not.
+    pub rings: Option<Rings>,
     /// What goes wrong for all of it.
     pub troubles: Troubles,
     /// One for each worker.
@@ -113,6 +116,7 @@ impl Shared {
             feed: FeedState::default(),
             snapshot,
             redis,
+            rings: None,
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
@@ -122,6 +126,11 @@ impl Shared {
             stop_by: OnceLock::new(),
             driver: AtomicU8::new(Driver::IoUring as u8),
         }
+    }
+
+    /// With these to note clicks in.
+    pub fn with_rings(self, rings: Option<Rings>) -> Self {
+        Self { rings, ..self }
     }
 
     /// These records are going to be read, until what is returned is dropped: whatever ends the process meanwhile is

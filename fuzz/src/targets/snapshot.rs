@@ -83,7 +83,7 @@ fn visit(set: &Set, key: &Key) {
     let domains = &mut domains;
     let (now, boot_ms, policy, debug) = (0, 1, Policy::default(), false);
     let mut turn =
-        AnswerContext { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts };
+        AnswerContext { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts, clicks: None };
     let (taken, _) = answer(&mut Conversation::default(), &request, &mut out, &mut turn);
     assert_eq!(taken, request.len());
     assert!(responses(&out) <= 1);
