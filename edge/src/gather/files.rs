@@ -244,7 +244,8 @@ impl SpoolFiles {
     /// The disk cannot be written or read.
     pub fn keep_bounds(&mut self, now: i64) -> io::Result<()> {
         let old = |until: i64| until < now - KEPT_MS;
-        while let Some(at) = self.position(|disk| disk.spool.done_file().is_some_and(|file| old(file.until))) {
+        while let Some(at) = self.position(|disk| disk.spool.done_file().is_some_and(|file| old(file.until)))
+        {
             self.forget_done(at)?;
         }
         let bygone = |disk: &SpoolDisk| {
@@ -444,9 +445,8 @@ fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offer
     let seal = &offering.seal;
     let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
     let mut chunks: Vec<WrittenFrame> = disk.chunks(dir, &range)?;
-    let is_whole = |chunk: &WrittenFrame| {
-        chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no
-    };
+    let is_whole =
+        |chunk: &WrittenFrame| chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no;
     if chunks.len() == 1 && is_whole(&chunks[0]) {
         return Ok(std::mem::take(&mut chunks[0].batch));
     }
