@@ -322,10 +322,9 @@ impl Spool {
         }
     }
 
-    /// What control has, as [`Frame::Acked`] keeps it. Written in so many bytes.
-    pub fn note_acked(&mut self, bytes: u64) -> Acked {
+    /// What control has was written as a [`Frame::Acked`], in so many bytes.
+    pub fn note_acked(&mut self, bytes: u64) {
         self.grow(bytes, i64::MIN);
-        self.standing.acked
     }
 
     /// Control may have been put back to an earlier state: it is asked by the last batch that is still here.

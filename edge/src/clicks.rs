@@ -203,6 +203,9 @@ mod tests {
 
     #[test]
     fn days_begin_at_midnight_utc() {
-        assert_eq!([day_of(-1), day_of(0), day_of(DAY_MS - 1), day_of(DAY_MS)], [None, Some(0), Some(0), Some(1)]);
+        assert_eq!(
+            [day_of(-1), day_of(0), day_of(DAY_MS - 1), day_of(DAY_MS)],
+            [None, Some(0), Some(0), Some(1)]
+        );
     }
 }

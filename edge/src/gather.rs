@@ -84,7 +84,8 @@ impl Gatherer {
             }
         };
         let thread = std::thread::Builder::new().name("clicks".into()).spawn(run);
-        let thread = thread.map_err(|fault| StartFault::because("cannot start the thread of clicks", fault))?;
+        let thread =
+            thread.map_err(|fault| StartFault::because("cannot start the thread of clicks", fault))?;
         Ok(Some(Self { to, thread }))
     }
 
@@ -329,7 +330,8 @@ impl<'a> Gather<'a> {
         match message {
             GatherMessage::Told { acked, want } => {
                 let before = self.files.next_no();
-                let taken = random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
+                let taken =
+                    random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
                 if self.files.next_no() != before {
                     self.renumber();
                 }
@@ -388,7 +390,8 @@ impl<'a> Gather<'a> {
         counts.recorded += self.drain.open_recorded();
         counts.lost.add(self.drain.open_lost());
         counts.acknowledged = sums.acknowledged;
-        counts.pending = counts.recorded.saturating_sub(counts.acknowledged).saturating_sub(counts.lost.total());
+        counts.pending =
+            counts.recorded.saturating_sub(counts.acknowledged).saturating_sub(counts.lost.total());
         counts.kinds = self.drain.kinds;
         counts.spool_bytes = sums.bytes;
         (counts.geo_in_use, counts.geo_failures) = (self.drain.geo.is_in_use(), self.drain.geo.failures());
@@ -424,7 +427,9 @@ impl<'a> Gather<'a> {
                 break;
             }
             match self.way.inbox.recv_timeout(left) {
-                Ok(GatherMessage::Told { acked, want }) => self.take_answer(GatherMessage::Told { acked, want }),
+                Ok(GatherMessage::Told { acked, want }) => {
+                    self.take_answer(GatherMessage::Told { acked, want })
+                }
                 _ => break,
             }
             if self.retry_at.is_some() {

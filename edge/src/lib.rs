@@ -3,6 +3,7 @@
 //! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
 //! `keep` what keeps the links over a restart; `gather` what counts clicks.
 
+mod addresses;
 mod background;
 mod clicks;
 mod driver;
@@ -20,8 +21,8 @@ mod sys;
 mod tls;
 mod worker;
 
-use background::Inboxes;
 use crate::clicks::Clicks;
+use background::Inboxes;
 use exposition::StartFault;
 use gather::Gatherer;
 use keep::Keeper;
@@ -178,7 +179,17 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     }
     shared.set_driver(driver);
     let admin = background.admin();
-    Ok(EdgeServer { listen, listen_tls, admin, driver, shared, workers: threads, background, gatherer, keeper })
+    Ok(EdgeServer {
+        listen,
+        listen_tls,
+        admin,
+        driver,
+        shared,
+        workers: threads,
+        background,
+        gatherer,
+        keeper,
+    })
 }
 
 impl EdgeServer {

@@ -63,6 +63,7 @@ impl Edge {
                 debug: false,
                 stamp: &stamp,
                 counts: &mut counts,
+                clicks: None,
             },
             &mut out,
         );
@@ -237,6 +238,7 @@ fn a_domain_has_files_of_its_own() {
             debug: false,
             stamp: &stamp,
             counts: &mut counts,
+            clicks: None,
         };
         let step = answer(&mut Conversation::default(), request.as_bytes(), &mut out, turn).1;
         assert_eq!(step, Step::Wait);

@@ -8,6 +8,7 @@ mod eviction;
 mod fences;
 mod hasher;
 mod history;
+mod identity;
 mod put;
 mod queue;
 mod slot;
@@ -26,6 +27,7 @@ use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
+pub use identity::LinkIdentity;
 pub use put::{FillOutcome, TierReading};
 pub use slot::StoredValue;
 

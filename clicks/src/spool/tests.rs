@@ -72,7 +72,7 @@ impl World {
         match frame {
             Frame::Chunk(head, _) => self.spool.chunk(head, from, length),
             Frame::Seal(seal) => self.spool.seal(*seal, length),
-            Frame::Acked(_) => _ = self.spool.note_acked(length),
+            Frame::Acked(_) => self.spool.note_acked(length),
             Frame::Closed => self.spool.close(length),
             Frame::Begin(_) => unreachable!("written by begin_file"),
         }

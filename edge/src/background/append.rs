@@ -35,7 +35,9 @@ async fn append(origin: &Origin, request: AppendRequest) -> GatherMessage {
 /// Whether the same batch would be refused again.
 fn refusal(status: &Status) -> GatherMessage {
     let why = match status.code() {
-        Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition => status.message().to_owned(),
+        Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition => {
+            status.message().to_owned()
+        }
         Code::Unimplemented => "this control counts no clicks: update it".to_owned(),
         _ => {
             tracing::debug!(name: "clicks_unanswered", code = %status.code(), "control did not take a batch of clicks");

@@ -322,7 +322,12 @@ impl OpenChunk {
         let losses = self.losses.into_iter();
         let losses = losses.map(|((reason, minute), count)| Loss { reason, minute, count });
         let unknown = self.unknown.into_iter();
-        let unknown = unknown.map(|(UnknownKey { domain, hour, code }, count)| UnknownCode { domain, hour, code, count });
+        let unknown = unknown.map(|(UnknownKey { domain, hour, code }, count)| UnknownCode {
+            domain,
+            hour,
+            code,
+            count,
+        });
         Batch {
             first_no,
             classifier: CLASSIFIER,

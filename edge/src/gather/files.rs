@@ -4,6 +4,7 @@
 //! some damage, which are sent to their end and kept as long. Every start begins a new file.
 
 use super::disk::{SpoolDisk, WrittenFrame};
+use super::drain::Chunk;
 use clicks::batch::{self, Batch, Loss};
 use clicks::spool::{
     AnswerEffect, ChunkHead, ChunkSize, Frame, LossCounts, NumberRange, Offering, RingPlace, Spool,
@@ -12,8 +13,6 @@ use clicks::{CLASSIFIER, LossReason};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use super::drain::Chunk;
 
 /// What control has is kept for so long, in case it is put back to an earlier state.
 const KEPT_MS: i64 = 24 * 3_600_000;
@@ -245,7 +244,8 @@ impl SpoolFiles {
     /// The disk cannot be written or read.
     pub fn keep_bounds(&mut self, now: i64) -> io::Result<()> {
         let old = |until: i64| until < now - KEPT_MS;
-        while let Some(at) = self.position(|disk| disk.spool.done_file().is_some_and(|file| old(file.until))) {
+        while let Some(at) = self.position(|disk| disk.spool.done_file().is_some_and(|file| old(file.until)))
+        {
             self.forget_done(at)?;
         }
         let bygone = |disk: &SpoolDisk| {
@@ -445,9 +445,8 @@ fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offer
     let seal = &offering.seal;
     let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
     let mut chunks: Vec<WrittenFrame> = disk.chunks(dir, &range)?;
-    let is_whole = |chunk: &WrittenFrame| {
-        chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no
-    };
+    let is_whole =
+        |chunk: &WrittenFrame| chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no;
     if chunks.len() == 1 && is_whole(&chunks[0]) {
         return Ok(std::mem::take(&mut chunks[0].batch));
     }

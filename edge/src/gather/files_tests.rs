@@ -148,7 +148,8 @@ fn after_a_reboot_or_a_torn_end_other_numbers_are_used_and_the_old_are_sent_firs
     assert_eq!((files.next_no(), files.places().len()), (1, 0), "its rings are new, too");
     write(&mut files, 20, 0);
     drop(files);
-    let last = folder.files().into_iter().filter(|file| file.to_str().unwrap().contains("-0000000000000002-"));
+    let last =
+        folder.files().into_iter().filter(|file| file.to_str().unwrap().contains("-0000000000000002-"));
     let last = last.max().unwrap();
     let whole = fs::read(&last).unwrap();
     fs::write(&last, [&whole[..], b"half a frame"].concat()).unwrap();

@@ -101,7 +101,11 @@ impl Geo {
             }
             Err(why) => {
                 self.failures += 1;
-                let goes_on = if self.reader.is_some() { "the one before stays in use" } else { "countries are unknown" };
+                let goes_on = if self.reader.is_some() {
+                    "the one before stays in use"
+                } else {
+                    "countries are unknown"
+                };
                 tracing::warn!(
                     name: "geo_unusable", %file, why, goes_on,
                     "the database of countries cannot be used: give --geo an MMDB file that has countries"
@@ -148,7 +152,8 @@ fn check(bytes: Vec<u8>) -> Loaded {
     let mut countries = 0_u64;
     for found in reader.networks(maxminddb::WithinOptions::default()).map_err(|fault| fault.to_string())? {
         let found = found.map_err(|fault| fault.to_string())?;
-        let code = found.decode_path::<&str>(&path!["country", "iso_code"]).map_err(|fault| fault.to_string())?;
+        let code =
+            found.decode_path::<&str>(&path!["country", "iso_code"]).map_err(|fault| fault.to_string())?;
         let code = match code {
             None => found.decode_path::<&str>(&path!["country_code"]).map_err(|fault| fault.to_string())?,
             code => code,

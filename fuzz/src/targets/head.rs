@@ -50,6 +50,7 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
                 debug: true,
                 stamp,
                 counts: &mut counts,
+                clicks: None,
             };
             let (taken, step) = hot::answer(&mut conversation, &buffer, &mut out, &mut turn);
             assert!(taken <= buffer.len());

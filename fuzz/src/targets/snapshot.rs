@@ -84,8 +84,17 @@ fn visit(set: &Set, key: &Key) {
     let mut domains = View::new(Arc::new(Domains::default()));
     let domains = &mut domains;
     let (now, boot_ms, policy, debug) = (0, 1, Policy::default(), false);
-    let mut turn =
-        AnswerContext { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts };
+    let mut turn = AnswerContext {
+        set,
+        now,
+        boot_ms,
+        domains,
+        policy,
+        debug,
+        stamp: &stamp,
+        counts: &mut counts,
+        clicks: None,
+    };
     let (taken, _) = answer(&mut Conversation::default(), &request, &mut out, &mut turn);
     assert_eq!(taken, request.len());
     assert!(responses(&out) <= 1);
