@@ -99,11 +99,19 @@ impl Lists {
         }
         match found {
             Some(kind) => ExpectedKind::Listed(kind),
-            // As browsers begin since the first of them.
-            None if agent.starts_with("Mozilla/") || agent.starts_with("Opera/") => ExpectedKind::Browser,
+            None if is_browser(agent) => ExpectedKind::Browser,
             None => ExpectedKind::Either,
         }
     }
+}
+
+/// It begins as browsers do since the first of them, says on what it runs, and nothing of what programs say of themselves.
+fn is_browser(agent: &str) -> bool {
+    let program = ["http", "bot", "crawl", "spider"];
+    let lower = agent.to_ascii_lowercase();
+    (agent.starts_with("Mozilla/") || agent.starts_with("Opera/"))
+        && agent.contains('(')
+        && !program.iter().any(|word| lower.contains(word))
 }
 
 /// What an agent must count as.
