@@ -16,6 +16,17 @@ pub struct DiskFile {
     pub synced: usize,
 }
 
+/// A whole frame of a file.
+#[derive(Debug)]
+pub struct PlacedFrame<'a> {
+    /// What it says.
+    pub frame: Frame<'a>,
+    /// Where it begins.
+    pub at: usize,
+    /// Behind its last byte.
+    pub end: usize,
+}
+
 /// A chunk that was read, and where it ends.
 #[derive(Debug)]
 pub struct ReadChunk {
@@ -35,22 +46,27 @@ pub struct Disk {
 }
 
 impl DiskFile {
-    /// Every whole frame, with where it begins and its length; and whether something is behind them.
-    pub fn frames(&self) -> (Vec<(Frame<'_>, usize, usize)>, bool) {
+    /// Every whole frame.
+    pub fn frames(&self) -> Vec<PlacedFrame<'_>> {
         let (mut frames, mut at) = (Vec::new(), 0);
         while let Ok(Some(found)) = read(&self.bytes[at..]) {
-            frames.push((found.frame, at, found.bytes));
-            at += found.bytes;
+            let end = at + found.bytes;
+            frames.push(PlacedFrame { frame: found.frame, at, end });
+            at = end;
         }
-        (frames, at < self.bytes.len())
+        frames
+    }
+
+    /// Whether it ends with something else.
+    pub fn is_torn(&self) -> bool {
+        self.frames().last().is_none_or(|last| last.end < self.bytes.len())
     }
 
     /// The chunks from this offset on.
     pub fn chunks(&self, offset: usize) -> Vec<ReadChunk> {
-        let frames = self.frames().0.into_iter();
-        let chunks = frames.filter_map(|(frame, at, length)| match frame {
+        let chunks = self.frames().into_iter().filter_map(|PlacedFrame { frame, at, end }| match frame {
             Frame::Chunk(head, payload) if at >= offset => {
-                Some(ReadChunk { head, clicks: clicks_in(payload), end: at + length })
+                Some(ReadChunk { head, clicks: clicks_in(payload), end })
             }
             _ => None,
         });
@@ -96,6 +112,17 @@ impl Disk {
         lost
     }
 
+    /// The process ends inside its last write, which is not synced.
+    pub fn tear(&mut self, rng: &mut Random) {
+        let Some(file) = self.files.last_mut() else { return };
+        let last = file.frames().last().map_or(0, |last| last.at).max(file.synced);
+        // A file's beginning is there before anything else of it.
+        if file.frames().len() > 1 {
+            let left = rng.between(last as u64, file.bytes.len() as u64) as usize;
+            file.bytes.truncate(left);
+        }
+    }
+
     /// One file that is not written any more has another byte behind its beginning. Gives its clicks.
     pub fn damage(&mut self, rng: &mut Random) -> Vec<u64> {
         let numbers: Vec<(u64, u32)> = self.files.iter().map(|file| (file.spool, file.number)).collect();
@@ -109,7 +136,7 @@ impl Disk {
         let at = rng.below(older.len());
         let file = &mut older[at];
         let clicks = file.chunks(0).into_iter().flat_map(|chunk| chunk.clicks).collect();
-        let begin = file.frames().0.first().map_or(0, |(_, _, length)| *length);
+        let begin = file.frames().first().map_or(0, |begin| begin.end);
         if begin < file.bytes.len() {
             let at = begin + rng.below(file.bytes.len() - begin);
             file.bytes[at] ^= 1 << rng.below(8);

@@ -1,7 +1,7 @@
 //! One edge: a ring that outlives its process, spools on a disk that outlives the machine, and the one batch that is under
 //! way. It does what `clicks::spool` says, in the order in which an edge does it.
 
-use super::disk::{Disk, ReadChunk, payload};
+use super::disk::{Disk, DiskFile, PlacedFrame, ReadChunk, payload};
 use super::table::Answer;
 use clicks::LossReason;
 use clicks::ledger::Offer;
@@ -216,10 +216,10 @@ impl SpoolEdge {
         }
         let synced = self.disk.file(spool, range.from.file).map_or(0, |file| file.synced);
         let is_sealed = self.disk.files.iter().any(|file| {
-            let own = |(frame, at, length): &(Frame<'_>, usize, usize)| {
-                matches!(frame, Frame::Seal(own) if own.seq == seal.seq) && at + length <= file.synced
+            let own = |placed: &PlacedFrame<'_>| {
+                matches!(placed.frame, Frame::Seal(own) if own.seq == seal.seq) && placed.end <= file.synced
             };
-            file.spool == spool && file.frames().0.iter().any(own)
+            file.spool == spool && file.frames().iter().any(own)
         });
         if !is_sealed || chunks.iter().any(|chunk| chunk.end > synced) {
             return Err(format!("batch {} of {spool:04x} is sent before it is on disk", seal.seq));
@@ -249,7 +249,7 @@ impl SpoolEdge {
     pub fn holds(&self, spool: u64, first_no: u64, last_no: u64) -> bool {
         let files = self.disk.files.iter().filter(|file| file.spool == spool);
         let seals = files.flat_map(|file| {
-            file.frames().0.into_iter().filter_map(|(frame, ..)| match frame {
+            file.frames().into_iter().filter_map(|placed| match placed.frame {
                 Frame::Seal(seal) => Some((seal.first_no, seal.last_no)),
                 _ => None,
             })
@@ -257,7 +257,7 @@ impl SpoolEdge {
         let inside: BTreeMap<u64, u64> =
             seals.filter(|(first, last)| first_no <= *first && *last <= last_no).collect();
         inside.into_iter().any(|(first, last)| {
-            let one_file = |file: &super::disk::DiskFile| {
+            let one_file = |file: &DiskFile| {
                 let chunks = file.chunks(0).into_iter().map(|chunk| chunk.head);
                 let own = chunks.filter(|head| first <= head.first_no && head.last_no <= last);
                 own.map(|head| head.last_no + 1 - head.first_no).sum::<u64>() == last + 1 - first
@@ -318,6 +318,11 @@ impl SpoolEdge {
         lost
     }
 
+    /// The process ends inside a write.
+    pub fn tear(&mut self, rng: &mut Random) {
+        self.disk.tear(rng);
+    }
+
     /// Bytes of a file that is not written any more change. Gives the clicks that may be gone.
     pub fn damage(&mut self, rng: &mut Random) -> Vec<u64> {
         self.disk.damage(rng)
@@ -361,13 +366,13 @@ impl SpoolEdge {
 
     /// The spools on disk, as their files tell them.
     fn found(&mut self) -> Vec<FoundSpool> {
-        let begins =
-            |file: &super::disk::DiskFile| matches!(file.frames().0.first(), Some((Frame::Begin(_), ..)));
+        let begins = |file: &DiskFile| {
+            matches!(file.frames().first(), Some(PlacedFrame { frame: Frame::Begin(_), .. }))
+        };
         self.disk.files.retain(begins);
         let mut found = Vec::<FoundSpool>::new();
         for file in &self.disk.files {
-            let (frames, torn) = file.frames();
-            for (frame, at, length) in frames {
+            for PlacedFrame { frame, at, end } in file.frames() {
                 if let Frame::Begin(begin) = &frame
                     && !found.iter().any(|found| found.spool.id() == file.spool)
                 {
@@ -380,10 +385,10 @@ impl SpoolEdge {
                     own.boot = begin.boot;
                 }
                 let from = FilePlace { file: file.number, offset: at as u64 };
-                own.spool.replay(frame, from, length as u64);
+                own.spool.replay(frame, from, (end - at) as u64);
             }
             if let Some(own) = found.iter_mut().find(|found| found.spool.id() == file.spool) {
-                own.torn |= torn;
+                own.torn |= file.is_torn();
             }
         }
         found.iter_mut().for_each(|found| found.spool.replayed());
@@ -490,9 +495,14 @@ impl SpoolEdge {
         format!("edge {}: {} clicks in the ring, {}", self.number, self.ring.clicks.len(), spools.join(", "))
     }
 
-    /// Each spool and its last number.
-    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.spools.iter().map(|spool| (spool.id(), spool.standing().last_no))
+    /// The spool that goes on, and its last number.
+    pub fn active(&self) -> (u64, u64) {
+        self.spools.last().map_or((0, 0), |spool| (spool.id(), spool.standing().last_no))
+    }
+
+    /// The last number of a spool that is still here.
+    pub fn recorded(&self, spool: u64) -> Option<u64> {
+        self.spools.iter().find(|own| own.id() == spool).map(|own| own.standing().last_no)
     }
 
     /// The spool whose numbers do not add up.
