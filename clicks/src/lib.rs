@@ -3,9 +3,15 @@
 
 #![warn(missing_docs)]
 
+pub mod ask;
+pub mod batch;
 mod captured;
 mod click;
 mod kind;
+pub mod ledger;
+mod letters;
+pub mod rollup;
+mod varint;
 
 pub use captured::{Captured, CapturedFlags};
 pub use click::{Click, Country, Device, Language};

@@ -147,6 +147,14 @@ rules! {
     AckWait,
     /// R10: an edge says goodbye behind its last answer.
     LeaveLast,
+    /// A batch of clicks that was taken is not taken again.
+    ClickOnce,
+    /// Of one spool the batch behind the last one is taken, and no later one.
+    ClickInOrder,
+    /// Clicks that no edge holds any more are told as a hole.
+    ClickHoleTold,
+    /// A batch of clicks is sent only once it is on the edge's disk.
+    ClickFsyncFirst,
 }
 
 /// Whether this thread has switched the rule off: never, without the feature `rules`.

@@ -1,0 +1,151 @@
+//! What control takes of a spool: each batch once, in order, and every number that no edge holds any more as a hole.
+//!
+//! The law that these rules keep, for each spool and across restarts: recorded = acknowledged + lost + pending.
+
+use crate::batch::Batch;
+use link::rule::{Rule, off};
+
+/// No running number of a spool is beyond it: enough for a million clicks a second for 2,000 years, and no sum of numbers overflows.
+pub const MAX_NO: u64 = 1 << 56;
+
+/// What the store has of a spool: its last batch, and the number of the last click in it. It is written in the
+/// transaction that writes the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The seq of the last batch that was taken.
+    pub seq: u64,
+    /// The number of its last click.
+    pub last_no: u64,
+}
+
+/// A batch as an edge offers it, without what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its seq in the spool: 1, 2, 3 …
+    pub seq: u64,
+    /// The number of its first click.
+    pub first_no: u64,
+    /// The number of its last click; `first_no - 1` if no click was recorded in it.
+    pub last_no: u64,
+    /// Whether the edge holds no batch before this one any more that control lacks.
+    pub first: bool,
+}
+
+impl Offer {
+    /// Whether the batch holds the numbers that were named with it. One that does not is refused as
+    /// [`Refusal::OtherNumbers`].
+    pub fn fits(&self, batch: &Batch) -> bool {
+        self.first_no == batch.first_no && self.last_no == batch.last_no()
+    }
+}
+
+/// What is to be done with an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Write the batch, this cursor, and as lost for [`Restored`](crate::LossReason::Restored) what is in the hole.
+    Take {
+        /// The cursor from now on.
+        cursor: Cursor,
+        /// Numbers that nobody holds.
+        hole: Option<Hole>,
+    },
+    /// It was taken before, by this control or another one: acknowledge up to this seq, and write nothing.
+    Known {
+        /// The seq up to which everything is taken.
+        acked: u64,
+    },
+    /// An earlier batch is missing: ask for this seq, and write nothing.
+    Want {
+        /// The seq that is missing.
+        seq: u64,
+    },
+    /// No edge that keeps to the protocol offers this.
+    Refuse(Refusal),
+}
+
+/// Numbers of clicks that were recorded and that no edge holds any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The first of them.
+    pub first_no: u64,
+    /// The last of them, at least `first_no`.
+    pub last_no: u64,
+}
+
+impl Hole {
+    /// How many clicks are missing.
+    pub fn count(self) -> u64 {
+        self.last_no - self.first_no + 1
+    }
+}
+
+/// Why an offer is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its seq or one of its numbers is 0 or beyond [`MAX_NO`], or its last number is below its first.
+    NoNumbers,
+    /// It is the next batch, and its first number is one that was taken.
+    NumbersGoBack,
+    /// It is the next batch, the edge does not say that anything is gone, and yet numbers are left out.
+    NumbersLeftOut,
+    /// The batch does not hold the numbers that were named with it: see [`Offer::fits`].
+    OtherNumbers,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoNumbers => {
+                "seq or numbers of the batch are out of range: they begin with 1, and the last is not below the first"
+            }
+            Self::NumbersGoBack => {
+                "the batch begins with a number that was taken with an earlier batch: a spool that lost count takes a new id"
+            }
+            Self::NumbersLeftOut => {
+                "the batch leaves out numbers behind the last batch: what was lost is told in it, or it says that earlier ones are gone"
+            }
+            Self::OtherNumbers => "the batch does not hold the numbers that were named with it",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Judges an offer by what the store has of its spool; `None`: nothing.
+///
+/// A spool's first batch has seq 1. Another one is taken at the start, or behind a batch that is missing, only if the
+/// edge says that it holds no earlier one. Numbers that are left out then were acknowledged by a store that has since been
+/// put back to an older state.
+pub fn judge(cursor: Option<Cursor>, offer: Offer) -> Judgement {
+    if !is_in_range(offer) {
+        return Judgement::Refuse(Refusal::NoNumbers);
+    }
+    let have = cursor.unwrap_or(Cursor { seq: 0, last_no: 0 });
+    if offer.seq <= have.seq {
+        return if off(Rule::ClickOnce) { take(have, offer) } else { Judgement::Known { acked: have.seq } };
+    }
+    if offer.seq > have.seq + 1 && !offer.first && !off(Rule::ClickInOrder) {
+        return Judgement::Want { seq: have.seq + 1 };
+    }
+    if offer.first_no <= have.last_no {
+        return Judgement::Refuse(Refusal::NumbersGoBack);
+    }
+    let left_out = offer.first_no > have.last_no + 1;
+    if left_out && !offer.first && !off(Rule::ClickInOrder) {
+        return Judgement::Refuse(Refusal::NumbersLeftOut);
+    }
+    take(have, offer)
+}
+
+fn is_in_range(offer: Offer) -> bool {
+    let Offer { seq, first_no, last_no, first: _ } = offer;
+    let bounds = 1..=MAX_NO;
+    bounds.contains(&seq) && bounds.contains(&first_no) && last_no <= MAX_NO && last_no + 1 >= first_no
+}
+
+fn take(have: Cursor, offer: Offer) -> Judgement {
+    let hole = Hole { first_no: have.last_no + 1, last_no: offer.first_no - 1 };
+    let told = hole.first_no <= hole.last_no && !off(Rule::ClickHoleTold);
+    let cursor = Cursor { seq: offer.seq, last_no: offer.last_no };
+    Judgement::Take { cursor, hole: told.then_some(hole) }
+}
