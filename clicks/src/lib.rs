@@ -3,16 +3,30 @@
 
 #![warn(missing_docs)]
 
+mod agents;
 pub mod ask;
 pub mod batch;
+mod bounded;
 mod captured;
+mod classify;
 mod click;
 mod kind;
+mod language;
 pub mod ledger;
 mod letters;
+pub mod prefetch;
+mod referrer;
+mod repeat;
 pub mod rollup;
+mod sketch;
 mod varint;
+mod visitor;
 
+pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
+pub use classify::{Classified, Classifier, Texts};
 pub use click::{Click, Country, Device, Language};
 pub use kind::{Kind, LossReason};
+pub use language::language;
+pub use sketch::{Sketch, SketchFault};
+pub use visitor::visitor;

@@ -33,6 +33,24 @@ impl Default for Domain {
     }
 }
 
+/// What is kept of the clicks on a domain's links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stats {
+    /// What each click was and where it came from; nothing by which two of one visitor are known.
+    #[default]
+    Counts = 0,
+    /// How many there were in the whole domain.
+    Off = 1,
+    /// As `Counts`, and for a day which clicks are of one visitor.
+    Full = 2,
+}
+
+impl Stats {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Counts, Self::Off, Self::Full];
+}
+
 /// A domain and how it answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DomainRules {
