@@ -21,7 +21,7 @@ pub fn link(number: u32) -> StoredValue {
         "https://www.example.com/articles/2026/{number:07}/some-title-of-medium-length-here?utm=linkr"
     );
     let target = Target::stored(target.as_bytes()).expect("a target");
-    StoredValue::Live(Link::new(LinkParts::to(target)).expect("a link"))
+    StoredValue::live(Link::new(LinkParts::to(target)).expect("a link"))
 }
 
 /// A complete set of so many links.

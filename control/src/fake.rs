@@ -72,6 +72,9 @@ impl Repository for FakeStore {
     fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         unreachable!()
     }
+    fn links_with_uids(&self, _: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        unreachable!()
+    }
     fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<ListPage, StoreFault> {
         unreachable!()
     }

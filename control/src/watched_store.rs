@@ -196,6 +196,10 @@ impl Repository for WatchedStore {
         self.read("link", |store| store.link(key))
     }
 
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.read("list", |store| store.links_with_uids(uids))
+    }
+
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.list(prefix, after, deleted, limit))
     }

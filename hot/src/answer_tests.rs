@@ -10,7 +10,7 @@ const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 fn link(target: &str) -> StoredValue {
     let terms = LinkTerms { query: QueryPolicy::Append, ..LinkTerms::default() };
     let parts = LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap());
-    StoredValue::Live(Link::new(parts).unwrap())
+    StoredValue::live(Link::new(parts).unwrap())
 }
 
 const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
@@ -57,7 +57,7 @@ fn set() -> Set {
     set.apply(b"\0\0\0\0broken", 3, Some(&StoredValue::Quarantined));
     let target = Target::stored(b"https://s.example/").unwrap();
     let strict = LinkParts::on(LinkTerms { class: Class::Strict, ..LinkTerms::default() }, target);
-    set.apply(b"\0\0\0\0strict", 4, Some(&StoredValue::Live(Link::new(strict).unwrap())));
+    set.apply(b"\0\0\0\0strict", 4, Some(&StoredValue::live(Link::new(strict).unwrap())));
     set.set_complete();
     set
 }
@@ -209,7 +209,7 @@ fn a_redirect_that_keeps_the_method_is_for_post_and_put_too_and_ends_with_conten
         let target = Target::stored(b"https://s.example/").unwrap();
         let parts = LinkParts::on(LinkTerms { status, max_age: Some(1), ..LinkTerms::default() }, target);
         let key = [b"\0\0\0\0", code.as_bytes()].concat();
-        set.apply(&key, 5, Some(&StoredValue::Live(Link::new(parts).unwrap())));
+        set.apply(&key, 5, Some(&StoredValue::live(Link::new(parts).unwrap())));
     }
     let send = |method: &str, path: &str, field: &str| {
         talk(&set, &[with(path, field).replace("GET", method).as_bytes(), get("abc").as_bytes()])

@@ -76,6 +76,8 @@ pub struct DomainRules {
     pub robots: Option<Box<str>>,
     /// What it answers a few paths of its own with.
     pub files: Files,
+    /// What is kept of the clicks on its links.
+    pub stats: Stats,
     /// Fields of a newer record that this program does not know, kept byte for byte.
     pub unknown: Box<[u8]>,
 }

@@ -17,7 +17,7 @@ mod redirect;
 pub mod rule;
 mod target;
 
-pub use change::{Change, ChangeKind, LinkState, VersionedState};
+pub use change::{Change, ChangeKind, LinkIdentity, LinkState, VersionedState};
 pub use code::{Alphabet, Code, CodeFault, asked, generated, in_path, is_code, is_reserved};
 pub use domain::{Domain, DomainFault, DomainId, DomainRules, Stats, compared};
 pub use endings::Endings;

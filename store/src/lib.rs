@@ -16,6 +16,7 @@ mod schema;
 pub mod sqlite;
 mod stored_info;
 mod tags;
+mod tombstones;
 mod unfinished_file;
 pub mod wire;
 

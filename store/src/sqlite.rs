@@ -32,6 +32,7 @@ pub use file::OpenFault;
 
 use self::clicks::ClickFile;
 use super::ROOM;
+use crate::kept;
 use crate::model::PoolCounts as Connections;
 use crate::model::{DomainRow, Row, StoreFault};
 use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
@@ -41,6 +42,7 @@ use crate::port::{
     Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
     Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
+use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
@@ -250,12 +252,21 @@ impl Repository for Sqlite {
     }
 
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
-        self.write(|transaction| tidy::tidy(transaction, now))
+        let before = now - kept::TOMBSTONES;
+        let buried = self.read(|snapshot| tidy::buried(snapshot, before))?;
+        let was_clicked = |_: Seq| Ok(false); // this store keeps no clicks
+        let fates = TombstoneFates::of(buried, before, was_clicked)?;
+        self.write(|transaction| tidy::tidy(transaction, &fates, now))
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         let found = self.read(|snapshot| Ok((read::head(snapshot)?.epoch, row::one(snapshot, key)?)))?;
         self.absent(found, |(_, row)| row.is_none())
+    }
+
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| row::with_uids(snapshot, uids))
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {

@@ -4,7 +4,9 @@ use super::{Service, name};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
 use journal::names;
-use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, LinkState, Position, Seq};
+use link::{
+    Change, ChangeKind, DomainId, Epoch, Key, Link, LinkIdentity, LinkState, Position, Seq, VersionedState,
+};
 use proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,16 +188,20 @@ impl Watch {
         if change.kind == ChangeKind::PURGE {
             return Ok(Some(v1::LinkChange { purged: true, ..told }));
         }
-        Ok(Some(match record::decode(&change.record).map_err(|e| wrong(&e))?.state {
+        let VersionedState { uid, state, .. } = record::decode(&change.record).map_err(|e| wrong(&e))?;
+        Ok(Some(match state {
             LinkState::Deleted => v1::LinkChange { deleted: true, ..told },
-            LinkState::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
+            LinkState::Live(link) => {
+                let identity = LinkIdentity { uid, version: change.seq };
+                v1::LinkChange { link: Some(self.state(key, link, identity)), ..told }
+            }
         }))
     }
 
     /// What the log knows of a link.
-    fn state(&self, key: Key, link: Link, version: Seq) -> v1::Link {
+    fn state(&self, key: Key, link: Link, LinkIdentity { uid, version }: LinkIdentity) -> v1::Link {
         let info = Info::default();
-        let row = Row { key, version, link, info, create_time: 0, update_time: 0, delete_time: None };
+        let row = Row { key, version, uid, link, info, create_time: 0, update_time: 0, delete_time: None };
         let shown = self.service.with_address(wire::link(&row, &self.name, self.epoch));
         v1::Link { create_time: None, update_time: None, ..shown }
     }

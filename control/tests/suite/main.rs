@@ -19,6 +19,7 @@ mod feeds;
 mod golden;
 mod histories;
 mod hostile;
+mod identity;
 mod imports;
 mod instances;
 mod keys;

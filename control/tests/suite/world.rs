@@ -381,6 +381,10 @@ impl Repository for MoodyStore {
         Ok(found)
     }
 
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.inner.links_with_uids(uids)
+    }
+
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         let mood = self.changed.wait_while(self.mood.lock().unwrap(), |mood| mood.lists_wait);

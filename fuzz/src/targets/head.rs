@@ -105,7 +105,7 @@ fn set() -> &'static Set {
             let link =
                 Link::new(LinkParts::on(LinkTerms { query, class, ..LinkTerms::default() }, target)).unwrap();
             leads_somewhere_safe(&link.as_ref());
-            StoredValue::Live(link)
+            StoredValue::live(link)
         };
         let target = Target::stored(b"https://a.example/").unwrap();
         let late =
@@ -117,7 +117,7 @@ fn set() -> &'static Set {
             ("strict", link("https://s.example/", QueryPolicy::Drop, Class::Strict)),
             ("gone", StoredValue::Deleted),
             ("broken", StoredValue::Quarantined),
-            ("late", StoredValue::Live(late)),
+            ("late", StoredValue::live(late)),
         ];
         for (seq, (code, stored)) in links.into_iter().enumerate() {
             set.apply(&[b"\0\0\0\0", code.as_bytes()].concat(), seq as u64 + 1, Some(&stored));
