@@ -2,6 +2,7 @@
 
 mod audits;
 pub mod blocks;
+pub mod clicks;
 pub mod domains;
 mod tags;
 
@@ -106,6 +107,8 @@ pub trait Repository:
     }
     /// The keys of the API.
     fn key_rows(&self) -> &dyn KeyRows;
+    /// The clicks on the links.
+    fn clicks(&self) -> &dyn clicks::ClickStore;
     /// Gives everything back; later calls fail.
     fn close(&self);
 }

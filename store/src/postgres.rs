@@ -3,6 +3,7 @@
 
 mod audit;
 mod blocks;
+mod clicks;
 mod connection;
 mod domains;
 mod dump;
@@ -27,6 +28,7 @@ pub use open::{Options, bump_epoch};
 use crate::kept;
 use crate::model::{DomainRow, PoolCounts, Row, StoreFault, StoreStanding};
 use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
     Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
@@ -46,6 +48,7 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub struct Postgres {
     db: Connections,
+    clicks: clicks::ClickMemory,
     name: String,
     /// This process, among the controls.
     control: i64,
@@ -195,6 +198,10 @@ impl Repository for Postgres {
     }
 
     fn key_rows(&self) -> &dyn KeyRows {
+        self
+    }
+
+    fn clicks(&self) -> &dyn ClickStore {
         self
     }
 
