@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clicks::batch::{AgentText, Batch, encode};
 use clicks::ledger::Offer;
-use clicks::{Click, Country, Device, Kind, Language};
+use clicks::{CLASSIFIER, Click, Country, Device, Kind, Language};
 use link::{DomainId, Seq};
 use services::Random;
 use std::path::Path;
@@ -19,7 +19,6 @@ const EDGES: u64 = 8;
 /// Clicks of one batch.
 const BATCH: u64 = 4_096;
 const DAY: i64 = 86_400_000;
-const CLASSIFIER: u16 = 1;
 /// How many different ones there are; they are drawn by the same exponent.
 const COUNTRIES: usize = 155;
 const REFERRERS: usize = 2_000;
@@ -41,11 +40,16 @@ pub fn generate(clicks: &str, links: &str, days: &str, file: &Path) -> Result<()
     };
     let (clicks, links, days) = (number(clicks, 1 << 32)?, number(links, 10_000_000)?, number(days, 1_000)?);
     let store = Sqlite::open(file, Options::default()).map_err(|fault| fault.to_string())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    let now = now();
     let plan = ClickPlan { clicks, links, from: now - days as i64 * DAY, until: now };
     let done = plan.write(store.clicks(), |done| println!("{done} clicks"));
     store.close();
     done.map(|()| println!("{}: {clicks} clicks on {links} links in {days} days", file.display()))
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
 /// Which clicks.
@@ -253,10 +257,11 @@ mod tests {
         let file = dir.join("linkr.db");
         generate("70000", "500", "3", &file).unwrap();
         let store = Sqlite::open(&file, Options::default()).unwrap();
-        let question = ClickQuestion { until: i64::MAX, most: 10, ..ClickQuestion::default() };
+        let until = now() + DAY;
+        let question = ClickQuestion { until, most: 10, ..ClickQuestion::default() };
         assert_eq!(store.clicks().counts(&question).unwrap().total, 70_000);
         let kinds = Kind::ALL.to_vec();
-        let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until: i64::MAX, kinds, most: 3 };
+        let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until, kinds, most: 3 };
         let top = store.clicks().top_links(&top).unwrap();
         // By the exponent the first of 500 has about a ninth of all.
         assert!(top.links[0].count > 3_000 && top.links[0].count > top.links[1].count, "{top:?}");
