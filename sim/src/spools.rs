@@ -3,14 +3,16 @@
 
 mod disk;
 mod edge;
+mod messages;
 mod table;
 
 use crate::Failure;
 use crate::counters::Counters;
-use edge::{SentBatch, SpoolEdge};
+use edge::SpoolEdge;
+use messages::{Answer, SentBatch};
 use services::Random;
 use std::collections::{HashMap, HashSet, VecDeque};
-use table::{Answer, ClickTable};
+use table::{ClickTable, Outcome};
 
 const EDGES: usize = 2;
 /// Rounds without faults after which everything must be counted or told.
@@ -215,13 +217,13 @@ impl SpoolWorld {
             Err(wrong) => return self.fail(wrong.invariant, format!("{}: {batch}", wrong.seen)),
         };
         match outcome {
-            table::Outcome::Taken { hole } => {
+            Outcome::Taken { hole } => {
                 self.counters.click_batches += 1;
                 self.homes.extend(batch.clicks.iter().map(|id| (*id, (batch.edge, batch.spool))));
                 self.counters.click_holes += u64::from(hole > 0);
             }
-            table::Outcome::Known => self.counters.click_repeats += 1,
-            table::Outcome::Wanted => self.counters.click_wants += 1,
+            Outcome::Known => self.counters.click_repeats += 1,
+            Outcome::Wanted => self.counters.click_wants += 1,
         }
         self.note(|| format!("control says {answer:?} to {batch}"));
         // It may end between its commit and its answer.

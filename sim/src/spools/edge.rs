@@ -2,7 +2,7 @@
 //! way. It does what `clicks::spool` says, in the order in which an edge does it.
 
 use super::disk::{Disk, DiskFile, PlacedFrame, ReadChunk, payload};
-use super::table::Answer;
+use super::messages::{Answer, SentBatch};
 use clicks::LossReason;
 use clicks::ledger::Offer;
 use clicks::spool::{
@@ -10,39 +10,9 @@ use clicks::spool::{
 };
 use services::Random;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt;
 
 /// A file that is longer takes no more.
 const FILE_BYTES: usize = 900;
-
-/// A batch as it is sent.
-#[derive(Clone, Debug)]
-pub struct SentBatch {
-    /// Who sends it.
-    pub edge: usize,
-    /// Which process of it.
-    process: u64,
-    /// Of which spool.
-    pub spool: u64,
-    /// Its numbers.
-    pub offer: Offer,
-    /// Its clicks.
-    pub clicks: Vec<u64>,
-    /// Numbers in it that are lost.
-    pub lost: u64,
-}
-
-impl fmt::Display for SentBatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Offer { seq, first_no, last_no, first } = self.offer;
-        let (edge, spool, clicks, lost) = (self.edge, self.spool, self.clicks.len(), self.lost);
-        let first = if first { ", the first that is left" } else { "" };
-        write!(
-            f,
-            "batch {seq} of {edge}/{spool:04x} ({first_no} to {last_no}: {clicks} clicks, {lost} lost{first})"
-        )
-    }
-}
 
 /// The clicks that a worker noted: they are there until their numbers are on disk.
 #[derive(Debug)]

@@ -1,17 +1,8 @@
 //! The store of clicks as a fake: it takes what the ledger says, and looks whether that was right.
 
-use super::edge::SentBatch;
+use super::messages::{Answer, SentBatch};
 use clicks::ledger::{Cursor, Judgement, judge};
 use std::collections::{BTreeMap, HashSet};
-
-/// What control answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// Everything up to this seq is taken.
-    pub acked: u64,
-    /// This one is wanted next; 0: what follows.
-    pub want: u64,
-}
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug)]
