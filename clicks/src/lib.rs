@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod agent_texts;
 mod agents;
 mod bounded;
 mod captured;
@@ -16,6 +17,7 @@ mod repeat;
 mod sketch;
 mod visitor;
 
+pub use agent_texts::AgentTexts;
 pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
 pub use classify::{Classified, Classifier, Texts};
