@@ -276,10 +276,15 @@ impl Drain {
             notes: u32::try_from(notes).unwrap_or(u32::MAX),
         };
         self.next_no = last_no + 1;
-        let places = self.rings.iter().map(DrainedRing::place).collect();
+        let places = self.places();
         let head =
             ChunkHead { first_no, last_no, lost, replaced: LossCounts::default(), until, size, places };
         Chunk { head, batch: clicks::batch::encode(&batch) }
+    }
+
+    /// Up to where the rings were read.
+    pub fn places(&self) -> Vec<RingPlace> {
+        self.rings.iter().map(DrainedRing::place).collect()
     }
 
     /// Everything before these places is on disk: the workers may have the room.
