@@ -352,7 +352,8 @@ impl<'a> Gather<'a> {
             GatherMessage::Refused(why) => {
                 self.counts.refused += 1;
                 self.again_later("refused", &why);
-                self.retry_at = Some(Instant::now() + REFUSED_BACKOFF);
+                self.files.refused(sent.spool, Instant::now() + REFUSED_BACKOFF);
+                (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
             GatherMessage::Unanswered | GatherMessage::Stop(_) => {
                 self.again_later("unanswered", "control cannot be reached, or does not answer");

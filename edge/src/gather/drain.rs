@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Clicks of one chunk: with the longest texts it is well below what a batch may take.
 const CHUNK_CLICKS: usize = 4_096;
+/// Totals of one chunk: there is one for each domain, kind and minute.
+const CHUNK_TOTALS: usize = 4_096;
 /// Bytes of a click in a ring, for how many there were in a part that cannot be read.
 const RECORD_BYTES: u64 = 88;
 /// How old what is known of the domains may be.
@@ -29,8 +31,9 @@ const DOMAINS_FOR: Duration = Duration::from_secs(1);
 const CHUNK_AGENTS: usize = 256;
 /// Agents that are remembered as told.
 const MAX_TOLD: usize = 65_536;
-/// Unknown codes that are named in one chunk; others are counted without a name.
+/// Unknown codes that are named in one chunk; others are counted without a name, for so many domains.
 const MAX_CODES: usize = 1_024;
+const MAX_CODE_ROWS: usize = 4_096;
 /// A chunk without a click is made so seldom, for unknown codes alone.
 const CODES_EVERY: Duration = Duration::from_secs(5);
 const MINUTE_MS: i64 = 60_000;
@@ -172,7 +175,7 @@ impl Drain {
 
     /// `false`: the chunk is full.
     fn take_ring(&mut self, at: usize, ring: &WorkerRing, rings: &Rings, clicks: &Clicks) -> bool {
-        while self.open.clicks.len() < CHUNK_CLICKS {
+        while self.open.clicks.len() < CHUNK_CLICKS && self.open.totals.len() < CHUNK_TOTALS {
             let own = &mut self.rings[at];
             let (here, start) = (own.reader.position(), own.start);
             match own.reader.next(ring.ring()) {
@@ -256,6 +259,9 @@ impl Drain {
             let mut key = UnknownKey { domain, hour, code: note.code };
             if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
                 key.code = None;
+            }
+            if self.open.unknown.len() >= MAX_CODE_ROWS && !self.open.unknown.contains_key(&key) {
+                continue;
             }
             *self.open.unknown.entry(key).or_default() += note.count;
         }
