@@ -237,3 +237,264 @@ fn add(kept: &mut u64, more: u64) -> bool {
     }
     fits
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::varint::put;
+    use crate::{Country, Device, Language};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn texts() -> impl Strategy<Value = Arc<str>> {
+        const KNOWN: [&str; 7] =
+            ["", "Chrome", "Firefox", "Windows 10", "google.com", "other", "www.example.org"];
+        prop_oneof![9 => prop::sample::select(&KNOWN[..]).prop_map(Arc::from), 1 => ".{0,80}".prop_map(Arc::from)]
+    }
+
+    fn letters(first: u8) -> impl Strategy<Value = [u8; 2]> {
+        prop_oneof![1 => Just([0; 2]), 4 => (0u8..26, 0u8..3).prop_map(move |(a, b)| [first + a, first + b])]
+    }
+
+    /// Any click, with values that repeat.
+    pub fn any_click() -> impl Strategy<Value = Click> {
+        let small_or_any = || prop_oneof![3 => 1_700_000_000_000i64..1_700_000_100_000, 1 => any::<i64>()];
+        let link = (0u32..3, prop_oneof![3 => 1u64..50, 1 => any::<u64>()], 0u64..3);
+        let client = (texts(), texts(), 0usize..4, prop_oneof![3 => 0u64..5, 1 => any::<u64>()]);
+        let place = (letters(b'A'), letters(b'a'), texts());
+        let visitor = prop_oneof![1 => Just(0), 2 => 1u64..9, 2 => any::<u64>()];
+        (small_or_any(), link, 0usize..6, place, client, visitor).prop_map(
+            |(
+                at,
+                (domain, uid, later),
+                kind,
+                (country, language, referrer),
+                (browser, os, device, agent),
+                visitor,
+            )| Click {
+                at,
+                domain: DomainId(domain),
+                uid,
+                version: uid.wrapping_add(later),
+                kind: Kind::ALL[kind],
+                country: Country(country),
+                browser,
+                os,
+                device: Device::ALL[device],
+                referrer,
+                language: Language(language),
+                visitor,
+                agent,
+            },
+        )
+    }
+
+    fn any_batch(most: usize) -> impl Strategy<Value = Batch> {
+        let count = || prop_oneof![0u64..5, 0u64..=MAX_COUNT];
+        let minute = || prop_oneof![3 => 28_333_333i64..28_333_399, 1 => any::<i64>()];
+        let total = (0u32..3, 6usize..8, minute(), count()).prop_map(|(domain, kind, minute, count)| Total {
+            domain: DomainId(domain),
+            kind: Kind::ALL[kind],
+            minute,
+            count,
+        });
+        let loss = (0usize..4, minute(), count()).prop_map(|(reason, minute, count)| Loss {
+            reason: LossReason::ALL[reason],
+            minute,
+            count,
+        });
+        let code = prop::option::of(vec(any::<u8>(), 0..20).prop_map(Into::into));
+        let unknown = (0u32..3, minute(), code, count()).prop_map(|(domain, hour, code, count)| {
+            UnknownCode { domain: DomainId(domain), hour, code, count }
+        });
+        let agent = (any::<u64>(), ".{0,90}").prop_map(|(hash, text)| AgentText { hash, text });
+        let notes = (vec(total, 0..4), vec(loss, 0..4), vec(unknown, 0..4), vec(agent, 0..4));
+        (1u64..1 << 50, any::<u16>(), vec(any_click(), 0..most), notes).prop_map(
+            |(first_no, classifier, clicks, (totals, losses, unknown, agents))| Batch {
+                first_no,
+                classifier,
+                clicks,
+                totals,
+                losses,
+                unknown,
+                agents,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+        #[test]
+        fn a_batch_comes_back(batch in any_batch(300)) {
+            prop_assert!(batch.fits());
+            prop_assert_eq!(decode(&encode(&batch)), Ok(batch));
+        }
+
+        #[test]
+        fn what_is_changed_on_the_way_does_no_harm(batch in any_batch(90), at: usize, with: u8, cut: usize) {
+            let mut bytes = encode(&batch);
+            let whole = bytes.len();
+            prop_assert!(decode(&bytes[..cut % whole]).is_err(), "a part is no batch");
+            bytes[at % whole] ^= with;
+            if let Ok(other) = decode(&bytes) {
+                prop_assert_eq!(decode(&encode(&other)), Ok(other));
+            }
+        }
+
+        #[test]
+        fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200)) {
+            if let Some(first) = bytes.first_mut() {
+                *first = encode::LAYOUT;
+            }
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn joined_ones_hold_what_each_held(mut batches in vec(any_batch(40), 1..5)) {
+            for at in 1..batches.len() {
+                batches[at].first_no = batches[at - 1].last_no() + 1;
+                batches[at].classifier = batches[0].classifier;
+            }
+            let whole = join(&batches).unwrap();
+            let recorded: u64 = batches.iter().map(Batch::recorded).sum();
+            prop_assert_eq!((whole.first_no, whole.recorded()), (batches[0].first_no, recorded));
+            prop_assert_eq!(whole.last_no(), batches.last().unwrap().last_no());
+            prop_assert_eq!(&whole.clicks, &batches.iter().flat_map(|batch| batch.clicks.clone()).collect::<Vec<_>>());
+            let unknown = |batch: &Batch| batch.unknown.iter().map(|asked| asked.count).sum::<u64>();
+            prop_assert_eq!(unknown(&whole), batches.iter().map(unknown).sum::<u64>());
+            let mut numbers: Vec<_> = whole.totals.iter().map(|one| (one.minute, one.domain, one.kind)).collect();
+            numbers.dedup();
+            prop_assert!(numbers.len() == whole.totals.len() || whole.totals.iter().any(|one| one.count > MAX_COUNT / 2));
+            batches[0].first_no += 1;
+            prop_assert!(batches.len() == 1 || join(&batches) == Err(BatchFault::Apart));
+        }
+    }
+
+    fn click() -> Click {
+        Click {
+            at: 1_700_000_000_123,
+            domain: DomainId(3),
+            uid: 1_000,
+            version: 1_002,
+            kind: Kind::Human,
+            country: Country(*b"DE"),
+            browser: "Firefox".into(),
+            os: "Windows 10".into(),
+            device: Device::Desktop,
+            referrer: "google.com".into(),
+            language: Language(*b"de"),
+            visitor: 0x0123_4567_89ab_cdef,
+            agent: 0xfeed,
+        }
+    }
+
+    fn sample() -> Batch {
+        Batch {
+            clicks: vec![
+                click(),
+                Click { at: 1_700_000_000_125, kind: Kind::Repeat, ..click() },
+                Click {
+                    at: 1_700_000_000_124,
+                    domain: DomainId(0),
+                    uid: 7,
+                    version: 7,
+                    kind: Kind::Bot,
+                    country: Country::default(),
+                    browser: "".into(),
+                    os: "".into(),
+                    device: Device::Unknown,
+                    referrer: "".into(),
+                    language: Language::default(),
+                    visitor: 0,
+                    agent: 0,
+                },
+            ],
+            totals: vec![Total { domain: DomainId(3), kind: Kind::Off, minute: 28_333_333, count: 300 }],
+            losses: vec![Loss { reason: LossReason::RingFull, minute: 28_333_334, count: 2 }],
+            unknown: vec![
+                UnknownCode { domain: DomainId(0), hour: 472_222, code: Some((*b"nope").into()), count: 9 },
+                UnknownCode { domain: DomainId(0), hour: 472_222, code: None, count: 1 },
+            ],
+            agents: vec![AgentText { hash: 0xfeed, text: "Mozilla/5.0 (X; Y)".into() }],
+            ..Batch::new(41, 2)
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bytes_of_a_batch() {
+        let batch = sample();
+        assert_eq!((batch.recorded(), batch.last_no()), (305, 345));
+        assert_eq!(
+            hex(&encode(&batch)),
+            "0129020310f6a1abfef9620401020400030607e80704000406010100060001020208444500000600000102086465000006000001040800070a0a3646697265666f7857696e646f7773203130676f6f676c652e636f6d0220edfe00000000000000000000000000000401000402000401000600000102040300060000010601020010efcdab896745230101100307aad4821bac02010c00acd4821b02021c00bcd23909056e6f706500000100010212244d6f7a696c6c612f352e302028583b20592910edfe000000000000"
+        );
+    }
+
+    #[test]
+    fn what_goes_beyond_a_bound_is_refused() {
+        let head = |clicks: u64| {
+            let mut bytes = vec![encode::LAYOUT];
+            [1, 0, clicks].into_iter().for_each(|number| put(&mut bytes, number));
+            bytes
+        };
+        let mut bomb = head(1);
+        put(&mut bomb, (MAX_DECODED as u64 + 1) * 2 + 1);
+        assert_eq!(decode(&bomb), Err(BatchFault::TooLarge));
+        assert_eq!(decode(&head(MAX_CLICKS as u64 + 1)), Err(BatchFault::TooLarge));
+        assert_eq!(decode(&[encode::LAYOUT + 1]), Err(BatchFault::TooNew));
+        assert_eq!(decode(&[]), Err(BatchFault::Malformed("its end is missing")));
+        let many = |totals| Batch { totals: vec![sample().totals[0].clone(); totals], ..Batch::new(1, 0) };
+        assert!(decode(&encode(&many(MAX_NOTES))).is_ok() && many(MAX_NOTES).fits());
+        assert_eq!(decode(&encode(&many(MAX_NOTES + 1))), Err(BatchFault::TooLarge));
+        assert!(!many(MAX_NOTES + 1).fits());
+        let billion = Batch {
+            losses: vec![Loss { reason: LossReason::Damaged, minute: 0, count: MAX_COUNT + 1 }],
+            ..Batch::new(1, 0)
+        };
+        assert!(!billion.fits());
+        assert_eq!(decode(&encode(&billion)), Err(BatchFault::Malformed("count")));
+        assert_eq!(decode(&encode(&Batch::new(0, 0))), Err(BatchFault::Malformed("first number")));
+        let last = Batch { first_no: MAX_FIRST_NO, ..sample() };
+        assert_eq!(decode(&encode(&last)), Err(BatchFault::Malformed("last number")));
+    }
+
+    #[test]
+    fn kinds_and_letters_are_those_that_there_are() {
+        let with = |change: fn(&mut Batch)| {
+            let mut batch = sample();
+            change(&mut batch);
+            decode(&encode(&batch))
+        };
+        let kind = with(|batch| batch.clicks[0].kind = Kind::Off);
+        assert_eq!(kind, Err(BatchFault::Malformed("kind of a click")));
+        let total = with(|batch| batch.totals[0].kind = Kind::Human);
+        assert_eq!(total, Err(BatchFault::Malformed("kind of a total")));
+        let country = with(|batch| batch.clicks[0].country = Country(*b"de"));
+        assert_eq!(country, Err(BatchFault::Malformed("letters of a country or a language")));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_in_whole_letters() {
+        let mut batch = sample();
+        batch.agents[0].text = format!("{}ü", "x".repeat(MAX_TEXT - 1));
+        batch.clicks[0].referrer = "y".repeat(9_000).into();
+        let back = decode(&encode(&batch)).unwrap();
+        assert_eq!(back.agents[0].text, "x".repeat(MAX_TEXT - 1));
+        assert_eq!(back.clicks[0].referrer.len(), MAX_TEXT);
+    }
+
+    #[test]
+    fn the_largest_batches_fit_or_say_so() {
+        let of = |clicks| Batch { clicks: vec![click(); clicks], ..Batch::new(1, 0) };
+        assert!(of(30_000).fits());
+        assert!(!of(MAX_CLICKS).fits());
+        assert_eq!(join(&[of(30_000), Batch { first_no: 30_001, ..of(30_000) }]), Err(BatchFault::TooLarge));
+        assert_eq!(decode(&encode(&of(MAX_CLICKS))).map(|batch| batch.clicks.len()), Ok(MAX_CLICKS));
+    }
+}

@@ -149,3 +149,109 @@ fn take(have: Cursor, offer: Offer) -> Judgement {
     let cursor = Cursor { seq: offer.seq, last_no: offer.last_no };
     Judgement::Take { cursor, hole: told.then_some(hole) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn offer(seq: u64, first_no: u64, last_no: u64, first: bool) -> Offer {
+        Offer { seq, first_no, last_no, first }
+    }
+
+    fn taken(seq: u64, last_no: u64, hole: Option<(u64, u64)>) -> Judgement {
+        let hole = hole.map(|(first_no, last_no)| Hole { first_no, last_no });
+        Judgement::Take { cursor: Cursor { seq, last_no }, hole }
+    }
+
+    #[test]
+    fn offers_are_judged_by_the_cursor() {
+        use Judgement::{Known, Refuse, Want};
+        let at = |seq, last_no| Some(Cursor { seq, last_no });
+        let cases = [
+            (None, offer(1, 1, 9, false), taken(1, 9, None)),
+            (None, offer(1, 1, 0, false), taken(1, 0, None)),
+            (None, offer(2, 10, 19, false), Want { seq: 1 }),
+            (None, offer(2, 10, 19, true), taken(2, 19, Some((1, 9)))),
+            (None, offer(1, 3, 19, true), taken(1, 19, Some((1, 2)))),
+            (None, offer(1, 3, 19, false), Refuse(Refusal::NumbersLeftOut)),
+            (at(4, 40), offer(5, 41, 44, false), taken(5, 44, None)),
+            (at(4, 40), offer(5, 41, 44, true), taken(5, 44, None)),
+            (at(4, 40), offer(5, 41, 40, false), taken(5, 40, None)),
+            (at(4, 40), offer(4, 31, 40, false), Known { acked: 4 }),
+            (at(4, 40), offer(1, 1, 9, true), Known { acked: 4 }),
+            (at(4, 40), offer(6, 45, 50, false), Want { seq: 5 }),
+            (at(4, 40), offer(6, 45, 50, true), taken(6, 50, Some((41, 44)))),
+            (at(4, 40), offer(6, 41, 50, true), taken(6, 50, None)),
+            (at(4, 40), offer(6, 40, 50, true), Refuse(Refusal::NumbersGoBack)),
+            (at(4, 40), offer(5, 40, 50, false), Refuse(Refusal::NumbersGoBack)),
+            (at(4, 40), offer(5, 42, 50, false), Refuse(Refusal::NumbersLeftOut)),
+            (at(4, 40), offer(5, 42, 50, true), taken(5, 50, Some((41, 41)))),
+            (at(4, 40), offer(0, 1, 2, true), Refuse(Refusal::NoNumbers)),
+            (at(4, 40), offer(5, 0, 2, true), Refuse(Refusal::NoNumbers)),
+            (at(4, 40), offer(5, 44, 42, false), Refuse(Refusal::NoNumbers)),
+            (at(4, 40), offer(5, 41, MAX_NO + 1, false), Refuse(Refusal::NoNumbers)),
+            (at(4, 40), offer(u64::MAX, u64::MAX, u64::MAX, true), Refuse(Refusal::NoNumbers)),
+        ];
+        for (cursor, offer, expected) in cases {
+            assert_eq!(judge(cursor, offer), expected, "{cursor:?} {offer:?}");
+        }
+    }
+
+    proptest! {
+        /// A spool whose batches are offered in any order, again, and after the store or the spool has lost some: what is
+        /// taken and what is told as a hole are together every number up to the cursor, each once.
+        #[test]
+        fn every_number_is_taken_or_told_once(
+            sizes in proptest::collection::vec(0u64..9, 1..20),
+            steps in proptest::collection::vec((0usize..20, any::<bool>(), any::<bool>()), 1..80),
+        ) {
+            let (mut batches, mut next) = (Vec::new(), 1);
+            for size in &sizes {
+                batches.push((next, next + size - 1));
+                next += size;
+            }
+            let (mut cursor, mut held, mut counts) = (None::<Cursor>, 0, vec![0u32; next as usize]);
+            for (at, drop_old, restore) in steps {
+                if drop_old {
+                    held = held.max(at.min(sizes.len() - 1) / 2);
+                }
+                if restore {
+                    (cursor, counts) = (None, vec![0; next as usize]);
+                }
+                let at = at.clamp(held, sizes.len() - 1).max(held);
+                let (first_no, last_no) = batches[at];
+                let offered = offer(at as u64 + 1, first_no, last_no, at == held);
+                match judge(cursor, offered) {
+                    Judgement::Take { cursor: new, hole } => {
+                        let lost = hole.map_or(1..1, |hole| hole.first_no..hole.last_no + 1);
+                        lost.chain(first_no..last_no + 1).for_each(|no| counts[no as usize] += 1);
+                        cursor = Some(new);
+                    }
+                    Judgement::Known { acked } => prop_assert_eq!(acked, cursor.unwrap().seq),
+                    Judgement::Want { seq } => {
+                        prop_assert_eq!(seq, cursor.map_or(0, |cursor| cursor.seq) + 1);
+                        prop_assert!(seq <= at as u64 && at > held);
+                    }
+                    Judgement::Refuse(refusal) => prop_assert!(false, "{} at {}", refusal, at),
+                }
+                let until = cursor.map_or(0, |cursor| cursor.last_no);
+                prop_assert!((1..next).all(|no| counts[no as usize] == u32::from(no <= until)));
+            }
+        }
+    }
+
+    #[cfg(feature = "rules")]
+    #[test]
+    fn each_rule_can_be_off() {
+        use link::rule::switch_off;
+        let at = Some(Cursor { seq: 4, last_no: 40 });
+        switch_off(&[Rule::ClickOnce]);
+        assert_eq!(judge(at, offer(4, 31, 40, false)), taken(4, 40, None));
+        switch_off(&[Rule::ClickInOrder]);
+        assert_eq!(judge(at, offer(6, 45, 50, false)), taken(6, 50, Some((41, 44))));
+        switch_off(&[Rule::ClickHoleTold]);
+        assert_eq!(judge(at, offer(6, 45, 50, true)), taken(6, 50, None));
+        switch_off(&[]);
+    }
+}

@@ -15,48 +15,60 @@ const LANGUAGES: &[u8] =
     htgdfobroccofyyiasorsdugbodzkssatiomtstnstssvenrndsn";
 /// Numbers from here on are the two letters themselves.
 const SPELLED: u32 = 256;
+const PAIRS: usize = 26 * 26;
+/// The numbers of all pairs of letters.
+static COUNTRY_CODES: [u16; PAIRS] = codes(COUNTRIES, b'A');
+static LANGUAGE_CODES: [u16; PAIRS] = codes(LANGUAGES, b'a');
+
+const fn codes(known: &[u8], first: u8) -> [u16; PAIRS] {
+    let mut codes = [0; PAIRS];
+    let mut at = 0;
+    while at < PAIRS {
+        codes[at] = SPELLED as u16 + at as u16;
+        at += 1;
+    }
+    at = 0;
+    while at < known.len() {
+        codes[(known[at] - first) as usize * 26 + (known[at + 1] - first) as usize] = at as u16 / 2 + 1;
+        at += 2;
+    }
+    codes
+}
 
 /// 0: unknown; also what is no pair of letters.
 pub fn country_code(country: Country) -> u32 {
-    code(country.0, COUNTRIES, b'A')
+    code(country.0, &COUNTRY_CODES, b'A')
 }
 
 /// The country with this number, if it is one that [`country_code`] gives.
 pub fn country(code: u32) -> Option<Country> {
-    letters(code, COUNTRIES, b'A').map(Country)
+    letters(code, COUNTRIES, &COUNTRY_CODES, b'A').map(Country)
 }
 
 /// 0: unknown; also what is no pair of letters.
 pub fn language_code(language: Language) -> u32 {
-    code(language.0, LANGUAGES, b'a')
+    code(language.0, &LANGUAGE_CODES, b'a')
 }
 
 /// The language with this number, if it is one that [`language_code`] gives.
 pub fn language(code: u32) -> Option<Language> {
-    letters(code, LANGUAGES, b'a').map(Language)
+    letters(code, LANGUAGES, &LANGUAGE_CODES, b'a').map(Language)
 }
 
-fn code(pair: [u8; 2], known: &[u8], first: u8) -> u32 {
-    if let Some(place) = place(pair, known) {
-        return place + 1;
-    }
-    let [high, low] = pair.map(|letter| u32::from(letter.wrapping_sub(first)));
-    if high < 26 && low < 26 { SPELLED + high * 26 + low } else { 0 }
+fn code(pair: [u8; 2], codes: &[u16; PAIRS], first: u8) -> u32 {
+    let [high, low] = pair.map(|letter| usize::from(letter.wrapping_sub(first)));
+    if high < 26 && low < 26 { u32::from(codes[high * 26 + low]) } else { 0 }
 }
 
-fn place(pair: [u8; 2], known: &[u8]) -> Option<u32> {
-    known.as_chunks::<2>().0.iter().position(|one| *one == pair).map(|place| place as u32)
-}
-
-fn letters(code: u32, known: &[u8], first: u8) -> Option<[u8; 2]> {
-    if code == 0 {
+fn letters(number: u32, known: &[u8], codes: &[u16; PAIRS], first: u8) -> Option<[u8; 2]> {
+    if number == 0 {
         return Some([0; 2]);
     }
-    if let Some(spelled) = code.checked_sub(SPELLED) {
+    if let Some(spelled) = number.checked_sub(SPELLED) {
         let pair = || [first + (spelled / 26) as u8, first + (spelled % 26) as u8];
-        return (spelled < 26 * 26).then(pair).filter(|pair| place(*pair, known).is_none());
+        return (spelled < PAIRS as u32).then(pair).filter(|pair| code(*pair, codes, first) == number);
     }
-    known.as_chunks::<2>().0.get(code as usize - 1).copied()
+    known.as_chunks::<2>().0.get(number as usize - 1).copied()
 }
 
 #[cfg(test)]

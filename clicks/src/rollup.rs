@@ -209,14 +209,14 @@ impl Rollup {
         &self.entries
     }
 
-    /// The bytes of it: in the shorter one of two layouts.
+    /// The bytes of it, in the layout for few tuples or in that for many.
     pub fn encode(&mut self) -> Vec<u8> {
         self.settle();
-        if self.entries.len() < rows::MOST {
-            let (rows, packed) = (rows::encode(&self.entries), packed::encode(&self.entries));
-            return if rows.len() <= packed.len() { rows } else { packed };
+        if self.entries.len() <= rows::MOST {
+            rows::encode(&self.entries)
+        } else {
+            packed::encode(&self.entries)
         }
-        packed::encode(&self.entries)
     }
 
     /// The roll-up in these bytes.
@@ -243,26 +243,60 @@ impl Rollup {
         if self.fresh == 0 {
             return;
         }
+        let mut fresh = self.entries.split_off(self.entries.len() - self.fresh);
         self.fresh = 0;
-        self.sort();
+        sort(&mut fresh);
+        self.entries = merged(std::mem::take(&mut self.entries), fresh);
         if self.entries.len() > MAX_WHOLE {
             self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.count));
             self.entries[MAX_WHOLE..].iter_mut().for_each(|entry| entry.tuple = entry.tuple.coarse());
-            self.sort();
+            sort(&mut self.entries);
         }
     }
+}
 
-    /// The sort is the stable one, since that makes use of what is in order already.
-    fn sort(&mut self) {
-        self.entries.sort_by_key(|entry| entry.tuple);
-        self.entries.dedup_by(|next, kept| {
-            let same = next.tuple == kept.tuple;
-            if same {
-                kept.count = kept.count.saturating_add(next.count);
+/// In rising order, each tuple once.
+fn sort(entries: &mut Vec<Entry>) {
+    entries.sort_by_key(|entry| entry.tuple);
+    entries.dedup_by(|next, kept| {
+        let same = next.tuple == kept.tuple;
+        if same {
+            kept.count = kept.count.saturating_add(next.count);
+        }
+        same
+    });
+}
+
+/// Both are in rising order, and so is what becomes of them. Often all the tuples of the second one are in the first, which is
+/// then changed where it lies.
+fn merged(mut all: Vec<Entry>, mut more: Vec<Entry>) -> Vec<Entry> {
+    let mut from = 0;
+    more.retain(|entry| {
+        from += all[from..].partition_point(|one| one.tuple < entry.tuple);
+        match all.get_mut(from) {
+            Some(same) if same.tuple == entry.tuple => {
+                same.count = same.count.saturating_add(entry.count);
+                false
             }
-            same
-        });
+            _ => true,
+        }
+    });
+    if more.is_empty() {
+        return all;
     }
+    if all.is_empty() {
+        return more;
+    }
+    let mut whole = Vec::with_capacity(all.len() + more.len());
+    let mut rest = &all[..];
+    for entry in more {
+        let (before, behind) = rest.split_at(rest.partition_point(|one| one.tuple < entry.tuple));
+        whole.extend_from_slice(before);
+        whole.push(entry);
+        rest = behind;
+    }
+    whole.extend_from_slice(rest);
+    whole
 }
 
 impl PartialEq for Rollup {
@@ -325,6 +359,8 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
         #[test]
         fn it_comes_back_and_counts_right(added in proptest::collection::vec((tuples(), counts()), 0..200), cut in 0usize..200) {
             let mut expected = BTreeMap::<Tuple, u64>::new();
@@ -355,5 +391,61 @@ pub(crate) mod tests {
                 prop_assert!(Rollup::decode(&again).unwrap() == rollup);
             }
         }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bytes_of_both_layouts() {
+        let mut few = Rollup::default();
+        few.add_tuple(Tuple([0, 10, 2, 3, 1, 4, 6]), 1);
+        few.add_tuple(Tuple([2, 0, 0, 0, 0, 0, 0]), 300);
+        assert_eq!(hex(&few.encode()), "01280a06020304c20000ac02");
+        let mut many = Rollup::default();
+        for number in 0..40 {
+            let tuple =
+                Tuple([number % 2, 1 + number % 7, 2 + number % 3, 5, 1 + number % 2, 1_000 + number / 8, 6]);
+            many.add_tuple(tuple, u64::from(1 + number % 5 * 3));
+        }
+        many.add_tuple(Tuple([5, 300, 2, 5, 0, 0, 0]), 1 << 40);
+        assert_eq!(
+            hex(&many.encode()),
+            "0229030000030801000000000000a402030200000105030000000600e707000000000200050480124071025326d4436a8d98262206543bc8d21831b35260d60969135632b4364a6ad47830e5e06ac6b6107027645ad086820a25738a3227544ed99674b361664b9ea66b119b633244d5a9d85973b96a4246b69c9a1ee001f0ffffffff1f"
+        );
+        assert_eq!(Rollup::default().encode(), [1]);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_loses_no_click() {
+        let mut flood = Rollup::default();
+        flood.add_tuple(Tuple([0, 10, 2, 3, 1, 4, 6]), 9);
+        for number in 0..200_000 {
+            flood.add_tuple(Tuple([number % 3, number % 90, 2, 3, number % 4, 10 + number, number % 100]), 1);
+        }
+        let bytes = flood.encode();
+        assert!(
+            flood.entries().len() <= MAX_WHOLE + 6 * 677 * 4 && bytes.len() < 512 * 1024,
+            "{}",
+            bytes.len()
+        );
+        let mut back = Rollup::decode(&bytes).unwrap();
+        assert_eq!(back.total(), 200_009);
+        assert!(
+            back.entries().iter().any(|entry| entry.tuple.0 == [0, 10, 2, 3, 1, 4, 6] && entry.count == 9)
+        );
+        let humans: u64 =
+            back.entries().iter().filter(|entry| entry.tuple.0[0] == 0).map(|entry| entry.count).sum();
+        assert_eq!(humans, 66_676);
+    }
+
+    #[test]
+    fn what_is_no_roll_up_is_refused() {
+        let malformed = |bytes: &[u8]| matches!(Rollup::decode(bytes), Err(RollupFault::Malformed(_)));
+        assert!(malformed(&[]) && malformed(&[0]) && malformed(&[1, 0]));
+        assert!(malformed(&[1, 7 | 1 << 7, 0, 0]), "a kind that there is not");
+        assert!(malformed(&[1, 1 << 7, 0, 0, 1 << 7, 0, 0]), "one tuple twice");
+        assert_eq!(Rollup::decode(&[3]).err(), Some(RollupFault::TooNew));
     }
 }

@@ -76,11 +76,6 @@ impl<'a> Reader<'a> {
         self.bytes(1).map(|bytes| bytes[0])
     }
 
-    /// Eight bytes, little-endian.
-    pub fn word(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
-    }
-
     /// Whether all is read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

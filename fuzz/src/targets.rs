@@ -1,5 +1,6 @@
 //! One module for each: `run` takes bytes, `seeds` gives real ones to begin with.
 
+pub mod clicks;
 pub mod head;
 mod heads;
 pub mod record;

@@ -19,6 +19,11 @@ fn through(run: fn(&[u8]), seeds: Vec<Vec<u8>>) {
 }
 
 #[test]
+fn clicks() {
+    through(targets::clicks::run, targets::clicks::seeds());
+}
+
+#[test]
 fn heads() {
     through(targets::head::run, targets::head::seeds());
 }

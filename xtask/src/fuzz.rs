@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 /// All of them.
-pub const TARGETS: [&str; 4] = ["head", "record", "snapshot", "redis"];
+pub const TARGETS: [&str; 5] = ["clicks", "head", "record", "snapshot", "redis"];
 /// A target folder of its own: its flags are those of no other build. What was found is there, too.
 const FOLDER: &str = "target/fuzz";
 /// Bytes of memory, code included, beyond which an allocation fails, and with it the target.

@@ -67,7 +67,7 @@ const MAY: [(&str, &[&str]); 15] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("hot", &["link", "feed"]),
-    ("fuzz", &["link", "feed", "hot", "record"]),
+    ("fuzz", &["link", "clicks", "feed", "hot", "record"]),
     ("record", &["link", "feed"]),
     ("journal", &["link", "record"]),
     ("proto", &["link", "feed"]),

@@ -269,3 +269,163 @@ fn add(sums: &mut HashMap<Row, u64, foldhash::fast::RandomState>, row: Row, coun
     let sum = sums.entry(row).or_default();
     *sum = sum.saturating_add(count);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::QUARTER_MS;
+    use crate::batch::tests::any_click;
+    use crate::rollup::Rollup;
+    use crate::rollup::tests::Words;
+    use crate::{Country, Device, Kind, Language};
+    use link::DomainId;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const START: i64 = 1_700_000_100_000;
+    const GROUPS: [ClickGroup; 9] = [
+        ClickGroup::Time,
+        ClickGroup::Country,
+        ClickGroup::Device,
+        ClickGroup::Browser,
+        ClickGroup::Os,
+        ClickGroup::Referrer,
+        ClickGroup::Language,
+        ClickGroup::Kind,
+        ClickGroup::Link,
+    ];
+
+    /// Clicks of a day on few links, so that many share a roll-up.
+    fn clicks() -> impl Strategy<Value = Vec<Click>> {
+        let click = (any_click(), 0i64..96 * QUARTER_MS, 1u64..4).prop_map(|(click, at, uid)| Click {
+            at: START + if uid == 1 { at / 40 } else { at },
+            uid,
+            ..click
+        });
+        vec(click, 0..250)
+    }
+
+    fn filters() -> impl Strategy<Value = ClickFilter> {
+        let texts =
+            || vec(prop::sample::select(&["", "Chrome", "Firefox", "google.com", "nobody"][..]), 0..3);
+        let arcs = |texts: Vec<&str>| texts.into_iter().map(Into::into).collect();
+        (vec(0usize..6, 0..3), 0u8..8, texts(), texts(), vec(0usize..4, 0..2), texts(), 0u8..8).prop_map(
+            move |(kinds, country, browsers, oses, devices, referrers, language)| ClickFilter {
+                kinds: kinds.into_iter().map(|kind| Kind::ALL[kind]).collect(),
+                countries: if country == 0 { vec![Country(*b"CB"), Country([0; 2])] } else { Vec::new() },
+                browsers: if language > 3 { arcs(browsers) } else { Vec::new() },
+                oses: if language > 5 { arcs(oses) } else { Vec::new() },
+                devices: devices.into_iter().map(|device| Device::ALL[device]).collect(),
+                referrers: if country > 5 { arcs(referrers) } else { Vec::new() },
+                languages: if language == 0 { vec![Language([0; 2])] } else { Vec::new() },
+            },
+        )
+    }
+
+    /// One click after the other, by what it says of itself.
+    fn expected(
+        clicks: &[Click],
+        filter: &ClickFilter,
+        groups: &[ClickGroup],
+        times: &[i64],
+    ) -> Vec<CountRow> {
+        let mut rows = BTreeMap::<Vec<GroupKey>, u64>::new();
+        for click in clicks.iter().filter(|click| filter.admits(click)) {
+            let at = click.at / QUARTER_MS * QUARTER_MS;
+            let Some(interval) = times.windows(2).find(|pair| pair[0] <= at && at < pair[1]) else {
+                continue;
+            };
+            let key = |group: &ClickGroup| {
+                GroupKey::Text(match group {
+                    ClickGroup::Time => return GroupKey::Time(interval[0]),
+                    ClickGroup::Link => return GroupKey::Link(click.uid),
+                    ClickGroup::Kind => return GroupKey::Kind(click.kind),
+                    ClickGroup::Country => click.country.as_str().into(),
+                    ClickGroup::Device => click.device.label().into(),
+                    ClickGroup::Browser => click.browser.clone(),
+                    ClickGroup::Os => click.os.clone(),
+                    ClickGroup::Referrer => click.referrer.clone(),
+                    ClickGroup::Language => click.language.as_str().into(),
+                })
+            };
+            *rows.entry(groups.iter().map(key).collect()).or_default() += 1;
+        }
+        rows.into_iter().map(|(keys, count)| CountRow { keys, count }).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+        #[test]
+        fn roll_ups_and_clicks_answer_alike(
+            clicks in clicks(),
+            filter in filters(),
+            groups in prop::sample::subsequence(&GROUPS[..], 0..=MAX_GROUPS),
+            steps in vec(0i64..40, 0..6),
+            folded in 0usize..250,
+        ) {
+            let times: Vec<i64> = steps.iter().scan(START - QUARTER_MS * 2, |at, step| {
+                *at += step * QUARTER_MS;
+                Some(*at / QUARTER_MS * QUARTER_MS)
+            }).collect();
+            let mut words = Words::default();
+            let (fold, rest) = clicks.split_at(folded.min(clicks.len()));
+            let mut rollups = BTreeMap::<(u64, i64), Rollup>::new();
+            for click in fold {
+                rollups.entry((click.uid, quarter_start(click.at))).or_default().add(click, &mut words);
+            }
+            let mut tally = Tally::new(&filter, &groups, &times).unwrap();
+            for ((uid, start), mut rollup) in rollups {
+                tally.rollup(uid, start, &rollup.encode(), &words).unwrap();
+            }
+            for click in rest {
+                tally.click(click).unwrap();
+            }
+            prop_assert_eq!(tally.finish().rows, expected(&clicks, &filter, &groups, &times));
+        }
+    }
+
+    #[test]
+    fn totals_count_where_nothing_else_is_asked() {
+        let total = Total { domain: DomainId(1), kind: Kind::Off, minute: START / 60_000, count: 7 };
+        let times = [START / QUARTER_MS * QUARTER_MS, START + QUARTER_MS];
+        let count = |filter: &ClickFilter| {
+            let mut tally = Tally::new(filter, &[ClickGroup::Kind, ClickGroup::Link], &times).unwrap();
+            tally.total(&total).unwrap();
+            tally.finish()
+        };
+        let row = CountRow { keys: vec![GroupKey::Kind(Kind::Off), GroupKey::Link(0)], count: 7 };
+        assert_eq!(count(&ClickFilter::default()).rows, [row]);
+        let humans = ClickFilter { kinds: vec![Kind::Human], ..ClickFilter::default() };
+        let phones = ClickFilter { devices: vec![Device::Mobile], ..ClickFilter::default() };
+        assert_eq!(count(&humans).total() + count(&phones).total(), 0);
+    }
+
+    #[test]
+    fn a_damaged_roll_up_counts_nothing_and_a_long_answer_is_refused() {
+        let (mut rollup, mut words) = (Rollup::default(), Words::default());
+        for browser in 0..40 {
+            words.number(&browser.to_string());
+            rollup.add_tuple(crate::rollup::Tuple([0, 1, 2 + browser, 0, 1, 0, 1]), 1 + u64::from(browser));
+        }
+        let bytes = rollup.encode();
+        let all = ClickFilter::default();
+        let tally = |groups: &[ClickGroup]| Tally::new(&all, groups, &[0, QUARTER_MS]).unwrap();
+        for end in 0..bytes.len() {
+            let mut tally = tally(&[ClickGroup::Browser]);
+            assert!(matches!(tally.rollup(1, 0, &bytes[..end], &words), Err(TallyFault::Rollup(_))), "{end}");
+            assert_eq!(tally.finish().total(), 0);
+        }
+        let mut whole = tally(&[ClickGroup::Browser]);
+        whole.rollup(1, 0, &bytes, &words).unwrap();
+        assert_eq!(whole.finish().total(), (1..=40).sum::<u64>());
+        let mut long = tally(&[ClickGroup::Link, ClickGroup::Browser]);
+        let enough = (0..MAX_ROWS as u64).find_map(|uid| long.rollup(uid, 0, &bytes, &words).err());
+        assert_eq!(enough, Some(TallyFault::TooManyRows));
+        let five =
+            [ClickGroup::Time, ClickGroup::Kind, ClickGroup::Os, ClickGroup::Link, ClickGroup::Country];
+        assert!(matches!(Tally::new(&all, &five, &[]), Err(TallyFault::TooManyGroups)));
+        assert!(matches!(Tally::new(&all, &[five[0]; 2], &[]), Err(TallyFault::TooManyGroups)));
+    }
+}

@@ -21,6 +21,8 @@ const LEVEL: i32 = 1;
 pub struct ColumnWriter {
     /// What is written.
     pub out: Vec<u8>,
+    /// Bytes of the columns before they were compressed.
+    pub decoded: usize,
     compressor: Option<Compressor<'static>>,
 }
 
@@ -32,6 +34,7 @@ impl ColumnWriter {
 
     /// Appends a column.
     pub fn column(&mut self, bytes: &[u8]) {
+        self.decoded += bytes.len();
         let length = bytes.len() as u64 * 2;
         match self.compressed(bytes) {
             Some(compressed) => {

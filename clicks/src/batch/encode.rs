@@ -50,6 +50,7 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
         write_clicks(&mut columns, &batch.clicks);
     }
     write_notes(&mut columns, batch);
+    debug_assert!(columns.decoded <= batch.size(), "{} > {}", columns.decoded, batch.size());
     columns.out
 }
 

@@ -81,9 +81,21 @@ struct Values {
     indexes: Vec<u32>,
 }
 
+/// Of so many tuples the values are found one by one.
+const FEW: usize = 128;
+
 impl Values {
     fn of(entries: &[Entry], dimension: Dimension) -> Self {
         let all = entries.iter().map(|entry| entry.tuple.get(dimension));
+        if entries.len() <= FEW {
+            let mut sorted = Vec::new();
+            for value in all {
+                if let Err(place) = sorted.binary_search(&value) {
+                    sorted.insert(place, value);
+                }
+            }
+            return Self { sorted, indexes: Vec::new() };
+        }
         let largest = all.clone().max().unwrap_or(0) as usize;
         if largest > 4 * entries.len() + 256 {
             let mut sorted: Vec<u32> = all.collect();

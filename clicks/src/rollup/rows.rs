@@ -12,8 +12,8 @@ use crate::varint::{Reader, put};
 
 /// What it begins with.
 pub const LAYOUT: u8 = 1;
-/// Of so many tuples or more the other layout is always shorter, or as good as.
-pub const MOST: usize = 32;
+/// Of more tuples the other layout is shorter.
+pub const MOST: usize = 4;
 
 const REFERRED: u8 = 1 << 5;
 const SEVERAL: u8 = 1 << 6;
