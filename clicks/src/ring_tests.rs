@@ -139,6 +139,19 @@ fn a_turn_is_read_when_it_and_all_before_it_are_settled() {
 }
 
 #[test]
+fn a_worker_that_ends_leaves_nothing_open() {
+    let memory = memory(SMALL);
+    let ring = begun(&memory);
+    let (mut writer, mut reader, mut texts) = (RingWriter::new(ring), RingReader::new(ring), HashMap::new());
+    let [first, second] = [1, 2].map(|number| turn(ring, &mut writer, &[(number, "a")]).unwrap());
+    writer.end(ring);
+    assert_eq!(read(ring, &mut reader, &mut texts), [1, 2]);
+    writer.settle(ring, second);
+    writer.settle(ring, first);
+    assert_eq!(ring.settled(), ring.tail(), "whoever is late changes nothing");
+}
+
+#[test]
 fn a_turn_that_broke_off_leaves_nothing() {
     let memory = memory(SMALL);
     let ring = begun(&memory);

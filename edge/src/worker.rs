@@ -173,6 +173,9 @@ impl Worker {
             accepting.await;
         }
         self.end_connections(by, &mut ticks).await;
+        if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
+            clicks.borrow_mut().end(ring);
+        }
         Ok(())
     }
 

@@ -70,6 +70,11 @@ impl Turns {
         }
     }
 
+    /// All are over.
+    pub fn settle_all(&mut self) {
+        self.order.clear();
+    }
+
     /// Up to where all are settled; `None`: up to the end.
     #[inline]
     pub fn first(&self) -> Option<u64> {

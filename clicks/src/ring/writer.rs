@@ -212,6 +212,12 @@ impl RingWriter {
         self.settle(ring, turn);
     }
 
+    /// The worker ends. Clicks of answers that are still on their way count.
+    pub fn end(&mut self, ring: Ring<'_>) {
+        self.turns.settle_all();
+        self.show_settled(ring);
+    }
+
     #[inline(always)]
     fn show_settled(&self, ring: Ring<'_>) {
         ring.set(Field::Settled, self.turns.first().unwrap_or(self.published));

@@ -29,6 +29,12 @@ impl WorkerClicks {
         Capture { ring, writer: &mut self.writer, unknown: &mut self.unknown, client }
     }
 
+    /// The worker has ended its connections.
+    pub fn end(&mut self, ring: &WorkerRing) {
+        self.writer.end(ring.ring());
+        ring.publish(&mut self.unknown);
+    }
+
     /// Ten times a second.
     pub fn tick(&mut self, ring: &WorkerRing) {
         self.writer.tick(ring.ring());
