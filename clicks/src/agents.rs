@@ -23,9 +23,9 @@ pub struct AgentClass {
     pub kind: Option<Kind>,
     /// The browser, or the name by which a program was known; empty: unknown.
     pub browser: Arc<str>,
-    /// What it runs on; empty: unknown, or a program's.
+    /// Its operating system; empty: unknown, or a program's.
     pub os: Arc<str>,
-    /// What it runs on.
+    /// What that runs on.
     pub device: Device,
 }
 

@@ -32,10 +32,11 @@ impl<V> Bounded<V> {
         set[0].as_ref().map(|entry| &entry.value)
     }
 
-    /// Adds a value whose hash is not there.
+    /// Puts a value in the place of what was there of this hash, or of the one of its set that was longest unused.
     pub(crate) fn put(&mut self, hash: u64, value: V) {
         let set = self.set(hash);
-        set.rotate_right(1);
+        let way = set.iter().position(|entry| entry.as_ref().is_none_or(|entry| entry.hash == hash));
+        set[..=way.unwrap_or(WAYS - 1)].rotate_right(1);
         set[0] = Some(Entry { hash, value });
     }
 
@@ -91,7 +92,10 @@ mod tests {
         assert_eq!([1, 2].map(|hash| cache.get(hash).copied()), [Some(1), None]);
         cache.put(10, 10);
         assert_eq!([3, 1, 9].map(|hash| cache.get(hash).copied()), [None, Some(1), Some(9)]);
-        assert_eq!(cache.entries.len(), 8);
+        cache.put(9, 90);
+        cache.put(10, 100);
+        assert_eq!([9, 1, 10].map(|hash| cache.get(hash).copied()), [Some(90), Some(1), Some(100)]);
+        assert_eq!(cache.entries.iter().flatten().count(), 8);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+mod agent_texts;
 mod agents;
 pub mod ask;
 pub mod batch;
@@ -25,6 +26,7 @@ pub mod spool;
 mod varint;
 mod visitor;
 
+pub use agent_texts::AgentTexts;
 pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
 pub use classify::{Classified, Classifier, Texts};

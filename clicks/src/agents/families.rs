@@ -108,28 +108,43 @@ const RENAMED: &[Mark] = marks! {
     "": "UNKNOWN" "HTTP Library" "misc crawler";
 };
 
+/// The lists of marks, in the order of [`Found`].
+const LISTS: [&[Mark]; 4] = [BROWSERS, SYSTEMS, MORE_SYSTEMS, DEVICES];
+
 /// Tells browsers apart.
 pub(super) struct Families {
-    browsers: Marks,
-    systems: Marks,
-    more_systems: Marks,
-    devices: Marks,
+    /// All marks of all lists.
+    marks: AhoCorasick,
+    /// In the order of the marks.
+    of_marks: Vec<Said>,
     /// Our names for `woothee`'s: all that it can say, so that no part of an agent becomes a name.
     names: HashMap<&'static str, Arc<str>>,
     none: Arc<str>,
     old_android: Arc<str>,
 }
 
+/// What a mark says.
+struct Said {
+    /// Which of [`LISTS`] it is of.
+    list: usize,
+    name: Arc<str>,
+}
+
+/// What the first mark of each list that an agent has says.
+type Found<'a> = [Option<&'a Arc<str>>; LISTS.len()];
+
 impl Families {
     pub(super) fn new() -> Self {
         let theirs = DATASET.values().flat_map(|result| [result.name, result.os]);
         let mut names: HashMap<&'static str, Arc<str>> = theirs.map(|name| (name, name.into())).collect();
         names.extend(RENAMED.iter().map(|mark| (mark.text, mark.name.into())));
+        let of_list = |(list, marks): (usize, &'static [Mark])| {
+            marks.iter().map(move |mark| Said { list, name: mark.name.into() })
+        };
         Self {
-            browsers: Marks::new(BROWSERS),
-            systems: Marks::new(SYSTEMS),
-            more_systems: Marks::new(MORE_SYSTEMS),
-            devices: Marks::new(DEVICES),
+            marks: AhoCorasick::new(LISTS.iter().copied().flatten().map(|mark| mark.text))
+                .expect("short lists fit an automaton"),
+            of_marks: LISTS.into_iter().enumerate().flat_map(of_list).collect(),
             names,
             none: "".into(),
             old_android: "Android Browser".into(),
@@ -139,60 +154,47 @@ impl Families {
     /// The class of an agent that is on no list.
     pub(super) fn class(&self, agent: &str) -> AgentClass {
         let said = Parser::new().parse(agent).unwrap_or_default();
-        let is_program = said.category == "crawler" || said.name == "HTTP Library";
-        let ours = |name: &str| self.names.get(name).unwrap_or(&self.none);
-        let os = self.systems.first(agent).unwrap_or_else(|| match ours(said.os) {
-            os if os.is_empty() => self.more_systems.first(agent).unwrap_or(os),
+        let [browser, system, more_system, device] = self.find(agent);
+        let theirs = |name: &str| self.names.get(name).unwrap_or(&self.none);
+        let os = system.unwrap_or_else(|| match theirs(said.os) {
+            os if os.is_empty() => more_system.unwrap_or(os),
             os => os,
         });
-        let browser = self.browsers.first(agent).unwrap_or_else(|| match ours(said.name) {
+        let browser = browser.unwrap_or_else(|| match theirs(said.name) {
             // The browser of Android before 4.4 names its engine's.
             browser if &**browser == "Safari" && &**os == "Android" => &self.old_android,
             browser => browser,
         });
-        if is_program {
+        if said.category == "crawler" || said.name == "HTTP Library" {
             return AgentClass { kind: Some(Kind::Bot), browser: browser.clone(), ..AgentClass::unknown() };
         }
-        let device = self.device(agent, os, said.category);
+        let device = match device.map(|name| &**name) {
+            Some("mobile") => Device::Mobile,
+            Some(_) => Device::Other,
+            None => usual_device(os, said.category),
+        };
         AgentClass { kind: None, browser: browser.clone(), os: os.clone(), device }
     }
 
-    fn device(&self, agent: &str, os: &str, category: &str) -> Device {
-        match self.devices.first(agent).map(|name| &**name) {
-            Some("other") => return Device::Other,
-            Some(_) => return Device::Mobile,
-            None => {}
+    fn find(&self, agent: &str) -> Found<'_> {
+        let mut first = [usize::MAX; LISTS.len()];
+        for found in self.marks.find_overlapping_iter(agent) {
+            let mark = found.pattern().as_usize();
+            let list = self.of_marks[mark].list;
+            first[list] = first[list].min(mark);
         }
-        match (os, category) {
-            ("Android" | "iOS" | "HarmonyOS" | "KaiOS" | "Windows Phone" | "BlackBerry" | "Symbian", _)
-            | (_, "smartphone" | "mobilephone") => Device::Mobile,
-            (_, "appliance") => Device::Other,
-            ("ChromeOS" | "Windows" | "macOS" | "Linux", _) | (_, "pc") => Device::Desktop,
-            _ => Device::Unknown,
-        }
+        first.map(|mark| self.of_marks.get(mark).map(|said| &said.name))
     }
 }
 
-/// Marks that are looked for all at once.
-struct Marks {
-    texts: AhoCorasick,
-    /// In the order of the texts.
-    names: Vec<Arc<str>>,
-}
-
-impl Marks {
-    fn new(marks: &[Mark]) -> Self {
-        Self {
-            texts: AhoCorasick::new(marks.iter().map(|mark| mark.text))
-                .expect("a short list fits an automaton"),
-            names: marks.iter().map(|mark| mark.name.into()).collect(),
-        }
-    }
-
-    /// What the first mark of the list that the agent has says.
-    fn first(&self, agent: &str) -> Option<&Arc<str>> {
-        let found = self.texts.find_overlapping_iter(agent).map(|found| found.pattern().as_usize()).min()?;
-        Some(&self.names[found])
+/// What a system runs on, where nothing says more; `category` is `woothee`'s.
+fn usual_device(os: &str, category: &str) -> Device {
+    match (os, category) {
+        ("Android" | "iOS" | "HarmonyOS" | "KaiOS" | "Windows Phone" | "BlackBerry" | "Symbian", _)
+        | (_, "smartphone" | "mobilephone") => Device::Mobile,
+        (_, "appliance") => Device::Other,
+        ("ChromeOS" | "Windows" | "macOS" | "Linux", _) | (_, "pc") => Device::Desktop,
+        _ => Device::Unknown,
     }
 }
 
