@@ -22,8 +22,9 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of clicks in memory, as they are unpacked, of all batches that wait.
 const WAITING_BYTES: usize = 128 * 1024 * 1024;
-/// How much larger clicks are in memory than packed.
-const UNPACKED: usize = 16;
+/// Of a click there, with its texts, which it shares with others as a rule; and of anything else in a batch.
+const CLICK_BYTES: usize = 256;
+const NOTE_BYTES: usize = 640;
 /// Batches that are unpacked at once: others need the cores.
 const UNPACKING: usize = 2;
 /// How far the clock of an edge may be behind or ahead: what is beyond counts as if it were there.
@@ -108,27 +109,32 @@ impl Intake {
     /// [`Fault::Invalid`] of a batch that no edge of ours makes, and those of the store.
     pub async fn take(&self, offered: OfferedBatch) -> Result<AppendOutcome, Fault> {
         let outcome = self.try_take(offered).await;
-        if outcome.is_err() {
+        if let Err(Fault::Invalid { .. }) = &outcome {
             self.numbers.refused();
         }
         outcome
     }
 
     async fn try_take(&self, offered: OfferedBatch) -> Result<AppendOutcome, Fault> {
-        let cost = (offered.bytes.len() * UNPACKED).clamp(1, WAITING_BYTES / 4);
-        // Nobody closes them.
-        let room = self.room.clone().acquire_many_owned(cost as u32).await.map_err(|_| stopping())?;
-        let unpacked = {
+        let (reply, answer) = oneshot::channel();
+        {
+            // Kept until there is room for what was unpacked: a few bytes may be many clicks. Nobody closes either.
             let _turn = self.unpacking.acquire().await;
             let unpacked = tokio::task::spawn_blocking(move || unpacked(offered, unix_ms())).await;
-            unpacked.map_err(|_| Fault::Internal)??
-        };
-        let UnpackedBatch { appended, numbers } = unpacked;
-        let (reply, answer) = oneshot::channel();
-        let waiting = WaitingBatch { appended, numbers, reply, room };
-        self.line.send(waiting).await.map_err(|_| stopping())?;
+            let UnpackedBatch { appended, numbers } = unpacked.map_err(|_| Fault::Internal)??;
+            let cost = memory(&numbers.batch, &appended.bytes).min(WAITING_BYTES / 4);
+            let room = self.room.clone().acquire_many_owned(cost as u32).await.map_err(|_| stopping())?;
+            let waiting = WaitingBatch { appended, numbers, reply, room };
+            self.line.send(waiting).await.map_err(|_| stopping())?;
+        }
         Ok(answer.await.map_err(|_| stopping())??)
     }
+}
+
+/// Bytes that a batch takes while it waits, about.
+fn memory(batch: &Batch, bytes: &Bytes) -> usize {
+    let notes = batch.totals.len() + batch.losses.len() + batch.unknown.len() + batch.agents.len();
+    bytes.len() + batch.clicks.len() * CLICK_BYTES + notes * NOTE_BYTES + NOTE_BYTES
 }
 
 fn stopping() -> Fault {

@@ -379,8 +379,8 @@ mod tests {
             let request = v1::AppendRequest { batch, ..Default::default() };
             check::<v1::AppendRequest>(&request.encode_to_vec()).map_err(|excess| excess.to_string())
         };
-        assert_eq!(of(4_000_000), Ok(()));
-        assert_eq!(of(4_000_001).unwrap_err(), "batch is longer than 4000000 bytes");
+        assert_eq!(of(4_259_840), Ok(()));
+        assert_eq!(of(4_259_841).unwrap_err(), "batch is longer than 4259840 bytes");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::{Caller, Fault};
 use answer::Counted;
 use clicks::Kind;
 use clicks::ask::ClickGroup;
+use events::Codes;
 use exposition::escaped;
 use journal::names;
 use link::{DomainId, Key, Seq};
@@ -29,7 +30,7 @@ use proto::v1;
 use question::{DAY, Inquiry, known_kinds};
 use std::sync::Arc;
 use store::clock::unix_ms;
-use store::port::clicks::{ClickDeletion, ClickQuestion, TopQuestion, UnknownQuestion};
+use store::port::clicks::{ClickDeletion, ClickQuestion, LossRow, TopQuestion, UnknownQuestion};
 use store::port::{Limit, LinkTag};
 use tokio::sync::watch;
 
@@ -97,7 +98,7 @@ impl Service {
         let before = draft::time("before", request.before.as_ref())?;
         if request.code.is_empty() && before.is_none() {
             let why = "is missing, and so is code: say which link's clicks, or those before which time; all of a domain are \
-                       those before now";
+                       those before tomorrow (UTC)";
             return Err(Fault::invalid("before", why));
         }
         let subject = self.subject(caller, &request.parent, &request.code).await?;
@@ -216,25 +217,28 @@ impl Service {
         subject: Subject,
         inquiry: Inquiry,
     ) -> Result<v1::QueryClicksResponse, Fault> {
-        let (view, now) = (self.reach.of(caller), unix_ms());
         // Before the counts are read: what it says is in them.
-        let complete_until = self.clicks.horizon.until(now);
-        let (domain, reading) = (subject.domain, inquiry.clone());
-        let read = move |reader: &BoundReader<'_>| counted(reader, subject, &reading);
-        let counted = view.read_part(lane, read).await?;
-        let (from, until) = (inquiry.from, inquiry.until);
-        let read = move |reader: &BoundReader<'_>| reader.click_losses(from, until);
-        let losses = view.read_part(lane, read).await?;
-        let uids = counted.uids();
-        let codes = match uids.is_empty() {
-            true => events::Codes::default(),
-            false => {
-                let read = move |reader: &BoundReader<'_>| events::Codes::read(reader, domain, &uids);
-                view.read_part(lane, read).await?
-            }
-        };
+        let complete_until = self.clicks.horizon.until(unix_ms());
+        let asked = inquiry.clone();
+        let read = move |reader: &BoundReader<'_>| reading(reader, subject, &asked);
+        let Reading { counted, losses, codes } = self.reach.of(caller).read_part(lane, read).await?;
         Ok(answer::told(&inquiry, counted, &losses, &codes, complete_until))
     }
+}
+
+/// What is read for one answer.
+struct Reading {
+    counted: Counted,
+    losses: Vec<LossRow>,
+    codes: Codes,
+}
+
+fn reading(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Result<Reading, Fault> {
+    let domain = subject.domain;
+    let counted = counted(reader, subject, inquiry)?;
+    let losses = reader.click_losses(inquiry.from, inquiry.until)?;
+    let codes = Codes::read(reader, domain, &counted.uids())?;
+    Ok(Reading { counted, losses, codes })
 }
 
 /// What the store says. Most clicked links of a whole domain come from lists of their own.

@@ -24,8 +24,10 @@ use tower::ServiceExt;
 
 /// Bytes of one message of an import.
 const IMPORT_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of one message of the other calls of links, and of one with a batch of clicks. The service, which takes 2 MiB in a batch, has better words.
+/// Bytes of one message of the other calls of links. The service, which takes 2 MiB in a batch, has better words.
 pub const LINKS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one message with a batch of clicks.
+pub const APPEND_BYTES: usize = LINKS_BYTES + SMALL_BYTES;
 /// Bytes of one message of calls that carry no link.
 pub const SMALL_BYTES: usize = 128 * 1024;
 
@@ -218,7 +220,7 @@ pub async fn router(
     let feed = |bytes| {
         v1::feed_server::FeedServer::new(feed::FeedCalls(feeder.clone())).max_decoding_message_size(bytes)
     };
-    let (feed, appends) = (feed(SMALL_BYTES), feed(LINKS_BYTES));
+    let (feed, appends) = (feed(SMALL_BYTES), feed(APPEND_BYTES));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<ApiCalls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<ApiCalls>>().await;
