@@ -5,6 +5,8 @@ mod disk;
 mod drain;
 mod files;
 mod geo;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use crate::clicks::{ClickCounts, ClickOffer, Clicks, GatherMessage};
@@ -221,6 +223,10 @@ impl<'a> Gather<'a> {
         let now = unix_ms();
         self.look_at_control();
         let all = self.take(now);
+        if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
+            // Nothing of it has to be on disk: clicks that count for nothing, and texts.
+            self.drain.release(self.way.rings, &self.drain.places());
+        }
         if self.synced.elapsed() >= SYNC {
             if all && self.drain.is_due() {
                 self.ready.push(self.drain.end_chunk(self.drained_until));
@@ -346,7 +352,8 @@ impl<'a> Gather<'a> {
             GatherMessage::Refused(why) => {
                 self.counts.refused += 1;
                 self.again_later("refused", &why);
-                self.retry_at = Some(Instant::now() + REFUSED_BACKOFF);
+                self.files.refused(sent.spool, Instant::now() + REFUSED_BACKOFF);
+                (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
             GatherMessage::Unanswered | GatherMessage::Stop(_) => {
                 self.again_later("unanswered", "control cannot be reached, or does not answer");

@@ -190,7 +190,7 @@ pub struct Mint {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "links:read,links:write,domains:admin,keys:admin",
+        default_value = "links:read,links:write,clicks:read,clicks:delete,domains:admin,keys:admin",
         value_name = "SCOPE"
     )]
     pub scopes: Vec<String>,

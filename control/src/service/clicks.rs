@@ -98,7 +98,7 @@ impl Service {
         let before = draft::time("before", request.before.as_ref())?;
         if request.code.is_empty() && before.is_none() {
             let why = "is missing, and so is code: say which link's clicks, or those before which time; all of a domain are \
-                       those before now";
+                       those before tomorrow (UTC)";
             return Err(Fault::invalid("before", why));
         }
         let subject = self.subject(caller, &request.parent, &request.code).await?;

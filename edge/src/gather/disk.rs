@@ -7,11 +7,14 @@ use std::fs::{File, OpenOptions, read_dir, remove_file};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A spool, and the file of it that is written.
 pub struct SpoolDisk {
     /// What it has come to.
     pub spool: Spool,
+    /// Control refuses it: until then it is not offered.
+    pub refused_until: Option<Instant>,
     writing: Option<WrittenFile>,
     next_file: u32,
     file_bytes: u64,
@@ -41,7 +44,7 @@ pub struct WrittenFrame {
 impl SpoolDisk {
     /// One without a file yet.
     pub fn new(spool: Spool, next_file: u32, file_bytes: u64) -> Self {
-        Self { spool, writing: None, next_file, file_bytes }
+        Self { spool, refused_until: None, writing: None, next_file, file_bytes }
     }
 
     /// The number that its next file gets.

@@ -10,27 +10,26 @@ use crate::shared::Shared;
 use clicks::batch::{AgentText, Batch, Loss, Total, UnknownCode};
 use clicks::spool::{ChunkHead, ChunkSize, LossCounts, RingPlace};
 use clicks::{
-    CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason, RingReader,
-    RingRecord, visitor,
+    AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
+    RingReader, RingRecord, visitor,
 };
 use hot::ReadableRules;
 use link::{DomainId, Stats};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Clicks of one chunk: with the longest texts it is well below what a batch may take.
 const CHUNK_CLICKS: usize = 4_096;
+/// Totals of one chunk: there is one for each domain, kind and minute.
+const CHUNK_TOTALS: usize = 4_096;
 /// Bytes of a click in a ring, for how many there were in a part that cannot be read.
 const RECORD_BYTES: u64 = 88;
 /// How old what is known of the domains may be.
 const DOMAINS_FOR: Duration = Duration::from_secs(1);
-/// Texts of agents that one chunk brings, beside those that control was told in the same hour; others have none.
-const CHUNK_AGENTS: usize = 256;
-/// Agents that are remembered as told.
-const MAX_TOLD: usize = 65_536;
-/// Unknown codes that are named in one chunk; others are counted without a name.
+/// Unknown codes that are named in one chunk; others are counted without a name, for so many domains.
 const MAX_CODES: usize = 1_024;
+const MAX_CODE_ROWS: usize = 4_096;
 /// A chunk without a click is made so seldom, for unknown codes alone.
 const CODES_EVERY: Duration = Duration::from_secs(5);
 const MINUTE_MS: i64 = 60_000;
@@ -57,8 +56,7 @@ pub struct Drain {
     next_no: u64,
     /// Since this process began.
     pub kinds: [u64; Kind::ALL.len()],
-    told: HashSet<u64>,
-    told_hour: i64,
+    told: AgentTexts,
     codes_at: Instant,
 }
 
@@ -113,8 +111,7 @@ impl Drain {
             open: OpenChunk::default(),
             next_no,
             kinds: [0; Kind::ALL.len()],
-            told: HashSet::new(),
-            told_hour: 0,
+            told: AgentTexts::new(),
             codes_at: Instant::now(),
         }
     }
@@ -164,15 +161,11 @@ impl Drain {
             };
             self.stats = shared.domains.dump().into_iter().filter_map(stats).collect();
         }
-        if self.told_hour != now.div_euclid(HOUR_MS) {
-            self.told_hour = now.div_euclid(HOUR_MS);
-            self.told.clear();
-        }
     }
 
     /// `false`: the chunk is full.
     fn take_ring(&mut self, at: usize, ring: &WorkerRing, rings: &Rings, clicks: &Clicks) -> bool {
-        while self.open.clicks.len() < CHUNK_CLICKS {
+        while self.open.clicks.len() < CHUNK_CLICKS && self.open.totals.len() < CHUNK_TOTALS {
             let own = &mut self.rings[at];
             let (here, start) = (own.reader.position(), own.start);
             match own.reader.next(ring.ring()) {
@@ -210,7 +203,7 @@ impl Drain {
         match records::guarded(|| classifier.click(&click, texts, visitor, country, stats)) {
             Some(Classified::Click(counted)) => {
                 self.kinds[counted.kind as usize] += 1;
-                self.tell_agent(counted.agent);
+                self.tell_agent(counted.agent, counted.at);
                 self.open.clicks.push(counted);
             }
             Some(Classified::Total { domain, kind }) => {
@@ -226,16 +219,12 @@ impl Drain {
         }
     }
 
-    /// The text of an agent goes along once an hour.
-    fn tell_agent(&mut self, agent: u64) {
-        if agent == 0 || self.open.agents.len() >= CHUNK_AGENTS || self.told.contains(&agent) {
+    /// The text of an agent goes along now and then.
+    fn tell_agent(&mut self, agent: u64, at: i64) {
+        let Some(text) = self.texts.get(agent) else { return };
+        if !self.told.is_due(agent, at) {
             return;
         }
-        let Some(text) = self.texts.get(agent) else { return };
-        if self.told.len() >= MAX_TOLD {
-            self.told.clear();
-        }
-        self.told.insert(agent);
         self.open.agents.push(AgentText { hash: agent, text: String::from_utf8_lossy(text).into_owned() });
     }
 
@@ -257,6 +246,9 @@ impl Drain {
             if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
                 key.code = None;
             }
+            if self.open.unknown.len() >= MAX_CODE_ROWS && !self.open.unknown.contains_key(&key) {
+                continue;
+            }
             *self.open.unknown.entry(key).or_default() += note.count;
         }
     }
@@ -276,10 +268,15 @@ impl Drain {
             notes: u32::try_from(notes).unwrap_or(u32::MAX),
         };
         self.next_no = last_no + 1;
-        let places = self.rings.iter().map(DrainedRing::place).collect();
+        let places = self.places();
         let head =
             ChunkHead { first_no, last_no, lost, replaced: LossCounts::default(), until, size, places };
         Chunk { head, batch: clicks::batch::encode(&batch) }
+    }
+
+    /// Up to where the rings were read.
+    pub fn places(&self) -> Vec<RingPlace> {
+        self.rings.iter().map(DrainedRing::place).collect()
     }
 
     /// Everything before these places is on disk: the workers may have the room.

@@ -13,6 +13,7 @@ use clicks::{CLASSIFIER, LossReason};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// What control has is kept for so long, in case it is put back to an earlier state.
 const KEPT_MS: i64 = 24 * 3_600_000;
@@ -152,15 +153,25 @@ impl SpoolFiles {
         }
     }
 
-    /// What to send now: of the oldest spool that owes something.
+    /// What to send now: of the oldest spool that owes something and is not refused.
     ///
     /// # Errors
     /// The disk cannot be written or read.
     pub fn next_batch(&mut self) -> io::Result<Option<ReadyBatch>> {
         let (dir, boot) = (self.dir.clone(), self.boot);
-        for disk in self.all_mut() {
-            if let Some(seal) = disk.spool.plan_seal() {
-                disk.append(&dir, boot, &[Frame::Seal(seal)], true)?;
+        let now = Instant::now();
+        for at in 0..=self.closed.len() {
+            let disk = self.at(at);
+            if disk.refused_until.is_some_and(|until| now < until) {
+                continue;
+            }
+            if let Some(seal) = disk.spool.plan_seal()
+                && let Err(fault) = disk.append(&dir, boot, &[Frame::Seal(seal)], true)
+            {
+                if fault.kind() == io::ErrorKind::StorageFull {
+                    self.forget_oldest()?; // for the next try
+                }
+                return Err(fault);
             }
             if let Some(offering) = disk.spool.offer() {
                 let bytes = read_batch(disk, &dir, boot, &offering)?;
@@ -168,6 +179,12 @@ impl SpoolFiles {
             }
         }
         Ok(None)
+    }
+
+    /// Control refuses a batch of this spool: others go on, and this one is tried again then.
+    pub fn refused(&mut self, spool: u64, again: Instant) {
+        let refused = self.all_mut().find(|disk| disk.spool.id() == spool);
+        refused.into_iter().for_each(|disk| disk.refused_until = Some(again));
     }
 
     /// What control says to a batch. `false`: it wants the same one again.

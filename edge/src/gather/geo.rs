@@ -184,8 +184,8 @@ mod tests {
         }
         bytes.extend(text(country));
         bytes.extend(b"\xab\xcd\xefMaxMind.com\xe9");
-        for (name, value) in [
-            ("binary_format_major_version", &[0xa1, 2][..]),
+        let fields: [(&str, &[u8]); 9] = [
+            ("binary_format_major_version", &[0xa1, 2]),
             ("binary_format_minor_version", &[0xa0]),
             ("build_epoch", &[1, 2, 5]),
             ("database_type", &[0x41, b'c']),
@@ -194,7 +194,8 @@ mod tests {
             ("languages", &[0, 4]),
             ("node_count", &[0xc1, 1]),
             ("record_size", &[0xa1, 24]),
-        ] {
+        ];
+        for (name, value) in fields {
             bytes.extend(text(name));
             bytes.extend(value);
         }

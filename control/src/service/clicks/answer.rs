@@ -9,7 +9,7 @@ use link::Seq;
 use proto::v1;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use store::port::clicks::{ClickAnswer, DayVisitors, GroupCount, GroupKey, LossRow, TopAnswer};
+use store::port::clicks::{ClickAnswer, CountRow, DayVisitors, GroupKey, LossRow, TopAnswer};
 use store::wire;
 
 /// Counts that are read for one answer.
@@ -23,7 +23,7 @@ const HOUR: i64 = 60 * MINUTE;
 /// What the store has counted.
 #[derive(Debug, Default)]
 pub struct Counted {
-    groups: Vec<GroupCount>,
+    groups: Vec<CountRow>,
     total: u64,
     visitors: Vec<DayVisitors>,
     /// Milliseconds of the longest span that it was counted by.
@@ -39,7 +39,7 @@ impl Counted {
 
     /// Counts of the links that were clicked most.
     pub fn of_top(answer: TopAnswer) -> Self {
-        let group = |link: store::port::clicks::LinkCount| GroupCount {
+        let group = |link: store::port::clicks::LinkCount| CountRow {
             keys: vec![GroupKey::Link(link.uid)],
             count: link.count,
         };
@@ -76,7 +76,7 @@ pub fn told(
     let in_days =
         inquiry.groups == [ClickGroup::Time] && inquiry.times.iter().all(|at| at.rem_euclid(DAY) == 0);
     let end = |start: i64| inquiry.times.iter().copied().find(|next| *next > start).unwrap_or(inquiry.until);
-    let row = |row: GroupCount| {
+    let row = |row: CountRow| {
         let of_row = match row.keys.first() {
             Some(GroupKey::Time(start)) if in_days && !visitors.is_empty() => {
                 Some(of_days(*start, end(*start)))
@@ -102,7 +102,7 @@ pub fn told(
 }
 
 /// The rows that are shown: of time every span, and of anything else what is most frequent.
-fn rows(inquiry: &Inquiry, mut groups: Vec<GroupCount>) -> Vec<GroupCount> {
+fn rows(inquiry: &Inquiry, mut groups: Vec<CountRow>) -> Vec<CountRow> {
     let by = &inquiry.groups[..];
     if by.is_empty() {
         return Vec::new();
@@ -114,7 +114,7 @@ fn rows(inquiry: &Inquiry, mut groups: Vec<GroupCount>) -> Vec<GroupCount> {
             .collect();
         let row = |start: &i64| {
             let key = GroupKey::Time(*start);
-            GroupCount { count: counts.get(&key).copied().unwrap_or(0), keys: vec![key] }
+            CountRow { count: counts.get(&key).copied().unwrap_or(0), keys: vec![key] }
         };
         return inquiry.times.iter().map(row).collect();
     }
@@ -140,7 +140,7 @@ fn rows(inquiry: &Inquiry, mut groups: Vec<GroupCount>) -> Vec<GroupCount> {
         .collect();
     groups.retain(|group| places.contains_key(&group.keys[other]));
     groups.sort_by(|a, b| {
-        let place = |group: &GroupCount| places.get(&group.keys[other]).copied();
+        let place = |group: &CountRow| places.get(&group.keys[other]).copied();
         let span = a.keys[time].cmp(&b.keys[time]);
         span.then(b.count.cmp(&a.count)).then(place(a).cmp(&place(b)))
     });
@@ -193,8 +193,8 @@ mod tests {
         Inquiry::parse(&request, START).unwrap()
     }
 
-    fn group(keys: &[GroupKey], count: u64) -> GroupCount {
-        GroupCount { keys: keys.to_vec(), count }
+    fn group(keys: &[GroupKey], count: u64) -> CountRow {
+        CountRow { keys: keys.to_vec(), count }
     }
 
     fn country(text: &str) -> GroupKey {
