@@ -73,7 +73,7 @@ const MAY: [(&str, &[&str]); 15] = [
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
     ("edge", &["link", "feed", "hot", "record", "proto", "exposition"]),
-    ("store", &["link", "feed", "record", "journal", "proto"]),
+    ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
     ("control", &["link", "feed", "record", "journal", "store", "proto", "exposition"]),
     ("loadtest", &["services"]),
     ("services", &[]),
