@@ -134,7 +134,7 @@ impl Repository for Postgres {
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         let before = now - kept::TOMBSTONES;
         let buried = self.db.call(READ, async |db| tidy::buried(db, before).await)?;
-        let was_clicked = |_: Seq| Ok(false); // this store keeps no clicks
+        let was_clicked = |uid: Seq| self.was_clicked(uid);
         let TombstoneFates { count, purges, clicked } = TombstoneFates::of(buried, before, was_clicked)?;
         if !clicked.is_empty() {
             self.db.call(WRITE, async |db| tidy::keep(db, &clicked).await)?;

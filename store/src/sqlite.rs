@@ -254,7 +254,7 @@ impl Repository for Sqlite {
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
         let before = now - kept::TOMBSTONES;
         let buried = self.read(|snapshot| tidy::buried(snapshot, before))?;
-        let was_clicked = |_: Seq| Ok(false); // this store keeps no clicks
+        let was_clicked = |uid: Seq| self.clicks.was_clicked(uid);
         let fates = TombstoneFates::of(buried, before, was_clicked)?;
         self.write(|transaction| tidy::tidy(transaction, &fates, now))
     }

@@ -11,10 +11,10 @@ use super::top;
 use super::unfolded::{LATEST, tail, unpacked_days};
 use crate::model::StoreFault;
 use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors, TopQuestion};
+use clicks::Sketch;
 use clicks::ask::{Tally, TallyFault};
 use clicks::batch::Total;
 use clicks::rollup::Dimension;
-use clicks::sketch::Sketch;
 use clicks::{Click, Kind};
 use link::Seq;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +46,9 @@ pub(crate) async fn counts<R: ClickRows>(
         quarters: (quarter(question.from.max(0)), quarter_from(question.until.clamp(0, LATEST))),
         only: only(&question.filter, &question.groups),
     };
-    let tally = Tally::new(&question.filter, &question.groups, &question.times).map_err(|e| fault(&e))?;
+    let whole = [asked.quarters.0 * QUARTER, asked.quarters.1 * QUARTER];
+    let times = if question.times.is_empty() { &whole[..] } else { &question.times };
+    let tally = Tally::new(&question.filter, &question.groups, times).map_err(|e| fault(&e))?;
     let mut count = Counting { tally, texts, step: Step::Quarter, visitors: BTreeMap::new() };
     let deleted = Deletions::read(rows).await?;
     match &question.links {

@@ -1,7 +1,6 @@
 //! Which links were ever clicked: a bit for each uid, so that a million links take 125 KB.
 
-use super::fold::merge;
-use super::rows::{CellKey, ClickRows, Table};
+use super::rows::{CellKey, ClickRows, Table, merge};
 use link::Seq;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,7 +19,6 @@ pub(crate) async fn delete<R: ClickRows>(
         domain: asked.domain,
         links: asked.links.clone(),
         until: before(asked, now) * QUARTER,
-        times: vec![0],
         ..ClickQuestion::default()
     };
     let counted = counts(rows, memory, &question).await?.total;

@@ -4,16 +4,16 @@
 use super::clicked;
 use super::lists::{self, ListEntry, ListPart, list};
 use super::memory::{Memory, StagedTexts, corrupt};
-use super::rows::{Cell, CellKey, ClickRows, InboxHead, RawHead, Table, subject_of};
+use super::rows::{Cell, CellKey, ClickRows, InboxHead, RawHead, Table, merge, subject_of};
 use super::run::{APARTS, alone, rollup};
 use super::times::{DAY, HOUR, MINUTE, QUARTER, day_of, quarter};
 use super::unknown::UnknownList;
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
 use crate::port::clicks::FoldReport;
+use clicks::Sketch;
 use clicks::batch::{Batch, MAX_CLICKS, MAX_DECODED};
 use clicks::rollup::{Dictionary, Rollup, Tuple};
-use clicks::sketch::Sketch;
 use clicks::{Click, Kind, LossReason};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -281,25 +281,6 @@ fn keys<V>(of: &HashMap<CellKey, V>) -> Vec<CellKey> {
     let mut keys: Vec<CellKey> = of.keys().copied().collect();
     keys.sort_unstable(); // in the order in which they lie on disk
     keys
-}
-
-/// Reads rows, changes them and writes them.
-pub(crate) async fn merge<R: ClickRows>(
-    rows: &R,
-    table: Table,
-    keys: Vec<CellKey>,
-    mut change: impl FnMut(&CellKey, Option<Vec<u8>>) -> Result<Vec<u8>, StoreFault>,
-) -> Result<(), R::Fault> {
-    for keys in keys.chunks(ROWS) {
-        let there = rows.cells(table, keys).await?;
-        let cells = keys
-            .iter()
-            .zip(there)
-            .map(|(key, there)| Ok(Cell { key: *key, value: change(key, there)? }))
-            .collect::<Result<Vec<_>, StoreFault>>()?;
-        rows.put(table, &cells).await?;
-    }
-    Ok(())
 }
 
 /// Keeps new texts, and notes the day on which an agent was last seen. How many are new.

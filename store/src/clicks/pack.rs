@@ -1,9 +1,9 @@
 //! Packs the roll-ups of a day once it is over: many rows in the order of time become a few in the order of links, so that
 //! what is asked of one link lies together. Late clicks are folded like others, and packed into what is there.
 
-use super::fold::{merge, sketch};
+use super::fold::sketch;
 use super::lists::{self, ListPart, list};
-use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table};
+use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table, merge};
 use super::run::{DaySeries, Run, rollup};
 use super::times::{DAY, HOUR, QUARTERS, WEEK_DAYS, day_of, month_of};
 use clicks::Kind;

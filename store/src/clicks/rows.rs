@@ -227,6 +227,28 @@ pub(crate) trait ClickRows {
     async fn forget_edge(&self, edge: &str) -> Result<(), Self::Fault>;
 }
 
+/// Reads rows, changes them and writes them.
+pub(crate) async fn merge<R: ClickRows>(
+    rows: &R,
+    table: Table,
+    keys: Vec<CellKey>,
+    mut change: impl FnMut(&CellKey, Option<Vec<u8>>) -> Result<Vec<u8>, StoreFault>,
+) -> Result<(), R::Fault> {
+    for keys in keys.chunks(ROWS) {
+        let there = rows.cells(table, keys).await?;
+        let cells = keys
+            .iter()
+            .zip(there)
+            .map(|(key, there)| Ok(Cell { key: *key, value: change(key, there)? }))
+            .collect::<Result<Vec<_>, StoreFault>>()?;
+        rows.put(table, &cells).await?;
+    }
+    Ok(())
+}
+
+/// Rows that are read and written at once.
+const ROWS: usize = 4_096;
+
 /// The subjects of a domain: its whole roll-ups, and its sums by one dimension each.
 pub(crate) const DOMAIN_SUBJECTS: i64 = 8;
 

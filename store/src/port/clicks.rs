@@ -112,7 +112,8 @@ pub struct ClickQuestion {
     pub filter: ClickFilter,
     /// How they are grouped: the keys of each count, in this order.
     pub groups: Vec<ClickGroup>,
-    /// Where the parts of [`ClickGroup::Time`] begin, in order: a click is in the last one that begins with its quarter or before.
+    /// Where the parts of [`ClickGroup::Time`] begin, in order, and behind the last of them where it ends: what is in none of
+    /// them is not counted. Empty: one part from `from` to `until`.
     pub times: Vec<i64>,
     /// Groups of the answer at most: those with the highest counts.
     pub most: usize,
