@@ -257,7 +257,7 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         until,
         filter: inquiry.filter.clone(),
         groups: inquiry.groups.clone(),
-        times: inquiry.times.clone(),
+        times: inquiry.boundaries(),
         most: answer::GROUPS,
         visitors: inquiry.kinds == [Kind::Human] && !inquiry.is_narrow(),
     };

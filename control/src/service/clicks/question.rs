@@ -101,6 +101,12 @@ impl Inquiry {
         Ok(Self { from, until, zone, groups, step, times, filter, kinds, limit })
     }
 
+    /// Where its spans begin, and the end of the last one; none where it is not split by time.
+    pub fn boundaries(&self) -> Vec<i64> {
+        let end = (!self.times.is_empty()).then_some(self.until);
+        self.times.iter().copied().chain(end).collect()
+    }
+
     /// Whether it asks for more than kinds.
     pub fn is_narrow(&self) -> bool {
         let ClickFilter { kinds: _, countries, browsers, oses, devices, referrers, languages } = &self.filter;
@@ -251,6 +257,7 @@ mod tests {
         let asked = Inquiry::parse(&request, NOW).unwrap();
         assert_eq!(asked.groups, [ClickGroup::Time, ClickGroup::Kind]);
         assert_eq!((asked.times.len(), asked.limit, asked.kinds.len()), (8, 1_000, 8));
+        assert_eq!((asked.boundaries().len(), asked.boundaries()[8]), (9, asked.until));
         assert_eq!(asked.filter.countries, [Country(*b"DE"), Country::default()]);
         assert_eq!(asked.filter.languages, [Language(*b"en")]);
         assert_eq!(asked.filter.devices, [Device::Mobile, Device::Unknown]);
