@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "linkr/v1/keys.proto",
         "linkr/v1/domains.proto",
         "linkr/v1/targets.proto",
+        "linkr/v1/clicks.proto",
     ];
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;

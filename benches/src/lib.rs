@@ -1,8 +1,14 @@
 //! What the benches have in common: a set with known links, and requests for them.
 
-use hot::{AnswerContext, Conversation, Counts, Policy, Set, Stamp, StoredValue, View, answer};
+use clicks::{Ring, RingWriter};
+use hot::{
+    AnswerContext, Capture, ClickClient, Conversation, Counts, ForwardedFor, Policy, Set, Stamp, StoredValue,
+    UnknownCodes, View, answer,
+};
 use link::{Code, DomainId, Key, Link, LinkParts, Target};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The key of the link with this number.
 ///
@@ -21,7 +27,7 @@ pub fn link(number: u32) -> StoredValue {
         "https://www.example.com/articles/2026/{number:07}/some-title-of-medium-length-here?utm=linkr"
     );
     let target = Target::stored(target.as_bytes()).expect("a target");
-    StoredValue::Live(Link::new(LinkParts::to(target)).expect("a link"))
+    StoredValue::live(Link::new(LinkParts::to(target)).expect("a link"))
 }
 
 /// A complete set of so many links.
@@ -59,6 +65,17 @@ pub fn browser(number: u32) -> Vec<u8> {
     head.replace("promo/2026", &format!("c{number:06}")).into()
 }
 
+/// The same as [`browser`], as a proxy passes it on.
+pub fn forwarded(number: u32) -> Vec<u8> {
+    let mut head = browser(number);
+    head.truncate(head.len() - 2);
+    head.extend_from_slice(b"X-Forwarded-For: 203.0.113.7\r\n\r\n");
+    head
+}
+
+/// Bytes of the ring: more than the clicks of any bench that does not read them.
+const RING_BYTES: usize = 4 << 20;
+
 /// What answers requests: all that a worker has besides the set.
 pub struct Answerer {
     domains: View,
@@ -66,25 +83,96 @@ pub struct Answerer {
     /// What they came to.
     pub counts: Counts,
     out: Vec<u8>,
+    clicks: Option<NotedClicks>,
 }
 
 impl Default for Answerer {
     fn default() -> Self {
         let stamp = Stamp::new("Sun, 22 Nov 2026 13:06:42 GMT");
         let (domains, out) = (View::new(Arc::default()), Vec::with_capacity(65_536));
-        Self { domains, stamp, counts: Counts::default(), out }
+        Self { domains, stamp, counts: Counts::default(), out, clicks: None }
     }
 }
 
 impl Answerer {
+    /// One that notes each click in a ring, as the worker of a usual edge does.
+    pub fn noting() -> Self {
+        Self { clicks: Some(NotedClicks::new()), ..Self::default() }
+    }
+
     /// The answers to all of `input`: one turn.
     pub fn answer(&mut self, set: &Set, input: &[u8]) -> &[u8] {
         self.out.clear();
-        let Self { domains, stamp, counts, out } = self;
+        let Self { domains, stamp, counts, out, clicks } = self;
         let policy = Policy::default();
-        let mut turn =
-            AnswerContext { set, domains, now: 0, boot_ms: 1000, policy, debug: false, stamp, counts };
+        let noted = clicks.as_mut().map(NotedClicks::begin);
+        let mut turn = AnswerContext {
+            set,
+            domains,
+            now: 0,
+            boot_ms: 1000,
+            policy,
+            debug: false,
+            stamp,
+            counts,
+            clicks: noted,
+        };
         answer(&mut Conversation::default(), input, out, &mut turn);
+        clicks.iter_mut().for_each(NotedClicks::end);
         out
+    }
+
+    /// Clicks for which there was no room, where they are noted.
+    pub fn lost(&self) -> Option<u64> {
+        self.clicks.as_ref().map(|clicks| clicks.ring().lost())
+    }
+}
+
+/// A ring, and a worker's end of it.
+struct NotedClicks {
+    memory: Box<[AtomicU64]>,
+    writer: RingWriter,
+    unknown: UnknownCodes,
+}
+
+impl NotedClicks {
+    fn new() -> Self {
+        let memory: Box<[AtomicU64]> =
+            (0..Ring::memory_bytes(RING_BYTES) / 8).map(|_| AtomicU64::new(0)).collect();
+        let ring = Ring::over(&memory).expect("a power of two");
+        ring.begin([1, 1], 1);
+        let writer = RingWriter::new(ring);
+        Self { memory, writer, unknown: UnknownCodes::default() }
+    }
+
+    fn ring(&self) -> Ring<'_> {
+        Ring::over(&self.memory).expect("as it was made")
+    }
+
+    fn begin(&mut self) -> Capture<'_> {
+        let ring = Ring::over(&self.memory).expect("as it was made");
+        self.writer.begin(ring);
+        let client = ClickClient { address: Some([7; 16]), forwarded: Some(&Named) };
+        Capture { ring, writer: &mut self.writer, unknown: &mut self.unknown, client }
+    }
+
+    /// The kernel has taken the answers.
+    fn end(&mut self) {
+        let ring = Ring::over(&self.memory).expect("as it was made");
+        if let Some(turn) = self.writer.publish(ring) {
+            self.writer.settle(ring, turn);
+        }
+    }
+}
+
+/// Believes whoever is named first. An edge encrypts it, which is one block of AES more.
+struct Named;
+
+impl ForwardedFor for Named {
+    fn client(&self, value: &[u8]) -> Option<[u8; 16]> {
+        match std::str::from_utf8(value).ok()?.parse().ok()? {
+            IpAddr::V4(address) => Some(address.to_ipv6_mapped().octets()),
+            IpAddr::V6(address) => Some(address.octets()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A hit allocates nothing: counted by the allocator itself, in a program of its own.
 #![allow(unsafe_code)]
 
-use benches::{Answerer, bare, browser, set};
+use benches::{Answerer, bare, browser, forwarded, set};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -48,17 +48,19 @@ fn ten_thousand_hits_allocate_nothing() {
         text.replace("Connection: keep-alive", "X-Request-Id: 0123456789abcdef").into_bytes()
     };
     let pipelined = |number: u32| (0..16).flat_map(|at| bare((number * 16 + at) % 10_000)).collect();
-    let kinds: [HeadKind<'_>; 4] = [
+    let kinds: [HeadKind<'_>; 5] = [
         ("bare", &bare, 1),
         ("browser", &browser, 1),
+        ("forwarded", &forwarded, 1),
         ("with an id", &with_id, 1),
         ("pipelined", &pipelined, 16),
     ];
-    for (kind, head, hits) in kinds {
+    for ((kind, head, hits), noting) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let heads: Vec<_> = (0..10_000 / hits).map(head).collect();
-        let (mut asking, mut bytes) = (Answerer::default(), 0);
+        let mut asking = if noting { Answerer::noting() } else { Answerer::default() };
+        let mut bytes = 0;
         let calls = calls(|| bytes = heads.iter().map(|head| asking.answer(&set, head).len()).sum());
-        assert_eq!(calls, 0, "{kind}");
+        assert_eq!((calls, asking.lost().unwrap_or(0)), (0, 0), "{kind}, noting: {noting}");
         let counted = asking.counts.get(hot::Outcome::Redirect);
         assert_eq!(counted, 10_000, "{kind}: all were hits");
         assert!(bytes > 10_000 * 200, "{kind}: all were answered");

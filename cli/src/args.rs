@@ -1,5 +1,6 @@
 //! Every command and flag. Values come from flags, then `LINKR_…`, then `linkr.toml`, then the defaults here.
 
+mod clicks;
 mod copies;
 mod domains;
 mod files;
@@ -11,6 +12,7 @@ mod tags;
 mod targets;
 mod values;
 
+pub use self::clicks::{ClickArgs, ClickBy, ClickOutput, Clicks, DeletedClicks};
 pub use copies::{Backup, CopiedStore, StoreRestore};
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
@@ -82,6 +84,8 @@ pub enum Command {
         #[command(subcommand)]
         command: TargetCommand,
     },
+    /// Shows how often links were clicked, by whom, from where and when
+    Clicks(Box<Clicks>),
     /// Shows the edges and the log they follow
     Feed {
         /// What to show.
@@ -350,6 +354,9 @@ pub struct Up {
     /// The copy between them.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// What is noted of clicks.
+    #[command(flatten)]
+    pub clicks: ClickArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -392,6 +399,9 @@ pub struct Edge {
     /// The copy that is asked before control.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// What is noted of clicks.
+    #[command(flatten)]
+    pub clicks: ClickArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,

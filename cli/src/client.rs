@@ -1,5 +1,6 @@
 //! The client half: asks a running linkr over gRPC, and says its refusals in one line.
 
+mod clicks;
 mod conform;
 mod domains;
 mod explain;
@@ -16,6 +17,7 @@ mod targets;
 mod watch;
 mod words;
 
+pub use self::clicks::clicks;
 pub use conform::conform;
 pub use domains::domains;
 pub use explain::explain;

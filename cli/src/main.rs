@@ -53,6 +53,7 @@ fn run(command: Command) -> Result<(), CommandFault> {
         Command::Tag { command } => client::run(client::tags(command)),
         Command::Domain { command } => client::run(client::domains(command)),
         Command::Target { command } => client::run(client::targets(command)),
+        Command::Clicks(args) => client::run(client::clicks(*args)),
         Command::Feed { command: FeedCommand::Status { api } } => client::run(client::feed_status(api)),
         Command::Feed { command: FeedCommand::Forget { name, api } } => {
             client::run(client::feed_forget(api, name))

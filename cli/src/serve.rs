@@ -5,7 +5,9 @@ mod data;
 mod ending;
 mod numbers;
 
-use crate::args::{Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up};
+use crate::args::{
+    ClickArgs, Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up,
+};
 use crate::fault::CommandFault;
 use crate::log::{self, LogForm, announce};
 use crate::out;
@@ -43,8 +45,9 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
         let config = control::Config { own_edge: Some(own.clone()), ..config };
         config.check().map_err(CommandFault::new)?;
-        edge::check(&edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?)
-            .map_err(CommandFault::new)?;
+        let clicks = args.clicks.config(Some(args.data_dir.join("clicks")));
+        let checked = edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?;
+        edge::check(&edge::Config { clicks: clicks.clone(), ..checked }).map_err(CommandFault::new)?;
         let taken = control::take(config.api).map_err(CommandFault::new)?;
         let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
@@ -67,7 +70,7 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
             let readiness = readiness.clone();
             Box::pin(async move { readiness.writes().await })
         });
-        let edge = start_edge(edge::Config { redis, access, writes: Some(writes), ..config });
+        let edge = start_edge(edge::Config { redis, access, clicks, writes: Some(writes), ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -110,7 +113,14 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config((&args.front, &args.behind), args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
-        let config = edge::Config { unpinned, snapshot, redis, access, ..config };
+        let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
+        if clicks.is_none() {
+            tracing::info!(
+                name: "clicks_not_counted",
+                "this edge has no place to keep clicks in, and none of its redirects is counted: give --clicks-dir or --snapshot"
+            );
+        }
+        let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
@@ -282,6 +292,7 @@ fn edge_config(
         redis,
         files_kept_back,
         more_metrics,
+        clicks: None,
         writes: None,
     })
 }

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 const USUAL: &str = "linkr.toml";
 /// Settings of every command that asks a server.
 const CLIENT_KEYS: [&str; 5] = ["server", "domain", "output", "key-file", "server-ca"];
-const CLIENT_COMMANDS: [&str; 7] = ["link", "tag", "domain", "import", "export", "feed", "keys"];
+const CLIENT_COMMANDS: [&str; 8] = ["link", "tag", "domain", "clicks", "import", "export", "feed", "keys"];
 
 /// The command line with the settings file's values as defaults.
 pub fn command(words: &[OsString]) -> Result<Command, CommandFault> {
@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(value(&["linkr", "link", "get", "x"], "server"), "http://x");
         assert_eq!(value(&["linkr", "export"], "server"), "http://x");
         assert_eq!(value(&["linkr", "feed", "status"], "server"), "http://x");
+        assert_eq!(value(&["linkr", "clicks", "x"], "server"), "http://x");
     }
 
     #[test]

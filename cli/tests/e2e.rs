@@ -8,6 +8,8 @@ mod bad_input;
 mod balancers;
 #[path = "e2e/causes.rs"]
 mod causes;
+#[path = "e2e/clicks.rs"]
+mod clicks;
 #[path = "e2e/confined.rs"]
 mod confined;
 #[path = "e2e/copies.rs"]

@@ -67,44 +67,56 @@ impl Captured {
     /// Bytes of it in a ring.
     pub const BYTES: usize = 80;
 
-    /// Its bytes: little-endian, in the order of the fields.
-    #[inline]
+    /// Words of it in a ring.
+    pub const WORDS: usize = Self::BYTES / 8;
+
+    /// Its words, in the order of the fields; domain and flags share one, and the last is 0.
+    #[inline(always)]
+    pub fn to_words(&self) -> [u64; Self::WORDS] {
+        let address = u128::from_le_bytes(self.address);
+        [
+            self.at.cast_unsigned(),
+            u64::from(self.domain.0) | u64::from(self.flags.0) << 32,
+            self.uid,
+            self.version,
+            self.agent,
+            self.referrer,
+            address as u64,
+            (address >> 64) as u64,
+            u64::from_le_bytes(self.language),
+            0,
+        ]
+    }
+
+    /// The click in these words.
+    pub fn from_words(words: &[u64; Self::WORDS]) -> Self {
+        let &[at, pair, uid, version, agent, referrer, low, high, language, _] = words;
+        Self {
+            at: at.cast_signed(),
+            domain: DomainId(pair as u32),
+            flags: CapturedFlags((pair >> 32) as u32),
+            uid,
+            version,
+            agent,
+            referrer,
+            address: (u128::from(low) | u128::from(high) << 64).to_le_bytes(),
+            language: language.to_le_bytes(),
+        }
+    }
+
+    /// Its bytes: its words, little-endian.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        bytes[..8].copy_from_slice(&self.at.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.domain.0.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.flags.0.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.uid.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.version.to_le_bytes());
-        bytes[32..40].copy_from_slice(&self.agent.to_le_bytes());
-        bytes[40..48].copy_from_slice(&self.referrer.to_le_bytes());
-        bytes[48..64].copy_from_slice(&self.address);
-        bytes[64..72].copy_from_slice(&self.language);
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.to_words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
         bytes
     }
 
     /// The click in these bytes.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at..at + 8]);
-            word
-        };
-        let number = |at: usize| u64::from_le_bytes(word(at));
-        let pair = number(8);
-        let mut address = [0; 16];
-        address.copy_from_slice(&bytes[48..64]);
-        Self {
-            at: i64::from_le_bytes(word(0)),
-            domain: DomainId(pair as u32),
-            flags: CapturedFlags((pair >> 32) as u32),
-            uid: number(16),
-            version: number(24),
-            agent: number(32),
-            referrer: number(40),
-            address,
-            language: word(64),
-        }
+        let word = |at: usize| bytes[8 * at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        Self::from_words(&std::array::from_fn(word))
     }
 }
 

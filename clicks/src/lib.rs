@@ -3,16 +3,37 @@
 
 #![warn(missing_docs)]
 
+mod agent_texts;
+mod agents;
 pub mod ask;
 pub mod batch;
+mod bounded;
 mod captured;
+mod classify;
 mod click;
+mod hash;
 mod kind;
+mod language;
 pub mod ledger;
 mod letters;
+pub mod prefetch;
+mod referrer;
+mod repeat;
+mod ring;
 pub mod rollup;
+mod sketch;
+pub mod spool;
 mod varint;
+mod visitor;
 
+pub use agent_texts::AgentTexts;
+pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
+pub use classify::{Classified, Classifier, Texts};
 pub use click::{Click, Country, Device, Language};
+pub use hash::hash;
 pub use kind::{Kind, LossReason};
+pub use language::language;
+pub use ring::{MAX_TEXT_BYTES, Ring, RingBeginning, RingReader, RingRecord, RingTurn, RingWriter};
+pub use sketch::{Sketch, SketchFault};
+pub use visitor::visitor;

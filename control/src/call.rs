@@ -117,12 +117,27 @@ mod tests {
 
     #[test]
     fn what_changes_something() {
-        for read in ["GetLink", "ListKeys", "CheckCode", "WatchLinks", "ExportLinks", "Fetch", "Follow"] {
+        for read in [
+            "GetLink",
+            "ListKeys",
+            "CheckCode",
+            "WatchLinks",
+            "ExportLinks",
+            "Fetch",
+            "Append",
+            "QueryClicks",
+        ] {
             assert!(!writes(read), "{read}");
         }
-        for write in
-            ["CreateLink", "BatchDeleteLinks", "ImportLinks", "RotateKey", "RestoreLink", "UpdateDomain"]
-        {
+        for write in [
+            "CreateLink",
+            "BatchDeleteLinks",
+            "ImportLinks",
+            "RotateKey",
+            "RestoreLink",
+            "UpdateDomain",
+            "DeleteClicks",
+        ] {
             assert!(writes(write), "{write}");
         }
     }

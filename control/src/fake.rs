@@ -1,14 +1,21 @@
 //! A store for tests of what asks one little of it. What a test says nothing of must not be asked.
 
 use bytes::Bytes;
+use clicks::{Click, Country, Device, Kind, Language};
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{ExternalId, Request};
 use link::{Change, DomainId, Epoch, Key, Position, Seq, TargetHost};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use store::model::{DomainRow, Row, StoreFault};
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::clicks::{
+    AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
+    FoldReport, LossRow, RawClick, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes,
+    UnknownQuestion,
+};
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
     Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
@@ -25,6 +32,58 @@ pub struct FakeStore {
     pub fork: Box<dyn Fn() -> Position + Send + Sync>,
     /// A read of the log.
     pub changes: Box<dyn Fn() -> (Position, Vec<Change>) + Send + Sync>,
+    /// The clicks.
+    pub clicks: FakeClicks,
+}
+
+/// A store of clicks whose answers a test makes up. What edges say of themselves it keeps.
+#[allow(clippy::type_complexity)]
+pub struct FakeClicks {
+    /// A commit of batches.
+    pub append: Box<dyn Fn(&[Appended]) -> Result<Vec<AppendOutcome>, StoreFault> + Send + Sync>,
+    /// The key of a day.
+    pub day_key: Box<dyn Fn(u32) -> [u8; DAY_KEY] + Send + Sync>,
+    /// Where the next click will be.
+    pub raw_end: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// A page of clicks.
+    pub raw: Box<dyn Fn(&RawQuestion) -> RawPage + Send + Sync>,
+    /// A step of folding.
+    pub fold: Box<dyn Fn() -> Result<FoldReport, StoreFault> + Send + Sync>,
+    /// What edges said.
+    pub until: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Default for FakeClicks {
+    fn default() -> Self {
+        Self {
+            append: Box::new(|_| unreachable!()),
+            day_key: Box::new(|_| unreachable!()),
+            raw_end: Box::new(|| unreachable!()),
+            raw: Box::new(|_| unreachable!()),
+            fold: Box::new(|| unreachable!()),
+            until: Mutex::default(),
+        }
+    }
+}
+
+/// A click at a place.
+pub fn raw(place: u64) -> RawClick {
+    let click = Click {
+        at: 1,
+        domain: DomainId::DEFAULT,
+        uid: 1,
+        version: 1,
+        kind: Kind::Human,
+        country: Country::default(),
+        browser: "".into(),
+        os: "".into(),
+        device: Device::Unknown,
+        referrer: "".into(),
+        language: Language::default(),
+        visitor: 0,
+        agent: 0,
+    };
+    RawClick { place, classifier: 1, click }
 }
 
 impl Default for FakeStore {
@@ -33,6 +92,7 @@ impl Default for FakeStore {
             commit: Box::new(|_| unreachable!()),
             fork: Box::new(|| unreachable!()),
             changes: Box::new(|| unreachable!()),
+            clicks: FakeClicks::default(),
         }
     }
 }
@@ -72,6 +132,9 @@ impl Repository for FakeStore {
     fn link(&self, _: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         unreachable!()
     }
+    fn links_with_uids(&self, _: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        unreachable!()
+    }
     fn list(&self, _: &[u8], _: &[u8], _: bool, _: Limit) -> Result<ListPage, StoreFault> {
         unreachable!()
     }
@@ -99,6 +162,64 @@ impl Repository for FakeStore {
     }
     fn key_rows(&self) -> &dyn KeyRows {
         unreachable!()
+    }
+    fn clicks(&self) -> &dyn ClickStore {
+        &self.clicks
+    }
+}
+
+impl ClickStore for FakeClicks {
+    fn append(&self, offered: &[Appended], _: i64) -> Result<Vec<AppendOutcome>, StoreFault> {
+        (self.append)(offered)
+    }
+    fn fold(&self, _: i64) -> Result<FoldReport, StoreFault> {
+        (self.fold)()
+    }
+    fn tidy(&self, _: i64) -> Result<bool, StoreFault> {
+        Ok(false)
+    }
+    fn counts(&self, _: &ClickQuestion) -> Result<ClickAnswer, StoreFault> {
+        unreachable!()
+    }
+    fn top_links(&self, _: &TopQuestion) -> Result<TopAnswer, StoreFault> {
+        unreachable!()
+    }
+    fn raw(&self, question: &RawQuestion) -> Result<RawPage, StoreFault> {
+        Ok((self.raw)(question))
+    }
+    fn raw_end(&self) -> Result<u64, StoreFault> {
+        Ok((self.raw_end)())
+    }
+    fn agents(&self, _: &[u64]) -> Result<Vec<Option<String>>, StoreFault> {
+        unreachable!()
+    }
+    fn unknown_codes(&self, _: &UnknownQuestion) -> Result<UnknownCodes, StoreFault> {
+        unreachable!()
+    }
+    fn losses(&self, _: i64, _: i64) -> Result<Vec<LossRow>, StoreFault> {
+        unreachable!()
+    }
+    fn delete_clicks(&self, _: &ClickDeletion, _: i64) -> Result<u64, StoreFault> {
+        unreachable!()
+    }
+    fn day_key(&self, day: u32, _: [u8; DAY_KEY], _: i64) -> Result<[u8; DAY_KEY], StoreFault> {
+        Ok((self.day_key)(day))
+    }
+    fn was_clicked(&self, _: Seq) -> Result<bool, StoreFault> {
+        unreachable!()
+    }
+    fn note_until(&self, rows: &[EdgeUntil], _: i64) -> Result<(), StoreFault> {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.extend(rows.iter().map(|row| (row.edge.clone(), row.until)));
+        Ok(())
+    }
+    fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault> {
+        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(until.iter().map(|(edge, until)| EdgeUntil { edge: edge.clone(), until: *until }).collect())
+    }
+    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner).remove(edge);
+        Ok(())
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Fault {
     CodeDeleted {
         /// Of the link.
         name: String,
-        /// When the code is free again, in Unix milliseconds.
+        /// Until when the code stays taken at least, in Unix milliseconds: for good if the link was ever clicked.
         until: i64,
     },
     /// Another link of the domain has the external id.
@@ -423,7 +423,8 @@ impl std::fmt::Display for Fault {
                     Some((domain, code)) => write!(f, "{code} --domain {domain}"),
                     None => write!(f, "CODE"),
                 }?;
-                write!(f, " brings it back (REST: POST /v1/{name}:undelete)")
+                let clicked = "A code that was clicked is never free again";
+                write!(f, " brings it back (REST: POST /v1/{name}:undelete). {clicked}")
             }
             Self::ExternalIdTaken { id, name } => write!(f, "{name} has the external_id {id:?} already"),
             Self::TargetBlocked { field, host } => write!(

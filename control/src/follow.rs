@@ -7,8 +7,11 @@ pub use lines::StreamLog;
 pub use offers::{Offers, OriginValue, offers};
 
 use crate::by_name::ByName;
+use crate::day_keys::DayKeys;
 use crate::features::GatePlace;
 use crate::heads::Heads;
+use crate::horizon::Horizon;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::seal::Seal;
 use crate::sessions::Sessions;
@@ -74,6 +77,12 @@ pub struct Feeder {
     pub heads: Option<Arc<Heads>>,
     /// Where what was read for an edge is offered to Redis.
     pub offers: Offers,
+    /// Where edges hand over clicks.
+    pub intake: Arc<Intake>,
+    /// What edges tell visitors apart by.
+    pub day_keys: Arc<DayKeys>,
+    /// Up to when edges have handed over everything.
+    pub horizon: Arc<Horizon>,
 }
 
 /// The quotas that all streams share.

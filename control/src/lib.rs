@@ -6,6 +6,7 @@ mod by_name;
 mod call;
 mod caller;
 mod clock;
+mod day_keys;
 #[cfg(test)]
 mod fake;
 mod fault;
@@ -13,9 +14,12 @@ mod features;
 mod follow;
 mod heads;
 mod heavy;
+mod horizon;
+mod intake;
 pub mod keys;
 mod lanes;
 mod limits;
+mod live_clicks;
 mod metrics;
 mod page;
 mod places;
@@ -29,6 +33,7 @@ mod stack;
 mod sweep;
 mod tail;
 mod transport;
+mod upkeep;
 mod watched_store;
 mod writer;
 

@@ -1,5 +1,6 @@
 //! What control counts, as families for `exposition`. Nothing is served here.
 
+mod clicks;
 mod redis;
 mod store;
 mod timings;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timings::Timings;
 
+pub(crate) use clicks::ClickNumbers;
 pub(crate) use redis::RedisNumbers;
 pub(crate) use store::StoreNumbers;
 
@@ -30,6 +32,8 @@ pub struct Metrics {
     edges: Mutex<Vec<EdgeProgress>>,
     /// What is counted of the store.
     pub(crate) store: Arc<StoreNumbers>,
+    /// What is counted of clicks.
+    pub(crate) clicks: Arc<ClickNumbers>,
     /// What the relay to Redis counts.
     pub(crate) relay: RedisNumbers,
 }
@@ -162,6 +166,7 @@ impl Collector for Metrics {
         )?;
         let sessions = self.sessions.load(Relaxed) as f64;
         families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)?;
+        self.clicks.encode(&mut families)?;
         self.relay.encode(&mut families, self.head.load(Relaxed))
     }
 }

@@ -303,8 +303,8 @@ mod tests {
 
     fn is_plain(member: &Member) -> bool {
         let never =
-            matches!(member.form, Form::Message(_) | Form::Bytes | Form::Time | Form::Epoch | Form::Other);
-        !member.list && !never
+            matches!(member.form, Form::Message(_) | Form::Bytes | Form::Long | Form::Epoch | Form::Other);
+        !never && (!member.list || matches!(member.form, Form::Text))
     }
 
     #[test]
@@ -319,6 +319,10 @@ mod tests {
             ("POST", "/v1/domains/-/links:batchCreate", "BatchCreateLinks"),
             ("GET", "/v1/links:watch", "WatchLinks"),
             ("GET", "/v1/codes/a/b", "CheckCode"),
+            ("GET", "/v1/clicks", "QueryClicks"),
+            ("GET", "/v1/links/a/b:clicks", "QueryLinkClicks"),
+            ("GET", "/v1/domains/a.example/clicks:export", "ExportClicks"),
+            ("DELETE", "/v1/clicks", "DeleteClicks"),
             ("POST", "/v1/links/a%3Ab:undelete", "UndeleteLink"),
             ("GET", "/v1/links/a%3Aundelete", "GetLink"),
             ("GET", "/v1/links/a%3Ab/c%3ahistory", "GetLink"),

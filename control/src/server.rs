@@ -1,20 +1,25 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
+use crate::day_keys::DayKeys;
 use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
+use crate::horizon::Horizon;
+use crate::intake::Intake;
 use crate::keys::{Keys, Secret};
 use crate::limits::Limits;
+use crate::live_clicks::LiveClicks;
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlaces;
 use crate::relay::{self, RedisConfig};
 use crate::seal::Seal;
-use crate::service::{BaseUrl, InstallationRules, OwnListeners, Service, Watches};
+use crate::service::{BaseUrl, ClickSources, InstallationRules, OwnListeners, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
 use crate::tail::Tail;
 use crate::transport::calls::{self, ApiCalls};
 use crate::transport::rest;
+use crate::upkeep::Upkeep;
 use crate::watched_store::WatchedStore;
 use crate::writer::Writer;
 use exposition::{Network, StartFault, cannot_listen};
@@ -229,12 +234,17 @@ async fn start_with(
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
     let own_listeners = OwnListeners::default();
+    let (intake, commits) = Intake::new(store.clone(), metrics.clicks.clone());
+    let day_keys = Arc::new(DayKeys::new(store.clone()));
+    let horizon = Arc::new(Horizon::new(store.clone(), metrics.clicks.clone()));
+    let live = Arc::new(LiveClicks::new(store.clone()));
     let service = Service::new(
         store.clone(),
         writer.clone(),
         metrics.clone(),
         sessions.clone(),
         Watches::new(tail.clone(), stopped.clone()),
+        ClickSources { horizon: horizon.clone(), live: live.clone(), stop: stopped.clone() },
         InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
             .at(config.base_url)
             .beside(own_listeners.clone()),
@@ -254,6 +264,9 @@ async fn start_with(
         lines: StreamLog::default(),
         heads: heads.clone(),
         offers,
+        intake: intake.clone(),
+        day_keys: day_keys.clone(),
+        horizon: horizon.clone(),
     };
     let feeder = Arc::new(feeder);
     let made_on = ApiCalls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
@@ -294,6 +307,20 @@ async fn start_with(
         tokio::spawn({
             let (store, writer, until) = (store.clone(), writer.clone(), stopped.clone());
             async move { sessions.run(store, writer, until).await }
+        }),
+        tokio::spawn(commits.run(stopped.clone())),
+        tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),
+        tokio::spawn({
+            let until = stopped.clone();
+            async move { day_keys.run(until).await }
+        }),
+        tokio::spawn({
+            let until = stopped.clone();
+            async move { horizon.run(until).await }
+        }),
+        tokio::spawn({
+            let until = stopped.clone();
+            async move { live.run(intake.taken(), until).await }
         }),
         tokio::spawn(Sweeps::new(store.clone(), writer.clone()).run(stopped.clone())),
         tokio::spawn({

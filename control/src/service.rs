@@ -3,6 +3,7 @@
 mod batch;
 mod blocks;
 mod claims;
+mod clicks;
 mod codes;
 mod directory;
 mod domains;
@@ -17,6 +18,7 @@ mod name;
 mod own;
 mod reach;
 mod short;
+mod source;
 mod tags;
 mod texts;
 mod token;
@@ -24,10 +26,12 @@ mod watch;
 mod write;
 mod write_request;
 
+pub use clicks::{ClickExport, ClickSources, ClickWatch};
 pub use draft::InstallationRules;
 pub use import::Chunk;
 pub use own::OwnListeners;
 pub use short::BaseUrl;
+pub use source::MessageSource;
 pub use watch::{Watch, Watches};
 
 use crate::metrics::Metrics;
@@ -57,6 +61,7 @@ pub struct Service {
     rules: Arc<InstallationRules>,
     sessions: Arc<Sessions>,
     watches: Watches,
+    clicks: ClickSources,
 }
 
 /// A link that a create asks for.
@@ -75,10 +80,11 @@ impl Service {
         metrics: Arc<Metrics>,
         sessions: Arc<Sessions>,
         watches: Watches,
+        clicks: ClickSources,
         rules: InstallationRules,
     ) -> Self {
         let rules = Arc::new(rules);
-        Self { reach: Reach::new(store, writer), metrics, sessions, watches, rules }
+        Self { reach: Reach::new(store, writer), metrics, sessions, watches, clicks, rules }
     }
 
     /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.

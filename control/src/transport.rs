@@ -1,8 +1,7 @@
 //! How calls arrive: gRPC and REST on one port, and the feed of the edges. What they mean is in `service`.
 
 use crate::Fault;
-use crate::service::Watch;
-use proto::v1::WatchLinksResponse;
+use crate::service::MessageSource;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -15,13 +14,13 @@ mod status;
 
 pub use status::status;
 
-/// The messages of a watch: one waits while the next is read, and the log waits for whoever takes neither.
-fn messages(mut watch: Watch) -> ReceiverStream<Result<WatchLinksResponse, Fault>> {
+/// Its messages: one waits while the next is made, and its source waits for whoever takes neither.
+fn messages<S: MessageSource>(mut source: S) -> ReceiverStream<Result<S::Message, Fault>> {
     let (out, messages) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
             let next = tokio::select! {
-                next = watch.next() => next.transpose(),
+                next = source.next() => next.transpose(),
                 () = out.closed() => return,
             };
             let Some(next) = next else { return };

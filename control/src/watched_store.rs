@@ -15,6 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use store::model::{Author, DomainRow, KeyRow, PoolCounts, Row, StoreFault, StoreStanding};
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::clicks::{
+    AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
+    FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
+};
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
     Audits, CommitReport, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
@@ -67,6 +71,18 @@ impl WatchedStore {
         if !proves_little || self.probe().is_none() {
             self.judge(CallEffect::Write, &answer);
         }
+        answer
+    }
+
+    /// A call that says nothing of whether links can be read and written.
+    fn timed<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let began = Instant::now();
+        let answer = call(self.store.clicks());
+        self.numbers.took(kind, began.elapsed());
         answer
     }
 
@@ -196,6 +212,10 @@ impl Repository for WatchedStore {
         self.read("link", |store| store.link(key))
     }
 
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.read("list", |store| store.links_with_uids(uids))
+    }
+
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
         self.read("list", |store| store.list(prefix, after, deleted, limit))
     }
@@ -238,6 +258,10 @@ impl Repository for WatchedStore {
     }
 
     fn key_rows(&self) -> &dyn KeyRows {
+        self
+    }
+
+    fn clicks(&self) -> &dyn ClickStore {
         self
     }
 
@@ -349,6 +373,74 @@ impl BlockRows for WatchedStore {
 
     fn kept_by(&self, host: &TargetHost, after: &[u8], most: usize) -> Result<Vec<Row>, StoreFault> {
         self.read("led_to", |store| store.kept_by(host, after, most))
+    }
+}
+
+/// Clicks have a place of their own, and may have a disk of their own: what they lack is told by whoever asked for it, and
+/// links can be read and written all the same.
+impl ClickStore for WatchedStore {
+    fn append(&self, offered: &[Appended], now: i64) -> Result<Vec<AppendOutcome>, StoreFault> {
+        self.timed("clicks_append", |clicks| clicks.append(offered, now))
+    }
+
+    fn fold(&self, now: i64) -> Result<FoldReport, StoreFault> {
+        self.timed("clicks_fold", |clicks| clicks.fold(now))
+    }
+
+    fn tidy(&self, now: i64) -> Result<bool, StoreFault> {
+        self.timed("clicks_tidy", |clicks| clicks.tidy(now))
+    }
+
+    fn counts(&self, question: &ClickQuestion) -> Result<ClickAnswer, StoreFault> {
+        self.timed("clicks_counts", |clicks| clicks.counts(question))
+    }
+
+    fn top_links(&self, question: &TopQuestion) -> Result<TopAnswer, StoreFault> {
+        self.timed("clicks_top", |clicks| clicks.top_links(question))
+    }
+
+    fn raw(&self, question: &RawQuestion) -> Result<RawPage, StoreFault> {
+        self.timed("clicks_raw", |clicks| clicks.raw(question))
+    }
+
+    fn raw_end(&self) -> Result<u64, StoreFault> {
+        self.timed("clicks_raw", |clicks| clicks.raw_end())
+    }
+
+    fn agents(&self, hashes: &[u64]) -> Result<Vec<Option<String>>, StoreFault> {
+        self.timed("clicks_agents", |clicks| clicks.agents(hashes))
+    }
+
+    fn unknown_codes(&self, question: &UnknownQuestion) -> Result<UnknownCodes, StoreFault> {
+        self.timed("clicks_unknown", |clicks| clicks.unknown_codes(question))
+    }
+
+    fn losses(&self, from: i64, until: i64) -> Result<Vec<LossRow>, StoreFault> {
+        self.timed("clicks_losses", |clicks| clicks.losses(from, until))
+    }
+
+    fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
+        self.timed("clicks_delete", |clicks| clicks.delete_clicks(deletion, now))
+    }
+
+    fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault> {
+        self.timed("clicks_day_key", |clicks| clicks.day_key(day, fresh, now))
+    }
+
+    fn was_clicked(&self, uid: Seq) -> Result<bool, StoreFault> {
+        self.timed("clicks_was_clicked", |clicks| clicks.was_clicked(uid))
+    }
+
+    fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), StoreFault> {
+        self.timed("clicks_until", |clicks| clicks.note_until(rows, now))
+    }
+
+    fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault> {
+        self.timed("clicks_until", |clicks| clicks.until())
+    }
+
+    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
+        self.timed("clicks_until", |clicks| clicks.forget_edge(edge))
     }
 }
 

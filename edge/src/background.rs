@@ -1,7 +1,8 @@
-//! Everything of an edge that is not a request, on one thread: following the log, asking the origin, the admin
-//! listener. Never monoio; nothing here runs longer than a few milliseconds at a stretch.
+//! Everything of an edge that is not a request, on one thread: following the log, asking the origin, handing over clicks, the
+//! admin listener. Never monoio; nothing here runs longer than a few milliseconds at a stretch.
 
 mod admin;
+mod append;
 mod contact;
 mod explain;
 mod follow;
@@ -9,6 +10,7 @@ mod metrics;
 mod origin;
 
 use crate::Config;
+use crate::clicks::ClickOffer;
 use crate::keep::LoadedSnapshot;
 use crate::shared::{OriginQuestion, Shared};
 use crate::sys;
@@ -19,7 +21,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// For the goodbye to arrive.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -37,6 +39,14 @@ pub fn check(config: &Config) -> Result<(), StartFault> {
     origin::check(&config.control, &config.access)
 }
 
+/// What other threads ask of this one.
+pub struct Inboxes {
+    /// Links that a worker lacks.
+    pub questions: Receiver<OriginQuestion>,
+    /// Clicks for control.
+    pub offers: mpsc::Receiver<ClickOffer>,
+}
+
 /// Starts the thread. `host`: where redirects are answered; `listener`: that of the admin address.
 pub fn start(
     config: Config,
@@ -44,7 +54,7 @@ pub fn start(
     listener: TcpListener,
     offered: Option<ServedTls>,
     shared: Arc<Shared>,
-    questions: Receiver<OriginQuestion>,
+    inboxes: Inboxes,
     restored: Option<LoadedSnapshot>,
 ) -> Result<BackgroundThread, StartFault> {
     let cannot = |fault: std::io::Error| StartFault::because("cannot start the background thread", fault);
@@ -65,7 +75,8 @@ pub fn start(
                 if let Some(offered) = offered {
                     tokio::spawn(offered.run());
                 }
-                tokio::spawn(origin::answer(origin.clone(), questions));
+                tokio::spawn(origin::answer(origin.clone(), inboxes.questions));
+                tokio::spawn(append::hand_over(origin.clone(), config.name.clone(), inboxes.offers));
                 tokio::spawn(contact::watch_sight(Arc::clone(&shared)));
                 let (leave, left) = oneshot::channel();
                 let follow = follow::follow(config.name, shared, origin, restored, left);

@@ -1,25 +1,33 @@
 //! The half that reads: redirects from memory on pinned threads, kept current by one thread that follows the log.
 //!
 //! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
-//! `keep` what keeps the links over a restart.
+//! `keep` what keeps the links over a restart; `gather` what counts clicks.
 
+mod addresses;
 mod background;
+mod clicks;
 mod driver;
+mod gather;
 mod keep;
 mod latency;
 mod listen;
 mod proxy;
 mod records;
 mod redis;
+mod rings;
 mod shared;
 mod snapshot;
 mod sys;
 mod tls;
 mod worker;
 
+use crate::clicks::Clicks;
+use background::Inboxes;
 use exposition::StartFault;
+use gather::Gatherer;
 use keep::Keeper;
 use redis::SharedRedis;
+use rings::Rings;
 use shared::{OriginQuestion, Shared};
 use snapshot::Snapshot;
 use std::net::SocketAddr;
@@ -32,6 +40,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use worker::{Listeners, WorkerOptions};
 
+pub use crate::clicks::ClicksConfig;
 pub use driver::Driver;
 pub use listen::{Address, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
@@ -77,6 +86,8 @@ pub struct Config {
     /// Descriptors that no client gets: for whoever looks after this edge, for control, Redis, the snapshot, and for what
     /// else is in this process.
     pub files_kept_back: usize,
+    /// How clicks are counted; `None`: they are not.
+    pub clicks: Option<ClicksConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
@@ -92,13 +103,18 @@ pub struct EdgeServer {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     background: background::BackgroundThread,
+    gatherer: Option<Gatherer>,
     keeper: Option<Keeper>,
 }
+
+/// At a stop, for the last clicks to be handed over.
+const LAST_CLICKS: Duration = Duration::from_secs(2);
 
 /// Starts an edge: binds, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot is another process's, or a thread cannot be started.
+/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot or the folder of clicks is another
+/// process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
 pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     sys::raise_file_limit();
@@ -115,7 +131,10 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
     let redis = config.redis.clone().map(|redis| SharedRedis::new(redis, workers));
     let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
-    let shared = Arc::new(Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis));
+    let rings = config.clicks.as_ref().map(|clicks| Rings::open(&clicks.dir, workers)).transpose()?;
+    let mut shared = Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis).with_rings(rings);
+    shared.clicks = config.clicks.clone().map(Clicks::new);
+    let shared = Arc::new(shared);
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
         restored = keep::restore(snapshot, &shared);
@@ -129,8 +148,11 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     };
     let (listen, listen_tls) = (plain.addresses, tls.addresses);
     let host = listen.iter().find_map(Address::tcp).map_or("localhost".to_owned(), |own| own.to_string());
+    let (offer, offers) = tokio::sync::mpsc::channel(1); // one is on its way at a time
+    let inboxes = Inboxes { questions, offers };
     let background =
-        background::start(config, host, admin.into(), offered, Arc::clone(&shared), questions, restored)?;
+        background::start(config, host, admin.into(), offered, Arc::clone(&shared), inboxes, restored)?;
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
     for (index, (plain, tls)) in plain.listeners.into_iter().zip(tls.listeners).enumerate() {
@@ -157,7 +179,17 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     }
     shared.set_driver(driver);
     let admin = background.admin();
-    Ok(EdgeServer { listen, listen_tls, admin, driver, shared, workers: threads, background, keeper })
+    Ok(EdgeServer {
+        listen,
+        listen_tls,
+        admin,
+        driver,
+        shared,
+        workers: threads,
+        background,
+        gatherer,
+        keeper,
+    })
 }
 
 impl EdgeServer {
@@ -203,8 +235,8 @@ impl EdgeServer {
         self.shared.drain();
     }
 
-    /// Accepts no more, lets connections end with their next answer, for `within` at most, ends all threads, and writes
-    /// the snapshot a last time.
+    /// Accepts no more, lets connections end with their next answer, for `within` at most, ends all threads, puts the last
+    /// clicks on disk, and writes the snapshot a last time.
     pub fn stop(self, within: Duration) {
         let by = Instant::now() + within;
         self.shared.stop(by);
@@ -212,6 +244,10 @@ impl EdgeServer {
         let deadline = by + worker::LAST_WORDS + Duration::from_secs(1);
         while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        // While there is a way to control.
+        if let Some(gatherer) = self.gatherer {
+            gatherer.stop(LAST_CLICKS);
         }
         // Said earlier, a write would be called propagated that an answer of ours may still miss.
         self.background.stop(self.workers.iter().all(JoinHandle::is_finished));

@@ -61,7 +61,7 @@ pub fn copied(shared: &Shared, key: &Key, record: &[u8], as_of: Seq) -> RedisRec
     let aside = shared.snapshot.as_ref().is_some_and(|snapshot| !snapshot.note.enter(key, record, as_of));
     let decoded = if aside { Err("it ended this process twice".into()) } else { decode(record) };
     match StoredValue::of(decoded, as_of) {
-        Some((stored @ (StoredValue::Live(_) | StoredValue::Deleted), version)) => {
+        Some((stored @ (StoredValue::Live { .. } | StoredValue::Deleted), version)) => {
             RedisRecord::Good(stored, version)
         }
         _ => RedisRecord::Poisoned,

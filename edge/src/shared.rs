@@ -1,9 +1,11 @@
 //! The little that the threads of an edge share: the set, the state of the feed, counters that each has one writer,
 //! and the way by which a worker asks the background thread.
 
+use crate::clicks::Clicks;
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
 use crate::redis::SharedRedis;
+use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
 use feed::Trouble;
 use feed::{Effect, Proof};
@@ -28,6 +30,10 @@ pub struct Shared {
     pub snapshot: Option<Snapshot>,
     /// The positioned copy between this edge and control.
     pub redis: Option<Arc<SharedRedis>>,
+    /// Where workers note clicks; `None`: they do not.
+    pub rings: Option<Rings>,
+    /// What is known of the clicks that they noted; there if the rings are.
+    pub clicks: Option<Clicks>,
     /// What goes wrong for all of it.
     pub troubles: Troubles,
     /// One for each worker.
@@ -113,6 +119,8 @@ impl Shared {
             feed: FeedState::default(),
             snapshot,
             redis,
+            rings: None,
+            clicks: None,
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
@@ -122,6 +130,11 @@ impl Shared {
             stop_by: OnceLock::new(),
             driver: AtomicU8::new(Driver::IoUring as u8),
         }
+    }
+
+    /// With these to note clicks in.
+    pub fn with_rings(self, rings: Option<Rings>) -> Self {
+        Self { rings, ..self }
     }
 
     /// These records are going to be read, until what is returned is dropped: whatever ends the process meanwhile is

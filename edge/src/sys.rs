@@ -1,8 +1,12 @@
 //! The few system calls that no library here makes for us. The only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A write that may not be ends neither in death (SIGXFSZ: a limit of the size of files) nor in a stop (SIGTTOU: a
@@ -161,6 +165,59 @@ pub fn timer(every: Duration) -> io::Result<OwnedFd> {
     }
 }
 
+/// A file as memory: words that every thread sees, and the next process after this one was killed.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<AtomicU64>,
+    words: usize,
+}
+
+impl Mapping {
+    /// The first so many bytes of a file, each of which gets its place on the disk first: a write to a page without one would
+    /// end this process (SIGBUS) once the disk is full, or a file is cut.
+    ///
+    /// # Errors
+    /// The disk has no room for it, or this is not allowed.
+    pub fn of(file: &File, bytes: usize) -> io::Result<Self> {
+        let size = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
+        // SAFETY: the descriptor is open during the call.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size) } {
+            0 => {}
+            fault => return Err(io::Error::from_raw_os_error(fault)),
+        }
+        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: a new place is asked for, so nothing that is there is mapped over; it stays when the file is closed.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, shared, file.as_raw_fd(), 0) };
+        match NonNull::new(start).filter(|_| start != libc::MAP_FAILED) {
+            Some(start) => Ok(Self { start: start.cast(), words: bytes / size_of::<AtomicU64>() }),
+            None => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: so many words were mapped there, aligned to a page, and stay until `self` is dropped. Every value is one of
+        // an atomic word, and nobody in this process touches them in another way.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `of`, in this size; whoever drops it has it alone.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.words * size_of::<AtomicU64>()) };
+    }
+}
+
+// SAFETY: it owns its place as a box would, and all that is in it is atomic.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
 /// Lets this process have as many open descriptors as its hard limit allows: each connection is one.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -284,6 +341,26 @@ mod tests {
         }
         assert!(early > 0);
         assert!(began.elapsed() >= Duration::from_millis(55), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_is_written_to_a_mapped_file_is_there_for_the_next_one_that_maps_it() {
+        use std::sync::atomic::Ordering::Relaxed;
+        let path = std::env::temp_dir().join(format!("linkr-mapping-{}", std::process::id()));
+        let file = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
+        let first = Mapping::of(&file, 8192).unwrap();
+        assert_eq!((first.len(), file.metadata().unwrap().len()), (1024, 8192));
+        first[1023].store(7, Relaxed);
+        let second = Mapping::of(&file, 8192).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| second[0].store(5, Relaxed));
+        });
+        assert_eq!((first[0].load(Relaxed), second[1023].load(Relaxed)), (5, 7));
+        drop((first, second, file));
+        assert_eq!(std::fs::read(&path).unwrap()[8184..], [7, 0, 0, 0, 0, 0, 0, 0]);
+        let read_only = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Mapping::of(&read_only, 8192).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What runs on a worker thread: one core, one monoio runtime, one listener, its connections. Never tokio.
 
+mod capture;
 mod clock;
 mod connection;
 mod deadlines;
@@ -15,6 +16,7 @@ use crate::listen::{Listener, QUEUE};
 use crate::proxy::Proxies;
 use crate::shared::{AcceptedReading, Meters, OriginQuestion, OriginReply, Shared};
 use crate::sys;
+use capture::WorkerClicks;
 use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
@@ -61,6 +63,8 @@ struct Worker {
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<OriginQuestion>>,
+    /// `None`: they are not noted.
+    clicks: Option<RefCell<WorkerClicks>>,
     redis: Option<Rc<RedisTier>>,
     proxies: Proxies,
     /// Descriptors, of the whole process, beyond which no more connections are taken.
@@ -110,6 +114,7 @@ pub fn run(
             index,
             redis: RedisTier::start(&shared, index),
             domains: RefCell::new(View::new(Arc::clone(&shared.domains))),
+            clicks: WorkerClicks::new(&shared, index).map(RefCell::new),
             shared,
             clock: RefCell::new(Clock::new()),
             durations: RefCell::default(),
@@ -168,6 +173,9 @@ impl Worker {
             accepting.await;
         }
         self.end_connections(by, &mut ticks).await;
+        if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
+            clicks.borrow_mut().end(ring);
+        }
         Ok(())
     }
 
@@ -255,6 +263,9 @@ impl Worker {
             redis.tick();
         }
         self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
+        if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
+            clicks.borrow_mut().tick(ring);
+        }
         while self.connections.sweep(&mut sweep) {
             monoio::time::sleep(BREATH).await;
         }

@@ -1,18 +1,24 @@
 //! The whole hot path on one screen: request bytes in, response bytes out.
 
+mod page;
+mod pending;
 mod token;
 
-use crate::head::{Head, HeadParse, Method, parse};
+use crate::capture::{Capture, Redirected};
+use crate::head::{Head, HeadNotes, HeadParse, Method, parse, parse_noting};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, DebugFields, ResponseOptions, Stamp};
-use crate::set::SlotView;
+use crate::set::{LinkIdentity, SlotView};
 use crate::{
-    Absence, Counts, DomainTarget, EntryState, Freshness, HostMatch, Lookup, Outcome, Set, Site, Tier,
-    TierReading, View,
+    Absence, Counts, EntryState, Freshness, HostMatch, Lookup, Outcome, Set, Site, Tier, TierReading, View,
 };
-use link::{Code, Key, Resolution, Seq, Visit, VisitorRequest, is_reserved, redirect};
+use link::{Code, Key, Seq, Visit, is_reserved};
+use page::RedirectContext;
+use pending::PendingClick;
 use token::Token;
+
+pub use pending::PendingReply;
 
 /// What every answer of one turn of a connection needs: the set, the clocks, the domains and the counts.
 pub struct AnswerContext<'a> {
@@ -32,6 +38,8 @@ pub struct AnswerContext<'a> {
     pub stamp: &'a Stamp,
     /// Counts what the requests came to.
     pub counts: &'a mut Counts,
+    /// Where clicks go; `None`: they are not noted.
+    pub clicks: Option<Capture<'a>>,
 }
 
 /// One connection, between its turns.
@@ -84,21 +92,24 @@ impl Miss {
     }
 }
 
-/// A reply that waits for its link: what of the request it depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PendingReply {
-    /// The path that was asked for, where that is another than the code that is looked up.
-    path: Option<Vec<u8>>,
-    query: Option<Vec<u8>>,
-    request_id: Option<Vec<u8>>,
-    head_only: bool,
-    close: bool,
-    sends: bool,
-    debug: bool,
+/// Answers every whole request at the start of `input`, in order, up to a turn's worth. Returns the bytes taken.
+#[inline(never)]
+pub fn answer(
+    conversation: &mut Conversation,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    turn: &mut AnswerContext<'_>,
+) -> (usize, Step) {
+    // Compiled twice: without clicks nothing is paid for them.
+    if turn.clicks.is_some() {
+        answer_turn::<true>(conversation, input, out, turn)
+    } else {
+        answer_turn::<false>(conversation, input, out, turn)
+    }
 }
 
-/// Answers every whole request at the start of `input`, in order, up to a turn's worth. Returns the bytes taken.
-pub fn answer(
+#[inline(always)]
+fn answer_turn<const NOTING: bool>(
     conversation: &mut Conversation,
     input: &[u8],
     out: &mut Vec<u8>,
@@ -110,7 +121,9 @@ pub fn answer(
     turn.domains.refresh();
     turn.counts.tier = if freshness.is_blind() { Tier::Stale } else { Tier::Hot };
     for _ in 0..MAX_REQUESTS_PER_TURN {
-        let parsed = parse(&input[taken..]);
+        let mut noted = HeadNotes::default();
+        let parsed = if NOTING { parse_noting(&input[taken..], &mut noted) } else { parse(&input[taken..]) };
+        let notes = if NOTING { &noted } else { &HeadNotes::NONE };
         let HeadParse::Head(head, length) = &parsed else {
             let HeadParse::Refused(refusal) = parsed else { return (taken, Step::Wait) };
             turn.counts.add(Outcome::Refused);
@@ -121,7 +134,7 @@ pub fn answer(
         conversation.served += 1;
         let last = conversation.served >= MAX_REQUESTS_PER_CONNECTION
             || conversation.draining && is_last(&input[taken..]);
-        if let Some(miss) = answer_one(head, last, freshness, out, turn) {
+        if let Some(miss) = answer_one::<NOTING>(head, notes, last, freshness, out, turn) {
             return (taken, Step::Miss(miss));
         }
         if last || head.close {
@@ -148,6 +161,7 @@ fn is_last(rest: &[u8]) -> bool {
 #[derive(Clone, Copy)]
 struct Request<'a> {
     head: &'a Head<'a>,
+    notes: &'a HeadNotes<'a>,
     /// The connection ends with it, whether the client said so or not.
     last: bool,
     site: &'a Site,
@@ -155,10 +169,17 @@ struct Request<'a> {
     by_host: bool,
 }
 
+/// An answer that was written, and the link that it was made from, where clicks are noted.
+struct Answered {
+    outcome: Outcome,
+    identity: LinkIdentity,
+}
+
 /// Answers one request, or says what has to be asked for.
 #[inline(always)]
-fn answer_one(
+fn answer_one<const NOTING: bool>(
     head: &Head<'_>,
+    notes: &HeadNotes<'_>,
     last: bool,
     freshness: Freshness,
     out: &mut Vec<u8>,
@@ -174,11 +195,14 @@ fn answer_one(
             return None;
         }
     };
-    let request = Request { head, last, site, by_host };
+    let request = Request { head, notes, last, site, by_host };
     if site.unreadable || !head.code {
         return match request.answer_aside(freshness, out, turn) {
-            Ok(outcome) => {
+            Ok(Answered { outcome, identity }) => {
                 turn.counts.add(outcome);
+                if let Some(clicks) = &mut turn.clicks {
+                    request.note(outcome, head.path, identity, turn.now, out.len(), clicks);
+                }
                 None
             }
             Err(miss) => miss,
@@ -189,22 +213,25 @@ fn answer_one(
         code = rewritten(site, buffer.insert([0; Code::MAX_LEN]), code);
     }
     let plain = head.plain && !last && !freshness.is_blind();
-    let outcome = set.look_up_code(
+    let answered = set.look_up_code(
         site.id,
         code,
         #[inline(always)]
         |seen| {
+            let identity = if NOTING { seen.identity() } else { LinkIdentity::default() };
             // Nearly every request for nearly every link: this is what the general way comes to.
             if plain && let Some(target) = seen.usual(set, head.query.is_some()) {
                 response::write_usual_redirect(out, target, stamp);
-                return Some(Outcome::Redirect);
+                return Some(Answered { outcome: Outcome::Redirect, identity });
             }
-            request.answer(seen, freshness, out, turn)
+            let outcome = request.answer(seen, freshness, out, turn)?;
+            Some(Answered { outcome, identity })
         },
     );
-    match outcome {
-        Some(outcome) => turn.counts.add(outcome),
-        None => return request.miss(code, turn),
+    let Some(Answered { outcome, identity }) = answered else { return request.miss(code, turn) };
+    turn.counts.add(outcome);
+    if NOTING && let Some(clicks) = &mut turn.clicks {
+        request.note(outcome, code, identity, turn.now, out.len(), clicks);
     }
     None
 }
@@ -224,6 +251,22 @@ fn key(site: &Site, code: &[u8]) -> Option<Key> {
 impl Request<'_> {
     fn visit(&self) -> Visit<'_> {
         Visit { path: self.head.path, query: self.head.query }
+    }
+
+    /// Notes what it came to: a click, or a code that is none.
+    #[inline(always)]
+    fn note(
+        &self,
+        outcome: Outcome,
+        code: &[u8],
+        identity: LinkIdentity,
+        at: i64,
+        answer_end: usize,
+        clicks: &mut Capture<'_>,
+    ) {
+        let (domain, head_only, notes) = (self.site.id, self.head.method == Method::Head, self.notes);
+        let seen = Redirected { at, domain, identity, head_only, notes, answer_end };
+        clicks.answered(outcome, code, seen);
     }
 
     fn token(&self, set: &Set) -> Token {
@@ -273,6 +316,7 @@ impl Request<'_> {
         let placed_in = self.by_host.then(|| turn.domains.changes());
         let reply = PendingReply {
             path: (code != self.head.path).then(|| self.head.path.to_vec()),
+            click: PendingClick::of(self.notes),
             ..PendingReply::to(self.head, self.last || self.head.close, self.head.debug && turn.debug)
         };
         let key = key(self.site, code)?;
@@ -289,15 +333,17 @@ impl Request<'_> {
         freshness: Freshness,
         out: &mut Vec<u8>,
         turn: &AnswerContext<'_>,
-    ) -> Result<Outcome, Option<Box<Miss>>> {
+    ) -> Result<Answered, Option<Box<Miss>>> {
         let mut buffer = [0; Code::MAX_LEN];
-        match code_of(self.head, self.site, &mut buffer) {
-            Some(code) if !self.site.unreadable => turn
-                .set
-                .look_up_code(self.site.id, code, |seen| self.answer(seen, freshness, out, turn))
-                .ok_or_else(|| self.miss(code, turn)),
-            _ => Ok(self.answer_without_link(out, turn)),
-        }
+        let Some(code) = code_of(self.head, self.site, &mut buffer).filter(|_| !self.site.unreadable) else {
+            let outcome = self.answer_without_link(out, turn);
+            return Ok(Answered { outcome, identity: LinkIdentity::default() });
+        };
+        let answered = turn.set.look_up_code(self.site.id, code, |seen| {
+            let outcome = self.answer(seen, freshness, out, turn)?;
+            Some(Answered { outcome, identity: seen.identity() })
+        });
+        answered.ok_or_else(|| self.miss(code, turn))
     }
 
     /// Domains that cannot be read, other methods, `/`, paths that the edge answers itself, and paths that cannot be
@@ -387,80 +433,6 @@ fn rewritten<'a>(site: &Site, buffer: &'a mut [u8; Code::MAX_LEN], code: &'a [u8
     site.code(code, buffer).unwrap_or(code)
 }
 
-/// What a link's answer is written with, besides the link.
-struct RedirectContext<'a> {
-    site: &'a Site,
-    visit: Visit<'a>,
-    now: i64,
-    stamp: &'a Stamp,
-    extra: &'a ResponseOptions<'a>,
-}
-
-impl RedirectContext<'_> {
-    fn write(&self, found: EntryState<'_>, stale: bool, out: &mut Vec<u8>) -> Outcome {
-        let answer = match found {
-            EntryState::Live(link) => redirect(&link, VisitorRequest { query: self.visit.query }, self.now),
-            EntryState::Deleted => Resolution::Gone,
-            EntryState::Absent(Absence::Certain) => Resolution::NotYet,
-            EntryState::Quarantined | EntryState::Absent(Absence::Unknown) => {
-                return self.write_unavailable(out);
-            }
-        };
-        match answer {
-            Resolution::To(to) if self.extra.sends && !to.status.keeps_method() => {
-                response::write_method_not_allowed(out, self.stamp, self.extra);
-                Outcome::Method
-            }
-            Resolution::To(to) => {
-                response::write_redirect(out, &to, self.stamp, self.extra);
-                Outcome::Redirect
-            }
-            Resolution::Gone => self.write_gone(out),
-            Resolution::Expired(own) => self.write_expired(own, stale, out),
-            Resolution::NotYet => self.write_not_found(stale, out),
-        }
-    }
-
-    fn write_gone(&self, out: &mut Vec<u8>) -> Outcome {
-        response::write_gone(out, self.stamp, self.extra);
-        Outcome::Gone
-    }
-
-    /// `own`: where the link leads then, which goes before what its domain says.
-    #[cold]
-    fn write_expired(&self, own: Option<&[u8]>, stale: bool, out: &mut Vec<u8>) -> Outcome {
-        match (own, &self.site.expired) {
-            // A 302 would make a GET of it.
-            _ if self.extra.sends => return self.write_gone(out),
-            (Some(own), _) => {
-                response::write_lead(out, |out| out.extend_from_slice(own), stale, self.stamp, self.extra);
-            }
-            (None, Some(lead)) => self.write_lead(lead, stale, out),
-            (None, None) => return self.write_gone(out),
-        }
-        Outcome::Expired
-    }
-
-    fn write_not_found(&self, stale: bool, out: &mut Vec<u8>) -> Outcome {
-        match &self.site.not_found {
-            // A 302 would make a GET of it.
-            Some(lead) if !self.extra.sends => self.write_lead(lead, stale, out),
-            _ => response::write_not_found(out, stale, self.stamp, self.extra),
-        }
-        Outcome::NotFound
-    }
-
-    fn write_lead(&self, lead: &DomainTarget, stale: bool, out: &mut Vec<u8>) {
-        response::write_lead(out, |out| lead.write(self.visit, out), stale, self.stamp, self.extra);
-    }
-
-    #[cold]
-    fn write_unavailable(&self, out: &mut Vec<u8>) -> Outcome {
-        response::write_unavailable(out, self.stamp, self.extra);
-        Outcome::Unavailable
-    }
-}
-
 /// The answer of the sources that were asked for a missing key.
 #[derive(Clone, Copy, Debug)]
 pub enum MissAnswer<'a> {
@@ -500,6 +472,7 @@ pub fn finish(miss: &Miss, asked: MissAnswer<'_>, out: &mut Vec<u8>, turn: &mut 
     // memory holds is shown as what may be old.
     let (asked, freshness) =
         if known { (asked, freshness) } else { (MissAnswer::Nobody, freshness.at_best_blind()) };
+    let mut identity = LinkIdentity::default();
     let outcome = match asked {
         MissAnswer::Told(source, _) if site.unreadable => {
             turn.counts.tier = source.tier();
@@ -509,6 +482,7 @@ pub fn finish(miss: &Miss, asked: MissAnswer<'_>, out: &mut Vec<u8>, turn: &mut 
             turn.counts.tier = source.tier();
             let found = told.value.map_or(EntryState::Absent(Absence::Certain), |value| value.found());
             let revision = told.value.map(|_| (told.epoch, told.version));
+            identity = told.value.map_or(identity, |value| value.identity(told.version));
             extra.debug =
                 reply.debug.then_some(DebugFields { tier: source.tier(), revision, staleness_ms: Some(0) });
             RedirectContext { site, visit, now, stamp, extra: &extra }.write(found, false, out)
@@ -527,6 +501,7 @@ pub fn finish(miss: &Miss, asked: MissAnswer<'_>, out: &mut Vec<u8>, turn: &mut 
                 };
                 extra.debug =
                     reply.debug.then(|| DebugFields { tier, ..described(judgement, &held, freshness, set) });
+                identity = held.identity();
                 let page = RedirectContext { site, visit, now, stamp, extra: &extra };
                 let outcome = match judgement {
                     Judgement::Ask => page.write_unavailable(out),
@@ -539,6 +514,11 @@ pub fn finish(miss: &Miss, asked: MissAnswer<'_>, out: &mut Vec<u8>, turn: &mut 
         }
     };
     turn.counts.add(outcome);
+    if let Some(clicks) = &mut turn.clicks {
+        let (domain, head_only, notes) = (miss.key.domain(), reply.head_only, &reply.click.notes());
+        let seen = Redirected { at: now, domain, identity, head_only, notes, answer_end: out.len() };
+        clicks.answered(outcome, miss.key.code(), seen);
+    }
     if reply.close { Step::Close { linger: true } } else { Step::Wait }
 }
 
@@ -561,20 +541,9 @@ pub fn refuse_plain(out: &mut Vec<u8>, turn: &mut AnswerContext<'_>) {
     response::write_tls_only(out, turn.stamp);
 }
 
-impl PendingReply {
-    fn to(head: &Head<'_>, close: bool, debug: bool) -> Self {
-        Self {
-            path: None,
-            query: head.query.map(<[u8]>::to_vec),
-            request_id: head.request_id.map(<[u8]>::to_vec),
-            head_only: head.method == Method::Head,
-            close,
-            sends: head.method == Method::Send,
-            debug,
-        }
-    }
-}
-
+#[cfg(test)]
+#[path = "answer_click_tests.rs"]
+mod click_tests;
 #[cfg(test)]
 #[path = "answer_domain_tests.rs"]
 mod domain_tests;

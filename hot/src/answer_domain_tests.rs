@@ -20,7 +20,7 @@ fn entry(id: DomainId, seq: Seq, name: &str, change: impl FnOnce(&mut DomainRule
 }
 
 fn to(target: &str) -> StoredValue {
-    StoredValue::Live(Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap())
+    StoredValue::live(Link::new(LinkParts::to(Target::stored(target.as_bytes()).unwrap())).unwrap())
 }
 
 fn key(id: DomainId, code: &str) -> Vec<u8> {
@@ -63,6 +63,7 @@ impl Edge {
                 debug: false,
                 stamp: &stamp,
                 counts: &mut counts,
+                clicks: None,
             },
             &mut out,
         );
@@ -117,7 +118,7 @@ fn expired(own: Option<&str>, status: Status) -> StoredValue {
         expired_target: own.and_then(target),
         ..LinkParts::on(terms, target("https://x.example/").unwrap())
     };
-    StoredValue::Live(Link::new(parts).unwrap())
+    StoredValue::live(Link::new(parts).unwrap())
 }
 
 fn status(answer: &str) -> &str {
@@ -237,6 +238,7 @@ fn a_domain_has_files_of_its_own() {
             debug: false,
             stamp: &stamp,
             counts: &mut counts,
+            clicks: None,
         };
         let step = answer(&mut Conversation::default(), request.as_bytes(), &mut out, turn).1;
         assert_eq!(step, Step::Wait);
@@ -379,7 +381,7 @@ fn what_origin_tells_a_blind_edge_may_be_of_a_domain_that_it_does_not_know() {
     let edge = Edge::new(|_| ());
     let terms = LinkTerms { class: Class::Strict, ..LinkTerms::default() };
     let strict = LinkParts::on(terms, Target::stored(b"https://default.example/").unwrap());
-    let strict = StoredValue::Live(Link::new(strict).unwrap());
+    let strict = StoredValue::live(Link::new(strict).unwrap());
     edge.set.apply(&key(DomainId::DEFAULT, "s"), 4, Some(&strict));
     edge.set.freshen(NOW - 5_000);
     let mut view = edge.view();

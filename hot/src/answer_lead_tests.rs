@@ -114,7 +114,7 @@ fn a_code_is_found_behind_the_endings_that_its_domain_passes_over() {
         Some(&{
             let terms = LinkTerms { status: Status::TemporaryRedirect, ..LinkTerms::default() };
             let parts = LinkParts::on(terms, target("https://t.example/").unwrap());
-            StoredValue::Live(Link::new(parts).unwrap())
+            StoredValue::live(Link::new(parts).unwrap())
         }),
     );
     let kept = Edge::new(|_| ());

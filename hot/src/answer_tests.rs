@@ -5,23 +5,23 @@ use crate::StoredValue;
 use link::{Class, Epoch, Link, LinkParts, LinkTerms, Position, QueryPolicy, Status, Target};
 use proptest::prelude::*;
 
-const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
+pub(super) const DATE: &str = "Sun, 22 Nov 2026 13:06:42 GMT";
 
 fn link(target: &str) -> StoredValue {
     let terms = LinkTerms { query: QueryPolicy::Append, ..LinkTerms::default() };
     let parts = LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap());
-    StoredValue::Live(Link::new(parts).unwrap())
+    StoredValue::live(Link::new(parts).unwrap())
 }
 
 const EPOCH: Epoch = Epoch { counter: 1, random: 7 };
 /// Boot-clock milliseconds of every turn here, and of the newest proof of freshness unless a test says otherwise.
-const NOW: u64 = 1_000_000;
+pub(super) const NOW: u64 = 1_000_000;
 
 fn at(seq: Seq) -> Position {
     Position { epoch: EPOCH, seq, tag: seq }
 }
 
-fn empty() -> Set {
+pub(super) fn empty() -> Set {
     let set = Set::new(1 << 20);
     set.reset(at(0));
     set.freshen(NOW);
@@ -43,6 +43,7 @@ fn turn<'a>(
         debug: true,
         stamp,
         counts,
+        clicks: None,
     }
 }
 
@@ -50,14 +51,14 @@ fn no_domains() -> View {
     View::new(std::sync::Arc::default())
 }
 
-fn set() -> Set {
+pub(super) fn set() -> Set {
     let set = empty();
     set.apply(b"\0\0\0\0abc", 1, Some(&link("https://a.example/")));
     set.apply(b"\0\0\0\0gone", 2, Some(&StoredValue::Deleted));
     set.apply(b"\0\0\0\0broken", 3, Some(&StoredValue::Quarantined));
     let target = Target::stored(b"https://s.example/").unwrap();
     let strict = LinkParts::on(LinkTerms { class: Class::Strict, ..LinkTerms::default() }, target);
-    set.apply(b"\0\0\0\0strict", 4, Some(&StoredValue::Live(Link::new(strict).unwrap())));
+    set.apply(b"\0\0\0\0strict", 4, Some(&StoredValue::live(Link::new(strict).unwrap())));
     set.set_complete();
     set
 }
@@ -89,11 +90,11 @@ fn talk(set: &Set, pieces: &[&[u8]]) -> (String, Step, Counts) {
     (String::from_utf8(out).unwrap(), last, counts)
 }
 
-fn statuses(text: &str) -> Vec<&str> {
+pub(super) fn statuses(text: &str) -> Vec<&str> {
     text.split("HTTP/1.1 ").skip(1).map(|rest| &rest[..3]).collect()
 }
 
-fn get(path: &str) -> String {
+pub(super) fn get(path: &str) -> String {
     format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
@@ -209,7 +210,7 @@ fn a_redirect_that_keeps_the_method_is_for_post_and_put_too_and_ends_with_conten
         let target = Target::stored(b"https://s.example/").unwrap();
         let parts = LinkParts::on(LinkTerms { status, max_age: Some(1), ..LinkTerms::default() }, target);
         let key = [b"\0\0\0\0", code.as_bytes()].concat();
-        set.apply(&key, 5, Some(&StoredValue::Live(Link::new(parts).unwrap())));
+        set.apply(&key, 5, Some(&StoredValue::live(Link::new(parts).unwrap())));
     }
     let send = |method: &str, path: &str, field: &str| {
         talk(&set, &[with(path, field).replace("GET", method).as_bytes(), get("abc").as_bytes()])

@@ -3,8 +3,8 @@
 
 use crate::Policy;
 use link::{
-    Class, Code, Domain, DomainId, DomainRules, Endings, Files, Seq, Target, Visit, asked, compared, fill,
-    folded, is_code, is_reserved, placeholders,
+    Class, Code, Domain, DomainId, DomainRules, Endings, Files, Seq, Stats, Target, Visit, asked, compared,
+    fill, folded, is_code, is_reserved, placeholders,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,6 +136,8 @@ pub struct Site {
     pub robots: Option<Box<str>>,
     /// What it answers a few paths of its own with.
     pub files: Files,
+    /// What is kept of the clicks on its links.
+    pub stats: Stats,
     /// Its record cannot be read: nothing is known of how it answers.
     pub unreadable: bool,
     strict_hosts: bool,
@@ -156,6 +158,8 @@ impl Site {
             expired: rules.expired_target.as_ref().map(DomainTarget::to),
             robots: rules.robots.clone(),
             files: rules.files.clone(),
+            // One that cannot be read may say that nothing is to be kept.
+            stats: if let ReadableRules::All(rules) = &entry.told { rules.stats } else { Stats::Off },
             unreadable: matches!(entry.told, ReadableRules::Name(_)),
             strict_hosts: rules.strict_hosts,
             class: rules.class,
@@ -389,6 +393,16 @@ mod tests {
         assert_eq!(code(&site(false, false, true), "AbC/"), None);
         assert!(site(true, false, false).rewrites && site(false, true, false).rewrites);
         assert!(!site(false, false, false).rewrites);
+    }
+
+    #[test]
+    fn what_is_kept_of_clicks_is_what_the_record_says_and_the_least_where_it_cannot_be_read() {
+        let stats = |told| Site::of(&DomainEntry { told, ..entry(7, 1, "a.example") }).stats;
+        for stats_of_it in Stats::ALL {
+            let rules = DomainRules { stats: stats_of_it, ..DomainRules::default() };
+            assert_eq!(stats(ReadableRules::All(rules)), stats_of_it);
+        }
+        assert_eq!(stats(ReadableRules::Name(Domain::new("a.example").unwrap())), Stats::Off);
     }
 
     fn ids(domains: &Domains) -> Vec<(u32, Seq)> {

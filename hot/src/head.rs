@@ -4,6 +4,7 @@
 //! answer does not depend on how the bytes arrived.
 
 mod line;
+mod notes;
 
 use crate::host::{is_host, is_port};
 use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES};
@@ -13,7 +14,11 @@ use crate::unchecked::Vectors;
 use crate::unchecked::chunk_at;
 use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
+use notes::{NoNotes, Notes};
 use std::ops::Range;
+
+pub use line::{Method, Refusal};
+pub use notes::HeadNotes;
 
 /// The result of parsing the bytes that have come so far.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,72 +58,45 @@ pub struct Head<'a> {
     pub plain: bool,
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET.
-    Get,
-    /// HEAD: the same head, no body.
-    Head,
-    /// OPTIONS.
-    Options,
-    /// POST or PUT: follows a redirect that keeps the method, without its content, which is never read.
-    Send,
-    /// Any other: 405.
-    Other,
-}
-
-impl Method {
-    /// Whether a request may announce content. It is answered without it, and the connection ends: RFC 9110 lets a final
-    /// answer stand for `100 (Continue)`, too (section 10.1.1).
-    pub fn may_have_content(self) -> bool {
-        matches!(self, Self::Send | Self::Other)
-    }
-}
-
-/// Why a request is not served. The connection closes after each: nothing behind it can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Refusal {
-    /// Not the grammar of RFC 9112, or one that other parsers read differently.
-    BadRequest = 400,
-    /// GET, HEAD or OPTIONS that announces content: no body is ever read.
-    ContentTooLarge = 413,
-    UriTooLong = 414,
-    /// `Expect`.
-    ExpectationFailed = 417,
-    /// An absolute request target for another host than the `Host` field's.
-    Misdirected = 421,
-    HeadTooLarge = 431,
-    /// A version other than 1.0 to 1.9.
-    Version = 505,
-}
-
 /// What the bytes at the start of `buffer` come to.
 #[inline]
 pub fn parse(buffer: &[u8]) -> HeadParse<'_> {
+    parse_into(buffer, NoNotes)
+}
+
+/// The same, and what a click is classified by.
+#[inline]
+pub fn parse_noting<'a>(buffer: &'a [u8], notes: &mut HeadNotes<'a>) -> HeadParse<'a> {
+    parse_into(buffer, notes)
+}
+
+#[inline(always)]
+fn parse_into<'a>(buffer: &'a [u8], notes: impl Notes<'a>) -> HeadParse<'a> {
     #[cfg(target_arch = "x86_64")]
     if let Some(vectors) = Vectors::of_this_machine() {
-        return by_vectors(buffer, vectors);
+        return by_vectors(buffer, vectors, notes);
     }
-    by_words(buffer)
+    by_words(buffer, notes)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn by_vectors(buffer: &[u8], vectors: Vectors) -> HeadParse<'_> {
+fn by_vectors<'a>(buffer: &'a [u8], vectors: Vectors, notes: impl Notes<'a>) -> HeadParse<'a> {
     vectors.run(|vectors| {
         parse_with(buffer, vectors, |bytes, begin| match begin {
-            Some(begin) => vectors
-                .run_apart(bytes, begin, |vectors, bytes, begin| parse_rest(bytes, Some(begin), vectors)),
-            None => vectors.run_apart(bytes, (), |vectors, bytes, ()| parse_rest(bytes, None, vectors)),
+            Some(begin) => vectors.run_apart(bytes, begin, |vectors, bytes, begin| {
+                parse_rest(bytes, Some(begin), vectors, notes)
+            }),
+            None => {
+                vectors.run_apart(bytes, (), |vectors, bytes, ()| parse_rest(bytes, None, vectors, notes))
+            }
         })
     })
 }
 
 #[cold]
-fn by_words(buffer: &[u8]) -> HeadParse<'_> {
-    parse_with(buffer, Words, |bytes, begin| parse_rest(bytes, begin, Words))
+fn by_words<'a>(buffer: &'a [u8], notes: impl Notes<'a>) -> HeadParse<'a> {
+    parse_with(buffer, Words, |bytes, begin| parse_rest(bytes, begin, Words, notes))
 }
 
 /// The same by one way to look at bytes; inlined into what is compiled for it. The head may be over behind the first two
@@ -144,7 +122,12 @@ pub fn parse_with<'a>(
 
 /// The rest of [`parse_with`]: in a function of its own, so that the short way keeps few things in mind.
 #[inline(always)]
-pub fn parse_rest(mut bytes: &[u8], begin: Option<FirstLines>, scan: impl Scan) -> HeadParse<'_> {
+pub fn parse_rest<'a>(
+    mut bytes: &'a [u8],
+    begin: Option<FirstLines>,
+    scan: impl Scan,
+    mut notes: impl Notes<'a>,
+) -> HeadParse<'a> {
     let mut passed = 0;
     // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
     if let (None, [b'\r', b'\n', behind @ ..]) = (&begin, bytes) {
@@ -162,9 +145,9 @@ pub fn parse_rest(mut bytes: &[u8], begin: Option<FirstLines>, scan: impl Scan) 
     let lines = match &begin {
         Some(begin) => {
             fields.host = Some(&window[begin.host()]);
-            find_lines::<false>(window, text, (begin.length(), MAX_FIELDS - 1), &mut fields, scan)
+            find_lines::<false>(window, text, (begin.length(), MAX_FIELDS - 1), &mut fields, &mut notes, scan)
         }
-        None => find_lines::<true>(window, text, (0, MAX_FIELDS + 1), &mut fields, scan),
+        None => find_lines::<true>(window, text, (0, MAX_FIELDS + 1), &mut fields, &mut notes, scan),
     };
     let (first, length) = match lines {
         LineScan::Incomplete => return HeadParse::Incomplete,
@@ -266,6 +249,7 @@ fn find_lines<'a, const FIRST: bool>(
     text: &[u8],
     (mut start, mut left): (usize, usize),
     fields: &mut Fields<'a>,
+    notes: &mut impl Notes<'a>,
     scan: impl Scan,
 ) -> LineScan {
     let (mut first, mut at) = (0, start);
@@ -299,7 +283,7 @@ fn find_lines<'a, const FIRST: bool>(
             if FIRST && start == 0 {
                 first = here;
             } else {
-                fields.take_line(window, start..here, chunk_at(text, start), scan);
+                fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
             }
             (left, start) = (then_left, here + 2);
         }
@@ -346,31 +330,37 @@ impl<'a> Fields<'a> {
     /// One field line: a token, a colon, a value. No folding, no space before the colon (RFC 9112, section 5). `run`:
     /// what it begins with.
     #[inline(always)]
-    fn take_line(&mut self, window: &'a [u8], line: Range<usize>, run: Option<&[u8; RUN]>, scan: impl Scan) {
-        /// Lengths and first letters of the names below, one bit each: most others differ in one of them. No name at all
-        /// is a fault.
-        const LENGTHS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
-        const LETTERS: u32 =
-            letter(b':') | letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
-        const fn letter(byte: u8) -> u32 {
-            1 << (byte % 32)
-        }
+    fn take_line<N: Notes<'a>>(
+        &mut self,
+        window: &'a [u8],
+        line: Range<usize>,
+        run: Option<&[u8; RUN]>,
+        notes: &mut N,
+        scan: impl Scan,
+    ) {
         // At the latest the line's end stops the run.
         let (stops, run) = match run.map(|run| (scan.stops(run), run)) {
             Some((stops, run)) if run.get(stops.trailing_zeros() as usize) == Some(&b':') => (stops, run),
-            _ => return self.take_any(&window[line]),
+            _ => return self.take_any(&window[line], notes),
         };
         let colon = stops.trailing_zeros();
-        if LENGTHS >> (colon % 32) & 1 != 0 && letter(run[0]) & LETTERS != 0 {
-            self.take(&window[line], colon as usize);
+        if N::wants(colon, run[0]) {
+            let line = &window[line];
+            if !notes.take(line, colon as usize) {
+                self.take(line, colon as usize);
+            }
         }
     }
 
     /// A line whose name is not of the simplest bytes, or long.
     #[cold]
-    fn take_any(&mut self, line: &'a [u8]) {
+    fn take_any(&mut self, line: &'a [u8], notes: &mut impl Notes<'a>) {
         match line.iter().position(|&b| !TOKEN[usize::from(b)]) {
-            Some(colon) if line[colon] == b':' => self.take(line, colon),
+            Some(colon) if line[colon] == b':' => {
+                if !notes.take(line, colon) {
+                    self.take(line, colon);
+                }
+            }
             _ => self.refuse(),
         }
     }

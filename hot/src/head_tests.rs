@@ -5,7 +5,7 @@ use crate::limits::MAX_REQUEST_TARGET_BYTES;
 use proptest::prelude::*;
 
 fn head(bytes: &[u8]) -> Result<Head<'_>, Option<Refusal>> {
-    assert_eq!(parse(bytes), by_words(bytes), "whatever this machine has");
+    assert_eq!(parse(bytes), by_words(bytes, NoNotes), "whatever this machine has");
     match parse(bytes) {
         HeadParse::Head(head, length) => {
             assert_eq!(length, bytes.len(), "takes the whole head");
@@ -321,7 +321,7 @@ proptest! {
     #[test]
     fn only_the_bytes_count_not_how_they_arrive(bytes in pieces()) {
         let whole = parse(&bytes);
-        prop_assert_eq!(&by_words(&bytes), &whole, "whatever this machine has");
+        prop_assert_eq!(&by_words(&bytes, NoNotes), &whole, "whatever this machine has");
         let decided = (0..=bytes.len()).find(|&end| parse(&bytes[..end]) != HeadParse::Incomplete);
         match decided {
             None => prop_assert_eq!(whole, HeadParse::Incomplete),

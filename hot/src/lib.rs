@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod answer;
+mod capture;
 mod domains;
 mod dump;
 mod freshness;
@@ -17,17 +18,20 @@ mod scan;
 mod set;
 mod sync;
 mod unchecked;
+mod unknown;
 
 pub use answer::{
     AnswerContext, Conversation, Miss, MissAnswer, PendingReply, Step, answer, finish, key_of, refuse_plain,
     time_out,
 };
+pub use capture::{Capture, ClickClient, ForwardedFor};
 pub use domains::{DomainEntry, DomainTarget, Domains, HostMatch, ReadableRules, Site, View};
 pub use dump::{Dump, DumpEnd};
 pub use freshness::Freshness;
-pub use head::{Head, HeadParse, Method, Refusal, parse};
+pub use head::{Head, HeadNotes, HeadParse, Method, Refusal, parse, parse_noting};
 pub use load::LoadProgress;
 pub use miss::{MissRoute, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{DebugFields, ResponseOptions, Stamp, write_redirect};
-pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Set, StoredValue, TierReading};
+pub use set::{Absence, EntryState, FillOutcome, Fork, LinkIdentity, Lookup, Set, StoredValue, TierReading};
+pub use unknown::{UnknownCodes, UnknownNote};

@@ -125,12 +125,12 @@ mod tests {
     use link::{Link, LinkParts, LinkTerms, Target};
 
     fn held(found: EntryState<'_>, confirmed: bool) -> Lookup<'_> {
-        Lookup { found, confirmed, version: 1, as_of: 1 }
+        Lookup { found, confirmed, version: 1, uid: 1, as_of: 1 }
     }
 
     fn live(class: Class) -> StoredValue {
         let target = Target::stored(b"https://a.example/").unwrap();
-        StoredValue::Live(
+        StoredValue::live(
             Link::new(LinkParts::on(LinkTerms { class, ..LinkTerms::default() }, target)).unwrap(),
         )
     }

@@ -8,6 +8,7 @@ mod eviction;
 mod fences;
 mod hasher;
 mod history;
+mod identity;
 mod put;
 mod queue;
 mod slot;
@@ -21,11 +22,12 @@ use eviction::Eviction;
 use fences::Fences;
 use hasher::UnevenHashing;
 use link::rule::{Rule, off};
-use link::{DomainId, Epoch, LinkRef, Seq};
+use link::{DomainId, Epoch, LinkIdentity, LinkRef, Seq};
 use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
+pub use identity::LinkIdentity;
 pub use put::{FillOutcome, TierReading};
 pub use slot::StoredValue;
 
@@ -69,8 +71,17 @@ pub struct Lookup<'a> {
     pub confirmed: bool,
     /// The seq of the change that made it; 0 for an absence.
     pub version: Seq,
+    /// Of a link, the seq of the change that created it.
+    pub uid: Seq,
     /// The seq that it is known to have been unchanged at. What the stream applied since did not touch it.
     pub as_of: Seq,
+}
+
+impl Lookup<'_> {
+    /// Which link was found, and which state of it; of what is no link, of no meaning.
+    pub fn identity(&self) -> LinkIdentity {
+        LinkIdentity { uid: self.uid, version: self.version }
+    }
 }
 
 /// The entry of a key, or what its absence means.
@@ -112,7 +123,14 @@ impl<'a> SlotView<'a> {
         if confirmed {
             slot.touch();
         }
-        Lookup { found: slot.found(), confirmed, version: slot.version(), as_of: slot.as_of() }
+        let LinkIdentity { uid, version: _ } = self.identity();
+        Lookup { found: slot.found(), confirmed, version: slot.version(), uid, as_of: slot.as_of() }
+    }
+
+    /// Which link it is, and which state of it; where there is none, of no meaning.
+    #[inline(always)]
+    pub fn identity(self) -> LinkIdentity {
+        self.slot.map(Slot::identity).unwrap_or_default()
     }
 
     /// The target of a confirmed link that answers with it at all times, by 302, for no time. `query`: one was asked
@@ -190,7 +208,7 @@ impl Set {
         let as_of = self.applied();
         let certain = before % 2 == 1 && self.complete.load(Ordering::Acquire) == before;
         let absence = if certain { Absence::Certain } else { Absence::Unknown };
-        Lookup { found: EntryState::Absent(absence), confirmed: true, version: 0, as_of }
+        Lookup { found: EntryState::Absent(absence), confirmed: true, version: 0, uid: 0, as_of }
     }
 
     /// How old this edge's newest proof is that it knew everything acknowledged, at `now` (boot-clock milliseconds).
@@ -215,14 +233,14 @@ impl Set {
         self.fresh_as_of.store((now + BEFORE_BOOT_MS).saturating_sub(age_ms).max(1), Ordering::Release);
     }
 
-    /// Entries of one shard that are confirmed and no mere absences, as (key, version, as_of, entry), under its read
-    /// lock: copy, never wait.
-    pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], Seq, Seq, EntryState<'_>)) {
+    /// Entries of one shard that are confirmed and no mere absences, as (key, identity, as_of, entry), under its read
+    /// lock: copy, never wait. Of what is no link the uid has no meaning.
+    pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], LinkIdentity, Seq, EntryState<'_>)) {
         let _turn = self.turns.of(|| shard);
         let generation = self.slot_generation();
         unchecked::each_key(&self.map, shard, |slot| {
             if slot.generation() == generation && !slot.is_absent() {
-                each(slot.key(), slot.version(), slot.as_of(), slot.found());
+                each(slot.key(), slot.identity(), slot.as_of(), slot.found());
             }
         });
     }

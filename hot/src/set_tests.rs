@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::HashMap;
 
 fn link(text: &str) -> StoredValue {
-    StoredValue::Live(
+    StoredValue::live(
         Link::new(LinkParts::to(Target::stored(format!("https://{text}").as_bytes()).unwrap())).unwrap(),
     )
 }
@@ -248,17 +248,22 @@ fn random_codes_never_push_out_links() {
 fn a_file_is_put_back_as_it_was_left() {
     let set = Set::new(1 << 20);
     set.restore(at(5), 9);
-    set.put_back(&key(1), 3, 5, &link("a"));
+    let StoredValue::Live { link: own, .. } = link("a") else { panic!() };
+    set.put_back(&key(1), 3, 5, &StoredValue::Live { link: own, uid: Some(2) });
     set.set_complete();
     assert_eq!((set.epoch(), set.applied(), set.seen(), set.min_seq(&key(2))), (Some(EPOCH), 5, 9, 9));
     assert_eq!((target(&set, &key(1)).unwrap(), set.version(&key(1))), ("https://a".into(), Some(3)));
     let mut dumped = Vec::new();
     for shard in 0..set.shards() {
-        set.dump(shard, |key, version, as_of, found| {
-            dumped.push((key.to_vec(), version, as_of, matches!(found, EntryState::Live(_))));
+        set.dump(shard, |key, identity, as_of, found| {
+            dumped.push((key.to_vec(), identity, as_of, matches!(found, EntryState::Live(_))));
         });
     }
-    assert_eq!(dumped, [(key(1), 3, 5, true)]);
+    assert_eq!(dumped, [(key(1), LinkIdentity { uid: 2, version: 3 }, 5, true)]);
+    let held = |set: &Set| set.look_up(&key(1), |held| held.identity());
+    assert_eq!(held(&set), LinkIdentity { uid: 2, version: 3 });
+    set.apply(&key(1), 7, Some(&link("b")));
+    assert_eq!(held(&set), LinkIdentity::created(7), "another link under the code");
     set.validate();
 }
 

@@ -26,7 +26,7 @@ fn check(test: impl Fn() + Send + Sync + 'static) {
 
 fn link(version: Seq) -> StoredValue {
     let target = Target::stored(format!("https://v.example/{version}").as_bytes()).unwrap();
-    StoredValue::Live(Link::new(LinkParts::to(target)).unwrap())
+    StoredValue::live(Link::new(LinkParts::to(target)).unwrap())
 }
 
 fn at(epoch: Epoch, seq: Seq) -> Position {

@@ -5,7 +5,7 @@ use crate::request::{Retry, StoredAnswer};
 use crate::{BlockedHosts, Rejection, blocks, hosts_of, names};
 use bytes::Bytes;
 use link::rule::{Rule, off};
-use link::{Class, Domain, DomainId, DomainRules, Files, Position, QueryPolicy, Target, TargetHost};
+use link::{Class, Domain, DomainId, DomainRules, Files, Position, QueryPolicy, Stats, Target, TargetHost};
 use std::collections::BTreeSet;
 
 /// A write of a domain, checked as far as it can be without the store.
@@ -72,6 +72,7 @@ pub enum DomainField {
     Punctuation(bool),
     Query(QueryPolicy),
     Robots(Option<Box<str>>),
+    Stats(Stats),
 }
 
 impl DomainField {
@@ -247,6 +248,7 @@ pub fn set(rules: &mut DomainRules, field: DomainField) {
         DomainField::Query(value) => rules.query = value,
         DomainField::Robots(value) => rules.robots = value,
         DomainField::Files(value) => rules.files = value,
+        DomainField::Stats(value) => rules.stats = value,
     }
 }
 

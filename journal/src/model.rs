@@ -1,7 +1,7 @@
 //! What is kept of a link and of a domain, and who wrote it.
 
 use bytes::Bytes;
-use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, LinkState, Seq, TargetHost};
+use link::{Change, ChangeKind, DomainId, DomainRules, Key, Link, LinkIdentity, LinkState, Seq, TargetHost};
 use std::sync::Arc;
 
 /// Milliseconds for which a deleted link answers 410 and its code stays taken.
@@ -14,6 +14,9 @@ pub struct Row {
     pub key: Key,
     /// The seq of the change that made this state.
     pub version: Seq,
+    /// The seq of the change that created the link. It stays with it through every change, a deletion that is undone
+    /// among them; a link that is made under the code once it was purged has another.
+    pub uid: Seq,
     /// The link; of a deleted one, as it was.
     pub link: Link,
     /// What people note about it.
@@ -27,13 +30,18 @@ pub struct Row {
 }
 
 impl Row {
+    /// Which link it is, and which state of it.
+    pub fn identity(&self) -> LinkIdentity {
+        LinkIdentity { uid: self.uid, version: self.version }
+    }
+
     /// What travels.
     pub fn record(&self) -> Bytes {
         let state = match self.delete_time {
             None => LinkState::Live(self.link.clone()),
             Some(_) => LinkState::Deleted,
         };
-        record::encode(self.version, &state)
+        record::encode_as(self.identity(), &state)
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Rejection {
     CodeDeleted {
         /// Of the link.
         name: String,
-        /// When the code is free again, in Unix milliseconds.
+        /// Until when the code stays taken at least, in Unix milliseconds: for good if the link was ever clicked.
         until: i64,
     },
     /// Another link of the domain has the external id.

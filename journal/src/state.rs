@@ -18,9 +18,11 @@ pub fn next_state(
     now: i64,
 ) -> Result<Option<Row>, Rejection> {
     let name = || names::link(&item.key, domain);
+    // A link that is there stays the same one, however much of it is written anew.
     let new = |draft: &Draft, create_time| Row {
         key: item.key.clone(),
         version,
+        uid: stored.map_or(version, |row| row.uid),
         link: draft.link.clone(),
         // Whoever makes a link as a whole takes it out of every block.
         info: Info { blocked_by: None, ..draft.info.clone() },

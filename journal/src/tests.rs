@@ -5,7 +5,7 @@ mod external_ids;
 
 use super::*;
 use bytes::Bytes;
-use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Target};
+use link::{Code, DomainId, Epoch, Key, Link, LinkIdentity, LinkParts, Position, Target};
 
 fn key(code: &str) -> Key {
     Key::new(DomainId::DEFAULT, &Code::new(code).unwrap())
@@ -54,6 +54,17 @@ fn numbers_have_no_holes_and_each_item_sees_those_before() {
     assert_eq!(head, Position { seq: 16, tag: 99, ..start });
     let numbers: Vec<_> = writes.iter().map(|write| (write.row.version, write.purge)).collect();
     assert_eq!(numbers, [11, 12, 13, 14, 15, 16].map(|seq| (seq, seq == 15)));
+    let uids: Vec<_> = writes.iter().map(|write| write.row.uid).collect();
+    assert_eq!(
+        uids,
+        [11, 11, 11, 11, 11, 16],
+        "an import, an update and a deletion keep it; a new link has another"
+    );
+    let recorded = |at: usize| record::decode(&writes[at].change(99).record).unwrap().identity();
+    assert_eq!(
+        (recorded(0), recorded(1)),
+        (LinkIdentity::created(11), LinkIdentity { uid: 11, version: 12 })
+    );
     let name = || "domains/-/links/a".to_owned();
     let short: Vec<_> = verdicts
         .into_iter()

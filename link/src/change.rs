@@ -53,13 +53,38 @@ pub enum LinkState {
     Deleted,
 }
 
+/// Which link, and which state of it. A code may belong to one link after the other; a uid belongs to one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LinkIdentity {
+    /// The seq of the change that created the link.
+    pub uid: Seq,
+    /// The seq of the change that made this state.
+    pub version: Seq,
+}
+
+impl LinkIdentity {
+    /// Of a state that the change which created the link made.
+    pub const fn created(version: Seq) -> Self {
+        Self { uid: version, version }
+    }
+}
+
 /// A state and the seq of the change that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionedState {
     /// The seq.
     pub version: Seq,
+    /// The seq of the change that created the link; of a tombstone, whose record does not say it, the version.
+    pub uid: Seq,
     /// The state.
     pub state: LinkState,
+}
+
+impl VersionedState {
+    /// Which link, and which state of it.
+    pub fn identity(&self) -> LinkIdentity {
+        LinkIdentity { uid: self.uid, version: self.version }
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,24 @@ impl Default for Domain {
     }
 }
 
+/// What is kept of the clicks on a domain's links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stats {
+    /// What each click was and where it came from; nothing by which two of one visitor are known.
+    #[default]
+    Counts = 0,
+    /// How many there were in the whole domain.
+    Off = 1,
+    /// As `Counts`, and for a day which clicks are of one visitor.
+    Full = 2,
+}
+
+impl Stats {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Counts, Self::Off, Self::Full];
+}
+
 /// A domain and how it answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DomainRules {
@@ -58,6 +76,8 @@ pub struct DomainRules {
     pub robots: Option<Box<str>>,
     /// What it answers a few paths of its own with.
     pub files: Files,
+    /// What is kept of the clicks on its links.
+    pub stats: Stats,
     /// Fields of a newer record that this program does not know, kept byte for byte.
     pub unknown: Box<[u8]>,
 }

@@ -17,9 +17,9 @@ mod redirect;
 pub mod rule;
 mod target;
 
-pub use change::{Change, ChangeKind, LinkState, VersionedState};
+pub use change::{Change, ChangeKind, LinkIdentity, LinkState, VersionedState};
 pub use code::{Alphabet, Code, CodeFault, asked, generated, in_path, is_code, is_reserved};
-pub use domain::{Domain, DomainFault, DomainId, DomainRules, compared};
+pub use domain::{Domain, DomainFault, DomainId, DomainRules, Stats, compared};
 pub use endings::Endings;
 pub use files::{File, Files, FilesFault};
 pub use host::TargetHost;

@@ -59,7 +59,7 @@ pub struct Sweep {
 #[derive(Args, Clone)]
 pub struct TargetArgs {
     /// http://HOST:PORT or https://HOST:PORT; or a server to start here: linkr, linkr-epoll, nginx (each also with
-    /// -tls behind), haproxy, floor, floor-epoll.
+    /// -tls behind, and linkr with -uncounted: without its clicks), haproxy, floor, floor-epoll.
     #[arg(value_name = "URL|SERVER")]
     pub url: String,
 }
@@ -83,7 +83,8 @@ pub struct Replay {
 #[derive(Args, Clone)]
 pub struct Compare {
     /// NAME=URL of a running server (redis://… is asked for each code by a plain GET), or one to start here: floor,
-    /// floor-epoll, linkr, linkr-epoll, nginx, haproxy, linkr-tls, linkr-epoll-tls, nginx-tls. The first is what the others are compared with.
+    /// floor-epoll, linkr, linkr-epoll, nginx, haproxy, linkr-tls, linkr-epoll-tls, nginx-tls; linkr-uncounted and
+    /// linkr-epoll-uncounted note no clicks. The first is what the others are compared with.
     #[arg(long = "server", required = true, num_args = 1, value_name = "NAME=URL|SERVER")]
     pub servers: Vec<String>,
     /// Rounds; each measures every server once. One more comes before, to warm up, and is not counted.
@@ -118,6 +119,8 @@ pub struct Gate {
 pub enum Metric {
     /// CPU time of the server for each request.
     Cpu,
+    /// That of an edge's workers alone.
+    WorkerCpu,
     /// Corrected p99.
     P99,
     /// Right answers a second.

@@ -27,6 +27,8 @@ pub struct Round {
     pub rate: f64,
     pub wrong: u64,
     pub cpu_us: Option<f64>,
+    #[serde(default)]
+    pub worker_cpu_us: Option<f64>,
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
@@ -41,6 +43,7 @@ impl Round {
             rate: warm.rate,
             wrong: warm.requests - warm.right,
             cpu_us: warm.cpu_us,
+            worker_cpu_us: warm.worker_cpu_us,
             p50: warm.corrected.p50,
             p99: warm.corrected.p99,
             p999: warm.corrected.p999,
@@ -174,6 +177,11 @@ fn print(args: &Compare, series: &[Series]) {
             shown(ratios(&one.rounds, &base.rounds, |r| Some(r.p99))),
             one.rounds.iter().map(|round| round.wrong).sum::<u64>(),
         );
+        let workers: Vec<f64> = one.rounds.iter().filter_map(|round| round.worker_cpu_us).collect();
+        if !workers.is_empty() {
+            let ratios = shown(ratios(&one.rounds, &base.rounds, |r| r.worker_cpu_us));
+            println!("{:<12} {:>10} {:>9.3} {ratios:>24}", "", "workers", median(&workers));
+        }
         let void = one.rounds.iter().filter(|round| round.void).count();
         if void > 0 {
             println!("{:<12} {void} rounds are void: the generator was late", "");

@@ -34,6 +34,7 @@ struct Comparison {
 fn judge(before: &Series, after: &Series, metric: Metric, tolerance: f64) -> Result<Comparison, String> {
     let of = |round: &Round| match metric {
         Metric::Cpu => round.cpu_us,
+        Metric::WorkerCpu => round.worker_cpu_us,
         Metric::P99 => (!round.void).then_some(round.p99),
         Metric::Rate => Some(1.0 / round.rate), // more is better: time for each
     };

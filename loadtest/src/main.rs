@@ -7,6 +7,7 @@ mod engine;
 mod floor;
 mod gate;
 mod keys;
+mod law;
 mod measure;
 mod peers;
 mod plan;

@@ -52,7 +52,7 @@ fn link(key: &Key) -> Option<Link<'_>> {
 }
 
 /// Starts a server by its name: `floor`, `floor-epoll`, `linkr`, `linkr-epoll`, `nginx`, `haproxy`; the two linkr and
-/// nginx also with `-tls` behind.
+/// nginx also with `-tls` behind, the two linkr with `-uncounted` for an edge that notes no clicks.
 ///
 /// # Errors
 /// One line: not installed, or it does not come up.
@@ -69,18 +69,20 @@ pub fn start(name: &str, keys: &[Key], load: &LoadArgs) -> Result<Peer, String> 
     if tls {
         peer.make_certificate()?;
     }
+    let (plain, counts) = plain.strip_suffix("-uncounted").map_or((plain, true), |plain| (plain, false));
     match plain {
+        "linkr" | "linkr-epoll" => peer.linkr(plain == "linkr-epoll", counts, links, core)?,
+        _ if !counts => return Err(format!("{plain} counts no clicks anyhow: leave -uncounted out")),
         "floor" | "floor-epoll" | "haproxy" if tls => {
             return Err(format!("{plain} is not started with TLS here"));
         }
         "floor" | "floor-epoll" => peer.floor(name == "floor-epoll", load.wire.new_connections, core)?,
-        "linkr" | "linkr-epoll" => peer.linkr(plain == "linkr-epoll", links, core)?,
         "nginx" => peer.nginx(links, core)?,
         "haproxy" => peer.haproxy(links, core)?,
         _ => {
             return Err(format!(
                 "there is no server '{name}': floor, floor-epoll, linkr, linkr-epoll, nginx, haproxy; linkr-tls, \
-                 linkr-epoll-tls, nginx-tls"
+                 linkr-epoll-tls, nginx-tls; linkr-uncounted, linkr-epoll-uncounted"
             ));
         }
     }
@@ -150,7 +152,7 @@ impl Peer {
         self.spawn(core, &mut command)
     }
 
-    fn linkr(&mut self, epoll: bool, links: &[Link<'_>], core: usize) -> Result<(), String> {
+    fn linkr(&mut self, epoll: bool, counts: bool, links: &[Link<'_>], core: usize) -> Result<(), String> {
         let own = std::env::current_exe().map_err(|fault| fault.to_string())?;
         let binary = own.with_file_name("linkr");
         if !binary.is_file() {
@@ -187,6 +189,9 @@ impl Peer {
             edge.args(["--listen", &address]);
         }
         edge.args(["--hot-set-bytes", "8GiB"]);
+        if counts {
+            edge.arg("--clicks-dir").arg(self.dir.join("clicks"));
+        }
         if epoll {
             edge.env("MONOIO_FORCE_LEGACY_DRIVER", "1");
         }

@@ -4,6 +4,7 @@ mod files;
 mod html;
 mod text;
 
+use crate::law::ClickLaw;
 use crate::measure::{Fate, Measurement};
 use crate::server::{self, Reading, Tiers};
 use hdrhistogram::Histogram;
@@ -31,6 +32,9 @@ pub struct Report {
     pub cold: Option<Phase>,
     /// The run.
     pub warm: Phase,
+    /// What became of its clicks, warm-up included; absent where the server counts none.
+    #[serde(default)]
+    pub clicks: Option<ClickLaw>,
     /// Why nothing may be concluded from the latencies; absent when something may.
     pub void: Option<String>,
 }
@@ -64,6 +68,9 @@ pub struct Phase {
     pub lateness: Latency,
     /// CPU time of the server for each request, microseconds.
     pub cpu_us: Option<f64>,
+    /// That of an edge's workers alone.
+    #[serde(default)]
+    pub worker_cpu_us: Option<f64>,
     /// System calls of the server for each request.
     pub syscalls: Option<f64>,
     /// Answers about links by the tier that gave them.
@@ -120,7 +127,7 @@ impl Phase {
     /// Of what was measured between two readings.
     pub fn of(measured: &Measurement, seconds: f64, before: &Reading, after: &Reading) -> Self {
         let requests = measured.all();
-        let cpu = after.cpu - before.cpu;
+        let each = |seconds: f64| (seconds > 0.0 && requests > 0).then(|| seconds / requests as f64 * 1e6);
         let counted = |pairs: Vec<(String, u64)>| pairs.into_iter().filter(|(_, count)| *count > 0).collect();
         let fates = Fate::ALL.iter().map(|(fate, name)| ((*name).to_owned(), measured.fates[*fate as usize]));
         let statuses =
@@ -137,7 +144,8 @@ impl Phase {
             corrected: Latency::of(&measured.corrected),
             uncorrected: Latency::of(&measured.uncorrected),
             lateness: Latency::of(&measured.lateness),
-            cpu_us: (cpu > 0.0 && requests > 0).then(|| cpu / requests as f64 * 1e6),
+            cpu_us: each(after.cpu - before.cpu),
+            worker_cpu_us: each(after.worker_cpu - before.worker_cpu),
             syscalls: None,
             tiers: server::between(&before.tiers(), &after.tiers()),
             tiers_over_time: Vec::new(),

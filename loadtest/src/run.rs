@@ -3,6 +3,8 @@
 use crate::args::{LoadArgs, Replay, Run, TargetArgs, WatchArgs};
 use crate::engine::{self, Clicks, LiveCounts, RunMoment, RunResult};
 use crate::keys::{Keys, read_clicks};
+use crate::law::{self, ClickLaw};
+use crate::measure::{Fate, Measurement};
 use crate::peers::{self, Peer};
 use crate::plan::{Pace, Plan};
 use crate::report::{self, Phase, Report};
@@ -95,7 +97,8 @@ fn finish(
         report::write_all(dir, &report, &done)?;
         println!("written        {}", dir.join("report.html").display());
     }
-    let all_right = report.warm.right == report.warm.requests;
+    let lawful = report.clicks.as_ref().is_none_or(|law| law.broken.is_none());
+    let all_right = report.warm.right == report.warm.requests && lawful;
     Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -118,7 +121,12 @@ pub fn measure(
     // Only where it is kept: a scrape now and then would show in the CPU time of short rounds.
     let looks = watch.admin.is_some() && watch.out.is_some();
     let done = engine::run(plan, keys, clicks, load.seed, |live, since, moment| match moment {
-        RunMoment::Begin | RunMoment::End => {
+        RunMoment::Begin => {
+            let reading = law::before(|| server.read());
+            history.take(since, &reading);
+            readings.push(reading);
+        }
+        RunMoment::End => {
             let reading = server.read();
             history.take(since, &reading);
             readings.push(reading);
@@ -149,6 +157,9 @@ pub fn measure(
         let cold = Phase::of(&done.cold, plan.warmup.as_secs_f64(), begin, warm_from);
         Phase { tiers_over_time: cold_tiers, ..cold }
     });
+    let unanswered: u64 = [&done.cold, &done.warm].map(|phase| phase.all() - answered(phase)).iter().sum();
+    let settled = law::after(begin, || server.read());
+    let clicks = settled.and_then(|settled| ClickLaw::of(begin, &settled, unanswered));
     let open = !matches!(plan.pace, Pace::Flat)
         && !matches!(plan.pace, Pace::Recorded(speed) if speed.is_infinite());
     let report = Report {
@@ -160,8 +171,15 @@ pub fn measure(
         cold,
         void: report::void(open, &warm),
         warm,
+        clicks,
     };
     Ok((report, done))
+}
+
+/// Requests whose answer came whole, right or wrong.
+fn answered(phase: &Measurement) -> u64 {
+    let whole = [Fate::Right, Fate::WrongLocation, Fate::WrongStatus, Fate::ServerError];
+    whole.iter().map(|fate| phase.fates[*fate as usize]).sum()
 }
 
 /// What is said while a run is under way.

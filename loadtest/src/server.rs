@@ -21,6 +21,8 @@ pub struct Server {
 pub struct Reading {
     /// CPU seconds of all threads of all processes so far.
     pub cpu: f64,
+    /// Those of an edge's workers alone.
+    pub worker_cpu: f64,
     /// Samples of `/metrics`, by series.
     pub metrics: BTreeMap<String, f64>,
 }
@@ -35,8 +37,22 @@ impl Server {
     /// Now.
     pub fn read(&self) -> Reading {
         let cpu = self.pids.iter().map(|&pid| crate::sys::cpu_seconds(pid)).sum();
-        Reading { cpu, metrics: self.admin.and_then(scrape).unwrap_or_default() }
+        let worker_cpu = self.pids.iter().map(|&pid| worker_seconds(pid)).sum();
+        Reading { cpu, worker_cpu, metrics: self.admin.and_then(scrape).unwrap_or_default() }
     }
+}
+
+/// CPU seconds of the threads that a process calls `worker-N`; 0: it has none.
+fn worker_seconds(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let seconds = tasks.filter_map(|task| {
+        let read = |name: &str| std::fs::read_to_string(task.path().join(name)).ok();
+        let is_worker = read("comm")?.starts_with("worker-");
+        // Nanoseconds on a core, those that it waited for one, and how often it was there.
+        let on_core = read("schedstat")?.split_whitespace().next()?.parse::<f64>().ok()?;
+        is_worker.then_some(on_core / 1e9)
+    });
+    seconds.sum()
 }
 
 /// Processes that hold a socket which listens on this port.
@@ -221,9 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_workers_is_theirs_alone() {
+        let spawn = |name: &str, work: fn()| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(work).unwrap().join().unwrap();
+        };
+        spawn("other-7", || assert_eq!(worker_seconds(std::process::id()), 0.0));
+        spawn("worker-7", || {
+            let until = std::time::Instant::now() + Duration::from_millis(30);
+            while std::time::Instant::now() < until {}
+            assert!(worker_seconds(std::process::id()) > 0.005);
+        });
+    }
+
+    #[test]
     fn tiers_count_answers_about_links_only() {
         let reading = |numbers: [f64; 4]| Reading {
-            cpu: 0.0,
             metrics: [
                 "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"}",
                 "linkr_edge_requests_total{outcome=\"gone\",tier=\"hot\"}",
@@ -234,6 +262,7 @@ mod tests {
             .map(str::to_owned)
             .zip(numbers)
             .collect(),
+            ..Reading::default()
         };
         let (before, after) = (reading([5.0, 0.0, 1.0, 7.0]), reading([15.0, 2.0, 4.0, 9.0]));
         let tiers = between(&before.tiers(), &after.tiers());
@@ -243,7 +272,7 @@ mod tests {
     #[test]
     fn a_long_history_gets_coarser_and_loses_no_answer_and_no_phase() {
         let series = "linkr_edge_requests_total{outcome=\"redirect\",tier=\"hot\"}".to_owned();
-        let reading = |n: u64| Reading { cpu: 0.0, metrics: [(series.clone(), n as f64)].into() };
+        let reading = |n: u64| Reading { metrics: [(series.clone(), n as f64)].into(), ..Reading::default() };
         let mut history = History::new();
         for n in 0..=10_000u64 {
             let since = Duration::from_millis(100 * n);

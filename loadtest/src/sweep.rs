@@ -86,6 +86,7 @@ mod tests {
                 offered: Some(offered),
                 cold: None,
                 warm,
+                clicks: None,
                 void: None,
             };
             (percent, report)

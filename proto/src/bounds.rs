@@ -2,7 +2,7 @@
 //! text may be. It is asked before anything is allocated: a list of empty messages takes two bytes each on the wire and
 //! hundreds in memory (CWE-789).
 
-use crate::described::{Member, POOL, calls, shape};
+use crate::described::{Form, Member, POOL, calls, shape};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
@@ -21,7 +21,8 @@ pub const BATCH: usize = 1_000;
 pub const CHUNK: usize = 5_000;
 /// Keys of links that an edge may ask for at once.
 pub const FETCH: usize = 256;
-/// Bytes of one text. The rule of its field, which names it better, is tighter.
+/// Bytes of one text. The rule of its field, which names it better, is tighter, unless it is of bytes: of those it may allow
+/// more.
 pub const TEXT: usize = 64 * 1024;
 /// What is repeated in one request, all of it together.
 pub const ELEMENTS: usize = 250_000;
@@ -53,6 +54,8 @@ pub enum ExcessKind {
     All,
     /// Bytes of a text.
     Bytes,
+    /// Bytes of what is no text.
+    Content(usize),
     /// Parts of one message, which are merged.
     Parts,
     /// A member of a JSON object twice: one of them would be lost, and others take the other.
@@ -71,6 +74,7 @@ impl Excess {
             ExcessKind::Elements(most) => format!("has more than {most} elements"),
             ExcessKind::All => format!("and the lists before it have more than {ELEMENTS} elements"),
             ExcessKind::Bytes => format!("is longer than {TEXT} bytes"),
+            ExcessKind::Content(most) => format!("is longer than {most} bytes"),
             ExcessKind::Parts => format!("is in more than {PARTS} parts"),
             ExcessKind::Twice => "is there twice".into(),
             ExcessKind::Members => format!("has more than {MEMBERS} members"),
@@ -130,6 +134,8 @@ struct FieldBound {
     most: Option<usize>,
     /// A message; `None`: texts, bytes and numbers.
     inside: Option<usize>,
+    /// Bytes of it, where it is no message.
+    longest: usize,
 }
 
 impl Shapes {
@@ -156,7 +162,7 @@ impl Shapes {
                 Some(shape) => {
                     self.walk(shape, inside, elements).map_err(|excess| excess.within(field, *count))?;
                 }
-                None if inside.len() > TEXT => return Err(field.beyond(ExcessKind::Bytes)),
+                None if inside.len() > field.longest => return Err(field.too_long()),
                 None => {}
             }
         }
@@ -175,6 +181,10 @@ impl FieldBound {
             return Err(self.beyond(ExcessKind::Elements(most)));
         }
         if *elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
+    }
+
+    fn too_long(&self) -> Excess {
+        self.beyond(if self.longest > TEXT { ExcessKind::Content(self.longest) } else { ExcessKind::Bytes })
     }
 
     fn beyond(&self, of: ExcessKind) -> Excess {
@@ -226,6 +236,10 @@ fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -
         name: member.name.clone(),
         most: member.list.then(|| most(member)),
         inside: member.field.kind().as_message().and_then(|inside| number(inside.full_name())),
+        longest: match member.form {
+            Form::Bytes => TEXT.max(member.rule.max_length as usize),
+            _ => TEXT,
+        },
     };
     shape.map(|shape| shape.members.iter().map(field).collect()).unwrap_or_default()
 }
@@ -356,6 +370,17 @@ mod tests {
         let batch = v1::BatchCreateLinksRequest { requests, ..Default::default() };
         let excess = check::<v1::BatchCreateLinksRequest>(&batch.encode_to_vec()).unwrap_err();
         assert_eq!(excess.to_string(), "requests[1].link.tags has more than 64 elements");
+    }
+
+    #[test]
+    fn bytes_may_be_longer_than_a_text_where_their_rule_says_so() {
+        let of = |length: usize| {
+            let batch = vec![0; length].into();
+            let request = v1::AppendRequest { batch, ..Default::default() };
+            check::<v1::AppendRequest>(&request.encode_to_vec()).map_err(|excess| excess.to_string())
+        };
+        assert_eq!(of(4_259_840), Ok(()));
+        assert_eq!(of(4_259_841).unwrap_err(), "batch is longer than 4259840 bytes");
     }
 
     #[test]

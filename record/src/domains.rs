@@ -7,6 +7,7 @@
 //!                        9 u8: query policy of links that are made without one · 11 text of `/robots.txt`
 //!                        13 files of its own: of each, in the order of their paths, path length u8 · path ·
 //!                        type length u8 · content type · length u16 · content
+//!                        15 u8: what is kept of clicks, 1 off, 2 full
 //! ```
 //!
 //! What a domain says by an odd field an older edge passes over, and answers as it always did: see [`crate::Features`].
@@ -14,7 +15,7 @@
 use crate::RecordFault;
 use crate::links::{HEAD, LAYOUT, RecordParts, fields, split};
 use bytes::Bytes;
-use link::{Class, Domain, DomainRules, Endings, File, Files, QueryPolicy, Seq, Target};
+use link::{Class, Domain, DomainRules, Endings, File, Files, QueryPolicy, Seq, Stats, Target};
 
 const NAME: u8 = 2;
 const ROOT_TARGET: u8 = 3;
@@ -24,6 +25,7 @@ const ENDINGS: u8 = 7;
 const QUERY: u8 = 9;
 const ROBOTS: u8 = 11;
 const FILES: u8 = 13;
+const STATS: u8 = 15;
 
 const TRAILING_SLASH: u8 = 1;
 const PUNCTUATION: u8 = 1 << 1;
@@ -44,7 +46,7 @@ pub fn encode_domain(version: Seq, rules: &DomainRules) -> Bytes {
     out.extend_from_slice(&flags.to_be_bytes());
     let endings = if rules.endings.trailing_slash { TRAILING_SLASH } else { 0 }
         | if rules.endings.punctuation { PUNCTUATION } else { 0 };
-    let (endings, query) = ([endings], [rules.query as u8]);
+    let (endings, query, stats) = ([endings], [rules.query as u8], [rules.stats as u8]);
     let files = encode_files(&rules.files);
     let own = [
         (NAME, Some(rules.name.as_str().as_bytes())),
@@ -55,6 +57,7 @@ pub fn encode_domain(version: Seq, rules: &DomainRules) -> Bytes {
         (QUERY, Some(&query[..]).filter(|_| rules.query != QueryPolicy::Drop)),
         (ROBOTS, rules.robots.as_ref().map(|text| text.as_bytes())),
         (FILES, Some(&files[..]).filter(|files| !files.is_empty())),
+        (STATS, Some(&stats[..]).filter(|_| rules.stats != Stats::Counts)),
     ];
     let mut unknown = fields(&rules.unknown).peekable();
     for (tag, value) in own.into_iter().filter_map(|(tag, value)| Some((tag, value?))) {
@@ -126,6 +129,7 @@ pub fn decode_domain(bytes: &[u8]) -> Result<(Seq, DomainRules), RecordFault> {
             QUERY => rules.query = query(field.value)?,
             ROBOTS => rules.robots = Some(robots(field.value)?),
             FILES => rules.files = decode_files(field.value).ok_or(Malformed("files"))?,
+            STATS => rules.stats = stats(field.value)?,
             even if even % 2 == 0 => return Err(TooNew),
             _ => unknown.extend_from_slice(field.whole),
         }
@@ -166,6 +170,14 @@ fn query(value: &[u8]) -> Result<QueryPolicy, RecordFault> {
         _ => None,
     }
     .ok_or(RecordFault::Malformed("query policy"))
+}
+
+/// The default is not written. Another number would be of a newer writer: this program would keep more than it may.
+fn stats(value: &[u8]) -> Result<Stats, RecordFault> {
+    match *value {
+        [number] if number != 0 => Stats::ALL.get(usize::from(number)).copied().ok_or(RecordFault::TooNew),
+        _ => Err(RecordFault::Malformed("stats")),
+    }
 }
 
 fn robots(value: &[u8]) -> Result<Box<str>, RecordFault> {
@@ -272,6 +284,9 @@ mod tests {
             (QUERY, &[3], Malformed("query policy")),
             (ROBOTS, b"", Malformed("robots")),
             (ROBOTS, b"\xff", Malformed("robots")),
+            (STATS, &[0], Malformed("stats")),
+            (STATS, &[1, 1], Malformed("stats")),
+            (STATS, &[3], TooNew),
             (6, b"", TooNew),
         ] {
             assert_eq!(with(tag, value), Err(want), "{tag} {value:?}");
@@ -305,6 +320,19 @@ mod tests {
     }
 
     #[test]
+    fn golden_of_stats() {
+        let with = |stats| DomainRules { stats, ..with_files() };
+        let before = encode_domain(42, &with_files());
+        for (stats, behind) in
+            [(Stats::Counts, &b""[..]), (Stats::Off, &[15, 0, 1, 1]), (Stats::Full, &[15, 0, 1, 2])]
+        {
+            let bytes = encode_domain(42, &with(stats));
+            assert_eq!(bytes, [&before[..], behind].concat());
+            assert_eq!(decode_domain(&bytes), Ok((42, with(stats))));
+        }
+    }
+
+    #[test]
     fn what_is_too_new_still_has_a_name() {
         let mut bytes = encode_domain(42, &full()).to_vec();
         assert_eq!(decode_domain(&bytes), Ok((42, full())));
@@ -317,7 +345,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_decode_or_fail_and_what_decodes_comes_back(cut in 0usize..180, at in 0usize..170, byte: u8) {
-            let mut bytes = encode_domain(42, &DomainRules { files: with_files().files, ..full() }).to_vec();
+            let rules = DomainRules { files: with_files().files, stats: Stats::Full, ..full() };
+            let mut bytes = encode_domain(42, &rules).to_vec();
             bytes[at] = byte;
             bytes.truncate(bytes.len().min(cut));
             let _ = domain_name(&bytes);

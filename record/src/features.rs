@@ -4,7 +4,7 @@
 //! They are another thing than the `required features` of a record, which a reader has to know to use it at all.
 
 use crate::{decode, decode_domain};
-use link::{ChangeKind, DomainRules, LinkRef, LinkState, placeholders};
+use link::{ChangeKind, DomainRules, LinkRef, LinkState, Stats, placeholders};
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
 /// A set of them, as it travels: one bit each. A bit is never given out again.
@@ -27,9 +27,11 @@ impl Features {
     /// A change that deletes a domain. No record needs it: where an edge lacks it, control refuses the deletion, and an edge
     /// that comes later begins anew.
     pub const DOMAINS_GO: Self = Self(1 << 6);
+    /// `stats` of a domain: an edge that passes it over would keep more of a click than the domain allows.
+    pub const STATS: Self = Self(1 << 7);
 
     /// Each with what it is called.
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::ROOT_TARGET, "root_target"),
         (Self::EXPIRED_TARGET, "expired_target"),
         (Self::ENDINGS, "trailing_slash and punctuation"),
@@ -37,10 +39,11 @@ impl Features {
         (Self::PLACEHOLDERS, "placeholders in targets of domains"),
         (Self::FILES, "files"),
         (Self::DOMAINS_GO, "that a domain is deleted"),
+        (Self::STATS, "stats"),
     ];
 
     /// Those that this program knows.
-    pub const KNOWN: Self = Self((1 << 7) - 1);
+    pub const KNOWN: Self = Self((1 << 8) - 1);
 
     /// Those that links may need; the others are of domains alone.
     pub const OF_LINKS: Self = Self::EXPIRED_TARGET;
@@ -54,6 +57,7 @@ impl Features {
             | Self::ROBOTS.where_so(rules.robots.is_some())
             | Self::PLACEHOLDERS.where_so(filled)
             | Self::FILES.where_so(!rules.files.all().is_empty())
+            | Self::STATS.where_so(rules.stats != Stats::Counts)
     }
 
     /// What this link needs.
@@ -149,6 +153,7 @@ mod tests {
             Features::ENDINGS
         );
         assert_eq!(of(|r| r.robots = Some("x".into())), Features::ROBOTS);
+        assert_eq!(of(|r| r.stats = Stats::Off), Features::STATS);
         assert_eq!(of(|r| r.not_found = target("https://a.example/{path}")), Features::PLACEHOLDERS);
         let link = |expired_target| {
             let parts = LinkParts { expired_target, ..LinkParts::to(target("https://a.example/").unwrap()) };

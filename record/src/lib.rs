@@ -9,4 +9,4 @@ pub mod snapshot;
 
 pub use domains::{decode_domain, domain_name, encode_domain};
 pub use features::Features;
-pub use links::{RecordFault, decode, encode, encode_ref};
+pub use links::{RecordFault, decode, encode, encode_as, encode_ref};

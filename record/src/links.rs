@@ -10,13 +10,15 @@
 //! u16  length
 //!      value             2 target · 3 max_age u32 · 4 not_before i64 · 5 target once it has expired
 //!                        6 expire i64 (Unix milliseconds)
+//!                        7 uid u48: the seq of the change that created the link, where that is not the version
 //! ```
 //!
 //! Numbers are big-endian; the whole is at most 16 KiB. Fields that a reader does not know are kept byte for byte.
 
 use bytes::Bytes;
 use link::{
-    Class, Link, LinkParts, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status, Target, VersionedState,
+    Class, Link, LinkIdentity, LinkParts, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status, Target,
+    VersionedState,
 };
 
 pub const LAYOUT: u8 = 1;
@@ -31,6 +33,7 @@ const MAX_AGE: u8 = 3;
 const NOT_BEFORE: u8 = 4;
 const EXPIRED_TARGET: u8 = 5;
 const EXPIRE: u8 = 6;
+const UID: u8 = 7;
 /// No field's tag: behind all of them.
 const END: u8 = 0;
 
@@ -58,23 +61,29 @@ impl std::fmt::Display for RecordFault {
 
 impl std::error::Error for RecordFault {}
 
-/// The bytes of a state at a version (below 2⁴⁸).
+/// The bytes of a state at a version (below 2⁴⁸) that the change made which created the link.
 pub fn encode(version: Seq, state: &LinkState) -> Bytes {
+    encode_as(LinkIdentity::created(version), state)
+}
+
+/// The bytes of a state of this link at this version (both below 2⁴⁸).
+pub fn encode_as(identity: LinkIdentity, state: &LinkState) -> Bytes {
     let mut out = Vec::with_capacity(160);
     match state {
-        LinkState::Deleted => write(&mut out, version, None, &[]),
-        LinkState::Live(link) => write(&mut out, version, Some(&link.as_ref()), &link.parts().unknown),
+        LinkState::Deleted => write(&mut out, identity, None, &[]),
+        LinkState::Live(link) => write(&mut out, identity, Some(&link.as_ref()), &link.parts().unknown),
     }
     out.into()
 }
 
 /// Appends the record of what is in memory: a link (as it is there, without the fields that this program does not
 /// know), or with `None` the tombstone of one.
-pub fn encode_ref(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>) {
-    write(out, version, link, &[]);
+pub fn encode_ref(out: &mut Vec<u8>, identity: LinkIdentity, link: Option<&LinkRef<'_>>) {
+    write(out, identity, link, &[]);
 }
 
-fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &[u8]) {
+fn write(out: &mut Vec<u8>, identity: LinkIdentity, link: Option<&LinkRef<'_>>, unknown: &[u8]) {
+    let LinkIdentity { uid, version } = identity;
     out.push(LAYOUT);
     out.extend_from_slice(&0u32.to_be_bytes());
     out.extend_from_slice(&version.to_be_bytes()[2..]);
@@ -103,6 +112,7 @@ fn write(out: &mut Vec<u8>, version: Seq, link: Option<&LinkRef<'_>>, unknown: &
     put(NOT_BEFORE, not_before.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
     put(EXPIRED_TARGET, link.expired_target);
     put(EXPIRE, expire.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    put(UID, Some(&uid.to_be_bytes()[2..]).filter(|_| uid != version));
     put(END, None);
 }
 
@@ -143,17 +153,26 @@ pub fn decode(bytes: &[u8]) -> Result<VersionedState, RecordFault> {
     if flags & TOMBSTONE != 0 {
         let empty = flags == TOMBSTONE && body.is_empty();
         return if empty {
-            Ok(VersionedState { version, state: LinkState::Deleted })
+            Ok(VersionedState { version, uid: version, state: LinkState::Deleted })
         } else {
             Err(Malformed("tombstone"))
         };
     }
-    let link =
-        Link::new(decode_parts(flags, body)?).map_err(|_| Malformed("fields that do not fit together"))?;
-    Ok(VersionedState { version, state: LinkState::Live(link) })
+    let DecodedFields { parts, uid } = decode_fields(flags, body)?;
+    if uid.is_some_and(|uid| !(1..version).contains(&uid)) {
+        return Err(Malformed("uid"));
+    }
+    let link = Link::new(parts).map_err(|_| Malformed("fields that do not fit together"))?;
+    Ok(VersionedState { version, uid: uid.unwrap_or(version), state: LinkState::Live(link) })
 }
 
-fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
+/// What the flags and fields of a record say.
+struct DecodedFields {
+    parts: LinkParts,
+    uid: Option<Seq>,
+}
+
+fn decode_fields(flags: u16, body: &[u8]) -> Result<DecodedFields, RecordFault> {
     use RecordFault::{Malformed, TooNew};
     let pick = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
     let mut terms = LinkTerms {
@@ -163,8 +182,8 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
         disabled: flags & DISABLED != 0,
         ..LinkTerms::default()
     };
-    let (mut target, mut expired_target, mut unknown, mut last) = (None, None, Vec::new(), 0);
-    let mut rest = body.len();
+    let (mut target, mut expired_target, mut uid, mut unknown) = (None, None, None, Vec::new());
+    let (mut last, mut rest) = (0, body.len());
     for field in fields(body) {
         if field.tag <= last {
             return Err(Malformed("order of fields"));
@@ -178,6 +197,10 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
                 expired_target = Some(Target::stored(field.value).map_err(|_| Malformed("expired_target"))?);
             }
             EXPIRE => terms.expire = Some(i64::from_be_bytes(field.array("expire")?)),
+            UID => {
+                let [a, b, c, d, e, f] = field.array("uid")?;
+                uid = Some(Seq::from_be_bytes([0, 0, a, b, c, d, e, f]));
+            }
             even if even % 2 == 0 => return Err(TooNew),
             _ => unknown.extend_from_slice(field.whole),
         }
@@ -185,12 +208,9 @@ fn decode_parts(flags: u16, body: &[u8]) -> Result<LinkParts, RecordFault> {
     if rest != 0 {
         return Err(Malformed("end of a field"));
     }
-    Ok(LinkParts {
-        target: target.ok_or(Malformed("target"))?,
-        terms,
-        expired_target,
-        unknown: unknown.into(),
-    })
+    let target = target.ok_or(Malformed("target"))?;
+    let parts = LinkParts { target, terms, expired_target, unknown: unknown.into() };
+    Ok(DecodedFields { parts, uid })
 }
 
 pub struct Field<'a> {
@@ -263,12 +283,36 @@ mod tests {
         let expired = hex(b"https://e.example/");
         let want = want.replace("060008", &format!("050012{expired}060008"));
         assert_eq!(hex(&encode(42, &live(full()))), want);
+        let later = LinkIdentity { uid: 0x0102_0304, version: 0x0102_0304_0506 };
+        let want = want.replace("00000000002a", "010203040506") + "070006000001020304";
+        assert_eq!(hex(&encode_as(later, &live(full()))), want);
+        assert_eq!(hex(&encode_as(later, &LinkState::Deleted)), "01000000000102030405060100");
+    }
+
+    #[test]
+    fn a_link_keeps_its_uid_and_says_it_only_where_another_change_made_the_state() {
+        let created = encode_as(LinkIdentity::created(42), &live(full()));
+        assert_eq!(created, encode(42, &live(full())), "the bytes of before");
+        assert_eq!(decode(&created).unwrap().identity(), LinkIdentity { uid: 42, version: 42 });
+        let changed = LinkIdentity { uid: 7, version: 42 };
+        let bytes = encode_as(changed, &live(full()));
+        assert_eq!(decode(&bytes), Ok(VersionedState { version: 42, uid: 7, state: live(full()) }));
+        let mut of_set = Vec::new();
+        encode_ref(&mut of_set, changed, Some(&Link::new(full()).unwrap().as_ref()));
+        assert_eq!(of_set, bytes);
+        let with = |uid: &[u8]| decode(&[&created[..], &[UID, 0, uid.len() as u8], uid].concat()).map(|_| ());
+        assert_eq!(with(&[0, 0, 0, 0, 0, 41]), Ok(()));
+        for wrong in
+            [&[0, 0, 0, 0, 0, 42][..], &[0, 0, 0, 0, 0, 43], &[0; 6], &[41], &[0, 0, 0, 0, 0, 0, 0, 41]]
+        {
+            assert_eq!(with(wrong), Err(RecordFault::Malformed("uid")), "no writer says that: {wrong:?}");
+        }
     }
 
     #[test]
     fn every_state_comes_back() {
         for state in [live(full()), LinkState::Deleted] {
-            assert_eq!(decode(&encode(9, &state)), Ok(VersionedState { version: 9, state }));
+            assert_eq!(decode(&encode(9, &state)), Ok(VersionedState { version: 9, uid: 9, state }));
         }
         for (status, query, class) in Status::ALL
             .into_iter()
@@ -280,7 +324,7 @@ mod tests {
             assert_eq!(decode(&encode(9, &state)).unwrap().state, state);
             let LinkState::Live(link) = &state else { panic!() };
             let mut bytes = Vec::new();
-            encode_ref(&mut bytes, 9, Some(&link.as_ref()));
+            encode_ref(&mut bytes, LinkIdentity::created(9), Some(&link.as_ref()));
             assert_eq!(bytes, encode(9, &state));
         }
     }
@@ -329,11 +373,11 @@ mod tests {
             cut in 0usize..100, at in 0usize..88, byte: u8,
         ) {
             let _ = decode(&head);
-            let mut bytes = encode(42, &live(full())).to_vec();
+            let mut bytes = encode_as(LinkIdentity { uid: 7, version: 42 }, &live(full())).to_vec();
             bytes[at] = byte;
             bytes.truncate(bytes.len().min(cut));
             if let Ok(versioned) = decode(&bytes) {
-                prop_assert_eq!(encode(versioned.version, &versioned.state), bytes);
+                prop_assert_eq!(encode_as(versioned.identity(), &versioned.state), bytes);
             }
         }
     }

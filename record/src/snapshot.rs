@@ -6,7 +6,7 @@
 //!          entry: key length u8 · key · as_of u64 · record length u16 · record v1
 //!          of links, and in front of them of domains, whose keys are four bytes
 //! footer   0 u32 · seen u64 · complete u8 · count u64 · proof · sum; nothing behind it
-//!          proof: epoch u32 u32 · seq u64 · tag u64 · seal 16, all 0 for none; not in layout 2
+//!          proof: epoch u32 u32 · seq u64 · tag u64 · seal 16, all 0 for none
 //! ```
 //!
 //! Numbers are big-endian. Each sum is the CRC-32 of everything in front of it but other sums: the file can be read as
@@ -14,15 +14,16 @@
 
 use crc32fast::Hasher;
 use feed::Proof;
-use link::{DomainId, Epoch, Key, LinkRef, Position, Seq};
+use link::{DomainId, Epoch, Key, LinkIdentity, LinkRef, Position, Seq};
 use std::io::{ErrorKind, Read, Write};
 
 const MAGIC: [u8; 8] = *b"\x89linkr\r\n";
 /// Raised with every change of the layout, and when this program learns a field of record v1 that the one before
 /// passed over: what that one wrote lacks it.
-const LAYOUT: u16 = 3;
-/// The one before, which is still read: it lacks the proof.
-const BEFORE: u16 = 2;
+const LAYOUT: u16 = 4;
+/// The one before, which is still read: its links lack their uids. Such a file is never complete, so that the edge answers
+/// from it and walks all links again, which brings the uids.
+const BEFORE: u16 = 3;
 /// Bytes. A block is closed by the entry that reaches this.
 const BLOCK: usize = 64 * 1024;
 /// Bytes. No block is longer: [`BLOCK`] and an entry that began below it.
@@ -151,9 +152,9 @@ impl<W: Write> SnapshotWriter<W> {
 
     /// Takes one entry: a link, or with `None` the tombstone of one. Only memory is touched, so that it may be called
     /// while a lock is held; [`SnapshotWriter::flush`] writes.
-    pub fn entry(&mut self, key: &[u8], as_of: Seq, version: Seq, link: Option<&LinkRef<'_>>) {
+    pub fn entry(&mut self, key: &[u8], as_of: Seq, identity: LinkIdentity, link: Option<&LinkRef<'_>>) {
         debug_assert!(key.len() <= Key::MAX_LEN);
-        self.write(key, as_of, |pending| crate::encode_ref(pending, version, link));
+        self.write(key, as_of, |pending| crate::encode_ref(pending, identity, link));
     }
 
     /// Takes the entry of a domain.
@@ -310,9 +311,8 @@ impl<R: Read> SnapshotReader<R> {
 
     fn end(&mut self) -> Result<SnapshotFooter, SnapshotFault> {
         let mut bytes = [0; FOOTER];
-        let there = if self.layout == BEFORE { FOOTER - PROOF } else { FOOTER };
-        self.input.read_exact(&mut bytes[..there])?;
-        self.sum.update(&bytes[..there]);
+        self.input.read_exact(&mut bytes)?;
+        self.sum.update(&bytes);
         check(&mut self.input, &self.sum)?;
         match self.input.read_exact(&mut [0]) {
             Err(fault) if fault.kind() == ErrorKind::UnexpectedEof => {}
@@ -325,7 +325,7 @@ impl<R: Read> SnapshotReader<R> {
             return Err(SnapshotFault::Malformed("footer"));
         }
         let proof = read_proof(&mut at)?;
-        Ok(SnapshotFooter { seen, complete: complete == 1, count, proof })
+        Ok(SnapshotFooter { seen, complete: complete == 1 && self.layout == LAYOUT, count, proof })
     }
 }
 

@@ -131,4 +131,26 @@ counters! {
     partial,
     /// Edges stopped by a change that must be understood.
     stuck,
+    /// Clicks answered.
+    clicks,
+    /// Clicks that a ring had no room for.
+    clicks_without_room,
+    /// Batches of clicks counted.
+    click_batches,
+    /// Batches that were there already.
+    click_repeats,
+    /// Batches asked for again.
+    click_wants,
+    /// Holes that no edge could fill.
+    click_holes,
+    /// Clicks dropped since a spool was full: times.
+    click_drops,
+    /// Edges killed while they counted.
+    click_kills,
+    /// Edges whose machine lost power.
+    click_power_cuts,
+    /// Spools closed, and others begun.
+    click_spools_closed,
+    /// Stores of clicks put back.
+    click_restores,
 }

@@ -144,6 +144,19 @@ impl Branch {
         })
     }
 
+    /// The uid of the link that a key has at `seq`: its first change behind the purge before it.
+    pub fn uid(&self, key: usize, seq: Seq) -> Seq {
+        let mut uid = 0;
+        for line in self.keys[key].iter().take_while(|line| line.seq <= seq) {
+            uid = match line.value {
+                KeyValue::None => 0,
+                _ if uid == 0 => line.seq,
+                _ => uid,
+            };
+        }
+        uid
+    }
+
     /// The last change of the transaction that one at `seq` or before belongs to, so that none is split.
     pub fn boundary(&self, seq: Seq) -> Seq {
         let splits = |seq: &Seq| {

@@ -1,5 +1,6 @@
 //! The protocol of propagation, run for real on one thread from one seed: the state machines of `feed`, `hot::Set` and
-//! the way of a request through `hot`, between fakes that only execute effects. docs/propagation.md says what for.
+//! the way of a request through `hot`, between fakes that only execute effects; and the way of clicks to their count, by
+//! `clicks`, in a world of its own. docs/propagation.md says what for.
 
 mod counters;
 mod database;
@@ -8,6 +9,7 @@ mod mark;
 mod messages;
 mod plan;
 mod redis;
+mod spools;
 mod tables;
 mod world;
 
@@ -16,6 +18,7 @@ pub use world::Failure;
 
 use link::rule::{Rule, switch_off};
 use services::Random;
+use spools::SpoolWorld;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
 
@@ -40,15 +43,32 @@ pub struct SeedOutcome {
 pub fn run(seed: u64, steps: u64, off: &[Rule], shown: usize) -> SeedOutcome {
     switch_off(off);
     let mut world = World::new(seed, shown);
-    // What the product itself states: `Set::validate` and its assertions.
-    let ran = catch_unwind(AssertUnwindSafe(|| world.run(steps)));
-    if let Err(panic) = ran {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        world.fail("the product's own assertions", text.unwrap_or_default());
+    if let Some(text) = panicked(|| world.run(steps)) {
+        world.fail(ASSERTIONS, text);
+    }
+    // Clicks share nothing with it but the seed.
+    let mut spools = SpoolWorld::new(seed, shown);
+    if world.failure.is_none()
+        && let Some(text) = panicked(|| spools.run(steps))
+    {
+        spools.fail(ASSERTIONS, text);
     }
     switch_off(&[]);
-    SeedOutcome { events: world.events(), counters: world.counters, failure: world.failure }
+    let mut counters = world.counters.clone();
+    counters.add(&spools.counters);
+    let events =
+        if world.failure.is_some() { world.events() } else { [world.events(), spools.events()].concat() };
+    SeedOutcome { events, counters, failure: world.failure.or(spools.failure) }
+}
+
+const ASSERTIONS: &str = "the product's own assertions";
+
+/// What the product itself states: `Set::validate` and its assertions.
+fn panicked(run: impl FnOnce()) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(run)).err()?;
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    Some(text.unwrap_or_default())
 }
 
 /// The outcomes of many seeds, added up.

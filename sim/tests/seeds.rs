@@ -97,6 +97,10 @@ fn a_rule_that_is_off_is_missed() {
         Rule::HolderTag,
         Rule::SealedProof,
         Rule::ProvableCopy,
+        Rule::ClickOnce,
+        Rule::ClickInOrder,
+        Rule::ClickHoleTold,
+        Rule::ClickFsyncFirst,
     ] {
         let (seed, invariant) =
             noticed(&[rule], 6_000).unwrap_or_else(|| panic!("{} is not missed", rule.name()));

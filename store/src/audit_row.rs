@@ -33,7 +33,7 @@ struct StoredRow {
 pub(super) fn to_bytes(row: &Row) -> Bytes {
     let (info, more) = (row.info.clone(), stored_info::more(&row.info));
     let stored = StoredRow {
-        record: record::encode(row.version, &LinkState::Live(row.link.clone())),
+        record: record::encode_as(row.identity(), &LinkState::Live(row.link.clone())),
         title: info.title,
         tags: info.tags,
         note: info.note,
@@ -54,8 +54,8 @@ pub(super) fn from_bytes(key: &Key, bytes: &[u8]) -> Result<Row, StoreFault> {
     let StoredRow { title, tags, note, create_time, update_time, delete_time, more, .. } = stored;
     let known = Info { title, tags, note, ..Info::default() };
     let info = stored_info::with_more(known, &more).map_err(|e| wrong(&e))?;
-    let (key, version) = (key.clone(), versioned.version);
-    Ok(Row { key, version, link, info, create_time, update_time, delete_time })
+    let (key, version, uid) = (key.clone(), versioned.version, versioned.uid);
+    Ok(Row { key, version, uid, link, info, create_time, update_time, delete_time })
 }
 
 #[cfg(test)]
@@ -69,6 +69,7 @@ mod tests {
         let row = Row {
             key: Key::new(DomainId::DEFAULT, &Code::new("a").unwrap()),
             version: 7,
+            uid: 7,
             link: Link::new(LinkParts::to(Target::given("https://a.example/", &[]).unwrap())).unwrap(),
             info: Info {
                 title: "t".into(),
@@ -86,6 +87,8 @@ mod tests {
         let record = record.to_owned() + "68747470733a2f2f612e6578616d706c652f";
         assert_eq!(hex, format!("0a22{record}1201741a01781a017922016e28ffffffffffffffffff0130053800"));
         assert_eq!(from_bytes(&row.key, &bytes).unwrap(), row);
+        let changed = Row { uid: 3, ..row.clone() };
+        assert_eq!(from_bytes(&changed.key, &to_bytes(&changed)).unwrap(), changed);
         let live = Row { delete_time: None, ..row };
         assert_eq!(from_bytes(&live.key, &to_bytes(&live)).unwrap(), live);
         for wrong in [&b""[..], b"\x0a\x01", &bytes[..20]] {

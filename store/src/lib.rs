@@ -1,8 +1,9 @@
-//! What a store keeps and how: links, domains, keys, the log of changes, the audit. [`port`] says what a store has to do,
+//! What a store keeps and how: links, domains, keys, the log of changes, the audit, clicks. [`port`] says what a store has to do,
 //! [`sqlite`] and [`postgres`] do it, and no driver is named anywhere else. Which writes are accepted is decided by `journal`.
 
 mod answers;
 mod audit_row;
+mod clicks;
 pub mod clock;
 mod kept;
 pub mod model;
@@ -15,6 +16,7 @@ mod schema;
 pub mod sqlite;
 mod stored_info;
 mod tags;
+mod tombstones;
 mod unfinished_file;
 pub mod wire;
 

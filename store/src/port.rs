@@ -2,6 +2,7 @@
 
 mod audits;
 pub mod blocks;
+pub mod clicks;
 pub mod domains;
 mod tags;
 
@@ -64,11 +65,13 @@ pub trait Repository:
     /// Forgets these processes of edges where [`Repository::sessions`] alone would not: on a shared store.
     fn forget_sessions(&self, gone: &[(String, u64)]) -> Result<(), StoreFault>;
     /// Forgets a little of what is older than it is kept, in one short transaction: the oldest changes of the log, and
-    /// through the log the oldest tombstones (R14), and the oldest rows of the audit. Takes a few links into the index of
+    /// through the log the oldest tombstones (R14) of links that nobody clicked, and the oldest rows of the audit. Takes a few links into the index of
     /// [`Tags`] that are missing there. `now` is in Unix milliseconds.
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault>;
     /// One link, deleted or not.
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault>;
+    /// Those links of these [uids](Row::uid) that there are, deleted or not, in any order.
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault>;
     /// The next links whose keys begin with `prefix`, in the order of their keys, behind `after`.
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault>;
     /// The next links of a domain, the newest by `time` first and of one time the last key first, behind the link with
@@ -104,6 +107,8 @@ pub trait Repository:
     }
     /// The keys of the API.
     fn key_rows(&self) -> &dyn KeyRows;
+    /// The clicks on the links.
+    fn clicks(&self) -> &dyn clicks::ClickStore;
     /// Gives everything back; later calls fail.
     fn close(&self);
 }

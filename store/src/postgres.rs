@@ -3,6 +3,7 @@
 
 mod audit;
 mod blocks;
+mod clicks;
 mod connection;
 mod domains;
 mod dump;
@@ -24,13 +25,16 @@ mod write;
 pub use dump::{DumpReport, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
 
+use crate::kept;
 use crate::model::{DomainRow, PoolCounts, Row, StoreFault, StoreStanding};
 use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
     Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
     Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
+use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
 use connection::{Connections, READ, WRITE};
 use feed::LogView;
@@ -44,6 +48,7 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub struct Postgres {
     db: Connections,
+    clicks: clicks::ClickMemory,
     name: String,
     /// This process, among the controls.
     control: i64,
@@ -127,18 +132,28 @@ impl Repository for Postgres {
     }
 
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
-        let items = self.db.call(READ, async |db| tidy::buried(db, now).await)?;
-        if !items.is_empty() {
-            self.commit(&items, now)?;
+        let before = now - kept::TOMBSTONES;
+        let buried = self.db.call(READ, async |db| tidy::buried(db, before).await)?;
+        let was_clicked = |uid: Seq| self.was_clicked(uid);
+        let TombstoneFates { count, purges, clicked } = TombstoneFates::of(buried, before, was_clicked)?;
+        if !clicked.is_empty() {
+            self.db.call(WRITE, async |db| tidy::keep(db, &clicked).await)?;
+        }
+        if !purges.is_empty() {
+            self.commit(&purges, now)?;
         }
         let (head, cut) = self.db.call(WRITE, async |db| tidy::cut(db, now).await)?;
         let behind = self.db.call(WRITE, async |db| tags::catch_up(db).await)?;
         let indexed = self.db.call(WRITE, async |db| tidy::index_hosts(db).await)?;
-        Ok(TidyReport { head, more: cut || behind || indexed || items.len() == tidy::AT_ONCE })
+        Ok(TidyReport { head, more: cut || behind || indexed || count == tidy::AT_ONCE })
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         self.db.call(READ, async |db| read::link(db, key).await)
+    }
+
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.db.call(READ, async |db| read::links_with_uids(db, uids).await)
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
@@ -183,6 +198,10 @@ impl Repository for Postgres {
     }
 
     fn key_rows(&self) -> &dyn KeyRows {
+        self
+    }
+
+    fn clicks(&self) -> &dyn ClickStore {
         self
     }
 

@@ -4,7 +4,7 @@ use super::stored_info;
 use crate::model::{DomainRow, Info, KeyRow, Row, Scopes, StoreFault};
 use journal::blocks::{BlockRow, BlockState};
 use journal::names;
-use link::{DomainId, DomainRules, Endings, Key, LinkState, TargetHost};
+use link::{DomainId, DomainRules, Endings, Key, LinkState, Seq, TargetHost};
 use std::collections::HashMap;
 
 /// The columns of a row of `links`.
@@ -42,6 +42,7 @@ impl LinkColumns {
         Ok(Row {
             key: Key::from_bytes(&self.key).map_err(|e| wrong(&e))?,
             version: self.version,
+            uid: versioned.uid,
             link,
             info,
             create_time,
@@ -53,7 +54,13 @@ impl LinkColumns {
 
 /// The last live record of a deleted link.
 pub(super) fn kept(row: &Row) -> Option<bytes::Bytes> {
-    row.delete_time.map(|_| record::encode(row.version, &LinkState::Live(row.link.clone())))
+    row.delete_time.map(|_| record::encode_as(row.identity(), &LinkState::Live(row.link.clone())))
+}
+
+/// The column by which a link is found that was changed since it was created: nothing where the version says it, so that
+/// the column of a link of before is right.
+pub(super) fn uid(row: &Row) -> Option<Seq> {
+    Some(row.uid).filter(|uid| *uid != row.version)
 }
 
 /// The column by which a link is found: nothing where it has no external id.

@@ -3,6 +3,7 @@
 mod audit;
 mod blocks;
 mod check;
+mod clicks;
 mod connect;
 mod copies;
 mod domains;
@@ -29,15 +30,19 @@ pub use connect::Options;
 pub use copies::{RestoreReport, backup, restore};
 pub use file::OpenFault;
 
+use self::clicks::ClickFile;
 use super::ROOM;
+use crate::kept;
 use crate::model::PoolCounts as Connections;
 use crate::model::{DomainRow, Row, StoreFault};
 use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
     Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
     Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
+use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
@@ -54,11 +59,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use witness::WitnessState;
 
+/// Read connections at once. A read takes well under a millisecond and runs on a core: more would only take turns.
+const READERS: usize = 8;
+
 /// An SQLite file that belongs to this process alone. Fields are dropped in their order: the claim on the files goes last.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     keeper: Mutex<Option<Keeper>>,
+    clicks: ClickFile,
     readers: Pool,
     /// A write found the disk full, and none has shown since that there is room.
     full: AtomicBool,
@@ -73,13 +82,21 @@ impl Sqlite {
     /// [`OpenFault`] says what to do about it.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenFault> {
         let (connection, files) = open::open(path, options)?;
+        let clicks = ClickFile::of(&connection, &files.path, options)?;
         let health = Arc::new(FileHealth::new(files));
         let keeper = Keeper::start(health.clone())
             .map_err(|e| OpenFault::new(format!("cannot open the store {}: {e}", path.display())))?;
+        let of_readers = health.clone();
+        let reader = move || {
+            let opened = connect::reader(&of_readers.files.path).map_err(|e| fault(&e))?;
+            of_readers.files.check()?; // else it may be of another file than those that are open
+            Ok(opened)
+        };
         Ok(Self {
             path: path.to_owned(),
             keeper: Mutex::new(Some(keeper)),
-            readers: Pool::new(health.clone()),
+            clicks,
+            readers: Pool::new(READERS, Box::new(reader)),
             writer: Mutex::new(Some(connection)),
             full: AtomicBool::new(false),
             health,
@@ -235,12 +252,21 @@ impl Repository for Sqlite {
     }
 
     fn tidy(&self, now: i64) -> Result<TidyReport, StoreFault> {
-        self.write(|transaction| tidy::tidy(transaction, now))
+        let before = now - kept::TOMBSTONES;
+        let buried = self.read(|snapshot| tidy::buried(snapshot, before))?;
+        let was_clicked = |uid: Seq| self.clicks.was_clicked(uid);
+        let fates = TombstoneFates::of(buried, before, was_clicked)?;
+        self.write(|transaction| tidy::tidy(transaction, &fates, now))
     }
 
     fn link(&self, key: &Key) -> Result<(Epoch, Option<Row>), StoreFault> {
         let found = self.read(|snapshot| Ok((read::head(snapshot)?.epoch, row::one(snapshot, key)?)))?;
         self.absent(found, |(_, row)| row.is_none())
+    }
+
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.health.whole()?;
+        self.read(|snapshot| row::with_uids(snapshot, uids))
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {
@@ -293,11 +319,16 @@ impl Repository for Sqlite {
         self
     }
 
+    fn clicks(&self) -> &dyn ClickStore {
+        &self.clicks
+    }
+
     fn writable(&self) -> Result<(), StoreFault> {
         self.health.good()
     }
 
     fn close(&self) {
+        self.clicks.close();
         locked(&self.keeper).take();
         // Readers first: the last connection to go removes the write-ahead log.
         self.readers.close();

@@ -3,7 +3,7 @@
 use crate::model::{DomainRow, KeyRow, Row};
 use journal::blocks::{BlockRow, BlockState};
 use journal::names;
-use link::{Class, Epoch, File, LinkTerms, Position, QueryPolicy, Target};
+use link::{Class, Epoch, File, LinkTerms, Position, QueryPolicy, Stats, Target};
 use prost_types::Timestamp;
 use proto::v1;
 
@@ -41,6 +41,7 @@ pub fn link(row: &Row, domain: &str, epoch: Epoch) -> v1::Link {
         external_id: info.external_id,
         imported_clicks: info.imported_clicks,
         blocked_by: info.blocked_by.map_or_else(String::new, |host| host.to_string()),
+        uid: row.uid,
         short_url: String::new(), // where visitors come in is not known to a store
     }
 }
@@ -50,6 +51,14 @@ fn query_on_wire(query: QueryPolicy) -> v1::QueryPolicy {
         QueryPolicy::Drop => v1::QueryPolicy::Drop,
         QueryPolicy::Append => v1::QueryPolicy::Append,
         QueryPolicy::Override => v1::QueryPolicy::Override,
+    }
+}
+
+fn stats_on_wire(stats: Stats) -> v1::DomainStats {
+    match stats {
+        Stats::Counts => v1::DomainStats::Counts,
+        Stats::Off => v1::DomainStats::Off,
+        Stats::Full => v1::DomainStats::Full,
     }
 }
 
@@ -83,6 +92,7 @@ pub fn domain(row: &DomainRow, epoch: Epoch) -> v1::Domain {
         query: query_on_wire(rules.query).into(),
         robots: rules.robots.as_deref().unwrap_or_default().into(),
         files: rules.files.all().iter().map(file).collect(),
+        stats: stats_on_wire(rules.stats).into(),
         create_time: row.create_time.map(timestamp),
         update_time: row.update_time.map(timestamp),
         revision: Position::revision(epoch, row.version),

@@ -216,12 +216,12 @@ impl Shared {
                     seq: seq(random, near),
                     page: random.below(5u64),
                 }),
-                5..8 => follow_request::Message::Ping(v1::Ping { id: random.next() }),
+                5..8 => follow_request::Message::Ping(v1::Ping { id: random.next(), clicks_until: 0 }),
                 8 => {
                     self.note(|told| told.hellos += 1);
                     follow_request::Message::Hello(self.hello(random, near))
                 }
-                _ if random.chance(300) => follow_request::Message::Leave(v1::Leave {}),
+                _ if random.chance(300) => follow_request::Message::Leave(v1::Leave::default()),
                 _ => follow_request::Message::Ping(v1::Ping { id: 0 }),
             };
             self.note(|told| told.messages += 1);
@@ -255,7 +255,7 @@ impl Shared {
                 course.page = m.number;
                 m.proof
             }
-            Some(follow_response::Message::Pong(_)) | None => None,
+            Some(follow_response::Message::Pong(_) | follow_response::Message::DayKey(_)) | None => None,
         };
         if let Some(proof) = proof.as_ref().and_then(Proof::of) {
             course.near = proof.position;
@@ -290,7 +290,9 @@ impl Shared {
             };
             let until = self.end.min(Instant::now() + DEAFNESS);
             while Instant::now() < until {
-                course.say(follow_request::Message::Ping(v1::Ping { id: random.next() })).await;
+                course
+                    .say(follow_request::Message::Ping(v1::Ping { id: random.next(), clicks_until: 0 }))
+                    .await;
                 sleep(Duration::from_millis(1)).await;
             }
         }

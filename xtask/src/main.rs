@@ -1,7 +1,9 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`, `gen-snapshot`, `lines`.
+//! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`.
 
+mod crawlers;
 mod fuzz;
+mod gen_clicks;
 mod image;
 mod lines;
 mod python;
@@ -11,7 +13,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | lines";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,10 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "services" => servers::run(),
         "lines" => lines::print(),
+        "crawlers" => match rest {
+            [package] => crawlers::write(package.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
         "load" => {
             measure(&["sweep", "linkr", "--make-links", "1000000", "--browser", "--out", "target/load"], rest)
@@ -30,6 +36,10 @@ fn main() -> ExitCode {
         "compare" => measure(&COMPARE, rest),
         "image-root" => match rest {
             [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
+        "gen-clicks" => match rest {
+            [clicks, links, days, file] => gen_clicks::generate(clicks, links, days, file.as_ref()),
             _ => Err(USAGE.to_owned()),
         },
         "gen-snapshot" => match rest {

@@ -1,6 +1,6 @@
 //! `gen-snapshot`: the file of an edge that holds so many links, without a control to have them from.
 
-use link::{Code, DomainId, Epoch, Key, Link, LinkParts, Position, Seq, Target};
+use link::{Code, DomainId, Epoch, Key, Link, LinkIdentity, LinkParts, Position, Seq, Target};
 use record::snapshot::{SnapshotHeader, SnapshotWriter};
 use std::fs::File;
 use std::io::BufWriter;
@@ -29,7 +29,8 @@ fn write(count: u32, file: &Path) -> std::io::Result<u64> {
     let mut writer = SnapshotWriter::new(out, &SnapshotHeader { position, fresh_at: Some(now) })?;
     for number in 0..count {
         let (key, link) = (key(number), link(number));
-        writer.entry(key.as_bytes(), seq, Seq::from(number) + 1, Some(&link.as_ref()));
+        let identity = LinkIdentity::created(Seq::from(number) + 1);
+        writer.entry(key.as_bytes(), seq, identity, Some(&link.as_ref()));
         if number % AT_ONCE == 0 {
             writer.flush()?;
         }

@@ -1,7 +1,8 @@
-//! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, or
-//! `hits letters` for codes with a letter beyond ASCII.
+//! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, `hits forwarded` for
+//! a browser's head as a proxy passes it on, or `hits letters` for codes with a letter beyond ASCII. `hits bare noting`:
+//! each click is noted in a ring.
 
-use benches::{Answerer, bare, browser, key_with_letter, link, set, with_letter};
+use benches::{Answerer, bare, browser, forwarded, key_with_letter, link, set, with_letter};
 
 const LINKS: u32 = 100_000;
 const HITS: u32 = 10_000;
@@ -10,18 +11,21 @@ fn main() {
     let kind = std::env::args().nth(1).unwrap_or_default();
     let head = match kind.as_str() {
         "browser" => browser,
+        "forwarded" => forwarded,
         "letters" => with_letter,
         _ => bare,
     };
     // Spread over the whole set, and made before anything is counted.
     let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
     let heads: Vec<_> = numbers.clone().map(head).collect();
-    let (set, mut asking) = (set(LINKS), Answerer::default());
+    let noting = std::env::args().nth(2).is_some_and(|how| how == "noting");
+    let (set, mut asking) = (set(LINKS), if noting { Answerer::noting() } else { Answerer::default() });
     for number in numbers.filter(|_| kind == "letters") {
         let seq = u64::from(LINKS + 1 + number);
         set.apply(key_with_letter(number).as_bytes(), seq, Some(&link(number)));
     }
     println!("{} bytes answered", counted(&set, &mut asking, &heads));
+    assert_eq!(asking.lost().unwrap_or(0), 0, "each was noted");
 }
 
 /// What is counted goes by this name.

@@ -94,5 +94,5 @@ fn link(number: u32, varied: bool) -> StoredValue {
     let length = TARGET - 40 + if varied { number as usize * 7919 % 81 } else { 40 };
     let target = format!("https://www.example.com/{number:0width$}", width = length - 24);
     let target = Target::stored(target.as_bytes()).expect("a target");
-    StoredValue::Live(Link::new(LinkParts::to(target)).expect("a link"))
+    StoredValue::live(Link::new(LinkParts::to(target)).expect("a link"))
 }

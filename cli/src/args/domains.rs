@@ -111,6 +111,10 @@ pub struct DomainFields {
     /// A file with what is answered to /robots.txt: at most 2,048 bytes
     #[arg(long, value_name = "FILE")]
     pub robots: Option<PathBuf>,
+    /// What is kept of the clicks on its links: how many there were (off), what each was and where it came from (counts, the
+    /// default), or with that which clicks of a day are of one visitor (full)
+    #[arg(long, value_parser = ["off", "counts", "full"])]
+    pub stats: Option<String>,
     /// A small file that edges answer /favicon.ico or a path below /.well-known/ with, such as
     /// .well-known/security.txt=FILE, beside those that are there; PATH= removes one. Its content type is told from its
     /// name, or given as PATH=FILE;type=TYPE. May be given more than once

@@ -19,7 +19,7 @@ pub enum KeysCommand {
         /// Who will use it; a client has at most two keys for the same domains [default: the name of the edge]
         #[arg(required_unless_present = "edge")]
         client: Option<String>,
-        /// What it allows: links:read, links:write, domains:admin, keys:admin, feed
+        /// What it allows: links:read, links:write, clicks:read, clicks:delete, domains:admin, keys:admin, feed
         #[arg(
             long,
             visible_alias = "scope",
@@ -186,11 +186,11 @@ pub struct Mint {
     /// Who will use it
     #[arg(long, default_value = "admin")]
     pub name: String,
-    /// What it allows: links:read, links:write, domains:admin, keys:admin, feed
+    /// What it allows: links:read, links:write, clicks:read, clicks:delete, domains:admin, keys:admin, feed
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "links:read,links:write,domains:admin,keys:admin",
+        default_value = "links:read,links:write,clicks:read,clicks:delete,domains:admin,keys:admin",
         value_name = "SCOPE"
     )]
     pub scopes: Vec<String>,
@@ -204,7 +204,8 @@ impl Mint {
     pub fn wish(&self) -> Result<KeyDraft, CommandFault> {
         let parsed = Scopes::parse(self.scopes.iter().map(String::as_str));
         let scopes = parsed.map_err(|name| CommandFault::new(format_args!(
-                "--scopes: {name} is none: there are links:read, links:write, domains:admin, keys:admin and feed"
+                "--scopes: {name} is none: there are links:read, links:write, clicks:read, clicks:delete, domains:admin, \
+                 keys:admin and feed"
             )))?;
         Ok(KeyDraft { client: self.name.clone(), scopes, edge: self.edge.clone(), ..KeyDraft::admin() })
     }

@@ -65,9 +65,10 @@ pub enum LinkCommand {
     },
     /// Changes the given fields of a link
     Update(Box<Update>),
-    /// Deletes a link: its code answers 410 and stays taken for 30 days, in which 'undelete' brings it back
+    /// Deletes a link: its code answers 410 and stays taken for 30 days, or for good if it was ever clicked; so long 'undelete'
+    /// brings it back
     Delete(ExistingLink),
-    /// Brings a deleted link back as it was, within 30 days
+    /// Brings a deleted link back as it was, within 30 days; at any time if it was ever clicked
     Undelete(ExistingLink),
     /// Lists what a link was, and who made it so, the latest first
     History {

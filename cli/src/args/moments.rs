@@ -35,6 +35,15 @@ pub fn past_moment(text: &str) -> Result<FlagTime, String> {
     }
 }
 
+/// So long until now, as `7d`: when that began.
+pub fn since(text: &str) -> Result<FlagTime, String> {
+    let length = length(text).filter(|length| !length.is_zero());
+    let length = length.ok_or("is no length of time such as 7d or 12h (units: s, m for minutes, h, d, w)")?;
+    let time = SystemTime::now().checked_sub(length).filter(|_| length < LONGEST);
+    let time = time.ok_or("is more than 1000 years")?;
+    Ok(FlagTime { time: whole(time), is_relative: true })
+}
+
 impl FlagTime {
     /// Whether the moment is past.
     pub fn is_past(&self) -> bool {
@@ -124,6 +133,10 @@ mod tests {
         assert!(ago.is_relative && ago.is_past());
         assert!(past_moment("2h").unwrap_err().contains("write -2h"));
         assert!(past_moment("yesterday").unwrap_err().contains("so long ago such as -30d"));
+        assert!(since("1d12h").unwrap().is_past());
+        assert!(
+            ["", "7", "-7d", "0d", "999999w", "2030-01-31T12:00Z"].iter().all(|text| since(text).is_err())
+        );
         assert!(!moment("1h").unwrap().is_past() && moment("2020-01-01T00:00Z").unwrap().is_past());
     }
 }

@@ -7,8 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::Uri;
 
-/// Bytes: a number, alone or with KiB, MiB or GiB (KB, MB, GB: powers of ten).
+/// Memory: [`bytes`], and some.
 pub fn size(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        0 => Err("leaves no memory for links".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// Bytes: a number, alone or with KiB, MiB or GiB (KB, MB, GB: powers of ten).
+pub fn bytes(text: &str) -> Result<usize, String> {
     let unknown = "is not a size such as 512MiB or 2GB: the units are KiB, MiB, GiB, KB, MB and GB";
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit: usize = match text[digits..].trim() {
@@ -21,11 +29,8 @@ pub fn size(text: &str) -> Result<usize, String> {
         "GiB" => 1 << 30,
         _ => return Err(unknown.to_owned()),
     };
-    match text[..digits].parse::<usize>().map_err(|_| unknown)?.checked_mul(unit) {
-        Some(0) => Err("leaves no memory for links".to_owned()),
-        Some(size) => Ok(size),
-        None => Err("is too large".to_owned()),
-    }
+    let bytes = text[..digits].parse::<usize>().map_err(|_| unknown)?.checked_mul(unit);
+    bytes.ok_or_else(|| "is too large".to_owned())
 }
 
 /// How long a connection may be idle: from a second to a day, also in hours.
@@ -312,7 +317,7 @@ mod tests {
         assert_eq!(size("512 MiB"), Ok(512 << 20));
         assert_eq!(size("7"), Ok(7));
         assert_eq!((size("2KB"), size("2kB"), size("1MB")), (Ok(2_000), Ok(2_000), Ok(1_000_000)));
-        assert!(size("0").is_err() && size("0GiB").is_err());
+        assert!(size("0").is_err() && size("0GiB").is_err() && bytes("0") == Ok(0));
         assert!(size("GiB").is_err() && size("1XB").is_err() && size("99999999999GiB").is_err());
     }
 

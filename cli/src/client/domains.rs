@@ -9,7 +9,7 @@ use crate::out;
 use link::DomainRules;
 use prost_types::FieldMask;
 use proto::file::SmallFile;
-use proto::v1::{self, LinkClass, domains_client::DomainsClient};
+use proto::v1::{self, DomainStats, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -191,6 +191,15 @@ fn set(domain: &mut v1::Domain, given: DomainFields) -> Result<Vec<String>, Comm
         domain.robots = robots(&file)?;
         paths.push("robots".to_owned());
     }
+    if let Some(stats) = given.stats {
+        domain.stats = match stats.as_str() {
+            "off" => DomainStats::Off,
+            "full" => DomainStats::Full,
+            _ => DomainStats::Counts,
+        }
+        .into();
+        paths.push("stats".to_owned());
+    }
     Ok(paths)
 }
 
@@ -233,6 +242,8 @@ async fn list(api: &Api) -> Result<(), CommandFault> {
             (domain.class() == LinkClass::Strict).then_some("strict"),
             domain.trailing_slash.then_some("trailing_slash"),
             domain.punctuation.then_some("punctuation"),
+            (domain.stats() == DomainStats::Off).then_some("stats:off"),
+            (domain.stats() == DomainStats::Full).then_some("stats:full"),
             Some(domain.not_found.as_str()).filter(|url| !url.is_empty()),
             Some(files.as_str()).filter(|_| !domain.files.is_empty()),
         ];
@@ -260,7 +271,7 @@ fn one(domain: &v1::Domain, output: Output) -> Result<(), CommandFault> {
 }
 
 /// What is shown to people, in this order.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "domain",
     "fold_case",
     "strict_hosts",
@@ -272,6 +283,7 @@ const FIELDS: [&str; 14] = [
     "punctuation",
     "query",
     "robots",
+    "stats",
     "create_time",
     "update_time",
     "etag",

@@ -68,7 +68,7 @@ pub fn create_new(name: &Path) -> std::io::Result<File> {
 }
 
 /// Where an export goes.
-enum Sink {
+pub enum Sink {
     /// Straight there: standard output, or what is no regular file (a pipe, a link to a file, a device).
     Through(Box<dyn Write>),
     /// Into a file beside the one it becomes when it is whole.
@@ -76,7 +76,11 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(file: Option<&Path>) -> Result<Self, CommandFault> {
+    /// Opens it; `None` is standard output.
+    ///
+    /// # Errors
+    /// The file, or the one beside it, cannot be made.
+    pub fn open(file: Option<&Path>) -> Result<Self, CommandFault> {
         let Some(file) = file else { return Ok(Self::Through(Box::new(BufWriter::new(std::io::stdout())))) };
         let to_file = |fault: std::io::Error| out::from_io(&file.display().to_string(), &fault);
         // What a name leads to is not looked at: a rename would replace the name itself.
@@ -106,14 +110,22 @@ impl Sink {
         Ok(Self::Aside { sink: BufWriter::new(sink), partial, file: file.to_owned() })
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// As files have them.
+    pub fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         match self {
             Self::Through(sink) => sink.write_all(bytes),
             Self::Aside { sink, .. } => sink.write_all(bytes),
         }
     }
 
-    fn finish(self) -> std::io::Result<()> {
+    /// Makes the file what it is to be: there is none of this name before.
+    ///
+    /// # Errors
+    /// As files have them.
+    pub fn finish(self) -> std::io::Result<()> {
         match self {
             Self::Through(mut sink) => sink.flush(),
             Self::Aside { sink, mut partial, file } => {
@@ -128,7 +140,7 @@ impl Sink {
 }
 
 /// A file that goes unless it was renamed.
-struct PartialFile {
+pub struct PartialFile {
     name: PathBuf,
     renamed: bool,
 }

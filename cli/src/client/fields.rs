@@ -23,8 +23,8 @@ pub fn travelling() -> Vec<&'static str> {
 }
 
 /// What only a server writes.
-pub const OUTPUT_ONLY: [&str; 8] =
-    ["name", "domain", "short_url", "blocked_by", "update_time", "delete_time", "revision", "etag"];
+pub const OUTPUT_ONLY: [&str; 9] =
+    ["name", "domain", "short_url", "blocked_by", "update_time", "delete_time", "revision", "etag", "uid"];
 
 /// Fields that hold whatever somebody wrote.
 const WORDS: [&str; 5] = ["code", "title", "tags", "note", "external_id"];
@@ -85,6 +85,7 @@ pub fn json(link: &Link, field: &str) -> Option<Value> {
         "etag" => text(&link.etag),
         "short_url" => text(&link.short_url),
         "blocked_by" => text(&link.blocked_by),
+        "uid" => Some(Value::from(link.uid)).filter(|_| link.uid > 0),
         _ => None,
     }
 }

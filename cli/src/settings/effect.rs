@@ -1,7 +1,8 @@
 //! Settings that can never have the effect they were given for: refused before anything starts.
 
 use crate::args::{
-    Command, Control, ControlArgs, Edge, EdgeArgs, EdgeCredential, ProxyHeaders, RedisArgs, StoreArgs,
+    ClickArgs, Command, Control, ControlArgs, Edge, EdgeArgs, EdgeCredential, ProxyHeaders, RedisArgs,
+    StoreArgs,
 };
 use crate::fault::CommandFault;
 use crate::secret;
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Less than this holds no handful of links.
 const LEAST_HOT_SET: usize = 16 << 10;
+
+/// Less than this takes no batch of clicks of a busy edge.
+const LEAST_SPOOL: usize = 1 << 20;
 
 /// Whether each setting of a server can do what it is for.
 ///
@@ -27,6 +31,7 @@ pub fn check(asked: &Command) -> Result<(), CommandFault> {
                 ("--api", &[ListenAddress::At(up.back.api)]),
             ])?;
             front(&up.front, !up.behind.trusted_peers.is_empty())?;
+            clicks(&up.clicks, true)?;
             back(&up.back)?;
             redis(&up.redis)
         }
@@ -38,6 +43,7 @@ pub fn check(asked: &Command) -> Result<(), CommandFault> {
             ])?;
             front(&asked.front, !asked.behind.trusted_peers.is_empty())?;
             edge(asked)?;
+            clicks(&asked.clicks, asked.snapshot.is_some())?;
             redis(&asked.redis)
         }
         Command::Control(Control { kept, admin, back: asked, redis: copy, command: None, .. }) => {
@@ -101,6 +107,51 @@ fn front(front: &EdgeArgs, names: bool) -> Result<(), CommandFault> {
         ));
     }
     Ok(())
+}
+
+/// `usual`: they have a place without a flag.
+fn clicks(clicks: &ClickArgs, usual: bool) -> Result<(), CommandFault> {
+    let ClickArgs { clicks_dir, clicks_spool_bytes, geo, ignore_clicks_from } = clicks;
+    if clicks_dir.is_none() && !usual {
+        let given = [
+            ("--geo", geo.is_some()),
+            ("--ignore-clicks-from", !ignore_clicks_from.is_empty()),
+            ("--clicks-spool-bytes", *clicks_spool_bytes != ClickArgs::SPOOL_BYTES),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+            return never(format_args!(
+                "{flag} is for clicks, and this edge has no place for any: give --clicks-dir, or --snapshot"
+            ));
+        }
+    }
+    if let Some(dir) = clicks_dir {
+        let (name, above) = (dir.display(), proto::own::folder_of(dir));
+        if !above.is_dir() {
+            return never(format_args!(
+                "--clicks-dir {name}: there is no directory {}: make it first",
+                above.display()
+            ));
+        }
+        if dir.exists() && !dir.is_dir() {
+            return never(format_args!("--clicks-dir {name} is a file: name a directory"));
+        }
+    }
+    if *clicks_spool_bytes < LEAST_SPOOL {
+        return never(format_args!(
+            "--clicks-spool-bytes {clicks_spool_bytes} has no room for the clicks of a busy second: give 1MiB or more; a \
+             million clicks take about 30MiB"
+        ));
+    }
+    match geo {
+        Some(file) if !file.exists() => never(format_args!(
+            "--geo {}: there is no such file: put the database there first",
+            file.display()
+        )),
+        Some(file) if file.is_dir() => {
+            never(format_args!("--geo {} is a directory: name the database in it", file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn back(back: &ControlArgs) -> Result<(), CommandFault> {

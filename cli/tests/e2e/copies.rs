@@ -316,11 +316,13 @@ fn a_pipe_in_the_data_directory_is_refused_and_files_that_were_open_to_others_ar
         assert_eq!(mode & 0o777, 0o644, "{file}");
         sh(dir.path(), &format!("rm -f data/{file} victim.lock; [ ! -e kept ] || mv kept data/{file}"));
     }
-    sh(dir.path(), "chmod 644 data/*");
+    sh(dir.path(), "find data -maxdepth 1 -type f -exec chmod 644 {} +");
     let _up = Linkr::up_with(&dir, &[("LINKR_INSECURE", "false")]);
     for entry in std::fs::read_dir(dir.path().join("data")).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{}", entry.path().display());
+        let meta = entry.metadata().unwrap();
+        let want = if meta.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(meta.mode() & 0o777, want, "{}", entry.path().display());
     }
 }
 

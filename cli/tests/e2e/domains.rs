@@ -40,7 +40,8 @@ fn a_domain_says_where_else_its_visitors_are_led() {
     let root =
         ["--root-target", "https://root.example/?{query}", "--not-found", "https://lost.example/{path}"];
     let late = ["--expired-target", "https://late.example/{path}", "--trailing-slash", "--punctuation"];
-    let more = ["--query", "append", "--robots", &dir.file("robots"), "--ack", "propagated"];
+    let robots = dir.file("robots");
+    let more = ["--query", "append", "--robots", &robots, "--stats", "full", "--ack", "propagated"];
     linkr.ok(&dir, &[&["domain", "create", "a.example"], &root[..], &late[..], &more[..]].concat());
     let past = ["--expire-time", "2020-01-01T00:00:00Z"];
     let make = |words: &[&str]| {
@@ -81,6 +82,7 @@ fn a_domain_says_where_else_its_visitors_are_led() {
         "root_target    https://root.example/?{query}",
         "robots         User-agent: *",
         "query          append",
+        "stats          full",
     ] {
         assert!(shown.lines().any(|own| own == line), "{line}\n{shown}");
     }
@@ -93,9 +95,18 @@ fn a_domain_says_where_else_its_visitors_are_led() {
     linkr.ok(&dir, &["export", &dir.file("a.csv"), "--domain", "a.example"]);
     let told = linkr.ok(&dir, &["import", &dir.file("a.csv"), "--domain", "a.example"]);
     assert!(told.contains("created 0, updated 0, skipped 4, rejected 0"), "{told}");
-    let clear =
-        ["domain", "update", "a.example", "--clear", "root_target,robots,punctuation", "--ack", "propagated"];
+    let clear = [
+        "domain",
+        "update",
+        "a.example",
+        "--clear",
+        "root_target,robots,punctuation,stats",
+        "--ack",
+        "propagated",
+    ];
     linkr.ok(&dir, &clear);
+    let shown = linkr.ok(&dir, &["domain", "get", "a.example"]);
+    assert!(shown.lines().any(|own| own == "stats          counts"), "{shown}");
     assert_eq!(get(&linkr, "a.example", "/"), to("https://lost.example/"));
     assert_eq!(get(&linkr, "a.example", "/x."), to("https://lost.example/x."));
     assert_eq!(body(&linkr, "a.example", "/robots.txt"), "User-agent: *\nDisallow:\n");

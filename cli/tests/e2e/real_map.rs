@@ -52,10 +52,10 @@ fn real(dir: &Dir, shared: &Path) -> Vec<(String, String)> {
     all.filter(|(path, _)| seen.insert(path.to_lowercase())).take(LINES).collect()
 }
 
-/// Whether it can be a link of linkr, by the rules of `docs/http.md`.
+/// Whether it can be a link of linkr, by the rules of `docs/http.md`: beyond ASCII these paths have only letters and signs.
 fn is_carried(path: &str, target: &str) -> bool {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-    let segment = |one: &str| !matches!(one, "" | "." | "..") && one.bytes().all(fine);
+    let fine = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "._~-+,:@!'()*".contains(c);
+    let segment = |one: &str| !matches!(one, "" | "." | "..") && one.chars().all(fine);
     path.len() <= 128
         && path.split('/').count() <= 8
         && path.split('/').all(segment)

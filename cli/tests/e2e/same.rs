@@ -472,7 +472,7 @@ fn plain(value: Value) -> Value {
         Value::Array(values) => values.into_iter().map(plain).collect(),
         // As REST writes them: in lower case, without the enum's name.
         Value::String(text) => {
-            let bare = ["QUERY_POLICY_", "LINK_CLASS_", "STATUS_", "CODE_STATE_"]
+            let bare = ["QUERY_POLICY_", "LINK_CLASS_", "STATUS_", "CODE_STATE_", "DOMAIN_STATS_"]
                 .iter()
                 .find_map(|prefix| text.strip_prefix(prefix));
             bare.map_or_else(|| json!(text), |bare| json!(bare.to_lowercase()))

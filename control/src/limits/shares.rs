@@ -38,12 +38,16 @@ const fn pages(name: &'static str) -> CallKind {
 
 /// Those whose calls one may begin faster than they end, by the names that calls give in the `.proto`. (An answer that nobody takes lasts, too. One process of an edge
 /// never has more than 200 questions under way, which is what HTTP/2 gives it.)
-static KINDS: [CallKind; 9] = [
+static KINDS: [CallKind; 12] = [
     lasting("WatchLinks", 256, 32),
     lasting("ExportLinks", 64, 8),
     lasting("ImportLinks", 64, 8),
+    lasting("WatchClicks", 256, 32),
+    lasting("ExportClicks", 64, 8),
     lasting("Follow", 4_096, 16),
     CallKind { name: "Fetch", most: 16_384, one: 512, last: false, turns: Some(32), pages: false },
+    // An edge has one batch of clicks under way; another process of it may come while it stops.
+    CallKind { name: "Append", most: 4_096, one: 8, last: false, turns: Some(2), pages: false },
     pages("lists"),
     pages("batches"),
     // Nobody is asked for a key.

@@ -13,7 +13,7 @@ use journal::domains::{
     set,
 };
 use journal::{Intent, Item, Request, RequestKind, names};
-use link::{Domain, DomainId, DomainRules, File, Files, Position, QueryPolicy, Target, placeholders};
+use link::{Domain, DomainId, DomainRules, File, Files, Position, QueryPolicy, Stats, Target, placeholders};
 use prost::Message;
 use proto::described::settable;
 use proto::v1;
@@ -211,6 +211,7 @@ impl Service {
                 "punctuation" => DomainField::Punctuation(given.punctuation),
                 "query" => DomainField::Query(draft::query(given.query, QueryPolicy::Drop)?),
                 "robots" => DomainField::Robots(robots(&given.robots)?),
+                "stats" => DomainField::Stats(stats(given.stats)?),
                 other => {
                     return Err(Fault::invalid(
                         "update_mask",
@@ -310,6 +311,16 @@ fn rules(fields: &[DomainField]) -> DomainRules {
     let mut rules = DomainRules::default();
     fields.iter().for_each(|field| set(&mut rules, field.clone()));
     rules
+}
+
+/// What is kept of clicks; unspecified: counts.
+fn stats(given: i32) -> Result<Stats, Fault> {
+    match v1::DomainStats::try_from(given) {
+        Ok(v1::DomainStats::Unspecified | v1::DomainStats::Counts) => Ok(Stats::Counts),
+        Ok(v1::DomainStats::Off) => Ok(Stats::Off),
+        Ok(v1::DomainStats::Full) => Ok(Stats::Full),
+        Err(_) => Err(Fault::invalid("stats", "is none of off, counts, full")),
+    }
 }
 
 /// The text of a `robots.txt`; empty: none.

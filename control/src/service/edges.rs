@@ -38,6 +38,10 @@ impl Service {
             true => Err(Fault::Forbidden("edges: it is for some domains".into())),
             false => self.sessions.forget(&request.edge).await,
         };
+        if forgotten.is_ok() {
+            // What it still holds of clicks is not waited for any more.
+            self.clicks.horizon.forget(&request.edge).await?;
+        }
         if let Ok(processes) = forgotten {
             let (edge, by) = (&request.edge, &caller.principal);
             tracing::info!(name: "edge_forgotten", edge, processes, %by, "an edge is forgotten");

@@ -339,6 +339,7 @@ mod tests {
         Row {
             key: Key::new(DomainId::DEFAULT, &Code::new("ab/cd").unwrap()),
             version: 1,
+            uid: 1,
             link: Link::new(parts).unwrap(),
             info: Info {
                 tags: vec!["x y".into(), "z".into()],

@@ -188,7 +188,7 @@ mod tests {
         let link = Link::new(LinkParts::to(Target::given("https://a.example/", &[]).unwrap())).unwrap();
         let at = version as i64 * 10;
         let info = Info::default();
-        Row { key: key(), version, link, info, create_time: 0, update_time: at, delete_time: None }
+        Row { key: key(), version, uid: 1, link, info, create_time: 0, update_time: at, delete_time: None }
     }
 
     fn write(seq: Seq, before: Option<Seq>) -> LinkWrite {

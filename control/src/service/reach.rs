@@ -21,6 +21,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::clock::unix_ms;
 use store::model::{Row, StoreFault};
+use store::port::clicks::{
+    ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, LossRow, RawPage, RawQuestion, TopAnswer,
+    TopQuestion, UnknownCodes, UnknownQuestion,
+};
 use store::port::domains::DomainCommitReport;
 use store::port::{
     History, Limit, LinkPast, LinkTag, ListPage, Moment, NotedAuthor, Repository, TagLimit, TagPage,
@@ -244,6 +248,13 @@ impl BoundView<'_> {
         Ok(found.into_iter().collect())
     }
 
+    /// Deletes clicks for good. Says how many were counted.
+    pub async fn delete_clicks(&self, deletion: ClickDeletion) -> Result<u64, Fault> {
+        touch(self.bound, &self.reach.directory.known(), deletion.domain)?;
+        Ok(blocking(&self.reach.store, move |store| store.clicks().delete_clicks(&deletion, unix_ms()))
+            .await?)
+    }
+
     /// Writes a domain.
     pub async fn write_domain(
         &self,
@@ -365,6 +376,43 @@ impl BoundReader<'_> {
     /// Who sent the chunk of an import that made a version, which was read before.
     pub fn chunk(&self, version: Seq) -> Result<Option<NotedAuthor>, Fault> {
         Ok(self.store.chunk(version)?)
+    }
+
+    /// See [`ClickStore::counts`].
+    pub fn click_counts(&self, question: &ClickQuestion) -> Result<ClickAnswer, Fault> {
+        self.touch(question.domain)?;
+        Ok(self.store.clicks().counts(question)?)
+    }
+
+    /// See [`ClickStore::top_links`].
+    pub fn top_links(&self, question: &TopQuestion) -> Result<TopAnswer, Fault> {
+        self.touch(question.domain)?;
+        Ok(self.store.clicks().top_links(question)?)
+    }
+
+    /// See [`ClickStore::raw`], of one domain.
+    pub fn raw_clicks(&self, question: &RawQuestion) -> Result<RawPage, Fault> {
+        self.touch(question.domain.ok_or(Fault::Internal)?)?;
+        Ok(self.store.clicks().raw(question)?)
+    }
+
+    /// See [`ClickStore::unknown_codes`].
+    pub fn unknown_codes(&self, question: &UnknownQuestion) -> Result<UnknownCodes, Fault> {
+        self.touch(question.domain)?;
+        Ok(self.store.clicks().unknown_codes(question)?)
+    }
+
+    /// See [`ClickStore::losses`]: nobody knows of which domains they were.
+    pub fn click_losses(&self, from: i64, until: i64) -> Result<Vec<LossRow>, Fault> {
+        Ok(self.store.clicks().losses(from, until)?)
+    }
+
+    /// Those links of a domain that have these uids.
+    pub fn links_with_uids(&self, domain: DomainId, uids: &[Seq]) -> Result<Vec<Row>, Fault> {
+        self.touch(domain)?;
+        let mut rows = self.store.links_with_uids(uids)?;
+        rows.retain(|row| row.key.domain() == domain);
+        Ok(rows)
     }
 
     /// See [`Repository::log_view`].

@@ -20,7 +20,7 @@ const BATCH: Limit = Limit { rows: 500, bytes: 2 * 1024 * 1024 };
 /// For so long one call goes on: whoever asked is told how far it has come.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Why what counts by the index is refused for a while.
-const BEHIND: Fault = Fault::Unavailable(
+pub(super) const BEHIND: Fault = Fault::Unavailable(
     "the links of before are still being indexed by their tags, some thousands a second: try again in a while",
 );
 

@@ -1,10 +1,13 @@
 //! Watches: every change of a domain's links from a revision on, read from the log at the watcher's own pace.
 
+use super::source::MessageSource;
 use super::{Service, name};
 use crate::tail::Tail;
 use crate::{Caller, Fault};
 use journal::names;
-use link::{Change, ChangeKind, DomainId, Epoch, Key, Link, LinkState, Position, Seq};
+use link::{
+    Change, ChangeKind, DomainId, Epoch, Key, Link, LinkIdentity, LinkState, Position, Seq, VersionedState,
+};
 use proto::v1;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,13 +111,21 @@ impl Service {
     }
 }
 
+impl MessageSource for Watch {
+    type Message = v1::WatchLinksResponse;
+
+    async fn next(&mut self) -> Result<Option<Self::Message>, Fault> {
+        self.message().await
+    }
+}
+
 impl Watch {
     /// The next message, once there is one; `None` when control stops. Nothing is read ahead of it.
     ///
     /// # Errors
     /// [`Fault::Resync`] when the history was replaced, or the watcher was so slow that the log was cut before it;
     /// [`Fault::DomainNotFound`] when the domain was deleted.
-    pub async fn next(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
+    async fn message(&mut self) -> Result<Option<v1::WatchLinksResponse>, Fault> {
         let service = self.service.clone();
         let (mut tail, mut stop) = (service.watches.tail.head(), service.watches.stop.clone());
         loop {
@@ -186,16 +197,20 @@ impl Watch {
         if change.kind == ChangeKind::PURGE {
             return Ok(Some(v1::LinkChange { purged: true, ..told }));
         }
-        Ok(Some(match record::decode(&change.record).map_err(|e| wrong(&e))?.state {
+        let VersionedState { uid, state, .. } = record::decode(&change.record).map_err(|e| wrong(&e))?;
+        Ok(Some(match state {
             LinkState::Deleted => v1::LinkChange { deleted: true, ..told },
-            LinkState::Live(link) => v1::LinkChange { link: Some(self.state(key, link, change.seq)), ..told },
+            LinkState::Live(link) => {
+                let identity = LinkIdentity { uid, version: change.seq };
+                v1::LinkChange { link: Some(self.state(key, link, identity)), ..told }
+            }
         }))
     }
 
     /// What the log knows of a link.
-    fn state(&self, key: Key, link: Link, version: Seq) -> v1::Link {
+    fn state(&self, key: Key, link: Link, LinkIdentity { uid, version }: LinkIdentity) -> v1::Link {
         let info = Info::default();
-        let row = Row { key, version, link, info, create_time: 0, update_time: 0, delete_time: None };
+        let row = Row { key, version, uid, link, info, create_time: 0, update_time: 0, delete_time: None };
         let shown = self.service.with_address(wire::link(&row, &self.name, self.epoch));
         v1::Link { create_time: None, update_time: None, ..shown }
     }

@@ -101,7 +101,11 @@ impl Service {
             request.retry = None;
             let (epoch, verdicts) = view.only_check(request).await.map_err(whole)?;
             let done = self.answered(epoch, verdicts, kind)?.links.into_iter();
-            let links = done.map(|link| v1::Link { revision: String::new(), etag: String::new(), ..link });
+            let links = done.map(|link| {
+                // Which number a new link would get is not known.
+                let uid = if link.etag == format!("\"{}\"", link.uid) { 0 } else { link.uid };
+                v1::Link { revision: String::new(), etag: String::new(), uid, ..link }
+            });
             return Ok(v1::BatchLinksResponse { links: links.collect(), propagation: None });
         }
         let pass = asked.held().clone();

@@ -1,6 +1,6 @@
 //! The one table of calls: what each asks of a key, as the `.proto` says it. What is not in it is refused.
 
-use crate::transport::calls::{LINKS_BYTES, REFLECTION, REFLECTION_BEFORE, SMALL_BYTES};
+use crate::transport::calls::{APPEND_BYTES, LINKS_BYTES, REFLECTION, REFLECTION_BEFORE, SMALL_BYTES};
 use crate::{Fault, routes};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -46,7 +46,12 @@ static CALLS: LazyLock<HashMap<&'static str, CallEntry>> = LazyLock::new(|| {
     let ours = proto::described::calls().iter().filter_map(|call| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.name() == call.rule.scope)?;
         let (weight, streams) = (call.rule.weight, call.takes_stream);
-        let most = HEAD + if call.rule.places == "batches" { LINKS_BYTES } else { SMALL_BYTES };
+        let most = HEAD
+            + match &*call.rule.places {
+                "batches" => LINKS_BYTES,
+                "Append" => APPEND_BYTES,
+                _ => SMALL_BYTES,
+            };
         Some((call.path.as_str(), CallEntry { name: &call.name, scope: Some(scope), weight, streams, most }))
     });
     ours.chain(others).collect()

@@ -13,7 +13,8 @@ use http::Uri;
 use prost::Message;
 use prost_reflect::DynamicMessage;
 use proto::v1::{
-    self, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links, targets_server,
+    self, clicks_server, domains_server::Domains, edges_server::Edges, keys_server, links_server::Links,
+    targets_server,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use tower::ServiceExt;
 const IMPORT_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one message of the other calls of links. The service, which takes 2 MiB in a batch, has better words.
 pub const LINKS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one message with a batch of clicks.
+pub const APPEND_BYTES: usize = LINKS_BYTES + SMALL_BYTES;
 /// Bytes of one message of calls that carry no link.
 pub const SMALL_BYTES: usize = 128 * 1024;
 
@@ -158,6 +161,31 @@ calls! {
         UnblockTarget unblock_target(UnblockTargetRequest) -> BlockedTarget: service.unblock_target;
         ListBlockedTargets list_blocked_targets(ListBlockedTargetsRequest) -> ListBlockedTargetsResponse: service.blocked_targets;
     }
+    clicks_server::Clicks {
+        QueryClicks query_clicks(QueryClicksRequest) -> QueryClicksResponse: service.query_clicks;
+        QueryLinkClicks query_link_clicks(QueryLinkClicksRequest) -> QueryClicksResponse: service.query_link_clicks;
+        DeleteClicks delete_clicks(DeleteClicksRequest) -> DeleteClicksResponse: service.delete_clicks;
+        ListUnknownCodes list_unknown_codes(ListUnknownCodesRequest) -> ListUnknownCodesResponse: service.unknown_codes;
+        {
+            type WatchClicksStream = ResponseStream<v1::WatchClicksResponse>;
+
+            async fn watch_clicks(
+                &self,
+                call: Request<v1::WatchClicksRequest>,
+            ) -> Result<Response<Self::WatchClicksStream>, Status> {
+                grpc::watch_clicks(&self.service, call).await
+            }
+
+            type ExportClicksStream = ResponseStream<v1::ExportClicksResponse>;
+
+            async fn export_clicks(
+                &self,
+                call: Request<v1::ExportClicksRequest>,
+            ) -> Result<Response<Self::ExportClicksStream>, Status> {
+                grpc::export_clicks(&self.service, call).await
+            }
+        }
+    }
     Edges {
         ListEdges list_edges(ListEdgesRequest) -> ListEdgesResponse: service.edges;
         ForgetEdge forget_edge(ForgetEdgeRequest) -> ForgetEdgeResponse: service.forget_edge;
@@ -171,7 +199,7 @@ calls! {
     }
 }
 
-/// Every gRPC service of the port: links, edges, keys, the feed, health, reflection.
+/// Every gRPC service of the port: links, clicks, edges, keys, the feed, health, reflection.
 ///
 /// # Errors
 /// When the descriptors that were compiled in cannot be read.
@@ -188,14 +216,18 @@ pub async fn router(
     let targets =
         v1::targets_server::TargetsServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
     let keys = v1::keys_server::KeysServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
-    let feed = v1::feed_server::FeedServer::new(feed::FeedCalls(feeder));
-    let feed = feed.max_decoding_message_size(SMALL_BYTES);
+    let clicks = v1::clicks_server::ClicksServer::new(calls.clone()).max_decoding_message_size(SMALL_BYTES);
+    let feed = |bytes| {
+        v1::feed_server::FeedServer::new(feed::FeedCalls(feeder.clone())).max_decoding_message_size(bytes)
+    };
+    let (feed, appends) = (feed(SMALL_BYTES), feed(APPEND_BYTES));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<v1::links_server::LinksServer<ApiCalls>>().await;
     health.set_serving::<v1::edges_server::EdgesServer<ApiCalls>>().await;
     health.set_serving::<v1::domains_server::DomainsServer<ApiCalls>>().await;
     health.set_serving::<v1::targets_server::TargetsServer<ApiCalls>>().await;
     health.set_serving::<v1::keys_server::KeysServer<ApiCalls>>().await;
+    health.set_serving::<v1::clicks_server::ClicksServer<ApiCalls>>().await;
     health.set_serving::<v1::feed_server::FeedServer<feed::FeedCalls>>().await;
     let others = [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -210,8 +242,9 @@ pub async fn router(
     });
     let health_service = health_service.max_decoding_message_size(SMALL_BYTES);
     let routes = tonic::service::Routes::new(links).add_service(edges).add_service(domains);
-    let routes = routes.add_service(keys).add_service(targets).add_service(feed);
+    let routes = routes.add_service(keys).add_service(targets).add_service(clicks).add_service(feed);
     let router = routes.add_service(health_service).add_service(reflection).into_axum_router();
     let router = router.route_service(REFLECTION_BEFORE, before);
+    let router = router.route_service(feed::APPEND, appends);
     Ok(router.route_service("/linkr.v1.Links/ImportLinks", imports))
 }

@@ -1,5 +1,6 @@
 //! `linkr.v1.Feed`: who is let in, and what the streams share. What goes over one stream is below.
 
+mod append;
 mod stream;
 
 use crate::follow::{Feeder, FollowRefusal};
@@ -24,6 +25,7 @@ const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages between a session and its connection; what is sent without acknowledgement is bounded by the session.
 const UNDER_WAY: usize = 4;
 
+#[derive(Clone)]
 pub struct FeedCalls(pub Arc<Feeder>);
 
 #[tonic::async_trait]
@@ -68,7 +70,18 @@ impl Feed for FeedCalls {
         self.0.metrics.count("Fetch", code);
         answer.map(Response::new).map_err(|fault| status(&fault))
     }
+
+    async fn append(&self, call: Request<v1::AppendRequest>) -> Result<Response<v1::AppendResponse>, Status> {
+        let caller = call.extensions().get::<Caller>().cloned();
+        let answer = append::append(&self.0, caller.as_ref(), call.into_inner()).await;
+        let code = answer.as_ref().map_or_else(|fault| fault.names().reason, |_| "OK");
+        self.0.metrics.count("Append", code);
+        answer.map(Response::new).map_err(|fault| status(&fault))
+    }
 }
+
+/// Of `Append`, for the router.
+pub const APPEND: &str = "/linkr.v1.Feed/Append";
 
 async fn fetch(feeder: &Feeder, request: v1::FetchRequest) -> Result<v1::FetchResponse, Fault> {
     if request.keys.len() > FETCH_KEYS {

@@ -1,6 +1,6 @@
 //! What streams over gRPC. Nothing is decided here.
 
-use crate::service::{Chunk, Service};
+use crate::service::{Chunk, MessageSource, Service};
 use crate::transport::status::status;
 use crate::{Caller, Fault, call};
 use proto::v1;
@@ -51,8 +51,30 @@ pub(super) async fn watch(
     call: Request<v1::WatchLinksRequest>,
 ) -> Result<Response<ResponseStream<v1::WatchLinksResponse>>, Status> {
     let (caller, request) = taken(call)?;
-    let watch = service.watch(&caller, request).await.map_err(|fault| status(&fault))?;
-    let messages = super::messages(watch).map(|next| next.map_err(|fault| status(&fault)));
+    stream(service.watch(&caller, request).await)
+}
+
+/// Sends clicks as they are counted, as long as somebody takes them.
+pub(super) async fn watch_clicks(
+    service: &Arc<Service>,
+    call: Request<v1::WatchClicksRequest>,
+) -> Result<Response<ResponseStream<v1::WatchClicksResponse>>, Status> {
+    let (caller, request) = taken(call)?;
+    stream(service.watch_clicks(&caller, &request).await)
+}
+
+/// Sends single clicks, part by part.
+pub(super) async fn export_clicks(
+    service: &Arc<Service>,
+    call: Request<v1::ExportClicksRequest>,
+) -> Result<Response<ResponseStream<v1::ExportClicksResponse>>, Status> {
+    let (caller, request) = taken(call)?;
+    stream(service.export_clicks(&caller, &request).await)
+}
+
+fn stream<S: MessageSource>(begun: Result<S, Fault>) -> Result<Response<ResponseStream<S::Message>>, Status> {
+    let source = begun.map_err(|fault| status(&fault))?;
+    let messages = super::messages(source).map(|next| next.map_err(|fault| status(&fault)));
     Ok(Response::new(Box::pin(messages)))
 }
 

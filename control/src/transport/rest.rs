@@ -1,6 +1,7 @@
 //! The same calls as JSON over HTTP: one handler for all of them, by what the `.proto` says of each. Nothing is decided here.
 
 mod bounded;
+mod csv;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
@@ -9,6 +10,7 @@ pub mod openapi;
 mod problem;
 mod request;
 mod standing;
+mod streams;
 
 pub use problem::problem;
 
@@ -23,11 +25,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exposition::escaped;
-use prost_reflect::DynamicMessage;
 use proto::described::{Shape, shape};
 use proto::json::Json;
-use proto::v1;
-use std::convert::Infallible;
 use tokio_stream::StreamExt;
 
 /// Bytes of an answer that take no moment to write: others are written where nobody waits.
@@ -65,7 +64,7 @@ async fn answer(State(calls): State<ApiCalls>, request: Request) -> RestResult {
         standing::check(&calls, &caller, route, &message, set_by_server).await?;
     }
     if route.call.gives_stream {
-        return watch(&calls, &caller, &message).await;
+        return streams::answer(&calls, &caller, route, &message, &headers).await;
     }
     let only_checks =
         message.get_field_by_name("validate_only").is_some_and(|only| only.as_bool() == Some(true));
@@ -130,16 +129,4 @@ fn said(shape: &'static Shape, answer: &[u8], made: bool) -> RestResult {
         }
     }
     Ok(response)
-}
-
-/// JSON lines, for as long as somebody takes them. What ends the stream early is its last line.
-async fn watch(calls: &ApiCalls, caller: &Caller, message: &DynamicMessage) -> RestResult {
-    let request = message.transcode_to().map_err(|_| Fault::Internal)?;
-    let watch = calls.service.watch(caller, request).await?;
-    let line = |next: Result<v1::WatchLinksResponse, Fault>| {
-        let value = next.map_or_else(|fault| problem::body(&fault), |next| proto::json::value(&next));
-        Ok::<_, Infallible>(format!("{value}\n"))
-    };
-    let lines = Body::from_stream(super::messages(watch).map(line));
-    Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
 }

@@ -150,7 +150,8 @@ fn a_deleted_link_comes_back_and_so_does_an_old_state(store: &dyn Repository) {
     assert_eq!(back, Row { version: 3, update_time: 3, ..made.clone() });
     assert_eq!(store.link(&key("a")).unwrap().1, Some(back));
     let (_, changes) = store.changes(2, store::port::Limit { rows: 9, bytes: usize::MAX }).unwrap();
-    assert_eq!(changes[0].record, record::encode(3, &link::LinkState::Live(made.link.clone())));
+    let identity = link::LinkIdentity { uid: made.uid, version: 3 };
+    assert_eq!(changes[0].record, record::encode_as(identity, &link::LinkState::Live(made.link.clone())));
     rows(store, &[disable("a"), delete("a")], 4);
     let restored =
         row(&one("a", Intent::Restore { draft: draft("https://a.example/?a=1#b"), etag: Some(5) }, 5));

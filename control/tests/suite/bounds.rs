@@ -19,6 +19,7 @@ use tonic::Code;
 const SHUT: &[&str] = &[
     "Feed/Follow",
     "Feed/Fetch",
+    "Feed/Append",
     "Targets/BlockTarget",
     "Targets/UnblockTarget",
     "Targets/ListBlockedTargets",

@@ -322,7 +322,7 @@ fn a_tombstone_goes_through_the_log_after_30_days(store: &dyn Repository) {
     assert_eq!(
         Fault::from(taken.clone()).to_string(),
         "domains/-/links/c1 is deleted, and its code stays taken until 1970-02-01T00:00:00Z: linkr link undelete c1 brings \
-         it back (REST: POST /v1/domains/-/links/c1:undelete)"
+         it back (REST: POST /v1/domains/-/links/c1:undelete). A code that was clicked is never free again"
     );
     assert_eq!(again(31 * DAY - 1), Verdict::Refused(taken));
     let done = store.tidy(31 * DAY).unwrap();
@@ -482,6 +482,7 @@ pub fn suite(with_fresh: impl Fn(fn(&dyn Repository))) {
     with_fresh(super::domains::a_domain_keeps_its_files);
     super::audits::suite(&with_fresh);
     super::external_ids::suite(&with_fresh);
+    super::identity::suite(&with_fresh);
     super::tags::suite(&with_fresh);
     super::blocks::suite(&with_fresh);
     with_fresh(keys_are_kept_counted_and_revoked);

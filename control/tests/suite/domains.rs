@@ -140,6 +140,9 @@ fn a_store_of_before_there_were_domains_gets_them() {
          DROP TABLE domains_gone; DROP TABLE link_tags; DROP TABLE tags_behind; DROP TABLE tag_renames; \
          DROP INDEX links_host; DROP INDEX links_blocked_by; ALTER TABLE links DROP COLUMN host; \
          ALTER TABLE links DROP COLUMN blocked_by; DROP TABLE hosts_read; DROP TABLE blocked_targets; \
+         DROP INDEX links_uid; ALTER TABLE links DROP COLUMN uid; \
+         DROP INDEX links_deleted; ALTER TABLE links DROP COLUMN clicked; \
+         CREATE INDEX links_deleted ON links (delete_time) WHERE delete_time IS NOT NULL; \
          DROP TABLE admin_audit; DROP TABLE opened; DROP TABLE secret; \
          DELETE FROM refinery_schema_history WHERE version >= 5;",
     )

@@ -58,14 +58,14 @@ impl AliveEdge {
     /// Its last word, behind its last answer; control ends the stream.
     pub async fn leave(self) {
         let (_, mut stream) = self.freeze().await;
-        Stream::say(&stream.out, follow_request::Message::Leave(v1::Leave {})).await;
+        Stream::say(&stream.out, follow_request::Message::Leave(v1::Leave::default())).await;
         while soon(stream.inbound.message()).await.unwrap().is_some() {}
     }
 }
 
 pub async fn ping(edge: &mut Edge, stream: &Stream) {
     let id = edge.follower.ping(1).unwrap();
-    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
 }
 
 pub fn propagated(request_id: &str, code: &str) -> v1::CreateLinkRequest {

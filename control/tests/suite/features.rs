@@ -53,6 +53,7 @@ fn writes() -> Vec<(&'static str, Value, &'static str)> {
         ("PATCH /v1/domains/-", late.clone(), "expired_target"),
         ("PATCH /v1/domains/-", json!({"trailing_slash": true}), "trailing_slash and punctuation"),
         ("PATCH /v1/domains/-", json!({"punctuation": true}), "trailing_slash and punctuation"),
+        ("PATCH /v1/domains/-", json!({"stats": "off"}), "stats"),
         ("PATCH /v1/domains/-", json!({"robots": "User-agent: *"}), "robots"),
         ("PATCH /v1/domains/-", json!({"not_found": "https://lost.example/{path}"}), "placeholders"),
         (

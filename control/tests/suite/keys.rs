@@ -19,6 +19,8 @@ use tonic_types::StatusExt;
 
 /// With a revision that is none: they would not end otherwise.
 const WATCHES: &[&str] = &["GET /v1/links:watch?revision=x", "GET /v1/domains/-/links:watch?revision=x"];
+/// With a kind that is none, for the same reason.
+const CLICK_WATCHES: &[&str] = &["GET /v1/clicks:watch?kinds=x", "GET /v1/domains/-/clicks:watch?kinds=x"];
 /// What each call asks for, written down a second time: what the program's table says, a slip could say.
 const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Links/CreateLink", "links:write", &["POST /v1/links", "POST /v1/domains/-/links"]),
@@ -76,6 +78,21 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Keys/ListAudit", "keys:admin", &["GET /v1/audit"]),
     ("Feed/Follow", "feed", &[]),
     ("Feed/Fetch", "feed", &[]),
+    ("Feed/Append", "feed", &[]),
+    ("Clicks/QueryClicks", "clicks:read", &["GET /v1/clicks", "GET /v1/domains/-/clicks"]),
+    (
+        "Clicks/QueryLinkClicks",
+        "clicks:read",
+        &["GET /v1/links/x:clicks", "GET /v1/domains/-/links/x:clicks"],
+    ),
+    ("Clicks/WatchClicks", "clicks:read", CLICK_WATCHES),
+    ("Clicks/ExportClicks", "clicks:read", &["GET /v1/clicks:export", "GET /v1/domains/-/clicks:export"]),
+    ("Clicks/DeleteClicks", "clicks:delete", &["DELETE /v1/clicks", "DELETE /v1/domains/-/clicks"]),
+    (
+        "Clicks/ListUnknownCodes",
+        "clicks:read",
+        &["GET /v1/clicks:unknown", "GET /v1/domains/-/clicks:unknown"],
+    ),
 ];
 
 /// A key that is in a store before control looks.
@@ -132,7 +149,7 @@ async fn grpc(way: &KeyedChannel, method: &str) -> Code {
     client.ready().await.unwrap();
     let path = format!("/linkr.v1.{method}").parse().unwrap();
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
-    if method == "Links/WatchLinks" {
+    if ["Links/WatchLinks", "Clicks/WatchClicks"].contains(&method) {
         // It has no end: that it begins is enough.
         let answer = client.server_streaming(Request::new(()), path, codec).await;
         return answer.map_or_else(|status| status.code(), |_| Code::Ok);
@@ -402,7 +419,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
     );
     let ended = async {
         loop {
-            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1 });
+            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1, clicks_until: 0 });
             let _ = say.send(v1::FollowRequest { message: Some(ping) }).await;
             match tokio::time::timeout(Duration::from_millis(100), follow.message()).await {
                 Ok(Ok(Some(_))) | Err(_) => {}

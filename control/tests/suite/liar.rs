@@ -43,7 +43,7 @@ async fn live(mut edge: Edge, mut stream: Stream, life: Arc<Mutex<Life>>, mut st
             _ = tick.tick() => {
                 clock += 1;
                 let id = edge.follower.ping(clock).unwrap();
-                Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id })).await;
+                Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
             }
             _ = stop.changed() => return,
         }
@@ -138,9 +138,9 @@ impl Liar {
                 seq: self.seq(near),
                 page: self.dice.below(9),
             }),
-            1 => follow_request::Message::Leave(v1::Leave {}),
+            1 => follow_request::Message::Leave(v1::Leave::default()),
             2 => follow_request::Message::Hello(self.hello(near)),
-            _ => follow_request::Message::Ping(v1::Ping { id: self.dice.next() }),
+            _ => follow_request::Message::Ping(v1::Ping { id: self.dice.next(), clicks_until: 0 }),
         };
         Stream::say(&stream.out, more).await;
         true

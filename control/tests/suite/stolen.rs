@@ -88,7 +88,7 @@ async fn what_a_thief_acknowledges_is_of_no_other_edge() {
         for last in [
             follow_request::Message::Applied(v1::Applied { seq: 1 << 40, page: 1 << 40 }),
             follow_request::Message::Applied(v1::Applied { seq: u64::MAX, page: 0 }),
-            follow_request::Message::Leave(v1::Leave {}),
+            follow_request::Message::Leave(v1::Leave::default()),
         ] {
             let mut thief = Stream::open(&world, hello(name, incarnation)).await;
             soon(thief.inbound.message()).await.unwrap().unwrap();
@@ -176,7 +176,7 @@ async fn comes_in(world: &World, key: &Secret, incarnation: u64) -> Duration {
     edge.until(&mut stream, |edge| edge.follower.walked()).await;
     ping(&mut edge, &stream).await;
     edge.until(&mut stream, |edge| edge.follower.fresh_as_of().is_some()).await;
-    Stream::say(&stream.out, follow_request::Message::Leave(v1::Leave {})).await;
+    Stream::say(&stream.out, follow_request::Message::Leave(v1::Leave::default())).await;
     began.elapsed()
 }
 

@@ -130,8 +130,9 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     let refused = FeedClient::new(way).fetch(v1::FetchRequest::default()).await.unwrap_err();
     assert_eq!((refused.code(), refused.message().contains("revoked")), (Code::Unauthenticated, true));
     let end = async {
-        let ping =
-            |id| v1::FollowRequest { message: Some(v1::follow_request::Message::Ping(v1::Ping { id })) };
+        let ping = |id| v1::FollowRequest {
+            message: Some(v1::follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })),
+        };
         for id in 1.. {
             // Once it has ended nobody takes the next one.
             let _ = say.send(ping(id)).await;

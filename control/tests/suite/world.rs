@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use store::model::{Author, DomainRow, KeyRow, Row, StoreFault};
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
+use store::port::clicks::ClickStore;
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
     Audits, CommitReport, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
@@ -323,6 +324,10 @@ impl KeyRows for MoodyStore {
 }
 
 impl Repository for MoodyStore {
+    fn clicks(&self) -> &dyn ClickStore {
+        self.inner.clicks()
+    }
+
     fn name(&self) -> String {
         self.inner.name()
     }
@@ -379,6 +384,10 @@ impl Repository for MoodyStore {
             self.inner.commit(&between, 1)?;
         }
         Ok(found)
+    }
+
+    fn links_with_uids(&self, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+        self.inner.links_with_uids(uids)
     }
 
     fn list(&self, prefix: &[u8], after: &[u8], deleted: bool, limit: Limit) -> Result<ListPage, StoreFault> {

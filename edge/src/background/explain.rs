@@ -78,7 +78,17 @@ fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Answe
     let stamp = Stamp::new(&httpdate::fmt_http_date(system));
     let (boot_ms, policy) = (sys::boottime_ms(), Policy::default());
     let (set, domains) = (&shared.set, &mut View::new(Arc::clone(&shared.domains)));
-    then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug: true, stamp: &stamp, counts })
+    then(&mut AnswerContext {
+        set,
+        domains,
+        now,
+        boot_ms,
+        policy,
+        debug: true,
+        stamp: &stamp,
+        counts,
+        clicks: None,
+    })
 }
 
 async fn ask(shared: &Shared, miss: &Miss) -> OriginReply {

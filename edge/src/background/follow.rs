@@ -2,6 +2,7 @@
 
 use super::contact::Contact;
 use super::origin::{MAX_KEYS, Origin};
+use crate::clicks::Clicks;
 use crate::keep::LoadedSnapshot;
 use crate::records;
 use crate::shared::Shared;
@@ -170,7 +171,8 @@ impl FollowDriver {
                 biased;
                 _ = &mut self.leave => {
                     self.left = true;
-                    say.send(request(Say::Leave(v1::Leave {}))).await.map_err(gone)?;
+                    let clicks_pending = self.shared.clicks.as_ref().is_some_and(Clicks::owes);
+                    say.send(request(Say::Leave(v1::Leave { clicks_pending }))).await.map_err(gone)?;
                     drop(say);
                     // The end of the stream says that control has heard it.
                     while let Ok(Some(_)) = hear.message().await {}
@@ -196,7 +198,9 @@ impl FollowDriver {
                     }
                     self.stays();
                     if let Some(id) = self.follower.ping(sys::boottime_ms()) {
-                        say.try_send(request(Say::Ping(v1::Ping { id }))).map_err(|_| ClientFault::TimedOut)?;
+                        let clicks_until = self.shared.clicks.as_ref().map_or(0, Clicks::complete_until);
+                        let ping = v1::Ping { id, clicks_until };
+                        say.try_send(request(Say::Ping(ping))).map_err(|_| ClientFault::TimedOut)?;
                     }
                     if self.walk_again() {
                         return Ok(());
@@ -243,6 +247,10 @@ impl FollowDriver {
 
     /// Carries out what a message means. `Err`: this stream is no use any more.
     fn take(&mut self, message: v1::FollowResponse) -> Result<Option<Say>, ClientFault> {
+        if let Some(Hear::DayKey(key)) = &message.message {
+            self.day_key(key);
+            return Ok(None);
+        }
         let (domains, proof) = (domains(&message), proof(&message));
         let event = event(message)
             .map_err(|fault| ClientFault::Other(format!("it sends what no control does: {fault}")))?;
@@ -304,6 +312,14 @@ impl FollowDriver {
             self.shared.feed.stands_at(AppliedPosition { generation, position });
         }
         Ok(answer.map(Say::Applied))
+    }
+
+    /// What visitors of a day are told apart by. It is part of no history.
+    fn day_key(&self, key: &v1::DayKey) {
+        let Some(clicks) = &self.shared.clicks else { return };
+        if !clicks.days.put(key.day, &key.key) {
+            tracing::warn!(name: "day_key_unusable", day = key.day, "control sent a key of a day that is none: visitors of that day are not told apart");
+        }
     }
 
     /// `domains`: all that there are, and the seq that they were read at.
@@ -459,7 +475,7 @@ fn proof(message: &v1::FollowResponse) -> Option<Proof> {
         Hear::Reset(m) => m.proof.as_ref(),
         Hear::Batch(m) => m.proof.as_ref(),
         Hear::Page(m) => m.proof.as_ref(),
-        Hear::Pong(_) => None,
+        Hear::Pong(_) | Hear::DayKey(_) => None,
     })
 }
 
@@ -501,5 +517,6 @@ fn event(message: v1::FollowResponse) -> Result<Event, proto::MalformedMessage> 
             last: m.last,
         },
         Hear::Pong(m) => Event::Pong { session: m.session, id: m.id, head: m.head },
+        Hear::DayKey(_) => return Err(proto::MalformedMessage("message")), // of no session: see `take`
     })
 }

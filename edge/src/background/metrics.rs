@@ -1,9 +1,11 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
+use crate::clicks::Clicks;
 use crate::latency::Durations;
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
+use clicks::{Kind, LossReason};
 use exposition::{Collector, Encoder, Families, Histogram};
 use hot::{Outcome, Tier};
 use std::fmt;
@@ -35,6 +37,7 @@ impl Collector for EdgeFamilies {
         feed(&mut families, shared)?;
         snapshot(&mut families, shared)?;
         redis(&mut families, shared)?;
+        clicks(&mut families, shared)?;
         let driver = shared.driver().name();
         families.info("linkr_runtime_info", "The driver that the workers run on.", &[("driver", driver)])
     }
@@ -179,6 +182,35 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     meters.iter().for_each(|meters| meters.add_durations(&mut all));
     let help = "Seconds from a question to Redis to what came of it.";
     families.histogram("linkr_redis_request_duration_seconds", help, &histogram(&all))
+}
+
+/// Only of an edge that counts clicks. All of one moment, so that they add up in every scrape.
+fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let Some(counts) = shared.clicks.as_ref().map(Clicks::counts) else { return Ok(()) };
+    let help = "Clicks recorded: acknowledged, lost and pending ones.";
+    families.counter("linkr_clicks_recorded_total", help, counts.recorded)?;
+    families.counters("linkr_clicks_total", "Clicks by what they are.", |series| {
+        let mut kinds = Kind::ALL.into_iter();
+        kinds.try_for_each(|kind| series(&[("kind", kind.label())], counts.kinds[kind as usize]))
+    })?;
+    let help = "Clicks that control has acknowledged: it has them on disk.";
+    families.counter("linkr_clicks_acknowledged_total", help, counts.acknowledged)?;
+    families.counters("linkr_clicks_lost_total", "Clicks that are in no count, by why.", |series| {
+        let mut reasons = LossReason::ALL.into_iter();
+        reasons.try_for_each(|reason| series(&[("reason", reason.label())], counts.lost_for(reason)))
+    })?;
+    let help = "Clicks recorded that are neither acknowledged nor lost.";
+    families.gauge("linkr_clicks_pending", help, counts.pending as f64)?;
+    let help = "Bytes of the spool of clicks, with what is kept after it was acknowledged.";
+    families.gauge("linkr_clicks_spool_bytes", help, counts.spool_bytes as f64)?;
+    let help = "Times that the spool of clicks could not be written or read.";
+    families.counter("linkr_clicks_spool_failures_total", help, counts.spool_failures)?;
+    let help = "Batches of clicks that control refused.";
+    families.counter("linkr_clicks_refused_total", help, counts.refused)?;
+    let help = "1: a database of countries is in use.";
+    families.gauge("linkr_clicks_geo_in_use", help, flag(counts.geo_in_use))?;
+    let help = "Times that the database of countries could not be used; one before stays in use.";
+    families.counter("linkr_clicks_geo_failures_total", help, counts.geo_failures)
 }
 
 fn flag(on: bool) -> f64 {

@@ -85,6 +85,11 @@ impl Origin {
         Ok(client(way))
     }
 
+    /// The same way as the stream's, if there is one.
+    pub fn client(&self) -> Option<FeedClient<KeyedChannel>> {
+        self.0.way.lock().unwrap_or_else(PoisonError::into_inner).clone().map(client)
+    }
+
     /// The current instance.
     pub fn url(&self) -> &str {
         let OriginState { urls, current, .. } = &*self.0;

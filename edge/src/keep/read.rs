@@ -113,7 +113,7 @@ fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), 
 fn put_back(entry: &SnapshotEntry<'_>, shared: &Shared) -> bool {
     let stored = StoredValue::of(records::decode(entry.record), entry.as_of);
     match stored {
-        Some((stored @ (StoredValue::Live(_) | StoredValue::Deleted), version))
+        Some((stored @ (StoredValue::Live { .. } | StoredValue::Deleted), version))
             if Key::from_bytes(entry.key).is_ok() =>
         {
             shared.set.put_back(entry.key, version, entry.as_of, &stored);

@@ -55,7 +55,7 @@ fn own(shared: &Shared) -> &Snapshot {
 
 fn link(number: u64) -> StoredValue {
     let target = Target::stored(format!("https://a.example/{number}").as_bytes()).unwrap();
-    StoredValue::Live(Link::new(LinkParts::to(target)).unwrap())
+    StoredValue::live(Link::new(LinkParts::to(target)).unwrap())
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -91,7 +91,7 @@ fn what_a_set_held_comes_back() {
     assert_eq!((set.epoch(), set.applied(), set.seen()), (Some(AT.epoch), 40, 40));
     assert!(set.is_complete() && shared.feed.loaded.load(Ordering::Relaxed));
     for number in 0..20 {
-        let StoredValue::Live(link) = link(number) else { panic!() };
+        let StoredValue::Live { link, .. } = link(number) else { panic!() };
         set.look_up(&key(number), |held| {
             assert!(held.confirmed);
             assert_eq!(
@@ -235,7 +235,7 @@ fn a_file_that_ends_two_processes_is_put_aside() {
 #[test]
 fn a_record_that_ends_two_processes_is_quarantined() {
     let dir = Dir::new("record");
-    let StoredValue::Live(good) = link(1) else { panic!() };
+    let StoredValue::Live { link: good, .. } = link(1) else { panic!() };
     let record = record::encode(41, &link::LinkState::Live(good));
     let stored = |shared: &Shared| records::stored(shared, &key(1), &record, 41).unwrap().0;
     for _ in 0..2 {

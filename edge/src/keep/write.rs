@@ -133,9 +133,9 @@ fn write_to(new: &Path, snapshot: &Snapshot, shared: &Shared) -> std::io::Result
     }
     let mut all = true;
     for shard in 0..set.shards() {
-        set.dump(shard, |key, version, as_of, found| match found {
-            EntryState::Live(link) => writer.entry(key, as_of, version, Some(&link)),
-            EntryState::Deleted => writer.entry(key, as_of, version, None),
+        set.dump(shard, |key, identity, as_of, found| match found {
+            EntryState::Live(link) => writer.entry(key, as_of, identity, Some(&link)),
+            EntryState::Deleted => writer.entry(key, as_of, identity, None),
             // Control is asked for it again: a newer program may understand it.
             EntryState::Quarantined | EntryState::Absent(_) => all = false,
         });

@@ -1,6 +1,7 @@
 //! One connection: read, answer every whole request, write once, again.
 
 use super::Worker;
+use super::capture::{Asker, WriteClicks};
 use super::deadlines::{ConnectionWatch, Phase};
 use super::socket::Socket;
 use super::task::yield_now;
@@ -27,7 +28,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Option<IpAddr>) 
     let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
         return drop((entered, socket));
     };
-    let mut connection = Connection::new(&worker, &watch, PlainWire(socket), client.debug);
+    let mut connection = Connection::new(&worker, &watch, PlainWire(socket), client.debug, client.asker);
     connection.input = client.early;
     let _entered = entered;
     connection.serve().await;
@@ -50,8 +51,8 @@ pub async fn serve_tls(
     // Refused only with a configuration that can be used for nothing.
     let Ok(mut session) = TlsSession::new(config) else { return drop((entered, socket)) };
     session.sealed = client.early;
-    let mut connection =
-        Connection::new(&worker, &watch, TlsWire::new(&worker, socket, session), client.debug);
+    let wire = TlsWire::new(&worker, socket, session);
+    let mut connection = Connection::new(&worker, &watch, wire, client.debug, client.asker);
     let _entered = entered;
     match connection.wire.shake().await {
         HandshakeOutcome::Done => connection.serve().await,
@@ -84,6 +85,8 @@ impl Drop for ConnectionGuard<'_> {
 struct Client {
     /// It is on this machine, and may ask where an answer came from.
     debug: bool,
+    /// As clicks carry it.
+    asker: Asker,
     /// What it has sent already.
     early: Vec<u8>,
 }
@@ -100,7 +103,7 @@ impl Client {
         if proxies.protocol == ProxyProtocol::Off {
             // For whom a proxy asks is not known.
             let debug = peer.is_some_and(|peer| peer.is_loopback() && !proxies.trusts(Some(peer)));
-            return Some(Self { debug, early: Vec::new() });
+            return Some(Self { debug, asker: Asker::of(worker, peer), early: Vec::new() });
         }
         // Boxed: what is kept of every connection should not be larger for it.
         Box::pin(Self::introduced(worker, watch, socket, peer)).await
@@ -128,7 +131,7 @@ impl Client {
                 ProxyHeader::Absent if required => return refuse("it begins without a PROXY header"),
                 ProxyHeader::Absent => {
                     let debug = peer.is_some_and(|peer| peer.is_loopback()) && !trusted;
-                    return Some(Self { debug, early });
+                    return Some(Self { debug, asker: Asker::of(worker, peer), early });
                 }
                 _ if !trusted => {
                     return refuse(
@@ -138,7 +141,8 @@ impl Client {
                 ProxyHeader::Whole(length, client) => {
                     early.drain(..length);
                     socket.be_patient();
-                    return Some(Self { debug: client.is_some_and(|client| client.is_loopback()), early });
+                    let debug = client.is_some_and(|client| client.is_loopback());
+                    return Some(Self { debug, asker: Asker::of(worker, client), early });
                 }
                 ProxyHeader::Bad(why) => return refuse(why),
             }
@@ -163,6 +167,7 @@ struct Connection<'a, W> {
     conversation: Conversation,
     /// Who is on this machine may ask where an answer came from.
     debug: bool,
+    asker: Asker,
     /// Something was read: it waits for the next request, not for the first.
     begun: bool,
     batch: Batch,
@@ -179,9 +184,9 @@ struct Batch {
 struct LingerEnd;
 
 impl<'a, W: Wire> Connection<'a, W> {
-    fn new(worker: &'a Worker, watch: &'a ConnectionWatch, wire: W, debug: bool) -> Self {
+    fn new(worker: &'a Worker, watch: &'a ConnectionWatch, wire: W, debug: bool, asker: Asker) -> Self {
         let (input, conversation, batch) = (Vec::new(), Conversation::default(), Batch::default());
-        Self { worker, watch, wire, input, conversation, debug, begun: false, batch }
+        Self { worker, watch, wire, input, conversation, debug, asker, begun: false, batch }
     }
 
     async fn serve(&mut self) {
@@ -203,9 +208,9 @@ impl<'a, W: Wire> Connection<'a, W> {
             self.batch = Batch::default();
             loop {
                 let mut out = self.worker.take_buffer();
-                let (taken, step) = self.answer(&mut out);
+                let ((taken, step), clicks) = self.answer(&mut out);
                 self.input.drain(..taken);
-                let mut written = self.write(out, matches!(step, Step::Close { .. })).await;
+                let mut written = self.write(out, matches!(step, Step::Close { .. }), clicks).await;
                 let step = match step {
                     Step::Miss(miss) => {
                         let (step, more) = self.ask(&miss).await;
@@ -244,22 +249,28 @@ impl<'a, W: Wire> Connection<'a, W> {
         count
     }
 
-    fn answer(&mut self, out: &mut Vec<u8>) -> (usize, Step) {
+    fn answer(&mut self, out: &mut Vec<u8>) -> ((usize, Step), Option<WriteClicks<'a>>) {
         self.conversation.draining = self.watch.draining();
         let (conversation, batch) = (&mut self.conversation, &mut self.batch);
-        in_turn(self.worker, self.debug, batch, |turn| hot::answer(conversation, &self.input, out, turn))
+        let input = &self.input;
+        in_turn(self.worker, self.debug, self.asker, batch, |turn| {
+            hot::answer(conversation, input, out, turn)
+        })
     }
 
-    /// `None` when the client is gone. `last`: nothing is written behind it.
-    async fn write(&mut self, out: Vec<u8>, last: bool) -> Option<()> {
+    /// `None` when the client is gone. `last`: nothing is written behind it. `clicks`: of what is written.
+    async fn write(&mut self, out: Vec<u8>, last: bool, clicks: Option<WriteClicks<'a>>) -> Option<()> {
         if out.is_empty() {
             self.worker.give_buffer(out);
             return Some(());
         }
         self.worker.connections.turn(self.watch, Phase::Write);
-        let (result, out) = self.wire.write(out, last).await;
+        let (written, out) = self.wire.write(out, last).await;
         self.worker.give_buffer(out);
-        result.ok()?;
+        if let Some(clicks) = clicks {
+            clicks.written(&written);
+        }
+        written.result.ok()?;
         if let Batch { began: Some(began), answers: 1.. } = self.batch {
             self.worker.handed_over(began, std::mem::take(&mut self.batch.answers));
         }
@@ -270,28 +281,32 @@ impl<'a, W: Wire> Connection<'a, W> {
         self.worker.connections.turn(self.watch, Phase::Asking);
         let told = self.worker.ask(miss).await;
         let mut out = self.worker.take_buffer();
-        let step = in_turn(self.worker, self.debug, &mut self.batch, |turn| match &told {
-            Some((source, answer)) => {
-                hot::finish(miss, MissAnswer::Told(*source, &answer.told()), &mut out, turn)
-            }
-            None => hot::finish(miss, MissAnswer::Nobody, &mut out, turn),
-        });
+        let (step, clicks) =
+            in_turn(self.worker, self.debug, self.asker, &mut self.batch, |turn| match &told {
+                Some((source, answer)) => {
+                    hot::finish(miss, MissAnswer::Told(*source, &answer.told()), &mut out, turn)
+                }
+                None => hot::finish(miss, MissAnswer::Nobody, &mut out, turn),
+            });
         let last = matches!(step, Step::Close { .. });
-        (step, self.write(out, last).await)
+        (step, self.write(out, last, clicks).await)
     }
 
     async fn time_out(&mut self) -> Option<LingerEnd> {
         let mut out = self.worker.take_buffer();
         let mut untimed = Batch::default(); // nothing arrived that it answers
-        in_turn(self.worker, false, &mut untimed, |turn| hot::time_out(&mut out, turn));
-        self.write(out, true).await.map(|()| LingerEnd)
+        let ((), clicks) =
+            in_turn(self.worker, false, self.asker, &mut untimed, |turn| hot::time_out(&mut out, turn));
+        self.write(out, true, clicks).await.map(|()| LingerEnd)
     }
 
     /// Tells who speaks HTTP without TLS to a listener that wants it.
     async fn refuse_plain(&mut self) {
         let mut out = self.worker.take_buffer();
-        in_turn(self.worker, false, &mut Batch::default(), |turn| hot::refuse_plain(&mut out, turn));
-        if self.wire.socket().write(out, true).await.0.is_ok() {
+        let mut untimed = Batch::default();
+        let _none =
+            in_turn(self.worker, false, self.asker, &mut untimed, |turn| hot::refuse_plain(&mut out, turn));
+        if self.wire.socket().write(out, true).await.0.result.is_ok() {
             self.linger().await;
         }
     }
@@ -315,20 +330,23 @@ impl<'a, W: Wire> Connection<'a, W> {
     }
 }
 
-/// One reading of the clocks, one turn, and its counts handed over. The bytes of the turn are here already.
-fn in_turn<R>(
-    worker: &Worker,
+/// One reading of the clocks, one turn, and its counts and clicks handed over. The bytes of the turn are here already.
+fn in_turn<'w, R>(
+    worker: &'w Worker,
     debug: bool,
+    asker: Asker,
     batch: &mut Batch,
     then: impl FnOnce(&mut AnswerContext<'_>) -> R,
-) -> R {
+) -> (R, Option<WriteClicks<'w>>) {
     let mut counts = Counts::default();
     let (mut clock, mut domains) = (worker.clock.borrow_mut(), worker.domains.borrow_mut());
     let (now, stamp) = clock.now();
     let (set, policy, boot_ms) = (&worker.shared.set, Policy::default(), sys::boottime_ms());
     let domains = &mut *domains;
-    let done =
-        then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug, stamp, counts: &mut counts });
+    let done = worker.noting(asker, |clicks| {
+        let counts = &mut counts;
+        then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug, stamp, counts, clicks })
+    });
     batch.answers += worker.meters().turned(&mut counts);
     batch.began.get_or_insert(clock.last());
     done

@@ -271,8 +271,8 @@ impl World {
         let set = &self.shared.set;
         let mut all = Vec::new();
         for shard in 0..set.shards() {
-            set.dump(shard, |key, version, as_of, found| {
-                all.push(format!("{key:?} {version} {as_of} {found:?}"));
+            set.dump(shard, |key, identity, as_of, found| {
+                all.push(format!("{key:?} {identity:?} {as_of} {found:?}"));
             });
         }
         all.sort();

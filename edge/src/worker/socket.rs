@@ -2,8 +2,8 @@
 
 use super::task::yield_now;
 use crate::sys;
-use monoio::buf::{IoBufMut, SliceMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::buf::{IoBufMut, Slice, SliceMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -32,6 +32,21 @@ enum SocketState {
     Driven(TcpStream),
     /// The driver did not take it.
     Gone,
+}
+
+/// What became of a write.
+pub struct Written {
+    /// Whether the kernel has taken all of it.
+    pub result: io::Result<()>,
+    /// Bytes that it has taken, from the front.
+    pub taken: usize,
+}
+
+impl Written {
+    /// Nothing more than so many bytes can be written.
+    pub fn failed(taken: usize, fault: impl Into<io::Error>) -> Self {
+        Self { result: Err(fault.into()), taken }
+    }
 }
 
 impl Socket {
@@ -97,7 +112,7 @@ impl Socket {
 
     /// Writes all. `last`: the end goes out with these bytes in one packet: a connection for one request costs the
     /// kernel a fifth less.
-    pub async fn write(&mut self, out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+    pub async fn write(&mut self, out: Vec<u8>, last: bool) -> (Written, Vec<u8>) {
         let written = self.write_all(out, last).await;
         if last {
             // At once: a close while something is unread is a reset, and what the kernel still keeps would be lost.
@@ -106,25 +121,35 @@ impl Socket {
         written
     }
 
-    async fn write_all(&mut self, mut out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+    async fn write_all(&mut self, mut out: Vec<u8>, last: bool) -> (Written, Vec<u8>) {
         let sent = match &self.state {
             SocketState::New(stream) => sys::send_now(stream, &out, last),
             SocketState::Driven(stream) if last => sys::send_now(stream, &out, last),
             _ => Ok(0),
         };
-        match sent {
-            Ok(sent) if sent == out.len() => return (Ok(()), out),
-            Ok(sent) => drop(out.drain(..sent)),
-            Err(fault) if fault.kind() == ErrorKind::WouldBlock => {}
-            Err(fault) => return (Err(fault), out),
-        }
-        match self.driven() {
-            Ok(stream) => {
-                let (result, out) = stream.write_all(out).await;
-                (result.map(drop), out)
+        let mut taken = match sent {
+            Ok(sent) => sent,
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => 0,
+            Err(fault) => return (Written::failed(0, fault), out),
+        };
+        let whole = out.len();
+        if taken < whole {
+            let stream = match self.driven() {
+                Ok(stream) => stream,
+                Err(fault) => return (Written::failed(taken, fault), out),
+            };
+            while taken < whole {
+                let (result, slice) = stream.write(Slice::new(out, taken, whole)).await;
+                out = slice.into_inner();
+                match result {
+                    Ok(0) => return (Written::failed(taken, ErrorKind::WriteZero), out),
+                    Ok(count) => taken += count,
+                    Err(fault) if fault.kind() == ErrorKind::Interrupted => {}
+                    Err(fault) => return (Written::failed(taken, fault), out),
+                }
             }
-            Err(fault) => (Err(fault), out),
         }
+        (Written { result: Ok(()), taken }, out)
     }
 
     /// Sends what the kernel takes at once. What it does not take is not worth waiting for.
@@ -270,12 +295,31 @@ mod tests {
                     client.read_to_end(&mut all).unwrap();
                     all.len()
                 });
-                let (result, _) = socket.write(vec![b'x'; 20 << 20], last).await;
-                result.unwrap();
+                let (written, _) = socket.write(vec![b'x'; 20 << 20], last).await;
+                written.result.unwrap();
+                assert_eq!(written.taken, 20 << 20);
                 drop(socket);
                 // On io_uring the driver closes it, in its next turn.
                 monoio::time::sleep(Duration::from_millis(1)).await;
                 assert_eq!(reader.join().unwrap(), 20 << 20);
+            }
+        });
+    }
+
+    #[test]
+    fn a_client_that_goes_is_told_of_with_what_the_kernel_took() {
+        on_both_drivers(async || {
+            for last in [false, true] {
+                let (mut client, mut socket) = pair();
+                let reader = std::thread::spawn(move || {
+                    client.read_exact(&mut vec![0; 1 << 20]).unwrap();
+                    // With something unread: a reset.
+                });
+                let (written, out) = socket.write(vec![b'x'; 20 << 20], last).await;
+                assert!(written.result.is_err(), "last: {last}");
+                assert!((1 << 20..20 << 20).contains(&written.taken), "{}", written.taken);
+                assert_eq!(out.len(), 20 << 20);
+                reader.join().unwrap();
             }
         });
     }
@@ -311,7 +355,7 @@ mod tests {
                 client.write_all(b"one").unwrap();
                 assert_eq!(read(&mut socket).await, b"one");
                 client.write_all(b"two").unwrap();
-                socket.write(b"bye".to_vec(), true).await.0.unwrap();
+                socket.write(b"bye".to_vec(), true).await.0.result.unwrap();
                 drop(socket);
                 monoio::time::sleep(Duration::from_millis(1)).await; // on io_uring the driver closes it
                 assert_eq!(client.read(&mut [0; 8]).unwrap(), 3);

@@ -1,7 +1,7 @@
 //! How bytes come in and go out: as they are, or through TLS. What they mean is not known here.
 
 use super::Worker;
-use super::socket::{FIRST_BUFFER_BYTES, Socket};
+use super::socket::{FIRST_BUFFER_BYTES, Socket, Written};
 use crate::tls::TlsSession;
 use hot::limits::MAX_HEAD_BYTES;
 use std::io;
@@ -11,8 +11,9 @@ pub trait Wire {
     /// Reads behind what is there. 0: nothing more comes.
     async fn read(&mut self, input: Vec<u8>) -> (usize, Vec<u8>);
 
-    /// Writes all of it; `last`: nothing comes after it.
-    async fn write(&mut self, out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>);
+    /// Writes all of it; `last`: nothing comes after it. Of a write that fails, those bytes count as taken of which it is
+    /// known that the other side could read them.
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> (Written, Vec<u8>);
 
     /// The other side may be told that this is the end.
     fn leave(&mut self);
@@ -31,7 +32,7 @@ impl Wire for PlainWire {
         (result.unwrap_or(0), input)
     }
 
-    async fn write(&mut self, out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> (Written, Vec<u8>) {
         self.0.write(out, last).await
     }
 
@@ -88,7 +89,7 @@ impl<'a> TlsWire<'a> {
             }
             let owed = self.session.take_owed(!self.early.is_empty());
             sent += owed.len();
-            if !owed.is_empty() && self.socket.write(owed, false).await.0.is_err() {
+            if !owed.is_empty() && self.socket.write(owed, false).await.0.result.is_err() {
                 break HandshakeOutcome::Gone;
             }
             if opened.is_err() {
@@ -157,14 +158,16 @@ impl Wire for TlsWire<'_> {
         (0, input)
     }
 
-    async fn write(&mut self, out: Vec<u8>, last: bool) -> (io::Result<()>, Vec<u8>) {
+    async fn write(&mut self, out: Vec<u8>, last: bool) -> (Written, Vec<u8>) {
         let mut sealed = self.worker.take_buffer();
         if let Err(fault) = self.session.seal(&out, last, &mut sealed) {
-            return (Err(io::Error::other(fault)), out);
+            return (Written::failed(0, io::Error::other(fault)), out);
         }
-        let (result, sealed) = self.socket.write(sealed, last).await;
+        let (written, sealed) = self.socket.write(sealed, last).await;
         self.worker.give_buffer(sealed);
-        (result, out)
+        // A record that is cut says nothing, and where in it an answer ends is not known here.
+        let taken = if written.result.is_ok() { out.len() } else { 0 };
+        (Written { taken, ..written }, out)
     }
 
     fn leave(&mut self) {

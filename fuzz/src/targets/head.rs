@@ -50,6 +50,7 @@ fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool) {
                 debug: true,
                 stamp,
                 counts: &mut counts,
+                clicks: None,
             };
             let (taken, step) = hot::answer(&mut conversation, &buffer, &mut out, &mut turn);
             assert!(taken <= buffer.len());
@@ -105,7 +106,7 @@ fn set() -> &'static Set {
             let link =
                 Link::new(LinkParts::on(LinkTerms { query, class, ..LinkTerms::default() }, target)).unwrap();
             leads_somewhere_safe(&link.as_ref());
-            StoredValue::Live(link)
+            StoredValue::live(link)
         };
         let target = Target::stored(b"https://a.example/").unwrap();
         let late =
@@ -117,7 +118,7 @@ fn set() -> &'static Set {
             ("strict", link("https://s.example/", QueryPolicy::Drop, Class::Strict)),
             ("gone", StoredValue::Deleted),
             ("broken", StoredValue::Quarantined),
-            ("late", StoredValue::Live(late)),
+            ("late", StoredValue::live(late)),
         ];
         for (seq, (code, stored)) in links.into_iter().enumerate() {
             set.apply(&[b"\0\0\0\0", code.as_bytes()].concat(), seq as u64 + 1, Some(&stored));

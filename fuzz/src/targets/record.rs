@@ -2,14 +2,14 @@
 //! again, and leads nowhere that a write would have refused.
 
 use super::leads_somewhere_safe;
-use ::record::{decode, encode, encode_ref};
+use ::record::{decode, encode, encode_as, encode_ref};
 use ::record::{decode_domain, domain_name, encode_domain};
 use bytes::Bytes;
 use feed::relay::{self, CopyPosition, RedisQuestion, Shard};
 use hot::StoredValue;
 use link::{
-    Class, Domain, DomainRules, Endings, File, Files, Key, Link, LinkParts, LinkState, LinkTerms, Position,
-    QueryPolicy, Status, Target, VersionedState, Visit, fill, placeholders,
+    Class, Domain, DomainRules, Endings, File, Files, Key, Link, LinkIdentity, LinkParts, LinkState,
+    LinkTerms, Position, QueryPolicy, Stats, Status, Target, VersionedState, Visit, fill, placeholders,
 };
 
 pub fn run(data: &[u8]) {
@@ -23,17 +23,22 @@ pub fn run(data: &[u8]) {
 fn link(data: &[u8]) {
     let decoded = decode(data);
     let held = StoredValue::of(decoded.clone(), 1 << 47);
-    let Ok(VersionedState { version, state }) = decoded else {
+    let Ok(versioned) = decoded else {
         return assert!(matches!(held, Some((StoredValue::Quarantined, _))));
     };
-    assert_eq!(encode(version, &state), data, "it says something else when it is written again");
+    let identity = versioned.identity();
+    if identity.version <= 1 << 47 {
+        assert!(held.is_some_and(|(held, version)| held.identity(version) == identity));
+    }
+    let VersionedState { state, .. } = versioned;
+    assert_eq!(encode_as(identity, &state), data, "it says something else when it is written again");
     let mut without = Vec::new();
     match &state {
-        LinkState::Deleted => encode_ref(&mut without, version, None),
+        LinkState::Deleted => encode_ref(&mut without, identity, None),
         LinkState::Live(link) => {
             leads_somewhere_safe(&link.as_ref());
             assert!(Target::stored(link.as_ref().target).is_ok());
-            encode_ref(&mut without, version, Some(&link.as_ref()));
+            encode_ref(&mut without, identity, Some(&link.as_ref()));
         }
     }
     let known = |state: LinkState| match state {
@@ -42,8 +47,8 @@ fn link(data: &[u8]) {
         }
         LinkState::Deleted => LinkState::Deleted,
     };
-    let again = decode(&without).map(|again| (again.version, again.state));
-    assert_eq!(again, Ok((version, known(state))), "what a set holds of it");
+    let again = decode(&without).map(|again| (again.identity(), again.state));
+    assert_eq!(again, Ok((identity, known(state))), "what a set holds of it");
 }
 
 fn domain(data: &[u8]) {
@@ -136,8 +141,9 @@ fn made(data: &[u8]) {
     };
     let version = number(8) as u64 >> 16;
     if let Ok(link) = Link::new(parts) {
-        let state = LinkState::Live(link);
-        assert_eq!(decode(&encode(version, &state)), Ok(VersionedState { version, state }));
+        let (state, uid) = (LinkState::Live(link), if is(2) && version > 1 { version / 2 } else { version });
+        let bytes = encode_as(LinkIdentity { uid, version }, &state);
+        assert_eq!(decode(&bytes), Ok(VersionedState { version, uid, state }));
     }
     let name: String = text.iter().map(|&byte| char::from(byte)).collect();
     if let Ok(name) = Domain::new(&name) {
@@ -153,6 +159,7 @@ fn made(data: &[u8]) {
             query: QueryPolicy::ALL[usize::from(head[3]) % 3],
             robots: is(5).then(|| format!("User-agent: {}", head[6]).into()),
             files: if is(2) { files(head[6], &text) } else { Files::default() },
+            stats: Stats::ALL[usize::from(head[7]) % 3],
             unknown: if is(4) { [251, 0, 1, head[5], 253, 0, 0].into() } else { Box::default() },
         };
         assert_eq!(decode_domain(&encode_domain(version, &rules)), Ok((version, rules)));
@@ -194,6 +201,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         query: QueryPolicy::Append,
         robots: Some("User-agent: *".into()),
         files: files(2, b"x"),
+        stats: Stats::Full,
         ..DomainRules::default()
     };
     let at = Position { epoch: link::Epoch { counter: 1, random: 7 }, seq: 9, tag: 3 };
@@ -202,6 +210,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     vec![
         encode(1, &plain).to_vec(),
         encode(42, &full).to_vec(),
+        encode_as(LinkIdentity { uid: 7, version: 42 }, &full).to_vec(),
         encode(7, &LinkState::Deleted).to_vec(),
         encode_domain(3, &rules).to_vec(),
         [&[0], &position[..], &value[..]].concat(),

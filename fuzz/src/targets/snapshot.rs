@@ -6,11 +6,13 @@ use ::record::encode_domain;
 use ::record::snapshot::{
     Section, SnapshotEntry, SnapshotFault, SnapshotHeader, SnapshotReader, SnapshotWriter, verify,
 };
-use ::record::{decode, encode};
+use ::record::{decode, encode_as};
 use hot::{
     AnswerContext, Conversation, Counts, Domains, EntryState, Policy, Set, Stamp, StoredValue, View, answer,
 };
-use link::{Domain, DomainId, DomainRules, Epoch, Key, Link, LinkParts, LinkState, Position, Target};
+use link::{
+    Domain, DomainId, DomainRules, Epoch, Key, Link, LinkIdentity, LinkParts, LinkState, Position, Target,
+};
 use std::sync::Arc;
 
 /// The first byte says which of the two; see the module.
@@ -82,8 +84,17 @@ fn visit(set: &Set, key: &Key) {
     let mut domains = View::new(Arc::new(Domains::default()));
     let domains = &mut domains;
     let (now, boot_ms, policy, debug) = (0, 1, Policy::default(), false);
-    let mut turn =
-        AnswerContext { set, now, boot_ms, domains, policy, debug, stamp: &stamp, counts: &mut counts };
+    let mut turn = AnswerContext {
+        set,
+        now,
+        boot_ms,
+        domains,
+        policy,
+        debug,
+        stamp: &stamp,
+        counts: &mut counts,
+        clicks: None,
+    };
     let (taken, _) = answer(&mut Conversation::default(), &request, &mut out, &mut turn);
     assert_eq!(taken, request.len());
     assert!(responses(&out) <= 1);
@@ -147,9 +158,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let target = Target::stored(format!("https://a.example/{number}").as_bytes()).unwrap();
         let link = Link::new(LinkParts::to(target)).unwrap();
         let (key, shown) = ([&[0; 4], format!("c{number}").as_bytes()].concat(), link.as_ref());
-        writer.entry(&key, number + 2, number + 1, (number != 2).then_some(&shown));
+        // The last one was changed since it was created.
+        let identity = LinkIdentity { uid: number.min(2) + 1, version: number + 1 };
+        writer.entry(&key, number + 2, identity, (number != 2).then_some(&shown));
         let state = if number == 2 { LinkState::Deleted } else { LinkState::Live(link) };
-        let record = encode(number + 1, &state);
+        let record = encode_as(identity, &state);
         block.push(key.len() as u8);
         block.extend_from_slice(&key);
         block.extend_from_slice(&(number + 2).to_be_bytes());

@@ -1,8 +1,49 @@
-//! The request line: method, target and version, and what a target may be.
+//! The request line: method, target and version, what a target may be, and why a request is refused.
 
-use super::{Method, Refusal, is_token};
+use super::is_token;
 use crate::host::{is_host, same_host};
 use crate::limits::MAX_REQUEST_TARGET_BYTES;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD: the same head, no body.
+    Head,
+    /// OPTIONS.
+    Options,
+    /// POST or PUT: follows a redirect that keeps the method, without its content, which is never read.
+    Send,
+    /// Any other: 405.
+    Other,
+}
+
+impl Method {
+    /// Whether a request may announce content. It is answered without it, and the connection ends: RFC 9110 lets a final
+    /// answer stand for `100 (Continue)`, too (section 10.1.1).
+    pub fn may_have_content(self) -> bool {
+        matches!(self, Self::Send | Self::Other)
+    }
+}
+
+/// Why a request is not served. The connection closes after each: nothing behind it can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    /// Not the grammar of RFC 9112, or one that other parsers read differently.
+    BadRequest = 400,
+    /// GET, HEAD or OPTIONS that announces content: no body is ever read.
+    ContentTooLarge = 413,
+    UriTooLong = 414,
+    /// `Expect`.
+    ExpectationFailed = 417,
+    /// An absolute request target for another host than the `Host` field's.
+    Misdirected = 421,
+    HeadTooLarge = 431,
+    /// A version other than 1.0 to 1.9.
+    Version = 505,
+}
 
 /// Its parts.
 pub struct RequestLine<'a> {

@@ -11,7 +11,7 @@ fn key(number: u32) -> Vec<u8> {
 }
 
 fn link() -> StoredValue {
-    StoredValue::Live(Link::new(LinkParts::to(Target::stored(b"https://a.example/").unwrap())).unwrap())
+    StoredValue::live(Link::new(LinkParts::to(Target::stored(b"https://a.example/").unwrap())).unwrap())
 }
 
 /// A set with room for about so many links, and the last change that it knows of.

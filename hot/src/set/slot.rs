@@ -3,7 +3,7 @@
 //! ```text
 //! length, and how often it was asked for: see [`ThinBox`]
 //! 0  version u48 · 6 as_of less version u24 · 9 generation u16 · 11 key length u8 · 12 flags u16
-//!    key · max_age u32? · not_before i64? · expire i64? · (length u16 · target once it has expired)? · target
+//!    key · uid u48? · max_age u32? · not_before i64? · expire i64? · (length u16 · target once it has expired)? · target
 //! ```
 //!
 //! Nothing is wider than it must be: a byte here is a megabyte of a million links. The version of a known absence is the
@@ -13,7 +13,8 @@ use super::{Absence, EntryState};
 use crate::unchecked::ThinBox;
 use link::rule::{Rule, off};
 use link::{
-    Class, DomainId, Key, Link, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status, VersionedState,
+    Class, DomainId, Key, Link, LinkIdentity, LinkRef, LinkState, LinkTerms, QueryPolicy, Seq, Status,
+    VersionedState,
 };
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -21,7 +22,12 @@ use std::hash::{BuildHasher, Hash, Hasher};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredValue {
     /// A link.
-    Live(Link),
+    Live {
+        /// What it is.
+        link: Link,
+        /// The seq of the change that created it; `None`: that of the change which made this state.
+        uid: Option<Seq>,
+    },
     /// The tombstone of one.
     Deleted,
     /// A record that cannot be understood.
@@ -29,14 +35,27 @@ pub enum StoredValue {
 }
 
 impl StoredValue {
+    /// A link as the change left it that created it.
+    pub fn live(link: Link) -> Self {
+        Self::Live { link, uid: None }
+    }
+
+    /// Which link this is, as the change at `version` left it.
+    pub fn identity(&self, version: Seq) -> LinkIdentity {
+        match self {
+            Self::Live { uid: Some(uid), .. } => LinkIdentity { uid: *uid, version },
+            _ => LinkIdentity::created(version),
+        }
+    }
+
     /// What to hold for a record and its version, as decoded from what a source gave out at `as_of`. One that cannot be
     /// understood is quarantined (R12): its code answers 503, and everything else goes on. `None`: pass it over.
     pub fn of<E>(decoded: Result<VersionedState, E>, as_of: Seq) -> Option<(Self, Seq)> {
         match decoded {
-            Ok(VersionedState { version, state: LinkState::Live(link) }) if version <= as_of => {
-                Some((Self::Live(link), version))
+            Ok(VersionedState { version, uid, state: LinkState::Live(link) }) if version <= as_of => {
+                Some((Self::Live { link, uid: Some(uid).filter(|uid| *uid != version) }, version))
             }
-            Ok(VersionedState { version, state: LinkState::Deleted }) if version <= as_of => {
+            Ok(VersionedState { version, state: LinkState::Deleted, .. }) if version <= as_of => {
                 Some((Self::Deleted, version))
             }
             _ if off(Rule::QuarantineOnBad) => None,
@@ -47,7 +66,7 @@ impl StoredValue {
     /// As a look-up would find it.
     pub fn found(&self) -> EntryState<'_> {
         match self {
-            Self::Live(link) => EntryState::Live(link.as_ref()),
+            Self::Live { link, .. } => EntryState::Live(link.as_ref()),
             Self::Deleted => EntryState::Deleted,
             Self::Quarantined => EntryState::Quarantined,
         }
@@ -75,6 +94,11 @@ const DELETED: u16 = 1 << 11;
 const QUARANTINED: u16 = 2 << 11;
 const ABSENT: u16 = 3 << 11;
 const EXPIRED_TARGET: u16 = 1 << 13;
+/// The uid is another than the version.
+const UID: u16 = 1 << UID_BIT;
+const UID_BIT: u32 = 14;
+/// Bytes of a uid.
+const UID_BYTES: usize = 6;
 
 /// Bytes that an entry takes in the table and in pages that are not full, on the average. Measured on one to two million
 /// links, at sizes over one doubling; see docs/perf.md.
@@ -113,8 +137,8 @@ impl Slot {
     }
 
     pub fn new(key: &[u8], value: &StoredValue, version: Seq, as_of: Seq, generation: u32) -> Self {
-        let link = match value {
-            StoredValue::Live(link) => link,
+        let (link, uid) = match value {
+            StoredValue::Live { link, uid } => (link, uid.filter(|uid| *uid != version)),
             StoredValue::Deleted => return Self::build(&[key], DELETED, (version, as_of), generation),
             StoredValue::Quarantined => {
                 return Self::build(&[key], QUARANTINED, (version, as_of), generation);
@@ -126,12 +150,13 @@ impl Slot {
         if disabled {
             flags |= DISABLED;
         }
-        let (mut more, mut length) = ([0; 22], 0);
+        let (mut more, mut length) = ([0; 28], 0);
         let mut put = |flag: u16, bytes: &[u8]| {
             flags |= flag;
             more[length..][..bytes.len()].copy_from_slice(bytes);
             length += bytes.len();
         };
+        uid.into_iter().for_each(|uid| put(UID, &uid.min(SEQ_MASK).to_le_bytes()[..UID_BYTES]));
         max_age.into_iter().for_each(|seconds| put(MAX_AGE, &seconds.to_le_bytes()));
         not_before.into_iter().for_each(|at| put(NOT_BEFORE, &at.to_le_bytes()));
         expire.into_iter().for_each(|at| put(EXPIRE, &at.to_le_bytes()));
@@ -178,6 +203,23 @@ impl Slot {
         if self.is_absent() { 0 } else { self.first() }
     }
 
+    /// Which link it is; of what is none, of no meaning.
+    #[inline(always)]
+    pub fn identity(&self) -> LinkIdentity {
+        let version = self.first();
+        let uid = if self.flags() & UID == 0 { version } else { self.uid() };
+        LinkIdentity { uid, version }
+    }
+
+    /// The uid behind the key, where there is one.
+    #[inline]
+    fn uid(&self) -> Seq {
+        let mut bytes = [0; 8];
+        let own = self.0.rest()[usize::from(self.0.head()[11])..].first_chunk::<UID_BYTES>();
+        bytes[..UID_BYTES].copy_from_slice(own.unwrap_or(&[0; UID_BYTES]));
+        Seq::from_le_bytes(bytes)
+    }
+
     pub fn as_of(&self) -> Seq {
         self.first() + (Seq::from_le_bytes(self.array(6)) & SINCE_MASK)
     }
@@ -216,14 +258,17 @@ impl Slot {
     pub fn usual(&self, query: bool) -> Option<&[u8]> {
         const CLASSES: u16 = 3 << CLASS;
         const QUERIES: u16 = 3 << QUERY;
-        // Everything else is 0 in such a link: live, enabled, 302, no number.
-        let usual = self.flags() & !(CLASSES | QUERIES) == 0 && (!query || self.flags() & QUERIES == 0);
-        usual.then(|| &self.0.rest()[usize::from(self.0.head()[11])..])
+        // Everything else is 0 in such a link: live, enabled, 302, no number but perhaps a uid.
+        let flags = self.flags();
+        let usual = flags & !(CLASSES | QUERIES | UID) == 0 && (!query || flags & QUERIES == 0);
+        let behind = usize::from(self.0.head()[11]) + usize::from(flags >> UID_BIT & 1) * UID_BYTES;
+        usual.then(|| &self.0.rest()[behind..])
     }
 
     fn link(&self) -> LinkRef<'_> {
         let flags = self.flags();
         let mut rest = &self.0.rest()[usize::from(self.0.head()[11])..];
+        let _: Option<[u8; UID_BYTES]> = next(&mut rest, flags & UID);
         let terms = LinkTerms {
             status: Status::ALL[usize::from(flags & 7)],
             query: QueryPolicy::ALL[usize::from(flags >> QUERY & 3)],
@@ -343,7 +388,7 @@ mod tests {
     fn a_link_is_read_back_in_place_and_a_usual_one_answers_with_its_target_and_nothing_else() {
         let target = Target::stored(b"https://a.example/").unwrap();
         let mut usual = 0;
-        for number in 0..5 * 3 * 3 * 2 * 3 * 3 * 3 * 2 {
+        for number in 0..5 * 3 * 3 * 2 * 3 * 3 * 3 * 2 * 3 {
             let mut left = number;
             let mut pick = |of: usize| {
                 let one = left % of;
@@ -363,8 +408,12 @@ mod tests {
             let expired_target = [None, Some(late)][pick(2)].clone();
             let parts = LinkParts { expired_target, ..LinkParts::on(terms, target.clone()) };
             let Ok(link) = Link::new(parts) else { continue };
-            let slot = Slot::new(b"\0\0\0\0abc", &StoredValue::Live(link.clone()), 3, 4, 6);
+            let uid = [None, Some(2), Some(3)][pick(3)];
+            let value = StoredValue::Live { link: link.clone(), uid };
+            let slot = Slot::new(b"\0\0\0\0abc", &value, 3, 4, 6);
             assert_eq!(slot.found(), EntryState::Live(link.as_ref()));
+            let identity = LinkIdentity { uid: uid.unwrap_or(3), version: 3 };
+            assert_eq!((slot.identity(), value.identity(3)), (identity, identity));
             assert_eq!(
                 (slot.key(), slot.version(), slot.as_of(), slot.generation()),
                 (&b"\0\0\0\0abc"[..], 3, 4, 6)
@@ -388,7 +437,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(usual, 3 * (3 + 1), "of every class, by every policy without a query, by one with");
+        let every = "of every class, by every policy without a query, by one with, as created and as changed";
+        assert_eq!(usual, 3 * (3 + 1) * 3, "{every}");
         for value in [StoredValue::Deleted, StoredValue::Quarantined] {
             assert_eq!(Slot::new(b"\0\0\0\0abc", &value, 3, 4, 6).usual(false), None);
         }
@@ -451,7 +501,7 @@ mod tests {
         let terms =
             LinkTerms { max_age: Some(1), not_before: Some(2), expire: Some(3), ..LinkTerms::default() };
         let link = Link::new(LinkParts::on(terms, Target::stored(target.as_bytes()).unwrap())).unwrap();
-        let slot = Slot::new(&[b'a'; Key::MAX_LEN], &StoredValue::Live(link.clone()), 1, 1, 0);
+        let slot = Slot::new(&[b'a'; Key::MAX_LEN], &StoredValue::live(link.clone()), 1, 1, 0);
         assert_eq!((slot.key().len(), slot.found()), (Key::MAX_LEN, EntryState::Live(link.as_ref())));
     }
 

@@ -16,7 +16,7 @@ fn row(code: &str, target: &str, disabled: bool, blocked_by: Option<TargetHost>)
     let Draft { link, info } = draft(target);
     let info = Info { blocked_by, ..info };
     let link = link.disabled(disabled);
-    Row { key: key(code), version: 1, link, info, create_time: 0, update_time: 0, delete_time: None }
+    Row { key: key(code), version: 1, uid: 1, link, info, create_time: 0, update_time: 0, delete_time: None }
 }
 
 /// As a store decides, which holds these links and blocks; whatever is asked of it, it was asked for.

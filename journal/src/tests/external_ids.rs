@@ -115,7 +115,7 @@ fn each_row_of_a_chunk_is_for_itself() {
 fn what_the_store_holds_counts_and_other_domains_do_not() {
     let row = |code: &str, id: &str, delete_time| {
         let Draft { link, info } = with_id("https://a.example/", id);
-        Row { key: key(code), version: 1, link, info, create_time: 0, update_time: 0, delete_time }
+        Row { key: key(code), version: 1, uid: 1, link, info, create_time: 0, update_time: 0, delete_time }
     };
     let decided = |rows: Vec<Row>, held: &[(&str, &str)], group: &[Request]| {
         let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();

@@ -1,6 +1,7 @@
 //! For people, on a terminal.
 
 use super::{Latency, Phase, Report};
+use crate::law::ClickLaw;
 use std::fmt::Write;
 
 /// The report as text.
@@ -16,6 +17,17 @@ pub fn print(report: &Report) -> String {
     phase(&mut text, &report.warm);
     if let Some(offered) = report.offered {
         let _ = writeln!(text, "offered        {offered:.0} /s, answered right {:.0} /s", report.warm.rate);
+    }
+    if let Some(law) = &report.clicks {
+        let ClickLaw { redirects, recorded, acknowledged, lost, pending, broken } = law;
+        let _ = writeln!(
+            text,
+            "clicks         {recorded} recorded of {redirects} redirects; of all so far {acknowledged} acknowledged, {lost} \
+             lost, {pending} pending"
+        );
+        if let Some(why) = broken {
+            let _ = writeln!(text, "  LAW BROKEN: {why}");
+        }
     }
     if let Some(void) = &report.void {
         let _ = writeln!(text, "\nVOID: {void}");
@@ -55,7 +67,9 @@ fn phase(text: &mut String, phase: &Phase) {
     row("uncorrected", &phase.uncorrected);
     row("own lateness", &phase.lateness);
     if let Some(cpu) = phase.cpu_us {
-        let _ = writeln!(text, "server CPU     {cpu:.2} µs a request");
+        let workers =
+            phase.worker_cpu_us.map_or_else(String::new, |own| format!(", {own:.3} µs its workers"));
+        let _ = writeln!(text, "server CPU     {cpu:.2} µs a request{workers}");
     }
     if let Some(syscalls) = phase.syscalls {
         let _ = writeln!(text, "system calls   {syscalls:.2} a request");

@@ -216,9 +216,9 @@ impl World {
             return;
         };
         if dump.shard < set.shards() {
-            set.dump(dump.shard, |key, version, as_of, found| match found {
-                EntryState::Live(link) => dump.writer.entry(key, as_of, version, Some(&link)),
-                EntryState::Deleted => dump.writer.entry(key, as_of, version, None),
+            set.dump(dump.shard, |key, identity, as_of, found| match found {
+                EntryState::Live(link) => dump.writer.entry(key, as_of, identity, Some(&link)),
+                EntryState::Deleted => dump.writer.entry(key, as_of, identity, None),
                 EntryState::Quarantined | EntryState::Absent(_) => dump.all = false,
             });
             dump.shard += 1;

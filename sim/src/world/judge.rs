@@ -7,7 +7,7 @@ use crate::mark::named;
 use crate::messages::Fetch;
 use feed::BOUND_MS;
 use hot::{Absence, EntryState, Tier};
-use link::{Class, Epoch, Position, Seq};
+use link::{Class, Epoch, LinkIdentity, Position, Seq};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]
@@ -60,19 +60,20 @@ impl World {
         }
         let mut held = [false; KEYS];
         for shard in 0..set.shards() {
-            set.dump(shard, |key, version, as_of, found| {
+            set.dump(shard, |key, LinkIdentity { uid, version }, as_of, found| {
                 let key = Store::number(key);
                 held[key] = true;
                 let at = applied.max(as_of);
                 let line = branch.at(key, at);
+                let identity = version == line.seq && uid == branch.uid(key, at);
                 let right = as_of <= branch.head().seq && match found {
-                    EntryState::Live(link) => line.value == KeyValue::Live && named(link.target) == line.mark && version == line.seq,
+                    EntryState::Live(link) => line.value == KeyValue::Live && named(link.target) == line.mark && identity,
                     EntryState::Deleted => line.value == KeyValue::Deleted && version == line.seq,
                     EntryState::Quarantined => line.value == KeyValue::Bad,
                     EntryState::Absent(_) => false,
                 };
                 if !right {
-                    wrong = Some(format!("edge {e} key {key}: {found:?} version {version} as of {as_of}, applied {applied}, but {line:?}"));
+                    wrong = Some(format!("edge {e} key {key}: {found:?} uid {uid} version {version} as of {as_of}, applied {applied}, but {line:?}"));
                 }
             });
         }

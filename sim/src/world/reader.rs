@@ -220,6 +220,7 @@ impl World {
             debug: false,
             stamp: &self.stamp,
             counts: &mut counts,
+            clicks: None,
         };
         let parts = TurnParts { readers: &mut edge.readers, input: &self.input, out: &mut self.out };
         let result = then(parts, &mut turn);

@@ -322,11 +322,12 @@ fn is_of(change: &Change, state: &ExpectedState) -> bool {
         (ExpectedState::None, _) => change.kind == ChangeKind::PURGE && change.record.is_empty(),
         (
             ExpectedState::Live { mark, .. },
-            Ok(VersionedState { version, state: link::LinkState::Live(link) }),
+            Ok(VersionedState { version, state: link::LinkState::Live(link), .. }),
         ) => version == change.seq && mark::of(&link) == Some(*mark),
-        (ExpectedState::Deleted { .. }, Ok(VersionedState { version, state: link::LinkState::Deleted })) => {
-            version == change.seq
-        }
+        (
+            ExpectedState::Deleted { .. },
+            Ok(VersionedState { version, state: link::LinkState::Deleted, .. }),
+        ) => version == change.seq,
         _ => false,
     }
 }

@@ -14,12 +14,23 @@ pub enum Scope {
     KeysAdmin,
     /// Follow the log and fetch from it, as an edge does: of every domain, in the name of one edge.
     Feed,
+    /// Read how often links were clicked.
+    ClicksRead,
+    /// Forget clicks for good.
+    ClicksDelete,
 }
 
 impl Scope {
     /// Every one.
-    pub const ALL: [Self; 5] =
-        [Self::LinksRead, Self::LinksWrite, Self::DomainsAdmin, Self::KeysAdmin, Self::Feed];
+    pub const ALL: [Self; 7] = [
+        Self::LinksRead,
+        Self::LinksWrite,
+        Self::DomainsAdmin,
+        Self::KeysAdmin,
+        Self::Feed,
+        Self::ClicksRead,
+        Self::ClicksDelete,
+    ];
 
     /// Its name for people and programs.
     pub fn name(self) -> &'static str {
@@ -29,6 +40,8 @@ impl Scope {
             Self::DomainsAdmin => "domains:admin",
             Self::KeysAdmin => "keys:admin",
             Self::Feed => "feed",
+            Self::ClicksRead => "clicks:read",
+            Self::ClicksDelete => "clicks:delete",
         }
     }
 }
@@ -80,6 +93,6 @@ mod tests {
         assert_eq!(scopes.names().collect::<Vec<_>>(), ["links:read", "feed"]);
         assert!(scopes.has(Scope::Feed) && !scopes.has(Scope::KeysAdmin));
         assert_eq!(Scopes::parse(["links"]), Err("links"));
-        assert_eq!(Scopes::admin().names().count(), 4);
+        assert_eq!(Scopes::admin().names().count(), 6);
     }
 }

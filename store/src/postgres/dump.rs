@@ -42,7 +42,12 @@ pub fn dump(options: &Options, to: &Path) -> Result<DumpReport, String> {
     runtime.spawn(connection);
     let (head, snapshot) = runtime.block_on(snapshot(&client)).map_err(failed)?;
     let new = UnfinishedFile::new(to).map_err(|e| format!("cannot write {shown}: {e}"))?;
-    let arguments = ["--format=custom".to_owned(), format!("--snapshot={snapshot}")];
+    // The keys of days are in an unlogged table, and in no backup.
+    let arguments = [
+        "--format=custom".to_owned(),
+        "--no-unlogged-table-data".to_owned(),
+        format!("--snapshot={snapshot}"),
+    ];
     let mut command = Command::new("pg_dump");
     command.args(&arguments).arg("--file").arg(new.path()).stdin(Stdio::null()).stdout(Stdio::null());
     reach(&mut command, &config, url);

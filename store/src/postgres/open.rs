@@ -1,6 +1,7 @@
 //! How the database is reached and brought up to date. Nothing is read or written for anybody here.
 
 use super::Postgres;
+use super::clicks::ClickMemory;
 use super::connection::{Connections, READ, WRITE};
 use super::words::ServerAddress;
 use super::{history, tls};
@@ -124,7 +125,7 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
         .map_err(|e| format!("cannot start: {e}"))?;
     let db = Connections::new(pool, runtime, options.auto_fork, |db| Box::pin(history::greet(db)));
     let control = crate::random::u64().cast_signed();
-    let store = Postgres { db, name, control, fenced: options.fenced };
+    let store = Postgres { db, clicks: ClickMemory::default(), name, control, fenced: options.fenced };
     store.head().map_err(|fault| match fault {
         StoreFault::Unavailable(why) => format!("cannot use {}: {why}", store.name),
         fault => format!("cannot use {}: {fault}", store.name),

@@ -217,6 +217,14 @@ pub(super) async fn link(db: &Db<'_>, key: &Key) -> Result<(Epoch, Option<model:
     Ok((epoch, found))
 }
 
+/// Those of these uids that there are, deleted or not.
+pub(super) async fn links_with_uids(db: &Db<'_>, uids: &[Seq]) -> Result<Vec<model::Row>, TryFault> {
+    let uids: Vec<i64> = uids.iter().map(|uid| uid.cast_signed()).collect();
+    let sql = format!("SELECT {LINK} FROM links WHERE coalesce(uid, version) = ANY($1)");
+    let rows = db.rows(&sql, &[(&uids, Type::INT8_ARRAY)]).await?;
+    rows.iter().map(|row| raw(row, 0)).collect()
+}
+
 pub(super) async fn records(db: &Db<'_>, keys: &[Bytes]) -> Result<EntryBatch, TryFault> {
     let sql = format!(
         "{HEAD}, a.key, l.record, {LAST_OF_DOMAINS} FROM log_head h LEFT JOIN unnest($1::bytea[]) WITH ORDINALITY a(key, number) ON true \

@@ -1,27 +1,31 @@
 //! What is older than it is kept, and what links of before lack: a little at a time, so that no write waits for it.
 
-use super::connection::{BEGIN, COMMIT, Db, TryFault, corrupt};
+use super::connection::{BEGIN, COMMIT, Db, TryFault, corrupt, number};
+use super::read::get;
 use super::{hosts, position};
 use crate::kept;
-use crate::model::StoreFault;
-use journal::{Intent, Item, Request};
-use link::{Key, Position};
+use crate::tombstones::Tombstone;
+use link::Position;
 use tokio_postgres::types::Type;
 
 /// Tombstones that go at once.
 pub(super) const AT_ONCE: usize = kept::TOMBSTONES_AT_ONCE as usize;
 
-/// The purges of the oldest tombstones.
-pub(super) async fn buried(db: &Db<'_>, now: i64) -> Result<Vec<Request>, TryFault> {
-    let (before, most) = (now - kept::TOMBSTONES, i64::from(kept::TOMBSTONES_AT_ONCE));
-    let sql = "SELECT key FROM links WHERE delete_time <= $1 ORDER BY delete_time LIMIT $2";
+/// The oldest tombstones of before this time, but for those that stay.
+pub(super) async fn buried(db: &Db<'_>, before: i64) -> Result<Vec<Tombstone>, TryFault> {
+    let most = i64::from(kept::TOMBSTONES_AT_ONCE);
+    let sql = "SELECT key, coalesce(uid, version) FROM links WHERE delete_time <= $1 AND clicked IS NULL \
+               ORDER BY delete_time LIMIT $2";
     let rows = db.rows(sql, &[(&before, Type::INT8), (&most, Type::INT8)]).await?;
-    let purge = |row: &tokio_postgres::Row| {
-        let key = Key::from_bytes(row.try_get(0).map_err(|e| corrupt(&e))?);
-        let key = key.map_err(|e| StoreFault::Corrupt(format!("a deleted link: {e}")))?;
-        Ok(Request::from(Item { key, intent: Intent::Purge { before } }))
-    };
-    rows.iter().map(purge).collect()
+    let read = |row: &tokio_postgres::Row| Ok(Tombstone { key: get(row, 0)?, uid: number(row, 1)? });
+    rows.iter().map(read).collect()
+}
+
+/// Notes that these stay: they were clicked.
+pub(super) async fn keep(db: &Db<'_>, keys: &[Vec<u8>]) -> Result<(), TryFault> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    let sql = "UPDATE links SET clicked = true WHERE key = ANY($1)";
+    db.rows(sql, &[(&keys, Type::BYTEA_ARRAY)]).await.map(drop)
 }
 
 /// Reads the hosts of some links that are not in the index yet; whether there may be more. In a transaction for its limits

@@ -300,11 +300,12 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
         rows.iter().map(|(row, _)| raw::host(row).map(String::into_bytes)).collect();
     let blocked: Vec<Option<&[u8]>> =
         rows.iter().map(|(row, _)| raw::blocked_by(row).map(str::as_bytes)).collect();
+    let uids: Vec<Option<i64>> = rows.iter().map(|(row, _)| raw::uid(row).map(u64::cast_signed)).collect();
     let mut sql = "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, \
-                   version, external_id, host, blocked_by, host_version) SELECT a.*, a.version FROM unnest($1::bytea[], $2::bytea[], \
+                   version, external_id, host, blocked_by, uid, host_version) SELECT a.*, a.version FROM unnest($1::bytea[], $2::bytea[], \
                    $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], \
-                   $11::bigint[], $12::bytea[], $13::bytea[], $14::bytea[]) a(key, record, kept, title, tags, note, more, \
-                   create_time, update_time, delete_time, version, external_id, host, blocked_by)"
+                   $11::bigint[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bigint[]) a(key, record, kept, title, tags, \
+                   note, more, create_time, update_time, delete_time, version, external_id, host, blocked_by, uid)"
         .to_owned();
     if there {
         sql += " ON CONFLICT (key) DO UPDATE SET record = EXCLUDED.record, kept = EXCLUDED.kept, \
@@ -312,7 +313,7 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
                 create_time = EXCLUDED.create_time, update_time = EXCLUDED.update_time, \
                 delete_time = EXCLUDED.delete_time, version = EXCLUDED.version, \
                 external_id = EXCLUDED.external_id, host = EXCLUDED.host, blocked_by = EXCLUDED.blocked_by, \
-                host_version = EXCLUDED.host_version";
+                host_version = EXCLUDED.host_version, uid = EXCLUDED.uid";
     }
     db.rows(
         &sql,
@@ -331,6 +332,7 @@ async fn links<'a>(db: &Db<'_>, rows: &[(&'a model::Row, &'a Bytes)], there: boo
             (&ids, Type::BYTEA_ARRAY),
             (&hosts, Type::BYTEA_ARRAY),
             (&blocked, Type::BYTEA_ARRAY),
+            (&uids, Type::INT8_ARRAY),
         ],
     )
     .await

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::judge::{self, FileJudgement, KEPT};
 use super::mark::{self, WalState};
 use super::witness::WitnessNote;
-use super::{check, connect, fault, foreign};
+use super::{check, clicks, connect, fault, foreign};
 use crate::model::StoreFault;
 use crate::unfinished_file::UnfinishedFile;
 use link::{Position, Seq};
@@ -26,7 +26,8 @@ pub struct RestoreReport {
     pub kept: Option<PathBuf>,
 }
 
-/// Copies the store, while a linkr runs on it or not, into a file that is not there yet. Says where its log ends.
+/// Copies the store, while a linkr runs on it or not, into a file that is not there yet, and its clicks into one beside that.
+/// Says where its log ends.
 ///
 /// # Errors
 /// What to do about it, in one line.
@@ -46,6 +47,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
     let there = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
+    let clicks = clicks::copy(&path, to, there.alone)?; // before the links
     let new = UnfinishedFile::new(to).map_err(|e| writing(&e))?;
     let name = new.path().to_str().ok_or_else(|| writing(&"its name is not UTF-8"))?;
     let source = match there.alone {
@@ -61,7 +63,11 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     if head.seq < there.least {
         return Err(format!("{}; {}", judge::older(store, head.seq, there.least), judge::way_out(store)));
     }
-    new.becomes(to).map_err(|e| writing(&e))?;
+    let clicks = clicks.map(clicks::ClicksCopy::becomes).transpose().map_err(|e| writing(&e))?;
+    if let Err(e) = new.becomes(to) {
+        let _ = clicks.map(fs::remove_file); // a copy of clicks alone is of no use
+        return Err(writing(&e));
+    }
     Ok(head)
 }
 
@@ -181,7 +187,12 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<RestoreReport,
     let owner = if store.exists() { store.as_path() } else { folder_of(&store) };
     File::open(new.path()).and_then(|file| owned_as(&file, owner)).map_err(|e| writing(&e))?;
     new.settle().map_err(|e| writing(&e))?;
-    let kept = keep(&store).map_err(|e| writing(&e))?;
+    let clicks = clicks::put_back(&from, &store)?;
+    let aside = aside(&store);
+    let kept = keep(&store, &aside).map_err(|e| writing(&e))?;
+    clicks::keep(&store, &aside).map_err(|e| writing(&e))?; // also where there is no store that they belong to
+    // Clicks that are older than their links are refilled by the edges; the other way round uids would be given twice.
+    clicks.map(clicks::ClicksCopy::becomes).transpose().map_err(|e| writing(&e))?;
     new.becomes(&store).map_err(|e| writing(&e))?;
     Ok(RestoreReport { head, kept })
 }
@@ -239,19 +250,23 @@ fn unread(file: &Path, e: &rusqlite::Error) -> String {
 /// What is there gets another name, with all that belongs to it: a journal that stayed would be rolled back into the new
 /// one. The store has its name until the new one takes it: nobody who starts in between finds nothing, and begins anew
 /// without a word.
-fn keep(store: &Path) -> std::io::Result<Option<PathBuf>> {
+fn keep(store: &Path, kept: &Path) -> std::io::Result<Option<PathBuf>> {
     if !store.exists() {
         return Ok(None);
     }
     let _ = connect::roll_back(store); // one that is too damaged for that keeps its journal
-    let now = crate::wire::timestamp(crate::clock::unix_ms()).to_string().replace([':', '.'], "-");
-    let kept = beside(store, &format!("{KEPT}{now}"));
-    fs::hard_link(store, &kept)?;
+    fs::hard_link(store, kept)?;
     for ending in ["-journal", "-wal", "-shm"] {
-        match fs::rename(beside(store, ending), beside(&kept, ending)) {
+        match fs::rename(beside(store, ending), beside(kept, ending)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
     }
-    Ok(Some(kept))
+    Ok(Some(kept.to_owned()))
+}
+
+/// The name that a store gets which is kept.
+fn aside(store: &Path) -> PathBuf {
+    let now = crate::wire::timestamp(crate::clock::unix_ms()).to_string().replace([':', '.'], "-");
+    beside(store, &format!("{KEPT}{now}"))
 }

@@ -14,8 +14,23 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// In front of every file of SQLite.
 const KIND: &[u8; 16] = b"SQLite format 3\0";
+/// Behind the name of a store, that of its clicks.
+pub(super) const CLICKS: &str = ".clicks";
+/// The same of the keys of days.
+pub(super) const DAY_KEYS: &str = ".clicks-keys";
 /// Endings of the files beside a store.
-const BESIDE: [&str; 5] = [".lock", "-wal", "-shm", "-journal", ".room"];
+const BESIDE: [&str; 10] = [
+    ".lock",
+    CLICKS,
+    ".clicks-wal",
+    ".clicks-shm",
+    ".clicks-journal",
+    DAY_KEYS,
+    "-wal",
+    "-shm",
+    "-journal",
+    ".room",
+];
 /// Where the first page of a file of SQLite has `PRAGMA user_version`, which holds the number of an opening.
 const NONCE_AT: u64 = 60;
 
@@ -157,7 +172,8 @@ impl ClaimedFile {
     }
 }
 
-fn look(path: &Path, open: (u64, u64)) -> Result<(), StoreFault> {
+/// Whether a name still leads to the file that is open: its device and inode.
+pub(super) fn look(path: &Path, open: (u64, u64)) -> Result<(), StoreFault> {
     let there = match std::fs::metadata(path) {
         Ok(file) if (file.dev(), file.ino()) == open => return Ok(()),
         Ok(_) => "is another file now than the one that is open".to_owned(),
@@ -271,7 +287,7 @@ fn make(given: &Path) -> std::io::Result<()> {
 }
 
 /// Opens a file of its own to be written, made for its owner alone.
-fn private(path: &Path) -> std::io::Result<File> {
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
     let is_new = !path.exists();
     let file = own::shared(path, &mut options())?;
     if is_new {

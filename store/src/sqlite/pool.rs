@@ -1,20 +1,25 @@
 //! The read connections: a few, opened when they are first needed. Nothing is read here.
 
-use super::keeper::FileHealth;
-use super::{closed, connect, fault, locked};
+use super::{closed, locked};
 use crate::model::StoreFault;
 use rusqlite::Connection;
 use std::ops::Deref;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Read connections at once. A read takes well under a millisecond and runs on a core: more would only take turns.
-const READERS: usize = 8;
+/// Opens a connection of a pool, to the file that is open.
+pub(super) type Opener = Box<dyn Fn() -> Result<Connection, StoreFault> + Send + Sync>;
 
-#[derive(Debug)]
 pub(super) struct Pool {
-    health: Arc<FileHealth>,
+    open: Opener,
+    most: usize,
     state: Mutex<PoolState>,
     given_back: Condvar,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -26,13 +31,14 @@ struct PoolState {
 }
 
 impl Pool {
-    pub(super) fn new(health: Arc<FileHealth>) -> Self {
-        Self { health, state: Mutex::default(), given_back: Condvar::new() }
+    /// So many at once, at most.
+    pub(super) fn new(most: usize, open: Opener) -> Self {
+        Self { open, most, state: Mutex::default(), given_back: Condvar::new() }
     }
 
     /// A connection, as soon as one is free.
     pub(super) fn take(&self) -> Result<PooledReader<'_>, StoreFault> {
-        let full = |state: &mut PoolState| !state.closed && state.in_use >= READERS;
+        let full = |state: &mut PoolState| !state.closed && state.in_use >= self.most;
         let mut state = locked(&self.state);
         state.waiting += 1;
         let waited = self.given_back.wait_while(state, full);
@@ -43,11 +49,7 @@ impl Pool {
         }
         let connection = match state.idle.pop() {
             Some(connection) => connection,
-            None => {
-                let opened = connect::reader(&self.health.files.path).map_err(|e| fault(&e))?;
-                self.health.files.check()?; // else it may be of another file than those that are open
-                opened
-            }
+            None => (self.open)()?,
         };
         state.in_use += 1;
         Ok(PooledReader { pool: self, connection: Some(connection) })
@@ -57,7 +59,7 @@ impl Pool {
     pub(super) fn connections(&self) -> crate::model::PoolCounts {
         let state = locked(&self.state);
         let (in_use, idle, waiting) = (state.in_use, state.idle.len(), state.waiting);
-        crate::model::PoolCounts { in_use, idle, most: READERS, waiting }
+        crate::model::PoolCounts { in_use, idle, most: self.most, waiting }
     }
 
     /// Waits for the reads under way, and closes all connections.

@@ -2,9 +2,9 @@
 
 use super::fault;
 use crate::model::{Row, StoreFault};
-use crate::raw::{LinkColumns, blocked_by, external_id, host, kept};
+use crate::raw::{LinkColumns, blocked_by, external_id, host, kept, uid};
 use crate::stored_info;
-use link::Key;
+use link::{Key, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(super) const COLUMNS: &str =
@@ -34,6 +34,20 @@ pub(super) fn one(snapshot: &Connection, key: &Key) -> Result<Option<Row>, Store
     found.map(LinkColumns::parse).transpose()
 }
 
+/// Those of these uids that there are, deleted or not.
+pub(super) fn with_uids(snapshot: &Connection, uids: &[Seq]) -> Result<Vec<Row>, StoreFault> {
+    let sql = select(" INDEXED BY links_uid WHERE coalesce(uid, version) = ?1");
+    let mut statement = snapshot.prepare_cached(&sql).map_err(|e| fault(&e))?;
+    let mut rows = Vec::new();
+    for uid in uids {
+        let found = statement.query_map([uid], raw).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        for raw in found.map_err(|e| fault(&e))? {
+            rows.push(raw.parse()?);
+        }
+    }
+    Ok(rows)
+}
+
 pub(super) fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM links{rest}")
 }
@@ -42,11 +56,13 @@ pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlit
     let mut statement = transaction.prepare_cached(
         // No REPLACE, which would take another link away where this one has its external id.
         "INSERT INTO links (key, record, kept, title, tags, note, more, create_time, update_time, delete_time, version, \
-         external_id, host, blocked_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+         external_id, host, blocked_by, uid) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
          ON CONFLICT (key) DO UPDATE SET record = excluded.record, kept = excluded.kept, title = excluded.title, \
          tags = excluded.tags, note = excluded.note, more = excluded.more, create_time = excluded.create_time, \
          update_time = excluded.update_time, delete_time = excluded.delete_time, version = excluded.version, \
-         external_id = excluded.external_id, host = excluded.host, blocked_by = excluded.blocked_by",
+         external_id = excluded.external_id, host = excluded.host, blocked_by = excluded.blocked_by, \
+         uid = excluded.uid",
     )?;
     statement.execute(params![
         row.key.as_bytes(),
@@ -63,6 +79,7 @@ pub(super) fn put(transaction: &Connection, row: &Row, record: &[u8]) -> rusqlit
         external_id(row),
         host(row),
         blocked_by(row),
+        uid(row),
     ])?;
     Ok(())
 }

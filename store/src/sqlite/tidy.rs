@@ -5,20 +5,15 @@ use super::{audit, fault, hosts, read, tags, write};
 use crate::kept;
 use crate::model::StoreFault;
 use crate::port::TidyReport;
-use journal::{Intent, Item, Request};
-use link::{Key, Seq};
+use crate::tombstones::{Tombstone, TombstoneFates};
+use link::Seq;
 use rusqlite::{Connection, params};
 
-pub(super) fn tidy(db: &Connection, now: i64) -> Result<TidyReport, StoreFault> {
-    let before = now - kept::TOMBSTONES;
-    let buried = buried(db, before).map_err(|e| fault(&e))?;
-    let purge = |key: &Vec<u8>| {
-        let key = Key::from_bytes(key).map_err(|e| StoreFault::Corrupt(format!("a deleted link: {e}")))?;
-        Ok(Request::from(Item { key, intent: Intent::Purge { before } }))
-    };
-    let items = buried.iter().map(purge).collect::<Result<Vec<_>, StoreFault>>()?;
-    if !items.is_empty() {
-        write::commit(db, &items, now)?;
+/// `fates`: of what [`buried`] found.
+pub(super) fn tidy(db: &Connection, fates: &TombstoneFates, now: i64) -> Result<TidyReport, StoreFault> {
+    keep(db, &fates.clicked).map_err(|e| fault(&e))?;
+    if !fates.purges.is_empty() {
+        write::commit(db, &fates.purges, now)?;
     }
     let head = read::head(db)?;
     let cut = cut(db, head.seq, now - kept::LOG).map_err(|e| fault(&e))?;
@@ -27,7 +22,7 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<TidyReport, StoreFault> 
     let tagged = tags::catch_up(db)?;
     let indexed = hosts::index_some(db).map_err(|e| fault(&e))?;
     let gone = [
-        (items.len(), kept::TOMBSTONES_AT_ONCE),
+        (fates.count, kept::TOMBSTONES_AT_ONCE),
         (cut, kept::CHANGES_AT_ONCE),
         (forgotten.max(notes), kept::AUDITS_AT_ONCE),
         (tagged, kept::TAGGED_AT_ONCE),
@@ -36,10 +31,24 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<TidyReport, StoreFault> 
     Ok(TidyReport { head, more: gone.iter().any(|(gone, most)| *gone == *most as usize) })
 }
 
-fn buried(db: &Connection, before: i64) -> rusqlite::Result<Vec<Vec<u8>>> {
-    db.prepare_cached("SELECT key FROM links WHERE delete_time <= ?1 ORDER BY delete_time LIMIT ?2")?
-        .query_map(params![before, kept::TOMBSTONES_AT_ONCE], |row| row.get(0))?
-        .collect()
+/// The oldest tombstones of before this time, but for those that stay.
+pub(super) fn buried(db: &Connection, before: i64) -> Result<Vec<Tombstone>, StoreFault> {
+    let sql = "SELECT key, coalesce(uid, version) FROM links WHERE delete_time <= ?1 AND clicked IS NULL \
+               ORDER BY delete_time LIMIT ?2";
+    let read = || {
+        db.prepare_cached(sql)?
+            .query_map(params![before, kept::TOMBSTONES_AT_ONCE], |row| {
+                Ok(Tombstone { key: row.get(0)?, uid: row.get(1)? })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    read().map_err(|e| fault(&e))
+}
+
+/// Notes that these stay: they were clicked.
+fn keep(db: &Connection, keys: &[Vec<u8>]) -> rusqlite::Result<()> {
+    let mut note = db.prepare_cached("UPDATE links SET clicked = 1 WHERE key = ?1")?;
+    keys.iter().try_for_each(|key| note.execute([key]).map(drop))
 }
 
 /// How many changes went. The last change of all stays, so that whoever has applied it can prove so. A change is as old

@@ -51,7 +51,7 @@ impl Requests {
         let target = Target::given(target, &["ftp".into()])
             .ok()
             .and_then(|target| Link::new(LinkParts::to(target)).ok());
-        let value = target.map_or(StoredValue::Quarantined, StoredValue::Live);
+        let value = target.map_or(StoredValue::Quarantined, StoredValue::live);
         self.objects.push(Object { key: [&[0; 4], code.as_bytes()].concat(), value });
         self.objects.len() as u32 - 1 // less than a million
     }

@@ -123,6 +123,7 @@ impl<'a> Stream<'a> {
         let Some(follow_request::Message::Hello(hello)) = first.and_then(|first| first.message) else {
             return Err(Status::invalid_argument("the first message is not a hello"));
         };
+        let mut keys = self.feeder.day_keys.known();
         let mut course = self.greet(hello).await?;
         let mut tail = self.feeder.tail.head();
         let mut written = self.feeder.sessions.written();
@@ -153,13 +154,8 @@ impl<'a> Stream<'a> {
             tokio::select! {
                 message = self.inbound.message() => match message? {
                     None => return Ok(()),
-                    Some(message) if is_goodbye(&message) => {
-                        if course.membership.goodbye()
-                            && let Some(untold) = self.feeder.lines.tell()
-                        {
-                            let edge = &course.who.0;
-                            tracing::info!(name: "edge_goodbye", edge, untold, "an edge says goodbye");
-                        }
+                    Some(v1::FollowRequest { message: Some(follow_request::Message::Leave(leave)) }) => {
+                        self.left(&course, &leave);
                         return Ok(());
                     }
                     Some(message) => self.heard(&mut course, message).await?,
@@ -172,6 +168,7 @@ impl<'a> Stream<'a> {
                 () = std::future::ready(()), if next != NextMessage::Nothing && !from_store => {
                     self.advance(&mut course, next, None).await?;
                 }
+                _ = keys.changed() => self.tell_day_keys(course.knows).await?,
                 _ = written.changed(), if !course.asked.is_empty() => self.pong(&mut course).await?,
                 _ = or_never(read.as_mut().map(watch::Receiver::changed)), if !course.asked.is_empty() => {
                     self.pong(&mut course).await?;
@@ -278,6 +275,7 @@ impl<'a> Stream<'a> {
             )
         })?;
         self.send(message).await?;
+        self.tell_day_keys(knows).await?;
         Ok(AdmittedStream {
             id,
             epoch,
@@ -313,6 +311,32 @@ impl<'a> Stream<'a> {
         Ok(if behind { Admission::Reset { start: head } } else { admission })
     }
 
+    /// An edge that knows what `stats` of a domain are counts clicks, and takes the message; one from before ends its stream.
+    async fn tell_day_keys(&self, knows: Features) -> Result<(), Status> {
+        if !(knows & Features::STATS).any() {
+            return Ok(());
+        }
+        let known = self.feeder.day_keys.known().borrow().clone();
+        for key in known.iter() {
+            let key = v1::DayKey { day: key.day, key: key.key.to_vec().into() };
+            self.send(follow_response::Message::DayKey(key)).await?;
+        }
+        Ok(())
+    }
+
+    fn left(&self, course: &AdmittedStream, leave: &v1::Leave) {
+        let edge = &course.who.0;
+        if !course.membership.goodbye() {
+            return;
+        }
+        if !leave.clicks_pending {
+            self.feeder.horizon.left(edge);
+        }
+        if let Some(untold) = self.feeder.lines.tell() {
+            tracing::info!(name: "edge_goodbye", edge, untold, "an edge says goodbye");
+        }
+    }
+
     async fn heard(&mut self, course: &mut AdmittedStream, message: v1::FollowRequest) -> Result<(), Status> {
         match message.message {
             Some(follow_request::Message::Hello(hello)) => {
@@ -333,6 +357,7 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
             Some(follow_request::Message::Ping(ping)) => {
+                self.feeder.horizon.heard(&course.who.0, ping.clicks_until);
                 course.asked.push((ping.id, None));
                 if course.asked.len() > PINGS {
                     course.asked.remove(0);
@@ -486,12 +511,8 @@ impl<'a> Stream<'a> {
 }
 
 /// One that people can tell from every other.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME).contains(&name.len()) && name.trim() == name && !name.contains(char::is_control)
-}
-
-fn is_goodbye(message: &v1::FollowRequest) -> bool {
-    matches!(message.message, Some(follow_request::Message::Leave(_)))
 }
 
 fn failed(fault: StoreFault) -> Status {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 18] = [
+const ANSWERS: [&str; 23] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
@@ -31,6 +31,11 @@ const ANSWERS: [&str; 18] = [
     "Key",
     "ListKeysResponse",
     "ListAuditResponse",
+    "QueryClicksResponse",
+    "WatchClicksResponse",
+    "ClickEvent",
+    "DeleteClicksResponse",
+    "ListUnknownCodesResponse",
 ];
 
 #[derive(Clone, Copy, PartialEq)]

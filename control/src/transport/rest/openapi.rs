@@ -180,6 +180,11 @@ fn parameters(described: &Descriptions, route: &Route, path: &str) -> Vec<Value>
         let words = schema["description"].clone();
         let mut parameter =
             json!({ "name": member.name, "in": "query", "description": words, "schema": schema });
+        if member.list {
+            // One parameter, its elements with commas between them.
+            parameter["style"] = "form".into();
+            parameter["explode"] = false.into();
+        }
         let example = examples::parameter(&member.name);
         if !example.is_null() {
             parameter["example"] = example;
@@ -204,8 +209,18 @@ fn responses(route: &Route, answer: &str) -> Map<String, Value> {
     let statuses = [("200", !rule.creates || only_checks), ("201", rule.creates)];
     for (status, _) in statuses.into_iter().filter(|(_, there)| *there) {
         let kind = if route.call.gives_stream { "application/jsonl" } else { "application/json" };
+        // Of an export each line is one click.
+        let is_export = route.call.name == "ExportClicks";
+        let answer = if is_export { "ClickEvent" } else { answer };
         let schema = json!({ "$ref": format!("#/components/schemas/{answer}") });
-        let content = json!({ kind: { "schema": schema, "example": examples::answer(route) } });
+        let mut example = examples::answer(route);
+        if is_export {
+            example = example["clicks"][0].take();
+        }
+        let mut content = json!({ kind: { "schema": schema, "example": example } });
+        if is_export {
+            content["text/csv"] = json!({ "schema": { "type": "string" }, "example": super::csv::HEAD });
+        }
         all.insert(status.to_owned(), json!({ "description": "Done.", "content": content }));
     }
     if let Some(created) = all.get_mut("201").filter(|_| answer == "Link") {

@@ -213,6 +213,22 @@ fn set(message: &mut DynamicMessage, member: &Member, text: String) -> Result<()
         Form::Flag => Value::Bool(text.parse().map_err(|_| wrong("true or false"))?),
         Form::Signed => Value::I32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
         Form::Short => Value::U32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
+        // One parameter, its elements with commas between them.
+        Form::Text if member.list => {
+            let all: Vec<Value> = text.split(',').map(|one| Value::String(one.to_owned())).collect();
+            if all.len() > member.rule.most as usize {
+                return Err(read::too_many(member).into());
+            }
+            Value::List(if text.is_empty() { Vec::new() } else { all })
+        }
+        Form::Time => {
+            let time = proto::time::read(&text).map_err(|why| Fault::invalid(name, why))?;
+            let Kind::Message(kind) = member.field.kind() else { return Err(Fault::Internal) };
+            let mut message = DynamicMessage::new(kind);
+            message.set_field_by_name("seconds", Value::I64(time.seconds));
+            message.set_field_by_name("nanos", Value::I32(time.nanos));
+            Value::Message(message)
+        }
         Form::Choice(all) => {
             let found = all.iter().find(|(own, _)| *own == text).map(|(_, number)| *number);
             let none = || Fault::invalid(name, format!("is none of {}", read::names(all).join(", ")));

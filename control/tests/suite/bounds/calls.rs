@@ -80,6 +80,18 @@ const FIELDS: &[(&str, NameKind)] = &[
     ("ForgetEdgeRequest.edge", NameKind::Nothing),
     ("AppliedBy.edge", NameKind::Nothing),
     ("Blind.edge", NameKind::Nothing),
+    ("AppendRequest.edge", NameKind::Nothing),
+    // What clicks are counted by is text of the answer; they are of the domain or link that is named beside it.
+    ("zone", NameKind::Nothing),
+    ("group_by", NameKind::Nothing),
+    ("kinds", NameKind::Nothing),
+    ("countries", NameKind::Nothing),
+    ("browsers", NameKind::Nothing),
+    ("oses", NameKind::Nothing),
+    ("devices", NameKind::Nothing),
+    ("referrers", NameKind::Nothing),
+    ("languages", NameKind::Nothing),
+    ("ExportClicksRequest.after", NameKind::Place),
 ];
 
 /// One text field of a request: the way there, and its name.
@@ -203,7 +215,22 @@ pub fn base(call: &str) -> Base {
         "Targets/BlockTarget" | "Targets/UnblockTarget" | "Targets/ListBlockedTargets" => {
             one(v1::UnblockTargetRequest { host: "evil.example".into() }.encode_to_vec())
         }
-        "Keys/RotateKey" | "Keys/RevokeKey" | "Feed/Follow" | "Feed/Fetch" => one(Vec::new()),
+        "Keys/RotateKey" | "Keys/RevokeKey" | "Feed/Follow" | "Feed/Fetch" | "Feed/Append" => one(Vec::new()),
+        "Clicks/QueryClicks" => one(v1::QueryClicksRequest { parent, ..Default::default() }.encode_to_vec()),
+        "Clicks/QueryLinkClicks" => {
+            one(v1::QueryLinkClicksRequest { name, ..Default::default() }.encode_to_vec())
+        }
+        "Clicks/WatchClicks" => one(v1::WatchClicksRequest { parent, ..Default::default() }.encode_to_vec()),
+        "Clicks/ExportClicks" => {
+            one(v1::ExportClicksRequest { parent, ..Default::default() }.encode_to_vec())
+        }
+        "Clicks/DeleteClicks" => {
+            let code = "own".to_owned();
+            one(v1::DeleteClicksRequest { parent, code, before: None }.encode_to_vec())
+        }
+        "Clicks/ListUnknownCodes" => {
+            one(v1::ListUnknownCodesRequest { parent, ..Default::default() }.encode_to_vec())
+        }
         other => panic!("{other} is in no row of this table: say what a good request is"),
     }
 }
@@ -320,7 +347,7 @@ pub async fn told(way: &KeyedChannel, call: &str, message: Vec<u8>) -> CallReply
             Ok(None) => break,
             Err(status) => return refused(&status),
         }
-        if call == "Links/WatchLinks" {
+        if ["Links/WatchLinks", "Clicks/WatchClicks"].contains(&call) {
             break; // it has no end
         }
     }

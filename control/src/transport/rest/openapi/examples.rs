@@ -44,6 +44,13 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("code_length", "8"),
     ("code_alphabet", r#""unambiguous""#),
     ("Idempotency-Key", r#""order-4711""#),
+    ("start_time", r#""2026-01-01T00:00:00+01:00""#),
+    ("end_time", r#""2026-02-01T00:00:00+01:00""#),
+    ("zone", r#""Europe/Berlin""#),
+    ("group_by", r#"["day","country"]"#),
+    ("kinds", r#"["human","repeat"]"#),
+    ("countries", r#"["DE","AT"]"#),
+    ("devices", r#"["mobile"]"#),
     ("If-Match", r#""\"42\"""#),
 ];
 
@@ -80,6 +87,20 @@ const FIELDS: &[(&str, &str)] = &[
     ("edge", r#""edge1""#),
     ("incarnation", r#""9f86d081884c7d65""#),
     ("exact", "true"),
+    ("QueryClicksResponse.total", "1290"),
+    ("QueryClicksResponse.other", "0"),
+    ("ClickRow.keys", r#"["2026-01-31T00:00:00+01:00","DE"]"#),
+    ("ClickRow.count", "42"),
+    ("ClickLoss.reason", r#""spool_full""#),
+    ("kept_seconds", "900"),
+    ("ClickEvent.kind", r#""human""#),
+    ("country", r#""DE""#),
+    ("browser", r#""Firefox""#),
+    ("os", r#""Windows 10""#),
+    ("device", r#""desktop""#),
+    ("referrer", r#""news.example""#),
+    ("language", r#""de""#),
+    ("ClickEvent.id", r#""4711""#),
 ];
 
 /// What a usual answer has not.
@@ -95,6 +116,7 @@ const LEFT_OUT: &[&str] = &[
     "AuditEntry.domain_before",
     "AuditEntry.domain",
     "BatchLinksResponse.propagation",
+    "ClickRow.visitors",
 ];
 
 /// The body of a request.

@@ -159,6 +159,8 @@ fn said(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        // As a parameter says a list.
+        Value::Array(all) => all.iter().map(said).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }

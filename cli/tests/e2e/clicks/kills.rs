@@ -1,0 +1,223 @@
+//! kill -9 of both halves, again and again, while visitors follow a link: what they saw is counted, and nothing twice.
+
+use super::{FIREFOX, counted, law, lost, settle_all};
+use crate::stores::Store;
+use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, command, until};
+use services::Random;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const VISITORS: usize = 4;
+
+/// `LINKR_LONG=1` kills ten times as often.
+fn kills() -> usize {
+    if std::env::var_os("LINKR_LONG").is_some() { 200 } else { 20 }
+}
+
+/// Both halves, which come back where they were.
+struct Halves {
+    dirs: [Dir; 2],
+    store: String,
+    control: Linkr,
+    edge: Linkr,
+    /// It stays the same, as the edge has it.
+    api: String,
+}
+
+fn control(dir: &Dir, store: &str, api: &str) -> Linkr {
+    let mut control = command(LINKR, dir.path());
+    control.args(["control", "--store", store, "--api", api, "--admin", "127.0.0.1:0"]);
+    Linkr::start(control, dir, &["store", "api", "admin"])
+}
+
+fn edge(dir: &Dir, api: &str) -> Linkr {
+    let mut edge = command(LINKR, dir.path());
+    edge.args([
+        "edge",
+        "--control",
+        &format!("http://{api}"),
+        "--name",
+        "far",
+        "--workers",
+        "2",
+        "--unpinned",
+    ]);
+    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--snapshot", "edge.snapshot"]);
+    Linkr::start(edge, dir, &["edge", "admin"])
+}
+
+impl Halves {
+    fn start(store: &Store) -> Self {
+        let (dirs, store) = ([Dir::new(), Dir::new()], store.empty("clicks"));
+        let control = control(&dirs[0], &store, "127.0.0.1:0");
+        control.ok(&dirs[0], &["link", "create", "https://example.com/x", "--code", "x"]);
+        let api = control.api().to_string();
+        let edge = edge(&dirs[1], &api);
+        until("the link", || (edge.get("/x").status == 302).then_some(()));
+        until("the edge's file", || dirs[1].path().join("edge.snapshot").exists().then_some(()));
+        Self { dirs, store, control, edge, api }
+    }
+
+    fn kill_control(&mut self) {
+        self.control.kill();
+        self.control = control(&self.dirs[0], &self.store, &self.api);
+    }
+
+    fn kill_edge(&mut self) {
+        self.edge.kill();
+        self.edge = edge(&self.dirs[1], &self.api);
+    }
+
+    /// Waits until every click that any process of the edge noted is with control. One that was stopped has emptied its
+    /// rings, so that the next one knows all there are.
+    fn settle(&mut self) {
+        self.edge.ask_to_stop();
+        assert!(self.edge.exited().success());
+        self.edge = edge(&self.dirs[1], &self.api);
+        until("every click to be acknowledged or lost", || {
+            let law = law(&self.edge);
+            (law.recorded > 0 && law.pending == 0).then_some(())
+        });
+    }
+}
+
+/// What visitors saw.
+#[derive(Default)]
+struct Seen {
+    /// Answers that came whole.
+    answered: AtomicU64,
+    /// Requests without one.
+    cut: AtomicU64,
+    /// Where the edge is now.
+    edge: Mutex<Option<SocketAddr>>,
+    stop: AtomicBool,
+}
+
+impl Seen {
+    /// Follows the link until it is told to stop, on one connection after the other.
+    fn visit(&self) {
+        let request = format!("GET /x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {FIREFOX}\r\n\r\n");
+        while !self.stop.load(Ordering::Relaxed) {
+            let address = *self.edge.lock().unwrap();
+            let Some(stream) =
+                address.and_then(|address| TcpStream::connect_timeout(&address, PATIENCE).ok())
+            else {
+                std::thread::yield_now();
+                continue;
+            };
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut connection = Connection::over(stream);
+            while !self.stop.load(Ordering::Relaxed) {
+                if connection.write_all(request.as_bytes()).is_err() {
+                    self.cut.fetch_add(1, Ordering::Relaxed); // it may have arrived all the same
+                    break;
+                }
+                match connection.answer(false) {
+                    Ok(Some(answer)) if answer.status == 302 => {
+                        self.answered.fetch_add(1, Ordering::Relaxed);
+                        if answer.field("connection") == Some("close") {
+                            break;
+                        }
+                    }
+                    // A kill, or the end of what one connection may ask: then nothing was redirected.
+                    Ok(Some(answer)) => panic!("{answer:?}"),
+                    Ok(None) | Err(_) => {
+                        self.cut.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until so many more answers came.
+    fn more(&self, count: u64) {
+        let before = self.answered.load(Ordering::Relaxed);
+        until("more answers", || (self.answered.load(Ordering::Relaxed) >= before + count).then_some(()));
+    }
+}
+
+/// Ends the visits, also when the test fails.
+struct Stop<'a>(&'a Seen);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Kills one half after the other, drawn by `is_edge`: what was answered, and cut, and how many clicks there were before.
+fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) -> (u64, u64, u64) {
+    settle_all(&halves.edge);
+    let before = counted(&halves.control);
+    let (seen, mut random) = (Seen::default(), Random::new(18));
+    *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+    std::thread::scope(|scope| {
+        let stop = Stop(&seen);
+        for _ in 0..VISITORS {
+            scope.spawn(|| seen.visit());
+        }
+        for _ in 0..kills() {
+            seen.more(random.between(1, 400));
+            if is_edge(&mut random) {
+                *seen.edge.lock().unwrap() = None;
+                halves.kill_edge();
+                *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+            } else {
+                halves.kill_control();
+            }
+        }
+        seen.more(50);
+        drop(stop);
+    });
+    (seen.answered.into_inner(), seen.cut.into_inner(), before)
+}
+
+fn both_halves_killed(store: &Store) {
+    let mut halves = Halves::start(store);
+    let (answered, cut, before) = visited(&mut halves, |random| random.percent(50));
+    halves.settle();
+    let counted = counted(&halves.control) - before;
+    println!("{answered} answered, {cut} cut, {counted} counted");
+    assert!(
+        answered <= counted && counted <= answered + cut,
+        "{answered} answered, {cut} cut, {counted} counted"
+    );
+    assert_eq!(lost(&halves.control), BTreeMap::new());
+    assert_eq!(law(&halves.edge).lost, 0);
+}
+
+fn control_killed(store: &Store) {
+    let mut halves = Halves::start(store);
+    let (answered, cut, before) = visited(&mut halves, |_| false);
+    settle_all(&halves.edge);
+    let counted = counted(&halves.control) - before;
+    assert_eq!((counted, cut), (answered, 0), "control's end is nobody's but control's");
+    assert_eq!(lost(&halves.control), BTreeMap::new());
+}
+
+#[test]
+fn kills_of_both_halves_on_sqlite() {
+    let _turn = beside_others();
+    both_halves_killed(&Store::Sqlite);
+}
+
+#[test]
+fn kills_of_both_halves_on_postgres() {
+    let _turn = beside_others();
+    Store::postgres("kills_of_both_halves_on_postgres").iter().for_each(both_halves_killed);
+}
+
+#[test]
+fn kills_of_control_alone_on_sqlite() {
+    let _turn = beside_others();
+    control_killed(&Store::Sqlite);
+}
+
+#[test]
+fn kills_of_control_alone_on_postgres() {
+    let _turn = beside_others();
+    Store::postgres("kills_of_control_alone_on_postgres").iter().for_each(control_killed);
+}

@@ -1,0 +1,170 @@
+//! Up to when clicks are complete: what each edge says of itself with its pings, and of edges that follow another control what
+//! that has written down. What is counted is not known here.
+
+use crate::clock;
+use crate::metrics::ClickNumbers;
+use feed::Trouble;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use store::clock::unix_ms;
+use store::model::StoreFault;
+use store::port::clicks::{ClickStore, EdgeUntil};
+use store::port::{Repository, blocking};
+use tokio::sync::watch;
+
+/// Between two exchanges with the store, of which answers are late by as much at most.
+const PERIOD: Duration = Duration::from_secs(2);
+/// Edges that are known here: more are not looked at.
+const MOST: usize = 4_096;
+
+/// What edges say.
+pub struct Horizon {
+    store: Arc<dyn Repository>,
+    numbers: Arc<ClickNumbers>,
+    state: Mutex<HorizonState>,
+    trouble: Trouble,
+}
+
+#[derive(Default)]
+struct HorizonState {
+    /// What edges said here since the last exchange; `None`: it has nothing under way and said goodbye.
+    heard: BTreeMap<String, Option<i64>>,
+    /// What the store had then, of all edges.
+    all: BTreeMap<String, i64>,
+}
+
+impl Horizon {
+    /// Of the edges of this store.
+    pub fn new(store: Arc<dyn Repository>, numbers: Arc<ClickNumbers>) -> Self {
+        Self { store, numbers, state: Mutex::default(), trouble: Trouble::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HorizonState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An edge says that every click that it answered before `until` is acknowledged; 0: it counts none.
+    pub fn heard(&self, edge: &str, until: i64) {
+        let mut state = self.lock();
+        let is_known = state.heard.contains_key(edge) || state.all.contains_key(edge);
+        if until > 0 && (is_known || state.all.len().max(state.heard.len()) < MOST) {
+            state.heard.insert(edge.to_owned(), Some(until));
+        }
+    }
+
+    /// An edge stops, and holds no click that is not acknowledged.
+    pub fn left(&self, edge: &str) {
+        self.lock().heard.insert(edge.to_owned(), None);
+    }
+
+    /// Every click answered before this time, in Unix milliseconds, is in the store; `None`: no edge has said anything.
+    pub fn until(&self, now: i64) -> Option<i64> {
+        let state = self.lock();
+        let others =
+            state.all.iter().filter(|(edge, _)| !state.heard.contains_key(*edge)).map(|(_, until)| *until);
+        let here = state.heard.values().flatten().copied();
+        here.chain(others).min().map(|until| until.min(now))
+    }
+
+    /// An edge is gone for good, and what it still holds with it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn forget(&self, edge: &str) -> Result<(), StoreFault> {
+        let name = edge.to_owned();
+        blocking(&self.store, move |store| store.clicks().forget_edge(&name)).await?;
+        let mut state = self.lock();
+        state.heard.remove(edge);
+        state.all.remove(edge);
+        Ok(())
+    }
+
+    /// Exchanges it with the other controls of the store until `stop`.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        loop {
+            match self.exchange().await {
+                Ok(()) => {
+                    self.trouble.over(clock::ms()); // the gauge says it
+                }
+                Err(fault) => {
+                    if let Some(tell) = self.trouble.met(clock::ms(), "store") {
+                        let lasts_ms = tell.lasts_ms;
+                        tracing::warn!(
+                            name: "clicks_until_unshared", %fault, lasts_ms,
+                            "up to when clicks are complete cannot be written down: answers say an earlier time than is so"
+                        );
+                    }
+                }
+            }
+            self.numbers.set_complete_until(self.until(unix_ms()).unwrap_or(0));
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = stop.wait_for(|&stop| stop) => return,
+            }
+        }
+    }
+
+    async fn exchange(&self) -> Result<(), StoreFault> {
+        let heard = self.lock().heard.clone();
+        let gone: Vec<String> =
+            heard.iter().filter(|(_, until)| until.is_none()).map(|(edge, _)| edge.clone()).collect();
+        let rows =
+            heard.iter().filter_map(|(edge, until)| Some(EdgeUntil { edge: edge.clone(), until: (*until)? }));
+        let rows: Vec<EdgeUntil> = rows.collect();
+        let exchange = move |store: &dyn Repository| {
+            gone.iter().try_for_each(|edge| store.clicks().forget_edge(edge))?;
+            if !rows.is_empty() {
+                store.clicks().note_until(&rows, unix_ms())?;
+            }
+            store.clicks().until()
+        };
+        let all = blocking(&self.store, exchange).await?;
+        let mut state = self.lock();
+        // What was said meanwhile is written with the next exchange.
+        state.heard.retain(|edge, until| heard.get(edge) != Some(until));
+        state.all = all.into_iter().map(|row| (row.edge, row.until)).collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeStore;
+
+    fn horizon() -> Horizon {
+        Horizon::new(Arc::new(FakeStore::default()), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn the_slowest_edge_says_up_to_when_it_is_complete() {
+        let horizon = horizon();
+        assert_eq!(horizon.until(100), None);
+        horizon.heard("a", 40);
+        horizon.heard("b", 30);
+        horizon.heard("counts-none", 0);
+        assert_eq!(horizon.until(100), Some(30));
+        horizon.exchange().await.unwrap();
+        assert_eq!(horizon.until(100), Some(30), "as another control wrote it, too");
+        horizon.heard("b", 50);
+        assert_eq!((horizon.until(100), horizon.until(35)), (Some(40), Some(35)));
+        horizon.left("a");
+        assert_eq!(horizon.until(100), Some(50));
+        horizon.exchange().await.unwrap();
+        assert_eq!(horizon.until(100), Some(50));
+        horizon.forget("b").await.unwrap();
+        assert_eq!(horizon.until(100), None);
+    }
+
+    /// Its spool is still there, and with it clicks that nobody has counted.
+    #[tokio::test]
+    async fn an_edge_that_died_holds_it_back() {
+        let horizon = horizon();
+        horizon.heard("dead", 10);
+        horizon.exchange().await.unwrap();
+        horizon.heard("a", 90);
+        horizon.exchange().await.unwrap();
+        assert_eq!(horizon.until(100), Some(10));
+    }
+}

@@ -1,0 +1,144 @@
+//! What is counted of clicks on their way from edges into the store.
+
+use clicks::batch::Batch;
+use clicks::{Kind, LossReason};
+use exposition::Families;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use store::port::clicks::AppendOutcome;
+
+/// What may become of a batch.
+const OUTCOMES: [&str; 4] = ["taken", "known", "wanted", "refused"];
+
+/// The numbers of one control.
+#[derive(Debug, Default)]
+pub struct ClickNumbers {
+    kinds: [AtomicU64; Kind::ALL.len()],
+    lost: [AtomicU64; LossReason::ALL.len()],
+    outcomes: [AtomicU64; OUTCOMES.len()],
+    clamped: AtomicU64,
+    commits: AtomicU64,
+    folded: AtomicU64,
+    /// Unix milliseconds; 0: no edge has said anything.
+    complete_until: AtomicI64,
+}
+
+impl ClickNumbers {
+    /// The store has judged a batch, `clamped` of whose clicks had times that cannot be.
+    pub fn judged(&self, outcome: &AppendOutcome, batch: &Batch, clamped: u64) {
+        let at = match outcome {
+            AppendOutcome::Taken(_) => 0,
+            AppendOutcome::Known(_) => 1,
+            AppendOutcome::Want(_) => 2,
+            AppendOutcome::Refused(_) => 3,
+        };
+        self.outcomes[at].fetch_add(1, Relaxed);
+        if at > 0 {
+            return;
+        }
+        for click in &batch.clicks {
+            self.kinds[click.kind as usize].fetch_add(1, Relaxed);
+        }
+        for total in &batch.totals {
+            self.kinds[total.kind as usize].fetch_add(total.count, Relaxed);
+        }
+        for loss in &batch.losses {
+            self.lost[loss.reason as usize].fetch_add(loss.count, Relaxed);
+        }
+        self.clamped.fetch_add(clamped, Relaxed);
+    }
+
+    /// A batch was refused before the store was asked.
+    pub fn refused(&self) {
+        self.outcomes[3].fetch_add(1, Relaxed);
+    }
+
+    /// One commit of many batches.
+    pub fn committed(&self) {
+        self.commits.fetch_add(1, Relaxed);
+    }
+
+    /// So many batches were folded into roll-ups here.
+    pub fn folded(&self, batches: u64) {
+        self.folded.fetch_add(batches, Relaxed);
+    }
+
+    /// Every click answered before this time is counted.
+    pub fn set_complete_until(&self, ms: i64) {
+        self.complete_until.store(ms, Relaxed);
+    }
+
+    pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
+        families.counters(
+            "linkr_control_clicks_total",
+            "Clicks that were written here, each once, by kind.",
+            |series| {
+                let mut counts = Kind::ALL.iter().zip(&self.kinds);
+                counts.try_for_each(|(kind, count)| series(&[("kind", kind.label())], count.load(Relaxed)))
+            },
+        )?;
+        families.counters(
+            "linkr_control_clicks_lost_total",
+            "Clicks that edges told here as lost, by reason.",
+            |series| {
+                let mut counts = LossReason::ALL.iter().zip(&self.lost);
+                counts.try_for_each(|(reason, count)| {
+                    series(&[("reason", reason.label())], count.load(Relaxed))
+                })
+            },
+        )?;
+        families.counters(
+            "linkr_control_click_batches_total",
+            "Batches of clicks that edges sent, by what became of them: taken, known (sent before), wanted (an earlier one is \
+             missing), refused.",
+            |series| {
+                let mut counts = OUTCOMES.iter().zip(&self.outcomes);
+                counts.try_for_each(|(outcome, count)| series(&[("outcome", *outcome)], count.load(Relaxed)))
+            },
+        )?;
+        families.counter(
+            "linkr_control_clicks_clamped_total",
+            "Clicks with a time more than 40 days behind or 5 minutes ahead of control's clock: they count at that bound.",
+            self.clamped.load(Relaxed),
+        )?;
+        families.counter(
+            "linkr_control_click_commits_total",
+            "Commits of clicks, each of the batches of many edges.",
+            self.commits.load(Relaxed),
+        )?;
+        families.counter(
+            "linkr_control_click_batches_folded_total",
+            "Batches of clicks that were folded into counts here.",
+            self.folded.load(Relaxed),
+        )?;
+        families.gauge(
+            "linkr_control_clicks_complete_until_seconds",
+            "Unix time up to which every click is counted, of all edges; 0: no edge has said anything.",
+            self.complete_until.load(Relaxed) as f64 / 1e3,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clicks::batch::{Loss, Total};
+    use link::DomainId;
+
+    #[test]
+    fn only_what_is_taken_is_counted() {
+        let numbers = ClickNumbers::default();
+        let mut batch = Batch::new(1, 1);
+        batch.totals.push(Total { domain: DomainId::DEFAULT, kind: Kind::Off, minute: 1, count: 5 });
+        batch.losses.push(Loss { reason: LossReason::SpoolFull, minute: 1, count: 7 });
+        numbers.judged(&AppendOutcome::Taken(1), &batch, 2);
+        numbers.judged(&AppendOutcome::Known(1), &batch, 2);
+        numbers.judged(&AppendOutcome::Want(2), &batch, 2);
+        numbers.refused();
+        let of = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).collect::<Vec<_>>();
+        assert_eq!(of(&numbers.kinds), [0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(of(&numbers.lost), [0, 7, 0, 0]);
+        assert_eq!(of(&numbers.outcomes), [1, 1, 1, 1]);
+        assert_eq!(numbers.clamped.load(Relaxed), 2);
+    }
+}

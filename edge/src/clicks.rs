@@ -1,0 +1,211 @@
+//! Clicks: settings, counts, and what the thread that gathers them shares with the one that talks to control. They are
+//! gathered in `gather`; the rings that they come from are in `rings`.
+
+use bytes::Bytes;
+use clicks::spool::LossCounts;
+use clicks::{Kind, LossReason};
+use exposition::Network;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+
+/// How clicks are counted.
+#[derive(Clone, Debug)]
+pub struct ClicksConfig {
+    /// Where rings and spool are: a folder of this edge alone.
+    pub dir: PathBuf,
+    /// Bytes that the spool may take. Beyond it the oldest clicks go, those that control has first.
+    pub spool_bytes: u64,
+    /// A database of countries (MMDB), read again when it changes.
+    pub geo: Option<PathBuf>,
+    /// Clicks from there are counted as ignored, and nothing else is kept of them.
+    pub ignore: Vec<Network>,
+}
+
+/// Everything about clicks that threads share.
+pub struct Clicks {
+    /// How they are counted.
+    pub config: ClicksConfig,
+    /// The keys by which visitors are told apart.
+    pub days: DayKeys,
+    counts: Mutex<ClickCounts>,
+    complete_until: AtomicI64,
+    owes: AtomicBool,
+}
+
+/// What the gathering thread counted, all at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ClickCounts {
+    /// Since this process began.
+    pub kinds: [u64; Kind::ALL.len()],
+    /// Those in the spools that were there at the start included, as in the next three.
+    pub recorded: u64,
+    pub acknowledged: u64,
+    pub lost: LossCounts,
+    pub pending: u64,
+    /// Bytes that the spool takes.
+    pub spool_bytes: u64,
+    /// Times that it could not be written or read.
+    pub spool_failures: u64,
+    /// Batches that control refused.
+    pub refused: u64,
+    /// Whether there is a database of countries in use.
+    pub geo_in_use: bool,
+    /// Times that its file could not be used.
+    pub geo_failures: u64,
+}
+
+impl Clicks {
+    pub fn new(config: ClicksConfig) -> Self {
+        Self {
+            config,
+            days: DayKeys::default(),
+            counts: Mutex::default(),
+            // Nothing is known to be complete yet; 0 would say that this edge counts nothing.
+            complete_until: AtomicI64::new(1),
+            owes: AtomicBool::new(true),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> ClickCounts {
+        self.lock().clone()
+    }
+
+    /// Replaces them.
+    pub fn publish(&self, counts: &ClickCounts) {
+        self.lock().clone_from(counts);
+    }
+
+    /// Every click answered before (Unix milliseconds) is acknowledged by control, or told as lost.
+    pub fn complete_until(&self) -> i64 {
+        self.complete_until.load(Ordering::Acquire)
+    }
+
+    /// The same, from the thread that knows. `owes`: control lacks some.
+    pub fn is_complete_until(&self, until: i64, owes: bool) {
+        self.complete_until.fetch_max(until, Ordering::AcqRel);
+        self.owes.store(owes, Ordering::Release);
+    }
+
+    /// Whether there are clicks that control lacks.
+    pub fn owes(&self) -> bool {
+        self.owes.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClickCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClickCounts {
+    /// Lost for this reason.
+    pub fn lost_for(&self, reason: LossReason) -> u64 {
+        self.lost.of(reason)
+    }
+}
+
+/// A batch for control.
+pub struct ClickOffer {
+    pub spool: u64,
+    pub seq: u64,
+    pub first_no: u64,
+    pub last_no: u64,
+    /// Those that control lacks before it are not here any more.
+    pub first: bool,
+    pub batch: Bytes,
+    /// Where the answer goes.
+    pub answer: mpsc::Sender<GatherMessage>,
+}
+
+/// What the gathering thread is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatherMessage {
+    /// Control has everything up to `acked`, and wants `want` next (0: what follows).
+    Told { acked: u64, want: u64 },
+    /// It will not take this batch.
+    Refused(String),
+    /// It could not be asked, or did not answer.
+    Unanswered,
+    /// No worker answers anybody any more: everything that is left goes to disk, and as much as can be to control within
+    /// this time.
+    Stop(std::time::Duration),
+}
+
+/// The key of one day (UTC).
+#[derive(Clone, PartialEq, Eq)]
+pub struct DayKey {
+    /// Since 1970.
+    pub day: u32,
+    /// Never written, sent or shown.
+    pub key: [u8; 32],
+}
+
+/// The keys that control sent, in memory alone.
+#[derive(Default)]
+pub struct DayKeys(Mutex<Vec<DayKey>>);
+
+/// Keys that are held: of yesterday, today and tomorrow, and one to spare.
+const MOST_KEYS: usize = 4;
+const DAY_MS: i64 = 86_400_000;
+/// A key is forgotten so long after its day.
+const KEPT_MS: i64 = 3_600_000;
+
+impl DayKeys {
+    /// A key came. One of the same day is replaced: control has begun that day anew. `false`: it is none.
+    pub fn put(&self, day: u32, key: &[u8]) -> bool {
+        let Ok(key) = <[u8; 32]>::try_from(key) else { return false };
+        let mut keys = self.lock();
+        keys.retain(|own| own.day != day);
+        keys.push(DayKey { day, key });
+        if keys.len() > MOST_KEYS {
+            keys.remove(0);
+        }
+        true
+    }
+
+    /// Those of days that are not long over at `now` (Unix milliseconds). The others are forgotten.
+    pub fn held(&self, now: i64) -> Vec<DayKey> {
+        let mut keys = self.lock();
+        keys.retain(|own| now < (i64::from(own.day) + 1) * DAY_MS + KEPT_MS);
+        keys.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<DayKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The day (UTC, since 1970) of a moment in Unix milliseconds; `None`: before 1970 or far beyond.
+pub fn day_of(at: i64) -> Option<u32> {
+    u32::try_from(at.div_euclid(DAY_MS)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_gone_an_hour_after_its_day_and_a_new_one_of_a_day_replaces_it() {
+        let keys = DayKeys::default();
+        assert!(!keys.put(1, &[1; 31]));
+        for (day, key) in [(10, [1; 32]), (11, [2; 32]), (10, [3; 32])] {
+            assert!(keys.put(day, &key));
+        }
+        let held = |now| keys.held(now).into_iter().map(|key| (key.day, key.key[0])).collect::<Vec<_>>();
+        assert_eq!(held(11 * DAY_MS), [(11, 2), (10, 3)]);
+        assert_eq!(held(11 * DAY_MS + KEPT_MS - 1), [(11, 2), (10, 3)]);
+        assert_eq!(held(11 * DAY_MS + KEPT_MS), [(11, 2)]);
+        assert_eq!(held(11 * DAY_MS), [(11, 2)], "it does not come back");
+        (20..40).for_each(|day| assert!(keys.put(day, &[9; 32])));
+        assert_eq!(keys.held(0).len(), MOST_KEYS);
+    }
+
+    #[test]
+    fn days_begin_at_midnight_utc() {
+        assert_eq!(
+            [day_of(-1), day_of(0), day_of(DAY_MS - 1), day_of(DAY_MS)],
+            [None, Some(0), Some(0), Some(1)]
+        );
+    }
+}

@@ -1,0 +1,476 @@
+//! The thread that gathers clicks: from the workers' rings into the spool, and from there, batch by batch, to the background
+//! thread, which sends them. No request ever waits for it.
+
+mod disk;
+mod drain;
+mod files;
+mod geo;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+use crate::clicks::{ClickCounts, ClickOffer, Clicks, GatherMessage};
+use crate::rings::Rings;
+use crate::shared::Shared;
+use crate::snapshot::unix_ms;
+use crate::sys;
+use bytes::Bytes;
+use drain::{Chunk, Drain};
+use exposition::StartFault;
+use feed::Spell;
+use files::SpoolFiles;
+use link::Epoch;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, mpsc::RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc as offers;
+
+/// Between two looks into the rings.
+const TICK: Duration = Duration::from_millis(100);
+/// Between two syncs, while there is something to sync.
+const SYNC: Duration = Duration::from_millis(250);
+/// Between two looks at the spool's bounds.
+const LOOK: Duration = Duration::from_secs(1);
+/// Chunks that wait for the disk. With more, clicks stay in the rings, and what finds no room there is counted as lost.
+const MAX_READY: usize = 16;
+/// Before a batch is offered again that control did not take.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// Before one is offered again that control refused: somebody has to do something.
+const REFUSED_BACKOFF: Duration = Duration::from_secs(60);
+/// A batch whose answer is not there by then is offered again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A spool that cannot be opened is tried again so often.
+const OPEN_AGAIN: Duration = Duration::from_secs(5);
+/// Every click answered so long before a look is in the ring by then, if its client takes its answer.
+const SETTLED_MS: i64 = 1_000;
+/// Tries to write the last clicks of a process.
+const LAST_TRIES: usize = 3;
+
+/// The thread, as long as the edge runs.
+pub struct Gatherer {
+    to: Sender<GatherMessage>,
+    thread: JoinHandle<()>,
+}
+
+impl Gatherer {
+    /// Starts it, if clicks are counted.
+    ///
+    /// # Errors
+    /// [`StartFault`]
+    pub fn start(
+        shared: Arc<Shared>,
+        offers: offers::Sender<ClickOffer>,
+    ) -> Result<Option<Self>, StartFault> {
+        if shared.clicks.is_none() || shared.rings.is_none() {
+            return Ok(None);
+        }
+        let (to, inbox) = channel();
+        let own = to.clone();
+        let run = move || {
+            let (Some(clicks), Some(rings)) = (&shared.clicks, &shared.rings) else { return };
+            let way = Way { shared: &shared, clicks, rings, offers, to: own, inbox };
+            while catch_unwind(AssertUnwindSafe(|| way.run())).is_err() {
+                // The panic is on stderr. Redirects go on, and what is in the rings is taken up again.
+                tracing::error!(
+                    name: "clicks_interrupted",
+                    "counting clicks was interrupted by a fault of this program, and begins again behind what is on disk"
+                );
+                if way.stopped_within(OPEN_AGAIN).is_some() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("clicks".into()).spawn(run);
+        let thread =
+            thread.map_err(|fault| StartFault::because("cannot start the thread of clicks", fault))?;
+        Ok(Some(Self { to, thread }))
+    }
+
+    /// Puts on disk what the workers have left, once they have ended; and hands to control what it takes `within` that time.
+    pub fn stop(self, within: Duration) {
+        let _ = self.to.send(GatherMessage::Stop(within)); // it has ended by itself
+        let _ = self.thread.join();
+    }
+}
+
+/// What the thread works with.
+struct Way<'a> {
+    shared: &'a Shared,
+    clicks: &'a Clicks,
+    rings: &'a Rings,
+    offers: offers::Sender<ClickOffer>,
+    /// For answers, which come back the same way.
+    to: Sender<GatherMessage>,
+    inbox: Receiver<GatherMessage>,
+}
+
+impl Way<'_> {
+    /// Until the edge stops.
+    fn run(&self) {
+        let (mut spell, mut failures) = (Spell::default(), 0);
+        let files = loop {
+            match self.open() {
+                Ok(files) => break files,
+                Err(fault) => {
+                    failures += 1;
+                    let failed = ClickCounts { spool_failures: failures, ..self.clicks.counts() };
+                    self.clicks.publish(&failed);
+                    tell_disk(&mut spell, self.clicks, &fault);
+                }
+            }
+            if self.stopped_within(OPEN_AGAIN).is_some() {
+                return;
+            }
+        };
+        if let Some(over) = spell.over(sys::boottime_ms()) {
+            tracing::info!(name: "spool_usable", lasted_ms = over.lasted_ms, "the spool of clicks can be used");
+        }
+        let drain = Drain::new(self.rings, self.clicks, files.places(), files.next_no());
+        Gather::new(self, files, drain, failures).run();
+    }
+
+    fn open(&self) -> io::Result<SpoolFiles> {
+        let config = &self.clicks.config;
+        SpoolFiles::open(&config.dir, boot_id()?, config.spool_bytes, random()?)
+    }
+
+    /// Waits; `Some`: the edge stops meanwhile.
+    fn stopped_within(&self, time: Duration) -> Option<Duration> {
+        let until = Instant::now() + time;
+        loop {
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(GatherMessage::Stop(within)) => return Some(within),
+                Ok(_) => {} // an answer to somebody who is gone
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+}
+
+/// A batch whose answer is awaited.
+struct SentBatch {
+    spool: u64,
+    seq: u64,
+    at: Instant,
+}
+
+struct Gather<'a> {
+    way: &'a Way<'a>,
+    files: SpoolFiles,
+    drain: Drain,
+    /// Chunks that are not on disk yet, in order.
+    ready: Vec<Chunk>,
+    synced: Instant,
+    looked: Instant,
+    /// Every click answered before is in a chunk or taken.
+    drained_until: i64,
+    sent: Option<SentBatch>,
+    retry_at: Option<Instant>,
+    backoff: Duration,
+    connected: bool,
+    epoch: Option<Epoch>,
+    counts: ClickCounts,
+    disk: Spell,
+    control: Spell,
+}
+
+impl<'a> Gather<'a> {
+    fn new(way: &'a Way<'a>, files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
+        let now = Instant::now();
+        let counts = ClickCounts { spool_failures, ..ClickCounts::default() };
+        let drained_until = files.last_until().unwrap_or_else(|| unix_ms() - SETTLED_MS);
+        Self {
+            way,
+            files,
+            drain,
+            ready: Vec::new(),
+            synced: now,
+            looked: now,
+            drained_until,
+            sent: None,
+            retry_at: None,
+            backoff: Duration::ZERO,
+            connected: false,
+            epoch: way.shared.set.epoch(),
+            counts,
+            disk: Spell::default(),
+            control: Spell::default(),
+        }
+    }
+
+    fn run(&mut self) {
+        let mut next = Instant::now();
+        loop {
+            match self.way.inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(GatherMessage::Stop(within)) => return self.end(within),
+                Ok(message) => self.take_answer(message),
+                Err(_) => {
+                    self.tick();
+                    next = Instant::now() + TICK;
+                }
+            }
+            self.offer();
+            self.publish();
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = unix_ms();
+        self.look_at_control();
+        let all = self.take(now);
+        if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
+            // Nothing of it has to be on disk: clicks that count for nothing, and texts.
+            self.drain.release(self.way.rings, &self.drain.places());
+        }
+        if self.synced.elapsed() >= SYNC {
+            if all && self.drain.is_due() {
+                self.ready.push(self.drain.end_chunk(self.drained_until));
+            }
+            self.write();
+        }
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            let kept = self.files.keep_bounds(now);
+            self.tell(kept);
+        }
+    }
+
+    /// Takes what the workers have settled, as far as there is room: whether that was all.
+    fn take(&mut self, now: i64) -> bool {
+        let &Way { shared, clicks, rings, .. } = self.way;
+        while self.ready.len() < MAX_READY {
+            if self.drain.take(shared, rings, clicks, now) {
+                self.drained_until = now - SETTLED_MS;
+                return true;
+            }
+            self.ready.push(self.drain.end_chunk(self.drained_until));
+            if self.ready.len() == MAX_READY {
+                self.write();
+            }
+        }
+        false
+    }
+
+    /// Puts on disk what is ready, and gives the workers the room that it took in their rings.
+    fn write(&mut self) {
+        let Some(places) = self.ready.last().map(|chunk| chunk.head.places.clone()) else { return };
+        self.synced = Instant::now();
+        let written = self.files.write(&self.ready);
+        if self.tell(written).is_some() {
+            self.ready.clear();
+            self.drain.release(self.way.rings, &places);
+        }
+    }
+
+    /// Says what is wrong with the disk, and when it is over.
+    fn tell<T>(&mut self, done: io::Result<T>) -> Option<T> {
+        match done {
+            Ok(done) => {
+                if let Some(over) = self.disk.over(sys::boottime_ms()) {
+                    let lasted_ms = over.lasted_ms;
+                    tracing::info!(name: "spool_usable", lasted_ms, "the spool of clicks can be written again");
+                }
+                Some(done)
+            }
+            Err(fault) => {
+                self.counts.spool_failures += 1;
+                tell_disk(&mut self.disk, self.way.clicks, &fault);
+                None
+            }
+        }
+    }
+
+    /// A control that is followed again, or another history, is a reason to ask at once.
+    fn look_at_control(&mut self) {
+        let shared = self.way.shared;
+        let connected = shared.feed.connected.load(Ordering::Acquire);
+        if connected && !std::mem::replace(&mut self.connected, connected) {
+            (self.retry_at, self.backoff) = (None, Duration::ZERO);
+        }
+        self.connected = connected;
+        let epoch = shared.set.epoch();
+        if epoch != self.epoch && epoch.is_some() {
+            // The store may have been put back to an earlier state: whether it lacks clicks is found out by asking.
+            self.files.ask_again(None);
+            self.epoch = epoch;
+        }
+        if self.sent.as_ref().is_some_and(|sent| sent.at.elapsed() >= PATIENCE) {
+            self.take_answer(GatherMessage::Unanswered);
+        }
+    }
+
+    /// Hands over the next batch, if none is on its way.
+    fn offer(&mut self) {
+        if self.sent.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        let next = self.files.next_batch();
+        let Some(next) = self.tell(next) else {
+            self.retry_at = Some(Instant::now() + LOOK);
+            return;
+        };
+        let Some(batch) = next else { return };
+        let seal = batch.offering.seal;
+        let offer = ClickOffer {
+            spool: batch.spool,
+            seq: seal.seq,
+            first_no: seal.first_no,
+            last_no: seal.last_no,
+            first: batch.offering.first,
+            batch: Bytes::from(batch.bytes),
+            answer: self.way.to.clone(),
+        };
+        match self.way.offers.try_send(offer) {
+            Ok(()) => self.sent = Some(SentBatch { spool: batch.spool, seq: seal.seq, at: Instant::now() }),
+            Err(_) => self.again_later("not_sent", "the background thread takes no batch"),
+        }
+    }
+
+    fn take_answer(&mut self, message: GatherMessage) {
+        let Some(sent) = self.sent.take() else { return };
+        match message {
+            GatherMessage::Told { acked, want } => {
+                let before = self.files.next_no();
+                let taken =
+                    random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
+                if self.files.next_no() != before {
+                    self.renumber();
+                }
+                if self.tell(taken) == Some(false) {
+                    return self.again_later("wanted_again", "control wants the same batch again");
+                }
+                (self.retry_at, self.backoff) = (None, Duration::ZERO);
+                if let Some(over) = self.control.over(sys::boottime_ms()) {
+                    tracing::info!(name: "clicks_taken", lasted_ms = over.lasted_ms, "control takes clicks again");
+                }
+            }
+            GatherMessage::Refused(why) => {
+                self.counts.refused += 1;
+                self.again_later("refused", &why);
+                self.files.refused(sent.spool, Instant::now() + REFUSED_BACKOFF);
+                (self.retry_at, self.backoff) = (None, Duration::ZERO);
+            }
+            GatherMessage::Unanswered | GatherMessage::Stop(_) => {
+                self.again_later("unanswered", "control cannot be reached, or does not answer");
+            }
+        }
+    }
+
+    fn again_later(&mut self, reason: &'static str, why: &str) {
+        self.backoff = (self.backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF);
+        self.retry_at = Some(Instant::now() + self.backoff);
+        let Some(tell) = self.control.met(sys::boottime_ms(), reason) else { return };
+        let (pending, lasts_ms) = (self.files.sums().pending, tell.lasts_ms);
+        tracing::warn!(
+            name: "clicks_not_taken", reason, why, pending, lasts_ms,
+            "control does not take clicks: they are kept in the spool until it does, up to --clicks-spool-bytes"
+        );
+    }
+
+    /// Another spool goes on: what is not on disk yet gets its numbers.
+    fn renumber(&mut self) {
+        let mut next_no = self.files.next_no();
+        for chunk in &mut self.ready {
+            let Ok(mut batch) = clicks::batch::decode(&chunk.batch) else { continue };
+            batch.first_no = next_no;
+            next_no = batch.last_no() + 1;
+            (chunk.head.first_no, chunk.head.last_no) = (batch.first_no, batch.last_no());
+            chunk.batch = clicks::batch::encode(&batch);
+        }
+        self.drain.renumber(next_no);
+    }
+
+    /// Everybody may see what was counted.
+    fn publish(&mut self) {
+        let sums = self.files.sums();
+        let counts = &mut self.counts;
+        (counts.recorded, counts.lost) = (sums.recorded, sums.lost);
+        for chunk in &self.ready {
+            counts.recorded += chunk.head.last_no + 1 - chunk.head.first_no;
+            counts.lost.add(chunk.head.lost);
+        }
+        counts.recorded += self.drain.open_recorded();
+        counts.lost.add(self.drain.open_lost());
+        counts.acknowledged = sums.acknowledged;
+        counts.pending =
+            counts.recorded.saturating_sub(counts.acknowledged).saturating_sub(counts.lost.total());
+        counts.kinds = self.drain.kinds;
+        counts.spool_bytes = sums.bytes;
+        (counts.geo_in_use, counts.geo_failures) = (self.drain.geo.is_in_use(), self.drain.geo.failures());
+        self.way.clicks.publish(counts);
+        let in_memory = !self.ready.is_empty() || self.drain.open_recorded() > 0;
+        let until = match self.files.complete_until() {
+            Some(until) => until,
+            None if in_memory => 0,
+            None => self.drained_until,
+        };
+        self.way.clicks.is_complete_until(until, sums.owes || in_memory);
+    }
+
+    /// The last clicks of this process.
+    fn end(&mut self, within: Duration) {
+        let deadline = Instant::now() + within;
+        for _ in 0..LAST_TRIES {
+            let all = self.take(unix_ms());
+            if all && self.drain.is_due() {
+                self.ready.push(self.drain.end_chunk(self.drained_until));
+            }
+            self.write();
+            if all && self.ready.is_empty() {
+                break;
+            }
+        }
+        // What a control takes now needs no disk to come back to.
+        while self.files.sums().owes {
+            self.retry_at = None;
+            self.offer();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.sent.is_none() || left.is_zero() {
+                break;
+            }
+            match self.way.inbox.recv_timeout(left) {
+                Ok(GatherMessage::Told { acked, want }) => {
+                    self.take_answer(GatherMessage::Told { acked, want })
+                }
+                _ => break,
+            }
+            if self.retry_at.is_some() {
+                break;
+            }
+        }
+        self.publish();
+        let (pending, unwritten) = (self.counts.pending, self.ready.len());
+        tracing::info!(
+            name: "clicks_stopped", pending, unwritten,
+            "no more clicks are counted; those that control lacks are on disk for the next start"
+        );
+    }
+}
+
+fn tell_disk(spell: &mut Spell, clicks: &Clicks, fault: &io::Error) {
+    let Some(tell) = spell.met(sys::boottime_ms(), "disk") else { return };
+    let (dir, lasts_ms) = (clicks.config.dir.display(), tell.lasts_ms);
+    tracing::error!(
+        name: "spool_failed", %dir, %fault, lasts_ms,
+        "the spool of clicks cannot be written or read: redirects go on, and clicks that find no room are counted as lost; \
+         make room in --clicks-dir"
+    );
+}
+
+/// A number for a spool that nobody else has.
+fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
+}
+
+/// This boot of the machine.
+fn boot_id() -> io::Result<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let id = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?;
+    Ok(id.to_be_bytes())
+}

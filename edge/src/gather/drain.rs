@@ -1,0 +1,338 @@
+//! From the workers' rings to chunks for the spool: what each click is, how many there were, and which numbers they have.
+//! An address is opened here, looked at and forgotten.
+
+use super::geo::Geo;
+use super::texts::KnownTexts;
+use crate::clicks::{Clicks, DayKey, day_of};
+use crate::records;
+use crate::rings::{Rings, WorkerRing};
+use crate::shared::Shared;
+use clicks::batch::{AgentText, Batch, Loss, Total, UnknownCode};
+use clicks::spool::{ChunkHead, ChunkSize, LossCounts, RingPlace};
+use clicks::{
+    AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
+    RingReader, RingRecord, visitor,
+};
+use hot::ReadableRules;
+use link::{DomainId, Stats};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Clicks of one chunk: with the longest texts it is well below what a batch may take.
+const CHUNK_CLICKS: usize = 4_096;
+/// Totals of one chunk: there is one for each domain, kind and minute.
+const CHUNK_TOTALS: usize = 4_096;
+/// Bytes of a click in a ring, for how many there were in a part that cannot be read.
+const RECORD_BYTES: u64 = 88;
+/// How old what is known of the domains may be.
+const DOMAINS_FOR: Duration = Duration::from_secs(1);
+/// Unknown codes that are named in one chunk; others are counted without a name, for so many domains.
+const MAX_CODES: usize = 1_024;
+const MAX_CODE_ROWS: usize = 4_096;
+/// A chunk without a click is made so seldom, for unknown codes alone.
+const CODES_EVERY: Duration = Duration::from_secs(5);
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// Clicks that go to disk together.
+pub struct Chunk {
+    /// Its numbers.
+    pub head: ChunkHead,
+    /// The batch, encoded.
+    pub batch: Vec<u8>,
+}
+
+/// See the module.
+pub struct Drain {
+    rings: Vec<DrainedRing>,
+    classifier: Classifier,
+    texts: KnownTexts,
+    pub geo: Geo,
+    stats: HashMap<DomainId, Stats>,
+    stats_at: Option<Instant>,
+    days: Vec<DayKey>,
+    open: OpenChunk,
+    next_no: u64,
+    /// Since this process began.
+    pub kinds: [u64; Kind::ALL.len()],
+    told: AgentTexts,
+    codes_at: Instant,
+}
+
+/// The reading end of a worker's ring: in the order of the rings.
+struct DrainedRing {
+    id: u64,
+    /// Clicks before it are of a process before: nobody can open their addresses.
+    start: u64,
+    reader: RingReader,
+    lost: u64,
+    damaged: u64,
+}
+
+/// What the next chunk will be.
+#[derive(Default)]
+struct OpenChunk {
+    clicks: Vec<clicks::Click>,
+    totals: HashMap<(DomainId, Kind, i64), u64>,
+    losses: BTreeMap<(LossReason, i64), u64>,
+    unknown: HashMap<UnknownKey, u64>,
+    agents: Vec<AgentText>,
+}
+
+/// One code, or all others of the domain, in one hour.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct UnknownKey {
+    domain: DomainId,
+    hour: i64,
+    code: Option<Box<[u8]>>,
+}
+
+impl Drain {
+    /// Goes on where the spool says that it is; `next_no` is the number of the next click.
+    pub fn new(rings: &Rings, clicks: &Clicks, places: &[RingPlace], next_no: u64) -> Self {
+        let drained = |ring: &WorkerRing| {
+            let mut reader = RingReader::new(ring.ring());
+            let place = places.iter().find(|place| place.ring == ring.id());
+            if let Some(place) = place {
+                reader.seek(place.position);
+            }
+            let lost = place.map_or(0, |place| place.lost);
+            DrainedRing { id: ring.id(), start: ring.start(), reader, lost, damaged: 0 }
+        };
+        Self {
+            rings: rings.all().iter().map(drained).collect(),
+            classifier: Classifier::new(),
+            texts: KnownTexts::default(),
+            geo: Geo::new(clicks.config.geo.clone()),
+            stats: HashMap::new(),
+            stats_at: None,
+            days: Vec::new(),
+            open: OpenChunk::default(),
+            next_no,
+            kinds: [0; Kind::ALL.len()],
+            told: AgentTexts::new(),
+            codes_at: Instant::now(),
+        }
+    }
+
+    /// How many numbers the open chunk takes.
+    pub fn open_recorded(&self) -> u64 {
+        self.open.recorded()
+    }
+
+    /// Of the numbers of the open chunk, those that are lost.
+    pub fn open_lost(&self) -> LossCounts {
+        self.open.lost()
+    }
+
+    /// Numbers begin anew: another spool goes on.
+    pub fn renumber(&mut self, next_no: u64) {
+        self.next_no = next_no;
+    }
+
+    /// Whether the open chunk has something that should go to disk.
+    pub fn is_due(&self) -> bool {
+        self.open.recorded() > 0 || (!self.open.unknown.is_empty() && self.codes_at.elapsed() >= CODES_EVERY)
+    }
+
+    /// Takes what the workers have settled, until the chunk is full: `false`, if there may be more. `now`: Unix milliseconds.
+    pub fn take(&mut self, shared: &Shared, rings: &Rings, clicks: &Clicks, now: i64) -> bool {
+        self.look_around(shared, clicks, now);
+        for (at, ring) in rings.all().iter().enumerate() {
+            if !self.take_ring(at, ring, rings, clicks) {
+                return false;
+            }
+            self.take_losses(at, ring, now);
+            self.take_unknown(rings, ring, now);
+        }
+        true
+    }
+
+    /// What is asked anew now and then: how domains count, the keys of days, countries.
+    fn look_around(&mut self, shared: &Shared, clicks: &Clicks, now: i64) {
+        self.geo.tick();
+        self.days = clicks.days.held(now);
+        if self.stats_at.is_none_or(|at| at.elapsed() >= DOMAINS_FOR) {
+            self.stats_at = Some(Instant::now());
+            let stats = |entry: hot::DomainEntry| match entry.told {
+                ReadableRules::All(rules) => Some((entry.id, rules.stats)),
+                ReadableRules::Name(_) => None,
+            };
+            self.stats = shared.domains.dump().into_iter().filter_map(stats).collect();
+        }
+    }
+
+    /// `false`: the chunk is full.
+    fn take_ring(&mut self, at: usize, ring: &WorkerRing, rings: &Rings, clicks: &Clicks) -> bool {
+        while self.open.clicks.len() < CHUNK_CLICKS && self.open.totals.len() < CHUNK_TOTALS {
+            let own = &mut self.rings[at];
+            let (here, start) = (own.reader.position(), own.start);
+            match own.reader.next(ring.ring()) {
+                None => return true,
+                Some(RingRecord::Text { hash, text }) => self.texts.put(hash, text),
+                Some(RingRecord::Click(click)) => {
+                    let address = (here >= start && click.flags.has(CapturedFlags::ADDRESS))
+                        .then(|| rings.address(click.address));
+                    self.count(click, address, clicks);
+                }
+            }
+        }
+        false
+    }
+
+    fn count(&mut self, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
+        if click.flags.has(CapturedFlags::VOID) {
+            return; // the kernel did not take its answer
+        }
+        if let Some(address) = address {
+            let address = IpAddr::V6(Ipv6Addr::from(address)).to_canonical();
+            if clicks.config.ignore.iter().any(|network| network.contains(address)) {
+                click.flags |= CapturedFlags::IGNORED;
+            }
+        }
+        click.address = [0; 16];
+        let stats = self.stats.get(&click.domain).copied().unwrap_or_default();
+        let address = address.filter(|_| !click.flags.has(CapturedFlags::PRIVATE));
+        let country = address.map_or(Country::default(), |address| self.geo.country(address));
+        let visitor = address.filter(|_| stats == Stats::Full).map_or(0, |address| {
+            let day = day_of(click.at).and_then(|day| self.days.iter().find(|key| key.day == day));
+            day.map_or(0, |day| visitor(&day.key, click.domain, address, &click.agent.to_le_bytes()))
+        });
+        let (classifier, texts) = (&mut self.classifier, &self.texts);
+        match records::guarded(|| classifier.click(&click, texts, visitor, country, stats)) {
+            Some(Classified::Click(counted)) => {
+                self.kinds[counted.kind as usize] += 1;
+                self.tell_agent(counted.agent, counted.at);
+                self.open.clicks.push(counted);
+            }
+            Some(Classified::Total { domain, kind }) => {
+                self.kinds[kind as usize] += 1;
+                let minute = click.at.div_euclid(MINUTE_MS);
+                *self.open.totals.entry((domain, kind, minute)).or_default() += 1;
+            }
+            None => {
+                // The panic is on stderr. Every other click goes on being counted.
+                self.classifier = Classifier::new();
+                self.open.lose(LossReason::Damaged, click.at, 1);
+            }
+        }
+    }
+
+    /// The text of an agent goes along now and then.
+    fn tell_agent(&mut self, agent: u64, at: i64) {
+        let Some(text) = self.texts.get(agent) else { return };
+        if !self.told.is_due(agent, at) {
+            return;
+        }
+        self.open.agents.push(AgentText { hash: agent, text: String::from_utf8_lossy(text).into_owned() });
+    }
+
+    /// What the ring had no room for, and what of it is no record.
+    fn take_losses(&mut self, at: usize, ring: &WorkerRing, now: i64) {
+        let own = &mut self.rings[at];
+        let lost = ring.lost().saturating_sub(own.lost);
+        own.lost += lost;
+        let damaged = own.reader.damaged().saturating_sub(own.damaged);
+        own.damaged += damaged;
+        self.open.lose(LossReason::RingFull, now, lost);
+        self.open.lose(LossReason::Damaged, now, damaged.div_ceil(RECORD_BYTES));
+    }
+
+    fn take_unknown(&mut self, rings: &Rings, ring: &WorkerRing, now: i64) {
+        for note in rings.take_unknown(ring.index()) {
+            let (domain, hour) = (note.domain, now.div_euclid(HOUR_MS));
+            let mut key = UnknownKey { domain, hour, code: note.code };
+            if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
+                key.code = None;
+            }
+            if self.open.unknown.len() >= MAX_CODE_ROWS && !self.open.unknown.contains_key(&key) {
+                continue;
+            }
+            *self.open.unknown.entry(key).or_default() += note.count;
+        }
+    }
+
+    /// Ends the open chunk: its clicks have their numbers. `until`: see [`ChunkHead::until`].
+    pub fn end_chunk(&mut self, until: i64) -> Chunk {
+        if !self.open.unknown.is_empty() {
+            self.codes_at = Instant::now();
+        }
+        let open = std::mem::take(&mut self.open);
+        let lost = open.lost();
+        let batch = open.into_batch(self.next_no);
+        let (first_no, last_no) = (batch.first_no, batch.last_no());
+        let notes = batch.totals.len() + batch.losses.len() + batch.unknown.len() + batch.agents.len();
+        let size = ChunkSize {
+            bytes: u32::try_from(batch.size()).unwrap_or(u32::MAX),
+            notes: u32::try_from(notes).unwrap_or(u32::MAX),
+        };
+        self.next_no = last_no + 1;
+        let places = self.places();
+        let head =
+            ChunkHead { first_no, last_no, lost, replaced: LossCounts::default(), until, size, places };
+        Chunk { head, batch: clicks::batch::encode(&batch) }
+    }
+
+    /// Up to where the rings were read.
+    pub fn places(&self) -> Vec<RingPlace> {
+        self.rings.iter().map(DrainedRing::place).collect()
+    }
+
+    /// Everything before these places is on disk: the workers may have the room.
+    pub fn release(&self, rings: &Rings, places: &[RingPlace]) {
+        for (own, ring) in self.rings.iter().zip(rings.all()) {
+            if let Some(place) = places.iter().find(|place| place.ring == own.id) {
+                own.reader.release(ring.ring(), place.position);
+            }
+        }
+    }
+}
+
+impl DrainedRing {
+    fn place(&self) -> RingPlace {
+        RingPlace { ring: self.id, position: self.reader.position(), lost: self.lost }
+    }
+}
+
+impl OpenChunk {
+    fn lose(&mut self, reason: LossReason, at: i64, count: u64) {
+        if count > 0 {
+            *self.losses.entry((reason, at.div_euclid(MINUTE_MS))).or_default() += count;
+        }
+    }
+
+    fn lost(&self) -> LossCounts {
+        let mut lost = LossCounts::default();
+        self.losses.iter().for_each(|((reason, _), count)| lost.note(*reason, *count));
+        lost
+    }
+
+    /// How many numbers it takes.
+    fn recorded(&self) -> u64 {
+        self.clicks.len() as u64 + self.totals.values().sum::<u64>() + self.losses.values().sum::<u64>()
+    }
+
+    fn into_batch(self, first_no: u64) -> Batch {
+        let totals = self.totals.into_iter();
+        let totals = totals.map(|((domain, kind, minute), count)| Total { domain, kind, minute, count });
+        let losses = self.losses.into_iter();
+        let losses = losses.map(|((reason, minute), count)| Loss { reason, minute, count });
+        let unknown = self.unknown.into_iter();
+        let unknown = unknown.map(|(UnknownKey { domain, hour, code }, count)| UnknownCode {
+            domain,
+            hour,
+            code,
+            count,
+        });
+        Batch {
+            first_no,
+            classifier: CLASSIFIER,
+            clicks: self.clicks,
+            totals: totals.collect(),
+            losses: losses.collect(),
+            unknown: unknown.collect(),
+            agents: self.agents,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Clicks of real rings, gathered on a real disk and handed to a control that is a thread.
+
+use super::*;
+use crate::clicks::ClicksConfig;
+use clicks::batch::{Batch, decode};
+use clicks::{Captured, CapturedFlags, Kind, LossReason, RingWriter, hash};
+use link::DomainId;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+const VISITOR: &str = "203.0.113.77";
+const IGNORED: &str = "198.51.100.9";
+const LONG: Duration = Duration::from_secs(20);
+
+fn folder(test: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("linkr-gather-{}-{test}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    dir
+}
+
+/// What a process has of clicks.
+fn process(dir: &Path) -> Arc<Shared> {
+    let ask = futures_channel::mpsc::channel(1).0;
+    let rings = Rings::open(dir, 1).unwrap();
+    let mut shared = Shared::new(1 << 20, 1, ask, None, None).with_rings(Some(rings));
+    let ignore = vec![IGNORED.parse().unwrap()];
+    let config = ClicksConfig { dir: dir.to_path_buf(), spool_bytes: 1 << 24, geo: None, ignore };
+    shared.clicks = Some(Clicks::new(config));
+    Arc::new(shared)
+}
+
+/// So many redirects to somebody at this address, of which the kernel took all but the last `void`.
+fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32, void: u32) {
+    let rings = shared.rings.as_ref().unwrap();
+    let ring = rings.all()[0].ring();
+    let address: IpAddr = address.parse().unwrap();
+    let click = Captured {
+        at: unix_ms(),
+        domain: DomainId(0),
+        uid: 7,
+        version: 8,
+        agent: hash(CHROME.as_bytes()),
+        address: rings.key().seal(address).unwrap(),
+        flags: CapturedFlags::ADDRESS,
+        ..Captured::default()
+    };
+    writer.begin(ring);
+    for number in 1..=clicks {
+        writer.click(ring, &click, CHROME.as_bytes(), b"", number * 100);
+    }
+    if let Some(turn) = writer.publish(ring) {
+        writer.settle_part(ring, turn, ((clicks - void) * 100) as usize);
+    }
+}
+
+/// A control that takes so many batches, and says nothing to the first `deaf` offers.
+fn control(mut offers: offers::Receiver<ClickOffer>, deaf: usize) -> JoinHandle<Vec<Batch>> {
+    std::thread::spawn(move || {
+        let (mut taken, mut seqs, mut heard) = (Vec::new(), std::collections::BTreeMap::new(), 0);
+        while let Some(offer) = offers.blocking_recv() {
+            let last = seqs.entry(offer.spool).or_insert(0);
+            if offer.seq == *last + 1 {
+                *last = offer.seq;
+                let batch = decode(&offer.batch).unwrap();
+                assert_eq!((batch.first_no, batch.last_no()), (offer.first_no, offer.last_no));
+                taken.push(batch);
+            }
+            heard += 1;
+            let told = GatherMessage::Told { acked: *last, want: 0 };
+            let said = if heard <= deaf { GatherMessage::Unanswered } else { told };
+            let _ = offer.answer.send(said);
+        }
+        taken
+    })
+}
+
+fn until(what: &str, shared: &Shared, done: impl Fn(&ClickCounts) -> bool) -> ClickCounts {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let counts = shared.clicks.as_ref().unwrap().counts();
+        let sum = counts.acknowledged + counts.lost.total() + counts.pending;
+        assert_eq!(sum, counts.recorded, "the law: {counts:?}");
+        if done(&counts) {
+            return counts;
+        }
+        assert!(Instant::now() < deadline, "{what}: {counts:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn clicks_of(batches: &[Batch]) -> usize {
+    batches.iter().map(|batch| batch.clicks.len()).sum()
+}
+
+#[test]
+fn clicks_are_counted_once_and_no_address_is_on_disk() {
+    let dir = folder("once");
+    let shared = process(&dir);
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 1);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    redirect(&shared, &mut writer, VISITOR, 300, 100);
+    redirect(&shared, &mut writer, IGNORED, 50, 0);
+    until("acknowledged", &shared, |counts| counts.acknowledged == 250);
+    redirect(&shared, &mut writer, VISITOR, 1_000, 0);
+    gatherer.stop(LONG);
+    let counts = until("stopped", &shared, |_| true);
+    assert_eq!((counts.recorded, counts.acknowledged, counts.pending), (1_250, 1_250, 0));
+    assert_eq!(counts.kinds[Kind::Human as usize], 1_200);
+    assert_eq!(counts.kinds[Kind::Ignored as usize], 50);
+    assert!(!shared.clicks.as_ref().unwrap().owes());
+    let batches = control.join().unwrap();
+    assert_eq!(clicks_of(&batches), 1_200);
+    assert_eq!(batches.iter().flat_map(|batch| &batch.totals).map(|total| total.count).sum::<u64>(), 50);
+    assert_eq!(batches[0].agents[0].text, CHROME);
+    for file in fs::read_dir(&dir).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        for address in [VISITOR, IGNORED] {
+            let IpAddr::V4(octets) = address.parse().unwrap() else { panic!() };
+            let mapped = octets.to_ipv6_mapped().octets();
+            assert!(!bytes.windows(16).any(|window| window == mapped), "an address is in a file");
+            assert!(!bytes.windows(address.len()).any(|window| window == address.as_bytes()));
+        }
+    }
+    // The next process finds nothing that was not counted.
+    drop((writer, shared));
+    let shared = process(&dir);
+    let (offer, offers) = offers::channel(1);
+    let control = self::control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    until("read again", &shared, |counts| counts.recorded == 1_250);
+    gatherer.stop(LONG);
+    assert_eq!(clicks_of(&control.join().unwrap()), 0);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
+    let dir = folder("killed");
+    let shared = process(&dir);
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    redirect(&shared, &mut writer, VISITOR, 20, 0);
+    redirect(&shared, &mut writer, IGNORED, 3, 0);
+    drop((writer, shared));
+    let shared = process(&dir);
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    redirect(&shared, &mut writer, IGNORED, 4, 0);
+    let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 27);
+    assert_eq!(counts.kinds[Kind::Human as usize], 23, "nobody can tell which of them would be ignored");
+    assert_eq!(counts.kinds[Kind::Ignored as usize], 4);
+    gatherer.stop(LONG);
+    assert_eq!(clicks_of(&control.join().unwrap()), 23);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
+    let dir = folder("full");
+    let shared = process(&dir);
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    for _ in 0..200 {
+        redirect(&shared, &mut writer, VISITOR, 1_000, 0); // more than the ring holds
+    }
+    let lost = shared.rings.as_ref().unwrap().all()[0].lost();
+    assert!(lost > 0);
+    let (offer, offers) = offers::channel(1);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let counts = until("on disk", &shared, |counts| counts.recorded == 200_000);
+    assert_eq!((counts.lost.of(LossReason::RingFull), counts.pending), (lost, 200_000 - lost));
+    // A control comes, at last.
+    let control = control(offers, 0);
+    until("acknowledged", &shared, |counts| counts.acknowledged == 200_000 - lost);
+    gatherer.stop(LONG);
+    let batches = control.join().unwrap();
+    let told: u64 = batches.iter().flat_map(|batch| &batch.losses).map(|loss| loss.count).sum();
+    assert_eq!((clicks_of(&batches) as u64, told), (200_000 - lost, lost));
+    assert!(batches.len() < 30, "they became large: {}", batches.len());
+    fs::remove_dir_all(&dir).unwrap();
+}

@@ -1,0 +1,34 @@
+//! The rules by which clicks are kept, the same for every database: what is folded, packed, aged and forgotten, and how
+//! questions are answered from it. No driver is named here; a database gives [`rows::ClickRows`].
+
+mod age;
+mod append;
+mod ask;
+mod clicked;
+mod delete;
+mod deleting;
+mod fold;
+mod listed;
+mod lists;
+mod memory;
+mod notes;
+mod pack;
+mod raw;
+pub(crate) mod rows;
+mod run;
+mod tidy;
+pub(crate) mod times;
+mod top;
+mod unfolded;
+mod unknown;
+mod varint;
+
+pub(crate) use append::append;
+pub(crate) use ask::counts;
+pub(crate) use deleting::delete;
+pub(crate) use fold::fold;
+pub(crate) use memory::Memory;
+pub(crate) use notes::{forget_edge, losses, note_until, unknown_codes, until, was_clicked};
+pub(crate) use raw::{agents, end as raw_end, page as raw_page};
+pub(crate) use tidy::tidy;
+pub(crate) use top::top_links;

@@ -1,0 +1,97 @@
+//! Takes batches: each once, in the order of its spool, with its cursor in the same transaction. What is taken is judged by
+//! `clicks::ledger`.
+
+use super::rows::{ClickRows, CursorRow, InboxHead, Place};
+use crate::port::clicks::{AppendOutcome, Appended};
+use clicks::batch::Batch;
+use clicks::ledger::{Cursor, Judgement, judge};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What became of offers, once it is committed.
+pub(crate) struct AppendDone {
+    pub outcomes: Vec<AppendOutcome>,
+    pub taken: Vec<(InboxHead, Arc<Batch>)>,
+}
+
+pub(crate) async fn append<R: ClickRows>(
+    rows: &R,
+    offered: &[Appended],
+    now: i64,
+) -> Result<AppendDone, R::Fault> {
+    let mut spools: Vec<u64> = offered.iter().map(|offered| offered.spool).collect();
+    spools.sort_unstable(); // of two controls none waits for the other in a circle
+    spools.dedup();
+    let there = rows.cursors(&spools).await?;
+    let mut known: BTreeMap<u64, CursorRow> =
+        spools.iter().zip(there).filter_map(|(spool, row)| Some((*spool, row?))).collect();
+    let mut done = AppendDone { outcomes: Vec::with_capacity(offered.len()), taken: Vec::new() };
+    for offered in offered {
+        let outcome = take(&mut known, offered, now, &mut done.taken);
+        done.outcomes.push(outcome);
+    }
+    if done.taken.is_empty() {
+        return Ok(done);
+    }
+    let clicks = done.taken.iter().map(|(head, _)| head.span).sum();
+    let mut next = rows.advance(Place { batch: done.taken.len() as u64, click: clicks }).await?;
+    for (head, _) in &mut done.taken {
+        (head.number, head.first) = (next.batch, next.click);
+        next = Place { batch: next.batch + 1, click: next.click + head.span };
+    }
+    let bytes = offered.iter().zip(&done.outcomes).filter(|(_, outcome)| is_taken(outcome));
+    let pushed: Vec<_> = done.taken.iter().zip(bytes).map(|((head, _), (of, _))| (head, &of.bytes)).collect();
+    rows.push(&pushed).await?;
+    let moved = |spool: &u64| done.taken.iter().any(|(head, _)| head.spool == *spool);
+    let cursors: Vec<CursorRow> =
+        known.into_iter().filter(|(spool, _)| moved(spool)).map(|(_, row)| row).collect();
+    rows.put_cursors(&cursors).await?;
+    Ok(done)
+}
+
+fn is_taken(outcome: &AppendOutcome) -> bool {
+    matches!(outcome, AppendOutcome::Taken(_))
+}
+
+fn take(
+    known: &mut BTreeMap<u64, CursorRow>,
+    offered: &Appended,
+    now: i64,
+    taken: &mut Vec<(InboxHead, Arc<Batch>)>,
+) -> AppendOutcome {
+    let there = known.get(&offered.spool);
+    if there.is_some_and(|row| *row.edge != *offered.edge) {
+        // Its name is not told: whoever guesses a spool learns nothing.
+        return AppendOutcome::Refused(
+            "the spool is another edge's: an edge that was renamed takes a new one".into(),
+        );
+    }
+    let cursor = there.map(|row| Cursor { seq: row.seq, last_no: row.last_no });
+    match judge(cursor, offered.offer) {
+        Judgement::Take { cursor, hole } => {
+            let row = CursorRow {
+                spool: offered.spool,
+                edge: offered.edge.to_string(),
+                seq: cursor.seq,
+                last_no: cursor.last_no,
+                at: now,
+            };
+            let head = InboxHead {
+                number: 0,
+                first: 0,
+                span: offered.batch.clicks.len() as u64,
+                edge: row.edge.clone(),
+                spool: row.spool,
+                seq: offered.offer.seq,
+                at: now,
+                hole: hole.map_or(0, clicks::ledger::Hole::count),
+            };
+            known.insert(row.spool, row);
+            taken.push((head, offered.batch.clone()));
+            AppendOutcome::Taken(cursor.seq)
+        }
+        Judgement::Known { acked } => AppendOutcome::Known(acked),
+        Judgement::Want { seq } => AppendOutcome::Want(seq),
+        Judgement::Refuse(why) => AppendOutcome::Refused(why.to_string()),
+    }
+}

@@ -1,0 +1,369 @@
+//! Counts out of what is packed, what is not packed yet, and what is not folded yet: all of one snapshot, so that each click is
+//! in one of them.
+
+use super::delete::Deletions;
+use super::fold::{count_of, is_visit, sketch};
+use super::memory::{Memory, Texts, corrupt};
+use super::rows::{CellKey, ClickRows, MOST, Table, subject_of};
+use super::run::{APARTS, Run, Step, part};
+use super::times::{DAY, MINUTE, QUARTER, QUARTERS, day_of, month_of, quarter, quarter_from};
+use super::top;
+use super::unfolded::{LATEST, tail, unpacked_days};
+use crate::model::StoreFault;
+use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors, TopQuestion};
+use clicks::Sketch;
+use clicks::ask::{Tally, TallyFault};
+use clicks::batch::Total;
+use clicks::rollup::Dimension;
+use clicks::{Click, Kind};
+use link::Seq;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Rows of one link that are read at once.
+const ROWS: usize = 4_096;
+
+/// What a question reads.
+struct Asked<'a> {
+    question: &'a ClickQuestion,
+    /// The first quarter, and the one behind the last.
+    quarters: (i64, i64),
+    /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
+    only: Option<Dimension>,
+}
+
+pub(crate) async fn counts<R: ClickRows>(
+    rows: &R,
+    memory: &Memory,
+    question: &ClickQuestion,
+) -> Result<ClickAnswer, R::Fault> {
+    if question.links.is_none() && question.groups.contains(&ClickGroup::Link) {
+        return by_link(rows, memory, question).await;
+    }
+    let texts = memory.texts(rows).await?;
+    let asked = Asked {
+        question,
+        quarters: (quarter(question.from.max(0)), quarter_from(question.until.clamp(0, LATEST))),
+        only: only(&question.filter, &question.groups),
+    };
+    let whole = [asked.quarters.0 * QUARTER, asked.quarters.1 * QUARTER];
+    let times = if question.times.is_empty() { &whole[..] } else { &question.times };
+    let tally = Tally::new(&question.filter, &question.groups, times).map_err(|e| fault(&e))?;
+    let mut count = Counting { tally, texts, step: Step::Quarter, visitors: BTreeMap::new() };
+    let deleted = Deletions::read(rows).await?;
+    match &question.links {
+        Some(links) => {
+            for &uid in links.iter().collect::<BTreeSet<_>>() {
+                let from = deleted.from(question.domain, Some(uid)).max(asked.quarters.0);
+                subject(rows, &asked, uid.cast_signed(), (from, asked.quarters.1), &mut count).await?;
+            }
+        }
+        None => {
+            let from = deleted.from(question.domain, None).max(asked.quarters.0);
+            let number =
+                asked.only.map_or(0, |only| APARTS.iter().take_while(|one| **one != only).count() as i64 + 1);
+            let of = subject_of(question.domain, number);
+            subject(rows, &asked, of, (from, asked.quarters.1), &mut count).await?;
+            if question.visitors && number > 0 {
+                let of = subject_of(question.domain, 0);
+                visitors(rows, of, (from, asked.quarters.1), &mut count).await?;
+            }
+            totals(rows, &asked, from, &mut count).await?;
+        }
+    }
+    waiting(rows, memory, &asked, &deleted, &mut count).await?;
+    Ok(count.finish(question.most))
+}
+
+/// The one dimension that a question names beside kind and time. Sums by any are enough where it names none.
+fn only(filter: &ClickFilter, groups: &[ClickGroup]) -> Option<Dimension> {
+    let named = |dimension: Dimension| {
+        let (filtered, group) = match dimension {
+            Dimension::Country => (!filter.countries.is_empty(), ClickGroup::Country),
+            Dimension::Browser => (!filter.browsers.is_empty(), ClickGroup::Browser),
+            Dimension::Os => (!filter.oses.is_empty(), ClickGroup::Os),
+            Dimension::Device => (!filter.devices.is_empty(), ClickGroup::Device),
+            Dimension::Referrer => (!filter.referrers.is_empty(), ClickGroup::Referrer),
+            Dimension::Language => (!filter.languages.is_empty(), ClickGroup::Language),
+            Dimension::Kind => (false, ClickGroup::Kind),
+        };
+        filtered || groups.contains(&group)
+    };
+    let mut all = APARTS.into_iter().filter(|dimension| named(*dimension));
+    match (all.next(), all.next()) {
+        (None, _) => Some(Dimension::Device), // the smallest
+        (one, None) => one,
+        _ => None,
+    }
+}
+
+/// What is counted so far.
+struct Counting {
+    tally: Tally,
+    texts: Arc<Texts>,
+    step: Step,
+    visitors: BTreeMap<i64, Sketch>,
+}
+
+impl Counting {
+    fn rollup(&mut self, subject: i64, quarter: i64, bytes: &[u8]) -> Result<(), StoreFault> {
+        let uid = u64::try_from(subject).unwrap_or_default(); // a domain's own have no link
+        self.tally.rollup(uid, quarter * QUARTER, bytes, &*self.texts).map_err(|e| fault(&e))
+    }
+
+    fn visit(&mut self, day: i64, more: &Sketch) {
+        self.visitors.entry(day).or_default().merge(more);
+    }
+
+    fn finish(self, most: usize) -> ClickAnswer {
+        let mut groups = self.tally.finish().rows;
+        let total = groups.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
+        // Stable: of the same count in the order of their keys.
+        groups.sort_by_key(|row| std::cmp::Reverse(row.count));
+        let more = groups.len() > most;
+        groups.truncate(most);
+        let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };
+        let visitors = self.visitors.into_iter().map(day).collect();
+        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER }
+    }
+}
+
+/// Everything of one link, or of a domain itself.
+async fn subject<R: ClickRows>(
+    rows: &R,
+    asked: &Asked<'_>,
+    subject: i64,
+    (from, before): (i64, i64),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    if from >= before {
+        return Ok(());
+    }
+    let (mut next, last_month) = (month_of(day_of(from)), month_of(day_of(before - 1)));
+    while let Some(&[month, ..]) = rows.keys(Table::Runs, [next, i64::MIN, i64::MIN], MOST, 1).await?.first()
+    {
+        if month > last_month {
+            break;
+        }
+        next = month + 1;
+        // A run may begin before the first quarter and hold it.
+        let (mut first, last) = ([month, subject, day_of(from) * QUARTERS], [month, subject, before]);
+        loop {
+            let cells = rows.range(Table::Runs, first, last, ROWS).await?;
+            let mut whole = Vec::new();
+            for cell in &cells {
+                let run = Run::of(&cell.value)?;
+                count.step = count.step.max(run.step);
+                let day = day_of(cell.key[2]);
+                if let Some(bytes) = run.visitors.filter(|_| asked.question.visitors) {
+                    count.visit(day, &sketch(bytes)?);
+                }
+                match (run.in_parts, asked.only) {
+                    (true, None) => whole.push(cell.key),
+                    (in_parts, only) => {
+                        for entry in run.entries() {
+                            let (at, bytes) = entry?;
+                            let at = day * QUARTERS + i64::from(at);
+                            if (from..before).contains(&at) {
+                                let only = only.filter(|_| in_parts);
+                                let bytes = only.map_or(Ok(bytes), |only| part(bytes, only))?;
+                                count.rollup(subject, at, bytes)?;
+                            }
+                        }
+                    }
+                }
+            }
+            crosses(rows, &whole, (from, before), count).await?;
+            match cells.last() {
+                Some(cell) if cells.len() == ROWS => first = [month, subject, cell.key[2] + 1],
+                _ => break,
+            }
+        }
+    }
+    recent(rows, subject, (from, before), count).await?;
+    if asked.question.visitors {
+        visitors_of_recent(rows, subject, (from, before), count).await?;
+    }
+    Ok(())
+}
+
+async fn crosses<R: ClickRows>(
+    rows: &R,
+    keys: &[CellKey],
+    (from, before): (i64, i64),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    for (key, value) in keys.iter().zip(rows.cells(Table::Crosses, keys).await?) {
+        let value = value.ok_or_else(|| corrupt("a run lacks its whole roll-ups"))?;
+        for entry in Run::of(&value)?.entries() {
+            let (at, bytes) = entry?;
+            let at = day_of(key[2]) * QUARTERS + i64::from(at);
+            if (from..before).contains(&at) {
+                count.rollup(key[1], at, bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn recent<R: ClickRows>(
+    rows: &R,
+    subject: i64,
+    (from, before): (i64, i64),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    let keys: Vec<CellKey> =
+        present(rows, (from, before)).await?.into_iter().map(|quarter| [quarter, subject, 0]).collect();
+    for keys in keys.chunks(ROWS) {
+        for (key, value) in keys.iter().zip(rows.cells(Table::Recent, keys).await?) {
+            if let Some(value) = value {
+                count.rollup(subject, key[0], &value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The quarters of which something is not packed yet. There are few but for late clicks: those of a day are taken to be all
+/// there.
+async fn present<R: ClickRows>(rows: &R, (from, before): (i64, i64)) -> Result<Vec<i64>, R::Fault> {
+    let mut quarters = Vec::new();
+    for day in unpacked_days(rows, (day_of(from), day_of(before - 1) + 1)).await? {
+        quarters.extend((day * QUARTERS).max(from)..((day + 1) * QUARTERS).min(before));
+    }
+    Ok(quarters)
+}
+
+/// The sketches of a subject alone.
+async fn visitors<R: ClickRows>(
+    rows: &R,
+    subject: i64,
+    (from, before): (i64, i64),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    if from >= before {
+        return Ok(());
+    }
+    // The first run of a day, which has them, begins with the day.
+    let days: Vec<CellKey> =
+        (day_of(from)..=day_of(before - 1)).map(|day| [month_of(day), subject, day * QUARTERS]).collect();
+    for keys in days.chunks(ROWS) {
+        for (key, value) in keys.iter().zip(rows.cells(Table::Runs, keys).await?) {
+            let Some(value) = value else { continue };
+            if let Some(bytes) = Run::of(&value)?.visitors {
+                count.visit(day_of(key[2]), &sketch(bytes)?);
+            }
+        }
+    }
+    visitors_of_recent(rows, subject, (from, before), count).await
+}
+
+async fn visitors_of_recent<R: ClickRows>(
+    rows: &R,
+    subject: i64,
+    (from, before): (i64, i64),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    let days = unpacked_days(rows, (day_of(from), day_of(before - 1) + 1)).await?;
+    let keys: Vec<CellKey> = days.iter().map(|&day| [day, subject, 0]).collect();
+    for (day, value) in days.iter().zip(rows.cells(Table::RecentVisitors, &keys).await?) {
+        if let Some(value) = value {
+            count.visit(*day, &sketch(&value)?);
+        }
+    }
+    Ok(())
+}
+
+/// What of a domain is kept as a number only.
+async fn totals<R: ClickRows>(
+    rows: &R,
+    asked: &Asked<'_>,
+    from: i64,
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    let domain = asked.question.domain.0.into();
+    let cells =
+        rows.range(Table::Totals, [domain, from, 0], [domain, asked.quarters.1, 0], usize::MAX).await?;
+    for cell in cells {
+        let [_, quarter, kind] = cell.key;
+        let kind = usize::try_from(kind).ok().and_then(|kind| Kind::ALL.get(kind)).copied();
+        let kind = kind.ok_or_else(|| corrupt("a total is of a newer linkr"))?;
+        let minute = quarter * QUARTER / MINUTE;
+        let total =
+            Total { domain: asked.question.domain, kind, minute, count: count_of(Some(&cell.value))? };
+        count.tally.total(&total).map_err(|e| fault(&e))?;
+    }
+    Ok(())
+}
+
+/// What is not folded yet.
+async fn waiting<R: ClickRows>(
+    rows: &R,
+    memory: &Memory,
+    asked: &Asked<'_>,
+    deleted: &Deletions,
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    let question = asked.question;
+    let links: Option<BTreeSet<Seq>> = question.links.as_ref().map(|links| links.iter().copied().collect());
+    let range = asked.quarters.0..asked.quarters.1;
+    for (_, batch) in tail(rows, memory).await? {
+        for click in &batch.clicks {
+            let asked_for = click.domain == question.domain
+                && links.as_ref().is_none_or(|links| links.contains(&click.uid))
+                && range.contains(&quarter(click.at));
+            if asked_for && !deleted.has(click) {
+                count.tally.click(click).map_err(|e| fault(&e))?;
+                if question.visitors && is_known(click) {
+                    count.visitors.entry(click.at.div_euclid(DAY)).or_default().add(click.visitor);
+                }
+            }
+        }
+        let totals = batch.totals.iter().filter(|total| total.domain == question.domain && links.is_none());
+        for total in totals.filter(|total| range.contains(&quarter(total.minute.saturating_mul(MINUTE)))) {
+            count.tally.total(total).map_err(|e| fault(&e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is counted among the visitors.
+fn is_known(click: &Click) -> bool {
+    click.visitor != 0 && is_visit(click.kind)
+}
+
+/// Counts of a whole domain by its links: of those that were clicked most.
+async fn by_link<R: ClickRows>(
+    rows: &R,
+    memory: &Memory,
+    question: &ClickQuestion,
+) -> Result<ClickAnswer, R::Fault> {
+    let kinds = match question.filter.kinds.is_empty() {
+        true => Kind::ALL.to_vec(),
+        false => question.filter.kinds.clone(),
+    };
+    let asked = TopQuestion {
+        domain: question.domain,
+        from: question.from,
+        until: question.until,
+        kinds,
+        most: question.most,
+    };
+    let top = top::top_links(rows, memory, &asked).await?;
+    let links: Vec<Seq> = top.links.iter().map(|link| link.uid).collect();
+    let of_links = ClickQuestion { links: Some(links), ..question.clone() };
+    let mut answer = Box::pin(counts(rows, memory, &of_links)).await?;
+    answer.more |= top.clicked > top.links.len() as u64;
+    Ok(answer)
+}
+
+fn fault(fault: &TallyFault) -> StoreFault {
+    match fault {
+        TallyFault::Rollup(fault) => corrupt(&fault.to_string()),
+        // Whoever asks has checked it: an answer this large is refused, and nothing is wrong with the store.
+        other => StoreFault::Unavailable(other.to_string()),
+    }
+}

@@ -1,0 +1,284 @@
+//! What the service and the feed need of a store of clicks: batches taken once, counts, lists, raw clicks, what was lost.
+//! What a click is, and which batch is taken, is decided by `clicks`.
+
+pub use clicks::ask::{ClickFilter, ClickGroup, CountRow, GroupKey};
+
+use crate::model::StoreFault;
+use bytes::Bytes;
+use clicks::batch::Batch;
+use clicks::ledger::Offer;
+use clicks::{Click, Kind, LossReason};
+use link::{DomainId, Seq};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Bytes of the key of a day.
+pub const DAY_KEY: usize = 32;
+
+/// A store of clicks, beside the links. Every call blocks; none may be made on an async thread.
+///
+/// After a failed call nothing has changed, or the call may be made again with the same outcome. `now` is in Unix
+/// milliseconds. Answers hold every batch that was acknowledged before the call, folded or not.
+pub trait ClickStore: Send + Sync {
+    /// Takes batches of many edges in one transaction, and says of each, in their order, what became of it. What is
+    /// acknowledged is on disk.
+    fn append(&self, offered: &[Appended], now: i64) -> Result<Vec<AppendOutcome>, StoreFault>;
+    /// Folds some of the batches that were taken into roll-ups and lists, in one short transaction. Of several controls one
+    /// does it at a time; the others fold nothing.
+    fn fold(&self, now: i64) -> Result<FoldReport, StoreFault>;
+    /// Packs, ages and forgets a little of what is due, in one short transaction; whether there may be more.
+    fn tidy(&self, now: i64) -> Result<bool, StoreFault>;
+    /// Counts of a domain or of links of it.
+    fn counts(&self, question: &ClickQuestion) -> Result<ClickAnswer, StoreFault>;
+    /// The links of a domain that were clicked most.
+    fn top_links(&self, question: &TopQuestion) -> Result<TopAnswer, StoreFault>;
+    /// Clicks one by one, in the order in which they were acknowledged, for as long as they are kept.
+    fn raw(&self, question: &RawQuestion) -> Result<RawPage, StoreFault>;
+    /// Where the next click will be: whoever reads on from here sees only what comes.
+    fn raw_end(&self) -> Result<u64, StoreFault>;
+    /// The texts of agents, in the order of their hashes; `None`: not known (any more).
+    fn agents(&self, hashes: &[u64]) -> Result<Vec<Option<String>>, StoreFault>;
+    /// Codes of a domain that were asked for and are none.
+    fn unknown_codes(&self, question: &UnknownQuestion) -> Result<UnknownCodes, StoreFault>;
+    /// What was lost from the minute of `from` on and before `until`, in the order of its minutes.
+    fn losses(&self, from: i64, until: i64) -> Result<Vec<LossRow>, StoreFault>;
+    /// Deletes clicks of a domain or of links of it: they are in no answer about these any more, and raw ones and lists
+    /// are cleared little by little. Where links are named, the sums of their domain keep them. Says how many were counted.
+    fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault>;
+    /// The key of a day (days since 1970): the one that there is, or else `fresh`, which is kept from now on. It is in no
+    /// backup, and gone an hour after its day.
+    fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault>;
+    /// Whether a link was ever clicked, also if its clicks were deleted since.
+    fn was_clicked(&self, uid: Seq) -> Result<bool, StoreFault>;
+    /// Notes up to when edges have sent everything.
+    fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), StoreFault>;
+    /// Up to when every known edge has sent everything.
+    fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault>;
+    /// Nobody waits for this edge any more.
+    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault>;
+}
+
+/// A batch that an edge offers.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// The edge's name.
+    pub edge: Arc<str>,
+    /// Its spool.
+    pub spool: u64,
+    /// The numbers of the batch.
+    pub offer: Offer,
+    /// What is in it, as it is to be counted.
+    pub batch: Arc<Batch>,
+    /// The same, encoded.
+    pub bytes: Bytes,
+}
+
+/// The outcome of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// It is taken now, and with it everything of the spool up to this seq.
+    Taken(u64),
+    /// It was taken before: everything of the spool is up to this seq.
+    Known(u64),
+    /// An earlier batch is missing: this one.
+    Want(u64),
+    /// It is never taken; why.
+    Refused(String),
+}
+
+/// The result of a fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoldReport {
+    /// Clicks that were folded.
+    pub clicks: u64,
+    /// Batches that were.
+    pub batches: usize,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A question about counts.
+#[derive(Clone, Debug, Default)]
+pub struct ClickQuestion {
+    /// The domain.
+    pub domain: DomainId,
+    /// The uids of links of it; `None`: all of the domain.
+    pub links: Option<Vec<Seq>>,
+    /// From when on, in Unix milliseconds; it is cut down to a quarter of an hour.
+    pub from: i64,
+    /// Before when; a begun quarter of an hour is in it.
+    pub until: i64,
+    /// Which clicks.
+    pub filter: ClickFilter,
+    /// How they are grouped: the keys of each count, in this order.
+    pub groups: Vec<ClickGroup>,
+    /// Where the parts of [`ClickGroup::Time`] begin, in order, and behind the last of them where it ends: what is in none of
+    /// them is not counted. Empty: one part from `from` to `until`.
+    pub times: Vec<i64>,
+    /// Groups of the answer at most: those with the highest counts.
+    pub most: usize,
+    /// Whether visitors are counted, too.
+    pub visitors: bool,
+}
+
+/// The answer to a [`ClickQuestion`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClickAnswer {
+    /// The counts, the highest first.
+    pub groups: Vec<CountRow>,
+    /// All clicks that were asked for.
+    pub total: u64,
+    /// Visitors for each UTC day, whatever the filter says, where they were asked for and are known.
+    pub visitors: Vec<DayVisitors>,
+    /// Whether groups were left out.
+    pub more: bool,
+    /// Milliseconds of the longest part of time that anything in it is counted by: it may be in another one than its clicks.
+    pub step: i64,
+}
+
+/// Visitors of one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayVisitors {
+    /// Days since 1970, UTC.
+    pub day: i64,
+    /// How many different ones; beyond a hundred an estimate.
+    pub visitors: u64,
+}
+
+/// A question about the links that were clicked most.
+#[derive(Clone, Debug)]
+pub struct TopQuestion {
+    /// The domain.
+    pub domain: DomainId,
+    /// From when on, in Unix milliseconds; it is cut down to an hour, or to a day where hours are not kept any more.
+    pub from: i64,
+    /// Before when; a begun hour is in it.
+    pub until: i64,
+    /// Which kinds are counted.
+    pub kinds: Vec<Kind>,
+    /// Links at most.
+    pub most: usize,
+}
+
+/// The answer to a [`TopQuestion`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopAnswer {
+    /// The highest count first; of the same count the older link.
+    pub links: Vec<LinkCount>,
+    /// Clicks of all links of the domain.
+    pub total: u64,
+    /// How many links were clicked.
+    pub clicked: u64,
+}
+
+/// Clicks of one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkCount {
+    /// The link.
+    pub uid: Seq,
+    /// Its clicks.
+    pub count: u64,
+}
+
+/// A question about single clicks.
+#[derive(Clone, Debug, Default)]
+pub struct RawQuestion {
+    /// Of this domain; `None`: of all.
+    pub domain: Option<DomainId>,
+    /// Of these links.
+    pub links: Option<BTreeSet<Seq>>,
+    /// From when on, in Unix milliseconds.
+    pub from: i64,
+    /// Before when.
+    pub until: i64,
+    /// Those from this place on; 0: from the first.
+    pub place: u64,
+    /// About so many clicks in one page.
+    pub most: usize,
+}
+
+/// A page of clicks.
+#[derive(Clone, Debug, Default)]
+pub struct RawPage {
+    /// In the order of their places.
+    pub clicks: Vec<RawClick>,
+    /// Where to go on.
+    pub next: u64,
+    /// Whether there is more there now.
+    pub more: bool,
+}
+
+/// One click.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawClick {
+    /// Its running number in the store.
+    pub place: u64,
+    /// The version of the classifier that says its kind.
+    pub classifier: u16,
+    /// What it is.
+    pub click: Click,
+}
+
+/// A question about codes that are none.
+#[derive(Clone, Copy, Debug)]
+pub struct UnknownQuestion {
+    /// The domain that was asked.
+    pub domain: DomainId,
+    /// From when on, in Unix milliseconds; it is cut down to an hour.
+    pub from: i64,
+    /// Before when; a begun hour is in it.
+    pub until: i64,
+    /// Codes at most.
+    pub most: usize,
+}
+
+/// Codes that were asked for and are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnknownCodes {
+    /// Requests for any.
+    pub total: u64,
+    /// Those that are known by name, the highest count first. Each was asked for at least so often.
+    pub top: Vec<UnknownCount>,
+}
+
+/// Requests for one code that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownCount {
+    /// The code as it was asked for.
+    pub code: Box<[u8]>,
+    /// Requests for it.
+    pub count: u64,
+}
+
+/// Clicks that were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossRow {
+    /// Unix time in minutes.
+    pub minute: i64,
+    /// The edge that lost them.
+    pub edge: Arc<str>,
+    /// Why.
+    pub reason: LossReason,
+    /// How many.
+    pub count: u64,
+}
+
+/// Which clicks are deleted.
+#[derive(Clone, Debug)]
+pub struct ClickDeletion {
+    /// Of this domain.
+    pub domain: DomainId,
+    /// Of these links of it; `None`: all.
+    pub links: Option<Vec<Seq>>,
+    /// Those before this moment, to the quarter of an hour in which it is; `None`: all so far.
+    pub before: Option<i64>,
+}
+
+/// How far an edge has sent its clicks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeUntil {
+    /// Its name.
+    pub edge: String,
+    /// Everything that it answered before is acknowledged or told as lost: Unix milliseconds by its clock.
+    pub until: i64,
+}

@@ -1,0 +1,384 @@
+//! The rows of clicks in a transaction of PostgreSQL: many in a statement, since each takes a way over the network. What their
+//! values mean is not known here.
+
+use super::super::connection::{Db, Param, TryFault, corrupt};
+use crate::clicks::rows::{Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, RawHead, Table};
+use crate::model::StoreFault;
+use crate::port::clicks::EdgeUntil;
+use bytes::Bytes;
+use std::collections::HashMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
+
+/// The lock of whoever folds, tidies or deletes: "click".
+const WORK: i64 = 0x0063_6c69_636b;
+
+/// A transaction.
+pub(super) struct Rows<'a, 'b>(pub &'a Db<'b>);
+
+fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, TryFault> {
+    row.try_get(column).map_err(|e| corrupt(&e))
+}
+
+fn number(row: &Row, column: usize) -> Result<u64, TryFault> {
+    super::super::connection::number(row, column)
+}
+
+fn most(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+/// The values of each column of some keys.
+fn by_column<'a>(table: Table, keys: impl Iterator<Item = &'a CellKey> + Clone) -> Vec<Vec<i64>> {
+    (0..table.columns().len()).map(|column| keys.clone().map(|key| key[column]).collect()).collect()
+}
+
+/// `unnest($1::bigint[], …)`, of so many columns as a key has.
+fn unnest(table: Table) -> String {
+    let given: Vec<String> = (1..=table.columns().len()).map(|at| format!("${at}::bigint[]")).collect();
+    format!("unnest({})", given.join(", "))
+}
+
+fn arrays(columns: &[Vec<i64>]) -> Vec<Param<'_>> {
+    columns.iter().map(|column| (column as _, Type::INT8_ARRAY)).collect()
+}
+
+/// What is between two keys: row by row, and the first column once more, by which partitions are left out.
+fn between(table: Table) -> String {
+    let columns = table.columns();
+    let places = |from: usize| {
+        let places: Vec<String> = (from..).take(columns.len()).map(|at| format!("${at}")).collect();
+        places.join(", ")
+    };
+    let (all, first, behind) = (columns.join(", "), columns[0], 1 + columns.len());
+    format!(
+        "({all}) >= ({}) AND ({all}) < ({}) AND {first} BETWEEN $1 AND ${behind}",
+        places(1),
+        places(behind)
+    )
+}
+
+fn key(table: Table, row: &Row) -> Result<CellKey, TryFault> {
+    let mut key = [0; 3];
+    for (at, part) in key.iter_mut().enumerate().take(table.columns().len()) {
+        *part = get(row, at)?;
+    }
+    Ok(key)
+}
+
+impl Rows<'_, '_> {
+    /// The rows from one key on and before another, with these columns behind the key.
+    async fn between(
+        &self,
+        (table, more): (Table, &str),
+        (from, before): (&CellKey, &CellKey),
+        count: usize,
+    ) -> Result<Vec<Row>, TryFault> {
+        let (columns, width) = (table.columns().join(", "), table.columns().len());
+        let sql = format!(
+            "SELECT {columns}{more} FROM click_{} WHERE {} ORDER BY {columns} LIMIT ${}",
+            table.name(),
+            between(table),
+            1 + 2 * width
+        );
+        let limit = most(count);
+        let given = from[..width].iter().chain(&before[..width]).chain([&limit]);
+        let given: Vec<Param<'_>> = given.map(|number| (number as _, Type::INT8)).collect();
+        self.0.rows(&sql, &given).await
+    }
+}
+
+impl ClickRows for Rows<'_, '_> {
+    type Fault = TryFault;
+
+    async fn claim(&self, wait: bool) -> Result<bool, TryFault> {
+        let sql = if wait {
+            "SELECT pg_advisory_xact_lock($1) IS NOT NULL"
+        } else {
+            "SELECT pg_try_advisory_xact_lock($1)"
+        };
+        let rows = self.0.rows(sql, &[(&WORK, Type::INT8)]).await?;
+        rows.first().map_or(Ok(false), |row| get(row, 0))
+    }
+
+    async fn cells(&self, table: Table, keys: &[CellKey]) -> Result<Vec<Option<Vec<u8>>>, TryFault> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let columns: Vec<String> =
+            table.columns().iter().map(|column| format!("t.{column} = k.{column}")).collect();
+        let sql = format!(
+            "SELECT k.place, t.value FROM {} WITH ORDINALITY k({}, place) JOIN click_{} t ON {}",
+            unnest(table),
+            table.columns().join(", "),
+            table.name(),
+            columns.join(" AND ")
+        );
+        let (given, mut values) = (by_column(table, keys.iter()), vec![None; keys.len()]);
+        for row in self.0.rows(&sql, &arrays(&given)).await? {
+            let place: i64 = get(&row, 0)?;
+            values[place as usize - 1] = Some(get(&row, 1)?);
+        }
+        Ok(values)
+    }
+
+    async fn range(
+        &self,
+        table: Table,
+        from: CellKey,
+        before: CellKey,
+        most: usize,
+    ) -> Result<Vec<Cell>, TryFault> {
+        let width = table.columns().len();
+        let rows = self.between((table, ", value"), (&from, &before), most).await?;
+        rows.iter().map(|row| Ok(Cell { key: key(table, row)?, value: get(row, width)? })).collect()
+    }
+
+    async fn keys(
+        &self,
+        table: Table,
+        from: CellKey,
+        before: CellKey,
+        most: usize,
+    ) -> Result<Vec<CellKey>, TryFault> {
+        let rows = self.between((table, ""), (&from, &before), most).await?;
+        rows.iter().map(|row| key(table, row)).collect()
+    }
+
+    async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), TryFault> {
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let (columns, name) = (table.columns().join(", "), table.name());
+        let values: Vec<&[u8]> = cells.iter().map(|cell| &cell.value[..]).collect();
+        let given: Vec<String> = (1..=table.columns().len()).map(|at| format!("${at}::bigint[]")).collect();
+        let sql = format!(
+            "INSERT INTO click_{name} ({columns}, value) SELECT * FROM unnest({}, ${}::bytea[]) \
+             ON CONFLICT ({columns}) DO UPDATE SET value = EXCLUDED.value",
+            given.join(", "),
+            1 + table.columns().len()
+        );
+        let keys = by_column(table, cells.iter().map(|cell| &cell.key));
+        let mut params = arrays(&keys);
+        params.push((&values, Type::BYTEA_ARRAY));
+        self.0.rows(&sql, &params).await.map(drop)
+    }
+
+    async fn remove(&self, table: Table, from: CellKey, before: CellKey) -> Result<(), TryFault> {
+        let width = table.columns().len();
+        let sql = format!("DELETE FROM click_{} WHERE {}", table.name(), between(table));
+        let given = from[..width].iter().chain(&before[..width]);
+        let given: Vec<Param<'_>> = given.map(|number| (number as _, Type::INT8)).collect();
+        self.0.rows(&sql, &given).await.map(drop)
+    }
+
+    async fn remove_keys(&self, table: Table, keys: &[CellKey]) -> Result<(), TryFault> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let (columns, name) = (table.columns().join(", "), table.name());
+        let sql = format!("DELETE FROM click_{name} WHERE ({columns}) IN (SELECT * FROM {})", unnest(table));
+        self.0.rows(&sql, &arrays(&by_column(table, keys.iter()))).await.map(drop)
+    }
+
+    async fn ready_month(&self, month: i64) -> Result<(), TryFault> {
+        self.0.rows("SELECT click_ready_month($1)", &[(&month, Type::INT8)]).await.map(drop)
+    }
+
+    /// A spool that nobody knows gets a row, so that it can be locked like others; it goes with the transaction, or is written.
+    async fn cursors(&self, spools: &[u64]) -> Result<Vec<Option<CursorRow>>, TryFault> {
+        let given: Vec<i64> = spools.iter().map(|spool| spool.cast_signed()).collect();
+        let make = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
+                    SELECT spool, '', 0, 0, 0 FROM unnest($1::bigint[]) s(spool) ORDER BY spool ON CONFLICT DO NOTHING";
+        let lock = "SELECT spool, edge, seq, last_no, at FROM click_cursors WHERE spool = ANY($1) \
+                    ORDER BY spool FOR UPDATE";
+        self.0.rows(make, &[(&given, Type::INT8_ARRAY)]).await?;
+        let mut known = HashMap::new();
+        for row in self.0.rows(lock, &[(&given, Type::INT8_ARRAY)]).await? {
+            let spool = get::<i64>(&row, 0)?.cast_unsigned();
+            let (seq, last_no) = (number(&row, 2)?, number(&row, 3)?);
+            if seq > 0 {
+                known
+                    .insert(spool, CursorRow { spool, edge: get(&row, 1)?, seq, last_no, at: get(&row, 4)? });
+            }
+        }
+        Ok(spools.iter().map(|spool| known.remove(spool)).collect())
+    }
+
+    async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), TryFault> {
+        let sql = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
+                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+                   ON CONFLICT (spool) DO UPDATE SET edge = EXCLUDED.edge, seq = EXCLUDED.seq, \
+                   last_no = EXCLUDED.last_no, at = EXCLUDED.at";
+        let numbers = |of: fn(&CursorRow) -> u64| -> Vec<i64> {
+            rows.iter().map(|row| of(row).cast_signed()).collect()
+        };
+        let (spools, seqs, last) =
+            (numbers(|row| row.spool), numbers(|row| row.seq), numbers(|row| row.last_no));
+        let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let times: Vec<i64> = rows.iter().map(|row| row.at).collect();
+        let params = [
+            (&spools as _, Type::INT8_ARRAY),
+            (&edges as _, Type::TEXT_ARRAY),
+            (&seqs as _, Type::INT8_ARRAY),
+            (&last as _, Type::INT8_ARRAY),
+            (&times as _, Type::INT8_ARRAY),
+        ];
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    /// Those of refused offers, too: their rows say nothing, and are of no time.
+    async fn forget_cursors(&self, before: i64) -> Result<(), TryFault> {
+        let sql = "DELETE FROM click_cursors WHERE spool IN \
+                   (SELECT spool FROM click_cursors WHERE at < $1 ORDER BY spool FOR UPDATE SKIP LOCKED)";
+        self.0.rows(sql, &[(&before, Type::INT8)]).await.map(drop)
+    }
+
+    async fn advance(&self, by: Place) -> Result<Place, TryFault> {
+        let sql = "UPDATE click_of SET next_batch = next_batch + $1, next_click = next_click + $2 \
+                   RETURNING next_batch - $1, next_click - $2";
+        let (batches, clicks) = (by.batch.cast_signed(), by.click.cast_signed());
+        place(&self.0.rows(sql, &[(&batches, Type::INT8), (&clicks, Type::INT8)]).await?)
+    }
+
+    async fn end(&self) -> Result<Place, TryFault> {
+        place(&self.0.rows("SELECT next_batch, next_click FROM click_of", &[]).await?)
+    }
+
+    async fn push(&self, batches: &[(&InboxHead, &Bytes)]) -> Result<(), TryFault> {
+        let sql = "INSERT INTO click_inbox (number, first, span, edge, spool, seq, at, hole, bytes) \
+                   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], \
+                   $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])";
+        let numbers = |of: fn(&InboxHead) -> u64| -> Vec<i64> {
+            batches.iter().map(|(head, _)| of(head).cast_signed()).collect()
+        };
+        let own = [numbers(|head| head.number), numbers(|head| head.first), numbers(|head| head.span)];
+        let edges: Vec<&str> = batches.iter().map(|(head, _)| head.edge.as_str()).collect();
+        let of_spool = [numbers(|head| head.spool), numbers(|head| head.seq)];
+        let times: Vec<i64> = batches.iter().map(|(head, _)| head.at).collect();
+        let holes = numbers(|head| head.hole);
+        let bytes: Vec<&[u8]> = batches.iter().map(|(_, bytes)| &bytes[..]).collect();
+        let mut params = arrays(&own);
+        params.push((&edges, Type::TEXT_ARRAY));
+        params.extend(arrays(&of_spool));
+        params.extend([
+            (&times as _, Type::INT8_ARRAY),
+            (&holes as _, Type::INT8_ARRAY),
+            (&bytes as _, Type::BYTEA_ARRAY),
+        ]);
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    async fn inbox(&self, count: usize) -> Result<Vec<InboxHead>, TryFault> {
+        let sql = "SELECT number, first, span, edge, spool, seq, at, hole FROM click_inbox ORDER BY number LIMIT $1";
+        let head = |row: &Row| {
+            Ok(InboxHead {
+                number: number(row, 0)?,
+                first: number(row, 1)?,
+                span: number(row, 2)?,
+                edge: get(row, 3)?,
+                spool: get::<i64>(row, 4)?.cast_unsigned(),
+                seq: number(row, 5)?,
+                at: get(row, 6)?,
+                hole: number(row, 7)?,
+            })
+        };
+        self.0.rows(sql, &[(&most(count), Type::INT8)]).await?.iter().map(head).collect()
+    }
+
+    async fn batches(&self, numbers: &[u64]) -> Result<Vec<Vec<u8>>, TryFault> {
+        let sql = "SELECT number, bytes FROM click_inbox WHERE number = ANY($1)";
+        let given: Vec<i64> = numbers.iter().map(|number| number.cast_signed()).collect();
+        let mut known: HashMap<u64, Vec<u8>> = HashMap::new();
+        for row in self.0.rows(sql, &[(&given, Type::INT8_ARRAY)]).await? {
+            known.insert(number(&row, 0)?, get(&row, 1)?);
+        }
+        let gone = || TryFault::Fault(StoreFault::Corrupt("a batch of clicks is gone".into()));
+        numbers.iter().map(|number| known.remove(number).ok_or_else(gone)).collect()
+    }
+
+    async fn clear_inbox(&self, before: u64) -> Result<(), TryFault> {
+        let before = before.cast_signed();
+        self.0.rows("DELETE FROM click_inbox WHERE number < $1", &[(&before, Type::INT8)]).await.map(drop)
+    }
+
+    async fn raw(&self, place: u64, count: usize) -> Result<Vec<RawHead>, TryFault> {
+        // The row before may hold the place.
+        let sql = "SELECT first, span, first_at, last_at, day, length(bytes)::bigint FROM click_raw \
+                   WHERE first >= coalesce((SELECT max(first) FROM click_raw WHERE first <= $1), 0) \
+                   AND first + span > $1 ORDER BY first LIMIT $2";
+        let head = |row: &Row| {
+            Ok(RawHead {
+                first: number(row, 0)?,
+                span: number(row, 1)?,
+                first_at: get(row, 2)?,
+                last_at: get(row, 3)?,
+                day: get(row, 4)?,
+                bytes: number(row, 5)?,
+            })
+        };
+        let params = [(&place.cast_signed() as _, Type::INT8), (&most(count) as _, Type::INT8)];
+        self.0.rows(sql, &params).await?.iter().map(head).collect()
+    }
+
+    async fn raw_value(&self, head: &RawHead) -> Result<Vec<u8>, TryFault> {
+        let sql = "SELECT bytes FROM click_raw WHERE first = $1 AND day = $2";
+        let params = [(&head.first.cast_signed() as _, Type::INT8), (&head.day as _, Type::INT8)];
+        let rows = self.0.rows(sql, &params).await?;
+        let gone = || TryFault::Fault(StoreFault::Corrupt("a row of raw clicks is gone".into()));
+        rows.first().ok_or_else(gone).and_then(|row| get(row, 0))
+    }
+
+    async fn put_raw(&self, head: &RawHead, bytes: &[u8]) -> Result<(), TryFault> {
+        self.0.rows("SELECT click_ready_day($1)", &[(&head.day, Type::INT8)]).await?;
+        let sql = "INSERT INTO click_raw (first, span, first_at, last_at, day, bytes) VALUES ($1, $2, $3, $4, $5, $6) \
+                   ON CONFLICT (first, day) DO UPDATE SET span = EXCLUDED.span, first_at = EXCLUDED.first_at, \
+                   last_at = EXCLUDED.last_at, bytes = EXCLUDED.bytes";
+        let params = [
+            (&head.first.cast_signed() as _, Type::INT8),
+            (&head.span.cast_signed() as _, Type::INT8),
+            (&head.first_at as _, Type::INT8),
+            (&head.last_at as _, Type::INT8),
+            (&head.day as _, Type::INT8),
+            (&bytes as _, Type::BYTEA),
+        ];
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    async fn remove_raw(&self, head: &RawHead) -> Result<(), TryFault> {
+        let sql = "DELETE FROM click_raw WHERE first = $1 AND day = $2";
+        let params = [(&head.first.cast_signed() as _, Type::INT8), (&head.day as _, Type::INT8)];
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    async fn forget_raw(&self, before_day: i64) -> Result<(), TryFault> {
+        self.0.rows("SELECT click_forget_days($1)", &[(&before_day, Type::INT8)]).await.map(drop)
+    }
+
+    async fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), TryFault> {
+        // In the order of their names: two controls do not wait for each other in a circle.
+        let sql = "INSERT INTO click_edges (edge, until, noted) \
+                   SELECT edge, until, $3 FROM unnest($1::text[], $2::bigint[]) e(edge, until) ORDER BY edge \
+                   ON CONFLICT (edge) DO UPDATE SET until = EXCLUDED.until, noted = EXCLUDED.noted";
+        let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let until: Vec<i64> = rows.iter().map(|row| row.until).collect();
+        let params =
+            [(&edges as _, Type::TEXT_ARRAY), (&until as _, Type::INT8_ARRAY), (&now as _, Type::INT8)];
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    async fn until(&self) -> Result<Vec<EdgeUntil>, TryFault> {
+        let rows = self.0.rows("SELECT edge, until FROM click_edges ORDER BY edge", &[]).await?;
+        rows.iter().map(|row| Ok(EdgeUntil { edge: get(row, 0)?, until: get(row, 1)? })).collect()
+    }
+
+    async fn forget_edge(&self, edge: &str) -> Result<(), TryFault> {
+        self.0.rows("DELETE FROM click_edges WHERE edge = $1", &[(&edge, Type::TEXT)]).await.map(drop)
+    }
+}
+
+fn place(rows: &[Row]) -> Result<Place, TryFault> {
+    let none = || StoreFault::Corrupt("click_of has no row".into());
+    let row = rows.first().ok_or_else(none)?;
+    Ok(Place { batch: number(row, 0)?, click: number(row, 1)? })
+}

@@ -1,0 +1,331 @@
+//! What every store of clicks must do: each batch once, and the same answers before and after folding and packing.
+
+use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, of, tidy};
+use clicks::batch::{Loss, Total, UnknownCode};
+use clicks::{Click, Country, Kind, LossReason};
+use link::DomainId;
+use store::port::clicks::{
+    AppendOutcome, ClickFilter, ClickGroup, ClickQuestion, ClickStore, EdgeUntil, GroupKey, LinkCount,
+    LossRow, RawQuestion, TopQuestion, UnknownQuestion,
+};
+
+const LATER: i64 = START + 40 * DAY;
+
+#[test]
+fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
+    each(|store, other| {
+        let mut edge = Edge::new("eu-1", u64::MAX);
+        let [one, two, three] =
+            [1, 2, 3].map(|count| edge.batch(|batch| batch.clicks = vec![click(5, START); count]));
+        let taken = store.append(&[one.clone(), two.clone(), one.clone()], START).unwrap();
+        assert_eq!(taken, [AppendOutcome::Taken(1), AppendOutcome::Taken(2), AppendOutcome::Known(2)]);
+        assert_eq!(other.append(&[two.clone()], START).unwrap(), [AppendOutcome::Known(2)]);
+        let four = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        let early = other.append(&[four.clone()], START).unwrap();
+        assert_eq!(early, [AppendOutcome::Want(3)]);
+        assert_eq!(
+            other.append(&[three, four], START).unwrap(),
+            [AppendOutcome::Taken(3), AppendOutcome::Taken(4)]
+        );
+        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 7);
+        // Another edge that guesses a spool.
+        let mut thief = Edge { name: "eu-2", ..edge };
+        let stolen = thief.batch(|batch| batch.clicks = vec![click(5, START)]);
+        let refused = store.append(&[stolen], START).unwrap();
+        assert!(matches!(&refused[..], [AppendOutcome::Refused(why)] if why.contains("another edge's")));
+        assert_eq!(store.append(&[], START).unwrap(), []);
+    });
+}
+
+#[test]
+fn what_no_edge_holds_any_more_is_told_to_the_click() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        edge.send(store, vec![click(5, START); 3], START);
+        drop(edge.batch(|batch| batch.clicks = vec![click(5, START); 4]));
+        let mut next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        assert_eq!(store.append(&[next.clone()], START).unwrap(), [AppendOutcome::Want(2)]);
+        next.offer.first = true;
+        let now = START + 5 * MINUTE;
+        assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);
+        let hole =
+            LossRow { minute: now / MINUTE, edge: "eu-1".into(), reason: LossReason::Restored, count: 4 };
+        assert_eq!(store.losses(START, LATER).unwrap(), [hole.clone()]);
+        fold(store, now);
+        assert_eq!(store.losses(START, LATER).unwrap(), [hole]);
+        assert!(store.losses(START, now).unwrap().is_empty());
+    });
+}
+
+/// Clicks of two days, of different kinds and in different ways.
+fn mixed() -> Vec<Click> {
+    (0..400_u64)
+        .map(|at| {
+            let kind = [Kind::Human, Kind::Bot, Kind::Human, Kind::Repeat, Kind::Head][at as usize % 5];
+            Click {
+                kind,
+                country: Country(if at % 3 == 0 { *b"FR" } else { *b"DE" }),
+                browser: ["Firefox", "Chrome", ""][at as usize % 3].into(),
+                referrer: format!("{}.example", at % 11).as_str().into(),
+                visitor: if at % 2 == 0 { 1 + at % 40 } else { 0 },
+                ..click(1 + at % 7, START + at as i64 * 7 * MINUTE)
+            }
+        })
+        .collect()
+}
+
+fn questions() -> Vec<ClickQuestion> {
+    use ClickGroup::{Browser, Country as ByCountry, Kind as ByKind, Link, Referrer, Time};
+    let times: Vec<i64> = (0..=8).map(|day| START - DAY + day * DAY + 5 * HOUR + 30 * MINUTE).collect();
+    let human = ClickFilter { kinds: vec![Kind::Human], ..ClickFilter::default() };
+    let french = ClickFilter {
+        countries: vec![Country(*b"FR")],
+        browsers: vec!["Firefox".into()],
+        ..ClickFilter::default()
+    };
+    let mut all = Vec::new();
+    for links in [None, Some(vec![3]), Some(vec![1, 2, 3, 99])] {
+        for groups in
+            [vec![], vec![ByKind], vec![Time, ByCountry], vec![Browser, Referrer], vec![Link], vec![Time]]
+        {
+            for filter in [ClickFilter::default(), human.clone(), french.clone()] {
+                let times = if groups.contains(&Time) { times.clone() } else { Vec::new() };
+                let visitors = true;
+                let groups = groups.clone();
+                all.push(ClickQuestion { filter, groups, times, visitors, ..of(links.clone()) });
+            }
+        }
+        all.push(ClickQuestion { from: START + 9 * HOUR + 1, until: START + 31 * HOUR, ..of(links) });
+    }
+    all
+}
+
+#[test]
+fn folding_and_packing_change_no_answer() {
+    each(|store, other| {
+        let mut edge = Edge::new("eu-1", 9);
+        for part in mixed().chunks(37) {
+            edge.send(store, part.to_vec(), START + 2 * DAY);
+        }
+        let ask = || questions().iter().map(|one| other.counts(one).unwrap()).collect::<Vec<_>>();
+        let before = ask();
+        let direct =
+            |fits: &dyn Fn(&Click) -> bool| mixed().iter().filter(|click| fits(click)).count() as u64;
+        assert_eq!(before[0].total, 400);
+        assert_eq!(before[1].total, direct(&|click| click.kind == Kind::Human));
+        let days = before[0].visitors.iter().map(|day| day.visitors).collect::<Vec<_>>();
+        assert_eq!(days.len(), 2);
+        assert!(days.iter().all(|visitors| (1..=40).contains(visitors)), "{days:?}");
+        fold(store, START + 2 * DAY);
+        assert_eq!(ask(), before, "folded");
+        tidy(store, LATER);
+        assert_eq!(ask(), before, "packed");
+        // A late batch finds its day packed.
+        edge.send(store, mixed(), LATER);
+        fold(store, LATER);
+        let twice = ask();
+        for (late, once) in twice.iter().zip(&before) {
+            assert_eq!((late.total, &late.visitors), (2 * once.total, &once.visitors));
+        }
+        tidy(store, LATER);
+        assert_eq!(ask(), twice, "packed again");
+    });
+}
+
+#[test]
+fn the_links_that_were_clicked_most_are_told_from_lists_of_any_length() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        // Three weeks, a click an hour, and one link that takes a share of its own.
+        let clicks: Vec<Click> = (0..21 * 24_i64)
+            .flat_map(|hour| {
+                let at = START + hour * HOUR + 17 * MINUTE;
+                let bot = Click { kind: Kind::Bot, ..click(900, at) };
+                [click(1 + hour as u64 % 50, at), click(700, at + MINUTE), bot]
+            })
+            .collect();
+        for part in clicks.chunks(500) {
+            edge.send(store, part.to_vec(), START + 22 * DAY);
+        }
+        let question = |from: i64, until: i64, kinds: &[Kind]| TopQuestion {
+            domain: DOMAIN,
+            from: START + from * HOUR,
+            until: START + until * HOUR,
+            kinds: kinds.to_vec(),
+            most: 3,
+        };
+        let asked = [
+            question(0, 21 * 24, &[Kind::Human]),
+            question(5, 20 * 24 + 3, &[Kind::Human]),
+            question(5, 20 * 24 + 3, &Kind::ALL),
+            question(30, 31, &[Kind::Bot]),
+            question(-5_000, -4_000, &[Kind::Human]),
+        ];
+        let answers = || asked.iter().map(|one| store.top_links(one).unwrap()).collect::<Vec<_>>();
+        let before = answers();
+        assert_eq!(
+            before[0].links[..2],
+            [LinkCount { uid: 700, count: 504 }, LinkCount { uid: 1, count: 11 }]
+        );
+        assert_eq!((before[0].total, before[0].clicked), (2 * 504, 51));
+        assert_eq!(before[1].links[0], LinkCount { uid: 700, count: 478 });
+        assert_eq!(before[2].links[1], LinkCount { uid: 900, count: 478 });
+        assert_eq!(before[3].links, [LinkCount { uid: 900, count: 1 }]);
+        assert_eq!(before[4].total, 0);
+        fold(store, START + 22 * DAY);
+        assert_eq!(answers(), before, "folded");
+        tidy(store, LATER);
+        assert_eq!(answers(), before, "packed");
+        tidy(store, START + 200 * DAY);
+        assert_eq!(answers()[0], before[0], "hours are gone, days are whole");
+        let by_link = ClickQuestion { groups: vec![ClickGroup::Link], most: 2, ..of(None) };
+        let answer = store.counts(&by_link).unwrap();
+        let rows: Vec<_> = answer.groups.iter().map(|row| (row.keys[0].clone(), row.count)).collect();
+        assert_eq!(rows, [(GroupKey::Link(700), 504), (GroupKey::Link(900), 504)]);
+        assert!(answer.more);
+    });
+}
+
+#[test]
+fn totals_losses_and_unknown_codes_are_told_before_and_after_they_are_folded() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        let minute = START / MINUTE;
+        let total = |kind, count| Total { domain: DOMAIN, kind, minute: minute + 20, count };
+        let unknown = |code: Option<&str>, count| UnknownCode {
+            domain: DOMAIN,
+            hour: START / HOUR,
+            code: code.map(|code| code.as_bytes().into()),
+            count,
+        };
+        for _ in 0..2 {
+            let offered = edge.batch(|batch| {
+                batch.totals = vec![total(Kind::Off, 5), total(Kind::Ignored, 7)];
+                batch.losses = vec![Loss { reason: LossReason::RingFull, minute, count: 11 }];
+                batch.unknown = vec![unknown(Some("a"), 3), unknown(Some("b"), 4), unknown(None, 5)];
+            });
+            assert!(matches!(store.append(&[offered], START).unwrap()[..], [AppendOutcome::Taken(_)]));
+        }
+        let by_kind = ClickQuestion { groups: vec![ClickGroup::Kind], ..of(None) };
+        let asked = UnknownQuestion { domain: DOMAIN, from: START, until: START + 1, most: 1 };
+        let look = || {
+            let codes = store.unknown_codes(&asked).unwrap();
+            (store.counts(&by_kind).unwrap(), store.losses(START, LATER).unwrap(), codes)
+        };
+        let (counts, losses, codes) = look();
+        let rows: Vec<_> = counts.groups.iter().map(|row| (row.keys[0].clone(), row.count)).collect();
+        assert_eq!(rows, [(GroupKey::Kind(Kind::Ignored), 14), (GroupKey::Kind(Kind::Off), 10)]);
+        assert_eq!((losses.len(), losses[0].count, &*losses[0].edge), (1, 22, "eu-1"));
+        assert_eq!((codes.total, &*codes.top[0].code, codes.top[0].count), (24, &b"b"[..], 8));
+        let before = look();
+        fold(store, START);
+        tidy(store, LATER);
+        assert_eq!(look(), before);
+        let elsewhere = UnknownQuestion { domain: DomainId(4), ..asked };
+        assert_eq!(store.unknown_codes(&elsewhere).unwrap().total, 0);
+        assert_eq!(store.counts(&of(Some(vec![1]))).unwrap().total, 0, "no link has them");
+    });
+}
+
+#[test]
+fn single_clicks_keep_their_places_when_they_are_folded_and_joined() {
+    each(|store, other| {
+        let mut edge = Edge::new("eu-1", 9);
+        for part in mixed().chunks(7) {
+            edge.send(store, part.to_vec(), START + DAY);
+            let empty = edge.batch(|_| {});
+            store.append(&[empty], START + DAY).unwrap();
+        }
+        let pages = |most: usize| {
+            let (mut clicks, mut place) = (Vec::new(), 0);
+            loop {
+                let asked = RawQuestion { until: i64::MAX, place, most, ..RawQuestion::default() };
+                let page = other.raw(&asked).unwrap();
+                clicks.extend(page.clicks);
+                place = page.next;
+                if !page.more {
+                    return (clicks, place);
+                }
+            }
+        };
+        let (before, end) = pages(10);
+        assert_eq!(before.iter().map(|raw| raw.click.clone()).collect::<Vec<_>>(), mixed());
+        assert_eq!(end, store.raw_end().unwrap());
+        assert_eq!(pages(1_000), (before.clone(), end));
+        for round in 0..4 {
+            edge.send(store, vec![click(5, START)], START + DAY);
+            store.fold(START + DAY + round).unwrap();
+        }
+        let all = pages(10);
+        assert_eq!(all.0[..400], before[..]);
+        tidy(store, START + 3 * DAY);
+        for most in [1, 10, 10_000] {
+            assert_eq!(pages(most), all);
+        }
+        // Whoever had read half of it goes on there.
+        let half =
+            RawQuestion { until: i64::MAX, place: before[200].place, most: 10_000, ..RawQuestion::default() };
+        assert_eq!(store.raw(&half).unwrap().clicks[..], all.0[200..]);
+        let filtered = RawQuestion {
+            domain: Some(DOMAIN),
+            links: Some([3].into()),
+            from: START + HOUR,
+            until: START + 9 * HOUR,
+            most: 10_000,
+            ..RawQuestion::default()
+        };
+        let found = store.raw(&filtered).unwrap().clicks;
+        let range = START + HOUR..START + 9 * HOUR;
+        let due = mixed().into_iter().filter(|click| click.uid == 3 && range.contains(&click.at)).count();
+        assert_eq!(found.len(), due);
+    });
+}
+
+#[test]
+fn it_is_known_of_each_link_whether_it_was_clicked() {
+    each(|store, _| {
+        assert!(!store.was_clicked(5).unwrap());
+        let mut edge = Edge::new("eu-1", 9);
+        edge.send(store, vec![click(5, START), click(1 << 40, START)], START);
+        let look = || [4, 5, 6, 1 << 40].map(|uid| store.was_clicked(uid).unwrap());
+        assert_eq!(look(), [false, true, false, true]);
+        fold(store, START);
+        assert_eq!(look(), [false, true, false, true]);
+    });
+}
+
+#[test]
+fn edges_say_up_to_when_they_have_sent_everything() {
+    each(|store, other| {
+        let row = |edge: &str, until| EdgeUntil { edge: edge.into(), until };
+        store.note_until(&[row("b", 5), row("a", 7)], 10).unwrap();
+        other.note_until(&[row("b", 6)], 11).unwrap();
+        assert_eq!(store.until().unwrap(), [row("a", 7), row("b", 6)]);
+        store.forget_edge("a").unwrap();
+        assert_eq!(other.until().unwrap(), [row("b", 6)]);
+    });
+}
+
+#[test]
+fn a_day_has_one_key_for_all_controls_until_an_hour_behind_it() {
+    each(|store, other| {
+        let day = (START / DAY) as u32;
+        assert_eq!(store.day_key(day, [1; 32], START).unwrap(), [1; 32]);
+        assert_eq!(other.day_key(day, [2; 32], START + DAY + HOUR - 1).unwrap(), [1; 32]);
+        assert_eq!(other.day_key(day + 1, [3; 32], START + DAY - 1).unwrap(), [3; 32]);
+        store.tidy(START + DAY + HOUR).unwrap();
+        assert_eq!(store.day_key(day + 1, [4; 32], START + DAY + HOUR).unwrap(), [3; 32]);
+        assert_eq!(store.day_key(day, [5; 32], START).unwrap(), [5; 32], "it was gone");
+    });
+}
+
+#[test]
+fn a_store_without_clicks_answers_with_nothing() {
+    each(|store: &dyn ClickStore, _| {
+        assert_eq!(store.counts(&of(None)).unwrap().total, 0);
+        assert_eq!(store.agents(&[1, 2]).unwrap(), [None, None]);
+        assert_eq!(store.fold(START).unwrap().batches, 0);
+        assert!(!store.tidy(START).unwrap());
+        assert!(store.losses(0, LATER).unwrap().is_empty() && store.until().unwrap().is_empty());
+    });
+}

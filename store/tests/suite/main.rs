@@ -1,0 +1,8 @@
+//! What every store of clicks must do, mounted over each of them: a real SQLite file, and a real PostgreSQL where there is one.
+
+mod contract;
+mod copies;
+mod forgetting;
+mod kills;
+mod size;
+mod world;
