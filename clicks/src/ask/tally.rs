@@ -174,6 +174,9 @@ impl Tally {
     ) -> Result<(), TallyFault> {
         let Some(tests) = self.tests(packed, dictionary) else { return Ok(()) };
         let (parts, bits) = self.parts(packed, dictionary);
+        if bits > u64::BITS {
+            return Err(RollupFault::Malformed("width of a tuple").into());
+        }
         let admitted = |word: W| tests.iter().all(|test| test.admitted[word.get(test.field) as usize]);
         let cell =
             |word: W| parts.iter().fold(0, |cell, part| cell | u64::from(word.get(part.field)) << part.shift);
