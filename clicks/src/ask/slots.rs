@@ -10,13 +10,19 @@ use std::sync::Arc;
 
 type Map<K> = HashMap<K, u32, foldhash::fast::RandomState>;
 
+/// Numbers below it are most of those that are met, since they were given first.
+const SMALL: usize = 1 << 16;
+/// No slot.
+const NONE: u32 = u32::MAX;
+
 /// The values of one group so far.
 #[derive(Debug)]
 pub struct Slots {
     pub group: ClickGroup,
     keys: Vec<GroupKey>,
     by_key: Map<GroupKey>,
-    /// The slots of numbers in tuples, so that each is looked up once.
+    /// The slots of numbers in tuples, so that each is looked up once: of small numbers in their places, and of others.
+    by_small: Vec<u32>,
     by_number: Map<u32>,
     /// The last link that was met: its roll-ups come one behind the other.
     last_link: Option<(Seq, u32)>,
@@ -24,7 +30,14 @@ pub struct Slots {
 
 impl Slots {
     pub fn new(group: ClickGroup) -> Self {
-        Self { group, keys: Vec::new(), by_key: Map::default(), by_number: Map::default(), last_link: None }
+        Self {
+            group,
+            keys: Vec::new(),
+            by_key: Map::default(),
+            by_small: Vec::new(),
+            by_number: Map::default(),
+            last_link: None,
+        }
     }
 
     /// The value in this slot.
@@ -57,11 +70,24 @@ impl Slots {
 
     /// The slot of a number that a tuple has for this group.
     pub fn number(&mut self, number: u32, dictionary: &(impl Dictionary + ?Sized)) -> u32 {
+        match self.by_small.get(number as usize) {
+            Some(slot) if *slot != NONE => *slot,
+            _ => self.new_number(number, dictionary),
+        }
+    }
+
+    fn new_number(&mut self, number: u32, dictionary: &(impl Dictionary + ?Sized)) -> u32 {
         if let Some(slot) = self.by_number.get(&number) {
             return *slot;
         }
         let slot = self.slot(self.key_of(number, dictionary));
-        self.by_number.insert(number, slot);
+        let place = number as usize;
+        if place < SMALL {
+            self.by_small.resize(self.by_small.len().max(place + 1), NONE);
+            self.by_small[place] = slot;
+        } else {
+            self.by_number.insert(number, slot);
+        }
         slot
     }
 

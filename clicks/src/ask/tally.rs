@@ -5,7 +5,7 @@ use super::slots::Slots;
 use super::{ClickGroup, CountRow, Counts, GroupKey, MAX_GROUPS, MAX_ROWS, TallyFault, quarter_start};
 use crate::Click;
 use crate::batch::Total;
-use crate::rollup::{Dictionary, Field, Layout, Packed, RollupFault, View, Word, each_row};
+use crate::rollup::{Dictionary, Field, Packed, Part, RollupFault, Word, each_row, parts};
 use link::Seq;
 use std::collections::HashMap;
 
@@ -63,10 +63,12 @@ impl Tally {
         let Some(begin) = self.interval(start) else { return Ok(()) };
         let base = self.row_of(uid, begin);
         self.found.clear();
-        match View::new(bytes)?.0 {
-            Layout::Rows(rows) => self.rows(rows, base, dictionary)?,
-            Layout::Packed(packed) if packed.is_small() => self.packed::<u64>(&packed, base, dictionary)?,
-            Layout::Packed(packed) => self.packed::<u128>(&packed, base, dictionary)?,
+        for part in parts(bytes) {
+            match part? {
+                Part::Rows(rows) => self.rows(rows, base, dictionary)?,
+                Part::Packed(packed) if packed.is_small() => self.packed::<u64>(&packed, base, dictionary)?,
+                Part::Packed(packed) => self.packed::<u128>(&packed, base, dictionary)?,
+            }
         }
         for (row, count) in self.found.drain(..) {
             add(&mut self.sums, row, count);
@@ -377,7 +379,14 @@ mod tests {
             }
             let mut tally = Tally::new(&filter, &groups, &times).unwrap();
             for ((uid, start), mut rollup) in rollups {
-                tally.rollup(uid, start, &rollup.encode(), &words).unwrap();
+                let (mut grown, mut half) = (Vec::new(), Rollup::default());
+                for (at, entry) in rollup.entries().iter().enumerate() {
+                    half.add_tuple(entry.tuple, entry.count);
+                    if at == 90 {
+                        grown = std::mem::take(&mut half).append_to(&grown).unwrap();
+                    }
+                }
+                tally.rollup(uid, start, &half.append_to(&grown).unwrap(), &words).unwrap();
             }
             for click in rest {
                 tally.click(click).unwrap();

@@ -49,6 +49,13 @@ impl ColumnWriter {
         }
     }
 
+    /// Appends a column that holds nothing but chance, so that no time is lost with it.
+    pub fn column_of_chance(&mut self, bytes: &[u8]) {
+        self.decoded += bytes.len();
+        self.number(bytes.len() as u64 * 2);
+        self.out.extend_from_slice(bytes);
+    }
+
     /// Numbers below `distinct`, each in as few bytes as the largest needs: first the lowest byte of each, then the next,
     /// a column for each. One value needs none.
     pub fn indexes(&mut self, indexes: &[u32], distinct: usize) {

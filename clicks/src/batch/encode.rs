@@ -64,8 +64,14 @@ fn write_clicks(columns: &mut ColumnWriter, clicks: &[Click]) {
     write_links(columns, clicks);
     let kinds: Vec<u8> = clicks.iter().map(|click| click.kind as u8).collect();
     columns.column(&kinds);
-    write_letters(columns, Distinct::by_frequency(clicks.iter().map(|click| click.country.0)));
-    write_letters(columns, Distinct::by_frequency(clicks.iter().map(|click| click.language.0)));
+    write_letters(
+        columns,
+        &Distinct::by_frequency(clicks.iter().map(|click| u16::from_be_bytes(click.country.0))),
+    );
+    write_letters(
+        columns,
+        &Distinct::by_frequency(clicks.iter().map(|click| u16::from_be_bytes(click.language.0))),
+    );
     write_texts(columns, clicks);
     write_visitors(columns, clicks);
 }
@@ -88,9 +94,10 @@ fn write_links(columns: &mut ColumnWriter, clicks: &[Click]) {
     links.write_indexes(columns);
 }
 
-fn write_letters(columns: &mut ColumnWriter, letters: Distinct<[u8; 2]>) {
+fn write_letters(columns: &mut ColumnWriter, letters: &Distinct<u16>) {
+    let pairs: Vec<u8> = letters.values.iter().flat_map(|pair| pair.to_be_bytes()).collect();
     columns.number(letters.values.len() as u64);
-    columns.column(letters.values.as_flattened());
+    columns.column(&pairs);
     letters.write_indexes(columns);
 }
 
@@ -114,7 +121,8 @@ fn write_texts(columns: &mut ColumnWriter, clicks: &[Click]) {
         devices.push(*device as u8);
     }
     columns.number(clients.values.len() as u64);
-    for column in [agents, browsers, systems, devices] {
+    columns.column_of_chance(&agents);
+    for column in [browsers, systems, devices] {
         columns.column(&column);
     }
     clients.write_indexes(columns);
@@ -155,7 +163,7 @@ fn write_visitors(columns: &mut ColumnWriter, clicks: &[Click]) {
         }
     }
     columns.column(&references);
-    columns.column(&new);
+    columns.column_of_chance(&new);
 }
 
 fn write_notes(columns: &mut ColumnWriter, batch: &Batch) {
@@ -193,13 +201,16 @@ fn write_notes(columns: &mut ColumnWriter, batch: &Batch) {
     let hashes: Vec<u8> = batch.agents.iter().flat_map(|agent| agent.hash.to_le_bytes()).collect();
     let texts: Vec<&str> = batch.agents.iter().map(|agent| cut(&agent.text)).collect();
     write_strings(columns, &texts);
-    columns.column(&hashes);
+    columns.column_of_chance(&hashes);
 }
 
 /// At most [`MAX_TEXT`] bytes of it, in whole characters.
 fn cut(text: &str) -> &str {
     if text.len() <= MAX_TEXT { text } else { &text[..text.floor_char_boundary(MAX_TEXT)] }
 }
+
+/// Room for so many distinct values is made at once.
+const USUAL: usize = 4_096;
 
 /// The distinct ones among many values, and for each of the many which of them it is.
 struct Distinct<T> {
@@ -221,8 +232,9 @@ impl<T: Copy + Hash + Ord> Distinct<T> {
 
     /// In the order in which they are met, and how often each is.
     fn as_met(all: impl Iterator<Item = T>) -> (Self, Vec<u32>) {
-        let mut known: Map<T> = Map::default();
-        let mut met = Self { values: Vec::new(), indexes: Vec::with_capacity(all.size_hint().0) };
+        let expected = all.size_hint().0;
+        let mut known: Map<T> = Map::with_capacity_and_hasher(expected.min(USUAL), Default::default());
+        let mut met = Self { values: Vec::new(), indexes: Vec::with_capacity(expected) };
         let mut counts = Vec::new();
         for value in all {
             let index = *known.entry(value).or_insert_with(|| {

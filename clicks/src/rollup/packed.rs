@@ -27,34 +27,55 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + 5 * entries.len());
     out.push(LAYOUT);
     put(&mut out, entries.len() as u64);
-    let values = Dimension::ALL.map(|dimension| Values::of(entries, dimension));
+    let values = Values::of(entries);
     values.iter().for_each(|values| values.write(&mut out));
     let count_bits = count_bits(entries);
     out.push(count_bits as u8);
-    let widths = values.each_ref().map(|values| width(values.sorted.len()));
+    // What all tuples have in common takes no bits.
+    let varied = Dimension::ALL.into_iter().zip(&values).filter(|(_, values)| values.sorted.len() > 1);
+    let varied: Vec<_> =
+        varied.map(|(dimension, values)| (dimension, values, width(values.sorted.len()))).collect();
     let escape = (1u64 << count_bits) - 1;
-    let (mut bits, mut filled, mut beyond) = (0u128, 0, Vec::new());
+    let (mut bits, mut beyond) = (BitWriter { out, bits: 0, filled: 0 }, Vec::new());
     for Entry { tuple, count } in entries {
-        for ((value, values), width) in tuple.0.iter().zip(&values).zip(widths) {
-            bits |= u128::from(values.index(*value)) << filled;
-            filled += width;
+        for (dimension, values, width) in &varied {
+            bits.put(values.index(tuple.get(*dimension)), *width);
         }
         let field = (count - 1).min(escape);
         if field == escape {
             put(&mut beyond, count - 1 - escape);
         }
-        bits |= u128::from(field) << filled;
-        filled += count_bits;
-        let whole = (filled / 8) as usize;
-        out.extend_from_slice(&bits.to_le_bytes()[..whole]);
-        bits = if whole == 16 { 0 } else { bits >> (8 * whole) };
-        filled %= 8;
+        bits.put(field as u32, count_bits);
     }
-    if filled > 0 {
-        out.push(bits as u8);
-    }
+    let mut out = bits.finish();
     out.extend_from_slice(&beyond);
     out
+}
+
+/// Fields of at most 32 bits, one behind the other.
+struct BitWriter {
+    out: Vec<u8>,
+    bits: u64,
+    /// Fewer than 32.
+    filled: u32,
+}
+
+impl BitWriter {
+    #[inline]
+    fn put(&mut self, field: u32, width: u32) {
+        self.bits |= u64::from(field) << self.filled;
+        self.filled += width;
+        if self.filled >= 32 {
+            self.out.extend_from_slice(&(self.bits as u32).to_le_bytes());
+            self.bits >>= 32;
+            self.filled -= 32;
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.out.extend_from_slice(&self.bits.to_le_bytes()[..self.filled.div_ceil(8) as usize]);
+        self.out
+    }
 }
 
 /// Bits of an index below `size`.
@@ -75,6 +96,7 @@ fn count_bits(entries: &[Entry]) -> u32 {
 }
 
 /// The values of one dimension.
+#[derive(Default)]
 struct Values {
     sorted: Vec<u32>,
     /// The index of each value up to the largest; empty where that would be too long.
@@ -85,32 +107,57 @@ struct Values {
 const FEW: usize = 128;
 
 impl Values {
-    fn of(entries: &[Entry], dimension: Dimension) -> Self {
-        let all = entries.iter().map(|entry| entry.tuple.get(dimension));
+    /// Those of each dimension, in their order.
+    fn of(entries: &[Entry]) -> [Self; Dimension::COUNT] {
         if entries.len() <= FEW {
-            let mut sorted = Vec::new();
-            for value in all {
-                if let Err(place) = sorted.binary_search(&value) {
-                    sorted.insert(place, value);
+            return Dimension::ALL.map(|dimension| Self::few(entries, dimension));
+        }
+        let mut largest = [0; Dimension::COUNT];
+        for entry in entries {
+            largest.iter_mut().zip(entry.tuple.0).for_each(|(largest, value)| *largest = value.max(*largest));
+        }
+        let length = |largest: u32| {
+            let length = largest as usize + 1;
+            if length <= 4 * entries.len() + 256 { length } else { 0 }
+        };
+        let mut all =
+            largest.map(|largest| Self { sorted: Vec::new(), indexes: vec![u32::MAX; length(largest)] });
+        for entry in entries {
+            for (values, value) in all.iter_mut().zip(entry.tuple.0) {
+                if let Some(met) = values.indexes.get_mut(value as usize) {
+                    *met = 0;
                 }
             }
-            return Self { sorted, indexes: Vec::new() };
         }
-        let largest = all.clone().max().unwrap_or(0) as usize;
-        if largest > 4 * entries.len() + 256 {
-            let mut sorted: Vec<u32> = all.collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            return Self { sorted, indexes: Vec::new() };
+        for (values, dimension) in all.iter_mut().zip(Dimension::ALL) {
+            values.sort(entries, dimension);
         }
-        let mut indexes = vec![u32::MAX; largest + 1];
-        all.for_each(|value| indexes[value as usize] = 0);
+        all
+    }
+
+    fn few(entries: &[Entry], dimension: Dimension) -> Self {
         let mut sorted = Vec::new();
-        for (value, index) in indexes.iter_mut().enumerate().filter(|(_, index)| **index == 0) {
-            *index = sorted.len() as u32;
-            sorted.push(value as u32);
+        for entry in entries {
+            let value = entry.tuple.get(dimension);
+            if let Err(place) = sorted.binary_search(&value) {
+                sorted.insert(place, value);
+            }
         }
-        Self { sorted, indexes }
+        Self { sorted, indexes: Vec::new() }
+    }
+
+    /// Numbers the values that were met, in rising order.
+    fn sort(&mut self, entries: &[Entry], dimension: Dimension) {
+        if self.indexes.is_empty() {
+            self.sorted = entries.iter().map(|entry| entry.tuple.get(dimension)).collect();
+            self.sorted.sort_unstable();
+            self.sorted.dedup();
+            return;
+        }
+        for (value, index) in self.indexes.iter_mut().enumerate().filter(|(_, index)| **index == 0) {
+            *index = self.sorted.len() as u32;
+            self.sorted.push(value as u32);
+        }
     }
 
     #[inline]
@@ -197,10 +244,10 @@ impl Word for u128 {
 
 #[inline]
 fn load<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let rest = bytes.get(at..).unwrap_or_default();
-    if let Some(whole) = rest.first_chunk() {
-        return *whole;
+    if let Some(whole) = bytes.get(at..at + N) {
+        return whole.try_into().unwrap_or([0; N]);
     }
+    let rest = bytes.get(at..).unwrap_or_default();
     let mut padded = [0; N];
     padded[..rest.len()].copy_from_slice(rest);
     padded
@@ -219,7 +266,7 @@ impl<'a> Packed<'a> {
         let (mut fields, mut shift) = ([Field::default(); Dimension::COUNT], 0);
         for dimension in Dimension::ALL {
             let before = values.len();
-            read_values(&mut reader, dimension, &mut values).ok_or(Malformed("values of a dimension"))?;
+            read_values(&mut reader, &mut values).ok_or(Malformed("values of a dimension"))?;
             ends[dimension as usize] = values.len();
             let width = width(values.len() - before);
             fields[dimension as usize] = Field { shift, mask: ((1u64 << width) - 1) as u32 };
@@ -241,7 +288,7 @@ impl<'a> Packed<'a> {
         self.len
     }
 
-    /// The values that tuples have in this dimension.
+    /// The values that tuples have in this dimension. Whether there are such values is not checked: see [`Dimension::has`].
     pub fn values(&self, dimension: Dimension) -> &[u32] {
         let end = self.ends[dimension as usize];
         let start = (dimension as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -274,19 +321,29 @@ impl<'a> Packed<'a> {
         if beyond.is_empty() { Ok(()) } else { Err(Malformed("something is behind its end")) }
     }
 
-    /// Calls for each tuple.
+    /// Calls for each tuple, in rising order.
     pub fn each(&self, found: impl FnMut(Entry)) -> Result<(), RollupFault> {
         if self.is_small() { self.entries::<u64>(found) } else { self.entries::<u128>(found) }
     }
 
     fn entries<W: Word>(&self, mut found: impl FnMut(Entry)) -> Result<(), RollupFault> {
-        let values = Dimension::ALL.map(|dimension| self.values(dimension));
+        let (mut tuple, mut varied) = (Tuple::default(), Vec::new());
+        for (place, dimension) in Dimension::ALL.into_iter().enumerate() {
+            let values = self.values(dimension);
+            if !values.iter().all(|value| dimension.has(*value)) {
+                return Err(Malformed("a value"));
+            }
+            match values {
+                [] => return if self.len == 0 { Ok(()) } else { Err(Malformed("an index")) },
+                [value] => tuple.0[place] = *value,
+                _ => varied.push((place, values, self.field(dimension))),
+            }
+        }
         let mut whole = true;
         self.scan(|word: W, count| {
-            let mut tuple = Tuple::default();
-            for ((value, values), field) in tuple.0.iter_mut().zip(values).zip(self.fields) {
-                match values.get(word.get(field) as usize) {
-                    Some(found) => *value = *found,
+            for (place, values, field) in &varied {
+                match values.get(word.get(*field) as usize) {
+                    Some(value) => tuple.0[*place] = *value,
                     None => whole = false,
                 }
             }
@@ -296,13 +353,13 @@ impl<'a> Packed<'a> {
     }
 }
 
-fn read_values(reader: &mut Reader<'_>, dimension: Dimension, values: &mut Vec<u32>) -> Option<()> {
-    let size = reader.number()?;
+fn read_values(reader: &mut Reader<'_>, values: &mut Vec<u32>) -> Option<()> {
+    let size = reader.number().filter(|size| *size <= MAX_TUPLES)?;
     let mut next = 0u64;
     for _ in 0..size {
         let value = next.checked_add(reader.number()?)?;
         next = value + 1;
-        values.push(u32::try_from(value).ok().filter(|value| dimension.has(*value))?);
+        values.push(u32::try_from(value).ok()?);
     }
-    (size <= MAX_TUPLES).then_some(())
+    Some(())
 }
