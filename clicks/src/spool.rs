@@ -411,6 +411,20 @@ impl Spool {
         None
     }
 
+    /// Of the numbers of a [repair](Self::plan_repair), those that were lost before: a file told of them which is not there, or of
+    /// which a part is not.
+    pub fn lost_before_repair(&self, range: &NumberRange) -> LossCounts {
+        if let Some(batch) = self.sealed.iter().rev().find(|batch| batch.is_of(range.first_no, range.last_no)) {
+            return batch.seal.lost;
+        }
+        let mut lost = self.standing.lost;
+        lost.remove(self.standing.acked.lost);
+        let unacked = self.sealed.partition_point(|batch| batch.seal.seq <= self.standing.acked.seq);
+        self.sealed.range(unacked..).for_each(|batch| lost.remove(batch.seal.lost));
+        self.groups.iter().for_each(|group| lost.remove(group.lost));
+        lost
+    }
+
     /// Chunks without a click in such a file: nobody is told that they are gone.
     pub fn drop_empty(&mut self, file: u32) {
         let is_empty = |range: &NumberRange| range.last_no < range.first_no;

@@ -39,7 +39,7 @@ pub struct DayKeys {
 impl DayKeys {
     /// Of this store; none is known yet.
     pub fn new(store: Arc<dyn Repository>) -> Self {
-        Self { store, known: watch::Sender::new(Arc::new([])), trouble: Trouble::default() }
+        Self { store, known: watch::Sender::new(Arc::default()), trouble: Trouble::default() }
     }
 
     /// Those that are known, now and whenever there are others.

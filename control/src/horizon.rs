@@ -1,9 +1,7 @@
 //! Up to when clicks are complete: what each edge says of itself with its pings, and of edges that follow another control what
 //! that has written down. What is counted is not known here.
 
-use crate::clock;
 use crate::metrics::ClickNumbers;
-use feed::Trouble;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +21,6 @@ pub struct Horizon {
     store: Arc<dyn Repository>,
     numbers: Arc<ClickNumbers>,
     state: Mutex<HorizonState>,
-    trouble: Trouble,
 }
 
 #[derive(Default)]
@@ -37,7 +34,7 @@ struct HorizonState {
 impl Horizon {
     /// Of the edges of this store.
     pub fn new(store: Arc<dyn Repository>, numbers: Arc<ClickNumbers>) -> Self {
-        Self { store, numbers, state: Mutex::default(), trouble: Trouble::default() }
+        Self { store, numbers, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HorizonState> {
@@ -83,19 +80,11 @@ impl Horizon {
     /// Exchanges it with the other controls of the store until `stop`.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         loop {
-            match self.exchange().await {
-                Ok(()) => {
-                    self.trouble.over(clock::ms()); // the gauge says it
-                }
-                Err(fault) => {
-                    if let Some(tell) = self.trouble.met(clock::ms(), "store") {
-                        let lasts_ms = tell.lasts_ms;
-                        tracing::warn!(
-                            name: "clicks_until_unshared", %fault, lasts_ms,
-                            "up to when clicks are complete cannot be written down: answers say an earlier time than is so"
-                        );
-                    }
-                }
+            if let Err(fault) = self.exchange().await {
+                tracing::debug!(
+                    name: "clicks_until_unshared", %fault,
+                    "up to when clicks are complete cannot be written down now: answers may say an earlier time than is so"
+                );
             }
             self.numbers.set_complete_until(self.until(unix_ms()).unwrap_or(0));
             tokio::select! {

@@ -1,7 +1,5 @@
 //! Clicks as they are counted, read once for all who watch any. Nothing is read while nobody watches.
 
-use crate::clock;
-use feed::Trouble;
 use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
@@ -25,7 +23,6 @@ pub struct LiveClicks {
     store: Arc<dyn Repository>,
     pages: broadcast::Sender<Arc<[RawClick]>>,
     watched: Notify,
-    trouble: Trouble,
 }
 
 /// What one watcher is told.
@@ -57,7 +54,7 @@ impl LiveClicks {
     /// Of this store.
     pub fn new(store: Arc<dyn Repository>) -> Self {
         let pages = broadcast::Sender::new(BEHIND);
-        Self { store, pages, watched: Notify::new(), trouble: Trouble::default() }
+        Self { store, pages, watched: Notify::new() }
     }
 
     /// Those that are counted from soon on.
@@ -82,17 +79,9 @@ impl LiveClicks {
             taken.mark_unchanged();
             match self.read_on(&mut place).await {
                 Ok(true) => continue,
-                Ok(false) => {
-                    self.trouble.over(clock::ms()); // who watches sees it
-                }
+                Ok(false) => {}
                 Err(fault) => {
-                    if let Some(tell) = self.trouble.met(clock::ms(), "store") {
-                        let lasts_ms = tell.lasts_ms;
-                        tracing::warn!(
-                            name: "clicks_unwatched", %fault, lasts_ms,
-                            "whoever watches clicks is told none now: they cannot be read"
-                        );
-                    }
+                    tracing::debug!(name: "clicks_unwatched", %fault, "whoever watches clicks is told none now");
                 }
             }
             tokio::select! {

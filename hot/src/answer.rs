@@ -9,11 +9,11 @@ use crate::head::{Head, HeadNotes, HeadParse, Method, parse, parse_noting};
 use crate::limits::{MAX_REQUESTS_PER_CONNECTION, MAX_REQUESTS_PER_TURN};
 use crate::miss::{Judgement, Policy, Source, judge, last_resort};
 use crate::response::{self, DebugFields, ResponseOptions, Stamp};
-use crate::set::{LinkIdentity, SlotView};
+use crate::set::SlotView;
 use crate::{
     Absence, Counts, EntryState, Freshness, HostMatch, Lookup, Outcome, Set, Site, Tier, TierReading, View,
 };
-use link::{Code, Key, Seq, Visit, is_reserved};
+use link::{Code, Key, LinkIdentity, Seq, Visit, is_reserved};
 use page::RedirectContext;
 use pending::PendingClick;
 use token::Token;

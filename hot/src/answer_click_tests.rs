@@ -75,7 +75,7 @@ fn ask(set: &Set, input: &str) -> Noted {
 
 fn stored(terms: LinkTerms) -> StoredValue {
     let target = Target::stored(b"https://t.example/").unwrap();
-    StoredValue::Live(Link::new(LinkParts::on(terms, target)).unwrap())
+    StoredValue::live(Link::new(LinkParts::on(terms, target)).unwrap())
 }
 
 #[test]

@@ -2,10 +2,9 @@
 
 use crate::Outcome;
 use crate::head::HeadNotes;
-use crate::set::LinkIdentity;
 use crate::unknown::UnknownCodes;
 use clicks::{Captured, CapturedFlags, MAX_TEXT_BYTES, Ring, RingWriter, hash};
-use link::DomainId;
+use link::{DomainId, LinkIdentity};
 
 /// Where the clicks of one turn go, and what is known of who asks. The turn was begun at the writer.
 pub struct Capture<'a> {

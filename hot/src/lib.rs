@@ -33,5 +33,5 @@ pub use load::LoadProgress;
 pub use miss::{MissRoute, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{DebugFields, ResponseOptions, Stamp, write_redirect};
-pub use set::{Absence, EntryState, FillOutcome, Fork, LinkIdentity, Lookup, Set, StoredValue, TierReading};
+pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Set, StoredValue, TierReading};
 pub use unknown::{UnknownCodes, UnknownNote};

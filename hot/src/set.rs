@@ -8,7 +8,6 @@ mod eviction;
 mod fences;
 mod hasher;
 mod history;
-mod identity;
 mod put;
 mod queue;
 mod slot;
@@ -27,7 +26,6 @@ use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
 pub use history::Fork;
-pub use identity::LinkIdentity;
 pub use put::{FillOutcome, TierReading};
 pub use slot::StoredValue;
 

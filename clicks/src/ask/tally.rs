@@ -228,14 +228,14 @@ impl Tally {
     }
 
     /// What the cell of a tuple is made of, and its bits.
-    fn parts(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> (Vec<Part>, u32) {
+    fn parts(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> (Vec<GroupPart>, u32) {
         let (mut parts, mut bits) = (Vec::new(), 0);
         for (place, slots) in self.slots.iter_mut().enumerate() {
             let Some(dimension) = slots.group.dimension() else { continue };
             let field = packed.field(dimension);
             let values = packed.values(dimension).iter();
             let slots = values.map(|value| slots.number(*value, dictionary)).collect();
-            parts.push(Part { place, field, shift: bits, slots });
+            parts.push(GroupPart { place, field, shift: bits, slots });
             bits += field.bits();
         }
         (parts, bits)
@@ -250,7 +250,7 @@ struct Test {
 }
 
 /// One group, for one roll-up.
-struct Part {
+struct GroupPart {
     /// Which of the question's groups it is.
     place: usize,
     field: Field,
@@ -261,7 +261,7 @@ struct Part {
 }
 
 /// The row of a cell; `None`: it has an index without a value.
-fn row(base: Row, parts: &[Part], cell: u64) -> Option<Row> {
+fn row(base: Row, parts: &[GroupPart], cell: u64) -> Option<Row> {
     let mut row = base;
     for part in parts {
         let index = (cell >> part.shift) as usize & (part.field.size() - 1);

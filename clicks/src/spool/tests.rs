@@ -284,7 +284,7 @@ fn what_is_damaged_has_to_be_told_under_its_numbers() {
     let mut world = World::new();
     world.record(10, 0);
     world.begin_file();
-    world.record(10, 0);
+    world.record(8, 2);
     world.begin_file();
     world.record(10, 0);
     // The file in the middle cannot be read.
@@ -307,6 +307,8 @@ fn what_is_damaged_has_to_be_told_under_its_numbers() {
     assert_eq!((range.first_no, range.last_no), (11, 20));
     let mut head = ChunkHead { first_no: 11, last_no: 20, ..ChunkHead::default() };
     head.lost.note(LossReason::Damaged, 10);
+    head.replaced = back.lost_before_repair(&range);
+    assert_eq!(head.replaced.of(LossReason::RingFull), 2, "the file behind it says so");
     back.chunk(&head, FilePlace { file: 4, offset: 0 }, 9);
     assert_eq!(back.plan_repair(), None);
     assert_eq!((back.standing().lost.of(LossReason::Damaged), back.pending()), (10, 20));

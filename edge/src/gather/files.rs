@@ -343,7 +343,7 @@ fn repair(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
                 batches.extend(batch::decode(&chunk.batch));
             }
         }
-        let chunk = repaired(&range, batches, None);
+        let chunk = repaired(&range, batches, disk.spool.lost_before_repair(&range));
         let missing = chunk.head.lost.of(LossReason::Damaged);
         tracing::error!(
             name: "spool_damaged", spool = disk.spool.id(), first = range.first_no, last = range.last_no, missing,
@@ -355,25 +355,25 @@ fn repair(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
 }
 
 /// A chunk of exactly these numbers: what is left of its clicks, and for the rest a loss. `before`: of the numbers, those
-/// that were lost; `None`: those that the batches tell.
-fn repaired(range: &NumberRange, mut batches: Vec<Batch>, before: Option<LossCounts>) -> Chunk {
+/// that were lost.
+fn repaired(range: &NumberRange, mut batches: Vec<Batch>, before: LossCounts) -> Chunk {
     batches.retain(|batch| range.first_no <= batch.first_no && batch.last_no() <= range.last_no);
     batches.sort_by_key(|batch| batch.first_no);
     let mut whole = Batch::new(range.first_no, CLASSIFIER);
     let mut left = range.last_no + 1 - range.first_no;
+    let mut next = range.first_no;
     for batch in batches {
-        let recorded = batch.recorded();
-        if recorded > left || batch.classifier != whole.classifier {
-            continue;
+        if batch.first_no < next || batch.classifier != whole.classifier {
+            continue; // it was replaced, or cannot be joined
         }
-        left -= recorded;
+        next = batch.last_no() + 1;
+        left -= batch.recorded();
         whole.clicks.extend(batch.clicks);
         whole.totals.extend(batch.totals);
         whole.losses.extend(batch.losses);
         whole.agents.extend(batch.agents);
     }
     let until = whole.clicks.last().map_or(0, |click| click.at);
-    let told: LossCounts = losses_of(&whole.losses);
     if left > 0 {
         let minute = until.div_euclid(MINUTE_MS);
         whole.losses.push(Loss { reason: LossReason::Damaged, minute, count: left });
@@ -383,7 +383,7 @@ fn repaired(range: &NumberRange, mut batches: Vec<Batch>, before: Option<LossCou
         whole = Batch::new(range.first_no, CLASSIFIER);
         whole.losses.push(Loss { reason: LossReason::Damaged, minute: until.div_euclid(MINUTE_MS), count });
     }
-    chunk_of(&whole, before.unwrap_or(told), until)
+    chunk_of(&whole, before, until)
 }
 
 /// A chunk of losses alone, in the place of others of which so many were lost before.
@@ -475,7 +475,7 @@ fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offer
         return Ok(batch::encode(&joined));
     }
     let batches = chunks.iter().filter_map(|chunk| batch::decode(&chunk.batch).ok()).collect();
-    let chunk = repaired(&range, batches, Some(seal.lost));
+    let chunk = repaired(&range, batches, seal.lost);
     let missing = chunk.head.lost.of(LossReason::Damaged);
     tracing::error!(
         name: "spool_damaged", spool = disk.spool.id(), first = range.first_no, last = range.last_no, missing,

@@ -6,7 +6,7 @@ use super::fold::put_raw;
 use super::listed::clicked_links;
 use super::lists::{self, ListPart, list};
 use super::memory::{corrupt, decoded};
-use super::pack::{WrittenRows, read};
+use super::pack::{WrittenRows, lists_of_day, read};
 use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table, subject_of};
 use super::times::{DAY, HOUR, QUARTER, QUARTERS, WEEK_DAYS, day_of, month_of, quarter};
 use super::unfolded::unpacked_days;
@@ -173,7 +173,11 @@ async fn subject<R: ClickRows>(rows: &R, subject: i64, before: i64) -> Result<()
 
 async fn in_lists<R: ClickRows>(rows: &R, deletion: &Deletion, from: CellKey) -> Result<Stage, R::Fault> {
     let keys = rows.keys(Table::Lists, from, MOST, LISTS).await?;
-    let Some(&[list, period, domain]) = keys.last() else { return Ok(Stage::Raw(0)) };
+    let Some(&[list, period, domain]) = keys.last() else {
+        // What is behind the deletion in its last day and week counts again.
+        lists_of_day(rows, day_of(deletion.before - 1)).await?;
+        return Ok(Stage::Raw(0));
+    };
     let of_domain: Vec<CellKey> = keys
         .iter()
         .copied()

@@ -5,7 +5,7 @@ use super::clicked;
 use super::lists::{self, ListEntry, ListPart, list};
 use super::memory::{Memory, StagedTexts, corrupt};
 use super::rows::{Cell, CellKey, ClickRows, InboxHead, RawHead, Table, merge, subject_of};
-use super::run::{APARTS, alone, rollup};
+use super::run::{APARTS, alone};
 use super::times::{DAY, HOUR, MINUTE, QUARTER, day_of, quarter};
 use super::unknown::UnknownList;
 use super::varint::{self, Reader};
@@ -191,11 +191,9 @@ impl Plan {
         self.by_dimension();
         let mut rollups = self.rollups;
         merge(rows, Table::Recent, keys(&rollups), |key, there| {
-            let mut whole = rollups.remove(key).unwrap_or_default();
-            if let Some(there) = there {
-                whole.merge(&rollup(&there)?);
-            }
-            Ok(whole.encode())
+            let fresh = rollups.remove(key).unwrap_or_default();
+            let there = there.as_deref().unwrap_or_default();
+            fresh.append_to(there).map_err(|fault| corrupt(&fault.to_string()))
         })
         .await?;
         let mut visitors = self.visitors;

@@ -243,14 +243,17 @@ impl Memory {
         Ok(StagedTexts { base, numbers: HashMap::new(), fresh: Vec::new(), most, agents })
     }
 
-    /// What is in these batches.
+    /// What is in these batches: the first ones that are not folded.
     pub async fn batches<R: ClickRows>(
         &self,
         rows: &R,
         heads: &[InboxHead],
     ) -> Result<Vec<Arc<Batch>>, R::Fault> {
         let mut known: Vec<Option<Arc<Batch>>> = {
-            let tail = locked(&self.tail);
+            let mut tail = locked(&self.tail);
+            if let Some(first) = heads.first() {
+                tail.clear(first.number); // another control may have folded them
+            }
             heads.iter().map(|head| tail.get(head)).collect()
         };
         let missing: Vec<usize> = (0..heads.len()).filter(|&at| known[at].is_none()).collect();

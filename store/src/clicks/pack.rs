@@ -157,8 +157,8 @@ pub(crate) async fn series<R: ClickRows>(
     Ok(days)
 }
 
-/// Adds up the lists of a day from those of its hours, and those of its week.
-async fn lists_of_day<R: ClickRows>(rows: &R, day: i64) -> Result<(), R::Fault> {
+/// Adds up the lists of a day from those of its hours, as long as there are any, and those of its week.
+pub(crate) async fn lists_of_day<R: ClickRows>(rows: &R, day: i64) -> Result<(), R::Fault> {
     let hours = DAY / HOUR;
     let week = day.div_euclid(WEEK_DAYS);
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_total()) {

@@ -270,7 +270,8 @@ pub struct ClickDeletion {
     pub domain: DomainId,
     /// Of these links of it; `None`: all.
     pub links: Option<Vec<Seq>>,
-    /// Those before this moment, to the quarter of an hour in which it is; `None`: all so far.
+    /// Those before this moment, to the end of the quarter of an hour in which it is, in lists of links of its hour; `None`:
+    /// all so far.
     pub before: Option<i64>,
 }
 

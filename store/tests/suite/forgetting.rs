@@ -47,6 +47,7 @@ fn a_link_that_is_deleted_from_the_counts_is_in_none_from_then_on() {
         assert_eq!((clicks(store, 5), clicks(store, 6), raw(store).len()), (144, 96, 240));
         tidy(store, now);
         assert_eq!((clicks(store, 5), clicks(store, 6), raw(store).len()), (144, 96, 240));
+        assert_eq!(top(store), [(5, 144), (6, 96)], "the afternoon counts");
         // All so far.
         assert_eq!(store.delete_clicks(&deletion(Some(vec![5]), None), now).unwrap(), 144);
         let look =

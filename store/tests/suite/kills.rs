@@ -68,8 +68,7 @@ fn kills_neither_lose_nor_double_an_acknowledged_batch() {
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let told = lines.map_while(Result::ok).filter_map(|line| {
-            let (word, seq) = line.rsplit_once("acked ").or_else(|| line.rsplit_once("known "))?;
-            let _ = word;
+            let (_, seq) = line.rsplit_once("acked ").or_else(|| line.rsplit_once("known "))?;
             seq.parse::<u64>().ok()
         });
         // It goes on while this reads: the kill meets it anywhere.

@@ -193,8 +193,12 @@ impl ClickRows for Rows<'_, '_> {
         let lock = "SELECT spool, edge, seq, last_no, at FROM click_cursors WHERE spool = ANY($1) \
                     ORDER BY spool FOR UPDATE";
         self.0.rows(make, &[(&given, Type::INT8_ARRAY)]).await?;
-        let mut known = HashMap::new();
-        for row in self.0.rows(lock, &[(&given, Type::INT8_ARRAY)]).await? {
+        let (mut known, rows) = (HashMap::new(), self.0.rows(lock, &[(&given, Type::INT8_ARRAY)]).await?);
+        if rows.len() < spools.len() {
+            // Whoever finds none could take a batch that somebody else takes now.
+            return Err(TryFault::Passing("a cursor of clicks was just cleared away".into()));
+        }
+        for row in rows {
             let spool = get::<i64>(&row, 0)?.cast_unsigned();
             let (seq, last_no) = (number(&row, 2)?, number(&row, 3)?);
             if seq > 0 {
