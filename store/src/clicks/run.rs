@@ -109,7 +109,8 @@ impl DaySeries {
         }
     }
 
-    pub fn clicks(&self) -> u64 {
+    #[cfg(test)]
+    fn clicks(&self) -> u64 {
         self.rollups.values().map(Rollup::total).sum()
     }
 

@@ -183,7 +183,8 @@ impl UidCounts {
             links.push(LinkCount { uid, count });
             // Now and then, so that what is kept stays small.
             if links.len() >= most.saturating_mul(2).max(1_024) {
-                links.select_nth_unstable_by_key(most.min(links.len() - 1), order);
+                let last = most.min(links.len() - 1);
+                links.select_nth_unstable_by_key(last, order);
                 links.truncate(most);
             }
         }

@@ -4,7 +4,7 @@ use super::world::{DAY, DOMAIN, Edge, Folder, HOUR, START, click, fold, tidy};
 use clicks::batch::UnknownCode;
 use clicks::{Click, Country, Device, Kind, Language};
 use store::port::Repository;
-use store::port::clicks::{ClickStore, UnknownQuestion};
+use store::port::clicks::UnknownQuestion;
 
 /// Numbers without a pattern (splitmix64).
 struct Numbers(u64);

@@ -7,7 +7,6 @@ use crate::model::StoreFault;
 use crate::port::clicks::DAY_KEY;
 use crate::unfinished_file::UnfinishedFile;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -71,9 +70,8 @@ impl DayKeys {
     fn write(&self, keys: &Keys) -> Result<(), StoreFault> {
         let mut text = String::new();
         for (day, key) in keys {
-            let _ = write!(text, "{day} ");
-            key.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
-            text.push('\n');
+            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            text.push_str(&format!("{day} {hex}\n"));
         }
         let write = || {
             let new = UnfinishedFile::new(&self.path)?;
