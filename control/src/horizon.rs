@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::{ClickStore, EdgeUntil};
+use store::port::clicks::EdgeUntil;
 use store::port::{Repository, blocking};
 use tokio::sync::watch;
 

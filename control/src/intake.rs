@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::{AppendOutcome, Appended, ClickStore};
+use store::port::clicks::{AppendOutcome, Appended};
 use store::port::{Repository, blocking};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -186,7 +186,8 @@ impl Commits {
             let Some(first) = first else { return };
             tokio::time::sleep_until(next).await;
             next = Instant::now() + PACE;
-            self.commit(self.group(first)).await;
+            let group = self.group(first);
+            self.commit(group).await;
         }
     }
 

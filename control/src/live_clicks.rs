@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::{ClickStore, RawClick, RawPage, RawQuestion};
+use store::port::clicks::{RawClick, RawPage, RawQuestion};
 use store::port::{Repository, blocking};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Notify, watch};

@@ -26,13 +26,13 @@ mod watch;
 mod write;
 mod write_request;
 
-pub use clicks::{ClickExport, ClickSources, ClickWatch};
+pub use clicks::ClickSources;
 pub use draft::InstallationRules;
 pub use import::Chunk;
 pub use own::OwnListeners;
 pub use short::BaseUrl;
 pub use source::MessageSource;
-pub use watch::{Watch, Watches};
+pub use watch::Watches;
 
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::ClickStore;
 use store::port::{Repository, blocking};
 use tokio::sync::watch;
 

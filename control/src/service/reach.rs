@@ -22,7 +22,7 @@ use std::sync::Arc;
 use store::clock::unix_ms;
 use store::model::{Row, StoreFault};
 use store::port::clicks::{
-    ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, LossRow, RawPage, RawQuestion, TopAnswer,
+    ClickAnswer, ClickDeletion, ClickQuestion, LossRow, RawPage, RawQuestion, TopAnswer,
     TopQuestion, UnknownCodes, UnknownQuestion,
 };
 use store::port::domains::DomainCommitReport;
