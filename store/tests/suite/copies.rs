@@ -4,7 +4,7 @@ use super::world::{DAY, Edge, Folder, HOUR, START, click, fold, of};
 use clicks::LossReason;
 use std::os::unix::fs::PermissionsExt;
 use store::port::Repository;
-use store::port::clicks::{AppendOutcome, ClickStore};
+use store::port::clicks::AppendOutcome;
 use store::sqlite::{Options, Sqlite, backup, restore};
 
 fn total(store: &Sqlite) -> u64 {
