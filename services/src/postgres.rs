@@ -62,7 +62,9 @@ impl Postgres {
             });
         }
         let owner = owner()?;
-        let folder = Folder::new("postgres", owner)?;
+        let kept = !settings.contains(&"fsync=off");
+        let folder =
+            if kept { Folder::new("postgres", owner)? } else { Folder::in_memory("postgres", owner)? };
         let disk = place.made(&folder.path().join("data"), owner)?;
         let pw = folder.path().join("pw");
         fs::write(&pw, PASSWORD).map_err(|e| ServerFault::Failed(e.to_string()))?;

@@ -501,6 +501,7 @@ fn sqlite() {
 
 #[test]
 fn postgres() {
+    let _server = Database::new(); // else each case would start one
     suite(|case| {
         if let Some(db) = Database::new() {
             case(&db.open());
