@@ -414,7 +414,8 @@ impl Spool {
     /// Of the numbers of a [repair](Self::plan_repair), those that were lost before: a file told of them which is not there, or of
     /// which a part is not.
     pub fn lost_before_repair(&self, range: &NumberRange) -> LossCounts {
-        if let Some(batch) = self.sealed.iter().rev().find(|batch| batch.is_of(range.first_no, range.last_no)) {
+        if let Some(batch) = self.sealed.iter().rev().find(|batch| batch.is_of(range.first_no, range.last_no))
+        {
             return batch.seal.lost;
         }
         let mut lost = self.standing.lost;

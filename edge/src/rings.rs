@@ -172,8 +172,10 @@ fn former(dir: &Path, workers: usize) -> io::Result<Vec<usize>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let number =
-            name.to_str().and_then(|name| name.strip_prefix(NAME)).and_then(|number| number.parse::<usize>().ok());
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(NAME))
+            .and_then(|number| number.parse::<usize>().ok());
         found.extend(number.filter(|number| *number >= workers));
     }
     found.sort_unstable();

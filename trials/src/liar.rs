@@ -222,7 +222,7 @@ impl Shared {
                     follow_request::Message::Hello(self.hello(random, near))
                 }
                 _ if random.chance(300) => follow_request::Message::Leave(v1::Leave::default()),
-                _ => follow_request::Message::Ping(v1::Ping { id: 0 }),
+                _ => follow_request::Message::Ping(v1::Ping { id: 0, clicks_until: 0 }),
             };
             self.note(|told| told.messages += 1);
             course.say(message).await;

@@ -2,7 +2,7 @@
 
 use proto::v1::feed_client::FeedClient;
 use proto::v1::feed_server::{Feed, FeedServer};
-use proto::v1::{FetchRequest, FetchResponse, FollowRequest, FollowResponse};
+use proto::v1::{AppendRequest, AppendResponse, FetchRequest, FetchResponse, FollowRequest, FollowResponse};
 use services::Random;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +138,11 @@ impl Feed for Calls {
             tokio::select! { () = forward => {}, () = backward => {} }
         });
         Ok(Response::new(ReceiverStream::new(told)))
+    }
+
+    async fn append(&self, call: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
+        let (metadata, request) = (call.metadata().clone(), call.into_inner());
+        self.upstream().await?.append(shown(&metadata, request)).await
     }
 
     async fn fetch(&self, call: Request<FetchRequest>) -> Result<Response<FetchResponse>, Status> {

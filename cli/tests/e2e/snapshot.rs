@@ -176,7 +176,7 @@ fn write_large(dir: &Dir) {
     let link = Link::new(LinkParts::to(target)).unwrap();
     for number in 1..=MANY {
         let key = [&[0; 4], format!("c{number}").as_bytes()].concat();
-        writer.entry(&key, number, number, Some(&link.as_ref()));
+        writer.entry(&key, number, link::LinkIdentity::created(number), Some(&link.as_ref()));
         if number % 10_000 == 0 {
             writer.flush().unwrap();
         }

@@ -228,7 +228,11 @@ impl Tally {
     }
 
     /// What the cell of a tuple is made of, and its bits.
-    fn parts(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> (Vec<GroupPart>, u32) {
+    fn parts(
+        &mut self,
+        packed: &Packed<'_>,
+        dictionary: &(impl Dictionary + ?Sized),
+    ) -> (Vec<GroupPart>, u32) {
         let (mut parts, mut bits) = (Vec::new(), 0);
         for (place, slots) in self.slots.iter_mut().enumerate() {
             let Some(dimension) = slots.group.dimension() else { continue };

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use store::clock::unix_ms;
 use store::model::{Row, StoreFault};
 use store::port::clicks::{
-    ClickAnswer, ClickDeletion, ClickQuestion, LossRow, RawPage, RawQuestion, TopAnswer,
-    TopQuestion, UnknownCodes, UnknownQuestion,
+    ClickAnswer, ClickDeletion, ClickQuestion, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion,
+    UnknownCodes, UnknownQuestion,
 };
 use store::port::domains::DomainCommitReport;
 use store::port::{

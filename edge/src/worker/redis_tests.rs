@@ -152,6 +152,7 @@ async fn work(
         buffers: RefCell::default(),
         proxies: crate::Proxies::default(),
         most_files: usize::MAX,
+        clicks: None,
     });
     let plain = vec![crate::listen::Listener { file: None, socket: listener.into() }];
     worker.serve(Listeners { plain, tls: Vec::new(), config: None }).await.unwrap();

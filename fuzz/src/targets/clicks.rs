@@ -26,7 +26,8 @@ fn batch(data: &[u8]) {
     assert!(batch.clicks.len() <= MAX_CLICKS && notes.iter().all(|count| *count <= MAX_NOTES));
     assert!(batch.first_no >= 1 && batch.last_no() <= MAX_NO && batch.last_no() + 1 >= batch.first_no);
     assert_eq!(batch.last_no() - batch.first_no + 1, batch.recorded());
-    let counts = batch.totals.iter().map(|total| total.count).chain(batch.losses.iter().map(|loss| loss.count));
+    let counts =
+        batch.totals.iter().map(|total| total.count).chain(batch.losses.iter().map(|loss| loss.count));
     assert!(counts.chain(batch.unknown.iter().map(|asked| asked.count)).all(|count| count <= MAX_COUNT));
     for click in &batch.clicks {
         assert!(!click.kind.is_total());
@@ -95,12 +96,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         clicks: (0..3).map(click).collect(),
         totals: vec![Total { domain: DomainId(1), kind: Kind::Off, minute: 28_333_333, count: 7 }],
         losses: vec![Loss { reason: LossReason::SpoolFull, minute: 28_333_333, count: 300 }],
-        unknown: vec![UnknownCode { domain: DomainId(0), hour: 472_222, code: Some((*b"x").into()), count: 2 }],
+        unknown: vec![UnknownCode {
+            domain: DomainId(0),
+            hour: 472_222,
+            code: Some((*b"x").into()),
+            count: 2,
+        }],
         agents: vec![AgentText { hash: 1, text: "Mozilla/5.0".into() }],
         ..Batch::new(9, 1)
     };
     let many = Batch { clicks: (0..200).map(click).collect(), ..Batch::new(1, 1) };
-    let tuple = |number: u32| Tuple([number % 6, number % 50, number, 3, number % 4, number % 11, number % 9]);
+    let tuple =
+        |number: u32| Tuple([number % 6, number % 50, number, 3, number % 4, number % 11, number % 9]);
     let rollup = |tuples| {
         let mut rollup = Rollup::default();
         (0..tuples).for_each(|number| rollup.add_tuple(tuple(number), u64::from(number) * 3 + 1));

@@ -112,9 +112,7 @@ fn header() -> Vec<u8> {
 
 fn row(click: &ClickEvent) -> Vec<u8> {
     let time = click.time.map_or_else(String::new, |time| time.to_string());
-    let ClickEvent {
-        id, code, version, kind, country, browser, os, device, referrer, language, edge, ..
-    } = click;
+    let ClickEvent { id, code, version, kind, country, browser, os, device, referrer, language, .. } = click;
     let version = version.to_string();
     let cells = [id, &time, code, &version, kind, country, browser, os, device, referrer, language]
         .map(String::clone);

@@ -30,9 +30,7 @@ pub struct Inquiry {
     pub zone: Zone,
     /// What the counts are split by.
     pub groups: Vec<ClickGroup>,
-    /// How long the spans are, where they are split by time.
-    pub step: Option<Step>,
-    /// Where those begin; none where they are not.
+    /// Where the spans begin; none where it is not split by time.
     pub times: Vec<i64>,
     /// Which clicks are counted.
     pub filter: ClickFilter,
@@ -98,7 +96,7 @@ impl Inquiry {
             languages: each(&request.languages, "languages", language)?,
         };
         let limit = limit(request.limit, USUAL_ROWS, ROWS)?;
-        Ok(Self { from, until, zone, groups, step, times, filter, kinds, limit })
+        Ok(Self { from, until, zone, groups, times, filter, kinds, limit })
     }
 
     /// Where its spans begin, and the end of the last one; none where it is not split by time.

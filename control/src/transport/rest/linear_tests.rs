@@ -1,8 +1,10 @@
 //! Everything that reads what a caller wrote takes time in proportion to it (CWE-407).
 
 use super::*;
+use prost_reflect::DynamicMessage;
 use prost_types::FieldMask;
 use proto::json::read::Tree;
+use proto::v1;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
