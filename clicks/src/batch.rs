@@ -20,8 +20,9 @@ pub const MAX_TEXT: usize = 512;
 pub const MAX_COUNT: u64 = 1 << 40;
 /// Bytes of a batch once its columns are decompressed. Encoded it is never longer than that and a few bytes a column.
 pub const MAX_DECODED: usize = 4 << 20;
-/// The last number that a batch may begin with: see [`MAX_NO`](crate::ledger::MAX_NO).
-const MAX_FIRST_NO: u64 = crate::ledger::MAX_NO;
+/// No running number of a spool is beyond it: enough for a million clicks a second for 2,000 years, and no sum of numbers
+/// overflows.
+pub const MAX_NO: u64 = 1 << 56;
 
 /// What an edge recorded for a while. The running numbers of a spool go through its batches without a hole: each click, each
 /// of a total and each lost one has one.
@@ -173,7 +174,7 @@ impl Batch {
         self.clicks.len() <= MAX_CLICKS
             && notes.iter().all(|notes| *notes <= MAX_NOTES)
             && counts.all(|count| count <= MAX_COUNT)
-            && self.last_no() <= MAX_FIRST_NO
+            && self.last_no() <= MAX_NO
             && self.size() <= MAX_DECODED
     }
 }
@@ -460,7 +461,7 @@ pub(crate) mod tests {
         assert!(!billion.fits());
         assert_eq!(decode(&encode(&billion)), Err(BatchFault::Malformed("count")));
         assert_eq!(decode(&encode(&Batch::new(0, 0))), Err(BatchFault::Malformed("first number")));
-        let last = Batch { first_no: MAX_FIRST_NO, ..sample() };
+        let last = Batch { first_no: MAX_NO, ..sample() };
         assert_eq!(decode(&encode(&last)), Err(BatchFault::Malformed("last number")));
     }
 

@@ -2,11 +2,8 @@
 //!
 //! The law that these rules keep, for each spool and across restarts: recorded = acknowledged + lost + pending.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, MAX_NO};
 use link::rule::{Rule, off};
-
-/// No running number of a spool is beyond it: enough for a million clicks a second for 2,000 years, and no sum of numbers overflows.
-pub const MAX_NO: u64 = 1 << 56;
 
 /// What the store has of a spool: its last batch, and the number of the last click in it. It is written in the
 /// transaction that writes the batch.

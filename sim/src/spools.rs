@@ -2,14 +2,14 @@
 //! goes wrong between a click and its count. `clicks::spool` and `clicks::ledger` decide; everything here only executes.
 
 mod disk;
-mod edge;
 mod messages;
+mod sender;
 mod table;
 
 use crate::Failure;
 use crate::counters::Counters;
-use edge::SpoolEdge;
 use messages::{Answer, SentBatch};
+use sender::SpoolEdge;
 use services::Random;
 use std::collections::{HashMap, HashSet, VecDeque};
 use table::{ClickTable, Outcome};

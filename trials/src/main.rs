@@ -3,7 +3,6 @@
 mod attacks;
 mod beside;
 mod bulk;
-mod clicks;
 mod faults;
 mod fleet;
 mod history;
@@ -25,6 +24,7 @@ mod report;
 mod run;
 mod stack;
 mod storm;
+mod trace;
 mod wire;
 mod world;
 mod writer;
@@ -49,7 +49,7 @@ enum Command {
     /// Single writes while a large import is under way
     Import(import::Import),
     /// Real clicks on an edge with room for 5 % of the links, new ones pushed: what memory and Redis answer
-    Clicks(clicks::Clicks),
+    Clicks(trace::Clicks),
     /// What an answer from Redis costs and takes, beside a hit and a plain GET
     Redis(redis::RedisReads),
     /// A cold edge, one missing key, and unknown codes without end

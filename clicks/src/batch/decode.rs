@@ -4,7 +4,7 @@
 use super::columns::ColumnReader;
 use super::encode::LAYOUT;
 use super::{
-    AgentText, Batch, BatchFault, Loss, MAX_CLICKS, MAX_COUNT, MAX_FIRST_NO, MAX_NOTES, MAX_TEXT, Total,
+    AgentText, Batch, BatchFault, Loss, MAX_CLICKS, MAX_COUNT, MAX_NO, MAX_NOTES, MAX_TEXT, Total,
     UnknownCode,
 };
 use crate::varint::Reader;
@@ -28,7 +28,7 @@ pub fn decode(bytes: &[u8]) -> Result<Batch, BatchFault> {
         return Err(if layout > LAYOUT { BatchFault::TooNew } else { Malformed("layout") });
     }
     let first_no = columns.number()?;
-    if !(1..=MAX_FIRST_NO).contains(&first_no) {
+    if !(1..=MAX_NO).contains(&first_no) {
         return Err(Malformed("first number"));
     }
     let classifier = u16::try_from(columns.number()?).map_err(|_| Malformed("classifier"))?;
@@ -44,7 +44,7 @@ pub fn decode(bytes: &[u8]) -> Result<Batch, BatchFault> {
     if !columns.is_empty() {
         return Err(Malformed("something is behind its end"));
     }
-    if batch.last_no() > MAX_FIRST_NO { Err(Malformed("last number")) } else { Ok(batch) }
+    if batch.last_no() > MAX_NO { Err(Malformed("last number")) } else { Ok(batch) }
 }
 
 fn read_clicks(columns: &mut ColumnReader<'_>, count: usize) -> Result<Vec<Click>, BatchFault> {

@@ -62,6 +62,12 @@ impl Turns {
     #[inline]
     pub fn settle(&mut self, turn: RingTurn) {
         self.all[turn.0 as usize].settled = true;
+        self.pass_settled();
+    }
+
+    /// Those that are over are forgotten, up to the first that is not.
+    #[inline]
+    fn pass_settled(&mut self) {
         while let Some(&first) = self.order.front()
             && self.all[first as usize].settled
         {
@@ -96,5 +102,6 @@ impl Turns {
         let Some(first) = self.order.pop_front() else { return };
         self.all[first as usize] = OpenTurn { begin, end, since: self.tick, settled: false };
         self.order.push_back(first);
+        self.pass_settled();
     }
 }

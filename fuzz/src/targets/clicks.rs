@@ -2,10 +2,10 @@
 //! the same then, and is within every bound. A roll-up's tally counts each of its clicks once, or none of them.
 
 use clicks::ask::{ClickFilter, ClickGroup, Tally, TallyFault};
+use clicks::batch::MAX_NO;
 use clicks::batch::{
     AgentText, Batch, Loss, MAX_CLICKS, MAX_COUNT, MAX_NOTES, MAX_TEXT, Total, UnknownCode, decode, encode,
 };
-use clicks::ledger::MAX_NO;
 use clicks::rollup::{Dictionary, Rollup, Tuple};
 use clicks::{Click, Country, Device, Kind, Language, LossReason};
 use link::DomainId;
@@ -89,8 +89,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         device: Device::ALL[number as usize % 4],
         referrer: format!("host-{}.example", number % 11).into(),
         language: Language(*[b"de", b"en"][number as usize % 2]),
-        visitor: number % 5 * 0x0123_4567_89ab_cdef,
-        agent: number % 13 * 0xfedc_ba98_7654_3211,
+        visitor: (number % 5).wrapping_mul(0x0123_4567_89ab_cdef),
+        agent: (number % 13).wrapping_mul(0xfedc_ba98_7654_3211),
     };
     let some = Batch {
         clicks: (0..3).map(click).collect(),
