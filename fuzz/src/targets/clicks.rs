@@ -25,7 +25,7 @@ fn batch(data: &[u8]) {
     let notes = [batch.totals.len(), batch.losses.len(), batch.unknown.len(), batch.agents.len()];
     assert!(batch.clicks.len() <= MAX_CLICKS && notes.iter().all(|count| *count <= MAX_NOTES));
     assert!(batch.first_no >= 1 && batch.last_no() <= MAX_NO && batch.last_no() + 1 >= batch.first_no);
-    assert_eq!(batch.last_no() - batch.first_no + 1, batch.recorded());
+    assert_eq!(batch.last_no() + 1 - batch.first_no, batch.recorded());
     let counts =
         batch.totals.iter().map(|total| total.count).chain(batch.losses.iter().map(|loss| loss.count));
     assert!(counts.chain(batch.unknown.iter().map(|asked| asked.count)).all(|count| count <= MAX_COUNT));
