@@ -130,7 +130,7 @@ impl Way<'_> {
         if let Some(over) = spell.over(sys::boottime_ms()) {
             tracing::info!(name: "spool_usable", lasted_ms = over.lasted_ms, "the spool of clicks can be used");
         }
-        let drain = Drain::new(self.rings, self.clicks, files.places(), files.next_no());
+        let drain = Drain::new(self.shared, self.rings, self.clicks, files.places(), files.next_no());
         Gather::new(self, files, drain, failures).run();
     }
 
@@ -242,9 +242,9 @@ impl<'a> Gather<'a> {
 
     /// Takes what the workers have settled, as far as there is room: whether that was all.
     fn take(&mut self, now: i64) -> bool {
-        let &Way { shared, clicks, rings, .. } = self.way;
+        let &Way { clicks, rings, .. } = self.way;
         while self.ready.len() < MAX_READY {
-            if self.drain.take(shared, rings, clicks, now) {
+            if self.drain.take(rings, clicks, now) {
                 self.drained_until = now - SETTLED_MS;
                 return true;
             }

@@ -13,10 +13,10 @@ use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
     RingReader, RingRecord, visitor,
 };
-use hot::ReadableRules;
 use link::{DomainId, Stats};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Clicks of one chunk: with the longest texts it is well below what a batch may take.
@@ -25,8 +25,6 @@ const CHUNK_CLICKS: usize = 4_096;
 const CHUNK_TOTALS: usize = 4_096;
 /// Bytes of a click in a ring, for how many there were in a part that cannot be read.
 const RECORD_BYTES: u64 = 88;
-/// How old what is known of the domains may be.
-const DOMAINS_FOR: Duration = Duration::from_secs(1);
 /// Unknown codes that are named in one chunk; others are counted without a name, for so many domains.
 const MAX_CODES: usize = 1_024;
 const MAX_CODE_ROWS: usize = 4_096;
@@ -49,8 +47,7 @@ pub struct Drain {
     classifier: Classifier,
     texts: KnownTexts,
     pub geo: Geo,
-    stats: HashMap<DomainId, Stats>,
-    stats_at: Option<Instant>,
+    domains: hot::View,
     days: Vec<DayKey>,
     open: OpenChunk,
     next_no: u64,
@@ -90,7 +87,7 @@ struct UnknownKey {
 
 impl Drain {
     /// Goes on where the spool says that it is; `next_no` is the number of the next click.
-    pub fn new(rings: &Rings, clicks: &Clicks, places: &[RingPlace], next_no: u64) -> Self {
+    pub fn new(shared: &Shared, rings: &Rings, clicks: &Clicks, places: &[RingPlace], next_no: u64) -> Self {
         let drained = |ring: &WorkerRing| {
             let mut reader = RingReader::new(ring.ring());
             let place = places.iter().find(|place| place.ring == ring.id());
@@ -105,8 +102,7 @@ impl Drain {
             classifier: Classifier::new(),
             texts: KnownTexts::default(),
             geo: Geo::new(clicks.config.geo.clone()),
-            stats: HashMap::new(),
-            stats_at: None,
+            domains: hot::View::new(Arc::clone(&shared.domains)),
             days: Vec::new(),
             open: OpenChunk::default(),
             next_no,
@@ -137,8 +133,8 @@ impl Drain {
     }
 
     /// Takes what the workers have settled, until the chunk is full: `false`, if there may be more. `now`: Unix milliseconds.
-    pub fn take(&mut self, shared: &Shared, rings: &Rings, clicks: &Clicks, now: i64) -> bool {
-        self.look_around(shared, clicks, now);
+    pub fn take(&mut self, rings: &Rings, clicks: &Clicks, now: i64) -> bool {
+        self.look_around(clicks, now);
         for (at, ring) in rings.all().iter().enumerate() {
             if !self.take_ring(at, ring, rings, clicks) {
                 return false;
@@ -150,17 +146,10 @@ impl Drain {
     }
 
     /// What is asked anew now and then: how domains count, the keys of days, countries.
-    fn look_around(&mut self, shared: &Shared, clicks: &Clicks, now: i64) {
+    fn look_around(&mut self, clicks: &Clicks, now: i64) {
         self.geo.tick();
         self.days = clicks.days.held(now);
-        if self.stats_at.is_none_or(|at| at.elapsed() >= DOMAINS_FOR) {
-            self.stats_at = Some(Instant::now());
-            let stats = |entry: hot::DomainEntry| match entry.told {
-                ReadableRules::All(rules) => Some((entry.id, rules.stats)),
-                ReadableRules::Name(_) => None,
-            };
-            self.stats = shared.domains.dump().into_iter().filter_map(stats).collect();
-        }
+        self.domains.refresh();
     }
 
     /// `false`: the chunk is full.
@@ -192,7 +181,7 @@ impl Drain {
             }
         }
         click.address = [0; 16];
-        let stats = self.stats.get(&click.domain).copied().unwrap_or_default();
+        let stats = self.domains.site(click.domain).stats;
         let address = address.filter(|_| !click.flags.has(CapturedFlags::PRIVATE));
         let country = address.map_or(Country::default(), |address| self.geo.country(address));
         let visitor = address.filter(|_| stats == Stats::Full).map_or(0, |address| {
