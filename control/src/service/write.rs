@@ -100,10 +100,12 @@ impl Service {
         if asked.ack == Ack::OnlyCheck {
             request.retry = None;
             let (epoch, verdicts) = view.only_check(request).await.map_err(whole)?;
+            let new: Vec<bool> =
+                verdicts.iter().map(|verdict| matches!(verdict, Verdict::Created(_))).collect();
             let done = self.answered(epoch, verdicts, kind)?.links.into_iter();
-            let links = done.map(|link| {
+            let links = done.zip(new).map(|(link, new)| {
                 // Which number a new link would get is not known.
-                let uid = if link.etag == format!("\"{}\"", link.uid) { 0 } else { link.uid };
+                let uid = if new { 0 } else { link.uid };
                 v1::Link { revision: String::new(), etag: String::new(), uid, ..link }
             });
             return Ok(v1::BatchLinksResponse { links: links.collect(), propagation: None });

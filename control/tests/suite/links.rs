@@ -35,6 +35,7 @@ async fn a_link_through_its_life() {
         update_time: made.update_time,
         revision: made.revision.clone(),
         etag: made.etag.clone(),
+        uid: 1,
         ..given
     };
     assert_eq!(made, want);

@@ -97,7 +97,7 @@ async fn reflection_tells_the_options_of_the_api() {
         other => panic!("{other:?}"),
     };
     let services: Vec<String> = services.into_iter().map(|service| service.name).collect();
-    assert!(services.contains(&"grpc.health.v1.Health".to_owned()) && services.len() == 9, "{services:?}");
+    assert!(services.contains(&"grpc.health.v1.Health".to_owned()) && services.len() == 10, "{services:?}");
     let mut wanted: Vec<MessageRequest> =
         services.into_iter().map(MessageRequest::FileContainingSymbol).collect();
     let mut files = std::collections::BTreeMap::new();
