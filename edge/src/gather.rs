@@ -10,7 +10,7 @@ mod tests;
 mod texts;
 
 use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
-use crate::rings::{Rings, boot_id};
+use crate::rings::Rings;
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
 use crate::sys;
@@ -136,7 +136,7 @@ impl Way<'_> {
 
     fn open(&self) -> io::Result<SpoolFiles> {
         let config = &self.clicks.config;
-        SpoolFiles::open(&config.dir, boot_id()?.to_be_bytes(), config.spool_bytes, random()?)
+        SpoolFiles::open(&config.dir, self.rings.boot().to_be_bytes(), config.spool_bytes, random()?)
     }
 
     /// Waits; `Some`: the edge stops meanwhile.
