@@ -185,7 +185,7 @@ impl SpoolFiles {
     }
 
     /// Control refuses a batch of this spool: others go on, and this one is tried again then. New clicks do not wait behind what
-    /// control may never take, such as a spool of an edge that was renamed: they go on in another one. Once in a process, since
+    /// control may never take, such as a spool that another edge began: they go on in another one. Once in a process, since
     /// control may refuse any.
     ///
     /// # Errors

@@ -181,7 +181,7 @@ fn who_is_killed_behind_the_closing_of_a_spool_has_left_the_places_of_the_rings(
     }
 }
 
-/// As that of an edge that was renamed: control knows it as another edge's.
+/// As that of an edge whose key has another name than before: control knows it as another edge's.
 #[test]
 fn behind_a_spool_that_control_refuses_new_clicks_go_on_in_another() {
     let folder = Folder::new("refused");
