@@ -212,8 +212,10 @@ impl<'a> Gather<'a> {
                 Ok(GatherMessage::Stop(within)) => return self.end(within),
                 Ok(GatherMessage::Answer { sent, said }) => self.hear(sent, said),
                 Err(_) => {
-                    self.tick();
-                    next = Instant::now() + TICK;
+                    let all = self.tick();
+                    // What was taken is on disk, and there is more.
+                    let at_once = !all && self.ready.is_empty();
+                    next = Instant::now() + if at_once { Duration::ZERO } else { TICK };
                 }
             }
             self.offer();
@@ -221,7 +223,8 @@ impl<'a> Gather<'a> {
         }
     }
 
-    fn tick(&mut self) {
+    /// Whether the rings were read to their ends.
+    fn tick(&mut self) -> bool {
         let now = unix_ms();
         self.look_at_control();
         let all = self.take(now);
@@ -240,21 +243,24 @@ impl<'a> Gather<'a> {
             let kept = self.files.keep_bounds(now);
             self.tell(kept);
         }
+        all
     }
 
-    /// Takes what the workers have settled, as far as there is room: whether that was all.
+    /// Takes what the workers have settled, as far as there is room: whether that was all. However fast they are, answers and the
+    /// bounds of the spool have their turn behind it.
     fn take(&mut self, now: i64) -> bool {
         let &Way { clicks, rings, .. } = self.way;
+        if self.ready.len() >= MAX_READY {
+            return false; // the disk has not taken them yet
+        }
         while self.ready.len() < MAX_READY {
             if self.drain.take(rings, clicks, now) {
                 self.drained_until = now - SETTLED_MS;
                 return true;
             }
             self.ready.push(self.drain.end_chunk(self.drained_until));
-            if self.ready.len() == MAX_READY {
-                self.write();
-            }
         }
+        self.write();
         false
     }
 
@@ -430,14 +436,17 @@ impl<'a> Gather<'a> {
     /// The last clicks of this process.
     fn end(&mut self, within: Duration) {
         let deadline = Instant::now() + within;
-        for _ in 0..LAST_TRIES {
+        let mut tries = LAST_TRIES;
+        while tries > 0 {
             let all = self.take(unix_ms());
             if all && self.drain.is_due() {
                 self.ready.push(self.drain.end_chunk(self.drained_until));
             }
             self.write();
-            if all && self.ready.is_empty() {
-                break;
+            match self.ready.is_empty() {
+                true if all => break,
+                true => {}           // there is more
+                false => tries -= 1, // the disk does not take it
             }
         }
         // What a control takes now needs no disk to come back to.

@@ -182,3 +182,22 @@ fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     assert!(batches.len() < 30, "they became large: {}", batches.len());
     fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
+    let dir = folder("stop");
+    let shared = process(&dir);
+    let (offer, offers) = offers::channel(1);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    for _ in 0..150 {
+        redirect(&shared, &mut writer, VISITOR, 1_000, 0);
+    }
+    gatherer.stop(Duration::ZERO);
+    let counts = until("stopped", &shared, |_| true);
+    assert_eq!((counts.recorded, counts.lost.total()), (150_000, 0));
+    let ring = shared.rings.as_ref().unwrap().all()[0].ring();
+    assert_eq!(ring.taken(), ring.settled());
+    drop(offers);
+    fs::remove_dir_all(&dir).unwrap();
+}
