@@ -435,7 +435,7 @@ impl<'a> Gather<'a> {
             }
             match self.way.inbox.recv_timeout(left) {
                 Ok(GatherMessage::Told { acked, want }) => {
-                    self.take_answer(GatherMessage::Told { acked, want })
+                    self.take_answer(GatherMessage::Told { acked, want });
                 }
                 _ => break,
             }
