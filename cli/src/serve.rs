@@ -114,16 +114,17 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let config = edge_config((&args.front, &args.behind), args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
-        if clicks.is_none() {
+        let counts_none = clicks.is_none();
+        let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
+        let edge = start_edge(config)?;
+        announce(&format!("control  {control}\n{}", edge_lines(&edge)));
+        edge_listens(&edge, None);
+        if counts_none {
             tracing::info!(
                 name: "clicks_not_counted",
                 "this edge has no place to keep clicks in, and none of its redirects is counted: give --clicks-dir or --snapshot"
             );
         }
-        let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
-        let edge = start_edge(config)?;
-        announce(&format!("control  {control}\n{}", edge_lines(&edge)));
-        edge_listens(&edge, None);
         let signal = signals.asked(args.drain).await;
         end(Some(edge), None, args.drain, &mut signals).await;
         stopped(signal);

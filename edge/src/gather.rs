@@ -10,7 +10,7 @@ mod tests;
 mod texts;
 
 use crate::clicks::{ClickCounts, ClickOffer, Clicks, GatherMessage};
-use crate::rings::Rings;
+use crate::rings::{Rings, boot_id};
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
 use crate::sys;
@@ -136,7 +136,7 @@ impl Way<'_> {
 
     fn open(&self) -> io::Result<SpoolFiles> {
         let config = &self.clicks.config;
-        SpoolFiles::open(&config.dir, boot_id()?, config.spool_bytes, random()?)
+        SpoolFiles::open(&config.dir, boot_id()?.to_be_bytes(), config.spool_bytes, random()?)
     }
 
     /// Waits; `Some`: the edge stops meanwhile.
@@ -465,12 +465,4 @@ fn tell_disk(spell: &mut Spell, clicks: &Clicks, fault: &io::Error) {
 /// A number for a spool that nobody else has.
 fn random() -> io::Result<u64> {
     getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
-}
-
-/// This boot of the machine.
-fn boot_id() -> io::Result<[u8; 16]> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?;
-    Ok(id.to_be_bytes())
 }

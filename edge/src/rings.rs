@@ -62,6 +62,7 @@ impl Rings {
             Err(TryLockError::Error(fault)) => return Err(cannot(fault)),
         }
         let boot = boot_id().map_err(cannot)?;
+        let boot = [boot as u64, (boot >> 64) as u64];
         let mut rings = Vec::new();
         for index in 0..workers {
             rings.push(WorkerRing::open(&path(dir, index), index, boot).map_err(cannot)?);
@@ -182,12 +183,15 @@ fn former(dir: &Path, workers: usize) -> io::Result<Vec<usize>> {
     Ok(found)
 }
 
-/// Which boot of this machine it is: what was in a file's pages when the machine went down is not known.
-fn boot_id() -> io::Result<[u64; 2]> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+/// Which boot of this machine it is: what was in a file's pages when the machine went down is not known. Where the system
+/// does not say, it is one that nobody knows again: then a process finds nothing of the one before it, and says so.
+pub fn boot_id() -> io::Result<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).map_err(io::Error::other)?;
-    Ok([id as u64, (id >> 64) as u64])
+    u128::from_str_radix(&digits, 16).or_else(|_| {
+        let half = || getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()));
+        Ok(u128::from(half()?) << 64 | u128::from(half()?))
+    })
 }
 
 #[cfg(test)]

@@ -422,7 +422,7 @@ impl Drop for Mounts<'_> {
 fn a_volume_that_is_mounted_again_after_kill_9_has_its_store_and_a_copy_of_it_beside_has_not() {
     let _turn = beside_others();
     let dir = Dir::new();
-    let made = "mkdir data beside && truncate -s 32M volume && mkfs.ext4 -q -I 256 volume && mount -o loop volume data";
+    let made = "mkdir data beside && truncate -s 128M volume && mkfs.ext4 -q -I 256 volume && mount -o loop volume data";
     let made = std::process::Command::new("sh").current_dir(dir.path()).args(["-c", made]).output();
     let _mounts = Mounts(&dir);
     if !made.is_ok_and(|made| made.status.success()) {

@@ -90,7 +90,7 @@ impl ClaimedFile {
         if is_database(&itself).map_err(|e| failed(&e))? {
             narrow(&path, &itself); // what is none may be anybody's, and is refused
         }
-        for ending in ["-wal", "-shm"] {
+        for ending in ["-wal", "-shm", CLICKS, ".clicks-wal", ".clicks-shm", DAY_KEYS] {
             let file = beside(&path, ending);
             // Not without need: a file that is closed takes away the locks that SQLite has on it in this process.
             let wide = std::fs::symlink_metadata(&file).is_ok_and(|there| there.mode() & 0o077 != 0);
