@@ -2,7 +2,11 @@
 
 use crate::Kind;
 use link::{DomainId, Seq};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// Uids that a link may have. Stores keep what is of a domain itself beside its links, under numbers below 0.
+pub const UIDS: RangeInclusive<Seq> = 1..=i64::MAX.cast_unsigned();
 
 /// One click.
 #[derive(Clone, Debug, PartialEq, Eq)]

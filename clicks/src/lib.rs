@@ -30,7 +30,7 @@ pub use agent_texts::AgentTexts;
 pub use agents::{AgentClass, Agents, CLASSIFIER};
 pub use captured::{Captured, CapturedFlags};
 pub use classify::{Classified, Classifier, Texts};
-pub use click::{Click, Country, Device, Language};
+pub use click::{Click, Country, Device, Language, UIDS};
 pub use hash::hash;
 pub use kind::{Kind, LossReason};
 pub use language::language;

@@ -344,7 +344,7 @@ proptest! {
         let ring = begun(&memory);
         for (at, word) in words.iter().enumerate() {
             // Some of them nearly a record.
-            let word = if at % 3 == 0 { word % 5 | 11 << 16 | word & 0x3f << 32 } else { *word };
+            let word = if at % 3 == 0 { (word % 5) | (11 << 16) | (word & (0x3f << 32)) } else { *word };
             ring.records[at].store(word, Ordering::Relaxed);
         }
         for (field, end) in [Field::Head, Field::Taken, Field::Settled, Field::Tail].into_iter().zip(ends) {

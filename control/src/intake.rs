@@ -4,6 +4,7 @@
 use crate::Fault;
 use crate::metrics::ClickNumbers;
 use bytes::Bytes;
+use clicks::UIDS;
 use clicks::batch::{self, Batch};
 use clicks::ledger::Offer;
 use std::sync::Arc;
@@ -151,6 +152,10 @@ fn unpacked(offered: OfferedBatch, now: i64) -> Result<UnpackedBatch, Fault> {
     if !offer.fits(&batch) {
         return Err(Fault::invalid("batch", "holds other numbers than first_no and last_no say"));
     }
+    // Counted under such a number, it would be in what the store keeps of some domain itself.
+    if batch.clicks.iter().any(|click| !UIDS.contains(&click.uid)) {
+        return Err(Fault::invalid("batch", "holds a click on what cannot be a link"));
+    }
     let clamped = clamp(&mut batch, now);
     let bytes = if clamped > 0 { batch::encode(&batch).into() } else { bytes };
     let batch = Arc::new(batch);
@@ -278,6 +283,19 @@ mod tests {
         }
         let torn = OfferedBatch { bytes: Bytes::from_static(b"\xff\xff"), ..offered("a", NOW) };
         assert_eq!(unpacked(torn, NOW).err().unwrap().field(), Some("batch"));
+    }
+
+    #[test]
+    fn a_click_on_what_cannot_be_a_link_is_refused() {
+        for (uid, refused) in
+            [(0, true), (1, false), (UIDS.into_inner().1, false), (1 << 63, true), (u64::MAX, true)]
+        {
+            let mut batch = Batch::new(1, 1);
+            batch.clicks.push(clicks::Click { at: NOW, uid, ..raw(0).click });
+            let offered = OfferedBatch { bytes: batch::encode(&batch).into(), ..offered("a", NOW) };
+            let field = unpacked(offered, NOW).err().map(|fault| fault.field().map(str::to_owned));
+            assert_eq!(field, refused.then(|| Some("batch".to_owned())), "{uid}");
+        }
     }
 
     /// A store that notes how many batches each commit has, and takes all; its first commit fails if it is told to.

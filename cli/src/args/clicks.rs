@@ -75,8 +75,8 @@ pub struct Clicks {
     /// Shows each click as it happens, until it is stopped
     #[arg(long, conflicts_with_all = ["last", "by", "zone", "top"])]
     pub watch: bool,
-    /// Writes each click to a file instead of counting it, as CSV or (FILE.jsonl, or -o json) JSON lines; `-` is standard
-    /// output. Single clicks are kept for 30 days
+    /// Writes each click of --last to a file instead of counting it, as CSV or (FILE.jsonl, or -o json) JSON lines; `-` is
+    /// standard output. Single clicks are kept for 30 days: --last 30d is all of them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["watch", "by", "zone", "top"])]
     pub export: Option<PathBuf>,
     /// Deletes all clicks of the link for good; --delete=domain those of every link of --domain

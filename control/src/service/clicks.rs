@@ -25,9 +25,9 @@ use clicks::ask::ClickGroup;
 use events::Codes;
 use exposition::escaped;
 use journal::names;
-use link::{DomainId, Key, Seq};
+use link::{DomainId, Key, Seq, misleads};
 use proto::v1;
-use question::{DAY, Inquiry, known_kinds};
+use question::{DAY, Inquiry, single_kinds};
 use std::sync::Arc;
 use store::clock::unix_ms;
 use store::port::clicks::{ClickDeletion, ClickQuestion, LossRow, TopQuestion, UnknownQuestion};
@@ -68,6 +68,9 @@ impl Service {
     ) -> Result<v1::QueryClicksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
         let inquiry = Inquiry::parse(request, unix_ms())?;
+        if !request.tag.is_empty() {
+            single_kinds(&request.kinds)?;
+        }
         let lane = self.reach.lane(caller).await;
         let links = match request.tag.as_str() {
             "" => None,
@@ -83,6 +86,7 @@ impl Service {
         request: &v1::QueryLinkClicksRequest,
     ) -> Result<v1::QueryClicksResponse, Fault> {
         let key = self.key(caller, &request.name).await?;
+        single_kinds(&request.kinds)?;
         let inquiry = Inquiry::parse(&question::of_link(request), unix_ms())?;
         let subject = self.subject_of(caller, key, &request.name).await?;
         let lane = self.reach.lane(caller).await;
@@ -139,7 +143,7 @@ impl Service {
         request: &v1::WatchClicksRequest,
     ) -> Result<ClickWatch, Fault> {
         let begun = async {
-            let kinds = known_kinds(&request.kinds)?;
+            let kinds = single_kinds(&request.kinds)?;
             let subject = self.subject(caller, &request.parent, &request.code).await?;
             Ok::<_, Fault>(ClickWatch::new(self.clone(), caller.clone(), subject, kinds))
         };
@@ -156,7 +160,7 @@ impl Service {
         request: &v1::ExportClicksRequest,
     ) -> Result<ClickExport, Fault> {
         let begun = async {
-            let kinds = known_kinds(&request.kinds)?;
+            let kinds = single_kinds(&request.kinds)?;
             let subject = self.subject(caller, &request.parent, &request.code).await?;
             ClickExport::new(self.clone(), caller.clone(), subject, kinds, request)
         };
@@ -264,7 +268,8 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
     Ok(Counted::of(reader.click_counts(&question)?))
 }
 
-/// A code as it was asked for: UTF-8 as it is, other bytes percent-encoded.
+/// A code as it was asked for, by whomever: UTF-8 as it is, other bytes percent-encoded. One that would steer a terminal, turn
+/// the direction of what is behind it or hide is percent-encoded as a whole.
 fn shown(code: &[u8]) -> String {
     let mut text = String::with_capacity(code.len());
     for chunk in code.utf8_chunks() {
@@ -273,7 +278,7 @@ fn shown(code: &[u8]) -> String {
             text.push_str(&format!("%{byte:02X}"));
         }
     }
-    if text.chars().any(char::is_control) { escaped(&text) } else { text }
+    if text.chars().any(|c| c.is_control() || misleads(c)) { escaped(&text) } else { text }
 }
 
 #[cfg(test)]
@@ -287,6 +292,7 @@ mod tests {
             ("stra\u{df}e".as_bytes(), "stra\u{df}e"),
             (b"a\xffb", "a%FFb"),
             (b"a\x1b[0m", "a%1B%5B0m"),
+            ("a\u{202e}gnp".as_bytes(), "a%E2%80%AEgnp"),
             (b"", ""),
         ] {
             assert_eq!(shown(code), want);

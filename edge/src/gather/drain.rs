@@ -11,7 +11,7 @@ use clicks::batch::{AgentText, Batch, Loss, Total, UnknownCode};
 use clicks::spool::{ChunkHead, ChunkSize, LossCounts, RingPlace};
 use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
-    RingReader, RingRecord, visitor,
+    RingReader, RingRecord, UIDS, visitor,
 };
 use link::{DomainId, Stats};
 use std::collections::{BTreeMap, HashMap};
@@ -176,6 +176,11 @@ impl Drain {
         }
         if click.flags.has(CapturedFlags::VOID) {
             return; // the kernel did not take its answer
+        }
+        if !UIDS.contains(&click.uid) {
+            // Control refuses a batch with such a click, and with it everything behind.
+            self.open.lose(LossReason::Damaged, click.at, 1);
+            return;
         }
         if let Some(address) = address {
             let address = IpAddr::V6(Ipv6Addr::from(address)).to_canonical();

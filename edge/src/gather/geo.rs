@@ -138,7 +138,11 @@ fn country(reader: &Countries, address: IpAddr) -> Option<Country> {
 }
 
 fn load(path: &Path) -> Loaded {
-    let bytes = std::fs::metadata(path).map_err(|fault| fault.to_string())?.len();
+    let there = std::fs::metadata(path).map_err(|fault| fault.to_string())?;
+    let bytes = there.len();
+    if !there.is_file() {
+        return Err("it is no regular file".into()); // a pipe may never end, nor give anything
+    }
     if bytes > MAX_BYTES {
         return Err(format!("it takes {bytes} bytes, more than {MAX_BYTES}"));
     }
@@ -246,6 +250,7 @@ mod tests {
         assert!(load(&path).is_err());
         std::fs::remove_file(&path).unwrap();
         assert!(load(&path).unwrap_err().contains("No such file"));
+        assert!(load(Path::new("/dev/zero")).unwrap_err().contains("no regular file"));
     }
 
     #[test]

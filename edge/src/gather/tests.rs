@@ -159,6 +159,30 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
 }
 
 #[test]
+fn a_record_of_no_link_is_told_as_damaged() {
+    let dir = folder("damaged");
+    let shared = process(&dir);
+    let ring = shared.rings.as_ref().unwrap().all()[0].ring();
+    let mut writer = RingWriter::new(ring);
+    writer.begin(ring);
+    for (number, uid) in (1..).zip([7, 0, u64::MAX]) {
+        let click = Captured { at: unix_ms(), uid, version: 8, ..Captured::default() };
+        writer.click(ring, &click, b"", b"", number * 100);
+    }
+    if let Some(turn) = writer.publish(ring) {
+        writer.settle_part(ring, turn, 300);
+    }
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 1);
+    assert_eq!((counts.recorded, counts.lost.of(LossReason::Damaged)), (3, 2));
+    gatherer.stop(LONG);
+    assert_eq!(clicks_of(&control.join().unwrap()), 1);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
 fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     let dir = folder("full");
     let shared = process(&dir);

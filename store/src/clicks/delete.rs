@@ -8,7 +8,7 @@ use super::lists::{self, ListPart, list};
 use super::memory::{corrupt, decoded};
 use super::pack::{WrittenRows, lists_of_day, read};
 use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table, subject_of};
-use super::times::{DAY, HOUR, QUARTER, QUARTERS, WEEK_DAYS, day_of, month_of, quarter};
+use super::times::{DAY, HOUR, QUARTER, QUARTERS, WEEK_DAYS, day_of, month_of, quarter, quarter_from};
 use super::unfolded::unpacked_days;
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
@@ -86,9 +86,11 @@ pub(crate) async fn note<R: ClickRows>(rows: &R, asked: &ClickDeletion, now: i64
     rows.put(Table::Deletions, &[Cell { key: [last + 1, 0, 0], value: deletion.value() }]).await
 }
 
-/// The first quarter that stays.
+/// The first quarter that stays. One that begins with the time that was asked for does; one in which it is goes, and so does
+/// the one that is under way.
 pub(crate) fn before(asked: &ClickDeletion, now: i64) -> i64 {
-    quarter(asked.before.unwrap_or(now).min(now)) + 1
+    let all = quarter(now) + 1;
+    asked.before.map_or(all, |before| quarter_from(before).min(all))
 }
 
 /// Does some of the oldest deletion; `false`: there is none.
@@ -135,6 +137,8 @@ async fn rollups<R: ClickRows>(rows: &R, deletion: &Deletion, behind: Seq) -> Re
 /// Everything of one subject before a quarter.
 async fn subject<R: ClickRows>(rows: &R, subject: i64, before: i64) -> Result<(), R::Fault> {
     let day = day_of(before);
+    // Nobody can take visitors out of a sketch: those of a day of which a part goes, go.
+    let is_cut = before.rem_euclid(QUARTERS) != 0;
     let mut next = i64::MIN;
     while let Some(&[month, ..]) = rows.keys(Table::Runs, [next, i64::MIN, i64::MIN], MOST, 1).await?.first()
     {
@@ -155,6 +159,9 @@ async fn subject<R: ClickRows>(rows: &R, subject: i64, before: i64) -> Result<()
         rows.remove(Table::Crosses, from, to).await?;
         let mut written = WrittenRows::default();
         for (key, mut series) in last {
+            if is_cut {
+                series.visitors = None;
+            }
             series.rollups.retain(|quarter, _| day * QUARTERS + i64::from(*quarter) >= before);
             written.add(key, series);
         }
@@ -164,7 +171,7 @@ async fn subject<R: ClickRows>(rows: &R, subject: i64, before: i64) -> Result<()
         let quarters = unpacked * QUARTERS..((unpacked + 1) * QUARTERS).min(before);
         let keys: Vec<CellKey> = quarters.map(|quarter| [quarter, subject, 0]).collect();
         rows.remove_keys(Table::Recent, &keys).await?;
-        if unpacked < day {
+        if unpacked < day || is_cut {
             rows.remove_keys(Table::RecentVisitors, &[[unpacked, subject, 0]]).await?;
         }
     }
@@ -289,6 +296,16 @@ mod tests {
             assert_eq!(Deletion::of(&deletion.value()).unwrap(), deletion);
         }
         assert!(Deletion::of(&[3, 0, 0, 0, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn a_quarter_that_begins_with_the_time_asked_for_stays() {
+        let first = |before| {
+            let asked = ClickDeletion { domain: DomainId(1), links: None, before };
+            super::before(&asked, 10 * QUARTER + 5)
+        };
+        let asked = [Some(3 * QUARTER), Some(3 * QUARTER + 1), Some(10 * QUARTER), Some(i64::MAX), None];
+        assert_eq!(asked.map(first), [3, 4, 10, 11, 11]);
     }
 
     #[test]

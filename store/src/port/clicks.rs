@@ -273,8 +273,8 @@ pub struct ClickDeletion {
     pub domain: DomainId,
     /// Of these links of it; `None`: all.
     pub links: Option<Vec<Seq>>,
-    /// Those before this moment, to the end of the quarter of an hour in which it is, in lists of links of its hour; `None`:
-    /// all so far.
+    /// Those before this moment, to the end of the quarter of an hour in which it is (one that begins with it stays), in
+    /// lists of links of its hour; `None`: all to the end of the quarter that is under way.
     pub before: Option<i64>,
 }
 

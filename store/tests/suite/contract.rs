@@ -19,9 +19,9 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
             [1, 2, 3].map(|count| edge.batch(|batch| batch.clicks = vec![click(5, START); count]));
         let taken = store.append(&[one.clone(), two.clone(), one.clone()], START).unwrap();
         assert_eq!(taken, [AppendOutcome::Taken(1), AppendOutcome::Taken(2), AppendOutcome::Known(2)]);
-        assert_eq!(other.append(&[two.clone()], START).unwrap(), [AppendOutcome::Known(2)]);
+        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [AppendOutcome::Known(2)]);
         let four = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        let early = other.append(&[four.clone()], START).unwrap();
+        let early = other.append(std::slice::from_ref(&four), START).unwrap();
         assert_eq!(early, [AppendOutcome::Want(3)]);
         assert_eq!(
             other.append(&[three, four], START).unwrap(),
@@ -70,7 +70,7 @@ fn what_no_edge_holds_any_more_is_told_to_the_click() {
         assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);
         let hole =
             LossRow { minute: now / MINUTE, edge: "eu-1".into(), reason: LossReason::Restored, count: 4 };
-        assert_eq!(store.losses(START, LATER).unwrap(), [hole.clone()]);
+        assert_eq!(store.losses(START, LATER).unwrap(), std::slice::from_ref(&hole));
         fold(store, now);
         assert_eq!(store.losses(START, LATER).unwrap(), [hole]);
         assert!(store.losses(START, now).unwrap().is_empty());

@@ -40,7 +40,7 @@ pub async fn watch(
         let message = messages.message().await.map_err(|status| refused(&status, api))?;
         let Some(message) = message else { return Err(CommandFault::new("the server stops: watch again")) };
         if message.gap {
-            out::note("clicks more were counted than could be shown: they came too fast");
+            out::note("more clicks came than could be shown: some before the next one are left out");
         }
         for click in &message.clicks {
             match output {

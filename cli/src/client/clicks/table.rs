@@ -36,10 +36,8 @@ pub fn counts(
         ClickOutput::Text => {
             out::text(&people(columns, answer, kinds))?;
             if answer.other > 0 {
-                out::note(&format!(
-                    "{} clicks more are of lines that are not shown: see --top",
-                    answer.other
-                ));
+                let more = so_many(answer.other, "click");
+                out::note(&format!("{more} in lines that are not shown: see --top"));
             }
             Ok(())
         }
@@ -75,8 +73,9 @@ fn people(columns: &[String], answer: &QueryClicksResponse, kinds: Option<&Query
     let mut text = aligned(&lines);
     let visitors = answer
         .visitors
-        .map_or_else(String::new, |sum| format!(", {sum} visitors (the sum of the visitors of each day)"));
-    text.push_str(&format!("\ntotal     {} clicks{visitors}\n", answer.total));
+        .map(|sum| format!(", {} (the sum of the visitors of each day)", so_many(sum, "visitor")))
+        .unwrap_or_default();
+    text.push_str(&format!("\ntotal     {}{visitors}\n", so_many(answer.total, "click")));
     if let Some(kinds) = kinds {
         let besides = kinds.rows.iter().filter(|row| row.keys.first().is_some_and(|kind| kind != "human"));
         let besides: Vec<String> =
@@ -88,11 +87,15 @@ fn people(columns: &[String], answer: &QueryClicksResponse, kinds: Option<&Query
     if answer.kept_seconds > QUARTER {
         let span = if answer.kept_seconds >= 86_400 { "day" } else { "hour" };
         text.push_str(&format!(
-            "older clicks are kept by the {span}: a shorter span of time may show them elsewhere\n"
+            "counted by the {span} (UTC): at the ends of the time, and in shorter lines, a click counts where its {span} begins\n"
         ));
     }
     text.push_str(&format!("{}\n", completeness(answer)));
     text
+}
+
+fn so_many(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
 /// A line of a table.
@@ -146,10 +149,10 @@ fn shown(column: &str, key: &str) -> String {
         offset => offset,
     };
     match column {
-        "day" | "week" if has_date => key[..10].to_owned(),
-        "month" if has_date => key[..7].to_owned(),
+        "day" | "week" if has_date => plain(&key[..10]),
+        "month" if has_date => plain(&key[..7]),
         // The hour that a clock goes through twice is told apart by its offset.
-        "hour" | "quarter" if has_date => format!("{} {}{}", &key[..10], &key[11..16], offset()),
+        "hour" | "quarter" if has_date => plain(&format!("{} {}{}", &key[..10], &key[11..16], offset())),
         _ => plain(key),
     }
 }
@@ -197,7 +200,7 @@ pub fn unknown(answer: &ListUnknownCodesResponse, output: ClickOutput) -> Result
                 ..Line::default()
             });
             let lines: Vec<Line> = std::iter::once(header).chain(lines).collect();
-            out::text(&format!("{}\ntotal     {} requests\n", aligned(&lines), answer.total))
+            out::text(&format!("{}\ntotal     {}\n", aligned(&lines), so_many(answer.total, "request")))
         }
     }
 }
@@ -264,6 +267,7 @@ mod tests {
             ("quarter", "2026-10-25T02:15:00Z", "2026-10-25 02:15"),
             ("link", "2026-10-25T02:15:00Z", "2026-10-25T02:15:00Z"),
             ("day", "日本", "日本"),
+            ("day", "2026\u{1b}[31m-T00:00:00Z", "2026\\u{1b}[31m-"),
         ] {
             assert_eq!(shown(column, key), want);
         }
@@ -274,6 +278,13 @@ mod tests {
         let rows = [row(&["=cmd()"], 3, None), row(&["a,b"], 1, Some(1))];
         let text = String::from_utf8(csv(&columns(&["referrer"]), &rows)).unwrap();
         assert_eq!(text, "referrer,clicks,visitors\n'=cmd(),3,\n\"a,b\",1,1\n");
+    }
+
+    #[test]
+    fn a_count_by_hours_says_so() {
+        let answer = QueryClicksResponse { total: 1, kept_seconds: 3_600, ..QueryClicksResponse::default() };
+        let text = people(&columns(&["link"]), &answer, None);
+        assert!(text.contains("total     1 click\ncounted by the hour (UTC)"), "{text}");
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub fn told(
 ) -> v1::QueryClicksResponse {
     let Counted { groups, total, visitors, step } = counted;
     let rows = rows(inquiry, groups);
-    let shown: u64 = rows.iter().map(|row| row.count).sum();
+    let shown = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
+    let left_out = if inquiry.groups.is_empty() { 0 } else { total.saturating_sub(shown) };
     let of_days = |from: i64, until: i64| {
         let within = visitors.iter().filter(|own| (from..until).contains(&(own.day * DAY)));
         within.map(|own| own.visitors).sum::<u64>()
@@ -89,7 +90,7 @@ pub fn told(
     let (losses, lost) = lost(losses);
     v1::QueryClicksResponse {
         total,
-        other: total.saturating_sub(shown),
+        other: left_out,
         visitors: (!visitors.is_empty()).then(|| visitors.iter().map(|own| own.visitors).sum()),
         complete_until: complete_until.map(wire::timestamp),
         lost,
@@ -162,9 +163,10 @@ fn lost(rows: &[LossRow]) -> (Vec<v1::ClickLoss>, u64) {
     let mut hours: BTreeMap<(i64, &str, &str), u64> = BTreeMap::new();
     for row in rows {
         let hour = row.minute.div_euclid(60) * HOUR;
-        *hours.entry((hour, &*row.edge, row.reason.label())).or_default() += row.count;
+        let sum = hours.entry((hour, &*row.edge, row.reason.label())).or_default();
+        *sum = sum.saturating_add(row.count);
     }
-    let lost = hours.values().sum();
+    let lost = hours.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let told = hours.into_iter().take(LOSSES).map(|((hour, edge, reason), count)| v1::ClickLoss {
         edge: edge.to_owned(),
         reason: reason.to_owned(),
@@ -240,6 +242,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_split_by_nothing_leaves_nothing_out() {
+        let groups = vec![group(&[], 24)];
+        let answer = told_of(&inquiry(&[], 0), Counted { groups, total: 24, ..Counted::default() });
+        assert_eq!((answer.rows.len(), answer.total, answer.other), (0, 24, 0));
+    }
+
+    #[test]
     fn with_time_the_same_values_are_in_every_span() {
         let at = |day: i64| GroupKey::Time(START + day * DAY);
         let groups = vec![
@@ -274,6 +283,9 @@ mod tests {
             .collect();
         assert_eq!(told, [("a", "ring_full", 3_600, 5), ("b", "restored", 3_600, 4)]);
         assert_eq!(lost, 9);
+        // An edge may say what it likes of its own losses.
+        let many = [row(61, "a", LossReason::Restored, u64::MAX), row(62, "b", LossReason::Restored, 1)];
+        assert_eq!(super::lost(&many).1, u64::MAX);
         assert_eq!(text(&inquiry(&[], 0), &Codes::default(), &GroupKey::Kind(Kind::Bot)), "bot");
         assert_eq!(text(&inquiry(&[], 0), &Codes::default(), &GroupKey::Link(7)), "#7");
     }

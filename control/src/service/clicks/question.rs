@@ -148,6 +148,24 @@ pub fn known_kinds(names: &[String]) -> Result<Vec<Kind>, Fault> {
     })
 }
 
+/// The same of links and of single clicks, of which there are no totals.
+///
+/// # Errors
+/// The first name that is none, or that of a total.
+pub fn single_kinds(names: &[String]) -> Result<Vec<Kind>, Fault> {
+    let kinds = known_kinds(names)?;
+    match kinds.iter().find(|kind| kind.is_total()) {
+        None => Ok(kinds),
+        Some(kind) => {
+            let why = format!(
+                "hold \"{}\", of which a domain has a total and nothing else: ask about the domain, or leave it out",
+                kind.label()
+            );
+            Err(Fault::invalid("kinds", why))
+        }
+    }
+}
+
 /// What the counts are split by, and the length of the spans, where one of both is time.
 fn groups(names: &[String]) -> Result<(Vec<ClickGroup>, Option<Step>), Fault> {
     let (mut groups, mut spans) = (Vec::new(), None);
@@ -260,6 +278,15 @@ mod tests {
         assert_eq!(asked.filter.languages, [Language(*b"en")]);
         assert_eq!(asked.filter.devices, [Device::Mobile, Device::Unknown]);
         assert!(asked.filter.referrers.iter().map(|own| &**own).eq(["", "a.example"]) && asked.is_narrow());
+    }
+
+    #[test]
+    fn a_total_is_no_kind_of_a_link_or_of_a_single_click() {
+        assert_eq!(single_kinds(&list(&["bot", "head"])), Ok(vec![Kind::Bot, Kind::Head]));
+        for wrong in [&["bot", "ignored"][..], &["off"], &["people"]] {
+            assert_eq!(single_kinds(&list(wrong)).unwrap_err().field(), Some("kinds"), "{wrong:?}");
+        }
+        assert_eq!(known_kinds(&list(&["off"])), Ok(vec![Kind::Off]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Single clicks as CSV (RFC 4180), with the columns of their message in its order.
 
+use link::misleads;
 use proto::v1::ClickEvent;
 use std::borrow::Cow;
 
@@ -17,7 +18,7 @@ pub fn row(click: &ClickEvent) -> String {
 
 /// In quotes where it would be taken apart otherwise; and with a ' in front where a spreadsheet would calculate.
 fn escaped(cell: &str) -> Cow<'_, str> {
-    let calculates = cell.starts_with(['=', '+', '-', '@', '\t']);
+    let calculates = calculates(cell);
     if !calculates && !cell.contains([',', '"', '\r', '\n']) {
         return cell.into();
     }
@@ -25,9 +26,28 @@ fn escaped(cell: &str) -> Cow<'_, str> {
     format!("\"{quote}{}\"", cell.replace('"', "\"\"")).into()
 }
 
+/// As `linkr clicks --export` has it: also behind what a spreadsheet leaves out or does not show, and in full width.
+fn calculates(cell: &str) -> bool {
+    let unseen = |c: char| c == '\'' || c.is_whitespace() || c.is_control() || misleads(c);
+    cell.trim_start_matches(unseen).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || cell.trim_start_matches('\'').starts_with(['\t', '\r'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_calculate_is_a_text() {
+        for cell in
+            ["=1", "+1", "-1", "@SUM(1)", "＝1", "－1", " =1", "\u{200b}=1", "\u{a0}+1", "\t1", "\r1", "'=1"]
+        {
+            assert_eq!(escaped(cell), format!("\"'{cell}\""));
+        }
+        for cell in ["", "a=1", "1-1", "promo", "\u{441}\u{43b}\u{43e}\u{43d}", "'a"] {
+            assert_eq!(escaped(cell), cell);
+        }
+    }
 
     #[test]
     fn a_row_has_every_column() {
