@@ -43,6 +43,8 @@ impl CapturedFlags {
     pub const VOID: Self = Self(1 << 4);
     /// The address is one that the operator ignores.
     pub const IGNORED: Self = Self(1 << 5);
+    /// Lost for want of room in the ring, whether it is void or not: its client did not read, and it could not be moved.
+    pub const LOST: Self = Self(1 << 6);
 
     /// Whether these bits are all set.
     pub fn has(self, bits: Self) -> bool {

@@ -87,6 +87,8 @@ pub enum Refusal {
     NumbersLeftOut,
     /// The batch does not hold the numbers that were named with it: see [`Offer::fits`].
     OtherNumbers,
+    /// Another batch was taken under this seq: two edges send under one name and spool, or a disk was put back.
+    OtherBatch,
 }
 
 impl std::fmt::Display for Refusal {
@@ -102,6 +104,10 @@ impl std::fmt::Display for Refusal {
                 "the batch leaves out numbers behind the last batch: what was lost is told in it, or it says that earlier ones are gone"
             }
             Self::OtherNumbers => "the batch does not hold the numbers that were named with it",
+            Self::OtherBatch => {
+                "another batch was taken under this seq: two edges have a copy of one --clicks-dir, or its disk was put back; start \
+                 this one with an empty --clicks-dir"
+            }
         })
     }
 }
@@ -119,7 +125,14 @@ pub fn judge(cursor: Option<Cursor>, offer: Offer) -> Judgement {
     }
     let have = cursor.unwrap_or(Cursor { seq: 0, last_no: 0 });
     if offer.seq <= have.seq {
-        return if off(Rule::ClickOnce) { take(have, offer) } else { Judgement::Known { acked: have.seq } };
+        if off(Rule::ClickOnce) {
+            return take(have, offer);
+        }
+        // Acknowledged, its clicks would be nowhere, and nobody would be told. Of batches before the last one nothing is kept.
+        if offer.seq == have.seq && offer.last_no != have.last_no {
+            return Judgement::Refuse(Refusal::OtherBatch);
+        }
+        return Judgement::Known { acked: have.seq };
     }
     if offer.seq > have.seq + 1 && !offer.first && !off(Rule::ClickInOrder) {
         return Judgement::Want { seq: have.seq + 1 };
@@ -235,6 +248,18 @@ mod tests {
                 let until = cursor.map_or(0, |cursor| cursor.last_no);
                 prop_assert!((1..next).all(|no| counts[no as usize] == u32::from(no <= until)));
             }
+        }
+    }
+
+    /// Two copies of one folder each make a fifth batch.
+    #[test]
+    fn another_batch_under_a_seq_that_was_taken_is_not_acknowledged() {
+        let at = Some(Cursor { seq: 5, last_no: 50 });
+        assert_eq!(judge(at, offer(5, 41, 50, false)), Judgement::Known { acked: 5 });
+        for last_no in [44, 60] {
+            let refused = Judgement::Refuse(Refusal::OtherBatch);
+            assert_eq!(judge(at, offer(5, 41, last_no, false)), refused);
+            assert_eq!(judge(at, offer(5, 41, last_no, true)), refused);
         }
     }
 

@@ -218,8 +218,7 @@ impl<'m> Ring<'m> {
             && let Some((header, words)) = self.record(at, end)
         {
             if header.kind == RecordKind::Click && header.number > behind {
-                let flags = words[2].load(Ordering::Relaxed) | u64::from(CapturedFlags::VOID.0) << 32;
-                words[2].store(flags, Ordering::Relaxed);
+                add_flags(words, CapturedFlags::VOID);
             }
             at += 8 * header.words as u64;
         }
@@ -234,6 +233,12 @@ impl<'m> Ring<'m> {
         }
         self.set(Field::MovedTo, 0);
     }
+}
+
+/// Adds flags to a click in its place, in one word.
+fn add_flags(words: &[AtomicU64], flags: CapturedFlags) {
+    let both = words[2].load(Ordering::Relaxed) | u64::from(flags.0) << 32;
+    words[2].store(both, Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -252,6 +252,47 @@ fn whoever_is_killed_while_clicks_are_moved_leaves_each_once() {
     }
 }
 
+/// The ring is full, and a slow turn cannot be moved: the room is given back, and its clicks are a loss at any instruction.
+#[test]
+fn what_cannot_be_moved_for_want_of_room_is_one_loss_each_whoever_is_killed_meanwhile() {
+    for killed in [false, true] {
+        let memory = memory(SMALL);
+        let ring = begun(&memory);
+        let mut writer = RingWriter::new(ring);
+        let slow = turn(ring, &mut writer, &[(1, ""), (2, "")]).unwrap();
+        let mut fits = 0;
+        while ring.lost() == 0 {
+            fits += 1;
+            let turn = turn(ring, &mut writer, &[(2 + fits, "")]);
+            turn.into_iter().for_each(|turn| writer.settle(ring, turn));
+        }
+        let lost = ring.lost();
+        if killed {
+            // As far as `tick` comes before it tells of anything.
+            writer.begin(ring);
+            writer.copy(ring, 0, ring.tail());
+        } else {
+            (0..9).for_each(|_| writer.tick(ring));
+            writer.settle(ring, slow);
+        }
+        assert_eq!(ring.lost(), lost, "what was lost in its place is told there");
+        assert_eq!(ring.begin(BOOT, 8), RingBeginning::Continued);
+        let (mut reader, mut told, mut counted) = (RingReader::new(ring), 0, 0);
+        while let Some(record) = reader.next(ring) {
+            let RingRecord::Click(click) = record else { continue };
+            match (click.flags.has(CapturedFlags::LOST), click.flags.has(CapturedFlags::VOID)) {
+                (true, _) => told += 1,
+                (false, true) => {}
+                (false, false) => counted += 1,
+            }
+        }
+        // The copy of a killed one goes over all that the ring holds.
+        let all = 2 + fits - lost;
+        assert_eq!(told + counted, all, "killed: {killed}");
+        assert_eq!(told, if killed { all } else { 2 });
+    }
+}
+
 #[test]
 fn what_is_damaged_is_passed_over_and_told() {
     let memory = memory(SMALL);
@@ -303,7 +344,7 @@ proptest! {
         let ring = begun(&memory);
         for (at, word) in words.iter().enumerate() {
             // Some of them nearly a record.
-            let word = if at % 3 == 0 { word % 5 | 11 << 16 | word & 0x3f << 32 } else { *word };
+            let word = if at % 3 == 0 { (word % 5) | (11 << 16) | (word & (0x3f << 32)) } else { *word };
             ring.records[at].store(word, Ordering::Relaxed);
         }
         for (field, end) in [Field::Head, Field::Taken, Field::Settled, Field::Tail].into_iter().zip(ends) {

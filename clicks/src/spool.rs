@@ -334,6 +334,15 @@ impl Spool {
         }
     }
 
+    /// Control refuses a batch. One that it had acknowledged is not offered to it again until [`ask_again`](Self::ask_again):
+    /// nothing of it is owed.
+    pub fn refused(&mut self, seq: u64) {
+        let acked = self.standing.acked.seq;
+        if seq <= acked {
+            self.next = acked + 1;
+        }
+    }
+
     fn acknowledge(&mut self, seq: u64) {
         let acked = &mut self.standing.acked;
         let news = self.sealed.partition_point(|batch| batch.seal.seq <= acked.seq);

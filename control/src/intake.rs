@@ -39,6 +39,8 @@ const HOUR: i64 = 60 * MINUTE;
 pub struct OfferedBatch {
     /// The edge's name, which its key has been held against.
     pub edge: Arc<str>,
+    /// Whether its key is for this name alone.
+    pub bound: bool,
     /// Random for each spool.
     pub spool: u64,
     /// What it says of itself.
@@ -144,7 +146,7 @@ fn stopping() -> Fault {
 
 /// The batch in the form that the store takes.
 fn unpacked(offered: OfferedBatch, now: i64) -> Result<UnpackedBatch, Fault> {
-    let OfferedBatch { edge, spool, offer, bytes } = offered;
+    let OfferedBatch { edge, bound, spool, offer, bytes } = offered;
     let mut batch =
         batch::decode(&bytes).map_err(|why| Fault::invalid("batch", format!("cannot be read: {why}")))?;
     if !offer.fits(&batch) {
@@ -158,7 +160,7 @@ fn unpacked(offered: OfferedBatch, now: i64) -> Result<UnpackedBatch, Fault> {
     let bytes = if clamped > 0 { batch::encode(&batch).into() } else { bytes };
     let batch = Arc::new(batch);
     let numbers = BatchNumbers { batch: batch.clone(), clamped };
-    Ok(UnpackedBatch { appended: Appended { edge, spool, offer, batch, bytes }, numbers })
+    Ok(UnpackedBatch { appended: Appended { edge, bound, spool, offer, batch, bytes }, numbers })
 }
 
 /// Moves every time of a batch into the days that clicks are taken of; how many clicks that concerned.
@@ -250,7 +252,7 @@ mod tests {
         let mut batch = Batch::new(1, 1);
         batch.clicks.push(clicks::Click { at, ..raw(0).click });
         let offer = Offer { seq: 1, first_no: 1, last_no: 1, first: false };
-        OfferedBatch { edge: edge.into(), spool: 1, offer, bytes: batch::encode(&batch).into() }
+        OfferedBatch { edge: edge.into(), bound: false, spool: 1, offer, bytes: batch::encode(&batch).into() }
     }
 
     #[test]

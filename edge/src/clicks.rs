@@ -115,18 +115,45 @@ pub struct ClickOffer {
     pub first: bool,
     pub batch: Bytes,
     /// Where the answer goes.
-    pub answer: mpsc::Sender<GatherMessage>,
+    pub answer: AnswerWay,
 }
 
-/// What the gathering thread is told.
+/// Which of the batches that were ever sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentId {
+    pub spool: u64,
+    pub seq: u64,
+}
+
+/// The way back of one answer. It says to which batch it is one: that may have been given up meanwhile, and another be sent.
+pub struct AnswerWay {
+    pub to: mpsc::Sender<GatherMessage>,
+    pub sent: SentId,
+}
+
+impl AnswerWay {
+    /// Whoever has sent the batch may be gone.
+    pub fn send(self, said: ControlAnswer) {
+        let _ = self.to.send(GatherMessage::Answer { sent: self.sent, said });
+    }
+}
+
+/// What control says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GatherMessage {
-    /// Control has everything up to `acked`, and wants `want` next (0: what follows).
+pub enum ControlAnswer {
+    /// It has everything up to `acked`, and wants `want` next (0: what follows).
     Told { acked: u64, want: u64 },
     /// It will not take this batch.
     Refused(String),
     /// It could not be asked, or did not answer.
     Unanswered,
+}
+
+/// What the gathering thread is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatherMessage {
+    /// An answer to this batch.
+    Answer { sent: SentId, said: ControlAnswer },
     /// No worker answers anybody any more: everything that is left goes to disk, and as much as can be to control within
     /// this time.
     Stop(std::time::Duration),

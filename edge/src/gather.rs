@@ -9,8 +9,8 @@ mod geo;
 mod tests;
 mod texts;
 
-use crate::clicks::{ClickCounts, ClickOffer, Clicks, GatherMessage};
-use crate::rings::{Rings, boot_id};
+use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
+use crate::rings::Rings;
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
 use crate::sys;
@@ -136,7 +136,7 @@ impl Way<'_> {
 
     fn open(&self) -> io::Result<SpoolFiles> {
         let config = &self.clicks.config;
-        SpoolFiles::open(&config.dir, boot_id()?.to_be_bytes(), config.spool_bytes, random()?)
+        SpoolFiles::open(&config.dir, self.rings.boot().to_be_bytes(), config.spool_bytes, random()?)
     }
 
     /// Waits; `Some`: the edge stops meanwhile.
@@ -154,8 +154,7 @@ impl Way<'_> {
 
 /// A batch whose answer is awaited.
 struct SentBatch {
-    spool: u64,
-    seq: u64,
+    id: SentId,
     at: Instant,
 }
 
@@ -180,7 +179,10 @@ struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    fn new(way: &'a Way<'a>, files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
+    fn new(way: &'a Way<'a>, mut files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
+        // The disk may have been put back to an earlier state. That is found out by what is known to both, before a number that
+        // control has of it is given out again.
+        files.ask_again(None);
         let now = Instant::now();
         let counts = ClickCounts { spool_failures, ..ClickCounts::default() };
         let drained_until = files.last_until().unwrap_or_else(|| unix_ms() - SETTLED_MS);
@@ -208,7 +210,7 @@ impl<'a> Gather<'a> {
         loop {
             match self.way.inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(GatherMessage::Stop(within)) => return self.end(within),
-                Ok(message) => self.take_answer(message),
+                Ok(GatherMessage::Answer { sent, said }) => self.hear(sent, said),
                 Err(_) => {
                     self.tick();
                     next = Instant::now() + TICK;
@@ -300,7 +302,7 @@ impl<'a> Gather<'a> {
             self.epoch = epoch;
         }
         if self.sent.as_ref().is_some_and(|sent| sent.at.elapsed() >= PATIENCE) {
-            self.take_answer(GatherMessage::Unanswered);
+            self.take_answer(ControlAnswer::Unanswered);
         }
     }
 
@@ -316,6 +318,7 @@ impl<'a> Gather<'a> {
         };
         let Some(batch) = next else { return };
         let seal = batch.offering.seal;
+        let id = SentId { spool: batch.spool, seq: seal.seq };
         let offer = ClickOffer {
             spool: batch.spool,
             seq: seal.seq,
@@ -323,19 +326,26 @@ impl<'a> Gather<'a> {
             last_no: seal.last_no,
             first: batch.offering.first,
             batch: Bytes::from(batch.bytes),
-            answer: self.way.to.clone(),
+            answer: AnswerWay { to: self.way.to.clone(), sent: id },
         };
         match self.way.offers.try_send(offer) {
-            Ok(()) => self.sent = Some(SentBatch { spool: batch.spool, seq: seal.seq, at: Instant::now() }),
+            Ok(()) => self.sent = Some(SentBatch { id, at: Instant::now() }),
             Err(_) => self.again_later("not_sent", "the background thread takes no batch"),
         }
     }
 
-    fn take_answer(&mut self, message: GatherMessage) {
-        let Some(sent) = self.sent.take() else { return };
-        match message {
-            GatherMessage::Told { acked, want } => {
-                let before = self.files.next_no();
+    /// An answer to a batch that was given up says nothing of the one that is on its way now: it may be of another spool.
+    fn hear(&mut self, to: SentId, said: ControlAnswer) {
+        if self.sent.as_ref().is_some_and(|sent| sent.id == to) {
+            self.take_answer(said);
+        }
+    }
+
+    fn take_answer(&mut self, said: ControlAnswer) {
+        let Some(SentBatch { id: sent, .. }) = self.sent.take() else { return };
+        let before = self.files.next_no();
+        match said {
+            ControlAnswer::Told { acked, want } => {
                 let taken =
                     random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
                 if self.files.next_no() != before {
@@ -349,13 +359,18 @@ impl<'a> Gather<'a> {
                     tracing::info!(name: "clicks_taken", lasted_ms = over.lasted_ms, "control takes clicks again");
                 }
             }
-            GatherMessage::Refused(why) => {
+            ControlAnswer::Refused(why) => {
                 self.counts.refused += 1;
                 self.again_later("refused", &why);
-                self.files.refused(sent.spool, Instant::now() + REFUSED_BACKOFF);
+                let again = Instant::now() + REFUSED_BACKOFF;
+                let closed = random().and_then(|id| self.files.refused(sent.spool, sent.seq, again, id));
+                if self.files.next_no() != before {
+                    self.renumber();
+                }
+                self.tell(closed);
                 (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
-            GatherMessage::Unanswered | GatherMessage::Stop(_) => {
+            ControlAnswer::Unanswered => {
                 self.again_later("unanswered", "control cannot be reached, or does not answer");
             }
         }
@@ -434,8 +449,8 @@ impl<'a> Gather<'a> {
                 break;
             }
             match self.way.inbox.recv_timeout(left) {
-                Ok(GatherMessage::Told { acked, want }) => {
-                    self.take_answer(GatherMessage::Told { acked, want })
+                Ok(GatherMessage::Answer { sent, said: said @ ControlAnswer::Told { .. } }) => {
+                    self.hear(sent, said);
                 }
                 _ => break,
             }

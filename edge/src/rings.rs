@@ -25,6 +25,7 @@ const NAME: &str = "ring-";
 /// See the module.
 pub struct Rings {
     rings: Box<[WorkerRing]>,
+    boot: u128,
     key: AddressKey,
     /// As long as this is open, no other process uses the folder.
     _lock: File,
@@ -61,8 +62,8 @@ impl Rings {
             }
             Err(TryLockError::Error(fault)) => return Err(cannot(fault)),
         }
-        let boot = boot_id().map_err(cannot)?;
-        let boot = [boot as u64, (boot >> 64) as u64];
+        let id = boot_id().map_err(cannot)?;
+        let boot = [id as u64, (id >> 64) as u64];
         let mut rings = Vec::new();
         for index in 0..workers {
             rings.push(WorkerRing::open(&path(dir, index), index, boot).map_err(cannot)?);
@@ -76,12 +77,17 @@ impl Rings {
                 rings.push(ring);
             }
         }
-        Ok(Self { rings: rings.into(), key: AddressKey::new().map_err(cannot)?, _lock: lock })
+        Ok(Self { rings: rings.into(), boot: id, key: AddressKey::new().map_err(cannot)?, _lock: lock })
     }
 
     /// Those of this process's workers first, then what is left of others.
     pub fn all(&self) -> &[WorkerRing] {
         &self.rings
+    }
+
+    /// This boot of the machine, the same as long as the process runs: rings and spool must not be of two.
+    pub fn boot(&self) -> u128 {
+        self.boot
     }
 
     /// The key of the addresses in clicks of this process.
@@ -185,7 +191,7 @@ fn former(dir: &Path, workers: usize) -> io::Result<Vec<usize>> {
 
 /// Which boot of this machine it is: what was in a file's pages when the machine went down is not known. Where the system
 /// does not say, it is one that nobody knows again: then a process finds nothing of the one before it, and says so.
-pub fn boot_id() -> io::Result<u128> {
+fn boot_id() -> io::Result<u128> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     u128::from_str_radix(&digits, 16).or_else(|_| {
@@ -220,10 +226,10 @@ mod tests {
         let first = Rings::open(&dir, 2).unwrap();
         assert!(Rings::open(&dir, 2).is_err_and(|fault| fault.to_string().contains("--clicks-dir")));
         (0..2).for_each(|worker| click(&first.all()[worker], worker as u64 + 1));
-        let ids: Vec<_> = first.all().iter().map(WorkerRing::id).collect();
+        let (ids, boot) = (first.all().iter().map(WorkerRing::id).collect::<Vec<_>>(), first.boot());
         drop(first);
         let next = Rings::open(&dir, 1).unwrap();
-        assert_eq!(next.all().iter().map(WorkerRing::id).collect::<Vec<_>>(), ids);
+        assert_eq!((next.all().iter().map(WorkerRing::id).collect::<Vec<_>>(), next.boot()), (ids, boot));
         for (ring, uid) in next.all().iter().zip(1..) {
             let mut reader = RingReader::new(ring.ring());
             let Some(RingRecord::Click(click)) = reader.next(ring.ring()) else { panic!() };

@@ -134,7 +134,7 @@ fn until_slash(text: &[u8]) -> &[u8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let (mut rest, mut at) = (text, 0);
     while let Some((word, behind)) = rest.split_first_chunk() {
-        let slashes = u64::from_le_bytes(*word) ^ EACH * b'/' as u64;
+        let slashes = u64::from_le_bytes(*word) ^ (EACH * u64::from(b'/'));
         // The lowest mark is that of a slash; one above it may not be.
         let marks = slashes.wrapping_sub(EACH) & !slashes & EACH << 7;
         if marks != 0 {

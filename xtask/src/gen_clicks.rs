@@ -139,7 +139,8 @@ impl WrittenSpool {
         let offer = Offer { seq: self.seq, first_no: batch.first_no, last_no: batch.last_no(), first: false };
         self.last_no = batch.last_no();
         let bytes = Bytes::from(encode(&batch));
-        Appended { edge: Arc::clone(&self.edge), spool: self.id, offer, batch: Arc::new(batch), bytes }
+        let (edge, batch) = (Arc::clone(&self.edge), Arc::new(batch));
+        Appended { edge, bound: false, spool: self.id, offer, batch, bytes }
     }
 }
 

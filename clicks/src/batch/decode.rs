@@ -11,7 +11,6 @@ use crate::varint::Reader;
 use crate::{Click, Country, Device, Kind, Language, LossReason};
 use BatchFault::Malformed;
 use link::{DomainId, Seq};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// More texts than that no batch has: a browser, a system and a referrer a click.
@@ -295,7 +294,7 @@ fn kind(number: u8) -> Option<Kind> {
 struct Column<'a>(Reader<'a>);
 
 impl<'a> Column<'a> {
-    fn new(bytes: &'a Cow<'_, [u8]>) -> Self {
+    fn new(bytes: &'a [u8]) -> Self {
         Self(Reader(bytes))
     }
 

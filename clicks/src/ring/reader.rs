@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 /// A record of a ring.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RingRecord<'a> {
-    /// A click; one that is [`VOID`](crate::CapturedFlags::VOID) counts for nothing.
+    /// A click; one that is [`LOST`](crate::CapturedFlags::LOST) is a loss, and one that is only
+    /// [`VOID`](crate::CapturedFlags::VOID) counts for nothing.
     Click(Captured),
     /// The text of a hash, in front of each click that has it.
     Text {

@@ -60,8 +60,8 @@ impl Turns {
 
     /// It is over.
     #[inline]
-    pub fn settle(&mut self, turn: RingTurn) {
-        self.all[turn.0 as usize].settled = true;
+    pub fn settle(&mut self, RingTurn(number): RingTurn) {
+        self.all[number as usize].settled = true;
         self.pass_settled();
     }
 

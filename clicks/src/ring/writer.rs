@@ -1,7 +1,7 @@
 //! The worker's end of its ring.
 
 use super::turns::{RingTurn, Turns};
-use super::{CLICK_WORDS, Field, MAX_TEXT_BYTES, MAX_TEXT_WORDS, RecordHeader, RecordKind, Ring};
+use super::{CLICK_WORDS, Field, MAX_TEXT_BYTES, MAX_TEXT_WORDS, RecordHeader, RecordKind, Ring, add_flags};
 use crate::{Captured, CapturedFlags};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -247,7 +247,8 @@ impl RingWriter {
         self.show_settled(ring);
     }
 
-    /// Writes the clicks between two positions once more, and texts of theirs that lie before the mark.
+    /// Writes the clicks between two positions once more, and texts of theirs that lie before the mark. Those that find no room
+    /// are lost where they lie.
     pub(super) fn copy(&mut self, ring: Ring<'_>, mut at: u64, end: u64) {
         while at < end
             && let Some((header, words)) = ring.record(at, end)
@@ -259,7 +260,7 @@ impl RingWriter {
             let word = |at: usize| words[1 + at].load(Ordering::Relaxed);
             let content: [u64; Captured::WORDS] = std::array::from_fn(word);
             let click = Captured::from_words(&content);
-            if click.flags.has(CapturedFlags::VOID) {
+            if click.flags.has(CapturedFlags::VOID) || click.flags.has(CapturedFlags::LOST) {
                 continue;
             }
             for hash in [click.agent, click.referrer] {
@@ -270,7 +271,8 @@ impl RingWriter {
             if self.make_room(ring, CLICK_WORDS, self.limit) {
                 self.put(ring, header, &content);
             } else {
-                self.lost += 1;
+                // In one word with what makes it void: whoever is killed around it has left a click or a loss, and not both.
+                add_flags(words, CapturedFlags::LOST);
             }
         }
     }

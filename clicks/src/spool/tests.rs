@@ -315,6 +315,41 @@ fn what_is_damaged_has_to_be_told_under_its_numbers() {
 }
 
 #[test]
+fn a_spool_that_owes_nothing_owes_nothing_though_its_last_batch_is_refused() {
+    let mut world = World::new();
+    world.record(10, 0);
+    world.send(true);
+    world.spool.ask_again();
+    assert!(world.spool.owes());
+    world.spool.refused(1);
+    assert!(!world.spool.owes() && world.spool.offer().is_none());
+    // One that control lacks is offered as before.
+    world.record(5, 0);
+    let offered = world.spool.offer().unwrap();
+    world.spool.refused(offered.seal.seq);
+    assert_eq!((world.spool.offer(), world.spool.pending()), (Some(offered), 5));
+}
+
+/// The folder was put back by one batch: that which it makes next has a seq that control knows.
+#[test]
+fn a_disk_that_was_put_back_is_found_out_before_it_gives_a_seq_again() {
+    let mut world = World::new();
+    world.record(10, 0);
+    world.send(true);
+    let (disk, spool) = (world.disk.clone(), world.spool.clone());
+    world.record(10, 0);
+    world.send(true);
+    (world.disk, world.spool) = (disk, spool);
+    world.crash();
+    world.spool.ask_again();
+    world.record(3, 0);
+    assert_eq!(world.spool.plan_seal(), None, "first it asks");
+    let offered = world.spool.offer().unwrap();
+    assert_eq!(offered.seal.seq, 1);
+    assert_eq!(world.spool.answered(1, world.control.seq, 0), AnswerEffect::Beyond);
+}
+
+#[test]
 fn a_control_that_knows_more_than_the_disk_is_beyond_it() {
     let mut spool = Spool::new(1, Vec::new());
     let head = ChunkHead { first_no: 1, last_no: 5, ..ChunkHead::default() };

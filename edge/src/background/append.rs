@@ -1,7 +1,7 @@
 //! Hands batches of clicks to control, one at a time. What becomes of them is known to the thread that gathers them.
 
 use super::origin::Origin;
-use crate::clicks::{ClickOffer, GatherMessage};
+use crate::clicks::{ClickOffer, ControlAnswer};
 use proto::v1::AppendRequest;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
@@ -15,25 +15,24 @@ pub async fn hand_over(origin: Origin, edge: String, mut offers: Receiver<ClickO
     while let Some(ClickOffer { spool, seq, first_no, last_no, first, batch, answer }) = offers.recv().await {
         let edge = edge.clone();
         let request = AppendRequest { edge, spool, seq, first_no, last_no, first, batch };
-        let said = append(&origin, request).await;
-        let _ = answer.send(said); // the edge is stopping
+        answer.send(append(&origin, request).await);
     }
 }
 
-async fn append(origin: &Origin, request: AppendRequest) -> GatherMessage {
-    let Some(mut client) = origin.client() else { return GatherMessage::Unanswered };
+async fn append(origin: &Origin, request: AppendRequest) -> ControlAnswer {
+    let Some(mut client) = origin.client() else { return ControlAnswer::Unanswered };
     match tokio::time::timeout(DEADLINE, client.append(request)).await {
         Ok(Ok(response)) => {
             let said = response.into_inner();
-            GatherMessage::Told { acked: said.acked, want: said.want }
+            ControlAnswer::Told { acked: said.acked, want: said.want }
         }
         Ok(Err(status)) => refusal(&status),
-        Err(_) => GatherMessage::Unanswered,
+        Err(_) => ControlAnswer::Unanswered,
     }
 }
 
 /// Whether the same batch would be refused again.
-fn refusal(status: &Status) -> GatherMessage {
+fn refusal(status: &Status) -> ControlAnswer {
     let why = match status.code() {
         Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition => {
             status.message().to_owned()
@@ -41,10 +40,10 @@ fn refusal(status: &Status) -> GatherMessage {
         Code::Unimplemented => "this control counts no clicks: update it".to_owned(),
         _ => {
             tracing::debug!(name: "clicks_unanswered", code = %status.code(), "control did not take a batch of clicks");
-            return GatherMessage::Unanswered;
+            return ControlAnswer::Unanswered;
         }
     };
-    GatherMessage::Refused(why)
+    ControlAnswer::Refused(why)
 }
 
 #[cfg(test)]
@@ -54,10 +53,10 @@ mod tests {
     #[test]
     fn only_what_would_be_refused_again_is_refused() {
         for code in [Code::InvalidArgument, Code::PermissionDenied, Code::Unimplemented] {
-            assert!(matches!(refusal(&Status::new(code, "why")), GatherMessage::Refused(_)), "{code:?}");
+            assert!(matches!(refusal(&Status::new(code, "why")), ControlAnswer::Refused(_)), "{code:?}");
         }
         for code in [Code::Unavailable, Code::ResourceExhausted, Code::Unauthenticated, Code::Unknown] {
-            assert_eq!(refusal(&Status::new(code, "why")), GatherMessage::Unanswered, "{code:?}");
+            assert_eq!(refusal(&Status::new(code, "why")), ControlAnswer::Unanswered, "{code:?}");
         }
     }
 }

@@ -171,6 +171,9 @@ impl Drain {
     }
 
     fn count(&mut self, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
+        if click.flags.has(CapturedFlags::LOST) {
+            return self.open.lose(LossReason::RingFull, click.at, 1);
+        }
         if click.flags.has(CapturedFlags::VOID) {
             return; // the kernel did not take its answer
         }

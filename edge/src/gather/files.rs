@@ -31,6 +31,8 @@ pub struct SpoolFiles {
     active: SpoolDisk,
     /// Of spools that are gone.
     bygone: SpoolSums,
+    /// The active spool is one that was begun in the place of a refused one.
+    replaced: bool,
 }
 
 /// A batch, ready to be sent.
@@ -65,6 +67,10 @@ impl SpoolFiles {
         let (found, next_file) = SpoolDisk::all(dir, file_bytes(bound))?;
         for found in found {
             let mut disk = found.disk;
+            // Where the rings are stands in the last spool of this boot, also in a closed one that none has followed yet.
+            if found.boot == boot {
+                places.clone_from(&disk.spool.standing().places);
+            }
             let good = found.boot == boot && !found.torn && disk.spool.plan_repair().is_none();
             if disk.spool.is_closed() {
                 closed.push(disk);
@@ -76,9 +82,6 @@ impl SpoolFiles {
                     pending = disk.spool.pending(),
                     "clicks of before are sent as they are, and new ones go on in another spool"
                 );
-                if found.boot == boot {
-                    places.clone_from(&disk.spool.standing().places);
-                }
                 repair(&mut disk, dir, boot)?;
                 disk.append(dir, boot, &[Frame::Closed], true)?;
                 closed.push(disk);
@@ -87,7 +90,7 @@ impl SpoolFiles {
         let fresh = || SpoolDisk::new(Spool::new(id, places), next_file, file_bytes(bound));
         let active = active.unwrap_or_else(fresh);
         let bygone = SpoolSums::default();
-        Ok(Self { dir: dir.to_path_buf(), boot, bound, closed, active, bygone })
+        Ok(Self { dir: dir.to_path_buf(), boot, bound, closed, active, bygone, replaced: false })
     }
 
     /// Up to where the rings are on disk.
@@ -181,10 +184,36 @@ impl SpoolFiles {
         Ok(None)
     }
 
-    /// Control refuses a batch of this spool: others go on, and this one is tried again then.
-    pub fn refused(&mut self, spool: u64, again: Instant) {
-        let refused = self.all_mut().find(|disk| disk.spool.id() == spool);
-        refused.into_iter().for_each(|disk| disk.refused_until = Some(again));
+    /// Control refuses a batch of this spool: others go on, and this one is tried again then. New clicks do not wait behind what
+    /// control may never take, such as a spool that another edge began: they go on in another one. Once in a process, since
+    /// control may refuse any.
+    ///
+    /// # Errors
+    /// The disk cannot be written: the next refusal does it.
+    pub fn refused(&mut self, spool: u64, seq: u64, again: Instant, id: u64) -> io::Result<()> {
+        let Some(disk) = self.all_mut().find(|disk| disk.spool.id() == spool) else { return Ok(()) };
+        disk.refused_until = Some(again);
+        disk.spool.refused(seq);
+        if self.replaced || self.active.spool.id() != spool {
+            return Ok(());
+        }
+        self.active.append(&self.dir, self.boot, &[Frame::Closed], true)?;
+        tracing::warn!(
+            name: "spool_refused", spool, pending = self.active.spool.pending(),
+            "control refuses this spool: what it holds is offered again now and then, and new clicks go on in another one"
+        );
+        self.replace(id);
+        self.replaced = true;
+        Ok(())
+    }
+
+    /// Another spool goes on where this one was.
+    fn replace(&mut self, id: u64) {
+        let next_file = self.all().map(SpoolDisk::next_file).max().unwrap_or(1);
+        let spool = Spool::new(id, self.places().to_vec());
+        let fresh = SpoolDisk::new(spool, next_file, file_bytes(self.bound));
+        let old = std::mem::replace(&mut self.active, fresh);
+        self.closed.push(old);
     }
 
     /// What control says to a batch. `false`: it wants the same one again.
@@ -233,11 +262,7 @@ impl SpoolFiles {
     /// Numbers of this spool are used by somebody else.
     fn abandon(&mut self, spool: u64, id: u64) -> io::Result<()> {
         if self.active.spool.id() == spool {
-            let next_file = self.all().map(SpoolDisk::next_file).max().unwrap_or(1);
-            let spool = Spool::new(id, self.places().to_vec());
-            let fresh = SpoolDisk::new(spool, next_file, file_bytes(self.bound));
-            let old = std::mem::replace(&mut self.active, fresh);
-            self.closed.push(old);
+            self.replace(id);
         }
         let Some(at) = self.closed.iter().position(|disk| disk.spool.id() == spool) else { return Ok(()) };
         self.leave(at)
@@ -359,7 +384,9 @@ fn repair(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
 fn repaired(range: &NumberRange, mut batches: Vec<Batch>, before: LossCounts) -> Chunk {
     batches.retain(|batch| range.first_no <= batch.first_no && batch.last_no() <= range.last_no);
     batches.sort_by_key(|batch| batch.first_no);
-    let mut whole = Batch::new(range.first_no, CLASSIFIER);
+    // That of whoever wrote them: this may be the first process of another version.
+    let classifier = batches.first().map_or(CLASSIFIER, |batch| batch.classifier);
+    let mut whole = Batch::new(range.first_no, classifier);
     let mut left = range.last_no + 1 - range.first_no;
     let mut next = range.first_no;
     for batch in batches {

@@ -165,6 +165,58 @@ fn after_a_reboot_or_a_torn_end_other_numbers_are_used_and_the_old_are_sent_firs
     assert_eq!(files.next_no(), 4, "the third is whole and goes on");
 }
 
+/// Else what the rings had lost would be told once more, and what was not released there be counted twice.
+#[test]
+fn who_is_killed_behind_the_closing_of_a_spool_has_left_the_places_of_the_rings() {
+    let folder = Folder::new("closed");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 100, 2);
+    drop(files);
+    let last = folder.files().pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    fs::write(&last, [&whole[..], b"half a frame"].concat()).unwrap();
+    for id in [2, 3] {
+        let files = folder.open(BOOT, id);
+        assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "spool {id}");
+    }
+}
+
+/// As that of an edge whose key has another name than before: control knows it as another edge's.
+#[test]
+fn behind_a_spool_that_control_refuses_new_clicks_go_on_in_another() {
+    let folder = Folder::new("refused");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 100, 0);
+    send(&mut files);
+    write(&mut files, 10, 0);
+    let refused = files.next_batch().unwrap().unwrap();
+    let later = Instant::now() + std::time::Duration::from_secs(3_600);
+    files.refused(1, refused.offering.seal.seq, later, 2).unwrap();
+    assert_eq!((files.next_no(), files.places()[0].position), (1, 101), "the rings go on");
+    write(&mut files, 5, 0);
+    let sent = send(&mut files);
+    assert_eq!((sent[0].0, counted(&sent)), (2, (5, 0)));
+    assert_eq!(files.sums().pending, 10, "they are offered again later");
+    files.refused(2, 1, later, 3).unwrap();
+    assert_eq!(files.next_no(), 6, "once in a process");
+    drop(files);
+    let mut files = folder.open(BOOT, 4);
+    assert_eq!(files.next_no(), 6);
+    assert_eq!(counted(&send(&mut files)), (10, 0));
+}
+
+/// The torn spool is of the version before this one.
+#[test]
+fn what_a_spool_of_another_classifier_has_left_is_kept_in_a_repair() {
+    let range = NumberRange { first_no: 1, last_no: 12, from: clicks::spool::FilePlace::default() };
+    let mut batch = Batch::new(1, CLASSIFIER + 1);
+    batch.clicks = (1..11).map(click).collect();
+    let chunk = repaired(&range, vec![batch], LossCounts::default());
+    let whole = batch::decode(&chunk.batch).unwrap();
+    assert_eq!((whole.clicks.len(), whole.classifier), (10, CLASSIFIER + 1));
+    assert_eq!(chunk.head.lost.of(LossReason::Damaged), 2);
+}
+
 #[test]
 fn a_damaged_file_is_told_as_lost_and_the_rest_is_kept() {
     let folder = Folder::new("damaged");

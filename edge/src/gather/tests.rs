@@ -68,9 +68,8 @@ fn control(mut offers: offers::Receiver<ClickOffer>, deaf: usize) -> JoinHandle<
                 taken.push(batch);
             }
             heard += 1;
-            let told = GatherMessage::Told { acked: *last, want: 0 };
-            let said = if heard <= deaf { GatherMessage::Unanswered } else { told };
-            let _ = offer.answer.send(said);
+            let told = ControlAnswer::Told { acked: *last, want: 0 };
+            offer.answer.send(if heard <= deaf { ControlAnswer::Unanswered } else { told });
         }
         taken
     })

@@ -61,7 +61,7 @@ impl ClickTable {
             }
             Judgement::Take { cursor, hole } => (cursor, hole),
         };
-        let restored = hole.map_or(0, |hole| hole.count());
+        let restored = hole.map_or(0, clicks::ledger::Hole::count);
         if let Some(hole) = hole.filter(|hole| held(hole.first_no, hole.last_no)) {
             let seen = format!("a hole of {} from {} on", hole.count(), hole.first_no);
             return Err(Wrong { invariant: "C4 what an edge can still send is no hole", seen });

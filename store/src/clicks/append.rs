@@ -60,10 +60,10 @@ fn take(
     taken: &mut Vec<(InboxHead, Arc<Batch>)>,
 ) -> AppendOutcome {
     let there = known.get(&offered.spool);
-    if there.is_some_and(|row| *row.edge != *offered.edge) {
+    if offered.bound && there.is_some_and(|row| *row.edge != *offered.edge) {
         // Its name is not told: whoever guesses a spool learns nothing.
         return AppendOutcome::Refused(
-            "the spool is another edge's: an edge that was renamed takes a new one".into(),
+            "the spool is another edge's: an edge whose key names it keeps its name, or begins with an empty --clicks-dir".into(),
         );
     }
     let cursor = there.map(|row| Cursor { seq: row.seq, last_no: row.last_no });

@@ -298,7 +298,7 @@ async fn put_agents<R: ClickRows>(
         for ((hash, key), there) in hashes.iter().zip(&keys).zip(there) {
             match (there.as_deref().map(agent_of).transpose()?, &agents[hash]) {
                 (Some(there), _) if there.day < day => {
-                    cells.push(Cell { key: *key, value: agent(day, there.text) })
+                    cells.push(Cell { key: *key, value: agent(day, there.text) });
                 }
                 (None, Some(text)) if fresh < most => {
                     fresh += 1;

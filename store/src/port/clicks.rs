@@ -63,6 +63,9 @@ pub trait ClickStore: Send + Sync {
 pub struct Appended {
     /// The edge's name.
     pub edge: Arc<str>,
+    /// Its key is for this name alone: a spool of another name is another edge's. Without, anybody could say any name, and it is
+    /// that of an edge that was renamed: a name that nobody gave is the host's, and a container's is always another one.
+    pub bound: bool,
     /// Its spool.
     pub spool: u64,
     /// The numbers of the batch.

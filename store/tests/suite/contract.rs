@@ -5,8 +5,8 @@ use clicks::batch::{Loss, Total, UnknownCode};
 use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
-    AppendOutcome, ClickFilter, ClickGroup, ClickQuestion, ClickStore, EdgeUntil, GroupKey, LinkCount,
-    LossRow, RawQuestion, TopQuestion, UnknownQuestion,
+    AppendOutcome, Appended, ClickFilter, ClickGroup, ClickQuestion, ClickStore, EdgeUntil, GroupKey,
+    LinkCount, LossRow, RawQuestion, TopQuestion, UnknownQuestion,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -19,9 +19,9 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
             [1, 2, 3].map(|count| edge.batch(|batch| batch.clicks = vec![click(5, START); count]));
         let taken = store.append(&[one.clone(), two.clone(), one.clone()], START).unwrap();
         assert_eq!(taken, [AppendOutcome::Taken(1), AppendOutcome::Taken(2), AppendOutcome::Known(2)]);
-        assert_eq!(other.append(&[two.clone()], START).unwrap(), [AppendOutcome::Known(2)]);
+        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [AppendOutcome::Known(2)]);
         let four = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        let early = other.append(&[four.clone()], START).unwrap();
+        let early = other.append(std::slice::from_ref(&four), START).unwrap();
         assert_eq!(early, [AppendOutcome::Want(3)]);
         assert_eq!(
             other.append(&[three, four], START).unwrap(),
@@ -34,6 +34,26 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
         let refused = store.append(&[stolen], START).unwrap();
         assert!(matches!(&refused[..], [AppendOutcome::Refused(why)] if why.contains("another edge's")));
         assert_eq!(store.append(&[], START).unwrap(), []);
+    });
+}
+
+/// A name that nobody gave is the host's, and each container's is another one.
+#[test]
+fn a_spool_goes_along_with_an_edge_that_is_renamed_unless_its_key_names_it() {
+    each(|store, other| {
+        let mut edge = Edge::new("container-1", 7);
+        edge.send(store, vec![click(5, START)], START);
+        edge.name = "container-2";
+        let next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        let refused = store.append(&[next.clone()], START).unwrap();
+        assert!(matches!(refused[..], [AppendOutcome::Refused(_)]), "{refused:?}");
+        let free = Appended { bound: false, ..next };
+        assert_eq!(other.append(&[free.clone()], START).unwrap(), [AppendOutcome::Taken(2)]);
+        // From now on it is that one's.
+        let again = Appended { bound: true, ..free };
+        assert_eq!(store.append(&[again], START).unwrap(), [AppendOutcome::Known(2)]);
+        edge.send(store, vec![click(5, START)], START);
+        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 3);
     });
 }
 
@@ -50,7 +70,7 @@ fn what_no_edge_holds_any_more_is_told_to_the_click() {
         assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);
         let hole =
             LossRow { minute: now / MINUTE, edge: "eu-1".into(), reason: LossReason::Restored, count: 4 };
-        assert_eq!(store.losses(START, LATER).unwrap(), [hole.clone()]);
+        assert_eq!(store.losses(START, LATER).unwrap(), std::slice::from_ref(&hole));
         fold(store, now);
         assert_eq!(store.losses(START, LATER).unwrap(), [hole]);
         assert!(store.losses(START, now).unwrap().is_empty());

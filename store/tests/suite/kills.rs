@@ -45,10 +45,10 @@ fn takes_until_it_is_killed() {
             [AppendOutcome::Known(_)] => continue, // it goes through what was taken before
             ref other => panic!("{other:?}"),
         }
-        if seq % 3 == 0 {
+        if seq.is_multiple_of(3) {
             clicks.fold(now).unwrap();
         }
-        if seq % 4 == 0 {
+        if seq.is_multiple_of(4) {
             clicks.tidy(now).unwrap();
         }
     }

@@ -145,6 +145,7 @@ impl Edge {
         let offer = Offer { seq: self.seq, first_no: batch.first_no, last_no: batch.last_no(), first: false };
         Appended {
             edge: self.name.into(),
+            bound: true,
             spool: self.spool,
             offer,
             bytes: batch::encode(&batch).into(),

@@ -21,13 +21,14 @@ pub async fn append(
     if !is_name(&edge) {
         return Err(Fault::invalid("edge", "is not 1 to 255 bytes without control characters"));
     }
-    if let Some(own) = caller.and_then(|caller| caller.edge.as_deref()).filter(|own| *own != edge) {
+    let own = caller.and_then(|caller| caller.edge.as_deref());
+    if let Some(own) = own.filter(|own| *own != edge) {
         return Err(Fault::Forbidden(format!(
             "clicks of another edge: it is that of edge {own}; start the edge with --name {own}, or give it one of its own"
         )));
     }
     let offer = Offer { seq, first_no, last_no, first };
-    let offered = OfferedBatch { edge: edge.into(), spool, offer, bytes: batch };
+    let offered = OfferedBatch { edge: edge.into(), bound: own.is_some(), spool, offer, bytes: batch };
     match feeder.intake.take(offered).await? {
         AppendOutcome::Taken(acked) | AppendOutcome::Known(acked) => {
             Ok(v1::AppendResponse { acked, want: 0 })

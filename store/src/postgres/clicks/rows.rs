@@ -29,7 +29,7 @@ fn most(most: usize) -> i64 {
 }
 
 /// The values of each column of some keys.
-fn by_column<'a>(table: Table, keys: impl Iterator<Item = &'a CellKey> + Clone) -> Vec<Vec<i64>> {
+fn by_column<'a>(table: Table, keys: &(impl Iterator<Item = &'a CellKey> + Clone)) -> Vec<Vec<i64>> {
     (0..table.columns().len()).map(|column| keys.clone().map(|key| key[column]).collect()).collect()
 }
 
@@ -114,7 +114,7 @@ impl ClickRows for Rows<'_, '_> {
             table.name(),
             columns.join(" AND ")
         );
-        let (given, mut values) = (by_column(table, keys.iter()), vec![None; keys.len()]);
+        let (given, mut values) = (by_column(table, &keys.iter()), vec![None; keys.len()]);
         for row in self.0.rows(&sql, &arrays(&given)).await? {
             let place: i64 = get(&row, 0)?;
             values[place as usize - 1] = Some(get(&row, 1)?);
@@ -158,7 +158,7 @@ impl ClickRows for Rows<'_, '_> {
             given.join(", "),
             1 + table.columns().len()
         );
-        let keys = by_column(table, cells.iter().map(|cell| &cell.key));
+        let keys = by_column(table, &cells.iter().map(|cell| &cell.key));
         let mut params = arrays(&keys);
         params.push((&values, Type::BYTEA_ARRAY));
         self.0.rows(&sql, &params).await.map(drop)
@@ -178,7 +178,7 @@ impl ClickRows for Rows<'_, '_> {
         }
         let (columns, name) = (table.columns().join(", "), table.name());
         let sql = format!("DELETE FROM click_{name} WHERE ({columns}) IN (SELECT * FROM {})", unnest(table));
-        self.0.rows(&sql, &arrays(&by_column(table, keys.iter()))).await.map(drop)
+        self.0.rows(&sql, &arrays(&by_column(table, &keys.iter()))).await.map(drop)
     }
 
     async fn ready_month(&self, month: i64) -> Result<(), TryFault> {

@@ -184,7 +184,8 @@ impl ClickRows for Rows<'_> {
 
     async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), StoreFault> {
         let sql = "INSERT INTO cursors (spool, edge, seq, last_no, at) VALUES (?1, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT (spool) DO UPDATE SET seq = excluded.seq, last_no = excluded.last_no, at = excluded.at";
+                   ON CONFLICT (spool) DO UPDATE SET edge = excluded.edge, seq = excluded.seq, \
+                   last_no = excluded.last_no, at = excluded.at";
         let mut statement = self.statement(sql)?;
         for row in rows {
             let given = params![row.spool.cast_signed(), row.edge, row.seq, row.last_no, row.at];
