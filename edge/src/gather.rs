@@ -377,7 +377,10 @@ impl<'a> Gather<'a> {
                 (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
             ControlAnswer::Unanswered => {
-                self.again_later("unanswered", "control cannot be reached, or does not answer");
+                self.again_later(
+                    "unanswered",
+                    "control cannot be reached, or its store does not take clicks now",
+                );
             }
         }
     }

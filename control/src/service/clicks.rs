@@ -30,7 +30,7 @@ use proto::v1;
 use question::{DAY, Inquiry, single_kinds};
 use std::sync::Arc;
 use store::clock::unix_ms;
-use store::port::clicks::{ClickDeletion, ClickQuestion, LossRow, TopQuestion, UnknownQuestion};
+use store::port::clicks::{ClickDeletion, ClickQuestion, LossRow, TopQuestion, UnknownQuestion, is_too_much};
 use store::port::{Limit, LinkTag};
 use tokio::sync::watch;
 
@@ -265,7 +265,18 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         most: answer::GROUPS,
         visitors: inquiry.kinds == [Kind::Human] && !inquiry.is_narrow(),
     };
-    Ok(Counted::of(reader.click_counts(&question)?))
+    reader.click_counts(&question).map(Counted::of).map_err(of_less)
+}
+
+/// An answer that would be too large is no fault of the store, and another try is worth nothing.
+fn of_less(fault: Fault) -> Fault {
+    if let Fault::Store(why) = &fault
+        && is_too_much(why)
+    {
+        let why = "makes more than 100,000 counts of this time: take longer spans of it, less time, or one of the two";
+        return Fault::invalid("group_by", why);
+    }
+    fault
 }
 
 /// A code as it was asked for, by whomever: UTF-8 as it is, other bytes percent-encoded. One that would steer a terminal, turn
@@ -284,6 +295,15 @@ fn shown(code: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clicks::ask::TallyFault;
+    use store::model::StoreFault;
+
+    #[test]
+    fn an_answer_that_would_be_too_large_is_a_question_that_asks_too_much() {
+        let of = |why: String| of_less(Fault::Store(StoreFault::Unavailable(why)));
+        assert_eq!(of(TallyFault::TooManyRows.to_string()).field(), Some("group_by"));
+        assert_eq!(of("away".into()), Fault::Store(StoreFault::Unavailable("away".into())));
+    }
 
     #[test]
     fn a_code_is_shown_as_it_was_asked_for() {

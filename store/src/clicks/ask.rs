@@ -363,7 +363,7 @@ async fn by_link<R: ClickRows>(
 fn fault(fault: &TallyFault) -> StoreFault {
     match fault {
         TallyFault::Rollup(fault) => corrupt(&fault.to_string()),
-        // Whoever asks has checked it: an answer this large is refused, and nothing is wrong with the store.
+        // Whoever asks tells it by `is_too_much`.
         other => StoreFault::Unavailable(other.to_string()),
     }
 }

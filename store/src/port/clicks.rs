@@ -5,6 +5,7 @@ pub use clicks::ask::{ClickFilter, ClickGroup, CountRow, GroupKey};
 
 use crate::model::StoreFault;
 use bytes::Bytes;
+use clicks::ask::TallyFault;
 use clicks::batch::Batch;
 use clicks::ledger::Offer;
 use clicks::{Click, Kind, LossReason};
@@ -56,6 +57,12 @@ pub trait ClickStore: Send + Sync {
     fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault>;
     /// Nobody waits for this edge any more.
     fn forget_edge(&self, edge: &str) -> Result<(), StoreFault>;
+}
+
+/// Whether a question was refused because its answer would have more than [`clicks::ask::MAX_ROWS`] rows: less has to be asked
+/// for, and nothing is wrong with the store.
+pub fn is_too_much(fault: &StoreFault) -> bool {
+    matches!(fault, StoreFault::Unavailable(why) if *why == TallyFault::TooManyRows.to_string())
 }
 
 /// A batch that an edge offers.
