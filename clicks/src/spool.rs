@@ -125,6 +125,8 @@ pub struct Spool {
     synced_seq: u64,
     /// The next batch to send.
     next: u64,
+    /// Control said so itself, and no reason is known why it should say something else by now.
+    is_told: bool,
 }
 
 impl Spool {
@@ -301,7 +303,10 @@ impl Spool {
     pub fn offer(&self) -> Option<Offering> {
         let batch = self.waiting()?;
         let on_disk = batch.seal.seq <= self.synced_seq || off(Rule::ClickFsyncFirst);
-        let first = batch.seal.seq > self.next;
+        // What control lacks before `next` may be here, as long as it did not say what it has.
+        let oldest =
+            self.sealed.iter().find(|batch| batch.whole).is_none_or(|own| own.seal.seq == batch.seal.seq);
+        let first = batch.seal.seq > self.next && (self.is_told || oldest);
         on_disk.then_some(Offering { seal: batch.seal, from: batch.from, first })
     }
 
@@ -312,14 +317,14 @@ impl Spool {
         }
         if acked >= seq {
             self.acknowledge(acked);
-            self.next = acked + 1;
-            AnswerEffect::Acknowledged
-        } else if want == 0 || want == self.next || want > seq {
-            AnswerEffect::Again
-        } else {
-            self.next = want;
-            AnswerEffect::Back
+            (self.next, self.is_told) = (acked + 1, true);
+            return AnswerEffect::Acknowledged;
         }
+        if want == 0 || want >= seq || (want == self.next && self.is_told) {
+            return AnswerEffect::Again;
+        }
+        (self.next, self.is_told) = (want, true);
+        AnswerEffect::Back
     }
 
     /// What control has was written as a [`Frame::Acked`], in so many bytes.
@@ -329,6 +334,7 @@ impl Spool {
 
     /// Control may have been put back to an earlier state: it is asked by the last batch that is still here.
     pub fn ask_again(&mut self) {
+        self.is_told = false;
         if let Some(last) = self.sealed.iter().rfind(|batch| batch.whole) {
             self.next = self.next.min(last.seal.seq);
         }
