@@ -71,8 +71,10 @@ pub enum AnswerEffect {
 /// What to write so that older clicks can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropPlan {
-    /// The file that can go then.
+    /// The file that they are in.
     pub file: u32,
+    /// It can go then. Otherwise other clicks are in it, apart from these: they are planned next.
+    pub goes: bool,
     /// The chunks that go, by where they are; together they have no hole.
     pub ranges: Vec<NumberRange>,
     /// Of their numbers, those that are lost already.
@@ -365,7 +367,7 @@ impl Spool {
         newest.any(|batch| batch.from.file == file)
     }
 
-    /// What to write so that the oldest file with clicks that control lacks can go. `None`: there is no such file beside
+    /// What to write so that the oldest clicks that control lacks can go with their file. `None`: there is no such file beside
     /// that with the batch which is on its way, and that which is written.
     pub fn plan_drop(&self) -> Option<DropPlan> {
         let written = self.files.len().saturating_sub(1);
@@ -380,7 +382,7 @@ impl Spool {
             }
             first -= 1;
         }
-        let mut plan = DropPlan { file, ranges: Vec::new(), lost: LossCounts::default() };
+        let mut plan = DropPlan { file, goes: false, ranges: Vec::new(), lost: LossCounts::default() };
         for group in self.groups.iter().skip(first) {
             let follows = plan.ranges.last().is_none_or(|last| last.last_no + 1 == group.range.first_no);
             if !follows || !(group.is_lost() || group.range.from.file == file) {
@@ -389,6 +391,9 @@ impl Spool {
             plan.lost.add(group.lost);
             plan.ranges.push(group.range);
         }
+        let stays = |range: &NumberRange| range.from.file == file && range.last_no >= range.first_no;
+        let behind = first + plan.ranges.len();
+        plan.goes = !self.groups.iter().skip(behind).any(|group| stays(&group.range));
         Some(plan)
     }
 

@@ -323,7 +323,9 @@ impl SpoolFiles {
             tracing::debug!(name: "clicks_dropped", lost, "the spool is full: its oldest clicks went, and are told as lost");
         }
         disk.spool.drop_empty(plan.file);
-        disk.remove(&dir, plan.file)?;
+        if plan.goes {
+            disk.remove(&dir, plan.file)?;
+        }
         Ok(true)
     }
 }
