@@ -269,9 +269,15 @@ impl Spool {
     /// A batch was made, which was written in so many bytes.
     pub fn seal(&mut self, seal: Seal, bytes: u64) {
         self.grow(bytes, i64::MIN);
-        let known = self.sealed.back().is_some_and(|last| last.seal.seq >= seal.seq);
-        if known || seal.seq <= self.standing.acked.seq {
-            return; // a file that begins repeats it
+        let acked = self.standing.acked.seq;
+        if let Some(last) = self.sealed.back_mut().filter(|last| last.seal.seq >= seal.seq) {
+            if last.seal.seq == seal.seq {
+                last.seal.lost = seal.lost; // a file that begins repeats it, and knows of repairs
+            }
+            return;
+        }
+        if seal.seq <= acked {
+            return;
         }
         let mut batch = SealedBatch { seal, from: FilePlace::default(), whole: false };
         while let Some(group) = self.groups.front_mut() {
