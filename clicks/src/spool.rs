@@ -71,8 +71,10 @@ pub enum AnswerEffect {
 /// What to write so that older clicks can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropPlan {
-    /// The file that can go then.
+    /// The file that they are in.
     pub file: u32,
+    /// It can go then. Otherwise other clicks are in it, apart from these: they are planned next.
+    pub goes: bool,
     /// The chunks that go, by where they are; together they have no hole.
     pub ranges: Vec<NumberRange>,
     /// Of their numbers, those that are lost already.
@@ -125,6 +127,8 @@ pub struct Spool {
     synced_seq: u64,
     /// The next batch to send.
     next: u64,
+    /// Control said so itself, and no reason is known why it should say something else by now.
+    is_told: bool,
 }
 
 impl Spool {
@@ -265,9 +269,15 @@ impl Spool {
     /// A batch was made, which was written in so many bytes.
     pub fn seal(&mut self, seal: Seal, bytes: u64) {
         self.grow(bytes, i64::MIN);
-        let known = self.sealed.back().is_some_and(|last| last.seal.seq >= seal.seq);
-        if known || seal.seq <= self.standing.acked.seq {
-            return; // a file that begins repeats it
+        let acked = self.standing.acked.seq;
+        if let Some(last) = self.sealed.back_mut().filter(|last| last.seal.seq >= seal.seq) {
+            if last.seal.seq == seal.seq {
+                last.seal.lost = seal.lost; // a file that begins repeats it, and knows of repairs
+            }
+            return;
+        }
+        if seal.seq <= acked {
+            return;
         }
         let mut batch = SealedBatch { seal, from: FilePlace::default(), whole: false };
         while let Some(group) = self.groups.front_mut() {
@@ -301,7 +311,10 @@ impl Spool {
     pub fn offer(&self) -> Option<Offering> {
         let batch = self.waiting()?;
         let on_disk = batch.seal.seq <= self.synced_seq || off(Rule::ClickFsyncFirst);
-        let first = batch.seal.seq > self.next;
+        // What control lacks before `next` may be here, as long as it did not say what it has.
+        let oldest =
+            self.sealed.iter().find(|batch| batch.whole).is_none_or(|own| own.seal.seq == batch.seal.seq);
+        let first = batch.seal.seq > self.next && (self.is_told || oldest);
         on_disk.then_some(Offering { seal: batch.seal, from: batch.from, first })
     }
 
@@ -312,14 +325,14 @@ impl Spool {
         }
         if acked >= seq {
             self.acknowledge(acked);
-            self.next = acked + 1;
-            AnswerEffect::Acknowledged
-        } else if want == 0 || want == self.next || want > seq {
-            AnswerEffect::Again
-        } else {
-            self.next = want;
-            AnswerEffect::Back
+            (self.next, self.is_told) = (acked + 1, true);
+            return AnswerEffect::Acknowledged;
         }
+        if want == 0 || want >= seq || (want == self.next && self.is_told) {
+            return AnswerEffect::Again;
+        }
+        (self.next, self.is_told) = (want, true);
+        AnswerEffect::Back
     }
 
     /// What control has was written as a [`Frame::Acked`], in so many bytes.
@@ -329,6 +342,7 @@ impl Spool {
 
     /// Control may have been put back to an earlier state: it is asked by the last batch that is still here.
     pub fn ask_again(&mut self) {
+        self.is_told = false;
         if let Some(last) = self.sealed.iter().rfind(|batch| batch.whole) {
             self.next = self.next.min(last.seal.seq);
         }
@@ -368,7 +382,7 @@ impl Spool {
         newest.any(|batch| batch.from.file == file)
     }
 
-    /// What to write so that the oldest file with clicks that control lacks can go. `None`: there is no such file beside
+    /// What to write so that the oldest clicks that control lacks can go with their file. `None`: there is no such file beside
     /// that with the batch which is on its way, and that which is written.
     pub fn plan_drop(&self) -> Option<DropPlan> {
         let written = self.files.len().saturating_sub(1);
@@ -383,7 +397,7 @@ impl Spool {
             }
             first -= 1;
         }
-        let mut plan = DropPlan { file, ranges: Vec::new(), lost: LossCounts::default() };
+        let mut plan = DropPlan { file, goes: false, ranges: Vec::new(), lost: LossCounts::default() };
         for group in self.groups.iter().skip(first) {
             let follows = plan.ranges.last().is_none_or(|last| last.last_no + 1 == group.range.first_no);
             if !follows || !(group.is_lost() || group.range.from.file == file) {
@@ -392,6 +406,9 @@ impl Spool {
             plan.lost.add(group.lost);
             plan.ranges.push(group.range);
         }
+        let stays = |range: &NumberRange| range.from.file == file && range.last_no >= range.first_no;
+        let behind = first + plan.ranges.len();
+        plan.goes = !self.groups.iter().skip(behind).any(|group| stays(&group.range));
         Some(plan)
     }
 

@@ -65,6 +65,22 @@ pub struct RingPlace {
     pub lost: u64,
 }
 
+impl RingPlace {
+    /// Puts in what another spool says of the rings: of each ring the later place holds. Positions only grow, and no two rings
+    /// have one number.
+    pub fn join(own: &mut Vec<Self>, others: &[Self]) {
+        for other in others {
+            match own.iter_mut().find(|place| place.ring == other.ring) {
+                Some(place) => {
+                    place.position = place.position.max(other.position);
+                    place.lost = place.lost.max(other.lost);
+                }
+                None => own.push(*other),
+            }
+        }
+    }
+}
+
 /// The first frame of each file: what is true where the file begins, so that the files before it may be gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Begin {
@@ -417,6 +433,14 @@ mod tests {
             rest = &rest[read.bytes..];
         }
         assert_eq!(back, frames());
+    }
+
+    #[test]
+    fn of_each_ring_the_later_place_holds() {
+        let place = |ring, position, lost| RingPlace { ring, position, lost };
+        let mut places = vec![place(1, 80, 2), place(2, 16, 0)];
+        RingPlace::join(&mut places, &[place(3, 8, 1), place(2, 24, 4), place(1, 72, 1)]);
+        assert_eq!(places, [place(1, 80, 2), place(2, 24, 4), place(3, 8, 1)]);
     }
 
     #[test]

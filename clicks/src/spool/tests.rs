@@ -153,7 +153,9 @@ impl World {
         head.lost.note(LossReason::SpoolFull, all - plan.lost.total());
         let batch = content(0, all);
         self.append(&Frame::Chunk(head, &batch));
-        self.forget(plan.file);
+        if plan.goes {
+            self.forget(plan.file);
+        }
     }
 
     fn forget(&mut self, file: u32) {
@@ -364,4 +366,111 @@ fn a_control_that_knows_more_than_the_disk_is_beyond_it() {
     assert_eq!(spool.answered(1, 9, 0), AnswerEffect::Beyond);
     assert_eq!(spool.answered(1, 1, 0), AnswerEffect::Acknowledged);
     assert_eq!((spool.acknowledged(), spool.owes()), (5, false));
+}
+
+/// What a process finds in these files, one of which may have lost its end.
+fn replayed(disk: &Disk, cut: Option<(u32, usize)>) -> Spool {
+    let mut back: Option<Spool> = None;
+    for (&file, bytes) in &disk.files {
+        let end = cut.filter(|(cut, _)| *cut == file).map_or(bytes.len(), |(_, end)| end);
+        let mut offset = 0;
+        while let Ok(Some(frame)) = read(&bytes[offset..end]) {
+            if let Frame::Begin(begin) = &frame.frame {
+                back.get_or_insert_with(|| Spool::restored(begin));
+            }
+            let from = FilePlace { file, offset: offset as u64 };
+            offset += frame.bytes;
+            back.as_mut().unwrap().replay(frame.frame, from, frame.bytes as u64);
+        }
+    }
+    let mut back = back.unwrap();
+    back.replayed();
+    back
+}
+
+#[test]
+fn a_control_that_went_back_again_is_not_told_that_what_is_here_is_gone() {
+    let mut world = World::new();
+    for _ in 0..6 {
+        world.begin_file();
+        world.record(10, 0);
+        world.send(true);
+    }
+    world.begin_file();
+    // Control has the first four, and the fifth is gone.
+    assert_eq!(world.spool.standing().acked.seq, 6);
+    world.forget(5);
+    let four = Control { seq: 4, last_no: 40, ..world.control.clone() };
+    world.spool.ask_again();
+    assert_eq!(world.spool.answered(6, four.seq, 5), AnswerEffect::Back);
+    assert_eq!(world.spool.offer().map(|offer| (offer.seal.seq, offer.first)), Some((6, true)));
+    // It is put back once more: whether it lacks what is here, too, is not known until it says so.
+    world.spool.ask_again();
+    assert_eq!(world.spool.offer().map(|offer| (offer.seal.seq, offer.first)), Some((6, false)));
+    assert_eq!(world.spool.answered(6, 2, 3), AnswerEffect::Back);
+    assert_eq!(world.spool.offer().map(|offer| (offer.seal.seq, offer.first)), Some((3, false)));
+    // It says that it wants what is gone, which it did not say since.
+    assert_eq!(world.spool.answered(4, 4, 0), AnswerEffect::Acknowledged);
+    world.spool.ask_again();
+    assert_eq!(world.spool.answered(6, 4, 5), AnswerEffect::Back);
+    assert_eq!(world.spool.offer().map(|offer| (offer.seal.seq, offer.first)), Some((6, true)));
+    assert_eq!(world.spool.answered(6, 4, 5), AnswerEffect::Again, "it said so before");
+}
+
+#[test]
+fn a_file_goes_only_when_all_its_clicks_that_control_lacks_are_told() {
+    let mut world = World::new();
+    world.record(10, 0); // on its way
+    for _ in 0..3 {
+        world.begin_file();
+        world.record(10, 0);
+    }
+    world.drop_oldest(); // 11 to 20 are told in the fourth file
+    world.send(true);
+    world.send(false); // and that is on its way
+    world.begin_file();
+    world.record(10, 0);
+    world.drop_oldest(); // 21 to 30 are told in the fifth file, where 41 to 50 are, and 31 to 40 are in the fourth
+    assert_eq!(world.disk.files.keys().copied().collect::<Vec<_>>(), [1, 4, 5]);
+    world.begin_file();
+    let plan = world.spool.plan_drop().unwrap();
+    assert_eq!((plan.file, plan.goes, plan.ranges[0].first_no, plan.ranges.len()), (5, false, 21, 1));
+    world.drop_oldest();
+    let plan = world.spool.plan_drop().unwrap();
+    assert_eq!((plan.file, plan.goes, plan.ranges[0].first_no), (5, true, 41));
+    world.drop_oldest();
+    assert_eq!(world.disk.files.keys().copied().collect::<Vec<_>>(), [1, 4, 6]);
+    (0..9).for_each(|_| world.send(true));
+    let lost = world.control.told.values().filter(|told| **told == Told::Lost).count();
+    assert_eq!((world.control.told.len(), lost), (50, 30));
+}
+
+#[test]
+fn a_batch_that_is_damaged_twice_is_lost_once() {
+    let mut world = World::new();
+    world.record(8, 2);
+    world.begin_file();
+    let repair = |world: &mut World| {
+        let range = world.spool.plan_repair().unwrap();
+        assert_eq!((range.first_no, range.last_no), (1, 10));
+        let mut head = ChunkHead { first_no: 1, last_no: 10, ..ChunkHead::default() };
+        head.lost.note(LossReason::Damaged, 10);
+        head.replaced = world.spool.lost_before_repair(&range);
+        world.append(&Frame::Chunk(head, &content(0, 10)));
+        world.begin_file();
+        assert_eq!(world.spool.standing().lost.total(), 10);
+        world.check();
+    };
+    let end_of = |world: &World, file, frames| {
+        let bytes = &world.disk.files[&file];
+        (0..frames).fold(0, |end, _| end + read(&bytes[end..]).unwrap().unwrap().bytes)
+    };
+    // The clicks of the first file cannot be read, and then the loss that stands for them.
+    let begun = end_of(&world, 1, 1);
+    world.disk.files.get_mut(&1).unwrap().truncate(begun);
+    world.spool = replayed(&world.disk, None);
+    repair(&mut world);
+    let sealed = end_of(&world, 2, 2);
+    world.spool = replayed(&world.disk, Some((2, sealed)));
+    repair(&mut world);
 }

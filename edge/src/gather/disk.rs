@@ -168,6 +168,17 @@ impl SpoolDisk {
         }
     }
 
+    /// Begins a file if there is none yet: what the spool has come to is on disk then.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn begin_first(&mut self, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
+        if self.spool.files().len() == 0 {
+            self.writing = Some(self.begin(dir, boot)?);
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, dir: &Path, boot: [u8; 16]) -> io::Result<WrittenFile> {
         let spool = &self.spool;
         let mut bytes = Vec::new();

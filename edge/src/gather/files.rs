@@ -67,25 +67,28 @@ impl SpoolFiles {
         let (found, next_file) = SpoolDisk::all(dir, file_bytes(bound))?;
         for found in found {
             let mut disk = found.disk;
-            // Where the rings are stands in the last spool of this boot, also in a closed one that none has followed yet.
-            if found.boot == boot {
-                places.clone_from(&disk.spool.standing().places);
-            }
-            let good = found.boot == boot && !found.torn && disk.spool.plan_repair().is_none();
-            if disk.spool.is_closed() {
-                closed.push(disk);
-            } else if good && active.is_none() {
+            let (was_closed, whole) = (disk.spool.is_closed(), disk.spool.plan_repair().is_none());
+            if found.boot == boot && !found.torn && whole && !was_closed && active.is_none() {
                 active = Some(disk);
-            } else {
+                continue;
+            }
+            if found.boot == boot {
+                // Of a closed one, too: that which went on in its place may have no file yet.
+                RingPlace::join(&mut places, &disk.spool.standing().places);
+            }
+            if !was_closed {
                 tracing::warn!(
                     name: "spool_closed", spool = disk.spool.id(), torn = found.torn, rebooted = found.boot != boot,
                     pending = disk.spool.pending(),
                     "clicks of before are sent as they are, and new ones go on in another spool"
                 );
-                repair(&mut disk, dir, boot)?;
-                disk.append(dir, boot, &[Frame::Closed], true)?;
-                closed.push(disk);
             }
+            // A closed one, too, may have been damaged since.
+            repair(&mut disk, dir, boot)?;
+            if !was_closed {
+                disk.append(dir, boot, &[Frame::Closed], true)?;
+            }
+            closed.push(disk);
         }
         let fresh = || SpoolDisk::new(Spool::new(id, places), next_file, file_bytes(bound));
         let active = active.unwrap_or_else(fresh);
@@ -270,6 +273,8 @@ impl SpoolFiles {
 
     /// Removes a closed spool. What it still owes is lost.
     fn leave(&mut self, at: usize) -> io::Result<()> {
+        // Up to where the rings are may be told by its files alone.
+        self.active.begin_first(&self.dir, self.boot)?;
         let mut disk = self.closed.remove(at);
         let (spool, bygone) = (&disk.spool, &mut self.bygone);
         bygone.recorded += spool.standing().last_no;
@@ -348,7 +353,9 @@ impl SpoolFiles {
             tracing::debug!(name: "clicks_dropped", lost, "the spool is full: its oldest clicks went, and are told as lost");
         }
         disk.spool.drop_empty(plan.file);
-        disk.remove(&dir, plan.file)?;
+        if plan.goes {
+            disk.remove(&dir, plan.file)?;
+        }
         Ok(true)
     }
 }

@@ -242,6 +242,52 @@ fn a_damaged_file_is_told_as_lost_and_the_rest_is_kept() {
 }
 
 #[test]
+fn a_closed_spool_that_is_damaged_is_told_and_sent_to_its_end() {
+    let folder = Folder::new("closed");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 100, 0);
+    drop(files);
+    let mut files = folder.open(BOOT, 2);
+    write(&mut files, 40, 0);
+    write(&mut files, 30, 0);
+    drop(files);
+    drop(folder.open([2; 16], 3)); // another boot closes it
+    let middle = folder.files()[1].clone();
+    let mut bytes = fs::read(&middle).unwrap();
+    let at = bytes.len() - 5; // of the last chunk
+    bytes[at] ^= 1;
+    fs::write(&middle, bytes).unwrap();
+    let mut files = folder.open([2; 16], 4);
+    check(&files);
+    assert_eq!(files.sums().lost.of(LossReason::Damaged), 30);
+    assert_eq!(counted(&send(&mut files)), (140, 30));
+    assert!(!files.sums().owes);
+}
+
+#[test]
+fn a_start_that_records_nothing_keeps_the_places_of_the_rings() {
+    let folder = Folder::new("places");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 100, 0);
+    drop(files);
+    let last = folder.files()[0].clone();
+    let whole = fs::read(&last).unwrap();
+    fs::write(&last, [&whole[..], b"half a frame"].concat()).unwrap();
+    for id in 2..5 {
+        let files = folder.open(BOOT, id);
+        assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "{id}");
+    }
+    // Nor are they forgotten with the closed spool.
+    let mut files = folder.open(BOOT, 5);
+    send(&mut files);
+    files.keep_bounds(NOW + KEPT_MS + 1).unwrap();
+    drop(files);
+    assert_eq!(folder.files().len(), 1);
+    let files = folder.open(BOOT, 6);
+    assert_eq!((files.next_no(), files.places()[0].position), (1, 1));
+}
+
+#[test]
 fn a_full_spool_lets_the_oldest_go_and_tells_them() {
     let folder = Folder::new("full");
     let mut files = folder.open(BOOT, 1);
@@ -301,6 +347,9 @@ fn a_disk_of_yesterday_gives_its_numbers_to_nobody() {
     assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "another spool, and the same rings");
     check(&files);
     assert_eq!(files.sums().lost.of(LossReason::Damaged), 100);
+    drop(files);
+    let mut files = folder.open(BOOT, 78);
+    assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "that is on disk");
     write(&mut files, 5, 0);
     assert_eq!(counted(&send(&mut files)), (5, 0));
 }
