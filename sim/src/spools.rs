@@ -11,7 +11,7 @@ use crate::counters::Counters;
 use messages::{Answer, SentBatch};
 use sender::SpoolEdge;
 use services::Random;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use table::{ClickTable, Outcome};
 
 const EDGES: usize = 2;
@@ -69,6 +69,8 @@ pub struct SpoolWorld {
     untold: HashSet<u64>,
     /// By click, the edge and spool that it was counted of.
     homes: HashMap<u64, (usize, u64)>,
+    /// By edge and spool, clicks that were told as lost, before any restore too.
+    told: BTreeMap<(usize, u64), u64>,
     /// What happened.
     pub counters: Counters,
     /// The first thing that was wrong.
@@ -102,6 +104,7 @@ impl SpoolWorld {
             answered: 0,
             untold: HashSet::new(),
             homes: HashMap::new(),
+            told: BTreeMap::new(),
             counters: Counters::default(),
             failure: None,
             events: VecDeque::new(),
@@ -221,6 +224,8 @@ impl SpoolWorld {
                 self.counters.click_batches += 1;
                 self.homes.extend(batch.clicks.iter().map(|id| (*id, (batch.edge, batch.spool))));
                 self.counters.click_holes += u64::from(hole > 0);
+                let told = self.told.entry((batch.edge, batch.spool)).or_default();
+                *told = self.store.told_of(batch.edge, batch.spool).max(*told);
             }
             Outcome::Known => self.counters.click_repeats += 1,
             Outcome::Wanted => self.counters.click_wants += 1,
@@ -340,22 +345,27 @@ impl SpoolWorld {
         let missing = (0..self.answered).filter(|id| !self.store.has(*id));
         let (excused, missed): (Vec<u64>, Vec<u64>) = missing.partition(|id| self.is_excused(*id));
         let (missed, excused, told) = (missed.len() as u64, excused.len() as u64, self.store.told());
-        if told < missed || told > missed + excused {
+        // Of spools that nobody can ask about any more.
+        let gone = self.told.iter().filter(|(home, _)| self.is_out_of_reach(home));
+        let gone: u64 = gone.map(|((e, spool), told)| told - self.store.told_of(*e, *spool)).sum();
+        if told + gone < missed || told > missed + excused {
             let seen = format!(
-                "{} clicks: {missed} are in no count, and {excused} that power or a disk took; told as lost are {told}",
+                "{} clicks: {missed} are in no count, and {excused} that power or a disk took; told as lost are {told}, \
+                 and {gone} were before a restore",
                 self.answered
             );
             self.fail("C3 every click is counted or told as lost", seen);
         }
     }
 
-    /// A click that may be in no count, and not be told: power or a disk took it, or the store was put back to before a spool
-    /// that is closed, and of which the edge has nothing left to ask about.
+    /// A click that may be in no count, and not be told: power or a disk took it, or it was of a spool that is out of reach.
     fn is_excused(&self, id: u64) -> bool {
-        let of_closed = |(edge, spool): &(usize, u64)| {
-            let has = self.store.cursor(*edge, *spool).map_or(0, |cursor| cursor.last_no);
-            self.edges[*edge].recorded(*spool) != Some(has)
-        };
-        self.untold.contains(&id) || self.homes.get(&id).is_some_and(of_closed)
+        self.untold.contains(&id) || self.homes.get(&id).is_some_and(|home| self.is_out_of_reach(home))
+    }
+
+    /// The store was put back to before a spool that is closed, and of which the edge has nothing left to ask about.
+    fn is_out_of_reach(&self, (edge, spool): &(usize, u64)) -> bool {
+        let has = self.store.cursor(*edge, *spool).map_or(0, |cursor| cursor.last_no);
+        self.edges[*edge].recorded(*spool) != Some(has)
     }
 }

@@ -98,6 +98,12 @@ impl Disk {
         self.files.iter_mut().for_each(|file| file.synced = file.bytes.len());
     }
 
+    /// Everything that was written of one spool is.
+    pub fn sync_spool(&mut self, spool: u64) {
+        let own = self.files.iter_mut().filter(|file| file.spool == spool);
+        own.for_each(|file| file.synced = file.bytes.len());
+    }
+
     /// Power goes: of what was not synced some is there, to any byte. Gives the clicks that may be gone.
     pub fn cut_power(&mut self, rng: &mut Random) -> Vec<u64> {
         let mut lost = Vec::new();

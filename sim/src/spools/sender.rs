@@ -28,18 +28,23 @@ struct Ring {
     lost: u64,
     /// Of those, so many are in chunks.
     told: u64,
+    /// The last of those: chunks that are on disk tell none of them.
+    homeless: VecDeque<u64>,
 }
 
 impl Ring {
     fn new(id: u64, room: usize) -> Self {
-        Self { id, room, head: 0, clicks: VecDeque::new(), read: 0, lost: 0, told: 0 }
+        let (clicks, homeless) = (VecDeque::new(), VecDeque::new());
+        Self { id, room, head: 0, clicks, read: 0, lost: 0, told: 0, homeless }
     }
 
     /// Everything before this place may go.
-    fn release(&mut self, position: u64) {
-        while self.head < position && self.clicks.pop_front().is_some() {
+    fn release(&mut self, place: &RingPlace) {
+        while self.head < place.position && self.clicks.pop_front().is_some() {
             self.head += 1;
         }
+        let untold = self.lost.saturating_sub(place.lost) as usize;
+        self.homeless.drain(..self.homeless.len().saturating_sub(untold));
     }
 }
 
@@ -87,6 +92,7 @@ impl SpoolEdge {
         let ring = &mut self.ring;
         if ring.clicks.len() >= ring.room {
             ring.lost += 1;
+            ring.homeless.push_back(id);
             return false;
         }
         ring.clicks.push_back(id);
@@ -125,27 +131,33 @@ impl SpoolEdge {
 
     /// Writes a frame behind the spool's last one, in a new file where it is time for one.
     fn write(&mut self, at: usize, frame: &Frame<'_>) -> (FilePlace, u64) {
-        let (id, boot) = (self.spools[at].id(), self.boot);
+        let id = self.spools[at].id();
         let length = |disk: &Disk, file| disk.file(id, file).map_or(0, |file| file.bytes.len());
         let current = self.writing.get(&id).copied().filter(|file| length(&self.disk, *file) < FILE_BYTES);
-        let file = current.unwrap_or_else(|| {
-            let (spool, file) = (&mut self.spools[at], self.next_file);
-            self.next_file += 1;
-            let mut bytes = Vec::new();
-            Frame::Begin(Begin { spool: id, boot, standing: spool.standing().clone() }).write(&mut bytes);
-            if spool.is_closed() {
-                Frame::Closed.write(&mut bytes);
-            }
-            spool.unacked().map(Frame::Seal).iter().for_each(|seal| seal.write(&mut bytes));
-            self.disk.append(id, file, &bytes);
-            spool.begin_file(file, bytes.len() as u64);
-            self.writing.insert(id, file);
-            file
-        });
+        let file = current.unwrap_or_else(|| self.begin_file(at));
         let mut bytes = Vec::new();
         frame.write(&mut bytes);
         let offset = self.disk.append(id, file, &bytes) as u64;
         (FilePlace { file, offset }, bytes.len() as u64)
+    }
+
+    fn begin_file(&mut self, at: usize) -> u32 {
+        let (spool, file) = (&mut self.spools[at], self.next_file);
+        let id = spool.id();
+        self.next_file += 1;
+        let mut bytes = Vec::new();
+        Frame::Begin(Begin { spool: id, boot: self.boot, standing: spool.standing().clone() })
+            .write(&mut bytes);
+        if spool.is_closed() {
+            Frame::Closed.write(&mut bytes);
+        }
+        spool.unacked().map(Frame::Seal).iter().for_each(|seal| seal.write(&mut bytes));
+        self.disk.append(id, file, &bytes);
+        // An edge syncs every chunk and seal as it writes it, and a beginning too, which says what is in the files before.
+        self.disk.sync_spool(id);
+        spool.begin_file(file, bytes.len() as u64);
+        self.writing.insert(id, file);
+        file
     }
 
     /// What was written is on disk: the ring may have the room.
@@ -157,8 +169,8 @@ impl SpoolEdge {
             .spools
             .last()
             .and_then(|spool| spool.standing().places.iter().find(|place| place.ring == id));
-        if let Some(position) = place.map(|place| place.position) {
-            self.ring.release(position);
+        if let Some(place) = place {
+            self.ring.release(place);
         }
     }
 
@@ -170,10 +182,11 @@ impl SpoolEdge {
         if self.sent.is_some() {
             return Ok(None);
         }
-        let Some((spool, offering)) = self.spools.iter().find_map(|spool| Some((spool.id(), spool.offer()?)))
-        else {
-            return Ok(None);
-        };
+        let offered = self.spools.iter().find_map(|spool| Some((spool, spool.offer()?)));
+        let Some((spool, offering)) = offered else { return Ok(None) };
+        // The file with the seal of one that was acknowledged may be gone before its clicks.
+        let was_acked = offering.seal.seq <= spool.standing().acked.seq;
+        let spool = spool.id();
         let seal = offering.seal;
         let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
         let chunks = self.chunks(spool, &range);
@@ -191,7 +204,7 @@ impl SpoolEdge {
             };
             file.spool == spool && file.frames().iter().any(own)
         });
-        if !is_sealed || chunks.iter().any(|chunk| chunk.end > synced) {
+        if !(is_sealed || was_acked) || chunks.iter().any(|chunk| chunk.end > synced) {
             return Err(format!("batch {} of {spool:04x} is sent before it is on disk", seal.seq));
         }
         self.sent = Some((spool, seal.seq));
@@ -282,7 +295,7 @@ impl SpoolEdge {
     /// Power goes. Gives the clicks that may be gone.
     pub fn cut_power(&mut self, rng: &mut Random) -> Vec<u64> {
         let mut lost = self.disk.cut_power(rng);
-        lost.extend(&self.ring.clicks);
+        lost.extend(self.ring.clicks.iter().chain(&self.ring.homeless));
         self.boot = boot(rng);
         self.ring = Ring::new(rng.next(), self.ring.room);
         lost
@@ -308,21 +321,23 @@ impl SpoolEdge {
         for found in self.found() {
             let FoundSpool { spool, boot, torn } = found;
             let good = boot == self.boot && !torn && spool.plan_repair().is_none();
-            if spool.is_closed() {
-                spools.push(spool);
-            } else if good && active.is_none() {
+            if good && active.is_none() && !spool.is_closed() {
                 active = Some(spool);
-            } else {
-                if boot == self.boot {
-                    places.clone_from(&spool.standing().places);
-                }
-                self.spools = vec![spool];
-                self.repair(now);
+                continue;
+            }
+            // A closed one, too, may have been damaged since, and what goes on in its place may have no file yet.
+            let was_closed = spool.is_closed();
+            if boot == self.boot {
+                RingPlace::join(&mut places, &spool.standing().places);
+            }
+            self.spools = vec![spool];
+            self.repair(now);
+            if !was_closed {
                 let (_, bytes) = self.write(0, &Frame::Closed);
                 self.spools[0].close(bytes);
-                spools.append(&mut self.spools);
                 closed += 1;
             }
+            spools.append(&mut self.spools);
         }
         spools.push(active.unwrap_or_else(|| Spool::new(rng.next(), places)));
         self.spools = spools;
@@ -374,18 +389,18 @@ impl SpoolEdge {
             chunks
                 .retain(|chunk| range.first_no <= chunk.head.first_no && chunk.head.last_no <= range.last_no);
             chunks.sort_by_key(|chunk| chunk.head.first_no);
-            let (mut next, mut clicks, mut replaced) = (range.first_no, Vec::new(), LossCounts::default());
+            let (mut next, mut clicks, mut lost) = (range.first_no, Vec::new(), LossCounts::default());
             let mut left = range.last_no + 1 - range.first_no;
             for chunk in chunks {
                 if chunk.head.first_no >= next {
                     next = chunk.head.last_no + 1;
                     left -= next - chunk.head.first_no;
-                    replaced.add(chunk.head.lost);
+                    lost.add(chunk.head.lost);
                     clicks.extend(chunk.clicks);
                 }
             }
-            let mut lost = replaced;
             lost.note(LossReason::Damaged, left);
+            let replaced = self.spools[0].lost_before_repair(&range);
             let NumberRange { first_no, last_no, .. } = range;
             let head = ChunkHead { first_no, last_no, lost, replaced, ..chunk_at(now) };
             self.write_chunk(0, &head, &clicks);
@@ -412,6 +427,10 @@ impl SpoolEdge {
         let last = self.spools.len() - 1;
         let done = (0..last).find(|at| !self.spools[*at].owes());
         if let Some(at) = done {
+            // Up to where the ring is may be told by its files alone.
+            if self.spools[last].files().len() == 0 {
+                self.begin_file(last);
+            }
             let id = self.spools.remove(at).id();
             self.disk.files.retain(|file| file.spool != id);
             self.writing.remove(&id);
@@ -443,7 +462,9 @@ impl SpoolEdge {
             self.sync();
         }
         self.spools[at].drop_empty(plan.file);
-        self.remove(at, plan.file);
+        if plan.goes {
+            self.remove(at, plan.file);
+        }
         true
     }
 

@@ -36,6 +36,12 @@ struct SpoolSums {
     restored: u64,
 }
 
+impl SpoolSums {
+    fn told(&self) -> u64 {
+        self.lost + self.restored
+    }
+}
+
 /// One state of the store.
 #[derive(Clone, Debug, Default)]
 pub struct ClickTable {
@@ -91,7 +97,12 @@ impl ClickTable {
 
     /// Clicks that are told as lost.
     pub fn told(&self) -> u64 {
-        self.spools.values().map(|sums| sums.lost + sums.restored).sum()
+        self.spools.values().map(SpoolSums::told).sum()
+    }
+
+    /// Those of one spool.
+    pub fn told_of(&self, edge: usize, spool: u64) -> u64 {
+        self.spools.get(&(edge, spool)).map_or(0, SpoolSums::told)
     }
 
     /// What it has of a spool.
