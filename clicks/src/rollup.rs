@@ -208,14 +208,24 @@ impl Rollup {
         &self.entries
     }
 
-    /// The bytes of it, in the layout for few tuples or in that for many.
+    /// The bytes of it, in the layout for few tuples or in that for many, whichever is shorter; none if there is no click.
     pub fn encode(&mut self) -> Vec<u8> {
         self.settle();
-        if self.entries.len() <= rows::MOST {
-            rows::encode(&self.entries)
-        } else {
-            packed::encode(&self.entries)
+        let few = (self.entries.len() <= rows::MOST).then(|| rows::encode(&self.entries));
+        match few {
+            Some(few) if self.entries.len() <= rows::FEW => few,
+            few => {
+                let many = packed::encode(&self.entries);
+                few.filter(|few| few.len() <= many.len()).unwrap_or(many)
+            }
         }
+    }
+
+    /// How many of these bytes are a roll-up of one tuple, which says itself where it ends; `None`: they begin with another
+    /// roll-up.
+    pub fn alone(bytes: &[u8]) -> Option<usize> {
+        bytes.first().filter(|first| **first & parts::KIND != parts::KIND)?;
+        rows::first(bytes)
     }
 
     /// The roll-up in these bytes.
@@ -404,7 +414,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..64), layout in 0u8..4) {
+        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..64), layout in prop_oneof![Just(packed::LAYOUT), Just(parts::LAYOUT), any::<u8>()]) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = layout;
@@ -425,7 +435,7 @@ pub(crate) mod tests {
         let mut few = Rollup::default();
         few.add_tuple(Tuple([0, 10, 2, 3, 1, 4, 6]), 1);
         few.add_tuple(Tuple([2, 0, 0, 0, 0, 0, 0]), 300);
-        assert_eq!(hex(&few.encode()), "01280a06020304c20000ac02");
+        assert_eq!(hex(&few.encode()), "280a06020304c20000ac02");
         let mut many = Rollup::default();
         for number in 0..40 {
             let tuple =
@@ -435,9 +445,9 @@ pub(crate) mod tests {
         many.add_tuple(Tuple([5, 300, 2, 5, 0, 0, 0]), 1 << 40);
         assert_eq!(
             hex(&many.encode()),
-            "0229030000030801000000000000a402030200000105030000000600e707000000000200050480124071025326d4436a8d98262206543bc8d21831b35260d60969135632b4364a6ad47830e5e06ac6b6107027645ad086820a25738a3227544ed99674b361664b9ea66b119b633244d5a9d85973b96a4246b69c9a1ee001f0ffffffff1f"
+            "0729030000030801000000000000a402030200000105030000000600e707000000000200050480124071025326d4436a8d98262206543bc8d21831b35260d60969135632b4364a6ad47830e5e06ac6b6107027645ad086820a25738a3227544ed99674b361664b9ea66b119b633244d5a9d85973b96a4246b69c9a1ee001f0ffffffff1f"
         );
-        assert_eq!(Rollup::default().encode(), [1]);
+        assert!(Rollup::default().encode().is_empty());
     }
 
     #[test]
@@ -490,10 +500,26 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_roll_up_is_refused() {
         let malformed = |bytes: &[u8]| matches!(Rollup::decode(bytes), Err(RollupFault::Malformed(_)));
-        assert!(malformed(&[]) && malformed(&[0]) && malformed(&[1, 0]));
-        assert!(malformed(&[1, 7 | 1 << 7, 0, 0]), "a kind that there is not");
-        assert!(malformed(&[1, 1 << 7, 0, 0, 1 << 7, 0, 0]), "one tuple twice");
-        assert!(malformed(&[3, 9, 1]) && malformed(&[3, 2, 3, 0]), "a part without an end, parts in a part");
-        assert_eq!(Rollup::decode(&[4]).err(), Some(RollupFault::TooNew));
+        assert!(malformed(&[0]) && malformed(&[1, 0]) && malformed(&[packed::LAYOUT]));
+        assert!(malformed(&[6 | 1 << 7, 0, 0]), "a kind that there is not");
+        assert!(malformed(&[1 << 7, 0, 0, 1 << 7, 0, 0]), "one tuple twice");
+        let parts = parts::LAYOUT;
+        assert!(malformed(&[parts, 9, 1]) && malformed(&[parts, 2, parts, 0]), "no end, parts in a part");
+        assert_eq!(Rollup::decode(&[23]).err(), Some(RollupFault::TooNew));
+    }
+
+    #[test]
+    fn one_tuple_says_where_it_ends() {
+        for (tuple, count) in
+            [([0; 7], 1), ([5, 300, 2, 200, 3, 1_000, 6], 1 << 40), ([2, 1, 0, 0, 0, 9, 0], 2)]
+        {
+            let mut rollup = Rollup::default();
+            rollup.add_tuple(Tuple(tuple), count);
+            let bytes = rollup.encode();
+            let more = [&bytes[..], &[1, 2, 3]].concat();
+            assert_eq!((Rollup::alone(&bytes), Rollup::alone(&more)), (Some(bytes.len()), Some(bytes.len())));
+            assert_eq!(Rollup::alone(&bytes[..bytes.len() - 1]), None);
+        }
+        assert!(Rollup::alone(&[]).is_none() && Rollup::alone(&[packed::LAYOUT, 0, 0]).is_none());
     }
 }

@@ -10,7 +10,11 @@ const LOG_REGISTERS: u8 = 12;
 /// The bytes of the longest that is decoded: 2,048 of registers, 40 before them, and those that need more than four bits.
 const MOST_BYTES: usize = 2_600;
 
-/// First byte of an encoded sketch: the visitors, eight bytes each and in order.
+/// So many bits of a visitor are kept, the lowest; they are without a pattern. That two of a hundred visitors have the same ones happens
+/// to one sketch in 200 million; of 100 million visitors 5,000 count as another.
+const BITS: usize = 40;
+const BYTES: usize = BITS / 8;
+/// First byte of an encoded sketch: the visitors, five bytes each and in order.
 const ONE_BY_ONE: u8 = 1;
 /// First byte of an encoded sketch: Apache `DataSketches`' HLL behind it.
 const REGISTERS: u8 = 2;
@@ -55,6 +59,10 @@ impl Sketch {
         if visitor == 0 {
             return;
         }
+        self.add_kept(visitor & ((1 << BITS) - 1));
+    }
+
+    fn add_kept(&mut self, visitor: u64) {
         match &mut self.0 {
             State::Exact(visitors) => {
                 let Err(place) = visitors.binary_search(&visitor) else { return };
@@ -73,10 +81,10 @@ impl Sketch {
     /// Adds those of another.
     pub fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
-            (_, State::Exact(visitors)) => visitors.iter().for_each(|visitor| self.add(*visitor)),
+            (_, State::Exact(visitors)) => visitors.iter().for_each(|visitor| self.add_kept(*visitor)),
             (State::Exact(visitors), State::Estimated(registers)) => {
                 let mut merged = Self(State::Estimated(registers.clone()));
-                visitors.iter().for_each(|visitor| merged.add(*visitor));
+                visitors.iter().for_each(|visitor| merged.add_kept(*visitor));
                 *self = merged;
             }
             (State::Estimated(mine), State::Estimated(registers)) => {
@@ -106,7 +114,7 @@ impl Sketch {
         match &self.0 {
             State::Exact(visitors) => {
                 let mut bytes = vec![ONE_BY_ONE];
-                bytes.extend(visitors.iter().flat_map(|visitor| visitor.to_le_bytes()));
+                visitors.iter().for_each(|visitor| bytes.extend_from_slice(&visitor.to_le_bytes()[..BYTES]));
                 bytes
             }
             State::Estimated(registers) => {
@@ -143,11 +151,11 @@ fn registers(visitors: &[u64]) -> HllSketch {
 }
 
 fn one_by_one(bytes: &[u8]) -> Option<Sketch> {
-    let (numbers, []) = bytes.as_chunks::<8>() else { return None };
-    let visitors: Vec<u64> = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-    let is_ours = visitors.len() <= EXACT
-        && visitors.first() != Some(&0)
-        && visitors.is_sorted_by(|one, next| one < next);
+    let (numbers, []) = bytes.as_chunks::<BYTES>() else { return None };
+    let number =
+        |bytes: &[u8; BYTES]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let visitors: Vec<u64> = numbers.iter().map(number).collect();
+    let is_ours = visitors.len() <= EXACT && visitors.is_sorted_by(|one, next| one < next);
     is_ours.then_some(Sketch(State::Exact(visitors)))
 }
 
@@ -249,10 +257,10 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_refused() {
-        for bytes in [&[][..], &[0], &[3, 1], &[1, 1], &[2], &[1, 0, 0, 0, 0, 0, 0, 0, 0], &[1; 2_700]] {
+        for bytes in [&[][..], &[0], &[3, 1], &[1, 1], &[2], &[1, 0, 0, 0, 0, 0, 0], &[1; 2_700]] {
             assert_eq!(Sketch::decode(bytes).err(), Some(SketchFault));
         }
-        let twice = [&[1][..], &7_u64.to_le_bytes(), &7_u64.to_le_bytes()].concat();
+        let twice = [1, 7, 0, 0, 0, 0, 7, 0, 0, 0, 0];
         assert_eq!(Sketch::decode(&twice).err(), Some(SketchFault));
     }
 

@@ -13,6 +13,7 @@ mod lists;
 mod memory;
 mod notes;
 mod pack;
+pub(crate) mod place;
 mod raw;
 pub(crate) mod rows;
 mod run;

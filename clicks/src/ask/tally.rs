@@ -428,7 +428,7 @@ mod tests {
         let bytes = rollup.encode();
         let all = ClickFilter::default();
         let tally = |groups: &[ClickGroup]| Tally::new(&all, groups, &[0, QUARTER_MS]).unwrap();
-        for end in 0..bytes.len() {
+        for end in 1..bytes.len() {
             let mut tally = tally(&[ClickGroup::Browser]);
             assert!(matches!(tally.rollup(1, 0, &bytes[..end], &words), Err(TallyFault::Rollup(_))), "{end}");
             assert_eq!(tally.finish().total(), 0);

@@ -2,7 +2,7 @@
 //! to say which of them it has. All tuples are of one width, so that a question reads only the fields that it asks for.
 //!
 //! ```text
-//! u8       layout 2
+//! u8       layout 7
 //! number   tuples
 //! for each dimension, in order: number of values; the first; of each further one, how far it is beyond the next possible
 //! u8       bits of a count
@@ -15,8 +15,8 @@ use super::{Dimension, Entry, RollupFault, Tuple};
 use crate::varint::{Reader, length, put};
 use RollupFault::Malformed;
 
-/// What it begins with.
-pub const LAYOUT: u8 = 2;
+/// What it begins with: see [`KIND`](super::parts::KIND).
+pub const LAYOUT: u8 = 7;
 /// More tuples no roll-up has: what [`MAX_WHOLE`](super::MAX_WHOLE) leaves of any.
 const MAX_TUPLES: u64 = 1 << 17;
 /// More bits than that are never worth it for a count.

@@ -2,7 +2,7 @@
 //! write all of them anew.
 //!
 //! ```text
-//! u8       layout 3
+//! u8       layout 15
 //! then each part:
 //! number   length
 //!          the part
@@ -16,7 +16,9 @@ use super::{Entry, Rollup, RollupFault, rows};
 use crate::varint::{Reader, put};
 
 /// What it begins with.
-pub const LAYOUT: u8 = 3;
+pub const LAYOUT: u8 = 15;
+/// Where a tuple has its kind, layouts that have something in front have all these bits.
+pub const KIND: u8 = 7;
 /// See the module.
 const RATIO: usize = 4;
 /// A part of so many tuples is written anew whatever is added: that costs less than the part's head.
@@ -24,7 +26,7 @@ const FEW: usize = 64;
 
 /// A part as it lies in a database.
 pub enum Part<'a> {
-    /// Few tuples: what is behind the layout.
+    /// Few tuples.
     Rows(&'a [u8]),
     /// Many.
     Packed(Packed<'a>),
@@ -33,17 +35,17 @@ pub enum Part<'a> {
 impl<'a> Part<'a> {
     fn new(bytes: &'a [u8]) -> Result<Self, RollupFault> {
         match bytes.split_first() {
-            Some((&rows::LAYOUT, rest)) => Ok(Self::Rows(rest)),
             Some((&packed::LAYOUT, rest)) => Ok(Self::Packed(Packed::new(rest)?)),
-            Some((newer, _)) if *newer > LAYOUT => Err(RollupFault::TooNew),
-            _ => Err(RollupFault::Malformed("layout")),
+            Some((&LAYOUT, _)) => Err(RollupFault::Malformed("parts of a part")),
+            Some((newer, _)) if newer & KIND == KIND => Err(RollupFault::TooNew),
+            _ => Ok(Self::Rows(bytes)),
         }
     }
 
     /// About how many tuples there are.
     pub fn len(&self) -> usize {
         match self {
-            Self::Rows(bytes) => bytes.len() / 8 + 1,
+            Self::Rows(bytes) => bytes.len() / 6 + 1,
             Self::Packed(packed) => packed.len(),
         }
     }

@@ -1,8 +1,8 @@
-//! The layout of a roll-up of few tuples: one behind the other.
+//! The layout of a roll-up of few tuples: one behind the other, and nothing in front, since most roll-ups have one tuple. The
+//! other layouts begin with a kind that no tuple has.
 //!
 //! ```text
-//! u8       layout 1
-//! then each tuple:
+//! each tuple:
 //! u8       bits 0–2 kind, 3–4 device, 5 there is a referrer, 6 there are several clicks, 7 browser and system are unknown
 //! number   country, language; unless they are unknown: browser, system; referrer, if there is one; count, if several
 //! ```
@@ -10,10 +10,10 @@
 use super::{Dimension, EMPTY, Entry, RollupFault, Tuple};
 use crate::varint::{Reader, put};
 
-/// What it begins with.
-pub const LAYOUT: u8 = 1;
-/// Of more tuples the other layout is shorter.
-pub const MOST: usize = 4;
+/// Of so many tuples this layout is the shorter one.
+pub const FEW: usize = 4;
+/// Of more tuples the other layout is.
+pub const MOST: usize = 16;
 
 const REFERRED: u8 = 1 << 5;
 const SEVERAL: u8 = 1 << 6;
@@ -21,8 +21,7 @@ const NO_CLIENT: u8 = 1 << 7;
 
 /// The bytes of these.
 pub fn encode(entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + 8 * entries.len());
-    out.push(LAYOUT);
+    let mut out = Vec::with_capacity(8 * entries.len());
     for Entry { tuple, count } in entries {
         let Tuple([kind, country, browser, os, device, referrer, language]) = *tuple;
         let mut flags = kind as u8 | (device as u8) << 3;
@@ -48,7 +47,15 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-/// Calls for each tuple. `bytes`: what is behind the layout.
+/// How long the first tuple is.
+pub fn first(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader(bytes);
+    let flags = reader.byte()?;
+    entry(flags, &mut reader)?;
+    Some(bytes.len() - reader.0.len())
+}
+
+/// Calls for each tuple.
 pub fn each(bytes: &[u8], mut found: impl FnMut(Entry)) -> Result<(), RollupFault> {
     let mut reader = Reader(bytes);
     while let Some(flags) = reader.byte() {

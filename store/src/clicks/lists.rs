@@ -1,9 +1,22 @@
 //! How often which links of a domain were clicked in an hour, a day or a week: by uid, so that lists are added up in one pass.
+//!
+//! ```text
+//! number   0; if the rest is compressed with zstd: its bytes before that
+//! numbers  of each link: twice how far its uid is beyond the one before, and 1 more if it was clicked several times; and
+//!          then how many times more than two
+//! ```
 
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
 use clicks::Kind;
 use std::cmp::Ordering;
+
+/// A list shorter than that is not compressed.
+const WORTH_IT: usize = 128;
+/// What a higher level wins is not worth its time: a list has few matches.
+const LEVEL: i32 = 1;
+/// Bytes of a list before it is compressed, at most: some 100 million links.
+const LONGEST: usize = 1 << 29;
 
 /// The part of time that a list is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,15 +60,30 @@ pub(crate) fn merge(one: &[ListEntry], other: &[ListEntry]) -> Vec<ListEntry> {
     }
 }
 
+/// The bytes of a list without a link that was not clicked.
 pub(crate) fn encode(entries: &[ListEntry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(entries.len() * 3);
+    let mut bytes = Vec::with_capacity(1 + entries.len() * 2);
+    bytes.push(0);
     let mut before = 0;
     for entry in entries {
-        varint::put(&mut bytes, entry.uid - before);
-        varint::put(&mut bytes, entry.count);
+        varint::put(&mut bytes, (entry.uid - before) << 1 | u64::from(entry.count > 1));
+        if entry.count > 1 {
+            varint::put(&mut bytes, entry.count - 2);
+        }
         before = entry.uid;
     }
-    bytes
+    compressed(&bytes[1..]).filter(|compressed| compressed.len() < bytes.len()).unwrap_or(bytes)
+}
+
+/// `None`: it is not worth it, or there is no memory for it.
+fn compressed(list: &[u8]) -> Option<Vec<u8>> {
+    if list.len() < WORTH_IT {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    varint::put(&mut bytes, list.len() as u64);
+    bytes.extend_from_slice(&zstd::bulk::compress(list, LEVEL).ok()?);
+    Some(bytes)
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<ListEntry>, StoreFault> {
@@ -66,10 +94,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<ListEntry>, StoreFault> {
 
 /// Each entry in its order, without a list in memory.
 pub(crate) fn scan(bytes: &[u8], mut each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
-    let (mut reader, mut uid) = (Reader(bytes), 0_u64);
+    let mut reader = Reader(bytes);
+    let decompressed;
+    if let length @ 1.. = reader.number()? {
+        let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or_else(wrong)?;
+        decompressed = zstd::bulk::decompress(reader.0, length).map_err(|_| wrong())?;
+        reader = Reader(&decompressed);
+    }
+    let mut uid = 0_u64;
     while !reader.is_empty() {
-        uid = uid.checked_add(reader.number()?).ok_or_else(wrong)?;
-        each(ListEntry { uid, count: reader.number()? });
+        let number = reader.number()?;
+        uid = uid.checked_add(number >> 1).ok_or_else(wrong)?;
+        let more = if number & 1 == 0 { 0 } else { reader.number()?.checked_add(1).ok_or_else(wrong)? };
+        each(ListEntry { uid, count: more.checked_add(1).ok_or_else(wrong)? });
     }
     Ok(())
 }
@@ -93,7 +130,20 @@ mod tests {
         assert_eq!(merge(&one, &other), both);
         assert_eq!(merge(&other, &one), both);
         assert_eq!(decode(&encode(&both)).unwrap(), both);
-        assert_eq!(encode(&one).len(), 7);
-        assert!(decode(&encode(&both)[..5]).is_err());
+        assert_eq!(encode(&one), [0, 3, 0, 8, 0xff, 0x0d, 5]);
+        assert!(decode(&encode(&both)[..2]).is_err() && decode(&[]).is_err());
+        assert!(decode(&encode(&[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_long_list_is_compressed_and_comes_back() {
+        let long: Vec<_> =
+            (1..5_000).map(|at| ListEntry { uid: at * 3, count: 1 + at % 7 / 6 * at }).collect();
+        let bytes = encode(&long);
+        assert!(bytes.len() < 4_999, "{}", bytes.len());
+        assert_eq!(decode(&bytes).unwrap(), long);
+        assert!(decode(&bytes[..bytes.len() - 1]).is_err());
+        let most = [ListEntry { uid: i64::MAX as u64, count: u64::MAX }];
+        assert_eq!(decode(&encode(&most)).unwrap(), most);
     }
 }

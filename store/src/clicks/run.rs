@@ -11,8 +11,11 @@ use std::collections::BTreeMap;
 
 /// Bytes of whole roll-ups of one run; one more quarter begins the next run.
 const RUN: usize = 48 << 10;
-/// From so many bytes on whole roll-ups have a row of their own.
+/// From so many bytes on whole roll-ups may have a row of their own.
 const APART: usize = 4 << 10;
+/// They have one if their sums by one dimension each are at least so many times shorter: of a few clicks a quarter the sums are
+/// longer than what they are sums of.
+const WORTH_IT: usize = 3;
 
 /// The part of time that a roll-up is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +79,30 @@ pub(crate) struct WrittenRun {
 const VISITORS: u8 = 4;
 const PARTS: u8 = 8;
 
+/// Of an entry whose roll-up is one tuple, which says itself where it ends: beside the quarter of the day, as most are.
+const ALONE: u8 = 0x80;
+const _: () = assert!(QUARTERS <= ALONE as i64, "a quarter of a day and the flag beside it are one byte");
+
+/// Writes an entry of a run.
+fn put_entry(value: &mut Vec<u8>, quarter: u8, rollup: &[u8]) {
+    if Rollup::alone(rollup) == Some(rollup.len()) {
+        value.push(quarter | ALONE);
+        value.extend_from_slice(rollup);
+    } else {
+        value.push(quarter);
+        varint::put_bytes(value, rollup);
+    }
+}
+
+fn entry<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), StoreFault> {
+    let quarter = reader.byte()?;
+    if quarter & ALONE == 0 {
+        return Ok((quarter, reader.bytes()?));
+    }
+    let length = Rollup::alone(reader.0).ok_or_else(|| corrupt("a run has a click that is none"))?;
+    Ok((quarter & !ALONE, reader.take(length)?))
+}
+
 impl DaySeries {
     /// Adds what a run and its row apart, if it has one, hold.
     pub fn add(&mut self, run: &Run<'_>, cross: Option<&Run<'_>>) -> Result<(), StoreFault> {
@@ -136,31 +163,28 @@ impl DaySeries {
     fn run(&self, mut entries: Vec<RunEntry>, first: bool, parts: bool) -> WrittenRun {
         let start = entries.first().filter(|_| !first).map_or(0, |entry| entry.quarter);
         let visitors = self.visitors.as_ref().filter(|_| first);
-        let in_parts = parts && entries.iter().map(|entry| entry.bytes.len()).sum::<usize>() > APART;
+        let size = entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
+        let sums = if parts && size > APART { sums_of(&mut entries, size / WORTH_IT) } else { None };
         let mut value = vec![
             self.step as u8
                 | if visitors.is_some() { VISITORS } else { 0 }
-                | if in_parts { PARTS } else { 0 },
+                | if sums.is_some() { PARTS } else { 0 },
         ];
         if let Some(visitors) = visitors {
             varint::put_bytes(&mut value, visitors);
         }
         let whole = |value: &mut Vec<u8>| {
             for entry in &entries {
-                value.push(entry.quarter);
-                varint::put_bytes(value, &entry.bytes);
+                put_entry(value, entry.quarter, &entry.bytes);
             }
         };
-        if !in_parts {
+        let Some(sums) = sums else {
             whole(&mut value);
             return WrittenRun { start, value, cross: None };
-        }
+        };
         let mut cross = vec![self.step as u8];
         whole(&mut cross);
-        for entry in &mut entries {
-            value.push(entry.quarter);
-            varint::put_bytes(&mut value, &sums(&mut entry.rollup));
-        }
+        value.extend_from_slice(&sums);
         WrittenRun { start, value, cross: Some(cross) }
     }
 }
@@ -169,6 +193,19 @@ struct RunEntry {
     quarter: u8,
     rollup: Rollup,
     bytes: Vec<u8>,
+}
+
+/// The sums of all entries as a run has them, unless they are longer than that.
+fn sums_of(entries: &mut [RunEntry], most: usize) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    for entry in entries {
+        value.push(entry.quarter);
+        varint::put_bytes(&mut value, &sums(&mut entry.rollup));
+        if value.len() > most {
+            return None;
+        }
+    }
+    Some(value)
 }
 
 /// The sums of a roll-up by each dimension alone.
@@ -208,7 +245,7 @@ impl<'a> Run<'a> {
         let mut reader = self.entries;
         std::iter::from_fn(move || {
             (!reader.is_empty()).then(|| {
-                let entry = reader.byte().and_then(|quarter| Ok((quarter, reader.bytes()?)));
+                let entry = entry(&mut reader);
                 if entry.is_err() {
                     reader = Reader(&[]);
                 }
@@ -236,10 +273,12 @@ pub(crate) fn rollup(bytes: &[u8]) -> Result<Rollup, StoreFault> {
 mod tests {
     use super::*;
 
-    fn tuple(browser: u32, referrer: u32) -> Tuple {
+    /// Each another one below 6,300, of few values in each dimension.
+    fn tuple(number: u32) -> Tuple {
         let mut tuple = Tuple::default();
-        tuple.0[Dimension::Browser as usize] = browser;
-        tuple.0[Dimension::Referrer as usize] = referrer;
+        tuple.0[Dimension::Browser as usize] = number % 7;
+        tuple.0[Dimension::Os as usize] = number / 7 % 30;
+        tuple.0[Dimension::Referrer as usize] = number / 210;
         tuple
     }
 
@@ -247,7 +286,7 @@ mod tests {
         let mut day = DaySeries { visitors: Some(b"sketch".to_vec()), ..DaySeries::default() };
         for quarter in quarters {
             let mut rollup = Rollup::default();
-            (0..tuples).for_each(|at| rollup.add_tuple(tuple(at % 7, at), u64::from(at) + 1));
+            (0..tuples).for_each(|at| rollup.add_tuple(tuple(at), u64::from(at) + 1));
             day.merge(quarter, &rollup);
         }
         day
@@ -275,6 +314,13 @@ mod tests {
         }
         assert!(DaySeries::default().write(true).is_empty());
         assert!(day(0..2, 6_000).write(false).iter().all(|run| run.cross.is_none()));
+    }
+
+    #[test]
+    fn sums_that_are_longer_than_what_they_are_of_are_not_kept() {
+        let written = day(0..96, 16).write(true);
+        assert!(written[0].cross.is_none() && written[0].value.len() > APART, "{}", written[0].value.len());
+        assert_eq!(read(&written).clicks(), 96 * 136);
     }
 
     #[test]

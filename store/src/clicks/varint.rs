@@ -56,6 +56,10 @@ impl<'a> Reader<'a> {
 
     pub fn bytes(&mut self) -> Result<&'a [u8], StoreFault> {
         let length = usize::try_from(self.number()?).map_err(|_| short())?;
+        self.take(length)
+    }
+
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], StoreFault> {
         let (bytes, rest) = self.0.split_at_checked(length).ok_or_else(short)?;
         self.0 = rest;
         Ok(bytes)

@@ -2,7 +2,11 @@
 
 use super::world::{DAY, DOMAIN, Edge, Folder, HOUR, START, click, fold, tidy};
 use clicks::batch::UnknownCode;
-use clicks::{Click, Country, Device, Kind, Language};
+use clicks::{Captured, Classified, Classifier, Click, Country, Device, Kind, Language, Texts};
+use link::Stats;
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
 use store::port::Repository;
 use store::port::clicks::UnknownQuestion;
 
@@ -57,10 +61,29 @@ fn bytes(folder: &Folder) -> (u64, u64) {
     db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
-/// The day of a store with 100 million clicks a month on a million links, a thirtieth in each dimension.
-#[test]
-fn a_click_takes_at_most_40_bytes_with_raw_clicks_and_20_without() {
-    const LINKS: u64 = 33_333;
+/// How many bytes a click each table takes, and how full its pages are.
+fn print_tables(folder: &Folder, clicks: f64) {
+    let db = rusqlite::Connection::open(folder.0.join("linkr.db.clicks")).unwrap();
+    let sql = "SELECT name, sum(pgsize), sum(unused), sum(payload), sum(CASE WHEN pagetype = 'internal' THEN 0 ELSE ncell END) \
+               FROM dbstat GROUP BY name ORDER BY sum(pgsize) DESC";
+    let mut statement = db.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let (name, size): (String, f64) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let (unused, payload, cells): (f64, f64, f64) =
+            (row.get(2).unwrap(), row.get(3).unwrap(), row.get(4).unwrap());
+        let full = 100.0 * (1.0 - unused / size);
+        println!(
+            "{name}: {:.2} B a click, {full:.0} % full, {cells} rows of {:.1} B",
+            size / clicks,
+            payload / cells
+        );
+    }
+}
+
+/// Bytes of a click without raw clicks and with them: of three days of a store with 100 million clicks a month on a million
+/// links, a thirtieth in each dimension.
+fn a_click_of(mut click: impl FnMut(&mut Numbers, i64) -> Click) -> (f64, f64) {
     const A_DAY: u64 = 110_000;
     let folder = Folder::new();
     let store = folder.sqlite();
@@ -70,7 +93,7 @@ fn a_click_takes_at_most_40_bytes_with_raw_clicks_and_20_without() {
         let begin = START + part * DAY / (24 * 12);
         let count = A_DAY / (24 * 12);
         let step = DAY / (24 * 12) / count as i64;
-        let clicks = (0..count).map(|at| some(&mut numbers, LINKS, begin + at as i64 * step)).collect();
+        let clicks = (0..count).map(|at| click(&mut numbers, begin + at as i64 * step)).collect();
         edge.send(store.clicks(), clicks, begin);
         store.clicks().fold(begin).unwrap();
     }
@@ -79,9 +102,93 @@ fn a_click_takes_at_most_40_bytes_with_raw_clicks_and_20_without() {
     store.close();
     let (without, with) = bytes(&folder);
     let clicks = (A_DAY / (24 * 12) * 24 * 12) as f64 * days as f64;
+    print_tables(&folder, clicks);
     let (without, with) = (without as f64 / clicks, with as f64 / clicks);
     println!("{without:.1} B a click, {with:.1} with raw clicks");
+    (without, with)
+}
+
+const LINKS: u64 = 33_333;
+
+/// What clicks have in common is drawn dimension by dimension here, so that hardly two are alike: more room than people's take.
+#[test]
+fn a_click_takes_at_most_40_bytes_with_raw_clicks_and_20_without() {
+    let (without, with) = a_click_of(|numbers, at| some(numbers, LINKS, at));
     assert!(without <= 20.0 && with <= 40.0, "{without:.1} B a click, {with:.1} with raw clicks");
+}
+
+/// The clicks of links, those of the most clicked link first, as real visits had them.
+fn real_clicks() -> Option<Vec<Vec<Click>>> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    let file = workspace.parent()?.join("shared/data/visits/visits.jsonl.zst");
+    if !file.exists() {
+        println!("SKIPPED: there are no visits at ../shared");
+        return None;
+    }
+    let Ok(unpacked) = Command::new("zstdcat").arg(&file).output() else {
+        println!("SKIPPED: there is no zstdcat");
+        return None;
+    };
+    let (mut classifier, mut texts, mut links) = (Classifier::new(), Agents::default(), HashMap::new());
+    for line in String::from_utf8(unpacked.stdout).unwrap().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let field = |name: &str| line[name].as_str().unwrap_or_default();
+        let host = field("referrer").split('/').nth(2).unwrap_or_default();
+        let mut language = [0; 8];
+        let length = field("language").len().min(8);
+        language[..length].copy_from_slice(&field("language").as_bytes()[..length]);
+        let captured = Captured {
+            agent: texts.hash(field("agent")),
+            referrer: texts.hash(host),
+            language,
+            ..Captured::default()
+        };
+        let country = field("country").as_bytes().try_into().map(Country).unwrap_or_default();
+        let click = classifier.click(&captured, &texts, 0, country, Stats::Full);
+        let Classified::Click(click) = click else { panic!("a total of a domain that has statistics") };
+        links.entry(field("code").to_owned()).or_insert_with(Vec::new).push(click);
+    }
+    let mut links: Vec<_> = links.into_iter().collect();
+    links.sort_by_key(|(code, clicks)| (std::cmp::Reverse(clicks.len()), code.clone()));
+    Some(links.into_iter().map(|(_, clicks)| clicks).collect())
+}
+
+/// Texts of visits by their hashes.
+#[derive(Default)]
+struct Agents(HashMap<u64, String>);
+
+impl Agents {
+    fn hash(&mut self, text: &str) -> u64 {
+        if text.is_empty() {
+            return 0;
+        }
+        let hash = clicks::hash(text.as_bytes());
+        self.0.entry(hash).or_insert_with(|| text.to_owned());
+        hash
+    }
+}
+
+impl Texts for Agents {
+    fn text(&self, hash: u64) -> Option<&[u8]> {
+        self.0.get(&hash).map(String::as_bytes)
+    }
+}
+
+/// As above, but each link is clicked as one of the real links was. Of the domain's clicks either none has a visitor, as is
+/// usual, or each has one of his own, which is most that there can be.
+#[test]
+fn a_click_of_real_visits_takes_less() {
+    let Some(links) = real_clicks() else { return };
+    for visitors in [false, true] {
+        let (without, with) = a_click_of(|numbers, at| {
+            let uid = numbers.zipf(LINKS);
+            let of = &links[(uid - 1) as usize % links.len()];
+            let like = &of[(numbers.next() % of.len() as u64) as usize];
+            let visitor = if visitors { numbers.next() } else { 0 };
+            Click { at, uid, domain: DOMAIN, visitor, ..like.clone() }
+        });
+        assert!(without <= 20.0 && with <= 40.0, "{without:.1} B a click, {with:.1} with raw clicks");
+    }
 }
 
 /// 1,000 unknown codes a second, each another one, for an hour: what an edge names of them in ten seconds is folded at once.

@@ -1,6 +1,7 @@
 //! The rows of clicks in a transaction of SQLite. What their values mean is not known here.
 
 use super::super::fault;
+use crate::clicks::place;
 use crate::clicks::rows::{Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, RawHead, Table};
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
@@ -23,24 +24,51 @@ pub(super) fn ready<T>(rules: impl Future<Output = T>) -> T {
 /// A transaction.
 pub(super) struct Rows<'a>(pub &'a Connection);
 
+/// What a table is found by here: that of runs has one number for the three.
+fn found_by(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Runs => &["place"],
+        other => other.columns(),
+    }
+}
+
 /// `a, b, c` of the columns of a table.
 fn columns(table: Table) -> String {
-    table.columns().join(", ")
+    found_by(table).join(", ")
 }
 
 /// `?1, ?2, ?3`, from a number on.
 fn places(table: Table, from: usize) -> String {
-    let places: Vec<String> = (from..).take(table.columns().len()).map(|at| format!("?{at}")).collect();
+    let places: Vec<String> = (from..).take(found_by(table).len()).map(|at| format!("?{at}")).collect();
     places.join(", ")
 }
 
-/// So much of a key as the table has columns.
-fn part(table: Table, key: &CellKey) -> &[i64] {
-    &key[..table.columns().len()]
+/// The numbers that a row is found by; `None`: no row can have this key.
+fn exact(table: Table, key: &CellKey) -> Option<CellKey> {
+    match table {
+        Table::Runs => Some([place::place(*key)?, 0, 0]),
+        _ => Some(*key),
+    }
+}
+
+/// The same where it is an end of what is looked for.
+fn bound(table: Table, key: &CellKey) -> CellKey {
+    match table {
+        Table::Runs => [place::bound(*key), 0, 0],
+        _ => *key,
+    }
+}
+
+/// So many of the numbers as the table has columns.
+fn part(table: Table, numbers: &CellKey) -> &[i64] {
+    &numbers[..found_by(table).len()]
 }
 
 /// A key out of the first columns of a row.
 fn key(table: Table, row: &Row<'_>) -> rusqlite::Result<CellKey> {
+    if table == Table::Runs {
+        return row.get(0).map(place::key);
+    }
     let mut key = [0; 3];
     for (at, part) in key.iter_mut().enumerate().take(table.columns().len()) {
         *part = row.get(at)?;
@@ -65,7 +93,8 @@ impl Rows<'_> {
         count: usize,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreFault> {
-        let (columns, width) = (columns(table), table.columns().len());
+        let (columns, width) = (columns(table), found_by(table).len());
+        let (from, before) = (bound(table, from), bound(table, before));
         let sql = format!(
             "SELECT {columns}{more} FROM {name} WHERE ({columns}) >= ({}) AND ({columns}) < ({}) \
              ORDER BY {columns} LIMIT ?{}",
@@ -75,7 +104,7 @@ impl Rows<'_> {
             name = table.name(),
         );
         let limit = most(count);
-        let given = part(table, from).iter().chain(part(table, before)).chain([&limit]);
+        let given = part(table, &from).iter().chain(part(table, &before)).chain([&limit]);
         let mut statement = self.statement(&sql)?;
         let rows = statement.query_map(params_from_iter(given), read).map_err(|e| fault(&e))?;
         rows.collect::<rusqlite::Result<_>>().map_err(|e| fault(&e))
@@ -94,8 +123,11 @@ impl ClickRows for Rows<'_> {
         let (name, columns) = (table.name(), columns(table));
         let sql = format!("SELECT value FROM {name} WHERE ({columns}) = ({})", places(table, 1));
         let mut statement = self.statement(&sql)?;
-        let mut one = |key: &CellKey| {
-            statement.query_row(params_from_iter(part(table, key)), |row| row.get(0)).optional()
+        let mut one = |key: &CellKey| match exact(table, key) {
+            Some(key) => {
+                statement.query_row(params_from_iter(part(table, &key)), |row| row.get(0)).optional()
+            }
+            None => Ok(None),
         };
         keys.iter().map(|key| one(key).map_err(|e| fault(&e))).collect()
     }
@@ -107,7 +139,7 @@ impl ClickRows for Rows<'_> {
         before: CellKey,
         most: usize,
     ) -> Result<Vec<Cell>, StoreFault> {
-        let width = table.columns().len();
+        let width = found_by(table).len();
         self.between((table, ", value"), (&from, &before), most, |row| {
             Ok(Cell { key: key(table, row)?, value: row.get(width)? })
         })
@@ -124,7 +156,7 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), StoreFault> {
-        let (name, columns, width) = (table.name(), columns(table), table.columns().len());
+        let (name, columns, width) = (table.name(), columns(table), found_by(table).len());
         let sql = format!(
             "INSERT INTO {name} ({columns}, value) VALUES ({}, ?{}) \
              ON CONFLICT ({columns}) DO UPDATE SET value = excluded.value",
@@ -133,7 +165,14 @@ impl ClickRows for Rows<'_> {
         );
         let mut statement = self.statement(&sql)?;
         for cell in cells {
-            let written = match part(table, &cell.key) {
+            let key = exact(table, &cell.key).ok_or_else(|| {
+                StoreFault::Unavailable(format!(
+                    "no click of the subject {} in the month {} can be kept: the uid of a link is below 2^40, and \
+                     months are those of 1985 to 2154",
+                    cell.key[1], cell.key[0]
+                ))
+            })?;
+            let written = match part(table, &key) {
                 [a] => statement.execute(params![a, cell.value]),
                 [a, b] => statement.execute(params![a, b, cell.value]),
                 [a, b, c] => statement.execute(params![a, b, c, cell.value]),
@@ -145,7 +184,8 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn remove(&self, table: Table, from: CellKey, before: CellKey) -> Result<(), StoreFault> {
-        let (name, columns, width) = (table.name(), columns(table), table.columns().len());
+        let (name, columns, width) = (table.name(), columns(table), found_by(table).len());
+        let (from, before) = (bound(table, &from), bound(table, &before));
         let sql = format!(
             "DELETE FROM {name} WHERE ({columns}) >= ({}) AND ({columns}) < ({})",
             places(table, 1),
@@ -159,8 +199,8 @@ impl ClickRows for Rows<'_> {
         let (name, columns) = (table.name(), columns(table));
         let mut statement =
             self.statement(&format!("DELETE FROM {name} WHERE ({columns}) = ({})", places(table, 1)))?;
-        for key in keys {
-            statement.execute(params_from_iter(part(table, key))).map_err(|e| fault(&e))?;
+        for key in keys.iter().filter_map(|key| exact(table, key)) {
+            statement.execute(params_from_iter(part(table, &key))).map_err(|e| fault(&e))?;
         }
         Ok(())
     }
