@@ -133,6 +133,10 @@ impl Sketch {
         match bytes.split_first() {
             Some((&ONE_BY_ONE, bytes)) => one_by_one(bytes).ok_or(SketchFault),
             Some((&REGISTERS, bytes)) => {
+                // The library adds what stands there to every register, and lets it be anything.
+                if bytes.get(LOWEST_AT).is_none_or(|lowest| *lowest > MOST_LOWEST) {
+                    return Err(SketchFault);
+                }
                 let registers = HllSketch::deserialize(bytes).map_err(|_| SketchFault)?;
                 let is_ours =
                     registers.lg_config_k() == LOG_REGISTERS && registers.target_type() == HllType::Hll4;
@@ -142,6 +146,11 @@ impl Sketch {
         }
     }
 }
+
+/// Where the library's form has the lowest of all registers (its byte 6, "current minimum").
+const LOWEST_AT: usize = 6;
+/// No register is higher: it counts leading zeros of 64 bits.
+const MOST_LOWEST: u8 = 64;
 
 fn registers(visitors: &[u64]) -> HllSketch {
     let mut registers =
