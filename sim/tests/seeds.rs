@@ -6,7 +6,7 @@ use std::thread;
 
 const STEPS: u64 = 1_000;
 /// About a minute on two cores in the profile of the tests.
-const SEEDS: u64 = 60_000;
+const SEEDS: u64 = 30_000;
 /// Within so many seeds each rule is missed.
 const WITHIN: u64 = 25_000;
 

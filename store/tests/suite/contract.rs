@@ -45,10 +45,10 @@ fn a_spool_goes_along_with_an_edge_that_is_renamed_unless_its_key_names_it() {
         edge.send(store, vec![click(5, START)], START);
         edge.name = "container-2";
         let next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        let refused = store.append(&[next.clone()], START).unwrap();
+        let refused = store.append(std::slice::from_ref(&next), START).unwrap();
         assert!(matches!(refused[..], [AppendOutcome::Refused(_)]), "{refused:?}");
         let free = Appended { bound: false, ..next };
-        assert_eq!(other.append(&[free.clone()], START).unwrap(), [AppendOutcome::Taken(2)]);
+        assert_eq!(other.append(std::slice::from_ref(&free), START).unwrap(), [AppendOutcome::Taken(2)]);
         // From now on it is that one's.
         let again = Appended { bound: true, ..free };
         assert_eq!(store.append(&[again], START).unwrap(), [AppendOutcome::Known(2)]);
@@ -64,7 +64,7 @@ fn what_no_edge_holds_any_more_is_told_to_the_click() {
         edge.send(store, vec![click(5, START); 3], START);
         drop(edge.batch(|batch| batch.clicks = vec![click(5, START); 4]));
         let mut next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        assert_eq!(store.append(&[next.clone()], START).unwrap(), [AppendOutcome::Want(2)]);
+        assert_eq!(store.append(std::slice::from_ref(&next), START).unwrap(), [AppendOutcome::Want(2)]);
         next.offer.first = true;
         let now = START + 5 * MINUTE;
         assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);

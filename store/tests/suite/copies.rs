@@ -63,7 +63,7 @@ fn a_backup_takes_the_clicks_along_and_no_key_of_a_day() {
     let store = folder.sqlite();
     assert_eq!(total(&store), 3);
     let mut next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-    assert_eq!(store.clicks().append(&[next.clone()], START).unwrap(), [AppendOutcome::Want(2)]);
+    assert_eq!(store.clicks().append(std::slice::from_ref(&next), START).unwrap(), [AppendOutcome::Want(2)]);
     assert_eq!(store.clicks().append(&[kept], START).unwrap(), [AppendOutcome::Taken(2)]);
     next.offer.first = true;
     assert_eq!(store.clicks().append(&[next], START).unwrap(), [AppendOutcome::Taken(4)]);
