@@ -499,6 +499,10 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_no_roll_up_is_refused() {
+        // Found by fuzzing: without a tuple, what stood behind its end was passed over.
+        let empty = [packed::LAYOUT, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert!(Rollup::decode(&empty).is_ok_and(|rollup| rollup.is_empty()));
+        assert!(Rollup::decode(&[&empty[..], &[9]].concat()).is_err());
         let malformed = |bytes: &[u8]| matches!(Rollup::decode(bytes), Err(RollupFault::Malformed(_)));
         assert!(malformed(&[0]) && malformed(&[1, 0]) && malformed(&[packed::LAYOUT]));
         assert!(malformed(&[6 | 1 << 7, 0, 0]), "a kind that there is not");

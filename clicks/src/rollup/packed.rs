@@ -334,7 +334,8 @@ impl<'a> Packed<'a> {
                 return Err(Malformed("a value"));
             }
             match values {
-                [] => return if self.len == 0 { Ok(()) } else { Err(Malformed("an index")) },
+                [] if self.len == 0 => return self.scan(|_: W, _| ()),
+                [] => return Err(Malformed("an index")),
                 [value] => tuple.0[place] = *value,
                 _ => varied.push((place, values, self.field(dimension))),
             }
