@@ -50,9 +50,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let began = Instant::now();
-        let answer = call(&*self.store);
-        self.numbers.took(kind, began.elapsed());
+        let answer = self.measured(kind, || call(&*self.store));
         self.judge(CallEffect::Read, &answer);
         answer
     }
@@ -64,9 +62,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let began = Instant::now();
-        let answer = call(&*self.store);
-        self.numbers.took(kind, began.elapsed());
+        let answer = self.measured(kind, || call(&*self.store));
         let proves_little = answer.is_ok() && self.numbers.unwritable.lasts();
         if !proves_little || self.probe().is_none() {
             self.judge(CallEffect::Write, &answer);
@@ -80,8 +76,12 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
+        self.measured(kind, || call(self.store.clicks()))
+    }
+
+    fn measured<T>(&self, kind: &'static str, call: impl FnOnce() -> T) -> T {
         let began = Instant::now();
-        let answer = call(self.store.clicks());
+        let answer = call();
         self.numbers.took(kind, began.elapsed());
         answer
     }

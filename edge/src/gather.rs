@@ -10,7 +10,7 @@ mod tests;
 mod texts;
 
 use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
-use crate::rings::Rings;
+use crate::rings::{Rings, random};
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
 use crate::sys;
@@ -487,9 +487,4 @@ fn tell_disk(spell: &mut Spell, clicks: &Clicks, fault: &io::Error) {
         "the spool of clicks cannot be written or read: redirects go on, and clicks that find no room are counted as lost; \
          make room in --clicks-dir"
     );
-}
-
-/// A number for a spool that nobody else has.
-fn random() -> io::Result<u64> {
-    getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
 }

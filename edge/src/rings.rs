@@ -119,8 +119,7 @@ impl WorkerRing {
         let memory = Mapping::of(&file, bytes)?;
         let ring = Ring::over(&memory).ok_or(ErrorKind::InvalidData)?;
         let unread = ring.tail() - ring.taken().min(ring.tail());
-        let beginning =
-            ring.begin(boot, getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))?);
+        let beginning = ring.begin(boot, random()?);
         if beginning == RingBeginning::Anew && unread > 0 {
             let at_most = unread / CLICK_BYTES;
             tracing::warn!(
@@ -194,10 +193,12 @@ fn former(dir: &Path, workers: usize) -> io::Result<Vec<usize>> {
 fn boot_id() -> io::Result<u128> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).or_else(|_| {
-        let half = || getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()));
-        Ok(u128::from(half()?) << 64 | u128::from(half()?))
-    })
+    u128::from_str_radix(&digits, 16).or_else(|_| Ok(u128::from(random()?) << 64 | u128::from(random()?)))
+}
+
+/// A number that nobody else has: of a ring, of a spool.
+pub fn random() -> io::Result<u64> {
+    getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
 }
 
 #[cfg(test)]
