@@ -12,6 +12,7 @@ mod keep;
 mod latency;
 mod listen;
 mod proxy;
+mod pulse;
 mod records;
 mod redis;
 mod rings;
@@ -23,7 +24,7 @@ mod worker;
 
 use crate::clicks::Clicks;
 use background::Inboxes;
-use exposition::StartFault;
+use exposition::{Health, StartFault};
 use gather::Gatherer;
 use keep::Keeper;
 use redis::SharedRedis;
@@ -33,7 +34,6 @@ use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -42,7 +42,7 @@ use worker::{Listeners, WorkerOptions};
 
 pub use crate::clicks::ClicksConfig;
 pub use driver::Driver;
-pub use listen::{Address, ListenAddress};
+pub use listen::{Address, GivenSockets, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
 pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
@@ -50,9 +50,6 @@ pub use tls::{ServedTls, TlsConfig, TlsSession};
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
-
-/// Whether the control that shares the process takes writes now; why not.
-pub type WriteProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What an edge needs to know.
 #[derive(Clone)]
@@ -90,8 +87,8 @@ pub struct Config {
     pub clicks: Option<ClicksConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
-    /// Asked by `/readyz?write`.
-    pub writes: Option<WriteProbe>,
+    /// How the control that shares the process stands.
+    pub control_health: Option<Arc<dyn Health>>,
 }
 
 /// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.
@@ -105,27 +102,34 @@ pub struct EdgeServer {
     background: background::BackgroundThread,
     gatherer: Option<Gatherer>,
     keeper: Option<Keeper>,
+    control_health: Option<Arc<dyn Health>>,
 }
 
 /// At a stop, for the last clicks to be handed over.
 const LAST_CLICKS: Duration = Duration::from_secs(2);
 
-/// Starts an edge: binds, reads its snapshot, starts the workers, and follows control from the background thread.
+/// Starts an edge: binds what was not given, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot or the folder of clicks is another
+/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, a socket was given that no address asks for, the snapshot or the folder of clicks is another
 /// process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
-pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
+pub fn start(config: Config, mut given: GivenSockets) -> Result<EdgeServer, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
     let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?;
-    let plain = listen::open_all("--listen", &config.listen, workers)?;
+    let plain = listen::open_all("--listen", &config.listen, workers, &mut given)?;
     // Its queue is as long as that of visitors: a probe must not be lost among strangers.
-    let admin = listen::listener(config.admin, false);
-    let admin = admin.map_err(|fault| exposition::cannot_listen("--admin", config.admin, fault))?;
-    let tls = listen::open_all("--listen-tls", over_tls(&config), workers)?;
+    let admin = match given.take_one("--admin", config.admin) {
+        Some(given) => given,
+        None => {
+            let own = listen::listener(config.admin, false);
+            own.map_err(|fault| exposition::cannot_listen("--admin", config.admin, fault))?.into()
+        }
+    };
+    let tls = listen::open_all("--listen-tls", over_tls(&config), workers, &mut given)?;
+    given.all_taken("--listen, --listen-tls and --admin")?;
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
     let (ask, questions) = futures_channel::mpsc::channel::<OriginQuestion>(shared::MAX_QUESTIONS);
     let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
@@ -148,10 +152,10 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
     };
     let (listen, listen_tls) = (plain.addresses, tls.addresses);
     let host = listen.iter().find_map(Address::tcp).map_or("localhost".to_owned(), |own| own.to_string());
+    let control_health = config.control_health.clone();
     let (offer, offers) = tokio::sync::mpsc::channel(1); // one is on its way at a time
     let inboxes = Inboxes { questions, offers };
-    let background =
-        background::start(config, host, admin.into(), offered, Arc::clone(&shared), inboxes, restored)?;
+    let background = background::start(config, host, admin, offered, Arc::clone(&shared), inboxes, restored)?;
     let gatherer = Gatherer::start(Arc::clone(&shared), offer)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
@@ -189,6 +193,7 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
         background,
         gatherer,
         keeper,
+        control_health,
     })
 }
 
@@ -230,6 +235,11 @@ impl EdgeServer {
         true
     }
 
+    /// How it stands, with the control in its process.
+    pub fn health(&self) -> Arc<dyn Health> {
+        background::health(Arc::clone(&self.shared), self.control_health.clone())
+    }
+
     /// Not ready any more, and each answer says that its connection ends; goes on accepting and answering.
     pub fn drain(&self) {
         self.shared.drain();
@@ -262,11 +272,11 @@ impl EdgeServer {
 ///
 /// # Errors
 /// What [`start`] would say.
-pub fn check(config: &Config) -> Result<(), StartFault> {
+pub fn check(config: &Config, given: &GivenSockets) -> Result<(), StartFault> {
     config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault::new)?;
-    listen::check("--listen", &config.listen)?;
-    listen::check("--admin", &[ListenAddress::At(config.admin)])?;
-    listen::check("--listen-tls", over_tls(config))
+    listen::check("--listen", &config.listen, given)?;
+    listen::check("--admin", &[ListenAddress::At(config.admin)], given)?;
+    listen::check("--listen-tls", over_tls(config), given)
 }
 
 fn over_tls(config: &Config) -> &[ListenAddress] {

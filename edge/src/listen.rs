@@ -1,5 +1,7 @@
 //! Where redirects are answered: addresses and socket files, and the sockets that listen there, one for each worker.
 
+mod given;
+
 use exposition::{StartFault, cannot_listen};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
@@ -10,6 +12,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use given::GivenSockets;
 
 /// The longest queue of a listener.
 pub const QUEUE: usize = 4096;
@@ -92,6 +96,8 @@ pub struct Listener {
     /// another file's.
     pub file: Option<Arc<SocketFile>>,
     pub socket: Socket,
+    /// Whoever gave it holds it, too, and others may serve it: it is left, and never ended.
+    pub given: bool,
 }
 
 /// All that was asked for with one flag.
@@ -101,19 +107,35 @@ pub struct ListenerSet {
     pub listeners: Vec<Vec<Listener>>,
 }
 
-/// Listens on all of these, once for each worker.
-pub fn open_all(flag: &str, all: &[ListenAddress], workers: usize) -> Result<ListenerSet, StartFault> {
+/// Listens on all of these, once for each worker; by what was given where that listens already.
+pub fn open_all(
+    flag: &str,
+    all: &[ListenAddress],
+    workers: usize,
+    given: &mut GivenSockets,
+) -> Result<ListenerSet, StartFault> {
     let listeners = (0..workers).map(|_| Vec::new()).collect();
     let mut opened = ListenerSet { addresses: Vec::new(), listeners };
     for listen in all {
         if let ListenAddress::File(path) = listen {
-            opened.open_file(path).map_err(|fault| cannot_use(flag, path, fault))?;
+            let taken = given.take(flag, &Address::File(path.clone()));
+            let done = match taken.is_empty() {
+                true => opened.open_file(path),
+                false => opened.adopt(Address::File(path.clone()), &taken),
+            };
+            done.map_err(|fault| cannot_use(flag, path, fault))?;
             continue;
         }
         let mut free = None; // that the first got, if any would do
         for mut address in listen.addresses() {
             if address.port() == 0 {
                 address.set_port(free.unwrap_or(0));
+            }
+            let taken = given.take(flag, &Address::Tcp(address));
+            if !taken.is_empty() {
+                let adopted = opened.adopt(Address::Tcp(address), &taken);
+                adopted.map_err(|fault| cannot_listen(flag, address, fault))?;
+                continue;
             }
             let port = opened.open_tcp(address).map_err(|fault| cannot_listen(flag, address, fault))?;
             free.get_or_insert(port);
@@ -123,12 +145,14 @@ pub fn open_all(flag: &str, all: &[ListenAddress], workers: usize) -> Result<Lis
 }
 
 /// Whether [`open_all`] would find nothing in its way. Nobody can connect meanwhile, and nothing is changed.
-pub fn check(flag: &str, all: &[ListenAddress]) -> Result<(), StartFault> {
+pub fn check(flag: &str, all: &[ListenAddress], given: &GivenSockets) -> Result<(), StartFault> {
     for listen in all {
-        if let ListenAddress::File(path) = listen {
+        if let ListenAddress::File(path) = listen
+            && !given.has(&Address::File(path.clone()))
+        {
             is_left_over(path).map_err(|fault| cannot_use(flag, path, fault))?;
         }
-        for address in listen.addresses() {
+        for address in listen.addresses().into_iter().filter(|&address| !given.has(&Address::Tcp(address))) {
             bound(address, false).map_err(|fault| cannot_listen(flag, address, fault))?;
         }
     }
@@ -136,6 +160,17 @@ pub fn check(flag: &str, all: &[ListenAddress]) -> Result<(), StartFault> {
 }
 
 impl ListenerSet {
+    fn adopt(&mut self, address: Address, sockets: &[Socket]) -> io::Result<()> {
+        let workers = self.listeners.len();
+        for (own, share) in self.listeners.iter_mut().zip(given::shares(sockets.len(), workers)) {
+            for at in share {
+                own.push(Listener { socket: sockets[at].try_clone()?, file: None, given: true });
+            }
+        }
+        self.addresses.push(address);
+        Ok(())
+    }
+
     fn open_tcp(&mut self, address: SocketAddr) -> io::Result<u16> {
         // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
         drop(listener(address, false)?);
@@ -145,7 +180,7 @@ impl ListenerSet {
             if at == 0 {
                 bound = socket.local_addr()?.as_socket().ok_or(ErrorKind::Unsupported)?;
             }
-            own.push(Listener { socket, file: None });
+            own.push(Listener { socket, file: None, given: false });
         }
         self.addresses.push(Address::Tcp(bound));
         Ok(bound.port())
@@ -154,7 +189,8 @@ impl ListenerSet {
     fn open_file(&mut self, path: &Path) -> io::Result<()> {
         let (socket, file) = listener_at(path)?;
         for own in &mut self.listeners {
-            own.push(Listener { socket: socket.try_clone()?, file: Some(Arc::clone(&file)) });
+            let (socket, file) = (socket.try_clone()?, Some(Arc::clone(&file)));
+            own.push(Listener { socket, file, given: false });
         }
         self.addresses.push(Address::File(path.to_owned()));
         Ok(())
@@ -175,17 +211,19 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 /// Listens on an address.
 pub fn listener(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = bound(address, shared)?;
-    // Inherited by every accepted connection: one system call less for each.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
-    // requests: that much work, and memory that no count here shows.
-    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
+    given::tune(&socket)?;
     socket.listen(QUEUE as i32)?;
-    // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
-    // of its own. See `Socket::expect_more` for requests that come in parts.
-    socket.set_tcp_quickack(false)?;
+    answers_acknowledge(&socket)?;
     Ok(socket)
+}
+
+/// Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet of its own.
+/// See `Socket::expect_more` for requests that come in parts.
+fn answers_acknowledge(socket: &Socket) -> io::Result<()> {
+    if socket.domain()? == Domain::UNIX {
+        return Ok(());
+    }
+    socket.set_tcp_quickack(false)
 }
 
 /// Listens by a socket file, in the place of one that nobody listens at any more.
@@ -274,7 +312,10 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     fn fault(listen: ListenAddress) -> String {
-        open_all("--listen", &[listen], 2).err().expect("it is refused").to_string()
+        open_all("--listen", &[listen], 2, &mut GivenSockets::default())
+            .err()
+            .expect("it is refused")
+            .to_string()
     }
 
     #[test]
@@ -290,7 +331,8 @@ mod tests {
 
     #[test]
     fn localhost_is_one_port_of_both_families() {
-        let opened = open_all("--listen", &[ListenAddress::Localhost(0)], 2).unwrap();
+        let opened =
+            open_all("--listen", &[ListenAddress::Localhost(0)], 2, &mut GivenSockets::default()).unwrap();
         let ports: Vec<u16> = opened.addresses.iter().map(|address| address.tcp().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port > 0), "{ports:?}");
         assert!(opened.listeners.iter().all(|own| own.len() == ports.len()));
@@ -302,7 +344,8 @@ mod tests {
 
     #[test]
     fn everywhere_is_both_families() {
-        let opened = open_all("--listen", &[ListenAddress::Everywhere(0)], 1).unwrap();
+        let opened =
+            open_all("--listen", &[ListenAddress::Everywhere(0)], 1, &mut GivenSockets::default()).unwrap();
         let port = opened.addresses[0].tcp().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         if opened.addresses[0].tcp().unwrap().is_ipv6() {
@@ -317,16 +360,16 @@ mod tests {
         let path = dir.join("sock");
         drop(UnixListener::bind(&path).unwrap()); // nobody listens there any more
         let listen = || ListenAddress::File(path.clone());
-        check("--listen", &[listen()]).unwrap();
-        let opened = open_all("--listen", &[listen()], 2).unwrap();
+        check("--listen", &[listen()], &GivenSockets::default()).unwrap();
+        let opened = open_all("--listen", &[listen()], 2, &mut GivenSockets::default()).unwrap();
         assert_eq!(symlink_metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         UnixStream::connect(&path).unwrap();
         assert!(fault(listen()).contains("in use by another process"));
-        assert!(check("--listen", &[listen()]).is_err());
+        assert!(check("--listen", &[listen()], &GivenSockets::default()).is_err());
         drop(opened);
         assert!(!path.exists());
         // Another process has taken its place.
-        let opened = open_all("--listen", &[listen()], 1).unwrap();
+        let opened = open_all("--listen", &[listen()], 1, &mut GivenSockets::default()).unwrap();
         remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(opened);

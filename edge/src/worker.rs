@@ -25,11 +25,14 @@ use monoio::net::TcpListener;
 use redis::{RedisReply, RedisTier};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use ticks::Ticks;
 
@@ -136,11 +139,32 @@ struct Door {
     listener: Listener,
     tls: Option<Arc<ServerConfig>>,
     closed: Cell<bool>,
+    /// Of the task that accepts, while it waits.
+    waiting: Cell<Option<Waker>>,
 }
 
 impl Door {
     fn new(listener: Listener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
-        Rc::new(Self { listener, tls, closed: Cell::new(false) })
+        Rc::new(Self { listener, tls, closed: Cell::new(false), waiting: Cell::new(None) })
+    }
+
+    /// Ends the task that accepts here.
+    fn close(&self) {
+        self.closed.set(true);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits for somebody who wants to connect, or until this is closed.
+    async fn knocked(&self, waiting: &TcpListener) {
+        let mut readable = pin!(waiting.readable(false));
+        poll_fn(|cx| {
+            if self.closed.get() {
+                return Poll::Ready(());
+            }
+            self.waiting.set(Some(cx.waker().clone()));
+            readable.as_mut().poll(cx).map(drop)
+        })
+        .await;
     }
 }
 
@@ -173,6 +197,7 @@ impl Worker {
             accepting.await;
         }
         self.end_connections(by, &mut ticks).await;
+        self.shared.pulses.worker_ended(self.index);
         if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
             clicks.borrow_mut().end(ring);
         }
@@ -180,9 +205,12 @@ impl Worker {
     }
 
     /// Closes the listeners behind the last connection. The kernel resets what it holds for a listener that is closed,
-    /// and its client may have sent a request already.
+    /// and its client may have sent a request already. A listener that was given is left as it is: whoever holds it, too, has
+    /// its queue served, now or by the next process.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
-        for door in &doors {
+        let (given, own): (Vec<_>, Vec<_>) = doors.into_iter().partition(|door| door.listener.given);
+        given.iter().for_each(|door| door.close());
+        for door in &own {
             if let Some(file) = &door.listener.file {
                 file.remove();
             } else if let Err(fault) = exposition::begin_no_handshake(&door.listener.socket) {
@@ -193,14 +221,16 @@ impl Worker {
             ticks.next().await;
             self.tick().await;
         }
-        for door in &doors {
+        for door in &own {
             for _ in 0..QUEUE / ACCEPTS {
                 if !matches!(self.accept_waiting(door), Ok((true, _))) {
                     break;
                 }
             }
-            door.closed.set(true);
-            sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // wakes who accepts
+            door.close();
+            if door.listener.file.is_none() {
+                sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // refused from now on
+            }
         }
     }
 
@@ -251,6 +281,7 @@ impl Worker {
     }
 
     async fn tick(&self) {
+        self.shared.pulses.worker_turns(self.index);
         self.clock.borrow_mut().anchor();
         if self.shared.is_full(sys::boottime_ms()) {
             self.connections.shed();
@@ -386,19 +417,13 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 if let Some(newest) = newest {
                     worker.leave_room_behind(newest).await;
                 }
-                if newest.is_none() && door.listener.file.is_some() && worker.shared.is_stopping() {
-                    // Its one queue may have been closed by another worker: it is readable for ever then, and not every
-                    // kernel calls that an error (6.18 says that nobody waits).
-                    monoio::time::sleep(TICK).await;
-                } else if more && monoio::utils::is_legacy() {
+                if more && monoio::utils::is_legacy() {
                     // The driver would say at once that there are more.
                     task::yield_now().await;
                 } else {
-                    drop(waiting.readable(false).await);
+                    door.knocked(&waiting).await;
                 }
             }
-            // A socket file's one queue was closed by another worker.
-            Err(_) if worker.shared.is_stopping() => monoio::time::sleep(TICK).await,
             Err(fault) => {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 if let Some(tell) = worker.shared.troubles.not_accepting.met(sys::boottime_ms(), "accept") {
