@@ -154,7 +154,7 @@ async fn work(
         most_files: usize::MAX,
         clicks: None,
     });
-    let plain = vec![crate::listen::Listener { file: None, socket: listener.into() }];
+    let plain = vec![crate::listen::Listener { file: None, socket: listener.into(), given: false }];
     worker.serve(Listeners { plain, tls: Vec::new(), config: None }).await.unwrap();
 }
 
