@@ -4,6 +4,7 @@ mod admin;
 mod data;
 mod ending;
 mod numbers;
+mod reload;
 mod supervisor;
 
 use crate::args::{

@@ -1,6 +1,7 @@
 //! What systemd is told of a server (`sd_notify`): that it is ready, how it stands, that it ends, and that it lives for as long
 //! as its threads turn. Without a `NOTIFY_SOCKET` nobody is told anything.
 
+use super::reload;
 use exposition::Health;
 use sd_notify::NotifyState;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ pub fn hand_over_begins() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]), // a clock that is always there
     }
+}
+
+/// The process that was to take over has not: the one that runs is ready, as before.
+pub fn nothing_changes() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// A signal asked this process to end.
@@ -68,6 +74,7 @@ impl Supervised {
         let status = standing.first().unwrap_or("serves").to_owned();
         if standing.is_good() && !self.ready {
             self.ready = true;
+            reload::taken_over();
             // The process number, too: it may have taken the place of another.
             tell(&[
                 NotifyState::MainPid(std::process::id()),
