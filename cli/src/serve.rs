@@ -4,6 +4,7 @@ mod admin;
 mod data;
 mod ending;
 mod numbers;
+mod upgrade;
 
 use crate::args::{
     ClickArgs, Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up,
@@ -113,10 +114,14 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config((&args.front, &args.behind), args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
+        let upgrade = args.upgrade;
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
         let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
-        let edge = start_edge(config)?;
+        let edge = match upgrade {
+            true => upgrade::take_over(config, &mut signals).await?,
+            false => start_edge(config)?,
+        };
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
         if counts_none {
@@ -125,7 +130,14 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
                 "this edge has no place to keep clicks in, and none of its redirects is counted: give --clicks-dir or --snapshot"
             );
         }
-        let signal = signals.asked(args.drain).await;
+        let signal = tokio::select! {
+            signal = signals.asked(args.drain) => signal,
+            () = edge.handed_over() => {
+                upgrade::leave(edge, args.drain, &mut signals).await;
+                stopped("none: another process goes on in the place of this one");
+                return Ok(());
+            }
+        };
         end(Some(edge), None, args.drain, &mut signals).await;
         stopped(signal);
         Ok(())

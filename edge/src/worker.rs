@@ -25,11 +25,14 @@ use monoio::net::TcpListener;
 use redis::{RedisReply, RedisTier};
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 use ticks::Ticks;
 
@@ -46,6 +49,8 @@ const TICK: Duration = Duration::from_millis(100);
 const BREATH: Duration = Duration::from_millis(1);
 /// For so long the idle of all workers make room for somebody who waits: until the next tick of each.
 const FULL: Duration = Duration::from_millis(150);
+/// Between two looks at whether connections are accepted yet.
+const OPENING: Duration = Duration::from_millis(2);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -136,11 +141,33 @@ struct Door {
     listener: Listener,
     tls: Option<Arc<ServerConfig>>,
     closed: Cell<bool>,
+    accepting: RefCell<Option<Waker>>,
 }
 
 impl Door {
     fn new(listener: Listener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
-        Rc::new(Self { listener, tls, closed: Cell::new(false) })
+        Rc::new(Self { listener, tls, closed: Cell::new(false), accepting: RefCell::default() })
+    }
+
+    /// Whoever accepts here ends. The socket itself is left as it is: shut down, it would end for every process that has it.
+    fn close(&self) {
+        self.closed.set(true);
+        if let Some(accepting) = self.accepting.take() {
+            accepting.wake();
+        }
+    }
+
+    /// Waits until somebody may be waiting, or until it is closed.
+    async fn readable(&self, waiting: &TcpListener) {
+        let mut readable = pin!(waiting.readable(false));
+        poll_fn(|context| {
+            if self.closed.get() {
+                return Poll::Ready(());
+            }
+            self.accepting.replace(Some(context.waker().clone()));
+            readable.as_mut().poll(context).map(drop)
+        })
+        .await;
     }
 }
 
@@ -152,6 +179,9 @@ impl Worker {
         let tls = tls.into_iter().map(|listener| Door::new(listener, config.clone()));
         let doors: Vec<_> = plain.chain(tls).collect();
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
+        while !self.shared.is_open() {
+            monoio::time::sleep(OPENING).await;
+        }
         for door in &doors {
             let socket = &door.listener.socket;
             socket.set_nonblocking(true)?;
@@ -180,8 +210,20 @@ impl Worker {
     }
 
     /// Closes the listeners behind the last connection. The kernel resets what it holds for a listener that is closed,
-    /// and its client may have sent a request already.
+    /// and its client may have sent a request already. At addresses that another process goes on at, this one leaves what is
+    /// queued to that: closing its descriptors resets nobody as long as the other has them.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
+        let (left, doors): (Vec<_>, Vec<_>) =
+            doors.into_iter().partition(|door| self.shared.is_passed_on(&door.listener.address));
+        for door in left {
+            if let Some(file) = &door.listener.file {
+                file.pass_on();
+            }
+            door.close();
+        }
+        if doors.is_empty() {
+            return;
+        }
         for door in &doors {
             if let Some(file) = &door.listener.file {
                 file.remove();
@@ -199,8 +241,8 @@ impl Worker {
                     break;
                 }
             }
-            door.closed.set(true);
-            sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // wakes who accepts
+            door.close();
+            sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // a driver may still look at it, and keep it
         }
     }
 
@@ -386,7 +428,7 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 if let Some(newest) = newest {
                     worker.leave_room_behind(newest).await;
                 }
-                if newest.is_none() && door.listener.file.is_some() && worker.shared.is_stopping() {
+                if newest.is_none() && door.listener.is_shared && worker.shared.is_stopping() {
                     // Its one queue may have been closed by another worker: it is readable for ever then, and not every
                     // kernel calls that an error (6.18 says that nobody waits).
                     monoio::time::sleep(TICK).await;
@@ -394,7 +436,7 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                     // The driver would say at once that there are more.
                     task::yield_now().await;
                 } else {
-                    drop(waiting.readable(false).await);
+                    door.readable(&waiting).await;
                 }
             }
             // A socket file's one queue was closed by another worker.
