@@ -155,7 +155,7 @@ pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, Sta
     };
     let takes = edge.listen.iter().chain(&edge.listen_tls).cloned().collect::<Vec<_>>();
     heir.take_over(&takes)?;
-    let edge = edge.open(Some(&snapshot))?;
+    let edge = edge.open(Some(snapshot.as_path()))?;
     tracing::info!(name: "taken_over", "this process goes on in the place of the one that ran");
     Ok(edge)
 }

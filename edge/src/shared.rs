@@ -169,6 +169,11 @@ impl Shared {
         let _ = self.passed_on.set(addresses);
     }
 
+    /// Whether another process goes on in the place of this one.
+    pub fn has_heir(&self) -> bool {
+        self.passed_on.get().is_some()
+    }
+
     /// Whether another process goes on at this address.
     pub fn is_passed_on(&self, address: &Address) -> bool {
         self.passed_on.get().is_some_and(|addresses| addresses.contains(address))

@@ -143,6 +143,7 @@ fn no_visitor_notices_and_every_click_is_counted() {
                 tls: &tls,
                 admin: &admin,
                 upgrade: true,
+                ..Start::default()
             };
             let heir = scene.start(&start);
             assert_eq!(heir.linkr.edge().to_string(), listen);

@@ -66,7 +66,8 @@ struct EdgeHealth {
 /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
 /// the balancer in front, while this edge can still redirect.
 fn loaded(shared: &Shared) -> Result<(), String> {
-    if shared.is_draining() {
+    // Who asks at this address finds the process that goes on from now on: that one is ready.
+    if shared.is_draining() && !shared.has_heir() {
         Err("draining: a signal asked this edge to stop".to_owned())
     } else if shared.feed.loaded.load(Ordering::Acquire) {
         Ok(())

@@ -208,7 +208,7 @@ impl Channel {
         while files.len() < count {
             self.stream.set_read_timeout(Some(self.left()?))?;
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
-            let (mut with, mut byte) = (RecvAncillaryBuffer::new(&mut space), [0]);
+            let (mut with, mut byte) = (RecvAncillaryBuffer::new(&mut space), [0u8]);
             let heard =
                 recvmsg(&self.stream, &mut [IoSliceMut::new(&mut byte)], &mut with, RecvFlags::CMSG_CLOEXEC)?;
             if heard.bytes == 0 {

@@ -147,7 +147,8 @@ impl ProducesTickets for Tickets {
         let key = keys.first()?;
         let mut sealed = plain.to_vec();
         let nonce = key.sealing.seal_in_place_append_tag(Aad::from(key.name), &mut sealed).ok()?;
-        Some([&key.name[..], nonce.as_ref(), &sealed].concat())
+        let nonce: &[u8; NONCE_LEN] = nonce.as_ref();
+        Some([&key.name[..], nonce, &sealed].concat())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
@@ -191,7 +192,7 @@ fn read(path: &Path) -> Result<Vec<TicketSecret>, String> {
 }
 
 /// 64 hexadecimal digits.
-pub fn key(text: &str) -> Option<[u8; 32]> {
+fn key(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 2 * bytes.len() || !text.is_ascii() {
         return None;
