@@ -177,6 +177,10 @@ pub struct EdgeArgs {
     /// Their private keys (PEM), separated by commas, in the same order
     #[arg(long, env = "LINKR_TLS_KEY", value_delimiter = ',', value_name = "FILE")]
     pub tls_key: Vec<PathBuf>,
+    /// Keys by which visitors resume TLS sessions, one a line of 64 hexadecimal digits (openssl rand -hex 32): the first seals,
+    /// all open; the same file for several edges, read again when it changes [default: keys of this edge's own]
+    #[arg(long, env = "LINKR_TLS_TICKET_KEYS", value_name = "FILE")]
+    pub tls_ticket_keys: Option<PathBuf>,
     /// Where health and metrics are served: ADDRESS:PORT, :PORT for every address of this machine, or localhost:PORT
     #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR", value_parser = listener)]
     pub admin: SocketAddr,
@@ -213,10 +217,14 @@ impl EdgeArgs {
         if self.tls_cert.is_empty() && !self.listen_tls.is_empty() {
             return Err(CommandFault::new("--listen-tls wants a certificate: --tls-cert and --tls-key"));
         }
+        if self.tls_cert.is_empty() && self.tls_ticket_keys.is_some() {
+            return Err(CommandFault::new("--tls-ticket-keys wants a certificate: --tls-cert and --tls-key"));
+        }
         let usual = || vec![ListenAddress::At(([127, 0, 0, 1], 8443).into())];
         let listen = if self.listen_tls.is_empty() { usual() } else { self.listen_tls.clone() };
         let pairs: Vec<_> = self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect();
-        Ok(Some(edge::TlsConfig { listen, pairs }).filter(|tls| !tls.pairs.is_empty()))
+        let ticket_keys = self.tls_ticket_keys.clone();
+        Ok(Some(edge::TlsConfig { listen, pairs, ticket_keys }).filter(|tls| !tls.pairs.is_empty()))
     }
 }
 
@@ -384,6 +392,9 @@ pub struct Edge {
     /// The file in which links are kept over a restart, for a start while control is away [default: none]
     #[arg(long, env = "LINKR_SNAPSHOT", value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
+    /// Go on in the place of the edge that runs with the same --snapshot, without a visitor's notice; without one, just start
+    #[arg(long, env = "LINKR_UPGRADE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub upgrade: bool,
     /// Who it is for control.
     #[command(flatten)]
     pub credential: EdgeCredential,

@@ -6,6 +6,7 @@ mod ending;
 mod numbers;
 mod reload;
 mod supervisor;
+mod upgrade;
 
 use crate::args::{
     ClickArgs, Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up,
@@ -108,6 +109,11 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
 
 /// `linkr edge`.
 pub fn edge(args: Edge) -> Result<(), CommandFault> {
+    if args.upgrade
+        && let Some(done) = reload::in_background()
+    {
+        return done;
+    }
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
@@ -115,20 +121,32 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let name = args.name.unwrap_or_else(host_name);
         let config = edge_config((&args.front, &args.behind), args.control, name, None)?;
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
+        let upgrade = args.upgrade;
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
         let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
-        let edge = edge::start(config, given_sockets()?).map_err(CommandFault::new)?;
+        let edge = match upgrade {
+            true => upgrade::take_over(config, &mut signals).await?,
+            false => edge::start(config, given_sockets()?).map_err(CommandFault::new)?,
+        };
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
-        supervisor::supervise(edge.health());
+        let supervised = supervisor::supervise(edge.health());
         if counts_none {
             tracing::info!(
                 name: "clicks_not_counted",
                 "this edge has no place to keep clicks in, and none of its redirects is counted: give --clicks-dir or --snapshot"
             );
         }
-        let signal = signals.asked(args.drain).await;
+        let signal = tokio::select! {
+            signal = signals.asked(args.drain) => signal,
+            () = edge.handed_over() => {
+                supervised.end(); // the newcomer speaks for both from now on
+                upgrade::leave(edge, args.drain, &mut signals).await;
+                stopped("none: another process goes on in the place of this one");
+                return Ok(());
+            }
+        };
         end(Some(edge), None, args.drain, &mut signals).await;
         stopped(signal);
         Ok(())

@@ -34,6 +34,8 @@ mod files;
 mod first;
 #[path = "e2e/halves.rs"]
 mod halves;
+#[path = "e2e/handover.rs"]
+mod handover;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/idle.rs"]

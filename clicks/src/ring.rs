@@ -131,17 +131,22 @@ impl<'m> Ring<'m> {
         fits.then_some(Self { header, records })
     }
 
+    /// Whether it can be read while the process that writes to it lives: it is a ring of this layout and size, of this boot of
+    /// the machine.
+    pub fn is_of(self, boot: [u64; 2]) -> bool {
+        let known =
+            [Field::Layout, Field::Boot, Field::BootToo, Field::Capacity].map(|field| self.get(field));
+        known == [LAYOUT, boot[0], boot[1], self.capacity()]
+    }
+
     /// Begins with it, as the only process that has it. `boot`: of this boot of the machine; `id`: a random number for a ring
     /// that begins anew.
     pub fn begin(self, boot: [u64; 2], id: u64) -> RingBeginning {
-        let known =
-            [Field::Layout, Field::Boot, Field::BootToo, Field::Capacity].map(|field| self.get(field));
         let [head, taken, settled, tail] =
             [Field::Head, Field::Taken, Field::Settled, Field::Tail].map(|field| self.get(field));
         let in_order =
             head <= taken && taken <= tail && settled <= tail && (head | taken | settled | tail) % 8 == 0;
-        if known == [LAYOUT, boot[0], boot[1], self.capacity()] && in_order && tail - head <= self.capacity()
-        {
+        if self.is_of(boot) && in_order && tail - head <= self.capacity() {
             self.end_move(tail);
             // Whether the kernel took the answers of the last turns is not known: they count.
             self.set(Field::Settled, tail);

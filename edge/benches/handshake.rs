@@ -52,7 +52,7 @@ impl Clicks {
         let mut client = client.with_root_certificates(roots.clone()).with_no_client_auth();
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
         client.resumption = if resumed { Resumption::in_memory_sessions(32) } else { Resumption::disabled() };
-        let offered = ServedTls::new(tls).expect("a certificate");
+        let offered = ServedTls::new(tls, &[]).expect("a certificate");
         let mut clicks = Self { offered, client: Arc::new(client), resumed: false, flights: (0, 0) };
         clicks.click();
         clicks.resumed = resumed;
@@ -276,7 +276,7 @@ fn main() {
     let pair = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&pair.0, made.cert.pem()).expect("a file");
     std::fs::write(&pair.1, made.signing_key.serialize_pem()).expect("a file");
-    let tls = TlsConfig { listen: Vec::new(), pairs: vec![pair] };
+    let tls = TlsConfig { listen: Vec::new(), pairs: vec![pair], ticket_keys: None };
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");
 

@@ -7,9 +7,10 @@ use hot::ForwardedFor;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// A key that is nowhere but in the memory of this process. An address is one block, so the same address is the same
-/// number for as long.
+/// A key that is nowhere but in the memory of this process and of those that it is handed over to. An address is one block,
+/// so the same address is the same number for as long.
 pub struct AddressKey {
+    bytes: [u8; 16],
     sealing: EncryptingKey,
     opening: DecryptingKey,
 }
@@ -22,9 +23,23 @@ impl AddressKey {
     pub fn new() -> io::Result<Self> {
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|fault| io::Error::other(fault.to_string()))?;
+        Self::of(key)
+    }
+
+    /// The one of the process before this one.
+    ///
+    /// # Errors
+    /// The cipher cannot be had.
+    pub fn of(key: [u8; 16]) -> io::Result<Self> {
         let unbound = || UnboundCipherKey::new(&AES_128, &key).map_err(io::Error::other);
         let (sealing, opening) = (EncryptingKey::ecb(unbound()?), DecryptingKey::ecb(unbound()?));
-        Ok(Self { sealing: sealing.map_err(io::Error::other)?, opening: opening.map_err(io::Error::other)? })
+        let (sealing, opening) = (sealing.map_err(io::Error::other)?, opening.map_err(io::Error::other)?);
+        Ok(Self { bytes: key, sealing, opening })
+    }
+
+    /// For the process that goes on in the place of this one, and nobody else.
+    pub fn reveal(&self) -> [u8; 16] {
+        self.bytes
     }
 
     /// What stands for an address in a ring. `None`: it cannot be had, and the address counts as unknown.

@@ -21,14 +21,28 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// For the goodbye to arrive.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// Whether the admin listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminState {
+    /// Not yet: another process still does.
+    Waiting,
+    Open,
+    /// Not any more: another process does.
+    PassedOn,
+}
+
+/// By which that is said.
+pub type AdminDoor = Arc<watch::Sender<AdminState>>;
+
 /// The background thread of a running edge.
 pub struct BackgroundThread {
     admin: SocketAddr,
+    door: AdminDoor,
     /// Whether this process has given its last answer.
     stop: oneshot::Sender<bool>,
     thread: JoinHandle<()>,
@@ -38,8 +52,6 @@ pub struct BackgroundThread {
 pub fn check(config: &Config) -> Result<(), StartFault> {
     origin::check(&config.control, &config.access)
 }
-
-pub use admin::health;
 
 /// What other threads ask of this one.
 pub struct Inboxes {
@@ -63,6 +75,8 @@ pub fn start(
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let (stop, stopped) = oneshot::channel();
+    let door: AdminDoor = Arc::new(watch::Sender::new(AdminState::Waiting));
+    let opens = Arc::clone(&door);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let thread = std::thread::Builder::new()
         .name("background".into())
@@ -70,7 +84,8 @@ pub fn start(
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
                 let (more, control) = (config.more_metrics.clone(), config.control_health.clone());
-                tokio::spawn(admin::serve(listener, host, Arc::clone(&shared), more, control));
+                let served = admin::serve(listener, host, Arc::clone(&shared), more, control);
+                tokio::spawn(while_open(opens, served));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
                 }
@@ -97,13 +112,30 @@ pub fn start(
             runtime.shutdown_background();
         })
         .map_err(cannot)?;
-    Ok(BackgroundThread { admin, stop, thread })
+    Ok(BackgroundThread { admin, door, stop, thread })
+}
+
+/// The listener is closed with the future that has it, and shut down for nobody else.
+async fn while_open(door: AdminDoor, served: impl Future<Output = ()>) {
+    let mut state = door.subscribe();
+    if state.wait_for(|state| *state != AdminState::Waiting).await.is_err() {
+        return; // `door` is one of its senders
+    }
+    tokio::select! {
+        () = served => {}
+        _ = state.wait_for(|state| *state == AdminState::PassedOn) => {}
+    }
 }
 
 impl BackgroundThread {
     /// Where the admin listener is.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// By which the admin listener is opened and passed on.
+    pub fn door(&self) -> &AdminDoor {
+        &self.door
     }
 
     /// Ends the thread. `last`: no worker will answer anybody any more, so that control may forget this process at once.

@@ -31,6 +31,7 @@ pub struct Clicks {
     counts: Mutex<ClickCounts>,
     complete_until: AtomicI64,
     owes: AtomicBool,
+    gathers: AtomicBool,
 }
 
 /// What the gathering thread counted, all at one moment.
@@ -64,7 +65,18 @@ impl Clicks {
             // Nothing is known to be complete yet; 0 would say that this edge counts nothing.
             complete_until: AtomicI64::new(1),
             owes: AtomicBool::new(true),
+            gathers: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this process gathers clicks. Before it has taken over, and behind that, another one does, and speaks of them.
+    pub fn gathers(&self) -> bool {
+        self.gathers.load(Ordering::Acquire)
+    }
+
+    /// From now on this process gathers clicks, or does not.
+    pub fn gather(&self, gathers: bool) {
+        self.gathers.store(gathers, Ordering::Release);
     }
 
     /// What was counted so far.

@@ -69,6 +69,9 @@ impl Gatherer {
         if shared.clicks.is_none() || shared.rings.is_none() {
             return Ok(None);
         }
+        if let Some(clicks) = &shared.clicks {
+            clicks.gather(true);
+        }
         let (to, inbox) = channel();
         let own = to.clone();
         let run = move || {
@@ -230,7 +233,7 @@ impl<'a> Gather<'a> {
         let all = self.take(now);
         if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
             // Nothing of it has to be on disk: clicks that count for nothing, and texts.
-            self.drain.release(self.way.rings, &self.drain.places());
+            self.drain.release(&self.drain.places());
         }
         if self.synced.elapsed() >= SYNC {
             if all && self.drain.is_due() {
@@ -242,6 +245,9 @@ impl<'a> Gather<'a> {
             self.looked = Instant::now();
             let kept = self.files.keep_bounds(now);
             self.tell(kept);
+            if all {
+                self.drain.let_go(self.way.rings);
+            }
         }
         all
     }
@@ -271,7 +277,7 @@ impl<'a> Gather<'a> {
         let written = self.files.write(&self.ready);
         if self.tell(written).is_some() {
             self.ready.clear();
-            self.drain.release(self.way.rings, &places);
+            self.drain.release(&places);
         }
     }
 
@@ -453,7 +459,7 @@ impl<'a> Gather<'a> {
             }
         }
         // What a control takes now needs no disk to come back to.
-        while self.files.sums().owes {
+        while self.files.sums().owes && !within.is_zero() {
             self.retry_at = None;
             self.offer();
             let left = deadline.saturating_duration_since(Instant::now());
@@ -474,7 +480,7 @@ impl<'a> Gather<'a> {
         let (pending, unwritten) = (self.counts.pending, self.ready.len());
         tracing::info!(
             name: "clicks_stopped", pending, unwritten,
-            "no more clicks are counted; those that control lacks are on disk for the next start"
+            "this process counts no more clicks; those that control lacks are on disk for the next one"
         );
     }
 }

@@ -7,6 +7,7 @@ mod tests;
 mod write;
 
 pub use read::{LoadedSnapshot, restore};
+pub use write::write_for_heir;
 
 use crate::shared::Shared;
 use crate::sys;

@@ -1,13 +1,14 @@
 //! The half that reads: redirects from memory on pinned threads, kept current by one thread that follows the log.
 //!
 //! `worker` holds what runs on the monoio threads, one per core; `background` what runs on the one tokio thread;
-//! `keep` what keeps the links over a restart; `gather` what counts clicks.
+//! `keep` what keeps the links over a restart; `gather` what counts clicks; `handover` what passes all of it to the next process.
 
 mod addresses;
 mod background;
 mod clicks;
 mod driver;
 mod gather;
+mod handover;
 mod keep;
 mod latency;
 mod listen;
@@ -23,17 +24,18 @@ mod tls;
 mod worker;
 
 use crate::clicks::Clicks;
-use background::Inboxes;
+use background::{AdminState, Inboxes};
 use exposition::{Health, StartFault};
-use gather::Gatherer;
+use handover::{Estate, EstateListeners, Giver, Inheritance};
 use keep::Keeper;
+use listen::InheritedListener;
 use redis::SharedRedis;
-use rings::Rings;
+use rings::{InheritedRings, Rings};
 use shared::{OriginQuestion, Shared};
 use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -97,11 +99,11 @@ pub struct EdgeServer {
     listen_tls: Vec<Address>,
     admin: SocketAddr,
     driver: Driver,
-    shared: Arc<Shared>,
+    estate: Arc<Estate>,
     workers: Vec<JoinHandle<()>>,
     background: background::BackgroundThread,
-    gatherer: Option<Gatherer>,
     keeper: Option<Keeper>,
+    giver: Option<Giver>,
     control_health: Option<Arc<dyn Health>>,
 }
 
@@ -111,32 +113,94 @@ const LAST_CLICKS: Duration = Duration::from_secs(2);
 /// Starts an edge: binds what was not given, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, a socket was given that no address asks for, the snapshot or the folder of clicks is another
+/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, a socket was given that no
+/// address asks for, the snapshot or the folder of clicks is another
 /// process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
-pub fn start(config: Config, mut given: GivenSockets) -> Result<EdgeServer, StartFault> {
+pub fn start(config: Config, given: GivenSockets) -> Result<EdgeServer, StartFault> {
+    let snapshot = config.snapshot.clone();
+    let edge = prepare(config, Inheritance::default(), given)?;
+    edge.open(snapshot.as_deref())
+}
+
+/// Starts an edge that goes on in the place of the process that runs with the same snapshot file, if there is one: with its
+/// sockets, its links, its clicks and the keys of its tickets. That process answers its last connections and ends. `began` is
+/// called once it has agreed.
+///
+/// # Errors
+/// [`StartFault`] as of [`start`]; or the process that runs refuses, or this one is not ready within a minute. The process
+/// that runs serves on then.
+pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, StartFault> {
+    let Some(snapshot) = config.snapshot.clone() else {
+        return Err(StartFault::new(
+            "--upgrade wants --snapshot: beside that file the process that runs is found",
+        ));
+    };
+    let Some((heir, inheritance)) = handover::ask(&handover::path(&snapshot), &config.name)? else {
+        tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
+        return start(config, GivenSockets::default());
+    };
+    began();
+    let ready = prepare(config, inheritance, GivenSockets::default()).and_then(|edge| {
+        edge.wait_current(heir.until())?;
+        Ok(edge)
+    });
+    let edge = match ready {
+        Ok(edge) => edge,
+        Err(fault) => {
+            heir.give_up(&fault.to_string());
+            return Err(fault);
+        }
+    };
+    let takes = edge.listen.iter().chain(&edge.listen_tls).cloned().collect::<Vec<_>>();
+    heir.take_over(&takes)?;
+    let edge = edge.open(Some(snapshot.as_path()))?;
+    tracing::info!(name: "taken_over", "this process goes on in the place of the one that ran");
+    Ok(edge)
+}
+
+/// Everything but what changes what another process still uses: nobody is accepted, and no click is gathered.
+fn prepare(
+    config: Config,
+    inherited: Inheritance,
+    mut given: GivenSockets,
+) -> Result<EdgeServer, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
-    let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?;
-    let plain = listen::open_all("--listen", &config.listen, workers, &mut given)?;
-    // Its queue is as long as that of visitors: a probe must not be lost among strangers.
-    let admin = match given.take_one("--admin", config.admin) {
-        Some(given) => given,
-        None => {
-            let own = listen::listener(config.admin, false);
-            own.map_err(|fault| exposition::cannot_listen("--admin", config.admin, fault))?.into()
-        }
-    };
-    let tls = listen::open_all("--listen-tls", over_tls(&config), workers, &mut given)?;
+    let Inheritance { mut listen, mut listen_tls, mut admin, note, rings, ticket_keys } = inherited;
+    let offered = config.tls.as_ref().map(|tls| ServedTls::new(tls, &ticket_keys)).transpose();
+    let offered = offered.map_err(StartFault::new)?;
+    listen.extend(given.take("--listen", &config.listen));
+    listen_tls.extend(given.take("--listen-tls", over_tls(&config)));
+    admin.extend(given.take("--admin", &[ListenAddress::At(config.admin)]));
     given.all_taken("--listen, --listen-tls and --admin")?;
+    let plain = listen::open_all("--listen", &config.listen, workers, &mut listen)?;
+    let admin = listen::open_admin(config.admin, &mut admin)?;
+    let tls = listen::open_all("--listen-tls", over_tls(&config), workers, &mut listen_tls)?;
+    let cannot = |fault| StartFault::because("cannot keep the listeners", fault);
+    let address = admin.local_addr().map_err(cannot)?.as_socket();
+    let listeners = EstateListeners {
+        listen: plain.handed().map_err(cannot)?,
+        listen_tls: tls.handed().map_err(cannot)?,
+        admin: vec![InheritedListener {
+            address: Address::Tcp(address.unwrap_or(config.admin)),
+            sockets: vec![admin.try_clone().map_err(cannot)?],
+            given: false, // it is never ended, whoever has it
+        }],
+    };
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
+    let tickets = offered.as_ref().map(|offered| Arc::clone(&offered.tickets));
     let (ask, questions) = futures_channel::mpsc::channel::<OriginQuestion>(shared::MAX_QUESTIONS);
-    let snapshot = config.snapshot.as_deref().map(Snapshot::open).transpose()?;
+    let snapshot = config.snapshot.as_deref().map(|path| match note {
+        Some(note) => Ok(Snapshot::inherit(path, note)),
+        None => Snapshot::open(path),
+    });
     let redis = config.redis.clone().map(|redis| SharedRedis::new(redis, workers));
     let redis = redis.transpose().map_err(StartFault::new)?.map(Arc::new);
-    let rings = config.clicks.as_ref().map(|clicks| Rings::open(&clicks.dir, workers)).transpose()?;
-    let mut shared = Shared::new(config.hot_set_bytes, workers, ask, snapshot, redis).with_rings(rings);
+    let rings = open_rings(config.clicks.as_ref(), workers, rings)?;
+    let mut shared =
+        Shared::new(config.hot_set_bytes, workers, ask, snapshot.transpose()?, redis).with_rings(rings);
     shared.clicks = config.clicks.clone().map(Clicks::new);
     let shared = Arc::new(shared);
     let (mut restored, mut keeper) = (None, None);
@@ -152,11 +216,11 @@ pub fn start(config: Config, mut given: GivenSockets) -> Result<EdgeServer, Star
     };
     let (listen, listen_tls) = (plain.addresses, tls.addresses);
     let host = listen.iter().find_map(Address::tcp).map_or("localhost".to_owned(), |own| own.to_string());
-    let control_health = config.control_health.clone();
     let (offer, offers) = tokio::sync::mpsc::channel(1); // one is on its way at a time
     let inboxes = Inboxes { questions, offers };
-    let background = background::start(config, host, admin, offered, Arc::clone(&shared), inboxes, restored)?;
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer)?;
+    let (name, control_health) = (config.name.clone(), config.control_health.clone());
+    let background =
+        background::start(config, host, admin.into(), offered, Arc::clone(&shared), inboxes, restored)?;
     let (report, reports) = mpsc::channel();
     let mut threads = Vec::new();
     for (index, (plain, tls)) in plain.listeners.into_iter().zip(tls.listeners).enumerate() {
@@ -183,18 +247,41 @@ pub fn start(config: Config, mut given: GivenSockets) -> Result<EdgeServer, Star
     }
     shared.set_driver(driver);
     let admin = background.admin();
+    let door = Arc::clone(background.door());
+    let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door));
+    let workers = threads;
+    let giver = None;
     Ok(EdgeServer {
         listen,
         listen_tls,
         admin,
         driver,
-        shared,
-        workers: threads,
+        estate,
+        workers,
         background,
-        gatherer,
         keeper,
+        giver,
         control_health,
     })
+}
+
+/// Where workers note clicks. Those that another process has noted have to be gathered by this one.
+fn open_rings(
+    clicks: Option<&ClicksConfig>,
+    workers: usize,
+    inherited: Option<(PathBuf, InheritedRings)>,
+) -> Result<Option<Rings>, StartFault> {
+    let Some((dir, inherited)) = inherited else {
+        return clicks.map(|clicks| Rings::open(&clicks.dir, workers)).transpose();
+    };
+    let own = clicks.filter(|clicks| clicks.dir.canonicalize().is_ok_and(|own| own == dir));
+    let Some(clicks) = own else {
+        return Err(StartFault::new(format!(
+            "the process that runs keeps its clicks in {}, and they would be left there: give this one the same --clicks-dir",
+            dir.display()
+        )));
+    };
+    Rings::inherit(&clicks.dir, workers, inherited).map(Some)
 }
 
 impl EdgeServer {
@@ -226,7 +313,7 @@ impl EdgeServer {
     /// Waits until this edge has loaded all links, at most so long; `false` if it still has not.
     pub fn wait_ready(&self, at_most: Duration) -> bool {
         let deadline = Instant::now() + at_most;
-        while !self.shared.feed.loaded.load(Ordering::Acquire) {
+        while !self.estate.shared.feed.loaded.load(Ordering::Acquire) {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -237,26 +324,68 @@ impl EdgeServer {
 
     /// How it stands, with the control in its process.
     pub fn health(&self) -> Arc<dyn Health> {
-        background::health(Arc::clone(&self.shared), self.control_health.clone())
+        background::health(Arc::clone(&self.estate.shared), self.control_health.clone())
+    }
+
+    /// Waits until this edge answers as well as any other: it has all links and hears of each change.
+    fn wait_current(&self, until: Instant) -> Result<(), StartFault> {
+        let shared = &self.estate.shared;
+        loop {
+            let loaded = shared.feed.loaded.load(Ordering::Acquire);
+            let blind = shared.set.freshness(sys::boottime_ms()).is_blind();
+            if loaded && !blind && shared.feed.connected.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let lacks =
+                    if loaded { "control cannot be followed" } else { "control has not sent all links" };
+                return Err(StartFault::new(format!("this edge is not ready after a minute: {lacks}")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Accepts, gathers clicks and keeps the snapshot: from here on this is the edge.
+    fn open(mut self, snapshot: Option<&Path>) -> Result<Self, StartFault> {
+        let shared = &self.estate.shared;
+        if let Some(snapshot) = &shared.snapshot {
+            snapshot.note.take_over();
+            snapshot.keep(true);
+        }
+        shared.open();
+        self.estate.admin.send_replace(AdminState::Open);
+        self.estate.gather()?;
+        self.giver = snapshot.and_then(|snapshot| Giver::start(&handover::path(snapshot), &self.estate));
+        Ok(self)
+    }
+
+    /// Waits until another process goes on in the place of this one, which is then to be stopped.
+    pub async fn handed_over(&self) {
+        self.estate.handed_over.notified().await;
     }
 
     /// Not ready any more, and each answer says that its connection ends; goes on accepting and answering.
     pub fn drain(&self) {
-        self.shared.drain();
+        self.estate.shared.drain();
     }
 
     /// Accepts no more, lets connections end with their next answer, for `within` at most, ends all threads, puts the last
-    /// clicks on disk, and writes the snapshot a last time.
+    /// clicks on disk, and writes the snapshot a last time. Clicks and snapshot are left to another process if that goes on in
+    /// the place of this one.
     pub fn stop(self, within: Duration) {
         let by = Instant::now() + within;
-        self.shared.stop(by);
+        match self.giver {
+            Some(giver) => giver.stop(),
+            None => self.estate.close(),
+        }
+        self.estate.shared.stop(by);
         // A worker that is stuck must not keep the process: everything it holds ends with it.
         let deadline = by + worker::LAST_WORDS + Duration::from_secs(1);
         while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
         }
         // While there is a way to control.
-        if let Some(gatherer) = self.gatherer {
+        if let Some(gatherer) = self.estate.take_gatherer() {
             gatherer.stop(LAST_CLICKS);
         }
         // Said earlier, a write would be called propagated that an answer of ours may still miss.

@@ -92,12 +92,15 @@ impl fmt::Display for Address {
 
 /// A worker's own end of a listener.
 pub struct Listener {
+    pub address: Address,
+    /// Other workers accept from the same queue.
+    pub is_shared: bool,
+    /// The service manager holds it, too, for the next process: it is left, and never ended.
+    pub given: bool,
     /// Of a socket file, whose workers share one queue. Dropped before the socket, which keeps its inode from being
     /// another file's.
     pub file: Option<Arc<SocketFile>>,
     pub socket: Socket,
-    /// Whoever gave it holds it, too, and others may serve it: it is left, and never ended.
-    pub given: bool,
 }
 
 /// All that was asked for with one flag.
@@ -107,21 +110,51 @@ pub struct ListenerSet {
     pub listeners: Vec<Vec<Listener>>,
 }
 
-/// Listens on all of these, once for each worker; by what was given where that listens already.
+/// Sockets of one address that another process listens with, and passes on.
+pub struct InheritedListener {
+    pub address: Address,
+    /// At least one. Each has a queue of its own.
+    pub sockets: Vec<Socket>,
+    /// By the service manager.
+    pub given: bool,
+}
+
+/// The first that is at this address; any port of it will do where none is given.
+fn take_inherited(inherited: &mut Vec<InheritedListener>, wanted: &Address) -> Option<InheritedListener> {
+    let fits = |own: &InheritedListener| match (&own.address, wanted) {
+        (Address::Tcp(own), Address::Tcp(wanted)) if wanted.port() == 0 => own.ip() == wanted.ip(),
+        (own, wanted) => own == wanted,
+    };
+    let at = inherited.iter().position(|own| fits(own) && !own.sockets.is_empty())?;
+    Some(inherited.remove(at))
+}
+
+/// The admin listener: that of the process before this one if it is at the same address.
+pub fn open_admin(wanted: SocketAddr, inherited: &mut Vec<InheritedListener>) -> Result<Socket, StartFault> {
+    let taken = take_inherited(inherited, &Address::Tcp(wanted));
+    if let Some(socket) = taken.and_then(|mut taken| taken.sockets.pop()) {
+        return Ok(socket);
+    }
+    // Its queue is as long as that of visitors: a probe must not be lost among strangers.
+    listener(wanted, false).map_err(|fault| cannot_listen("--admin", wanted, fault))
+}
+
+/// Listens on all of these, once for each worker. What another process passes on is taken in the place of a socket of the
+/// same address.
 pub fn open_all(
     flag: &str,
     all: &[ListenAddress],
     workers: usize,
-    given: &mut GivenSockets,
+    inherited: &mut Vec<InheritedListener>,
 ) -> Result<ListenerSet, StartFault> {
     let listeners = (0..workers).map(|_| Vec::new()).collect();
     let mut opened = ListenerSet { addresses: Vec::new(), listeners };
     for listen in all {
         if let ListenAddress::File(path) = listen {
-            let taken = given.take(flag, &Address::File(path.clone()));
-            let done = match taken.is_empty() {
-                true => opened.open_file(path),
-                false => opened.adopt(Address::File(path.clone()), &taken),
+            let taken = take_inherited(inherited, &Address::File(path.clone()));
+            let done = match taken {
+                Some(taken) => opened.inherit(taken),
+                None => opened.open_file(path),
             };
             done.map_err(|fault| cannot_use(flag, path, fault))?;
             continue;
@@ -131,10 +164,10 @@ pub fn open_all(
             if address.port() == 0 {
                 address.set_port(free.unwrap_or(0));
             }
-            let taken = given.take(flag, &Address::Tcp(address));
-            if !taken.is_empty() {
-                let adopted = opened.adopt(Address::Tcp(address), &taken);
-                adopted.map_err(|fault| cannot_listen(flag, address, fault))?;
+            if let Some(taken) = take_inherited(inherited, &Address::Tcp(address)) {
+                let port = taken.address.tcp().map_or(0, |own| own.port());
+                opened.inherit(taken).map_err(|fault| cannot_listen(flag, address, fault))?;
+                free.get_or_insert(port);
                 continue;
             }
             let port = opened.open_tcp(address).map_err(|fault| cannot_listen(flag, address, fault))?;
@@ -160,17 +193,6 @@ pub fn check(flag: &str, all: &[ListenAddress], given: &GivenSockets) -> Result<
 }
 
 impl ListenerSet {
-    fn adopt(&mut self, address: Address, sockets: &[Socket]) -> io::Result<()> {
-        let workers = self.listeners.len();
-        for (own, share) in self.listeners.iter_mut().zip(given::shares(sockets.len(), workers)) {
-            for at in share {
-                own.push(Listener { socket: sockets[at].try_clone()?, file: None, given: true });
-            }
-        }
-        self.addresses.push(address);
-        Ok(())
-    }
-
     fn open_tcp(&mut self, address: SocketAddr) -> io::Result<u16> {
         // Without SO_REUSEPORT first: with it, the port of another process of the same user would be shared in silence.
         drop(listener(address, false)?);
@@ -180,7 +202,8 @@ impl ListenerSet {
             if at == 0 {
                 bound = socket.local_addr()?.as_socket().ok_or(ErrorKind::Unsupported)?;
             }
-            own.push(Listener { socket, file: None, given: false });
+            let address = Address::Tcp(bound);
+            own.push(Listener { address, is_shared: false, given: false, socket, file: None });
         }
         self.addresses.push(Address::Tcp(bound));
         Ok(bound.port())
@@ -188,12 +211,57 @@ impl ListenerSet {
 
     fn open_file(&mut self, path: &Path) -> io::Result<()> {
         let (socket, file) = listener_at(path)?;
+        let address = Address::File(path.to_owned());
         for own in &mut self.listeners {
             let (socket, file) = (socket.try_clone()?, Some(Arc::clone(&file)));
-            own.push(Listener { socket, file, given: false });
+            own.push(Listener { address: address.clone(), is_shared: true, given: false, socket, file });
         }
-        self.addresses.push(Address::File(path.to_owned()));
+        self.addresses.push(address);
         Ok(())
+    }
+
+    /// Every socket is served, however many workers there are: the kernel resets the queue of one that is closed. Of more
+    /// workers than sockets some share a queue.
+    fn inherit(
+        &mut self,
+        InheritedListener { address, sockets, given }: InheritedListener,
+    ) -> io::Result<()> {
+        let file = match &address {
+            Address::File(path) if !given => Some(Arc::new(SocketFile::of(path)?)),
+            _ => None,
+        };
+        let workers = self.listeners.len();
+        for at in 0..workers.max(sockets.len()) {
+            let socket = sockets[at % sockets.len()].try_clone()?;
+            let (address, is_shared) = (address.clone(), workers > sockets.len());
+            let file = file.clone();
+            self.listeners[at % workers].push(Listener { address, is_shared, given, socket, file });
+        }
+        self.addresses.push(address);
+        Ok(())
+    }
+
+    /// What another process would listen with in the place of this one: each queue once.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn handed(&self) -> io::Result<Vec<InheritedListener>> {
+        let mut all = Vec::new();
+        for address in &self.addresses {
+            let own = self.listeners.iter().flatten().filter(|own| own.address == *address);
+            let (mut sockets, mut given): (Vec<Socket>, bool) = (Vec::new(), false);
+            let mut cookies = Vec::new();
+            for own in own {
+                given |= own.given;
+                let cookie = own.socket.cookie()?;
+                if !cookies.contains(&cookie) {
+                    cookies.push(cookie);
+                    sockets.push(own.socket.try_clone()?);
+                }
+            }
+            all.push(InheritedListener { address: address.clone(), sockets, given });
+        }
+        Ok(all)
     }
 }
 
@@ -211,18 +279,24 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 /// Listens on an address.
 pub fn listener(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = bound(address, shared)?;
-    given::tune(&socket)?;
+    set_up(&socket)?;
     socket.listen(QUEUE as i32)?;
-    answers_acknowledge(&socket)?;
+    set_up_listening(&socket)?;
     Ok(socket)
+}
+
+/// Inherited by every accepted connection.
+fn set_up(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?; // one system call less for each
+    // Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of requests: that much
+    // work, and memory that no count here shows.
+    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)
 }
 
 /// Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet of its own.
 /// See `Socket::expect_more` for requests that come in parts.
-fn answers_acknowledge(socket: &Socket) -> io::Result<()> {
-    if socket.domain()? == Domain::UNIX {
-        return Ok(());
-    }
+fn set_up_listening(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_quickack(false)
 }
 
@@ -234,9 +308,7 @@ fn listener_at(path: &Path) -> io::Result<(Socket, Arc<SocketFile>)> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&address)?;
-    let found = symlink_metadata(path)?;
-    let file =
-        SocketFile { path: path.to_owned(), is: (found.dev(), found.ino()), removed: AtomicBool::new(false) };
+    let file = SocketFile::of(path)?;
     set_permissions(path, Permissions::from_mode(MODE))?; // before anybody can connect
     socket.listen(QUEUE as i32)?;
     Ok((socket, Arc::new(file)))
@@ -271,6 +343,17 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// The one that is there.
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), is: (found.dev(), found.ino()), removed: AtomicBool::new(false) })
+    }
+
+    /// Another process listens by it: it stays.
+    pub fn pass_on(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
     /// Nobody connects by it any more. What somebody else has put in its place stays.
     pub fn remove(&self) {
         let is_own = || symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.is);
@@ -312,10 +395,7 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     fn fault(listen: ListenAddress) -> String {
-        open_all("--listen", &[listen], 2, &mut GivenSockets::default())
-            .err()
-            .expect("it is refused")
-            .to_string()
+        open_all("--listen", &[listen], 2, &mut Vec::new()).err().expect("it is refused").to_string()
     }
 
     #[test]
@@ -330,9 +410,34 @@ mod tests {
     }
 
     #[test]
+    fn whatever_workers_there_are_they_serve_every_queue_that_is_passed_on() {
+        let first = open_all("--listen", &[ListenAddress::Localhost(0)], 3, &mut Vec::new()).unwrap();
+        let families = first.addresses.len();
+        for workers in [1, 2, 3, 5] {
+            let mut passed = first.handed().unwrap();
+            assert!(passed.iter().all(|own| own.sockets.len() == 3));
+            let next = open_all("--listen", &[ListenAddress::Localhost(0)], workers, &mut passed).unwrap();
+            assert!(passed.is_empty());
+            assert_eq!(next.addresses, first.addresses);
+            assert!(next.listeners.iter().all(|own| own.len() >= families), "{workers}");
+            let queues = |set: &ListenerSet| {
+                let cookies = set.listeners.iter().flatten().map(|own| own.socket.cookie().unwrap());
+                cookies.collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(queues(&next), queues(&first), "{workers}");
+            assert_eq!(next.listeners.iter().flatten().any(|own| own.is_shared), workers > 3);
+        }
+        // At another address a socket of its own is opened, and what was passed on is left.
+        let mut passed = first.handed().unwrap();
+        let other =
+            open_all("--listen", &[ListenAddress::At("127.0.0.2:0".parse().unwrap())], 1, &mut passed);
+        assert_ne!(other.unwrap().addresses, first.addresses);
+        assert_eq!(passed.len(), families);
+    }
+
+    #[test]
     fn localhost_is_one_port_of_both_families() {
-        let opened =
-            open_all("--listen", &[ListenAddress::Localhost(0)], 2, &mut GivenSockets::default()).unwrap();
+        let opened = open_all("--listen", &[ListenAddress::Localhost(0)], 2, &mut Vec::new()).unwrap();
         let ports: Vec<u16> = opened.addresses.iter().map(|address| address.tcp().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port > 0), "{ports:?}");
         assert!(opened.listeners.iter().all(|own| own.len() == ports.len()));
@@ -344,8 +449,7 @@ mod tests {
 
     #[test]
     fn everywhere_is_both_families() {
-        let opened =
-            open_all("--listen", &[ListenAddress::Everywhere(0)], 1, &mut GivenSockets::default()).unwrap();
+        let opened = open_all("--listen", &[ListenAddress::Everywhere(0)], 1, &mut Vec::new()).unwrap();
         let port = opened.addresses[0].tcp().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         if opened.addresses[0].tcp().unwrap().is_ipv6() {
@@ -361,7 +465,7 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap()); // nobody listens there any more
         let listen = || ListenAddress::File(path.clone());
         check("--listen", &[listen()], &GivenSockets::default()).unwrap();
-        let opened = open_all("--listen", &[listen()], 2, &mut GivenSockets::default()).unwrap();
+        let opened = open_all("--listen", &[listen()], 2, &mut Vec::new()).unwrap();
         assert_eq!(symlink_metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         UnixStream::connect(&path).unwrap();
         assert!(fault(listen()).contains("in use by another process"));
@@ -369,7 +473,7 @@ mod tests {
         drop(opened);
         assert!(!path.exists());
         // Another process has taken its place.
-        let opened = open_all("--listen", &[listen()], 1, &mut GivenSockets::default()).unwrap();
+        let opened = open_all("--listen", &[listen()], 1, &mut Vec::new()).unwrap();
         remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(opened);

@@ -4,6 +4,7 @@
 use crate::clicks::Clicks;
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
+use crate::listen::Address;
 use crate::pulse::Pulses;
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
@@ -44,7 +45,11 @@ pub struct Shared {
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
     ask: mpsc::Sender<OriginQuestion>,
+    /// Connections are accepted.
+    open: AtomicBool,
     draining: AtomicBool,
+    /// The addresses at which another process goes on; empty until there is one.
+    passed_on: OnceLock<Vec<Address>>,
     /// Until when the idle make room: milliseconds of the boot clock.
     full_until: AtomicU64,
     stop_by: OnceLock<Instant>,
@@ -129,7 +134,9 @@ impl Shared {
             pulses: Pulses::new(workers),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
             ask,
+            open: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            passed_on: OnceLock::new(),
             full_until: AtomicU64::new(0),
             stop_by: OnceLock::new(),
             driver: AtomicU8::new(Driver::IoUring as u8),
@@ -150,6 +157,30 @@ impl Shared {
     /// A worker's own end of the questions.
     pub fn ask(&self) -> mpsc::Sender<OriginQuestion> {
         self.ask.clone()
+    }
+
+    /// From now on connections are accepted.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// From now on another process accepts at these addresses.
+    pub fn pass_on(&self, addresses: Vec<Address>) {
+        let _ = self.passed_on.set(addresses);
+    }
+
+    /// Whether another process goes on in the place of this one.
+    pub fn has_heir(&self) -> bool {
+        self.passed_on.get().is_some()
+    }
+
+    /// Whether another process goes on at this address.
+    pub fn is_passed_on(&self, address: &Address) -> bool {
+        self.passed_on.get().is_some_and(|addresses| addresses.contains(address))
     }
 
     /// From now on this edge is not ready, and every answer is the last of its connection.

@@ -6,9 +6,11 @@ use crate::sys;
 use exposition::StartFault;
 use link::Position;
 use proto::own;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use note::{Group, GroupGuard};
@@ -22,6 +24,9 @@ pub struct Snapshot {
     pub note: note::Note,
     /// Counted for `/metrics`.
     pub counts: SnapshotCounts,
+    /// Whether this process writes the file: there may be another one that is going to, or that has taken it over. Held while it
+    /// is written.
+    pub keeps: Mutex<bool>,
 }
 
 /// The numbers of the snapshot file (docs/metrics.md).
@@ -49,7 +54,21 @@ impl Snapshot {
             own_file(&file)?;
         }
         let note = note::Note::open(&beside(path, "note")).map_err(StartFault::new)?;
-        Ok(Self { path: path.to_path_buf(), note, counts: SnapshotCounts::default() })
+        Ok(Self::with(path, note, true))
+    }
+
+    /// The file of a process that still runs and has it: it is only read until that one passes it on.
+    pub fn inherit(path: &Path, note: File) -> Self {
+        Self::with(path, note::Note::inherit(note), false)
+    }
+
+    fn with(path: &Path, note: note::Note, keeps: bool) -> Self {
+        Self { path: path.to_path_buf(), note, counts: SnapshotCounts::default(), keeps: Mutex::new(keeps) }
+    }
+
+    /// From now on this process writes the file, or does not.
+    pub fn keep(&self, keeps: bool) {
+        *self.keeps.lock().unwrap_or_else(PoisonError::into_inner) = keeps;
     }
 }
 

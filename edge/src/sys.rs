@@ -227,6 +227,32 @@ unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
+/// Who made the other end of a connection by a socket file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub uid: u32,
+    /// 0: it has none that this process could know.
+    pub pid: i32,
+}
+
+/// Who made the other end.
+///
+/// # Errors
+/// It is no connection by a socket file.
+pub fn peer(stream: &std::os::unix::net::UnixStream) -> io::Result<Peer> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of_val(&credentials) as libc::socklen_t;
+    // SAFETY: the kernel fills the struct, up to the length that it is given; the descriptor is open during the call.
+    let done = unsafe {
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+        libc::getsockopt(stream.as_raw_fd(), level, option, (&raw mut credentials).cast(), &raw mut length)
+    };
+    match done {
+        0 => Ok(Peer { uid: credentials.uid, pid: credentials.pid }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Lets this process have as many open descriptors as its hard limit allows: each connection is one.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -324,6 +350,14 @@ mod tests {
         assert!((0..64).any(|_| send_now(&server, &much, false).is_err()));
         drop(client);
         assert!(send_now(&server, b"to nobody", false).is_err()); // and no signal ends this process
+    }
+
+    #[test]
+    fn the_other_end_of_a_socket_file_is_known() {
+        use std::os::unix::fs::MetadataExt;
+        let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+        let uid = std::fs::metadata("/proc/self").unwrap().uid();
+        assert_eq!(peer(&one).unwrap(), Peer { uid, pid: std::process::id() as i32 });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! connection are in `session`; no socket here.
 
 mod session;
+mod tickets;
 
 use crate::listen::ListenAddress;
 use crate::sys;
@@ -18,6 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use session::TlsSession;
+pub use tickets::{TicketSecret, Tickets};
 
 /// Between two looks at the files.
 const POLL: Duration = Duration::from_secs(1);
@@ -30,6 +32,8 @@ pub struct TlsConfig {
     /// Certificates, each with what stands between it and its authority, and their private keys, in PEM. A client is
     /// shown the first one for the name that it asks for, or the first of all.
     pub pairs: Vec<(PathBuf, PathBuf)>,
+    /// The keys of tickets, for edges that resume each other's sessions; `None`: keys of this edge's own.
+    pub ticket_keys: Option<PathBuf>,
 }
 
 impl TlsConfig {
@@ -38,7 +42,7 @@ impl TlsConfig {
     /// # Errors
     /// Which cannot be used and why, in one line.
     pub fn check(&self) -> Result<(), String> {
-        ServedTls::new(self).map(drop)
+        ServedTls::new(self, &[]).map(drop)
     }
 }
 
@@ -50,16 +54,19 @@ pub struct ServedTls {
     pairs: Vec<(PathBuf, PathBuf)>,
     files: PemFiles,
     shown: Arc<CertificateResolver>,
+    ticket_keys: Option<PathBuf>,
+    /// What sessions are resumed by.
+    pub tickets: Arc<Tickets>,
     /// For every connection, for as long as the edge runs.
     pub config: Arc<ServerConfig>,
 }
 
 impl ServedTls {
-    /// Reads the files.
+    /// Reads the files. `passed_on`: the keys of tickets of the process before this one.
     ///
     /// # Errors
     /// Which cannot be used and why, in one line.
-    pub fn new(tls: &TlsConfig) -> Result<Self, String> {
+    pub fn new(tls: &TlsConfig, passed_on: &[TicketSecret]) -> Result<Self, String> {
         let mut provider = aws_lc_rs::default_provider();
         // Stable: otherwise as they come.
         provider.cipher_suites.sort_by_key(|suite| hashes_long(suite.suite()));
@@ -67,8 +74,12 @@ impl ServedTls {
         let files = read(&tls.pairs)?;
         let shown =
             Arc::new(CertificateResolver(RwLock::new(read_certificates(&tls.pairs, &files, &provider)?)));
-        let config = config(Arc::clone(&shown), provider).map_err(|fault| format!("TLS: {fault}"))?;
-        let own = Self { pairs: tls.pairs.clone(), files, shown, config: Arc::new(config) };
+        let ticket_keys = tls.ticket_keys.clone();
+        let tickets = Tickets::new(ticket_keys.as_deref(), passed_on, sys::boottime_ms())?;
+        let tickets = Arc::new(tickets);
+        let config = config(Arc::clone(&shown), Arc::clone(&tickets), provider);
+        let config = Arc::new(config.map_err(|fault| format!("TLS: {fault}"))?);
+        let own = Self { pairs: tls.pairs.clone(), files, shown, ticket_keys, tickets, config };
         own.note_ends();
         Ok(own)
     }
@@ -81,19 +92,20 @@ impl ServedTls {
 
     /// Takes up what changes in the files. Files that cannot be used change nothing: they may be half written.
     pub async fn run(mut self) {
-        let (mut trouble, mut expired) = (Spell::default(), Spell::default());
+        let (mut trouble, mut expired, mut unsealed) = (Spell::default(), Spell::default(), Spell::default());
         loop {
             tokio::time::sleep(POLL).await;
             // A pipe may stand there, which is waited for: not by the one thread that follows the log.
             let look = move || {
-                let looked = self.look();
-                (self, looked)
+                let (looked, tickets) = (self.look(), self.look_at_tickets());
+                (self, looked, tickets)
             };
-            let looked;
-            (self, looked) = match tokio::task::spawn_blocking(look).await {
+            let (looked, tickets);
+            (self, looked, tickets) = match tokio::task::spawn_blocking(look).await {
                 Ok(back) => back,
                 Err(_) => return, // this process ends
             };
+            tell_tickets(tickets, &mut unsealed);
             certificates::files_are("redirects", looked.is_ok());
             match certificates::expired("redirects") {
                 Some(why) => {
@@ -132,6 +144,13 @@ impl ServedTls {
         }
     }
 
+    fn look_at_tickets(&self) -> Result<bool, String> {
+        match &self.ticket_keys {
+            Some(path) => self.tickets.look(path),
+            None => self.tickets.turn(sys::boottime_ms()).map(|_| false), // nothing that anybody has to be told of
+        }
+    }
+
     fn look(&mut self) -> Result<bool, String> {
         let files = read(&self.pairs)?;
         if self.files == files {
@@ -149,6 +168,28 @@ impl ServedTls {
     }
 }
 
+fn tell_tickets(looked: Result<bool, String>, trouble: &mut Spell) {
+    match looked {
+        Ok(changed) => {
+            if let Some(over) = trouble.over(sys::boottime_ms()) {
+                tracing::info!(name: "ticket_keys_good_again", lasted_ms = over.lasted_ms, "the keys of TLS tickets can be read again");
+            }
+            if changed {
+                tracing::info!(name: "ticket_keys_read", "the keys of TLS tickets were read anew");
+            }
+        }
+        Err(why) => {
+            if let Some(tell) = trouble.met(sys::boottime_ms(), "tickets") {
+                let lasts_ms = tell.lasts_ms;
+                tracing::warn!(
+                    name: "ticket_keys_unusable", why, lasts_ms,
+                    "the keys of TLS tickets cannot be used: those from before go on"
+                );
+            }
+        }
+    }
+}
+
 /// Whether its keys are made with SHA-384: that was a third of all instructions of a full handshake.
 fn hashes_long(suite: CipherSuite) -> bool {
     use CipherSuite::{
@@ -163,14 +204,18 @@ fn hashes_long(suite: CipherSuite) -> bool {
     )
 }
 
-fn config(shown: Arc<CertificateResolver>, provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
+fn config(
+    shown: Arc<CertificateResolver>,
+    tickets: Arc<Tickets>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(shown);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // A kilobyte costs nobody anything, whatever seals it; browsers would choose the same, curl and OpenSSL would not.
     config.ignore_client_order = true;
-    // Its keys change every six hours, and are the same for all workers. No session is kept here.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    // The same for all workers. No session is kept here.
+    config.ticketer = tickets;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // Each costs a sealing and 250 bytes; every connection with one gets another one.
     config.send_tls13_tickets = 1;

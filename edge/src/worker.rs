@@ -49,6 +49,8 @@ const TICK: Duration = Duration::from_millis(100);
 const BREATH: Duration = Duration::from_millis(1);
 /// For so long the idle of all workers make room for somebody who waits: until the next tick of each.
 const FULL: Duration = Duration::from_millis(150);
+/// Between two looks at whether connections are accepted yet.
+const OPENING: Duration = Duration::from_millis(2);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -139,30 +141,31 @@ struct Door {
     listener: Listener,
     tls: Option<Arc<ServerConfig>>,
     closed: Cell<bool>,
-    /// Of the task that accepts, while it waits.
-    waiting: Cell<Option<Waker>>,
+    accepting: RefCell<Option<Waker>>,
 }
 
 impl Door {
     fn new(listener: Listener, tls: Option<Arc<ServerConfig>>) -> Rc<Self> {
-        Rc::new(Self { listener, tls, closed: Cell::new(false), waiting: Cell::new(None) })
+        Rc::new(Self { listener, tls, closed: Cell::new(false), accepting: RefCell::default() })
     }
 
-    /// Ends the task that accepts here.
+    /// Whoever accepts here ends. The socket itself is left as it is: shut down, it would end for every process that has it.
     fn close(&self) {
         self.closed.set(true);
-        self.waiting.take().into_iter().for_each(Waker::wake);
+        if let Some(accepting) = self.accepting.take() {
+            accepting.wake();
+        }
     }
 
-    /// Waits for somebody who wants to connect, or until this is closed.
-    async fn knocked(&self, waiting: &TcpListener) {
+    /// Waits until somebody may be waiting, or until it is closed.
+    async fn readable(&self, waiting: &TcpListener) {
         let mut readable = pin!(waiting.readable(false));
-        poll_fn(|cx| {
+        poll_fn(|context| {
             if self.closed.get() {
                 return Poll::Ready(());
             }
-            self.waiting.set(Some(cx.waker().clone()));
-            readable.as_mut().poll(cx).map(drop)
+            self.accepting.replace(Some(context.waker().clone()));
+            readable.as_mut().poll(context).map(drop)
         })
         .await;
     }
@@ -176,6 +179,10 @@ impl Worker {
         let tls = tls.into_iter().map(|listener| Door::new(listener, config.clone()));
         let doors: Vec<_> = plain.chain(tls).collect();
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
+        while !self.shared.is_open() {
+            self.shared.pulses.worker_turns(self.index);
+            monoio::time::sleep(OPENING).await;
+        }
         for door in &doors {
             let socket = &door.listener.socket;
             socket.set_nonblocking(true)?;
@@ -205,12 +212,22 @@ impl Worker {
     }
 
     /// Closes the listeners behind the last connection. The kernel resets what it holds for a listener that is closed,
-    /// and its client may have sent a request already. A listener that was given is left as it is: whoever holds it, too, has
-    /// its queue served, now or by the next process.
+    /// and its client may have sent a request already. At addresses that another process goes on at, or whose
+    /// sockets the service manager holds, this one leaves what is queued to that: closing its descriptors resets nobody as long as the other has them.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
-        let (given, own): (Vec<_>, Vec<_>) = doors.into_iter().partition(|door| door.listener.given);
-        given.iter().for_each(|door| door.close());
-        for door in &own {
+        let (left, doors): (Vec<_>, Vec<_>) = doors
+            .into_iter()
+            .partition(|door| door.listener.given || self.shared.is_passed_on(&door.listener.address));
+        for door in left {
+            if let Some(file) = &door.listener.file {
+                file.pass_on();
+            }
+            door.close();
+        }
+        if doors.is_empty() {
+            return;
+        }
+        for door in &doors {
             if let Some(file) = &door.listener.file {
                 file.remove();
             } else if let Err(fault) = exposition::begin_no_handshake(&door.listener.socket) {
@@ -221,16 +238,14 @@ impl Worker {
             ticks.next().await;
             self.tick().await;
         }
-        for door in &own {
+        for door in &doors {
             for _ in 0..QUEUE / ACCEPTS {
                 if !matches!(self.accept_waiting(door), Ok((true, _))) {
                     break;
                 }
             }
             door.close();
-            if door.listener.file.is_none() {
-                sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // refused from now on
-            }
+            sys::end(door.listener.socket.as_raw_fd(), sys::Half::Read); // a driver may still look at it, and keep it
         }
     }
 
@@ -417,13 +432,19 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, waiting: TcpListener) {
                 if let Some(newest) = newest {
                     worker.leave_room_behind(newest).await;
                 }
-                if more && monoio::utils::is_legacy() {
+                if newest.is_none() && door.listener.is_shared && worker.shared.is_stopping() {
+                    // Its one queue may have been closed by another worker: it is readable for ever then, and not every
+                    // kernel calls that an error (6.18 says that nobody waits).
+                    monoio::time::sleep(TICK).await;
+                } else if more && monoio::utils::is_legacy() {
                     // The driver would say at once that there are more.
                     task::yield_now().await;
                 } else {
-                    door.knocked(&waiting).await;
+                    door.readable(&waiting).await;
                 }
             }
+            // A socket file's one queue was closed by another worker.
+            Err(_) if worker.shared.is_stopping() => monoio::time::sleep(TICK).await,
             Err(fault) => {
                 // Out of descriptors all the same, or of memory: the queue keeps those who wait.
                 if let Some(tell) = worker.shared.troubles.not_accepting.met(sys::boottime_ms(), "accept") {

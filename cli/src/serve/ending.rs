@@ -55,7 +55,8 @@ impl Signals {
         signal
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The next one that asks for the end.
+    pub async fn next(&mut self) -> &'static str {
         match self.0.recv().await {
             Some(name) => name,
             None => std::future::pending().await, // its senders live as long as the runtime

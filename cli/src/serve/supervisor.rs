@@ -7,6 +7,7 @@ use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Between two looks at how a server stands, until it is ready and then.
 const STARTING: Duration = Duration::from_millis(20);
@@ -34,9 +35,19 @@ pub fn stopping() {
 
 /// Tells how the server stands until the runtime ends: ready once [`Health::ready`] is good for the first time, alive while
 /// [`Health::live`] is.
-pub fn supervise(health: Arc<dyn Health>) {
-    if std::env::var_os("NOTIFY_SOCKET").is_some() {
-        tokio::spawn(Supervised { health, ready: false, hangs: false, status: String::new() }.run());
+pub fn supervise(health: Arc<dyn Health>) -> Supervision {
+    let asked = std::env::var_os("NOTIFY_SOCKET").is_some();
+    let run = || tokio::spawn(Supervised { health, ready: false, hangs: false, status: String::new() }.run());
+    Supervision(asked.then(run))
+}
+
+/// What tells how a server stands.
+pub struct Supervision(Option<JoinHandle<()>>);
+
+impl Supervision {
+    /// Nothing is told any more.
+    pub fn end(&self) {
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -261,6 +261,10 @@ fn edge(edge: &Edge) -> Result<(), CommandFault> {
     }
     if let Some(snapshot) = &edge.snapshot {
         snapshot_place(snapshot)?;
+    } else if edge.upgrade {
+        return never(format_args!(
+            "--upgrade wants --snapshot: beside that file the process that runs is found, and by it the links come"
+        ));
     }
     let EdgeCredential { control_ca, control_cert, control_cert_key, control_key, control_key_file, .. } =
         &edge.credential;

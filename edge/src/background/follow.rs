@@ -171,7 +171,9 @@ impl FollowDriver {
                 biased;
                 _ = &mut self.leave => {
                     self.left = true;
-                    let clicks_pending = self.shared.clicks.as_ref().is_some_and(Clicks::owes);
+                    // What another process goes on to gather is pending, too.
+                    let pending = |clicks: &Clicks| clicks.owes() || !clicks.gathers();
+                    let clicks_pending = self.shared.clicks.as_ref().is_some_and(pending);
                     say.send(request(Say::Leave(v1::Leave { clicks_pending }))).await.map_err(gone)?;
                     drop(say);
                     // The end of the stream says that control has heard it.
@@ -198,7 +200,8 @@ impl FollowDriver {
                     }
                     self.stays();
                     if let Some(id) = self.follower.ping(sys::boottime_ms()) {
-                        let clicks_until = self.shared.clicks.as_ref().map_or(0, Clicks::complete_until);
+                        let clicks = self.shared.clicks.as_ref().filter(|clicks| clicks.gathers());
+                        let clicks_until = clicks.map_or(0, Clicks::complete_until);
                         let ping = v1::Ping { id, clicks_until };
                         say.try_send(request(Say::Ping(ping))).map_err(|_| ClientFault::TimedOut)?;
                     }

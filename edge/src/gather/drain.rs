@@ -59,9 +59,8 @@ pub struct Drain {
 
 /// The reading end of a worker's ring: in the order of the rings.
 struct DrainedRing {
+    ring: Arc<WorkerRing>,
     id: u64,
-    /// Clicks before it are of a process before: nobody can open their addresses.
-    start: u64,
     reader: RingReader,
     lost: u64,
     damaged: u64,
@@ -88,17 +87,17 @@ struct UnknownKey {
 impl Drain {
     /// Goes on where the spool says that it is; `next_no` is the number of the next click.
     pub fn new(shared: &Shared, rings: &Rings, clicks: &Clicks, places: &[RingPlace], next_no: u64) -> Self {
-        let drained = |ring: &WorkerRing| {
+        let drained = |ring: Arc<WorkerRing>| {
             let mut reader = RingReader::new(ring.ring());
             let place = places.iter().find(|place| place.ring == ring.id());
             if let Some(place) = place {
                 reader.seek(place.position);
             }
             let lost = place.map_or(0, |place| place.lost);
-            DrainedRing { id: ring.id(), start: ring.start(), reader, lost, damaged: 0 }
+            DrainedRing { id: ring.id(), ring, reader, lost, damaged: 0 }
         };
         Self {
-            rings: rings.all().iter().map(drained).collect(),
+            rings: rings.all().into_iter().map(drained).collect(),
             classifier: Classifier::new(),
             texts: KnownTexts::default(),
             geo: Geo::new(clicks.config.geo.clone()),
@@ -135,14 +134,28 @@ impl Drain {
     /// Takes what the workers have settled, until the chunk is full: `false`, if there may be more. `now`: Unix milliseconds.
     pub fn take(&mut self, rings: &Rings, clicks: &Clicks, now: i64) -> bool {
         self.look_around(clicks, now);
-        for (at, ring) in rings.all().iter().enumerate() {
-            if !self.take_ring(at, ring, rings, clicks) {
+        for at in 0..self.rings.len() {
+            let ring = Arc::clone(&self.rings[at].ring);
+            if !self.take_ring(at, &ring, rings, clicks) {
                 return false;
             }
-            self.take_losses(at, ring, now);
-            self.take_unknown(rings, ring, now);
+            self.take_losses(at, &ring, now);
+            self.take_unknown(&ring, now);
         }
         true
+    }
+
+    /// Lets go of rings whose process has ended and of which everything is on disk.
+    pub fn let_go(&mut self, rings: &Rings) {
+        self.rings.retain(|own| {
+            let is_over = !rings.own().iter().any(|ring| Arc::ptr_eq(ring, &own.ring))
+                && own.ring.is_left()
+                && own.ring.is_drained();
+            if is_over {
+                rings.forget(&own.ring);
+            }
+            !is_over
+        });
     }
 
     /// What is asked anew now and then: how domains count, the keys of days, countries.
@@ -156,7 +169,7 @@ impl Drain {
     fn take_ring(&mut self, at: usize, ring: &WorkerRing, rings: &Rings, clicks: &Clicks) -> bool {
         while self.open.clicks.len() < CHUNK_CLICKS && self.open.totals.len() < CHUNK_TOTALS {
             let own = &mut self.rings[at];
-            let (here, start) = (own.reader.position(), own.start);
+            let (here, start) = (own.reader.position(), ring.start());
             match own.reader.next(ring.ring()) {
                 None => return true,
                 Some(RingRecord::Text { hash, text }) => self.texts.put(hash, text),
@@ -236,8 +249,8 @@ impl Drain {
         self.open.lose(LossReason::Damaged, now, damaged.div_ceil(RECORD_BYTES));
     }
 
-    fn take_unknown(&mut self, rings: &Rings, ring: &WorkerRing, now: i64) {
-        for note in rings.take_unknown(ring.index()) {
+    fn take_unknown(&mut self, ring: &WorkerRing, now: i64) {
+        for note in ring.take_unknown() {
             let (domain, hour) = (note.domain, now.div_euclid(HOUR_MS));
             let mut key = UnknownKey { domain, hour, code: note.code };
             if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
@@ -277,10 +290,10 @@ impl Drain {
     }
 
     /// Everything before these places is on disk: the workers may have the room.
-    pub fn release(&self, rings: &Rings, places: &[RingPlace]) {
-        for (own, ring) in self.rings.iter().zip(rings.all()) {
+    pub fn release(&self, places: &[RingPlace]) {
+        for own in &self.rings {
             if let Some(place) = places.iter().find(|place| place.ring == own.id) {
-                own.reader.release(ring.ring(), place.position);
+                own.reader.release(own.ring.ring(), place.position);
             }
         }
     }

@@ -34,7 +34,7 @@ fn process(dir: &Path) -> Arc<Shared> {
 /// So many redirects to somebody at this address, of which the kernel took all but the last `void`.
 fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32, void: u32) {
     let rings = shared.rings.as_ref().unwrap();
-    let ring = rings.all()[0].ring();
+    let ring = rings.own()[0].ring();
     let address: IpAddr = address.parse().unwrap();
     let click = Captured {
         at: unix_ms(),
@@ -100,7 +100,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
     redirect(&shared, &mut writer, VISITOR, 300, 100);
     redirect(&shared, &mut writer, IGNORED, 50, 0);
     until("acknowledged", &shared, |counts| counts.acknowledged == 250);
@@ -140,7 +140,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
 fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let dir = folder("killed");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
     redirect(&shared, &mut writer, VISITOR, 20, 0);
     redirect(&shared, &mut writer, IGNORED, 3, 0);
     drop((writer, shared));
@@ -148,7 +148,7 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
     redirect(&shared, &mut writer, IGNORED, 4, 0);
     let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 27);
     assert_eq!(counts.kinds[Kind::Human as usize], 23, "nobody can tell which of them would be ignored");
@@ -162,7 +162,7 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
 fn a_record_of_no_link_is_told_as_damaged() {
     let dir = folder("damaged");
     let shared = process(&dir);
-    let ring = shared.rings.as_ref().unwrap().all()[0].ring();
+    let ring = shared.rings.as_ref().unwrap().own()[0].ring();
     let mut writer = RingWriter::new(ring);
     writer.begin(ring);
     for (number, uid) in (1..).zip([7, 0, u64::MAX]) {
@@ -186,11 +186,11 @@ fn a_record_of_no_link_is_told_as_damaged() {
 fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     let dir = folder("full");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
     for _ in 0..200 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0); // more than the ring holds
     }
-    let lost = shared.rings.as_ref().unwrap().all()[0].lost();
+    let lost = shared.rings.as_ref().unwrap().own()[0].lost();
     assert!(lost > 0);
     let (offer, offers) = offers::channel(1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
@@ -213,14 +213,14 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
     for _ in 0..150 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0);
     }
     gatherer.stop(Duration::ZERO);
     let counts = until("stopped", &shared, |_| true);
     assert_eq!((counts.recorded, counts.lost.total()), (150_000, 0));
-    let ring = shared.rings.as_ref().unwrap().all()[0].ring();
+    let ring = shared.rings.as_ref().unwrap().own()[0].ring();
     assert_eq!(ring.taken(), ring.settled());
     drop(offers);
     fs::remove_dir_all(&dir).unwrap();

@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions, remove_file, rename};
 use std::io::{BufWriter, IntoInnerError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// A set that did not change is written so often: the file also says when it was last known to be current, and a start
 /// without control goes by that.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
+/// Files that are begun for an heir: of one that was overtaken, another one is.
+const TRIES: usize = 3;
 /// Bytes of one write.
 const BUFFER: usize = 256 * 1024;
 
@@ -80,7 +83,8 @@ impl WriteSchedule {
             false => at.elapsed() >= if last { EVERY } else { AT_LEAST_EVERY },
         });
         let Some(snapshot) = shared.snapshot.as_ref().filter(|_| due) else { return };
-        if !shared.feed.loaded.load(Ordering::Acquire) {
+        let keeps = snapshot.keeps.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*keeps || !shared.feed.loaded.load(Ordering::Acquire) {
             return;
         }
         match write(snapshot, shared) {
@@ -104,6 +108,22 @@ pub(super) enum SnapshotOutcome {
     Whole,
     /// The set began anew meanwhile, or goes on in another history: what was dumped belongs to neither.
     Overtaken,
+}
+
+/// Writes the file for the process that is going to take it over, now and on this thread. From here on this process writes
+/// it no more, unless it is told to keep it.
+///
+/// # Errors
+/// It cannot be written, or the set is being loaded anew.
+pub fn write_for_heir(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<()> {
+    let mut keeps = snapshot.keeps.lock().unwrap_or_else(PoisonError::into_inner);
+    for _ in 0..TRIES {
+        if matches!(write(snapshot, shared)?, SnapshotOutcome::Whole) {
+            *keeps = false;
+            return Ok(());
+        }
+    }
+    Err(std::io::Error::other("all links are being loaded anew"))
 }
 
 pub(super) fn write(snapshot: &Snapshot, shared: &Shared) -> std::io::Result<SnapshotOutcome> {

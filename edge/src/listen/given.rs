@@ -1,7 +1,7 @@
 //! Sockets that listen already when this process starts: of systemd's socket activation, or of the process whose place it takes.
 //! Whoever gave them holds them, too: this process never ends one, it only closes its own descriptors.
 
-use super::{Address, KERNEL_BUFFER_BYTES, answers_acknowledge};
+use super::{Address, InheritedListener, ListenAddress, set_up, set_up_listening};
 use crate::sys;
 use exposition::StartFault;
 use socket2::{Domain, Socket, Type};
@@ -72,13 +72,23 @@ impl GivenSockets {
         }
     }
 
-    /// All at this address.
-    pub(super) fn take(&mut self, flag: &str, address: &Address) -> Vec<Socket> {
-        let taken: Vec<_> = self.left.extract_if(.., |given| given.address == *address).collect();
-        if taken.is_empty() {
-            self.tell_missing(flag, address);
+    /// Those at the addresses that a flag asks for; says so where others were given and none at one of these.
+    #[must_use]
+    pub fn take(&mut self, flag: &str, wanted: &[ListenAddress]) -> Vec<InheritedListener> {
+        let addresses = wanted.iter().flat_map(|listen| match listen {
+            ListenAddress::File(path) => vec![Address::File(path.clone())],
+            listen => listen.addresses().into_iter().map(Address::Tcp).collect(),
+        });
+        let mut taken = Vec::new();
+        for address in addresses {
+            let given = self.left.extract_if(.., |given| given.address == address);
+            let sockets: Vec<_> = given.map(|given| given.socket).collect();
+            match sockets.is_empty() {
+                true => self.tell_missing(flag, &address),
+                false => taken.push(InheritedListener { address, sockets, given: true }),
+            }
         }
-        taken.into_iter().map(|given| given.socket).collect()
+        taken
     }
 
     fn tell_missing(&self, flag: &str, address: &Address) {
@@ -113,7 +123,11 @@ impl GivenSocket {
         }
         let address = address_of(&socket)
             .map_err(|fault| StartFault::because(format!("cannot use the socket {name}"), fault))?;
-        tune(&socket).and_then(|()| answers_acknowledge(&socket)).map_err(|fault| {
+        let ready = match socket.domain() {
+            Ok(Domain::UNIX) => Ok(()),
+            _ => set_up(&socket).and_then(|()| set_up_listening(&socket)),
+        };
+        ready.map_err(|fault| {
             StartFault::because(format!("cannot set up the socket {name} on {address}"), fault)
         })?;
         Ok(Self { socket, address, name })
@@ -127,41 +141,11 @@ fn address_of(socket: &Socket) -> io::Result<Address> {
     address.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "neither TCP nor a socket file"))
 }
 
-/// As connections of our own listeners are.
-pub(super) fn tune(socket: &Socket) -> io::Result<()> {
-    if socket.domain()? == Domain::UNIX {
-        return Ok(());
-    }
-    // Inherited by every accepted connection: one system call less for each.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
-    // requests: that much work, and memory that no count here shows.
-    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)
-}
-
-/// The share of a worker: each of as many sockets as there are has somebody, and each worker has one. (`net.ipv4.tcp_migrate_req`
-/// is 0: a queue that nobody serves is not moved to another socket of the same address.)
-pub(super) fn shares(sockets: usize, workers: usize) -> Vec<Vec<usize>> {
-    let of = |worker: usize| match sockets >= workers {
-        true => (worker..sockets).step_by(workers).collect(),
-        false => vec![worker % sockets],
-    };
-    (0..workers).map(of).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{ListenAddress, open_all};
+    use super::super::open_all;
     use super::*;
     use std::net::UdpSocket;
-
-    #[test]
-    fn every_socket_has_a_worker_and_every_worker_a_socket() {
-        assert_eq!(shares(1, 3), [[0], [0], [0]]);
-        assert_eq!(shares(2, 3), [[0], [1], [0]]);
-        assert_eq!(shares(5, 2), [vec![0, 2, 4], vec![1, 3]]);
-    }
 
     #[test]
     fn a_flag_takes_what_was_given_at_its_address_and_listens_itself_elsewhere() {
@@ -172,7 +156,8 @@ mod tests {
         assert!(why.contains("linkr-edge.socket") && why.contains(&address.to_string()), "{why}");
         let other = "127.0.0.1:0".parse().unwrap();
         let wanted = [ListenAddress::At(address), ListenAddress::At(other)];
-        let opened = open_all("--listen", &wanted, 2, &mut sockets).unwrap();
+        let mut taken = sockets.take("--listen", &wanted);
+        let opened = open_all("--listen", &wanted, 2, &mut taken).unwrap();
         assert_eq!(opened.addresses[0], Address::Tcp(address));
         for own in &opened.listeners {
             assert_eq!(own.iter().map(|listener| listener.given).collect::<Vec<_>>(), [true, false]);

@@ -26,6 +26,8 @@ pub struct Note(Mutex<NoteState>);
 #[derive(Debug, Default)]
 struct NoteState {
     file: Option<File>,
+    /// That of the process before this one, which still writes to it.
+    inherited: Option<File>,
     lines: NoteContent,
     /// Bytes in the file.
     width: usize,
@@ -107,9 +109,39 @@ impl Note {
         (&file).take(MAX_NOTE).read_to_end(&mut bytes).map_err(cannot)?;
         let mut lines = std::str::from_utf8(&bytes).ok().and_then(NoteContent::parse).unwrap_or_default();
         lines.conclude();
-        let mut inner = NoteState { file: Some(file), lines, width: bytes.len() };
+        let mut inner = NoteState { file: Some(file), inherited: None, lines, width: bytes.len() };
         inner.write();
         Ok(Self(Mutex::new(inner)))
+    }
+
+    /// That of a process that still runs. It is not written before [`Note::take_over`]; what is under way in it is that
+    /// process's.
+    pub fn inherit(file: File) -> Self {
+        let mut bytes = vec![0; MAX_NOTE as usize];
+        let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+        let known = std::str::from_utf8(&bytes[..length]).ok().and_then(NoteContent::parse);
+        let aside = known.map(|known| known.aside).unwrap_or_default();
+        let lines = NoteContent { aside, ..NoteContent::default() };
+        Self(Mutex::new(NoteState { file: None, inherited: Some(file), lines, width: length }))
+    }
+
+    /// The process before this one writes to it no more.
+    pub fn take_over(&self) {
+        let mut inner = self.inner();
+        if let Some(file) = inner.inherited.take() {
+            inner.file = Some(file);
+            inner.write();
+        }
+    }
+
+    /// Its file, for the process that goes on in the place of this one. `None`: it cannot be written, or no descriptor is left.
+    pub fn handed(&self) -> Option<File> {
+        self.inner().file.as_ref().and_then(|file| file.try_clone().ok())
+    }
+
+    /// Another process writes to it from now on.
+    pub fn pass_on(&self) {
+        self.inner().file = None;
     }
 
     /// The snapshot file is going to be loaded. Returns how many processes ended while they did that, since it was

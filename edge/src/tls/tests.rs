@@ -34,7 +34,7 @@ impl Folder {
 
     fn offered(&self, files: &[&str]) -> Result<ServedTls, String> {
         let pairs = files.iter().map(|file| self.pair(file)).collect();
-        ServedTls::new(&TlsConfig { listen: Vec::new(), pairs })
+        ServedTls::new(&TlsConfig { listen: Vec::new(), pairs, ticket_keys: None }, &[])
     }
 }
 

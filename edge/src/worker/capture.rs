@@ -18,7 +18,7 @@ pub struct WorkerClicks {
 impl WorkerClicks {
     /// `None`: clicks are not noted.
     pub fn new(shared: &Shared, index: usize) -> Option<Self> {
-        let ring = shared.rings.as_ref()?.all().get(index)?;
+        let ring = shared.rings.as_ref()?.own().get(index)?;
         Some(Self { writer: RingWriter::new(ring.ring()), unknown: UnknownCodes::default() })
     }
 
@@ -97,7 +97,7 @@ impl Drop for WriteClicks<'_> {
 impl Worker {
     /// Its ring; `None`: clicks are not noted.
     pub(super) fn ring(&self) -> Option<&WorkerRing> {
-        self.shared.rings.as_ref().and_then(|rings| rings.all().get(self.index))
+        Some(&**self.shared.rings.as_ref()?.own().get(self.index)?)
     }
 
     /// Answers with a place for clicks, and publishes them: from here on they outlive this process. To be called, and what it
