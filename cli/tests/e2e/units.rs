@@ -435,3 +435,91 @@ fn a_socket_that_no_flag_asks_for_is_refused_by_its_name() {
         assert!(code == Some(1) && said.contains(&why), "{words:?}: {said}");
     }
 }
+
+/// A process that somebody else has started: ended with the test.
+struct Newcomer(String);
+
+impl Newcomer {
+    fn signal(&self, name: &str) -> bool {
+        let kill = format!("kill -{name} {}", self.0);
+        Command::new("sh").args(["-c", &kill]).stderr(std::process::Stdio::null()).status().unwrap().success()
+    }
+
+    fn is_gone(&self) -> bool {
+        // Whoever looks after orphans may leave it as a zombie.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, state)| state.trim_start().starts_with(['Z', 'X']))
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            self.signal("KILL");
+        }
+    }
+}
+
+/// An edge as its unit starts it, with a socket of systemd's, and what `systemctl reload` runs for it.
+#[test]
+fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
+    let _turn = beside_others();
+    let (dir, (socket, address)) = (Dir::new(), listener());
+    let up = Linkr::up(&dir);
+    up.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);
+    let own = Dir::new();
+    fs::create_dir_all(own.path().join("linkr-edge")).unwrap();
+    let mut told = Told::at(&own.file("notify"));
+    let unit = Unit::of("edge");
+    let mut start = unit.started(&own, LINKR);
+    start.env("LINKR_CONTROL", format!("http://{}", up.api())).env("LINKR_LISTEN", &address);
+    start.env("LINKR_ADMIN", "127.0.0.1:0").env("LINKR_WORKERS", "2").env("LINKR_UNPINNED", "true");
+    start
+        .env("NOTIFY_SOCKET", own.file("notify"))
+        .env("WATCHDOG_USEC", "2000000")
+        .env(IO_URING.0, IO_URING.1);
+    start.env("LINKR_DRAIN_TIMEOUT", "2s");
+    let mut old = given(&start, &own, &socket, &["edge", "admin"]);
+    told.until("READY=1");
+    until("the link", || (old.get("/x").status == 302).then_some(()));
+
+    let reload = |name: &str| {
+        let mut words = unit.one("ExecReload").split(' ');
+        assert_eq!(words.next(), Some(INSTALLED));
+        let mut reload = command(LINKR, own.path());
+        reload.args(words).envs(start.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        // As systemd sets it, and not what it sets for the main process alone.
+        reload.env("MAINPID", old.pid().to_string()).env_remove("WATCHDOG_USEC").env("LINKR_NAME", name);
+        // The newcomer goes on writing there.
+        let log = fs::File::create(own.file("reload")).unwrap();
+        let status = reload.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
+        (status.success(), fs::read_to_string(own.file("reload")).unwrap())
+    };
+    told.said.clear();
+    let (done, why) = reload("another");
+    assert!(!done && why.contains("give it the same --name"), "{why}");
+    assert!(why.contains("the one that runs serves on"), "{why}");
+    told.until("READY=1");
+    assert!(!told.said.iter().any(|line| line.starts_with("MAINPID=")), "{:?}", told.said);
+    assert_eq!(old.get("/x").status, 302);
+
+    told.said.clear();
+    let (done, why) = reload("host");
+    assert!(done, "{why}");
+    told.until("READY=1");
+    let place = |wanted: &str| told.said.iter().position(|line| line.starts_with(wanted));
+    let order = ["RELOADING=1", "MONOTONIC_USEC=", "MAINPID=", "READY=1"].map(place);
+    assert!(order.is_sorted() && order[0].is_some(), "{:?}", told.said);
+    let newcomer = Newcomer(told.said[order[2].unwrap()]["MAINPID=".len()..].to_owned());
+    assert_ne!(newcomer.0, old.pid().to_string());
+    assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
+    told.said.clear();
+    told.until("WATCHDOG=1");
+    let to: SocketAddr = address.parse().unwrap();
+    assert_eq!(Connection::to(to).ask("GET", "/x").location(), "https://example.com/");
+    assert!(newcomer.signal("TERM"));
+    told.until("STOPPING=1");
+    until("it to end", || newcomer.is_gone().then_some(()));
+    // The socket is systemd's, whoever had it: whoever connects now waits for the next process.
+    std::net::TcpStream::connect(to).unwrap();
+}
