@@ -125,9 +125,10 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
         let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
+        let given = given_sockets()?;
         let edge = match upgrade {
-            true => upgrade::take_over(config, &mut signals).await?,
-            false => edge::start(config, given_sockets()?).map_err(CommandFault::new)?,
+            true => upgrade::take_over(config, given, &mut signals).await?,
+            false => edge::start(config, given).map_err(CommandFault::new)?,
         };
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);

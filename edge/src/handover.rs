@@ -19,7 +19,7 @@ mod message;
 mod take;
 
 pub use give::{Estate, EstateListeners, Giver};
-pub use take::{Inheritance, ask};
+pub use take::{Asked, Inheritance, ask};
 
 use crate::snapshot::beside;
 use std::fs;

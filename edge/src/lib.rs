@@ -26,7 +26,7 @@ mod worker;
 use crate::clicks::Clicks;
 use background::{AdminState, Inboxes};
 use exposition::{Health, StartFault};
-use handover::{Estate, EstateListeners, Giver, Inheritance};
+use handover::{Asked, Estate, EstateListeners, Giver, Inheritance};
 use keep::Keeper;
 use listen::InheritedListener;
 use redis::SharedRedis;
@@ -107,6 +107,8 @@ pub struct EdgeServer {
     control_health: Option<Arc<dyn Health>>,
 }
 
+/// For the kernel to give back what a process had that was killed.
+const FREED: Duration = Duration::from_secs(5);
 /// At a stop, for the last clicks to be handed over.
 const LAST_CLICKS: Duration = Duration::from_secs(2);
 
@@ -130,18 +132,26 @@ pub fn start(config: Config, given: GivenSockets) -> Result<EdgeServer, StartFau
 /// # Errors
 /// [`StartFault`] as of [`start`]; or the process that runs refuses, or this one is not ready within a minute. The process
 /// that runs serves on then.
-pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, StartFault> {
+pub fn take_over(
+    config: Config,
+    given: GivenSockets,
+    began: impl FnOnce(),
+) -> Result<EdgeServer, StartFault> {
     let Some(snapshot) = config.snapshot.clone() else {
         return Err(StartFault::new(
             "--upgrade wants --snapshot: beside that file the process that runs is found",
         ));
     };
-    let Some((heir, inheritance)) = handover::ask(&handover::path(&snapshot), &config.name)? else {
-        tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
-        return start(config, GivenSockets::default());
+    let (heir, inheritance) = match handover::ask(&handover::path(&snapshot), &config.name)? {
+        Asked::Offered(heir, inheritance) => (heir, inheritance),
+        Asked::Nobody => {
+            tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
+            return start(config, given);
+        }
+        Asked::Ended => return start_behind(config),
     };
     began();
-    let ready = prepare(config, inheritance, GivenSockets::default()).and_then(|edge| {
+    let ready = prepare(config, inheritance, given).and_then(|edge| {
         edge.wait_current(heir.until())?;
         Ok(edge)
     });
@@ -157,6 +167,18 @@ pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, Sta
     let edge = edge.open(Some(snapshot.as_path()))?;
     tracing::info!(name: "taken_over", "this process goes on in the place of the one that ran");
     Ok(edge)
+}
+
+/// Behind a process that has just been killed. What it had is free when the kernel has ended all its threads and rings.
+fn start_behind(config: Config) -> Result<EdgeServer, StartFault> {
+    tracing::warn!(name: "handover_cut", "the process that ran has ended before it handed over: this one just starts");
+    let until = Instant::now() + FREED;
+    loop {
+        match start(config.clone(), GivenSockets::default()) {
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+            started => return started,
+        }
+    }
 }
 
 /// Everything but what changes what another process still uses: nobody is accepted, and no click is gathered.

@@ -38,11 +38,21 @@ pub struct Heir {
     until: Instant,
 }
 
-/// Asks the process that runs. `None`: there is none.
+/// What comes of a question.
+pub enum Asked {
+    /// No process runs that could be asked.
+    Nobody,
+    /// One has ended before it had given anything: the kernel gives back what it had within a moment.
+    Ended,
+    /// One has agreed.
+    Offered(Heir, Inheritance),
+}
+
+/// Asks the process that runs.
 ///
 /// # Errors
 /// [`StartFault`], in words, when it refuses, or cannot be understood.
-pub fn ask(path: &Path, name: &str) -> Result<Option<(Heir, Inheritance)>, StartFault> {
+pub fn ask(path: &Path, name: &str) -> Result<Asked, StartFault> {
     let until = Instant::now() + MOST;
     let cannot = |fault: io::Error| {
         let words = match fault.kind() {
@@ -56,7 +66,7 @@ pub fn ask(path: &Path, name: &str) -> Result<Option<(Heir, Inheritance)>, Start
     };
     let stream = match UnixStream::connect(path) {
         Err(fault) if matches!(fault.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            return Ok(None);
+            return Ok(Asked::Nobody);
         }
         stream => stream.map_err(cannot)?,
     };
@@ -73,17 +83,16 @@ pub fn ask(path: &Path, name: &str) -> Result<Option<(Heir, Inheritance)>, Start
         Ok(Message::Offer(offer)) => offer,
         Ok(Message::Refused { why }) => return Err(StartFault::new(why)),
         Ok(_) => return Err(cannot(ErrorKind::InvalidData.into())),
-        // It has ended, and everything with it.
-        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(None),
+        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Asked::Ended),
         Err(fault) => return Err(cannot(fault)),
     };
     let inherited = match heir.way.files(offer.files()) {
         Ok(files) => inheritance(offer, files),
-        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(None),
+        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Asked::Ended),
         Err(fault) => return Err(cannot(fault)),
     };
     step("new-offered");
-    Ok(Some((heir, inherited)))
+    Ok(Asked::Offered(heir, inherited))
 }
 
 fn has_ended(fault: &io::Error) -> bool {
