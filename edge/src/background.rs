@@ -53,6 +53,8 @@ pub fn check(config: &Config) -> Result<(), StartFault> {
     origin::check(&config.control, &config.access)
 }
 
+pub use admin::health;
+
 /// What other threads ask of this one.
 pub struct Inboxes {
     /// Links that a worker lacks.
