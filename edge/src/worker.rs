@@ -31,6 +31,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ const BREATH: Duration = Duration::from_millis(1);
 const FULL: Duration = Duration::from_millis(150);
 /// Between two looks at whether connections are accepted yet.
 const OPENING: Duration = Duration::from_millis(2);
+/// Whoever waits in the queue of a socket that was there before this process may wait for the right answer so long.
+const LOADING: Duration = Duration::from_secs(5);
 /// Accepted in one turn; those who wait longer come after what is under way.
 const ACCEPTS: usize = 64;
 /// Answer buffers kept for the next turn; more are given back to the allocator.
@@ -179,7 +182,10 @@ impl Worker {
         let tls = tls.into_iter().map(|listener| Door::new(listener, config.clone()));
         let doors: Vec<_> = plain.chain(tls).collect();
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
-        while !self.shared.is_open() {
+        let given = doors.iter().any(|door| door.listener.given);
+        let began = Instant::now();
+        let loads = || given && !self.shared.feed.loaded.load(Ordering::Acquire) && began.elapsed() < LOADING;
+        while !self.shared.is_open() || (loads() && !self.shared.is_stopping()) {
             self.shared.pulses.worker_turns(self.index);
             monoio::time::sleep(OPENING).await;
         }
@@ -278,6 +284,9 @@ impl Worker {
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok((false, newest)),
                 Err(fault) => return Err(fault),
             };
+            if self.shared.is_stopping() {
+                exposition::hear_again(&socket);
+            }
             let number = socket.as_raw_fd();
             newest = Some(number);
             let (worker, stream) = (Rc::clone(self), socket.into());

@@ -27,7 +27,7 @@ use std::fmt;
 pub use admin::{Admin, PLACES as ADMIN_PLACES};
 pub use escapes::{escaped, in_utf8, unescaped};
 pub use files::file_limit;
-pub use handshakes::begin_no_handshake;
+pub use handshakes::{begin_no_handshake, hear_again};
 pub use health::{Findings, Health, HealthFuture};
 pub use host::one_host;
 pub use listen::cannot_listen;

@@ -288,19 +288,6 @@ fn each_unit_runs_as_its_user_under_its_filter_and_says_so() {
     });
 }
 
-/// The calls that are named beside the group, each for a reason: without it an edge does not do what it says.
-#[test]
-fn the_filter_names_nothing_for_nothing() {
-    if lacks("the_filter_names_nothing_for_nothing") {
-        return;
-    }
-    let group = calls("@system-service");
-    for call in calls(Unit::of("edge").one("SystemCallFilter")).difference(&group) {
-        assert!(call.starts_with("io_uring_") || call.starts_with("sched_set"), "{call}");
-    }
-    assert!(!group.contains("io_uring_setup"), "the group has them now: take them out of the units");
-}
-
 /// By the real `systemd-socket-activate`: it listens, and starts the server when somebody connects.
 #[test]
 fn started_by_a_connection_it_answers_that_one() {
@@ -333,7 +320,6 @@ fn started_by_a_connection_it_answers_that_one() {
         });
         let mut edge = Linkr::start(activate, &own, &["edge", "admin"]);
         let first = visitor.join().unwrap();
-        // Control is asked for what is not loaded yet.
         assert_eq!((first.status, first.location()), (302, "https://example.com/"));
         assert_eq!(edge.edge(), listen);
         serves_by_io_uring_and_pinned(&edge);
@@ -432,7 +418,7 @@ fn a_socket_that_no_flag_asks_for_is_refused_by_its_name() {
         let mut linkr = given(&start, &dir, &socket, &[]);
         let (code, said) = (linkr.exited().code(), linkr.stderr());
         let why = format!("the socket linkr.socket listens on {address}, and no flag asks");
-        assert!(code == Some(1) && said.contains(&why), "{words:?}: {said}");
+        assert!(code == Some(2) && said.contains(&why), "{words:?}: {said}");
     }
 }
 

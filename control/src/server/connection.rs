@@ -99,6 +99,9 @@ pub async fn accept(
                     tracing::info!(name: "accepts_again", lasted_ms, "connections are taken again");
                 }
                 let _ = stream.set_nodelay(true); // only slower without
+                if last.is_some() {
+                    exposition::hear_again(&stream);
+                }
                 let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
                 let seat = floor.seat(peer.ip());
                 connections.spawn(async move {
