@@ -7,8 +7,6 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// No packet of a network comes with more: each router takes one off. Linux sends with 64.
 const MOST_TTL: libc::c_int = 255;
-/// Of the version of IPv6 of this option (include/uapi/linux/in6.h).
-const IPV6_MINHOPCOUNT: libc::c_int = 73;
 
 /// Makes the kernel drop whatever begins a handshake with this listener. Those that have begun still come to their end,
 /// and what is queued is still accepted: call [`hear_again`] for each. Who is dropped tries again a second later, and finds whoever
@@ -30,7 +28,7 @@ pub fn hear_again(accepted: &impl AsFd) {
 /// Drops packets that have come further than from next door, but those of handshakes that have begun (tcp_v4_rcv, tcp_v6_rcv).
 fn hear_from(socket: &impl AsFd, least_ttl: libc::c_int) -> io::Result<()> {
     if SockRef::from(socket).domain()? == Domain::IPV6 {
-        set(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, least_ttl)?;
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, least_ttl)?;
     }
     set(socket, libc::IPPROTO_IP, libc::IP_MINTTL, least_ttl)
 }
