@@ -264,11 +264,11 @@ fn who_asks_in_another_language_is_told_so() {
     let _turn = beside_others();
     let scene = Scene::new();
     let edge = scene.first();
-    let asks = |text: &str| {
+    let asks = |words: &str| {
         let mut stream = UnixStream::connect(scene.files.file("edge.snapshot.handover")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        stream.write_all(&(text.len() as u32).to_le_bytes()).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
+        stream.write_all(&(words.len() as u32).to_le_bytes()).unwrap();
+        stream.write_all(words.as_bytes()).unwrap();
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
         text(&said)
