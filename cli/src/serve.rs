@@ -4,6 +4,8 @@ mod admin;
 mod data;
 mod ending;
 mod numbers;
+mod reload;
+mod supervisor;
 mod upgrade;
 
 use crate::args::{
@@ -48,8 +50,10 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         config.check().map_err(CommandFault::new)?;
         let clicks = args.clicks.config(Some(args.data_dir.join("clicks")));
         let checked = edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?;
-        edge::check(&edge::Config { clicks: clicks.clone(), ..checked }).map_err(CommandFault::new)?;
-        let taken = control::take(config.api).map_err(CommandFault::new)?;
+        let mut given = given_sockets()?;
+        edge::check(&edge::Config { clicks: clicks.clone(), ..checked }, &given)
+            .map_err(CommandFault::new)?;
+        let taken = take_api(config.api, &mut given)?;
         let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let store = store.open().map_err(CommandFault::new)?;
@@ -66,12 +70,9 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         let own_api = vec![control.own_api().to_owned()];
         let config = edge_config((&args.front, &args.behind), own_api, host_name(), Some(metrics as _))?;
         let access = Access { key: KeySource::Text(own.reveal().to_owned()), ..Access::default() };
-        let readiness = control.readiness();
-        let writes: edge::WriteProbe = Arc::new(move || {
-            let readiness = readiness.clone();
-            Box::pin(async move { readiness.writes().await })
-        });
-        let edge = start_edge(edge::Config { redis, access, clicks, writes: Some(writes), ..config });
+        let control_health = Some(admin::health(control.readiness()));
+        let config = edge::Config { redis, access, clicks, control_health, ..config };
+        let edge = edge::start(config, given).map_err(CommandFault::new);
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -98,6 +99,7 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
             asked_at(edge.listen()),
         ));
         edge_listens(&edge, Some(&control));
+        supervisor::supervise(edge.health());
         let signal = signals.asked(args.drain).await;
         end(Some(edge), Some(control), args.drain, &mut signals).await;
         stopped(signal);
@@ -107,6 +109,11 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
 
 /// `linkr edge`.
 pub fn edge(args: Edge) -> Result<(), CommandFault> {
+    if args.upgrade
+        && let Some(done) = reload::in_background()
+    {
+        return done;
+    }
     run(async {
         let mut signals = Signals::new()?;
         let control = args.control.join(", ");
@@ -118,12 +125,14 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
         let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
+        let given = given_sockets()?;
         let edge = match upgrade {
-            true => upgrade::take_over(config, &mut signals).await?,
-            false => start_edge(config)?,
+            true => upgrade::take_over(config, given, &mut signals).await?,
+            false => edge::start(config, given).map_err(CommandFault::new)?,
         };
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
+        let supervised = supervisor::supervise(edge.health());
         if counts_none {
             tracing::info!(
                 name: "clicks_not_counted",
@@ -133,6 +142,7 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let signal = tokio::select! {
             signal = signals.asked(args.drain) => signal,
             () = edge.handed_over() => {
+                supervised.end(); // the newcomer speaks for both from now on
                 upgrade::leave(edge, args.drain, &mut signals).await;
                 stopped("none: another process goes on in the place of this one");
                 return Ok(());
@@ -163,11 +173,16 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
     }
     run(async {
         let mut signals = Signals::new()?;
-        let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
         let config = control_config(store, args.back, &args.redis, &args.behind)?;
-        let control = control::start(config).await.map_err(CommandFault::new)?;
-        let address = admin::serve(admin, control.metrics(), control.readiness());
+        config.check().map_err(CommandFault::new)?;
+        let mut given = given_sockets()?;
+        let admin = admin::bind(args.admin, given.take_one("--admin", args.admin)).await?;
+        let api = take_api(config.api, &mut given)?;
+        given.all_taken("--api and --admin").map_err(CommandFault::new)?;
+        let control = control::start_at(config, api).await.map_err(CommandFault::new)?;
+        let health = admin::health(control.readiness());
+        let address = admin::serve(admin, control.metrics(), health.clone());
         announce(&format!(
             "store    {}\n{}\nadmin    http://{address}",
             control.store_name(),
@@ -175,6 +190,7 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
         ));
         let store = control.store_name();
         tracing::info!(name: "listening", api = %control.api(), admin = %address, store, version = VERSION, "control listens");
+        supervisor::supervise(health);
         let signal = signals.asked(args.drain).await;
         end(None, Some(control), args.drain, &mut signals).await;
         stopped(signal);
@@ -306,7 +322,7 @@ fn edge_config(
         files_kept_back,
         more_metrics,
         clicks: None,
-        writes: None,
+        control_health: None,
     })
 }
 
@@ -318,8 +334,19 @@ fn edge_redis(redis: &RedisArgs) -> Result<Option<edge::RedisConfig>, CommandFau
     Ok(url.map(|url| edge::RedisConfig { url, shards: redis.redis_shards, ca }))
 }
 
-fn start_edge(config: edge::Config) -> Result<edge::EdgeServer, CommandFault> {
-    edge::start(config).map_err(CommandFault::new)
+/// Sockets that systemd has opened for this process.
+fn given_sockets() -> Result<edge::GivenSockets, CommandFault> {
+    edge::GivenSockets::passed().map_err(CommandFault::new)
+}
+
+fn take_api(
+    api: SocketAddr,
+    given: &mut edge::GivenSockets,
+) -> Result<control::ReservedAddress, CommandFault> {
+    match given.take_one("--api", api) {
+        Some(given) => Ok(control::ReservedAddress::Given(given)),
+        None => control::take(api).map_err(CommandFault::new),
+    }
 }
 
 /// The line about where an edge listens, and the control in its process.

@@ -12,6 +12,8 @@ mod causes;
 mod clicks;
 #[path = "e2e/confined.rs"]
 mod confined;
+#[path = "e2e/controls.rs"]
+mod controls;
 #[path = "e2e/copies.rs"]
 mod copies;
 #[path = "e2e/corpora.rs"]
@@ -86,9 +88,13 @@ mod stores;
 mod strangers;
 #[path = "e2e/support.rs"]
 mod support;
+#[path = "e2e/switchover.rs"]
+mod switchover;
 #[path = "e2e/targets.rs"]
 mod targets;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/units.rs"]
+mod units;
 #[path = "e2e/words.rs"]
 mod words;

@@ -43,6 +43,7 @@ pub use metrics::Metrics;
 pub use places::descriptors;
 pub use relay::RedisConfig;
 pub use server::{
-    Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_on, take,
+    Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_at, start_on,
+    take,
 };
 pub use service::BaseUrl;

@@ -43,7 +43,7 @@ mod tls;
 pub use readiness::Readiness;
 pub use tls::TlsConfig;
 
-use connection::{ShutdownPhase, accept};
+use connection::{OwnListener, ShutdownPhase, accept};
 use tls::ServedTls;
 
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.
@@ -132,9 +132,27 @@ impl Config {
     }
 }
 
-/// An address that is ours, where nobody can connect yet.
+/// An address that is ours.
 #[derive(Debug)]
-pub struct ReservedAddress(TcpSocket);
+pub enum ReservedAddress {
+    /// Nobody can connect there yet.
+    Bound(TcpSocket),
+    /// Somebody else listens there already, and gave us the socket: who connects waits in its queue until we are there, and
+    /// stays in it when we end.
+    Given(std::net::TcpListener),
+}
+
+impl ReservedAddress {
+    fn listen(self) -> std::io::Result<OwnListener> {
+        match self {
+            Self::Bound(socket) => Ok(OwnListener { listener: socket.listen(QUEUE)?, given: false }),
+            Self::Given(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(OwnListener { listener: TcpListener::from_std(listener)?, given: true })
+            }
+        }
+    }
+}
 
 /// A control that runs. Dropping it ends it without waiting for anything: use [`ControlServer::stop`].
 pub struct ControlServer {
@@ -157,6 +175,15 @@ pub struct ControlServer {
 pub async fn start(config: Config) -> Result<ControlServer, StartFault> {
     config.check()?; // before a file is made
     let api = take(config.api)?;
+    start_at(config, api).await
+}
+
+/// The same at an address that is ours already.
+///
+/// # Errors
+/// [`StartFault`]
+pub async fn start_at(config: Config, api: ReservedAddress) -> Result<ControlServer, StartFault> {
+    config.check()?;
     let at = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || at.open()).await;
     let store =
@@ -197,8 +224,8 @@ async fn start_with(
     let secret = store::port::blocking(&store, Repository::secret).await;
     let secret = secret.map_err(unread)?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
-    let listener = api.0.listen(QUEUE).map_err(unbound)?;
-    let api = listener.local_addr().map_err(unbound)?;
+    let listener = api.listen().map_err(unbound)?;
+    let api = listener.listener.local_addr().map_err(unbound)?;
     let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?.map(Arc::new);
     // The edge in this process comes over loopback, for which the API's certificate may not be.
     let own = match &offered {
@@ -341,6 +368,7 @@ async fn start_with(
             ends.clone(),
         )),
     ];
+    let own = own.map(|listener| OwnListener { listener, given: false });
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
@@ -358,7 +386,7 @@ pub fn take(api: SocketAddr) -> Result<ReservedAddress, StartFault> {
         socket.set_reuseaddr(true)?;
         socket.bind(api).map(|()| socket)
     };
-    take().map(ReservedAddress).map_err(|e| cannot_listen("--api", api, e))
+    take().map(ReservedAddress::Bound).map_err(|e| cannot_listen("--api", api, e))
 }
 
 /// The address by which this machine reaches a listener: loopback where it listens on every address.

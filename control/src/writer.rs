@@ -192,6 +192,11 @@ impl Writer {
         answer.answer().await
     }
 
+    /// Whether its thread has panicked: nothing is written any more.
+    pub fn is_dead(&self) -> bool {
+        self.shared.lock().dead
+    }
+
     fn push(&self, job: Job) -> Result<(), Fault> {
         let mut queue = self.shared.lock();
         if queue.dead {

@@ -53,6 +53,8 @@ pub fn check(config: &Config) -> Result<(), StartFault> {
     origin::check(&config.control, &config.access)
 }
 
+pub use admin::health;
+
 /// What other threads ask of this one.
 pub struct Inboxes {
     /// Links that a worker lacks.
@@ -83,8 +85,8 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
-                let (more, writes) = (config.more_metrics.clone(), config.writes.clone());
-                let served = admin::serve(listener, host, Arc::clone(&shared), more, writes);
+                let (more, control) = (config.more_metrics.clone(), config.control_health.clone());
+                let served = admin::serve(listener, host, Arc::clone(&shared), more, control);
                 tokio::spawn(while_open(opens, served));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());

@@ -13,6 +13,7 @@ mod keep;
 mod latency;
 mod listen;
 mod proxy;
+mod pulse;
 mod records;
 mod redis;
 mod rings;
@@ -24,7 +25,7 @@ mod worker;
 
 use crate::clicks::Clicks;
 use background::{AdminState, Inboxes};
-use exposition::StartFault;
+use exposition::{Health, StartFault};
 use handover::{Asked, Estate, EstateListeners, Giver, Inheritance};
 use keep::Keeper;
 use listen::InheritedListener;
@@ -35,7 +36,6 @@ use snapshot::Snapshot;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -44,7 +44,7 @@ use worker::{Listeners, WorkerOptions};
 
 pub use crate::clicks::ClicksConfig;
 pub use driver::Driver;
-pub use listen::{Address, ListenAddress};
+pub use listen::{Address, GivenSockets, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
 pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
@@ -52,9 +52,6 @@ pub use tls::{ServedTls, TlsConfig, TlsSession};
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
-
-/// Whether the control that shares the process takes writes now; why not.
-pub type WriteProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What an edge needs to know.
 #[derive(Clone)]
@@ -92,8 +89,8 @@ pub struct Config {
     pub clicks: Option<ClicksConfig>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
-    /// Asked by `/readyz?write`.
-    pub writes: Option<WriteProbe>,
+    /// How the control that shares the process stands.
+    pub control_health: Option<Arc<dyn Health>>,
 }
 
 /// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.
@@ -107,6 +104,7 @@ pub struct EdgeServer {
     background: background::BackgroundThread,
     keeper: Option<Keeper>,
     giver: Option<Giver>,
+    control_health: Option<Arc<dyn Health>>,
 }
 
 /// For the kernel to give back what a process had that was killed.
@@ -114,15 +112,16 @@ const FREED: Duration = Duration::from_secs(5);
 /// At a stop, for the last clicks to be handed over.
 const LAST_CLICKS: Duration = Duration::from_secs(2);
 
-/// Starts an edge: binds, reads its snapshot, starts the workers, and follows control from the background thread.
+/// Starts an edge: binds what was not given, reads its snapshot, starts the workers, and follows control from the background thread.
 ///
 /// # Errors
-/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, the snapshot or the folder of clicks is another
+/// [`StartFault`] when a certificate cannot be used, an address cannot be bound, a socket was given that no
+/// address asks for, the snapshot or the folder of clicks is another
 /// process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
-pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
+pub fn start(config: Config, given: GivenSockets) -> Result<EdgeServer, StartFault> {
     let snapshot = config.snapshot.clone();
-    let edge = prepare(config, Inheritance::default())?;
+    let edge = prepare(config, Inheritance::default(), given)?;
     edge.open(snapshot.as_deref())
 }
 
@@ -133,7 +132,11 @@ pub fn start(config: Config) -> Result<EdgeServer, StartFault> {
 /// # Errors
 /// [`StartFault`] as of [`start`]; or the process that runs refuses, or this one is not ready within a minute. The process
 /// that runs serves on then.
-pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, StartFault> {
+pub fn take_over(
+    config: Config,
+    given: GivenSockets,
+    began: impl FnOnce(),
+) -> Result<EdgeServer, StartFault> {
     let Some(snapshot) = config.snapshot.clone() else {
         return Err(StartFault::new(
             "--upgrade wants --snapshot: beside that file the process that runs is found",
@@ -143,12 +146,12 @@ pub fn take_over(config: Config, began: impl FnOnce()) -> Result<EdgeServer, Sta
         Asked::Offered(offered) => *offered,
         Asked::Nobody => {
             tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
-            return start(config);
+            return start(config, given);
         }
         Asked::Ended => return start_behind(&config),
     };
     began();
-    let ready = prepare(config, inheritance).and_then(|edge| {
+    let ready = prepare(config, inheritance, given).and_then(|edge| {
         edge.wait_current(heir.until())?;
         Ok(edge)
     });
@@ -171,7 +174,7 @@ fn start_behind(config: &Config) -> Result<EdgeServer, StartFault> {
     tracing::warn!(name: "handover_cut", "the process that ran has ended before it handed over: this one just starts");
     let until = Instant::now() + FREED;
     loop {
-        match start(config.clone()) {
+        match start(config.clone(), GivenSockets::default()) {
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
             started => return started,
         }
@@ -179,13 +182,21 @@ fn start_behind(config: &Config) -> Result<EdgeServer, StartFault> {
 }
 
 /// Everything but what changes what another process still uses: nobody is accepted, and no click is gathered.
-fn prepare(config: Config, inherited: Inheritance) -> Result<EdgeServer, StartFault> {
+fn prepare(
+    config: Config,
+    inherited: Inheritance,
+    mut given: GivenSockets,
+) -> Result<EdgeServer, StartFault> {
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
     let Inheritance { mut listen, mut listen_tls, mut admin, note, rings, ticket_keys } = inherited;
     let offered = config.tls.as_ref().map(|tls| ServedTls::new(tls, &ticket_keys)).transpose();
     let offered = offered.map_err(StartFault::new)?;
+    listen.extend(given.take("--listen", &config.listen));
+    listen_tls.extend(given.take("--listen-tls", over_tls(&config)));
+    admin.extend(given.take("--admin", &[ListenAddress::At(config.admin)]));
+    given.all_taken("--listen, --listen-tls and --admin")?;
     let plain = listen::open_all("--listen", &config.listen, workers, &mut listen)?;
     let admin = listen::open_admin(config.admin, &mut admin)?;
     let tls = listen::open_all("--listen-tls", over_tls(&config), workers, &mut listen_tls)?;
@@ -197,6 +208,7 @@ fn prepare(config: Config, inherited: Inheritance) -> Result<EdgeServer, StartFa
         admin: vec![InheritedListener {
             address: Address::Tcp(address.unwrap_or(config.admin)),
             sockets: vec![admin.try_clone().map_err(cannot)?],
+            given: false, // it is never ended, whoever has it
         }],
     };
     let tls_config = offered.as_ref().map(|offered| Arc::clone(&offered.config));
@@ -228,7 +240,7 @@ fn prepare(config: Config, inherited: Inheritance) -> Result<EdgeServer, StartFa
     let host = listen.iter().find_map(Address::tcp).map_or("localhost".to_owned(), |own| own.to_string());
     let (offer, offers) = tokio::sync::mpsc::channel(1); // one is on its way at a time
     let inboxes = Inboxes { questions, offers };
-    let name = config.name.clone();
+    let (name, control_health) = (config.name.clone(), config.control_health.clone());
     let background =
         background::start(config, host, admin.into(), offered, Arc::clone(&shared), inboxes, restored)?;
     let (report, reports) = mpsc::channel();
@@ -260,7 +272,19 @@ fn prepare(config: Config, inherited: Inheritance) -> Result<EdgeServer, StartFa
     let door = Arc::clone(background.door());
     let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door));
     let workers = threads;
-    Ok(EdgeServer { listen, listen_tls, admin, driver, estate, workers, background, keeper, giver: None })
+    let giver = None;
+    Ok(EdgeServer {
+        listen,
+        listen_tls,
+        admin,
+        driver,
+        estate,
+        workers,
+        background,
+        keeper,
+        giver,
+        control_health,
+    })
 }
 
 /// Where workers note clicks. Those that another process has noted have to be gathered by this one.
@@ -318,6 +342,11 @@ impl EdgeServer {
             std::thread::sleep(Duration::from_millis(1));
         }
         true
+    }
+
+    /// How it stands, with the control in its process.
+    pub fn health(&self) -> Arc<dyn Health> {
+        background::health(Arc::clone(&self.estate.shared), self.control_health.clone())
     }
 
     /// Waits until this edge answers as well as any other: it has all links and hears of each change.
@@ -394,11 +423,11 @@ impl EdgeServer {
 ///
 /// # Errors
 /// What [`start`] would say.
-pub fn check(config: &Config) -> Result<(), StartFault> {
+pub fn check(config: &Config, given: &GivenSockets) -> Result<(), StartFault> {
     config.tls.as_ref().map_or(Ok(()), TlsConfig::check).map_err(StartFault::new)?;
-    listen::check("--listen", &config.listen)?;
-    listen::check("--admin", &[ListenAddress::At(config.admin)])?;
-    listen::check("--listen-tls", over_tls(config))
+    listen::check("--listen", &config.listen, given)?;
+    listen::check("--admin", &[ListenAddress::At(config.admin)], given)?;
+    listen::check("--listen-tls", over_tls(config), given)
 }
 
 fn over_tls(config: &Config) -> &[ListenAddress] {

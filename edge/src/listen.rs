@@ -1,5 +1,7 @@
 //! Where redirects are answered: addresses and socket files, and the sockets that listen there, one for each worker.
 
+mod given;
+
 use exposition::{StartFault, cannot_listen};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
@@ -10,6 +12,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use given::GivenSockets;
 
 /// The longest queue of a listener.
 pub const QUEUE: usize = 4096;
@@ -91,6 +95,8 @@ pub struct Listener {
     pub address: Address,
     /// Other workers accept from the same queue.
     pub is_shared: bool,
+    /// The service manager holds it, too, for the next process: it is left, and never ended.
+    pub given: bool,
     /// Of a socket file, whose workers share one queue. Dropped before the socket, which keeps its inode from being
     /// another file's.
     pub file: Option<Arc<SocketFile>>,
@@ -109,6 +115,8 @@ pub struct InheritedListener {
     pub address: Address,
     /// At least one. Each has a queue of its own.
     pub sockets: Vec<Socket>,
+    /// By the service manager.
+    pub given: bool,
 }
 
 /// The first that is at this address; any port of it will do where none is given.
@@ -170,12 +178,14 @@ pub fn open_all(
 }
 
 /// Whether [`open_all`] would find nothing in its way. Nobody can connect meanwhile, and nothing is changed.
-pub fn check(flag: &str, all: &[ListenAddress]) -> Result<(), StartFault> {
+pub fn check(flag: &str, all: &[ListenAddress], given: &GivenSockets) -> Result<(), StartFault> {
     for listen in all {
-        if let ListenAddress::File(path) = listen {
+        if let ListenAddress::File(path) = listen
+            && !given.has(&Address::File(path.clone()))
+        {
             is_left_over(path).map_err(|fault| cannot_use(flag, path, fault))?;
         }
-        for address in listen.addresses() {
+        for address in listen.addresses().into_iter().filter(|&address| !given.has(&Address::Tcp(address))) {
             bound(address, false).map_err(|fault| cannot_listen(flag, address, fault))?;
         }
     }
@@ -192,7 +202,8 @@ impl ListenerSet {
             if at == 0 {
                 bound = socket.local_addr()?.as_socket().ok_or(ErrorKind::Unsupported)?;
             }
-            own.push(Listener { address: Address::Tcp(bound), is_shared: false, socket, file: None });
+            let address = Address::Tcp(bound);
+            own.push(Listener { address, is_shared: false, given: false, socket, file: None });
         }
         self.addresses.push(Address::Tcp(bound));
         Ok(bound.port())
@@ -203,7 +214,7 @@ impl ListenerSet {
         let address = Address::File(path.to_owned());
         for own in &mut self.listeners {
             let (socket, file) = (socket.try_clone()?, Some(Arc::clone(&file)));
-            own.push(Listener { address: address.clone(), is_shared: true, socket, file });
+            own.push(Listener { address: address.clone(), is_shared: true, given: false, socket, file });
         }
         self.addresses.push(address);
         Ok(())
@@ -211,16 +222,20 @@ impl ListenerSet {
 
     /// Every socket is served, however many workers there are: the kernel resets the queue of one that is closed. Of more
     /// workers than sockets some share a queue.
-    fn inherit(&mut self, InheritedListener { address, sockets }: InheritedListener) -> io::Result<()> {
+    fn inherit(
+        &mut self,
+        InheritedListener { address, sockets, given }: InheritedListener,
+    ) -> io::Result<()> {
         let file = match &address {
-            Address::File(path) => Some(Arc::new(SocketFile::of(path)?)),
-            Address::Tcp(_) => None,
+            Address::File(path) if !given => Some(Arc::new(SocketFile::of(path)?)),
+            _ => None,
         };
         let workers = self.listeners.len();
         for at in 0..workers.max(sockets.len()) {
             let socket = sockets[at % sockets.len()].try_clone()?;
             let (address, is_shared) = (address.clone(), workers > sockets.len());
-            self.listeners[at % workers].push(Listener { address, is_shared, socket, file: file.clone() });
+            let file = file.clone();
+            self.listeners[at % workers].push(Listener { address, is_shared, given, socket, file });
         }
         self.addresses.push(address);
         Ok(())
@@ -234,16 +249,17 @@ impl ListenerSet {
         let mut all = Vec::new();
         for address in &self.addresses {
             let own = self.listeners.iter().flatten().filter(|own| own.address == *address);
-            let mut sockets: Vec<Socket> = Vec::new();
+            let (mut sockets, mut given): (Vec<Socket>, bool) = (Vec::new(), false);
             let mut cookies = Vec::new();
             for own in own {
+                given |= own.given;
                 let cookie = own.socket.cookie()?;
                 if !cookies.contains(&cookie) {
                     cookies.push(cookie);
                     sockets.push(own.socket.try_clone()?);
                 }
             }
-            all.push(InheritedListener { address: address.clone(), sockets });
+            all.push(InheritedListener { address: address.clone(), sockets, given });
         }
         Ok(all)
     }
@@ -263,17 +279,25 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 /// Listens on an address.
 pub fn listener(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = bound(address, shared)?;
-    // Inherited by every accepted connection: one system call less for each.
-    socket.set_tcp_nodelay(true)?;
-    // Inherited, too. Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of
-    // requests: that much work, and memory that no count here shows.
-    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)?;
+    set_up(&socket)?;
     socket.listen(QUEUE as i32)?;
-    // Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet
-    // of its own. See `Socket::expect_more` for requests that come in parts.
-    socket.set_tcp_quickack(false)?;
+    set_up_listening(&socket)?;
     Ok(socket)
+}
+
+/// Inherited by every accepted connection.
+fn set_up(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?; // one system call less for each
+    // Otherwise the kernel takes up to 4 MiB of answers from each client that never reads, and as much of requests: that much
+    // work, and memory that no count here shows.
+    socket.set_send_buffer_size(KERNEL_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(KERNEL_BUFFER_BYTES)
+}
+
+/// Inherited as well, but only from a socket that listens: a request is acknowledged by its answer, not by a packet of its own.
+/// See `Socket::expect_more` for requests that come in parts.
+fn set_up_listening(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_quickack(false)
 }
 
 /// Listens by a socket file, in the place of one that nobody listens at any more.
@@ -440,12 +464,12 @@ mod tests {
         let path = dir.join("sock");
         drop(UnixListener::bind(&path).unwrap()); // nobody listens there any more
         let listen = || ListenAddress::File(path.clone());
-        check("--listen", &[listen()]).unwrap();
+        check("--listen", &[listen()], &GivenSockets::default()).unwrap();
         let opened = open_all("--listen", &[listen()], 2, &mut Vec::new()).unwrap();
         assert_eq!(symlink_metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         UnixStream::connect(&path).unwrap();
         assert!(fault(listen()).contains("in use by another process"));
-        assert!(check("--listen", &[listen()]).is_err());
+        assert!(check("--listen", &[listen()], &GivenSockets::default()).is_err());
         drop(opened);
         assert!(!path.exists());
         // Another process has taken its place.

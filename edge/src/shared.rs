@@ -5,6 +5,7 @@ use crate::clicks::Clicks;
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
 use crate::listen::Address;
+use crate::pulse::Pulses;
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
@@ -39,6 +40,8 @@ pub struct Shared {
     pub troubles: Troubles,
     /// One for each worker.
     pub meters: Box<[Meters]>,
+    /// When each thread turned last.
+    pub pulses: Pulses,
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
     ask: mpsc::Sender<OriginQuestion>,
@@ -128,6 +131,7 @@ impl Shared {
             clicks: None,
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
+            pulses: Pulses::new(workers),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
             ask,
             open: AtomicBool::new(false),

@@ -136,6 +136,15 @@ pub fn die() -> ! {
     std::process::abort()
 }
 
+/// A descriptor that was open when this process began, because whoever started it says so (`LISTEN_FDS`).
+///
+/// # Errors
+/// There is none of this number.
+pub fn passed(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: it is borrowed for this one call, which fails if it is not open.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+}
+
 /// Milliseconds of a clock that goes on while the machine is suspended, as `Instant` does not.
 pub fn boottime_ms() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

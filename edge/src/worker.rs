@@ -180,6 +180,7 @@ impl Worker {
         let doors: Vec<_> = plain.chain(tls).collect();
         let (mut accepting, mut ticks) = (Vec::new(), Ticks::new(TICK)?);
         while !self.shared.is_open() {
+            self.shared.pulses.worker_turns(self.index);
             monoio::time::sleep(OPENING).await;
         }
         for door in &doors {
@@ -203,6 +204,7 @@ impl Worker {
             accepting.await;
         }
         self.end_connections(by, &mut ticks).await;
+        self.shared.pulses.worker_ended(self.index);
         if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
             clicks.borrow_mut().end(ring);
         }
@@ -210,11 +212,12 @@ impl Worker {
     }
 
     /// Closes the listeners behind the last connection. The kernel resets what it holds for a listener that is closed,
-    /// and its client may have sent a request already. At addresses that another process goes on at, this one leaves what is
-    /// queued to that: closing its descriptors resets nobody as long as the other has them.
+    /// and its client may have sent a request already. At addresses that another process goes on at, or whose
+    /// sockets the service manager holds, this one leaves what is queued to that: closing its descriptors resets nobody as long as the other has them.
     async fn close(self: &Rc<Self>, doors: Vec<Rc<Door>>, ticks: &mut Ticks) {
-        let (left, doors): (Vec<_>, Vec<_>) =
-            doors.into_iter().partition(|door| self.shared.is_passed_on(&door.listener.address));
+        let (left, doors): (Vec<_>, Vec<_>) = doors
+            .into_iter()
+            .partition(|door| door.listener.given || self.shared.is_passed_on(&door.listener.address));
         for door in left {
             if let Some(file) = &door.listener.file {
                 file.pass_on();
@@ -293,6 +296,7 @@ impl Worker {
     }
 
     async fn tick(&self) {
+        self.shared.pulses.worker_turns(self.index);
         self.clock.borrow_mut().anchor();
         if self.shared.is_full(sys::boottime_ms()) {
             self.connections.shed();

@@ -1,6 +1,7 @@
 //! The admin listener, the same for both halves: probes, `/metrics`, `/version`, and what its owner adds. It has few
 //! places and short deadlines, so that it takes no descriptors from those whom the process is there for.
 
+use crate::health::{Findings, Health};
 use crate::host::allowed;
 use crate::places::{Place, Places, network};
 use crate::{Format, Registry, file_limit};
@@ -15,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,24 +36,6 @@ const SHARE: usize = 8;
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// After an error of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How a half stands. `Err` says in words what is missing.
-pub trait Health: Send + Sync + 'static {
-    /// Whether it has started.
-    ///
-    /// # Errors
-    /// What it waits for.
-    fn started(&self) -> Result<(), String>;
-
-    /// Whether it serves. `to_write`: whether it takes writes as well.
-    ///
-    /// # Errors
-    /// What is missing.
-    fn ready(&self, to_write: bool) -> HealthFuture<'_>;
-}
-
-/// Finds out what is missing, if anything, without holding others up.
-pub type HealthFuture<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// What the listener answers with.
 pub struct Admin {
@@ -101,14 +83,14 @@ impl Admin {
     fn router(self) -> Router {
         // Its lock lets one scrape through at a time.
         let registry = Arc::new(Mutex::new(self.registry));
-        let (started, ready) = (self.health.clone(), self.health);
+        let (live, started, ready) = (self.health.clone(), self.health.clone(), self.health);
         let version = serde_json::json!({ "version": self.version }).to_string() + "\n";
         Router::new()
-            .route("/livez", get(|| async { "ok\n" }))
-            .route("/startupz", get(move || async move { verdict(started.started()) }))
+            .route("/livez", get(move || async move { answer(&live.live()) }))
+            .route("/startupz", get(move || async move { answer(&started.started()) }))
             .route(
                 "/readyz",
-                get(move |RawQuery(query)| async move { verdict(ready.ready(asks_to_write(query)).await) }),
+                get(move |RawQuery(query)| async move { answer(&ready.ready(asks_to_write(query)).await) }),
             )
             .route(
                 "/version",
@@ -123,11 +105,9 @@ fn asks_to_write(query: Option<String>) -> bool {
     query.is_some_and(|query| query.split('&').any(|word| word == "write" || word.starts_with("write=")))
 }
 
-fn verdict(standing: Result<(), String>) -> (StatusCode, String) {
-    match standing {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
-    }
+fn answer(findings: &Findings) -> (StatusCode, String) {
+    let status = if findings.is_good() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, findings.to_string())
 }
 
 /// Encodes on a thread of its own: the one that serves may have a log to follow.
@@ -165,17 +145,24 @@ async fn converse(stream: TcpStream, place: Place<IpAddr>, own: Option<SocketAdd
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HealthFuture;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     struct LoadingHealth;
 
     impl Health for LoadingHealth {
-        fn started(&self) -> Result<(), String> {
-            Ok(())
+        fn live(&self) -> Findings {
+            Findings::from(Err("worker 1 has not turned for 12 s".into()))
+        }
+
+        fn started(&self) -> Findings {
+            Findings::default()
         }
 
         fn ready(&self, to_write: bool) -> HealthFuture<'_> {
-            Box::pin(async move { if to_write { Err("the disk is full".into()) } else { Ok(()) } })
+            Box::pin(
+                async move { Findings::from(if to_write { Err("the disk is full".into()) } else { Ok(()) }) },
+            )
         }
     }
 
@@ -203,7 +190,7 @@ mod tests {
     async fn probes_say_why() {
         let address = served().await;
         for (path, status, body) in [
-            ("/livez", 200, "ok\n"),
+            ("/livez", 503, "worker 1 has not turned for 12 s\n"),
             ("/startupz", 200, "ok\n"),
             ("/readyz", 200, "ok\n"),
             ("/readyz?write", 503, "the disk is full\n"),

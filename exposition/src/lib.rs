@@ -12,6 +12,7 @@ pub mod clock;
 mod escapes;
 mod files;
 mod handshakes;
+mod health;
 mod host;
 mod listen;
 mod networks;
@@ -23,10 +24,11 @@ use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogra
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-pub use admin::{Admin, Health, HealthFuture, PLACES as ADMIN_PLACES};
+pub use admin::{Admin, PLACES as ADMIN_PLACES};
 pub use escapes::{escaped, in_utf8, unescaped};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
+pub use health::{Findings, Health, HealthFuture};
 pub use host::one_host;
 pub use listen::cannot_listen;
 pub use networks::Network;

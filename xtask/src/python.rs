@@ -1,13 +1,14 @@
-//! Programs from PyPI that judge the API as strangers: a folder of their own below `target`, never the system's.
+//! Programs from PyPI that judge the API and the manifests as strangers: a folder of their own below `target`, never the system's.
 
 use super::tools;
 use std::path::Path;
 
 const FOLDER: &str = "target/tools/python";
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("schemathesis", "schemathesis==4.32.5"),
     ("openapi-python-client", "openapi-python-client==0.29.1"),
     ("buf", "buf-bin==1.75.0"),
+    ("kubernetes-validate", "kubernetes-validate==1.37.0"),
 ];
 
 /// Fetches what is missing. Never fails: a test that lacks its program says so itself.
@@ -27,6 +28,8 @@ pub fn install_what_is_missing() {
             );
     }
     for (program, _) in missing() {
-        println!("{program} is missing (from PyPI): skipped: the API in the hands of strangers");
+        println!(
+            "{program} is missing (from PyPI): skipped: the API and the manifests in the hands of strangers"
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 16] = [
+const TOOLS: [(&str, &str, &str); 18] = [
     ("g++", "g++", "fuzz targets"),
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("valgrind", "valgrind", "instructions of a hit"),
@@ -23,6 +23,8 @@ const TOOLS: [(&str, &str, &str); 16] = [
     ("pg_ctlcluster", "postgresql", "Postgres as a store"),
     ("pgbouncer", "pgbouncer", "Postgres behind PgBouncer"),
     ("redis-server", "redis-server", "Redis as a tier"),
+    ("systemd-analyze", "systemd", "units of systemd"),
+    ("systemd-socket-activate", "systemd", "units of systemd: started by a connection"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
 ];
 

@@ -44,6 +44,7 @@ impl Signals {
     /// Waits until one asks for the end: its name. What follows is said then.
     pub async fn asked(&mut self, drain: DrainArgs) -> &'static str {
         let signal = self.next().await;
+        super::supervisor::stopping();
         let (delay_ms, most_ms) =
             (drain.drain_delay.as_millis() as u64, drain.drain_timeout.as_millis() as u64);
         tracing::info!(

@@ -8,9 +8,10 @@ use std::time::Duration;
 /// Takes over from the edge that runs. A signal that asks for the end does not wait for that: then the edge that runs serves on.
 pub async fn take_over(
     config: edge::Config,
+    given: edge::GivenSockets,
     signals: &mut Signals,
 ) -> Result<edge::EdgeServer, CommandFault> {
-    let taken = tokio::task::spawn_blocking(move || edge::take_over(config, begins));
+    let taken = tokio::task::spawn_blocking(move || edge::take_over(config, given, begins));
     tokio::select! {
         taken = taken => match taken {
             Ok(taken) => taken.map_err(CommandFault::new),
@@ -24,6 +25,7 @@ pub async fn take_over(
 
 /// A hand-over begins: the process that runs has agreed. The newcomer's announcement, the line `listening`, is its end.
 fn begins() {
+    super::supervisor::hand_over_begins();
     tracing::info!(name: "taking_over", "the process that runs hands over: this one loads its links");
 }
 

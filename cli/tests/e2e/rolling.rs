@@ -2,6 +2,7 @@
 
 use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, alone, command, has, skip, until};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -21,6 +22,12 @@ const CHECKS: &str = "inter 100ms fall 2 rise 2";
 const DELAY: &str = "800ms";
 /// The clients send more often, and what the balancer holds without need is closed then.
 const TIMEOUT: &str = "1s";
+
+/// From a signal until the service of a cluster has heard that an endpoint goes, and a delay that is longer: 15 s against some
+/// seconds in a real one.
+const LATE: Duration = Duration::from_secs(1);
+const DELAY_IN_CLUSTER: &str = "1500ms";
+const ENDPOINTS: &str = "endpoints.sock";
 
 /// An answer that a person notices.
 const SLOW: Duration = Duration::from_millis(500);
@@ -45,9 +52,15 @@ impl Edges {
 
     /// As a supervisor does it: a signal, the end, and the same again.
     fn restart(&mut self, at: usize) {
+        self.restart_while(at, || ());
+    }
+
+    /// The same, with something done between the signal and the end.
+    fn restart_while(&mut self, at: usize, done: impl FnOnce()) {
         let (old, control) = (&mut self.edges[at], &self.control);
         let (listen, admin) = (old.edge(), old.admin());
         old.ask_to_stop();
+        done();
         assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
         assert!(!old.stderr().contains("cut"), "{}", old.stderr());
         *old = edge(control, &self.dirs[at], listen, admin, self.delay);
@@ -128,6 +141,23 @@ impl Balancer {
                  frontend visitors\n  bind unix@{socket}\n  default_backend edges\n\
                  backend edges\n  balance roundrobin\n  option httpchk GET /readyz\n{}",
                 servers.concat()
+            ),
+        );
+        Self::start(program, &["-db", "-f", &config], dir, socket)
+    }
+
+    /// As the service of a cluster does it: connections go to whatever is among its endpoints, and nobody asks for health.
+    fn cluster(program: &str, dir: &Dir, edges: &[Linkr; 2]) -> Self {
+        let (socket, stats) = (dir.file("service.sock"), dir.file(ENDPOINTS));
+        let [one, two] = edges.each_ref().map(Linkr::edge);
+        let config = dir.write(
+            "service.cfg",
+            format!(
+                "global\n  stats socket {stats} level admin\n\
+                 defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  \
+                 retries 0\n  no option redispatch\n\
+                 listen service\n  bind unix@{socket}\n  balance roundrobin\n  \
+                 server edge-0 {one}\n  server edge-1 {two}\n"
             ),
         );
         Self::start(program, &["-db", "-f", &config], dir, socket)
@@ -271,7 +301,13 @@ fn long() -> bool {
 }
 
 fn rounds() -> usize {
-    if long() { 10 } else { 1 }
+    if long() { 20 } else { 1 }
+}
+
+/// Nobody failed, and of the long form there were enough.
+fn none_failed(name: &str, seen: &Tally) {
+    let (requests, failed) = said(name, rounds(), seen);
+    assert!(failed == 0 && requests >= if long() { 100_000 } else { 100 }, "{failed} of {requests}");
 }
 
 fn said(name: &str, rounds: usize, seen: &Tally) -> (usize, usize) {
@@ -292,8 +328,7 @@ fn a_rolling_restart_behind_haproxy_loses_nothing() {
     let dir = Dir::new();
     let mut edges = Edges::start(&dir, DELAY);
     let balancer = Balancer::haproxy(&program, &dir, &edges.edges);
-    let seen = while_asked(&balancer, &mut edges, rounds(), Edges::restart);
-    assert_eq!(said(name, rounds(), &seen).1, 0);
+    none_failed(name, &while_asked(&balancer, &mut edges, rounds(), Edges::restart));
 }
 
 #[test]
@@ -310,7 +345,37 @@ fn a_rolling_restart_behind_nginx_loses_nothing() {
         edges.restart(at);
         fs::remove_file(out).unwrap();
     });
-    assert_eq!(said(name, rounds(), &seen).1, 0);
+    none_failed(name, &seen);
+}
+
+/// The order of events in a cluster: SIGTERM first; the endpoint goes later, when every node has heard of it; the process ends;
+/// the next one is ready, and becomes an endpoint. Nobody in front asks for health, tries again, or knows of the signal.
+#[test]
+fn a_rollout_that_removes_endpoints_late_loses_nothing() {
+    let name = "a_rollout_that_removes_endpoints_late_loses_nothing";
+    let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
+    let _turn = alone();
+    let dir = Dir::new();
+    let mut edges = Edges::start(&dir, DELAY_IN_CLUSTER);
+    let balancer = Balancer::cluster(&program, &dir, &edges.edges);
+    let seen = while_asked(&balancer, &mut edges, rounds(), |edges, at| {
+        let state = |state: &str| set_endpoint(&dir, at, state);
+        edges.restart_while(at, || {
+            std::thread::sleep(LATE);
+            state("maint");
+        });
+        state("ready");
+    });
+    none_failed(name, &seen);
+}
+
+/// Tells the service of [`Balancer::cluster`] whether an edge is one of its endpoints.
+fn set_endpoint(dir: &Dir, at: usize, state: &str) {
+    let mut stats = UnixStream::connect(dir.file(ENDPOINTS)).unwrap();
+    stats.write_all(format!("set server service/edge-{at} state {state}\n").as_bytes()).unwrap();
+    let mut said = String::new();
+    stats.read_to_string(&mut said).unwrap();
+    assert_eq!(said.trim(), "");
 }
 
 /// What the delay and the file are for: measured, and nothing is promised.

@@ -1,6 +1,7 @@
-//! Programs that know nothing of linkr but /openapi.json: a generated client, and a tester that tries to break it.
+//! Programs that know nothing of linkr but what it shows: a generated client, a tester that tries to break the API, judges of the
+//! proto files and of the manifests.
 
-use crate::support::{Connection, Dir, Linkr, beside_others, bounded, command, skip, workspace};
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, bounded, command, skip, text, workspace};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,4 +68,52 @@ fn buf_has_nothing_to_say_about_the_proto_files() {
     let mut lint = command(program, &workspace().join("proto"));
     lint.arg("lint");
     assert_eq!(bounded(lint, &Dir::new(), Duration::from_secs(60)), Ok(String::new()));
+}
+
+const MANIFESTS: [&str; 2] = ["edge", "control"];
+
+#[test]
+fn kubernetes_knows_every_field_of_the_manifests() {
+    let _turn = beside_others();
+    let Some(program) = python("strangers", "kubernetes-validate") else { return };
+    let files = MANIFESTS.map(|half| workspace().join(format!("deploy/kubernetes/{half}.yaml")));
+    let mut validate = command(program, &workspace());
+    validate.args(["--strict", "--quiet"]).args(files);
+    assert_eq!(bounded(validate, &Dir::new(), Duration::from_secs(60)), Ok(String::new()));
+}
+
+/// The manifests ask for every probe, of flags that there are, and for more time than a stop takes.
+#[test]
+fn the_manifests_fit_the_binary() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    for half in MANIFESTS {
+        let manifest =
+            std::fs::read_to_string(workspace().join(format!("deploy/kubernetes/{half}.yaml"))).unwrap();
+        let behind = |words: &str| manifest.split_once(words).unwrap_or_else(|| panic!("{half}: {words}")).1;
+        for probe in
+            ["startupProbe: {httpGet: {path: /startupz,", "readinessProbe: {httpGet: {path: /readyz,"]
+        {
+            behind(probe);
+        }
+        behind("livenessProbe: {httpGet: {path: /livez,");
+        let (args, _) = behind("args: [").split_once(']').unwrap();
+        let args: Vec<&str> = args.split(", ").map(|word| word.trim_matches('"')).collect();
+        let seconds = |flag: &str| {
+            let at = args.iter().position(|word| *word == flag).unwrap();
+            args[at + 1].trim_end_matches('s').parse::<u64>().unwrap()
+        };
+        let grace: u64 = behind("terminationGracePeriodSeconds: ").lines().next().unwrap().parse().unwrap();
+        assert!(grace > seconds("--drain-delay") + seconds("--drain-timeout"), "{half}");
+        let help = command(LINKR, dir.path()).args([args[0], "--help"]).output().unwrap();
+        let help = text(&help.stdout);
+        let flags = args.iter().filter(|word| word.starts_with("--"));
+        let names = manifest.match_indices("LINKR_").map(|(at, _)| {
+            let name = manifest[at..].split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap();
+            name
+        });
+        for known in flags.copied().chain(names.filter(|name| *name != "LINKR_")) {
+            assert!(help.contains(known), "{half}: {known}");
+        }
+    }
 }

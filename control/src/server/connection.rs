@@ -60,9 +60,16 @@ enum ConnectionUse {
     Feed,
 }
 
+/// Where connections are taken.
+pub struct OwnListener {
+    pub listener: TcpListener,
+    /// By somebody who holds it, too: it is left as it is, with whoever is in its queue.
+    pub given: bool,
+}
+
 /// Takes connections until it stops; then waits for those under way.
 pub async fn accept(
-    listener: TcpListener,
+    OwnListener { listener, given }: OwnListener,
     tls: Option<Arc<ServedTls>>,
     stack: Stack,
     floor: Arc<ConnectionPlaces>,
@@ -74,6 +81,9 @@ pub async fn accept(
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             _ = stopped(&mut ending) => {
+                if given {
+                    break;
+                }
                 let last = *last.get_or_insert_with(|| last_handshake(&listener));
                 // Tried once more behind that moment: it ends with an empty queue.
                 match tokio::time::timeout_at(last, listener.accept()).await {

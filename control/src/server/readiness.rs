@@ -20,6 +20,17 @@ pub struct Readiness {
 }
 
 impl Readiness {
+    /// Whether what only a new process would mend is whole. No store counts.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub fn lives(&self) -> Result<(), String> {
+        match self.writer.is_dead() {
+            true => Err("hangs: the thread that writes has died: start control again".into()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether it serves reads and the feed.
     ///
     /// # Errors

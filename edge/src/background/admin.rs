@@ -3,10 +3,10 @@
 use super::explain::explain;
 use super::metrics::EdgeFamilies;
 use crate::shared::Shared;
-use crate::{MoreMetrics, WriteProbe};
+use crate::{MoreMetrics, sys};
 use axum::Router;
 use axum::routing::get;
-use exposition::{Admin, Collector, Encoder, Health, HealthFuture, Registry};
+use exposition::{Admin, Collector, Encoder, Findings, Health, HealthFuture, Registry};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,12 +18,12 @@ pub async fn serve(
     host: String,
     shared: Arc<Shared>,
     more: Vec<MoreMetrics>,
-    writes: Option<WriteProbe>,
+    control: Option<Arc<dyn Health>>,
 ) {
     let explained = Arc::clone(&shared);
     let admin = Admin {
         registry: registry(Arc::clone(&shared), more),
-        health: Arc::new(EdgeHealth { shared, writes }),
+        health: health(shared, control),
         version: VERSION,
         more: Router::new()
             .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
@@ -60,34 +60,66 @@ impl Collector for MoreCollector {
 /// How this edge stands, and the control in its process.
 struct EdgeHealth {
     shared: Arc<Shared>,
-    writes: Option<WriteProbe>,
+    control: Option<Arc<dyn Health>>,
 }
 
-/// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
-/// the balancer in front, while this edge can still redirect.
-fn loaded(shared: &Shared) -> Result<(), String> {
-    // Who asks at this address finds the process that goes on from now on: that one is ready.
-    if shared.is_draining() && !shared.has_heir() {
-        Err("draining: a signal asked this edge to stop".to_owned())
-    } else if shared.feed.loaded.load(Ordering::Acquire) {
-        Ok(())
-    } else {
-        Err("loading: control has not sent all links yet".to_owned())
+/// How an edge stands, with the control in its process.
+pub fn health(shared: Arc<Shared>, control: Option<Arc<dyn Health>>) -> Arc<dyn Health> {
+    Arc::new(EdgeHealth { shared, control })
+}
+
+impl EdgeHealth {
+    fn of_control(&self, found: impl FnOnce(&dyn Health) -> Findings) -> Findings {
+        self.control.as_deref().map_or_else(Findings::default, found)
+    }
+
+    fn loaded(&self) -> Result<(), String> {
+        match self.shared.feed.loaded.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err("loading: control has not sent all links yet".to_owned()),
+        }
+    }
+
+    fn not_draining(&self) -> Result<(), String> {
+        // Who asks at this address finds the process that goes on from now on: that one is ready.
+        match self.shared.is_draining() && !self.shared.has_heir() {
+            true => Err("draining: a signal asked this edge to stop".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// An outage of control must never look like a sick edge to the balancer in front while this edge can still redirect: it is
+    /// told, and no reason to fail.
+    fn blind(&self) -> Option<String> {
+        let freshness = self.shared.set.freshness(sys::boottime_ms());
+        let since = freshness.stale_ms().map_or_else(String::new, |ms| format!(" for {} s", ms / 1000));
+        freshness.is_blind().then(|| {
+            format!("blind: control was not heard{since}; links are answered as they were then, strict ones with 503")
+        })
     }
 }
 
 impl Health for EdgeHealth {
-    fn started(&self) -> Result<(), String> {
-        loaded(&self.shared)
+    fn live(&self) -> Findings {
+        Findings::from(self.shared.pulses.all_turn()).and(self.of_control(Health::live))
     }
 
-    /// With `to_write`: whether the control in this process takes writes, too.
+    fn started(&self) -> Findings {
+        Findings::from(self.loaded()).and(self.of_control(Health::started))
+    }
+
+    /// Ready from the first whole load on, and then for good, until it drains. With `to_write`: whether the control in this
+    /// process takes writes, too.
     fn ready(&self, to_write: bool) -> HealthFuture<'_> {
         Box::pin(async move {
-            loaded(&self.shared)?;
-            match &self.writes {
-                Some(writes) if to_write => writes().await,
-                _ => Ok(()),
+            let mut findings = Findings::from(self.not_draining());
+            findings.check(self.loaded());
+            if let Some(line) = self.blind().filter(|_| self.loaded().is_ok()) {
+                findings.note(line);
+            }
+            match &self.control {
+                Some(control) if to_write => findings.and(control.ready(true).await),
+                _ => findings,
             }
         })
     }

@@ -40,11 +40,12 @@ impl Contact {
     }
 }
 
-/// Says when this edge turns blind, and when it sees again, as long as it answers.
+/// Says when this edge turns blind, and when it sees again, as long as it answers; and that this thread turns.
 pub async fn watch_sight(shared: Arc<Shared>) {
     let (mut spell, began) = (Spell::default(), sys::boottime_ms());
     loop {
         tokio::time::sleep(LOOK).await;
+        shared.pulses.background_turns();
         let now = sys::boottime_ms();
         let freshness = shared.set.freshness(now);
         if !freshness.is_blind() {

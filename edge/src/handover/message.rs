@@ -69,6 +69,9 @@ pub struct Offer {
 pub struct OfferedListener {
     pub address: OfferedAddress,
     pub sockets: usize,
+    /// The service manager holds them, too.
+    #[serde(default)]
+    pub given: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +105,8 @@ pub struct Ready {
 
 impl OfferedListener {
     pub fn of(listener: &InheritedListener) -> Self {
-        Self { address: OfferedAddress::of(&listener.address), sockets: listener.sockets.len() }
+        let (sockets, given) = (listener.sockets.len(), listener.given);
+        Self { address: OfferedAddress::of(&listener.address), sockets, given }
     }
 }
 

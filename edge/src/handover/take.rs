@@ -104,9 +104,9 @@ fn inheritance(offer: Offer, files: Vec<OwnedFd>) -> Inheritance {
     let mut files = files.into_iter();
     let mut listeners = |offered: Vec<OfferedListener>| -> Vec<InheritedListener> {
         let mut all = Vec::new();
-        for OfferedListener { address, sockets } in offered {
+        for OfferedListener { address, sockets, given } in offered {
             let sockets: Vec<Socket> = files.by_ref().take(sockets).map(Socket::from).collect();
-            all.push(InheritedListener { address: address.into_address(), sockets });
+            all.push(InheritedListener { address: address.into_address(), sockets, given });
         }
         all
     };

@@ -154,10 +154,10 @@ async fn work(
         most_files: usize::MAX,
         clicks: None,
     });
+    let address = crate::Address::Tcp(listener.local_addr().unwrap());
+    let (socket, file) = (listener.into(), None);
+    let plain = vec![crate::listen::Listener { address, is_shared: false, given: false, file, socket }];
     worker.shared.open();
-    let address = crate::listen::Address::Tcp(listener.local_addr().unwrap());
-    let plain =
-        vec![crate::listen::Listener { address, is_shared: false, file: None, socket: listener.into() }];
     worker.serve(Listeners { plain, tls: Vec::new(), config: None }).await.unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 use super::{PATIENCE, Postgres, run, text};
 use crate::{Folder, ServerFault, Volume, program};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 impl Postgres {
@@ -30,6 +31,44 @@ impl Postgres {
         }
         self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')")?;
         Ok(standby)
+    }
+
+    /// Where its data is, if it is our own.
+    #[must_use]
+    pub fn data(&self) -> Option<PathBuf> {
+        self.own.as_ref().map(|own| own.folder.path().join("data"))
+    }
+
+    /// A folder for another server of the same owner. Its data belongs into `data` in it.
+    ///
+    /// # Errors
+    /// [`ServerFault::Failed`]
+    pub fn folder_beside(&self) -> Result<Folder, ServerFault> {
+        Folder::new("postgres", self.own.as_ref().and_then(|own| own.owner))
+    }
+
+    /// Starts a server on the data that somebody has put into such a folder.
+    ///
+    /// # Errors
+    /// [`ServerFault::Failed`]
+    pub fn beside(&self, folder: Folder) -> Result<Self, ServerFault> {
+        let own =
+            self.own.as_ref().ok_or_else(|| ServerFault::Failed("this server is not our own".into()))?;
+        Self::on(self.at.bin.clone(), folder, None, own.owner, own.settings.clone())
+    }
+
+    /// Runs lines of a shell as the server's owner, with its programs before all others: what they print. The first that fails
+    /// ends them.
+    ///
+    /// # Errors
+    /// [`ServerFault::Failed`] with what they say.
+    pub fn shell(&self, lines: &str, variables: &[(&str, &str)]) -> Result<String, ServerFault> {
+        let owner = self.own.as_ref().and_then(|own| own.owner);
+        let folder = Folder::new("shell", owner)?;
+        let set: String = variables.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+        let path = format!("PATH='{}':$PATH", text(&self.at.bin));
+        let script = format!("set -e\n{path}\n{set}{lines}");
+        run(Path::new("/bin/sh"), &["-c", &script], folder.path(), owner)
     }
 
     fn until(&self, question: &str) -> Result<(), ServerFault> {

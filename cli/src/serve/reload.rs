@@ -1,0 +1,60 @@
+//! `systemctl reload`: systemd waits for the end of what `ExecReload=` runs, and a process that takes over has to stay. So the
+//! one that systemd runs starts that one in the background, and ends once it serves.
+
+use super::supervisor;
+use crate::fault::CommandFault;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+/// The number of the main process: systemd sets it in whatever else it runs for a unit.
+const MAIN: &str = "MAINPID";
+/// Set in the process that takes over: its standard input leads to the one that waits for it.
+const WAITED_FOR: &str = "UPGRADE_WAITED_FOR";
+/// Only the main process of a unit is told how often it has to say that it lives.
+const WATCHDOG: &str = "WATCHDOG_USEC";
+
+/// Run by systemd for a reload: starts the same command in the background, and returns once that has taken over or ended. `None`:
+/// this process is not run by systemd for a reload, and takes over itself.
+pub fn in_background() -> Option<Result<(), CommandFault>> {
+    let main = std::env::var(MAIN).ok()?;
+    Some(start(&main))
+}
+
+fn start(main: &str) -> Result<(), CommandFault> {
+    let cannot = |fault| CommandFault::new(format_args!("cannot start the process that takes over: {fault}"));
+    let (mut told, tells) = UnixStream::pair().map_err(cannot)?;
+    let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+    command.args(std::env::args_os().skip(1)).stdin(OwnedFd::from(tells)).env(WAITED_FOR, "1");
+    command.env_remove(MAIN).env_remove("WATCHDOG_PID");
+    if let Some(every) = watchdog_of(main) {
+        command.env(WATCHDOG, every);
+    }
+    let mut newcomer = command.spawn().map_err(cannot)?;
+    drop(command); // and with it our copy of what the newcomer tells by
+    if told.read_exact(&mut [0]).is_ok() {
+        return Ok(());
+    }
+    let ended = newcomer.wait().map_err(cannot)?;
+    supervisor::nothing_changes();
+    Err(CommandFault::new(format_args!(
+        "the process that should take over has ended ({ended}), and said why above: the one that runs serves on"
+    )))
+}
+
+/// As the main process was told it.
+fn watchdog_of(main: &str) -> Option<String> {
+    let all = std::fs::read(format!("/proc/{main}/environ")).ok()?;
+    let mut all = all.split(|byte| *byte == 0).filter_map(|pair| std::str::from_utf8(pair).ok());
+    all.find_map(|pair| Some(pair.strip_prefix(WATCHDOG)?.strip_prefix('=')?.to_owned()))
+}
+
+/// Tells the process that waits for this one, if any, that it serves.
+pub fn taken_over() {
+    if std::env::var_os(WAITED_FOR).is_some()
+        && let Ok(told) = std::io::stdin().as_fd().try_clone_to_owned()
+    {
+        let _ = UnixStream::from(told).write_all(b"1"); // whoever waited may have been ended meanwhile
+    }
+}
