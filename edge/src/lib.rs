@@ -143,12 +143,12 @@ pub fn take_over(
         ));
     };
     let (heir, inheritance) = match handover::ask(&handover::path(&snapshot), &config.name)? {
-        Asked::Offered(heir, inheritance) => (heir, inheritance),
+        Asked::Offered(offered) => *offered,
         Asked::Nobody => {
             tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
             return start(config, given);
         }
-        Asked::Ended => return start_behind(config),
+        Asked::Ended => return start_behind(&config),
     };
     began();
     let ready = prepare(config, inheritance, given).and_then(|edge| {
@@ -170,7 +170,7 @@ pub fn take_over(
 }
 
 /// Behind a process that has just been killed. What it had is free when the kernel has ended all its threads and rings.
-fn start_behind(config: Config) -> Result<EdgeServer, StartFault> {
+fn start_behind(config: &Config) -> Result<EdgeServer, StartFault> {
     tracing::warn!(name: "handover_cut", "the process that ran has ended before it handed over: this one just starts");
     let until = Instant::now() + FREED;
     loop {

@@ -45,7 +45,7 @@ pub enum Asked {
     /// One has ended before it had given anything: the kernel gives back what it had within a moment.
     Ended,
     /// One has agreed.
-    Offered(Heir, Inheritance),
+    Offered(Box<(Heir, Inheritance)>),
 }
 
 /// Asks the process that runs.
@@ -92,7 +92,7 @@ pub fn ask(path: &Path, name: &str) -> Result<Asked, StartFault> {
         Err(fault) => return Err(cannot(fault)),
     };
     step("new-offered");
-    Ok(Asked::Offered(heir, inherited))
+    Ok(Asked::Offered(Box::new((heir, inherited))))
 }
 
 fn has_ended(fault: &io::Error) -> bool {
