@@ -109,8 +109,7 @@ fn the_manifests_fit_the_binary() {
         let help = text(&help.stdout);
         let flags = args.iter().filter(|word| word.starts_with("--"));
         let names = manifest.match_indices("LINKR_").map(|(at, _)| {
-            let name = manifest[at..].split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap();
-            name
+            manifest[at..].split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap()
         });
         for known in flags.copied().chain(names.filter(|name| *name != "LINKR_")) {
             assert!(help.contains(known), "{half}: {known}");

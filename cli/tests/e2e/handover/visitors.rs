@@ -60,7 +60,7 @@ impl Seen {
 
     /// One request on a connection. `false`: it was the last one, or it failed.
     fn asks<S: Read + Write>(&self, who: &str, connection: &mut Connection<S>, number: u64) -> bool {
-        let unknown = number % UNKNOWN == 0;
+        let unknown = number.is_multiple_of(UNKNOWN);
         let path = if unknown { "/nobody" } else { "/x" };
         let sent = connection.send("GET", path, "");
         match sent.and_then(|()| connection.answer(false)) {
