@@ -81,13 +81,12 @@ impl Scene {
     fn start(&self, start: &Start) -> Process {
         let dir = Dir::new();
         let linkr = Linkr::start(self.command(&dir, start), &dir, &["edge", "tls", "admin"]);
+        wait_ready(&linkr);
         Process { linkr, _dir: dir }
     }
 
     fn first(&self) -> Process {
         let first = self.start(&Start::default());
-        let ready = || Connection::to(first.linkr.admin()).ask("GET", "/readyz").status == 200;
-        until("it to be ready", || ready().then_some(()));
         assert_eq!(first.linkr.get("/x").status, 302);
         first
     }
@@ -104,6 +103,12 @@ impl Scene {
         until("every click to be counted", || (counted(&self.control) >= answered).then_some(()));
         assert_eq!((counted(&self.control), lost(&self.control)), (answered, BTreeMap::new()));
     }
+}
+
+/// One that has not got all links yet hands nothing over.
+fn wait_ready(edge: &Linkr) {
+    let ready = || Connection::to(edge.admin()).ask("GET", "/readyz").status == 200;
+    until("the edge to be ready", || ready().then_some(()));
 }
 
 struct Process {

@@ -2,7 +2,7 @@
 //! is no released one, stands still at the one that `HANDOVER_STOPS_AT` names.
 
 use super::visitors::Visitors;
-use super::{Process, Scene, Start};
+use super::{Process, Scene, Start, wait_ready};
 use crate::clicks::{counted, lost};
 use crate::support::{Dir, Linkr, beside_others, until};
 use std::collections::BTreeMap;
@@ -83,8 +83,9 @@ fn a_newcomer_goes_on_when_the_old_process_is_killed_at_any_step() {
         let mut command = scene.command(&dir, &Start::default());
         command.env("HANDOVER_STOPS_AT", step);
         let linkr = Linkr::start(command, &dir, &["edge", "tls", "admin"]);
+        wait_ready(&linkr);
         let mut old = Process { linkr, _dir: dir };
-        until("the link", || (old.linkr.get("/x").status == 302).then_some(()));
+        assert_eq!(old.linkr.get("/x").status, 302);
         let (listen, tls) = (old.linkr.edge().to_string(), old.linkr.tls().to_string());
         let (heir, answered) = std::thread::scope(|scope| {
             let start = Start { listen: &listen, tls: &tls, upgrade: true, ..Start::default() };
