@@ -18,16 +18,24 @@ fn begun(memory: &[AtomicU64]) -> Ring<'_> {
     ring
 }
 
-fn click(number: u64, agent: &str) -> Captured {
-    let agent = if agent.is_empty() { 0 } else { SEED.number(agent.as_bytes()) };
-    Captured { at: number.cast_signed(), uid: number, agent, language: *b"de-DE,de", ..Captured::default() }
+/// Notes a click with this number, whose answer ends there.
+fn note(ring: Ring<'_>, writer: &mut RingWriter, number: u64, agent: &str, answer_end: u32) {
+    let agent = writer.text(ring, agent.as_bytes());
+    let click = Captured {
+        at: number.cast_signed(),
+        uid: number,
+        agent,
+        language: *b"de-DE,de",
+        ..Captured::default()
+    };
+    writer.click(ring, &click, answer_end);
 }
 
 /// One turn: these clicks, each with an answer of ten bytes.
 fn turn(ring: Ring<'_>, writer: &mut RingWriter, clicks: &[(u64, &str)]) -> Option<RingTurn> {
     writer.begin(ring);
     for (at, (number, agent)) in clicks.iter().enumerate() {
-        writer.click(ring, &click(*number, agent), agent.as_bytes(), b"", 10 * (at as u32 + 1));
+        note(ring, writer, *number, agent, 10 * (at as u32 + 1));
     }
     writer.publish(ring)
 }
@@ -168,7 +176,7 @@ fn a_turn_that_broke_off_leaves_nothing() {
     let ring = begun(&memory);
     let (mut writer, mut reader) = (RingWriter::new(ring, SEED), RingReader::new(ring));
     writer.begin(ring);
-    writer.click(ring, &click(1, "a"), b"a", b"", 10);
+    note(ring, &mut writer, 1, "a", 10);
     settled(ring, &mut writer, &[(2, "a")]);
     assert_eq!(read(ring, &mut reader), [2], "and its text is written again");
 }
@@ -187,7 +195,7 @@ fn the_next_process_reads_what_was_published_and_not_taken() {
     }
     let open = turn(ring, &mut writer, &[(30, "a")]).unwrap();
     writer.begin(ring);
-    writer.click(ring, &click(31, "a"), b"a", b"", 10);
+    note(ring, &mut writer, 31, "a", 10);
     // Killed here: the answers of one turn are on their way, and another turn was never published.
     drop((open, writer, reader));
     let tail = ring.tail();

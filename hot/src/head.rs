@@ -243,59 +243,62 @@ enum LineScan {
 }
 
 /// Finds the ends of the lines up to the empty one, and takes what they say from all but the first. Any other CR or
-/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; so many may be `left`. `FIRST`: this
-/// is the request line.
+/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; there may be so many at `most`. `FIRST`:
+/// this is the request line.
 #[inline(always)]
 fn find_lines<'a, const FIRST: bool>(
     window: &'a [u8],
     text: &[u8],
-    (mut start, mut left): (usize, usize),
+    (mut start, most): (usize, usize),
     fields: &mut Fields<'a>,
     notes: &mut impl Notes<'a>,
     scan: impl Scan,
 ) -> LineScan {
-    let (mut first, mut at) = (0, start);
-    while at < window.len() {
-        let mut mask = match chunk_at(text, at) {
-            Some(block) => scan.controls(block),
-            // The last block begins where it is whole.
-            None => text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len())),
-        };
-        while mask != 0 {
-            let here = at + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            if chunk_at(window, here) != Some(b"\r\n") {
-                // A head full of tabs must not cost much more than another.
-                if window[here] != b'\t' && is_fault(window, here, start) {
-                    return LineScan::Refused(Refusal::BadRequest);
+    let (mut first, mut at, mut lines) = (0, start, 0);
+    let found = 'search: {
+        while at < window.len() {
+            let mut mask = match chunk_at(text, at) {
+                Some(block) => scan.controls(block),
+                // The last block begins where it is whole.
+                None => {
+                    text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len()))
                 }
-                continue;
-            }
-            mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
-            if here == start {
-                return if FIRST && start == 0 {
-                    LineScan::Refused(Refusal::BadRequest)
-                } else {
-                    LineScan::Found(first, here + 2)
-                };
-            }
-            let Some(then_left) = left.checked_sub(1) else {
-                return LineScan::Refused(Refusal::HeadTooLarge);
             };
-            if FIRST && start == 0 {
-                first = here;
-            } else {
-                fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
+            while mask != 0 {
+                let here = at + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                if chunk_at(window, here) != Some(b"\r\n") {
+                    // A head full of tabs must not cost much more than another.
+                    if window[here] != b'\t' && is_fault(window, here, start) {
+                        break 'search LineScan::Refused(Refusal::BadRequest);
+                    }
+                    continue;
+                }
+                mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
+                if here == start {
+                    break 'search if FIRST && start == 0 {
+                        LineScan::Refused(Refusal::BadRequest)
+                    } else {
+                        LineScan::Found(first, here + 2)
+                    };
+                }
+                if FIRST && start == 0 {
+                    first = here;
+                } else {
+                    fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
+                }
+                (lines, start) = (lines + 1, here + 2);
             }
-            (left, start) = (then_left, here + 2);
+            at += BLOCK;
         }
-        at += BLOCK;
-    }
-    match (window.len() == MAX_HEAD_BYTES, start) {
-        (false, _) => LineScan::Incomplete,
-        (true, 0) => LineScan::Refused(Refusal::UriTooLong),
-        (true, _) => LineScan::Refused(Refusal::HeadTooLarge),
-    }
+        match (window.len() == MAX_HEAD_BYTES, start) {
+            (false, _) => LineScan::Incomplete,
+            (true, 0) => LineScan::Refused(Refusal::UriTooLong),
+            (true, _) => LineScan::Refused(Refusal::HeadTooLarge),
+        }
+    };
+    // Whatever it came to behind the last line that was allowed.
+    if lines > most { LineScan::Refused(Refusal::HeadTooLarge) } else { found }
 }
 
 /// Whether this control, which is no tab and begins no CRLF, may not stand in a head. `start`: of its line.

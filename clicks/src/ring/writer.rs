@@ -76,28 +76,23 @@ impl RingWriter {
         self.texts.fill([WrittenText::default(); TEXT_WAYS]);
     }
 
-    /// The number of a text: what a click names it by. 0: there is none.
+    /// The number by which a click names this text; 0: there is none. It is in the ring in front of the click, if there is room.
     #[inline(always)]
-    pub fn number(&self, text: &[u8]) -> u64 {
-        if text.is_empty() { 0 } else { self.seed.number(text) }
+    pub fn text(&mut self, ring: Ring<'_>, text: &[u8]) -> u64 {
+        if text.is_empty() {
+            return 0;
+        }
+        let number = self.seed.number(text);
+        if !self.knows(number) {
+            self.put_text(ring, number, text);
+        }
+        number
     }
 
-    /// Notes a click, whose answer ends behind so many bytes of those of its turn. `agent` and `referrer`: the texts of its
-    /// [numbers](Self::number). Without room it is counted as lost.
+    /// Notes a click, whose answer ends behind so many bytes of those of its turn. Its agent and referrer are what
+    /// [`text`](Self::text) gave in this turn. Without room it is counted as lost.
     #[inline(always)]
-    pub fn click(
-        &mut self,
-        ring: Ring<'_>,
-        click: &Captured,
-        agent: &[u8],
-        referrer: &[u8],
-        answer_end: u32,
-    ) {
-        for (number, text) in [(click.agent, agent), (click.referrer, referrer)] {
-            if number != 0 && !self.knows(number) {
-                self.put_text(ring, number, text);
-            }
-        }
+    pub fn click(&mut self, ring: Ring<'_>, click: &Captured, answer_end: u32) {
         let header = RecordHeader { kind: RecordKind::Click, words: CLICK_WORDS, number: answer_end };
         let Some(place) = self.place::<CLICK_WORDS>(ring) else {
             self.lost += 1;
