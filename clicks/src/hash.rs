@@ -26,16 +26,21 @@ impl TextSeed {
 
     /// The number of a text; never 0. Sixteen bytes a step, each step one multiplication, folded. Every factor has a part of the
     /// seed in it: of a factor that is known, somebody makes 0, and everything before it is forgotten.
-    #[inline]
+    #[inline(always)]
     pub fn number(self, text: &[u8]) -> u64 {
-        let mut state = self.first;
-        let mut rest = text;
-        // The last block is taken below.
-        while rest.len() > 16
-            && let Some((block, behind)) = rest.split_first_chunk()
+        let (mut state, mut rest) = (self.first, text);
+        // Two steps at a time; the last block is taken below.
+        while rest.len() > 32
+            && let Some((two, behind)) = rest.split_first_chunk::<32>()
+        {
+            let ([one, two], []) = two.as_chunks() else { unreachable!("it is two blocks") };
+            state = self.step(self.step(state, low(one), high(one)), low(two), high(two));
+            rest = behind;
+        }
+        if rest.len() > 16
+            && let Some(block) = rest.first_chunk()
         {
             state = self.step(state, low(block), high(block));
-            rest = behind;
         }
         let (a, b) = match text.last_chunk::<16>() {
             // Its last sixteen bytes, some of them a second time.
@@ -43,7 +48,7 @@ impl TextSeed {
             None => short(text),
         };
         // The length comes last: together with the first bytes, one of them would make up for another length.
-        fold(self.step(state, a, b) ^ self.second, LENGTH ^ text.len() as u64).max(1)
+        (self.step(state, a, b) ^ text.len() as u64).max(1)
     }
 
     #[inline(always)]
@@ -51,9 +56,6 @@ impl TextSeed {
         fold(a ^ self.second, b ^ state)
     }
 }
-
-/// Many bits, so that the length meets all of the state.
-const LENGTH: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Of less than sixteen bytes: the first and the last of them, which meet or overlap.
 #[inline]
@@ -110,8 +112,7 @@ mod tests {
             4..8 => (word(&bytes[..4]), word(&bytes[length - 4..])),
             _ => (bytes.iter().fold(0, |all, &b| all << 8 | u64::from(b)), 0),
         };
-        let state = mul(a ^ second, b ^ state);
-        mul(state ^ second, 0x9e37_79b9_7f4a_7c15 ^ length as u64).max(1)
+        (mul(a ^ second, b ^ state) ^ length as u64).max(1)
     }
 
     #[test]

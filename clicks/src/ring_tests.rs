@@ -20,7 +20,7 @@ fn begun(memory: &[AtomicU64]) -> Ring<'_> {
 
 /// Notes a click with this number, whose answer ends there.
 fn note(ring: Ring<'_>, writer: &mut RingWriter, number: u64, agent: &str, answer_end: u32) {
-    let agent = writer.text(ring, agent.as_bytes());
+    let agent = writer.text(&ring, agent.as_bytes());
     let click = Captured {
         at: number.cast_signed(),
         uid: number,
@@ -28,7 +28,7 @@ fn note(ring: Ring<'_>, writer: &mut RingWriter, number: u64, agent: &str, answe
         language: *b"de-DE,de",
         ..Captured::default()
     };
-    writer.click(ring, &click, answer_end);
+    writer.click(&ring, &click, answer_end);
 }
 
 /// One turn: these clicks, each with an answer of ten bytes.

@@ -226,7 +226,7 @@ mod tests {
         let ring = &rings.all()[worker];
         let mut writer = RingWriter::new(ring.ring(), rings.seed());
         writer.begin(ring.ring());
-        writer.click(ring.ring(), &Captured { uid, ..Captured::default() }, 1);
+        writer.click(&ring.ring(), &Captured { uid, ..Captured::default() }, 1);
         let turn = writer.publish(ring.ring());
         turn.into_iter().for_each(|turn| writer.settle(ring.ring(), turn));
     }

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::head::HeadNotes;
+use crate::unchecked::chunk_at;
 use crate::unknown::UnknownCodes;
 use clicks::{Captured, CapturedFlags, MAX_TEXT_BYTES, Ring, RingWriter};
 use link::{DomainId, LinkIdentity};
@@ -66,8 +67,8 @@ impl Capture<'_> {
     fn redirected(&mut self, seen: Redirected<'_>) {
         let Redirected { notes, identity, .. } = seen;
         let [agent, referrer, language, forwarded] = notes.values();
-        let agent = agent.map_or(0, |value| self.writer.text(self.ring, cut(behind_space(value))));
-        let referrer = referrer.map_or(0, |value| self.writer.text(self.ring, host(behind_space(value))));
+        let agent = agent.map_or(0, |value| self.writer.text(&self.ring, cut(behind_space(value))));
+        let referrer = referrer.map_or(0, |value| self.writer.text(&self.ring, host(behind_space(value))));
         let mut flags = notes.flags;
         if seen.head_only {
             flags |= CapturedFlags::HEAD;
@@ -90,7 +91,7 @@ impl Capture<'_> {
             language: language.map_or([0; 8], |value| first_bytes(behind_space(value))),
             flags,
         };
-        self.writer.click(self.ring, &click, seen.answer_end as u32); // a turn's answers are of some KiB
+        self.writer.click(&self.ring, &click, seen.answer_end as u32); // a turn's answers are of some KiB
     }
 
     /// Notes that somebody asked for a link that is none.
@@ -138,17 +139,18 @@ fn behind_scheme(url: &[u8]) -> &[u8] {
 #[inline(always)]
 fn until_slash(text: &[u8]) -> &[u8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = text.as_chunks();
-    for (number, word) in words.iter().enumerate() {
+    let mut at = 0;
+    while let Some(word) = chunk_at(text, at) {
         let slashes = u64::from_le_bytes(*word) ^ (EACH * u64::from(b'/'));
         // The lowest mark is that of a slash; one above it may not be.
         let marks = slashes.wrapping_sub(EACH) & !slashes & EACH << 7;
         if marks != 0 {
-            return &text[..8 * number + marks.trailing_zeros() as usize / 8];
+            return &text[..at + marks.trailing_zeros() as usize / 8];
         }
+        at += 8;
     }
-    let left = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-    &text[..text.len() - rest.len() + left]
+    let left = text[at..].iter().position(|&byte| byte == b'/');
+    left.map_or(text, |left| &text[..at + left])
 }
 
 #[inline(always)]

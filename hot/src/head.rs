@@ -254,7 +254,9 @@ fn find_lines<'a, const FIRST: bool>(
     notes: &mut impl Notes<'a>,
     scan: impl Scan,
 ) -> LineScan {
-    let (mut first, mut at, mut lines) = (0, start, 0);
+    // Told once, so that it is not asked at each block.
+    assert!(text.len() >= BLOCK);
+    let (mut first, mut at) = (0, start);
     let found = 'search: {
         while at < window.len() {
             let mut mask = match chunk_at(text, at) {
@@ -287,7 +289,8 @@ fn find_lines<'a, const FIRST: bool>(
                 } else {
                     fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
                 }
-                (lines, start) = (lines + 1, here + 2);
+                fields.lines += 1;
+                start = here + 2;
             }
             at += BLOCK;
         }
@@ -298,7 +301,7 @@ fn find_lines<'a, const FIRST: bool>(
         }
     };
     // Whatever it came to behind the last line that was allowed.
-    if lines > most { LineScan::Refused(Refusal::HeadTooLarge) } else { found }
+    if fields.lines > most { LineScan::Refused(Refusal::HeadTooLarge) } else { found }
 }
 
 /// Whether this control, which is no tab and begins no CRLF, may not stand in a head. `start`: of its line.
@@ -313,6 +316,8 @@ fn is_fault(window: &[u8], here: usize, start: usize) -> bool {
 
 #[derive(Default)]
 struct Fields<'a> {
+    /// Lines so far, those of [`FirstLines`] not counted.
+    lines: usize,
     host: Option<&'a [u8]>,
     close: bool,
     request_id: Option<&'a [u8]>,

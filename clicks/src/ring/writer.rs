@@ -78,7 +78,7 @@ impl RingWriter {
 
     /// The number by which a click names this text; 0: there is none. It is in the ring in front of the click, if there is room.
     #[inline(always)]
-    pub fn text(&mut self, ring: Ring<'_>, text: &[u8]) -> u64 {
+    pub fn text(&mut self, ring: &Ring<'_>, text: &[u8]) -> u64 {
         if text.is_empty() {
             return 0;
         }
@@ -92,7 +92,7 @@ impl RingWriter {
     /// Notes a click, whose answer ends behind so many bytes of those of its turn. Its agent and referrer are what
     /// [`text`](Self::text) gave in this turn. Without room it is counted as lost.
     #[inline(always)]
-    pub fn click(&mut self, ring: Ring<'_>, click: &Captured, answer_end: u32) {
+    pub fn click(&mut self, ring: &Ring<'_>, click: &Captured, answer_end: u32) {
         let header = RecordHeader { kind: RecordKind::Click, words: CLICK_WORDS, number: answer_end };
         let Some(place) = self.place::<CLICK_WORDS>(ring) else {
             self.lost += 1;
@@ -113,7 +113,7 @@ impl RingWriter {
 
     /// Room at the tail.
     #[inline(always)]
-    fn place<'m, const N: usize>(&mut self, ring: Ring<'m>) -> Option<&'m [AtomicU64; N]> {
+    fn place<'m, const N: usize>(&mut self, ring: &Ring<'m>) -> Option<&'m [AtomicU64; N]> {
         let place = match ring.records[ring.index(self.tail)..].first_chunk() {
             Some(place) => place,
             None if self.wrap(ring, N) => ring.records.first_chunk()?,
@@ -125,7 +125,7 @@ impl RingWriter {
     /// Fills up the end of the memory, if a record of so many words has room behind it.
     #[cold]
     #[inline(never)]
-    fn wrap(&mut self, ring: Ring<'_>, words: usize) -> bool {
+    fn wrap(&mut self, ring: &Ring<'_>, words: usize) -> bool {
         let left = ring.records.len() - ring.index(self.tail);
         let fits = self.tail + 8 * (left + words) as u64 <= self.limit;
         if fits {
@@ -135,7 +135,7 @@ impl RingWriter {
     }
 
     /// Writes a record where it has room.
-    fn put(&mut self, ring: Ring<'_>, header: RecordHeader, words: &[u64]) {
+    fn put(&mut self, ring: &Ring<'_>, header: RecordHeader, words: &[u64]) {
         let place = &ring.records[ring.index(self.tail)..];
         place[0].store(header.to_word(self.tail), Ordering::Relaxed);
         for (place, word) in place[1..].iter().zip(words) {
@@ -145,7 +145,7 @@ impl RingWriter {
     }
 
     /// Whether a record of so many words has room before `limit`; if so, it has it at the tail.
-    fn make_room(&mut self, ring: Ring<'_>, words: usize, limit: u64) -> bool {
+    fn make_room(&mut self, ring: &Ring<'_>, words: usize, limit: u64) -> bool {
         let left = ring.records.len() - ring.index(self.tail);
         let needed = if left < words { left + words } else { words };
         self.tail + 8 * needed as u64 <= limit && (left >= words || self.wrap(ring, words))
@@ -153,7 +153,7 @@ impl RingWriter {
 
     #[cold]
     #[inline(never)]
-    fn put_text(&mut self, ring: Ring<'_>, number: u64, text: &[u8]) {
+    fn put_text(&mut self, ring: &Ring<'_>, number: u64, text: &[u8]) {
         let text = &text[..text.len().min(MAX_TEXT_BYTES)];
         let words = 2 + text.len().div_ceil(8);
         if !self.make_room(ring, words, self.text_limit) {
@@ -266,11 +266,11 @@ impl RingWriter {
             }
             for number in [click.agent, click.referrer] {
                 if number != 0 && !self.knows(number) {
-                    self.carry_text(ring, number);
+                    self.carry_text(&ring, number);
                 }
             }
-            if self.make_room(ring, CLICK_WORDS, self.limit) {
-                self.put(ring, header, &content);
+            if self.make_room(&ring, CLICK_WORDS, self.limit) {
+                self.put(&ring, header, &content);
             } else {
                 // In one word with what makes it void: whoever is killed around it has left a click or a loss, and not both.
                 add_flags(words, CapturedFlags::LOST);
@@ -279,7 +279,7 @@ impl RingWriter {
     }
 
     /// Writes a text once more, if it is still there.
-    fn carry_text(&mut self, ring: Ring<'_>, number: u64) {
+    fn carry_text(&mut self, ring: &Ring<'_>, number: u64) {
         let set = &self.texts[text_set(number)];
         let kept = set.iter().find(|known| known.number == number && known.at >= ring.get(Field::Head));
         let Some((header, words)) = kept.and_then(|known| ring.record(known.at, self.published)) else {

@@ -53,8 +53,8 @@ fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32
     };
     writer.begin(ring);
     for number in 1..=clicks {
-        let agent = writer.text(ring, CHROME.as_bytes());
-        writer.click(ring, &Captured { agent, ..click }, number * 100);
+        let agent = writer.text(&ring, CHROME.as_bytes());
+        writer.click(&ring, &Captured { agent, ..click }, number * 100);
     }
     if let Some(turn) = writer.publish(ring) {
         writer.settle_part(ring, turn, ((clicks - void) * 100) as usize);
@@ -177,7 +177,7 @@ fn a_record_of_no_link_is_told_as_damaged() {
     writer.begin(ring);
     for (number, uid) in (1..).zip([7, 0, u64::MAX]) {
         let click = Captured { at: unix_ms(), uid, version: 8, ..Captured::default() };
-        writer.click(ring, &click, number * 100);
+        writer.click(&ring, &click, number * 100);
     }
     if let Some(turn) = writer.publish(ring) {
         writer.settle_part(ring, turn, 300);
