@@ -86,6 +86,9 @@ impl Metrics {
     }
 }
 
+/// Refusals that alerts are about: they are shown at 0, so that the first one is seen to be more.
+const ALWAYS_SHOWN: [&str; 4] = ["UNAUTHENTICATED", "RATE_LIMITED", "SHARE_USED_UP", "OVERLOADED"];
+
 /// Edges that are shown by name: theirs is the only label that comes from outside, so there is a bound.
 pub(crate) const MOST_EDGES: usize = 1_000;
 
@@ -121,7 +124,10 @@ impl Collector for Metrics {
                     .try_for_each(|(method, timings)| series(&[("method", *method)], &timings.histogram()))
             },
         )?;
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for reason in ALWAYS_SHOWN {
+            refusals.entry(reason).or_default();
+        }
         families.counters(
             "linkr_control_refusals_total",
             "Calls refused at the door, by reason.",

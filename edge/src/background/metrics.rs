@@ -1,6 +1,5 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
-use crate::clicks::Clicks;
 use crate::latency::Durations;
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
@@ -103,6 +102,8 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.counters("linkr_edge_answered_total", "Requests answered by worker.", |series| {
         each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.answered()))
     })?;
+    let help = "1: as many connections are open as the limit of descriptors allows, and others wait.";
+    families.gauge("linkr_edge_crowded", help, flag(shared.troubles.crowded.lasts()))?;
     families.counters("linkr_edge_tls_handshakes_total", "TLS handshakes by what came of them.", |series| {
         ["full", "resumed", "failed"].into_iter().enumerate().try_for_each(|(at, outcome)| {
             series(&[("outcome", outcome)], sum(shared, |meters| meters.handshakes()[at]))
@@ -186,7 +187,8 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
 
 /// Only of an edge that counts clicks. All of one moment, so that they add up in every scrape.
 fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
-    let Some(counts) = shared.clicks.as_ref().map(Clicks::counts) else { return Ok(()) };
+    let Some(clicks) = &shared.clicks else { return Ok(()) };
+    let counts = clicks.counts();
     let help = "Clicks recorded: acknowledged, lost and pending ones.";
     families.counter("linkr_clicks_recorded_total", help, counts.recorded)?;
     families.counters("linkr_clicks_total", "Clicks by what they are.", |series| {
@@ -203,6 +205,10 @@ fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.gauge("linkr_clicks_pending", help, counts.pending as f64)?;
     let help = "Bytes of the spool of clicks, with what is kept after it was acknowledged.";
     families.gauge("linkr_clicks_spool_bytes", help, counts.spool_bytes as f64)?;
+    let help = "Of those, bytes of files with clicks that control lacks: they cannot go without a loss.";
+    families.gauge("linkr_clicks_spool_owed_bytes", help, counts.spool_owed_bytes as f64)?;
+    let help = "Bytes that the spool of clicks may take.";
+    families.gauge("linkr_clicks_spool_budget_bytes", help, clicks.config.spool_bytes as f64)?;
     let help = "Times that the spool of clicks could not be written or read.";
     families.counter("linkr_clicks_spool_failures_total", help, counts.spool_failures)?;
     let help = "Batches of clicks that control refused.";
