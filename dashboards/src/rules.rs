@@ -30,11 +30,7 @@ pub fn write(pace: Pace) -> String {
                     expr: burn.expr(objective),
                     lasts: pace.duration("2m"),
                     severity: burn.severity.label(),
-                    summary: &format!(
-                        "{} linkr promises are broken: {}",
-                        objective.recorded.replace('_', " "),
-                        burn.after
-                    ),
+                    summary: &format!("too many {}: {}", objective.recorded.replace('_', " "), burn.after),
                     means: objective.means,
                 },
             );
