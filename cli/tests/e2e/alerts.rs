@@ -8,6 +8,10 @@ mod callers;
 mod edges;
 #[path = "alerts/expressions.rs"]
 mod expressions;
+#[path = "alerts/fleet.rs"]
+mod fleet;
+#[path = "alerts/pictures.rs"]
+mod pictures;
 #[path = "alerts/processes.rs"]
 mod processes;
 #[path = "alerts/spools.rs"]
