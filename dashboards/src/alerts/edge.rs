@@ -75,30 +75,35 @@ pub const ALERTS: AlertGroup = AlertGroup {
         },
         Alert {
             name: "LinkrFeedLagging",
-            expr: "linkr_feed_lag_seconds > 1 and linkr_feed_connected == 1",
+            expr: "max by (edge) (linkr_control_edge_lag_changes) > 1000 and max by (edge) (rate(linkr_control_edge_position[5m])) > 0\nor\n\
+                   linkr_feed_lag_seconds > 1 and linkr_feed_connected == 1",
             lasts: "1m",
             severity: Severity::Warning,
-            summary: "{{ $labels.instance }} is {{ $value | humanizeDuration }} behind the log",
-            means: "The edge is connected and knows of changes that it has not applied for longer than the bound of one second: \
-                    they come faster than it takes them in, or it has no processor.",
+            summary: "the edge {{ $labels.edge }}{{ $labels.instance }} takes changes in, and stays behind",
+            means: "The edge is connected, and changes come faster than it takes them in: its line to control is slow, or it has no \
+                    processor. What was changed is answered as it was before until it has caught up.",
             steps: &[
-                "Look at `linkr_feed_lag_changes`: if it falls, the edge catches up after an import or an absence.",
+                "Look at *Where edges are* of the dashboard `linkr-control`: if it falls, the edge catches up after an import or an \
+                 absence.",
                 "If it grows, look at *Processor* of the dashboard `linkr-edges`: the machine is short of cores, or workers take \
-                 them all.",
+                 them all. If not, measure the line between edge and control.",
                 "Changes that come too fast come from somewhere: `linkr_control_requests_total` by method, and `linkr keys audit`.",
             ],
             bad: &[
-                ("linkr_feed_lag_seconds{instance=\"a\"}", "0x3 5x30"),
-                ("linkr_feed_connected{instance=\"a\"}", "1x35"),
+                ("linkr_control_edge_lag_changes{instance=\"c\",edge=\"a\"}", "0x3 5000x30"),
+                ("linkr_control_edge_position{instance=\"c\",edge=\"a\"}", "0+100x35"),
             ],
             good: &[
+                ("linkr_control_edge_lag_changes{instance=\"c\",edge=\"a\"}", "0x3 5000x30"),
+                ("linkr_control_edge_position{instance=\"c\",edge=\"a\"}", "100x35"),
                 ("linkr_feed_lag_seconds{instance=\"a\"}", "0x3 5x30"),
                 ("linkr_feed_connected{instance=\"a\"}", "0x35"),
             ],
         },
         Alert {
             name: "LinkrRecordUnreadable",
-            expr: "increase(linkr_feed_quarantined_total[15m]) > 0",
+            expr: "increase(linkr_feed_quarantined_total[1h]) > 0\nor\n\
+                   linkr_feed_quarantined_total > 0 and on (instance) time() - process_start_time_seconds < 3600",
             lasts: "0s",
             severity: Severity::Critical,
             summary: "{{ $labels.instance }} got records that it cannot read",
@@ -109,12 +114,15 @@ pub const ALERTS: AlertGroup = AlertGroup {
                 "The edge's log names what it cannot read. Write the link again (`linkr link update`): that makes a new record.",
             ],
             bad: &[("linkr_feed_quarantined_total{instance=\"a\"}", "0x5 1x30")],
-            good: &[("linkr_feed_quarantined_total{instance=\"a\"}", "0x30")],
+            good: &[
+                ("linkr_feed_quarantined_total{instance=\"a\"}", "0x30"),
+                ("process_start_time_seconds{instance=\"a\"}", "0x30"),
+            ],
         },
         Alert {
             name: "LinkrEdgeCrowded",
-            expr: "linkr_edge_crowded == 1",
-            lasts: "30s",
+            expr: "max_over_time(linkr_edge_crowded[1m]) == 1",
+            lasts: "1m",
             severity: Severity::Critical,
             summary: "{{ $labels.instance }} has as many connections as its descriptors allow",
             means: "New visitors wait, and connections that are idle for longest are closed. Either there are more visitors than the \

@@ -1,4 +1,4 @@
-//! Alerts of every process: its certificates, clock, log and descriptors.
+//! Alerts of every process: its certificates, clock and log.
 
 use crate::model::{Alert, AlertGroup, Severity};
 
@@ -85,25 +85,6 @@ pub const ALERTS: AlertGroup = AlertGroup {
             ],
             bad: &[("linkr_log_lines_dropped_total{instance=\"a\"}", "0x5 9x30")],
             good: &[("linkr_log_lines_dropped_total{instance=\"a\"}", "9x30")],
-        },
-        Alert {
-            name: "LinkrDescriptorsShort",
-            expr: "process_open_fds{job=~\"linkr.*\"} / process_max_fds{job=~\"linkr.*\"} > 0.9",
-            lasts: "1m",
-            severity: Severity::Warning,
-            summary: "{{ $labels.instance }} has {{ $value | humanizePercentage }} of its descriptors open",
-            means: "Soon it can take no more connections. An edge closes idle ones first: LinkrEdgeCrowded.",
-            steps: &[
-                "Raise the limit (`LimitNOFILE=` of the unit, `ulimit -n`), and find out whose connections these are.",
-            ],
-            bad: &[
-                ("process_open_fds{job=\"linkr\",instance=\"a\"}", "950x30"),
-                ("process_max_fds{job=\"linkr\",instance=\"a\"}", "1000x30"),
-            ],
-            good: &[
-                ("process_open_fds{job=\"linkr\",instance=\"a\"}", "850x30"),
-                ("process_max_fds{job=\"linkr\",instance=\"a\"}", "1000x30"),
-            ],
         },
         Alert {
             name: "LinkrRestarting",
