@@ -105,6 +105,27 @@ impl Watch {
     }
 }
 
+/// Does something again and again in a thread of its own while `judge` is under way, however that ends.
+fn beside(mut again: impl FnMut() + Send, judge: impl FnOnce()) {
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _end = End(&over);
+        let over = &over;
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                again();
+            }
+        });
+        judge();
+    });
+}
+
 /// Visitors, until it is dropped.
 struct Visitors {
     gone: Arc<AtomicBool>,

@@ -23,14 +23,14 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes nobody yet, with these rules if they are not empty. It scrapes and judges five times a second.
+    /// One that scrapes nobody yet, with these rules if they are not empty. It scrapes and judges twice a second.
     pub fn start(dir: &Dir, rules: &str, features: &[&str]) -> Self {
         dir.write("rules.yml", if rules.is_empty() { "groups: []\n" } else { rules });
         let targets = dir.path().join("targets.json");
         std::fs::write(&targets, "[]").unwrap();
         let config = dir.write(
             "prometheus.yml",
-            "global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}\n\
+            "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\n\
              rule_files: [rules.yml]\n\
              scrape_configs: [{job_name: none, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}]\n",
         );

@@ -1,10 +1,9 @@
 //! A fleet that has something to tell of everything, and what people and visitors do with it all day.
 
-use super::{Visitors, Watch, control, edge, url};
+use super::{Visitors, Watch, beside, control, edge, url};
 use crate::signals::certificates::Pair;
 use crate::support::{Connection, Dir, Linkr, skip, until};
 use dashboards::Pace;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const LINKS: usize = 4_000;
@@ -54,38 +53,23 @@ impl Fleet {
         let path = |n: usize| if n % 20 == 0 { format!("/none{n}") } else { format!("/c{}", n * 7 % LINKS) };
         self.edges.iter().map(|edge| Visitors::of(edge, path)).collect()
     }
-
-    /// What people do with links all day: writes, reads, and looks for what is not there.
-    fn edited(&self, done: &AtomicBool) {
-        let mut api = Connection::to(self.control.api());
-        for number in 0.. {
-            if done.load(Ordering::Relaxed) {
-                return;
-            }
-            let body = format!(r#"{{"code":"new{number}","target":"https://example.com/{number}"}}"#);
-            assert_eq!(api.call("POST", "/v1/links", &body).unwrap().unwrap().status, 201);
-            for (path, status) in
-                [(format!("/v1/links/new{number}"), 200), ("/v1/links/nothing".to_owned(), 404)]
-            {
-                assert_eq!(api.call("GET", &path, "").unwrap().unwrap().status, status);
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
 }
 
-/// Runs what is judged beside ordinary load.
+/// Runs what is judged beside what people do with links all day: writes, reads, and looks for what is not there.
 pub fn under_load(fleet: &Fleet, judge: impl FnOnce()) {
-    let done = AtomicBool::new(false);
     let _visitors = fleet.visited();
-    std::thread::scope(|scope| {
-        scope.spawn(|| fleet.edited(&done));
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(judge));
-        done.store(true, Ordering::Relaxed);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
+    let (mut api, mut number) = (Connection::to(fleet.control.api()), 0);
+    let edits = || {
+        let body = format!(r#"{{"code":"new{number}","target":"https://example.com/{number}"}}"#);
+        assert_eq!(api.call("POST", "/v1/links", &body).unwrap().unwrap().status, 201);
+        for (path, status) in [(format!("/v1/links/new{number}"), 200), ("/v1/links/nothing".to_owned(), 404)]
+        {
+            assert_eq!(api.call("GET", &path, "").unwrap().unwrap().status, status);
         }
-    });
+        number += 1;
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    beside(edits, judge);
 }
 
 pub fn watched(fleet: &Fleet, pace: Pace) -> Option<Watch> {

@@ -1,11 +1,12 @@
 //! Alerts of any process: certificates, clock, log, descriptors, files.
 
-use super::{Watch, control, edge, edge_command, url};
+use super::{Watch, beside, control, edge, edge_command, url};
 use crate::log::{Fate, Server, words};
 use crate::signals::certificates::Pair;
 use crate::signals::clock::Clock;
 use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, skip, until};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const DAY: i64 = 86_400;
 
@@ -74,18 +75,12 @@ fn descriptors_that_are_used_up() {
     shell.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let edge = watch.edge(Linkr::start(shell, &own, &["edge", "admin"]));
     watch.is_calm();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // Those that are idle are closed, so there are always new ones.
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let _all: Vec<_> = (0..300).map_while(|_| TcpStream::connect(edge.edge()).ok()).collect();
-                std::thread::sleep(std::time::Duration::from_millis(100));
-            }
-        });
-        watch.expect(&["LinkrEdgeCrowded"]);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
+    // Those that are idle are closed, so there are always new ones.
+    let comes = || {
+        let _all: Vec<_> = (0..300).map_while(|_| TcpStream::connect(edge.edge()).ok()).collect();
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    beside(comes, || watch.expect(&["LinkrEdgeCrowded"]));
 }
 
 #[test]

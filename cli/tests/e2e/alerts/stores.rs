@@ -1,6 +1,6 @@
 //! Alerts of stores, and of the copy in Redis.
 
-use super::{Visitors, Watch, control, edge, url};
+use super::{Visitors, Watch, beside, control, edge, url};
 use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, skip, until};
 use std::time::Duration;
 
@@ -37,27 +37,17 @@ fn an_sqlite_file_that_somebody_else_holds_again_and_again() {
     let server = watch.control(control(&dir, &["--store", "sqlite:linkr.db"]));
     server.ok(&dir, &["link", "create", "https://example.com/x", "--code", "x"]);
     watch.is_calm();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let other = rusqlite::Connection::open(dir.file("linkr.db")).unwrap();
-            other.busy_timeout(crate::support::PATIENCE).unwrap();
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                other.execute_batch("BEGIN IMMEDIATE").unwrap();
-                std::thread::sleep(Duration::from_millis(1_300));
-                other.execute_batch("ROLLBACK").unwrap();
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
-        scope.spawn(|| {
-            let body = r#"{"target":"https://example.com/"}"#;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = Connection::to(server.api()).call("POST", "/v1/links", body);
-            }
-        });
-        watch.expect(&["LinkrControlOverloaded"]);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
+    let other = rusqlite::Connection::open(dir.file("linkr.db")).unwrap();
+    other.busy_timeout(crate::support::PATIENCE).unwrap();
+    let holds = move || {
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::sleep(Duration::from_millis(1_300));
+        other.execute_batch("ROLLBACK").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let body = r#"{"target":"https://example.com/"}"#;
+    let writes = || drop(Connection::to(server.api()).call("POST", "/v1/links", body));
+    beside(holds, || beside(writes, || watch.expect(&["LinkrControlOverloaded"])));
 }
 
 fn on_postgres(dir: &Dir, url: &str, words: &[&str]) -> Linkr {
@@ -89,13 +79,10 @@ fn a_postgres_that_goes_and_one_that_goes_back() {
     postgres.start_again().unwrap();
     until("it to be read again", || server.metric("linkr_store_readable").filter(|good| *good == 1.0));
     let put_back = || {
-        let alone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'linkr'";
-        postgres.psql("postgres", "ALTER DATABASE linkr ALLOW_CONNECTIONS false").unwrap();
-        postgres.psql("postgres", alone).unwrap();
-        postgres.psql("postgres", "DROP DATABASE linkr").unwrap();
-        postgres.psql("postgres", "CREATE DATABASE linkr ALLOW_CONNECTIONS false").unwrap();
-        postgres.psql("postgres", "ALTER DATABASE linkr ALLOW_CONNECTIONS true").unwrap();
-        postgres.restore("linkr", &before).unwrap();
+        // Whole before it takes the place of the other.
+        postgres.restore("older", &before).unwrap();
+        postgres.psql("postgres", "DROP DATABASE linkr WITH (FORCE)").unwrap();
+        postgres.psql("postgres", "ALTER DATABASE older RENAME TO linkr").unwrap();
     };
     put_back();
     watch.expect(&["LinkrStoreReplaced"]);
