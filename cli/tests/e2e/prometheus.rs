@@ -2,7 +2,6 @@
 
 use crate::support::{Connection, Dir, command, until};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -92,14 +91,6 @@ impl Prometheus {
     /// Waits until a query gives this value.
     pub fn gives(&self, query: &str, expected: f64) {
         until(query, || (self.query(query)? == expected).then_some(()));
-    }
-
-    /// The names of the alerts that fire now.
-    pub fn firing(&self) -> BTreeSet<String> {
-        let alerts = self.ask("alerts", &[]);
-        let alerts = alerts["alerts"].as_array().cloned().unwrap_or_default();
-        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
-        firing.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
     }
 }
 
