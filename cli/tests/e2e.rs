@@ -2,6 +2,8 @@
 
 #[path = "e2e/acknowledged.rs"]
 mod acknowledged;
+#[path = "e2e/alerts.rs"]
+mod alerts;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/balancers.rs"]
@@ -56,6 +58,8 @@ mod metrics;
 mod moving;
 #[path = "e2e/postgres.rs"]
 mod postgres;
+#[path = "e2e/prometheus.rs"]
+mod prometheus;
 #[path = "e2e/propagation.rs"]
 mod propagation;
 #[path = "e2e/real_map.rs"]

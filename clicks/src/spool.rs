@@ -182,6 +182,15 @@ impl Spool {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// Bytes in files from the first on that has something control lacks: what cannot go without a loss.
+    pub fn owed_bytes(&self) -> u64 {
+        let acked = self.standing.acked.seq;
+        let on_their_way = self.sealed.iter().rev().take_while(|batch| batch.seal.seq > acked);
+        let needed = self.groups.iter().map(|group| group.range.from.file);
+        let Some(first) = needed.chain(on_their_way.map(|batch| batch.from.file)).min() else { return 0 };
+        self.files.iter().filter(|file| file.number >= first).map(|file| file.bytes).sum()
+    }
+
     /// Clicks that control has in a batch.
     pub fn acknowledged(&self) -> u64 {
         let acked = &self.standing.acked;

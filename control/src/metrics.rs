@@ -6,7 +6,7 @@ mod store;
 mod timings;
 
 use ::store::model::StoreStanding;
-use exposition::{Collector, Encoder, Families};
+use exposition::{Collector, Encoder, Exemplar, Families};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -55,6 +55,14 @@ impl Metrics {
         timings.record(took);
     }
 
+    /// The trace of a call that [`Metrics::took`] was told of is kept.
+    pub fn kept(&self, method: &'static str, exemplar: Exemplar) {
+        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(timings) = durations.get(method) {
+            timings.keep(exemplar);
+        }
+    }
+
     /// A call was refused at the door, or a connection was.
     pub(crate) fn refused(&self, reason: &'static str) {
         *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
@@ -85,6 +93,9 @@ impl Metrics {
         SessionGuard(self.clone())
     }
 }
+
+/// Refusals that alerts are about: they are shown at 0, so that the first one is seen to be more.
+const ALWAYS_SHOWN: [&str; 4] = ["UNAUTHENTICATED", "RATE_LIMITED", "SHARE_USED_UP", "OVERLOADED"];
 
 /// Edges that are shown by name: theirs is the only label that comes from outside, so there is a bound.
 pub(crate) const MOST_EDGES: usize = 1_000;
@@ -121,7 +132,10 @@ impl Collector for Metrics {
                     .try_for_each(|(method, timings)| series(&[("method", *method)], &timings.histogram()))
             },
         )?;
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for reason in ALWAYS_SHOWN {
+            refusals.entry(reason).or_default();
+        }
         families.counters(
             "linkr_control_refusals_total",
             "Calls refused at the door, by reason.",
@@ -206,5 +220,31 @@ mod tests {
         }
         drop(guard);
         assert!(encode().contains("feed_sessions 0"));
+    }
+
+    #[test]
+    fn refusals_that_alerts_are_about_are_there_before_the_first() {
+        let metrics = std::sync::Arc::new(Metrics::default());
+        metrics.refused("RATE_LIMITED");
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let text = String::from_utf8(Format::Classic.encode(&registry).unwrap()).unwrap();
+        for line in ["{reason=\"RATE_LIMITED\"} 1\n", "{reason=\"UNAUTHENTICATED\"} 0\n"] {
+            assert!(text.contains(&format!("linkr_control_refusals_total{line}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_duration_of_a_kept_trace_is_shown_with_it() {
+        let metrics = std::sync::Arc::new(Metrics::default());
+        let exemplar = Exemplar { trace_id: 0xfe, value: 0.02, at: std::time::SystemTime::UNIX_EPOCH };
+        metrics.kept("GetLink", exemplar);
+        metrics.took("GetLink", Duration::from_millis(20));
+        metrics.kept("GetLink", exemplar);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let text = String::from_utf8(Format::OpenMetrics.encode(&registry).unwrap()).unwrap();
+        let shown = "{method=\"GetLink\",le=\"0.025\"} 1 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.000\n";
+        assert!(text.contains(shown) && text.matches(" # {").count() == 1, "{text}");
     }
 }

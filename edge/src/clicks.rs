@@ -45,6 +45,8 @@ pub struct ClickCounts {
     pub pending: u64,
     /// Bytes that the spool takes.
     pub spool_bytes: u64,
+    /// Of those, what is in files with clicks that control lacks.
+    pub spool_owed_bytes: u64,
     /// Times that it could not be written or read.
     pub spool_failures: u64,
     /// Batches that control refused.

@@ -424,7 +424,7 @@ impl<'a> Gather<'a> {
         counts.pending =
             counts.recorded.saturating_sub(counts.acknowledged).saturating_sub(counts.lost.total());
         counts.kinds = self.drain.kinds;
-        counts.spool_bytes = sums.bytes;
+        (counts.spool_bytes, counts.spool_owed_bytes) = (sums.bytes, sums.owed_bytes);
         (counts.geo_in_use, counts.geo_failures) = (self.drain.geo.is_in_use(), self.drain.geo.failures());
         self.way.clicks.publish(counts);
         let in_memory = !self.ready.is_empty() || self.drain.open_recorded() > 0;

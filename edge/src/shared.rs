@@ -3,10 +3,11 @@
 
 use crate::clicks::Clicks;
 use crate::driver::Driver;
-use crate::latency::PublishedDurations;
+use crate::latency::{LADDER, PublishedDurations};
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
+use exposition::Exemplars;
 use feed::Trouble;
 use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
@@ -40,6 +41,8 @@ pub struct Shared {
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
+    /// Answers whose traces were kept.
+    pub exemplars: Exemplars,
     ask: mpsc::Sender<OriginQuestion>,
     draining: AtomicBool,
     /// Until when the idle make room: milliseconds of the boot clock.
@@ -124,6 +127,7 @@ impl Shared {
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
+            exemplars: Exemplars::new(&LADDER),
             ask,
             draining: AtomicBool::new(false),
             full_until: AtomicU64::new(0),

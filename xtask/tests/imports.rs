@@ -69,7 +69,7 @@ const RULES: [Rule; 19] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 16] = [
+const MAY: [(&str, &[&str]); 17] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("clicks", &["link"]),
@@ -79,6 +79,7 @@ const MAY: [(&str, &[&str]); 16] = [
     ("journal", &["link", "record"]),
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
+    ("dashboards", &[]),
     ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition"]),
     ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
     ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition"]),
@@ -87,13 +88,14 @@ const MAY: [(&str, &[&str]); 16] = [
     ("sim", &["link", "clicks", "feed", "hot", "record", "journal", "services"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "link",
     "clicks",
     "journal",
     "store",
     "record",
     "exposition",
+    "dashboards",
     "feed",
     "fuzz",
     "hot",

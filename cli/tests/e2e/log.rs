@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// What becomes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     /// Its reader is gone.
     Dead,
     /// Its disk is full.
@@ -25,7 +25,7 @@ enum Fate {
 const FATES: [Fate; 4] = [Fate::Dead, Fate::Full, Fate::Asleep, Fate::Closed];
 
 /// A server, one of whose streams has this fate from the start. The other one is read.
-struct Server {
+pub struct Server {
     child: Child,
     /// Of a stream whose reader sleeps.
     _asleep: Option<PipeReader>,
@@ -37,7 +37,7 @@ const API: &str = "--api";
 const ADMIN: &str = "--admin";
 
 /// A command with these listeners on free ports.
-fn words<'a>(command: &[&'a str], listeners: &[&'a str]) -> Vec<&'a str> {
+pub fn words<'a>(command: &[&'a str], listeners: &[&'a str]) -> Vec<&'a str> {
     let listeners = listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]);
     command.iter().copied().chain(listeners).collect()
 }
@@ -47,7 +47,7 @@ const FILES: &str = "ulimit -n 150; exec \"$0\" \"$@\"";
 const CLOSED: &str = "ulimit -n 150; exec 2>&-; exec \"$0\" \"$@\"";
 
 impl Server {
-    fn start(dir: &Dir, words: &[&str], log: &str, fate: Fate) -> Self {
+    pub fn start(dir: &Dir, words: &[&str], log: &str, fate: Fate) -> Self {
         let mut shell = command("sh", dir.path());
         shell.args(["-c", if fate == Fate::Closed { CLOSED } else { FILES }, LINKR]).args(words);
         shell.env("LINKR_LOG", log).env("LINKR_INSECURE", "true");
@@ -82,7 +82,7 @@ impl Server {
         Self { child, _asleep: asleep, heard }
     }
 
-    fn address(&self, key: &str) -> SocketAddr {
+    pub fn address(&self, key: &str) -> SocketAddr {
         let line = self.heard.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.split_whitespace().next().unwrap().split_once("://").unwrap().1.parse().unwrap()
     }

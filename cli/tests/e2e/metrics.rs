@@ -1,10 +1,16 @@
 //! What `/metrics` says: exact counts, in every format, as promtool and a real Prometheus read it.
 
+use crate::prometheus::{Prometheus, Target};
 use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, text, until};
+use exposition::{
+    Admin, Collector, Encoder, Exemplar, Exemplars, Families, Health, HealthFuture, Histogram, Registry,
+};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 const PROTOBUF: &str =
@@ -207,62 +213,6 @@ fn promtool_has_nothing_to_say() {
     assert!(done.status.success() && said.is_empty(), "{said}");
 }
 
-/// A Prometheus of our own, gone with its test.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Prometheus {
-    fn start(dir: &Dir, target: SocketAddr, features: &[&str]) -> Self {
-        let config = dir.write(
-            "prometheus.yml",
-            format!(
-                "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
-                 scrape_configs: [{{job_name: linkr, static_configs: [{{targets: ['{target}']}}]}}]\n"
-            ),
-        );
-        // Free a moment ago; its own listener cannot say which port it got.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = std::fs::File::create(dir.file("prometheus.log")).unwrap();
-        let mut prometheus = command("prometheus", dir.path());
-        prometheus.arg(format!("--config.file={config}"));
-        prometheus.arg(format!("--storage.tsdb.path={}", dir.file("tsdb")));
-        prometheus.arg(format!("--web.listen-address={address}"));
-        prometheus.args(features).stdout(Stdio::null()).stderr(log);
-        let own = Self { child: prometheus.spawn().unwrap(), address };
-        until("Prometheus", || {
-            TcpStream::connect(address).ok()?;
-            (Connection::to(address).ask("GET", "/-/ready").status == 200).then_some(())
-        });
-        own
-    }
-
-    /// The one value of an instant query, if there is one.
-    fn query(&self, query: &str) -> Option<f64> {
-        let escaped: String = query.bytes().fold(String::new(), |mut out, byte| {
-            let _ = write!(out, "%{byte:02X}");
-            out
-        });
-        let body = Connection::to(self.address).ask("GET", &format!("/api/v1/query?query={escaped}")).body;
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
-        assert_eq!(answer["status"], "success", "{body}");
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-    }
-
-    /// Waits until a query gives this value.
-    fn gives(&self, query: &str, expected: f64) {
-        until(query, || (self.query(query)? == expected).then_some(()));
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_real_prometheus_reads_every_format() {
     if !has("prometheus") {
@@ -277,7 +227,8 @@ fn a_real_prometheus_reads_every_format() {
     const DURATION: &str = "linkr_edge_request_duration_seconds";
     {
         // It asks for OpenMetrics first.
-        let prometheus = Prometheus::start(&dir, linkr.admin(), &[]);
+        let prometheus = Prometheus::start(&dir, "", &[]);
+        prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
         prometheus.gives("up", 1.0);
         prometheus.gives("sum(linkr_edge_requests_total)", all as f64);
         prometheus.gives(&series("redirect", "hot"), 7.0);
@@ -286,7 +237,8 @@ fn a_real_prometheus_reads_every_format() {
     }
     let other = Dir::new();
     // And now for protobuf.
-    let native = Prometheus::start(&other, linkr.admin(), &["--enable-feature=native-histograms"]);
+    let native = Prometheus::start(&other, "", &["--enable-feature=native-histograms"]);
+    native.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
     native.gives("up", 1.0);
     native.gives("sum(linkr_edge_requests_total)", all as f64);
     native.gives(&format!("histogram_count({DURATION})"), all as f64);
@@ -300,4 +252,63 @@ fn a_real_prometheus_reads_every_format() {
     drive(&linkr);
     native.gives("sum(linkr_edge_requests_total{tier=\"hot\"})", 24.0);
     native.gives(&format!("histogram_count({DURATION})"), 2.0 * all as f64);
+}
+
+/// Bounds of [`Traced`].
+const BOUNDS: [f64; 2] = [0.01, 0.1];
+
+/// A histogram whose slow observation belongs to a trace that was kept.
+#[derive(Debug)]
+struct Traced(Exemplars);
+
+impl Collector for Traced {
+    fn encode(&self, encoder: Encoder<'_>) -> std::fmt::Result {
+        let histogram = Histogram::new(&BOUNDS, 0.505, [(0.005, 1), (0.5, 1)]).with_exemplars(self.0.all());
+        Families::new(encoder).histogram("t_seconds", "Traced.", &histogram)
+    }
+}
+
+struct Well;
+
+impl Health for Well {
+    fn started(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn ready(&self, _: bool) -> HealthFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[test]
+fn a_real_prometheus_gives_exemplars_back() {
+    if !has("prometheus") {
+        return skip("a_real_prometheus_gives_exemplars_back", "prometheus is not installed");
+    }
+    let _turn = beside_others();
+    let exemplars = Exemplars::new(&BOUNDS);
+    let now = SystemTime::now();
+    exemplars.keep(Exemplar { trace_id: 0xabc, value: 0.5, at: now });
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Traced(exemplars)));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let at = listener.local_addr().unwrap();
+    let admin = Admin { registry, health: Arc::new(Well), version: "1", more: axum::Router::new() };
+    runtime.spawn(admin.serve(listener));
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let (from, to) = ((seconds - 60).to_string(), (seconds + 60).to_string());
+    for more in ["", ",native-histograms"] {
+        let dir = Dir::new();
+        let features = format!("--enable-feature=exemplar-storage{more}");
+        let prometheus = Prometheus::start(&dir, "", &[&features]);
+        prometheus.scrapes(&[Target { job: "t", at }]);
+        let exemplar = until("the exemplar", || {
+            let words = [("query", "{__name__=~\"t_seconds.*\"}"), ("start", &*from), ("end", &*to)];
+            let found = prometheus.ask("query_exemplars", &words);
+            found.as_array()?.first()?["exemplars"].as_array()?.first().cloned()
+        });
+        assert_eq!(exemplar["labels"]["trace_id"], format!("{:032x}", 0xabc), "{exemplar}");
+        assert_eq!(exemplar["value"], "0.5", "{exemplar}");
+    }
 }

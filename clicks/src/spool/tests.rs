@@ -364,8 +364,10 @@ fn a_control_that_knows_more_than_the_disk_is_beyond_it() {
     assert_eq!(spool.offer().map(|offer| (offer.seal.seq, offer.first)), Some((1, false)));
     assert_eq!(spool.answered(1, 0, 1), AnswerEffect::Again);
     assert_eq!(spool.answered(1, 9, 0), AnswerEffect::Beyond);
+    assert_eq!((spool.bytes(), spool.owed_bytes()), (30, 30));
     assert_eq!(spool.answered(1, 1, 0), AnswerEffect::Acknowledged);
     assert_eq!((spool.acknowledged(), spool.owes()), (5, false));
+    assert_eq!((spool.bytes(), spool.owed_bytes()), (30, 0));
 }
 
 /// What a process finds in these files, one of which may have lost its end.

@@ -1,7 +1,6 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
-use crate::clicks::Clicks;
-use crate::latency::Durations;
+use crate::latency::{Durations, LADDER};
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
@@ -11,12 +10,6 @@ use hot::{Outcome, Tier};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Upper bounds of the classic buckets, in seconds.
-const LADDER: [f64; 15] = [
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0,
-];
 
 /// All families of the edge.
 pub struct EdgeFamilies(pub Arc<Shared>);
@@ -79,7 +72,8 @@ fn durations(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let mut all = Durations::default();
     shared.durations.iter().for_each(|published| published.add_to(&mut all));
     let help = "Seconds from the first look at a request's bytes to the kernel's taking of the answer.";
-    families.histogram("linkr_edge_request_duration_seconds", help, &histogram(&all))
+    let histogram = histogram(&all).with_exemplars(shared.exemplars.all());
+    families.histogram("linkr_edge_request_duration_seconds", help, &histogram)
 }
 
 /// Each value counts as the longest of those that are not told apart from it (less than 0.8 % longer): no bucket
@@ -103,6 +97,8 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.counters("linkr_edge_answered_total", "Requests answered by worker.", |series| {
         each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.answered()))
     })?;
+    let help = "1: as many connections are open as the limit of descriptors allows, and others wait.";
+    families.gauge("linkr_edge_crowded", help, flag(shared.troubles.crowded.lasts()))?;
     families.counters("linkr_edge_tls_handshakes_total", "TLS handshakes by what came of them.", |series| {
         ["full", "resumed", "failed"].into_iter().enumerate().try_for_each(|(at, outcome)| {
             series(&[("outcome", outcome)], sum(shared, |meters| meters.handshakes()[at]))
@@ -186,7 +182,8 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
 
 /// Only of an edge that counts clicks. All of one moment, so that they add up in every scrape.
 fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
-    let Some(counts) = shared.clicks.as_ref().map(Clicks::counts) else { return Ok(()) };
+    let Some(clicks) = &shared.clicks else { return Ok(()) };
+    let counts = clicks.counts();
     let help = "Clicks recorded: acknowledged, lost and pending ones.";
     families.counter("linkr_clicks_recorded_total", help, counts.recorded)?;
     families.counters("linkr_clicks_total", "Clicks by what they are.", |series| {
@@ -203,6 +200,10 @@ fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.gauge("linkr_clicks_pending", help, counts.pending as f64)?;
     let help = "Bytes of the spool of clicks, with what is kept after it was acknowledged.";
     families.gauge("linkr_clicks_spool_bytes", help, counts.spool_bytes as f64)?;
+    let help = "Of those, bytes of files with clicks that control lacks: they cannot go without a loss.";
+    families.gauge("linkr_clicks_spool_owed_bytes", help, counts.spool_owed_bytes as f64)?;
+    let help = "Bytes that the spool of clicks may take.";
+    families.gauge("linkr_clicks_spool_budget_bytes", help, clicks.config.spool_bytes as f64)?;
     let help = "Times that the spool of clicks could not be written or read.";
     families.counter("linkr_clicks_spool_failures_total", help, counts.spool_failures)?;
     let help = "Batches of clicks that control refused.";
@@ -224,7 +225,7 @@ fn lag_seconds(lag: u64, staleness: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exposition::{Format, Registry};
+    use exposition::{Exemplar, Format, Registry};
     use hot::Counts;
 
     fn shared() -> Arc<Shared> {
@@ -280,6 +281,16 @@ mod tests {
         let series = |outcome: Outcome| if Tier::Hot.of(outcome) == Tier::None { 1 } else { 4 };
         let all: usize = Outcome::ALL.into_iter().map(series).sum();
         assert_eq!(text.matches("linkr_edge_requests_total{").count(), all);
+    }
+
+    #[test]
+    fn the_duration_of_a_kept_trace_is_shown_with_it() {
+        let shared = shared();
+        let at = std::time::SystemTime::UNIX_EPOCH;
+        shared.exemplars.keep(Exemplar { trace_id: 0xfe, value: 0.02, at });
+        let text = text(&shared, Format::OpenMetrics);
+        let shown = "bucket{le=\"0.025\"} 0 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.000\n";
+        assert!(text.contains(shown) && text.matches(" # {").count() == 1, "{text}");
     }
 
     #[test]

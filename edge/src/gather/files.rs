@@ -53,6 +53,8 @@ pub struct SpoolSums {
     pub lost: LossCounts,
     pub pending: u64,
     pub bytes: u64,
+    /// Of those, what cannot go without a loss.
+    pub owed_bytes: u64,
     /// Control lacks some of it.
     pub owes: bool,
 }
@@ -121,6 +123,7 @@ impl SpoolFiles {
             sums.lost.add(standing.lost);
             sums.pending += spool.pending();
             sums.bytes += spool.bytes();
+            sums.owed_bytes += spool.owed_bytes();
             sums.owes |= spool.owes();
         }
         sums
