@@ -1,6 +1,6 @@
 //! What the benches have in common: a set with known links, and requests for them.
 
-use clicks::{Ring, RingWriter};
+use clicks::{Ring, RingWriter, TextSeed};
 use hot::{
     AnswerContext, Capture, ClickClient, Conversation, Counts, DomainEntry, Domains, ForwardedFor, Policy,
     ReadableRules, Set, Stamp, StoredValue, UnknownCodes, View, answer,
@@ -182,7 +182,7 @@ impl NotedClicks {
             (0..Ring::memory_bytes(RING_BYTES) / 8).map(|_| AtomicU64::new(0)).collect();
         let ring = Ring::over(&memory).expect("a power of two");
         ring.begin([1, 1], 1);
-        let writer = RingWriter::new(ring);
+        let writer = RingWriter::new(ring, TextSeed::new(0x0123_4567_89ab_cdef, 0x0f1e_2d3c_4b5a_6978));
         Self { memory, writer, unknown: UnknownCodes::default() }
     }
 

@@ -7,7 +7,6 @@ mod files;
 mod geo;
 #[cfg(test)]
 mod tests;
-mod texts;
 
 use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
 use crate::rings::{Rings, random};

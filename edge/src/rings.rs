@@ -3,7 +3,7 @@
 
 use crate::addresses::AddressKey;
 use crate::sys::Mapping;
-use clicks::{Ring, RingBeginning};
+use clicks::{Ring, RingBeginning, TextSeed};
 use exposition::StartFault;
 use hot::{UnknownCodes, UnknownNote};
 use proto::own;
@@ -27,6 +27,7 @@ pub struct Rings {
     rings: Box<[WorkerRing]>,
     boot: u128,
     key: AddressKey,
+    seed: TextSeed,
     /// As long as this is open, no other process uses the folder.
     _lock: File,
 }
@@ -77,7 +78,9 @@ impl Rings {
                 rings.push(ring);
             }
         }
-        Ok(Self { rings: rings.into(), boot: id, key: AddressKey::new().map_err(cannot)?, _lock: lock })
+        let seed = TextSeed::new(random().map_err(cannot)?, random().map_err(cannot)?);
+        let key = AddressKey::new().map_err(cannot)?;
+        Ok(Self { rings: rings.into(), boot: id, key, seed, _lock: lock })
     }
 
     /// Those of this process's workers first, then what is left of others.
@@ -93,6 +96,12 @@ impl Rings {
     /// The key of the addresses in clicks of this process.
     pub fn key(&self) -> &AddressKey {
         &self.key
+    }
+
+    /// What the numbers of texts in clicks of this process are made with. Whoever reads them needs it not: a ring has each
+    /// text with its number.
+    pub fn seed(&self) -> TextSeed {
+        self.seed
     }
 
     /// The client's address, as IPv6, that a worker of this process sealed.
@@ -196,7 +205,7 @@ fn boot_id() -> io::Result<u128> {
     u128::from_str_radix(&digits, 16).or_else(|_| Ok(u128::from(random()?) << 64 | u128::from(random()?)))
 }
 
-/// A number that nobody else has: of a ring, of a spool.
+/// A number that nobody else has: of a ring, of a spool, of a seed.
 pub fn random() -> io::Result<u64> {
     getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
 }
@@ -204,7 +213,7 @@ pub fn random() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clicks::{Captured, RingReader, RingRecord, RingWriter};
+    use clicks::{Captured, RingReader, RingWriter};
     use link::DomainId;
 
     fn folder(name: &str) -> PathBuf {
@@ -213,8 +222,9 @@ mod tests {
         dir
     }
 
-    fn click(ring: &WorkerRing, uid: u64) {
-        let mut writer = RingWriter::new(ring.ring());
+    fn click(rings: &Rings, worker: usize, uid: u64) {
+        let ring = &rings.all()[worker];
+        let mut writer = RingWriter::new(ring.ring(), rings.seed());
         writer.begin(ring.ring());
         writer.click(ring.ring(), &Captured { uid, ..Captured::default() }, b"", b"", 1);
         let turn = writer.publish(ring.ring());
@@ -226,14 +236,14 @@ mod tests {
         let dir = folder("next");
         let first = Rings::open(&dir, 2).unwrap();
         assert!(Rings::open(&dir, 2).is_err_and(|fault| fault.to_string().contains("--clicks-dir")));
-        (0..2).for_each(|worker| click(&first.all()[worker], worker as u64 + 1));
+        (0..2).for_each(|worker| click(&first, worker, worker as u64 + 1));
         let (ids, boot) = (first.all().iter().map(WorkerRing::id).collect::<Vec<_>>(), first.boot());
         drop(first);
         let next = Rings::open(&dir, 1).unwrap();
         assert_eq!((next.all().iter().map(WorkerRing::id).collect::<Vec<_>>(), next.boot()), (ids, boot));
         for (ring, uid) in next.all().iter().zip(1..) {
             let mut reader = RingReader::new(ring.ring());
-            let Some(RingRecord::Click(click)) = reader.next(ring.ring()) else { panic!() };
+            let click = reader.next(ring.ring()).unwrap();
             assert_eq!((click.uid, reader.position()), (uid, ring.start()));
             reader.release(ring.ring(), reader.position());
         }

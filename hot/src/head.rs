@@ -3,6 +3,7 @@
 //! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
 //! answer does not depend on how the bytes arrived.
 
+mod fields;
 mod line;
 mod notes;
 
@@ -12,6 +13,7 @@ use crate::scan::{BLOCK, RUN, Scan, Words};
 #[cfg(target_arch = "x86_64")]
 use crate::unchecked::Vectors;
 use crate::unchecked::chunk_at;
+use fields::Field;
 use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
 use notes::{NoNotes, Notes};
@@ -254,7 +256,7 @@ fn find_lines<'a, const FIRST: bool>(
 ) -> LineScan {
     let (mut first, mut at) = (0, start);
     while at < window.len() {
-        let mut mask = match text[at..].first_chunk() {
+        let mut mask = match chunk_at(text, at) {
             Some(block) => scan.controls(block),
             // The last block begins where it is whole.
             None => text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len())),
@@ -262,7 +264,7 @@ fn find_lines<'a, const FIRST: bool>(
         while mask != 0 {
             let here = at + mask.trailing_zeros() as usize;
             mask &= mask - 1;
-            if window.get(here..here + 2) != Some(b"\r\n") {
+            if chunk_at(window, here) != Some(b"\r\n") {
                 // A head full of tabs must not cost much more than another.
                 if window[here] != b'\t' && is_fault(window, here, start) {
                     return LineScan::Refused(Refusal::BadRequest);
@@ -338,30 +340,36 @@ impl<'a> Fields<'a> {
         notes: &mut N,
         scan: impl Scan,
     ) {
-        // At the latest the line's end stops the run.
-        let (stops, run) = match run.map(|run| (scan.stops(run), run)) {
-            Some((stops, run)) if run.get(stops.trailing_zeros() as usize) == Some(&b':') => (stops, run),
+        // At the latest the line's end stops the run. One that nothing stops begins with a byte that is no colon.
+        let (colon, run) = match run.map(|run| (scan.stops(run).trailing_zeros() as usize % RUN, run)) {
+            Some((colon, run)) if run[colon] == b':' => (colon, run),
             _ => return self.take_any(&window[line], notes),
         };
-        let colon = stops.trailing_zeros();
-        if N::wants(colon, run[0]) {
-            let line = &window[line];
-            if !notes.take(line, colon as usize) {
-                self.take(line, colon as usize);
+        let Some(field) = N::FIELDS.at(run[0], colon) else { return };
+        if scan.is_name(run, field.padded()) {
+            let value = &window[line.start + colon + 1..line.end];
+            if field.is_noted() {
+                notes.note(field, value);
+            } else if field != Field::Connection || value != b" keep-alive" {
+                self.take(field, value);
             }
+        } else if field.is_framing() {
+            self.take_any(&window[line], notes);
         }
     }
 
-    /// A line whose name is not of the simplest bytes, or long.
+    /// A line whose name is not of the simplest bytes, or long, or is nearly one of those that say how long the message is.
     #[cold]
-    fn take_any(&mut self, line: &'a [u8], notes: &mut impl Notes<'a>) {
-        match line.iter().position(|&b| !TOKEN[usize::from(b)]) {
-            Some(colon) if line[colon] == b':' => {
-                if !notes.take(line, colon) {
-                    self.take(line, colon);
-                }
-            }
-            _ => self.refuse(),
+    fn take_any<N: Notes<'a>>(&mut self, line: &'a [u8], notes: &mut N) {
+        let colon = line.iter().position(|&b| !TOKEN[usize::from(b)]);
+        let Some(colon) = colon.filter(|colon| line[*colon] == b':') else { return self.refuse() };
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let Some(field) = N::FIELDS.of(name) else { return };
+        if name.eq_ignore_ascii_case(field.name().as_bytes()) {
+            if field.is_noted() { notes.note(field, value) } else { self.take(field, value) }
+        } else if field.is_framing() && is_folded(name, field.name()) {
+            (self.unusual, self.odd) = (true, true);
+            self.coded |= field == Field::TransferEncoding;
         }
     }
 
@@ -370,46 +378,50 @@ impl<'a> Fields<'a> {
         (self.unusual, self.bad) = (true, true);
     }
 
-    /// A line whose name ends there.
+    /// The value of a field that decides something.
     #[inline(never)]
-    fn take(&mut self, line: &'a [u8], colon: usize) {
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        match name.len() {
-            0 => self.refuse(),
-            4 if is(name, b"host") => {
+    fn take(&mut self, field: Field, value: &'a [u8]) {
+        match field {
+            Field::Host => {
                 let again = self.host.replace(trim(value)).is_some();
                 (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
             }
-            6 if is(name, b"expect") => (self.unusual, self.expect) = (true, true),
-            10 if is(name, b"connection") && value != b" keep-alive" => {
+            Field::Expect => (self.unusual, self.expect) = (true, true),
+            Field::Connection => {
                 let value = trim(value);
-                self.close |= !is(value, b"keep-alive")
+                self.close |= !value.eq_ignore_ascii_case(b"keep-alive")
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
-            12 if is(name, b"x-request-id") => {
+            Field::RequestId => {
                 // Of two neither is echoed: which one is meant would be a guess.
                 self.request_id = Some(trim(value)).filter(|id| is_request_id(id) && !self.has_request_id);
                 self.has_request_id = true;
             }
-            13 if is(name, b"x-linkr-debug") => self.debug = trim(value) == b"1",
-            14 if is_framing(name, b"content-length") => {
+            Field::AsksDebug => self.debug = trim(value) == b"1",
+            Field::ContentLength => {
                 self.unusual = true;
-                if name[7] == b'-' {
-                    self.bad |= self.content_length.replace(trim(value)).is_some();
-                } else {
-                    self.odd = true;
-                }
+                self.bad |= self.content_length.replace(trim(value)).is_some();
             }
-            17 if is_framing(name, b"transfer-encoding") => {
+            Field::TransferEncoding => {
                 self.unusual = true;
-                self.odd |= self.coded || name[8] != b'-' || !is(trim(value), b"chunked");
+                self.odd |= self.coded || !trim(value).eq_ignore_ascii_case(b"chunked");
                 self.coded = true;
             }
-            20 if is(name, b"x-linkr-min-revision") => {
+            Field::MinRevision => {
                 let again = self.min_revision.replace(trim(value)).is_some();
                 (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
             }
-            _ => {}
+            Field::Nameless => self.refuse(),
+            Field::Agent
+            | Field::Referrer
+            | Field::Language
+            | Field::Forwarded
+            | Field::SecPurpose
+            | Field::Purpose
+            | Field::XPurpose
+            | Field::XMoz
+            | Field::Gpc
+            | Field::DoNotTrack => {}
         }
     }
 
@@ -508,12 +520,12 @@ fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
     (port_end < RUN && is_port(&run[end as usize..port_end])).then_some(port_end)
 }
 
-/// Whether `name` is this framing field, also with `_` for `-`: some programs in front fold the two, and then the end
-/// of the message would depend on who reads it. So both announce content.
-fn is_framing(name: &[u8], want: &[u8]) -> bool {
-    name.iter()
-        .zip(want)
-        .all(|(&have, &want)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-'))
+/// Whether `name` is this framing field with `_` for `-`: some programs in front fold the two, and then the end of the message
+/// would depend on who reads it. So both announce content.
+fn is_folded(name: &[u8], want: &str) -> bool {
+    let folds =
+        |(&have, want): (&u8, u8)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-');
+    name.len() == want.len() && name.iter().zip(want.bytes()).all(folds)
 }
 
 /// Whether `text`, in which no control is, is `want` in any case. `want`: lower-case letters and hyphens. Then only

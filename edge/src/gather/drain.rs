@@ -2,7 +2,6 @@
 //! An address is opened here, looked at and forgotten.
 
 use super::geo::Geo;
-use super::texts::KnownTexts;
 use crate::clicks::{Clicks, DayKey, day_of};
 use crate::records;
 use crate::rings::{Rings, WorkerRing};
@@ -11,9 +10,9 @@ use clicks::batch::{AgentText, Batch, Loss, Total, UnknownCode};
 use clicks::spool::{ChunkHead, ChunkSize, LossCounts, RingPlace};
 use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
-    RingReader, RingRecord, UIDS, visitor,
+    RingReader, UIDS, visitor,
 };
-use link::{DomainId, Stats};
+use link::DomainId;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -45,7 +44,6 @@ pub struct Chunk {
 pub struct Drain {
     rings: Vec<DrainedRing>,
     classifier: Classifier,
-    texts: KnownTexts,
     pub geo: Geo,
     domains: hot::View,
     days: Vec<DayKey>,
@@ -100,7 +98,6 @@ impl Drain {
         Self {
             rings: rings.all().iter().map(drained).collect(),
             classifier: Classifier::new(),
-            texts: KnownTexts::default(),
             geo: Geo::new(clicks.config.geo.clone()),
             domains: hot::View::new(Arc::clone(&shared.domains)),
             days: Vec::new(),
@@ -159,18 +156,18 @@ impl Drain {
             let (here, start) = (own.reader.position(), own.start);
             match own.reader.next(ring.ring()) {
                 None => return true,
-                Some(RingRecord::Text { hash, text }) => self.texts.put(hash, text),
-                Some(RingRecord::Click(click)) => {
+                Some(click) => {
                     let address = (here >= start && click.flags.has(CapturedFlags::ADDRESS))
                         .then(|| rings.address(click.address));
-                    self.count(click, address, clicks);
+                    self.count(at, click, address, clicks);
                 }
             }
         }
         false
     }
 
-    fn count(&mut self, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
+    /// Counts a click of the ring at this place.
+    fn count(&mut self, at: usize, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
         if click.flags.has(CapturedFlags::LOST) {
             return self.open.lose(LossReason::RingFull, click.at, 1);
         }
@@ -192,15 +189,22 @@ impl Drain {
         let stats = self.domains.site(click.domain).stats;
         let address = address.filter(|_| !click.flags.has(CapturedFlags::PRIVATE));
         let country = address.map_or(Country::default(), |address| self.geo.country(address));
-        let visitor = address.filter(|_| stats == Stats::Full).map_or(0, |address| {
-            let day = day_of(click.at).and_then(|day| self.days.iter().find(|key| key.day == day));
-            day.map_or(0, |day| visitor(&day.key, click.domain, address, &click.agent.to_le_bytes()))
-        });
-        let (classifier, texts) = (&mut self.classifier, &self.texts);
-        match records::guarded(|| classifier.click(&click, texts, visitor, country, stats)) {
+        let (days, texts) = (&self.days, &self.rings[at].reader);
+        let who = |agent: u64| {
+            let day = day_of(click.at).and_then(|day| days.iter().find(|key| key.day == day));
+            day.zip(address)
+                .map_or(0, |(day, address)| visitor(&day.key, click.domain, address, &agent.to_le_bytes()))
+        };
+        let classifier = &mut self.classifier;
+        match records::guarded(|| classifier.click(&click, texts, who, country, stats)) {
             Some(Classified::Click(counted)) => {
                 self.kinds[counted.kind as usize] += 1;
-                self.tell_agent(counted.agent, counted.at);
+                if let Some(text) = texts.text(click.agent)
+                    && self.told.is_due(counted.agent, counted.at)
+                {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    self.open.agents.push(AgentText { hash: counted.agent, text });
+                }
                 self.open.clicks.push(counted);
             }
             Some(Classified::Total { domain, kind }) => {
@@ -214,15 +218,6 @@ impl Drain {
                 self.open.lose(LossReason::Damaged, click.at, 1);
             }
         }
-    }
-
-    /// The text of an agent goes along now and then.
-    fn tell_agent(&mut self, agent: u64, at: i64) {
-        let Some(text) = self.texts.get(agent) else { return };
-        if !self.told.is_due(agent, at) {
-            return;
-        }
-        self.open.agents.push(AgentText { hash: agent, text: String::from_utf8_lossy(text).into_owned() });
     }
 
     /// What the ring had no room for, and what of it is no record.

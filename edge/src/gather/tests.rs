@@ -31,6 +31,12 @@ fn process(dir: &Path) -> Arc<Shared> {
     Arc::new(shared)
 }
 
+/// The end of its only worker.
+fn writer(shared: &Shared) -> RingWriter {
+    let rings = shared.rings.as_ref().unwrap();
+    RingWriter::new(rings.all()[0].ring(), rings.seed())
+}
+
 /// So many redirects to somebody at this address, of which the kernel took all but the last `void`.
 fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32, void: u32) {
     let rings = shared.rings.as_ref().unwrap();
@@ -41,7 +47,7 @@ fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32
         domain: DomainId(0),
         uid: 7,
         version: 8,
-        agent: hash(CHROME.as_bytes()),
+        agent: writer.number(CHROME.as_bytes()),
         address: rings.key().seal(address).unwrap(),
         flags: CapturedFlags::ADDRESS,
         ..Captured::default()
@@ -100,7 +106,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 300, 100);
     redirect(&shared, &mut writer, IGNORED, 50, 0);
     until("acknowledged", &shared, |counts| counts.acknowledged == 250);
@@ -115,6 +121,10 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     assert_eq!(clicks_of(&batches), 1_200);
     assert_eq!(batches.iter().flat_map(|batch| &batch.totals).map(|total| total.count).sum::<u64>(), 50);
     assert_eq!(batches[0].agents[0].text, CHROME);
+    let hash = hash(CHROME.as_bytes());
+    assert_eq!(batches[0].agents[0].hash, hash);
+    let mut all = batches.iter().flat_map(|batch| &batch.clicks);
+    assert!(all.all(|click| click.agent == hash), "what leaves the process is no number of its own");
     for file in fs::read_dir(&dir).unwrap() {
         let bytes = fs::read(file.unwrap().path()).unwrap();
         for address in [VISITOR, IGNORED] {
@@ -140,7 +150,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
 fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let dir = folder("killed");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 20, 0);
     redirect(&shared, &mut writer, IGNORED, 3, 0);
     drop((writer, shared));
@@ -148,7 +158,7 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, IGNORED, 4, 0);
     let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 27);
     assert_eq!(counts.kinds[Kind::Human as usize], 23, "nobody can tell which of them would be ignored");
@@ -163,7 +173,7 @@ fn a_record_of_no_link_is_told_as_damaged() {
     let dir = folder("damaged");
     let shared = process(&dir);
     let ring = shared.rings.as_ref().unwrap().all()[0].ring();
-    let mut writer = RingWriter::new(ring);
+    let mut writer = self::writer(&shared);
     writer.begin(ring);
     for (number, uid) in (1..).zip([7, 0, u64::MAX]) {
         let click = Captured { at: unix_ms(), uid, version: 8, ..Captured::default() };
@@ -186,7 +196,7 @@ fn a_record_of_no_link_is_told_as_damaged() {
 fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     let dir = folder("full");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     for _ in 0..200 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0); // more than the ring holds
     }
@@ -213,7 +223,7 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     for _ in 0..150 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0);
     }

@@ -144,7 +144,7 @@ fn real_clicks() -> Option<Vec<Vec<Click>>> {
             ..Captured::default()
         };
         let country = field("country").as_bytes().try_into().map(Country).unwrap_or_default();
-        let click = classifier.click(&captured, &texts, 0, country, Stats::Full);
+        let click = classifier.click(&captured, &texts, |_| 0, country, Stats::Full);
         let Classified::Click(click) = click else { panic!("a total of a domain that has statistics") };
         links.entry(field("code").to_owned()).or_insert_with(Vec::new).push(click);
     }
