@@ -4,11 +4,12 @@
 mod age;
 mod append;
 mod ask;
+mod by_link;
 mod clicked;
 mod delete;
 mod deleting;
+mod deletions;
 mod fold;
-mod listed;
 mod lists;
 mod memory;
 mod notes;
@@ -25,8 +26,8 @@ mod unknown;
 mod varint;
 
 pub(crate) use append::append;
-pub(crate) use ask::counts;
-pub(crate) use deleting::delete;
+pub(crate) use by_link::counts;
+pub(crate) use deleting::{STEPS, delete, work};
 pub(crate) use fold::fold;
 pub(crate) use memory::Memory;
 pub(crate) use notes::{forget_edge, losses, note_until, unknown_codes, until, was_clicked};

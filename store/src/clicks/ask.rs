@@ -1,16 +1,15 @@
 //! Counts out of what is packed, what is not packed yet, and what is not folded yet: all of one snapshot, so that each click is
 //! in one of them.
 
-use super::delete::Deletions;
+use super::deletions::Deletions;
 use super::fold::{count_of, is_visit, sketch};
 use super::memory::{Memory, Texts, corrupt};
 use super::rows::{CellKey, ClickRows, MOST, Table, subject_of};
 use super::run::{APARTS, Run, Step, part};
 use super::times::{DAY, MINUTE, QUARTER, QUARTERS, day_of, month_of, quarter, quarter_from};
-use super::top;
-use super::unfolded::{LATEST, tail, unpacked_days};
+use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::model::StoreFault;
-use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors, TopQuestion};
+use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors};
 use clicks::Sketch;
 use clicks::ask::{Tally, TallyFault};
 use clicks::batch::Total;
@@ -32,14 +31,12 @@ struct Asked<'a> {
     only: Option<Dimension>,
 }
 
+/// The answer to any question but that for a whole domain by its links, which is in `by_link`.
 pub(crate) async fn counts<R: ClickRows>(
     rows: &R,
     memory: &Memory,
     question: &ClickQuestion,
 ) -> Result<ClickAnswer, R::Fault> {
-    if question.links.is_none() && question.groups.contains(&ClickGroup::Link) {
-        return by_link(rows, memory, question).await;
-    }
     let texts = memory.texts(rows).await?;
     let asked = Asked {
         question,
@@ -71,8 +68,8 @@ pub(crate) async fn counts<R: ClickRows>(
             totals(rows, &asked, from, &mut count).await?;
         }
     }
-    waiting(rows, memory, &asked, &deleted, &mut count).await?;
-    Ok(count.finish(question.most))
+    let left_out = waiting(rows, memory, &asked, &deleted, &mut count).await?;
+    Ok(ClickAnswer { left_out, ..count.finish(question.most) })
 }
 
 /// The one dimension that a question names beside kind and time. Sums by any are enough where it names none.
@@ -124,7 +121,7 @@ impl Counting {
         groups.truncate(most);
         let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };
         let visitors = self.visitors.into_iter().map(day).collect();
-        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER }
+        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER, left_out: None }
     }
 }
 
@@ -299,35 +296,38 @@ async fn totals<R: ClickRows>(
     Ok(())
 }
 
-/// What is not folded yet.
+/// What is not folded yet. The earliest moment of what was left out of it.
 async fn waiting<R: ClickRows>(
     rows: &R,
     memory: &Memory,
     asked: &Asked<'_>,
     deleted: &Deletions,
     count: &mut Counting,
-) -> Result<(), R::Fault> {
+) -> Result<Option<i64>, R::Fault> {
     let question = asked.question;
     let links: Option<BTreeSet<Seq>> = question.links.as_ref().map(|links| links.iter().copied().collect());
     let range = asked.quarters.0..asked.quarters.1;
-    for (_, batch) in tail(rows, memory).await? {
+    let Tail { batches, left_out } = tail(rows, memory).await?;
+    for (head, batch) in batches {
         for click in &batch.clicks {
             let asked_for = click.domain == question.domain
                 && links.as_ref().is_none_or(|links| links.contains(&click.uid))
                 && range.contains(&quarter(click.at));
-            if asked_for && !deleted.has(click) {
+            if asked_for && !deleted.has(head.number, click) {
                 count.tally.click(click).map_err(|e| fault(&e))?;
                 if question.visitors && is_known(click) {
                     count.visitors.entry(click.at.div_euclid(DAY)).or_default().add(click.visitor);
                 }
             }
         }
-        let totals = batch.totals.iter().filter(|total| total.domain == question.domain && links.is_none());
+        let totals = batch.totals.iter().filter(|total| {
+            total.domain == question.domain && links.is_none() && !deleted.has_total(head.number, total)
+        });
         for total in totals.filter(|total| range.contains(&quarter(total.minute.saturating_mul(MINUTE)))) {
             count.tally.total(total).map_err(|e| fault(&e))?;
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Whether it is counted among the visitors.
@@ -335,32 +335,7 @@ fn is_known(click: &Click) -> bool {
     click.visitor != 0 && is_visit(click.kind)
 }
 
-/// Counts of a whole domain by its links: of those that were clicked most.
-async fn by_link<R: ClickRows>(
-    rows: &R,
-    memory: &Memory,
-    question: &ClickQuestion,
-) -> Result<ClickAnswer, R::Fault> {
-    let kinds = match question.filter.kinds.is_empty() {
-        true => Kind::ALL.to_vec(),
-        false => question.filter.kinds.clone(),
-    };
-    let asked = TopQuestion {
-        domain: question.domain,
-        from: question.from,
-        until: question.until,
-        kinds,
-        most: question.most,
-    };
-    let top = top::top_links(rows, memory, &asked).await?;
-    let links: Vec<Seq> = top.links.iter().map(|link| link.uid).collect();
-    let of_links = ClickQuestion { links: Some(links), ..question.clone() };
-    let mut answer = Box::pin(counts(rows, memory, &of_links)).await?;
-    answer.more |= top.clicked > top.links.len() as u64;
-    Ok(answer)
-}
-
-fn fault(fault: &TallyFault) -> StoreFault {
+pub(crate) fn fault(fault: &TallyFault) -> StoreFault {
     match fault {
         TallyFault::Rollup(fault) => corrupt(&fault.to_string()),
         // Whoever asks tells it by `is_too_much`.
