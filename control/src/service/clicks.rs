@@ -31,7 +31,8 @@ use question::{DAY, Inquiry, single_kinds};
 use std::sync::Arc;
 use store::clock::unix_ms;
 use store::port::clicks::{
-    ClickDeletion, ClickQuestion, LossRow, MOST_LINKS, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
+    ClickDeletion, ClickQuestion, LossRow, MOST_LINKS, TopQuestion, UnknownQuestion, is_too_many_links,
+    is_too_much,
 };
 use store::port::{Limit, LinkTag};
 use tokio::sync::watch;

@@ -7,8 +7,8 @@ use super::rows::ClickRows;
 use super::top::top_links;
 use crate::model::StoreFault;
 use crate::port::clicks::{
-    ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, CountRow, GroupKey, LinkCount, MOST_LINKS, TopQuestion,
-    too_many_links,
+    ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, CountRow, GroupKey, LinkCount, MOST_LINKS,
+    TopQuestion, too_many_links,
 };
 use clicks::Kind;
 use clicks::ask::{MAX_ROWS, TallyFault};
@@ -65,7 +65,8 @@ pub(crate) async fn counts<R: ClickRows>(
     if links.is_empty() && top.clicked > top.links.len() as u64 && !groups.are_enough(question.most, last) {
         return Err(StoreFault::Unavailable(too_many_links()).into());
     }
-    answer.more = !links.is_empty() || top.clicked > top.links.len() as u64 || groups.sums.len() > question.most;
+    answer.more =
+        !links.is_empty() || top.clicked > top.links.len() as u64 || groups.sums.len() > question.most;
     answer.groups = groups.finish(question.most);
     Ok(answer)
 }
@@ -112,7 +113,8 @@ impl Groups {
     fn finish(mut self, most: usize) -> Vec<CountRow> {
         let mut order: Vec<(&Vec<GroupKey>, &u64)> = self.sums.iter().collect();
         order.sort_by_key(|(_, sum)| Reverse(**sum)); // stable: of the same in the order of their keys
-        let first: BTreeSet<Vec<GroupKey>> = order.into_iter().take(most).map(|(key, _)| key.clone()).collect();
+        let first: BTreeSet<Vec<GroupKey>> =
+            order.into_iter().take(most).map(|(key, _)| key.clone()).collect();
         let mut rows = std::mem::take(&mut self.rows);
         rows.retain(|row| first.contains(&self.key(row)));
         rows.sort_by(|a, b| (Reverse(a.count), &a.keys).cmp(&(Reverse(b.count), &b.keys)));

@@ -200,7 +200,9 @@ async fn links_of_list<R: ClickRows>(
     }
     if !is_packed {
         let first = quarter(began);
-        let of = |link: &i64| (first..first + quarter(part.length())).map(|quarter| [quarter, *link, 0]).collect::<Vec<_>>();
+        let of = |link: &i64| {
+            (first..first + quarter(part.length())).map(|quarter| [quarter, *link, 0]).collect::<Vec<_>>()
+        };
         rows.remove_keys(Table::Recent, &links.iter().flat_map(of).collect::<Vec<CellKey>>()).await?;
         let visitors: Vec<CellKey> = links.iter().map(|link| [day, *link, 0]).collect();
         rows.remove_keys(Table::RecentVisitors, &visitors).await?;
@@ -283,7 +285,8 @@ async fn of_itself<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, 
     }
     let of_domain = domain.0.into();
     rows.remove(Table::Totals, [of_domain, i64::MIN, 0], [of_domain, day * QUARTERS, 0]).await?;
-    let first = rows.keys(Table::Unknown, deletion.at.key, MOST, 1).await?.pop().map_or(i64::MAX, |key| key[0]);
+    let first =
+        rows.keys(Table::Unknown, deletion.at.key, MOST, 1).await?.pop().map_or(i64::MAX, |key| key[0]);
     let before = day * (DAY / HOUR);
     if first >= before {
         return Ok(Next::Stage(Stage::Raw));

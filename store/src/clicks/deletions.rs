@@ -65,8 +65,7 @@ impl Progress {
 }
 
 impl Stage {
-    const ALL: [Self; 6] =
-        [Self::Open, Self::Links, Self::Lists, Self::Domain, Self::Raw, Self::Folding];
+    const ALL: [Self; 6] = [Self::Open, Self::Links, Self::Lists, Self::Domain, Self::Raw, Self::Folding];
 }
 
 /// All deletions that are known.
@@ -164,8 +163,7 @@ pub(crate) async fn note<R: ClickRows>(rows: &R, asked: &ClickDeletion, now: i64
     let stage = if so_far { Stage::Open } else { Stage::Links };
     let end = rows.end().await?;
     let deletion = Deletion { domain: asked.domain, links, cut, so_far, end, stage, at: Progress::BEGIN };
-    let cells =
-        [Cell { key, value: cuts.value() }, Cell { key: [last + 1, 0, 0], value: deletion.value() }];
+    let cells = [Cell { key, value: cuts.value() }, Cell { key: [last + 1, 0, 0], value: deletion.value() }];
     rows.put(Table::Deletions, &cells).await
 }
 
@@ -245,8 +243,7 @@ impl Cuts {
 impl Deletion {
     /// Whether it is of a link, or of a domain itself.
     pub fn is_of(&self, domain: DomainId, uid: Option<Seq>) -> bool {
-        self.domain == domain
-            && (self.links.is_empty() || uid.is_some_and(|uid| self.links.contains(&uid)))
+        self.domain == domain && (self.links.is_empty() || uid.is_some_and(|uid| self.links.contains(&uid)))
     }
 
     /// The day of the cut. Of days before it nothing stays, and nothing comes.
@@ -264,7 +261,9 @@ impl Deletion {
         varint::put(&mut value, FIRST_STAGE + self.stage as u64);
         self.at.key.iter().for_each(|part| varint::put(&mut value, part.cast_unsigned()));
         let numbers = [self.at.number, self.domain.0.into(), self.cut.cast_unsigned(), self.so_far.into()];
-        for number in numbers.into_iter().chain([self.end.batch, self.end.click]).chain(self.links.iter().copied()) {
+        for number in
+            numbers.into_iter().chain([self.end.batch, self.end.click]).chain(self.links.iter().copied())
+        {
             varint::put(&mut value, number);
         }
         value
@@ -310,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_deletion_ends_with_a_whole_day_that_is_over_or_now() {
-        let (now, asked) = (10 * DAY + 5, |before| ClickDeletion { domain: DomainId(1), links: None, before });
+        let (now, asked) =
+            (10 * DAY + 5, |before| ClickDeletion { domain: DomainId(1), links: None, before });
         let of = |before| cut(&asked(before), now);
         assert_eq!(of(Some(3 * DAY)), (3 * DAY, false));
         assert_eq!(of(Some(4 * DAY - 1)), (3 * DAY, false));

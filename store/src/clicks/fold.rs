@@ -54,7 +54,10 @@ pub(crate) async fn fold<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     }
     if delete::open(rows).await? {
         // Clicks that stay would be counted into rows that go.
-        return Ok(FoldDone { report: FoldReport { more: true, ..FoldReport::default() }, ..FoldDone::default() });
+        return Ok(FoldDone {
+            report: FoldReport { more: true, ..FoldReport::default() },
+            ..FoldDone::default()
+        });
     }
     let all = rows.inbox(0, BATCHES).await?;
     let mut clicks = 0;

@@ -180,7 +180,10 @@ mod tests {
             assert_eq!((ListPart::of(&key), began(&key)), (part, 3 * part.length()));
             let (first, end) = between(part, began(&key), began(&key) + 1).last().unwrap();
             assert!(first <= key && key < end && end[1] == 4 && first[1] == 3);
-            assert_eq!(between(part, 1, part.length()).next().map(|(first, end)| (first[1], end[1])), Some((1, 1)));
+            assert_eq!(
+                between(part, 1, part.length()).next().map(|(first, end)| (first[1], end[1])),
+                Some((1, 1))
+            );
         }
     }
 

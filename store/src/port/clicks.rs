@@ -77,7 +77,9 @@ pub fn is_too_many_links(fault: &StoreFault) -> bool {
 
 /// Why it is.
 pub(crate) fn too_many_links() -> String {
-    format!("more than {MOST_LINKS} links would have to be read: group by link alone, or ask for fewer groups")
+    format!(
+        "more than {MOST_LINKS} links would have to be read: group by link alone, or ask for fewer groups"
+    )
 }
 
 /// A batch that an edge offers.

@@ -91,10 +91,19 @@ fn by(whole: &Quarters, dimension: Dimension) -> Quarters {
 }
 
 /// Takes roll-ups away from those of a subject: from what is not packed yet, and then from what is.
-async fn take_away<R: ClickRows>(rows: &R, subject: i64, day: i64, mut less: Quarters) -> Result<(), R::Fault> {
+async fn take_away<R: ClickRows>(
+    rows: &R,
+    subject: i64,
+    day: i64,
+    mut less: Quarters,
+) -> Result<(), R::Fault> {
     let (mut written, mut gone) = (Vec::new(), Vec::new());
-    for (key, value) in keys(day, subject).into_iter().zip(rows.cells(Table::Recent, &keys(day, subject)).await?) {
-        let (Some(value), Some(less)) = (value, less.get_mut(&((key[0] - day * QUARTERS) as u8))) else { continue };
+    for (key, value) in
+        keys(day, subject).into_iter().zip(rows.cells(Table::Recent, &keys(day, subject)).await?)
+    {
+        let (Some(value), Some(less)) = (value, less.get_mut(&((key[0] - day * QUARTERS) as u8))) else {
+            continue;
+        };
         let mut own = rollup(&value)?;
         own.take_away(less);
         match own.is_empty() {
@@ -106,7 +115,9 @@ async fn take_away<R: ClickRows>(rows: &R, subject: i64, day: i64, mut less: Qua
     rows.remove_keys(Table::Recent, &gone).await?;
     less.retain(|_, less| !less.is_empty());
     let (from, before) = runs(day, subject);
-    let Some(mut series) = (if less.is_empty() { None } else { read(rows, from, before).await?.remove(&from) }) else {
+    let Some(mut series) =
+        (if less.is_empty() { None } else { read(rows, from, before).await?.remove(&from) })
+    else {
         return Ok(());
     };
     let length = series.step.quarters() as u8;
