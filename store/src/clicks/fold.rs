@@ -2,7 +2,6 @@
 //! removes the batches, so that each click is folded once.
 
 use super::clicked;
-use super::delete;
 use super::deletions::Deletions;
 use super::lists::{self, ListEntry, ListPart, list};
 use super::memory::{Memory, StagedTexts, corrupt};
@@ -48,17 +47,8 @@ impl FoldDone {
     }
 }
 
+/// In a transaction that has claimed the rows, and while no deletion forbids it.
 pub(crate) async fn fold<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> Result<FoldDone, R::Fault> {
-    if !rows.claim(false).await? {
-        return Ok(FoldDone::default());
-    }
-    if delete::open(rows).await? {
-        // Clicks that stay would be counted into rows that go.
-        return Ok(FoldDone {
-            report: FoldReport { more: true, ..FoldReport::default() },
-            ..FoldDone::default()
-        });
-    }
     let all = rows.inbox(0, BATCHES).await?;
     let mut clicks = 0;
     let fits = |head: &&InboxHead| {

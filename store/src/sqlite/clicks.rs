@@ -281,7 +281,8 @@ impl ClickStore for ClickFile {
     }
 
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
-        let deleted = self.change(|rows| ready(clicks::delete(rows, &self.memory, deletion, now)))?;
+        // Also where there is no click yet: an edge may still have some that were answered before.
+        let deleted = self.made()?.write(|rows| ready(clicks::delete(rows, &self.memory, deletion, now)))?;
         for _ in 0..clicks::STEPS {
             if !self.change(|rows| ready(clicks::work(rows)))? {
                 break;

@@ -311,7 +311,7 @@ fn a_domain_with_many_links_is_deleted_in_parts_and_batches_are_taken_between_th
         assert_eq!(look(), want);
         tidy(store, now + MINUTE);
         assert_eq!(look(), want);
-        assert_eq!(store.counts(&of(Some(links.clone().collect()))).unwrap().total, 1);
+        assert_eq!(store.counts(&of(Some(links.skip(2).step_by(10).collect()))).unwrap().total, 1);
         assert_eq!(edge.last_no, 15_051);
     });
 }
