@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Rows of one link that are read at once.
 const ROWS: usize = 4_096;
+/// Links that are read at once: a row of each is some hundred bytes, and up to some MB a month of one that everybody clicks.
+const LINKS: usize = 16;
 
 /// What a question reads.
 struct Asked<'a> {
@@ -50,9 +52,16 @@ pub(crate) async fn counts<R: ClickRows>(
     let deleted = Deletions::read(rows).await?;
     match &question.links {
         Some(links) => {
-            for &uid in links.iter().collect::<BTreeSet<_>>() {
+            let mut by_begin: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+            for &uid in links {
                 let from = deleted.from(question.domain, Some(uid)).max(asked.quarters.0);
-                subject(rows, &asked, uid.cast_signed(), (from, asked.quarters.1), &mut count).await?;
+                by_begin.entry(from).or_default().insert(uid.cast_signed());
+            }
+            for (from, links) in by_begin {
+                let links: Vec<i64> = links.into_iter().collect();
+                for links in links.chunks(LINKS) {
+                    subjects(rows, &asked, links, (from, asked.quarters.1), &mut count).await?;
+                }
             }
         }
         None => {
@@ -60,7 +69,7 @@ pub(crate) async fn counts<R: ClickRows>(
             let number =
                 asked.only.map_or(0, |only| APARTS.iter().take_while(|one| **one != only).count() as i64 + 1);
             let of = subject_of(question.domain, number);
-            subject(rows, &asked, of, (from, asked.quarters.1), &mut count).await?;
+            subjects(rows, &asked, &[of], (from, asked.quarters.1), &mut count).await?;
             if question.visitors && number > 0 {
                 let of = subject_of(question.domain, 0);
                 visitors(rows, of, (from, asked.quarters.1), &mut count).await?;
@@ -125,17 +134,19 @@ impl Counting {
     }
 }
 
-/// Everything of one link, or of a domain itself.
-async fn subject<R: ClickRows>(
+/// Everything of some links, or of a domain itself.
+async fn subjects<R: ClickRows>(
     rows: &R,
     asked: &Asked<'_>,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
     if from >= before {
         return Ok(());
     }
+    // A month of several is read whole: they are few.
+    let most = if subjects.len() == 1 { ROWS } else { usize::MAX };
     let (mut next, last_month) = (month_of(day_of(from)), month_of(day_of(before - 1)));
     while let Some(&[month, ..]) = rows.keys(Table::Runs, [next, i64::MIN, i64::MIN], MOST, 1).await?.first()
     {
@@ -144,9 +155,9 @@ async fn subject<R: ClickRows>(
         }
         next = month + 1;
         // A run may begin before the first quarter and hold it.
-        let (mut first, last) = ([month, subject, day_of(from) * QUARTERS], [month, subject, before]);
+        let mut quarters = day_of(from) * QUARTERS..before;
         loop {
-            let cells = rows.range(Table::Runs, first, last, ROWS).await?;
+            let cells = rows.range_of(Table::Runs, month, subjects, quarters.clone(), most).await?;
             let mut whole = Vec::new();
             for cell in &cells {
                 let run = Run::of(&cell.value)?;
@@ -164,7 +175,7 @@ async fn subject<R: ClickRows>(
                             if (from..before).contains(&at) {
                                 let only = only.filter(|_| in_parts);
                                 let bytes = only.map_or(Ok(bytes), |only| part(bytes, only))?;
-                                count.rollup(subject, at, bytes)?;
+                                count.rollup(cell.key[1], at, bytes)?;
                             }
                         }
                     }
@@ -172,14 +183,14 @@ async fn subject<R: ClickRows>(
             }
             crosses(rows, &whole, (from, before), count).await?;
             match cells.last() {
-                Some(cell) if cells.len() == ROWS => first = [month, subject, cell.key[2] + 1],
+                Some(cell) if cells.len() == most => quarters.start = cell.key[2] + 1,
                 _ => break,
             }
         }
     }
-    recent(rows, subject, (from, before), count).await?;
+    recent(rows, subjects, (from, before), count).await?;
     if asked.question.visitors {
-        visitors_of_recent(rows, subject, (from, before), count).await?;
+        visitors_of_recent(rows, subjects, (from, before), count).await?;
     }
     Ok(())
 }
@@ -208,16 +219,16 @@ async fn crosses<R: ClickRows>(
 
 async fn recent<R: ClickRows>(
     rows: &R,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
-    let keys: Vec<CellKey> =
-        present(rows, (from, before)).await?.into_iter().map(|quarter| [quarter, subject, 0]).collect();
+    let of = |quarter: i64| subjects.iter().map(move |subject| [quarter, *subject, 0]);
+    let keys: Vec<CellKey> = present(rows, (from, before)).await?.into_iter().flat_map(of).collect();
     for keys in keys.chunks(ROWS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Recent, keys).await?) {
             if let Some(value) = value {
-                count.rollup(subject, key[0], &value)?;
+                count.rollup(key[1], key[0], &value)?;
             }
         }
     }
@@ -255,20 +266,21 @@ async fn visitors<R: ClickRows>(
             }
         }
     }
-    visitors_of_recent(rows, subject, (from, before), count).await
+    visitors_of_recent(rows, &[subject], (from, before), count).await
 }
 
 async fn visitors_of_recent<R: ClickRows>(
     rows: &R,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
     let days = unpacked_days(rows, (day_of(from), day_of(before - 1) + 1)).await?;
-    let keys: Vec<CellKey> = days.iter().map(|&day| [day, subject, 0]).collect();
-    for (day, value) in days.iter().zip(rows.cells(Table::RecentVisitors, &keys).await?) {
+    let of = |day: &i64| subjects.iter().map(move |subject| [*day, *subject, 0]).collect::<Vec<_>>();
+    let keys: Vec<CellKey> = days.iter().flat_map(of).collect();
+    for (key, value) in keys.iter().zip(rows.cells(Table::RecentVisitors, &keys).await?) {
         if let Some(value) = value {
-            count.visit(*day, &sketch(&value)?);
+            count.visit(key[0], &sketch(&value)?);
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ use link::Seq;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Links that are read at once.
+/// Links that are read first; then twice as many, and so on.
 const LINKS: usize = 256;
 
 /// The answer to any question for counts.
@@ -44,12 +44,12 @@ pub(crate) async fn counts<R: ClickRows>(
     let whole = ClickQuestion { groups: Vec::new(), filter: filter.clone(), ..question.clone() };
     let mut answer = ask::counts(rows, memory, &whole).await?;
     let mut groups = Groups::new(question);
-    let mut links = &top.links[..];
+    let (mut links, mut size) = (&top.links[..], LINKS);
     while let Some(next) = links.first() {
         if groups.are_enough(question.most, next.count) {
             break;
         }
-        let (some, others) = links.split_at(links.len().min(LINKS));
+        let (some, others) = links.split_at(links.len().min(size));
         let uids: Vec<Seq> = some.iter().map(|link: &LinkCount| link.uid).collect();
         let of_links = ClickQuestion {
             links: Some(uids),
@@ -59,7 +59,7 @@ pub(crate) async fn counts<R: ClickRows>(
             ..question.clone()
         };
         groups.add(ask::counts(rows, memory, &of_links).await?.groups)?;
-        links = others;
+        (links, size) = (others, 2 * size);
     }
     let last = top.links.last().map_or(0, |link| link.count);
     if links.is_empty() && top.clicked > top.links.len() as u64 && !groups.are_enough(question.most, last) {

@@ -198,6 +198,23 @@ pub(crate) trait ClickRows {
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), Self::Fault>;
     /// Removes the rows from one key on and before another.
     async fn remove(&self, table: Table, from: CellKey, before: CellKey) -> Result<(), Self::Fault>;
+    /// What subjects have in [`Table::Runs`] or [`Table::Crosses`] of a month, from one quarter on and before another: of one
+    /// subject at most so many rows, of several all. In the order of subjects and quarters.
+    async fn range_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+        most: usize,
+    ) -> Result<Vec<Cell>, Self::Fault> {
+        let mut cells = Vec::new();
+        for &subject in subjects {
+            let (from, before) = ([month, subject, quarters.start], [month, subject, quarters.end]);
+            cells.extend(self.range(table, from, before, most).await?);
+        }
+        Ok(cells)
+    }
     /// Removes from [`Table::Runs`] or [`Table::Crosses`] what subjects have of a month, from one quarter on and before another.
     async fn remove_of(
         &self,

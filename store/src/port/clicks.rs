@@ -68,7 +68,7 @@ pub fn is_too_much(fault: &StoreFault) -> bool {
 }
 
 /// Links that a question for a whole domain by its links and something else reads at most, those that were clicked most.
-pub const MOST_LINKS: usize = 4_096;
+pub const MOST_LINKS: usize = 10_000;
 
 /// Whether a question was refused because more links would have to be read than [`MOST_LINKS`].
 pub fn is_too_many_links(fault: &StoreFault) -> bool {

@@ -82,3 +82,20 @@ fn what_is_old_in_postgresql_goes_with_its_partition() {
     assert_eq!(partitions("click_runs").trim(), "1", "one month");
     assert_eq!(raw(store.clicks()).len(), 2);
 }
+
+/// Found by review: a temporary table stood before those of the functions that run as their owner.
+#[test]
+fn functions_of_the_owner_of_the_tables_are_not_led_to_temporary_ones() {
+    let Some(db) = Database::new() else { return };
+    drop(db.open());
+    db.sql(
+        "CREATE TEMP TABLE click_raw (first BIGINT, day BIGINT); CREATE TEMP TABLE click_runs (month BIGINT); \
+         SELECT click_ready_day(77); SELECT click_ready_month(7); SELECT click_forget_days(78)",
+    );
+    let partitions =
+        |of: &str| db.sql(&format!("SELECT count(*) FROM pg_inherits WHERE inhparent = '{of}'::regclass"));
+    assert_eq!((partitions("click_raw").trim(), partitions("click_runs").trim()), ("0", "1"));
+    let last = "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace \
+                AND NOT coalesce(proconfig[1], '') LIKE 'search_path=%, pg_temp'";
+    assert_eq!(db.sql(last).trim(), "0", "each of them says so");
+}

@@ -174,6 +174,33 @@ impl ClickRows for Rows<'_, '_> {
         self.0.rows(&sql, &given).await.map(drop)
     }
 
+    async fn range_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+        most: usize,
+    ) -> Result<Vec<Cell>, TryFault> {
+        if let &[subject] = subjects {
+            let (from, before) = ([month, subject, quarters.start], [month, subject, quarters.end]);
+            return self.range(table, from, before, most).await;
+        }
+        let sql = format!(
+            "SELECT month, subject, start, value FROM click_{} \
+             WHERE month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4 ORDER BY subject, start",
+            table.name()
+        );
+        let params = [
+            (&month as _, Type::INT8),
+            (&subjects as _, Type::INT8_ARRAY),
+            (&quarters.start as _, Type::INT8),
+            (&quarters.end as _, Type::INT8),
+        ];
+        let rows = self.0.rows(&sql, &params).await?;
+        rows.iter().map(|row| Ok(Cell { key: key(table, row)?, value: get(row, 3)? })).collect()
+    }
+
     async fn remove_of(
         &self,
         table: Table,
