@@ -1,7 +1,6 @@
 //! A deletion as it is asked for: what goes is counted, and noted. What it does then is said beside this.
 
 use super::ask::counts;
-use super::delete;
 use super::deletions::{cut, note};
 use super::memory::Memory;
 use super::rows::ClickRows;
@@ -34,5 +33,5 @@ pub(crate) async fn delete<R: ClickRows>(
 /// Does some of what is deleted; `false`: nothing is left that can be done.
 pub(crate) async fn work<R: ClickRows>(rows: &R) -> Result<bool, R::Fault> {
     rows.claim(true).await?;
-    delete::work(rows).await
+    super::delete::work(rows).await
 }

@@ -4,7 +4,7 @@ use super::age::QUARTERS_KEPT;
 use super::deletions::Deletions;
 use super::lists::{self, ListPart, list};
 use super::memory::Memory;
-use super::rows::{CellKey, ClickRows, Table};
+use super::rows::{ClickRows, Table};
 use super::times::{DAY, HOUR, WEEK_DAYS};
 use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::port::clicks::{LinkCount, TopAnswer, TopQuestion};
