@@ -12,7 +12,7 @@ mod tags;
 mod targets;
 mod values;
 
-pub use self::clicks::{ClickArgs, ClickBy, ClickOutput, Clicks, DeletedClicks};
+pub use self::clicks::{ClickArgs, ClickBy, ClickFilters, ClickOutput, Clicks, DeletedClicks};
 pub use copies::{Backup, CopiedStore, StoreRestore};
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};

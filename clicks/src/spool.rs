@@ -453,6 +453,11 @@ impl Spool {
         {
             return batch.seal.lost;
         }
+        self.untold()
+    }
+
+    /// What is lost of the numbers that control lacks, beside what batches and chunks tell.
+    fn untold(&self) -> LossCounts {
         let mut lost = self.standing.lost;
         lost.remove(self.standing.acked.lost);
         let unacked = self.sealed.partition_point(|batch| batch.seal.seq <= self.standing.acked.seq);
@@ -501,10 +506,11 @@ impl Spool {
 
     /// The beginning of a file says what was true: what stands in the file before beyond that was never relied on.
     fn go_back_to(&mut self, standing: &Standing) {
-        let last_no = standing.last_no;
+        let (last_no, mut cut) = (standing.last_no, false);
         while let Some(group) = self.groups.back_mut().filter(|group| group.range.last_no > last_no) {
             if group.range.first_no <= last_no {
                 group.range.last_no = last_no;
+                cut = true;
             } else {
                 self.groups.pop_back();
             }
@@ -514,6 +520,14 @@ impl Spool {
         }
         self.standing = Standing { acked: self.standing.acked, ..standing.clone() };
         self.take_acked(&standing.acked);
+        // What was lost behind the cut is not lost of what is left: that is what nothing else tells of all that was lost.
+        let own = self.groups.back_mut().filter(|group| cut && group.range.last_no == last_no);
+        if let Some(mut lost) = own.map(|group| std::mem::take(&mut group.lost)) {
+            let mut behind = lost;
+            behind.remove(self.untold());
+            lost.remove(behind);
+            self.groups.back_mut().into_iter().for_each(|group| group.lost = lost);
+        }
     }
 
     fn take_acked(&mut self, acked: &Acked) {

@@ -476,3 +476,27 @@ fn a_batch_that_is_damaged_twice_is_lost_once() {
     world.spool = replayed(&world.disk, Some((2, sealed)));
     repair(&mut world);
 }
+
+/// Found by review: a group that was cut kept what was lost behind the cut, and its batch told those as lost.
+#[test]
+fn what_was_lost_behind_a_cut_is_not_lost_before_it() {
+    let mut world = World::new();
+    world.record(10, 0);
+    world.record(8, 2);
+    let standing = world.spool.standing().clone();
+    let seal = world.spool.unacked().unwrap();
+    world.record(4, 3);
+    // The next file begins with what was true before that.
+    let mut bytes = Vec::new();
+    Frame::Begin(Begin { spool: 7, boot: BOOT, standing }).write(&mut bytes);
+    Frame::Seal(seal).write(&mut bytes);
+    world.disk.files.insert(2, bytes);
+    let mut back = replayed(&world.disk, None);
+    assert_eq!(back.answered(1, 1, 0), AnswerEffect::Acknowledged);
+    let next = back.plan_seal().unwrap();
+    assert_eq!((next.first_no, next.last_no, next.lost.total()), (11, 20, 2));
+    back.seal(next, 1);
+    back.synced();
+    assert_eq!(back.answered(2, 2, 0), AnswerEffect::Acknowledged);
+    assert_eq!((back.acknowledged(), back.pending()), (18, 0));
+}

@@ -1,7 +1,8 @@
 //! Takes batches: each once, in the order of its spool, with its cursor in the same transaction. What is taken is judged by
 //! `clicks::ledger`.
 
-use super::rows::{ClickRows, CursorRow, InboxHead, Place};
+use super::rows::{ClickRows, CursorRow, InboxHead, Place, PushedBatch};
+use super::times::{HOUR, MINUTE};
 use crate::port::clicks::{AppendOutcome, Appended};
 use clicks::batch::Batch;
 use clicks::ledger::{Cursor, Judgement, judge};
@@ -40,13 +41,27 @@ pub(crate) async fn append<R: ClickRows>(
         next = Place { batch: next.batch + 1, click: next.click + head.span };
     }
     let bytes = offered.iter().zip(&done.outcomes).filter(|(_, outcome)| is_taken(outcome));
-    let pushed: Vec<_> = done.taken.iter().zip(bytes).map(|((head, _), (of, _))| (head, &of.bytes)).collect();
+    let pushed = done.taken.iter().zip(bytes).map(|((head, batch), (of, _))| PushedBatch {
+        head,
+        first_at: first_at(batch),
+        bytes: &of.bytes,
+    });
+    let pushed: Vec<_> = pushed.collect();
     rows.push(&pushed).await?;
     let moved = |spool: &u64| done.taken.iter().any(|(head, _)| head.spool == *spool);
     let cursors: Vec<CursorRow> =
         known.into_iter().filter(|(spool, _)| moved(spool)).map(|(_, row)| row).collect();
     rows.put_cursors(&cursors).await?;
     Ok(done)
+}
+
+/// The earliest moment of anything in a batch; of an empty one the end of all times.
+fn first_at(batch: &Batch) -> i64 {
+    let clicks = batch.clicks.iter().map(|click| click.at);
+    let totals = batch.totals.iter().map(|total| total.minute.saturating_mul(MINUTE));
+    let losses = batch.losses.iter().map(|loss| loss.minute.saturating_mul(MINUTE));
+    let unknown = batch.unknown.iter().map(|unknown| unknown.hour.saturating_mul(HOUR));
+    clicks.chain(totals).chain(losses).chain(unknown).min().unwrap_or(i64::MAX)
 }
 
 fn is_taken(outcome: &AppendOutcome) -> bool {

@@ -5,8 +5,9 @@ use clicks::batch::{Loss, Total, UnknownCode};
 use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
-    AppendOutcome, Appended, ClickFilter, ClickGroup, ClickQuestion, ClickStore, EdgeUntil, GroupKey,
-    LinkCount, LossRow, RawQuestion, TopQuestion, UnknownQuestion,
+    AppendOutcome, Appended, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore, CountRow,
+    EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, TopQuestion, UnknownQuestion,
+    is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -347,5 +348,90 @@ fn a_store_without_clicks_answers_with_nothing() {
         assert_eq!(store.fold(START).unwrap().batches, 0);
         assert!(!store.tidy(START).unwrap());
         assert!(store.losses(0, LATER).unwrap().is_empty() && store.until().unwrap().is_empty());
+    });
+}
+
+/// Found by review: such a question read 100,000 links.
+#[test]
+fn what_comes_first_by_link_and_more_is_told_without_reading_every_link() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        // Every country of the first links has less than the one country of those behind them.
+        let mut clicks = Vec::new();
+        for uid in 1..=600_u64 {
+            let count = if uid <= 300 { 6 } else { 5 - uid % 5 };
+            clicks.extend((0..count).map(|at| Click {
+                country: Country(if uid <= 300 { [b'A', b'A' + (at / 2) as u8] } else { *b"DE" }),
+                ..click(uid, START + at as i64 * HOUR)
+            }));
+        }
+        edge.send(store, clicks.clone(), START + DAY);
+        let by = |groups: Vec<ClickGroup>, filter: ClickFilter, most| {
+            let times = (0..=2).map(|day| START + day * DAY).collect();
+            store.counts(&ClickQuestion { groups, times, filter, most, ..of(None) }).unwrap()
+        };
+        let rows = |answer: &ClickAnswer| {
+            let uid = |row: &CountRow| {
+                row.keys.iter().find_map(|key| match key {
+                    GroupKey::Link(uid) => Some(*uid),
+                    _ => None,
+                })
+            };
+            answer.groups.iter().map(|row| (uid(row).unwrap(), row.count)).collect::<Vec<_>>()
+        };
+        for folded in [false, true] {
+            if folded {
+                fold(store, START + DAY);
+            }
+            let split = by(vec![ClickGroup::Link, ClickGroup::Country], ClickFilter::default(), 3);
+            assert_eq!(rows(&split), [(305, 5), (310, 5), (315, 5)], "{folded}");
+            assert_eq!((split.total, split.more), (clicks.len() as u64, true));
+            let german = ClickFilter { countries: vec![Country(*b"DE")], ..ClickFilter::default() };
+            let german = by(vec![ClickGroup::Link], german, 2);
+            assert_eq!((rows(&german), german.total), (vec![(305, 5), (310, 5)], 300 * 3));
+            let days = by(vec![ClickGroup::Time, ClickGroup::Link], ClickFilter::default(), 2);
+            assert_eq!(rows(&days), [(1, 6), (2, 6)]);
+        }
+    });
+}
+
+#[test]
+fn what_could_be_told_only_by_reading_too_many_links_is_refused() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        let of_both =
+            |uid| [*b"DE", *b"FR"].map(|country| Click { country: Country(country), ..click(uid, START) });
+        edge.send(store, (1..=MOST_LINKS as u64 + 10).flat_map(of_both).collect(), START);
+        let asked = ClickQuestion { groups: vec![ClickGroup::Link, ClickGroup::Country], ..of(None) };
+        let refused = store.counts(&ClickQuestion { most: 5, ..asked }).unwrap_err();
+        assert!(is_too_many_links(&refused) && !is_too_much(&refused), "{refused}");
+        let alone = ClickQuestion { groups: vec![ClickGroup::Link], most: 5, ..of(None) };
+        assert_eq!(store.counts(&alone).unwrap().groups.len(), 5);
+    });
+}
+
+/// Found by review: what 100,000 batches were before was left out, and the answer was said to be complete.
+#[test]
+fn an_answer_that_does_not_read_every_batch_says_from_when_on_clicks_may_lack() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        let mut offered: Vec<Appended> =
+            (0..100_000).map(|_| edge.batch(|batch| batch.clicks = vec![click(5, START)])).collect();
+        store.append(&offered, START + DAY).unwrap();
+        let top =
+            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
+        let look = || {
+            let counted = store.counts(&of(Some(vec![5]))).unwrap();
+            (counted.total, counted.left_out, store.top_links(&top).unwrap().left_out)
+        };
+        assert_eq!(look(), (100_000, None, None));
+        offered = [3, 1, 2]
+            .map(|hour| edge.batch(|batch| batch.clicks = vec![click(6, START + hour * HOUR)]))
+            .to_vec();
+        store.append(&offered, START + DAY).unwrap();
+        assert_eq!(look(), (100_000, Some(START + HOUR), Some(START + HOUR)));
+        assert!(store.was_clicked(6).unwrap(), "that is known of each");
+        let end = RawQuestion { until: i64::MAX, place: 100_001, most: 9, ..RawQuestion::default() };
+        assert_eq!(store.raw(&end).unwrap().clicks.len(), 3, "single clicks are told all");
     });
 }
