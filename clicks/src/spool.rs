@@ -63,8 +63,8 @@ pub enum AnswerEffect {
     Back,
     /// It still wants what was just offered.
     Again,
-    /// It has batches under this spool's name that this disk knows nothing of: the disk was put back to an earlier state.
-    /// The spool's numbers must not be used any more.
+    /// It has batches of this spool that this disk knows nothing of: the disk was put back to an earlier state. See
+    /// [`Spool::catch_up`].
     Beyond,
 }
 
@@ -116,7 +116,6 @@ struct SealedBatch {
 #[derive(Clone, Debug, Default)]
 pub struct Spool {
     id: u64,
-    closed: bool,
     standing: Standing,
     files: VecDeque<SpoolFile>,
     /// Not made up into batches yet, in the order of their numbers.
@@ -143,18 +142,6 @@ impl Spool {
         let standing = begin.standing.clone();
         let (synced_seq, next) = (standing.last_seq, standing.acked.seq + 1);
         Self { id: begin.spool, standing, synced_seq, next, ..Self::default() }
-    }
-
-    /// Nothing more is recorded in it: a new spool goes on in its place. What it owes is sent, and it stays for as long as any
-    /// other.
-    pub fn close(&mut self, bytes: u64) {
-        self.grow(bytes, i64::MIN);
-        self.closed = true;
-    }
-
-    /// Whether it is.
-    pub fn is_closed(&self) -> bool {
-        self.closed
     }
 
     /// Which spool: never that of another edge or of another life of this disk.
@@ -205,7 +192,7 @@ impl Spool {
         self.owes().then_some(self.standing.acked.until)
     }
 
-    /// A new file begins. It begins with [`Begin`], [`Spool::unacked`], and [`Frame::Closed`] if it is; they are so many bytes.
+    /// A new file begins. It begins with [`Begin`] and [`Spool::unacked`]; they are so many bytes.
     pub fn begin_file(&mut self, number: u32, bytes: u64) {
         self.groups.iter_mut().for_each(|group| group.full = true);
         self.files.push_back(SpoolFile { number, bytes, until: self.standing.acked.until });
@@ -335,6 +322,25 @@ impl Spool {
         AnswerEffect::Back
     }
 
+    /// Control has this spool up to the batch `seq` and the number `no`, which is more than this disk knows of. Only one process
+    /// ever records into a spool, so the numbers that both have are the same clicks: those are not sent again, and what is
+    /// behind them goes on. `false`: what control says does not fit to what it was sent before, and nothing has changed.
+    pub fn catch_up(&mut self, seq: u64, no: u64) -> bool {
+        let sent = self.sealed.back().map_or(0, |batch| batch.seal.last_no).max(self.standing.acked.no);
+        if seq <= self.standing.last_seq || no < sent {
+            return false;
+        }
+        self.acknowledge(seq);
+        let mut acked = Acked { seq, no, ..self.standing.acked };
+        for group in self.groups.iter().take_while(|group| group.range.last_no <= no) {
+            acked.lost.add(group.lost);
+            acked.until = group.until;
+        }
+        self.take_acked(&acked);
+        (self.synced_seq, self.is_told) = (self.standing.last_seq, true);
+        true
+    }
+
     /// What control has was written as a [`Frame::Acked`], in so many bytes.
     pub fn note_acked(&mut self, bytes: u64) {
         self.grow(bytes, i64::MIN);
@@ -412,6 +418,16 @@ impl Spool {
         Some(plan)
     }
 
+    /// Whether clicks could be dropped from the file that is written, if another one were begun.
+    pub fn has_clicks_in_last_file(&self) -> bool {
+        let Some(last) = self.files.back().map(|file| file.number) else { return false };
+        let has_clicks = |group: &Group| {
+            group.range.from.file == last
+                && group.range.last_no + 1 - group.range.first_no > group.lost.total()
+        };
+        self.groups.iter().any(has_clicks) && !self.is_on_its_way(last)
+    }
+
     /// Numbers that were given out and whose chunks are not all there: what is left of them and a loss have to be written as
     /// one chunk of exactly these numbers. Looked for behind a replay.
     pub fn plan_repair(&self) -> Option<NumberRange> {
@@ -474,7 +490,7 @@ impl Spool {
             }
             Frame::Chunk(head, _) => self.chunk(&head, from, bytes),
             Frame::Seal(seal) => self.seal(seal, bytes),
-            Frame::Closed => self.close(bytes),
+            Frame::Closed => self.grow(bytes, i64::MIN),
             Frame::Acked(acked) => {
                 self.grow(bytes, i64::MIN);
                 self.take_acked(&acked);
@@ -508,12 +524,20 @@ impl Spool {
     }
 
     fn take_acked(&mut self, acked: &Acked) {
-        if acked.seq < self.standing.acked.seq {
+        let standing = &mut self.standing;
+        if acked.seq < standing.acked.seq {
             return;
         }
-        self.standing.acked = *acked;
+        standing.acked = *acked;
+        // Control may have more than this disk: see `catch_up`.
+        standing.last_seq = standing.last_seq.max(acked.seq);
+        standing.last_no = standing.last_no.max(acked.no);
         self.next = acked.seq + 1;
-        while self.groups.front().is_some_and(|group| group.range.last_no <= acked.no) {
+        while let Some(group) = self.groups.front_mut().filter(|group| group.range.first_no <= acked.no) {
+            if group.range.last_no > acked.no {
+                group.range.first_no = acked.no + 1;
+                break;
+            }
             self.groups.pop_front();
         }
     }

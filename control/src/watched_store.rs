@@ -18,6 +18,7 @@ use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
     FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
+    is_too_much,
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
@@ -70,13 +71,37 @@ impl WatchedStore {
         answer
     }
 
-    /// A call that says nothing of whether links can be read and written.
+    /// A call of the store of clicks, which says nothing of whether links can be read and written.
     fn timed<T>(
         &self,
         kind: &'static str,
         call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        self.measured(kind, || call(self.store.clicks()))
+        let answer = self.measured(kind, || call(self.store.clicks()));
+        if !self.closed.load(Ordering::Relaxed) {
+            self.judge_clicks(&answer);
+        }
+        answer
+    }
+
+    fn judge_clicks<T>(&self, answer: &Result<T, StoreFault>) {
+        let clicks = &self.numbers.clicks;
+        match answer {
+            Err(fault) if !is_too_much(fault) => {
+                let reason = clicks.failed(fault);
+                let Some(tell) = clicks.unusable.met(clock::ms(), reason) else { return };
+                let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+                tracing::error!(
+                    name: "clicks_store_unusable", reason, %fault, lasts_ms, untold,
+                    "the store of clicks cannot be used: links go on, edges keep their clicks and send them again"
+                );
+            }
+            _ => {
+                let Some(over) = clicks.unusable.over(clock::ms()) else { return };
+                let lasted_ms = over.lasted_ms;
+                tracing::info!(name: "clicks_store_usable", lasted_ms, "the store of clicks can be used again");
+            }
+        }
     }
 
     fn measured<T>(&self, kind: &'static str, call: impl FnOnce() -> T) -> T {
@@ -376,8 +401,7 @@ impl BlockRows for WatchedStore {
     }
 }
 
-/// Clicks have a place of their own, and may have a disk of their own: what they lack is told by whoever asked for it, and
-/// links can be read and written all the same.
+/// Clicks have a place of their own, and may have a disk of their own: links can be read and written whatever they lack.
 impl ClickStore for WatchedStore {
     fn append(&self, offered: &[Appended], now: i64) -> Result<Vec<AppendOutcome>, StoreFault> {
         self.timed("clicks_append", |clicks| clicks.append(offered, now))

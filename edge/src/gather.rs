@@ -4,12 +4,16 @@
 mod disk;
 mod drain;
 mod files;
+mod found;
 mod geo;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod texts;
 
-use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
+use crate::clicks::{
+    AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, NOTHING_KNOWN, SentId,
+};
 use crate::rings::{Rings, random};
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
@@ -18,7 +22,7 @@ use bytes::Bytes;
 use drain::{Chunk, Drain};
 use exposition::StartFault;
 use feed::Spell;
-use files::SpoolFiles;
+use files::{HeardAnswer, SpoolFiles};
 use link::Epoch;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -179,13 +183,11 @@ struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    fn new(way: &'a Way<'a>, mut files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
-        // The disk may have been put back to an earlier state. That is found out by what is known to both, before a number that
-        // control has of it is given out again.
-        files.ask_again(None);
+    fn new(way: &'a Way<'a>, files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
         let now = Instant::now();
         let counts = ClickCounts { spool_failures, ..ClickCounts::default() };
-        let drained_until = files.last_until().unwrap_or_else(|| unix_ms() - SETTLED_MS);
+        // Of rings that were not read yet nothing is known.
+        let drained_until = files.last_until().unwrap_or(NOTHING_KNOWN);
         Self {
             way,
             files,
@@ -214,7 +216,7 @@ impl<'a> Gather<'a> {
                 Err(_) => {
                     let all = self.tick();
                     // What was taken is on disk, and there is more.
-                    let at_once = !all && self.ready.is_empty();
+                    let at_once = !all && self.ready.is_empty() && !self.drain.waits();
                     next = Instant::now() + if at_once { Duration::ZERO } else { TICK };
                 }
             }
@@ -227,6 +229,8 @@ impl<'a> Gather<'a> {
     fn tick(&mut self) -> bool {
         let now = unix_ms();
         self.look_at_control();
+        let found = self.files.take_found(Duration::ZERO);
+        self.tell(found);
         let all = self.take(now);
         if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
             // Nothing of it has to be on disk: clicks that count for nothing, and texts.
@@ -250,8 +254,8 @@ impl<'a> Gather<'a> {
     /// bounds of the spool have their turn behind it.
     fn take(&mut self, now: i64) -> bool {
         let &Way { clicks, rings, .. } = self.way;
-        if self.ready.len() >= MAX_READY {
-            return false; // the disk has not taken them yet
+        if self.ready.len() >= MAX_READY || self.drain.waits() {
+            return false; // the disk has not taken them yet, or nobody knows how they count
         }
         while self.ready.len() < MAX_READY {
             if self.drain.take(rings, clicks, now) {
@@ -300,7 +304,7 @@ impl<'a> Gather<'a> {
         if connected && !std::mem::replace(&mut self.connected, connected) {
             (self.retry_at, self.backoff) = (None, Duration::ZERO);
         }
-        self.connected = connected;
+        (self.connected, self.files.connected) = (connected, connected);
         let epoch = shared.set.epoch();
         if epoch != self.epoch && epoch.is_some() {
             // The store may have been put back to an earlier state: whether it lacks clicks is found out by asking.
@@ -351,9 +355,10 @@ impl<'a> Gather<'a> {
         let Some(SentBatch { id: sent, .. }) = self.sent.take() else { return };
         let before = self.files.next_no();
         match said {
-            ControlAnswer::Told { acked, want } => {
-                let taken =
-                    random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
+            ControlAnswer::Told { acked, want, last_no } => {
+                let heard = HeardAnswer { spool: sent.spool, seq: sent.seq, acked, want, last_no };
+                let again = Instant::now() + REFUSED_BACKOFF;
+                let taken = random().and_then(|id| self.files.answered(heard, again, id));
                 if self.files.next_no() != before {
                     self.renumber();
                 }
@@ -369,11 +374,11 @@ impl<'a> Gather<'a> {
                 self.counts.refused += 1;
                 self.again_later("refused", &why);
                 let again = Instant::now() + REFUSED_BACKOFF;
-                let closed = random().and_then(|id| self.files.refused(sent.spool, sent.seq, again, id));
+                let refused = random().map(|id| self.files.refused(sent.spool, sent.seq, again, id));
                 if self.files.next_no() != before {
                     self.renumber();
                 }
-                self.tell(closed);
+                self.tell(refused);
                 (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
             ControlAnswer::Unanswered => {
@@ -433,7 +438,7 @@ impl<'a> Gather<'a> {
             None if in_memory => 0,
             None => self.drained_until,
         };
-        self.way.clicks.is_complete_until(until, sums.owes || in_memory);
+        self.way.clicks.is_complete_until(until, sums.owes || in_memory, unix_ms());
     }
 
     /// The last clicks of this process.
@@ -442,14 +447,24 @@ impl<'a> Gather<'a> {
         let mut tries = LAST_TRIES;
         while tries > 0 {
             let all = self.take(unix_ms());
-            if all && self.drain.is_due() {
+            if all && !self.drain.is_empty() {
                 self.ready.push(self.drain.end_chunk(self.drained_until));
             }
             self.write();
             match self.ready.is_empty() {
-                true if all => break,
+                true if self.drain.waits() => break, // the next process finds what is in the rings
+                true if all && self.drain.is_empty() => break,
                 true => {}           // there is more
                 false => tries -= 1, // the disk does not take it
+            }
+        }
+        // What processes before have left may be sent, too.
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let found = self.files.take_found(left);
+            if self.tell(found) == Some(false) {
+                break;
             }
         }
         // What a control takes now needs no disk to come back to.
