@@ -229,8 +229,7 @@ impl<'a> Gather<'a> {
     fn tick(&mut self) -> bool {
         let now = unix_ms();
         self.look_at_control();
-        let found = self.files.take_found(Duration::ZERO);
-        self.tell(found);
+        self.take_found(Duration::ZERO);
         let all = self.take(now);
         if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
             // Nothing of it has to be on disk: clicks that count for nothing, and texts.
@@ -248,6 +247,23 @@ impl<'a> Gather<'a> {
             self.tell(kept);
         }
         all
+    }
+
+    /// Takes over spools of processes before that were read since, waiting for one for so long. `true`: there are others.
+    fn take_found(&mut self, wait: Duration) -> bool {
+        match self.files.take_found(wait) {
+            Ok(found) => {
+                if found.any {
+                    // A store or a disk that was put back is found out by what is known to both.
+                    self.files.ask_again(None);
+                }
+                found.more
+            }
+            Err(fault) => {
+                self.tell::<()>(Err(fault));
+                true
+            }
+        }
     }
 
     /// Takes what the workers have settled, as far as there is room: whether that was all. However fast they are, answers and the
@@ -458,14 +474,9 @@ impl<'a> Gather<'a> {
                 false => tries -= 1, // the disk does not take it
             }
         }
-        // What processes before have left may be sent, too.
-        while let left = deadline.saturating_duration_since(Instant::now())
-            && !left.is_zero()
+        // What processes before have left is sent, too, if it is read by then.
+        while self.take_found(deadline.saturating_duration_since(Instant::now())) && Instant::now() < deadline
         {
-            let found = self.files.take_found(left);
-            if self.tell(found) == Some(false) {
-                break;
-            }
         }
         // What a control takes now needs no disk to come back to.
         while self.files.sums().owes {

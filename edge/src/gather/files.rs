@@ -80,6 +80,15 @@ pub struct SpoolSums {
     pub owes: bool,
 }
 
+/// Spools of before that were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FoundNews {
+    /// There are some.
+    pub any: bool,
+    /// Others are not read yet.
+    pub more: bool,
+}
+
 impl SpoolFiles {
     /// Looks at what is in the folder, and begins a spool of this process: `id` is random. The others are read meanwhile.
     ///
@@ -109,27 +118,29 @@ impl SpoolFiles {
         })
     }
 
-    /// Takes over the spools of before that were read since, waiting for one for so long. `true`: there are others.
+    /// Takes over the spools of before that were read since, waiting for one for so long. The store, or this disk, may have been
+    /// put back since: whoever calls has them [asked about](Self::ask_again).
     ///
     /// # Errors
     /// One cannot be read now: it is tried again.
-    pub fn take_found(&mut self, mut wait: Duration) -> io::Result<bool> {
+    pub fn take_found(&mut self, mut wait: Duration) -> io::Result<FoundNews> {
+        let mut news = FoundNews::default();
         while let Some(reading) = &mut self.reading {
             match reading.next(std::mem::take(&mut wait)) {
                 ReadingNews::Read { id, disk } => {
                     self.awaited.retain(|spool| spool.id() != id);
-                    // The store, or this disk, may have been put back since.
-                    self.closed.extend(disk.map(|mut disk| {
-                        disk.spool.ask_again();
-                        disk
-                    }));
+                    self.closed.extend(disk);
+                    news.any = true;
                 }
                 ReadingNews::Failed(fault) => return Err(fault),
                 ReadingNews::None { ended: true } => self.reading = None,
-                ReadingNews::None { ended: false } => return Ok(true),
+                ReadingNews::None { ended: false } => {
+                    news.more = true;
+                    break;
+                }
             }
         }
-        Ok(false)
+        Ok(news)
     }
 
     /// Up to where the rings are on disk.

@@ -199,16 +199,18 @@ impl Reading {
                 ReadingNews::Failed(fault)
             }
             Err(RecvTimeoutError::Timeout) => ReadingNews::None { ended: false },
-            Err(RecvTimeoutError::Disconnected) => self.again(),
+            Err(RecvTimeoutError::Disconnected) => self.again(wait),
         }
     }
 
     /// The thread has ended: what it could not read is given to another one.
-    fn again(&mut self) -> ReadingNews {
+    fn again(&mut self, wait: Duration) -> ReadingNews {
         if self.unread.is_empty() {
             return ReadingNews::None { ended: true };
         }
-        if self.again_at.is_some_and(|at| Instant::now() < at) {
+        let early = self.again_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        if !early.is_zero() {
+            std::thread::sleep(wait.min(early));
             return ReadingNews::None { ended: false };
         }
         self.again_at = Some(Instant::now() + AGAIN);
