@@ -239,7 +239,7 @@ mod tests {
     fn a_clock_that_is_set_back_takes_back_what_was_said_to_be_complete() {
         let dir = PathBuf::from("unused");
         let clicks = Clicks::new(ClicksConfig { dir, spool_bytes: 1, geo: None, ignore: Vec::new() });
-        let mut say = |until, now| {
+        let say = |until, now| {
             clicks.is_complete_until(until, true, now);
             clicks.complete_until()
         };

@@ -33,8 +33,10 @@ pub struct StoreNumbers {
 pub struct ClickStoreNumbers {
     faults: [AtomicU64; FAULTS.len()],
     last: Mutex<String>,
-    /// Its calls fail.
-    pub unusable: Trouble,
+    /// Reads fail.
+    pub unreadable: Trouble,
+    /// Writes fail.
+    pub unwritable: Trouble,
 }
 
 impl ClickStoreNumbers {
@@ -46,13 +48,13 @@ impl ClickStoreNumbers {
         FAULTS[at]
     }
 
-    /// Whether the last call went well.
+    /// Whether the last read and the last write went well.
     ///
     /// # Errors
     /// Why not.
     pub fn good(&self) -> Result<(), String> {
         let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if self.unusable.lasts() { Err(last()) } else { Ok(()) }
+        if self.unreadable.lasts() || self.unwritable.lasts() { Err(last()) } else { Ok(()) }
     }
 }
 
@@ -143,9 +145,14 @@ impl StoreNumbers {
             ("linkr_store_readable", "1: the last read of the store went well.", &self.unreadable),
             ("linkr_store_writable", "1: the last write to the store went well.", &self.unwritable),
             (
-                "linkr_store_clicks_usable",
-                "1: the last call of the store of clicks went well.",
-                &self.clicks.unusable,
+                "linkr_store_clicks_readable",
+                "1: the last read of the store of clicks went well.",
+                &self.clicks.unreadable,
+            ),
+            (
+                "linkr_store_clicks_writable",
+                "1: the last write to the store of clicks went well.",
+                &self.clicks.unwritable,
             ),
         ] {
             families.gauge(name, help, f64::from(!trouble.lasts()))?;

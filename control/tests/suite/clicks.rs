@@ -139,7 +139,8 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
 async fn a_batch_that_is_forged_is_refused() {
     let folder = Folder::new();
     let store = MoodyStore::new(&folder);
-    let own = put(&*store, Scopes::of(&[Scope::Feed]), |row| row.edge = Some("e1".into()));
+    let [own, other] =
+        ["e1", "e2"].map(|edge| put(&*store, Scopes::of(&[Scope::Feed]), |row| row.edge = Some(edge.into())));
     let world = locked(folder, store).await;
     let mut feed = FeedClient::new(way(&world, &own).await);
     let good = batch(1, vec![click(1, Kind::Human, b"DE")]);
@@ -157,6 +158,13 @@ async fn a_batch_that_is_forged_is_refused() {
     let back = batch(1, vec![click(1, Kind::Human, b"DE")]);
     let refused = feed.append(offer("e1", 2, &back)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "numbers that go back: {refused}");
+    // Another edge names the spool of one that has just sent.
+    let mut stranger = FeedClient::new(way(&world, &other).await);
+    let next = batch(2, vec![click(1, Kind::Human, b"DE")]);
+    let refused = stranger.append(offer("e2", 2, &next)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("another edge's"), "{refused}");
+    assert_eq!(feed.append(offer("e1", 2, &next)).await.unwrap().into_inner().acked, 2);
     world.stop().await;
 }
 
