@@ -23,6 +23,9 @@ pub use frame::{
 const GROUP_CLICKS: u64 = 32_768;
 const GROUP_SIZE: ChunkSize = ChunkSize { bytes: 3 * 1024 * 1024, notes: 12_288 };
 
+/// An end that is not known.
+const ANYWHERE: u64 = u64::MAX;
+
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilePlace {
@@ -41,6 +44,9 @@ pub struct NumberRange {
     pub last_no: u64,
     /// Where the first of their chunks is, or something before it in the same file.
     pub from: FilePlace,
+    /// Where the last of them ends in that file, as far as is known: a chunk without a number is told by nothing else from the
+    /// ones beside it.
+    pub end: u64,
 }
 
 /// A batch to send now.
@@ -49,7 +55,7 @@ pub struct Offering {
     /// Which.
     pub seal: Seal,
     /// Where its chunks are.
-    pub from: FilePlace,
+    pub range: NumberRange,
     /// Those that control lacks before it are not on this disk any more.
     pub first: bool,
 }
@@ -108,6 +114,8 @@ struct Group {
 struct SealedBatch {
     seal: Seal,
     from: FilePlace,
+    /// See [`NumberRange::end`].
+    end: u64,
     /// All its chunks are in that file.
     whole: bool,
 }
@@ -216,7 +224,8 @@ impl Spool {
         let (first_no, last_no) = (head.first_no, head.last_no);
         let goes_on = first_no > standing.last_no;
         standing.last_no = standing.last_no.max(last_no);
-        let range = NumberRange { first_no, last_no, from };
+        let end = from.offset + bytes;
+        let range = NumberRange { first_no, last_no, from, end };
         let group = Group { range, lost: head.lost, size: head.size, until: head.until, full: !goes_on };
         if goes_on {
             match self.groups.back_mut().filter(|last| last.takes(&group)) {
@@ -224,7 +233,7 @@ impl Spool {
                 None => self.groups.push_back(group),
             }
         } else if let Some(batch) = self.sealed.iter_mut().find(|batch| batch.is_of(first_no, last_no)) {
-            (batch.from, batch.whole) = (from, true);
+            (batch.from, batch.end, batch.whole) = (from, end, true);
             batch.seal.lost.remove(head.replaced);
             batch.seal.lost.add(head.lost);
         } else {
@@ -266,7 +275,7 @@ impl Spool {
         if seal.seq <= acked {
             return;
         }
-        let mut batch = SealedBatch { seal, from: FilePlace::default(), whole: false };
+        let mut batch = SealedBatch { seal, from: FilePlace::default(), end: ANYWHERE, whole: false };
         while let Some(group) = self.groups.front_mut() {
             let range = group.range;
             if range.first_no > seal.last_no && !batch.is_of(range.first_no, range.last_no) {
@@ -274,11 +283,15 @@ impl Spool {
             }
             batch.from = range.from;
             batch.whole = batch.is_of(range.first_no, range.last_no);
+            batch.end = if batch.whole { range.end } else { ANYWHERE };
             if range.last_no > seal.last_no {
                 group.range.first_no = seal.last_no + 1;
                 break;
             }
             self.groups.pop_front();
+            if batch.whole {
+                break; // one without a number may follow, which is no part of it
+            }
         }
         self.sealed.push_back(batch);
         self.standing.last_seq = self.standing.last_seq.max(seal.seq);
@@ -302,7 +315,7 @@ impl Spool {
         let oldest =
             self.sealed.iter().find(|batch| batch.whole).is_none_or(|own| own.seal.seq == batch.seal.seq);
         let first = batch.seal.seq > self.next && (self.is_told || oldest);
-        on_disk.then_some(Offering { seal: batch.seal, from: batch.from, first })
+        on_disk.then_some(Offering { seal: batch.seal, range: batch.range(), first })
     }
 
     /// What control says to the batch `seq`: it has all up to `acked`, or wants `want` (0: none).
@@ -437,7 +450,7 @@ impl Spool {
         for batch in self.sealed.range(unacked..) {
             if !batch.whole {
                 let Seal { first_no, last_no, .. } = batch.seal;
-                return Some(NumberRange { first_no, last_no, from: FilePlace::default() });
+                return Some(NumberRange { first_no, last_no, from: FilePlace::default(), end: ANYWHERE });
             }
             expected = batch.seal.last_no + 1;
         }
@@ -446,7 +459,7 @@ impl Spool {
         for (first_no, last_no) in starts.chain([(end, end)]) {
             if first_no > expected {
                 let from = FilePlace::default();
-                return Some(NumberRange { first_no: expected, last_no: first_no - 1, from });
+                return Some(NumberRange { first_no: expected, last_no: first_no - 1, from, end: ANYWHERE });
             }
             expected = last_no + 1;
         }
@@ -553,7 +566,7 @@ impl Spool {
 impl Group {
     /// Whether that which follows becomes part of the same batch.
     fn takes(&self, next: &Self) -> bool {
-        let NumberRange { first_no, last_no, from } = self.range;
+        let NumberRange { first_no, last_no, from, end: _ } = self.range;
         let clicks =
             (next.range.last_no + 1).saturating_sub(first_no + self.lost.total() + next.lost.total());
         !self.full
@@ -565,7 +578,7 @@ impl Group {
     }
 
     fn take(&mut self, next: &Self) {
-        self.range.last_no = next.range.last_no;
+        (self.range.last_no, self.range.end) = (next.range.last_no, next.range.end);
         self.lost.add(next.lost);
         self.size.bytes += next.size.bytes;
         self.size.notes += next.size.notes;
@@ -579,6 +592,11 @@ impl Group {
 }
 
 impl SealedBatch {
+    fn range(&self) -> NumberRange {
+        let Seal { first_no, last_no, .. } = self.seal;
+        NumberRange { first_no, last_no, from: self.from, end: self.end }
+    }
+
     fn is_of(&self, first_no: u64, last_no: u64) -> bool {
         self.seal.first_no == first_no && self.seal.last_no == last_no
     }

@@ -113,8 +113,8 @@ impl World {
         if let Some(seal) = self.spool.plan_seal() {
             self.append(&Frame::Seal(seal));
         }
-        let Some(Offering { seal, from, first }) = self.spool.offer() else { return };
-        let content = self.read(NumberRange { first_no: seal.first_no, last_no: seal.last_no, from });
+        let Some(Offering { seal, range, first }) = self.spool.offer() else { return };
+        let content = self.read(range);
         assert_eq!(content.len() as u64, seal.last_no + 1 - seal.first_no, "{seal:?}");
         let control = &mut self.control;
         let mut want = 0;

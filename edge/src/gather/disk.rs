@@ -134,7 +134,8 @@ impl SpoolDisk {
                 Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()), // somebody removed it
                 part => part?,
             };
-        let (mut rest, mut chunks) = (&part.bytes[..], Vec::new());
+        let end = usize::try_from(range.end.saturating_sub(range.from.offset)).unwrap_or(usize::MAX);
+        let (mut rest, mut chunks) = (&part.bytes[..end.min(part.bytes.len())], Vec::new());
         while let Ok(Some(frame)) = read(rest) {
             rest = &rest[frame.bytes..];
             let Frame::Chunk(head, batch) = frame.frame else { continue };

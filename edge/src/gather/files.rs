@@ -8,7 +8,7 @@ use super::drain::Chunk;
 use super::found::{FoundSpool, LastLook, Reading, ReadingNews, join_places};
 use super::repair::{chunk_of, repaired};
 use clicks::batch::{self, Batch, Loss};
-use clicks::spool::{AnswerEffect, ChunkHead, Frame, LossCounts, NumberRange, Offering, RingPlace, Spool};
+use clicks::spool::{AnswerEffect, ChunkHead, Frame, LossCounts, Offering, RingPlace, Spool};
 use clicks::{CLASSIFIER, LossReason};
 use std::collections::BTreeMap;
 use std::io;
@@ -129,7 +129,7 @@ impl SpoolFiles {
             match reading.next(std::mem::take(&mut wait)) {
                 ReadingNews::Read { id, disk } => {
                     self.awaited.retain(|spool| spool.id() != id);
-                    self.closed.extend(disk);
+                    self.closed.extend(disk.map(|disk| *disk));
                     news.any = true;
                 }
                 ReadingNews::Failed(fault) => return Err(fault),
@@ -481,7 +481,7 @@ fn tell_lost(losses: &mut BTreeMap<(LossReason, i64), u64>, head: &ChunkHead, by
 /// The chunks of a batch, as one. What cannot be read any more becomes a loss under the same numbers.
 fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offering) -> io::Result<Vec<u8>> {
     let seal = &offering.seal;
-    let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
+    let range = offering.range;
     let mut chunks: Vec<WrittenFrame> = disk.chunks(dir, &range)?;
     let is_whole =
         |chunk: &WrittenFrame| chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no;

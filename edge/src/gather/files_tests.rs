@@ -267,7 +267,8 @@ fn behind_a_spool_that_control_refuses_new_clicks_go_on_in_another() {
 /// The torn spool is of the version before this one.
 #[test]
 fn what_a_spool_of_another_classifier_has_left_is_kept_in_a_repair() {
-    let range = NumberRange { first_no: 1, last_no: 12, from: clicks::spool::FilePlace::default() };
+    let from = clicks::spool::FilePlace::default();
+    let range = clicks::spool::NumberRange { first_no: 1, last_no: 12, from, end: u64::MAX };
     let mut batch = Batch::new(1, CLASSIFIER + 1);
     batch.clicks = (1..11).map(click).collect();
     let chunk = repaired(&range, vec![batch], LossCounts::default(), NOW);
@@ -337,6 +338,25 @@ fn a_full_spool_lets_the_oldest_go_and_tells_them() {
     assert_eq!(sent[0].1.last_no(), on_its_way.offering.seal.last_no, "what may be counted already is kept");
     let (clicks, told) = counted(&sent);
     assert_eq!((clicks as u64 + told, told), (10 + 40 * 4_001, lost.total()));
+}
+
+/// They have no number of their own, and were in the batch before them as well.
+#[test]
+fn unknown_codes_of_a_chunk_without_a_click_are_sent_once() {
+    let folder = Folder::new("codes");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 1, 0);
+    for hour in 1..=3 {
+        let mut batch = Batch::new(files.next_no(), CLASSIFIER);
+        let code = Some(b"poster"[..].into());
+        batch.unknown = vec![batch::UnknownCode { domain: DomainId(0), hour, code, count: 1 }];
+        files.write(&[chunk_of(&batch, LossCounts::default(), NOW)]).unwrap();
+    }
+    let mut sent = send(&mut files);
+    write(&mut files, 1, 0);
+    sent.extend(send(&mut files));
+    let hours: Vec<i64> = sent.iter().flat_map(|(_, batch)| &batch.unknown).map(|own| own.hour).collect();
+    assert_eq!(hours, [1, 2, 3]);
 }
 
 /// An edge that is started again and again while control is away: each time a file more that no other follows.

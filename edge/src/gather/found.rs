@@ -169,7 +169,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// News of a [`Reading`].
 pub enum ReadingNews {
     /// All of this spool was read; `disk`: what it has come to, if it is one.
-    Read { id: u64, disk: Option<SpoolDisk> },
+    Read { id: u64, disk: Option<Box<SpoolDisk>> },
     /// One could not be read.
     Failed(io::Error),
     /// There is none now; `ended`: nor will there be.
@@ -192,7 +192,9 @@ impl Reading {
     /// What it has read since, waiting for it for so long.
     pub fn next(&mut self, wait: Duration) -> ReadingNews {
         match self.from.recv_timeout(wait) {
-            Ok(SpoolRead { found, read: Ok(disk) }) => ReadingNews::Read { id: found.id, disk },
+            Ok(SpoolRead { found, read: Ok(disk) }) => {
+                ReadingNews::Read { id: found.id, disk: disk.map(Box::new) }
+            }
             Ok(SpoolRead { found, read: Err(fault) }) => {
                 self.unread.push(found);
                 self.again_at = Some(Instant::now() + AGAIN);

@@ -185,7 +185,7 @@ impl SpoolEdge {
         let was_acked = offering.seal.seq <= spool.standing().acked.seq;
         let spool = spool.id();
         let seal = offering.seal;
-        let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
+        let range = offering.range;
         let chunks = self.chunks(spool, &range);
         let numbers: u64 = chunks.iter().map(|chunk| chunk.head.last_no + 1 - chunk.head.first_no).sum();
         if numbers != seal.last_no + 1 - seal.first_no {
