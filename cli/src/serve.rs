@@ -70,7 +70,10 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
             let readiness = readiness.clone();
             Box::pin(async move { readiness.writes().await })
         });
-        let edge = start_edge(edge::Config { redis, access, clicks, writes: Some(writes), ..config });
+        let readiness = control.readiness();
+        let notes: edge::NotesProbe = Arc::new(move || readiness.notes());
+        let (writes, notes) = (Some(writes), Some(notes));
+        let edge = start_edge(edge::Config { redis, access, clicks, writes, notes, ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -295,6 +298,7 @@ fn edge_config(
         more_metrics,
         clicks: None,
         writes: None,
+        notes: None,
     })
 }
 

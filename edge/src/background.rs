@@ -67,8 +67,12 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
-                let (more, writes) = (config.more_metrics.clone(), config.writes.clone());
-                tokio::spawn(admin::serve(listener, host, Arc::clone(&shared), more, writes));
+                let health = admin::EdgeHealth {
+                    shared: Arc::clone(&shared),
+                    writes: config.writes.clone(),
+                    notes: config.notes.clone(),
+                };
+                tokio::spawn(admin::serve(listener, host, health, config.more_metrics.clone()));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
                 }

@@ -51,6 +51,8 @@ pub use tls::{ServedTls, TlsConfig, TlsSession};
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
 
+/// What does not work of the control that shares the process though it serves, a line each.
+pub type NotesProbe = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// Whether the control that shares the process takes writes now; why not.
 pub type WriteProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
@@ -92,6 +94,8 @@ pub struct Config {
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
     pub writes: Option<WriteProbe>,
+    /// Words behind the verdict of `/readyz`.
+    pub notes: Option<NotesProbe>,
 }
 
 /// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.

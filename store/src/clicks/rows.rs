@@ -110,7 +110,9 @@ pub(crate) struct Cell {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CursorRow {
     pub spool: u64,
+    /// Who sent its last batch, and under which key; empty: under none, or nobody knows.
     pub edge: String,
+    pub key: String,
     pub seq: u64,
     pub last_no: u64,
     /// When its last batch was taken, in Unix milliseconds.

@@ -7,7 +7,7 @@ use crate::model::StoreFault;
 use bytes::Bytes;
 use clicks::ask::TallyFault;
 use clicks::batch::Batch;
-use clicks::ledger::Offer;
+use clicks::ledger::{Cursor, Offer};
 use clicks::{Click, Kind, LossReason};
 use link::{DomainId, Seq};
 use std::collections::BTreeSet;
@@ -85,11 +85,8 @@ pub(crate) fn too_many_links() -> String {
 /// A batch that an edge offers.
 #[derive(Clone, Debug)]
 pub struct Appended {
-    /// The edge's name.
-    pub edge: Arc<str>,
-    /// Its key is for this name alone: a spool of another name is another edge's. Without, anybody could say any name, and it is
-    /// that of an edge that was renamed: a name that nobody gave is the host's, and a container's is always another one.
-    pub bound: bool,
+    /// Who offers it.
+    pub sender: BatchSender,
     /// Its spool.
     pub spool: u64,
     /// The numbers of the batch.
@@ -100,17 +97,46 @@ pub struct Appended {
     pub bytes: Bytes,
 }
 
+/// Who offers a batch. A spool belongs to whoever sent its last batch: see [`AppendOutcome::Refused`].
+#[derive(Clone, Debug)]
+pub struct BatchSender {
+    /// The edge's name.
+    pub edge: Arc<str>,
+    /// The key that it came with, by its name; empty: keys are not asked for.
+    pub key: Arc<str>,
+    /// The key is for this edge alone. With another one anybody could say any name.
+    pub bound: bool,
+}
+
+/// A spool whose last batch is so old (milliseconds) goes along with an edge that has another name than before, if its key says
+/// that name.
+pub const SPOOL_RESTS: i64 = 60_000;
+
 /// The outcome of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// It is taken now, and with it everything of the spool up to this seq.
     Taken(u64),
-    /// It was taken before: everything of the spool is up to this seq.
-    Known(u64),
+    /// The same, and numbers before it are held by nobody any more.
+    TakenBehindHole(TakenBehindHole),
+    /// It was taken before: everything of the spool is up to this batch and click.
+    Known(Cursor),
     /// An earlier batch is missing: this one.
     Want(u64),
-    /// It is never taken; why.
+    /// It is not taken; why, for people. The same batch may be taken later: the spool is that of another edge that may still
+    /// send.
     Refused(String),
+}
+
+/// A batch that was taken, and what is missing in front of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBehindHole {
+    /// Everything of the spool is taken up to this seq.
+    pub acked: u64,
+    /// Clicks that are told as lost, for [`LossReason::Restored`].
+    pub told: u64,
+    /// Numbers that are left out beyond that: no edge can have recorded so many.
+    pub unbelieved: u64,
 }
 
 /// The result of a fold.

@@ -1,13 +1,14 @@
 //! What every store of clicks must do: each batch once, and the same answers before and after folding and packing.
 
 use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, of, tidy};
-use clicks::batch::{Loss, Total, UnknownCode};
+use clicks::batch::{Loss, MAX_NO, Total, UnknownCode};
+use clicks::ledger::{Cursor, MOST_A_SECOND};
 use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
-    AppendOutcome, Appended, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore, CountRow,
-    EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, TopQuestion, UnknownQuestion,
-    is_too_many_links, is_too_much,
+    AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
+    CountRow, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS, TakenBehindHole,
+    TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -19,8 +20,16 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
         let [one, two, three] =
             [1, 2, 3].map(|count| edge.batch(|batch| batch.clicks = vec![click(5, START); count]));
         let taken = store.append(&[one.clone(), two.clone(), one.clone()], START).unwrap();
-        assert_eq!(taken, [AppendOutcome::Taken(1), AppendOutcome::Taken(2), AppendOutcome::Known(2)]);
-        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [AppendOutcome::Known(2)]);
+        assert_eq!(
+            taken,
+            [
+                AppendOutcome::Taken(1),
+                AppendOutcome::Taken(2),
+                AppendOutcome::Known(Cursor { seq: 2, last_no: 3 })
+            ]
+        );
+        let known = AppendOutcome::Known(Cursor { seq: 2, last_no: 3 });
+        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [known]);
         let four = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
         let early = other.append(std::slice::from_ref(&four), START).unwrap();
         assert_eq!(early, [AppendOutcome::Want(3)]);
@@ -40,21 +49,78 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
 
 /// A name that nobody gave is the host's, and each container's is another one.
 #[test]
-fn a_spool_goes_along_with_an_edge_that_is_renamed_unless_its_key_names_it() {
+fn a_spool_goes_along_with_an_edge_that_is_renamed() {
     each(|store, other| {
         let mut edge = Edge::new("container-1", 7);
+        let under = |key: &str, bound, offered: &Appended| {
+            let sender = BatchSender { key: key.into(), bound, ..offered.sender.clone() };
+            Appended { sender, ..offered.clone() }
+        };
+        let mut next = |name| {
+            edge.name = name;
+            edge.batch(|batch| batch.clicks = vec![click(5, START)])
+        };
+        let first = next("container-1");
+        assert_eq!(
+            store.append(&[under("keys/a", false, &first)], START).unwrap(),
+            [AppendOutcome::Taken(1)]
+        );
+        // Whoever has the key has the spool; under another one of that kind anybody could say any name.
+        let second = next("container-2");
+        let of_another = store.append(&[under("keys/b", false, &second)], START + DAY).unwrap();
+        assert!(matches!(&of_another[..], [AppendOutcome::Refused(why)] if why.contains("another key")));
+        assert_eq!(
+            other.append(&[under("keys/a", false, &second)], START).unwrap(),
+            [AppendOutcome::Taken(2)]
+        );
+        // A key that names its edge goes on with what rests, and keeps it from then on.
+        let third = next("edge-1");
+        let named = under("keys/c", true, &third);
+        for now in [START, START + SPOOL_RESTS - 1] {
+            let early = store.append(std::slice::from_ref(&named), now).unwrap();
+            assert!(matches!(&early[..], [AppendOutcome::Refused(why)] if why.contains("a minute later")));
+        }
+        let now = START + SPOOL_RESTS;
+        assert_eq!(store.append(&[named], now).unwrap(), [AppendOutcome::Taken(3)]);
+        let fourth = next("edge-1");
+        assert_eq!(store.append(&[under("keys/d", true, &fourth)], now).unwrap(), [AppendOutcome::Taken(4)]);
+        let back = other.append(&[under("keys/a", false, &second)], now + DAY).unwrap();
+        assert!(matches!(back[..], [AppendOutcome::Refused(_)]), "{back:?}");
+        // Renamed once more.
+        let fifth = next("edge-2");
+        assert_eq!(
+            other.append(&[under("keys/e", true, &fifth)], now + DAY).unwrap(),
+            [AppendOutcome::Taken(5)]
+        );
+        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 5);
+    });
+}
+
+/// Whoever has a key could otherwise have the store tell as many clicks as lost as there are numbers.
+#[test]
+fn a_hole_that_no_edge_can_have_made_is_told_as_far_as_it_can_be() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
         edge.send(store, vec![click(5, START)], START);
-        edge.name = "container-2";
-        let next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        let refused = store.append(std::slice::from_ref(&next), START).unwrap();
-        assert!(matches!(refused[..], [AppendOutcome::Refused(_)]), "{refused:?}");
-        let free = Appended { bound: false, ..next };
-        assert_eq!(other.append(std::slice::from_ref(&free), START).unwrap(), [AppendOutcome::Taken(2)]);
-        // From now on it is that one's.
-        let again = Appended { bound: true, ..free };
-        assert_eq!(store.append(&[again], START).unwrap(), [AppendOutcome::Known(2)]);
-        edge.send(store, vec![click(5, START)], START);
-        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 3);
+        edge.last_no = MAX_NO - 10;
+        let mut next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        next.offer.first = true;
+        let now = START + 2_000;
+        let outcome = store.append(&[next], now).unwrap();
+        let told = (2 + 60) * MOST_A_SECOND; // the clocks of two controls may be a minute apart
+        let unbelieved = MAX_NO - 11 - told;
+        assert_eq!(outcome, [AppendOutcome::TakenBehindHole(TakenBehindHole { acked: 2, told, unbelieved })]);
+        assert_eq!(store.losses(START, LATER).unwrap()[0].count, told);
+        fold(store, now);
+        assert_eq!(store.losses(START, LATER).unwrap()[0].count, told);
+        // Of a spool that nobody knows.
+        let mut edge = Edge { last_no: MAX_NO - 10, ..Edge::new("eu-2", 10) };
+        let mut first = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        first.offer.first = true;
+        let outcome = store.append(&[first], now).unwrap();
+        assert!(
+            matches!(&outcome[..], [AppendOutcome::TakenBehindHole(hole)] if hole.unbelieved > hole.told)
+        );
     });
 }
 
@@ -68,7 +134,8 @@ fn what_no_edge_holds_any_more_is_told_to_the_click() {
         assert_eq!(store.append(std::slice::from_ref(&next), START).unwrap(), [AppendOutcome::Want(2)]);
         next.offer.first = true;
         let now = START + 5 * MINUTE;
-        assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);
+        let behind = TakenBehindHole { acked: 3, told: 4, unbelieved: 0 };
+        assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::TakenBehindHole(behind)]);
         let hole =
             LossRow { minute: now / MINUTE, edge: "eu-1".into(), reason: LossReason::Restored, count: 4 };
         assert_eq!(store.losses(START, LATER).unwrap(), std::slice::from_ref(&hole));

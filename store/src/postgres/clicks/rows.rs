@@ -239,7 +239,7 @@ impl ClickRows for Rows<'_, '_> {
         let given: Vec<i64> = spools.iter().map(|spool| spool.cast_signed()).collect();
         let make = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
                     SELECT spool, '', 0, 0, 0 FROM unnest($1::bigint[]) s(spool) ORDER BY spool ON CONFLICT DO NOTHING";
-        let lock = "SELECT spool, edge, seq, last_no, at FROM click_cursors WHERE spool = ANY($1) \
+        let lock = "SELECT spool, edge, seq, last_no, at, key FROM click_cursors WHERE spool = ANY($1) \
                     ORDER BY spool FOR UPDATE";
         self.0.rows(make, &[(&given, Type::INT8_ARRAY)]).await?;
         let (mut known, rows) = (HashMap::new(), self.0.rows(lock, &[(&given, Type::INT8_ARRAY)]).await?);
@@ -251,17 +251,17 @@ impl ClickRows for Rows<'_, '_> {
             let spool = get::<i64>(&row, 0)?.cast_unsigned();
             let (seq, last_no) = (number(&row, 2)?, number(&row, 3)?);
             if seq > 0 {
-                known
-                    .insert(spool, CursorRow { spool, edge: get(&row, 1)?, seq, last_no, at: get(&row, 4)? });
+                let (edge, at, key) = (get(&row, 1)?, get(&row, 4)?, get(&row, 5)?);
+                known.insert(spool, CursorRow { spool, edge, key, seq, last_no, at });
             }
         }
         Ok(spools.iter().map(|spool| known.remove(spool)).collect())
     }
 
     async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), TryFault> {
-        let sql = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
-                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-                   ON CONFLICT (spool) DO UPDATE SET edge = EXCLUDED.edge, seq = EXCLUDED.seq, \
+        let sql = "INSERT INTO click_cursors (spool, edge, key, seq, last_no, at) \
+                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) \
+                   ON CONFLICT (spool) DO UPDATE SET edge = EXCLUDED.edge, key = EXCLUDED.key, seq = EXCLUDED.seq, \
                    last_no = EXCLUDED.last_no, at = EXCLUDED.at";
         let numbers = |of: fn(&CursorRow) -> u64| -> Vec<i64> {
             rows.iter().map(|row| of(row).cast_signed()).collect()
@@ -269,10 +269,12 @@ impl ClickRows for Rows<'_, '_> {
         let (spools, seqs, last) =
             (numbers(|row| row.spool), numbers(|row| row.seq), numbers(|row| row.last_no));
         let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
         let times: Vec<i64> = rows.iter().map(|row| row.at).collect();
         let params = [
             (&spools as _, Type::INT8_ARRAY),
             (&edges as _, Type::TEXT_ARRAY),
+            (&keys as _, Type::TEXT_ARRAY),
             (&seqs as _, Type::INT8_ARRAY),
             (&last as _, Type::INT8_ARRAY),
             (&times as _, Type::INT8_ARRAY),

@@ -212,11 +212,13 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn cursors(&self, spools: &[u64]) -> Result<Vec<Option<CursorRow>>, StoreFault> {
-        let mut statement = self.statement("SELECT edge, seq, last_no, at FROM cursors WHERE spool = ?1")?;
+        let mut statement =
+            self.statement("SELECT edge, key, seq, last_no, at FROM cursors WHERE spool = ?1")?;
         let mut one = |&spool: &u64| {
             let read = |row: &Row<'_>| {
-                let (edge, seq, last_no, at) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok(CursorRow { spool, edge, seq, last_no, at })
+                let (edge, key) = (row.get(0)?, row.get(1)?);
+                let (seq, last_no, at) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok(CursorRow { spool, edge, key, seq, last_no, at })
             };
             statement.query_row([spool.cast_signed()], read).optional()
         };
@@ -224,12 +226,12 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), StoreFault> {
-        let sql = "INSERT INTO cursors (spool, edge, seq, last_no, at) VALUES (?1, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT (spool) DO UPDATE SET edge = excluded.edge, seq = excluded.seq, \
+        let sql = "INSERT INTO cursors (spool, edge, key, seq, last_no, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                   ON CONFLICT (spool) DO UPDATE SET edge = excluded.edge, key = excluded.key, seq = excluded.seq, \
                    last_no = excluded.last_no, at = excluded.at";
         let mut statement = self.statement(sql)?;
         for row in rows {
-            let given = params![row.spool.cast_signed(), row.edge, row.seq, row.last_no, row.at];
+            let given = params![row.spool.cast_signed(), row.edge, row.key, row.seq, row.last_no, row.at];
             statement.execute(given).map_err(|e| fault(&e))?;
         }
         Ok(())
