@@ -1,5 +1,5 @@
 //! What both halves say of themselves: the formats of `/metrics`, the admin listener that serves them, the places that
-//! connections of a listener take, and how a listener ends. Nothing is counted here.
+//! connections of a listener take, how a listener ends, and how a request names its trace. Nothing is counted here.
 //!
 //! Both halves describe their numbers as a [`Collector`]; `prometheus-client` writes OpenMetrics and protobuf. The
 //! classic text is written here, from the protobuf model: it is what every tool reads, and the crate has none.
@@ -17,6 +17,7 @@ mod listen;
 mod networks;
 mod places;
 mod start_fault;
+mod trace_context;
 
 use prometheus_client::encoding::prometheus_protobuf as protobuf;
 use prometheus_client::encoding::{MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet, text};
@@ -35,6 +36,7 @@ pub use prometheus_client::collector::Collector;
 pub use prometheus_client::encoding::DescriptorEncoder as Encoder;
 pub use prometheus_client::registry::Registry;
 pub use start_fault::StartFault;
+pub use trace_context::{Hex, TraceContext, trace_state};
 
 /// A representation of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

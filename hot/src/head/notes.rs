@@ -20,7 +20,8 @@ impl<'a> Notes<'a> for NoNotes {
     /// Lengths and first letters of the names that decide something, one bit each: most others differ in one of them.
     #[inline(always)]
     fn wants(length: u32, first: u8) -> bool {
-        const LENGTHS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
+        const LENGTHS: u32 =
+            1 | 1 << 4 | 1 << 6 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
         const LETTERS: u32 =
             letter(b':') | letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
         const fn letter(byte: u8) -> u32 {
@@ -59,7 +60,7 @@ impl HeadNotes<'_> {
 /// For each first letter, the lengths of names that begin with it, one bit each: five instructions a line, and of a browser's
 /// lines only one is looked at in vain (`Accept-Encoding`).
 const WANTED: [u32; 32] = {
-    let names: [&[u8]; 18] = [
+    let names: [&[u8]; 19] = [
         b"host",
         b"expect",
         b"connection",
@@ -67,6 +68,7 @@ const WANTED: [u32; 32] = {
         b"x-linkr-debug",
         b"content-length",
         b"transfer-encoding",
+        b"traceparent",
         b"x-linkr-min-revision",
         b"user-agent",
         b"referer",
@@ -215,7 +217,7 @@ mod tests {
             for length in 0..32 {
                 let name = [b':', b'c', b'e', b'h', b't', b'x'].contains(&(first | 0x20));
                 let decides = match (first | 0x20, length) {
-                    (b'c', 10 | 14) | (b'e', 6) | (b'h', 4) | (b't', 17) | (b'x', 12 | 13 | 20) => name,
+                    (b'c', 10 | 14) | (b'e', 6) | (b'h', 4) | (b't', 11 | 17) | (b'x', 12 | 13 | 20) => name,
                     _ => first == b':' && length == 0,
                 };
                 assert!(!decides || NoNotes::wants(length, first), "{first} {length}");

@@ -358,6 +358,9 @@ impl<'a> Stream<'a> {
             }
             Some(follow_request::Message::Ping(ping)) => {
                 self.feeder.horizon.heard(&course.who.0, ping.clicks_until);
+                if let Some(traces) = &self.feeder.metrics.traces {
+                    traces.kept_by_edge(ping.kept_traces.iter().map(|id| &id[..]));
+                }
                 course.asked.push((ping.id, None));
                 if course.asked.len() > PINGS {
                     course.asked.remove(0);
