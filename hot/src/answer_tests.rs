@@ -509,7 +509,9 @@ fn a_request_that_names_its_trace_is_noticed_whatever_it_asks_for() {
         let request = format!("GET /unknown HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         talk(&empty(), &[request.as_bytes()]).2.traced()
     };
-    for line in ["GET /abc", "HEAD /none", "GET /gone", "GET /", "GET /robots.txt", "DELETE /abc", "GET /%C3%BC"] {
+    for line in
+        ["GET /abc", "HEAD /none", "GET /gone", "GET /", "GET /robots.txt", "DELETE /abc", "GET /%C3%BC"]
+    {
         assert!(named(line, "TraceParent: 00-x\r\n"), "{line}");
         assert!(!named(line, "tracestate: a=1\r\ntraceparents: 1\r\n"), "{line}");
     }
