@@ -364,7 +364,7 @@ mod tests {
     fn a_bucket_bounds_what_is_kept_and_the_next_one_stands_for_what_was_passed_over() {
         let (mut keeper, traces) = (TraceKeeper::new(), Traces::default());
         let mut turns = Turns::new(Instant::now());
-        let mut judge = |keeper: &mut TraceKeeper| keeper.judge(SLOW, redirect(), false, &traces);
+        let judge = |keeper: &mut TraceKeeper| keeper.judge(SLOW, redirect(), false, &traces);
         for _ in 0..AT_ONCE {
             assert_eq!(judge(&mut keeper), Some((KeepReason::Slow, 1)));
         }
