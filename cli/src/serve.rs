@@ -32,7 +32,7 @@ const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
 const LOAD: Duration = Duration::from_secs(5);
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
-pub fn up(args: Up) -> Result<(), CommandFault> {
+pub fn up(args: Up, traces: Option<control::Traces>) -> Result<(), CommandFault> {
     run(async {
         let mut signals = Signals::new()?;
         let redis = edge_redis(&args.redis)?;
@@ -43,7 +43,7 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         // The edge in this process has a key that ends with it.
         let own = Secret::new();
         let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
-        let config = control::Config { own_edge: Some(own.clone()), ..config };
+        let config = control::Config { own_edge: Some(own.clone()), traces, ..config };
         config.check().map_err(CommandFault::new)?;
         let clicks = args.clicks.config(Some(args.data_dir.join("clicks")));
         let checked = edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?;
@@ -72,8 +72,8 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         });
         let readiness = control.readiness();
         let notes: edge::NotesProbe = Arc::new(move || readiness.notes());
-        let (writes, notes) = (Some(writes), Some(notes));
-        let edge = start_edge(edge::Config { redis, access, clicks, writes, notes, ..config });
+        let (writes, notes, otlp) = (Some(writes), Some(notes), args.traces.otlp.clone());
+        let edge = start_edge(edge::Config { redis, access, clicks, otlp, writes, notes, ..config });
         let edge = match edge {
             Ok(edge) => edge,
             Err(fault) => {
@@ -118,7 +118,8 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let (unpinned, snapshot, access) = (args.unpinned, args.snapshot, args.credential.access());
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
-        let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
+        let otlp = args.traces.otlp;
+        let config = edge::Config { unpinned, snapshot, redis, access, clicks, otlp, ..config };
         let edge = start_edge(config)?;
         announce(&format!("control  {control}\n{}", edge_lines(&edge)));
         edge_listens(&edge, None);
@@ -136,7 +137,7 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
 }
 
 /// `linkr control`.
-pub fn control(args: Control) -> Result<(), CommandFault> {
+pub fn control(args: Control, traces: Option<control::Traces>) -> Result<(), CommandFault> {
     let store = data::store(&args.kept)?;
     if let Some(ControlCommand::MintKey(mint)) = &args.command {
         let store = store.open().map_err(CommandFault::new)?;
@@ -157,6 +158,7 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
         let admin = admin::bind(args.admin).await?;
         let tls = args.back.api_tls_cert.is_some();
         let config = control_config(store, args.back, &args.redis, &args.behind)?;
+        let config = control::Config { traces, ..config };
         let control = control::start(config).await.map_err(CommandFault::new)?;
         let address = admin::serve(admin, control.metrics(), control.readiness());
         announce(&format!(
@@ -171,6 +173,20 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
         stopped(signal);
         Ok(())
     })
+}
+
+/// The spans of a server that writes, if they have a receiver.
+///
+/// # Errors
+/// One line about the receiver.
+pub fn traces(asked: &Command) -> Result<Option<control::Traces>, CommandFault> {
+    let traces = match asked {
+        Command::Up(up) => &up.traces,
+        Command::Control(control) if control.command.is_none() => &control.traces,
+        _ => return Ok(None),
+    };
+    let traces = traces.otlp.as_deref().map(control::Traces::to).transpose();
+    traces.map_err(|why| CommandFault::new(format_args!("--otlp: {why}")))
 }
 
 /// How a server's log looks; `None`: the command is none.
@@ -256,6 +272,7 @@ fn control_config(
         redis,
         cors_origins,
         trusted_peers: behind.trusted_peers.clone(),
+        traces: None,
     })
 }
 
@@ -297,6 +314,7 @@ fn edge_config(
         files_kept_back,
         more_metrics,
         clicks: None,
+        otlp: None,
         writes: None,
         notes: None,
     })

@@ -92,5 +92,7 @@ mod support;
 mod targets;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/traces.rs"]
+mod traces;
 #[path = "e2e/words.rs"]
 mod words;

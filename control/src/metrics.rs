@@ -5,6 +5,7 @@ mod redis;
 mod store;
 mod timings;
 
+use crate::traces::Traces;
 use ::store::model::StoreStanding;
 use exposition::{Collector, Encoder, Exemplar, Families};
 use std::collections::BTreeMap;
@@ -36,9 +37,16 @@ pub struct Metrics {
     pub(crate) clicks: Arc<ClickNumbers>,
     /// What the relay to Redis counts.
     pub(crate) relay: RedisNumbers,
+    /// The traces of this process, if they have a receiver.
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Metrics {
+    /// None yet, and these traces.
+    pub(crate) fn with(traces: Option<Traces>) -> Self {
+        Self { traces, ..Self::default() }
+    }
+
     /// A call was answered. Both labels come from the program, never from a caller.
     pub(crate) fn count(&self, method: &'static str, code: &'static str) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +188,9 @@ impl Collector for Metrics {
         )?;
         let sessions = self.sessions.load(Relaxed) as f64;
         families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)?;
+        if let Some(traces) = &self.traces {
+            traces.encode(&mut families)?;
+        }
         self.clicks.encode(&mut families)?;
         self.relay.encode(&mut families, self.head.load(Relaxed))
     }

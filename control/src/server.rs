@@ -17,6 +17,7 @@ use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
 use crate::tail::Tail;
+use crate::traces::Traces;
 use crate::transport::calls::{self, ApiCalls};
 use crate::transport::rest;
 use crate::upkeep::Upkeep;
@@ -80,6 +81,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Proxies in front of the API: the client that they name in `X-Forwarded-For` is counted for its calls.
     pub trusted_peers: Vec<Network>,
+    /// What takes the spans of this process; `None`: there are none.
+    pub traces: Option<Traces>,
 }
 
 /// Where links are kept.
@@ -186,7 +189,7 @@ async fn start_with(
     store: Arc<dyn Repository>,
 ) -> Result<ControlServer, StartFault> {
     config.check()?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::with(config.traces.clone()));
     let store = WatchedStore::over(store, metrics.store.clone());
     let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
     let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
@@ -309,6 +312,16 @@ async fn start_with(
             async move { sessions.run(store, writer, until).await }
         }),
         tokio::spawn(commits.run(stopped.clone())),
+        tokio::spawn({
+            let (traces, mut until) = (config.traces, stopped.clone());
+            async move {
+                let Some(traces) = traces else { return };
+                tokio::select! {
+                    () = traces.send() => {}
+                    _ = until.wait_for(|&stop| stop) => {}
+                }
+            }
+        }),
         tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),
         tokio::spawn({
             let until = stopped.clone();

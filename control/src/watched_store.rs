@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::metrics::StoreNumbers;
+use crate::traces;
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
@@ -121,10 +122,17 @@ impl WatchedStore {
         }
     }
 
-    fn measured<T>(&self, kind: &'static str, call: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+    fn measured<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce() -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let (began, statement) = (Instant::now(), traces::statement(kind));
         let answer = call();
         self.numbers.took(kind, began.elapsed());
+        if answer.is_err() {
+            statement.failed();
+        }
         answer
     }
 
@@ -296,7 +304,11 @@ impl Repository for WatchedStore {
     }
 
     fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
-        self.read("records", |store| store.records(keys))
+        self.read("records", |store| {
+            let found = store.records(keys)?;
+            traces::rows(&tracing::Span::current(), found.entries.len() as u64);
+            Ok(found)
+        })
     }
 
     fn key_rows(&self) -> &dyn KeyRows {

@@ -1,5 +1,5 @@
 //! What both halves say of themselves: the formats of `/metrics`, the admin listener that serves them, the places that
-//! connections of a listener take, and how a listener ends. Nothing is counted here.
+//! connections of a listener take, how a listener ends, and how a request names its trace. Nothing is counted here.
 //!
 //! Both halves describe their numbers as a [`Collector`], in the model of Prometheus' protobuf format, which
 //! `prometheus-client` has; all three formats are written from it. (That crate's own encoders give a collector no way to
@@ -20,6 +20,7 @@ mod networks;
 mod places;
 mod start_fault;
 mod text;
+mod trace_context;
 
 use prost::Message;
 use std::fmt;
@@ -36,6 +37,7 @@ pub use listen::cannot_listen;
 pub use networks::Network;
 pub use places::{Place, Places, network};
 pub use start_fault::StartFault;
+pub use trace_context::{Hex, TraceContext, trace_state};
 
 /// A representation of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

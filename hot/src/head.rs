@@ -56,7 +56,9 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
-    /// None of the last four, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
+    /// `traceparent` is there: whoever sent the request may want its trace. What it says is not read here.
+    pub traced: bool,
+    /// None of the last five, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
     pub plain: bool,
 }
 
@@ -316,6 +318,7 @@ struct Fields<'a> {
     has_request_id: bool,
     min_revision: Option<&'a [u8]>,
     debug: bool,
+    traced: bool,
     /// Something below is set.
     unusual: bool,
     content_length: Option<&'a [u8]>,
@@ -392,6 +395,7 @@ impl<'a> Fields<'a> {
                 self.close |= !value.eq_ignore_ascii_case(b"keep-alive")
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
+            Field::Traceparent => self.traced = true,
             Field::RequestId => {
                 // Of two neither is echoed: which one is meant would be a guess.
                 self.request_id = Some(trim(value)).filter(|id| is_request_id(id) && !self.has_request_id);
@@ -438,7 +442,12 @@ impl<'a> Fields<'a> {
             request_id: self.request_id,
             min_revision: self.min_revision,
             debug: self.debug,
-            plain: !close && self.request_id.is_none() && self.min_revision.is_none() && !self.debug,
+            traced: self.traced,
+            plain: !close
+                && self.request_id.is_none()
+                && self.min_revision.is_none()
+                && !self.debug
+                && !self.traced,
         }
     }
 

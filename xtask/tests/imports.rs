@@ -60,7 +60,7 @@ const RULES: [Rule; 19] = [
     Rule { within: "hot/src", never: &CLOCKS },
     Rule { within: "hot/src", never: &WAITING },
     Rule { within: "hot/src", never: &["tokio", "monoio", "tracing", "tonic", "quanta", "socket2", "libc"] },
-    Rule { within: "edge/src/worker", never: &["tokio", "tonic", "axum", "proto"] },
+    Rule { within: "edge/src/worker", never: &["tokio", "tonic", "axum", "proto", "otlp"] },
     Rule { within: "edge/src/background", never: &["monoio"] },
     Rule {
         within: "control/src/service",
@@ -69,7 +69,7 @@ const RULES: [Rule; 19] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 17] = [
+const MAY: [(&str, &[&str]); 18] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("clicks", &["link"]),
@@ -79,16 +79,17 @@ const MAY: [(&str, &[&str]); 17] = [
     ("journal", &["link", "record"]),
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
+    ("otlp", &["feed"]),
     ("dashboards", &[]),
-    ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition"]),
+    ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition", "otlp"]),
     ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
-    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition"]),
+    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition", "otlp"]),
     ("loadtest", &["services"]),
     ("services", &[]),
     ("sim", &["link", "clicks", "feed", "hot", "record", "journal", "services"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "link",
     "clicks",
     "journal",
@@ -96,6 +97,7 @@ const OURS: [&str; 18] = [
     "record",
     "exposition",
     "dashboards",
+    "otlp",
     "feed",
     "fuzz",
     "hot",

@@ -1,12 +1,13 @@
 //! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, `hits forwarded` for
 //! a browser's head as a proxy passes it on, or `hits letters` for codes with a letter beyond ASCII. `hits lenient`: of a
 //! domain that finds codes however they are written, as stored; `hits folded` in another case, `hits slashed` with a slash
-//! behind. `hits bare noting`: each click is noted in a ring.
+//! behind. `hits bare noting`: each click is noted in a ring. `hits turn`: so many turns end that nobody looks at.
 
 use benches::{
     Answerer, bare, browser, folded, forwarded, key_with_letter, lenient, lenient_key, link, set, slashed,
     with_letter,
 };
+use hot::{Outcome, TurnMarks, Turns};
 
 const LINKS: u32 = 100_000;
 const HITS: u32 = 10_000;
@@ -22,6 +23,14 @@ fn main() {
         "slashed" => slashed,
         _ => bare,
     };
+    if kind == "turn" {
+        let mut turns = Turns::new(0);
+        turns.look_at(1_000_000);
+        return println!(
+            "{} of them looked at",
+            (0..HITS).filter(|at| turn_ends(&mut turns, u64::from(*at))).count()
+        );
+    }
     // Spread over the whole set, and made before anything is counted.
     let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
     let heads: Vec<_> = numbers.clone().map(head).collect();
@@ -37,6 +46,12 @@ fn main() {
     }
     println!("{} bytes answered", counted(&set, &mut asking, &heads));
     assert_eq!(asking.lost().unwrap_or(0), 0, "each was noted");
+}
+
+/// What a worker does for traces behind each turn.
+#[inline(never)]
+fn turn_ends(turns: &mut Turns<u64>, at: u64) -> bool {
+    turns.end(at, at, TurnMarks::of(Outcome::Redirect))
 }
 
 /// What is counted goes by this name.

@@ -1,6 +1,6 @@
 //! The log: it can neither end nor delay service, whatever becomes of it, and says what it could not say.
 
-use crate::support::{Answer, Connection, Dir, LINKR, PATIENCE, beside_others, command, until};
+use crate::support::{Answer, Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, command, until};
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -262,4 +262,40 @@ fn first_lines_that_nobody_reads_delay_nothing() {
         let signal = format!(r#""event":"{event}""#);
         assert!(rest.iter().any(|line| line.contains(&signal) && line.contains("SIGTERM")), "{rest:?}");
     }
+}
+
+/// What anybody may send, again and again: guessed keys, edges with a guessed key, half and broken heads, and TLS where there
+/// is none. Each of them would have been a line.
+#[test]
+fn what_strangers_send_comes_to_few_lines_and_is_counted() {
+    const EACH: usize = 1_000;
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let server = Linkr::up_with_keys(&dir);
+    let before = server.stderr().lines().count();
+    let mut api = Connection::to(server.api());
+    for number in 0..EACH {
+        let bearer = format!("Bearer lk_{number:040}");
+        let body = r#"{"code":"x","target":"https://example.com/"}"#;
+        let fields = [("Authorization", &*bearer), ("X-Request-Id", "guess")];
+        assert_eq!(api.call_with("POST", "/v1/links", &fields, body).unwrap().unwrap().status, 401);
+    }
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{0}\u{5}hello\r\n\r\n",
+        "PROXY TCP4 a\r\n\r\n",
+    ] {
+        for _ in 0..EACH {
+            let mut stranger = TcpStream::connect(server.edge()).unwrap();
+            stranger.write_all(head.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            let _ = stranger.read_to_end(&mut answer); // it may be reset: what is behind the head was not read
+        }
+    }
+    let refused = server.metric("linkr_edge_requests_total{outcome=\"refused\",tier=\"none\"}");
+    assert!(refused >= Some(EACH as f64), "{refused:?}");
+    let guessed = server.metric("linkr_control_refusals_total{reason=\"UNAUTHENTICATED\"}");
+    assert!(guessed >= Some(EACH as f64), "{guessed:?}");
+    let lines = server.stderr().lines().count() - before;
+    assert!(lines <= 20, "{lines} lines:\n{}", server.stderr());
 }

@@ -9,6 +9,7 @@ use crate::keys::{KeyEntry, Keys};
 use crate::limits::{CallPlace, CallerBuckets, Holder, Limits, network};
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlace;
+use crate::traces;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -111,6 +112,8 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
         Err(fault) => {
             let reason = fault.names().reason;
             guard.metrics.count(method, reason);
+            traces::named(method);
+            traces::came_to(&tracing::Span::current(), reason);
             guard.metrics.refused(reason);
             if let Some(peer) = request.extensions().get::<Peer>() {
                 peer.seat.refused();

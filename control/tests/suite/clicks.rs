@@ -261,7 +261,7 @@ async fn an_edge_that_knows_stats_is_told_the_key_of_the_day() {
         let mut follow = world.feed().await.follow(stream).await.unwrap().into_inner();
         let (mut keys, mut pongs) = (0, 0);
         while pongs == 0 && (keys == 0 || !told) {
-            send(v1::follow_request::Message::Ping(v1::Ping { id: 1, clicks_until: 0 })).await;
+            send(v1::follow_request::Message::Ping(v1::Ping { id: 1, ..v1::Ping::default() })).await;
             match follow.message().await.unwrap().unwrap().message {
                 Some(v1::follow_response::Message::DayKey(key)) => {
                     assert_eq!((key.key.len(), i64::from(key.day)), (32, now() / (1440 * MINUTE)));

@@ -419,7 +419,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
     );
     let ended = async {
         loop {
-            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1, clicks_until: 0 });
+            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1, ..v1::Ping::default() });
             let _ = say.send(v1::FollowRequest { message: Some(ping) }).await;
             match tokio::time::timeout(Duration::from_millis(100), follow.message()).await {
                 Ok(Ok(Some(_))) | Err(_) => {}

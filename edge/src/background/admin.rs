@@ -2,6 +2,8 @@
 
 use super::explain::explain;
 use super::metrics::EdgeFamilies;
+use super::slow::kept;
+use super::watching::tail;
 use crate::shared::Shared;
 use crate::{MoreMetrics, NotesProbe, WriteProbe};
 use axum::Router;
@@ -19,13 +21,15 @@ pub async fn serve(
     health: EdgeHealth,
     more: Vec<MoreMetrics>,
 ) {
-    let explained = Arc::clone(&health.shared);
+    let [explained, slow, tailed] = [(); 3].map(|()| Arc::clone(&health.shared));
     let admin = Admin {
         registry: registry(Arc::clone(&health.shared), more),
         health: Arc::new(health),
         version: VERSION,
         more: Router::new()
-            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
+            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words)))
+            .route("/debug/slow", get(move |words| kept(Arc::clone(&slow), words)))
+            .route("/debug/tail", get(move |words| tail(Arc::clone(&tailed), words))),
     };
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => admin.serve(listener).await,

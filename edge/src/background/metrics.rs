@@ -1,9 +1,11 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
+use crate::clicks::Clicks;
 use crate::latency::{Durations, LADDER};
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
+use crate::traces::{KeepReason, TraceparentUse};
 use clicks::{Kind, LossReason};
 use exposition::{Collector, Encoder, Families, Histogram};
 use hot::{Outcome, Tier};
@@ -25,6 +27,7 @@ impl Collector for EdgeFamilies {
         let (shared, mut families) = (&*self.0, Families::new(encoder));
         requests(&mut families, shared)?;
         durations(&mut families, shared)?;
+        traces(&mut families, shared)?;
         workers(&mut families, shared)?;
         set(&mut families, shared)?;
         feed(&mut families, shared)?;
@@ -83,6 +86,46 @@ fn histogram(durations: &Durations) -> Histogram {
     let values = durations.histogram.iter_recorded();
     let values = values.map(|at| (seconds(at.value_iterated_to()), at.count_at_value()));
     Histogram::new(&LADDER, seconds(durations.sum_ns), values)
+}
+
+fn traces(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let (traces, counts) = (&shared.traces, &shared.traces.counts);
+    let help = "Seconds from which on a turn is slow: all but a thousandth of the last minute were quicker.";
+    families.gauge("linkr_edge_slow_threshold_seconds", help, traces.slow_ns() as f64 / 1e9)?;
+    let help = "Turns that were kept as traces, by why.";
+    let mut each = |name: &str, help: &str, of: fn((u64, u64)) -> u64| {
+        families.counters(name, help, |series| {
+            KeepReason::ALL
+                .into_iter()
+                .try_for_each(|reason| series(&[("reason", reason.label())], of(counts.of(reason))))
+        })
+    };
+    each("linkr_edge_traces_kept_total", help, |(kept, _)| kept)?;
+    let help =
+        "Turns that were not kept as traces, though there was a reason: too many had been just before.";
+    each("linkr_edge_traces_passed_over_total", help, |(_, passed_over)| passed_over)?;
+    let help = "Requests that said to which trace they belong, by what became of that.";
+    families.counters("linkr_edge_traceparents_total", help, |series| {
+        TraceparentUse::ALL
+            .into_iter()
+            .try_for_each(|used| series(&[("outcome", used.label())], counts.parents(used)))
+    })?;
+    let help = "Traces that were kept and not sent: too many waited.";
+    let crowded_out = counts.crowded_out.load(Ordering::Relaxed);
+    families.counter("linkr_edge_traces_crowded_out_total", help, crowded_out)?;
+    let sent = &shared.outbox.counts;
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let help = "Spans for the receiver of --otlp by what became of them.";
+    families.counters("linkr_edge_otlp_spans_total", help, |series| {
+        series(&[("outcome", "sent")], load(&sent.sent))?;
+        series(&[("outcome", "dropped")], load(&sent.dropped))?;
+        series(&[("outcome", "failed")], load(&sent.failed))
+    })?;
+    let help = "Calls of the receiver of --otlp that came to nothing: slow ones were given up after 5 s.";
+    families.counters("linkr_edge_otlp_failures_total", help, |series| {
+        series(&[("outcome", "slow")], load(&sent.slow_calls))?;
+        series(&[("outcome", "failed")], load(&sent.failed_calls))
+    })
 }
 
 fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {

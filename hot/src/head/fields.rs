@@ -3,7 +3,8 @@
 use crate::scan::{PaddedName, RUN};
 use Field::{
     Agent, AsksDebug, Connection, ContentLength, DoNotTrack, Expect, Forwarded, Gpc, Host, Language,
-    MinRevision, Nameless, Purpose, Referrer, RequestId, SecPurpose, TransferEncoding, XMoz, XPurpose,
+    MinRevision, Nameless, Purpose, Referrer, RequestId, SecPurpose, Traceparent, TransferEncoding, XMoz,
+    XPurpose,
 };
 
 /// A field that is looked at. The first four are kept as they are for a click, the next six are flags of it, and the others
@@ -29,6 +30,7 @@ pub enum Field {
     ContentLength,
     TransferEncoding,
     MinRevision,
+    Traceparent,
     /// No name at all: a fault.
     Nameless,
 }
@@ -56,6 +58,7 @@ const NAMES: [(Field, &str); COUNT] = [
     (ContentLength, "content-length"),
     (TransferEncoding, "transfer-encoding"),
     (MinRevision, "x-linkr-min-revision"),
+    (Traceparent, "traceparent"),
     (Nameless, ""),
 ];
 

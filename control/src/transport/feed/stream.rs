@@ -359,6 +359,9 @@ impl<'a> Stream<'a> {
             Some(follow_request::Message::Ping(ping)) => {
                 let (edge, process) = &course.who;
                 self.feeder.horizon.heard(edge, *process, ping.clicks_until, std::time::Instant::now());
+                if let Some(traces) = &self.feeder.metrics.traces {
+                    traces.kept_by_edge(ping.kept_traces.iter().map(|id| &id[..]));
+                }
                 course.asked.push((ping.id, None));
                 if course.asked.len() > PINGS {
                     course.asked.remove(0);
