@@ -69,7 +69,7 @@ const RULES: [Rule; 19] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 16] = [
+const MAY: [(&str, &[&str]); 17] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("clicks", &["link"]),
@@ -81,13 +81,14 @@ const MAY: [(&str, &[&str]); 16] = [
     ("exposition", &[]),
     ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition"]),
     ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
-    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition"]),
+    ("ui", &["exposition"]),
+    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition", "ui"]),
     ("loadtest", &["services"]),
     ("services", &[]),
     ("sim", &["link", "clicks", "feed", "hot", "record", "journal", "services"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "link",
     "clicks",
     "journal",
@@ -100,6 +101,7 @@ const OURS: [&str; 17] = [
     "proto",
     "edge",
     "control",
+    "ui",
     "cli",
     "loadtest",
     "services",
