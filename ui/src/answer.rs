@@ -1,13 +1,11 @@
 //! What a page answers with, and the fields that every answer of this site carries. What is in it is not known here.
 
 use crate::assets;
+use crate::gzip::compressed;
 use axum::body::Body;
 use axum::response::Response;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use maud::Markup;
-use std::io::Write;
 
 /// Nothing is loaded from elsewhere, no script stands in a page, no other page frames this one, and forms lead nowhere else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -43,8 +41,8 @@ impl Answer {
         Self::Page(Page { status: StatusCode::OK, title: title.into(), body })
     }
 
-    /// A page that says why something is not done.
-    pub fn refused(status: StatusCode, title: impl Into<String>, body: Markup) -> Self {
+    /// A page with another status, such as one that says why something is not done.
+    pub fn with(status: StatusCode, title: impl Into<String>, body: Markup) -> Self {
         Self::Page(Page { status, title: title.into(), body })
     }
 
@@ -54,15 +52,6 @@ impl Answer {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Self::Raw(response)
     }
-}
-
-/// Whether the browser takes gzip.
-pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    let all = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|line| line.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim() == "gzip" && !["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight.trim())
-    })
 }
 
 /// A whole document.
@@ -78,14 +67,6 @@ pub fn document(status: StatusCode, markup: Markup, gzip: bool) -> Response {
         fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-/// Bytes as gzip has them.
-pub fn compressed(bytes: &[u8]) -> Vec<u8> {
-    let mut to = GzEncoder::new(Vec::new(), Compression::default());
-    let written = to.write_all(bytes); // into memory: it does not fail
-    debug_assert!(written.is_ok());
-    to.finish().unwrap_or_default()
 }
 
 /// A way to another page.
@@ -134,12 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_takes_gzip_is_sent_it() {
-        let of = |text: &'static str| {
-            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))]))
-        };
-        assert!(of("gzip, deflate, br") && of("br;q=1.0, gzip;q=0.5"));
-        assert!(!of("br") && !of("gzip;q=0") && !of(""));
+    fn a_long_page_is_compressed_for_who_takes_it() {
         let page = || maud::PreEscaped("x".repeat(2 * FEW));
         assert!(document(StatusCode::OK, page(), true).headers().contains_key("content-encoding"));
         assert!(!document(StatusCode::OK, page(), false).headers().contains_key("content-encoding"));

@@ -1,6 +1,6 @@
 //! The style sheet and the script, each under a name of its content and compressed once. What they do is not known here.
 
-use crate::answer::compressed;
+use crate::gzip::compressed;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 

@@ -219,6 +219,16 @@ pub fn standing(fields: &[Field], message: &Value) -> Map<String, Value> {
     fields.iter().map(|field| (field.name.to_owned(), field.standing(&message[field.name]))).collect()
 }
 
+/// Whether a value says nothing: a create leaves it out.
+pub fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        _ => false,
+    }
+}
+
 /// The zone that a form names; UTC where it names none.
 ///
 /// # Errors
@@ -247,7 +257,7 @@ pub fn zone_field(form: &Pairs, wrong: Option<&Refusal>, fill: bool) -> Markup {
 
 fn local(text: &str, zone: &TimeZone) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-    let local = time.to_zoned(zone.clone()).datetime();
+    let local = zone.to_datetime(time);
     let whole = local.strftime("%Y-%m-%dT%H:%M:%S").to_string();
     match local.subsec_nanosecond() / 1_000_000 {
         0 => whole,
@@ -255,13 +265,17 @@ fn local(text: &str, zone: &TimeZone) -> String {
     }
 }
 
-/// A moment with its own offset, or one in the zone.
+/// A moment with its own offset, or one in the zone: as the API writes it.
 fn moment(text: &str, zone: &TimeZone) -> Option<String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time.to_string());
-    }
-    let local: DateTime = text.replace(' ', "T").parse().ok()?;
-    Some(local.to_zoned(zone.clone()).ok()?.timestamp().to_string())
+    let time = match text.parse::<Timestamp>() {
+        Ok(time) => time,
+        Err(_) => zone.to_timestamp(text.replace(' ', "T").parse::<DateTime>().ok()?).ok()?,
+    };
+    let whole = time.strftime("%Y-%m-%dT%H:%M:%S");
+    Some(match time.subsec_millisecond() {
+        0 => format!("{whole}Z"),
+        ms => format!("{whole}.{ms:03}Z"),
+    })
 }
 
 #[cfg(test)]

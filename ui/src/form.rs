@@ -24,7 +24,7 @@ impl Pairs {
     }
 
     fn raw(&self, name: &str) -> &str {
-        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value.as_str())
     }
 
     /// Whether the name is there.

@@ -4,11 +4,14 @@
 mod answer;
 mod api;
 mod arrival;
+mod asked;
 mod assets;
 mod cookies;
 mod fields;
 mod form;
 mod frame;
+mod gzip;
+mod merge;
 mod pages;
 mod rights;
 mod sessions;

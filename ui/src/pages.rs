@@ -1,10 +1,14 @@
 //! The table of pages: where each is, what it needs of a key, and what shows it. How a request comes here is not known here.
 
+mod blocks;
+mod domains;
 mod edit;
+mod keys;
 mod link;
 mod link_form;
 mod links;
 mod session;
+mod tags;
 
 use crate::answer::Answer;
 use crate::api::Refusal;
@@ -53,16 +57,47 @@ static PAGES: &[PageEntry] = &[
     get("/ui/link/edit", "links:write", |v| Box::pin(edit::filled(v))),
     post("/ui/link/edit", "links:write", |v| Box::pin(edit::change(v))),
     post("/ui/link/state", "links:write", |v| Box::pin(link::set_state(v))),
+    get("/ui/link/qr.svg", "links:read", |v| Box::pin(link::qr(v))),
     get("/ui/link/history", "links:read", |v| Box::pin(link::history(v))),
     post("/ui/link/restore", "links:write", |v| Box::pin(link::restore(v))),
+    get("/ui/tags", "links:read", |v| Box::pin(tags::list(v))),
+    post("/ui/tags/rename", "links:write", |v| Box::pin(tags::rename(v))),
+    get("/ui/domains", "links:read", |v| Box::pin(domains::list(v))),
+    get("/ui/domains/new", "domains:admin", |v| Box::pin(domains::blank(v))),
+    post("/ui/domains/new", "domains:admin", |v| Box::pin(domains::create(v))),
+    get("/ui/domain", "domains:admin", |v| Box::pin(domains::filled(v))),
+    post("/ui/domain", "domains:admin", |v| Box::pin(domains::change(v))),
+    post("/ui/domain/delete", "domains:admin", |v| Box::pin(domains::delete(v))),
+    get("/ui/blocks", "domains:admin", |v| Box::pin(blocks::list(v))),
+    post("/ui/blocks", "domains:admin", |v| Box::pin(blocks::block(v))),
+    post("/ui/blocks/end", "domains:admin", |v| Box::pin(blocks::unblock(v))),
+    get("/ui/keys", "keys:admin", |v| Box::pin(keys::list(v))),
+    get("/ui/keys/new", "keys:admin", |v| Box::pin(keys::blank(v))),
+    post("/ui/keys/new", "keys:admin", |v| Box::pin(keys::create(v))),
+    post("/ui/keys/end", "keys:admin", |v| Box::pin(keys::end(v))),
+    get("/ui/audit", "keys:admin", |v| Box::pin(keys::audit(v))),
 ];
 
 /// The menu, in its order. What a key does not allow is left out.
-pub const MENU: &[(&str, &str)] = &[("/ui/links", "Links"), ("/ui/links/new", "New link")];
+pub const MENU: &[(&str, &str)] = &[
+    ("/ui/links", "Links"),
+    ("/ui/links/new", "New link"),
+    ("/ui/tags", "Tags"),
+    ("/ui/domains", "Domains"),
+    ("/ui/blocks", "Blocks"),
+    ("/ui/keys", "Keys"),
+    ("/ui/audit", "Audit"),
+];
 
 /// The page at a path.
 pub fn find(method: &Method, path: &str) -> Option<&'static PageEntry> {
     PAGES.iter().find(|entry| entry.method == method && entry.path == path)
+}
+
+/// Every page: its method, its path and what it needs.
+#[cfg(test)]
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
+    PAGES.iter().map(|entry| (entry.method.as_str(), entry.path, entry.needs))
 }
 
 /// Where somebody with these rights begins.

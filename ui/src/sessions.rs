@@ -102,7 +102,9 @@ impl Sessions {
         table.sessions.retain(|_, entry| entry.lives(now));
         if table.sessions.len() >= MOST {
             let oldest = table.sessions.iter().min_by_key(|(_, entry)| entry.seen).map(|(id, _)| *id);
-            oldest.map(|id| table.sessions.remove(&id));
+            if let Some(id) = oldest {
+                table.sessions.remove(&id);
+            }
         }
         let entry = SessionEntry { session: session.clone(), began: now, seen: now, notice: None };
         table.sessions.insert(session.id, entry);
@@ -199,7 +201,7 @@ fn unhex(text: &str) -> Option<Hash> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
     let bytes: Vec<u8> =
-        digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+        digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | digit)).collect();
     bytes.try_into().ok()
 }
 

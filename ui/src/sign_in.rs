@@ -2,9 +2,9 @@
 
 use crate::answer;
 use crate::api::{self, Api, Call};
+use crate::asked::{Asked, is_of_site};
 use crate::form::Pairs;
 use crate::frame::{self, Frame};
-use crate::site::Asked;
 use axum::response::Response;
 use http::{Extensions, StatusCode};
 use maud::{Markup, html};
@@ -23,7 +23,7 @@ pub struct SignIn {
 
 impl SignIn {
     /// In front of a page that was asked for: it is shown afterwards, with what was typed.
-    pub(crate) fn for_request(asked: &Asked, why: &str) -> Self {
+    pub fn for_request(asked: &Asked, why: &str) -> Self {
         let kept = asked.form.with("_token", "").encode();
         Self { why: why.to_owned(), then: asked.address(), kept, once: String::new() }
     }
@@ -32,7 +32,7 @@ impl SignIn {
     pub fn of_form(form: &Pairs, query: &Pairs, once: &str) -> Self {
         let then = [form.get("then"), query.get("then")].into_iter().find(|then| !then.is_empty());
         // Nobody is led elsewhere.
-        let then = then.filter(|then| crate::site::Site::has(then.split('?').next().unwrap_or_default()));
+        let then = then.filter(|then| is_of_site(then.split('?').next().unwrap_or_default()));
         Self {
             why: String::new(),
             then: then.unwrap_or_default().to_owned(),

@@ -2,26 +2,23 @@
 
 use crate::answer::{self, Answer, Page};
 use crate::api::{Api, Refusal};
-use crate::arrival::{self, Arrival, Turned};
+use crate::arrival;
+use crate::asked::{self, Asked, NotAsked};
 use crate::cookies;
-use crate::form::{Pairs, href};
+use crate::form::Pairs;
 use crate::frame::{self, Frame, MenuItem};
+use crate::gzip::takes_gzip;
 use crate::pages::{self, PageEntry};
 use crate::rights::{KeyRights, Rights};
 use crate::sessions::{Session, Sessions, SignInTickets};
 use crate::sign_in::{self, SignIn};
 use crate::visit::Visit;
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::response::Response;
-use http::uri::Authority;
-use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use maud::{Markup, html};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Bytes of a form.
-const FORM_BYTES: usize = 2 * 1024 * 1024;
 
 /// The site.
 #[derive(Clone)]
@@ -31,18 +28,6 @@ struct SiteParts {
     api: Api,
     keys: Option<KeyRights>,
     sessions: Arc<Sessions>,
-}
-
-/// What was asked, by whomever.
-pub(crate) struct Asked {
-    arrival: Arrival,
-    host: Authority,
-    headers: HeaderMap,
-    of: Extensions,
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) query: Pairs,
-    pub(crate) form: Pairs,
 }
 
 /// Whoever is signed in.
@@ -66,7 +51,7 @@ impl Site {
 
     /// Whether a path is of this site.
     pub fn has(path: &str) -> bool {
-        path == "/ui" || path.starts_with("/ui/")
+        asked::is_of_site(path)
     }
 
     /// Answers a request.
@@ -75,7 +60,7 @@ impl Site {
     }
 
     async fn answered(&self, request: Request) -> Response {
-        let gzip = answer::takes_gzip(request.headers());
+        let gzip = takes_gzip(request.headers());
         let asked = match Asked::read(request).await {
             Ok(asked) => asked,
             Err(NotAsked::Turned(turned)) => {
@@ -101,8 +86,9 @@ impl Site {
             Err(why) => return sign_in::page(&SignIn::for_request(&asked, why), gzip),
         };
         let mut response = self.visited(&asked, &visitor, gzip).await;
-        let began = visitor.cookie.and_then(|cookie| cookies::set(asked.arrival, &asked.host, &cookie));
-        began.map(|cookie| response.headers_mut().append(header::SET_COOKIE, cookie));
+        if let Some(cookie) = &visitor.cookie {
+            keep(&mut response, &asked, cookie);
+        }
         response
     }
 
@@ -153,7 +139,7 @@ impl Site {
                 &visitor.session.token(),
             );
             return self.shown(
-                Answer::refused(StatusCode::FORBIDDEN, "Send it again?", body),
+                Answer::with(StatusCode::FORBIDDEN, "Send it again?", body),
                 asked,
                 visitor,
                 gzip,
@@ -180,7 +166,6 @@ impl Site {
             session: visitor.session.clone(),
             of: asked.of.clone(),
             rights: visitor.rights.clone(),
-            path: asked.path.clone(),
             query: asked.query.clone(),
             form: asked.form.clone(),
         };
@@ -239,8 +224,7 @@ impl Site {
             let visitor = Visitor { session, rights, cookie: None };
             self.shown(Answer::page("Go on", body), asked, &visitor, gzip)
         };
-        let set = cookies::set(asked.arrival, &asked.host, &cookie);
-        set.map(|cookie| response.headers_mut().append(header::SET_COOKIE, cookie));
+        keep(&mut response, asked, &cookie);
         response
     }
 
@@ -251,57 +235,15 @@ impl Site {
             self.0.sessions.end(visitor.session.id);
         }
         let mut response = answer::see_other("/ui/sign-in");
-        let set = cookies::set(asked.arrival, &asked.host, "");
-        set.map(|cookie| response.headers_mut().append(header::SET_COOKIE, cookie));
+        keep(&mut response, asked, "");
         response
     }
 }
 
-enum NotAsked {
-    Turned(Turned),
-    Unreadable(&'static str),
-}
-
-impl From<Turned> for NotAsked {
-    fn from(turned: Turned) -> Self {
-        Self::Turned(turned)
-    }
-}
-
-impl Asked {
-    async fn read(request: Request) -> Result<Self, NotAsked> {
-        let (parts, body) = request.into_parts();
-        let arrival = parts.extensions.get::<Arrival>().copied().unwrap_or_default();
-        let host = arrival::host(arrival, &parts.uri, &parts.headers)?;
-        arrival::own_page(&host, &parts.method, &parts.headers)?;
-        let method = if parts.method == Method::HEAD { Method::GET } else { parts.method };
-        let form = if method == Method::GET {
-            Pairs::default()
-        } else {
-            let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-            if !kind.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded") {
-                return Err(NotAsked::Unreadable(
-                    "A form of this site is sent as application/x-www-form-urlencoded.",
-                ));
-            }
-            let bytes = to_bytes(body, FORM_BYTES).await;
-            Pairs::parse(
-                &bytes.map_err(|_| NotAsked::Unreadable("The form broke off, or has more than 2 MiB."))?,
-            )
-        };
-        let query = Pairs::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let path = parts.uri.path().to_owned();
-        Ok(Self { arrival, host, headers: parts.headers, of: parts.extensions, method, path, query, form })
-    }
-
-    pub(crate) fn reads(&self) -> bool {
-        self.method == Method::GET
-    }
-
-    /// The address that was asked for, without its host.
-    pub(crate) fn address(&self) -> String {
-        let all: Vec<(&str, &str)> = self.query.iter().collect();
-        href(&self.path, &all)
+/// The browser is to keep this cookie; empty: none any more.
+fn keep(response: &mut Response, asked: &Asked, cookie: &str) {
+    if let Some(line) = cookies::set(asked.arrival, &asked.host, cookie) {
+        response.headers_mut().append(header::SET_COOKIE, line);
     }
 }
 
@@ -326,7 +268,7 @@ fn not_here(path: &str) -> Answer {
         p { "Nothing is at " code { (path) } ", or it is no page but what a form is sent to." }
         p { a href="/ui" { "To the links" } }
     };
-    Answer::refused(StatusCode::NOT_FOUND, "Not found", body)
+    Answer::with(StatusCode::NOT_FOUND, "Not found", body)
 }
 
 fn out_of_scope(scope: &str, rights: &Rights) -> Answer {
@@ -336,12 +278,12 @@ fn out_of_scope(scope: &str, rights: &Rights) -> Answer {
         }
         p { "Sign in with another key, or let an admin make one: " code { "linkr keys create --scopes " (scope) } "." }
     };
-    Answer::refused(StatusCode::FORBIDDEN, "Not with this key", body)
+    Answer::with(StatusCode::FORBIDDEN, "Not with this key", body)
 }
 
 /// A refusal that no page has a better place for.
 fn refused(refusal: &Refusal) -> Answer {
-    Answer::refused(refusal.status, "This was refused", refused_body(refusal))
+    Answer::with(refusal.status, "This was refused", refused_body(refusal))
 }
 
 fn refused_body(refusal: &Refusal) -> Markup {
@@ -350,3 +292,6 @@ fn refused_body(refusal: &Refusal) -> Markup {
         p { "Go back to try it again: what you had typed is still there." }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,6 @@ pub struct Visit {
     pub(crate) of: Extensions,
     /// What the key allows.
     pub rights: Rights,
-    /// The path that was asked for.
-    pub path: String,
     /// The parameters behind it.
     pub query: Pairs,
     /// What a form sent; empty in a read.

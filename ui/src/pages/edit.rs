@@ -1,10 +1,11 @@
 //! A link is made and changed: the form, what it sends, and what is wrong with it beside the field.
 
-use super::link_form::{self, CODE, DRAWING, FIELDS, FLATTEN, LinkForm};
+use super::link_form::{CODE, DRAWING, FIELDS, FLATTEN, LinkForm};
 use crate::answer::Answer;
 use crate::api::{Call, Refusal, domain_path, link_path};
 use crate::fields::{self, Field, Typed};
 use crate::form::{Pairs, href};
+use crate::merge;
 use crate::show::{self, propagation, text};
 use crate::visit::Visit;
 use http::StatusCode;
@@ -50,7 +51,7 @@ async fn new_form(
         }
     };
     let status = wrong.map_or(StatusCode::OK, |refusal| refusal.status);
-    Ok(Answer::refused(status, "New link", body))
+    Ok(Answer::with(status, "New link", body))
 }
 
 /// `POST /ui/links/new`.
@@ -70,7 +71,7 @@ async fn created(visit: &Visit, typed: &Typed) -> Result<Value, Refusal> {
     let zone = fields::zone(&visit.form)?;
     let mut link = fields::values(&FIELDS, typed, &zone)?;
     link.insert("code".to_owned(), json!(typed.get("code").map_or("", |code| code.trim())));
-    link.retain(|_, value| !is_nothing(value));
+    link.retain(|_, value| !fields::is_nothing(value));
     let of = |name: &str| typed.get(name).map_or("", |text| text.trim());
     let flatten = if of("flatten").is_empty() { "" } else { "true" };
     let parameters = [
@@ -82,15 +83,6 @@ async fn created(visit: &Visit, typed: &Typed) -> Result<Value, Refusal> {
     ];
     let path = domain_path(visit.domain(), "/links");
     visit.call(Call::post(&path, &parameters, Value::Object(link)).once(visit.once())).await
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(all) => all.is_empty(),
-        _ => false,
-    }
 }
 
 /// `GET /ui/links/check`: what the script shows beside the code while it is typed.
@@ -157,7 +149,7 @@ fn edit_form(
         None if above.0.is_empty() => StatusCode::OK,
         None => StatusCode::CONFLICT,
     };
-    Answer::refused(status, format!("Edit {code}"), body)
+    Answer::with(status, format!("Edit {code}"), body)
 }
 
 /// `POST /ui/link/edit`: what differs from what was read is sent, and nothing else.
@@ -171,7 +163,7 @@ pub async fn change(visit: Visit) -> Result<Answer, Refusal> {
         Ok(wanted) => wanted,
         Err(refusal) => return Ok(still(&visit, &typed, &read, etag, &refusal)),
     };
-    let changes = link_form::changed(&read, &wanted);
+    let changes = merge::changed(&read, &wanted);
     if changes.is_empty() {
         return Ok(visit.done(back, "Nothing was changed."));
     }
@@ -191,7 +183,7 @@ pub async fn change(visit: Visit) -> Result<Answer, Refusal> {
             let mut merged = fields::filled(&FIELDS, &link, &zone);
             merged.extend(typed.into_iter().filter(|(name, _)| changes.contains_key(*name)));
             let shown = LinkForm { typed: &merged, form: &visit.form, wrong: None, fresh: false };
-            let above = link_form::conflict(&read, &wanted, &now);
+            let above = merge::conflict("link", &FIELDS, &read, &wanted, &now);
             Ok(edit_form(&visit, &shown, &now, text(&link, "etag"), &above))
         }
         Err(refusal) => Ok(still(&visit, &typed, &read, etag, &refusal)),

@@ -32,8 +32,32 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
             h2 id="facts" { "What it says" }
             (facts(&link))
         }
+        (qr_code(&link, &short))
     };
     Ok(Answer::page(text(&link, "code"), body))
+}
+
+/// `GET /ui/link/qr.svg`: as REST draws it.
+pub async fn qr(visit: Visit) -> Result<Answer, Refusal> {
+    visit.raw(Call::get(&link_path(visit.domain(), visit.code(), ":qr"), &[])).await.map(Answer::Raw)
+}
+
+fn qr_code(link: &Value, short: &str) -> Markup {
+    let picture = show::link_href("/ui/link/qr.svg", link);
+    html! {
+        section aria-labelledby="qr" {
+            h2 id="qr" { "QR code" }
+            @if short.contains("://") {
+                p { img class="qr" src=(picture) width="180" height="180" alt={ "QR code that leads to " (short) }; }
+                p { a href=(picture) download="qr.svg" { "Save the picture (SVG)" } }
+            } @else {
+                p class="hint" {
+                    "Nobody has said at which address the default domain is found: " code { "--base-url https://go.example" }
+                    " says it, and then there is a QR code."
+                }
+            }
+        }
+    }
 }
 
 /// A way there, if it is one that a browser may be sent to: other schemes are only shown.

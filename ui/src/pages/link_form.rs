@@ -1,11 +1,9 @@
-//! The form of a link: its fields, and what changed elsewhere beside what was typed. No call is made here.
+//! The form of a link: its fields, and what is wrong with them. No call is made here.
 
 use crate::api::Refusal;
 use crate::fields::{self, Field, Kind, Typed};
 use crate::form::Pairs;
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use serde_json::{Map, Value};
 
 const fn field(name: &'static str, label: &'static str, hint: &'static str, kind: Kind) -> Field {
     Field { name, label, hint, kind }
@@ -141,45 +139,6 @@ impl LinkForm<'_> {
             details open[open] {
                 summary { "More: redirect, query, other systems" }
                 @for field in others { (self.field(field)) }
-            }
-        }
-    }
-}
-
-/// The members that differ between two states of a link.
-pub fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
-    let differs = |name: &str, value: &Value| before.get(name).unwrap_or(&Value::Null) != value;
-    after
-        .iter()
-        .filter(|(name, value)| differs(name, value))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-/// What somebody else changed meanwhile, beside what was typed.
-pub fn conflict(read: &Map<String, Value>, typed: &Map<String, Value>, now: &Map<String, Value>) -> Markup {
-    let differs = |name: &str| typed.get(name) != read.get(name) || now.get(name) != read.get(name);
-    let cell = |field: &Field, of: &Map<String, Value>| {
-        let text = field.text(of.get(field.name).unwrap_or(&Value::Null), &TimeZone::UTC);
-        html! { @if text.is_empty() { span class="none" { "nothing" } } @else { (text) } }
-    };
-    html! {
-        div role="alert" class="notice bad" {
-            "Somebody else changed this link while you were editing it, and nothing was saved. What you changed stands in \
-             the form, what they changed, too; where both did, yours. Look at it and save again."
-        }
-        table class="plain" {
-            caption { "What changed meanwhile (times in UTC)" }
-            thead { tr { th scope="col" { "Field" } th scope="col" { "You read" } th scope="col" { "You typed" } th scope="col" { "It is now" } } }
-            tbody {
-                @for field in FIELDS.iter().filter(|field| differs(field.name)) {
-                    tr {
-                        th scope="row" { (field.label) }
-                        td data-label="You read" { (cell(field, read)) }
-                        td data-label="You typed" { (cell(field, typed)) }
-                        td data-label="It is now" { (cell(field, now)) }
-                    }
-                }
             }
         }
     }

@@ -17,10 +17,9 @@ pub async fn domains(visit: &Visit) -> Vec<String> {
     let mut all: Vec<String> =
         elements(&answer, "domains").iter().map(|domain| text(domain, "domain").to_owned()).collect();
     let bound = &visit.rights.domains;
-    if bound.is_empty() || bound.iter().any(|own| own == "-") {
-        if !all.iter().any(|own| own == "-") {
-            all.insert(0, "-".to_owned());
-        }
+    let may = bound.is_empty() || bound.iter().any(|own| own == "-");
+    if may && !all.iter().any(|own| own == "-") {
+        all.insert(0, "-".to_owned());
     }
     all
 }
@@ -88,7 +87,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
     };
     match found {
         Err(refusal) if refusal.status == http::StatusCode::UNAUTHORIZED => Err(refusal),
-        Err(refusal) => Ok(Answer::refused(refusal.status, "Links", body)),
+        Err(refusal) => Ok(Answer::with(refusal.status, "Links", body)),
         Ok(_) => Ok(Answer::page("Links", body)),
     }
 }
