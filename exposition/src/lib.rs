@@ -27,7 +27,7 @@ pub use admin::{Admin, Health, HealthFuture, PLACES as ADMIN_PLACES};
 pub use escapes::{escaped, in_utf8, unescaped};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
-pub use host::one_host;
+pub use host::{is_local, one_host};
 pub use listen::cannot_listen;
 pub use networks::Network;
 pub use places::{Place, Places, network};

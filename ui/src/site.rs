@@ -64,7 +64,7 @@ impl Site {
         let asked = match Asked::read(request).await {
             Ok(asked) => asked,
             Err(NotAsked::Turned(turned)) => {
-                return bare(StatusCode::FORBIDDEN, "Not from here", &turned.words(), gzip);
+                return bare(turned.status(), "Not from here", &turned.words(), gzip);
             }
             Err(NotAsked::Unreadable(why)) => {
                 return bare(StatusCode::BAD_REQUEST, "This cannot be read", why, gzip);

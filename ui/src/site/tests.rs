@@ -216,7 +216,7 @@ async fn foreign_names_forms_and_frames_are_refused_in_words() {
     assert!(status == StatusCode::FORBIDDEN && page.contains("inside of others"), "{page}");
     let request = Request::get("/ui/links").header("host", "evil.example").body(Body::empty()).unwrap();
     let response = site.answer(request).await;
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
     let request =
         Request::post("/ui/links/new").header("host", "127.0.0.1").header("content-type", "text/plain");
     let response = site.answer(request.body(Body::from("x=y")).unwrap()).await;
