@@ -7,8 +7,8 @@ use axum::extract::Request;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header};
 
-/// Bytes of a form.
-const FORM_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a form: the longest link, as it was read and as it is typed, percent-encoded.
+const FORM_BYTES: usize = 128 * 1024;
 
 /// Whether a path is of this site.
 pub fn is_of_site(path: &str) -> bool {
@@ -71,7 +71,7 @@ impl Asked {
             }
             let bytes = to_bytes(body, FORM_BYTES).await;
             Pairs::parse(
-                &bytes.map_err(|_| NotAsked::Unreadable("The form broke off, or has more than 2 MiB."))?,
+                &bytes.map_err(|_| NotAsked::Unreadable("The form broke off, or has more than 128 KiB."))?,
             )
         };
         let query = Pairs::parse(parts.uri.query().unwrap_or_default().as_bytes());

@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Answer, Page};
 use crate::api::{Api, Refusal};
-use crate::arrival;
+use crate::arrival::{self, Arrival};
 use crate::asked::{self, Asked, NotAsked};
 use crate::cookies;
 use crate::form::Pairs;
@@ -18,7 +18,8 @@ use axum::response::Response;
 use http::{Method, StatusCode, header};
 use maud::{Markup, html};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// The site.
 #[derive(Clone)]
@@ -28,7 +29,14 @@ struct SiteParts {
     api: Api,
     keys: Option<KeyRights>,
     sessions: Arc<Sessions>,
+    /// For forms of those who have no session.
+    strangers: Semaphore,
 }
+
+/// Forms of those who have no session that are read at once: whoever likes can send one.
+const STRANGERS: usize = 64;
+/// How long such a form may wait and take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whoever is signed in.
 struct Visitor {
@@ -41,7 +49,8 @@ struct Visitor {
 impl Site {
     /// A site over the API. `keys`: what a key allows; `None`: nobody is asked for one.
     pub fn new(api: Api, keys: Option<KeyRights>) -> Self {
-        Self(Arc::new(SiteParts { api, keys, sessions: Arc::default() }))
+        let strangers = Semaphore::new(STRANGERS);
+        Self(Arc::new(SiteParts { api, keys, sessions: Arc::default(), strangers }))
     }
 
     /// What makes addresses that sign in once.
@@ -61,7 +70,7 @@ impl Site {
 
     async fn answered(&self, request: Request) -> Response {
         let gzip = takes_gzip(request.headers());
-        let asked = match Asked::read(request).await {
+        let asked = match self.read(request).await {
             Ok(asked) => asked,
             Err(NotAsked::Turned(turned)) => {
                 return bare(turned.status(), "Not from here", &turned.words(), gzip);
@@ -90,6 +99,27 @@ impl Site {
             keep(&mut response, &asked, cookie);
         }
         response
+    }
+
+    /// Reads a request. Forms of those who have no session take turns.
+    async fn read(&self, request: Request) -> Result<Asked, NotAsked> {
+        if request.method().is_safe() || self.is_known(&request) {
+            return Asked::read(request).await;
+        }
+        let in_turn = async {
+            let _turn = self.0.strangers.acquire().await; // it is never closed
+            Asked::read(request).await
+        };
+        let late = Err(NotAsked::Unreadable("The form did not arrive within 5 seconds: send it again."));
+        tokio::time::timeout(PATIENCE, in_turn).await.unwrap_or(late)
+    }
+
+    /// Whether a session of ours is named.
+    fn is_known(&self, request: &Request) -> bool {
+        let arrival = request.extensions().get::<Arrival>().copied().unwrap_or_default();
+        let host = arrival::host(arrival, request.uri(), request.headers());
+        let cookie = host.ok().and_then(|host| cookies::read(arrival, &host, request.headers()));
+        cookie.is_some_and(|cookie| self.0.sessions.find(&cookie, Instant::now()).is_some())
     }
 
     /// Who it is, or why nobody: empty where no session was named.

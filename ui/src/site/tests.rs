@@ -255,3 +255,26 @@ async fn where_no_key_is_asked_for_everybody_has_a_session_and_its_token() {
     let (status, _, _) = stranger.ask("GET", "/ui/assets/style-0.css", &[], "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+/// Whoever likes can begin a form and never end it: those who are signed in do not wait for that.
+#[tokio::test(start_paused = true)]
+async fn strangers_who_never_end_their_forms_keep_nobody_out_for_long() {
+    let site = site(&SCOPES, good());
+    let visitor = signed_in(&site).await;
+    let begun = |site: Site| async move {
+        let never = Body::from_stream(tokio_stream::pending::<Result<Vec<u8>, Infallible>>());
+        let request = Request::post("/ui/sign-in").header("host", "127.0.0.1:8081");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        site.answer(request.body(never).unwrap()).await.status()
+    };
+    let stuck: Vec<_> = (0..2 * STRANGERS).map(|_| tokio::spawn(begun(site.clone()))).collect();
+    tokio::task::yield_now().await;
+    let form = format!("_token={}", visitor.token().await);
+    let before = tokio::time::Instant::now();
+    let (status, _, _) = visitor.ask("POST", "/ui/links/bulk", &[], &form).await;
+    assert!(status == StatusCode::SEE_OTHER && before.elapsed() < Duration::from_secs(1));
+    for one in stuck {
+        assert_eq!(one.await.unwrap(), StatusCode::BAD_REQUEST);
+    }
+    assert!(before.elapsed() <= PATIENCE + Duration::from_secs(1), "{:?}", before.elapsed());
+}
