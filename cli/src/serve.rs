@@ -19,6 +19,7 @@ pub use data::{directory, kept};
 use edge::Address;
 use ending::{Signals, end};
 use proto::client::{Access, KeySource};
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -89,8 +90,9 @@ pub fn up(args: Up, traces: Option<control::Traces>) -> Result<(), CommandFault>
             edge
         });
         let edge = edge.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
+        let page = page_line(&control, tls, data::own_key(&args.data_dir).filter(|_| !insecure));
         announce(&format!(
-            "store    {}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
+            "store    {}\n{}\n{}\n{page}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
              curl -i {}/hello",
             control.store_name(),
             edge_lines(&edge),
@@ -392,6 +394,18 @@ fn asked_at(listen: &[Address]) -> String {
             Some(Address::File(path)) => format!("--unix-socket {} http://localhost", path.display()),
             _ => String::new(),
         },
+    }
+}
+
+/// Where the pages are. A terminal is shown an address that signs in, once: nobody else sees that.
+fn page_line(control: &control::ControlServer, tls: bool, key: Option<String>) -> String {
+    let base = format!("http{}://{}", if tls { "s" } else { "" }, reachable(control.api()));
+    match key.filter(|_| std::io::stdout().is_terminal()) {
+        Some(key) => format!(
+            "page     {base}{}  (signs in once, for ten minutes)",
+            control.sign_in_tickets().path(&key)
+        ),
+        None => format!("page     {base}/ui"),
     }
 }
 

@@ -56,6 +56,8 @@ mod log;
 mod metrics;
 #[path = "e2e/moving.rs"]
 mod moving;
+#[path = "e2e/pages.rs"]
+mod pages;
 #[path = "e2e/postgres.rs"]
 mod postgres;
 #[path = "e2e/prometheus.rs"]

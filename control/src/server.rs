@@ -150,6 +150,7 @@ pub struct ControlServer {
     ending: watch::Sender<ShutdownPhase>,
     own_listeners: OwnListeners,
     readiness: Readiness,
+    tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -286,7 +287,7 @@ async fn start_with(
         trusted: config.trusted_peers,
     };
     let cors = Cors::of(&config.cors_origins).map_err(StartFault::new)?;
-    let stack = around(calls, rest::router(made_on), Arc::new(guard), cors);
+    let (stack, site) = around(calls, rest::router(made_on), Arc::new(guard), cors);
 
     let files = exposition::file_limit();
     let (hint, until, shown) = (writer.head(), stopped.clone(), tail.head());
@@ -357,7 +358,19 @@ async fn start_with(
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
-    Ok(ControlServer { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
+    Ok(ControlServer {
+        api,
+        own_api,
+        metrics,
+        store,
+        writer,
+        stop,
+        ending,
+        own_listeners,
+        readiness,
+        tickets: site.tickets(),
+        tasks,
+    })
 }
 
 /// Takes the address of the API before a store is opened: one that is opened begins a history, and a start that fails then
@@ -499,6 +512,11 @@ impl ControlServer {
     /// Whether it is there for whoever comes; no more from [`ControlServer::drain`] on.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
+    }
+
+    /// Makes addresses that sign in to the pages once.
+    pub fn sign_in_tickets(&self) -> ui::SignInTickets {
+        self.tickets.clone()
     }
 
     /// Answers as before, and tells who asks to connect elsewhere from now on: `Connection: close` in HTTP/1, GOAWAY in

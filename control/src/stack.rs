@@ -49,23 +49,39 @@ pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
 #[derive(Clone)]
 struct RequestId(Arc<str>);
 
-/// Both halves of the API behind the whole stack.
-pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> Stack {
+/// Both halves of the API behind the whole stack, and the pages in front of them: a page makes its calls through the same
+/// guard as everybody.
+pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> (Stack, ui::Site) {
     let halves = tower::service_fn(move |request: Request| {
         let half = if is_grpc(request.headers()) { &calls } else { &resources };
         half.clone().oneshot(request)
     });
     let behind = ServiceBuilder::new()
-        .layer(from_fn_with_state(guard, guard::guarded))
+        .layer(from_fn_with_state(guard.clone(), guard::guarded))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .service(halves);
-    match cors {
-        None => outer(behind),
+    let site = ui::Site::new(BoxCloneSyncService::new(behind.clone()), guard.key_rights());
+    let pages = site.clone();
+    let both = tower::service_fn(move |mut request: Request| {
+        let (api, pages, guard) = (behind.clone(), pages.clone(), guard.clone());
+        async move {
+            if is_grpc(request.headers()) || !ui::Site::has(request.uri().path()) {
+                return api.oneshot(request).await;
+            }
+            let arrival = guard.arrival(&request);
+            request.extensions_mut().insert(arrival);
+            guard.find_client(&mut request); // calls that a page makes name no client of their own
+            Ok(pages.answer(request).await)
+        }
+    });
+    let stack = match cors {
+        None => outer(both),
         Some(cors) => {
             let layers = ServiceBuilder::new().layer(from_fn_with_state(cors, cors::shared));
-            BoxCloneSyncService::new(layers.service(outer(behind)))
+            BoxCloneSyncService::new(layers.service(outer(both)))
         }
-    }
+    };
+    (stack, site)
 }
 
 /// What needs no knowledge of calls and keys.

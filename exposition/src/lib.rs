@@ -32,7 +32,7 @@ pub use families::{Collector, Encoder, Families, Labels, Registry};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
 pub use histogram::{Exemplar, Exemplars, Histogram};
-pub use host::one_host;
+pub use host::{is_local, one_host};
 pub use listen::cannot_listen;
 pub use networks::Network;
 pub use places::{Place, Places, network};

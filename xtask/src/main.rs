@@ -1,6 +1,7 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
 //! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
 
+mod axe;
 mod crawlers;
 mod fuzz;
 mod gen_clicks;
@@ -112,6 +113,7 @@ fn threads() -> String {
 fn test_long() -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
+    axe::install_what_is_missing();
     cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;

@@ -69,7 +69,7 @@ const RULES: [Rule; 19] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 18] = [
+const MAY: [(&str, &[&str]); 19] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("clicks", &["link"]),
@@ -83,13 +83,17 @@ const MAY: [(&str, &[&str]); 18] = [
     ("dashboards", &[]),
     ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition", "otlp"]),
     ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
-    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition", "otlp"]),
+    ("ui", &["exposition"]),
+    (
+        "control",
+        &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition", "otlp", "ui"],
+    ),
     ("loadtest", &["services"]),
     ("services", &[]),
     ("sim", &["link", "clicks", "feed", "hot", "record", "journal", "services"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 19] = [
+const OURS: [&str; 20] = [
     "link",
     "clicks",
     "journal",
@@ -104,6 +108,7 @@ const OURS: [&str; 19] = [
     "proto",
     "edge",
     "control",
+    "ui",
     "cli",
     "loadtest",
     "services",

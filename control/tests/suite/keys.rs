@@ -49,6 +49,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
         "links:read",
         &["GET /v1/links/x:history", "GET /v1/domains/-/links/x:history"],
     ),
+    ("Links/GetLinkQrCode", "links:read", &["GET /v1/links/x:qr", "GET /v1/domains/-/links/x:qr"]),
     ("Links/RestoreLink", "links:write", &["POST /v1/links/x:restore", "POST /v1/domains/-/links/x:restore"]),
     (
         "Links/BatchCreateLinks",
