@@ -5,7 +5,7 @@ mod redis;
 mod store;
 mod timings;
 
-use crate::traces::Traces;
+use crate::traces::{CallTrace, Traces};
 use ::store::model::StoreStanding;
 use exposition::{Collector, Encoder, Exemplar, Families};
 use std::collections::BTreeMap;
@@ -63,14 +63,6 @@ impl Metrics {
         timings.record(took);
     }
 
-    /// The trace of a call that [`Metrics::took`] was told of is kept.
-    pub fn kept(&self, method: &'static str, exemplar: Exemplar) {
-        let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(timings) = durations.get(method) {
-            timings.keep(exemplar);
-        }
-    }
-
     /// A call was refused at the door, or a connection was.
     pub(crate) fn refused(&self, reason: &'static str) {
         *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
@@ -102,6 +94,10 @@ impl Metrics {
     }
 }
 
+fn exemplar(call: &CallTrace) -> Exemplar {
+    Exemplar { trace_id: u128::from_be_bytes(call.trace), value: call.seconds, at: call.ended }
+}
+
 /// Refusals that alerts are about: they are shown at 0, so that the first one is seen to be more.
 const ALWAYS_SHOWN: [&str; 4] = ["UNAUTHENTICATED", "RATE_LIMITED", "SHARE_USED_UP", "OVERLOADED"];
 
@@ -131,13 +127,16 @@ impl Collector for Metrics {
             },
         )?;
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self.traces.as_ref().map(Traces::calls).unwrap_or_default();
         families.histograms(
             "linkr_control_request_duration_seconds",
             "Seconds from a call's entrance to its answer; of one that streams, to the beginning of its stream.",
             |series| {
-                durations
-                    .iter()
-                    .try_for_each(|(method, timings)| series(&[("method", *method)], &timings.histogram()))
+                durations.iter().try_for_each(|(method, timings)| {
+                    let of_method = kept.iter().filter(|call| call.method == **method);
+                    let histogram = timings.histogram().with_exemplars(of_method.map(exemplar).collect());
+                    series(&[("method", *method)], &histogram)
+                })
             },
         )?;
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -243,19 +242,5 @@ mod tests {
         for line in ["{reason=\"RATE_LIMITED\"} 1\n", "{reason=\"UNAUTHENTICATED\"} 0\n"] {
             assert!(text.contains(&format!("linkr_control_refusals_total{line}")), "{text}");
         }
-    }
-
-    #[test]
-    fn the_duration_of_a_kept_trace_is_shown_with_it() {
-        let metrics = std::sync::Arc::new(Metrics::default());
-        let exemplar = Exemplar { trace_id: 0xfe, value: 0.02, at: std::time::SystemTime::UNIX_EPOCH };
-        metrics.kept("GetLink", exemplar);
-        metrics.took("GetLink", Duration::from_millis(20));
-        metrics.kept("GetLink", exemplar);
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(metrics));
-        let text = String::from_utf8(Format::OpenMetrics.encode(&registry).unwrap()).unwrap();
-        let shown = "{method=\"GetLink\",le=\"0.025\"} 1 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.000\n";
-        assert!(text.contains(shown) && text.matches(" # {").count() == 1, "{text}");
     }
 }

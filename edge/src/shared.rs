@@ -3,13 +3,12 @@
 
 use crate::clicks::Clicks;
 use crate::driver::Driver;
-use crate::latency::{LADDER, PublishedDurations};
+use crate::latency::PublishedDurations;
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
 use crate::tails::Tails;
 use crate::traces::{TraceIds, Traces};
-use exposition::Exemplars;
 use feed::Trouble;
 use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
@@ -44,8 +43,6 @@ pub struct Shared {
     pub meters: Box<[Meters]>,
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
-    /// Answers whose traces were kept.
-    pub exemplars: Exemplars,
     /// Those that took long, and others that were kept.
     pub traces: Traces,
     /// Those on their way to a receiver.
@@ -155,7 +152,6 @@ impl Shared {
             troubles: Troubles::default(),
             meters: (0..workers).map(|_| Meters::default()).collect(),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
-            exemplars: Exemplars::new(&LADDER),
             traces: Traces::default(),
             outbox: Outbox::default(),
             tails: Tails::default(),

@@ -1,7 +1,6 @@
 //! A histogram as both of its kinds are encoded, and the traces that its slow and quick observations belong to.
 
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Eight buckets for each power of two: 9 % wide, as client_golang's factor of 1.1 gives.
@@ -19,31 +18,6 @@ pub struct Exemplar {
     pub value: f64,
     /// When.
     pub at: SystemTime,
-}
-
-/// The last exemplar of each classic bucket of a histogram. Any thread may keep one.
-#[derive(Debug)]
-pub struct Exemplars {
-    bounds: &'static [f64],
-    last: Mutex<Vec<Option<Exemplar>>>,
-}
-
-impl Exemplars {
-    /// None yet. `bounds`: those of the histogram, which rise.
-    pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, last: Mutex::new(vec![None; bounds.len() + 1]) }
-    }
-
-    /// In the place of the one before in its bucket.
-    pub fn keep(&self, exemplar: Exemplar) {
-        let bucket = self.bounds.partition_point(|bound| *bound < exemplar.value);
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)[bucket] = Some(exemplar);
-    }
-
-    /// One a bucket at most.
-    pub fn all(&self) -> Vec<Exemplar> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().copied().collect()
-    }
 }
 
 /// A histogram as both of its kinds are encoded.

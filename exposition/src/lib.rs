@@ -31,7 +31,7 @@ pub use escapes::{escaped, in_utf8, unescaped};
 pub use families::{Collector, Encoder, Families, Labels, Registry};
 pub use files::file_limit;
 pub use handshakes::begin_no_handshake;
-pub use histogram::{Exemplar, Exemplars, Histogram};
+pub use histogram::{Exemplar, Histogram};
 pub use host::{is_local, one_host};
 pub use listen::cannot_listen;
 pub use networks::Network;

@@ -33,11 +33,8 @@ fn histogram() -> Histogram {
 fn traced() -> Histogram {
     let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
     let kept = [(1, 0.3, 1_000), (0xab, 0.4, 1_700_000_000_250), (u128::MAX, 9.0, 2_000)];
-    let exemplars = Exemplars::new(&[0.25, 0.5]);
-    for (trace_id, value, ms) in kept {
-        exemplars.keep(Exemplar { trace_id, value, at: at(ms) });
-    }
-    Histogram::new(&[0.25, 0.5], 9.7, [(0.3, 1), (0.4, 1), (9.0, 1)]).with_exemplars(exemplars.all())
+    let exemplars = kept.map(|(trace_id, value, ms)| Exemplar { trace_id, value, at: at(ms) });
+    Histogram::new(&[0.25, 0.5], 9.7, [(0.3, 1), (0.4, 1), (9.0, 1)]).with_exemplars(exemplars.to_vec())
 }
 
 fn registry() -> Registry {

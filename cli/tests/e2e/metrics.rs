@@ -1,15 +1,14 @@
 //! What `/metrics` says: exact counts, in every format, as promtool and a real Prometheus read it.
 
 use crate::prometheus::{Prometheus, Target};
-use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, text, until};
-use exposition::{
-    Admin, Collector, Encoder, Exemplar, Exemplars, Families, Health, HealthFuture, Histogram, Registry,
+use crate::support::{
+    Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, has, skip, text, until,
 };
+use crate::traces::receiver::Receiver;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
@@ -254,61 +253,51 @@ fn a_real_prometheus_reads_every_format() {
     native.gives(&format!("histogram_count({DURATION})"), 2.0 * all as f64);
 }
 
-/// Bounds of [`Traced`].
-const BOUNDS: [f64; 2] = [0.01, 0.1];
-
-/// A histogram whose slow observation belongs to a trace that was kept.
-#[derive(Debug)]
-struct Traced(Exemplars);
-
-impl Collector for Traced {
-    fn encode(&self, encoder: Encoder<'_>) -> std::fmt::Result {
-        let histogram = Histogram::new(&BOUNDS, 0.505, [(0.005, 1), (0.5, 1)]).with_exemplars(self.0.all());
-        Families::new(encoder).histogram("t_seconds", "Traced.", &histogram)
-    }
-}
-
-struct Well;
-
-impl Health for Well {
-    fn started(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn ready(&self, _: bool) -> HealthFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 #[test]
-fn a_real_prometheus_gives_exemplars_back() {
+fn the_exemplar_of_the_slowest_bucket_names_a_trace_that_the_receiver_has() {
     if !has("prometheus") {
-        return skip("a_real_prometheus_gives_exemplars_back", "prometheus is not installed");
+        return skip("the_exemplar_of_the_slowest_bucket", "prometheus is not installed");
     }
     let _turn = beside_others();
-    let exemplars = Exemplars::new(&BOUNDS);
-    let now = SystemTime::now();
-    exemplars.keep(Exemplar { trace_id: 0xabc, value: 0.5, at: now });
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Traced(exemplars)));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let at = listener.local_addr().unwrap();
-    let admin = Admin { registry, health: Arc::new(Well), version: "1", more: axum::Router::new() };
-    runtime.spawn(admin.serve(listener));
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let (from, to) = ((seconds - 60).to_string(), (seconds + 60).to_string());
+    let dir = Dir::new();
+    let receiver = Receiver::start();
+    let mut up = command(LINKR, dir.path());
+    up.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0", "--workers", "1"]);
+    up.args(FREE_PORTS).args(["--otlp", receiver.url(), "--trusted-peers", "127.0.0.1"]);
+    let linkr = Linkr::start(up, &dir, &["edge", "api", "admin", "then"]);
+    let traced = |trace: &str| [("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))];
+    let ids = ["0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c"];
+    let ask = |at: SocketAddr, method: &str, path: &str, id: &str, body: &str| {
+        let fields = traced(id);
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Connection::to(at).call_with(method, path, &fields, body).unwrap().unwrap().status
+    };
+    let body = r#"{"code":"x","target":"https://example.com/"}"#;
+    assert_eq!(ask(linkr.api(), "POST", "/v1/links", ids[0], body), 201);
+    linkr.catch_up();
+    assert_eq!(ask(linkr.edge(), "GET", "/x", ids[1], ""), 302);
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     for more in ["", ",native-histograms"] {
         let dir = Dir::new();
         let features = format!("--enable-feature=exemplar-storage{more}");
         let prometheus = Prometheus::start(&dir, "", &[&features]);
-        prometheus.scrapes(&[Target { job: "t", at }]);
-        let exemplar = until("the exemplar", || {
-            let words = [("query", "{__name__=~\"t_seconds.*\"}"), ("start", &*from), ("end", &*to)];
-            let found = prometheus.ask("query_exemplars", &words);
-            found.as_array()?.first()?["exemplars"].as_array()?.first().cloned()
-        });
-        assert_eq!(exemplar["labels"]["trace_id"], format!("{:032x}", 0xabc), "{exemplar}");
-        assert_eq!(exemplar["value"], "0.5", "{exemplar}");
+        prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
+        let halves = ["linkr_control_request_duration_seconds", "linkr_edge_request_duration_seconds"];
+        for name in halves {
+            let named = until("its exemplar", || {
+                let query = format!("{{__name__=~\"{name}(_bucket)?\"}}");
+                let (from, to) = ((now() - 60).to_string(), (now() + 60).to_string());
+                let words = [("query", &*query), ("start", &*from), ("end", &*to)];
+                let found = prometheus.ask("query_exemplars", &words);
+                let all = found.as_array()?.iter().flat_map(|one| one["exemplars"].as_array().unwrap());
+                let slowest = all.max_by(|one, other| {
+                    let value =
+                        |exemplar: &serde_json::Value| exemplar["value"].as_str()?.parse::<f64>().ok();
+                    value(one).partial_cmp(&value(other)).unwrap()
+                })?;
+                Some(slowest["labels"]["trace_id"].as_str().unwrap().to_owned())
+            });
+            until("its spans", || (!receiver.of_trace(&named).is_empty()).then_some(()));
+        }
     }
 }

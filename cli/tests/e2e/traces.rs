@@ -1,7 +1,7 @@
 //! Traces: what is kept and why, edge and control in one of them, a receiver that takes them or does not, and `linkr tail`.
 
 #[path = "traces/receiver.rs"]
-mod receiver;
+pub mod receiver;
 
 use crate::support::{
     Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, beside_others, command, text, until,

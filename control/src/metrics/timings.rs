@@ -1,6 +1,6 @@
 //! How long something took, counted so that it can be shown as a classic and as a native histogram.
 
-use exposition::{Exemplar, Exemplars, Histogram};
+use exposition::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -17,16 +17,11 @@ const BUCKETS: usize = OCTAVES * EACH as usize + 1;
 pub struct Timings {
     buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
-    exemplars: Exemplars,
 }
 
 impl Default for Timings {
     fn default() -> Self {
-        Self {
-            buckets: [const { AtomicU64::new(0) }; BUCKETS],
-            sum_ns: AtomicU64::new(0),
-            exemplars: Exemplars::new(&LADDER),
-        }
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum_ns: AtomicU64::new(0) }
     }
 }
 
@@ -39,18 +34,12 @@ impl Timings {
         self.sum_ns.fetch_add(took.as_nanos() as u64, Relaxed); // 584 years
     }
 
-    /// The trace of one that was recorded is kept.
-    pub fn keep(&self, exemplar: Exemplar) {
-        self.exemplars.keep(exemplar);
-    }
-
     /// Each counts as the longest of its bucket: none is said to be quicker than it was.
     pub fn histogram(&self) -> Histogram {
         let longest = |bucket: usize| (bucket as f64 / EACH).exp2() / 1e6;
         let counts = self.buckets.iter().map(|count| count.load(Relaxed)).enumerate();
         let counted = counts.filter(|(_, count)| *count > 0).map(|(at, count)| (longest(at), count));
         Histogram::new(&LADDER, self.sum_ns.load(Relaxed) as f64 / 1e9, counted)
-            .with_exemplars(self.exemplars.all())
     }
 }
 

@@ -90,6 +90,37 @@ pub const ALERTS: AlertGroup = AlertGroup {
             good: &[("linkr_control_click_batches_total{instance=\"c\",outcome=\"taken\"}", "0+1x30")],
         },
         Alert {
+            name: "LinkrClicksStoreFails",
+            expr: "linkr_store_clicks_writable == 0\nor\nlinkr_store_clicks_readable == 0",
+            lasts: "1m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }} cannot read or write its store of clicks",
+            means: "Clicks wait in the spools of edges, and `linkr clicks` may answer nothing. Links do not depend on this store.",
+            steps: &[
+                "Control's log says why: a full disk, a lock that somebody else holds, a damaged file.",
+                "Edges hold their clicks for as long as their spools have room: LinkrClicksSpoolFilling tells when that ends.",
+            ],
+            bad: &[("linkr_store_clicks_writable{instance=\"c\"}", "1x5 0x30")],
+            good: &[
+                ("linkr_store_clicks_writable{instance=\"c\"}", "1x30"),
+                ("linkr_store_clicks_readable{instance=\"c\"}", "1x30"),
+            ],
+        },
+        Alert {
+            name: "LinkrEdgeNameDoubled",
+            expr: "linkr_control_click_edges_doubled > 0",
+            lasts: "1m",
+            severity: Severity::Warning,
+            summary: "{{ $value }} names are said by two live edges each",
+            means: "Clicks are complete up to the earlier of their times, and acknowledgements name one edge where there are two.",
+            steps: &[
+                "`linkr feed status` shows edges by name: find the two machines, and give each a `--name` of its own.",
+                "A machine that was cloned has the name of the one that it was made from.",
+            ],
+            bad: &[("linkr_control_click_edges_doubled{instance=\"c\"}", "0x5 1x30")],
+            good: &[("linkr_control_click_edges_doubled{instance=\"c\"}", "0x5 1 0x30")],
+        },
+        Alert {
             name: "LinkrGeoUnusable",
             expr: "increase(linkr_clicks_geo_failures_total[1h]) > 0\nor\n\
                    linkr_clicks_geo_failures_total > 0 and on (instance) linkr_clicks_geo_in_use == 0",

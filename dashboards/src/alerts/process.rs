@@ -87,6 +87,21 @@ pub const ALERTS: AlertGroup = AlertGroup {
             good: &[("linkr_log_lines_dropped_total{instance=\"a\"}", "9x30")],
         },
         Alert {
+            name: "LinkrTracesNotSent",
+            expr: "sum by (instance) (increase(linkr_edge_otlp_failures_total[15m])) > 0\nor\n\
+                   sum by (instance) (increase(linkr_control_otlp_failures_total[15m])) > 0",
+            lasts: "5m",
+            severity: Severity::Warning,
+            summary: "{{ $labels.instance }} cannot send its traces",
+            means: "The receiver of `--otlp` is away, slow, or refuses. Nothing else waits for it; what finds no room is dropped and counted.",
+            steps: &[
+                "Look whether the collector runs, and whether `--otlp` names its address and protocol.",
+                "`linkr tail --slow` shows the last slow answers of an edge without any collector.",
+            ],
+            bad: &[("linkr_edge_otlp_failures_total{instance=\"a\",outcome=\"failed\"}", "0x5 1+1x30")],
+            good: &[("linkr_edge_otlp_failures_total{instance=\"a\",outcome=\"failed\"}", "7x30")],
+        },
+        Alert {
             name: "LinkrRestarting",
             expr: "changes(process_start_time_seconds{job=~\"linkr.*\"}[15m]) > 2",
             lasts: "0s",

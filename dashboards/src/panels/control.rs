@@ -184,6 +184,53 @@ pub const DASHBOARD: Dashboard = Dashboard {
                     &[
                         line("{{reason}}", "sum by (reason) (linkr_control_clicks_lost_total)"),
                         line("clamped", "sum(linkr_control_clicks_clamped_total)"),
+                        line("made up", "sum(linkr_control_clicks_unbelieved_total)"),
+                        line("names said twice", "max(linkr_control_click_edges_doubled)"),
+                    ],
+                ),
+                panel(
+                    "The store of clicks",
+                    Unit::Short,
+                    "1: the last read, or write, went well; calls that failed since the start. Links do not depend on it.",
+                    &[
+                        line("{{instance}} readable", "linkr_store_clicks_readable"),
+                        line("{{instance}} writable", "linkr_store_clicks_writable"),
+                        line("{{instance}} {{reason}}", "linkr_store_clicks_failures_total"),
+                    ],
+                ),
+            ],
+        },
+        Row {
+            title: "Traces",
+            panels: &[
+                panel(
+                    "Calls kept",
+                    Unit::PerSecond,
+                    "Calls kept as traces, by why; those not kept since too many had been.",
+                    &[
+                        line(
+                            "{{reason}}",
+                            "sum by (reason) (rate(linkr_control_traces_kept_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "passed over: {{reason}}",
+                            "sum by (reason) (rate(linkr_control_traces_passed_over_total[$__rate_interval]))",
+                        ),
+                    ],
+                ),
+                panel(
+                    "Spans sent",
+                    Unit::PerSecond,
+                    "Spans by what became of them, and calls of the receiver that came to nothing.",
+                    &[
+                        line(
+                            "spans {{outcome}}",
+                            "sum by (outcome) (rate(linkr_control_otlp_spans_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "calls {{outcome}}",
+                            "sum by (outcome) (rate(linkr_control_otlp_failures_total[$__rate_interval]))",
+                        ),
                     ],
                 ),
             ],

@@ -307,5 +307,52 @@ pub const DASHBOARD: Dashboard = Dashboard {
                 ),
             ],
         },
+        Row {
+            title: "Traces",
+            panels: &[
+                panel(
+                    "Kept",
+                    Unit::PerSecond,
+                    "Turns kept as traces, by why.",
+                    &[line(
+                        "{{reason}}",
+                        "sum by (reason) (rate(linkr_edge_traces_kept_total[$__rate_interval]))",
+                    )],
+                ),
+                panel(
+                    "Slow from",
+                    Unit::Seconds,
+                    "From here on a turn is slow: all but a thousandth of the last minute were quicker.",
+                    &[line("{{instance}}", "linkr_edge_slow_threshold_seconds")],
+                ),
+                panel(
+                    "Left out",
+                    Unit::PerSecond,
+                    "Turns not kept since too many had been, kept traces not sent, and what became of spans and of traceparents.",
+                    &[
+                        line(
+                            "passed over: {{reason}}",
+                            "sum by (reason) (rate(linkr_edge_traces_passed_over_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "crowded out",
+                            "sum(rate(linkr_edge_traces_crowded_out_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "spans {{outcome}}",
+                            "sum by (outcome) (rate(linkr_edge_otlp_spans_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "calls {{outcome}}",
+                            "sum by (outcome) (rate(linkr_edge_otlp_failures_total[$__rate_interval]))",
+                        ),
+                        line(
+                            "traceparents {{outcome}}",
+                            "sum by (outcome) (rate(linkr_edge_traceparents_total[$__rate_interval]))",
+                        ),
+                    ],
+                ),
+            ],
+        },
     ],
 };

@@ -1,17 +1,17 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
-use crate::clicks::Clicks;
 use crate::latency::{Durations, LADDER};
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
-use crate::traces::{KeepReason, TraceparentUse};
+use crate::traces::{BucketTrace, KeepReason, TraceparentUse};
 use clicks::{Kind, LossReason};
-use exposition::{Collector, Encoder, Families, Histogram};
+use exposition::{Collector, Encoder, Exemplar, Families, Histogram};
 use hot::{Outcome, Tier};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// All families of the edge.
 pub struct EdgeFamilies(pub Arc<Shared>);
@@ -75,7 +75,13 @@ fn durations(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let mut all = Durations::default();
     shared.durations.iter().for_each(|published| published.add_to(&mut all));
     let help = "Seconds from the first look at a request's bytes to the kernel's taking of the answer.";
-    let histogram = histogram(&all).with_exemplars(shared.exemplars.all());
+    let exemplar = |kept: &BucketTrace| Exemplar {
+        trace_id: u128::from_be_bytes(kept.trace),
+        value: kept.seconds,
+        at: SystemTime::UNIX_EPOCH + Duration::from_nanos(kept.ended_unix_ns),
+    };
+    let exemplars = shared.traces.of_buckets().iter().flatten().map(exemplar).collect();
+    let histogram = histogram(&all).with_exemplars(exemplars);
     families.histogram("linkr_edge_request_duration_seconds", help, &histogram)
 }
 
@@ -268,7 +274,8 @@ fn lag_seconds(lag: u64, staleness: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exposition::{Exemplar, Format, Registry};
+    use crate::traces::{KeptTrace, TraceIds};
+    use exposition::{Format, Registry};
     use hot::Counts;
 
     fn shared() -> Arc<Shared> {
@@ -329,10 +336,11 @@ mod tests {
     #[test]
     fn the_duration_of_a_kept_trace_is_shown_with_it() {
         let shared = shared();
-        let at = std::time::SystemTime::UNIX_EPOCH;
-        shared.exemplars.keep(Exemplar { trace_id: 0xfe, value: 0.02, at });
+        let ids = TraceIds { trace: 0xfe_u128.to_be_bytes(), span: [1; 8] };
+        let kept = KeptTrace { ids, ns: 20_000_000, began_unix_ns: 0, ..KeptTrace::example() };
+        shared.traces.take(&mut vec![kept]);
         let text = text(&shared, Format::OpenMetrics);
-        let shown = "bucket{le=\"0.025\"} 0 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.000\n";
+        let shown = "bucket{le=\"0.025\"} 0 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.020\n";
         assert!(text.contains(shown) && text.matches(" # {").count() == 1, "{text}");
     }
 

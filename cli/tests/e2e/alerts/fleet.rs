@@ -3,6 +3,7 @@
 use super::{Visitors, Watch, beside, control, edge, url};
 use crate::signals::certificates::Pair;
 use crate::support::{Connection, Dir, Linkr, skip, until};
+use crate::traces::receiver::Receiver;
 use dashboards::Pace;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct Fleet {
     pub edges: [Linkr; 2],
     _dirs: [Dir; 3],
     _redis: services::Redis,
+    _receiver: Receiver,
 }
 
 impl Fleet {
@@ -26,7 +28,10 @@ impl Fleet {
             redis => redis.unwrap(),
         };
         let dirs = [Dir::new(), Dir::new(), Dir::new()];
-        let control = control(&dirs[0], &["--redis", redis.url(), "--store", "sqlite:linkr.db"]);
+        let receiver = Receiver::start();
+        let otlp = ["--otlp", receiver.url()];
+        let store = ["--redis", redis.url(), "--store", "sqlite:linkr.db"];
+        let control = control(&dirs[0], &[&store[..], &otlp].concat());
         let rows: String =
             (0..LINKS).map(|n| format!("c{n},https://example.com/some/target/{n}\n")).collect();
         let file = dirs[0].write("links.csv", format!("code,target\n{rows}"));
@@ -37,7 +42,7 @@ impl Fleet {
         let part =
             ["--name", "part", "--clicks-dir", "clicks", "--hot-set-bytes", "128KiB", "--redis", redis.url()];
         let edges = [
-            edge(&dirs[1], &url(&control), &[&whole[..], &tls[..]].concat()),
+            edge(&dirs[1], &url(&control), &[&whole[..], &tls, &otlp].concat()),
             edge(&dirs[2], &url(&control), &part),
         ];
         for edge in &edges {
@@ -46,7 +51,7 @@ impl Fleet {
             });
             until("Redis to be asked", || edge.metric("linkr_redis_up").filter(|up| *up == 1.0));
         }
-        Some(Self { control, edges, _dirs: dirs, _redis: redis })
+        Some(Self { control, edges, _dirs: dirs, _redis: redis, _receiver: receiver })
     }
 
     fn visited(&self) -> Vec<Visitors> {

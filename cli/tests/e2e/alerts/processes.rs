@@ -93,3 +93,20 @@ fn a_snapshot_that_cannot_be_read() {
     let _edge = watch.edge(edge(&own, &url(&server), &["--snapshot", "snapshot"]));
     watch.expect(&["LinkrSnapshotFails"]);
 }
+
+#[test]
+fn traces_that_nobody_takes() {
+    let _turn = beside_others();
+    let Some(watch) = Watch::new("alerts") else { return };
+    let (dir, own) = (Dir::new(), Dir::new());
+    let server = control(&dir, &[]);
+    // Bound and gone: nobody listens there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let otlp = ["--otlp", &format!("http://{nobody}")];
+    let edge = watch.edge(edge(&own, &url(&server), &otlp));
+    let asks = || {
+        assert_eq!(edge.get("/none").status, 404);
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    beside(asks, || watch.expect(&["LinkrTracesNotSent"]));
+}

@@ -102,3 +102,32 @@ fn a_database_of_countries_that_is_none() {
     linked(&control, &dir, &edge);
     watch.expect(&["LinkrGeoUnusable"]);
 }
+
+#[test]
+fn two_edges_under_one_name() {
+    let _turn = beside_others();
+    let Some(watch) = Watch::new("alerts") else { return };
+    let (dir, own, other) = (Dir::new(), Dir::new(), Dir::new());
+    let control = watch.control(control(&dir, &[]));
+    let words = ["--clicks-dir", "clicks", "--name", "same"];
+    let _edges = [&own, &other].map(|dir| edge(dir, &url(&control), &words));
+    watch.expect(&["LinkrEdgeNameDoubled"]);
+}
+
+#[test]
+fn a_store_of_clicks_that_somebody_else_holds() {
+    let _turn = beside_others();
+    let Some(watch) = Watch::new("alerts") else { return };
+    let (dir, own) = (Dir::new(), Dir::new());
+    let control = watch.control(control(&dir, &["--store", "sqlite:linkr.db"]));
+    let edge = edge(&own, &url(&control), &["--clicks-dir", "clicks"]);
+    linked(&control, &dir, &edge);
+    watch.is_calm();
+    let file = dir.path().join("linkr.db.clicks");
+    until("the first batch to make the file", || file.exists().then_some(()));
+    let other = rusqlite::Connection::open(file).unwrap();
+    other.busy_timeout(crate::support::PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    visits(&edge, 200);
+    watch.expect(&["LinkrClicksStoreFails"]);
+}
