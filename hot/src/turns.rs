@@ -62,7 +62,7 @@ pub struct Turn<I> {
 const MARK_BITS: u32 = 15;
 /// Between the marks and the bit that makes a turn to be looked at: 2⁴⁸ ns are three days.
 const MOST_NS: u64 = (1 << (63 - MARK_BITS)) - 1;
-const MARKS: u64 = (1 << MARK_BITS) - 1 | TurnMarks::LOOK;
+const MARKS: u64 = ((1 << MARK_BITS) - 1) | TurnMarks::LOOK;
 
 impl<I> Turn<I> {
     /// Nanoseconds from its beginning until the kernel had its answers.
