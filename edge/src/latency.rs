@@ -17,12 +17,6 @@ const MOST_NS: u64 = 60_000_000_000;
 /// Values are told apart to 1 in 128: enough for native buckets, which are 9 % wide, in 30 KiB.
 const DIGITS: u8 = 2;
 
-/// Upper bounds of the classic buckets, in seconds.
-pub const LADDER: [f64; 15] = [
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0,
-];
-
 /// Durations of answers.
 #[derive(Clone, Debug)]
 pub struct Durations {

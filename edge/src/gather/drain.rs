@@ -12,7 +12,7 @@ use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
     RingReader, UIDS, visitor,
 };
-use link::{Code, DomainId, Stats};
+use link::{Code, DomainId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

@@ -242,7 +242,7 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
 fn clicks_of_a_killed_process_wait_until_it_is_known_how_their_domain_counts() {
     let dir = folder("waits");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().all()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 20, 0);
     drop((writer, shared));
     let mut shared = process(&dir);
@@ -289,7 +289,7 @@ fn requests_for_more_unknown_codes_than_one_batch_names_are_all_counted() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(ring.ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 1, 0); // so that it need not wait for other codes
     until("acknowledged", &shared, |counts| counts.acknowledged == 1);
     gatherer.stop(LONG);
