@@ -348,7 +348,7 @@ fn unknown_codes_of_a_chunk_without_a_click_are_sent_once() {
     write(&mut files, 1, 0);
     for hour in 1..=3 {
         let mut batch = Batch::new(files.next_no(), CLASSIFIER);
-        let code = Some(b"poster"[..].into());
+        let code = Some(Box::from(&b"poster"[..]));
         batch.unknown = vec![batch::UnknownCode { domain: DomainId(0), hour, code, count: 1 }];
         files.write(&[chunk_of(&batch, LossCounts::default(), NOW)]).unwrap();
     }
