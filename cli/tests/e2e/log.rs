@@ -271,7 +271,9 @@ fn what_strangers_send_comes_to_few_lines_and_is_counted() {
     const EACH: usize = 1_000;
     let _turn = beside_others();
     let dir = Dir::new();
-    let server = Linkr::up_with_keys(&dir);
+    let mut up = command(LINKR, dir.path());
+    up.args(words(&["up", "--workers", "1"], &[LISTEN, API, ADMIN])).env("LINKR_INSECURE", "false");
+    let server = Linkr::start(up, &dir, &["edge", "api", "admin", "then"]);
     let before = server.stderr().lines().count();
     let mut api = Connection::to(server.api());
     for number in 0..EACH {

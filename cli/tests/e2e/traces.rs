@@ -258,12 +258,11 @@ fn tail_shows_what_is_answered_while_it_is() {
         std::thread::spawn(move || tail.output().unwrap())
     };
     let (all, some) = (tail(&[]), tail(&["--code", "hel*", "--outcome", "redirect", "--domain", "-"]));
-    let mut client = Connection::to(server.edge());
     let both =
         ["/hello", "/nothing?secret=1"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let many = both.concat().repeat(20);
     while !all.is_finished() || !some.is_finished() {
-        client = Connection::to(server.edge());
+        let mut client = Connection::to(server.edge());
         for _ in 0..100 {
             client.write_all(many.as_bytes()).unwrap();
             for _ in 0..20 {
