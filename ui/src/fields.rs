@@ -184,8 +184,8 @@ fn number_of(text: &str) -> Value {
 /// Whether a refusal is about a field: in a batch it is named with its place in front.
 pub fn is_of(refusal: &Refusal, name: &str) -> bool {
     let field = refusal.field.as_deref().unwrap_or_default();
-    let field = field.split('[').next().unwrap_or_default();
-    field == name || field.ends_with(&format!(".{name}"))
+    let own = field.rsplit('.').next().and_then(|last| last.split('[').next());
+    own == Some(name)
 }
 
 /// What a form sent of these fields.

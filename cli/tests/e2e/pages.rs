@@ -153,7 +153,7 @@ fn what_is_refused_stands_beside_its_field_and_nothing_typed_is_lost() {
     ];
     for (field, value, beside) in wrong {
         let fields: Vec<_> =
-            typed.into_iter().chain([("target", "https://a.example/"), (field, value)]).collect();
+            typed.into_iter().chain([(field, value), ("target", "https://a.example/")]).collect();
         let refused = person.submit(&new, "/ui/links/new", &fields);
         assert_eq!(refused.status, 400, "{}", refused.body);
         assert!(refused.body.contains(&format!("id=\"{beside}-error\"")), "{field}: {}", refused.body);

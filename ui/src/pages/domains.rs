@@ -137,14 +137,15 @@ fn fields_of(domain: &str) -> Vec<Field> {
 fn summary(wrong: Option<&Refusal>) -> Markup {
     html! {
         @if let Some(refusal) = wrong {
-            p role="alert" class="notice bad" { (refusal.detail) " Nothing was saved; what you typed is still here." }
+            p role="alert" class="notice bad" { (show::sentence(&refusal.detail)) " Nothing was saved; what you typed is still here." }
         }
     }
 }
 
 fn new_form(visit: &Visit, typed: &Typed, wrong: Option<&Refusal>) -> Answer {
     // REST calls it by another name than the form, where `domain` says which one is meant.
-    let renamed = wrong.filter(|refusal| fields::is_of(refusal, "domain"));
+    let renamed =
+        wrong.filter(|refusal| ["domain", "domain_id"].iter().any(|name| fields::is_of(refusal, name)));
     let renamed = renamed.map(|refusal| Refusal { field: Some("host".to_owned()), ..refusal.clone() });
     let wrong = renamed.as_ref().or(wrong);
     let body = html! {

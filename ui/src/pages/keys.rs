@@ -120,7 +120,7 @@ fn new_form(visit: &Visit, typed: &Typed, wrong: Option<&Refusal>) -> Answer {
     let scopes = wrong.filter(|refusal| fields::is_of(refusal, "scopes"));
     let [client, domains, expire_time, edge] = FIELDS;
     let body = html! {
-        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (refusal.detail) " No key was made; what you typed is still here." } }
+        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (show::sentence(&refusal.detail)) " No key was made; what you typed is still here." } }
         form method="post" action="/ui/keys/new" class="narrow" novalidate {
             (visit.marks())
             (client.show(typed, wrong))
