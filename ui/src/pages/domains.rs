@@ -30,8 +30,7 @@ const FIELDS: [Field; 11] = [
         "The visitor's query, where a new link does not say",
         "",
         Kind::Choice(&[
-            ("", "is dropped"),
-            ("drop", "is dropped, said so"),
+            ("drop", "is dropped"),
             ("append", "is put behind the target's own"),
             ("override", "replaces the same names of the target"),
         ]),
@@ -41,8 +40,8 @@ const FIELDS: [Field; 11] = [
         "When an edge cannot know whether it is current",
         "",
         Kind::Choice(&[
-            ("", "it redirects on"),
-            ("normal", "it redirects on, said so"),
+            ("", "as usual: it redirects on"),
+            ("normal", "it redirects on"),
             ("strict", "it refuses until it knows"),
         ]),
     ),
@@ -51,10 +50,9 @@ const FIELDS: [Field; 11] = [
         "Of clicks is kept",
         "",
         Kind::Choice(&[
-            ("", "what each was (usual)"),
-            ("off", "only how many"),
-            ("counts", "what each was"),
-            ("full", "and for a day, which are of one visitor"),
+            ("counts", "what each was (usual)"),
+            ("off", "only how many there were"),
+            ("full", "what each was, and for a day which are of one visitor"),
         ]),
     ),
     field(
