@@ -101,7 +101,7 @@ fn row(domain: &Value, admin: bool) -> Markup {
             td data-label="Unknown codes" class="long" { @if not_found.is_empty() { "404" } @else { (not_found) } }
             td data-label="Of clicks is kept" { @if text(domain, "stats").is_empty() { "counts" } @else { (text(domain, "stats")) } }
             td data-label="Changed" { (show::time(text(domain, "update_time"))) }
-            td data-label="Links" { a href=(href("/ui/links", &[("domain", name)])) aria-label={ "Links of " (shown(name)) } { "Show" } }
+            td data-label="Links" { a href=(href("/ui/links", &[("domain", name)])) aria-label={ "Show links of " (shown(name)) } { "Show" } }
         }
     }
 }

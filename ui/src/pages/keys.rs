@@ -54,15 +54,17 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
             a class="button" href="/ui/keys/new" { "New key" }
             @if revoked.is_empty() { a href="/ui/keys?revoked=1" { "Show revoked ones, too" } } @else { a href="/ui/keys" { "Hide revoked ones" } }
         }
-        table class="cards" {
-            caption class="hidden" { "Keys" }
-            thead {
-                tr {
-                    th scope="col" { "Client and id" } th scope="col" { "Allows" } th scope="col" { "Domains" }
-                    th scope="col" { "Ends" } th scope="col" { "Last used" } th scope="col" { "Do" }
+        @if keys.is_empty() { p class="empty" { "There is no key." } } @else {
+            table class="cards" {
+                caption class="hidden" { "Keys" }
+                thead {
+                    tr {
+                        th scope="col" { "Client and id" } th scope="col" { "Allows" } th scope="col" { "Domains" }
+                        th scope="col" { "Ends" } th scope="col" { "Last used" } th scope="col" { "Do" }
+                    }
                 }
+                tbody { @for key in keys { (row(&visit, key)) } }
             }
-            tbody { @for key in keys { (row(&visit, key)) } }
         }
         p class="pager" { @if !next.is_empty() { a rel="next" href={ "/ui/keys?" (visit.query.with("page", next).encode()) } { "Next page" } } }
     };
