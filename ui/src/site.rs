@@ -280,7 +280,8 @@ impl Site {
 /// The way to the form that asks for a key; in the place of what a form was to do it stands itself, and keeps what was typed.
 fn asked_to_sign_in(asked: &Asked, why: NoSession, words: &str, gzip: bool) -> Response {
     if asked.reads() {
-        return answer::see_other(&href("/ui/sign-in", &[("then", &asked.address()), ("ended", why.name())]));
+        let then = asked.address();
+        return answer::see_other(&href("/ui/sign-in", &[("then", then.as_str()), ("ended", why.name())]));
     }
     sign_in::page(&SignIn::for_request(asked, words), gzip)
 }
