@@ -63,15 +63,19 @@ pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<
     let site = ui::Site::new(BoxCloneSyncService::new(behind.clone()), guard.key_rights());
     let pages = site.clone();
     let both = tower::service_fn(move |mut request: Request| {
-        let (api, pages, guard) = (behind.clone(), pages.clone(), guard.clone());
-        async move {
-            if is_grpc(request.headers()) || !ui::Site::has(request.uri().path()) {
-                return api.oneshot(request).await;
-            }
+        let for_people = !is_grpc(request.headers()) && ui::Site::has(request.uri().path());
+        let page = for_people.then(|| {
             let arrival = guard.arrival(&request);
             request.extensions_mut().insert(arrival);
             guard.find_client(&mut request); // calls that a page makes name no client of their own
-            Ok(pages.answer(request).await)
+            pages.clone()
+        });
+        let api = behind.clone();
+        async move {
+            match page {
+                Some(page) => Ok(page.answer(request).await),
+                None => api.oneshot(request).await,
+            }
         }
     });
     let stack = match cors {

@@ -68,6 +68,19 @@ impl Field {
         }
     }
 
+    /// A value of the API as people read it.
+    pub fn said(&self, value: &Value, zone: &TimeZone) -> String {
+        let text = self.text(value, zone);
+        match self.kind {
+            Kind::Choice(all) | Kind::NumberChoice(all) => {
+                let word = all.iter().find(|(choice, _)| *choice == text).map(|(_, word)| (*word).to_owned());
+                word.unwrap_or(text)
+            }
+            Kind::Flag => if text.is_empty() { "no" } else { "yes" }.to_owned(),
+            _ => text,
+        }
+    }
+
     /// A value of the API in the one form in which two are compared.
     pub fn standing(&self, value: &Value) -> Value {
         match (self.kind, value) {
@@ -184,8 +197,8 @@ fn number_of(text: &str) -> Value {
 /// Whether a refusal is about a field: in a batch it is named with its place in front.
 pub fn is_of(refusal: &Refusal, name: &str) -> bool {
     let field = refusal.field.as_deref().unwrap_or_default();
-    let field = field.split('[').next().unwrap_or_default();
-    field == name || field.ends_with(&format!(".{name}"))
+    let own = field.rsplit('.').next().and_then(|last| last.split('[').next());
+    own == Some(name)
 }
 
 /// What a form sent of these fields.

@@ -22,7 +22,7 @@ pub fn conflict(
 ) -> Markup {
     let differs = |name: &str| typed.get(name) != read.get(name) || now.get(name) != read.get(name);
     let cell = |field: &Field, of: &Map<String, Value>| {
-        let text = field.text(of.get(field.name).unwrap_or(&Value::Null), &TimeZone::UTC);
+        let text = field.said(of.get(field.name).unwrap_or(&Value::Null), &TimeZone::UTC);
         html! { @if text.is_empty() { span class="none" { "nothing" } } @else { (text) } }
     };
     html! {

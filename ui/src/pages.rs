@@ -1,10 +1,10 @@
 //! The table of pages: where each is, what it needs of a key, and what shows it. How a request comes here is not known here.
 
 mod blocks;
+mod detail;
 mod domains;
 mod edit;
 mod keys;
-mod link;
 mod link_form;
 mod links;
 mod session;
@@ -53,13 +53,13 @@ static PAGES: &[PageEntry] = &[
     get("/ui/links/new", "links:write", |v| Box::pin(edit::blank(v))),
     post("/ui/links/new", "links:write", |v| Box::pin(edit::create(v))),
     get("/ui/links/check", "links:read", |v| Box::pin(edit::check(v))),
-    get("/ui/link", "links:read", |v| Box::pin(link::show(v))),
+    get("/ui/link", "links:read", |v| Box::pin(detail::show(v))),
     get("/ui/link/edit", "links:write", |v| Box::pin(edit::filled(v))),
     post("/ui/link/edit", "links:write", |v| Box::pin(edit::change(v))),
-    post("/ui/link/state", "links:write", |v| Box::pin(link::set_state(v))),
-    get("/ui/link/qr.svg", "links:read", |v| Box::pin(link::qr(v))),
-    get("/ui/link/history", "links:read", |v| Box::pin(link::history(v))),
-    post("/ui/link/restore", "links:write", |v| Box::pin(link::restore(v))),
+    post("/ui/link/state", "links:write", |v| Box::pin(detail::set_state(v))),
+    get("/ui/link/qr.svg", "links:read", |v| Box::pin(detail::qr(v))),
+    get("/ui/link/history", "links:read", |v| Box::pin(detail::history(v))),
+    post("/ui/link/restore", "links:write", |v| Box::pin(detail::restore(v))),
     get("/ui/tags", "links:read", |v| Box::pin(tags::list(v))),
     post("/ui/tags/rename", "links:write", |v| Box::pin(tags::rename(v))),
     get("/ui/domains", "links:read", |v| Box::pin(domains::list(v))),

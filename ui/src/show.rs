@@ -15,6 +15,11 @@ pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Words of REST as a sentence: they have no full stop where no other follows.
+pub fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
 /// A moment, in UTC; the script shows it in the visitor's zone.
 pub fn time(text: &str) -> Markup {
     html! { @if text.is_empty() { "–" } @else { time datetime=(text) { (in_utc(text)) } } }

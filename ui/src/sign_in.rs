@@ -9,8 +9,43 @@ use axum::response::Response;
 use http::{Extensions, StatusCode};
 use maud::{Markup, html};
 
+/// Why somebody is nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// He comes without one.
+    NotBegun,
+    /// It has ended.
+    Ended,
+    /// Its key has.
+    KeyEnded,
+}
+
+impl NoSession {
+    const ALL: [Self; 3] = [Self::NotBegun, Self::Ended, Self::KeyEnded];
+
+    /// As an address has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotBegun => "",
+            Self::Ended => "session",
+            Self::KeyEnded => "key",
+        }
+    }
+
+    /// As it is told; empty where nothing is to be told.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotBegun => "",
+            Self::Ended => "Your session has ended.",
+            Self::KeyEnded => "The key of your session was revoked or has expired.",
+        }
+    }
+}
+
 /// What the form asks, and what it keeps meanwhile.
 pub struct SignIn {
+    /// 200 where it was asked for, 401 in the place of what was.
+    pub status: StatusCode,
     /// Why it is shown; empty where nothing is wrong.
     pub why: String,
     /// Where to go on.
@@ -22,10 +57,11 @@ pub struct SignIn {
 }
 
 impl SignIn {
-    /// In front of a page that was asked for: it is shown afterwards, with what was typed.
+    /// In the place of what a form was to do: it goes on afterwards, with what was typed.
     pub fn for_request(asked: &Asked, why: &str) -> Self {
         let kept = asked.form.with("_token", "").encode();
-        Self { why: why.to_owned(), then: asked.address(), kept, once: String::new() }
+        let status = StatusCode::UNAUTHORIZED;
+        Self { status, why: why.to_owned(), then: asked.address(), kept, once: String::new() }
     }
 
     /// As the form sends it.
@@ -33,8 +69,10 @@ impl SignIn {
         let then = [form.get("then"), query.get("then")].into_iter().find(|then| !then.is_empty());
         // Nobody is led elsewhere.
         let then = then.filter(|then| is_of_site(then.split('?').next().unwrap_or_default()));
+        let ended = NoSession::ALL.into_iter().find(|ended| ended.name() == query.get("ended"));
         Self {
-            why: String::new(),
+            status: StatusCode::OK,
+            why: ended.map_or("", NoSession::words).to_owned(),
             then: then.unwrap_or_default().to_owned(),
             kept: form.get("kept").to_owned(),
             once: once.to_owned(),
@@ -67,10 +105,8 @@ pub fn page(asks: &SignIn, gzip: bool) -> Response {
             button class="main" { "Sign in" }
         }
     };
-    let status =
-        if asks.why.is_empty() && asks.then.is_empty() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
     let frame = Frame { menu: &[], visitor: None, token: String::new(), notice: None };
-    answer::document(status, frame::document(&frame, "Sign in", &body), gzip)
+    answer::document(asks.status, frame::document(&frame, "Sign in", &body), gzip)
 }
 
 /// What REST says of a key that may not be used.

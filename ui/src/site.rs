@@ -5,13 +5,13 @@ use crate::api::{Api, Refusal};
 use crate::arrival::{self, Arrival};
 use crate::asked::{self, Asked, NotAsked};
 use crate::cookies;
-use crate::form::Pairs;
+use crate::form::{Pairs, href};
 use crate::frame::{self, Frame, MenuItem};
 use crate::gzip::takes_gzip;
 use crate::pages::{self, PageEntry};
 use crate::rights::{KeyRights, Rights};
 use crate::sessions::{Session, Sessions, SignInTickets};
-use crate::sign_in::{self, SignIn};
+use crate::sign_in::{self, NoSession, SignIn};
 use crate::visit::Visit;
 use axum::extract::Request;
 use axum::response::Response;
@@ -92,7 +92,7 @@ impl Site {
             Err(_) if asked.reads() && arrival::led_by_another(&asked.headers) => {
                 return answer::document(StatusCode::OK, frame::once_more(), gzip);
             }
-            Err(why) => return sign_in::page(&SignIn::for_request(&asked, why), gzip),
+            Err(why) => return asked_to_sign_in(&asked, why, why.words(), gzip),
         };
         let mut response = self.visited(&asked, &visitor, gzip).await;
         if let Some(cookie) = &visitor.cookie {
@@ -122,8 +122,8 @@ impl Site {
         cookie.is_some_and(|cookie| self.0.sessions.find(&cookie, Instant::now()).is_some())
     }
 
-    /// Who it is, or why nobody: empty where no session was named.
-    fn visitor(&self, asked: &Asked) -> Result<Visitor, &'static str> {
+    /// Who it is, or why nobody.
+    fn visitor(&self, asked: &Asked) -> Result<Visitor, NoSession> {
         let named = cookies::read(asked.arrival, &asked.host, &asked.headers);
         let known = named.as_deref().and_then(|cookie| self.0.sessions.find(cookie, Instant::now()));
         let Some(keys) = &self.0.keys else {
@@ -136,12 +136,12 @@ impl Site {
             };
             return Ok(Visitor { session, rights: Rights::of_anyone(), cookie });
         };
-        let session = known.ok_or(if named.is_some() { "Your session has ended." } else { "" })?;
+        let session = known.ok_or(if named.is_some() { NoSession::Ended } else { NoSession::NotBegun })?;
         match session.key.as_deref().and_then(|key| keys(key)) {
             Some(rights) => Ok(Visitor { session, rights, cookie: None }),
             None => {
                 self.0.sessions.end(session.id);
-                Err("The key of your session was revoked or has expired.")
+                Err(NoSession::KeyEnded)
             }
         }
     }
@@ -179,7 +179,7 @@ impl Site {
             Ok(answer) => self.shown(answer, asked, visitor, gzip),
             Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
                 self.0.sessions.end(visitor.session.id);
-                sign_in::page(&SignIn::for_request(asked, &refusal.detail), gzip)
+                asked_to_sign_in(asked, NoSession::KeyEnded, &refusal.detail, gzip)
             }
             Err(refusal) => self.shown(refused(&refusal), asked, visitor, gzip),
         }
@@ -237,12 +237,19 @@ impl Site {
         };
         let Some(key) = key else {
             let why = "This address was used already, or is older than ten minutes. Sign in with a key.";
-            return sign_in::page(&SignIn { why: why.into(), once: String::new(), ..asks }, gzip);
+            let why = why.to_owned();
+            return sign_in::page(
+                &SignIn { status: StatusCode::UNAUTHORIZED, why, once: String::new(), ..asks },
+                gzip,
+            );
         };
         let Some(rights) = keys(&key) else {
             // REST says what is wrong with it, and counts who guesses.
             let why = sign_in::why_not(&self.0.api, &key, &asked.of).await;
-            return sign_in::page(&SignIn { why, once: String::new(), ..asks }, gzip);
+            return sign_in::page(
+                &SignIn { status: StatusCode::UNAUTHORIZED, why, once: String::new(), ..asks },
+                gzip,
+            );
         };
         let (session, cookie) = self.0.sessions.begin(Some(key), Instant::now());
         let mut response = if asks.kept.is_empty() {
@@ -268,6 +275,15 @@ impl Site {
         keep(&mut response, asked, "");
         response
     }
+}
+
+/// The way to the form that asks for a key; in the place of what a form was to do it stands itself, and keeps what was typed.
+fn asked_to_sign_in(asked: &Asked, why: NoSession, words: &str, gzip: bool) -> Response {
+    if asked.reads() {
+        let then = asked.address();
+        return answer::see_other(&href("/ui/sign-in", &[("then", then.as_str()), ("ended", why.name())]));
+    }
+    sign_in::page(&SignIn::for_request(asked, words), gzip)
 }
 
 /// The browser is to keep this cookie; empty: none any more.

@@ -25,7 +25,7 @@ async fn shown(visit: &Visit, typed: &Typed, wrong: Option<&Refusal>) -> Result<
     let answer = visit.call(Call::get("/v1/blocks", &parameters)).await?;
     let (blocks, next) = (elements(&answer, "blocks"), text(&answer, "next_page_token"));
     let body = html! {
-        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (refusal.detail) " Nothing was blocked." } }
+        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (show::sentence(&refusal.detail)) " Nothing was blocked." } }
         @if blocks.is_empty() { p class="empty" { "No host is blocked." } } @else {
             table class="cards" {
                 caption class="hidden" { "Blocked hosts" }

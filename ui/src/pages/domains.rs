@@ -30,8 +30,7 @@ const FIELDS: [Field; 11] = [
         "The visitor's query, where a new link does not say",
         "",
         Kind::Choice(&[
-            ("", "is dropped"),
-            ("drop", "is dropped, said so"),
+            ("drop", "is dropped"),
             ("append", "is put behind the target's own"),
             ("override", "replaces the same names of the target"),
         ]),
@@ -41,8 +40,8 @@ const FIELDS: [Field; 11] = [
         "When an edge cannot know whether it is current",
         "",
         Kind::Choice(&[
-            ("", "it redirects on"),
-            ("normal", "it redirects on, said so"),
+            ("", "as usual: it redirects on"),
+            ("normal", "it redirects on"),
             ("strict", "it refuses until it knows"),
         ]),
     ),
@@ -51,10 +50,9 @@ const FIELDS: [Field; 11] = [
         "Of clicks is kept",
         "",
         Kind::Choice(&[
-            ("", "what each was (usual)"),
-            ("off", "only how many"),
-            ("counts", "what each was"),
-            ("full", "and for a day, which are of one visitor"),
+            ("counts", "what each was (usual)"),
+            ("off", "only how many there were"),
+            ("full", "what each was, and for a day which are of one visitor"),
         ]),
     ),
     field(
@@ -103,7 +101,7 @@ fn row(domain: &Value, admin: bool) -> Markup {
             td data-label="Unknown codes" class="long" { @if not_found.is_empty() { "404" } @else { (not_found) } }
             td data-label="Of clicks is kept" { @if text(domain, "stats").is_empty() { "counts" } @else { (text(domain, "stats")) } }
             td data-label="Changed" { (show::time(text(domain, "update_time"))) }
-            td data-label="Links" { a href=(href("/ui/links", &[("domain", name)])) aria-label={ "Links of " (shown(name)) } { "Show" } }
+            td data-label="Links" { a href=(href("/ui/links", &[("domain", name)])) aria-label={ "Show links of " (shown(name)) } { "Show" } }
         }
     }
 }
@@ -137,14 +135,15 @@ fn fields_of(domain: &str) -> Vec<Field> {
 fn summary(wrong: Option<&Refusal>) -> Markup {
     html! {
         @if let Some(refusal) = wrong {
-            p role="alert" class="notice bad" { (refusal.detail) " Nothing was saved; what you typed is still here." }
+            p role="alert" class="notice bad" { (show::sentence(&refusal.detail)) " Nothing was saved; what you typed is still here." }
         }
     }
 }
 
 fn new_form(visit: &Visit, typed: &Typed, wrong: Option<&Refusal>) -> Answer {
     // REST calls it by another name than the form, where `domain` says which one is meant.
-    let renamed = wrong.filter(|refusal| fields::is_of(refusal, "domain"));
+    let renamed =
+        wrong.filter(|refusal| ["domain", "domain_id"].iter().any(|name| fields::is_of(refusal, name)));
     let renamed = renamed.map(|refusal| Refusal { field: Some("host".to_owned()), ..refusal.clone() });
     let wrong = renamed.as_ref().or(wrong);
     let body = html! {

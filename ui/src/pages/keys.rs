@@ -54,15 +54,17 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
             a class="button" href="/ui/keys/new" { "New key" }
             @if revoked.is_empty() { a href="/ui/keys?revoked=1" { "Show revoked ones, too" } } @else { a href="/ui/keys" { "Hide revoked ones" } }
         }
-        table class="cards" {
-            caption class="hidden" { "Keys" }
-            thead {
-                tr {
-                    th scope="col" { "Client and id" } th scope="col" { "Allows" } th scope="col" { "Domains" }
-                    th scope="col" { "Ends" } th scope="col" { "Last used" } th scope="col" { "Do" }
+        @if keys.is_empty() { p class="empty" { "There is no key." } } @else {
+            table class="cards" {
+                caption class="hidden" { "Keys" }
+                thead {
+                    tr {
+                        th scope="col" { "Client and id" } th scope="col" { "Allows" } th scope="col" { "Domains" }
+                        th scope="col" { "Ends" } th scope="col" { "Last used" } th scope="col" { "Do" }
+                    }
                 }
+                tbody { @for key in keys { (row(&visit, key)) } }
             }
-            tbody { @for key in keys { (row(&visit, key)) } }
         }
         p class="pager" { @if !next.is_empty() { a rel="next" href={ "/ui/keys?" (visit.query.with("page", next).encode()) } { "Next page" } } }
     };
@@ -120,7 +122,7 @@ fn new_form(visit: &Visit, typed: &Typed, wrong: Option<&Refusal>) -> Answer {
     let scopes = wrong.filter(|refusal| fields::is_of(refusal, "scopes"));
     let [client, domains, expire_time, edge] = FIELDS;
     let body = html! {
-        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (refusal.detail) " No key was made; what you typed is still here." } }
+        @if let Some(refusal) = wrong { p role="alert" class="notice bad" { (show::sentence(&refusal.detail)) " No key was made; what you typed is still here." } }
         form method="post" action="/ui/keys/new" class="narrow" novalidate {
             (visit.marks())
             (client.show(typed, wrong))

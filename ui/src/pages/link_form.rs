@@ -3,6 +3,7 @@
 use crate::api::Refusal;
 use crate::fields::{self, Field, Kind, Typed};
 use crate::form::Pairs;
+use crate::show;
 use maud::{Markup, html};
 
 const fn field(name: &'static str, label: &'static str, hint: &'static str, kind: Kind) -> Field {
@@ -102,8 +103,8 @@ impl LinkForm<'_> {
             @if let Some(refusal) = self.wrong {
                 div role="alert" class="notice bad" {
                     @match self.named() {
-                        Some(field) => { a href={ "#" (field.name) } { (refusal.detail) } }
-                        None => { (refusal.detail) }
+                        Some(field) => { a href={ "#" (field.name) } { (show::sentence(&refusal.detail)) } }
+                        None => { (show::sentence(&refusal.detail)) }
                     }
                     " Nothing was saved; what you typed is still here."
                 }

@@ -137,8 +137,8 @@ fn facts(link: &Value) -> Markup {
     html! {
         dl class="facts" {
             @for field in FIELDS.iter().filter(|field| field.name != "target") {
-                @let shown = field.text(&link[field.name], &zone);
-                @if !shown.is_empty() && !(field.name == "disabled") {
+                @let shown = field.said(&link[field.name], &zone);
+                @if !field.text(&link[field.name], &zone).is_empty() && field.name != "disabled" {
                     div {
                         dt { (field.label) }
                         dd {
@@ -230,7 +230,7 @@ fn word(version: &Value) -> String {
 /// What a version made different from the one before it; of the first, what it began with.
 fn differences(before: Option<&Value>, after: &Value, whole: bool) -> Markup {
     let zone = TimeZone::UTC;
-    let text_of = |field: &fields::Field, of: &Value| field.text(&of[field.name], &zone);
+    let text_of = |field: &fields::Field, of: &Value| field.said(&of[field.name], &zone);
     html! {
         @match before {
             None if !whole => { p class="hint" { "The version before it is on the next page." } }
