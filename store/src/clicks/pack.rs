@@ -44,7 +44,9 @@ pub(crate) async fn pack<R: ClickRows>(rows: &R, now: i64) -> Result<bool, R::Fa
         rows.remove(Table::Recent, [quarter, i64::MIN, 0], before).await?;
     }
     rows.remove(Table::RecentVisitors, from, to).await?;
-    if chunk.last.is_none() {
+    // The last chunk may have exactly as many rows as are read at once.
+    let (from, before) = ([day * QUARTERS, i64::MIN, 0], [(day + 1) * QUARTERS, i64::MIN, 0]);
+    if rows.keys(Table::Recent, from, before, 1).await?.is_empty() {
         lists_of_day(rows, day).await?;
     }
     Ok(true)

@@ -274,6 +274,24 @@ fn the_links_that_were_clicked_most_are_told_from_lists_of_any_length() {
     });
 }
 
+/// Found by the tests of deletions: the rows of one link and its domain are as many as are packed at once, and the lists of such a day were
+/// never made.
+#[test]
+fn a_link_that_was_clicked_alone_is_in_the_list_of_its_day() {
+    each(|store, _| {
+        Edge::new("eu-1", 9).send(store, vec![click(5, START)], START);
+        fold(store, START);
+        let asked =
+            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
+        for packed in [false, true] {
+            if packed {
+                tidy(store, START + 3 * DAY);
+            }
+            assert_eq!(store.top_links(&asked).unwrap().links, [LinkCount { uid: 5, count: 1 }], "{packed}");
+        }
+    });
+}
+
 #[test]
 fn totals_losses_and_unknown_codes_are_told_before_and_after_they_are_folded() {
     each(|store, _| {
