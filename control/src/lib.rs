@@ -32,6 +32,7 @@ mod sessions;
 mod stack;
 mod sweep;
 mod tail;
+mod traces;
 mod transport;
 mod upkeep;
 mod watched_store;
@@ -46,3 +47,4 @@ pub use server::{
     Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_on, take,
 };
 pub use service::BaseUrl;
+pub use traces::{CallTrace, Traces};

@@ -8,6 +8,9 @@ mod explain;
 mod follow;
 mod metrics;
 mod origin;
+mod slow;
+mod spans;
+mod watching;
 
 use crate::Config;
 use crate::clicks::ClickOffer;
@@ -17,11 +20,13 @@ use crate::sys;
 use crate::tls::ServedTls;
 use exposition::StartFault;
 use futures_channel::mpsc::Receiver;
+use proto::client::Access;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tonic::transport::Endpoint;
 
 /// For the goodbye to arrive.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -36,7 +41,15 @@ pub struct BackgroundThread {
 
 /// Whether control can be reached for all that is known before a try.
 pub fn check(config: &Config) -> Result<(), StartFault> {
-    origin::check(&config.control, &config.access)
+    origin::check(&config.control, &config.access)?;
+    receiver(config).map(drop)
+}
+
+/// Where traces are sent; `None`: nowhere.
+fn receiver(config: &Config) -> Result<Option<Endpoint>, StartFault> {
+    let Some(url) = &config.otlp else { return Ok(None) };
+    let endpoint = Access::default().endpoint(url);
+    endpoint.map(Some).map_err(|why| StartFault::new(format!("--otlp: {why}")))
 }
 
 /// What other threads ask of this one.
@@ -60,6 +73,7 @@ pub fn start(
     let cannot = |fault: std::io::Error| StartFault::because("cannot start the background thread", fault);
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
+    let receiver = receiver(&config)?;
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     let thread = std::thread::Builder::new()
@@ -67,8 +81,12 @@ pub fn start(
         .spawn(move || {
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
-                let (more, writes) = (config.more_metrics.clone(), config.writes.clone());
-                tokio::spawn(admin::serve(listener, host, Arc::clone(&shared), more, writes));
+                let health = admin::EdgeHealth {
+                    shared: Arc::clone(&shared),
+                    writes: config.writes.clone(),
+                    notes: config.notes.clone(),
+                };
+                tokio::spawn(admin::serve(listener, host, health, config.more_metrics.clone()));
                 if let Some(redis) = shared.redis.clone() {
                     tokio::spawn(redis.resolve());
                 }
@@ -78,6 +96,10 @@ pub fn start(
                 tokio::spawn(origin::answer(origin.clone(), inboxes.questions));
                 tokio::spawn(append::hand_over(origin.clone(), config.name.clone(), inboxes.offers));
                 tokio::spawn(contact::watch_sight(Arc::clone(&shared)));
+                tokio::spawn(slow::watch(Arc::clone(&shared)));
+                if let Some(receiver) = receiver {
+                    tokio::spawn(spans::hand_over(Arc::clone(&shared), receiver, config.name.clone()));
+                }
                 let (leave, left) = oneshot::channel();
                 let follow = follow::follow(config.name, shared, origin, restored, left);
                 let mut following = tokio::spawn(follow);

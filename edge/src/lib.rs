@@ -18,7 +18,9 @@ mod rings;
 mod shared;
 mod snapshot;
 mod sys;
+mod tails;
 mod tls;
+mod traces;
 mod worker;
 
 use crate::clicks::Clicks;
@@ -51,6 +53,8 @@ pub use tls::{ServedTls, TlsConfig, TlsSession};
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
 
+/// What does not work of the control that shares the process though it serves, a line each.
+pub type NotesProbe = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 /// Whether the control that shares the process takes writes now; why not.
 pub type WriteProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
@@ -88,10 +92,14 @@ pub struct Config {
     pub files_kept_back: usize,
     /// How clicks are counted; `None`: they are not.
     pub clicks: Option<ClicksConfig>,
+    /// The receiver of traces by OTLP over gRPC, as `http://host:port` or `https://…`; `None`: they are remembered alone.
+    pub otlp: Option<String>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// Asked by `/readyz?write`.
     pub writes: Option<WriteProbe>,
+    /// Words behind the verdict of `/readyz`.
+    pub notes: Option<NotesProbe>,
 }
 
 /// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.

@@ -50,6 +50,11 @@ pub trait Health: Send + Sync + 'static {
     /// # Errors
     /// What is missing.
     fn ready(&self, to_write: bool) -> HealthFuture<'_>;
+
+    /// What does not work and is no reason to send nobody here, a line each: words behind the verdict.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Finds out what is missing, if anything, without holding others up.
@@ -108,7 +113,11 @@ impl Admin {
             .route("/startupz", get(move || async move { verdict(started.started()) }))
             .route(
                 "/readyz",
-                get(move |RawQuery(query)| async move { verdict(ready.ready(asks_to_write(query)).await) }),
+                get(move |RawQuery(query)| async move {
+                    let (status, words) = verdict(ready.ready(asks_to_write(query)).await);
+                    let notes = ready.notes().into_iter().map(|note| note + "\n");
+                    (status, words + &notes.collect::<String>())
+                }),
             )
             .route(
                 "/version",
@@ -177,6 +186,10 @@ mod tests {
         fn ready(&self, to_write: bool) -> HealthFuture<'_> {
             Box::pin(async move { if to_write { Err("the disk is full".into()) } else { Ok(()) } })
         }
+
+        fn notes(&self) -> Vec<String> {
+            vec!["clicks are not counted now".into()]
+        }
     }
 
     async fn served() -> SocketAddr {
@@ -205,9 +218,9 @@ mod tests {
         for (path, status, body) in [
             ("/livez", 200, "ok\n"),
             ("/startupz", 200, "ok\n"),
-            ("/readyz", 200, "ok\n"),
-            ("/readyz?write", 503, "the disk is full\n"),
-            ("/readyz?a=b&write=1", 503, "the disk is full\n"),
+            ("/readyz", 200, "ok\nclicks are not counted now\n"),
+            ("/readyz?write", 503, "the disk is full\nclicks are not counted now\n"),
+            ("/readyz?a=b&write=1", 503, "the disk is full\nclicks are not counted now\n"),
             ("/version", 200, "{\"version\":\"1.2.3\"}\n"),
             ("/other", 404, ""),
         ] {

@@ -56,7 +56,9 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
-    /// None of the last four, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
+    /// `traceparent` is there: whoever sent the request may want its trace. What it says is not read here.
+    pub traced: bool,
+    /// None of the last five, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
     pub plain: bool,
 }
 
@@ -324,6 +326,7 @@ struct Fields<'a> {
     has_request_id: bool,
     min_revision: Option<&'a [u8]>,
     debug: bool,
+    traced: bool,
     /// Something below is set.
     unusual: bool,
     content_length: Option<&'a [u8]>,
@@ -375,7 +378,7 @@ impl<'a> Fields<'a> {
         let Some(field) = N::FIELDS.of(name) else { return };
         if name.eq_ignore_ascii_case(field.name().as_bytes()) {
             if field.is_noted() { notes.note(field, value) } else { self.take(field, value) }
-        } else if field.is_framing() && is_folded(name, field.name()) {
+        } else if field.is_framing() && field.is_folded(name) {
             (self.unusual, self.odd) = (true, true);
             self.coded |= field == Field::TransferEncoding;
         }
@@ -400,6 +403,7 @@ impl<'a> Fields<'a> {
                 self.close |= !value.eq_ignore_ascii_case(b"keep-alive")
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
+            Field::Traceparent => self.traced = true,
             Field::RequestId => {
                 // Of two neither is echoed: which one is meant would be a guess.
                 self.request_id = Some(trim(value)).filter(|id| is_request_id(id) && !self.has_request_id);
@@ -446,7 +450,12 @@ impl<'a> Fields<'a> {
             request_id: self.request_id,
             min_revision: self.min_revision,
             debug: self.debug,
-            plain: !close && self.request_id.is_none() && self.min_revision.is_none() && !self.debug,
+            traced: self.traced,
+            plain: !close
+                && self.request_id.is_none()
+                && self.min_revision.is_none()
+                && !self.debug
+                && !self.traced,
         }
     }
 
@@ -526,14 +535,6 @@ fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
     }
     let port_end = (others & (others - 1)).trailing_zeros() as usize;
     (port_end < RUN && is_port(&run[end as usize..port_end])).then_some(port_end)
-}
-
-/// Whether `name` is this framing field with `_` for `-`: some programs in front fold the two, and then the end of the message
-/// would depend on who reads it. So both announce content.
-fn is_folded(name: &[u8], want: &str) -> bool {
-    let folds =
-        |(&have, want): (&u8, u8)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-');
-    name.len() == want.len() && name.iter().zip(want.bytes()).all(folds)
 }
 
 /// Whether `text`, in which no control is, is `want` in any case. `want`: lower-case letters and hyphens. Then only

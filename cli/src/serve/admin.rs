@@ -47,4 +47,8 @@ impl Health for ControlHealth {
     fn ready(&self, to_write: bool) -> HealthFuture<'_> {
         Box::pin(async move { if to_write { self.0.writes().await } else { self.0.serves() } })
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.notes()
+    }
 }

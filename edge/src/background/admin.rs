@@ -2,8 +2,10 @@
 
 use super::explain::explain;
 use super::metrics::EdgeFamilies;
+use super::slow::kept;
+use super::watching::tail;
 use crate::shared::Shared;
-use crate::{MoreMetrics, WriteProbe};
+use crate::{MoreMetrics, NotesProbe, WriteProbe};
 use axum::Router;
 use axum::routing::get;
 use exposition::{Admin, Collector, Encoder, Health, HealthFuture, Registry};
@@ -16,17 +18,18 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub async fn serve(
     listener: std::net::TcpListener,
     host: String,
-    shared: Arc<Shared>,
+    health: EdgeHealth,
     more: Vec<MoreMetrics>,
-    writes: Option<WriteProbe>,
 ) {
-    let explained = Arc::clone(&shared);
+    let [explained, slow, tailed] = [(); 3].map(|()| Arc::clone(&health.shared));
     let admin = Admin {
-        registry: registry(Arc::clone(&shared), more),
-        health: Arc::new(EdgeHealth { shared, writes }),
+        registry: registry(Arc::clone(&health.shared), more),
+        health: Arc::new(health),
         version: VERSION,
         more: Router::new()
-            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
+            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words)))
+            .route("/debug/slow", get(move |words| kept(Arc::clone(&slow), words)))
+            .route("/debug/tail", get(move |words| tail(Arc::clone(&tailed), words))),
     };
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => admin.serve(listener).await,
@@ -58,9 +61,10 @@ impl Collector for MoreCollector {
 }
 
 /// How this edge stands, and the control in its process.
-struct EdgeHealth {
-    shared: Arc<Shared>,
-    writes: Option<WriteProbe>,
+pub struct EdgeHealth {
+    pub shared: Arc<Shared>,
+    pub writes: Option<WriteProbe>,
+    pub notes: Option<NotesProbe>,
 }
 
 /// Ready from the first whole load on, and then for good: an outage of control must never look like a sick edge to
@@ -89,5 +93,10 @@ impl Health for EdgeHealth {
                 _ => Ok(()),
             }
         })
+    }
+
+    /// Of the control in this process.
+    fn notes(&self) -> Vec<String> {
+        self.notes.as_ref().map(|notes| notes()).unwrap_or_default()
     }
 }

@@ -12,7 +12,7 @@ use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
     RingReader, UIDS, visitor,
 };
-use link::DomainId;
+use link::{Code, DomainId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub struct Drain {
     pub kinds: [u64; Kind::ALL.len()],
     told: AgentTexts,
     codes_at: Instant,
+    /// Requests for unknown codes of domains that the open chunk has no room for.
+    later: BTreeMap<(DomainId, i64), u64>,
 }
 
 /// The reading end of a worker's ring: in the order of the rings.
@@ -106,6 +108,7 @@ impl Drain {
             kinds: [0; Kind::ALL.len()],
             told: AgentTexts::new(),
             codes_at: Instant::now(),
+            later: BTreeMap::new(),
         }
     }
 
@@ -126,7 +129,19 @@ impl Drain {
 
     /// Whether the open chunk has something that should go to disk.
     pub fn is_due(&self) -> bool {
-        self.open.recorded() > 0 || (!self.open.unknown.is_empty() && self.codes_at.elapsed() >= CODES_EVERY)
+        let codes = !self.open.unknown.is_empty() && self.codes_at.elapsed() >= CODES_EVERY;
+        self.open.recorded() > 0 || codes || !self.later.is_empty()
+    }
+
+    /// Whether nothing can be taken yet: how clicks of a domain count is not known before there is a table of domains. A process
+    /// before may have left some of one that wants no statistics.
+    pub fn waits(&self) -> bool {
+        !self.domains.is_known()
+    }
+
+    /// Whether nothing was taken that is not in a chunk.
+    pub fn is_empty(&self) -> bool {
+        self.open.recorded() == 0 && self.open.unknown.is_empty() && self.later.is_empty()
     }
 
     /// Takes what the workers have settled, until the chunk is full: `false`, if there may be more. `now`: Unix milliseconds.
@@ -186,7 +201,7 @@ impl Drain {
             }
         }
         click.address = [0; 16];
-        let stats = self.domains.site(click.domain).stats;
+        let stats = self.domains.stats(click.domain);
         let address = address.filter(|_| !click.flags.has(CapturedFlags::PRIVATE));
         let country = address.map_or(Country::default(), |address| self.geo.country(address));
         let (days, texts) = (&self.days, &self.rings[at].reader);
@@ -234,14 +249,30 @@ impl Drain {
     fn take_unknown(&mut self, rings: &Rings, ring: &WorkerRing, now: i64) {
         for note in rings.take_unknown(ring.index()) {
             let (domain, hour) = (note.domain, now.div_euclid(HOUR_MS));
-            let mut key = UnknownKey { domain, hour, code: note.code };
+            let mut buffer = [0; Code::MAX_LEN];
+            // One code, however it was spelled: as it is looked up.
+            let code = note.code.map(|asked| match self.domains.site(domain).code(&asked, &mut buffer) {
+                Some(code) => code.into(),
+                None => asked,
+            });
+            let mut key = UnknownKey { domain, hour, code };
             if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
                 key.code = None;
             }
             if self.open.unknown.len() >= MAX_CODE_ROWS && !self.open.unknown.contains_key(&key) {
+                *self.later.entry((domain, hour)).or_default() += note.count;
                 continue;
             }
             *self.open.unknown.entry(key).or_default() += note.count;
+        }
+    }
+
+    /// What the chunk before had no room for.
+    fn take_later(&mut self) {
+        while self.open.unknown.len() < MAX_CODE_ROWS
+            && let Some(((domain, hour), count)) = self.later.pop_first()
+        {
+            self.open.unknown.insert(UnknownKey { domain, hour, code: None }, count);
         }
     }
 
@@ -260,6 +291,7 @@ impl Drain {
             notes: u32::try_from(notes).unwrap_or(u32::MAX),
         };
         self.next_no = last_no + 1;
+        self.take_later();
         let places = self.places();
         let head =
             ChunkHead { first_no, last_no, lost, replaced: LossCounts::default(), until, size, places };

@@ -28,6 +28,7 @@ fn process(dir: &Path) -> Arc<Shared> {
     let ignore = vec![IGNORED.parse().unwrap()];
     let config = ClicksConfig { dir: dir.to_path_buf(), spool_bytes: 1 << 24, geo: None, ignore };
     shared.clicks = Some(Clicks::new(config));
+    shared.domains.replace(1, Vec::new());
     Arc::new(shared)
 }
 
@@ -74,7 +75,7 @@ fn control(mut offers: offers::Receiver<ClickOffer>, deaf: usize) -> JoinHandle<
                 taken.push(batch);
             }
             heard += 1;
-            let told = ControlAnswer::Told { acked: *last, want: 0 };
+            let told = ControlAnswer::Told { acked: *last, want: 0, last_no: 0 };
             offer.answer.send(if heard <= deaf { ControlAnswer::Unanswered } else { told });
         }
         taken
@@ -233,5 +234,72 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let ring = shared.rings.as_ref().unwrap().all()[0].ring();
     assert_eq!(ring.taken(), ring.settled());
     drop(offers);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A snapshot or control says how domains count; what a killed process left is there before either.
+#[test]
+fn clicks_of_a_killed_process_wait_until_it_is_known_how_their_domain_counts() {
+    let dir = folder("waits");
+    let shared = process(&dir);
+    let mut writer = self::writer(&shared);
+    redirect(&shared, &mut writer, VISITOR, 20, 0);
+    drop((writer, shared));
+    let mut shared = process(&dir);
+    Arc::get_mut(&mut shared).unwrap().domains = Arc::default();
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    gatherer.stop(Duration::ZERO);
+    let counts = until("stopped", &shared, |_| true);
+    assert_eq!((counts.recorded, shared.clicks.as_ref().unwrap().complete_until()), (0, NOTHING_KNOWN));
+    assert_eq!(clicks_of(&control.join().unwrap()), 0);
+    let off = hot::DomainEntry {
+        id: DomainId::DEFAULT,
+        as_of: 1,
+        version: 1,
+        told: hot::ReadableRules::All(link::DomainRules {
+            stats: link::Stats::Off,
+            ..link::DomainRules::default()
+        }),
+        record: Arc::default(),
+    };
+    shared.domains.replace(1, vec![off]);
+    let (offer, offers) = offers::channel(1);
+    let control = self::control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let counts = until("counted", &shared, |counts| counts.acknowledged == 20);
+    assert_eq!(counts.kinds[Kind::Off as usize], 20);
+    gatherer.stop(LONG);
+    assert_eq!(clicks_of(&control.join().unwrap()), 0, "none by its link");
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn requests_for_more_unknown_codes_than_one_batch_names_are_all_counted() {
+    let dir = folder("unknown");
+    let shared = process(&dir);
+    let ring = &shared.rings.as_ref().unwrap().all()[0];
+    let mut codes = hot::UnknownCodes::default();
+    for spelling in ["b%C3%BCcher", "b\u{fc}cher", "bu\u{308}cher", "b%c3%bccher", "%41", "A"] {
+        codes.note(DomainId(0), spelling.as_bytes());
+    }
+    (1..=9_994).for_each(|domain| codes.note(DomainId(domain), b"poster"));
+    ring.publish(&mut codes);
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let mut writer = self::writer(&shared);
+    redirect(&shared, &mut writer, VISITOR, 1, 0); // so that it need not wait for other codes
+    until("acknowledged", &shared, |counts| counts.acknowledged == 1);
+    gatherer.stop(LONG);
+    let batches = control.join().unwrap();
+    let all: Vec<_> = batches.iter().flat_map(|batch| &batch.unknown).collect();
+    assert_eq!(all.iter().map(|unknown| unknown.count).sum::<u64>(), 10_000);
+    let of = |code: &str| {
+        let own = all.iter().filter(|unknown| unknown.code.as_deref() == Some(code.as_bytes()));
+        own.map(|unknown| unknown.count).collect::<Vec<_>>()
+    };
+    assert_eq!((of("b\u{fc}cher"), of("%41"), of("A")), (vec![4], vec![1], vec![1]), "as they are looked up");
     fs::remove_dir_all(&dir).unwrap();
 }

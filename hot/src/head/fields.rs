@@ -3,7 +3,8 @@
 use crate::scan::{PaddedName, RUN};
 use Field::{
     Agent, AsksDebug, Connection, ContentLength, DoNotTrack, Expect, Forwarded, Gpc, Host, Language,
-    MinRevision, Nameless, Purpose, Referrer, RequestId, SecPurpose, TransferEncoding, XMoz, XPurpose,
+    MinRevision, Nameless, Purpose, Referrer, RequestId, SecPurpose, Traceparent, TransferEncoding, XMoz,
+    XPurpose,
 };
 
 /// A field that is looked at. The first four are kept as they are for a click, the next six are flags of it, and the others
@@ -29,6 +30,7 @@ pub enum Field {
     ContentLength,
     TransferEncoding,
     MinRevision,
+    Traceparent,
     /// No name at all: a fault.
     Nameless,
 }
@@ -56,6 +58,7 @@ const NAMES: [(Field, &str); COUNT] = [
     (ContentLength, "content-length"),
     (TransferEncoding, "transfer-encoding"),
     (MinRevision, "x-linkr-min-revision"),
+    (Traceparent, "traceparent"),
     (Nameless, ""),
 ];
 
@@ -80,6 +83,14 @@ impl Field {
     #[inline(always)]
     pub fn is_framing(self) -> bool {
         matches!(self, ContentLength | TransferEncoding)
+    }
+
+    /// Whether a name is this field's with `_` for `-`: some programs in front fold the two, and then the end of a message would
+    /// depend on who reads it. So both announce content.
+    pub fn is_folded(self, name: &[u8]) -> bool {
+        let folds =
+            |(have, want): (&u8, u8)| have.to_ascii_lowercase() == want || (*have, want) == (b'_', b'-');
+        name.len() == self.name().len() && name.iter().zip(self.name().bytes()).all(folds)
     }
 
     /// Its name, in lower case.
