@@ -137,7 +137,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
         },
         Alert {
             name: "LinkrEdgeSlow",
-            expr: "histogram_quantile(0.99, sum by (instance, le) (rate(linkr_edge_request_duration_seconds_bucket[5m]))) > 0.05",
+            expr: "histogram_quantile(0.99, sum by (instance, le) (rate(linkr_edge_request_duration_seconds_bucket[5m]))) > 0.25",
             lasts: "5m",
             severity: Severity::Warning,
             summary: "one in a hundred answers of {{ $labels.instance }} takes {{ $value | humanizeDuration }} or more",
@@ -149,13 +149,13 @@ pub const ALERTS: AlertGroup = AlertGroup {
                 "Otherwise clients are slow, which harms nobody else.",
             ],
             bad: &[
-                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"0.025\"}", "0+60x30"),
-                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"0.1\"}", "0+100x30"),
+                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"0.1\"}", "0+60x30"),
+                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"1.0\"}", "0+100x30"),
                 ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"+Inf\"}", "0+100x30"),
             ],
             good: &[
-                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"0.025\"}", "0+100x30"),
                 ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"0.1\"}", "0+100x30"),
+                ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"1.0\"}", "0+100x30"),
                 ("linkr_edge_request_duration_seconds_bucket{instance=\"a\",le=\"+Inf\"}", "0+100x30"),
             ],
         },

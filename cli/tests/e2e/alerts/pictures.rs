@@ -13,7 +13,7 @@ const PHASES: [Duration; 3] = [Duration::from_secs(30), Duration::from_secs(20),
 const SHOWN: [(&str, &[&str]); 3] = [
     ("linkr-overview", &["Requests", "Promises that were not kept"]),
     ("linkr-edges", &["Tiers", "Staleness", "Duration of answers, 99 of 100", "Pending"]),
-    ("linkr-control", &["Calls", "Duration of operations, 99 of 100"]),
+    ("linkr-control", &["Calls", "Clicks written"]),
 ];
 const PANEL: (u32, u32) = (450, 240);
 
@@ -43,6 +43,8 @@ fn pictures() {
         fleet.control.signal("CONT");
         std::thread::sleep(PHASES[2]);
     });
+    let servers = [&fleet.control, &fleet.edges[0], &fleet.edges[1]].map(|server| server.admin().to_string());
+    let names: Vec<_> = servers.into_iter().zip(["control", "roomy edge", "small edge"]).collect();
     let lines = |expr: &str, legend: &str| -> Vec<Line> {
         let (from, to) = (began.to_string(), seconds().to_string());
         let words = [("query", expr), ("start", &*from), ("end", &*to), ("step", "500ms")];
@@ -53,7 +55,7 @@ fn pictures() {
                 let value: f64 = point[1].as_str()?.parse().ok()?;
                 value.is_finite().then_some((point[0].as_f64()? - began, value))
             });
-            (filled(legend, &one["metric"]), points.collect())
+            (filled(legend, &one["metric"], &names), points.collect())
         };
         series.iter().map(line).collect()
     };
@@ -77,11 +79,12 @@ fn pictures() {
 }
 
 /// A legend with its labels. Ports say nothing to anybody: instances are named by what they are.
-fn filled(legend: &str, labels: &serde_json::Value) -> String {
+fn filled(legend: &str, labels: &serde_json::Value, names: &[(String, &str)]) -> String {
     let mut text = legend.to_owned();
-    for (name, value) in labels.as_object().unwrap() {
-        let value = if name == "instance" { &labels["job"] } else { value };
-        text = text.replace(&format!("{{{{{name}}}}}"), value.as_str().unwrap_or("edge"));
+    for (label, value) in labels.as_object().unwrap() {
+        let value = value.as_str().unwrap_or_default();
+        let name = names.iter().find(|(address, _)| address == value).map_or(value, |(_, name)| name);
+        text = text.replace(&format!("{{{{{label}}}}}"), name);
     }
     text
 }
